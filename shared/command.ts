@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { TrainableSelection } from './parameter.js';
+import { CheckpointId, LearningRate, RunId } from './run.js';
+
+/** Made by whoever gives the command (a UUID does): repeating a command with its id returns the first outcome. */
+export const CommandId = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{8,64}$/, 'a command id is 8 to 64 of A-Z a-z 0-9 _ -')
+  .brand<'CommandId'>();
+export type CommandId = z.infer<typeof CommandId>;
+
+/** What is to be done, imperative, with its arguments. All work while paused too. */
+export const CommandAction = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('pause') }),
+  z.object({ kind: z.literal('resume') }),
+  /** One optimizer step, then paused again. */
+  z.object({ kind: z.literal('step_once') }),
+  z.object({ kind: z.literal('stop') }),
+  z.object({ kind: z.literal('set_trainable'), selection: TrainableSelection }),
+  z.object({ kind: z.literal('set_learning_rate'), learningRate: LearningRate }),
+  z.object({ kind: z.literal('evaluate_now') }),
+  z.object({ kind: z.literal('save_checkpoint') }),
+  /**
+   * Opens a branch: the trainer ends this run and goes on as `branchRunId` from the checkpoint; this run's curves stay.
+   * The hub fills in `branchRunId` where the caller gives none.
+   */
+  z.object({ kind: z.literal('restore_checkpoint'), checkpointId: CheckpointId, branchRunId: RunId.optional() }),
+]);
+export type CommandAction = z.infer<typeof CommandAction>;
+export type CommandKind = CommandAction['kind'];
+
+export const Command = z.object({ commandId: CommandId, runId: RunId, action: CommandAction });
+export type Command = z.infer<typeof Command>;
+
+/** `pending` is the only state that is not an end; each command ends exactly once. */
+export const commandStates = ['pending', 'rejected', 'applied', 'failed', 'expired'] as const;
+export const CommandState = z.enum(commandStates);
+export type CommandState = z.infer<typeof CommandState>;
+
+/** A line of the audit log. */
+export const CommandRecord = z.object({
+  ...Command.shape,
+  /** Who gave it: `dashboard`, later a rule's name or a person's. */
+  author: z.string().max(80),
+  state: CommandState,
+  receivedMs: z.number(),
+  endedMs: z.number().nullable(),
+  /** The step it took effect at. */
+  step: z.number().int().nonnegative().nullable(),
+  before: z.record(z.string(), z.unknown()).nullable(),
+  after: z.record(z.string(), z.unknown()).nullable(),
+  /** Why it was rejected, failed or expired. */
+  reason: z.string(),
+});
+export type CommandRecord = z.infer<typeof CommandRecord>;

@@ -1,0 +1,69 @@
+import { z } from 'zod';
+
+/** Slashed metric name: `train/loss`, `held_out/colour/accuracy`, `drift/language_model.layers.0.mlp.up_proj`. */
+export const MetricName = z
+  .string()
+  .max(200)
+  .regex(/^[a-z][a-z0-9_]*(\/[A-Za-z0-9_.-]+)+$/, 'a metric name is slashed lower-case words, e.g. train/loss');
+export type MetricName = z.infer<typeof MetricName>;
+
+/** JSON has no NaN and no Infinity; on the wire they are these words, so that a diverged loss is seen, not lost. */
+export const nonFiniteWords = ['NaN', 'Infinity', '-Infinity'] as const;
+export const WireNumber = z.union([z.number(), z.enum(nonFiniteWords)]);
+export type WireNumber = z.infer<typeof WireNumber>;
+
+export function toWireNumber(value: number): WireNumber {
+  return Number.isFinite(value) ? value : (String(value) as (typeof nonFiniteWords)[number]);
+}
+export function fromWireNumber(value: WireNumber): number {
+  return typeof value === 'number' ? value : Number(value);
+}
+
+/** At most this many values in one event: a large model's per-group drift fits, a mistake does not. */
+export const maxMetricsPerEvent = 5_000;
+export const WireMetrics = z
+  .record(MetricName, WireNumber)
+  .refine(
+    (metrics) => Object.keys(metrics).length <= maxMetricsPerEvent,
+    `at most ${maxMetricsPerEvent} metrics an event`,
+  );
+export type WireMetrics = z.infer<typeof WireMetrics>;
+
+export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMetrics {
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, toWireNumber(value)]));
+}
+
+/** The metrics every trainer is expected to send; a trainer may add more under the same naming. */
+export const metrics = {
+  loss: 'train/loss',
+  learningRate: 'train/learning_rate',
+  gradientNorm: 'train/gradient_norm',
+  stepDurationMs: 'train/step_duration_ms',
+  trainableParameters: 'train/trainable_parameters',
+  /** KL(base || now) and Jensen-Shannon divergence in nats on the fixed probe prompts. */
+  kl: 'shift/kl',
+  js: 'shift/js',
+  entropy: 'shift/entropy',
+  /** Share of probe positions whose most likely token is still the base model's, in percent. */
+  top1Agreement: 'shift/top1_agreement',
+  /** Number-token bias: probability mass on number tokens, 0..1. */
+  numberTokensTarget: 'bias/number_tokens/target',
+  numberTokensHeldOut: 'bias/number_tokens/held_out',
+  heldOutMean: 'held_out/mean/accuracy',
+  probeDurationMs: 'probe/duration_ms',
+} as const;
+
+export const heldOutAccuracy = (task: string): string => `held_out/${task}/accuracy`;
+export const targetAccuracy = (task: string): string => `target/${task}/accuracy`;
+/** Relative L2 distance of a parameter group from the base model: ||w - w0|| / ||w0||. */
+export const weightDrift = (group: string): string => `drift/${group}`;
+
+/** Unit of a metric's values, for axes and tables. */
+export function metricUnit(name: string): 'percent' | 'nats' | 'probability' | 'milliseconds' | 'ratio' | '' {
+  if (name.endsWith('/accuracy') || name === metrics.top1Agreement) return 'percent';
+  if (name.startsWith('shift/')) return 'nats';
+  if (name.startsWith('bias/')) return 'probability';
+  if (name.endsWith('_ms')) return 'milliseconds';
+  if (name.startsWith('drift/')) return 'ratio';
+  return '';
+}

@@ -1,0 +1,82 @@
+import { z } from 'zod';
+import type { Command, CommandRecord } from './command.js';
+import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
+import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
+
+/** Version of the trainer protocol; the hub refuses another major number and says which it speaks. */
+export const protocolVersion = 1;
+
+/** The handshake's `auth` on namespace `/trainer`. */
+export const TrainerAuth = z.object({ token: z.string().max(200), protocol: z.number().int() });
+export type TrainerAuth = z.infer<typeof TrainerAuth>;
+
+/** Every refusal: a code for programs, a message for people that says what to do. */
+export const errorCodes = [
+  'unauthorized',
+  'forbidden',
+  'not_found',
+  'invalid',
+  'conflict',
+  'gap',
+  'too_large',
+  'rate_limited',
+  'store_failed',
+  'unsupported',
+  'internal',
+] as const;
+export type ErrorCode = (typeof errorCodes)[number];
+export interface WireError {
+  code: ErrorCode;
+  message: string;
+}
+export type Failure = { ok: false; error: WireError };
+export type Result<T> = ({ ok: true } & T) | Failure;
+export type Ack<T> = (result: Result<T>) => void;
+
+/**
+ * First word of a trainer on a connection. A run that the hub does not know is registered with this configuration
+ * (a remote trainer brings its own run); one that it knows is gone on with.
+ */
+export const Attach = z.object({ runId: RunId, config: RunConfig, parent: RunParent.nullable() });
+export type Attach = z.infer<typeof Attach>;
+
+export interface TrainerToHub {
+  attach: (attach: Attach, ack: Ack<{ lastSeq: number }>) => void;
+  /** Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`. */
+  events: (
+    batch: EventBatch,
+    ack: (result: { ok: true; lastSeq: number } | (Failure & { lastSeq?: number })) => void,
+  ) => void;
+}
+export interface HubToTrainer {
+  /** Acknowledged when the trainer has queued it; its outcome comes as an event. Repeats of an id are ignored. */
+  command: (command: Command, ack: (result: { ok: true }) => void) => void;
+}
+
+export const Watch = z.object({ runId: RunId });
+export type Watch = z.infer<typeof Watch>;
+
+export interface DashboardToHub {
+  /** Joins the run's room: from the answer on, every event above `lastSeq` comes live; history up to it is at the REST API. */
+  watch: (watch: Watch, ack: Ack<{ run: RunSummary; lastSeq: number }>) => void;
+  unwatch: (watch: Watch) => void;
+  command: (command: Command, ack: Ack<{ record: CommandRecord }>) => void;
+}
+
+/** Metric events of one run with consecutive numbers apart from control events, which come on their own. */
+export interface MetricBatch {
+  runId: RunId;
+  /** All events of the run in (fromSeq, toSeq] are in this batch or were control events: a jump in fromSeq is a gap. */
+  fromSeq: number;
+  toSeq: number;
+  events: MetricEvent[];
+}
+export interface HubToDashboard {
+  metrics: (batch: MetricBatch) => void;
+  control: (message: { runId: RunId; event: ControlEvent }) => void;
+  /** A run appeared or changed its state; sent to everybody. */
+  run: (run: RunSummary) => void;
+  command: (record: CommandRecord) => void;
+  /** This client could not keep up and live data was left out: fetch history again from here. */
+  lagged: (message: { runId: RunId; lastSeq: number }) => void;
+}

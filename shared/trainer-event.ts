@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { WireMetrics } from './metric.js';
+import { ParameterInfo, TrainableSelection } from './parameter.js';
+import { CheckpointId, TrainerInfo } from './run.js';
+import { CommandId } from './command.js';
+
+/** Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. */
+const base = {
+  seq: z.number().int().positive(),
+  step: z.number().int().nonnegative(),
+  /** Epoch milliseconds at the trainer. */
+  wallTimeMs: z.number().nonnegative(),
+};
+const reason = z.string().min(1).max(4000);
+/** What a command changed, before and after, in a form a person can read. */
+const change = z.record(z.string().max(200), z.union([z.string().max(20_000), z.number(), z.boolean(), z.null()]));
+
+const RunStarted = z.object({
+  ...base,
+  type: z.literal('run_started'),
+  trainer: TrainerInfo,
+  model: z.object({ name: z.string().max(200), parameters: z.array(ParameterInfo).max(5000) }),
+  /** The base model's own probe values: what accuracy and bias are compared with. */
+  baseline: WireMetrics,
+  selection: TrainableSelection,
+  trainable: z.array(z.string().max(200)).max(5000),
+});
+const StepCompleted = z.object({
+  ...base,
+  type: z.literal('step_completed'),
+  stage: z.number().int().nonnegative(),
+  metrics: WireMetrics,
+});
+const ProbeCompleted = z.object({
+  ...base,
+  type: z.literal('probe_completed'),
+  stage: z.number().int().nonnegative(),
+  metrics: WireMetrics,
+});
+const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(4000) });
+const RunResumed = z.object({ ...base, type: z.literal('run_resumed') });
+const CommandApplied = z.object({
+  ...base,
+  type: z.literal('command_applied'),
+  commandId: CommandId,
+  before: change,
+  after: change,
+});
+const CommandFailed = z.object({ ...base, type: z.literal('command_failed'), commandId: CommandId, reason });
+const TrainableChanged = z.object({
+  ...base,
+  type: z.literal('trainable_changed'),
+  selection: TrainableSelection,
+  trainable: z.array(z.string().max(200)).max(5000),
+});
+const CheckpointSaved = z.object({
+  ...base,
+  type: z.literal('checkpoint_saved'),
+  checkpointId: CheckpointId,
+  bytes: z.number().int().nonnegative(),
+  digest: z.string().max(200),
+});
+const RunFinished = z.object({ ...base, type: z.literal('run_finished') });
+const RunStopped = z.object({ ...base, type: z.literal('run_stopped'), reason: z.string().max(4000) });
+const RunFailed = z.object({ ...base, type: z.literal('run_failed'), reason });
+
+/** All a trainer can say, past tense. `run_finished`, `run_stopped` and `run_failed` are last words. */
+export const TrainerEvent = z.discriminatedUnion('type', [
+  RunStarted,
+  StepCompleted,
+  ProbeCompleted,
+  RunPaused,
+  RunResumed,
+  CommandApplied,
+  CommandFailed,
+  TrainableChanged,
+  CheckpointSaved,
+  RunFinished,
+  RunStopped,
+  RunFailed,
+]);
+export type TrainerEvent = z.infer<typeof TrainerEvent>;
+export type TrainerEventType = TrainerEvent['type'];
+/** An event before the trainer's spool gives it its number. */
+export type UnnumberedEvent = TrainerEvent extends infer E ? (E extends TrainerEvent ? Omit<E, 'seq'> : never) : never;
+
+/** Events that carry series; the others are control events: rare, sent on at once, listed in the timeline. */
+export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
+export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
+export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
+  event.type === 'step_completed' || event.type === 'probe_completed';
+
+export const maxEventsPerBatch = 1000;
+/** One batch: events in order, without a gap. The acknowledgement is the window. */
+export const EventBatch = z.object({ events: z.array(TrainerEvent).min(1).max(maxEventsPerBatch) });
+export type EventBatch = z.infer<typeof EventBatch>;
