@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { fromWireNumber, toWireMetrics } from './metric.js';
+import { EventBatch, maxEventsPerBatch } from './trainer-event.js';
+import { Command } from './command.js';
+import { RunConfig } from './run.js';
+
+const step = (seq: number, metrics: Record<string, unknown>) => ({
+  type: 'step_completed',
+  seq,
+  step: seq,
+  stage: 0,
+  wallTimeMs: 1,
+  metrics,
+});
+
+describe('the trainer wire', () => {
+  it('carries NaN and infinities through JSON', () => {
+    const metrics = toWireMetrics({
+      'train/loss': NaN,
+      'train/gradient_norm': Infinity,
+      'train/x': -Infinity,
+      'train/y': 0.5,
+    });
+    const parsed = EventBatch.parse(JSON.parse(JSON.stringify({ events: [step(1, metrics)] })));
+    const event = parsed.events[0]!;
+    if (event.type !== 'step_completed') throw new Error('wrong type');
+    expect(Object.values(event.metrics).map(fromWireNumber)).toEqual([NaN, Infinity, -Infinity, 0.5]);
+  });
+
+  it.each([
+    ['a metric without a slash', [step(1, { loss: 1 })]],
+    ['a value that is text', [step(1, { 'train/loss': 'low' })]],
+    ['a value that is null', [step(1, { 'train/loss': null })]],
+    ['an event number of 0', [step(0, {})]],
+    ['a fractional step', [{ ...step(1, {}), step: 1.5 }]],
+    ['an unknown type', [{ ...step(1, {}), type: 'step_done' }]],
+    ['an empty batch', []],
+    ['an oversized batch', Array.from({ length: maxEventsPerBatch + 1 }, (_, i) => step(i + 1, {}))],
+  ])('refuses %s', (_, events) => expect(EventBatch.safeParse({ events }).success).toBe(false));
+});
+
+describe('commands and configurations', () => {
+  const command = (action: unknown) => Command.safeParse({ commandId: 'c-12345678', runId: 'run-1', action });
+  it.each([0, -1, NaN, Infinity, 2, '0.1'])('refuses a learning rate of %s', (learningRate) => {
+    expect(command({ kind: 'set_learning_rate', learningRate }).success).toBe(false);
+    expect(RunConfig.safeParse({ name: 'x', learningRate }).success).toBe(false);
+  });
+  it('takes a learning rate between', () =>
+    expect(command({ kind: 'set_learning_rate', learningRate: 5e-6 }).success).toBe(true));
+  it('refuses an unknown command', () => expect(command({ kind: 'shutdown' }).success).toBe(false));
+});
