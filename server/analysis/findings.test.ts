@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { correlation, findings, slope, type MetricSeries } from './findings.js';
+
+const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
+const started = (baseline: Record<string, number>): ControlEvent => ({
+  type: 'run_started',
+  seq: 1,
+  step: 0,
+  wallTimeMs: 0,
+  trainer: { backend: 'wasm', device: 'cpu', host: 'h', processId: 1, version: '1' },
+  model: { name: 'm', parameters: [] },
+  baseline,
+  selection: { kind: 'recipe', recipe: 'full' },
+  trainable: [],
+});
+const changed = (step: number): ControlEvent => ({
+  type: 'trainable_changed',
+  seq: 2,
+  step,
+  wallTimeMs: 0,
+  selection: { kind: 'recipe', recipe: 'sa_proj' },
+  trainable: ['a'],
+});
+
+describe('correlation', () => {
+  it('is -1 for a line that falls as the other rises, and pairs by step', () => {
+    expect(correlation(series(3, 2, 1), series(10, 20, 30))).toBeCloseTo(-1, 12);
+    const everyOther = { steps: [0, 20, 40], values: [1, 3, 5] };
+    expect(correlation(everyOther, series(1, 99, 3, 99, 5))).toBeCloseTo(1, 12);
+  });
+  it('has a value worked by hand: (1,2,3) and (1,3,2) give 0.5', () => {
+    expect(correlation(series(1, 2, 3), series(1, 3, 2))).toBeCloseTo(0.5, 12);
+  });
+  it('is NaN where it is not defined', () => {
+    expect(correlation(series(1, 2), series(1, 2))).toBeNaN();
+    expect(correlation(series(1, 1, 1), series(1, 2, 3))).toBeNaN();
+  });
+});
+
+describe('slope', () => {
+  it('fits the window only', () => {
+    expect(slope(series(0, 10, 20, 0, 0), 0, 30)).toBeCloseTo(1, 12);
+    expect(slope(series(0, 10), 0, 10)).toBeNaN();
+  });
+});
+
+describe('findings', () => {
+  const base = { 'held_out/mean/accuracy': 90, 'held_out/colour/accuracy': 95, 'bias/number_tokens/held_out': 0 };
+  const run = new Map([
+    ['held_out/mean/accuracy', series(90, 70, 50, 60, 70)],
+    ['held_out/colour/accuracy', series(95, 60, 40, 50, 65)],
+    ['bias/number_tokens/held_out', series(0, 0.2, 0.4, 0.3, 0.2)],
+    ['drift/language_model.layers.0.mlp.up_proj', series(0, 0.1, 0.2, 0.2, 0.2)],
+    ['drift/vision_tower', series(0, 0, 0, 0, 0)],
+  ]);
+
+  it('tells drop, recovery, bias and their relation', () => {
+    const told = new Map(findings(run, [started(base)], 100).map((finding) => [finding.kind, finding]));
+    expect(told.get('held_out_drop')).toMatchObject({
+      step: 20,
+      values: { worst: -40, end: -20, recoveredPercent: 50 },
+    });
+    expect(told.get('held_out_drop')!.text).toContain('colour (-30.0 points)');
+    expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2 } });
+    expect(told.get('drop_follows_bias')!.values['correlation']).toBeCloseTo(-1, 10);
+    expect(told.get('weight_drift')!.values).toEqual({ 'language_model.layers.0.mlp.up_proj': 0.2 });
+  });
+  it('tells what an intervention changed, per 100 steps', () => {
+    const told = findings(run, [started(base), changed(20)], 100).find(({ kind }) => kind === 'intervention')!;
+    expect(told.step).toBe(20);
+    expect(told.values['before']).toBeCloseTo(-200, 8);
+    expect(told.values['after']).toBeCloseTo(100, 8);
+  });
+  it('says nothing of changes below the noise', () => {
+    const quiet = new Map([['held_out/mean/accuracy', series(90, 89, 90)]]);
+    expect(findings(quiet, [started(base)], 100)).toEqual([]);
+  });
+  it('names the step at which the loss diverged', () => {
+    const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100);
+    expect(told).toMatchObject([{ kind: 'diverged', step: 20 }]);
+  });
+});

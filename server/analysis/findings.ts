@@ -1,0 +1,193 @@
+import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
+import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+
+/** One metric over a run; `steps` ascend. */
+export interface MetricSeries {
+  steps: ArrayLike<number>;
+  values: ArrayLike<number>;
+}
+
+/** One sentence about what happened, with the numbers it rests on, worst first. */
+export interface Finding {
+  kind: 'diverged' | 'held_out_drop' | 'bias_drift' | 'drop_follows_bias' | 'weight_drift' | 'intervention';
+  step: number;
+  text: string;
+  values: Record<string, number>;
+}
+
+const points = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)} points`;
+
+/** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
+export function correlation(a: MetricSeries, b: MetricSeries): number {
+  const at = new Map<number, number>();
+  for (let i = 0; i < b.steps.length; i++) at.set(b.steps[i]!, b.values[i]!);
+  const pairs: [number, number][] = [];
+  for (let i = 0; i < a.steps.length; i++) {
+    const other = at.get(a.steps[i]!);
+    if (other !== undefined && Number.isFinite(other) && Number.isFinite(a.values[i]!))
+      pairs.push([a.values[i]!, other]);
+  }
+  if (pairs.length < 3) return NaN;
+  const meanA = pairs.reduce((sum, [x]) => sum + x, 0) / pairs.length;
+  const meanB = pairs.reduce((sum, [, y]) => sum + y, 0) / pairs.length;
+  let ab = 0;
+  let aa = 0;
+  let bb = 0;
+  for (const [x, y] of pairs) {
+    ab += (x - meanA) * (y - meanB);
+    aa += (x - meanA) ** 2;
+    bb += (y - meanB) ** 2;
+  }
+  return aa === 0 || bb === 0 ? NaN : ab / Math.sqrt(aa * bb);
+}
+
+/** Least-squares slope of the finite values with `from <= step < to`, in units a step; NaN with fewer than two steps. */
+export function slope(series: MetricSeries, from: number, to: number): number {
+  let n = 0;
+  let sx = 0;
+  let sy = 0;
+  let sxx = 0;
+  let sxy = 0;
+  for (let i = 0; i < series.steps.length; i++) {
+    const x = series.steps[i]!;
+    const y = series.values[i]!;
+    if (x < from || x >= to || !Number.isFinite(y)) continue;
+    n++;
+    sx += x;
+    sy += y;
+    sxx += x * x;
+    sxy += x * y;
+  }
+  const spread = n * sxx - sx * sx;
+  return n < 2 || spread === 0 ? NaN : (n * sxy - sx * sy) / spread;
+}
+
+/**
+ * Why a run went as it went: what dropped, when, whether the drop went with bias drift, where the weights moved, and
+ * what each intervention changed. Pure: the same series give the same findings.
+ *
+ * @param series by metric name, as the store returns them
+ * @param events the run's control events; `run_started` brings the base model's values
+ * @param questionsPerTask how many held-out questions one accuracy rests on, for the noise floor
+ */
+export function findings(
+  series: ReadonlyMap<string, MetricSeries>,
+  events: readonly ControlEvent[],
+  questionsPerTask: number,
+): Finding[] {
+  const found: Finding[] = [];
+  const baseline = new Map<string, number>();
+  for (const event of events) {
+    if (event.type !== 'run_started') continue;
+    for (const [name, value] of Object.entries(event.baseline)) baseline.set(name, fromWireNumber(value));
+  }
+
+  const loss = series.get(metrics.loss);
+  if (loss) {
+    const bad = Array.from(loss.values).findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) {
+      const step = loss.steps[bad]!;
+      found.push({ kind: 'diverged', step, text: `The loss became ${loss.values[bad]!} at step ${step}.`, values: {} });
+    }
+  }
+
+  const heldOut = series.get(metrics.heldOutMean);
+  const heldOutBase = baseline.get(metrics.heldOutMean);
+  if (heldOut && heldOutBase !== undefined) {
+    const tasks = [...series.keys()].filter((name) => /^held_out\/(?!mean\/)[^/]+\/accuracy$/.test(name));
+    const noise = accuracyNoiseFloor(heldOutBase, questionsPerTask * Math.max(1, tasks.length));
+    const back = recovery(heldOut.values, heldOutBase, 'lower', noise);
+    if (back) {
+      const step = heldOut.steps[back.worstIndex]!;
+      const drops = tasks
+        .flatMap((name) => {
+          const base = baseline.get(name);
+          const values = series.get(name)!.values;
+          const last = values[values.length - 1];
+          return base === undefined || last === undefined ? [] : [{ task: name.split('/')[1]!, change: last - base }];
+        })
+        .sort((a, b) => a.change - b.change);
+      const worst = drops[0] ? `; the worst task at the end is ${drops[0].task} (${points(drops[0].change)})` : '';
+      found.push({
+        kind: 'held_out_drop',
+        step,
+        text:
+          `Held-out accuracy was lowest at step ${step} (${points(back.worst - heldOutBase)} against the base, noise ` +
+          `${noise.toFixed(1)}) and ended at ${points(back.now - heldOutBase)}: ${back.percent.toFixed(0)} % recovered${worst}.`,
+        values: { worst: back.worst - heldOutBase, end: back.now - heldOutBase, recoveredPercent: back.percent, noise },
+      });
+    }
+  }
+
+  const bias = series.get(metrics.numberTokensHeldOut);
+  const biasBase = baseline.get(metrics.numberTokensHeldOut);
+  if (bias && biasBase !== undefined) {
+    const back = recovery(bias.values, biasBase, 'higher', 0.01);
+    if (back) {
+      const step = bias.steps[back.worstIndex]!;
+      found.push({
+        kind: 'bias_drift',
+        step,
+        text:
+          `Number tokens took ${(back.worst * 100).toFixed(1)} % of the probability on held-out prompts at step ${step} ` +
+          `(base ${(biasBase * 100).toFixed(1)} %) and ${(back.now * 100).toFixed(1)} % at the end.`,
+        values: { worst: back.worst, end: back.now, base: biasBase, recoveredPercent: back.percent },
+      });
+    }
+    if (back && heldOut) {
+      const r = correlation(heldOut, bias);
+      if (Number.isFinite(r)) {
+        const word = r < -0.7 ? 'went with' : r < -0.3 ? 'went partly with' : 'did not go with';
+        found.push({
+          kind: 'drop_follows_bias',
+          step: bias.steps[back.worstIndex]!,
+          text: `The held-out drop ${word} number-token bias (correlation ${r.toFixed(2)} over the probes).`,
+          values: { correlation: r },
+        });
+      }
+    }
+  }
+
+  const drifts = [...series].flatMap(([name, { steps, values }]) =>
+    name.startsWith(weightDrift('')) && values.length > 0
+      ? [
+          {
+            group: name.slice(weightDrift('').length),
+            step: steps[steps.length - 1]!,
+            drift: values[values.length - 1]!,
+          },
+        ]
+      : [],
+  );
+  drifts.sort((a, b) => b.drift - a.drift);
+  const most = drifts.slice(0, 3).filter(({ drift }) => drift > 0);
+  if (most.length > 0) {
+    found.push({
+      kind: 'weight_drift',
+      step: most[0]!.step,
+      text: `Weights moved most in ${most.map(({ group, drift }) => `${group} (${(drift * 100).toFixed(1)} %)`).join(', ')}.`,
+      values: Object.fromEntries(most.map(({ group, drift }) => [group, drift])),
+    });
+  }
+
+  if (heldOut) {
+    const changes = events.filter((event) => event.type === 'trainable_changed');
+    changes.forEach((event, index) => {
+      const until = changes[index + 1]?.step ?? Infinity;
+      const since = changes[index - 1]?.step ?? 0;
+      const before = slope(heldOut, since, event.step + 1) * 100;
+      const after = slope(heldOut, event.step, until) * 100;
+      if (!Number.isFinite(before) || !Number.isFinite(after)) return;
+      found.push({
+        kind: 'intervention',
+        step: event.step,
+        text:
+          `From step ${event.step} on ${event.trainable.length} parameters were trained: held-out accuracy went from ` +
+          `${points(before)} to ${points(after)} per 100 steps.`,
+        values: { before, after },
+      });
+    });
+  }
+  return found;
+}
