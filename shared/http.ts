@@ -39,7 +39,7 @@ export const HistoryQuery = z.object({
   fromStep: z.coerce.number().int().nonnegative().optional(),
   toStep: z.coerce.number().int().nonnegative().optional(),
   /** Upper bound of points a series; the smallest and largest value of each bucket are always kept. */
-  maxPoints: z.coerce.number().int().min(4).max(100_000).default(2000),
+  maxPoints: z.coerce.number().int().min(5).max(100_000).default(2000),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
 

@@ -17,7 +17,7 @@ export interface HistoryRange {
   toStep?: number | undefined;
   /**
    * Upper bound of points a series. A longer series is cut into buckets of equal step width, and each keeps its first,
-   * last, smallest and largest value and its first non-finite one, so no spike and no NaN is ever lost.
+   * last, smallest and largest value and its first non-finite one, so no spike and no NaN is ever lost. At least 5.
    */
   maxPoints: number;
 }

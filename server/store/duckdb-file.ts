@@ -1,0 +1,188 @@
+import { dirname } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import {
+  DuckDBInstance,
+  type DuckDBAppender,
+  type DuckDBConnection,
+  type DuckDBMaterializedResult,
+  type DuckDBValue,
+} from '@duckdb/node-api';
+import { SequenceGapError, StoreConflictError, StoreUnavailableError } from './event-store.js';
+
+/** What the jobs that share one commit work with. */
+export interface Transaction {
+  run(sql: string, values?: DuckDBValue[]): Promise<DuckDBMaterializedResult>;
+  appender(table: string): Promise<DuckDBAppender>;
+  /** Runs once the commit is durable, before any job's caller hears of it. */
+  afterCommit(effect: () => void): void;
+}
+
+interface Job {
+  work: (transaction: Transaction) => Promise<unknown>;
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+}
+
+/** Jobs that wait are committed together, so that one sync to disk serves many callers; this many at most. */
+const maxJobsPerCommit = 64;
+
+/**
+ * One DuckDB file with one writer. A commit is durable when it returns: DuckDB syncs its write-ahead log at commit.
+ * After a failure the file is closed, and the next call opens it again, so a disk that has room again is enough to go on.
+ */
+export class DuckDbFile {
+  #opening: Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> | null = null;
+  #jobs: Job[] = [];
+  #draining: Promise<void> | null = null;
+  #closed = false;
+
+  /**
+   * @param onOpened reads what the caller keeps in memory; called each time the file is opened
+   */
+  constructor(
+    readonly path: string,
+    readonly schema: string,
+    readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
+  ) {}
+
+  /** @throws StoreUnavailableError when the file cannot be opened or written */
+  async open(): Promise<void> {
+    await this.#open();
+  }
+
+  /**
+   * Runs `work` in a transaction that may be shared with other jobs, and resolves when it is durable.
+   * A refusal (sequence gap, conflict) must be thrown before anything is written; it concerns this job only.
+   * @throws StoreUnavailableError when nothing of it was kept
+   */
+  write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#jobs.push({ work, resolve: (value) => resolve(value as T), reject });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Reads on a connection of its own, beside the writer: sees what is committed. */
+  async read<T>(query: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    const { instance } = await this.#open();
+    try {
+      const connection = await instance.connect();
+      try {
+        return await query(connection);
+      } finally {
+        connection.closeSync();
+      }
+    } catch (error) {
+      throw explain(error, this.path);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#draining;
+    this.#closed = true;
+    await this.#abandon();
+  }
+
+  #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
+    if (this.#closed) return Promise.reject(new StoreUnavailableError('The store is closed.'));
+    this.#opening ??= this.#openFile().catch((error: unknown) => {
+      this.#opening = null;
+      throw explain(error, this.path);
+    });
+    return this.#opening;
+  }
+
+  async #openFile() {
+    mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
+    const instance = await DuckDBInstance.create(this.path);
+    try {
+      const writer = await instance.connect();
+      await writer.run(this.schema);
+      await this.onOpened(writer);
+      return { instance, writer };
+    } catch (error) {
+      instance.closeSync();
+      throw error;
+    }
+  }
+
+  async #abandon(): Promise<void> {
+    const opening = this.#opening;
+    this.#opening = null;
+    const open = await opening?.catch(() => null);
+    open?.writer.closeSync();
+    open?.instance.closeSync();
+  }
+
+  async #drain(): Promise<void> {
+    // Lets calls of the same tick share the first commit.
+    await Promise.resolve();
+    while (this.#jobs.length > 0) await this.#commit(this.#jobs.splice(0, maxJobsPerCommit));
+    this.#draining = null;
+  }
+
+  async #commit(jobs: Job[]): Promise<void> {
+    const answers: (() => void)[] = [];
+    const waiting = new Set(jobs);
+    try {
+      const { writer } = await this.#open();
+      const appenders = new Map<string, DuckDBAppender>();
+      const effects: (() => void)[] = [];
+      const transaction: Transaction = {
+        run: (sql, values) => writer.run(sql, values),
+        appender: async (table) => {
+          const appender = appenders.get(table) ?? (await writer.createAppender(table));
+          appenders.set(table, appender);
+          return appender;
+        },
+        afterCommit: (effect) => effects.push(effect),
+      };
+      await writer.run('BEGIN TRANSACTION');
+      for (const job of jobs) {
+        try {
+          const value = await job.work(transaction);
+          answers.push(() => job.resolve(value));
+        } catch (error) {
+          if (!(error instanceof SequenceGapError || error instanceof StoreConflictError)) throw error;
+          waiting.delete(job);
+          job.reject(error);
+        }
+      }
+      for (const appender of appenders.values()) appender.closeSync();
+      await writer.run('COMMIT');
+      for (const effect of effects) effect();
+      for (const answer of answers) answer();
+    } catch (error) {
+      // Closing without a commit rolls back; what is in memory is read again at the next opening.
+      await this.#abandon();
+      const failure = explain(error, this.path);
+      for (const job of waiting) job.reject(failure);
+    }
+  }
+}
+
+/** Says what is wrong with the file and what a person can do about it. */
+function explain(error: unknown, path: string): StoreUnavailableError {
+  if (error instanceof StoreUnavailableError) return error;
+  const cause = error instanceof Error ? error.message : String(error);
+  const advice = remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
+  return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
+    cause: error,
+  });
+}
+
+const remedies: [RegExp, (path: string) => string][] = [
+  [/lock on file|Conflicting lock/i, (path) => `Another hub has ${path} open. Stop it, or choose another --data-dir.`],
+  [
+    /No space left|ENOSPC|File too large|disk.*full/i,
+    (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,
+  ],
+  [
+    /EACCES|EROFS|EPERM|Permission denied|read-only/i,
+    (path) => `${path} cannot be written. Make its folder writable, or choose another --data-dir.`,
+  ],
+  [
+    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization/i,
+    (path) => `${path} is damaged. Move it and its .wal file away to start empty, or put a copy back in their place.`,
+  ],
+];

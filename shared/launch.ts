@@ -1,0 +1,19 @@
+import { z } from 'zod';
+import { RunConfig, RunId, RunParent } from './run.js';
+
+/**
+ * What the hub gives a built-in trainer: one JSON object on its standard input.
+ * From there on the trainer speaks to the hub like any remote one.
+ */
+export const TrainerLaunch = z.object({
+  /** e.g. `http://127.0.0.1:4517` */
+  hubUrl: z.url(),
+  token: z.string().min(1).max(200),
+  runId: RunId,
+  config: RunConfig,
+  /** A branch starts from `<dataDir>/runs/<parent.runId>/checkpoints/<parent.checkpointId>`. */
+  parent: RunParent.nullable(),
+  /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */
+  dataDir: z.string().min(1),
+});
+export type TrainerLaunch = z.infer<typeof TrainerLaunch>;

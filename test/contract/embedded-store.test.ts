@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { EmbeddedStore } from '../../server/store/embedded-store.js';
+import { StoreUnavailableError } from '../../server/store/event-store.js';
+import { eventStoreContract, runId, stepEvent, storedRun } from './event-store-contract.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-store-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let files = 0;
+const newPath = () => join(folder, `${++files}`, 'plumbline.duckdb');
+
+eventStoreContract(async () => {
+  const path = newPath();
+  let store = new EmbeddedStore(path);
+  return {
+    store,
+    reopen: async () => {
+      await store.close();
+      return (store = new EmbeddedStore(path));
+    },
+  };
+});
+
+describe('the embedded store in trouble', () => {
+  it('says that a damaged file is damaged and leaves it alone', async () => {
+    const path = newPath();
+    const first = new EmbeddedStore(path);
+    await first.createRun(storedRun());
+    await first.close();
+    writeFileSync(path, 'not a database, '.repeat(1000));
+    const store = new EmbeddedStore(path);
+    await expect(store.runs()).rejects.toThrow(/is damaged. Move it/);
+    await expect(store.append(runId, [stepEvent(1, {})])).rejects.toThrow(StoreUnavailableError);
+    await store.close();
+  });
+
+  it('says that another process has the file, and goes on once that one is gone', async () => {
+    const path = newPath();
+    const store = new EmbeddedStore(path);
+    await store.createRun(storedRun());
+    await store.close();
+    const module = JSON.stringify(import.meta.resolve('@duckdb/node-api'));
+    const script = `const { DuckDBInstance } = await import(${module}); const i = await DuckDBInstance.create(${JSON.stringify(path)});
+      await i.connect(); console.log('open'); setInterval(() => i, 1000);`;
+    const other = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await new Promise((resolve) => other.stdout.once('data', resolve));
+    const second = new EmbeddedStore(path);
+    await expect(second.append(runId, [stepEvent(1, {})])).rejects.toThrow(/Another hub has/);
+    const gone = new Promise((resolve) => other.once('exit', resolve));
+    other.kill('SIGKILL');
+    await gone;
+    expect(await second.append(runId, [stepEvent(1, {})])).toMatchObject({ lastSeq: 1 });
+    await second.close();
+  });
+
+  it('says that a folder cannot be made', async () => {
+    const path = newPath();
+    writeFileSync(join(folder, 'a-file'), '');
+    const store = new EmbeddedStore(join(folder, 'a-file', path));
+    await expect(store.runs()).rejects.toThrow(StoreUnavailableError);
+  });
+});
