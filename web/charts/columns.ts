@@ -1,0 +1,34 @@
+/**
+ * One series as charts read it: columns of equal length, ascending by step, of which the first `length` entries count.
+ * The arrays may be longer than `length` and may be replaced when the series grows: read them anew at each redraw.
+ */
+export interface Columns {
+  readonly length: number;
+  readonly steps: Float64Array;
+  readonly values: Float64Array;
+  /** `reach[i]`: a point further than this many steps before point i is not joined to it; something is missing between. */
+  readonly reach: Float64Array;
+}
+
+/** First index whose step is at least `step`. */
+export function lowerBound(columns: Columns, step: number): number {
+  let low = 0;
+  let high = columns.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (columns.steps[middle]! < step) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Index of the point nearest to a step, -1 in an empty series; among points of one step the last. */
+export function nearestIndex(columns: Columns, step: number): number {
+  if (columns.length === 0) return -1;
+  const after = lowerBound(columns, step);
+  if (after === columns.length) return columns.length - 1;
+  let nearest = after;
+  if (after > 0 && step - columns.steps[after - 1]! < columns.steps[after]! - step) nearest = after - 1;
+  while (nearest + 1 < columns.length && columns.steps[nearest + 1] === columns.steps[nearest]) nearest++;
+  return nearest;
+}

@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import type { Columns } from './columns';
+import { decimate } from './decimate';
+
+function columns(values: number[], steps = values.map((_, index) => index), reach = 1): Columns {
+  return {
+    length: values.length,
+    steps: Float64Array.from(steps),
+    values: Float64Array.from(values),
+    reach: new Float64Array(values.length).fill(reach),
+  };
+}
+
+describe('decimate', () => {
+  it('keeps every point where there are pixels enough', () => {
+    const line = decimate(columns([3, 1, 2]), 0, 2, 200);
+    expect(line.x).toEqual([0, 100, 200]);
+    expect(line.value).toEqual([3, 1, 2]);
+    expect(line.starts).toEqual([true, false, false]);
+    expect([line.low, line.high]).toEqual([1, 3]);
+  });
+
+  it('loses no spike of a million points, up or down, and stays within four points a pixel', () => {
+    const values = Array.from({ length: 1_000_000 }, (_, index) => Math.sin(index / 5_000));
+    values[123_456] = 50;
+    values[765_432] = -50;
+    const line = decimate(columns(values), 0, 999_999, 800);
+    expect(line.value).toContain(50);
+    expect(line.value).toContain(-50);
+    expect([line.low, line.high]).toEqual([-50, 50]);
+    expect(line.x.length).toBeLessThanOrEqual(4 * 801);
+    expect(line.x.every((x, index) => index === 0 || x >= line.x[index - 1]!)).toBe(true);
+    expect(line.value[0]).toBe(values[0]);
+    expect(line.value.at(-1)).toBe(values.at(-1));
+  });
+
+  it('has the extent of each pixel column that the full series has', () => {
+    let state = 7;
+    const random = (): number => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647;
+    const values = Array.from({ length: 20_000 }, () => random() ** 8);
+    const line = decimate(columns(values), 0, 20_000, 100);
+    for (let column = 0; column < 100; column++) {
+      const all = values.slice(column * 200, (column + 1) * 200);
+      const kept = line.value.filter((_, index) => Math.floor(line.x[index]!) === column);
+      expect(Math.max(...kept)).toBe(Math.max(...all));
+      expect(Math.min(...kept)).toBe(Math.min(...all));
+    }
+  });
+
+  it('leaves a gap where steps are missing, also inside one pixel column', () => {
+    expect(decimate(columns([1, 2, 3, 4], [0, 1, 10, 11]), 0, 11, 110).starts).toEqual([true, false, true, false]);
+    expect(decimate(columns([1, 2, 3, 4], [0, 1, 10, 11]), 0, 10_000, 10).starts).toEqual([true, false, true, false]);
+  });
+
+  it('marks NaN and infinities and breaks the line there', () => {
+    const line = decimate(columns([1, NaN, 2, Infinity, 3]), 0, 4, 400);
+    expect(line.nonFinite).toEqual([
+      { x: 100, value: NaN },
+      { x: 300, value: Infinity },
+    ]);
+    expect(line.value).toEqual([1, 2, 3]);
+    expect(line.starts).toEqual([true, true, true]);
+    expect(line.high).toBe(3);
+  });
+
+  it('says once a column that values are not finite, however many there are', () => {
+    expect(decimate(columns(new Array<number>(10_000).fill(NaN)), 0, 10_000, 50).nonFinite.length).toBe(50);
+  });
+
+  it('takes one point beyond each edge of the window but measures only inside it', () => {
+    const line = decimate(columns([100, 1, 2, 3, 100]), 1, 3, 200);
+    expect(line.value).toEqual([100, 1, 2, 3, 100]);
+    expect([line.low, line.high]).toEqual([1, 3]);
+    expect(line.x[0]).toBe(-100);
+  });
+
+  it('applies the transform before it compares', () => {
+    const line = decimate(columns([100, 200, 400]), 0, 2, 2, (milliseconds) => 1000 / milliseconds);
+    expect([line.low, line.high]).toEqual([2.5, 10]);
+  });
+
+  it('answers an empty series with an empty line', () => {
+    expect(decimate(columns([]), 0, 10, 100).x).toEqual([]);
+  });
+});

@@ -1,0 +1,76 @@
+import {
+  CommandsResponse,
+  RunList,
+  RunResponse,
+  SessionInfo,
+  type CatalogResponse,
+  type ControlEventsResponse,
+  type ErrorBody,
+  type HistoryResponse,
+  type StartRunRequest,
+} from '@plumbline/shared/http';
+import type { CommandRecord } from '@plumbline/shared/command';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { ErrorCode } from '@plumbline/shared/socket';
+
+/** An answer of the hub that is not what was asked for; `code` is `unreachable` where there was no answer at all. */
+export class ApiError extends Error {
+  constructor(
+    readonly code: ErrorCode | 'unreachable',
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ApiError';
+  }
+}
+
+async function request(path: string, init?: RequestInit): Promise<unknown> {
+  let response: Response;
+  try {
+    response = await fetch(`/api${path}`, { credentials: 'same-origin', ...init });
+  } catch {
+    throw new ApiError('unreachable', 'The hub does not answer. Check that it is running, then try again.');
+  }
+  const text = await response.text();
+  let body: unknown;
+  try {
+    body = text === '' ? undefined : JSON.parse(text);
+  } catch {
+    throw new ApiError('internal', `The hub answered ${response.status} with something that is not JSON.`);
+  }
+  if (response.ok) return body;
+  const error = (body as Partial<ErrorBody> | undefined)?.error;
+  throw new ApiError(error?.code ?? 'internal', error?.message ?? `The hub answered ${response.status}.`);
+}
+
+const post = (path: string, body: unknown): Promise<unknown> =>
+  request(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
+export interface HistoryRequest {
+  metrics?: readonly string[];
+  fromStep?: number;
+  toStep?: number;
+  maxPoints: number;
+}
+
+/** The hub's REST resources, same origin. Each throws ApiError with a message made for people. */
+export const api = {
+  session: async (): Promise<SessionInfo> => SessionInfo.parse(await request('/session')),
+  openSession: async (token: string): Promise<SessionInfo> => SessionInfo.parse(await post('/session', { token })),
+  catalog: async (): Promise<CatalogResponse> => (await request('/catalog')) as CatalogResponse,
+  runs: async (): Promise<RunSummary[]> => RunList.parse(await request('/runs')).runs,
+  run: async (runId: RunId): Promise<RunSummary> => RunResponse.parse(await request(`/runs/${runId}`)).run,
+  startRun: async (body: StartRunRequest): Promise<RunSummary> => RunResponse.parse(await post('/runs', body)).run,
+  commands: async (runId: RunId): Promise<CommandRecord[]> =>
+    CommandsResponse.parse(await request(`/runs/${runId}/commands`)).commands,
+  // Large and typed by the same contract on both sides: checking every point would cost more than drawing it.
+  events: async (runId: RunId): Promise<ControlEventsResponse> =>
+    (await request(`/runs/${runId}/events`)) as ControlEventsResponse,
+  history: async (runId: RunId, range: HistoryRequest): Promise<HistoryResponse> => {
+    const query = new URLSearchParams({ maxPoints: String(range.maxPoints) });
+    for (const metric of range.metrics ?? []) query.append('metric', metric);
+    if (range.fromStep !== undefined) query.set('fromStep', String(Math.max(0, Math.floor(range.fromStep))));
+    if (range.toStep !== undefined) query.set('toStep', String(Math.ceil(range.toStep)));
+    return (await request(`/runs/${runId}/history?${query}`)) as HistoryResponse;
+  },
+};

@@ -1,0 +1,117 @@
+import { io, type Socket } from 'socket.io-client';
+import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { DashboardToHub, HubToDashboard, Result } from '@plumbline/shared/socket';
+import { api, ApiError } from './api';
+import type { FeedListener, FeedTransport } from './run-feed';
+import type { CommandTransport } from './command-desk';
+
+/** How the browser stands with the hub; `sinceMs` is when that began. */
+export type HubConnection =
+  | { state: 'connecting'; sinceMs: number }
+  | { state: 'connected'; sinceMs: number }
+  | { state: 'down'; sinceMs: number; reason: string };
+
+const answerTimeoutMs = 10_000;
+
+/** The one socket of this page: namespace `/dashboard` at the origin that the page came from. */
+class HubSocket implements FeedTransport, CommandTransport {
+  connection: HubConnection = { state: 'connecting', sinceMs: Date.now() };
+  readonly #listeners = new Set<() => void>();
+  #socket: Socket<HubToDashboard, DashboardToHub> | undefined;
+
+  /** Opened at first use, so that building the pages connects to nothing. */
+  get #io(): Socket<HubToDashboard, DashboardToHub> {
+    if (this.#socket) return this.#socket;
+    const socket: Socket<HubToDashboard, DashboardToHub> = io('/dashboard', { reconnectionDelayMax: 3000 });
+    this.#socket = socket;
+    const down = (reason: string): void => {
+      const sinceMs = this.connection.state === 'down' ? this.connection.sinceMs : Date.now();
+      this.#is({ state: 'down', sinceMs, reason });
+    };
+    socket.on('connect', () => this.#is({ state: 'connected', sinceMs: Date.now() }));
+    socket.on('connect_error', (error) => down(error.message));
+    socket.on('disconnect', (reason) => {
+      down(reason);
+      // The client does not come back by itself when the hub itself closed the connection, e.g. while restarting.
+      if (reason === 'io server disconnect') setTimeout(() => socket.connect(), 1000);
+    });
+    return socket;
+  }
+
+  #is(connection: HubConnection): void {
+    this.connection = connection;
+    for (const listener of this.#listeners) listener();
+  }
+  subscribe = (listener: () => void): (() => void) => {
+    void this.#io;
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  /** Connects anew, so that a session opened meanwhile counts. */
+  reconnect(): void {
+    this.#io.disconnect().connect();
+  }
+
+  onRun(listener: (run: RunSummary) => void): () => void {
+    this.#io.on('run', listener);
+    return () => this.#io.off('run', listener);
+  }
+
+  listen(runId: RunId, listener: FeedListener): () => void {
+    const socket = this.#io;
+    const handlers: HubToDashboard & { connect: () => void } = {
+      connect: () => listener.connected(),
+      metrics: (batch) => batch.runId === runId && listener.metrics(batch),
+      control: (message) => message.runId === runId && listener.control(message.event),
+      run: (run) => run.runId === runId && listener.run(run),
+      command: (record) => record.runId === runId && listener.command(record),
+      lagged: (message) => message.runId === runId && listener.lagged(),
+    };
+    socket.on('connect', handlers.connect);
+    socket.on('metrics', handlers.metrics);
+    socket.on('control', handlers.control);
+    socket.on('run', handlers.run);
+    socket.on('command', handlers.command);
+    socket.on('lagged', handlers.lagged);
+    if (socket.connected) queueMicrotask(handlers.connect);
+    return () => {
+      socket.off('connect', handlers.connect);
+      socket.off('metrics', handlers.metrics);
+      socket.off('control', handlers.control);
+      socket.off('run', handlers.run);
+      socket.off('command', handlers.command);
+      socket.off('lagged', handlers.lagged);
+    };
+  }
+
+  async watch(runId: RunId): Promise<{ run: RunSummary; lastSeq: number }> {
+    const answer = await this.#io.timeout(answerTimeoutMs).emitWithAck('watch', { runId });
+    if (!answer.ok) throw new ApiError(answer.error.code, answer.error.message);
+    return answer;
+  }
+  unwatch(runId: RunId): void {
+    if (this.#io.connected) this.#io.emit('unwatch', { runId });
+  }
+  history = api.history;
+  events = api.events;
+  commands = api.commands;
+
+  async sendCommand(command: Command): Promise<Result<{ record: CommandRecord }>> {
+    if (!this.#io.connected) throw new ApiError('unreachable', 'Not connected.');
+    return await this.#io.timeout(answerTimeoutMs).emitWithAck('command', command);
+  }
+  connected(limitMs: number): Promise<void> {
+    const socket = this.#io;
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, socket.connected ? Math.min(500, limitMs) : limitMs);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+export const hubSocket = new HubSocket();

@@ -1,0 +1,202 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { RunConfig, RunId, type RunSummary } from '@plumbline/shared/run';
+import type { HistoryResponse } from '@plumbline/shared/http';
+import type { MetricBatch } from '@plumbline/shared/socket';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { RunFeed, type FeedListener, type FeedTransport } from './run-feed';
+import { RunStore } from './run-store';
+
+const runId = RunId.parse('run-1');
+const summary = (lastSeq: number): RunSummary => ({
+  runId,
+  config: RunConfig.parse({ name: 'test' }),
+  parent: null,
+  state: 'running',
+  reason: '',
+  trainer: null,
+  trainerConnected: true,
+  createdMs: 0,
+  startedMs: 0,
+  endedMs: null,
+  lastStep: lastSeq,
+  lastSeq,
+});
+const event = (seq: number): MetricEvent => ({
+  type: 'step_completed',
+  seq,
+  step: seq,
+  wallTimeMs: seq,
+  stage: 0,
+  metrics: { 'train/loss': 100 - seq },
+});
+const batch = (fromSeq: number, toSeq: number): MetricBatch => ({
+  runId,
+  fromSeq,
+  toSeq,
+  events: Array.from({ length: toSeq - fromSeq }, (_, index) => event(fromSeq + 1 + index)),
+});
+
+/** A hub whose durable history ends at `stored`, and which answers only when the test lets it. */
+class ScriptedHub implements FeedTransport {
+  stored = 0;
+  listener!: FeedListener;
+  asked: { fromStep?: number }[] = [];
+  watches = 0;
+  failNext = 0;
+  #answers: (() => void)[] = [];
+
+  listen(_runId: RunId, listener: FeedListener): () => void {
+    this.listener = listener;
+    return () => undefined;
+  }
+  async watch(): Promise<{ run: RunSummary; lastSeq: number }> {
+    this.watches++;
+    return { run: summary(this.stored), lastSeq: this.stored };
+  }
+  unwatch(): void {}
+  async history(_runId: RunId, range: { fromStep?: number }): Promise<HistoryResponse> {
+    this.asked.push(range);
+    await new Promise<void>((resolve) => this.#answers.push(resolve));
+    if (this.failNext > 0) {
+      this.failNext--;
+      throw new Error('The hub does not answer.');
+    }
+    const seqs = Array.from({ length: this.stored }, (_, index) => index + 1).filter(
+      (seq) => seq >= (range.fromStep ?? 0),
+    );
+    const values = seqs.map((seq) => 100 - seq);
+    return { runId, lastSeq: this.stored, series: { 'train/loss': { seqs, steps: seqs, wallTimesMs: seqs, values } } };
+  }
+  async events(): Promise<{ runId: RunId; lastSeq: number; events: [] }> {
+    return { runId, lastSeq: this.stored, events: [] };
+  }
+  async commands(): Promise<[]> {
+    return [];
+  }
+  /** Lets the history requests that wait be answered, with what is stored now. */
+  async answer(): Promise<void> {
+    await vi.advanceTimersByTimeAsync(0);
+    for (const resolve of this.#answers.splice(0)) resolve();
+    await vi.advanceTimersByTimeAsync(0);
+  }
+}
+
+function heldSeqs(store: RunStore): number[] {
+  const loss = store.buffer('train/loss');
+  return [...loss.seqs.subarray(0, loss.length)];
+}
+const oneTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
+
+describe('RunFeed', () => {
+  let hub: ScriptedHub;
+  let store: RunStore;
+  let feed: RunFeed;
+  beforeEach(() => {
+    vi.useFakeTimers();
+    hub = new ScriptedHub();
+    store = new RunStore();
+    feed = new RunFeed(runId, hub, store);
+  });
+  afterEach(() => {
+    feed.close();
+    vi.useRealTimers();
+  });
+
+  it('replays what came live while history was fetched, without a hole and nothing twice', async () => {
+    hub.stored = 10;
+    hub.listener.connected();
+    await vi.advanceTimersByTimeAsync(0);
+    hub.listener.metrics(batch(8, 12)); // reaches below and above what history will answer
+    hub.listener.metrics(batch(12, 15));
+    expect(heldSeqs(store)).toEqual([]);
+    await hub.answer();
+    expect(heldSeqs(store)).toEqual(oneTo(15));
+    expect(store.feedPhase).toBe('live');
+    hub.listener.metrics(batch(15, 17));
+    expect(heldSeqs(store)).toEqual(oneTo(17));
+  });
+
+  it('fetches again where what was held begins above what history answered', async () => {
+    hub.stored = 5;
+    hub.listener.connected();
+    await vi.advanceTimersByTimeAsync(0);
+    hub.listener.metrics(batch(8, 10));
+    await hub.answer();
+    expect(store.feedPhase).toBe('catching_up');
+    hub.stored = 10;
+    await vi.advanceTimersByTimeAsync(300);
+    await hub.answer();
+    expect(heldSeqs(store)).toEqual(oneTo(10));
+    expect(store.feedPhase).toBe('live');
+  });
+
+  it('fetches what a jump in the live numbers left out, from where it stands', async () => {
+    hub.stored = 5;
+    hub.listener.connected();
+    await hub.answer();
+    hub.listener.metrics(batch(5, 6));
+    hub.stored = 9;
+    hub.listener.metrics(batch(8, 9));
+    expect(store.feedPhase).toBe('catching_up');
+    hub.listener.metrics(batch(9, 11));
+    await hub.answer();
+    expect(hub.asked.at(-1)?.fromStep).toBe(6);
+    expect(heldSeqs(store)).toEqual(oneTo(11));
+    expect(store.feedPhase).toBe('live');
+  });
+
+  it('takes numbers that belong to control events for no gap', async () => {
+    hub.stored = 3;
+    hub.listener.connected();
+    await hub.answer();
+    hub.listener.metrics({ ...batch(3, 6), events: [event(4), event(6)] });
+    expect(store.feedPhase).toBe('live');
+    expect(hub.asked.length).toBe(1);
+  });
+
+  it('joins again after a lost connection and closes the hole', async () => {
+    hub.stored = 4;
+    hub.listener.connected();
+    await hub.answer();
+    hub.stored = 20;
+    hub.listener.connected();
+    await hub.answer();
+    expect(hub.watches).toBe(2);
+    expect(heldSeqs(store)).toEqual(oneTo(20));
+  });
+
+  it('fetches again when the hub says that live data was left out', async () => {
+    hub.stored = 4;
+    hub.listener.connected();
+    await hub.answer();
+    hub.stored = 7;
+    hub.listener.lagged();
+    await hub.answer();
+    expect(heldSeqs(store)).toEqual(oneTo(7));
+  });
+
+  it('says that it failed, tries again by itself and keeps what came meanwhile', async () => {
+    hub.stored = 4;
+    hub.failNext = 1;
+    hub.listener.connected();
+    await vi.advanceTimersByTimeAsync(0);
+    hub.listener.metrics(batch(4, 6));
+    await hub.answer();
+    expect(store.feedPhase).toBe('failed');
+    expect(String(store.feedError)).toContain('does not answer');
+    await vi.advanceTimersByTimeAsync(300);
+    await hub.answer();
+    expect(store.feedPhase).toBe('live');
+    expect(heldSeqs(store)).toEqual(oneTo(6));
+  });
+
+  it('ignores an answer that a newer connection has overtaken', async () => {
+    hub.stored = 4;
+    hub.listener.connected();
+    await vi.advanceTimersByTimeAsync(0);
+    hub.listener.connected();
+    await hub.answer();
+    expect(heldSeqs(store)).toEqual(oneTo(4));
+    expect(store.feedPhase).toBe('live');
+  });
+});

@@ -1,0 +1,154 @@
+import type { CommandRecord } from '@plumbline/shared/command';
+import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { MetricBatch } from '@plumbline/shared/socket';
+import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+
+/** What live messages a feed listens to, over whatever carries them. */
+export interface FeedListener {
+  connected(): void;
+  metrics(batch: MetricBatch): void;
+  control(event: ControlEvent): void;
+  run(run: RunSummary): void;
+  command(record: CommandRecord): void;
+  lagged(): void;
+}
+export interface FeedTransport {
+  /** Live messages of a run; `connected` is called at once where the connection stands, and at each reconnection. */
+  listen(runId: RunId, listener: FeedListener): () => void;
+  watch(runId: RunId): Promise<{ run: RunSummary; lastSeq: number }>;
+  unwatch(runId: RunId): void;
+  history(runId: RunId, range: { fromStep?: number; toStep?: number; maxPoints: number }): Promise<HistoryResponse>;
+  events(runId: RunId): Promise<ControlEventsResponse>;
+  commands(runId: RunId): Promise<CommandRecord[]>;
+}
+/** Where a feed puts what it got. Everything may come twice; seq tells. */
+export interface FeedSink {
+  run(run: RunSummary): void;
+  history(history: HistoryResponse, maxPoints: number): void;
+  metrics(events: readonly MetricEvent[]): void;
+  control(events: readonly ControlEvent[]): void;
+  commands(records: readonly CommandRecord[]): void;
+  phase(phase: FeedPhase, error: unknown): void;
+}
+/** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
+export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
+
+const maxPoints = 4000;
+/** Held while history is fetched; beyond this the oldest are let go, which shows as a gap and is fetched again. */
+const maxHeldBatches = 2000;
+const retryDelaysMs = [250, 1000, 2000, 5000];
+
+/**
+ * Follows one run without a hole: joins its room, holds what comes live, fetches history up to event S, replays what
+ * was held above S. A jump in the live numbers, a reconnection and a `lagged` word all start the same catching up.
+ */
+export class RunFeed {
+  #generation = 0;
+  #held: MetricBatch[] = [];
+  #catchingUp = false;
+  /** Everything up to this event number is in the sink. */
+  #cursor = 0;
+  #cursorStep = 0;
+  #attempts = 0;
+  #stopListening: () => void;
+  #closed = false;
+  #loaded = false;
+
+  constructor(
+    readonly runId: RunId,
+    private readonly transport: FeedTransport,
+    private readonly sink: FeedSink,
+  ) {
+    sink.phase('loading', undefined);
+    this.#stopListening = transport.listen(runId, {
+      connected: () => {
+        this.#held = []; // what a lost connection left behind
+        void this.#catchUp(true);
+      },
+      metrics: (batch) => this.#take(batch),
+      control: (event) => sink.control([event]),
+      run: (run) => sink.run(run),
+      command: (record) => sink.commands([record]),
+      lagged: () => void this.#catchUp(false),
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#generation++;
+    this.#stopListening();
+    this.transport.unwatch(this.runId);
+  }
+
+  /** Fetches a range anew at full resolution, for a zoomed window of a thinned series. */
+  async refine(fromStep: number, toStep: number): Promise<void> {
+    const history = await this.transport.history(this.runId, { fromStep, toStep, maxPoints });
+    if (!this.#closed) this.sink.history(history, maxPoints);
+  }
+
+  #take(batch: MetricBatch): void {
+    if (this.#catchingUp) {
+      this.#held.push(batch);
+      if (this.#held.length > maxHeldBatches) this.#held.shift();
+    } else if (batch.fromSeq > this.#cursor) {
+      this.#held.push(batch);
+      void this.#catchUp(false);
+    } else {
+      this.#apply(batch);
+    }
+  }
+
+  #apply(batch: MetricBatch): void {
+    if (batch.toSeq <= this.#cursor) return;
+    const fresh = batch.events.filter((event) => event.seq > this.#cursor);
+    this.sink.metrics(fresh);
+    this.#cursor = batch.toSeq;
+    this.#cursorStep = Math.max(this.#cursorStep, fresh.at(-1)?.step ?? 0);
+  }
+
+  /** @param join true on a new connection, which is in no room yet */
+  async #catchUp(join: boolean): Promise<void> {
+    const generation = ++this.#generation;
+    const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
+    this.#catchingUp = true;
+    if (this.#loaded) this.sink.phase('catching_up', undefined);
+    try {
+      if (join) {
+        const { run } = await this.transport.watch(this.runId);
+        if (!isCurrent()) return;
+        this.sink.run(run);
+      }
+      const range = { maxPoints, ...(this.#loaded && { fromStep: this.#cursorStep }) };
+      const [history, control, commands] = await Promise.all([
+        this.transport.history(this.runId, range),
+        this.transport.events(this.runId),
+        this.transport.commands(this.runId),
+      ]);
+      if (!isCurrent()) return;
+      this.sink.history(history, maxPoints);
+      this.sink.control(control.events);
+      this.sink.commands(commands);
+      this.#loaded = true;
+      this.#cursor = Math.max(this.#cursor, history.lastSeq);
+      for (const series of Object.values(history.series))
+        this.#cursorStep = Math.max(this.#cursorStep, series.steps.at(-1) ?? 0);
+      while (this.#held.length > 0) {
+        if (this.#held[0]!.fromSeq > this.#cursor) throw new Gap();
+        this.#apply(this.#held.shift()!);
+      }
+      this.#catchingUp = false;
+      this.#attempts = 0;
+      this.sink.phase('live', undefined);
+    } catch (error) {
+      if (!isCurrent()) return;
+      if (error instanceof Gap) this.sink.phase('catching_up', undefined);
+      else this.sink.phase('failed', error);
+      const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;
+      setTimeout(() => isCurrent() && void this.#catchUp(join), delayMs);
+    }
+  }
+}
+
+/** What was held begins above what history answered: fetch again. */
+class Gap extends Error {}

@@ -1,0 +1,117 @@
+import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { HistoryResponse } from '@plumbline/shared/http';
+import { fromWireNumber } from '@plumbline/shared/metric';
+import type { RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+import type { FeedPhase, FeedSink } from './run-feed';
+import { SeriesBuffer } from './series-buffer';
+
+type EventOf<T extends ControlEvent['type']> = Extract<ControlEvent, { type: T }>;
+
+/** All that is known of one run in this browser. Charts follow `onData`; components follow `onChange`, at most 5 a second. */
+export class RunStore implements FeedSink {
+  runSummary: RunSummary | null = null;
+  feedPhase: FeedPhase = 'loading';
+  feedError: unknown = undefined;
+  readonly series = new Map<string, SeriesBuffer>();
+  readonly commandRecords = new Map<CommandId, CommandRecord>();
+  /** Ascending by seq. */
+  controlEvents: ControlEvent[] = [];
+  /** Changes with every change that components may see. */
+  version = 0;
+
+  readonly #dataListeners = new Set<() => void>();
+  readonly #changeListeners = new Set<() => void>();
+  #changeTimer: ReturnType<typeof setTimeout> | undefined;
+
+  onData = (listener: () => void): (() => void) => {
+    this.#dataListeners.add(listener);
+    return () => this.#dataListeners.delete(listener);
+  };
+  onChange = (listener: () => void): (() => void) => {
+    this.#changeListeners.add(listener);
+    return () => this.#changeListeners.delete(listener);
+  };
+
+  /** The buffer of a metric, made on first use so that a chart can hold it before its first value. */
+  buffer(metric: string): SeriesBuffer {
+    let buffer = this.series.get(metric);
+    if (!buffer) {
+      const everyStep = metric.startsWith('train/');
+      buffer = new SeriesBuffer(everyStep ? 1 : (this.runSummary?.config.probeEverySteps ?? 1));
+      this.series.set(metric, buffer);
+    }
+    return buffer;
+  }
+
+  /** The newest event of a type. */
+  latest<T extends ControlEvent['type']>(type: T): EventOf<T> | undefined {
+    return this.controlEvents.findLast((event): event is EventOf<T> => event.type === type);
+  }
+
+  /** Names of the parameters that train now; undefined before the trainer has said. */
+  get trainable(): readonly string[] | undefined {
+    return this.controlEvents.findLast(
+      (event): event is EventOf<'run_started' | 'trainable_changed'> =>
+        event.type === 'run_started' || event.type === 'trainable_changed',
+    )?.trainable;
+  }
+
+  baseline(metric: string): number | undefined {
+    const value = this.latest('run_started')?.baseline[metric];
+    return value === undefined ? undefined : fromWireNumber(value);
+  }
+
+  run(run: RunSummary): void {
+    if (this.runSummary && run.lastSeq < this.runSummary.lastSeq && run.state === this.runSummary.state) return;
+    this.runSummary = run;
+    this.#changed();
+  }
+  history(history: HistoryResponse, maxPoints: number): void {
+    for (const [metric, series] of Object.entries(history.series)) this.buffer(metric).merge(series, maxPoints);
+    this.#dataChanged();
+  }
+  metrics(events: readonly MetricEvent[]): void {
+    for (const { seq, step, wallTimeMs, metrics } of events)
+      for (const [metric, value] of Object.entries(metrics))
+        this.buffer(metric).append(seq, step, wallTimeMs, fromWireNumber(value));
+    const last = events.at(-1);
+    if (last && this.runSummary && last.step > this.runSummary.lastStep)
+      this.runSummary = { ...this.runSummary, lastStep: last.step };
+    this.#dataChanged();
+  }
+  control(events: readonly ControlEvent[]): void {
+    const held = new Set(this.controlEvents.map((event) => event.seq));
+    const fresh = events.filter((event) => !held.has(event.seq));
+    if (fresh.length === 0) return;
+    this.controlEvents = [...this.controlEvents, ...fresh].sort((a, b) => a.seq - b.seq);
+    this.#dataChanged();
+    this.#changed();
+  }
+  commands(records: readonly CommandRecord[]): void {
+    for (const record of records) {
+      const held = this.commandRecords.get(record.commandId);
+      // A command ends once: news that it is pending is old news then.
+      if (held && held.state !== 'pending' && record.state === 'pending') continue;
+      this.commandRecords.set(record.commandId, record);
+    }
+    this.#dataChanged();
+    this.#changed();
+  }
+  phase(phase: FeedPhase, error: unknown): void {
+    this.feedPhase = phase;
+    this.feedError = error;
+    this.#changed();
+  }
+
+  #dataChanged(): void {
+    for (const listener of this.#dataListeners) listener();
+    this.#changeTimer ??= setTimeout(() => this.#changed(), 200);
+  }
+  #changed(): void {
+    clearTimeout(this.#changeTimer);
+    this.#changeTimer = undefined;
+    this.version++;
+    for (const listener of this.#changeListeners) listener();
+  }
+}
