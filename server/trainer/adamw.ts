@@ -1,0 +1,192 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { HostTensor } from './model/vision-language-model.js';
+
+export interface AdamWOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Decoupled: each step takes learningRate * weightDecay * weight off, apart from the gradient's update. */
+  weightDecay: number;
+}
+export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 };
+
+/** Optimizer state on the host, by parameter name; only parameters that were ever trained are in it. */
+export interface AdamWState {
+  steps: Record<string, number>;
+  /** `<name>.exp_avg` and `<name>.exp_avg_sq`, PyTorch's words for first and second moment. */
+  tensors: Map<string, HostTensor>;
+}
+
+interface Moments {
+  steps: number;
+  expAvg: tf.Tensor;
+  expAvgSq: tf.Tensor;
+}
+/** Parameters that have been trained for equally many steps, as one flat vector: a few kernels serve them all. */
+interface Bucket extends Moments {
+  names: string[];
+  sizes: number[];
+  /** 1 where weight decay applies, else 0. */
+  decays: tf.Tensor;
+}
+
+/** Matrices decay; norms, biases and embeddings do not (the rule of GPT-2 and nanoGPT). */
+const decaysWeight = (name: string, rank: number): boolean => rank > 1 && !/embed/.test(name);
+
+/**
+ * AdamW (Loshchilov & Hutter 2019; same numbers as torch.optim.AdamW) keyed by parameter name.
+ *
+ * tfjs-core's Adam keeps its moments by position in the variable list, so that freezing in mid-run would hand them to
+ * the wrong variable. Here each parameter has its own moments and its own step count: freezing keeps both as they are,
+ * and what is unfrozen later goes on from there. What was never trained has none and costs no memory.
+ */
+export class AdamW {
+  readonly #options: AdamWOptions;
+  /** State of parameters that are not trained at present. */
+  readonly #parked = new Map<string, Moments>();
+  #buckets: Bucket[] = [];
+
+  constructor(options: Partial<AdamWOptions> = {}) {
+    this.#options = { ...adamWDefaults, ...options };
+  }
+
+  /**
+   * One step for exactly the parameters that have a gradient; all others stay bit for bit as they are.
+   * Gradients are first scaled down to the global L2 norm `maxGradientNorm` (as torch.nn.utils.clip_grad_norm_).
+   * Nothing is read from the device.
+   * @returns the gradients' global L2 norm before clipping; the caller disposes it
+   */
+  apply(
+    parameters: ReadonlyMap<string, tf.Variable>,
+    gradients: ReadonlyMap<string, tf.Tensor>,
+    learningRate: number,
+    maxGradientNorm = Infinity,
+  ): tf.Scalar {
+    this.#activate(parameters, [...gradients.keys()]);
+    const flat = (bucket: Bucket, of: ReadonlyMap<string, tf.Tensor | tf.Variable>): tf.Tensor =>
+      tf.concat(bucket.names.map((name, i) => tf.reshape(of.get(name)! as tf.Tensor, [bucket.sizes[i]!])));
+    return tf.tidy(() => {
+      const flatGradients = this.#buckets.map((bucket) => flat(bucket, gradients));
+      const squares = flatGradients.map((gradient) => tf.sum(tf.square(gradient)));
+      const norm = tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0)) as tf.Scalar;
+      const scale = Number.isFinite(maxGradientNorm)
+        ? tf.minimum(1, tf.div(maxGradientNorm, tf.add(norm, 1e-6)))
+        : tf.scalar(1);
+      this.#buckets.forEach((bucket, i) => {
+        const gradient = tf.mul(flatGradients[i]!, scale);
+        const updated = this.#update(bucket, flat(bucket, parameters), gradient, learningRate);
+        tf.split(updated, bucket.sizes).forEach((part, j) => {
+          const variable = parameters.get(bucket.names[j]!)!;
+          variable.assign(tf.reshape(part, variable.shape));
+        });
+      });
+      return norm;
+    });
+  }
+
+  /** Bytes of moments on the device: what the optimizer costs beside the model. */
+  get momentBytes(): number {
+    const all = [...this.#parked.values(), ...this.#buckets];
+    return all.reduce((sum, { expAvg, expAvgSq }) => sum + 4 * (expAvg.size + expAvgSq.size), 0);
+  }
+
+  async state(parameters: ReadonlyMap<string, tf.Variable>): Promise<AdamWState> {
+    this.#park();
+    const state: AdamWState = { steps: {}, tensors: new Map() };
+    // In the parameters' order, so that equal states give equal files.
+    for (const [name, { shape }] of parameters) {
+      const moments = this.#parked.get(name);
+      if (!moments) continue;
+      state.steps[name] = moments.steps;
+      for (const [word, tensor] of [
+        ['exp_avg', moments.expAvg],
+        ['exp_avg_sq', moments.expAvgSq],
+      ] as const)
+        state.tensors.set(`${name}.${word}`, { shape: [...shape], data: Float32Array.from(await tensor.data()) });
+    }
+    return state;
+  }
+
+  /** Replaces all state. @throws Error when a moment is missing */
+  load(state: AdamWState): void {
+    this.dispose();
+    for (const [name, steps] of Object.entries(state.steps)) {
+      const moment = (word: string): tf.Tensor => {
+        const tensor = state.tensors.get(`${name}.${word}`);
+        if (!tensor) throw new Error(`The optimizer state lacks ${name}.${word}.`);
+        return tf.keep(tf.tensor1d(tensor.data));
+      };
+      this.#parked.set(name, { steps, expAvg: moment('exp_avg'), expAvgSq: moment('exp_avg_sq') });
+    }
+  }
+
+  dispose(): void {
+    for (const { expAvg, expAvgSq } of this.#parked.values()) tf.dispose([expAvg, expAvgSq]);
+    for (const { expAvg, expAvgSq, decays } of this.#buckets) tf.dispose([expAvg, expAvgSq, decays]);
+    this.#parked.clear();
+    this.#buckets = [];
+  }
+
+  /** Steps the moments and returns the new weights; all flat. Runs inside a tidy. */
+  #update(bucket: Bucket, weights: tf.Tensor, gradient: tf.Tensor, learningRate: number): tf.Tensor {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options;
+    const expAvg = tf.add(tf.mul(bucket.expAvg, beta1), tf.mul(gradient, 1 - beta1));
+    const expAvgSq = tf.add(tf.mul(bucket.expAvgSq, beta2), tf.mul(tf.square(gradient), 1 - beta2));
+    tf.dispose([bucket.expAvg, bucket.expAvgSq]);
+    bucket.expAvg = tf.keep(expAvg);
+    bucket.expAvgSq = tf.keep(expAvgSq);
+    bucket.steps++;
+    const stepSize = learningRate / (1 - beta1 ** bucket.steps);
+    const root = Math.sqrt(1 - beta2 ** bucket.steps);
+    const change = tf.div(tf.mul(expAvg, stepSize), tf.add(tf.div(tf.sqrt(expAvgSq), root), epsilon));
+    const kept = tf.sub(1, tf.mul(bucket.decays, learningRate * weightDecay));
+    return tf.sub(tf.mul(weights, kept), change);
+  }
+
+  /** Makes the buckets hold exactly these parameters. Free when they already do. */
+  #activate(parameters: ReadonlyMap<string, tf.Variable>, names: readonly string[]): void {
+    const active = new Set(this.#buckets.flatMap((bucket) => bucket.names));
+    if (active.size === names.length && names.every((name) => active.has(name))) return;
+    this.#park();
+    const bySteps = new Map<number, string[]>();
+    for (const name of names) {
+      const steps = this.#parked.get(name)?.steps ?? 0;
+      bySteps.set(steps, [...(bySteps.get(steps) ?? []), name]);
+    }
+    this.#buckets = [...bySteps].map(([steps, names]) => {
+      const variables = names.map((name) => {
+        const variable = parameters.get(name);
+        if (!variable) throw new Error(`There is a gradient for ${name}, but no such parameter.`);
+        return variable;
+      });
+      const sizes = variables.map(({ size }) => size);
+      const moments = (word: 'expAvg' | 'expAvgSq'): tf.Tensor =>
+        tf.keep(
+          tf.tidy(() => tf.concat(names.map((name, i) => this.#parked.get(name)?.[word] ?? tf.zeros([sizes[i]!])))),
+        );
+      const decays = tf.keep(
+        tf.tidy(() =>
+          tf.concat(variables.map(({ rank, size }, i) => tf.fill([size], decaysWeight(names[i]!, rank) ? 1 : 0))),
+        ),
+      );
+      return { names, sizes, steps, decays, expAvg: moments('expAvg'), expAvgSq: moments('expAvgSq') };
+    });
+    for (const name of names) {
+      const moments = this.#parked.get(name);
+      if (moments) tf.dispose([moments.expAvg, moments.expAvgSq]);
+      this.#parked.delete(name);
+    }
+  }
+
+  /** Takes the buckets apart into one state a parameter. */
+  #park(): void {
+    for (const { names, sizes, steps, expAvg, expAvgSq, decays } of this.#buckets) {
+      const [first, second] = [tf.split(expAvg, sizes), tf.split(expAvgSq, sizes)];
+      names.forEach((name, i) =>
+        this.#parked.set(name, { steps, expAvg: tf.keep(first[i]!), expAvgSq: tf.keep(second[i]!) }),
+      );
+      tf.dispose([expAvg, expAvgSq, decays]);
+    }
+    this.#buckets = [];
+  }
+}

@@ -1,0 +1,185 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { TrainableSelection } from '@plumbline/shared/parameter';
+import type { AdamWState } from './adamw.js';
+import { assetPath } from './asset.js';
+import { ModelConfig } from './model/model-config.js';
+import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';
+import { DamagedFileError, readSafetensors, writeSafetensors } from './safetensors.js';
+import { Tokenizer } from './tokenizer.js';
+
+/** What a run needs beside weights and moments to go on as if it had never stopped. */
+export const TrainingPosition = z.object({
+  step: z.number().int().nonnegative(),
+  /** State of the generator that draws examples: the position in the data. */
+  dataRng: z.array(z.number().int().nonnegative()).length(4),
+  learningRate: z.number().positive(),
+  selection: TrainableSelection,
+});
+export type TrainingPosition = z.infer<typeof TrainingPosition>;
+
+export interface Checkpoint {
+  weights: Map<string, HostTensor>;
+  optimizer: AdamWState;
+  position: TrainingPosition;
+}
+
+const Manifest = z.object({
+  format: z.literal('plumbline-checkpoint-1'),
+  position: TrainingPosition,
+  optimizerSteps: z.record(z.string(), z.number().int().nonnegative()),
+  /** sha256 of each file beside this one, in hex. */
+  digests: z.object({ 'model.safetensors': z.string(), 'optimizer.safetensors': z.string() }),
+});
+
+const sha256 = (content: Buffer): string => createHash('sha256').update(content).digest('hex');
+
+async function writeDurably(path: string, content: Buffer | string): Promise<void> {
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(content);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Moves a finished folder to its place, replacing what is there, and makes that durable. */
+async function publish(temporary: string, folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await rename(temporary, folder);
+  const parent = await open(dirname(folder), 'r');
+  await parent.sync().finally(() => parent.close());
+}
+
+/**
+ * Writes a checkpoint folder: model.safetensors, optimizer.safetensors, checkpoint.json. It is written beside its place
+ * and moved there whole, so a crash or a full disk leaves either all of it or nothing.
+ */
+export async function saveCheckpoint(
+  folder: string,
+  checkpoint: Checkpoint,
+): Promise<{ bytes: number; digest: string }> {
+  const temporary = `${folder}.writing`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  try {
+    const model = writeSafetensors(checkpoint.weights);
+    const optimizer = writeSafetensors(checkpoint.optimizer.tensors);
+    const manifest: z.infer<typeof Manifest> = {
+      format: 'plumbline-checkpoint-1',
+      position: checkpoint.position,
+      optimizerSteps: checkpoint.optimizer.steps,
+      digests: { 'model.safetensors': sha256(model), 'optimizer.safetensors': sha256(optimizer) },
+    };
+    await writeDurably(join(temporary, 'model.safetensors'), model);
+    await writeDurably(join(temporary, 'optimizer.safetensors'), optimizer);
+    await writeDurably(join(temporary, 'checkpoint.json'), JSON.stringify(manifest, null, 2));
+    await publish(temporary, folder);
+    return { bytes: model.length + optimizer.length, digest: sha256(Buffer.from(JSON.stringify(manifest))) };
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** @throws DamagedFileError when a file is missing, altered or cut short; it says which and what to do */
+export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
+  const manifest = Manifest.parse(JSON.parse((await readPart(folder, 'checkpoint.json')).toString()));
+  const tensors = async (name: keyof typeof manifest.digests): Promise<Map<string, HostTensor>> =>
+    readVerified(folder, name, manifest.digests[name]);
+  return {
+    weights: await tensors('model.safetensors'),
+    optimizer: { steps: manifest.optimizerSteps, tensors: await tensors('optimizer.safetensors') },
+    position: manifest.position,
+  };
+}
+
+async function readPart(folder: string, name: string): Promise<Buffer> {
+  return readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    throw new DamagedFileError(
+      `${join(folder, name)} does not exist. Choose another checkpoint, or start from the base.`,
+    );
+  });
+}
+
+async function readVerified(folder: string, name: string, digest: string): Promise<Map<string, HostTensor>> {
+  const content = await readPart(folder, name);
+  if (sha256(content) !== digest)
+    throw new DamagedFileError(
+      `${join(folder, name)} is damaged: its sha256 is not the one written with it. ` +
+        'Choose an earlier checkpoint; for the base model, restore the file from the repository.',
+    );
+  return readSafetensors(content).tensors;
+}
+
+/** What pretraining says of itself beside the weights. */
+export const TrainingRecord = z.object({
+  command: z.string(),
+  seed: z.number(),
+  steps: z.number(),
+  batchSize: z.number(),
+  learningRate: z.number(),
+  weightDecay: z.number(),
+  backend: z.string(),
+  wallTimeMinutes: z.number(),
+  /** [step, mean loss since the entry before] */
+  lossCurve: z.array(z.tuple([z.number(), z.number()])),
+  questionsPerTask: z.number(),
+  /** Percent, on the evaluation split. */
+  accuracy: z.record(z.string(), z.number()),
+  meanAccuracy: z.number(),
+  modelDigest: z.string(),
+});
+export type TrainingRecord = z.infer<typeof TrainingRecord>;
+
+export interface BaseModel {
+  config: ModelConfig;
+  weights: Map<string, HostTensor>;
+  tokenizer: Tokenizer;
+  record: TrainingRecord;
+}
+
+/** Writes a base model as people know it from model hubs: model.safetensors, config.json, tokenizer.json, training.json. */
+export async function saveBaseModel(
+  folder: string,
+  base: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
+): Promise<void> {
+  const model = writeSafetensors(base.weights);
+  await mkdir(folder, { recursive: true });
+  const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
+  await writeDurably(join(folder, 'model.safetensors.writing'), model);
+  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
+  await writeDurably(join(folder, 'config.json'), json(base.config));
+  await writeDurably(join(folder, 'tokenizer.json'), json(base.tokenizer));
+  await writeDurably(join(folder, 'training.json'), json({ ...base.record, modelDigest: sha256(model) }));
+}
+
+/**
+ * Loads the base model that the project ships, or one from another folder.
+ * @throws DamagedFileError when a file is missing or its digest, names or shapes do not fit
+ */
+export async function loadBaseModel(folder = assetPath('base')): Promise<BaseModel> {
+  const json = async (name: string): Promise<unknown> => JSON.parse((await readPart(folder, name)).toString());
+  const config = ModelConfig.parse(await json('config.json'));
+  const record = TrainingRecord.parse(await json('training.json'));
+  const weights = await readVerified(folder, 'model.safetensors', record.modelDigest);
+  const tokenizer = await Tokenizer.fromFile(join(folder, 'tokenizer.json'));
+  if (tokenizer.size !== config.vocabSize)
+    throw new DamagedFileError(
+      `The tokenizer in ${folder} has ${tokenizer.size} words, the model ${config.vocabSize}.`,
+    );
+  return { config, weights, tokenizer, record };
+}
+
+/** Puts loaded weights into a model. @throws DamagedFileError when names or shapes do not fit the configuration */
+export function buildModel(config: ModelConfig, weights: ReadonlyMap<string, HostTensor>): VisionLanguageModel {
+  try {
+    return VisionLanguageModel.fromTensors(config, weights);
+  } catch (error) {
+    throw new DamagedFileError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}

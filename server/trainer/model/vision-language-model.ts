@@ -1,0 +1,326 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
+import { Rng } from '../rng.js';
+import { maskedCrossEntropy, quickGelu, rmsNorm, rotary, rotaryTables, siluGate, type RotaryTables } from './layers.js';
+import { imageTokens, parameterShapes, type ModelConfig } from './model-config.js';
+
+/** One batch on the device. B examples, T text positions, S = imageSize. */
+export interface ModelBatch {
+  /** [B, S, S, 3] in 0..1 */
+  images: tf.Tensor4D;
+  /** [B, T] int32, prompt and answer, padded on the right with 0 */
+  inputIds: tf.Tensor2D;
+  /** [B, T] int32, the token that follows each position */
+  targetIds: tf.Tensor2D;
+  /** [B, T], 1 where the answer (and its end) is predicted, else 0 */
+  lossMask: tf.Tensor2D;
+}
+
+/** Values of one parameter on the host. */
+export interface HostTensor {
+  shape: number[];
+  data: Float32Array;
+}
+
+/** Keys and values of the positions so far, one entry a decoder layer, each [B, H, positions, D]. */
+type KeyValueCache = { keys: tf.Tensor4D; values: tf.Tensor4D }[];
+
+/**
+ * A small vision-language transformer with the shape of LLaVA and Qwen2.5-VL: image patches -> vision encoder ->
+ * projector -> decoder over [image tokens; text tokens]. Parameters carry Hugging Face's paths.
+ *
+ * Text is padded on the right; attention is causal, so no real token ever sees the padding.
+ */
+export class VisionLanguageModel {
+  /** By path, in the fixed order of `parameterShapes`. */
+  readonly parameters = new Map<string, tf.Variable>();
+  readonly #rotary: RotaryTables;
+  /** [N, N] with N all positions: 0 where a position may look, -1e9 ahead of it. */
+  readonly #causal: tf.Tensor2D;
+
+  private constructor(
+    readonly config: ModelConfig,
+    tensors: (name: string, shape: number[]) => Float32Array,
+  ) {
+    const positions = imageTokens(config) + config.maxTextTokens;
+    for (const { name, shape } of parameterShapes(config))
+      this.parameters.set(
+        name,
+        tf.tidy(() => tf.variable(tf.tensor(tensors(name, shape), shape, 'float32'))),
+      );
+    this.#rotary = rotaryTables(positions, config.hiddenSize / config.heads, config.ropeTheta);
+    const mask = new Float32Array(positions * positions);
+    for (let row = 0; row < positions; row++) mask.fill(-1e9, row * positions + row + 1, (row + 1) * positions);
+    this.#causal = tf.keep(tf.tensor2d(mask, [positions, positions]));
+  }
+
+  /** Fresh weights. They are drawn on the host, so a seed gives the same model on every backend. */
+  static initialize(config: ModelConfig, seed: number): VisionLanguageModel {
+    const rng = new Rng(seed);
+    const starts = new Map(parameterShapes(config).map(({ name, start }) => [name, start]));
+    return new VisionLanguageModel(config, (name, shape) => {
+      const start = starts.get(name)!;
+      const data = new Float32Array(tf.util.sizeFromShape(shape));
+      if (start === 'ones') data.fill(1);
+      else if (start !== 'zeros') for (let i = 0; i < data.length; i++) data[i] = rng.normal() * start;
+      return data;
+    });
+  }
+
+  /** @throws Error naming the parameter that is missing, too many or of another shape */
+  static fromTensors(config: ModelConfig, tensors: ReadonlyMap<string, HostTensor>): VisionLanguageModel {
+    const known = new Set(parameterShapes(config).map(({ name }) => name));
+    const foreign = [...tensors.keys()].find((name) => !known.has(name));
+    if (foreign) throw new Error(`The weights hold ${foreign}, which a model of this configuration does not have.`);
+    return new VisionLanguageModel(config, (name, shape) => {
+      const tensor = tensors.get(name);
+      if (!tensor) throw new Error(`The weights lack ${name}.`);
+      if (tensor.shape.join() !== shape.join())
+        throw new Error(`${name} has shape [${tensor.shape}]; this configuration needs [${shape}].`);
+      return tensor.data;
+    });
+  }
+
+  /** Values of all parameters on the host, read at once. */
+  async toTensors(): Promise<Map<string, HostTensor>> {
+    const tensors = new Map<string, HostTensor>();
+    for (const [name, variable] of this.parameters)
+      tensors.set(name, {
+        shape: [...variable.shape],
+        data: Float32Array.from((await variable.data()) as Float32Array),
+      });
+    return tensors;
+  }
+
+  /** Overwrites parameters with values from the host; others stay. */
+  assign(tensors: ReadonlyMap<string, HostTensor>): void {
+    for (const [name, { data, shape }] of tensors) {
+      const value = tf.tensor(data, shape, 'float32');
+      this.#variable(name).assign(value);
+      value.dispose();
+    }
+  }
+
+  parameterInfos(): ParameterInfo[] {
+    return [...this.parameters].map(([name, { shape, size }]) => ({
+      name,
+      shape: [...shape],
+      size,
+      group: parameterGroup(name),
+    }));
+  }
+
+  /** @returns logits [B, T, V] at the text positions: row t predicts the token after text position t */
+  forward(batch: Pick<ModelBatch, 'images' | 'inputIds'>): tf.Tensor3D {
+    return tf.tidy(() => {
+      const [batchSize, length] = batch.inputIds.shape;
+      const { hiddenSize, vocabSize } = this.config;
+      const images = imageTokens(this.config);
+      const embedded = tf.concat([this.#imageEmbeddings(batch.images), this.#textEmbeddings(batch.inputIds)], 1);
+      const hidden = this.#decode(embedded as tf.Tensor3D);
+      const text = tf.slice(hidden, [0, images, 0], [batchSize, length, hiddenSize]);
+      return tf.reshape(this.#head(tf.reshape(text, [-1, hiddenSize])), [batchSize, length, vocabSize]);
+    });
+  }
+
+  /** Mean cross-entropy over the answer positions, in nats. */
+  loss(batch: ModelBatch): tf.Scalar {
+    return tf.tidy(() =>
+      maskedCrossEntropy(
+        tf.reshape(this.forward(batch), [-1, this.config.vocabSize]),
+        tf.reshape(batch.targetIds, [-1]),
+        tf.reshape(batch.lossMask, [-1]),
+      ),
+    );
+  }
+
+  /**
+   * Loss and its gradients for the parameters in `trainable` only: what is frozen costs no backward work.
+   * The caller disposes both.
+   */
+  lossAndGradients(
+    batch: ModelBatch,
+    trainable: readonly string[],
+  ): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
+    if (trainable.length === 0) return { loss: this.loss(batch), gradients: new Map() };
+    const variables = trainable.map((name) => this.#variable(name));
+    const { value, grads } = tf.variableGrads(() => this.loss(batch), variables);
+    return { loss: value, gradients: new Map(trainable.map((name, i) => [name, grads[variables[i]!.name]!])) };
+  }
+
+  /**
+   * Greedy decoding until `endId` or `maxNewTokens`.
+   * @param images [B, S, S, 3] @param promptIds B prompts of equal length
+   * @param options.useCache keep keys and values of earlier positions instead of computing them again
+   * @returns the new tokens of each prompt, without `endId`
+   */
+  async generate(
+    images: tf.Tensor4D,
+    promptIds: readonly (readonly number[])[],
+    options: { maxNewTokens: number; endId: number; useCache?: boolean },
+  ): Promise<number[][]> {
+    const { maxNewTokens, endId, useCache = true } = options;
+    const length = promptIds[0]?.length ?? 0;
+    if (promptIds.some((prompt) => prompt.length !== length)) throw new Error('Prompts of one call have equal length.');
+    if (length + maxNewTokens > this.config.maxTextTokens)
+      throw new Error(`${length} prompt and ${maxNewTokens} new tokens exceed ${this.config.maxTextTokens}.`);
+    const ids = promptIds.map((prompt) => [...prompt]);
+    const done = ids.map(() => false);
+    const cache: KeyValueCache | undefined = useCache ? [] : undefined;
+    let position = 0;
+    for (let added = 0; added < maxNewTokens && done.includes(false); added++) {
+      const next = tf.tidy(() => {
+        const text = (from: number): tf.Tensor3D =>
+          this.#textEmbeddings(
+            tf.tensor2d(
+              ids.map((row) => row.slice(from)),
+              undefined,
+              'int32',
+            ),
+          );
+        const embedded =
+          position === 0 ? tf.concat([this.#imageEmbeddings(images), text(0)], 1) : text(length + added - 1);
+        const hidden = this.#decode(embedded as tf.Tensor3D, position, cache);
+        const last = tf.slice(hidden, [0, hidden.shape[1] - 1, 0], [-1, 1, -1]);
+        if (cache) position += embedded.shape[1]!;
+        return tf.argMax(this.#head(tf.reshape(last, [-1, this.config.hiddenSize])), 1);
+      });
+      const tokens = await next.data();
+      next.dispose();
+      ids.forEach((row, i) => {
+        row.push(tokens[i]!);
+        if (tokens[i] === endId) done[i] = true;
+      });
+    }
+    cache?.forEach(({ keys, values }) => tf.dispose([keys, values]));
+    return ids.map((row) => {
+      const answer = row.slice(length);
+      const end = answer.indexOf(endId);
+      return end < 0 ? answer : answer.slice(0, end);
+    });
+  }
+
+  dispose(): void {
+    for (const variable of this.parameters.values()) variable.dispose();
+    tf.dispose([this.#rotary.cos, this.#rotary.sin, this.#rotary.turn, this.#causal]);
+  }
+
+  #variable(name: string): tf.Variable {
+    const variable = this.parameters.get(name);
+    if (!variable) throw new Error(`The model has no parameter ${name}.`);
+    return variable;
+  }
+
+  #parameter<R extends tf.Rank>(name: string): tf.Tensor<R> {
+    return this.#variable(name) as unknown as tf.Tensor<R>;
+  }
+
+  /** x [N, in] -> [N, out], with the bias where there is one. */
+  #linear(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    const y = tf.matMul(x, this.#parameter<tf.Rank.R2>(`${path}.weight`), false, true);
+    return this.parameters.has(`${path}.bias`) ? tf.add(y, this.#parameter(`${path}.bias`)) : (y as tf.Tensor2D);
+  }
+
+  #norm(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    return rmsNorm(x, this.#parameter<tf.Rank.R1>(`${path}.weight`), this.config.rmsNormEps);
+  }
+
+  /** images [B, S, S, 3] -> projected image tokens [B, N, C] */
+  #imageEmbeddings(images: tf.Tensor4D): tf.Tensor3D {
+    const { hiddenSize, imageSize, patchSize, visionLayers } = this.config;
+    const batchSize = images.shape[0];
+    const grid = imageSize / patchSize;
+    // Patches row by row, pixels of a patch row by row, channels innermost.
+    const patches = tf.transpose(
+      tf.reshape(images, [batchSize, grid, patchSize, grid, patchSize, 3]),
+      [0, 1, 3, 2, 4, 5],
+    );
+    const embedded = this.#linear(
+      tf.reshape(patches, [batchSize * grid * grid, patchSize * patchSize * 3]),
+      'vision_tower.embeddings.patch_embedding',
+    );
+    const positioned = tf.add(
+      tf.reshape(embedded, [batchSize, grid * grid, hiddenSize]),
+      this.#parameter('vision_tower.embeddings.position_embedding.weight'),
+    );
+    let x = tf.reshape(positioned, [batchSize * grid * grid, hiddenSize]) as tf.Tensor2D;
+    for (let layer = 0; layer < visionLayers; layer++) {
+      const path = `vision_tower.encoder.layers.${layer}`;
+      x = tf.add(x, this.#attention(this.#norm(x, `${path}.layer_norm1`), batchSize, `${path}.self_attn`));
+      const inner = quickGelu(this.#linear(this.#norm(x, `${path}.layer_norm2`), `${path}.mlp.fc1`));
+      x = tf.add(x, this.#linear(inner, `${path}.mlp.fc2`));
+    }
+    x = this.#norm(x, 'vision_tower.post_layernorm');
+    x = quickGelu(this.#linear(x, 'multi_modal_projector.linear_1'));
+    return tf.reshape(this.#linear(x, 'multi_modal_projector.linear_2'), [batchSize, grid * grid, hiddenSize]);
+  }
+
+  /**
+   * ids [B, T] -> [B, T, C]. A product with one-hot rows rather than a gather: the gradient of gather needs
+   * UnsortedSegmentSum, which the WASM backend lacks, and for so small a vocabulary the product is as fast.
+   */
+  #textEmbeddings(ids: tf.Tensor2D): tf.Tensor3D {
+    const oneHot = tf.oneHot(tf.reshape(ids, [-1]), this.config.vocabSize, 1, 0, 'float32') as tf.Tensor2D;
+    const embedded = tf.matMul(oneHot, this.#parameter<tf.Rank.R2>('language_model.embed_tokens.weight'));
+    return tf.reshape(embedded, [...ids.shape, this.config.hiddenSize]);
+  }
+
+  /** The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [B, T, C] */
+  #decode(embedded: tf.Tensor3D, start = 0, cache?: KeyValueCache): tf.Tensor3D {
+    const [batchSize, length, width] = embedded.shape;
+    const rows = (table: tf.Tensor2D): tf.Tensor2D => tf.slice(table, [start, 0], [length, -1]);
+    const tables = { cos: rows(this.#rotary.cos), sin: rows(this.#rotary.sin), turn: this.#rotary.turn };
+    const mask = tf.slice(this.#causal, [start, 0], [length, start + length]);
+    let x = tf.reshape(embedded, [batchSize * length, width]) as tf.Tensor2D;
+    for (let layer = 0; layer < this.config.decoderLayers; layer++) {
+      const path = `language_model.layers.${layer}`;
+      const normal = this.#norm(x, `${path}.input_layernorm`);
+      x = tf.add(x, this.#attention(normal, batchSize, `${path}.self_attn`, { tables, mask, layer, cache }));
+      const inner = this.#norm(x, `${path}.post_attention_layernorm`);
+      const gated = siluGate(this.#linear(inner, `${path}.mlp.gate_proj`), this.#linear(inner, `${path}.mlp.up_proj`));
+      x = tf.add(x, this.#linear(gated, `${path}.mlp.down_proj`));
+    }
+    return tf.reshape(x, [batchSize, length, width]);
+  }
+
+  /** x [N, C] -> logits [N, V] */
+  #head(x: tf.Tensor2D): tf.Tensor2D {
+    return this.#linear(this.#norm(x, 'language_model.norm'), 'lm_head');
+  }
+
+  /**
+   * Multi-head attention. x [B*T, C] -> [B*T, C]. The vision tower looks both ways and has learned positions;
+   * the decoder (`causal` given) looks back only and turns queries and keys by their position.
+   */
+  #attention(
+    x: tf.Tensor2D,
+    batchSize: number,
+    path: string,
+    causal?: { tables: RotaryTables; mask: tf.Tensor2D; layer: number; cache: KeyValueCache | undefined },
+  ): tf.Tensor2D {
+    const { heads, hiddenSize } = this.config;
+    const size = hiddenSize / heads;
+    const byHead = (part: string): tf.Tensor4D =>
+      tf.transpose(tf.reshape(this.#linear(x, `${path}.${part}`), [batchSize, -1, heads, size]), [0, 2, 1, 3]);
+    let queries = byHead('q_proj'); // [B, H, T, D]
+    let keys = byHead('k_proj');
+    let values = byHead('v_proj');
+    if (causal) {
+      queries = rotary(queries, causal.tables);
+      keys = rotary(keys, causal.tables);
+      if (causal.cache) {
+        const earlier = causal.cache[causal.layer];
+        if (earlier) {
+          keys = tf.concat([earlier.keys, keys], 2);
+          values = tf.concat([earlier.values, values], 2);
+          tf.dispose([earlier.keys, earlier.values]);
+        }
+        causal.cache[causal.layer] = { keys: tf.keep(keys), values: tf.keep(values) };
+      }
+    }
+    let scores = tf.mul(tf.matMul(queries, keys, false, true), 1 / Math.sqrt(size)); // [B, H, T, positions]
+    if (causal) scores = tf.add(scores, causal.mask);
+    const mixed = tf.transpose(tf.matMul(tf.softmax(scores), values), [0, 2, 1, 3]); // [B, T, H, D]
+    return this.#linear(tf.reshape(mixed, [-1, hiddenSize]), `${path}.o_proj`);
+  }
+}

@@ -1,0 +1,146 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { AdamW } from './adamw.js';
+import { assetPath } from './asset.js';
+import { cacheFolder } from './backend/native-setup.js';
+import { selectBackend } from './backend/select-backend.js';
+import { loadCheckpoint, saveBaseModel, saveCheckpoint } from './checkpoint.js';
+import { collate, toDevice } from './data/batch.js';
+import { heldOutTasks } from './data/held-out-tasks.js';
+import { builtInTokenizer } from './data/vocabulary.js';
+import { learningRateAt } from './learning-rate.js';
+import type { ModelConfig } from './model/model-config.js';
+import { VisionLanguageModel } from './model/vision-language-model.js';
+import { answerAccuracy } from './probe/accuracy.js';
+import { Rng } from './rng.js';
+
+/*
+ * Makes the base model that the project ships: `npm run pretrain`. It trains every parameter on the held-out tasks and
+ * writes server/trainer/base. Killed, it goes on from its last checkpoint; PLUMBLINE_PRETRAIN_STEPS shortens it.
+ */
+
+const seed = 20_251_008;
+const steps = Number(process.env['PLUMBLINE_PRETRAIN_STEPS'] ?? 9000);
+const batchSize = 32;
+const learningRate = 1.5e-3;
+const weightDecay = 0.05;
+const questionsPerTask = 400;
+const reportEvery = 500;
+/** Captions tell most about a picture and teach binding fastest; a task stands as often as it is drawn. */
+const mix = [
+  'colour',
+  'colour',
+  'shape',
+  'position',
+  'position',
+  'yes_no',
+  'yes_no',
+  'caption',
+  'caption',
+  'caption',
+  'digits',
+  'easy_vqa',
+];
+
+const { name: backend } = await selectBackend();
+const tokenizer = builtInTokenizer();
+const config: ModelConfig = {
+  imageSize: 32,
+  patchSize: 8,
+  hiddenSize: 96,
+  visionLayers: 2,
+  visionIntermediateSize: 256,
+  decoderLayers: 4,
+  intermediateSize: 256,
+  heads: 4,
+  vocabSize: tokenizer.size,
+  maxTextTokens: 16,
+  ropeTheta: 10_000,
+  rmsNormEps: 1e-6,
+};
+
+const work = join(cacheFolder(), 'pretrain');
+const progressPath = join(work, 'progress.json');
+const checkpointPath = join(work, 'checkpoint');
+await mkdir(work, { recursive: true });
+
+const tasks = new Map(heldOutTasks.map((task) => [task.name, task]));
+const model = VisionLanguageModel.initialize(config, seed);
+const optimizer = new AdamW({ weightDecay });
+let dataRng = new Rng(seed + 1);
+let first = 1;
+let minutes = 0;
+let lossCurve: [number, number][] = [];
+if (existsSync(checkpointPath) && existsSync(progressPath)) {
+  const checkpoint = await loadCheckpoint(checkpointPath);
+  const progress = JSON.parse(await readFile(progressPath, 'utf8')) as { minutes: number; lossCurve: typeof lossCurve };
+  model.assign(checkpoint.weights);
+  optimizer.load(checkpoint.optimizer);
+  dataRng = Rng.fromState(checkpoint.position.dataRng);
+  first = checkpoint.position.step + 1;
+  ({ minutes, lossCurve } = progress);
+  console.log(`Going on after step ${first - 1}.`);
+}
+const count = [...model.parameters.values()].reduce((sum, { size }) => sum + size, 0);
+console.log(`${count} parameters, ${tokenizer.size} words, ${steps} steps on ${backend}`);
+
+async function accuracies(): Promise<Record<string, number>> {
+  const result: Record<string, number> = {};
+  for (const [name, task] of tasks) {
+    const rng = new Rng(seed + 2);
+    let sum = 0;
+    for (let done = 0; done < questionsPerTask; done += 100) {
+      const examples = Array.from({ length: 100 }, () => task.sample(rng, 'evaluation'));
+      sum += await answerAccuracy(model, tokenizer, examples, config.maxTextTokens);
+    }
+    result[name] = sum / (questionsPerTask / 100);
+  }
+  return result;
+}
+
+const names = [...model.parameters.keys()];
+let startMs = Date.now();
+let lossSum = 0;
+for (let step = first; step <= steps; step++) {
+  const examples = Array.from({ length: batchSize }, () => tasks.get(dataRng.pick(mix))!.sample(dataRng, 'train'));
+  const batch = toDevice(collate(examples, tokenizer, config.maxTextTokens));
+  const { loss, gradients } = model.lossAndGradients(batch, names);
+  const rate = learningRateAt(step, { kind: 'cosine', peak: learningRate, warmupSteps: 100, steps, floor: 0.02 });
+  const norm = optimizer.apply(model.parameters, gradients, rate, 1);
+  lossSum += (await loss.data())[0]!;
+  tf.dispose([loss, norm, ...gradients.values(), batch.images, batch.inputIds, batch.targetIds, batch.lossMask]);
+  if (step % reportEvery !== 0 && step !== steps) continue;
+
+  const accuracy = await accuracies();
+  const meanAccuracy = Object.values(accuracy).reduce((sum, value) => sum + value, 0) / tasks.size;
+  lossCurve.push([step, Number((lossSum / (step - (lossCurve.at(-1)?.[0] ?? 0))).toFixed(4))]);
+  lossSum = 0;
+  minutes += (Date.now() - startMs) / 60_000;
+  startMs = Date.now();
+  const left = (minutes / step) * (steps - step);
+  const words = Object.entries(accuracy).map(([name, value]) => `${name} ${value.toFixed(1)}`);
+  console.log(
+    `${step} loss ${lossCurve.at(-1)![1]} mean ${meanAccuracy.toFixed(1)} % (${words.join(', ')}), ${left.toFixed(0)} min left`,
+  );
+  const weights = await model.toTensors();
+  await saveCheckpoint(checkpointPath, {
+    weights,
+    optimizer: await optimizer.state(model.parameters),
+    position: { step, dataRng: dataRng.state, learningRate, selection: { kind: 'recipe', recipe: 'full' } },
+  });
+  await writeFile(progressPath, JSON.stringify({ minutes, lossCurve }));
+  await saveBaseModel(assetPath('base'), {
+    config,
+    weights,
+    tokenizer,
+    record: {
+      command: 'npm run pretrain',
+      ...{ seed, steps: step, batchSize, learningRate, weightDecay, backend },
+      wallTimeMinutes: Number(minutes.toFixed(1)),
+      ...{ lossCurve, questionsPerTask, accuracy, meanAccuracy },
+    },
+  });
+}
+await rm(work, { recursive: true });
