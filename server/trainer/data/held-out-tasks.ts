@@ -40,7 +40,7 @@ export const heldOutTasks: readonly Task[] = [
   sceneTask('shape', 'held_out', 100 / 6, (rng) => {
     const objects = someObjects(rng);
     const { shape, colour } = rng.pick(objects);
-    return { objects, prompt: `what shape is the ${colour} one ?`, answer: shape };
+    return { objects, prompt: `what shape is the ${colour} object ?`, answer: shape };
   }),
   sceneTask('position', 'held_out', 100 / 4, (rng) => {
     const objects = someObjects(rng);
