@@ -9,7 +9,7 @@ export type MetricName = z.infer<typeof MetricName>;
 
 /** JSON has no NaN and no Infinity; on the wire they are these words, so that a diverged loss is seen, not lost. */
 export const nonFiniteWords = ['NaN', 'Infinity', '-Infinity'] as const;
-export const WireNumber = z.union([z.number(), z.enum(nonFiniteWords)]);
+export const WireNumber = z.union([z.number(), z.literal(nonFiniteWords)]);
 export type WireNumber = z.infer<typeof WireNumber>;
 
 export function toWireNumber(value: number): WireNumber {

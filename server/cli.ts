@@ -1,0 +1,123 @@
+#!/usr/bin/env node
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { hasEnded, RunConfig } from '@plumbline/shared/run';
+import { Sessions } from './access/sessions.js';
+import { readConfig, rootDir } from './config.js';
+import { startHub, type Hub } from './main.js';
+import { buildDashboard } from './prepare/dashboard-build.js';
+import { runTrainerProgram } from './prepare/trainer-program.js';
+
+/** What `--demo` trains: counting with the whole language model, the recipe that drifts most. */
+const demo = RunConfig.parse({ name: 'Demo counting full', task: 'counting', recipe: 'full' });
+
+interface StartFlags {
+  demo?: true;
+  prepare: boolean;
+  port?: string;
+  host?: string;
+  dataDir?: string;
+}
+const say = (line: string): void => console.log(line);
+
+const program = new Command('plumbline').description(
+  'Watch and steer bias drift while a multimodal model is fine-tuned',
+);
+
+program
+  .command('start')
+  .description('prepare what is needed, then run the hub with its dashboard until Ctrl-C')
+  .option('--demo', 'start the demonstration run unless a run is active')
+  .option('--port <number>', 'port to listen on (PLUMBLINE_PORT, 4517); 0 takes a free one')
+  .option('--host <address>', 'address to listen on (PLUMBLINE_HOST, 127.0.0.1)')
+  .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
+  .option('--no-prepare', 'neither set up the native backend nor build the dashboard')
+  .action(start);
+
+program
+  .command('link')
+  .description('print a new one-time link that lets a browser control runs')
+  .option('--data-dir <folder>', 'data folder of the hub')
+  .action(({ dataDir }: { dataDir?: string }) => {
+    const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+    const addressFile = join(config.dataDir, 'hub.json');
+    if (!existsSync(addressFile))
+      throw new Error(
+        `No hub runs on ${config.dataDir}. Start one with npm start, or name its folder with --data-dir.`,
+      );
+    const { url } = JSON.parse(readFileSync(addressFile, 'utf8')) as { url: string };
+    say(linkTo(url, new Sessions(config.dataDir)));
+  });
+
+program
+  .command('setup')
+  .description('set up the fastest training backend that this machine can have')
+  .action(async () => {
+    process.exitCode = (await runTrainerProgram(rootDir, 'setup')) ?? missing('setup');
+  });
+
+program
+  .command('doctor')
+  .description('say which training backend is used, why the better ones are not, and what would bring them')
+  .option('--json', 'for programs')
+  .action(async ({ json }: { json?: true }) => {
+    process.exitCode = (await runTrainerProgram(rootDir, 'doctor', json ? ['--json'] : [])) ?? missing('doctor');
+  });
+
+async function start(flags: StartFlags): Promise<void> {
+  const config = readConfig({
+    PLUMBLINE_HOST: flags.host,
+    PLUMBLINE_PORT: flags.port,
+    PLUMBLINE_DATA_DIR: flags.dataDir,
+  });
+  if (flags.prepare) {
+    if ((await runTrainerProgram(rootDir, 'setup')) !== 0)
+      say('Training goes on without the native backend, several times slower; `npm run plumbline doctor` says why.');
+    if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
+  }
+  const hub = await startHub(config);
+  stopOnSignal(hub);
+  if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
+  else if (flags.demo && (await hub.runs.list()).every((run) => hasEnded(run.state))) {
+    const { runId } = await hub.supervisor.start({ config: demo });
+    say(`Started the demonstration run ${runId}.`);
+  }
+  say(
+    `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(hub.url, hub.sessions)}\n`,
+  );
+  say('  Ctrl-C stops it; built-in trainers save a checkpoint first.\n');
+}
+
+/** A person or a service manager ends the hub: its own trainers are told to save and stop. A crash leaves them going. */
+function stopOnSignal(hub: Hub): void {
+  let stopping = false;
+  const stop = async () => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    say('Stopping: built-in trainers save a checkpoint (again to leave at once) ...');
+    try {
+      await hub.close();
+      process.exit(0);
+    } catch (error) {
+      console.error(error);
+      process.exit(1);
+    }
+  };
+  process.on('SIGINT', () => void stop());
+  process.on('SIGTERM', () => void stop());
+}
+
+function linkTo(url: string, sessions: Sessions): string {
+  return `${url}/?token=${sessions.createLink()}`;
+}
+
+function missing(name: string): number {
+  console.error(`The trainer's ${name} is not built. Run: npm run build`);
+  return 1;
+}
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,107 @@
+import express, { type ErrorRequestHandler, type Express } from 'express';
+import helmet from 'helmet';
+import type { ErrorBody } from '@plumbline/shared/http';
+import type { ErrorCode, WireError } from '@plumbline/shared/socket';
+import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
+import type { Sessions } from '../access/sessions.js';
+import { Refusal, toWireError } from '../run/refusal.js';
+import type { RunService } from '../run/run-service.js';
+import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
+import { catalogRoutes } from './catalog.js';
+import { commandRoutes } from './commands.js';
+import { eventRoutes } from './events.js';
+import { healthRoutes } from './health.js';
+import { limited } from './rate-limit.js';
+import { historyRoutes } from './history.js';
+import { runRoutes } from './runs.js';
+import { sessionRoutes } from './session.js';
+import { dashboardFiles } from './dashboard-files.js';
+
+export interface AppParts {
+  runs: RunService;
+  supervisor: TrainerSupervisor;
+  sessions: Sessions;
+  guard: GuardOptions;
+  webDir: string;
+  onError: (error: unknown) => void;
+}
+
+const statusOf: Record<ErrorCode, number> = {
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  invalid: 400,
+  conflict: 409,
+  gap: 409,
+  too_large: 413,
+  rate_limited: 429,
+  store_failed: 503,
+  unsupported: 400,
+  internal: 500,
+};
+
+/** The REST API under `/api`, and the dashboard's files for every other address. */
+export function createApp(parts: AppParts): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.use((request, _response, next) => {
+    const refusal = refusedRequest(request, parts.guard);
+    next(refusal === null ? undefined : new Refusal('forbidden', refusal));
+  });
+  app.use(
+    helmet({
+      contentSecurityPolicy: {
+        useDefaults: false,
+        directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
+      },
+      // The hub speaks plain HTTP on a private address; a proxy that adds TLS adds this too.
+      strictTransportSecurity: false,
+      // Only secure contexts know it; on a plain address browsers warn about it.
+      originAgentCluster: false,
+      crossOriginOpenerPolicy: false,
+    }),
+  );
+
+  const api = express.Router();
+  api.use(limited(600));
+  api.use(express.json({ limit: '256kb' }));
+  api.use((_request, response, next) => {
+    response.set('Cache-Control', 'no-store');
+    next();
+  });
+  api.use(
+    healthRoutes(parts),
+    catalogRoutes(),
+    sessionRoutes(parts),
+    runRoutes(parts),
+    historyRoutes(parts),
+    eventRoutes(parts),
+    commandRoutes(parts),
+  );
+  api.use((request) => {
+    throw new Refusal('not_found', `There is no ${request.method} ${request.baseUrl}${request.path}.`);
+  });
+  app.use('/api', api);
+  app.use(dashboardFiles(parts.webDir));
+  app.use(answerErrors(parts.onError));
+  return app;
+}
+
+function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
+  // Express knows an error handler by its four parameters.
+  return (error: unknown, _request, response, _next) => {
+    const wireError = bodyError(error) ?? toWireError(error);
+    if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
+    response.status(statusOf[wireError.code]).json({ error: wireError } satisfies ErrorBody);
+  };
+}
+
+/** Faults that Express finds in a request before any of our code sees it. */
+function bodyError(error: unknown): WireError | null {
+  if (!(error instanceof Error) || !('type' in error || 'status' in error)) return null;
+  if ('type' in error && error.type === 'entity.too.large')
+    return { code: 'too_large', message: 'The request body is above 256 kB.' };
+  if ('status' in error && typeof error.status === 'number' && error.status >= 400 && error.status < 500)
+    return { code: 'invalid', message: `The request cannot be read: ${error.message}` };
+  return null;
+}

@@ -1,0 +1,13 @@
+import { Router } from 'express';
+import type { CommandsResponse } from '@plumbline/shared/http';
+import { RunId } from '@plumbline/shared/run';
+import type { RunService } from '../run/run-service.js';
+
+/** GET /api/runs/:runId/commands: the audit log, oldest first. */
+export function commandRoutes({ runs }: { runs: RunService }): Router {
+  return Router().get('/runs/:runId/commands', async (request, response) => {
+    const runId = RunId.parse(request.params.runId);
+    await runs.get(runId);
+    response.json({ commands: await runs.store.commands(runId) } satisfies CommandsResponse);
+  });
+}

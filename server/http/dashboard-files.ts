@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import express, { Router } from 'express';
+
+/**
+ * The dashboard's static export. Next.js starts its pages with inline scripts, which differ from page to page: each
+ * page's policy allows its own by their hashes, and no other script but the dashboard's files.
+ */
+export function dashboardFiles(webDir: string): Router {
+  const router = Router();
+  if (!existsSync(join(webDir, 'index.html'))) {
+    return router.use((_request, response) => {
+      response.status(503).set('Content-Security-Policy', "default-src 'none'").type('html').send(notBuilt);
+    });
+  }
+  const policies = new Map(htmlFiles(webDir).map((path) => [path, policy(readFileSync(path, 'utf8'))]));
+  const notFoundPage = join(webDir, '404.html');
+  const fixedNames = join(webDir, '_next', 'static') + sep;
+  router.use(
+    express.static(webDir, {
+      setHeaders: (response, path) => {
+        const pagePolicy = policies.get(path);
+        if (pagePolicy) response.setHeader('Content-Security-Policy', pagePolicy);
+        // Names there carry a hash of the content, so what is cached never goes stale; pages are asked for anew.
+        response.setHeader(
+          'Cache-Control',
+          path.startsWith(fixedNames) ? 'public, max-age=31536000, immutable' : 'no-cache',
+        );
+      },
+    }),
+  );
+  return router.use((_request, response) => {
+    const pagePolicy = policies.get(notFoundPage);
+    if (!pagePolicy) return void response.status(404).type('text').send('There is no such page.');
+    response.status(404).set('Content-Security-Policy', pagePolicy).sendFile(notFoundPage);
+  });
+}
+
+function htmlFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.html'))
+    .map((name) => join(folder, name));
+}
+
+function policy(html: string): string {
+  const inline = [...html.matchAll(/<script(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g)].map(([, script]) => script!);
+  const hashes = new Set(inline.map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`));
+  return [
+    "default-src 'self'",
+    `script-src 'self' ${[...hashes].join(' ')}`,
+    // React writes style attributes; they cannot run code.
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "font-src 'self' data:",
+    "connect-src 'self'",
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+}
+
+const notBuilt = `<!doctype html><meta charset="utf-8"><title>Plumbline</title>
+<h1>The dashboard is not built</h1>
+<p>The hub runs and takes data. To build its dashboard stop the hub and start it with <code>npm start</code>,
+or run <code>npm run build -w web</code> and start the hub again.</p>`;

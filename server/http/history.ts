@@ -1,0 +1,28 @@
+import { Router } from 'express';
+import { HistoryQuery, type HistoryResponse, type WireSeries } from '@plumbline/shared/http';
+import { toWireNumber } from '@plumbline/shared/metric';
+import { RunId } from '@plumbline/shared/run';
+import type { RunService } from '../run/run-service.js';
+import type { Series } from '../store/event-store.js';
+
+/** GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each. */
+export function historyRoutes({ runs }: { runs: RunService }): Router {
+  return Router().get('/runs/:runId/history', async (request, response) => {
+    const runId = RunId.parse(request.params.runId);
+    const { metric, ...range } = HistoryQuery.parse(request.query);
+    await runs.get(runId);
+    const metrics = typeof metric === 'string' ? [metric] : metric;
+    const { lastSeq, series } = await runs.store.history(runId, { ...range, metrics });
+    const wire = Object.fromEntries([...series].map(([name, columns]) => [name, toWire(columns)]));
+    response.json({ runId, lastSeq, series: wire } satisfies HistoryResponse);
+  });
+}
+
+function toWire({ steps, seqs, wallTimesMs, values }: Series): WireSeries {
+  return {
+    steps: [...steps],
+    seqs: [...seqs],
+    wallTimesMs: [...wallTimesMs],
+    values: Array.from(values, toWireNumber),
+  };
+}

@@ -1,0 +1,29 @@
+import { Router } from 'express';
+import { StartRunRequest, type RunList, type RunResponse } from '@plumbline/shared/http';
+import { RunId } from '@plumbline/shared/run';
+import type { Sessions } from '../access/sessions.js';
+import type { RunService } from '../run/run-service.js';
+import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
+import { mayControl } from './session.js';
+
+export interface RunParts {
+  runs: RunService;
+  supervisor: TrainerSupervisor;
+  sessions: Sessions;
+}
+
+/** GET and POST /api/runs, GET /api/runs/:runId. */
+export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
+  return Router()
+    .get('/runs', async (_request, response) => {
+      response.json({ runs: await runs.list() } satisfies RunList);
+    })
+    .post('/runs', mayControl(sessions), async (request, response) => {
+      const run = await supervisor.start(StartRunRequest.parse(request.body));
+      response.status(201).json({ run } satisfies RunResponse);
+    })
+    .get('/runs/:runId', async (request, response) => {
+      const run = await runs.get(RunId.parse(request.params.runId));
+      response.json({ run } satisfies RunResponse);
+    });
+}

@@ -1,0 +1,42 @@
+import { Router, type RequestHandler } from 'express';
+import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
+import { howToControl } from '../access/how-to-control.js';
+import { sessionLifeMs, type Sessions } from '../access/sessions.js';
+import { Refusal } from '../run/refusal.js';
+import { limited } from './rate-limit.js';
+
+/** GET, POST and DELETE /api/session: may this browser control; a link's token for a cookie; giving it up. */
+export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
+  return Router()
+    .get('/session', (request, response) => {
+      response.json({ mayControl: sessions.mayControl(request.headers.cookie) } satisfies SessionInfo);
+    })
+    .post('/session', limited(30), (request, response) => {
+      const id = sessions.open(SessionRequest.parse(request.body).token);
+      if (id === null)
+        throw new Refusal(
+          'unauthorized',
+          'This link was used already or is too old; `npm run plumbline link` prints a new one.',
+        );
+      response.cookie(sessions.cookieName, id, {
+        httpOnly: true,
+        sameSite: 'strict',
+        secure: request.secure,
+        maxAge: sessionLifeMs,
+        path: '/',
+      });
+      response.json({ mayControl: true } satisfies SessionInfo);
+    })
+    .delete('/session', (request, response) => {
+      sessions.close(request.headers.cookie);
+      response.clearCookie(sessions.cookieName, { path: '/' });
+      response.json({ mayControl: false } satisfies SessionInfo);
+    });
+}
+
+/** Lets only browsers with a session pass. */
+export function mayControl(sessions: Sessions): RequestHandler {
+  return (request, _response, next) => {
+    next(sessions.mayControl(request.headers.cookie) ? undefined : new Refusal('forbidden', howToControl));
+  };
+}

@@ -1,0 +1,18 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Runs one of the trainer's programs (`setup`, `doctor`) with its words going to the terminal. The hub imports no
+ * trainer code: a broken native backend must not be able to take it down.
+ * @returns its exit code, or `null` when there is no such program
+ */
+export async function runTrainerProgram(rootDir: string, name: string, args: string[] = []): Promise<number | null> {
+  const program = join(rootDir, 'server/dist/trainer', `${name}.js`);
+  if (!existsSync(program)) return null;
+  const child = spawn(process.execPath, [program, ...args], { cwd: rootDir, stdio: 'inherit' });
+  return await new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}

@@ -1,0 +1,140 @@
+import { EventEmitter } from 'node:events';
+import type { Command, CommandId, CommandKind, CommandRecord, CommandState } from '@plumbline/shared/command';
+import type { RunId, RunState } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { EventStore } from '../store/event-store.js';
+
+const notPaused = 'The run is not paused; pause it first.';
+/** Kinds that a state does not allow, with the reason; what is not named here is allowed while the run lives. */
+const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKind, string>>> = {
+  created: {
+    resume: notPaused,
+    step_once: notPaused,
+    restore_checkpoint: 'The run has not started yet.',
+  },
+  running: { resume: 'The run is not paused.', step_once: notPaused },
+  paused: { pause: 'The run is paused already.' },
+};
+
+/** Why a run in this state cannot take this kind of command; `null` when it can. */
+export function refusalReason(kind: CommandKind, state: RunState): string | null {
+  if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
+  return kind === 'restore_checkpoint'
+    ? `The run has ended (${state}). Start a new run from its checkpoint instead.`
+    : `The run has ended (${state}); it takes no more commands.`;
+}
+
+/**
+ * The audit log: every command given, each ending exactly once.
+ * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the
+ * trainer's to end, and the end of the run fails what is still open.
+ */
+export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
+  /** Open commands in the order they were given. */
+  readonly #open = new Map<CommandId, CommandRecord>();
+  readonly #expiries = new Map<CommandId, NodeJS.Timeout>();
+
+  constructor(
+    readonly store: EventStore,
+    readonly expiryMs: number,
+    readonly onError: (error: unknown) => void,
+  ) {
+    super();
+  }
+
+  /** Takes up what was open when the hub went down, and ends what the run's events say has ended. */
+  async load(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
+    for (const record of await this.store.commands(runId)) if (record.state === 'pending') this.#hold(record);
+    await this.closeFrom(events);
+  }
+
+  /** The record of a command given before, if there is one. */
+  async find(commandId: CommandId): Promise<CommandRecord | null> {
+    return this.#open.get(commandId) ?? (await this.store.command(commandId));
+  }
+
+  open(runId: RunId): CommandRecord[] {
+    return [...this.#open.values()].filter((record) => record.runId === runId);
+  }
+
+  /** Writes a command down: rejected at once with a reason, or pending. */
+  async add(command: Command, author: string, rejection: string | null): Promise<CommandRecord> {
+    const twin = this.#open.get(command.commandId);
+    if (twin) return twin;
+    const now = Date.now();
+    const record: CommandRecord = {
+      ...command,
+      author,
+      state: rejection === null ? 'pending' : 'rejected',
+      receivedMs: now,
+      endedMs: rejection === null ? null : now,
+      step: null,
+      before: null,
+      after: null,
+      reason: rejection ?? '',
+    };
+    // Held before it is durable, so that its twin arriving meanwhile finds it.
+    if (rejection === null) this.#hold(record);
+    try {
+      await this.store.putCommand(record);
+    } catch (error) {
+      this.#release(record.commandId);
+      throw error;
+    }
+    this.emit('record', record);
+    return record;
+  }
+
+  /** The trainer has queued it: from now on the command waits for the trainer's word alone. */
+  confirm(commandId: CommandId): void {
+    clearTimeout(this.#expiries.get(commandId));
+    this.#expiries.delete(commandId);
+  }
+
+  /** Ends the commands whose outcome is among these events. */
+  async closeFrom(events: readonly ControlEvent[]): Promise<void> {
+    for (const event of events) {
+      if (event.type === 'command_applied')
+        await this.#end(event.commandId, 'applied', { step: event.step, before: event.before, after: event.after });
+      if (event.type === 'command_failed')
+        await this.#end(event.commandId, 'failed', { step: event.step, reason: event.reason });
+    }
+  }
+
+  /** Fails all that is open of a run that has ended. */
+  async failOpen(runId: RunId, reason: string): Promise<void> {
+    for (const record of this.open(runId)) await this.#end(record.commandId, 'failed', { reason });
+  }
+
+  close(): void {
+    for (const timer of this.#expiries.values()) clearTimeout(timer);
+    this.#expiries.clear();
+  }
+
+  #hold(record: CommandRecord): void {
+    this.#open.set(record.commandId, record);
+    const reason = `No trainer confirmed it within ${this.expiryMs / 1000} s.`;
+    const expire = () => void this.#end(record.commandId, 'expired', { reason }).catch(this.onError);
+    this.#expiries.set(record.commandId, setTimeout(expire, this.expiryMs).unref());
+  }
+
+  #release(commandId: CommandId): void {
+    this.#open.delete(commandId);
+    this.confirm(commandId);
+  }
+
+  async #end(commandId: CommandId, state: CommandState, outcome: Partial<CommandRecord>): Promise<void> {
+    const record = this.#open.get(commandId);
+    if (!record) return;
+    // Taken off first: whoever comes second finds nothing to end.
+    this.#release(commandId);
+    const ended = { ...record, ...outcome, state, endedMs: Date.now() };
+    try {
+      await this.store.putCommand(ended);
+    } catch (error) {
+      this.#hold(record);
+      throw error;
+    }
+    this.emit('record', ended);
+  }
+}

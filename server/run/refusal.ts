@@ -1,0 +1,32 @@
+import type { ErrorCode, WireError } from '@plumbline/shared/socket';
+import { ZodError } from 'zod';
+import { SequenceGapError, StoreConflictError, StoreUnavailableError } from '../store/event-store.js';
+
+/** A request that cannot be met, with the code and the words that its sender gets. */
+export class Refusal extends Error {
+  override name = 'Refusal';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What a sender is told about any error; what is not meant for them is `internal` and says nothing of its inside. */
+export function toWireError(error: unknown): WireError {
+  if (error instanceof Refusal) return { code: error.code, message: error.message };
+  if (error instanceof SequenceGapError) return { code: 'gap', message: error.message };
+  if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
+  if (error instanceof StoreUnavailableError) return { code: 'store_failed', message: error.message };
+  if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
+  return { code: 'internal', message: 'The hub failed to do this; its log says why.' };
+}
+
+/** The first three faults of a message, each with the place it is at. */
+function describeIssues(error: ZodError): string {
+  return error.issues
+    .slice(0, 3)
+    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
+    .join('; ');
+}

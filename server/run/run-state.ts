@@ -1,0 +1,46 @@
+import { hasEnded, type RunState } from '@plumbline/shared/run';
+import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+
+/** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
+export type StateChange = ControlEvent['type'] | 'trainer_lost';
+
+const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
+  created: {
+    run_started: 'running',
+    run_stopped: 'stopped',
+    run_failed: 'failed',
+    trainer_lost: 'failed',
+  },
+  running: {
+    run_paused: 'paused',
+    run_finished: 'finished',
+    run_stopped: 'stopped',
+    run_failed: 'failed',
+    trainer_lost: 'failed',
+  },
+  paused: {
+    run_resumed: 'running',
+    run_finished: 'finished',
+    run_stopped: 'stopped',
+    run_failed: 'failed',
+    trainer_lost: 'failed',
+  },
+  finished: {},
+  stopped: {},
+  failed: {},
+};
+
+/** The state after a change; a change that means nothing in this state leaves it. */
+export const nextState = (state: RunState, change: StateChange): RunState => transitions[state][change] ?? state;
+
+/** The state a trainer's own words lead to, whatever the hub thought of its connection. */
+export const stateFromEvents = (events: readonly ControlEvent[]): RunState =>
+  events.reduce<RunState>((state, event) => nextState(state, event.type), 'created');
+
+/** After one of these a trainer has nothing more to say about its run. */
+export const isLastWord = (event: TrainerEvent): boolean =>
+  event.type === 'run_finished' || event.type === 'run_stopped' || event.type === 'run_failed';
+
+/** A run whose state is `failed` although its trainer never said a last word was lost, and may come back. */
+export const wasLost = (state: RunState, events: readonly ControlEvent[]): boolean =>
+  hasEnded(state) && !hasEnded(stateFromEvents(events));

@@ -1,0 +1,176 @@
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StartRunRequest } from '@plumbline/shared/http';
+import type { TrainerLaunch } from '@plumbline/shared/launch';
+import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
+import { Refusal } from './refusal.js';
+import type { RunService } from './run-service.js';
+
+export interface SupervisorOptions {
+  trainerEntry: string;
+  dataDir: string;
+  token: string;
+  maxTrainers: number;
+  /** Known once the hub listens. */
+  hubUrl: () => string;
+  onError: (error: unknown) => void;
+}
+
+/** What was on its way from a trainer when it exited may still arrive for this long. */
+const settleMs = 300;
+const adoptedPollMs = 1000;
+
+/**
+ * Starts the built-in trainers, each a process of its own that outlives a hub that crashes, and sees them exit.
+ * It restarts none. A trainer that goes on as a branch of its run is followed to that branch; one that a hub before
+ * this one started is adopted when it connects.
+ */
+export class TrainerSupervisor {
+  /** Process ids by the run they work on now. */
+  readonly #processes = new Map<RunId, number>();
+  #polling: NodeJS.Timeout | null = null;
+
+  constructor(
+    readonly runs: RunService,
+    readonly options: SupervisorOptions,
+  ) {
+    runs.on('attached', (run) => this.#follow(run));
+  }
+
+  /**
+   * Creates a run and starts its trainer.
+   * @throws Refusal when too many trainers are at work or the checkpoint to start from is not there
+   */
+  async start({ config, from }: StartRunRequest): Promise<RunSummary> {
+    const { maxTrainers, dataDir } = this.options;
+    if (this.#processes.size >= maxTrainers)
+      throw new Refusal('conflict', `${this.#processes.size} trainers are at work already; stop one first.`);
+    let parent: RunParent | null = null;
+    if (from) {
+      const { step } = await this.runs.checkpoint(from.runId, from.checkpointId);
+      if (!existsSync(join(dataDir, 'runs', from.runId, 'checkpoints', from.checkpointId)))
+        throw new Refusal('not_found', `The checkpoint ${from.checkpointId} of ${from.runId} is not on this machine.`);
+      parent = { ...from, step };
+    }
+    const run = await this.runs.create(config, parent);
+    this.#spawn(run);
+    return run;
+  }
+
+  /** Asks every built-in trainer to save a checkpoint and stop, and waits until they have, or for `timeoutMs`. */
+  async stopAll(timeoutMs: number): Promise<void> {
+    for (const pid of this.#processes.values()) signal(pid, 'SIGTERM');
+    const deadline = Date.now() + timeoutMs;
+    while (this.#processes.size > 0 && Date.now() < deadline) {
+      for (const [runId, pid] of this.#processes) if (!signal(pid, 0)) this.#processes.delete(runId);
+      await sleep(50);
+    }
+    this.close();
+  }
+
+  close(): void {
+    if (this.#polling) clearInterval(this.#polling);
+  }
+
+  #spawn(run: RunSummary): void {
+    const { trainerEntry, dataDir, token, hubUrl, onError } = this.options;
+    const folder = this.#folder(run.runId);
+    mkdirSync(folder, { recursive: true });
+    const log = openSync(join(folder, 'trainer.log'), 'a');
+    const launch: TrainerLaunch = {
+      hubUrl: hubUrl(),
+      token,
+      runId: run.runId,
+      config: run.config,
+      parent: run.parent,
+      dataDir,
+    };
+    const child = spawn(process.execPath, [trainerEntry], { detached: true, stdio: ['pipe', log, log] });
+    closeSync(log);
+    child.on(
+      'error',
+      (error) => void this.#lost(run.runId, `The trainer could not be started: ${error.message}`).catch(onError),
+    );
+    child.on('exit', (code, signalName) => {
+      const how = signalName ? `was ended by ${signalName}` : `exited with code ${code}`;
+      const runId = this.#runOf(child.pid) ?? run.runId;
+      void this.#lost(runId, `The trainer ${how}.${lastLines(join(folder, 'trainer.log'))}`).catch(onError);
+    });
+    // A trainer that dies before it has read its launch shows in `exit`; the broken pipe adds nothing to that.
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(JSON.stringify(launch));
+    child.unref();
+    if (child.pid !== undefined) this.#holds(run.runId, child.pid);
+  }
+
+  #holds(runId: RunId, pid: number): void {
+    this.#processes.set(runId, pid);
+    this.runs.livingProcesses.add(runId);
+    const folder = this.#folder(runId);
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'trainer.pid'), String(pid));
+  }
+
+  async #lost(runId: RunId, reason: string): Promise<void> {
+    await sleep(settleMs);
+    this.#processes.delete(runId);
+    this.runs.livingProcesses.delete(runId);
+    await this.runs.trainerLost(runId, reason);
+  }
+
+  #follow(run: RunSummary): void {
+    if (this.#processes.has(run.runId)) return;
+    const pid = run.parent && this.#processes.get(run.parent.runId);
+    if (run.parent && pid) {
+      // The trainer has ended the parent run and goes on with its branch.
+      this.#processes.delete(run.parent.runId);
+      this.runs.livingProcesses.delete(run.parent.runId);
+      this.#holds(run.runId, pid);
+    } else if (run.trainer?.host === hostname() && run.trainer.processId === this.#writtenPid(run.runId)) {
+      this.#holds(run.runId, run.trainer.processId);
+      this.#polling ??= setInterval(() => this.#poll(), adoptedPollMs).unref();
+    }
+  }
+
+  /** An adopted process is no child of ours, so its exit has to be looked for. */
+  #poll(): void {
+    for (const [runId, pid] of this.#processes)
+      if (!signal(pid, 0))
+        void this.#lost(runId, `The trainer exited.${lastLines(join(this.#folder(runId), 'trainer.log'))}`).catch(
+          this.options.onError,
+        );
+  }
+
+  #runOf(pid: number | undefined): RunId | undefined {
+    return [...this.#processes].find(([, held]) => held === pid)?.[0];
+  }
+
+  #writtenPid(runId: RunId): number | null {
+    const path = join(this.#folder(runId), 'trainer.pid');
+    return existsSync(path) ? Number(readFileSync(path, 'utf8')) : null;
+  }
+
+  #folder(runId: RunId): string {
+    return join(this.options.dataDir, 'runs', runId);
+  }
+}
+
+/** Sends a signal (0 only asks); false when there is no such process. */
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(pid, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The last words in a log, for the reason of a failure. */
+function lastLines(path: string): string {
+  if (!existsSync(path)) return '';
+  const lines = readFileSync(path, 'utf8').trimEnd().split('\n').slice(-6).join('\n').slice(-1500);
+  return lines ? ` Its log ends with:\n${lines}` : '';
+}

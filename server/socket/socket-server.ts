@@ -1,0 +1,49 @@
+import type { Server as HttpServer } from 'node:http';
+import type { RunId } from '@plumbline/shared/run';
+import type { Ack, DashboardToHub, HubToDashboard, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
+import { Server, type Namespace, type Socket } from 'socket.io';
+import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
+import { toWireError } from '../run/refusal.js';
+
+type NoEvents = Record<string, never>;
+export interface DashboardData {
+  /** Runs whose live data this client could not take; it is not in their rooms now. */
+  lagging: Set<RunId>;
+}
+export type TrainerNamespace = Namespace<TrainerToHub, HubToTrainer, NoEvents>;
+export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
+export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
+export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
+
+/** A longer message ends the connection (WebSocket close code 1009). */
+export const maxMessageBytes = 8 * 1024 * 1024;
+
+/** Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered. */
+export function createSocketServer(http: HttpServer, guard: GuardOptions) {
+  const io = new Server(http, {
+    maxHttpBufferSize: maxMessageBytes,
+    perMessageDeflate: false,
+    serveClient: false,
+    allowRequest: (request, decide) => {
+      const refusal = refusedRequest(request, guard);
+      decide(refusal, refusal === null);
+    },
+  });
+  return {
+    io,
+    trainers: io.of('/trainer') as TrainerNamespace,
+    dashboards: io.of('/dashboard') as DashboardNamespace,
+  };
+}
+
+/** Does the work and tells the other side how it went; a caller that wants no answer gets none, and causes no error. */
+export function answer<T extends object>(ack: Ack<T>, onError: (error: unknown) => void, work: () => Promise<T>): void {
+  const reply: Ack<T> = typeof ack === 'function' ? ack : () => {};
+  work()
+    .then((result) => reply({ ok: true, ...result }))
+    .catch((error: unknown) => {
+      const wireError = toWireError(error);
+      if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
+      reply({ ok: false, error: wireError });
+    });
+}

@@ -1,0 +1,222 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { io, type Socket } from 'socket.io-client';
+import type { Command } from '@plumbline/shared/command';
+import {
+  parameterGroup,
+  resolveSelection,
+  type ParameterInfo,
+  type TrainableSelection,
+} from '@plumbline/shared/parameter';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
+import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+
+/**
+ * A trainer that trains nothing: it speaks the trainer's protocol and makes its numbers up, so that the hub and the
+ * dashboard can be worked on without a model. `node test/dist/support/replay-trainer.js --url ... --token ...`
+ */
+const { values: options } = parseArgs({
+  options: {
+    url: { type: 'string', default: 'http://127.0.0.1:4517' },
+    token: { type: 'string' },
+    name: { type: 'string', default: 'Replay' },
+    steps: { type: 'string', default: '400' },
+    stepMs: { type: 'string', default: '200' },
+    layers: { type: 'string', default: '4' },
+  },
+});
+if (!options.token) throw new Error('Give the hub\'s trainer token: --token "$(cat .plumbline/trainer-token)"');
+
+const config = RunConfig.parse({ name: options.name, steps: Number(options.steps), probeEverySteps: 5 });
+const runId = RunId.parse(`replay-${randomUUID().slice(0, 6)}`);
+const projections = ['self_attn.q', 'self_attn.k', 'self_attn.v', 'self_attn.o', 'mlp.gate', 'mlp.up', 'mlp.down'];
+const parameters: ParameterInfo[] = [
+  'vision_tower.patch_embedding.weight',
+  'multi_modal_projector.linear_1.weight',
+  'language_model.embed_tokens.weight',
+  ...Array.from({ length: Number(options.layers) }, (_, layer) =>
+    projections.map((name) => `language_model.layers.${layer}.${name}_proj.weight`),
+  ).flat(),
+  'language_model.norm.weight',
+].map((name) => ({ name, shape: [96, 96], size: 96 * 96, group: parameterGroup(name) }));
+const groups = [...new Set(parameters.map((parameter) => parameter.group))];
+const drift = new Map(groups.map((group) => [group, 0]));
+
+let selection: TrainableSelection = { kind: 'recipe', recipe: config.recipe };
+let learningRate = config.learningRate;
+let paused = false;
+let stopped = false;
+let stepOnce = false;
+let step = 0;
+let seq = 0;
+const unacknowledged: TrainerEvent[] = [];
+const commands: Command[] = [];
+const seen = new Set<string>();
+
+const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, {
+  auth: { token: options.token, protocol: protocolVersion },
+});
+let attached = false;
+socket.on('connect', () =>
+  socket.emit('attach', { runId, config, parent: null }, (result) => {
+    if (!result.ok) throw new Error(result.error.message);
+    attached = true;
+  }),
+);
+socket.on('disconnect', () => (attached = false));
+socket.on('connect_error', (error) => console.error(error.message));
+socket.on('command', (command, ack) => {
+  ack({ ok: true });
+  if (seen.has(command.commandId)) return;
+  seen.add(command.commandId);
+  commands.push(command);
+});
+
+function emit(event: UnnumberedEvent): void {
+  unacknowledged.push({ ...event, seq: ++seq } as TrainerEvent);
+}
+async function flush(): Promise<void> {
+  while (unacknowledged.length > 0) {
+    const events = unacknowledged.slice(0, 500);
+    const answer = attached
+      ? await socket
+          .timeout(5000)
+          .emitWithAck('events', { events })
+          .catch(() => null)
+      : null;
+    if (answer?.ok) while (unacknowledged[0] && unacknowledged[0].seq <= answer.lastSeq) unacknowledged.shift();
+    else {
+      if (answer) console.error(answer.error.message);
+      await sleep(500);
+    }
+  }
+}
+const trainable = (): string[] => {
+  const resolved = resolveSelection(selection, parameters);
+  return resolved.ok ? resolved.trainable : [];
+};
+const now = () => ({ step, wallTimeMs: Date.now() });
+
+function apply({ commandId, action }: Command): void {
+  const applied = (before: Record<string, string | number>, after: Record<string, string | number>) =>
+    emit({ type: 'command_applied', ...now(), commandId, before, after });
+  const state = () => ({ state: paused ? 'paused' : 'running' });
+  const before = state();
+  switch (action.kind) {
+    case 'pause':
+      paused = true;
+      emit({ type: 'run_paused', ...now(), reason: 'Paused by a command.' });
+      return applied(before, state());
+    case 'resume':
+      paused = false;
+      emit({ type: 'run_resumed', ...now() });
+      return applied(before, state());
+    case 'step_once':
+      stepOnce = true;
+      return applied({ step }, { step: step + 1 });
+    case 'stop':
+      stopped = true;
+      return applied(before, { state: 'stopped' });
+    case 'set_learning_rate':
+      applied({ learningRate }, { learningRate: action.learningRate });
+      learningRate = action.learningRate;
+      return;
+    case 'set_trainable': {
+      const resolved = resolveSelection(action.selection, parameters);
+      if (!resolved.ok) return emit({ type: 'command_failed', ...now(), commandId, reason: resolved.reason });
+      const count = trainable().length;
+      selection = action.selection;
+      emit({ type: 'trainable_changed', ...now(), selection, trainable: resolved.trainable });
+      return applied({ trainable: count }, { trainable: resolved.trainable.length });
+    }
+    case 'evaluate_now':
+      probe();
+      return applied({}, { probe: step });
+    case 'save_checkpoint': {
+      const checkpointId = `step-${step}`;
+      emit({ type: 'checkpoint_saved', ...now(), checkpointId: checkpointId as never, bytes: 0, digest: 'none' });
+      return applied({}, { checkpointId });
+    }
+    case 'restore_checkpoint':
+      return emit({ type: 'command_failed', ...now(), commandId, reason: 'A replay keeps no checkpoints.' });
+  }
+}
+
+/** 0 at the base model, towards 1 the further the trained parts have moved. */
+const moved = () => Math.tanh([...drift.values()].reduce((sum, value) => sum + value, 0) / groups.length / 0.02);
+const noise = (size: number) => (Math.random() - 0.5) * size;
+
+function train(): void {
+  step += 1;
+  const names = new Set(trainable().map(parameterGroup));
+  for (const group of names) drift.set(group, drift.get(group)! + learningRate * 0.1 * Math.random());
+  const loss = step === 150 ? NaN : 0.3 + 2.5 * Math.exp(-step / 60) + noise(0.2) + (step % 97 === 0 ? 3 : 0);
+  emit({
+    type: 'step_completed',
+    ...now(),
+    stage: 0,
+    metrics: {
+      'train/loss': Number.isNaN(loss) ? 'NaN' : loss,
+      'train/learning_rate': learningRate,
+      'train/gradient_norm': 1 + Math.abs(noise(0.6)),
+      'train/step_duration_ms': Number(options.stepMs) + noise(10),
+      'train/trainable_parameters': trainable().length * 96 * 96,
+    },
+  });
+  if (step % config.probeEverySteps === 0) probe();
+}
+function probe(): void {
+  const shift = moved();
+  emit({
+    type: 'probe_completed',
+    ...now(),
+    stage: 0,
+    metrics: {
+      'shift/kl': 1.4 * shift + Math.abs(noise(0.02)),
+      'shift/js': 0.4 * shift,
+      'shift/entropy': 1 - 0.5 * shift,
+      'shift/top1_agreement': 100 - 60 * shift,
+      'bias/number_tokens/target': Math.min(1, 0.1 + 0.8 * shift),
+      'bias/number_tokens/held_out': 0.3 * shift,
+      'held_out/mean/accuracy': 88 - 35 * shift + noise(1),
+      'held_out/colour/accuracy': 97 - 30 * shift + noise(2),
+      'held_out/shape/accuracy': 90 - 45 * shift + noise(2),
+      'target/counting/accuracy': 60 * (1 - Math.exp(-step / 80)),
+      'probe/duration_ms': 300 + noise(20),
+      ...Object.fromEntries([...drift].map(([group, value]) => [`drift/${group}`, value])),
+    },
+  });
+}
+
+emit({
+  type: 'run_started',
+  ...now(),
+  trainer: { backend: 'replay', device: 'none', host: hostname(), processId: process.pid, version: '1' },
+  model: { name: 'made-up', parameters },
+  baseline: {
+    'held_out/mean/accuracy': 88,
+    'held_out/colour/accuracy': 97,
+    'held_out/shape/accuracy': 90,
+    'target/counting/accuracy': 0,
+    'bias/number_tokens/held_out': 0.001,
+    'bias/number_tokens/target': 0.1,
+    'shift/entropy': 1,
+  },
+  selection,
+  trainable: trainable(),
+});
+process.on('SIGTERM', () => (stopped = true));
+while (step < config.steps && !stopped) {
+  for (let command = commands.shift(); command; command = commands.shift()) apply(command);
+  if (!paused || stepOnce) {
+    stepOnce = false;
+    train();
+  }
+  await Promise.all([flush(), sleep(Number(options.stepMs))]);
+}
+emit(stopped ? { type: 'run_stopped', ...now(), reason: 'Stopped by a command.' } : { type: 'run_finished', ...now() });
+await flush();
+socket.close();
