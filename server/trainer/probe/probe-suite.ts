@@ -1,0 +1,172 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { heldOutAccuracy, metrics, targetAccuracy, weightDrift } from '@plumbline/shared/metric';
+import { collate, toDevice, type HostBatch } from '../data/batch.js';
+import { heldOutTasks } from '../data/held-out-tasks.js';
+import { targetTasks } from '../data/target-tasks.js';
+import type { Task } from '../data/task.js';
+import type { ModelBatch, VisionLanguageModel } from '../model/vision-language-model.js';
+import { numberTokenIds } from '../number-tokens.js';
+import { Rng } from '../rng.js';
+import type { Tokenizer } from '../tokenizer.js';
+import { percentRight } from './accuracy.js';
+import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
+import { groupDrift, type FlatParameter } from './weight-drift.js';
+
+export interface ProbeOptions {
+  /** Target tasks whose accuracy is measured. */
+  targets: readonly string[];
+  questionsPerTask?: number;
+  seed?: number;
+}
+
+/** Questions of one task, on the host for scoring and on the device for the model. */
+interface ProbeSet {
+  task: Task;
+  host: HostBatch;
+  device: ModelBatch;
+  /** Flat positions in [B, T] that predict a word of the answer. */
+  answerPositions: number[];
+}
+
+/** Number-token bias is read where a number is due (counting) and where none is (captions). */
+const numberPrompts = 'counting';
+const plainPrompts = 'caption';
+
+/**
+ * Probes of drift on a fixed set of questions from the evaluation splits, against the base model's own outputs, which
+ * are taken once when the suite is made. Outputs are read at the positions that predict a word of the answer, given
+ * the right words before (the end of the answer is not such a position).
+ *
+ * Shift (KL, JS, entropy, top-1 agreement) is measured on the held-out prompts alone: that the answers to the target's
+ * own prompts change is what training is for. Definitions: arXiv 2510.08564.
+ */
+export class ProbeSuite {
+  readonly #sets: ProbeSet[];
+  readonly #numberIds: number[];
+  readonly #vocabSize: number;
+  readonly #parameters: FlatParameter[];
+  /** Base log-probabilities a task, [answer positions, V], and base weights, flat. */
+  #baseOutputs = new Map<string, Float32Array>();
+  #baseWeights = new Float32Array(0);
+  #baseline: Record<string, number> = {};
+
+  private constructor(model: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions) {
+    const { targets, questionsPerTask = 24, seed = 7 } = options;
+    const length = model.config.maxTextTokens;
+    const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
+    this.#sets = [...heldOutTasks, ...asked].map((task) => {
+      const rng = new Rng(seed);
+      const examples = Array.from({ length: questionsPerTask }, () => task.sample(rng, 'evaluation'));
+      const host = collate(examples, tokenizer, length);
+      const answerPositions = [...host.lossMask.keys()].filter(
+        (at) => host.lossMask[at] === 1 && host.targetIds[at] !== tokenizer.endId,
+      );
+      return { task, host, device: toDevice(host), answerPositions };
+    });
+    this.#numberIds = numberTokenIds(tokenizer.words);
+    this.#vocabSize = tokenizer.size;
+    this.#parameters = model.parameterInfos();
+  }
+
+  /** @param base the model with the base weights: what every later probe is compared with */
+  static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
+    const suite = new ProbeSuite(base, tokenizer, options);
+    suite.#baseWeights = await flatWeights(base);
+    for (const set of suite.#sets) suite.#baseOutputs.set(set.task.name, (await suite.#outputs(base, set)).answers);
+    suite.#baseline = await suite.run(base);
+    return suite;
+  }
+
+  /** The base model's own values of every metric that `run` gives. */
+  get baseline(): Readonly<Record<string, number>> {
+    return this.#baseline;
+  }
+
+  /** How many questions one task's accuracy rests on. */
+  get questionsPerTask(): number {
+    return this.#sets[0]!.host.size;
+  }
+
+  /** Metric values of the model as it stands, by name; `probe/duration_ms` is what the probe itself took. */
+  async run(model: VisionLanguageModel): Promise<Record<string, number>> {
+    const startMs = performance.now();
+    const values: Record<string, number> = {};
+    const heldOut: { base: Float32Array; now: Float32Array }[] = [];
+    const accuracies: number[] = [];
+    for (const set of this.#sets) {
+      const { name, kind } = set.task;
+      const { answers, accuracy } = await this.#outputs(model, set);
+      values[kind === 'held_out' ? heldOutAccuracy(name) : targetAccuracy(name)] = accuracy;
+      if (kind === 'held_out') {
+        accuracies.push(accuracy);
+        heldOut.push({ base: this.#baseOutputs.get(name) ?? answers, now: answers });
+      }
+      if (name === numberPrompts) values[metrics.numberTokensTarget] = this.#numberMass(answers);
+      if (name === plainPrompts) values[metrics.numberTokensHeldOut] = this.#numberMass(answers);
+    }
+    values[metrics.heldOutMean] = accuracies.reduce((sum, value) => sum + value, 0) / accuracies.length;
+
+    const base = joined(heldOut.map((output) => output.base));
+    const now = joined(heldOut.map((output) => output.now));
+    values[metrics.kl] = klDivergence(base, now, this.#vocabSize);
+    values[metrics.js] = jsDivergence(base, now, this.#vocabSize);
+    values[metrics.entropy] = entropy(now, this.#vocabSize);
+    values[metrics.top1Agreement] = topOneAgreement(base, now, this.#vocabSize);
+
+    for (const [group, drift] of groupDrift(this.#baseWeights, await flatWeights(model), this.#parameters))
+      values[weightDrift(group)] = drift;
+    values[metrics.probeDurationMs] = performance.now() - startMs;
+    return values;
+  }
+
+  dispose(): void {
+    for (const { device } of this.#sets)
+      tf.dispose([device.images, device.inputIds, device.targetIds, device.lossMask]);
+  }
+
+  #numberMass(answers: Float32Array): number {
+    return tokenMass(answers, this.#vocabSize, this.#numberIds);
+  }
+
+  /** Log-probabilities at the answer positions, [positions, V], and accuracy in percent; one read from the device. */
+  async #outputs(model: VisionLanguageModel, set: ProbeSet): Promise<{ answers: Float32Array; accuracy: number }> {
+    const { host, device, answerPositions } = set;
+    const onDevice = tf.tidy(() => tf.logSoftmax(model.forward(device)));
+    const logProbabilities = (await onDevice.data()) as Float32Array;
+    onDevice.dispose();
+    const size = this.#vocabSize;
+    const answers = new Float32Array(answerPositions.length * size);
+    answerPositions.forEach((at, row) =>
+      answers.set(logProbabilities.subarray(at * size, (at + 1) * size), row * size),
+    );
+    const tokens = new Int32Array(host.targetIds.length);
+    for (let at = 0; at < tokens.length; at++) {
+      if (!host.lossMask[at]) continue;
+      let best = 0;
+      for (let id = 1; id < size; id++)
+        if (logProbabilities[at * size + id]! > logProbabilities[at * size + best]!) best = id;
+      tokens[at] = best;
+    }
+    return { answers, accuracy: percentRight(tokens, host.targetIds, host.lossMask, host.length) };
+  }
+}
+
+/** All weights in the model's order as one vector, read from the device at once. */
+async function flatWeights(model: VisionLanguageModel): Promise<Float32Array<ArrayBuffer>> {
+  const flat = tf.tidy(() =>
+    tf.concat([...model.parameters.values()].map((weights) => tf.reshape(weights as tf.Tensor, [-1]))),
+  );
+  const data = Float32Array.from((await flat.data()) as Float32Array);
+  flat.dispose();
+  return data;
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
