@@ -63,7 +63,7 @@ export function createApp(parts: AppParts): Express {
   );
 
   const api = express.Router();
-  api.use(limited(600));
+  api.use(limited(3000));
   api.use(express.json({ limit: '256kb' }));
   api.use((_request, response, next) => {
     response.set('Cache-Control', 'no-store');

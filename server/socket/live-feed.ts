@@ -2,7 +2,7 @@ import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { DashboardNamespace, DashboardSocket } from './socket-server.js';
 
-/** Metric events wait this long for company; control events do not wait. */
+/** Metric events go out at most this often, the first after a pause at once; control events do not wait. */
 const flushMs = 50;
 /** A client with more than this unsent is left out until it has caught up. Characters, about bytes. */
 const maxUnsent = 1_000_000;
@@ -13,6 +13,7 @@ interface Feed {
   /** Everything up to here has gone to the room. */
   sentSeq: number;
   waiting: MetricEvent[];
+  flushedMs: number;
   timer: NodeJS.Timeout | null;
 }
 
@@ -27,7 +28,7 @@ export class LiveFeed {
   constructor(readonly dashboards: DashboardNamespace) {}
 
   push(runId: RunId, events: readonly TrainerEvent[]): void {
-    const feed = this.#feeds.get(runId) ?? { sentSeq: events[0]!.seq - 1, waiting: [], timer: null };
+    const feed = this.#feeds.get(runId) ?? { sentSeq: events[0]!.seq - 1, waiting: [], flushedMs: 0, timer: null };
     this.#feeds.set(runId, feed);
     for (const event of events) {
       if (isMetricEvent(event)) {
@@ -39,7 +40,9 @@ export class LiveFeed {
       this.dashboards.to(roomOf(runId)).emit('control', { runId, event });
       feed.sentSeq = event.seq;
     }
-    if (feed.waiting.length > 0) feed.timer ??= setTimeout(() => this.#flush(runId, feed), flushMs);
+    if (feed.waiting.length === 0) return;
+    const waitMs = Math.max(0, feed.flushedMs + flushMs - performance.now());
+    feed.timer ??= setTimeout(() => this.#flush(runId, feed), waitMs);
   }
 
   /** Sends what waits, for a clean end. */
@@ -53,6 +56,7 @@ export class LiveFeed {
     const events = feed.waiting;
     if (events.length === 0) return;
     feed.waiting = [];
+    feed.flushedMs = performance.now();
     this.#leaveOutSlow(runId, feed);
     const toSeq = events[events.length - 1]!.seq;
     this.dashboards.to(roomOf(runId)).emit('metrics', { runId, fromSeq: feed.sentSeq, toSeq, events });

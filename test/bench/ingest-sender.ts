@@ -1,0 +1,89 @@
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { io, type Socket } from 'socket.io-client';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+
+/**
+ * The trainer's side of bench:ingest, a process of its own as a trainer is: reads one JSON of options from its first
+ * argument and prints one JSON of what was acknowledged.
+ */
+export interface SenderOptions {
+  url: string;
+  token: string;
+  runId: string;
+  seconds: number;
+  /** Values a step, e.g. the loss, the rates and the drift of a hundred parameter groups. */
+  metricsPerStep: number;
+  /** `null`: as fast as acknowledgements come. */
+  valuesPerS: number | null;
+}
+export interface SenderResult {
+  values: number;
+  seconds: number;
+  lastSeq: number;
+}
+
+const options = JSON.parse(process.argv[2] ?? '') as SenderOptions;
+const { metricsPerStep, valuesPerS } = options;
+const stepsPerBatch = valuesPerS === null ? 50 : 1;
+const batchesInFlight = valuesPerS === null ? 3 : 1;
+const names = Array.from({ length: metricsPerStep }, (_, i) => `drift/language_model.layers.${i}.mlp.up_proj`);
+let seq = 0;
+let durable = 0;
+
+const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, {
+  auth: { token: options.token, protocol: protocolVersion },
+  transports: ['websocket'],
+});
+const attached = await socket.emitWithAck('attach', {
+  runId: RunId.parse(options.runId),
+  config: RunConfig.parse({ name: options.runId }),
+  parent: null,
+});
+if (!attached.ok) throw new Error(attached.error.message);
+await send([
+  {
+    type: 'run_started',
+    seq: ++seq,
+    step: 0,
+    wallTimeMs: Date.now(),
+    trainer: { backend: 'bench', device: 'none', host: hostname(), processId: process.pid, version: '1' },
+    model: { name: 'none', parameters: [] },
+    baseline: {},
+    selection: { kind: 'recipe', recipe: 'none' },
+    trainable: [],
+  },
+]);
+
+const startMs = performance.now();
+const elapsedS = () => (performance.now() - startMs) / 1000;
+await Promise.all(Array.from({ length: batchesInFlight }, pump));
+const result: SenderResult = { values: (durable - 1) * metricsPerStep, seconds: elapsedS(), lastSeq: durable };
+await send([{ type: 'run_finished', seq: ++seq, step: seq, wallTimeMs: Date.now() }]);
+socket.close();
+console.log(JSON.stringify(result));
+
+async function pump(): Promise<void> {
+  while (elapsedS() < options.seconds) {
+    await send(Array.from({ length: stepsPerBatch }, nextStep));
+    if (valuesPerS !== null) {
+      const aheadS = ((seq - 1) * metricsPerStep) / valuesPerS - elapsedS();
+      if (aheadS > 0) await sleep(aheadS * 1000);
+    }
+  }
+}
+
+function nextStep(): TrainerEvent {
+  const metrics: Record<string, number> = {};
+  for (const name of names) metrics[name] = Math.random();
+  const wallTimeMs = performance.timeOrigin + performance.now();
+  return { type: 'step_completed', seq: ++seq, step: seq, stage: 0, wallTimeMs, metrics };
+}
+
+async function send(events: TrainerEvent[]): Promise<void> {
+  const answer = await socket.emitWithAck('events', { events });
+  if (!answer.ok) throw new Error(`${answer.error.code}: ${answer.error.message}`);
+  durable = Math.max(durable, answer.lastSeq);
+}
