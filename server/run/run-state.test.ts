@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { hasEnded, runStates } from '@plumbline/shared/run';
+import { refusalReason } from './command-log.js';
+import { nextState, type StateChange } from './run-state.js';
+
+describe('run states', () => {
+  it.each([
+    ['created', 'run_started', 'running'],
+    ['created', 'trainer_lost', 'failed'],
+    ['running', 'run_paused', 'paused'],
+    ['running', 'run_finished', 'finished'],
+    ['running', 'run_stopped', 'stopped'],
+    ['paused', 'run_resumed', 'running'],
+    ['paused', 'run_stopped', 'stopped'],
+    ['paused', 'trainer_lost', 'failed'],
+    // What means nothing in a state leaves it.
+    ['running', 'run_resumed', 'running'],
+    ['paused', 'checkpoint_saved', 'paused'],
+  ] as const)('%s, %s -> %s', (state, change, next) => expect(nextState(state, change)).toBe(next));
+
+  it('an ended run stays as it ended, whatever comes', () => {
+    const changes: StateChange[] = ['run_started', 'run_resumed', 'run_failed', 'trainer_lost', 'run_finished'];
+    for (const state of runStates.filter(hasEnded))
+      for (const change of changes) expect(nextState(state, change)).toBe(state);
+  });
+});
+
+describe('what a state allows', () => {
+  it.each([
+    ['pause', 'running', true],
+    ['pause', 'paused', false],
+    ['resume', 'paused', true],
+    ['resume', 'running', false],
+    ['step_once', 'paused', true],
+    ['step_once', 'running', false],
+    ['set_trainable', 'paused', true],
+    ['set_learning_rate', 'running', true],
+    ['restore_checkpoint', 'paused', true],
+    ['restore_checkpoint', 'created', false],
+    ['save_checkpoint', 'finished', false],
+    ['evaluate_now', 'stopped', false],
+    ['stop', 'failed', false],
+    ['stop', 'created', true],
+  ] as const)('%s while %s: %s', (kind, state, allowed) => {
+    const reason = refusalReason(kind, state);
+    if (allowed) expect(reason).toBeNull();
+    else expect(reason).toMatch(/\w{3}/);
+  });
+});

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { protocolVersion } from '@plumbline/shared/socket';
+import { maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import {
+  aRunId,
+  attachment,
+  finished,
+  started,
+  stepped,
+  TestHub,
+  type TrainerEnd,
+} from '../../test/support/test-hub.js';
+import { maxMessageBytes } from './socket-server.js';
+
+let hub: TestHub;
+beforeAll(async () => {
+  hub = await TestHub.start({ trainerGraceMs: 150 });
+});
+afterAll(() => hub.remove());
+
+const refusal = (trainer: TrainerEnd) =>
+  new Promise<unknown>((resolve) =>
+    trainer.once('connect_error', (error) => resolve((error as Error & { data?: unknown }).data)),
+  );
+/** Sends what no correct trainer would. */
+const sendAnything = (trainer: TrainerEnd, event: string, message: unknown) =>
+  (
+    trainer as unknown as { emitWithAck(event: string, message: unknown): Promise<Record<string, unknown>> }
+  ).emitWithAck(event, message);
+
+describe('a trainer that connects', () => {
+  it.each([
+    ['a wrong token', { token: 'wrong', protocol: protocolVersion }],
+    ['no token', {}],
+    ['a token that is no text', { token: 7, protocol: protocolVersion }],
+  ])('is refused with %s', async (_, auth) => {
+    expect(await refusal(hub.trainer(auth))).toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('is refused with another protocol, and told which one the hub speaks', async () => {
+    expect(await refusal(hub.trainer({ token: hub.token, protocol: 99 }))).toEqual({
+      code: 'unsupported',
+      message: 'This hub speaks trainer protocol 1, not 99.',
+    });
+  });
+
+  it('is refused when a page of another origin opened the connection', async () => {
+    const response = await fetch(`${hub.url}/socket.io/?EIO=4&transport=polling`, {
+      headers: { origin: 'http://evil.test' },
+    });
+    expect(response.status).toBe(403);
+    expect(await response.text()).toContain('PLUMBLINE_ALLOWED_ORIGINS');
+  });
+});
+
+describe("a trainer's events", () => {
+  it('are refused before a run is attached', async () => {
+    expect(await hub.trainer().emitWithAck('events', { events: [started()] })).toMatchObject({
+      ok: false,
+      error: { code: 'not_found' },
+    });
+  });
+
+  it('are answered once stored, with the highest number; repeats change nothing; a gap says where to go on', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    expect(await trainer.emitWithAck('events', { events: [started(), stepped(2)] })).toEqual({ ok: true, lastSeq: 2 });
+    expect(await trainer.emitWithAck('events', { events: [started(), stepped(2)] })).toEqual({ ok: true, lastSeq: 2 });
+    expect(await trainer.emitWithAck('events', { events: [stepped(5)] })).toMatchObject({
+      ok: false,
+      lastSeq: 2,
+      error: { code: 'gap', message: expect.stringContaining('from 3') },
+    });
+    expect(await trainer.emitWithAck('events', { events: [stepped(4), stepped(3)] })).toMatchObject({
+      error: { code: 'gap' },
+    });
+    expect(await trainer.emitWithAck('events', { events: [stepped(2), stepped(3)] })).toEqual({ ok: true, lastSeq: 3 });
+    const { series } = await hub.hub.runs.store.history(runId, { maxPoints: 100 });
+    expect([...series.get('train/loss')!.values]).toEqual([2, 3]);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['text', 'events'],
+    ['a list', []],
+    ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 0 }] }],
+    ['a value that is text', { events: [stepped(1, { 'train/loss': 'low' as never })] }],
+    ['a metric without a slash', { events: [stepped(1, { loss: 1 })] }],
+    ['a negative step', { events: [{ ...stepped(1), step: -1 }] }],
+  ])('are refused when malformed: %s', async (_, message) => {
+    const runId = aRunId();
+    const answer = await sendAnything(await hub.attached(runId), 'events', message);
+    expect(answer).toMatchObject({ ok: false, error: { code: 'invalid', message: expect.stringMatching(/\w{5}/) } });
+    expect(await hub.hub.runs.store.lastSeq(runId)).toBe(0);
+  });
+
+  it('are refused as too large above the bound of a batch', async () => {
+    const events = Array.from({ length: maxEventsPerBatch + 1 }, (_, i) => stepped(i + 1));
+    const answer = await (await hub.attached(aRunId())).emitWithAck('events', { events });
+    expect(answer).toMatchObject({ ok: false, error: { code: 'too_large' } });
+  });
+
+  it('end the connection above the bound of a message, and the hub stays up', async () => {
+    const trainer = await hub.attached(aRunId());
+    const closed = new Promise((resolve) => trainer.once('disconnect', resolve));
+    trainer.emit('events', { events: 'x'.repeat(maxMessageBytes + 1) } as never, () => {});
+    await closed;
+    expect((await hub.request('GET', '/health')).status).toBe(200);
+  });
+
+  it('are not taken after the last word; asking again is answered', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    expect(await trainer.emitWithAck('events', { events: [started(), finished(2), stepped(3)] })).toMatchObject({
+      error: { code: 'invalid' },
+    });
+    await trainer.emitWithAck('events', { events: [started(), finished(2)] });
+    expect(await trainer.emitWithAck('events', { events: [finished(2)] })).toEqual({ ok: true, lastSeq: 2 });
+    expect(await trainer.emitWithAck('events', { events: [stepped(3)] })).toMatchObject({
+      error: { code: 'conflict' },
+    });
+    expect(await (await hub.attached(runId)).emitWithAck('attach', attachment(runId))).toEqual({
+      ok: true,
+      lastSeq: 2,
+    });
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastStep: 2, endedMs: 9000 });
+  });
+});
+
+describe('a run and its trainer', () => {
+  it('a message that names no run is refused', async () => {
+    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), config: { name: '' }, parent: null }])
+      expect(await sendAnything(hub.trainer(), 'attach', message)).toMatchObject({ error: { code: 'invalid' } });
+  });
+
+  it('a connection holds one run at a time, and may take another after the first has ended', async () => {
+    const trainer = await hub.attached(aRunId());
+    const second = attachment(aRunId());
+    expect(await trainer.emitWithAck('attach', second)).toMatchObject({ error: { code: 'conflict' } });
+    await trainer.emitWithAck('events', { events: [started(), finished(2)] });
+    expect(await trainer.emitWithAck('attach', second)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await hub.hub.runs.get(second.runId)).toMatchObject({ trainerConnected: true });
+  });
+
+  it('the newest connection of a run takes it over', async () => {
+    const runId = aRunId();
+    const old = await hub.attached(runId);
+    const closed = new Promise((resolve) => old.once('disconnect', resolve));
+    const fresh = await hub.attached(runId);
+    expect(await closed).toBe('io server disconnect');
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ trainerConnected: true });
+    expect(await fresh.emitWithAck('events', { events: [started()] })).toEqual({ ok: true, lastSeq: 1 });
+  });
+
+  it('a lost trainer fails its run with the reason; one that comes back after all goes on', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const paused = { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1, reason: 'by hand' } as const;
+    await trainer.emitWithAck('events', { events: [started(), paused] });
+    trainer.disconnect();
+    await hub.until(runId, (run) => !run.trainerConnected);
+    const failed = await hub.until(runId, (run) => run.state === 'failed');
+    expect(failed.reason).toMatch(/did not connect again/);
+
+    const again = await hub.attached(runId);
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'paused', endedMs: null });
+    expect(await again.emitWithAck('events', { events: [stepped(3)] })).toEqual({ ok: true, lastSeq: 3 });
+  });
+
+  it('a run whose trainer does not come back after the hub was restarted fails', async () => {
+    const runId = aRunId();
+    await (await hub.attached(runId)).emitWithAck('events', { events: [started(), stepped(2)] });
+    await hub.restart();
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'running', lastSeq: 2, trainerConnected: false });
+    await hub.until(runId, (run) => run.state === 'failed');
+  });
+});

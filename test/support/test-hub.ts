@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { io, type Socket } from 'socket.io-client';
+import { CommandId, type CommandAction, type CommandRecord } from '@plumbline/shared/command';
+import type { WireNumber } from '@plumbline/shared/metric';
+import { RunConfig, RunId, type RunSummary } from '@plumbline/shared/run';
+import {
+  protocolVersion,
+  type DashboardToHub,
+  type HubToDashboard,
+  type HubToTrainer,
+  type TrainerToHub,
+} from '@plumbline/shared/socket';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { readConfig, type HubConfig } from '../../server/config.js';
+import { startHub, type Hub } from '../../server/main.js';
+
+export type TrainerEnd = Socket<HubToTrainer, TrainerToHub>;
+export type DashboardEnd = Socket<HubToDashboard, DashboardToHub>;
+
+/** The real hub in this process, on a free port and a folder of its own, with sockets to speak to it. */
+export class TestHub {
+  #sockets: Socket[] = [];
+  private constructor(
+    public hub: Hub,
+    readonly config: HubConfig,
+  ) {}
+
+  static async start(overrides: Partial<HubConfig> = {}): Promise<TestHub> {
+    const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-hub-'));
+    const config = { ...readConfig(), port: 0, dataDir, logLevel: 'silent' as const, ...overrides };
+    return new TestHub(await startHub(config), config);
+  }
+
+  get url(): string {
+    return this.hub.url;
+  }
+  get token(): string {
+    return readFileSync(join(this.config.dataDir, 'trainer-token'), 'utf8');
+  }
+
+  /** Closes the hub and starts another one on its data. */
+  async restart(): Promise<void> {
+    this.#letGo();
+    await this.hub.close();
+    this.hub = await startHub(this.config);
+  }
+
+  async remove(): Promise<void> {
+    this.#letGo();
+    await this.hub.close();
+    rmSync(this.config.dataDir, { recursive: true, force: true });
+  }
+
+  trainer(auth: Record<string, unknown> = { token: this.token, protocol: protocolVersion }): TrainerEnd {
+    return this.#keep(io(`${this.url}/trainer`, { auth, forceNew: true, transports: ['websocket'] }));
+  }
+
+  /** A trainer that has attached a run. */
+  async attached(runId: RunId): Promise<TrainerEnd> {
+    const trainer = this.trainer();
+    const answer = await trainer.emitWithAck('attach', attachment(runId));
+    if (!answer.ok) throw new Error(answer.error.message);
+    return trainer;
+  }
+
+  /** A cookie that may control. */
+  async cookie(): Promise<string> {
+    const response = await this.request('POST', '/session', { token: this.hub.sessions.createLink() });
+    return response.headers.getSetCookie()[0]!.split(';')[0]!;
+  }
+
+  dashboard(cookie?: string): DashboardEnd {
+    const extraHeaders = cookie ? { cookie } : {};
+    return this.#keep(io(`${this.url}/dashboard`, { extraHeaders, forceNew: true, transports: ['websocket'] }));
+  }
+
+  request(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    return fetch(`${this.url}/api${path}`, {
+      method,
+      headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+  }
+
+  /** Waits for a run to be as asked. */
+  async until(runId: RunId, holds: (run: RunSummary) => boolean): Promise<RunSummary> {
+    return await eventually(async () => {
+      const run = await this.hub.runs.get(runId);
+      return holds(run) ? run : null;
+    });
+  }
+
+  async record(commandId: CommandId): Promise<CommandRecord> {
+    return (await this.hub.runs.commands.find(commandId))!;
+  }
+
+  #keep<S extends Socket>(socket: S): S {
+    this.#sockets.push(socket as unknown as Socket);
+    return socket;
+  }
+  #letGo(): void {
+    for (const socket of this.#sockets) socket.disconnect();
+    this.#sockets = [];
+  }
+}
+
+export async function eventually<T>(ask: () => Promise<T | null> | T | null): Promise<T> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const answer = await ask();
+    if (answer !== null) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error('Waited 10 s in vain.');
+}
+
+export const aRunId = (): RunId => RunId.parse(`run-${randomUUID().slice(0, 8)}`);
+export const attachment = (runId: RunId) => ({ runId, config: RunConfig.parse({ name: 'test' }), parent: null });
+export const aCommand = (runId: RunId, action: CommandAction) => ({
+  commandId: CommandId.parse(randomUUID()),
+  runId,
+  action,
+});
+export const started = (seq = 1): TrainerEvent => ({
+  type: 'run_started',
+  seq,
+  step: 0,
+  wallTimeMs: 1000,
+  trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+  model: { name: 'none', parameters: [] },
+  baseline: {},
+  selection: { kind: 'recipe', recipe: 'full' },
+  trainable: [],
+});
+export const stepped = (seq: number, metrics: Record<string, WireNumber> = { 'train/loss': seq }): TrainerEvent => ({
+  type: 'step_completed',
+  seq,
+  step: seq,
+  stage: 0,
+  wallTimeMs: 1000 + seq,
+  metrics,
+});
+export const finished = (seq: number): TrainerEvent => ({ type: 'run_finished', seq, step: seq, wallTimeMs: 9000 });
