@@ -1,0 +1,236 @@
+import { io, type Socket } from 'socket.io-client';
+import type { Command } from '@plumbline/shared/command';
+import type { RunConfig, RunId, RunParent } from '@plumbline/shared/run';
+import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
+import { maxEventsPerBatch, type TrainerEvent, type UnnumberedEvent } from '@plumbline/shared/trainer-event';
+
+/** The hub refused in a way that trying again cannot mend, or was gone for too long. */
+export class HubLinkError extends Error {
+  override name = 'HubLinkError';
+}
+
+export interface HubLinkOptions {
+  /** Metric values kept unacknowledged before training has to wait. */
+  maxSpooledValues?: number;
+  /** Metric values a batch; a message stays well under the hub's limit. */
+  maxBatchValues?: number;
+  /** Pause before asking a hub again that could not store. */
+  retryMs?: number;
+  /** An unanswered batch is sent again after this. */
+  answerMs?: number;
+  onAcknowledged?: (lastSeq: number) => void;
+}
+const defaults = { maxSpooledValues: 2_000_000, maxBatchValues: 40_000, retryMs: 1000, answerMs: 30_000 };
+
+const valuesIn = (event: TrainerEvent): number => ('metrics' in event ? Object.keys(event.metrics).length : 0) + 1;
+
+/**
+ * A trainer's line to the hub. Events get a gap-free number within their run and are kept until the hub has stored
+ * them; they go out in order, one batch in flight, and again from where the hub stands after any break. Nothing is
+ * ever dropped: when too much waits, `room` makes training wait. The line mends itself for as long as the process
+ * lives; what cannot be mended shows as `failure`.
+ */
+export class HubLink {
+  readonly #socket: Socket<HubToTrainer, TrainerToHub>;
+  readonly #options: Required<Omit<HubLinkOptions, 'onAcknowledged'>> & Pick<HubLinkOptions, 'onAcknowledged'>;
+  /** Not yet acknowledged, ascending; the first has number #acknowledged + 1. */
+  #spool: TrainerEvent[] = [];
+  #spooledValues = 0;
+  #acknowledged = 0;
+  #numbered = 0;
+  #run: { runId: RunId; config: RunConfig; parent: RunParent | null } | undefined;
+  #attached = false;
+  #sending = false;
+  #failure: HubLinkError | undefined;
+  #changed: (() => void)[] = [];
+  #onCommand: (command: Command) => void = () => undefined;
+
+  constructor(hubUrl: string, token: string, options: HubLinkOptions = {}) {
+    this.#options = { ...defaults, ...options };
+    this.#socket = io(`${hubUrl}/trainer`, {
+      auth: { token, protocol: protocolVersion },
+      reconnectionDelay: 200,
+      reconnectionDelayMax: 2000,
+      transports: ['websocket'],
+    });
+    this.#socket.on('connect', () => void this.#attach());
+    this.#socket.on('disconnect', (reason) => {
+      this.#attached = false;
+      // The hub closes the line of a trainer whose run another connection has taken up.
+      if (reason === 'io server disconnect')
+        this.#fail('The hub closed the connection: another trainer took up this run.');
+    });
+    this.#socket.on('connect_error', (error) => {
+      // An active socket tries again by itself; one that the hub's middleware refused does not.
+      if (!this.#socket.active) this.#fail(`The hub refused the connection: ${error.message}`);
+    });
+    this.#socket.on('command', (command, ack) => {
+      this.#onCommand(command);
+      ack({ ok: true });
+    });
+  }
+
+  /** Why the line is lost for good, or undefined. */
+  get failure(): HubLinkError | undefined {
+    return this.#failure;
+  }
+  /** The last event number given out in this run. */
+  get lastSeq(): number {
+    return this.#numbered;
+  }
+  get unacknowledged(): readonly TrainerEvent[] {
+    return this.#spool;
+  }
+
+  /** Commands for the run in hand, in arrival order; the hub repeats those whose outcome it has not seen. */
+  onCommand(handler: (command: Command) => void): void {
+    this.#onCommand = handler;
+  }
+
+  /**
+   * Takes up a run; events from here on belong to it. Resolves when the hub knows the run.
+   * The events of an earlier run must have been flushed.
+   * @throws HubLinkError
+   */
+  async attach(runId: RunId, config: RunConfig, parent: RunParent | null): Promise<void> {
+    if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
+    this.#run = { runId, config, parent };
+    this.#numbered = this.#acknowledged = 0;
+    this.#attached = false;
+    if (this.#socket.connected) void this.#attach();
+    await this.#until(() => this.#attached);
+  }
+
+  /** Numbers an event and queues it. */
+  emit(event: UnnumberedEvent): void {
+    const numbered = { ...event, seq: ++this.#numbered } as TrainerEvent;
+    this.#spool.push(numbered);
+    this.#spooledValues += valuesIn(numbered);
+    void this.#pump();
+  }
+
+  /** Waits until the spool has room again. @throws HubLinkError */
+  async room(): Promise<void> {
+    await this.#until(() => this.#spooledValues <= this.#options.maxSpooledValues);
+  }
+
+  /** Waits until the hub has stored everything. @returns false when it has not within `limitMs` */
+  async flush(limitMs = Infinity): Promise<boolean> {
+    const late = Number.isFinite(limitMs) ? setTimeout(() => this.#tell(), limitMs) : undefined;
+    const endMs = Date.now() + limitMs;
+    await this.#until(() => this.#spool.length === 0 || Date.now() >= endMs).finally(() => clearTimeout(late));
+    return this.#spool.length === 0;
+  }
+
+  close(): void {
+    this.#socket.disconnect();
+  }
+
+  async #attach(): Promise<void> {
+    const run = this.#run;
+    if (!run || !this.#socket.connected) return;
+    const answer = await this.#ask((socket) => socket.emitWithAck('attach', run));
+    // A break or a newer run makes this answer void; whoever caused it attaches again.
+    if (!answer || run !== this.#run) return;
+    if (answer.ok) {
+      if (answer.lastSeq < this.#acknowledged)
+        return this.#fail(
+          `The hub has events up to ${answer.lastSeq}, but had acknowledged ${this.#acknowledged}: its store was rolled back. ` +
+            'Restore the store, or branch from the last checkpoint.',
+        );
+      this.#acknowledge(answer.lastSeq);
+      this.#attached = true;
+      this.#tell();
+      void this.#pump();
+    } else if (canRetry(answer.error)) {
+      setTimeout(() => void this.#attach(), this.#options.retryMs);
+    } else this.#fail(`The hub refused the run: ${answer.error.message}`);
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#sending) return;
+    this.#sending = true;
+    try {
+      while (this.#attached && this.#spool.length > 0) {
+        const batch = this.#batch();
+        const answer = await this.#ask((socket) => socket.emitWithAck('events', { events: batch }));
+        if (!answer) {
+          // Unanswered on a line that stands: the same events go again, the hub skips what it holds.
+          if (this.#attached) await this.#wait();
+          continue;
+        }
+        if (answer.ok) this.#acknowledge(answer.lastSeq);
+        else if (answer.error.code === 'gap' || answer.error.code === 'not_found') {
+          // The hub is not where we thought: attaching tells where it stands.
+          this.#attached = false;
+          await this.#attach();
+          await this.#wait();
+        } else if (canRetry(answer.error)) await this.#wait();
+        else this.#fail(`The hub refused events: ${answer.error.message}`);
+        this.#tell();
+      }
+    } finally {
+      this.#sending = false;
+    }
+  }
+
+  #batch(): TrainerEvent[] {
+    let values = 0;
+    let count = 0;
+    while (count < this.#spool.length && count < maxEventsPerBatch) {
+      values += valuesIn(this.#spool[count]!);
+      if (count > 0 && values > this.#options.maxBatchValues) break;
+      count++;
+    }
+    return this.#spool.slice(0, count);
+  }
+
+  #acknowledge(lastSeq: number): void {
+    const done = Math.min(this.#spool.length, Math.max(0, lastSeq - this.#acknowledged));
+    for (const event of this.#spool.splice(0, done)) this.#spooledValues -= valuesIn(event);
+    this.#acknowledged = Math.max(this.#acknowledged, lastSeq);
+    // A process that takes up a run again numbers on from what the hub has.
+    this.#numbered = Math.max(this.#numbered, lastSeq);
+    this.#options.onAcknowledged?.(lastSeq);
+    this.#tell();
+  }
+
+  /** The answer, or undefined when the line broke or stayed silent. */
+  async #ask<T>(
+    send: (socket: { emitWithAck: Socket<HubToTrainer, TrainerToHub>['emitWithAck'] }) => Promise<T>,
+  ): Promise<T | undefined> {
+    try {
+      return await send(this.#socket.timeout(this.#options.answerMs) as never);
+    } catch {
+      // The only rejection is "no answer": the events are still in the spool and go again.
+      return undefined;
+    }
+  }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, this.#options.retryMs));
+  }
+
+  #fail(message: string): void {
+    this.#failure ??= new HubLinkError(message);
+    this.#attached = false;
+    this.#socket.disconnect();
+    this.#tell();
+  }
+
+  #tell(): void {
+    const waiting = this.#changed;
+    this.#changed = [];
+    for (const wake of waiting) wake();
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      if (this.#failure) throw this.#failure;
+      await new Promise<void>((resolve) => this.#changed.push(resolve));
+    }
+  }
+}
+
+/** Refusals that pass: the hub could not store, or asks for patience. */
+const canRetry = ({ code }: WireError): boolean => ['store_failed', 'rate_limited', 'internal'].includes(code);

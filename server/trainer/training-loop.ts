@@ -1,0 +1,308 @@
+import { existsSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import { metrics, toWireMetrics } from '@plumbline/shared/metric';
+import { describeSelection, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
+import { CheckpointId, type RunConfig, type RunId, type TrainerInfo } from '@plumbline/shared/run';
+import type { CommandAction } from '@plumbline/shared/command';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { AdamW } from './adamw.js';
+import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
+import type { ControlPoint } from './control-point.js';
+import { CommandError, type Applied, type Steered } from './control-point.js';
+import { collate, toDevice } from './data/batch.js';
+import { targetTasks } from './data/target-tasks.js';
+import { learningRateAt } from './learning-rate.js';
+import type { VisionLanguageModel } from './model/vision-language-model.js';
+import type { ProbeSuite } from './probe/probe-suite.js';
+import { Rng } from './rng.js';
+import { DamagedFileError } from './safetensors.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** Where events go: the hub's link, or a list in a test. */
+export interface EventSink {
+  emit(event: UnnumberedEvent): void;
+  /** Resolves when training may go on producing. */
+  room(): Promise<void>;
+}
+
+export interface TrainingRun {
+  runId: RunId;
+  config: RunConfig;
+  trainer: TrainerInfo;
+  model: VisionLanguageModel;
+  tokenizer: Tokenizer;
+  probes: ProbeSuite;
+  sink: EventSink;
+  control: ControlPoint;
+  /** Folder of this run's checkpoints. */
+  checkpointFolder: string;
+  /** Where to go on from; without it training starts at the model's present weights, which are the base's. */
+  from?: Checkpoint;
+}
+
+/** A branch that a command asked for: another run, from this checkpoint. */
+export interface Branch {
+  branchRunId: RunId;
+  checkpointId: CheckpointId;
+  checkpoint: Checkpoint;
+}
+export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
+
+/** Automatic checkpoints that are kept, beside the first and those that were asked for. */
+const keptCheckpoints = 5;
+const paddedStep = (step: number): string => String(step).padStart(6, '0');
+
+/** Trains one run to its end. The last event says how it ended; it never throws for what a run can meet. */
+export async function train(run: TrainingRun): Promise<Outcome> {
+  const loop = new TrainingLoop(run);
+  try {
+    return await loop.run();
+  } finally {
+    loop.dispose();
+  }
+}
+
+class TrainingLoop implements Steered {
+  step: number;
+  readonly #optimizer: AdamW;
+  readonly #dataRng: Rng;
+  #learningRate: number;
+  #selection: TrainableSelection;
+  #trainable: string[];
+  #branch: Branch | undefined;
+  #savedStep = -1;
+  #probedStep = -1;
+
+  constructor(private readonly of: TrainingRun) {
+    const { config, from, model } = of;
+    this.#optimizer = new AdamW({ weightDecay: config.weightDecay });
+    if (from) {
+      model.assign(from.weights);
+      this.#optimizer.load(from.optimizer);
+    }
+    this.step = from?.position.step ?? 0;
+    this.#dataRng = from ? Rng.fromState(from.position.dataRng) : new Rng(config.seed);
+    this.#learningRate = from?.position.learningRate ?? config.learningRate;
+    this.#selection = from?.position.selection ?? { kind: 'recipe', recipe: config.recipe };
+    this.#trainable = this.#resolve(this.#selection);
+  }
+
+  async run(): Promise<Outcome> {
+    const { config, model, probes, sink, control, trainer } = this.of;
+    this.#emit({
+      type: 'run_started',
+      trainer,
+      model: { name: 'plumbline-base', parameters: model.parameterInfos() },
+      baseline: toWireMetrics(baselineOf(probes)),
+      selection: this.#selection,
+      trainable: this.#trainable,
+    });
+    await this.#probe();
+    await this.#save();
+    while (this.step < config.steps) {
+      await sink.room();
+      if ((await control.serve(this)) === 'stop') return this.#branch ? this.#leaveFor(this.#branch) : this.#stop();
+      if (!(await this.#trainStep())) return { kind: 'failed' };
+      if (this.step % config.probeEverySteps === 0 || this.step === config.steps) await this.#probe();
+      if (this.step % config.checkpointEverySteps === 0 || this.step === config.steps) await this.#save();
+    }
+    this.#emit({ type: 'run_finished' });
+    return { kind: 'finished' };
+  }
+
+  get leaving(): boolean {
+    return this.#branch !== undefined;
+  }
+
+  dispose(): void {
+    this.#optimizer.dispose();
+  }
+
+  /** One optimizer step. @returns false when the numbers stopped being numbers and the run has failed */
+  async #trainStep(): Promise<boolean> {
+    const { config, model, tokenizer } = this.of;
+    const startMs = performance.now();
+    const task = targetTasks.find(({ name }) => name === config.task)!;
+    const examples = Array.from({ length: config.batchSize }, () => task.sample(this.#dataRng, 'train'));
+    const batch = toDevice(collate(examples, tokenizer, model.config.maxTextTokens));
+    const { loss, gradients } = model.lossAndGradients(batch, this.#trainable);
+    const rate = this.#rateAt(this.step + 1);
+    const norm = this.#optimizer.apply(model.parameters, gradients, rate, config.maxGradientNorm);
+    // The one read of the step: everything before it is queued on the device without waiting.
+    const both = tf.tidy(() => tf.stack([tf.cast(loss, 'float32'), norm]));
+    const [lossValue, normValue] = (await both.data()) as Float32Array;
+    tf.dispose([both, loss, norm, ...gradients.values(), ...Object.values(batch)]);
+    this.step++;
+    this.#emit({
+      type: 'step_completed',
+      stage: 0,
+      metrics: toWireMetrics({
+        [metrics.loss]: lossValue!,
+        [metrics.learningRate]: rate,
+        [metrics.gradientNorm]: normValue!,
+        [metrics.stepDurationMs]: performance.now() - startMs,
+        [metrics.trainableParameters]: this.#trainableSize(),
+      }),
+    });
+    if (Number.isFinite(lossValue) && Number.isFinite(normValue)) return true;
+    this.#emit({
+      type: 'run_failed',
+      reason:
+        `The ${Number.isFinite(lossValue) ? 'gradient norm' : 'loss'} became ${Number.isFinite(lossValue) ? normValue : lossValue} ` +
+        `at step ${this.step} with learning rate ${rate.toPrecision(3)}. The last good checkpoint is step-${paddedStep(this.#savedStep)}: ` +
+        'restore it as a branch with a lower learning rate.',
+    });
+    return false;
+  }
+
+  /** Commands other than those of the control point itself. */
+  async apply(action: Parameters<Steered['apply']>[0]): Promise<Applied> {
+    switch (action.kind) {
+      case 'set_trainable':
+        return this.#setTrainable(action.selection);
+      case 'set_learning_rate': {
+        const before = { learning_rate: this.#learningRate };
+        this.#learningRate = action.learningRate;
+        return { before, after: { learning_rate: action.learningRate } };
+      }
+      case 'evaluate_now': {
+        const before = { probed_step: this.#probedStep };
+        const values = await this.#probe();
+        return { before, after: { probed_step: this.step, held_out_mean: values[metrics.heldOutMean]! } };
+      }
+      case 'save_checkpoint': {
+        const saved = await this.#write(this.#freshId()).catch((error: unknown) => {
+          throw new CommandError(`The checkpoint could not be written: ${messageOf(error)}`);
+        });
+        return { before: { checkpoint: null }, after: { checkpoint: saved } };
+      }
+      case 'restore_checkpoint':
+        return this.#restore(action);
+    }
+  }
+
+  #setTrainable(selection: TrainableSelection): Applied {
+    const resolved = resolveSelection(selection, this.of.model.parameterInfos());
+    if (!resolved.ok) throw new CommandError(resolved.reason);
+    const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
+    this.#selection = selection;
+    this.#trainable = resolved.trainable;
+    this.#emit({ type: 'trainable_changed', selection, trainable: resolved.trainable });
+    return { before, after: { selection: describeSelection(selection), trainable_parameters: resolved.trainableSize } };
+  }
+
+  async #restore({
+    checkpointId,
+    branchRunId,
+  }: Extract<CommandAction, { kind: 'restore_checkpoint' }>): Promise<Applied> {
+    if (!branchRunId) throw new CommandError('The hub gave no id for the branch.');
+    const checkpoint = await loadCheckpoint(join(this.of.checkpointFolder, checkpointId)).catch((error: unknown) => {
+      if (error instanceof DamagedFileError) throw new CommandError(error.message);
+      throw error;
+    });
+    this.#branch = { branchRunId, checkpointId, checkpoint };
+    return {
+      before: { run: this.of.runId, step: this.step },
+      after: { run: branchRunId, step: checkpoint.position.step, checkpoint: checkpointId },
+    };
+  }
+
+  async #stop(): Promise<Outcome> {
+    await this.#save();
+    this.#emit({ type: 'run_stopped', reason: this.of.control.stopReason });
+    return { kind: 'stopped' };
+  }
+
+  #leaveFor(branch: Branch): Outcome {
+    const { branchRunId, checkpointId } = branch;
+    this.#emit({ type: 'run_stopped', reason: `continued as ${branchRunId} from ${checkpointId}` });
+    return { kind: 'branched', branch };
+  }
+
+  async #probe(): Promise<Record<string, number>> {
+    const values = await this.of.probes.run(this.of.model);
+    this.#probedStep = this.step;
+    this.#emit({ type: 'probe_completed', stage: 0, metrics: toWireMetrics(values) });
+    return values;
+  }
+
+  /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
+  async #save(): Promise<void> {
+    if (this.#savedStep === this.step) return;
+    try {
+      await this.#write(CheckpointId.parse(`step-${paddedStep(this.step)}`));
+      this.#savedStep = this.step;
+      await this.#removeOld();
+    } catch (error) {
+      const reason = `No checkpoint could be written: ${messageOf(error)}. Make room or mend the folder, then resume.`;
+      this.of.control.pause(reason, this.step);
+    }
+  }
+
+  async #write(checkpointId: CheckpointId): Promise<CheckpointId> {
+    const { model, checkpointFolder } = this.of;
+    const { bytes, digest } = await saveCheckpoint(join(checkpointFolder, checkpointId), {
+      weights: await model.toTensors(),
+      optimizer: await this.#optimizer.state(model.parameters),
+      position: {
+        step: this.step,
+        dataRng: this.#dataRng.state,
+        learningRate: this.#learningRate,
+        selection: this.#selection,
+      },
+    });
+    this.#emit({ type: 'checkpoint_saved', checkpointId, bytes, digest });
+    return checkpointId;
+  }
+
+  /** `saved-000120`, or with a number behind it when that was saved before. */
+  #freshId(): CheckpointId {
+    const name = `saved-${paddedStep(this.step)}`;
+    for (let again = 1; ; again++) {
+      const id = CheckpointId.parse(again === 1 ? name : `${name}-${again}`);
+      if (!existsSync(join(this.of.checkpointFolder, id))) return id;
+    }
+  }
+
+  async #removeOld(): Promise<void> {
+    const automatic = (await readdir(this.of.checkpointFolder)).filter((name) => /^step-\d+$/.test(name)).sort();
+    for (const name of automatic.slice(1, -keptCheckpoints))
+      await rm(join(this.of.checkpointFolder, name), { recursive: true });
+  }
+
+  #rateAt(step: number): number {
+    const { schedule, warmupSteps, steps } = this.of.config;
+    return learningRateAt(step, { kind: schedule, peak: this.#learningRate, warmupSteps, steps });
+  }
+
+  #resolve(selection: TrainableSelection): string[] {
+    const resolved = resolveSelection(selection, this.of.model.parameterInfos());
+    if (!resolved.ok) throw new Error(resolved.reason);
+    return resolved.trainable;
+  }
+
+  #trainableSize(): number {
+    return this.#trainable.reduce((sum, name) => sum + this.of.model.parameters.get(name)!.size, 0);
+  }
+
+  #emit(
+    event: UnnumberedEvent extends infer E
+      ? E extends UnnumberedEvent
+        ? Omit<E, 'step' | 'wallTimeMs'>
+        : never
+      : never,
+  ): void {
+    this.of.sink.emit({ ...event, step: this.step, wallTimeMs: Date.now() } as UnnumberedEvent);
+  }
+}
+
+/** What the base model scores: all probe values but those that are 0 by definition or about the probe itself. */
+function baselineOf(probes: ProbeSuite): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(probes.baseline).filter(([name]) => !name.startsWith('drift/') && !name.startsWith('probe/')),
+  );
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,99 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url).href.replace('/test/dist/', '/'));
+
+/** A port that nothing listens on at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** The real hub as people start it, in a process of its own that a test may kill. */
+export class HubProcess {
+  #child: ChildProcess | undefined;
+  #output = '';
+  /** One-time token of the link that the last start printed. */
+  token = '';
+
+  private constructor(
+    readonly port: number,
+    readonly dataDir: string,
+  ) {}
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+  get output(): string {
+    return this.#output;
+  }
+  get processId(): number {
+    if (!this.#child?.pid) throw new Error('The hub is not running.');
+    return this.#child.pid;
+  }
+
+  static async start(): Promise<HubProcess> {
+    const hub = new HubProcess(await freePort(), await mkdtemp(join(tmpdir(), 'plumbline-test-')));
+    await hub.start();
+    return hub;
+  }
+
+  /** Starts it on the same port and data folder; returns once it has printed its link. */
+  async start(): Promise<void> {
+    this.#output = '';
+    const child = spawn(
+      process.execPath,
+      ['server/dist/cli.js', 'start', '--port', String(this.port), '--data-dir', this.dataDir],
+      { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    this.#child = child;
+    this.token = await new Promise<string>((resolve, reject) => {
+      const read = (chunk: Buffer): void => {
+        this.#output += chunk.toString();
+        const link = /\?token=([\w-]+)/.exec(this.#output);
+        if (link) resolve(link[1]!);
+      };
+      child.stdout.on('data', read);
+      child.stderr.on('data', read);
+      child.once('exit', (code, signal) => reject(new Error(`The hub ended (${code ?? signal}):\n${this.#output}`)));
+    });
+  }
+
+  /** kill -9: nothing is flushed, nothing is said. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** As Ctrl-C does: built-in trainers are stopped and what they say last is stored. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  /** Stops it and removes what it stored. */
+  async remove(): Promise<void> {
+    await this.stop();
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+
+  /** What the trainer of a run wrote to its log, for a failed test's message. */
+  async trainerLog(runId: string): Promise<string> {
+    return readFile(join(this.dataDir, 'runs', runId, 'trainer.log'), 'utf8');
+  }
+}
