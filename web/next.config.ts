@@ -1,6 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { NextConfig } from 'next';
 
+// Building must not talk to anybody, whoever starts it.
+process.env['NEXT_TELEMETRY_DISABLED'] = '1';
+
 /** A folder of static files (`out/`) that the hub serves: the dashboard has no server of its own. */
 const config: NextConfig = {
   output: 'export',

@@ -150,8 +150,22 @@ describe('RunFeed', () => {
     hub.listener.connected();
     await hub.answer();
     hub.listener.metrics({ ...batch(3, 6), events: [event(4), event(6)] });
+    hub.listener.control({ type: 'run_paused', seq: 7, step: 6, wallTimeMs: 7, reason: '' });
+    hub.listener.metrics(batch(7, 9));
     expect(store.feedPhase).toBe('live');
     expect(hub.asked.length).toBe(1);
+    expect(store.controlEvents.map(({ seq }) => seq)).toEqual([7]);
+  });
+
+  it('sees from a control event that something before it is missing', async () => {
+    hub.stored = 3;
+    hub.listener.connected();
+    await hub.answer();
+    hub.stored = 6;
+    hub.listener.control({ type: 'run_resumed', seq: 6, step: 5, wallTimeMs: 6 });
+    expect(store.feedPhase).toBe('catching_up');
+    await hub.answer();
+    expect(heldSeqs(store)).toEqual(oneTo(6));
   });
 
   it('joins again after a lost connection and closes the hole', async () => {

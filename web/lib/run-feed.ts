@@ -67,7 +67,11 @@ export class RunFeed {
         void this.#catchUp(true);
       },
       metrics: (batch) => this.#take(batch),
-      control: (event) => sink.control([event]),
+      control: (event) => {
+        sink.control([event]);
+        // All metrics before it were sent before it: it is the next number, or there is a gap.
+        this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
+      },
       run: (run) => sink.run(run),
       command: (record) => sink.commands([record]),
       lagged: () => void this.#catchUp(false),

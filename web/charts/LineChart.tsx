@@ -1,0 +1,276 @@
+'use client';
+import {
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+  useSyncExternalStore,
+  type KeyboardEvent,
+  type PointerEvent,
+} from 'react';
+import type { ChartMark, ChartSeries, ChartSource } from './chart-types';
+import type { ChartView, StepWindow } from './chart-view';
+import { nearestIndex } from './columns';
+import { formatStep, formatValue, unitLabel, type Unit } from './format';
+import { cancelPaint, requestPaint } from './frame';
+import { margin, paintPlot, paintPointer, prepareCanvas, type PlotGeometry } from './paint';
+import { currentPalette, onThemeChange } from './palette';
+import './charts.css';
+
+export interface LineChartProps {
+  title: string;
+  /** One line that says how to read the chart. */
+  hint?: string;
+  unit: Unit;
+  series: readonly ChartSeries[];
+  marks?: readonly ChartMark[];
+  view: ChartView;
+  source: ChartSource;
+  /** Values that stay in sight, e.g. 0. */
+  include?: readonly number[];
+  offersLogarithm?: boolean;
+  /** False where the lines are too many to name. */
+  showsLegend?: boolean;
+  /** Said instead of the plot while no series has a value. */
+  emptyText?: string;
+  testId: string;
+}
+
+const never: readonly ChartMark[] = [];
+const none: readonly number[] = [];
+const markReachPixels = 6;
+
+/** Lines over optimizer steps. Drag to zoom, double-click or Escape to see all, arrow keys to read values. */
+export function LineChart(props: LineChartProps): React.ReactNode {
+  const {
+    title,
+    hint,
+    unit,
+    series,
+    marks = never,
+    view,
+    source,
+    include = none,
+    offersLogarithm,
+    showsLegend = true,
+    emptyText,
+    testId,
+  } = props;
+  const box = useRef<HTMLDivElement>(null);
+  const plotCanvas = useRef<HTMLCanvasElement>(null);
+  const pointerCanvas = useRef<HTMLCanvasElement>(null);
+  const geometry = useRef<PlotGeometry | null>(null);
+  const selection = useRef<StepWindow | null>(null);
+  const [logarithmic, setLogarithmic] = useState(false);
+  const [nearMark, setNearMark] = useState<{ mark: ChartMark; left: number } | null>(null);
+  useSyncExternalStore(
+    source.onChange,
+    () => source.version,
+    () => 0,
+  );
+
+  // The newest content for painters that outlive a render.
+  const content = useRef({ series, marks, unit, include, logarithmic });
+  const paintTop = useCallback(() => {
+    const canvas = pointerCanvas.current;
+    const host = box.current;
+    if (!canvas || !host || !geometry.current) return;
+    const context = prepareCanvas(canvas, host.clientWidth, host.clientHeight);
+    const { series: lines } = content.current;
+    paintPointer(context, geometry.current, view.hoverStep, selection.current, lines, currentPalette());
+  }, [view]);
+  const paintAll = useCallback(() => {
+    const canvas = plotCanvas.current;
+    const host = box.current;
+    if (!canvas || !host || host.clientWidth === 0) return;
+    const context = prepareCanvas(canvas, host.clientWidth, host.clientHeight);
+    geometry.current = paintPlot(
+      context,
+      host.clientWidth,
+      host.clientHeight,
+      view.window,
+      content.current,
+      currentPalette(),
+    );
+    paintTop();
+  }, [view, paintTop]);
+
+  useEffect(() => {
+    content.current = { series, marks, unit, include, logarithmic };
+    requestPaint(paintAll);
+  }, [series, marks, unit, include, logarithmic, paintAll]);
+
+  useEffect(() => {
+    const host = box.current;
+    if (!host) return;
+    let visible = true;
+    const repaint = (): void => {
+      if (visible) requestPaint(paintAll);
+    };
+    const repaintTop = (): void => {
+      if (visible) requestPaint(paintTop);
+    };
+    const sight = new IntersectionObserver((entries) => {
+      visible = entries.at(-1)?.isIntersecting ?? true;
+      repaint();
+    });
+    sight.observe(host);
+    const size = new ResizeObserver(repaint);
+    size.observe(host);
+    const stops = [source.onData(repaint), view.onWindow(repaint), view.onHover(repaintTop), onThemeChange(repaint)];
+    return () => {
+      for (const stop of stops) stop();
+      sight.disconnect();
+      size.disconnect();
+      cancelPaint(paintAll);
+      cancelPaint(paintTop);
+    };
+  }, [source, view, paintAll, paintTop]);
+
+  const stepAt = (event: PointerEvent): number | null => {
+    const host = box.current;
+    if (!host || !geometry.current) return null;
+    const [from, to] = view.window;
+    const step = geometry.current.stepAt(event.clientX - host.getBoundingClientRect().left);
+    return Math.min(to, Math.max(from, step));
+  };
+  const onPointerMove = (event: PointerEvent): void => {
+    const step = stepAt(event);
+    if (step === null || !geometry.current) return;
+    if (selection.current) selection.current = [selection.current[0], step];
+    view.hover(Math.round(step));
+    requestPaint(paintTop);
+    const x = geometry.current.x;
+    const near = marks.findLast((mark) => Math.abs(x(mark.step) - x(step)) <= markReachPixels);
+    setNearMark(near ? { mark: near, left: x(near.step) } : null);
+  };
+  const onPointerDown = (event: PointerEvent): void => {
+    const step = stepAt(event);
+    if (event.button !== 0 || step === null || event.pointerType === 'touch') return;
+    selection.current = [step, step];
+    event.currentTarget.setPointerCapture(event.pointerId);
+  };
+  const onPointerUp = (): void => {
+    const dragged = selection.current;
+    selection.current = null;
+    if (dragged && geometry.current && Math.abs(geometry.current.x(dragged[1]) - geometry.current.x(dragged[0])) > 5)
+      view.zoomTo(Math.round(dragged[0]), Math.round(dragged[1]));
+    requestPaint(paintTop);
+  };
+  const onPointerLeave = (): void => {
+    if (!selection.current) view.hover(null);
+    setNearMark(null);
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const [from, to] = view.window;
+    const stride = Math.max(1, Math.round((to - from) / (event.shiftKey ? 10 : 100)));
+    const at = view.hoverStep ?? to;
+    if (event.key === 'ArrowLeft') view.hover(Math.max(from, Math.round(at - stride)));
+    else if (event.key === 'ArrowRight') view.hover(Math.min(to, Math.round(at + stride)));
+    else if (event.key === '+' || event.key === '=') view.zoomBy(0.5, at);
+    else if (event.key === '-') view.zoomBy(2, at);
+    else if (event.key === 'Escape' || event.key === '0') {
+      view.resetZoom();
+      view.hover(null);
+    } else return;
+    event.preventDefault();
+  };
+
+  const isEmpty = series.every(({ columns }) => columns.length === 0);
+  const spoken = series.map((each) => `${each.label} ${formatValue(latest(each), unit)}`).join(', ');
+  return (
+    <section className="chart" data-testid={testId}>
+      <header className="chart-head">
+        <h3 title={hint}>
+          {title}
+          {unitLabel[unit] && <span className="chart-unit">{unitLabel[unit]}</span>}
+        </h3>
+        {offersLogarithm && (
+          <button
+            type="button"
+            className="chart-toggle"
+            aria-pressed={logarithmic}
+            onClick={() => setLogarithmic(!logarithmic)}
+          >
+            log
+          </button>
+        )}
+        {showsLegend && <Legend series={series} unit={unit} view={view} source={source} />}
+      </header>
+      <div
+        ref={box}
+        className="chart-plot"
+        role="group"
+        aria-roledescription="chart"
+        tabIndex={0}
+        aria-label={`${title} over steps. ${isEmpty ? 'No values yet.' : `Latest: ${spoken}.`} Arrow keys read values, plus and minus zoom, Escape shows all.`}
+        onPointerMove={onPointerMove}
+        onPointerDown={onPointerDown}
+        onPointerUp={onPointerUp}
+        onPointerCancel={onPointerUp}
+        onPointerLeave={onPointerLeave}
+        onDoubleClick={() => view.resetZoom()}
+        onKeyDown={onKeyDown}
+      >
+        <canvas ref={plotCanvas} aria-hidden />
+        <canvas ref={pointerCanvas} aria-hidden />
+        {isEmpty && <p className="chart-empty">{emptyText ?? 'No values yet.'}</p>}
+        {nearMark && (
+          <p
+            className="chart-mark-label"
+            style={{
+              left: nearMark.left,
+              translate: nearMark.left > (box.current?.clientWidth ?? 0) / 2 ? 'calc(-100% - 6px)' : '6px',
+              top: margin.top,
+            }}
+          >
+            <b>step {formatStep(nearMark.mark.step)}</b> {nearMark.mark.label}
+          </p>
+        )}
+      </div>
+    </section>
+  );
+}
+
+function latest({ columns, transform }: ChartSeries): number | undefined {
+  const value = columns.length > 0 ? columns.values[columns.length - 1] : undefined;
+  return value !== undefined && transform ? transform(value) : value;
+}
+
+/** Names, colours and values: at the step pointed at anywhere on the page, else the latest. */
+function Legend({
+  series,
+  unit,
+  view,
+  source,
+}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'>): React.ReactNode {
+  const hoverStep = useSyncExternalStore(
+    view.onHover,
+    () => view.hoverStep,
+    () => null,
+  );
+  useSyncExternalStore(
+    source.onChange,
+    () => source.version,
+    () => 0,
+  );
+  return (
+    <ul className="chart-legend">
+      {series.map((each) => {
+        let value = latest(each);
+        if (hoverStep !== null) {
+          const index = nearestIndex(each.columns, hoverStep);
+          const raw = index < 0 ? undefined : each.columns.values[index];
+          value = raw !== undefined && each.transform ? each.transform(raw) : raw;
+        }
+        return (
+          <li key={each.id} data-quiet={each.quiet}>
+            <i className="swatch" data-color={each.color} />
+            <span>{each.label}</span>
+            <b>{formatValue(value, unit)}</b>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,64 @@
+'use client';
+import { useEffect, useRef } from 'react';
+import type { Columns } from './columns';
+import { decimate } from './decimate';
+import { requestPaint, cancelPaint } from './frame';
+import { prepareCanvas } from './paint';
+import { currentPalette, onThemeChange, type ChartColor } from './palette';
+
+/** A series as a word-sized line, without axes; `base` is a faint line to compare with. */
+export function Sparkline({
+  columns,
+  color,
+  low,
+  high,
+  base,
+}: {
+  columns: Columns;
+  color: ChartColor;
+  low?: number;
+  high?: number;
+  base?: number | undefined;
+}): React.ReactNode {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    const paint = (): void => {
+      const target = canvas.current;
+      if (!target || columns.length === 0) return;
+      const [width, height] = [target.clientWidth, target.clientHeight];
+      const context = prepareCanvas(target, width, height);
+      const palette = currentPalette();
+      const first = columns.steps[0]!;
+      const line = decimate(columns, first, Math.max(first + 1, columns.steps[columns.length - 1]!), width - 4);
+      const bottom = Math.min(low ?? Infinity, line.low, base ?? Infinity);
+      const top = Math.max(high ?? -Infinity, line.high, base ?? -Infinity);
+      const y = (value: number): number => height - 3 - ((value - bottom) / (top - bottom || 1)) * (height - 6);
+      if (base !== undefined) {
+        context.fillStyle = palette.grid;
+        context.fillRect(0, Math.round(y(base)), width, 1);
+      }
+      context.strokeStyle = context.fillStyle = palette[color];
+      context.lineWidth = 1.5;
+      context.lineJoin = 'round';
+      context.beginPath();
+      line.x.forEach((x, index) => {
+        const at = y(line.value[index]!);
+        if (line.starts[index]) context.moveTo(x + 2, at);
+        else context.lineTo(x + 2, at);
+      });
+      context.stroke();
+      if (line.x.length > 0) {
+        context.beginPath();
+        context.arc(line.x.at(-1)! + 2, y(line.value.at(-1)!), 2, 0, 2 * Math.PI);
+        context.fill();
+      }
+    };
+    requestPaint(paint);
+    const stop = onThemeChange(() => requestPaint(paint));
+    return () => {
+      stop();
+      cancelPaint(paint);
+    };
+  }, [columns, color, low, high, base]);
+  return <canvas ref={canvas} className="sparkline" aria-hidden />;
+}

@@ -1,0 +1,33 @@
+import type { Columns } from './columns';
+import type { ChartColor } from './palette';
+
+/** A line of a chart. */
+export interface ChartSeries {
+  id: string;
+  label: string;
+  color: ChartColor;
+  columns: Columns;
+  /** Thinner and paler, for context. */
+  quiet?: boolean;
+  transform?: (value: number) => number;
+  /** The base model's value, drawn dashed in the same colour. */
+  base?: number | undefined;
+}
+
+/** A moment in the run that somebody changed something; drawn on every chart. */
+export interface ChartMark {
+  id: string;
+  step: number;
+  label: string;
+  /** `change` alters what the optimizer does; `quiet` does not (pause, evaluate, checkpoint). */
+  kind: 'change' | 'quiet';
+}
+
+/** Tells charts when to look at their columns again. */
+export interface ChartSource {
+  /** At each change of data. */
+  onData(listener: () => void): () => void;
+  /** Seldom enough to rewrite text. */
+  onChange(listener: () => void): () => void;
+  readonly version: number;
+}

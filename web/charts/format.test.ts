@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue } from './format';
+
+describe('formatValue', () => {
+  it('writes each unit as people read it', () => {
+    expect(formatValue(48.23, 'percent')).toBe('48.2 %');
+    expect(formatValue(0.0124, 'ratio')).toBe('1.24 %');
+    expect(formatValue(0.1513, 'probability')).toBe('0.151');
+    expect(formatValue(142.6, 'milliseconds')).toBe('143 ms');
+    expect(formatValue(0.42, 'nats')).toBe('0.420 nats');
+    expect(formatValue(0.00012, '')).toBe('1.2e-4');
+    expect(formatValue(-12.5, '')).toBe('−12.50');
+  });
+  it('shows what is not a finite number for what it is, and a missing value as a dash', () => {
+    expect(formatValue(NaN, 'percent')).toBe('NaN');
+    expect(formatValue(-Infinity, '')).toBe('−∞');
+    expect(formatValue(undefined, 'nats')).toBe('–');
+  });
+});
+
+describe('formatDelta', () => {
+  it('has a sign, and percentage points for percent', () => {
+    expect(formatDelta(3.14, 'percent')).toBe('+3.1 pp');
+    expect(formatDelta(-35, 'percent')).toBe('−35.0 pp');
+    expect(formatDelta(0.151, 'probability')).toBe('+0.151');
+  });
+});
+
+describe('formatTick', () => {
+  it('is short and exact', () => {
+    expect([0, 0.25, 5e-4, 100, 20_000, 0.30000000000000004].map((value) => formatTick(value, ''))).toEqual([
+      '0',
+      '0.25',
+      '5e-4',
+      '100',
+      '20k',
+      '0.3',
+    ]);
+    expect(formatTick(0.02, 'ratio')).toBe('2');
+  });
+});
+
+it('writes learning rates and durations', () => {
+  expect([5e-4, 0.00012, 0.05, 1].map(formatLearningRate)).toEqual(['5e-4', '1.2e-4', '0.05', '1']);
+  expect([4_000, 133_000, 3_840_000].map(formatDuration)).toEqual(['4 s', '2 min 13 s', '1 h 04 min']);
+});

@@ -1,0 +1,46 @@
+import type { CSSProperties } from 'react';
+import { formatCount, formatValue } from '../../charts/format';
+import type { MapCell, Training } from './freeze-map';
+
+/** One parameter group: coloured by how far it has drifted, hatched where frozen, flagged where the draft changes it. */
+export function FreezeMapCell(props: {
+  cell: MapCell;
+  training: Training;
+  isChanged: boolean;
+  drift: number | undefined;
+  /** The largest drift of any group: the full colour. */
+  most: number;
+  isTabStop: boolean;
+  compact: boolean;
+  onToggle: () => void;
+}): React.ReactNode {
+  const { cell, training, isChanged, drift, most, isTabStop, compact, onToggle } = props;
+  const share = drift !== undefined && Number.isFinite(drift) ? Math.min(1, drift / most) : 0;
+  const isOther = !cell.group.includes('.layers.');
+  const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training}, drift ${formatValue(drift, 'ratio')}`;
+  return (
+    <div
+      role="gridcell"
+      className="map-cell"
+      data-group={cell.group}
+      data-training={training}
+      data-changed={isChanged}
+      data-deep={share > 0.5}
+      aria-selected={training !== 'frozen'}
+      aria-label={isChanged ? `${words}, changed but not applied` : words}
+      title={words}
+      tabIndex={isTabStop ? 0 : -1}
+      style={{ '--share': share } as CSSProperties}
+      onKeyDown={(event) => {
+        if (event.key !== ' ' && event.key !== 'Enter') return;
+        event.preventDefault();
+        onToggle();
+      }}
+    >
+      {isOther && <span className="map-cell-name">{cell.label}</span>}
+      {!compact && (
+        <span className="map-cell-drift">{drift === undefined ? '' : (drift * 100).toFixed(drift >= 0.1 ? 0 : 1)}</span>
+      )}
+    </div>
+  );
+}

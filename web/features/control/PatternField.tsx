@@ -1,0 +1,62 @@
+'use client';
+import { useState } from 'react';
+import type { ParameterInfo } from '@plumbline/shared/parameter';
+import { formatCount } from '../../charts/format';
+import { previewPattern } from './freeze-map';
+
+/** Chooses by name: shows, while typing, which parameters would train. */
+export function PatternField({
+  parameters,
+  off,
+  onChoose,
+}: {
+  parameters: readonly ParameterInfo[];
+  off: string;
+  onChoose: (pattern: string) => void;
+}): React.ReactNode {
+  const [pattern, setPattern] = useState('');
+  const preview = previewPattern(pattern, parameters);
+  return (
+    <div className="pattern">
+      <label className="visually-hidden" htmlFor="pattern">
+        Train parameters by name
+      </label>
+      <input
+        id="pattern"
+        className="field-input mono"
+        value={pattern}
+        placeholder="by name: language_model.layers.*.mlp.up_proj.*"
+        spellCheck={false}
+        autoComplete="off"
+        disabled={off !== ''}
+        title={off}
+        aria-invalid={pattern !== '' && !preview.ok}
+        aria-describedby="pattern-preview"
+        onChange={(event) => {
+          setPattern(event.target.value);
+          if (previewPattern(event.target.value, parameters).ok) onChoose(event.target.value);
+        }}
+        data-testid="pattern"
+      />
+      {pattern !== '' && (
+        <div id="pattern-preview" className="pattern-preview" data-ok={preview.ok} data-testid="pattern-preview">
+          {preview.ok ? (
+            <details>
+              <summary>
+                {preview.names.length} parameter{preview.names.length === 1 ? '' : 's'}, {formatCount(preview.size)}{' '}
+                numbers
+              </summary>
+              <ul className="mono">
+                {preview.names.map((name) => (
+                  <li key={name}>{name}</li>
+                ))}
+              </ul>
+            </details>
+          ) : (
+            preview.reason
+          )}
+        </div>
+      )}
+    </div>
+  );
+}

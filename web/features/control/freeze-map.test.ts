@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
+import { diffTraining, layOut, paintGroups, previewPattern, trainingByGroup } from './freeze-map';
+
+const parameters: ParameterInfo[] = [
+  'vision_tower.layers.0.self_attn.q_proj.weight',
+  'multi_modal_projector.linear_1.weight',
+  'language_model.embed_tokens.weight',
+  ...[0, 1].flatMap((layer) => [
+    ...['q', 'k', 'v', 'o'].map((name) => `language_model.layers.${layer}.self_attn.${name}_proj.weight`),
+    ...['gate', 'up', 'down'].map((name) => `language_model.layers.${layer}.mlp.${name}_proj.weight`),
+    `language_model.layers.${layer}.input_layernorm.weight`,
+    `language_model.layers.${layer}.post_attention_layernorm.weight`,
+  ]),
+  'language_model.norm.weight',
+  'lm_head.weight',
+].map((name) => ({ name, shape: [4, 4], size: 16, group: parameterGroup(name) }));
+const q0 = 'language_model.layers.0.self_attn.q_proj';
+
+describe('layOut', () => {
+  it('has layers by projections and everything else beside them, no group twice', () => {
+    const { columns, layers, others } = layOut(parameters);
+    expect(columns.map(({ label }) => label)).toEqual(['q', 'k', 'v', 'o', 'gate', 'up', 'down', 'norms']);
+    expect(layers.map(({ layer }) => layer)).toEqual([0, 1]);
+    expect(layers[0]!.cells[0]).toEqual({ group: q0, label: 'q', size: 16 });
+    expect(layers[1]!.cells[7]!.size).toBe(32);
+    expect(others.map(({ label }) => label)).toEqual([
+      'vision_tower',
+      'multi_modal_projector',
+      'embed_tokens',
+      'norm',
+      'lm_head',
+    ]);
+    const shown = [...layers.flatMap(({ cells }) => cells), ...others].flatMap((cell) => cell?.group ?? []);
+    expect(new Set(shown)).toEqual(new Set(parameters.map(({ group }) => group)));
+    expect(shown.length).toBe(new Set(shown).size);
+  });
+});
+
+describe('choosing', () => {
+  const nothing = trainingByGroup(parameters, []);
+
+  it('knows a group of which only a part trains', () => {
+    const training = trainingByGroup(parameters, ['language_model.layers.0.input_layernorm.weight', `${q0}.weight`]);
+    expect(training.get('language_model.layers.0.norms')).toBe('partly');
+    expect(training.get(q0)).toBe('trainable');
+    expect(training.get('lm_head')).toBeUndefined();
+    expect(training.get('language_model.lm_head')).toBe('frozen');
+  });
+  it('adds and removes painted groups and leaves the others as they are', () => {
+    const first = paintGroups(nothing, new Set([q0, 'vision_tower']), true);
+    expect(first).toEqual({ kind: 'groups', groups: ['vision_tower', q0] });
+    const training = trainingByGroup(parameters, [`${q0}.weight`]);
+    expect(paintGroups(training, new Set([q0]), false)).toEqual({ kind: 'groups', groups: [] });
+  });
+  it('counts what would change', () => {
+    const before = trainingByGroup(parameters, [`${q0}.weight`]);
+    const after = trainingByGroup(parameters, ['language_model.norm.weight', 'lm_head.weight']);
+    expect(diffTraining(before, after)).toEqual({
+      changed: [q0, 'language_model.norm', 'language_model.lm_head'],
+      nowTrainable: 2,
+      nowFrozen: 1,
+    });
+    expect(diffTraining(before, before).changed).toEqual([]);
+  });
+});
+
+describe('previewPattern', () => {
+  it('lists what a pattern hits, with its size', () => {
+    const preview = previewPattern('*.mlp.*, lm_head.weight', parameters);
+    expect(preview).toMatchObject({ ok: true, size: 7 * 16 });
+    expect(preview.ok && preview.names.at(-1)).toBe('lm_head.weight');
+  });
+  it('says which part hits nothing', () => {
+    expect(previewPattern('*.mlp.*, nowhere', parameters)).toEqual({
+      ok: false,
+      reason: 'The pattern "nowhere" matches no parameter name.',
+    });
+    expect(previewPattern(' ', parameters).ok).toBe(false);
+  });
+});

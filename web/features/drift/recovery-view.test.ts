@@ -1,0 +1,19 @@
+import { expect, it } from 'vitest';
+import { SeriesBuffer } from '../../lib/series-buffer';
+import { RecoverySeries } from './recovery-view';
+
+it('follows a drop and its way back, and says nothing within the noise floor', () => {
+  const accuracy = new SeriesBuffer(20);
+  const recovered = new RecoverySeries(accuracy, {
+    metric: 'held_out/mean/accuracy',
+    worse: 'lower',
+    base: 90,
+    noiseFloor: 5,
+  });
+  [90, 88, 70, 50, 60, 70, 90].forEach((value, index) => accuracy.append(index + 1, index * 20, index, value));
+  recovered.update();
+  expect([...recovered.steps.subarray(0, recovered.length)]).toEqual([40, 60, 80, 100, 120]);
+  expect([...recovered.values.subarray(0, recovered.length)]).toEqual([0, 0, 25, 50, 100]);
+  accuracy.append(8, 140, 8, 40);
+  expect(recovered.update().values[5]).toBe(0);
+});

@@ -1,0 +1,65 @@
+import { metrics } from '@plumbline/shared/metric';
+import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import type { Columns } from '../../charts/columns';
+import type { RunStore } from '../../lib/run-store';
+
+/** Held-out questions that one task's accuracy rests on where the trainer does not say. */
+const questionsPerTask = 100;
+const biasNoiseFloor = 0.005;
+
+export interface RecoverySubject {
+  metric: string;
+  worse: 'lower' | 'higher';
+  base: number;
+  noiseFloor: number;
+}
+
+/** The measures whose recovery is shown, each against the base model and with its noise floor. */
+export function recoverySubject(store: RunStore, metric: string): RecoverySubject | null {
+  const base = store.baseline(metric);
+  if (base === undefined || !Number.isFinite(base)) return null;
+  if (metric !== metrics.heldOutMean) return { metric, worse: 'higher', base, noiseFloor: biasNoiseFloor };
+  const tasks = heldOutTasks(store).length || 1;
+  return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questionsPerTask * tasks) };
+}
+
+/** Names of the held-out tasks that the run measures, the mean apart. */
+export function heldOutTasks(store: RunStore): string[] {
+  const names = [...store.series.keys(), ...Object.keys(store.latest('run_started')?.baseline ?? {})];
+  const tasks = names.flatMap((name) => /^held_out\/([^/]+)\/accuracy$/.exec(name)?.[1] ?? []);
+  return [...new Set(tasks)].filter((task) => task !== 'mean').sort();
+}
+
+/** Recovery in percent after each probe; a point is left out while the drift is within the noise floor. */
+export class RecoverySeries implements Columns {
+  length = 0;
+  steps = new Float64Array(0);
+  values = new Float64Array(0);
+  reach = new Float64Array(0);
+  #read = 0;
+
+  constructor(
+    private readonly measured: Columns,
+    private readonly subject: RecoverySubject,
+  ) {}
+
+  /** Follows the measured series; cheap when nothing is new. */
+  update(): this {
+    const { measured, subject } = this;
+    if (measured.length === this.#read) return this;
+    this.steps = new Float64Array(measured.length);
+    this.values = new Float64Array(measured.length);
+    this.reach = new Float64Array(measured.length).fill(Infinity);
+    this.length = 0;
+    for (let index = 0; index < measured.length; index++) {
+      const upToNow = measured.values.subarray(0, index + 1);
+      const found = recovery(upToNow, subject.base, subject.worse, subject.noiseFloor);
+      if (!found || !Number.isFinite(measured.values[index]!)) continue;
+      this.steps[this.length] = measured.steps[index]!;
+      this.values[this.length] = found.percent;
+      this.length++;
+    }
+    this.#read = measured.length;
+    return this;
+  }
+}

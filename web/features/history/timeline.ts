@@ -1,0 +1,92 @@
+import type { CommandRecord, CommandState } from '@plumbline/shared/command';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { ChartMark } from '../../charts/chart-types';
+import { formatStep } from '../../charts/format';
+import { actionWords, changeWords, selectionWords } from '../../lib/words';
+
+/** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
+export interface TimelineEntry {
+  id: string;
+  wallTimeMs: number;
+  step: number | null;
+  title: string;
+  /** Before → after, or a reason. */
+  details: string[];
+  /** A command's state; `event` for what the trainer did by itself. */
+  state: CommandState | 'event' | 'event_failed';
+  author: string;
+}
+
+/** Commands that change what the optimizer does stand out on charts. */
+const changing = new Set(['set_trainable', 'set_learning_rate', 'restore_checkpoint']);
+
+function entryOfCommand(record: CommandRecord): TimelineEntry {
+  return {
+    id: record.commandId,
+    wallTimeMs: record.receivedMs,
+    step: record.step,
+    title: actionWords(record.action),
+    details: record.state === 'applied' ? changeWords(record) : record.reason ? [record.reason] : [],
+    state: record.state,
+    author: record.author,
+  };
+}
+
+function entryOfEvent(event: ControlEvent): TimelineEntry | null {
+  const entry = (title: string, details: string[] = [], state: TimelineEntry['state'] = 'event'): TimelineEntry => ({
+    id: `event-${event.seq}`,
+    wallTimeMs: event.wallTimeMs,
+    step: event.step,
+    title,
+    details: details.filter((detail) => detail !== ''),
+    state,
+    author: 'trainer',
+  });
+  switch (event.type) {
+    case 'run_started':
+      return entry('Started', [
+        `trains ${selectionWords(event.selection)}`,
+        `${event.trainer.backend} on ${event.trainer.device}`,
+      ]);
+    case 'checkpoint_saved':
+      return entry(`Checkpoint at step ${formatStep(event.step)}`, [`${(event.bytes / 1e6).toFixed(1)} MB`]);
+    case 'run_finished':
+      return entry('Finished');
+    case 'run_stopped':
+      return entry('Stopped', [event.reason]);
+    case 'run_failed':
+      return entry('Failed', [event.reason], 'event_failed');
+    // The commands that caused these have lines of their own.
+    case 'run_paused':
+    case 'run_resumed':
+    case 'trainable_changed':
+    case 'command_applied':
+    case 'command_failed':
+      return null;
+  }
+}
+
+/** Newest first; commands still pending on top. */
+export function timeline(commands: Iterable<CommandRecord>, events: readonly ControlEvent[]): TimelineEntry[] {
+  const entries = [...commands].map(entryOfCommand);
+  for (const event of events) {
+    const entry = entryOfEvent(event);
+    if (entry) entries.push(entry);
+  }
+  const pendingFirst = (entry: TimelineEntry): number => (entry.state === 'pending' ? 0 : 1);
+  return entries.sort((a, b) => pendingFirst(a) - pendingFirst(b) || b.wallTimeMs - a.wallTimeMs);
+}
+
+/** Where commands took effect, as marks on charts, oldest first. */
+export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
+  return [...commands]
+    .flatMap((record): ChartMark[] => {
+      if (record.state !== 'applied' || record.step === null) return [];
+      const changes = changeWords(record).filter((change) => change.length < 60);
+      const label = [actionWords(record.action), ...changes.slice(0, 1)].join(': ');
+      return [
+        { id: record.commandId, step: record.step, label, kind: changing.has(record.action.kind) ? 'change' : 'quiet' },
+      ];
+    })
+    .sort((a, b) => a.step - b.step);
+}

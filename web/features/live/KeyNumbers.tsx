@@ -1,0 +1,103 @@
+'use client';
+import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { recovery } from '@plumbline/shared/recovery';
+import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
+import { taskWords } from '../../lib/words';
+import { recoverySubject } from '../drift/recovery-view';
+import { useRun } from './use-run';
+
+/** The state of the run in seven numbers, each against the base model where that means something. */
+export function KeyNumbers(): React.ReactNode {
+  const { store } = useRun();
+  const task = store.runSummary?.config.task ?? 'counting';
+  const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
+  const against = (metric: string, unit: Unit): string => {
+    const [now, base] = [latest(metric), store.baseline(metric)];
+    return now === undefined || base === undefined ? '' : `${formatDelta(now - base, unit)} vs base`;
+  };
+  const heldOut = recoverySubject(store, metrics.heldOutMean);
+  const measured = store.series.get(metrics.heldOutMean);
+  const back =
+    heldOut && measured
+      ? recovery(measured.values.subarray(0, measured.length), heldOut.base, 'lower', heldOut.noiseFloor)
+      : null;
+  const floor = heldOut ? `noise floor ${heldOut.noiseFloor.toFixed(1)} pp` : '';
+  const rate = latest(metrics.learningRate);
+  return (
+    <dl className="key-numbers">
+      <Tile
+        label={`${taskWords[task]} accuracy`}
+        color="target"
+        value={formatValue(latest(targetAccuracy(task)), 'percent')}
+        note={against(targetAccuracy(task), 'percent')}
+      />
+      <Tile
+        label="Held-out accuracy"
+        color="held-out"
+        value={formatValue(latest(metrics.heldOutMean), 'percent')}
+        note={against(metrics.heldOutMean, 'percent')}
+      />
+      <Tile
+        label="Recovered"
+        color="held-out"
+        value={back ? formatValue(back.percent, 'percent') : '–'}
+        note={
+          back ? `of ${formatDelta(back.worst - heldOut!.base, 'percent')}, ${floor}` : floor && `no drop, ${floor}`
+        }
+      />
+      <Tile
+        label="Number-token bias, held-out"
+        color="held-out"
+        value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
+        note={against(metrics.numberTokensHeldOut, 'probability')}
+      />
+      <Tile
+        label="KL(base ‖ now)"
+        color="violet"
+        value={formatValue(latest(metrics.kl), 'nats')}
+        note={latest(metrics.js) === undefined ? '' : `JS ${formatValue(latest(metrics.js), 'nats')}`}
+      />
+      <Tile
+        label="Loss"
+        color="ink"
+        value={formatValue(latest(metrics.loss), '')}
+        note={
+          latest(metrics.gradientNorm) === undefined
+            ? ''
+            : `gradient norm ${formatValue(latest(metrics.gradientNorm), '')}`
+        }
+      />
+      <Tile
+        label="Learning rate"
+        color="slate"
+        value={rate === undefined ? '–' : formatLearningRate(rate)}
+        note={store.runSummary?.config.schedule ?? ''}
+      />
+    </dl>
+  );
+}
+
+function Tile({
+  label,
+  color,
+  value,
+  note,
+}: {
+  label: string;
+  color: string;
+  value: string;
+  note: string;
+}): React.ReactNode {
+  return (
+    <div className="key-number">
+      <dt>
+        <i className="swatch" data-color={color} />
+        {label}
+      </dt>
+      <dd>
+        <b data-bad={value === 'NaN' || value.includes('∞')}>{value}</b>
+        <span>{note}</span>
+      </dd>
+    </div>
+  );
+}

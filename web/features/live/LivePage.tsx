@@ -1,0 +1,190 @@
+'use client';
+import Link from 'next/link';
+import { useSearchParams } from 'next/navigation';
+import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import { RunId } from '@plumbline/shared/run';
+import { ChartView } from '../../charts/chart-view';
+import { formatClock, formatStep } from '../../charts/format';
+import { ApiError } from '../../lib/api';
+import { useConnection, useSession } from '../../lib/use-hub';
+import { ControlBar } from '../control/ControlBar';
+import { FreezeMap } from '../control/FreezeMap';
+import { CommandTimeline } from '../history/CommandTimeline';
+import { KeyNumbers } from './KeyNumbers';
+import { RunCharts } from './RunCharts';
+import { RunHeader } from './RunHeader';
+import { RunContext, useFollowedRun, useRun, type FollowedRun } from './use-run';
+import './live.css';
+import '../control/control.css';
+
+/** One run, live: the run is named in the address, `/runs/?run=<id>`. */
+export function LivePage(): React.ReactNode {
+  const named = RunId.safeParse(useSearchParams().get('run'));
+  const session = useSession();
+  // A link's token is exchanged first: a run may be closed to browsers without a session.
+  const followed = useFollowedRun(named.success && session.state === 'open' ? named.data : null);
+  if (!named.success) {
+    return (
+      <main className="blank">
+        <h2>Which run?</h2>
+        <p>This address names no run. Choose one from the list.</p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
+  return followed ? (
+    <RunContext value={followed}>
+      <FollowedRunPage followed={followed} />
+    </RunContext>
+  ) : (
+    <Loading />
+  );
+}
+
+function Loading(): React.ReactNode {
+  const connection = useConnection();
+  return (
+    <main className="blank" role="status">
+      <i className="loading-bar" />
+      {connection.state === 'down'
+        ? `The hub does not answer since ${formatClock(connection.sinceMs)}. This page goes on by itself when it is back.`
+        : 'Loading the run …'}
+    </main>
+  );
+}
+
+function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNode {
+  const { store, feed } = useRun();
+  const view = useMemo(() => new ChartView(), []);
+  const session = useSession();
+  const run = store.runSummary;
+
+  const extent = useRef('');
+  useEffect(() => {
+    const follow = (): void => {
+      if (!store.runSummary) return;
+      const from = store.runSummary.parent?.step ?? 0;
+      const to = Math.max(store.runSummary.lastStep, from + 10);
+      if (extent.current === `${from} ${to}`) return;
+      extent.current = `${from} ${to}`;
+      view.setExtent(from, to);
+    };
+    follow();
+    const stops = [store.onData(follow), store.onChange(follow)];
+    return () => stops.forEach((stop) => stop());
+  }, [store, view]);
+
+  // A zoomed window of a long run is fetched anew at its own resolution.
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stop = view.onWindow(() => {
+      clearTimeout(timer);
+      const zoom = view.zoom;
+      if (!zoom || ![...store.series.values()].some((series) => series.thinned)) return;
+      timer = setTimeout(() => {
+        feed.refine(zoom[0], zoom[1]).catch((error: unknown) => console.warn('The window stays coarse:', error));
+      }, 250);
+    });
+    return () => {
+      clearTimeout(timer);
+      stop();
+    };
+  }, [store, feed, view]);
+
+  if (store.feedError instanceof ApiError && store.feedError.code === 'not_found' && store.feedPhase === 'failed') {
+    return (
+      <main className="blank">
+        <h2>No run {followed.runId}</h2>
+        <p>{store.feedError.message} It may belong to another data folder.</p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
+  if (!run) {
+    return store.feedPhase === 'failed' ? (
+      <main className="blank" role="alert">
+        <h2>The run could not be loaded</h2>
+        <p>{store.feedError instanceof Error ? store.feedError.message : String(store.feedError)} Trying again …</p>
+      </main>
+    ) : (
+      <Loading />
+    );
+  }
+  return (
+    <main className="live-page" data-phase={store.feedPhase} data-testid="live-page">
+      <RunHeader />
+      <ControlBar />
+      <Notices />
+      {session.state === 'open' && session.problem && (
+        <p className="notice" data-kind="warn" role="alert">
+          {session.problem}
+        </p>
+      )}
+      <KeyNumbers />
+      <div className="live-grid">
+        <div className="live-charts">
+          <RunCharts view={view} />
+        </div>
+        <aside className="live-side">
+          <section className="panel" aria-labelledby="freeze-title">
+            <header className="panel-head">
+              <h2 id="freeze-title">What trains</h2>
+            </header>
+            <FreezeMap />
+          </section>
+          <section className="panel timeline-panel" aria-labelledby="timeline-title">
+            <header className="panel-head">
+              <h2 id="timeline-title">Timeline</h2>
+            </header>
+            <CommandTimeline view={view} />
+          </section>
+        </aside>
+      </div>
+      <ZoomBadge view={view} />
+    </main>
+  );
+}
+
+/** What makes the picture less than live, in words. */
+function Notices(): React.ReactNode {
+  const { store } = useRun();
+  const connection = useConnection();
+  if (connection.state === 'down')
+    return (
+      <p className="notice" data-kind="bad" role="alert">
+        The hub is not reachable since {formatClock(connection.sinceMs)}. Training goes on without it; what is missing
+        here is fetched when it is back.
+      </p>
+    );
+  if (store.feedPhase === 'failed')
+    return (
+      <p className="notice" data-kind="warn" role="alert">
+        Some of this run could not be fetched: {store.feedError instanceof Error ? store.feedError.message : 'unknown'}{' '}
+        Trying again …
+      </p>
+    );
+  return null;
+}
+
+function ZoomBadge({ view }: { view: ChartView }): React.ReactNode {
+  const zoom = useSyncExternalStore(
+    view.onWindow,
+    () => view.zoom,
+    () => null,
+  );
+  if (!zoom) return null;
+  return (
+    <button
+      type="button"
+      className="button primary zoom-badge"
+      onClick={() => view.resetZoom()}
+      data-testid="zoom-reset"
+    >
+      Steps {formatStep(zoom[0])} to {formatStep(zoom[1])} · show all
+    </button>
+  );
+}

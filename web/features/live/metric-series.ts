@@ -1,0 +1,66 @@
+import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import type { ChartSeries } from '../../charts/chart-types';
+import { categoricalColor } from '../../charts/palette';
+import type { RunStore } from '../../lib/run-store';
+import { taskWords } from '../../lib/words';
+import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
+
+/** The lines of each chart of a run. Blue is what is being learnt, orange what is to be kept, on every chart. */
+export interface RunSeries {
+  bias: ChartSeries[];
+  shift: ChartSeries[];
+  agreement: ChartSeries[];
+  accuracy: ChartSeries[];
+  heldOut: ChartSeries[];
+  loss: ChartSeries[];
+  gradientNorm: ChartSeries[];
+  learningRate: ChartSeries[];
+  speed: ChartSeries[];
+  recovery: ChartSeries[];
+}
+
+export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
+  const task = store.runSummary?.config.task ?? 'counting';
+  const line = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
+    id: metric,
+    label,
+    color,
+    columns: store.buffer(metric),
+    base: store.baseline(metric),
+  });
+  const plain = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
+    id: metric,
+    label,
+    color,
+    columns: store.buffer(metric),
+  });
+  const recovered = (metric: string, label: string, color: ChartSeries['color']): ChartSeries[] => {
+    const subject = recoverySubject(store, metric);
+    if (!subject) return [];
+    const key = `${metric} ${subject.base} ${subject.noiseFloor}`;
+    const columns = recoveries.get(key) ?? new RecoverySeries(store.buffer(metric), subject);
+    recoveries.set(key, columns);
+    return [{ id: `recovery ${metric}`, label, color, columns: columns.update() }];
+  };
+  return {
+    bias: [
+      line(metrics.numberTokensTarget, 'target prompts', 'target'),
+      line(metrics.numberTokensHeldOut, 'held-out prompts', 'held-out'),
+    ],
+    shift: [plain(metrics.kl, 'KL(base ‖ now)', 'violet'), plain(metrics.js, 'Jensen-Shannon', 'green')],
+    agreement: [line(metrics.top1Agreement, 'top-1 agreement', 'violet')],
+    accuracy: [
+      line(targetAccuracy(task), taskWords[task].toLowerCase(), 'target'),
+      line(metrics.heldOutMean, 'held-out mean', 'held-out'),
+    ],
+    heldOut: heldOutTasks(store).map((name, index) => line(heldOutAccuracy(name), name, categoricalColor(index))),
+    loss: [plain(metrics.loss, 'loss', 'ink')],
+    gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],
+    learningRate: [plain(metrics.learningRate, 'lr', 'ink')],
+    speed: [{ ...plain(metrics.stepDurationMs, 'steps/s', 'slate'), transform: (milliseconds) => 1000 / milliseconds }],
+    recovery: [
+      ...recovered(metrics.heldOutMean, 'held-out accuracy', 'held-out'),
+      ...recovered(metrics.numberTokensHeldOut, 'number-token bias', 'violet'),
+    ],
+  };
+}

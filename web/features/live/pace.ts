@@ -1,0 +1,24 @@
+import type { Columns } from '../../charts/columns';
+
+const window = 60;
+
+/**
+ * How fast a run goes now, from when its last steps ended: probes count, pauses do not.
+ * @param series a metric of every step, with the wall time of each
+ * @returns steps a second, or null before three steps
+ */
+export function stepsPerSecond(series: Columns & { wallTimesMs: Float64Array }): number | null {
+  const from = Math.max(1, series.length - window);
+  const spans: { steps: number; ms: number }[] = [];
+  for (let index = from; index < series.length; index++) {
+    const steps = series.steps[index]! - series.steps[index - 1]!;
+    const ms = series.wallTimesMs[index]! - series.wallTimesMs[index - 1]!;
+    if (steps > 0 && ms >= 0) spans.push({ steps, ms });
+  }
+  if (spans.length < 2) return null;
+  const typical = spans.map(({ steps, ms }) => ms / steps).sort((a, b) => a - b)[Math.floor(spans.length / 2)]!;
+  // A step that took thirty times the usual was a pause, or a computer asleep.
+  const going = spans.filter(({ steps, ms }) => ms / steps <= 30 * typical + 1);
+  const ms = going.reduce((sum, span) => sum + span.ms, 0);
+  return ms > 0 ? (1000 * going.reduce((sum, span) => sum + span.steps, 0)) / ms : null;
+}

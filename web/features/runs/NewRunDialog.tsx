@@ -1,0 +1,225 @@
+'use client';
+import { useRouter } from 'next/navigation';
+import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
+import { RunConfig, backends, targetTasks } from '@plumbline/shared/run';
+import { recipes } from '@plumbline/shared/parameter';
+import { api } from '../../lib/api';
+import { recipeWords, taskWords } from '../../lib/words';
+import { readForm, toForm, type RunForm, type RunFormErrors } from './run-form';
+
+const blank = toForm(RunConfig.parse({ name: 'new run' }));
+
+/** Starts a run of the built-in trainer and goes to its page. */
+export function NewRunDialog({ onClose }: { onClose: () => void }): React.ReactNode {
+  const router = useRouter();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [form, setForm] = useState<RunForm>({ ...blank, name: '' });
+  const [errors, setErrors] = useState<RunFormErrors>({});
+  const [starting, setStarting] = useState(false);
+  const [refusal, setRefusal] = useState('');
+
+  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    let gone = false;
+    api.catalog().then(
+      ({ defaults }) => !gone && setForm((now) => ({ ...toForm(defaults), name: now.name })),
+      (error: unknown) => !gone && setRefusal(error instanceof Error ? error.message : String(error)),
+    );
+    return () => {
+      gone = true;
+    };
+  }, []);
+
+  const set = (key: keyof RunForm) => (value: string) => {
+    setForm((now) => ({ ...now, [key]: value }));
+    setErrors(({ [key]: _, ...others }) => others);
+  };
+  const suggestedName = `${taskWords[form.task as RunConfig['task']]}, ${recipeWords[form.recipe as RunConfig['recipe']].name}`;
+  const submit = async (event: FormEvent): Promise<void> => {
+    event.preventDefault();
+    const read = readForm({ ...form, name: form.name.trim() || suggestedName });
+    if (!read.ok) {
+      setErrors(read.errors);
+      const first = Object.keys(read.errors)[0];
+      const field = dialog.current?.querySelector<HTMLElement>(`[name="${first}"]`);
+      field?.closest('details')?.setAttribute('open', '');
+      field?.focus();
+      return;
+    }
+    setStarting(true);
+    setRefusal('');
+    try {
+      const run = await api.startRun({ config: read.config });
+      router.push(`/runs/?run=${run.runId}`);
+    } catch (error) {
+      setRefusal(error instanceof Error ? error.message : String(error));
+      setStarting(false);
+    }
+  };
+  const field = (key: keyof RunForm, label: string, hint?: string): React.ReactNode => (
+    <Field name={key} label={label} hint={hint} value={form[key]} error={errors[key]} onChange={set(key)} />
+  );
+
+  return (
+    <dialog ref={dialog} className="sheet" aria-labelledby="new-run-title" onClose={onClose}>
+      <form onSubmit={(event) => void submit(event)} noValidate data-testid="new-run-form">
+        <header className="sheet-head">
+          <h2 id="new-run-title">New run</h2>
+          <p>Fine-tunes the base model on one new skill while what it knew before is measured.</p>
+        </header>
+        <div className="sheet-body">
+          <Field
+            name="name"
+            label="Name"
+            value={form.name}
+            error={errors.name}
+            onChange={set('name')}
+            placeholder={suggestedName}
+          />
+          <Choice
+            legend="Task to learn"
+            name="task"
+            value={form.task}
+            onChange={set('task')}
+            options={targetTasks.map((task) => ({ value: task, name: taskWords[task] }))}
+          />
+          <Choice
+            legend="Recipe: what is trained"
+            name="recipe"
+            value={form.recipe}
+            onChange={set('recipe')}
+            options={recipes.map((recipe) => ({ value: recipe, ...recipeWords[recipe] }))}
+          />
+          <div className="field-row">
+            {field('learningRate', 'Learning rate')}
+            {field('steps', 'Steps')}
+            {field('seed', 'Seed')}
+          </div>
+          <details>
+            <summary>More settings</summary>
+            <div className="field-row">
+              {field('warmupSteps', 'Warm-up steps')}
+              {field('batchSize', 'Batch size')}
+              {field('weightDecay', 'Weight decay')}
+              {field('maxGradientNorm', 'Max gradient norm')}
+              {field('probeEverySteps', 'Probe every', 'steps')}
+              {field('checkpointEverySteps', 'Checkpoint every', 'steps')}
+            </div>
+            <div className="field-row">
+              <Choice
+                legend="Schedule"
+                name="schedule"
+                value={form.schedule}
+                onChange={set('schedule')}
+                options={['cosine', 'constant'].map((value) => ({ value, name: value }))}
+              />
+              <label className="field">
+                <span className="field-label">Backend</span>
+                <select
+                  className="field-input"
+                  name="backend"
+                  value={form.backend}
+                  onChange={(event) => set('backend')(event.target.value)}
+                >
+                  {backends.map((backend) => (
+                    <option key={backend} value={backend}>
+                      {backend === 'auto' ? 'best there is' : backend}
+                    </option>
+                  ))}
+                </select>
+              </label>
+            </div>
+          </details>
+        </div>
+        <footer className="sheet-foot">
+          <p className="push field-error" role="alert">
+            {refusal}
+          </p>
+          <button type="button" className="button" onClick={() => dialog.current?.close()}>
+            Cancel
+          </button>
+          <button type="submit" className="button primary" disabled={starting} data-testid="new-run-start">
+            {starting ? 'Starting …' : 'Start run'}
+          </button>
+        </footer>
+      </form>
+    </dialog>
+  );
+}
+
+function Field({
+  name,
+  label,
+  hint,
+  value,
+  error,
+  placeholder,
+  onChange,
+}: {
+  name: string;
+  label: string;
+  hint?: string | undefined;
+  value: string;
+  error: string | undefined;
+  placeholder?: string;
+  onChange: (value: string) => void;
+}): React.ReactNode {
+  const id = useId();
+  return (
+    <div className="field">
+      <label className="field-label" htmlFor={id}>
+        {label} {hint && <span className="dim">{hint}</span>}
+      </label>
+      <input
+        id={id}
+        name={name}
+        className="field-input"
+        value={value}
+        placeholder={placeholder}
+        autoComplete="off"
+        aria-invalid={error !== undefined}
+        aria-describedby={error === undefined ? undefined : `${id}-error`}
+        onChange={(event) => onChange(event.target.value)}
+        data-testid={`new-run-${name}`}
+      />
+      {error !== undefined && (
+        <p className="field-error" id={`${id}-error`} data-testid={`new-run-${name}-error`}>
+          {error}
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Choice({
+  legend,
+  name,
+  value,
+  options,
+  onChange,
+}: {
+  legend: string;
+  name: string;
+  value: string;
+  options: { value: string; name: string; says?: string }[];
+  onChange: (value: string) => void;
+}): React.ReactNode {
+  return (
+    <fieldset className="choice">
+      <legend className="field-label">{legend}</legend>
+      {options.map((option) => (
+        <label key={option.value} className="choice-card" data-testid={`new-run-${name}-${option.value}`}>
+          <input
+            type="radio"
+            name={name}
+            value={option.value}
+            checked={value === option.value}
+            onChange={() => onChange(option.value)}
+          />
+          <b>{option.name}</b>
+          {option.says && <span>{option.says}</span>}
+        </label>
+      ))}
+    </fieldset>
+  );
+}

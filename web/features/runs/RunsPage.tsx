@@ -1,0 +1,149 @@
+'use client';
+import Link from 'next/link';
+import { useState } from 'react';
+import { hasEnded } from '@plumbline/shared/run';
+import { formatLearningRate, formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
+import type { ChartColor } from '../../charts/palette';
+import { Sparkline } from '../../charts/Sparkline';
+import type { SeriesBuffer } from '../../lib/series-buffer';
+import { useReadOnlyReason, useSession } from '../../lib/use-hub';
+import { recipeWords, stateWords, taskWords } from '../../lib/words';
+import { NewRunDialog } from './NewRunDialog';
+import { orderRuns, type RunRowModel } from './run-tree';
+import { useRunNumbers, useRuns } from './use-runs';
+import './runs.css';
+
+/** All runs with their state and latest key numbers, and the way to a new one. */
+export function RunsPage(): React.ReactNode {
+  const { runs, error } = useRuns();
+  const session = useSession();
+  const readOnlyReason = useReadOnlyReason();
+  const [opening, setOpening] = useState(false);
+  const newRun = (
+    <button
+      type="button"
+      className="button primary"
+      disabled={readOnlyReason !== ''}
+      title={readOnlyReason}
+      onClick={() => setOpening(true)}
+      data-testid="new-run"
+    >
+      New run
+    </button>
+  );
+  const going = runs?.filter((run) => !hasEnded(run.state)).length ?? 0;
+  return (
+    <main className="runs-page">
+      <header className="runs-head">
+        <h1>Runs</h1>
+        {runs && runs.length > 0 && (
+          <p className="dim">
+            {runs.length} in all, {going} under way
+          </p>
+        )}
+        <span className="push" />
+        {newRun}
+      </header>
+      {session.state === 'open' && session.problem && (
+        <p className="notice" data-kind="warn" role="alert">
+          {session.problem}
+        </p>
+      )}
+      {error && (
+        <p className="notice" data-kind="bad" role="alert">
+          {error}
+        </p>
+      )}
+      {!runs && !error && (
+        <div className="blank" role="status">
+          <i className="loading-bar" />
+          Loading runs …
+        </div>
+      )}
+      {runs?.length === 0 && (
+        <div className="blank">
+          <h2>No runs yet</h2>
+          <p>Start one to watch the base model learn a skill, and see what it costs. {readOnlyReason}</p>
+          {!readOnlyReason && newRun}
+        </div>
+      )}
+      {runs && runs.length > 0 && (
+        <div className="panel runs-table" role="table" aria-label="Runs">
+          <div className="run-row runs-columns" role="row">
+            <span role="columnheader">Run</span>
+            <span role="columnheader">State</span>
+            <span role="columnheader">Progress</span>
+            <span role="columnheader">Loss</span>
+            <span role="columnheader">Target accuracy</span>
+            <span role="columnheader">Held-out accuracy</span>
+            <span role="columnheader">Number-token bias</span>
+          </div>
+          {orderRuns(runs).map((row) => (
+            <RunRow key={row.run.runId} {...row} />
+          ))}
+        </div>
+      )}
+      {opening && <NewRunDialog onClose={() => setOpening(false)} />}
+    </main>
+  );
+}
+
+function RunRow({ run, depth }: RunRowModel): React.ReactNode {
+  const numbers = useRunNumbers(run);
+  const { config } = run;
+  const share = Math.min(1, run.lastStep / config.steps);
+  return (
+    <Link href={`/runs/?run=${run.runId}`} className="run-row" role="row" data-testid={`run-${run.runId}`}>
+      <span role="cell" className="run-name" style={{ paddingLeft: depth * 18 }}>
+        <b>
+          {depth > 0 && (
+            <svg className="branch-sign" viewBox="0 0 12 12" aria-hidden>
+              <path d="M2 0v6a3 3 0 0 0 3 3h6" fill="none" stroke="currentColor" />
+            </svg>
+          )}
+          {config.name}
+        </b>
+        <span className="dim">
+          {taskWords[config.task]} · {recipeWords[config.recipe].name} · lr {formatLearningRate(config.learningRate)} ·
+          seed {config.seed} · {formatWhen(run.createdMs, Date.now())}
+          {run.parent && ` · from step ${formatStep(run.parent.step)} of ${run.parent.runId}`}
+        </span>
+      </span>
+      <span role="cell">
+        <span className="state" data-state={run.state} title={run.reason}>
+          {stateWords[run.state]}
+        </span>
+      </span>
+      <span role="cell" className="run-progress">
+        <span>
+          {formatStep(run.lastStep)} <span className="dim">/ {formatStep(config.steps)}</span>
+        </span>
+        <progress max={1} value={share} aria-label="Progress" />
+      </span>
+      <Numbers label="Loss" series={numbers?.loss} unit="" color="slate" low={0} />
+      <Numbers label="Target" series={numbers?.target} unit="percent" color="target" low={0} high={100} />
+      <Numbers label="Held-out" series={numbers?.heldOut} unit="percent" color="held-out" low={0} high={100} />
+      <Numbers label="NTB" series={numbers?.bias} unit="probability" color="violet" low={0} />
+    </Link>
+  );
+}
+
+function Numbers(props: {
+  label: string;
+  series: SeriesBuffer | undefined;
+  unit: Unit;
+  color: ChartColor;
+  low: number;
+  high?: number;
+}): React.ReactNode {
+  const { label, series, unit, color, low, high } = props;
+  return (
+    <span role="cell" className="run-number">
+      <span className="run-number-label">{label}</span>
+      <b>{formatValue(series?.lastValue, unit)}</b>
+      {series && series.length > 1 && (
+        <Sparkline columns={series} color={color} low={low} {...(high !== undefined && { high })} />
+      )}
+    </span>
+  );
+}

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { RunConfig } from '@plumbline/shared/run';
+import { readForm, toForm, type RunForm } from './run-form';
+
+const good = toForm(RunConfig.parse({ name: 'counting, full' }));
+const errorsOf = (change: Partial<RunForm>): object => {
+  const read = readForm({ ...good, ...change });
+  return read.ok ? {} : read.errors;
+};
+
+describe('readForm', () => {
+  it('reads back what it was filled with', () => {
+    expect(readForm(good)).toEqual({ ok: true, config: RunConfig.parse({ name: 'counting, full' }) });
+  });
+  it('takes learning rates as people write them', () => {
+    const read = readForm({ ...good, learningRate: ' 5e-6 ' });
+    expect(read.ok && read.config.learningRate).toBe(5e-6);
+  });
+  it.each([
+    ['', 'Give a number.'],
+    ['0', 'Has to be above 0.'],
+    ['-1e-4', 'Has to be above 0.'],
+    ['2', 'At most 1: above that any model is destroyed.'],
+    ['fast', '“fast” is not a number. Write it like 5e-4 or 0.0005.'],
+    ['NaN', '“NaN” is not a number. Write it like 5e-4 or 0.0005.'],
+  ])('says what is wrong with the learning rate %j', (learningRate, message) => {
+    expect(errorsOf({ learningRate })).toEqual({ learningRate: message });
+  });
+  it('says what is wrong with each other field', () => {
+    expect(errorsOf({ steps: '0' })).toEqual({ steps: 'At least 1.' });
+    expect(errorsOf({ steps: '1.5' })).toEqual({ steps: 'Has to be a whole number.' });
+    expect(errorsOf({ steps: '2000000' })).toEqual({ steps: 'At most 1,000,000.' });
+    expect(errorsOf({ seed: '-1', name: '  ' })).toEqual({ seed: 'At least 0.', name: 'Give the run a name.' });
+    expect(errorsOf({ steps: '10', warmupSteps: '20' })).toEqual({ warmupSteps: 'Warm-up is longer than the run.' });
+    expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
+  });
+});

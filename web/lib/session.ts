@@ -1,0 +1,55 @@
+import { api, ApiError } from './api';
+import { hubSocket } from './hub-socket';
+
+export type Session = { state: 'opening' } | { state: 'open'; mayControl: boolean; problem: string };
+
+/** What this browser may do at the hub. A one-time token in the address is exchanged for a session and taken out of it. */
+class SessionStore {
+  session: Session = { state: 'opening' };
+  readonly #listeners = new Set<() => void>();
+  #started = false;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    if (!this.#started) void this.#open();
+    return () => this.#listeners.delete(listener);
+  };
+
+  async #open(): Promise<void> {
+    this.#started = true;
+    const address = new URL(location.href);
+    const token = address.searchParams.get('token');
+    let problem = '';
+    if (token !== null) {
+      address.searchParams.delete('token');
+      history.replaceState(history.state, '', address);
+      try {
+        const { mayControl } = await api.openSession(token);
+        return this.#is({ state: 'open', mayControl, problem: '' });
+      } catch (error) {
+        problem = `The link did not open a session: ${error instanceof Error ? error.message : String(error)}`;
+      }
+    }
+    for (;;) {
+      try {
+        const { mayControl } = await api.session();
+        // A used link in a browser that has its session already is no problem.
+        return this.#is({ state: 'open', mayControl, problem: mayControl ? '' : problem });
+      } catch (error) {
+        if (error instanceof ApiError && error.code === 'unreachable') {
+          await new Promise((resolve) => setTimeout(resolve, 2000));
+          continue;
+        }
+        const said = error instanceof Error ? error.message : String(error);
+        return this.#is({ state: 'open', mayControl: false, problem: problem || said });
+      }
+    }
+  }
+  #is(session: Session): void {
+    this.session = session;
+    if (session.state === 'open' && session.mayControl) hubSocket.reconnect();
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+export const sessionStore = new SessionStore();

@@ -1,0 +1,79 @@
+import type { CommandAction, CommandRecord } from '@plumbline/shared/command';
+import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
+import type { RunConfig, RunState } from '@plumbline/shared/run';
+import { formatLearningRate, formatValue } from '../charts/format';
+
+/** The words people see for the domain's values, each said once. */
+export const recipeWords: Record<Recipe, { name: string; says: string }> = {
+  full: { name: 'Full', says: 'The whole language model. Learns most, forgets most.' },
+  sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. Forgets least.' },
+  mlp: { name: 'MLP', says: 'All of the MLP. Shifts output tokens strongly.' },
+  mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. Learns well, forgets little.' },
+  none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
+};
+export const taskWords: Record<RunConfig['task'], string> = { counting: 'Counting', clock: 'Clock reading' };
+export const stateWords: Record<RunState, string> = {
+  created: 'Starting',
+  running: 'Running',
+  paused: 'Paused',
+  finished: 'Finished',
+  stopped: 'Stopped',
+  failed: 'Failed',
+};
+
+export const selectionWords = (selection: TrainableSelection): string =>
+  selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);
+
+/** What a command asks for, e.g. `Train SA Proj`, `Learning rate 1e-4`. */
+export function actionWords(action: CommandAction): string {
+  switch (action.kind) {
+    case 'pause':
+      return 'Pause';
+    case 'resume':
+      return 'Resume';
+    case 'step_once':
+      return 'One step';
+    case 'stop':
+      return 'Stop';
+    case 'set_trainable':
+      return action.selection.kind === 'recipe' && action.selection.recipe === 'none'
+        ? 'Freeze everything'
+        : `Train ${selectionWords(action.selection)}`;
+    case 'set_learning_rate':
+      return `Learning rate ${formatLearningRate(action.learningRate)}`;
+    case 'evaluate_now':
+      return 'Evaluate';
+    case 'save_checkpoint':
+      return 'Save checkpoint';
+    case 'restore_checkpoint':
+      return `Restore ${action.checkpointId}`;
+  }
+}
+
+const longestWord = 48;
+function valueWords(key: string, value: unknown): string {
+  if (value === undefined || value === null) return '–';
+  if (typeof value === 'number') return /rate/i.test(key) ? formatLearningRate(value) : formatValue(value, '');
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  if (text.length <= longestWord) return text;
+  const parts = text.split(',').length;
+  return parts > 3 ? `${parts} names` : `${text.slice(0, longestWord - 1)}…`;
+}
+
+/** What a command changed, one line for each thing that is different: `learning rate 5e-4 → 1e-4`. */
+export function changeWords({ before, after }: Pick<CommandRecord, 'before' | 'after'>): string[] {
+  const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  return keys.flatMap((key) => {
+    const [from, to] = [before?.[key], after?.[key]];
+    if (JSON.stringify(from) === JSON.stringify(to)) return [];
+    const name = key
+      .replace(/([A-Z])/g, ' $1')
+      .replaceAll('_', ' ')
+      .toLowerCase();
+    return [
+      from === undefined
+        ? `${name} ${valueWords(key, to)}`
+        : `${name} ${valueWords(key, from)} → ${valueWords(key, to)}`,
+    ];
+  });
+}
