@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
@@ -14,6 +14,7 @@ import { serveDashboards } from './socket/dashboard-handler.js';
 import { createSocketServer } from './socket/socket-server.js';
 import { serveTrainers } from './socket/trainer-handler.js';
 import { EmbeddedStore } from './store/embedded-store.js';
+import { StoreInUseError } from './store/event-store.js';
 
 /** How long built-in trainers have to save and say their last word when the hub is stopped. */
 const trainerStopMs = 10_000;
@@ -37,6 +38,7 @@ export interface Hub {
 export async function startHub(config: HubConfig): Promise<Hub> {
   const log = pino({ level: config.logLevel }, pino.destination(2));
   const onError = (error: unknown) => log.error(error);
+  const addressFile = join(config.dataDir, 'hub.json');
   const { sessions, token } = openDataDir(config.dataDir);
   const store = new EmbeddedStore(join(config.dataDir, 'plumbline.duckdb'));
   const runs = new RunService(store, { ...config, onError });
@@ -48,23 +50,28 @@ export async function startHub(config: HubConfig): Promise<Hub> {
   serveTrainers(sockets.trainers, runs, token, onError);
   const feed = serveDashboards(sockets.dashboards, runs, sessions, onError);
 
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, config)));
-    server.listen(config.port, config.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  url = `http://${reachableHost(config.host)}:${port}`;
-  // For `plumbline link`, which is another process.
-  const addressFile = join(config.dataDir, 'hub.json');
-  writeFileSync(addressFile, JSON.stringify({ url, processId: process.pid }));
-
   const storeProblem = await runs.load().then(
     () => null,
     (error: unknown) => {
+      if (error instanceof StoreInUseError) throw error;
       onError(error);
       return error instanceof Error ? error.message : String(error);
     },
   );
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, config)));
+      server.listen(config.port, config.host, resolve);
+    });
+  } catch (error) {
+    runs.close();
+    await store.close();
+    throw error;
+  }
+  const { port } = server.address() as AddressInfo;
+  url = `http://${reachableHost(config.host)}:${port}`;
+  // For `plumbline link`, which is another process.
+  writeFileSync(addressFile, JSON.stringify({ url, processId: process.pid }));
 
   return {
     url,
@@ -89,6 +96,7 @@ export async function startHub(config: HubConfig): Promise<Hub> {
 function openDataDir(dataDir: string): { sessions: Sessions; token: string } {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    accessSync(dataDir, constants.W_OK);
     return { sessions: new Sessions(dataDir), token: trainerToken(dataDir) };
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);

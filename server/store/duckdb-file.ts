@@ -7,7 +7,7 @@ import {
   type DuckDBMaterializedResult,
   type DuckDBValue,
 } from '@duckdb/node-api';
-import { SequenceGapError, StoreConflictError, StoreUnavailableError } from './event-store.js';
+import { SequenceGapError, StoreConflictError, StoreInUseError, StoreUnavailableError } from './event-store.js';
 
 /** What the jobs that share one commit work with. */
 export interface Transaction {
@@ -165,6 +165,8 @@ export class DuckDbFile {
 function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
+  if (/lock on file|Conflicting lock/i.test(cause))
+    return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir. (${cause})`);
   const advice = remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
   return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
     cause: error,
@@ -172,7 +174,6 @@ function explain(error: unknown, path: string): StoreUnavailableError {
 }
 
 const remedies: [RegExp, (path: string) => string][] = [
-  [/lock on file|Conflicting lock/i, (path) => `Another hub has ${path} open. Stop it, or choose another --data-dir.`],
   [
     /No space left|ENOSPC|File too large|disk.*full/i,
     (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,

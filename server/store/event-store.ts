@@ -80,3 +80,8 @@ export class StoreConflictError extends Error {
 export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError';
 }
+
+/** Another process has the store open. */
+export class StoreInUseError extends StoreUnavailableError {
+  override name = 'StoreInUseError';
+}

@@ -1,0 +1,215 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { HistoryResponse } from '@plumbline/shared/http';
+import { aRunId, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
+
+const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
+const inline = 'self.__start = [1, "<b>"]';
+mkdirSync(join(webDir, 'runs'));
+mkdirSync(join(webDir, '_next/static'), { recursive: true });
+writeFileSync(
+  join(webDir, 'index.html'),
+  `<script src="/_next/static/a.js"></script><p>home</p><script>${inline}</script><script>2</script>`,
+);
+writeFileSync(join(webDir, 'runs/index.html'), '<p>runs</p><script>3</script>');
+writeFileSync(join(webDir, '404.html'), '<p>lost</p>');
+writeFileSync(join(webDir, '_next/static/a.js'), '1');
+
+let hub: TestHub;
+beforeAll(async () => {
+  hub = await TestHub.start({ webDir, allowedHosts: ['plumb.test'], allowedOrigins: ['http://localhost:3000'] });
+});
+afterAll(async () => {
+  await hub.remove();
+  rmSync(webDir, { recursive: true });
+});
+const json = async (answer: Promise<Response>) => (await answer).json() as Promise<unknown>;
+
+/** A request whose Host header says what it likes, as a rebound name does; fetch cannot. */
+const asHost = (host: string) =>
+  new Promise<number | undefined>((resolve, reject) =>
+    httpRequest(`${hub.url}/api/health`, { headers: { host } }, (response) => resolve(response.resume().statusCode))
+      .on('error', reject)
+      .end(),
+  );
+
+describe('who is answered', () => {
+  it.each([
+    ['127.0.0.1:4517', 200],
+    ['localhost', 200],
+    ['[::1]:80', 200],
+    ['192.168.1.5:4517', 200],
+    ['plumb.test', 200],
+    ['evil.test:4517', 403],
+    ['127.0.0.1.evil.test', 403],
+  ])('host %s: %i', async (host, status) => expect(await asHost(host)).toBe(status));
+
+  it.each([
+    ['http://evil.test', 403],
+    ['null', 403],
+    ['http://localhost:3000', 200],
+  ])('origin %s: %i', async (origin, status) => {
+    expect((await hub.request('GET', '/runs', undefined, { origin })).status).toBe(status);
+  });
+  it('its own origin is answered', async () => {
+    expect((await hub.request('GET', '/runs', undefined, { origin: hub.url })).status).toBe(200);
+  });
+});
+
+describe('sessions', () => {
+  it('a link opens one session, once; its cookie is for this site and for no script', async () => {
+    const token = hub.hub.sessions.createLink();
+    const first = await hub.request('POST', '/session', { token });
+    const cookie = first.headers.getSetCookie()[0]!;
+    expect(cookie).toMatch(/^plumbline_\w+=[\w-]{43}; .*HttpOnly; SameSite=Strict/);
+    const headers = { cookie: cookie.split(';')[0]! };
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
+    const second = await hub.request('POST', '/session', { token });
+    expect(second.status).toBe(401);
+    expect(await second.json()).toMatchObject({ error: { message: expect.stringContaining('plumbline link') } });
+    expect(await json(hub.request('GET', '/session'))).toEqual({ mayControl: false });
+  });
+
+  it('a session survives the hub, until it is given up', async () => {
+    const headers = { cookie: await hub.cookie() };
+    await hub.restart();
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
+    await hub.request('DELETE', '/session', undefined, headers);
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: false });
+  });
+
+  it('a link that is a day old opens nothing', async () => {
+    const token = hub.hub.sessions.createLink();
+    const folder = join(hub.config.dataDir, 'links');
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), new Date(0), new Date(0));
+    expect((await hub.request('POST', '/session', { token })).status).toBe(401);
+  });
+
+  it('secrets are readable by their owner alone, and no file holds a session', async () => {
+    const cookie = await hub.cookie();
+    expect(statSync(join(hub.config.dataDir, 'trainer-token')).mode & 0o777).toBe(0o600);
+    expect(readdirSync(join(hub.config.dataDir, 'sessions')).join()).not.toContain(cookie.split('=')[1]);
+  });
+});
+
+describe('starting a run', () => {
+  it('needs a session', async () => {
+    const answer = await hub.request('POST', '/runs', { config: { name: 'x' } });
+    expect(answer.status).toBe(403);
+    expect(await json(hub.request('GET', '/runs'))).toEqual({ runs: [] });
+  });
+
+  it.each([
+    ['no configuration', {}],
+    ['no name', { config: { name: ' ' } }],
+    ['a learning rate of 0', { config: { name: 'x', learningRate: 0 } }],
+    ['a negative learning rate', { config: { name: 'x', learningRate: -1 } }],
+    ['a learning rate that is text', { config: { name: 'x', learningRate: '1e-3' } }],
+    ['an unknown task', { config: { name: 'x', task: 'cooking' } }],
+    ['half a step', { config: { name: 'x', steps: 0.5 } }],
+  ])('refuses %s', async (_, body) => {
+    const answer = await hub.request('POST', '/runs', body, { cookie: await hub.cookie() });
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'invalid', message: expect.stringContaining('config') },
+    });
+  });
+
+  it('refuses to start from a run that is not there', async () => {
+    const from = { runId: aRunId(), checkpointId: 'step-1' };
+    const answer = await hub.request('POST', '/runs', { config: { name: 'x' }, from }, { cookie: await hub.cookie() });
+    expect(answer.status).toBe(404);
+  });
+});
+
+describe('reading a run', () => {
+  it('gives its series, NaN in words, and its control events, up to one event number', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const events = [started(), stepped(2), stepped(3, { 'train/loss': 'NaN', 'shift/kl': 0.5 }), finished(4)];
+    await trainer.emitWithAck('events', { events });
+    const history = (await json(hub.request('GET', `/runs/${runId}/history`))) as HistoryResponse;
+    expect(history).toEqual({
+      runId,
+      lastSeq: 4,
+      series: {
+        'shift/kl': { steps: [3], seqs: [3], wallTimesMs: [1003], values: [0.5] },
+        'train/loss': { steps: [2, 3], seqs: [2, 3], wallTimesMs: [1002, 1003], values: [2, 'NaN'] },
+      },
+    });
+    const some = `/runs/${runId}/history?metric=train/loss&metric=a/b&toStep=2`;
+    expect(await json(hub.request('GET', some))).toMatchObject({ series: { 'train/loss': { steps: [2] } } });
+    expect(await json(hub.request('GET', `/runs/${runId}/events`))).toEqual({
+      runId,
+      lastSeq: 4,
+      events: [started(), finished(4)],
+    });
+    expect(await json(hub.request('GET', `/runs/${runId}/commands`))).toEqual({ commands: [] });
+    expect(await json(hub.request('GET', `/runs/${runId}`))).toMatchObject({
+      run: { runId, state: 'finished', lastSeq: 4 },
+    });
+  });
+
+  it.each([
+    ['/runs/nowhere/history', 404, 'not_found'],
+    ['/runs/nowhere/events', 404, 'not_found'],
+    ['/runs/nowhere/commands', 404, 'not_found'],
+    ['/runs/UPPER', 400, 'invalid'],
+    ['/runs/nowhere/history?maxPoints=many', 400, 'invalid'],
+    ['/runs/nowhere/history?metric=nometric', 400, 'invalid'],
+    ['/no/such/thing', 404, 'not_found'],
+  ])('%s: %i', async (path, status, code) => {
+    const answer = await hub.request('GET', path);
+    expect(answer.status).toBe(status);
+    expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\w{3}/) } });
+  });
+
+  it('refuses bodies that are too long or no JSON', async () => {
+    const headers = { 'content-type': 'application/json' };
+    const long = await fetch(`${hub.url}/api/session`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify('x'.repeat(300_000)),
+    });
+    expect([long.status, await long.json()]).toMatchObject([413, { error: { code: 'too_large' } }]);
+    const broken = await fetch(`${hub.url}/api/session`, { method: 'POST', headers, body: '{"token":' });
+    expect([broken.status, await broken.json()]).toMatchObject([400, { error: { code: 'invalid' } }]);
+  });
+});
+
+describe('the dashboard', () => {
+  const policyOf = async (path: string) => (await fetch(`${hub.url}${path}`)).headers.get('content-security-policy')!;
+  const hash = (script: string) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
+
+  it("allows each page its own inline scripts and no other's", async () => {
+    const home = await policyOf('/');
+    expect(home).toContain(`script-src 'self' ${hash(inline)} ${hash('2')};`);
+    expect(home).not.toContain(hash('3'));
+    expect(await policyOf('/runs/')).toContain(`script-src 'self' ${hash('3')};`);
+    expect(home).not.toMatch(/script-src[^;]*unsafe/);
+  });
+
+  it('keeps named-by-content files for long and asks for pages anew', async () => {
+    expect((await fetch(`${hub.url}/_next/static/a.js`)).headers.get('cache-control')).toContain('immutable');
+    expect((await fetch(`${hub.url}/`)).headers.get('cache-control')).toBe('no-cache');
+  });
+
+  it('answers an unknown page with its own page, and leads to the one with a slash', async () => {
+    const lost = await fetch(`${hub.url}/no/such/page`);
+    expect([lost.status, await lost.text()]).toEqual([404, '<p>lost</p>']);
+    expect((await fetch(`${hub.url}/runs`)).url).toBe(`${hub.url}/runs/`);
+    expect((await fetch(`${hub.url}/../../etc/passwd`)).status).toBe(404);
+  });
+
+  it('that is not built says how to build it, while the API answers', async () => {
+    const bare = await TestHub.start({ webDir: join(webDir, 'nowhere') });
+    const page = await fetch(bare.url);
+    expect([page.status, await page.text()]).toEqual([503, expect.stringContaining('npm start')]);
+    expect((await bare.request('GET', '/health')).status).toBe(200);
+    await bare.remove();
+  });
+});

@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { aRunId, attachment, started, stepped, TestHub } from '../test/support/test-hub.js';
+import { readConfig } from './config.js';
+import { startHub } from './main.js';
+
+describe('starting the hub', () => {
+  it('on a port in use names the port and another one', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => other.once('listening', resolve));
+    const { port } = other.address() as AddressInfo;
+    await expect(TestHub.start({ port })).rejects.toThrow(`Port ${port} of 127.0.0.1 is in use.`);
+    await expect(TestHub.start({ port })).rejects.toThrow(`--port ${port + 1}`);
+    other.close();
+  });
+
+  it('on an address that this machine does not have says so', async () => {
+    await expect(TestHub.start({ host: '192.0.2.1' })).rejects.toThrow('This machine has no address "192.0.2.1"');
+  });
+
+  it('in a data folder that cannot be used says which', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'plumbline-main-'));
+    writeFileSync(join(folder, 'file'), '');
+    const dataDir = join(folder, 'file', 'data');
+    await expect(startHub({ ...readConfig(), port: 0, dataDir })).rejects.toThrow(
+      `The data folder ${dataDir} cannot be used`,
+    );
+    rmSync(folder, { recursive: true });
+  });
+
+  it.each([
+    ['PLUMBLINE_PORT', 'http'],
+    ['PLUMBLINE_PORT', '70000'],
+    ['PLUMBLINE_HOST', ''],
+  ] as const)('with %s=%s names the setting', (name, value) => {
+    expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+});
+
+describe('a store that cannot be used', () => {
+  it('leaves the hub up: it acknowledges nothing, says why, and goes on when the store is back', async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-damaged-'));
+    const file = join(dataDir, 'plumbline.duckdb');
+    writeFileSync(file, 'not a database, '.repeat(1000));
+    const hub = await TestHub.start({ dataDir });
+    expect(hub.hub.storeProblem).toMatch(/is damaged/);
+    const health = await hub.request('GET', '/health');
+    expect([health.status, await health.json()]).toMatchObject([503, { error: { code: 'store_failed' } }]);
+    const trainer = hub.trainer();
+    const runId = aRunId();
+    const attach = attachment(runId);
+    expect(await trainer.emitWithAck('attach', attach)).toMatchObject({
+      ok: false,
+      error: { code: 'store_failed', message: expect.stringContaining('Move it') },
+    });
+    rmSync(file);
+    expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });
+
+    // A folder that goes away under a running hub: what was sent stays with the trainer until it can be kept.
+    await hub.hub.runs.store.close();
+    expect(await trainer.emitWithAck('events', { events: [started(), stepped(2)] })).toMatchObject({
+      ok: false,
+      error: { code: 'store_failed' },
+    });
+    expect((await hub.hub.runs.get(runId)).lastSeq).toBe(0);
+    await hub.remove();
+  });
+});

@@ -1,0 +1,209 @@
+import { createConnection } from 'node:net';
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MetricBatch } from '@plumbline/shared/socket';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import {
+  aCommand,
+  aRunId,
+  eventually,
+  finished,
+  started,
+  stepped,
+  TestHub,
+  type DashboardEnd,
+} from '../../test/support/test-hub.js';
+
+let hub: TestHub;
+beforeAll(async () => {
+  hub = await TestHub.start();
+});
+afterAll(() => hub.remove());
+
+/** What a client was sent, in the order it came. */
+function record(dashboard: DashboardEnd) {
+  const messages: ({ kind: 'metrics'; batch: MetricBatch } | { kind: 'control'; event: ControlEvent })[] = [];
+  dashboard.on('metrics', (batch) => messages.push({ kind: 'metrics', batch }));
+  dashboard.on('control', ({ event }) => messages.push({ kind: 'control', event }));
+  const seqs = () =>
+    messages.flatMap((m) => (m.kind === 'metrics' ? m.batch.events.map((event) => event.seq) : [m.event.seq]));
+  return { messages, seqs };
+}
+
+describe('a dashboard', () => {
+  it('gets every event above the number it was answered, once, in order, with no jump between batches', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+    const dashboard = hub.dashboard();
+    const { messages, seqs } = record(dashboard);
+    expect(await dashboard.emitWithAck('watch', { runId })).toMatchObject({ ok: true, lastSeq: 2, run: { runId } });
+    const saved = { type: 'run_paused', seq: 40, step: 39, wallTimeMs: 1, reason: '' } as const;
+    for (let seq = 3; seq < 40; seq++) await trainer.emitWithAck('events', { events: [stepped(seq)] });
+    await trainer.emitWithAck('events', { events: [saved, stepped(41), finished(42)] });
+    await eventually(() => (seqs().at(-1) === 42 ? true : null));
+    const live = seqs().filter((seq) => seq > 2);
+    expect(live).toEqual(Array.from({ length: 40 }, (_, i) => i + 3));
+    let position: number | null = null;
+    for (const message of messages) {
+      if (message.kind === 'metrics') {
+        if (position !== null) expect(message.batch.fromSeq).toBe(position);
+        position = message.batch.toSeq;
+      } else position = message.event.seq;
+    }
+    expect(messages.length).toBeLessThan(40);
+  });
+
+  it('is sent nothing of a run it does not watch or watches no more', async () => {
+    const [watched, other] = [aRunId(), aRunId()];
+    const trainers = [await hub.attached(watched), await hub.attached(other)];
+    const dashboard = hub.dashboard();
+    const { seqs, messages } = record(dashboard);
+    await dashboard.emitWithAck('watch', { runId: watched });
+    await trainers[1]!.emitWithAck('events', { events: [started(), stepped(2)] });
+    await trainers[0]!.emitWithAck('events', { events: [started()] });
+    await eventually(() => (messages.length > 0 ? true : null));
+    dashboard.emit('unwatch', { runId: watched });
+    await dashboard.emitWithAck('watch', { runId: other });
+    await trainers[0]!.emitWithAck('events', { events: [finished(2)] });
+    await trainers[1]!.emitWithAck('events', { events: [finished(3)] });
+    await eventually(() => (messages.length > 1 ? true : null));
+    expect(seqs()).toEqual([1, 3]);
+  });
+
+  it('hears of runs that appear and change without watching them', async () => {
+    const dashboard = hub.dashboard();
+    const states: string[] = [];
+    await new Promise<void>((resolve) => dashboard.once('connect', resolve));
+    const runId = aRunId();
+    dashboard.on('run', (run) => run.runId === runId && states.push(`${run.state}/${run.trainerConnected}`));
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), finished(2)] });
+    await eventually(() => (states.at(-1) === 'finished/true' ? true : null));
+    expect(states.slice(0, 2)).toEqual(['created/false', 'created/true']);
+  });
+
+  it('is told what is wrong with what it asks', async () => {
+    const dashboard = hub.dashboard();
+    expect(await dashboard.emitWithAck('watch', { runId: aRunId() })).toMatchObject({ error: { code: 'not_found' } });
+    expect(await dashboard.emitWithAck('watch', { runId: 'No Id' as never })).toMatchObject({
+      error: { code: 'invalid' },
+    });
+    expect(await dashboard.emitWithAck('watch', undefined as never)).toMatchObject({ error: { code: 'invalid' } });
+  });
+});
+
+describe('control', () => {
+  it('needs a session; without one a command is refused and leaves no trace', async () => {
+    const runId = aRunId();
+    await (await hub.attached(runId)).emitWithAck('events', { events: [started()] });
+    const answer = await hub.dashboard().emitWithAck('command', aCommand(runId, { kind: 'pause' }));
+    expect(answer).toMatchObject({
+      ok: false,
+      error: { code: 'forbidden', message: expect.stringContaining('plumbline link') },
+    });
+    const forged = hub.dashboard(`${hub.hub.sessions.cookieName}=${'x'.repeat(43)}`);
+    expect(await forged.emitWithAck('command', aCommand(runId, { kind: 'pause' }))).toMatchObject({
+      error: { code: 'forbidden' },
+    });
+    expect(await hub.hub.runs.store.commands(runId)).toEqual([]);
+  });
+
+  it('with a session reaches the trainer, and those who watch see how it ends', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started()] });
+    const received = new Promise((resolve) => trainer.once('command', resolve));
+    const watcher = hub.dashboard();
+    await watcher.emitWithAck('watch', { runId });
+    const states: string[] = [];
+    watcher.on('command', (entry) => states.push(entry.state));
+    const command = aCommand(runId, { kind: 'stop' });
+    const answer = await hub.dashboard(await hub.cookie()).emitWithAck('command', command);
+    expect(answer).toMatchObject({ ok: true, record: { state: 'pending', author: 'dashboard' } });
+    expect(await received).toEqual(command);
+    await trainer.emitWithAck('events', {
+      events: [{ type: 'run_stopped', seq: 2, step: 0, wallTimeMs: 1, reason: 'x' }],
+    });
+    await eventually(() => (states.length === 2 ? true : null));
+    expect(states).toEqual(['pending', 'failed']);
+  });
+
+  it('refuses unknown runs, unknown commands and bad arguments', async () => {
+    const dashboard = hub.dashboard(await hub.cookie());
+    const ask = (command: unknown) => dashboard.emitWithAck('command', command as never);
+    expect(await ask(aCommand(aRunId(), { kind: 'pause' }))).toMatchObject({ error: { code: 'not_found' } });
+    for (const action of [
+      { kind: 'explode' },
+      { kind: 'set_learning_rate', learningRate: 0 },
+      { kind: 'set_learning_rate', learningRate: -1 },
+      { kind: 'set_learning_rate', learningRate: 'NaN' },
+      { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'everything' } },
+    ])
+      expect(await ask(aCommand(aRunId(), action as never))).toMatchObject({ error: { code: 'invalid' } });
+  });
+
+  it('is limited in its rate', async () => {
+    const dashboard = hub.dashboard(await hub.cookie());
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, () => dashboard.emitWithAck('command', aCommand(aRunId(), { kind: 'pause' }))),
+    );
+    const codes = answers.map((answer) => (answer.ok ? 'ok' : answer.error.code));
+    expect(codes.slice(0, 20)).toEqual(Array.from({ length: 20 }, () => 'not_found'));
+    expect(codes).toContain('rate_limited');
+  });
+});
+
+describe('a browser that does not read', () => {
+  it('is left out, costs no more memory, and is told from where to fetch when it reads again', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started()] });
+    const slow = await rawDashboard(hub.url);
+    slow.send(`42/dashboard,0${JSON.stringify(['watch', { runId }])}`);
+    await eventually(() => (slow.text().includes('43/dashboard,0') ? true : null));
+    slow.socket.pause();
+
+    // About 400 kB a batch: far more in all than the sockets' buffers and the hub's bound hold.
+    const metrics = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`drift/group_${i}`, i / 3]));
+    let seq = 1;
+    for (let batch = 0; batch < 80; batch++) {
+      await trainer.emitWithAck('events', { events: Array.from({ length: 5 }, () => stepped(++seq, metrics)) });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    slow.socket.resume();
+    const message = await eventually(() => /42\/dashboard,\["lagged",(\{[^}]*\})\]/.exec(slow.text())?.[1] ?? null);
+    const lagged = JSON.parse(message) as { runId: string; lastSeq: number };
+    expect(lagged.runId).toBe(runId);
+    expect(lagged.lastSeq).toBeLessThan(seq);
+    const delivered = () => [...slow.text().matchAll(/"toSeq":(\d+)/g)].map((match) => Number(match[1]));
+    expect(Math.max(...delivered())).toBe(lagged.lastSeq);
+
+    await trainer.emitWithAck('events', { events: [stepped(++seq)] });
+    await eventually(() => (delivered().at(-1) === seq ? true : null));
+    slow.socket.destroy();
+  });
+});
+
+/** A WebSocket whose reading can be stopped, as a browser's does when its page hangs. */
+async function rawDashboard(url: string) {
+  const { host, hostname, port } = new URL(url);
+  const socket = createConnection(Number(port), hostname);
+  let received = '';
+  socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
+  const send = (text: string) => {
+    const payload = Buffer.from(text);
+    const mask = randomBytes(4);
+    const masked = payload.map((byte, i) => byte ^ mask[i % 4]!);
+    socket.write(Buffer.concat([Buffer.from([0x81, 0x80 | payload.length]), mask, masked]));
+  };
+  socket.write(
+    `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+      `Sec-WebSocket-Key: ${randomBytes(16).toString('base64')}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+  );
+  const text = () => received;
+  await eventually(() => (text().includes('pingInterval') ? true : null));
+  send('40/dashboard,');
+  await eventually(() => (text().includes('40/dashboard,{') ? true : null));
+  return { socket, send, text };
+}
