@@ -24,10 +24,18 @@ function drawClock(rng: Rng, { hour, quarter, face, hands }: Clock): Uint8Array 
   const whole = { left: 0, top: 0, right: pictureSize, bottom: pictureSize };
   const tint = (colour: Colour): Colour =>
     colour.map((value) => value * (0.9 + rng.uniform() * 0.1)) as unknown as Colour;
-  picture.paint(whole, tint(sceneColours[face]), (x, y) => Math.hypot(x - middle, y - middle) <= radius);
+  picture.paint(whole, tint(sceneColours[face]), (x, y) => (x - middle) ** 2 + (y - middle) ** 2 <= radius ** 2);
   const hand = (turn: number, length: number, width: number, colour: Colour): void => {
     const [dx, dy] = [Math.sin(turn * 2 * Math.PI), -Math.cos(turn * 2 * Math.PI)];
-    picture.paint(whole, colour, (x, y) => {
+    const [tipX, tipY] = [middle + dx * length, middle + dy * length];
+    const reach = width + 1;
+    const box = {
+      left: Math.min(middle, tipX) - reach,
+      top: Math.min(middle, tipY) - reach,
+      right: Math.max(middle, tipX) + reach,
+      bottom: Math.max(middle, tipY) + reach,
+    };
+    picture.paint(box, colour, (x, y) => {
       const along = (x - middle) * dx + (y - middle) * dy;
       const across = Math.abs((x - middle) * dy - (y - middle) * dx);
       return along >= -1 && along <= length && across <= width;

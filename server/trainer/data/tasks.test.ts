@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { Rng } from '../rng.js';
+import { collate } from './batch.js';
+import { heldOutTasks } from './held-out-tasks.js';
+import { drawObjects, drawScene } from './scene.js';
+import { targetTasks } from './target-tasks.js';
+import { score, splitOf, type Example } from './task.js';
+import { builtInTokenizer } from './vocabulary.js';
+
+const tokenizer = builtInTokenizer();
+const tasks = [...heldOutTasks, ...targetTasks];
+const draw = (task: (typeof tasks)[number], seed: number, count: number, split: 'train' | 'evaluation'): Example[] => {
+  const rng = new Rng(seed);
+  return Array.from({ length: count }, () => task.sample(rng, split));
+};
+
+describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, task) => {
+  it('repeats exactly from a seed and varies with it', () => {
+    expect(draw(task, 5, 20, 'train')).toEqual(draw(task, 5, 20, 'train'));
+    expect(draw(task, 5, 20, 'train')).not.toEqual(draw(task, 6, 20, 'train'));
+  });
+  it('fits the vocabulary and the text length', () => {
+    const examples = draw(task, 1, 300, 'train');
+    const batch = collate(examples, tokenizer, 16);
+    // Each answer word and the end are predicted.
+    const predicted = examples.reduce((sum, { answer }) => sum + answer.split(' ').length + 1, 0);
+    expect(batch.lossMask.reduce((sum, value) => sum + value, 0)).toBe(predicted);
+  });
+  it('has no picture and question in both splits', () => {
+    const key = ({ image, prompt }: Example): string => prompt + Buffer.from(image).toString('base64');
+    const train = new Set(draw(task, 1, 3000, 'train').map(key));
+    expect(draw(task, 2, 1000, 'evaluation').filter((example) => train.has(key(example)))).toEqual([]);
+  });
+  it('has more than one answer, and its most frequent one no more often than half the time', () => {
+    const counts = new Map<string, number>();
+    for (const { answer } of draw(task, 3, 1000, 'evaluation')) counts.set(answer, (counts.get(answer) ?? 0) + 1);
+    expect(Math.max(...counts.values())).toBeLessThan(560);
+  });
+});
+
+describe('scenes', () => {
+  it('put the same content always into the same split, about one in ten into evaluation', () => {
+    const contents = Array.from({ length: 5000 }, (_, i) => `red circle ${i}`);
+    const share = contents.filter((content) => splitOf(content) === 'evaluation').length / contents.length;
+    expect(share).toBeGreaterThan(0.08);
+    expect(share).toBeLessThan(0.12);
+  });
+  it('show each object in its cell, in its colour', () => {
+    const image = drawScene(new Rng(1), [{ colour: 'red', shape: 'square', row: 1, column: 3 }]);
+    const pixel = (x: number, y: number): number[] => [...image.slice((y * 32 + x) * 3, (y * 32 + x) * 3 + 3)];
+    const [red, green, blue] = pixel(28, 12);
+    expect(red! - Math.max(green!, blue!)).toBeGreaterThan(100);
+    // An empty cell shows the background, which is grey.
+    const empty = pixel(4, 4);
+    expect(Math.max(...empty) - Math.min(...empty)).toBeLessThan(25);
+  });
+  it('may ask for objects that differ in colour and in shape', () => {
+    for (let seed = 0; seed < 50; seed++) {
+      const objects = drawObjects(new Rng(seed), 4, true);
+      expect(new Set(objects.map(({ colour }) => colour)).size).toBe(4);
+      expect(new Set(objects.map(({ shape }) => shape)).size).toBe(4);
+      expect(new Set(objects.map(({ row, column }) => row * 4 + column)).size).toBe(4);
+    }
+  });
+});
+
+describe('collate', () => {
+  it('lines up inputs, targets and mask: "what time is it ? 3 : 15" asks for 3, :, 15 and the end', () => {
+    const example: Example = {
+      image: new Uint8Array(32 * 32 * 3).fill(255),
+      prompt: 'what time is it ?',
+      answer: '3 : 15',
+    };
+    const { inputIds, targetIds, lossMask, images } = collate([example], tokenizer, 10);
+    const ids = [...tokenizer.encode('what time is it ? 3 : 15'), tokenizer.endId];
+    expect([...inputIds]).toEqual([...ids.slice(0, -1), 0, 0]);
+    expect([...targetIds]).toEqual([...ids.slice(1), 0, 0]);
+    expect([...lossMask]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
+    expect(images[0]).toBeCloseTo((1 - 0.3) / 0.25, 5);
+  });
+  it('refuses what does not fit, and unknown words by name', () => {
+    const image = new Uint8Array(32 * 32 * 3);
+    expect(() => collate([{ image, prompt: 'what is it ?', answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
+    expect(() => collate([{ image, prompt: 'what is it ?', answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
+  });
+});
+
+describe('score', () => {
+  const example = { image: new Uint8Array(0), prompt: '', answer: 'a red circle' };
+  it('takes the right words, whatever the spaces', () => expect(score(' a  red circle ', example)).toBe(1));
+  it('takes nothing else', () => expect(score('a red', example)).toBe(0));
+});
+
+describe('captions', () => {
+  it('hold no number token, so that number-token bias on them starts at nothing', async () => {
+    const { isNumberToken } = await import('../number-tokens.js');
+    const caption = heldOutTasks.find(({ name }) => name === 'caption')!;
+    const words = new Set(
+      draw(caption, 1, 2000, 'train').flatMap(({ prompt, answer }) => `${prompt} ${answer}`.split(' ')),
+    );
+    expect([...words].filter(isNumberToken)).toEqual([]);
+  });
+});
