@@ -1,0 +1,185 @@
+import { createServer, type Server as HttpServer } from 'node:http';
+import { once } from 'node:events';
+import { Server } from 'socket.io';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CommandId, type Command } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { ErrorCode, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { HubLink } from './hub-link.js';
+
+const runId = RunId.parse('run-1');
+const config = RunConfig.parse({ name: 'test' });
+const quick = { retryMs: 20, answerMs: 300 };
+
+/** A hub of a few lines on a real Socket.IO server, which stores in memory and misbehaves on demand. */
+class ScriptedHub {
+  stored: TrainerEvent[] = [];
+  /** Answers for the next batches, before it behaves again. */
+  script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode)[] = [];
+  attaches = 0;
+  io!: Server<TrainerToHub, HubToTrainer>;
+  #http!: HttpServer;
+  port = 0;
+
+  async start(): Promise<void> {
+    this.#http = createServer();
+    this.io = new Server(this.#http);
+    this.io.of('/trainer').use((socket, next) => {
+      next(socket.handshake.auth['token'] === 'right' ? undefined : new Error('The trainer token is wrong.'));
+    });
+    this.io.of('/trainer').on('connection', (socket) => {
+      socket.on('attach', (_, ack) => {
+        this.attaches++;
+        ack({ ok: true, lastSeq: this.stored.length });
+      });
+      socket.on('events', ({ events }, ack) => {
+        const word = this.script.shift();
+        if (word === 'silence') return;
+        if (word === 'disconnect') return void socket.conn.close();
+        if (word && word !== 'store_then_silence')
+          return ack({ ok: false, error: { code: word, message: `scripted ${word}` } });
+        for (const event of events) {
+          if (event.seq <= this.stored.length) continue;
+          if (event.seq !== this.stored.length + 1)
+            return ack({ ok: false, error: { code: 'gap', message: 'gap' }, lastSeq: this.stored.length });
+          this.stored.push(event);
+        }
+        if (word !== 'store_then_silence') ack({ ok: true, lastSeq: this.stored.length });
+      });
+    });
+    this.#http.listen(this.port, '127.0.0.1');
+    await once(this.#http, 'listening');
+    this.port = (this.#http.address() as { port: number }).port;
+  }
+  async stop(): Promise<void> {
+    await this.io.close();
+  }
+}
+
+describe('HubLink', () => {
+  let hub: ScriptedHub;
+  let link: HubLink;
+  beforeEach(async () => {
+    hub = new ScriptedHub();
+    await hub.start();
+  });
+  afterEach(async () => {
+    link?.close();
+    await hub.stop();
+  });
+  const open = async (options = {}, token = 'right'): Promise<void> => {
+    link = new HubLink(`http://127.0.0.1:${hub.port}`, token, { ...quick, ...options });
+    await link.attach(runId, config, null);
+  };
+  const emit = (count: number): void => {
+    for (let i = 0; i < count; i++)
+      link.emit({ type: 'step_completed', stage: 0, step: i, wallTimeMs: 0, metrics: { 'train/loss': i } });
+  };
+  const allOnce = (count: number): void =>
+    expect(hub.stored.map(({ seq }) => seq)).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+
+  it('numbers events without a gap and sends them in order', async () => {
+    await open();
+    emit(2500);
+    expect(await link.flush()).toBe(true);
+    allOnce(2500);
+    expect(hub.stored.map(({ step }) => step)).toEqual(Array.from({ length: 2500 }, (_, i) => i));
+  });
+
+  it.each(['silence', 'store_then_silence', 'disconnect', 'store_failed', 'rate_limited', 'gap', 'not_found'] as const)(
+    'loses nothing and sends nothing twice over %s',
+    async (word) => {
+      await open();
+      hub.script = [word, word];
+      emit(50);
+      await link.flush();
+      emit(50);
+      await link.flush();
+      allOnce(100);
+    },
+  );
+
+  it('goes on where the hub stands when the hub was restarted, with what came up meanwhile', async () => {
+    await open();
+    emit(10);
+    await link.flush();
+    await hub.stop();
+    emit(10);
+    expect(await link.flush(100)).toBe(false);
+    await hub.start();
+    expect(await link.flush()).toBe(true);
+    allOnce(20);
+    expect(hub.attaches).toBeGreaterThanOrEqual(2);
+  });
+
+  it('makes training wait when too much is unacknowledged, and lets it go on afterwards', async () => {
+    await open({ maxSpooledValues: 10 });
+    hub.script = Array.from({ length: 5 }, () => 'store_failed' as const);
+    emit(20);
+    let free = false;
+    const waited = link.room().then(() => (free = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(free).toBe(false);
+    await waited;
+    expect(hub.stored.length).toBeGreaterThan(0);
+  });
+
+  it('keeps a batch under its limit of values', async () => {
+    await open({ maxBatchValues: 10 });
+    const sizes: number[] = [];
+    hub.io
+      .of('/trainer')
+      .sockets.forEach((socket) =>
+        socket.prependAny?.((name, batch) => name === 'events' && sizes.push(batch.events.length)),
+      );
+    emit(40);
+    await link.flush();
+    allOnce(40);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(5);
+  });
+
+  it('says why when the token is wrong', async () => {
+    await expect(open({}, 'wrong')).rejects.toThrow(/refused the connection: The trainer token is wrong/);
+  });
+
+  it('says why when the hub finds events invalid, and wakes whoever waits', async () => {
+    await open();
+    hub.script = ['invalid'];
+    emit(1);
+    await expect(link.flush()).rejects.toThrow(/scripted invalid/);
+    await expect(link.room()).resolves.toBeUndefined();
+    expect(link.failure?.message).toMatch(/scripted invalid/);
+  });
+
+  it('notices a hub whose store lost what it had acknowledged', async () => {
+    await open();
+    emit(5);
+    await link.flush();
+    hub.stored = [];
+    hub.io.of('/trainer').sockets.forEach((socket) => socket.conn.close());
+    await expect.poll(() => link.failure?.message).toMatch(/rolled back/);
+  });
+
+  it('hands on commands and confirms them', async () => {
+    await open();
+    const got: Command[] = [];
+    link.onCommand((command) => got.push(command));
+    const command: Command = { commandId: CommandId.parse('command-1'), runId, action: { kind: 'pause' } };
+    const [socket] = [...hub.io.of('/trainer').sockets.values()];
+    expect(await socket!.emitWithAck('command', command)).toEqual({ ok: true });
+    expect(got).toEqual([command]);
+  });
+
+  it('takes up a second run with numbers from 1', async () => {
+    await open();
+    emit(3);
+    await expect(link.attach(RunId.parse('run-2'), config, null)).rejects.toThrow(/not all acknowledged/);
+    await link.flush();
+    hub.stored = [];
+    await link.attach(RunId.parse('run-2'), config, null);
+    emit(2);
+    await link.flush();
+    allOnce(2);
+  });
+});
