@@ -1,0 +1,271 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CommandId, type CommandAction } from '@plumbline/shared/command';
+import { weightDrift } from '@plumbline/shared/metric';
+import { CheckpointId, RunConfig, RunId } from '@plumbline/shared/run';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { nativeIsSetUp } from './backend/native-setup.js';
+import { selectBackend } from './backend/select-backend.js';
+import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
+import { ControlPoint } from './control-point.js';
+import { builtInTokenizer } from './data/vocabulary.js';
+import { VisionLanguageModel } from './model/vision-language-model.js';
+import { ProbeSuite } from './probe/probe-suite.js';
+import { train, type Outcome } from './training-loop.js';
+
+const tokenizer = builtInTokenizer();
+/** The real thing, small: every path of the loop, a few milliseconds a step. */
+const modelConfig = {
+  ...{ imageSize: 32, patchSize: 8, hiddenSize: 16, visionLayers: 1, visionIntermediateSize: 16, decoderLayers: 2 },
+  ...{
+    intermediateSize: 16,
+    heads: 2,
+    vocabSize: tokenizer.size,
+    maxTextTokens: 16,
+    ropeTheta: 10_000,
+    rmsNormEps: 1e-6,
+  },
+};
+const trainer = { backend: 'test', device: 'cpu', host: 'here', processId: 1, version: '1' };
+const defaults = { name: 'test', steps: 8, batchSize: 2, warmupSteps: 2, probeEverySteps: 4, checkpointEverySteps: 4 };
+
+describe('train', () => {
+  let folder: string;
+  beforeAll(() => selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' }));
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'plumbline-loop-'));
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  /** Trains from the same start; `at` gives commands when a step was completed. */
+  async function run(
+    overrides: Partial<RunConfig> = {},
+    options: { from?: Checkpoint; at?: Record<number, CommandAction>; onEvent?: (event: UnnumberedEvent) => void } = {},
+  ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
+    const model = VisionLanguageModel.initialize(modelConfig, 3);
+    const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
+    const events: UnnumberedEvent[] = [];
+    const emit = (event: UnnumberedEvent): void => {
+      events.push(event);
+      options.onEvent?.(event);
+      const action = event.type === 'step_completed' ? options.at?.[event.step] : undefined;
+      if (action)
+        control.take({ commandId: CommandId.parse(`command-${event.step}`), runId: RunId.parse('run-1'), action });
+    };
+    const control: ControlPoint = new ControlPoint(emit);
+    const outcome = await train({
+      ...{
+        runId: RunId.parse('run-1'),
+        config: RunConfig.parse({ ...defaults, ...overrides }),
+        trainer,
+        model,
+        tokenizer,
+      },
+      ...{
+        probes,
+        sink: { emit, room: () => Promise.resolve() },
+        control,
+        checkpointFolder: join(folder, 'checkpoints'),
+      },
+      ...(options.from ? { from: options.from } : {}),
+    });
+    return { outcome, events, model };
+  }
+  const series = (events: UnnumberedEvent[], name: string): [number, unknown][] =>
+    events.flatMap((event) => ('metrics' in event && name in event.metrics ? [[event.step, event.metrics[name]]] : []));
+  const applied = (events: UnnumberedEvent[]): UnnumberedEvent[] =>
+    events.filter(({ type }) => type === 'command_applied');
+
+  it('says what happens, in order, and ends once', async () => {
+    const { outcome, events } = await run();
+    expect(outcome.kind).toBe('finished');
+    const step = 'step_completed';
+    expect(events.map(({ type }) => type)).toEqual([
+      ...['run_started', 'probe_completed', 'checkpoint_saved'],
+      ...[step, step, step, step, 'probe_completed', 'checkpoint_saved'],
+      ...[step, step, step, step, 'probe_completed', 'checkpoint_saved', 'run_finished'],
+    ]);
+    // Warm-up over two steps, then the cosine.
+    expect(
+      series(events, 'train/learning_rate')
+        .slice(0, 2)
+        .map(([, rate]) => rate),
+    ).toEqual([2.5e-4, 5e-4]);
+    expect(series(events, 'shift/kl')[0]).toEqual([0, 0]);
+    expect(series(events, 'shift/top1_agreement')[0]).toEqual([0, 100]);
+  });
+
+  it('repeats exactly from its seed, and not from another', async () => {
+    const loss = async (seed: number): Promise<unknown> => series((await run({ seed })).events, 'train/loss');
+    const first = await loss(1);
+    expect(await loss(1)).toEqual(first);
+    expect(await loss(2)).not.toEqual(first);
+  });
+
+  it('goes on from a checkpoint bit for bit as if it had not stopped', async () => {
+    const whole = await run();
+    const from = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+    const rest = await run({}, { from });
+    expect(series(rest.events, 'train/loss')).toEqual(series(whole.events, 'train/loss').slice(4));
+    const [a, b] = [await whole.model.toTensors(), await rest.model.toTensors()];
+    for (const [name, { data }] of a) expect(b.get(name)!.data, name).toEqual(data);
+    // Drift is still measured against the base model.
+    expect(series(rest.events, weightDrift('language_model.lm_head')).at(-1)).toEqual(
+      series(whole.events, weightDrift('language_model.lm_head')).at(-1),
+    );
+  });
+
+  it('freezes in mid-run: the frozen group moves not at all from the applied step on, the others do', async () => {
+    const { events } = await run(
+      { steps: 12, probeEverySteps: 2 },
+      { at: { 4: { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } } } },
+    );
+    const [command] = applied(events);
+    expect(command).toMatchObject({ step: 4, before: { selection: 'full' }, after: { selection: 'sa_proj' } });
+    const after = (name: string): unknown[] =>
+      series(events, name).flatMap(([step, value]) => (step >= 4 ? [value] : []));
+    const frozen = after(weightDrift('language_model.layers.0.mlp.up_proj'));
+    expect(frozen.length).toBe(5);
+    expect(new Set(frozen).size).toBe(1);
+    expect(frozen[0]).toBeGreaterThan(0);
+    expect(new Set(after(weightDrift('language_model.layers.0.self_attn.q_proj'))).size).toBe(5);
+    expect(new Set(series(events, weightDrift('vision_tower')).map(([, value]) => value))).toEqual(new Set([0]));
+  });
+
+  it('trains on with nothing trainable: the loss is told, no weight moves', async () => {
+    const { events, outcome } = await run({ recipe: 'none' });
+    expect(outcome.kind).toBe('finished');
+    expect(series(events, weightDrift('language_model.lm_head')).at(-1)).toEqual([8, 0]);
+    expect(series(events, 'train/gradient_norm').every(([, norm]) => norm === 0)).toBe(true);
+  });
+
+  it('fails a selection that hits nothing and keeps the old one', async () => {
+    const { events } = await run(
+      {},
+      { at: { 2: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } } },
+    );
+    expect(events.find(({ type }) => type === 'command_failed')).toMatchObject({
+      reason: expect.stringMatching(/experts/),
+    });
+    expect(events.some(({ type }) => type === 'trainable_changed')).toBe(false);
+  });
+
+  it('changes the learning rate from the next step on; the schedule goes on', async () => {
+    const { events } = await run(
+      { schedule: 'constant', warmupSteps: 0 },
+      { at: { 3: { kind: 'set_learning_rate', learningRate: 0.02 } } },
+    );
+    expect(series(events, 'train/learning_rate').map(([, rate]) => rate)).toEqual([
+      5e-4, 5e-4, 5e-4, 0.02, 0.02, 0.02, 0.02, 0.02,
+    ]);
+    expect(applied(events)).toMatchObject([{ before: { learning_rate: 5e-4 }, after: { learning_rate: 0.02 } }]);
+  });
+
+  it('evaluates and saves when asked, and keeps what was asked for', async () => {
+    const { events } = await run({}, { at: { 2: { kind: 'evaluate_now' }, 3: { kind: 'save_checkpoint' } } });
+    expect(series(events, 'shift/kl').map(([step]) => step)).toEqual([0, 2, 4, 8]);
+    expect(await readdir(join(folder, 'checkpoints'))).toEqual([
+      'saved-000003',
+      'step-000000',
+      'step-000004',
+      'step-000008',
+    ]);
+  });
+
+  it('keeps the first and the last automatic checkpoints of a long run', async () => {
+    await run({ steps: 9, checkpointEverySteps: 1 });
+    expect(await readdir(join(folder, 'checkpoints'))).toEqual([
+      'step-000000',
+      ...[5, 6, 7, 8, 9].map((n) => `step-00000${n}`),
+    ]);
+  });
+
+  it('leaves for a branch with the checkpoint it will start from', async () => {
+    const restore = {
+      kind: 'restore_checkpoint',
+      checkpointId: CheckpointId.parse('step-000004'),
+      branchRunId: RunId.parse('run-2'),
+    } as const;
+    const { outcome, events } = await run({}, { at: { 6: restore } });
+    expect(outcome).toMatchObject({
+      kind: 'branched',
+      branch: { branchRunId: 'run-2', checkpoint: { position: { step: 4 } } },
+    });
+    expect(events.at(-1)).toMatchObject({
+      type: 'run_stopped',
+      step: 6,
+      reason: 'continued as run-2 from step-000004',
+    });
+  });
+
+  it('goes on when the checkpoint to restore is damaged or missing', async () => {
+    const restore = (checkpointId: string): CommandAction => ({
+      kind: 'restore_checkpoint',
+      checkpointId: CheckpointId.parse(checkpointId),
+      branchRunId: RunId.parse('run-2'),
+    });
+    const { outcome, events } = await run(
+      {},
+      {
+        at: { 5: restore('step-000004'), 6: restore('step-999999') },
+        onEvent: (event) => {
+          // Damaged right after it was written.
+          if (event.type === 'step_completed' && event.step === 5)
+            void writeFile(join(folder, 'checkpoints', 'step-000004', 'model.safetensors'), 'x');
+        },
+      },
+    );
+    expect(outcome.kind).toBe('finished');
+    const reasons = events.flatMap((event) => (event.type === 'command_failed' ? [event.reason] : []));
+    expect(reasons).toHaveLength(2);
+    expect(reasons[0]).toMatch(/damaged/);
+    expect(reasons[1]).toMatch(/does not exist/);
+  });
+
+  it('fails when the loss is no number any more, says so, and keeps the last good checkpoint', async () => {
+    const { outcome, events } = await run(
+      { schedule: 'constant', warmupSteps: 0, steps: 40 },
+      // A learning rate that no command may give any more destroys the weights at once.
+      { at: { 4: { kind: 'set_learning_rate', learningRate: 1e30 } } },
+    );
+    expect(outcome.kind).toBe('failed');
+    const last = events.at(-1)!;
+    expect(last).toMatchObject({ type: 'run_failed' });
+    expect('reason' in last && last.reason).toMatch(
+      /became (NaN|Infinity) at step \d+ .*step-000004.*lower learning rate/,
+    );
+    expect(['NaN', 'Infinity']).toContain(series(events, 'train/loss').at(-1)![1]);
+    const { weights } = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+    expect([...weights.values()].every(({ data }) => data.every(Number.isFinite))).toBe(true);
+  });
+
+  it('pauses with the reason when no checkpoint can be written, and goes on when that is mended', async () => {
+    // A file where the folder has to be: root may write anywhere, so permissions would not stop this test's process.
+    await writeFile(join(folder, 'checkpoints'), '');
+    const paused: string[] = [];
+    const model = VisionLanguageModel.initialize(modelConfig, 3);
+    const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
+    const control: ControlPoint = new ControlPoint((event) => emit(event));
+    const emit = (event: UnnumberedEvent): void => {
+      if (event.type !== 'run_paused') return;
+      paused.push(event.reason);
+      void rm(join(folder, 'checkpoints')).then(() =>
+        control.take({
+          commandId: CommandId.parse('command-1'),
+          runId: RunId.parse('run-1'),
+          action: { kind: 'resume' },
+        }),
+      );
+    };
+    const outcome = await train({
+      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, model, tokenizer, probes, control },
+      ...{ sink: { emit, room: () => Promise.resolve() }, checkpointFolder: join(folder, 'checkpoints') },
+    });
+    expect(outcome.kind).toBe('finished');
+    expect(paused).toHaveLength(1);
+    expect(paused[0]).toMatch(/No checkpoint could be written: .*Make room/);
+    expect(await readdir(join(folder, 'checkpoints'))).toContain('step-000008');
+  });
+});
