@@ -5,6 +5,7 @@ import {
   VARCHAR,
   DuckDBDataChunk,
   type DuckDBConnection,
+  type DuckDBListValue,
   type DuckDBValue,
 } from '@duckdb/node-api';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
@@ -146,19 +147,12 @@ export class EmbeddedStore implements EventStore {
     // Read first: points up to here are committed, whatever else arrives while the query runs.
     const lastSeq = await this.lastSeq(runId);
     const { sql, values } = historyQuery(runId, range, lastSeq);
-    const columns = await this.#file.read(async (connection) =>
-      (await connection.runAndReadAll(sql, values)).getColumns(),
-    );
-    const [names = [], seqs = [], steps = [], wallTimesMs = [], numbers = []] = columns as [string[], ...number[][]];
     const series = new Map<string, Series>();
-    for (let from = 0, to = 0; from < names.length; from = to) {
-      while (to < names.length && names[to] === names[from]) to++;
-      series.set(names[from]!, {
-        seqs: Float64Array.from(seqs.slice(from, to)),
-        steps: Float64Array.from(steps.slice(from, to)),
-        wallTimesMs: Float64Array.from(wallTimesMs.slice(from, to)),
-        values: Float64Array.from(numbers.slice(from, to)),
-      });
+    for (const [metric, ...lists] of await this.#read(sql, values)) {
+      const [seqs, steps, wallTimesMs, numbers] = lists.map((list) =>
+        Float64Array.from((list as DuckDBListValue).items as number[]),
+      ) as [Float64Array, Float64Array, Float64Array, Float64Array];
+      series.set(metric as string, { seqs, steps, wallTimesMs, values: numbers });
     }
     return { lastSeq, series };
   }
