@@ -200,6 +200,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
       <div
         ref={box}
         className="chart-plot"
+        data-points={series.reduce((sum, { columns }) => sum + columns.length, 0)}
         role="group"
         aria-roledescription="chart"
         tabIndex={0}

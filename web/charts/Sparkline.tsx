@@ -5,6 +5,7 @@ import { decimate } from './decimate';
 import { requestPaint, cancelPaint } from './frame';
 import { prepareCanvas } from './paint';
 import { currentPalette, onThemeChange, type ChartColor } from './palette';
+import './charts.css';
 
 /** A series as a word-sized line, without axes; `base` is a faint line to compare with. */
 export function Sparkline({

@@ -8,7 +8,7 @@ import type { Palette } from './palette';
 import { yScale, yTicks, type YScale } from './scale';
 
 export const margin = { top: 8, right: 10, bottom: 20, left: 42 } as const;
-const font = '10.5px ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Inter", sans-serif';
+const font = '10.5px Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export interface PlotContent {
   series: readonly ChartSeries[];
@@ -129,10 +129,11 @@ function paintAxes(
     context.fillText(formatTick(tick, unit), -6, at);
   }
   context.textBaseline = 'top';
+  context.fillText('step', -6, plotHeight + 6);
   for (const tick of stepTicks) {
     if (!Number.isInteger(tick)) continue;
     const at = x(tick);
-    context.textAlign = at < 12 ? 'left' : at > plotWidth - 16 ? 'right' : 'center';
+    context.textAlign = at < 6 ? 'left' : at > plotWidth - 16 ? 'right' : 'center';
     context.fillText(formatStep(tick), at, plotHeight + 6);
   }
 }
@@ -181,7 +182,7 @@ function paintLine(
   }
   context.stroke();
   // A point with gaps on both sides has no line: it gets a dot. So do few points, which are measurements, not a curve.
-  const few = line.x.length <= 40;
+  const few = line.x.length <= 25;
   for (let index = 0; index < line.x.length; index++) {
     const alone = line.starts[index] && (index + 1 === line.x.length || line.starts[index + 1]);
     if (!alone && !few) continue;

@@ -36,7 +36,7 @@ export function yScale(
 export function yTicks(scale: YScale, height: number): number[] {
   const count = Math.max(2, Math.floor(height / 40));
   const ticks = scale.ticks(count);
-  if (ticks.length <= count + 2) return ticks;
+  if (!('base' in scale) || ticks.length <= count + 2) return ticks;
   const lead = (tick: number): number => Number(tick.toExponential().charAt(0));
   const coarse = ticks.filter((tick) => [1, 2, 5].includes(lead(tick)));
   return coarse.length <= count + 2 ? coarse : coarse.filter((tick) => lead(tick) === 1);

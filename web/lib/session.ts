@@ -25,6 +25,8 @@ class SessionStore {
       history.replaceState(history.state, '', address);
       try {
         const { mayControl } = await api.openSession(token);
+        // The right to control is read when the socket connects.
+        hubSocket.reconnect();
         return this.#is({ state: 'open', mayControl, problem: '' });
       } catch (error) {
         problem = `The link did not open a session: ${error instanceof Error ? error.message : String(error)}`;
@@ -47,7 +49,6 @@ class SessionStore {
   }
   #is(session: Session): void {
     this.session = session;
-    if (session.state === 'open' && session.mayControl) hubSocket.reconnect();
     for (const listener of this.#listeners) listener();
   }
 }

@@ -51,10 +51,16 @@ export class RecoverySeries implements Columns {
     this.values = new Float64Array(measured.length);
     this.reach = new Float64Array(measured.length).fill(Infinity);
     this.length = 0;
+    const worstAndNow = new Float64Array(2).fill(NaN);
     for (let index = 0; index < measured.length; index++) {
-      const upToNow = measured.values.subarray(0, index + 1);
-      const found = recovery(upToNow, subject.base, subject.worse, subject.noiseFloor);
-      if (!found || !Number.isFinite(measured.values[index]!)) continue;
+      const value = measured.values[index]!;
+      if (!Number.isFinite(value)) continue;
+      // Of all before, only the worst matters: so each point costs the same however long the run.
+      worstAndNow[1] = value;
+      const found = recovery(worstAndNow, subject.base, subject.worse, subject.noiseFloor);
+      const isWorse = subject.worse === 'lower' ? value < worstAndNow[0]! : value > worstAndNow[0]!;
+      if (Number.isNaN(worstAndNow[0]!) || isWorse) worstAndNow[0] = value;
+      if (!found) continue;
       this.steps[this.length] = measured.steps[index]!;
       this.values[this.length] = found.percent;
       this.length++;

@@ -54,7 +54,7 @@ describe('timeline', () => {
 describe('chartMarks', () => {
   it('marks only what took effect, at its step', () => {
     expect(chartMarks([rate, refused, waiting])).toEqual([
-      { id: rate.commandId, step: 40, kind: 'change', label: 'Learning rate 1e-4: learning rate 5e-4 → 1e-4' },
+      { id: rate.commandId, step: 40, kind: 'change', label: 'Learning rate 1e-4 · learning rate 5e-4 → 1e-4' },
     ]);
   });
 });

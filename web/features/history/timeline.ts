@@ -82,8 +82,7 @@ export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
   return [...commands]
     .flatMap((record): ChartMark[] => {
       if (record.state !== 'applied' || record.step === null) return [];
-      const changes = changeWords(record).filter((change) => change.length < 60);
-      const label = [actionWords(record.action), ...changes.slice(0, 1)].join(': ');
+      const label = [actionWords(record.action), ...changeWords(record).slice(0, 1)].join(' · ');
       return [
         { id: record.commandId, step: record.step, label, kind: changing.has(record.action.kind) ? 'change' : 'quiet' },
       ];

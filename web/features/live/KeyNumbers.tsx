@@ -46,7 +46,7 @@ export function KeyNumbers(): React.ReactNode {
         }
       />
       <Tile
-        label="Number-token bias, held-out"
+        label="Number tokens, held-out"
         color="held-out"
         value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
         note={against(metrics.numberTokensHeldOut, 'probability')}

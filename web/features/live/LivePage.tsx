@@ -126,9 +126,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       )}
       <KeyNumbers />
       <div className="live-grid">
-        <div className="live-charts">
-          <RunCharts view={view} />
-        </div>
+        <RunCharts view={view} />
         <aside className="live-side">
           <section className="panel" aria-labelledby="freeze-title">
             <header className="panel-head">

@@ -20,124 +20,128 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
   const shared = { marks, view, source: store };
   return (
     <>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Number-token bias"
-          hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model."
-          unit="probability"
-          series={series.bias}
-          include={zero}
-          emptyText="Measured with the first probe."
-          testId="chart-bias"
-        />
+      <div className="live-charts story">
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Number-token bias"
+            hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model."
+            unit="probability"
+            series={series.bias}
+            include={zero}
+            emptyText="Measured with the first probe."
+            testId="chart-bias"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Accuracy"
+            hint="Share of questions answered right. Dashed: the base model."
+            unit="percent"
+            series={series.accuracy}
+            include={percent}
+            emptyText="Measured with the first probe."
+            testId="chart-accuracy"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Output shift"
+            hint="Divergence of the output token distribution from the base model's on the fixed probe set."
+            unit="nats"
+            series={series.shift}
+            include={zero}
+            emptyText="Measured with the first probe."
+            testId="chart-shift"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Loss"
+            unit=""
+            series={series.loss}
+            include={zero}
+            offersLogarithm
+            testId="chart-loss"
+          />
+        </div>
       </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Accuracy"
-          hint="Share of questions answered right. Dashed: the base model."
-          unit="percent"
-          series={series.accuracy}
-          include={percent}
-          emptyText="Measured with the first probe."
-          testId="chart-accuracy"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Output shift"
-          hint="Divergence of the output token distribution from the base model's on the fixed probe set."
-          unit="nats"
-          series={series.shift}
-          include={zero}
-          emptyText="Measured with the first probe."
-          testId="chart-shift"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Loss"
-          unit=""
-          series={series.loss}
-          include={zero}
-          offersLogarithm
-          testId="chart-loss"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <WeightDriftChart view={view} marks={marks} />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Held-out tasks"
-          hint="Accuracy of each task that is never trained on. Dashed: the base model."
-          unit="percent"
-          series={series.heldOut}
-          include={percent}
-          emptyText="Measured with the first probe."
-          testId="chart-held-out"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Recovery"
-          hint="(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor."
-          unit="percent"
-          series={series.recovery}
-          include={percent}
-          emptyText="Nothing has drifted past the noise floor, so there is nothing to recover."
-          testId="chart-recovery"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Learning rate"
-          unit=""
-          series={series.learningRate}
-          include={zero}
-          testId="chart-learning-rate"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Top-1 agreement"
-          hint="Share of probe positions whose most likely token is still the base model's."
-          unit="percent"
-          series={series.agreement}
-          include={percent}
-          emptyText="Measured with the first probe."
-          testId="chart-agreement"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Gradient norm"
-          hint="Global L2 norm before clipping."
-          unit=""
-          series={series.gradientNorm}
-          include={zero}
-          offersLogarithm
-          testId="chart-gradient-norm"
-        />
-      </div>
-      <div className="panel chart-panel">
-        <LineChart
-          {...shared}
-          title="Speed"
-          hint="Optimizer steps a second, probes apart."
-          unit="rate"
-          series={series.speed}
-          include={zero}
-          testId="chart-speed"
-        />
+      <div className="live-charts more">
+        <div className="panel chart-panel">
+          <WeightDriftChart view={view} marks={marks} />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Held-out tasks"
+            hint="Accuracy of each task that is never trained on. Dashed: the base model."
+            unit="percent"
+            series={series.heldOut}
+            include={percent}
+            emptyText="Measured with the first probe."
+            testId="chart-held-out"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Recovery"
+            hint="(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor."
+            unit="percent"
+            series={series.recovery}
+            include={percent}
+            emptyText="Nothing has drifted past the noise floor, so there is nothing to recover."
+            testId="chart-recovery"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Learning rate"
+            unit=""
+            series={series.learningRate}
+            include={zero}
+            testId="chart-learning-rate"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Top-1 agreement"
+            hint="Share of probe positions whose most likely token is still the base model's."
+            unit="percent"
+            series={series.agreement}
+            include={percent}
+            emptyText="Measured with the first probe."
+            testId="chart-agreement"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Gradient norm"
+            hint="Global L2 norm before clipping."
+            unit=""
+            series={series.gradientNorm}
+            include={zero}
+            offersLogarithm
+            testId="chart-gradient-norm"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Speed"
+            hint="Optimizer steps a second, probes apart."
+            unit="rate"
+            series={series.speed}
+            include={zero}
+            testId="chart-speed"
+          />
+        </div>
       </div>
     </>
   );

@@ -44,11 +44,11 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
   };
   return {
     bias: [
-      line(metrics.numberTokensTarget, 'target prompts', 'target'),
-      line(metrics.numberTokensHeldOut, 'held-out prompts', 'held-out'),
+      line(metrics.numberTokensTarget, 'target', 'target'),
+      line(metrics.numberTokensHeldOut, 'held-out', 'held-out'),
     ],
-    shift: [plain(metrics.kl, 'KL(base ‖ now)', 'violet'), plain(metrics.js, 'Jensen-Shannon', 'green')],
-    agreement: [line(metrics.top1Agreement, 'top-1 agreement', 'violet')],
+    shift: [plain(metrics.kl, 'KL', 'violet'), plain(metrics.js, 'JS', 'green')],
+    agreement: [line(metrics.top1Agreement, 'agreement', 'violet')],
     accuracy: [
       line(targetAccuracy(task), taskWords[task].toLowerCase(), 'target'),
       line(metrics.heldOutMean, 'held-out mean', 'held-out'),

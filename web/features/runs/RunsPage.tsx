@@ -68,20 +68,22 @@ export function RunsPage(): React.ReactNode {
         </div>
       )}
       {runs && runs.length > 0 && (
-        <div className="panel runs-table" role="table" aria-label="Runs">
-          <div className="run-row runs-columns" role="row">
-            <span role="columnheader">Run</span>
-            <span role="columnheader">State</span>
-            <span role="columnheader">Progress</span>
-            <span role="columnheader">Loss</span>
-            <span role="columnheader">Target accuracy</span>
-            <span role="columnheader">Held-out accuracy</span>
-            <span role="columnheader">Number-token bias</span>
-          </div>
+        <ul className="panel runs-table" aria-label="Runs, newest first">
+          <li className="run-row runs-columns" aria-hidden>
+            <span>Run</span>
+            <span>State</span>
+            <span>Progress</span>
+            <span>Loss</span>
+            <span>Target accuracy</span>
+            <span>Held-out accuracy</span>
+            <span>Number-token bias</span>
+          </li>
           {orderRuns(runs).map((row) => (
-            <RunRow key={row.run.runId} {...row} />
+            <li key={row.run.runId}>
+              <RunRow {...row} />
+            </li>
           ))}
-        </div>
+        </ul>
       )}
       {opening && <NewRunDialog onClose={() => setOpening(false)} />}
     </main>
@@ -93,8 +95,8 @@ function RunRow({ run, depth }: RunRowModel): React.ReactNode {
   const { config } = run;
   const share = Math.min(1, run.lastStep / config.steps);
   return (
-    <Link href={`/runs/?run=${run.runId}`} className="run-row" role="row" data-testid={`run-${run.runId}`}>
-      <span role="cell" className="run-name" style={{ paddingLeft: depth * 18 }}>
+    <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`}>
+      <span className="run-name" style={{ paddingLeft: depth * 18 }}>
         <b>
           {depth > 0 && (
             <svg className="branch-sign" viewBox="0 0 12 12" aria-hidden>
@@ -109,12 +111,12 @@ function RunRow({ run, depth }: RunRowModel): React.ReactNode {
           {run.parent && ` · from step ${formatStep(run.parent.step)} of ${run.parent.runId}`}
         </span>
       </span>
-      <span role="cell">
+      <span>
         <span className="state" data-state={run.state} title={run.reason}>
           {stateWords[run.state]}
         </span>
       </span>
-      <span role="cell" className="run-progress">
+      <span className="run-progress">
         <span>
           {formatStep(run.lastStep)} <span className="dim">/ {formatStep(config.steps)}</span>
         </span>
@@ -138,7 +140,7 @@ function Numbers(props: {
 }): React.ReactNode {
   const { label, series, unit, color, low, high } = props;
   return (
-    <span role="cell" className="run-number">
+    <span className="run-number">
       <span className="run-number-label">{label}</span>
       <b>{formatValue(series?.lastValue, unit)}</b>
       {series && series.length > 1 && (

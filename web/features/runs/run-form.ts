@@ -1,4 +1,5 @@
 import { RunConfig } from '@plumbline/shared/run';
+import { formatLearningRate } from '../../charts/format';
 
 /** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
 export type RunForm = { [K in keyof RunConfig]: string };
@@ -15,8 +16,10 @@ const numeric: readonly (keyof RunConfig)[] = [
   'probeEverySteps',
   'checkpointEverySteps',
 ];
-export const toForm = (config: RunConfig): RunForm =>
-  Object.fromEntries(Object.entries(config).map(([key, value]) => [key, String(value)])) as RunForm;
+export function toForm(config: RunConfig): RunForm {
+  const texts = Object.entries(config).map(([key, value]) => [key, String(value)]);
+  return { ...(Object.fromEntries(texts) as RunForm), learningRate: formatLearningRate(config.learningRate) };
+}
 
 /** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
 export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok: false; errors: RunFormErrors } {
