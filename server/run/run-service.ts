@@ -1,13 +1,20 @@
-import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { Command, CommandRecord } from '@plumbline/shared/command';
-import { hasEnded, RunId, type RunConfig, type RunParent, type RunState, type RunSummary } from '@plumbline/shared/run';
+import {
+  hasEnded,
+  type RunId,
+  type RunConfig,
+  type RunParent,
+  type RunState,
+  type RunSummary,
+} from '@plumbline/shared/run';
 import type { Attach } from '@plumbline/shared/socket';
 import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { CommandLog, refusalReason } from './command-log.js';
 import { Refusal } from './refusal.js';
-import { isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
+import { newRunId } from './run-id.js';
+import { afterEvent, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
 
 /** The hub's end of a trainer's connection. */
 export interface TrainerLink {
@@ -286,36 +293,9 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 }
 
-function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
-  const state = nextState(run.state, event.type);
-  const reason = 'reason' in event && event.type !== 'command_failed' ? event.reason : run.reason;
-  switch (event.type) {
-    case 'run_started':
-      return { ...run, state, trainer: event.trainer, startedMs: run.startedMs ?? event.wallTimeMs, reason: '' };
-    case 'run_resumed':
-      return { ...run, state, reason: '' };
-    case 'run_finished':
-    case 'run_stopped':
-    case 'run_failed':
-      return { ...run, state, reason, endedMs: event.wallTimeMs };
-    default:
-      return { ...run, state, reason };
-  }
-}
-
 /** A branch needs a run id before the trainer opens it, so that command and branch know each other. */
 function withBranch(command: Command, run: RunSummary): Command {
   const { action } = command;
   if (action.kind !== 'restore_checkpoint' || action.branchRunId) return command;
   return { ...command, action: { ...action, branchRunId: newRunId(run.config) } };
-}
-
-/** A readable id from the run's name: `counting-full-5f3a9c`. */
-function newRunId(config: RunConfig): RunId {
-  const slug = config.name
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^-+|-+$/g, '')
-    .slice(0, 40);
-  return RunId.parse(`${slug || 'run'}-${randomBytes(3).toString('hex')}`);
 }

@@ -1,4 +1,4 @@
-import { hasEnded, type RunState } from '@plumbline/shared/run';
+import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 
 /** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
@@ -44,3 +44,21 @@ export const isLastWord = (event: TrainerEvent): boolean =>
 /** A run whose state is `failed` although its trainer never said a last word was lost, and may come back. */
 export const wasLost = (state: RunState, events: readonly ControlEvent[]): boolean =>
   hasEnded(state) && !hasEnded(stateFromEvents(events));
+
+/** A run's summary after a word of its trainer. */
+export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
+  const state = nextState(run.state, event.type);
+  const reason = 'reason' in event && event.type !== 'command_failed' ? event.reason : run.reason;
+  switch (event.type) {
+    case 'run_started':
+      return { ...run, state, trainer: event.trainer, startedMs: run.startedMs ?? event.wallTimeMs, reason: '' };
+    case 'run_resumed':
+      return { ...run, state, reason: '' };
+    case 'run_finished':
+    case 'run_stopped':
+    case 'run_failed':
+      return { ...run, state, reason, endedMs: event.wallTimeMs };
+    default:
+      return { ...run, state, reason };
+  }
+}

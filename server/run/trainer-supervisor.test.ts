@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CheckpointId, RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { freePort } from '../../test/support/hub-process.js';
 import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
 /**
@@ -155,6 +157,32 @@ describe('a built-in trainer', () => {
     const branch = await start('finish', { runId, checkpointId });
     expect(branch.parent).toEqual({ runId, checkpointId, step: 2 });
     await hub.until(branch.runId, (run) => run.state === 'finished');
+  });
+
+  it('that a hub before this one started is adopted when it connects, and its death is seen', async () => {
+    const second = await TestHub.start({ trainerEntry, port: await freePort(), trainerGraceMs: 60_000 });
+    const runId = aRunId();
+    const runFolder = join(second.config.dataDir, 'runs', runId);
+    mkdirSync(runFolder, { recursive: true });
+    // As a hub that was killed leaves it: the process lives, its number is in the file, nobody watches it.
+    const orphan = spawn(process.execPath, [trainerEntry], { stdio: ['pipe', 'ignore', 'ignore'] });
+    writeFileSync(join(runFolder, 'trainer.pid'), String(orphan.pid));
+    const launch = {
+      hubUrl: second.url,
+      token: second.token,
+      runId,
+      config: RunConfig.parse({ name: 'wait' }),
+      parent: null,
+    };
+    orphan.stdin.end(JSON.stringify(launch));
+    await eventually(async () => (await second.hub.runs.list()).find((run) => run.lastSeq >= 2) ?? null);
+    await second.restart();
+    await second.until(runId, (run) => run.trainerConnected);
+    expect(second.hub.runs.livingProcesses.has(runId)).toBe(true);
+    orphan.kill('SIGKILL');
+    const { reason } = await second.until(runId, (run) => run.state === 'failed');
+    expect(reason).toContain('The trainer exited.');
+    await second.remove();
   });
 
   it('stops with the hub: it says its last word, and that is stored', async () => {
