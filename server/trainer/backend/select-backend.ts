@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
+// The whole of tfjs, not its core alone: it registers the gradients of all operations.
+import '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs-core';
 import { nativeIsSetUp, packageFolder, type NativePackage } from './native-setup.js';
 
@@ -112,6 +114,8 @@ async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate>
     globals: Record<string, unknown>;
   };
   Object.assign(globalThis, globals);
+  // Drivers complain on standard error where no desktop session has set it.
+  process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
   const gpu = create([]);
   // tfjs asks `navigator.gpu` for its device; Node 20 has no navigator, later ones have one without gpu.
   const holder = globalThis as { navigator?: { gpu?: GPU } };

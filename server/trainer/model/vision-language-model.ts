@@ -260,7 +260,8 @@ export class VisionLanguageModel {
    * UnsortedSegmentSum, which the WASM backend lacks, and for so small a vocabulary the product is as fast.
    */
   #textEmbeddings(ids: tf.Tensor2D): tf.Tensor3D {
-    const oneHot = tf.oneHot(tf.reshape(ids, [-1]), this.config.vocabSize, 1, 0, 'float32') as tf.Tensor2D;
+    // Cast afterwards: asked for float32, the WASM backend's oneHot (4.22) writes integers into it, which read as 0.
+    const oneHot = tf.cast(tf.oneHot(tf.reshape(ids, [-1]), this.config.vocabSize), 'float32') as tf.Tensor2D;
     const embedded = tf.matMul(oneHot, this.#parameter<tf.Rank.R2>('language_model.embed_tokens.weight'));
     return tf.reshape(embedded, [...ids.shape, this.config.hiddenSize]);
   }
