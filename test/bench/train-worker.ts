@@ -1,0 +1,41 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { createInterface } from 'node:readline';
+import { AdamW } from '@plumbline/server/dist/trainer/adamw.js';
+import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
+import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js';
+import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
+import { Rng } from '@plumbline/server/dist/trainer/rng.js';
+import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
+
+/*
+ * Trains the base model on one fixed batch: for each line on standard input that names a recipe and a number of steps,
+ * answers with the milliseconds a step took. `train-twin.py` answers the same for PyTorch.
+ */
+
+const { device } = await selectBackend({ prefer: process.argv[2] as BackendName });
+const base = await loadBaseModel();
+const model = buildModel(base.config, base.weights);
+const optimizer = new AdamW();
+const rng = new Rng(1);
+const examples = Array.from({ length: Number(process.argv[3]) }, () => targetTasks[0]!.sample(rng, 'train'));
+const batch = toDevice(collate(examples, base.tokenizer, base.config.maxTextTokens));
+
+async function step(trainable: readonly string[]): Promise<void> {
+  const { loss, gradients } = model.lossAndGradients(batch, trainable);
+  const norm = optimizer.apply(model.parameters, gradients, 1e-4, 1);
+  await loss.data();
+  tf.dispose([loss, norm, ...gradients.values()]);
+}
+
+console.log(JSON.stringify({ device }));
+for await (const line of createInterface(process.stdin)) {
+  const [recipe, steps] = line.split(' ') as [Recipe, string];
+  const resolved = resolveSelection({ kind: 'recipe', recipe }, model.parameterInfos());
+  if (!resolved.ok) throw new Error(resolved.reason);
+  await step(resolved.trainable);
+  const startMs = performance.now();
+  for (let i = 0; i < Number(steps); i++) await step(resolved.trainable);
+  console.log(JSON.stringify({ stepMs: (performance.now() - startMs) / Number(steps) }));
+}
+process.exit(0);

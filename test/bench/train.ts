@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+/*
+ * Time of a training step on each backend beside a PyTorch twin of the same sizes, all in one run: the processes live
+ * side by side and take turns of a few steps, so a machine that gets slower gets slower for all. Medians of the turns.
+ * PyTorch comes from the Python that PLUMBLINE_PYTHON names (default python3).
+ */
+
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '7' },
+    steps: { type: 'string', default: '10' },
+    batch: { type: 'string', default: '32' },
+    backends: { type: 'string', default: 'tensorflow-gpu,webgpu,tensorflow,wasm' },
+  },
+});
+const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+interface Contender {
+  name: string;
+  device: string;
+  ask(line: string): Promise<{ stepMs: number }>;
+  end(): void;
+}
+
+/** Starts a side; undefined, with the reason on standard error, where it cannot run. */
+async function start(name: string, command: string, args: string[]): Promise<Contender | undefined> {
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-2000)));
+  child.on('error', (error) => (errors += error.message));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const answer = async <T>(): Promise<T | undefined> => {
+    for (;;) {
+      const { value, done } = await lines.next();
+      if (done) return undefined;
+      if (value.startsWith('{')) return JSON.parse(value) as T;
+    }
+  };
+  const hello = await answer<{ device: string }>();
+  if (!hello) {
+    console.error(`${name} cannot run here: ${errors.trim().split('\n').at(-1) ?? 'no output'}`);
+    return undefined;
+  }
+  return {
+    name,
+    device: hello.device,
+    async ask(line) {
+      child.stdin.write(line + '\n');
+      const answered = await answer<{ stepMs: number }>();
+      if (!answered) throw new Error(`${name} ended:\n${errors}`);
+      return answered;
+    },
+    end: () => child.kill(),
+  };
+}
+
+const contenders: Contender[] = [];
+const python = process.env['PLUMBLINE_PYTHON'] ?? 'python3';
+const torch = await start('torch', python, [here('../../bench/train-twin.py'), flags.batch]);
+if (torch) contenders.push(torch);
+for (const backend of flags.backends.split(',')) {
+  const worker = await start(backend, process.execPath, [here('train-worker.js'), backend, flags.batch]);
+  if (worker) contenders.push(worker);
+}
+for (const { name, device } of contenders) console.log(`${name.padEnd(16)} ${device}`);
+
+const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const times = new Map<string, number[]>();
+for (const recipe of recipes)
+  for (let round = 0; round < Number(flags.rounds); round++)
+    for (const { name, ask } of contenders) {
+      // WASM is an order of magnitude slower; a turn of two steps is as long as the others'.
+      const { stepMs } = await ask(`${recipe} ${name === 'wasm' ? 2 : flags.steps}`);
+      // The first turn warms up.
+      if (round > 0) times.set(`${name} ${recipe}`, [...(times.get(`${name} ${recipe}`) ?? []), stepMs]);
+    }
+for (const { end } of contenders) end();
+
+const result: Record<string, unknown> = { benchmark: 'train', batch: Number(flags.batch) };
+console.log(`\nmilliseconds a step${' '.repeat(8)}${recipes.map((recipe) => recipe.padStart(14)).join('')}`);
+for (const { name } of contenders) {
+  const row = recipes.map((recipe) => median(times.get(`${name} ${recipe}`)!));
+  console.log(name.padEnd(27) + row.map((ms) => ms.toFixed(1).padStart(14)).join(''));
+  const key = name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+  result[`${key}Ms`] = Number(row[0]!.toFixed(1));
+  // Against PyTorch turn by turn, so that both sides of a ratio saw the same machine.
+  if (torch && name !== 'torch')
+    result[`${key}Ratio`] = Number(
+      median(times.get(`${name} full`)!.map((ms, i) => ms / times.get('torch full')![i]!)).toFixed(2),
+    );
+}
+if ('tensorflowRatio' in result) result['ratio'] = result['tensorflowRatio'];
+console.log(JSON.stringify(result));
+process.exit(0);
