@@ -154,7 +154,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     const dragged = selection.current;
     selection.current = null;
     if (dragged && geometry.current && Math.abs(geometry.current.x(dragged[1]) - geometry.current.x(dragged[0])) > 5)
-      view.zoomTo(Math.round(dragged[0]), Math.round(dragged[1]));
+      if (view.zoomTo(Math.round(dragged[0]), Math.round(dragged[1]))) view.hover(null);
     requestPaint(paintTop);
   };
   const onPointerLeave = (): void => {

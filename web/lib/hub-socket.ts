@@ -23,7 +23,12 @@ class HubSocket implements FeedTransport, CommandTransport {
   /** Opened at first use, so that building the pages connects to nothing. */
   get #io(): Socket<HubToDashboard, DashboardToHub> {
     if (this.#socket) return this.#socket;
-    const socket: Socket<HubToDashboard, DashboardToHub> = io('/dashboard', { reconnectionDelayMax: 3000 });
+    // With a link's token in the address, the session comes first: it connects when that is done.
+    const autoConnect = !new URL(location.href).searchParams.has('token');
+    const socket: Socket<HubToDashboard, DashboardToHub> = io('/dashboard', {
+      reconnectionDelayMax: 3000,
+      autoConnect,
+    });
     this.#socket = socket;
     const down = (reason: string): void => {
       const sinceMs = this.connection.state === 'down' ? this.connection.sinceMs : Date.now();

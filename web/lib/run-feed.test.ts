@@ -204,6 +204,18 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(6));
   });
 
+  it('tries again at once when the hub says that the run is there now', async () => {
+    hub.failNext = 1;
+    hub.listener.connected();
+    await hub.answer();
+    expect(store.feedPhase).toBe('failed');
+    hub.stored = 2;
+    hub.listener.run(summary(2));
+    await hub.answer();
+    expect(store.feedPhase).toBe('live');
+    expect(heldSeqs(store)).toEqual([1, 2]);
+  });
+
   it('ignores an answer that a newer connection has overtaken', async () => {
     hub.stored = 4;
     hub.listener.connected();

@@ -51,6 +51,7 @@ export class RunFeed {
   #cursor = 0;
   #cursorStep = 0;
   #attempts = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
   #stopListening: () => void;
   #closed = false;
   #loaded = false;
@@ -72,7 +73,11 @@ export class RunFeed {
         // All metrics before it were sent before it: it is the next number, or there is a gap.
         this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
       },
-      run: (run) => sink.run(run),
+      run: (run) => {
+        sink.run(run);
+        // A run that was not there yet, e.g. a branch about to start: no need to wait for the next attempt.
+        if (this.#retry) void this.#catchUp(true);
+      },
       command: (record) => sink.commands([record]),
       lagged: () => void this.#catchUp(false),
     });
@@ -113,6 +118,8 @@ export class RunFeed {
 
   /** @param join true on a new connection, which is in no room yet */
   async #catchUp(join: boolean): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
     const generation = ++this.#generation;
     const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
     this.#catchingUp = true;
@@ -149,7 +156,7 @@ export class RunFeed {
       if (error instanceof Gap) this.sink.phase('catching_up', undefined);
       else this.sink.phase('failed', error);
       const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;
-      setTimeout(() => isCurrent() && void this.#catchUp(join), delayMs);
+      this.#retry = setTimeout(() => isCurrent() && void this.#catchUp(join), delayMs);
     }
   }
 }

@@ -30,6 +30,7 @@ class SessionStore {
         return this.#is({ state: 'open', mayControl, problem: '' });
       } catch (error) {
         problem = `The link did not open a session: ${error instanceof Error ? error.message : String(error)}`;
+        hubSocket.reconnect();
       }
     }
     for (;;) {

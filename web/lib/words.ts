@@ -1,7 +1,7 @@
 import type { CommandAction, CommandRecord } from '@plumbline/shared/command';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunConfig, RunState } from '@plumbline/shared/run';
-import { formatLearningRate, formatValue } from '../charts/format';
+import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
@@ -53,7 +53,11 @@ export function actionWords(action: CommandAction): string {
 const longestWord = 48;
 function valueWords(key: string, value: unknown): string {
   if (value === undefined || value === null) return '–';
-  if (typeof value === 'number') return /rate/i.test(key) ? formatLearningRate(value) : formatValue(value, '');
+  if (typeof value === 'number') {
+    if (/rate/i.test(key)) return formatLearningRate(value);
+    return Number.isInteger(value) ? formatStep(value) : formatValue(value, '');
+  }
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   if (text.length <= longestWord) return text;
   const parts = text.split(',').length;

@@ -22,9 +22,11 @@ export function CheckpointMenu(): React.ReactNode {
   const ended = run ? hasEnded(run.state) : false;
   const checkpoints = store.controlEvents.filter((event) => event.type === 'checkpoint_saved').reverse();
 
-  const branchRunId = record?.state === 'applied' ? record.after?.['branchRunId'] : undefined;
+  // The hub names the branch when it takes the command.
+  const action = record?.state === 'applied' ? record.action : undefined;
+  const branchRunId = action?.kind === 'restore_checkpoint' ? action.branchRunId : undefined;
   useEffect(() => {
-    if (typeof branchRunId === 'string') router.push(`/runs/?run=${branchRunId}`);
+    if (branchRunId) router.push(`/runs/?run=${branchRunId}`);
   }, [branchRunId, router]);
 
   const restore = async (checkpointId: CheckpointId): Promise<void> => {

@@ -5,7 +5,7 @@ import { recipes, resolveSelection, type TrainableSelection } from '@plumbline/s
 import { formatCount, formatValue } from '../../charts/format';
 import { recipeWords, selectionWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
-import { diffTraining, layOut, paintGroups, trainingByGroup, type MapCell } from './freeze-map';
+import { diffTraining, layOut, paintGroups, previewPattern, trainingByGroup, type MapCell } from './freeze-map';
 import { FreezeMapCell } from './FreezeMapCell';
 import { Outcome } from './Outcome';
 import { PatternField } from './PatternField';
@@ -18,9 +18,21 @@ export function FreezeMap(): React.ReactNode {
   const { store } = useRun();
   const off = useControlsOff();
   const { give, record, isPending } = useCommand();
-  const [draft, setDraft] = useState<TrainableSelection | null>(null);
+  const [draft, setDraftSelection] = useState<TrainableSelection | null>(null);
+  const [pattern, setPattern] = useState('');
   const grid = useRef<HTMLDivElement>(null);
   const painting = useRef<{ trains: boolean; groups: Set<string> } | null>(null);
+
+  /** The last way of choosing counts; what another way had left behind is cleared. */
+  const setDraft = (selection: TrainableSelection | null): void => {
+    setDraftSelection(selection);
+    setPattern('');
+  };
+  const choosePattern = (text: string): void => {
+    setPattern(text);
+    const hits = previewPattern(text, parameters).ok;
+    setDraftSelection(hits ? { kind: 'pattern', pattern: text } : null);
+  };
 
   const started = store.latest('run_started');
   const parameters = started?.model.parameters ?? noParameters;
@@ -35,7 +47,9 @@ export function FreezeMap(): React.ReactNode {
   const diff = diffTraining(now, chosen);
   const applied = record?.state === 'applied' ? record.commandId : null;
   useEffect(() => {
-    if (applied) setDraft(null);
+    if (!applied) return;
+    setDraftSelection(null);
+    setPattern('');
   }, [applied]);
 
   if (!started)
@@ -170,7 +184,7 @@ export function FreezeMap(): React.ReactNode {
         <span className="key-cell" data-training="frozen" /> frozen
         <span className="key-ramp" /> drift 0 to {formatValue(most, 'ratio')}
       </div>
-      <PatternField parameters={parameters} off={off} onChoose={(pattern) => setDraft({ kind: 'pattern', pattern })} />
+      <PatternField parameters={parameters} off={off} pattern={pattern} onChange={choosePattern} />
       <div className="apply-row" data-dirty={diff.changed.length > 0}>
         <p className="apply-diff" data-testid="freeze-diff" role="status">
           {diff.changed.length > 0 ? (
@@ -200,7 +214,7 @@ export function FreezeMap(): React.ReactNode {
               {resolved.reason}
             </span>
           )}
-          <Outcome record={record} testId="outcome-trainable" />
+          {(!draft || record?.state !== 'applied') && <Outcome record={record} testId="outcome-trainable" />}
         </p>
         {draft && (
           <button type="button" className="button small" onClick={() => setDraft(null)} data-testid="freeze-discard">

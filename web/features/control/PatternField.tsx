@@ -1,5 +1,4 @@
 'use client';
-import { useState } from 'react';
 import type { ParameterInfo } from '@plumbline/shared/parameter';
 import { formatCount } from '../../charts/format';
 import { previewPattern } from './freeze-map';
@@ -8,13 +7,14 @@ import { previewPattern } from './freeze-map';
 export function PatternField({
   parameters,
   off,
-  onChoose,
+  pattern,
+  onChange,
 }: {
   parameters: readonly ParameterInfo[];
   off: string;
-  onChoose: (pattern: string) => void;
+  pattern: string;
+  onChange: (pattern: string) => void;
 }): React.ReactNode {
-  const [pattern, setPattern] = useState('');
   const preview = previewPattern(pattern, parameters);
   return (
     <div className="pattern">
@@ -32,10 +32,7 @@ export function PatternField({
         title={off}
         aria-invalid={pattern !== '' && !preview.ok}
         aria-describedby="pattern-preview"
-        onChange={(event) => {
-          setPattern(event.target.value);
-          if (previewPattern(event.target.value, parameters).ok) onChoose(event.target.value);
-        }}
+        onChange={(event) => onChange(event.target.value)}
         data-testid="pattern"
       />
       {pattern !== '' && (

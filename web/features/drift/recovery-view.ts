@@ -3,8 +3,9 @@ import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
 
-/** Held-out questions that one task's accuracy rests on where the trainer does not say. */
-const questionsPerTask = 100;
+/** How many questions one accuracy rests on: told by the trainer with its baseline, else what the built-in one asks. */
+const questionsMetric = 'probe/questions_per_task';
+const builtInQuestions = 24;
 const biasNoiseFloor = 0.005;
 
 export interface RecoverySubject {
@@ -20,7 +21,8 @@ export function recoverySubject(store: RunStore, metric: string): RecoverySubjec
   if (base === undefined || !Number.isFinite(base)) return null;
   if (metric !== metrics.heldOutMean) return { metric, worse: 'higher', base, noiseFloor: biasNoiseFloor };
   const tasks = heldOutTasks(store).length || 1;
-  return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questionsPerTask * tasks) };
+  const questions = store.baseline(questionsMetric) ?? builtInQuestions;
+  return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questions * tasks) };
 }
 
 /** Names of the held-out tasks that the run measures, the mean apart. */
