@@ -28,81 +28,77 @@ export function decimate(
   from: number,
   to: number,
   width: number,
-  transform: (value: number) => number = (value) => value,
+  transform?: (value: number) => number,
 ): DecimatedLine {
   const line: DecimatedLine = { x: [], value: [], starts: [], nonFinite: [], low: Infinity, high: -Infinity };
-  const { steps, values, reach } = columns;
+  const { steps, values } = columns;
   // One point beyond each edge, so that a line leaves the window instead of ending inside it.
   const begin = Math.max(0, lowerBound(columns, from) - 1);
   const end = Math.min(columns.length, lowerBound(columns, to + Number.EPSILON * Math.abs(to)) + 1);
   const scale = width / (to - from);
+  const valueAt = (index: number): number => (transform ? transform(values[index]!) : values[index]!);
 
-  let column = NaN;
-  let first = -1; // indices of the points kept of the current column; -1 when it is empty
-  let lowest = -1;
-  let highest = -1;
-  let last = -1;
-  let lowestValue = 0;
-  let highestValue = 0;
   let startsNext = true;
-
   const keep = (index: number): void => {
     line.x.push((steps[index]! - from) * scale);
-    line.value.push(transform(values[index]!));
+    line.value.push(valueAt(index));
     line.starts.push(startsNext);
     startsNext = false;
   };
-  const flush = (): void => {
-    if (first < 0) return;
-    const [early, late] = lowest < highest ? [lowest, highest] : [highest, lowest];
-    keep(first);
-    if (early !== first) keep(early);
-    if (late !== early && late !== first) keep(late);
-    if (last !== late && last !== early && last !== first) keep(last);
-    first = -1;
-  };
 
-  for (let index = begin; index < end; index++) {
-    const step = steps[index]!;
-    const value = transform(values[index]!);
-    const here = Math.floor((step - from) * scale);
-    if (here !== column) {
-      flush();
-      column = here;
+  let index = begin;
+  while (index < end) {
+    const column = Math.floor((steps[index]! - from) * scale);
+    const columnEnd = Math.min(end, Math.max(index + 1, lowerBound(columns, from + (column + 1) / scale)));
+    while (index < columnEnd) {
+      const value = valueAt(index);
+      const step = steps[index]!;
+      const inside = step >= from && step <= to;
+      if (!Number.isFinite(value)) {
+        const previous = line.nonFinite.at(-1);
+        const isSaid = previous && Math.floor(previous.x) === column && Object.is(previous.value, value);
+        if (inside && !isSaid) line.nonFinite.push({ x: (step - from) * scale, value });
+        startsNext = true;
+        index++;
+        continue;
+      }
+      if (index > begin && step - steps[index - 1]! > columns.reach[index]!) startsNext = true;
+      const run = scanRun(columns, index, columnEnd, transform);
+      const [early, late] = run.lowest < run.highest ? [run.lowest, run.highest] : [run.highest, run.lowest];
+      for (const kept of new Set([index, early, late, run.end - 1])) keep(kept);
+      if (inside) {
+        line.low = Math.min(line.low, valueAt(run.lowest));
+        line.high = Math.max(line.high, valueAt(run.highest));
+      }
+      index = run.end;
     }
-    if (index > begin && step - steps[index - 1]! > reach[index]!) {
-      flush();
-      startsNext = true;
-    }
-    if (!Number.isFinite(value)) {
-      flush();
-      startsNext = true;
-      const x = (step - from) * scale;
-      const previous = line.nonFinite.at(-1);
-      if (
-        step >= from &&
-        step <= to &&
-        (!previous || Math.floor(previous.x) !== here || !Object.is(previous.value, value))
-      )
-        line.nonFinite.push({ x, value });
-      continue;
-    }
-    if (step >= from && step <= to) {
-      if (value < line.low) line.low = value;
-      if (value > line.high) line.high = value;
-    }
-    if (first < 0) {
-      first = lowest = highest = index;
-      lowestValue = highestValue = value;
-    } else if (value < lowestValue) {
-      lowest = index;
-      lowestValue = value;
-    } else if (value > highestValue) {
-      highest = index;
-      highestValue = value;
-    }
-    last = index;
   }
-  flush();
   return line;
+}
+
+/** From `start`, whose value is finite, to the next gap, value that is not finite or `end`: where it is lowest and highest. */
+function scanRun(
+  { steps, values, reach }: Columns,
+  start: number,
+  end: number,
+  transform: ((value: number) => number) | undefined,
+): { end: number; lowest: number; highest: number } {
+  // All in locals: this loop reads every point in sight at every redraw.
+  let lowest = start;
+  let highest = start;
+  let low = transform ? transform(values[start]!) : values[start]!;
+  let high = low;
+  let index = start + 1;
+  for (; index < end; index++) {
+    const value = transform ? transform(values[index]!) : values[index]!;
+    if (steps[index]! - steps[index - 1]! > reach[index]! || !(value - value === 0)) break;
+    if (value < low) {
+      low = value;
+      lowest = index;
+    } else if (value > high) {
+      high = value;
+      highest = index;
+    }
+  }
+  return { end: index, lowest, highest };
 }
