@@ -73,8 +73,9 @@ export class ControlPoint {
   async serve(target: Steered): Promise<Decision> {
     if (this.#stepsWanted > 0 && --this.#stepsWanted === 0) this.pause('stepped once', target.step);
     for (;;) {
-      // Sockets are read here: one turn of the event loop, so that a command sent during the step is seen now.
-      await new Promise((resolve) => setImmediate(resolve));
+      // Sockets are read here, so that a command sent during the step is seen now: one turn of the event loop for what
+      // has arrived, one for what that set free to go.
+      for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
       for (let command = this.#queue.shift(); command; command = this.#queue.shift()) {
         await this.#carryOut(command, target);
         if (this.#stopReason !== undefined || target.leaving) break;

@@ -115,7 +115,7 @@ describe('HubLink', () => {
 
   it('makes training wait when too much is unacknowledged, and lets it go on afterwards', async () => {
     await open({ maxSpooledValues: 10 });
-    hub.script = Array.from({ length: 5 }, () => 'store_failed' as const);
+    hub.script = Array.from({ length: 20 }, () => 'store_failed' as const);
     emit(20);
     let free = false;
     const waited = link.room().then(() => (free = true));

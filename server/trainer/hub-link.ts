@@ -14,19 +14,22 @@ export interface HubLinkOptions {
   maxSpooledValues?: number;
   /** Metric values a batch; a message stays well under the hub's limit. */
   maxBatchValues?: number;
+  /** Batches that may be unanswered at once. More than one, because a step blocks the process: the answer to the batch
+   *  before would be read only after it, and a command's outcome would wait for a whole step. */
+  window?: number;
   /** Pause before asking a hub again that could not store. */
   retryMs?: number;
   /** An unanswered batch is sent again after this. */
   answerMs?: number;
   onAcknowledged?: (lastSeq: number) => void;
 }
-const defaults = { maxSpooledValues: 2_000_000, maxBatchValues: 40_000, retryMs: 1000, answerMs: 30_000 };
+const defaults = { maxSpooledValues: 2_000_000, maxBatchValues: 40_000, window: 4, retryMs: 1000, answerMs: 30_000 };
 
 const valuesIn = (event: TrainerEvent): number => ('metrics' in event ? Object.keys(event.metrics).length : 0) + 1;
 
 /**
  * A trainer's line to the hub. Events get a gap-free number within their run and are kept until the hub has stored
- * them; they go out in order, one batch in flight, and again from where the hub stands after any break. Nothing is
+ * them; they go out in order, a few batches in flight, and again from where the hub stands after any break. Nothing is
  * ever dropped: when too much waits, `room` makes training wait. The line mends itself for as long as the process
  * lives; what cannot be mended shows as `failure`.
  */
@@ -40,7 +43,13 @@ export class HubLink {
   #numbered = 0;
   #run: { runId: RunId; config: RunConfig; parent: RunParent | null } | undefined;
   #attached = false;
-  #sending = false;
+  /** How many of the spool's first events have been sent on this line. */
+  #sent = 0;
+  #inFlight = 0;
+  /** Counts rewinds: an answer to something sent before the last one is history. */
+  #round = 0;
+  /** The hub asked for patience. */
+  #holding = false;
   #failure: HubLinkError | undefined;
   #changed: (() => void)[] = [];
   #onCommand: (command: Command) => void = () => undefined;
@@ -106,7 +115,7 @@ export class HubLink {
     const numbered = { ...event, seq: ++this.#numbered } as TrainerEvent;
     this.#spool.push(numbered);
     this.#spooledValues += valuesIn(numbered);
-    void this.#pump();
+    this.#pump();
   }
 
   /** Waits until the spool has room again. @throws HubLinkError */
@@ -139,55 +148,73 @@ export class HubLink {
             'Restore the store, or branch from the last checkpoint.',
         );
       this.#acknowledge(answer.lastSeq);
+      this.#round++;
+      this.#sent = 0;
       this.#attached = true;
       this.#tell();
-      void this.#pump();
+      this.#pump();
     } else if (canRetry(answer.error)) {
       setTimeout(() => void this.#attach(), this.#options.retryMs);
     } else this.#fail(`The hub refused the run: ${answer.error.message}`);
   }
 
-  async #pump(): Promise<void> {
-    if (this.#sending) return;
-    this.#sending = true;
-    try {
-      while (this.#attached && this.#spool.length > 0) {
-        const batch = this.#batch();
-        const answer = await this.#ask((socket) => socket.emitWithAck('events', { events: batch }));
-        if (!answer) {
-          // Unanswered on a line that stands: the same events go again, the hub skips what it holds.
-          if (this.#attached) await this.#wait();
-          continue;
-        }
-        if (answer.ok) this.#acknowledge(answer.lastSeq);
-        else if (answer.error.code === 'gap' || answer.error.code === 'not_found') {
-          // The hub is not where we thought: attaching tells where it stands.
-          this.#attached = false;
-          await this.#attach();
-          await this.#wait();
-        } else if (canRetry(answer.error)) await this.#wait();
-        else this.#fail(`The hub refused events: ${answer.error.message}`);
-        this.#tell();
-      }
-    } finally {
-      this.#sending = false;
+  /** Sends what has not been sent, as far as the window allows. */
+  #pump(): void {
+    while (
+      this.#attached &&
+      !this.#holding &&
+      this.#inFlight < this.#options.window &&
+      this.#sent < this.#spool.length
+    ) {
+      const batch = this.#batch();
+      this.#sent += batch.length;
+      void this.#send(batch);
     }
   }
 
+  async #send(events: TrainerEvent[]): Promise<void> {
+    const round = this.#round;
+    this.#inFlight++;
+    const answer = await this.#ask((socket) => socket.emitWithAck('events', { events }));
+    this.#inFlight--;
+    if (answer?.ok) this.#acknowledge(answer.lastSeq);
+    // What went out before a break or a rewind is sent again anyway; its refusal says nothing new.
+    else if (round === this.#round) await this.#recover(answer?.error);
+    this.#pump();
+  }
+
+  /** Goes back to what the hub has acknowledged, after a pause where it asked for patience or said nothing. */
+  async #recover(error: WireError | undefined): Promise<void> {
+    this.#round++;
+    if (error && (error.code === 'gap' || error.code === 'not_found')) {
+      // The hub is not where we thought: attaching tells where it stands.
+      this.#attached = false;
+      await this.#wait();
+      return this.#attach();
+    }
+    if (error && !canRetry(error)) return this.#fail(`The hub refused events: ${error.message}`);
+    this.#holding = true;
+    await this.#wait();
+    this.#holding = false;
+    this.#sent = 0;
+  }
+
+  /** The next events to send, within the limits of one message. */
   #batch(): TrainerEvent[] {
     let values = 0;
-    let count = 0;
-    while (count < this.#spool.length && count < maxEventsPerBatch) {
-      values += valuesIn(this.#spool[count]!);
-      if (count > 0 && values > this.#options.maxBatchValues) break;
-      count++;
+    let end = this.#sent;
+    while (end < this.#spool.length && end - this.#sent < maxEventsPerBatch) {
+      values += valuesIn(this.#spool[end]!);
+      if (end > this.#sent && values > this.#options.maxBatchValues) break;
+      end++;
     }
-    return this.#spool.slice(0, count);
+    return this.#spool.slice(this.#sent, end);
   }
 
   #acknowledge(lastSeq: number): void {
     const done = Math.min(this.#spool.length, Math.max(0, lastSeq - this.#acknowledged));
     for (const event of this.#spool.splice(0, done)) this.#spooledValues -= valuesIn(event);
+    this.#sent = Math.max(0, this.#sent - done);
     this.#acknowledged = Math.max(this.#acknowledged, lastSeq);
     // A process that takes up a run again numbers on from what the hub has.
     this.#numbered = Math.max(this.#numbered, lastSeq);

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('../../', import.meta.url).href.replace('/test/dist/', '/'));
+/** The repository's folder, from the sources as from their build. */
+const root = fileURLToPath(import.meta.url.replace(/test\/(dist\/)?support\/[^/]+$/, ''));
 
 /** A port that nothing listens on at this moment. */
 export async function freePort(): Promise<number> {
@@ -28,6 +29,7 @@ export class HubProcess {
   private constructor(
     readonly port: number,
     readonly dataDir: string,
+    private readonly prepare: boolean,
   ) {}
 
   get url(): string {
@@ -41,8 +43,9 @@ export class HubProcess {
     return this.#child.pid;
   }
 
-  static async start(): Promise<HubProcess> {
-    const hub = new HubProcess(await freePort(), await mkdtemp(join(tmpdir(), 'plumbline-test-')));
+  /** @param prepare build the dashboard and the native backend first where they are stale, as people's start does */
+  static async start({ prepare = false } = {}): Promise<HubProcess> {
+    const hub = new HubProcess(await freePort(), await mkdtemp(join(tmpdir(), 'plumbline-test-')), prepare);
     await hub.start();
     return hub;
   }
@@ -52,7 +55,10 @@ export class HubProcess {
     this.#output = '';
     const child = spawn(
       process.execPath,
-      ['server/dist/cli.js', 'start', '--port', String(this.port), '--data-dir', this.dataDir],
+      [
+        ...['server/dist/cli.js', 'start', '--port', String(this.port), '--data-dir', this.dataDir],
+        ...(this.prepare ? [] : ['--no-prepare']),
+      ],
       { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#child = child;
