@@ -1,7 +1,7 @@
 'use client';
 import { useState } from 'react';
 import type { CommandAction, CommandId, CommandRecord } from '@plumbline/shared/command';
-import { useReadOnlyReason } from '../../lib/use-hub';
+import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
 
 export interface CommandControl {
@@ -23,7 +23,9 @@ export function useCommand(): CommandControl {
 export function useControlsOff(): string {
   const { store } = useRun();
   const readOnlyReason = useReadOnlyReason();
+  const connection = useConnection();
   if (readOnlyReason) return readOnlyReason;
+  if (connection.state === 'down') return 'The hub is not reachable; controls work again when it is back.';
   const run = store.runSummary;
   if (!run) return 'The run is being loaded.';
   if (run.state === 'created') return 'The run is starting; controls work once the trainer is connected.';

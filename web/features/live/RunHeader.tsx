@@ -3,6 +3,7 @@ import Link from 'next/link';
 import { metrics } from '@plumbline/shared/metric';
 import { hasEnded } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatLearningRate, formatStep } from '../../charts/format';
+import { useConnection } from '../../lib/use-hub';
 import { recipeWords, stateWords, taskWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
@@ -24,19 +25,7 @@ export function RunHeader(): React.ReactNode {
         <span className="state" data-state={run.state} data-testid="run-state" role="status">
           {stateWords[run.state]}
         </span>
-        {!hasEnded(run.state) && (
-          <span
-            className="state"
-            data-state={run.trainerConnected ? 'connected' : 'down'}
-            data-testid="trainer-connection"
-          >
-            {run.trainerConnected
-              ? 'Trainer connected'
-              : run.state === 'created'
-                ? 'Waiting for the trainer'
-                : 'Trainer not connected'}
-          </span>
-        )}
+        {!hasEnded(run.state) && <TrainerState />}
         {run.reason && (
           <span className="run-reason" data-bad={run.state === 'failed'}>
             {run.reason}
@@ -73,5 +62,22 @@ export function RunHeader(): React.ReactNode {
         <progress max={config.steps} value={run.lastStep} aria-label="Steps done" />
       </div>
     </header>
+  );
+}
+
+/** Whether the trainer is there, as far as this page can know. */
+function TrainerState(): React.ReactNode {
+  const { store } = useRun();
+  const connection = useConnection();
+  const run = store.runSummary;
+  const known = connection.state === 'connected' && run;
+  let words = 'Trainer unknown while the hub is away';
+  if (known) words = run.trainerConnected ? 'Trainer connected' : 'Trainer not connected';
+  if (known && !run.trainerConnected && run.state === 'created') words = 'Waiting for the trainer';
+  const state = known ? (run.trainerConnected ? 'connected' : 'down') : 'unknown';
+  return (
+    <span className="state" data-state={state} data-testid="trainer-connection">
+      {words}
+    </span>
   );
 }
