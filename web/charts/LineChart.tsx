@@ -28,7 +28,8 @@ export interface LineChartProps {
   source: ChartSource;
   /** Values that stay in sight, e.g. 0. */
   include?: readonly number[];
-  offersLogarithm?: boolean;
+  /** A switch to a logarithmic scale, and how it stands at first. */
+  logarithm?: 'off' | 'on';
   /** False where the lines are too many to name. */
   showsLegend?: boolean;
   /** Said instead of the plot while no series has a value. */
@@ -51,7 +52,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     view,
     source,
     include = none,
-    offersLogarithm,
+    logarithm,
     showsLegend = true,
     emptyText,
     testId,
@@ -61,7 +62,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   const pointerCanvas = useRef<HTMLCanvasElement>(null);
   const geometry = useRef<PlotGeometry | null>(null);
   const selection = useRef<StepWindow | null>(null);
-  const [logarithmic, setLogarithmic] = useState(false);
+  const [logarithmic, setLogarithmic] = useState(logarithm === 'on');
   const [nearMark, setNearMark] = useState<{ mark: ChartMark; left: number } | null>(null);
   useSyncExternalStore(
     source.onChange,
@@ -185,7 +186,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
           {title}
           {unitLabel[unit] && <span className="chart-unit">{unitLabel[unit]}</span>}
         </h3>
-        {offersLogarithm && (
+        {logarithm && (
           <button
             type="button"
             className="chart-toggle"

@@ -33,7 +33,7 @@ export function formatValue(value: number | undefined, unit: Unit): string {
     case 'milliseconds':
       return value >= 10_000 ? formatDuration(value) : `${minus(value.toFixed(value < 10 ? 1 : 0))} ms`;
     case 'rate':
-      return `${plain(value)} /s`;
+      return `${value.toFixed(value < 10 ? 2 : 1)} /s`;
     case 'nats':
       return `${plain(value)} nats`;
     default:

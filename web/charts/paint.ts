@@ -58,7 +58,14 @@ export function paintPlot(
   const bases = content.series.flatMap(({ base }) => (base !== undefined && Number.isFinite(base) ? [base] : []));
   const low = Math.min(...lines.map((line) => line.low), ...bases);
   const high = Math.max(...lines.map((line) => line.high), ...bases);
-  const y = yScale(low, high, content.include, content.logarithmic, plotHeight);
+  const y = yScale(
+    low,
+    high,
+    content.include,
+    content.unit === 'probability' ? 1 : Infinity,
+    content.logarithmic,
+    plotHeight,
+  );
   const x = scaleLinear([window[0], window[1]], [0, plotWidth]);
 
   context.save();

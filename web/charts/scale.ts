@@ -6,12 +6,14 @@ export type YScale = ScaleContinuousNumeric<number, number>;
  * The vertical scale of a plot: the visible extent with room above and below, rounded to ticks.
  * @param low smallest visible value, Infinity when nothing is visible
  * @param include values that are in sight whatever the data do, e.g. 0
+ * @param ceiling what no value can exceed, e.g. 1 for a probability: the scale does not round beyond it
  * @param logarithmic falls back to linear where not all is above 0
  */
 export function yScale(
   low: number,
   high: number,
   include: readonly number[],
+  ceiling: number,
   logarithmic: boolean,
   height: number,
 ): YScale {
@@ -20,7 +22,7 @@ export function yScale(
   if (!Number.isFinite(bottom) || !Number.isFinite(top)) [bottom, top] = [0, 1];
   if (logarithmic && low > 0 && Number.isFinite(low)) {
     const margin = high > low ? (high / low) ** 0.06 : 1.5;
-    return scaleLog([low / margin, high * margin], [height, 0]);
+    return scaleLog([low / margin, Math.min(high * margin, Math.max(high, ceiling))], [height, 0]);
   }
   if (bottom === top) {
     const room = Math.abs(bottom) * 0.1 || 1;
@@ -29,7 +31,9 @@ export function yScale(
   const room = (top - bottom) * 0.06;
   // A bound that was asked for is an edge, not a line with air beyond it.
   const domain = [include.includes(bottom) ? bottom : bottom - room, include.includes(top) ? top : top + room];
-  return scaleLinear(domain, [height, 0]).nice(Math.max(2, Math.floor(height / 40)));
+  const scale = scaleLinear(domain, [height, 0]).nice(Math.max(2, Math.floor(height / 40)));
+  const [floor, rounded] = scale.domain() as [number, number];
+  return top <= ceiling && rounded > ceiling ? scale.domain([floor, ceiling]) : scale;
 }
 
 /** At most as many ticks as there is room for; of a logarithmic scale the decades and, with room, 2 and 5. */

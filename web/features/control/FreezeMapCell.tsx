@@ -25,7 +25,7 @@ export function FreezeMapCell(props: {
       data-group={cell.group}
       data-training={training}
       data-changed={isChanged}
-      data-deep={share > 0.5}
+      data-deep={share > 0.68}
       aria-selected={training !== 'frozen'}
       aria-label={isChanged ? `${words}, changed but not applied` : words}
       title={words}

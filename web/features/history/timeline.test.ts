@@ -40,12 +40,7 @@ const saved: ControlEvent = {
 describe('timeline', () => {
   it('has commands and the trainer’s own doings, newest first, what is pending on top', () => {
     const entries = timeline([rate, refused, waiting], [saved]);
-    expect(entries.map(({ title }) => title)).toEqual([
-      'Pause',
-      'Resume',
-      'Checkpoint at step 45',
-      'Learning rate 1e-4',
-    ]);
+    expect(entries.map(({ title }) => title)).toEqual(['Pause', 'Resume', 'Checkpoint saved', 'Learning rate 1e-4']);
     expect(entries[3]!.details).toEqual(['learning rate 5e-4 → 1e-4']);
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
   });

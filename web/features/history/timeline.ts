@@ -1,7 +1,6 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
-import { formatStep } from '../../charts/format';
 import { actionWords, changeWords, selectionWords } from '../../lib/words';
 
 /** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
@@ -49,7 +48,7 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
         `${event.trainer.backend} on ${event.trainer.device}`,
       ]);
     case 'checkpoint_saved':
-      return entry(`Checkpoint at step ${formatStep(event.step)}`, [`${(event.bytes / 1e6).toFixed(1)} MB`]);
+      return entry('Checkpoint saved', [`${event.checkpointId}, ${(event.bytes / 1e6).toFixed(1)} MB`]);
     case 'run_finished':
       return entry('Finished');
     case 'run_stopped':

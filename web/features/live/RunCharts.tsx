@@ -64,7 +64,7 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
             unit=""
             series={series.loss}
             include={zero}
-            offersLogarithm
+            logarithm="off"
             testId="chart-loss"
           />
         </div>
@@ -127,7 +127,7 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
             unit=""
             series={series.gradientNorm}
             include={zero}
-            offersLogarithm
+            logarithm="off"
             testId="chart-gradient-norm"
           />
         </div>
@@ -140,6 +140,18 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
             series={series.speed}
             include={zero}
             testId="chart-speed"
+          />
+        </div>
+        <div className="panel chart-panel">
+          <LineChart
+            {...shared}
+            title="Cost of probes"
+            hint="How long each probe held training up."
+            unit="milliseconds"
+            series={series.probeCost}
+            include={zero}
+            emptyText="Measured with the first probe."
+            testId="chart-probe-cost"
           />
         </div>
       </div>

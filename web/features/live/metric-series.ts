@@ -17,6 +17,7 @@ export interface RunSeries {
   learningRate: ChartSeries[];
   speed: ChartSeries[];
   recovery: ChartSeries[];
+  probeCost: ChartSeries[];
 }
 
 export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
@@ -58,6 +59,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],
     learningRate: [plain(metrics.learningRate, 'lr', 'ink')],
     speed: [{ ...plain(metrics.stepDurationMs, 'steps/s', 'slate'), transform: (milliseconds) => 1000 / milliseconds }],
+    probeCost: [plain(metrics.probeDurationMs, 'probe', 'slate')],
     recovery: [
       ...recovered(metrics.heldOutMean, 'held-out accuracy', 'held-out'),
       ...recovered(metrics.numberTokensHeldOut, 'number-token bias', 'violet'),
