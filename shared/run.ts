@@ -33,7 +33,7 @@ export const RunConfig = z.object({
   name: z.string().trim().min(1).max(80),
   task: z.enum(targetTasks).default('counting'),
   recipe: Recipe.default('full'),
-  learningRate: LearningRate.default(5e-4),
+  learningRate: LearningRate.default(1e-3),
   /** Optimizer steps in all, counted from the base model (a branch goes on counting). */
   steps: z.number().int().min(1).max(1_000_000).default(400),
   warmupSteps: z.number().int().min(0).max(100_000).default(20),
@@ -43,7 +43,7 @@ export const RunConfig = z.object({
   weightDecay: z.number().min(0).max(1).default(0.01),
   /** Gradients are scaled down to this global L2 norm. */
   maxGradientNorm: z.number().positive().default(1),
-  probeEverySteps: z.number().int().min(1).max(100_000).default(20),
+  probeEverySteps: z.number().int().min(1).max(100_000).default(25),
   checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
   backend: z.enum(backends).default('auto'),
 });

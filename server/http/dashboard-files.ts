@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import express, { Router } from 'express';
 
@@ -9,19 +9,16 @@ import express, { Router } from 'express';
  */
 export function dashboardFiles(webDir: string): Router {
   const router = Router();
-  if (!existsSync(join(webDir, 'index.html'))) {
-    return router.use((_request, response) => {
-      response.status(503).set('Content-Security-Policy', "default-src 'none'").type('html').send(notBuilt);
-    });
-  }
-  const policies = new Map(htmlFiles(webDir).map((path) => [path, policy(readFileSync(path, 'utf8'))]));
   const notFoundPage = join(webDir, '404.html');
   const fixedNames = join(webDir, '_next', 'static') + sep;
+  router.use((_request, response, next) => {
+    if (existsSync(join(webDir, 'index.html'))) return next();
+    response.status(503).set('Content-Security-Policy', "default-src 'none'").type('html').send(notBuilt);
+  });
   router.use(
     express.static(webDir, {
       setHeaders: (response, path) => {
-        const pagePolicy = policies.get(path);
-        if (pagePolicy) response.setHeader('Content-Security-Policy', pagePolicy);
+        if (path.endsWith('.html')) response.setHeader('Content-Security-Policy', policyOf(path));
         // Names there carry a hash of the content, so what is cached never goes stale; pages are asked for anew.
         response.setHeader(
           'Cache-Control',
@@ -31,17 +28,13 @@ export function dashboardFiles(webDir: string): Router {
     }),
   );
   return router.use((_request, response) => {
-    const pagePolicy = policies.get(notFoundPage);
-    if (!pagePolicy) return void response.status(404).type('text').send('There is no such page.');
-    response.status(404).set('Content-Security-Policy', pagePolicy).sendFile(notFoundPage);
+    if (!existsSync(notFoundPage)) return void response.status(404).type('text').send('There is no such page.');
+    response.status(404).set('Content-Security-Policy', policyOf(notFoundPage)).sendFile(notFoundPage);
   });
 }
 
-function htmlFiles(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.html'))
-    .map((name) => join(folder, name));
-}
+/** Read anew for each page view, so that a dashboard built while the hub runs works at once. */
+const policyOf = (path: string): string => policy(readFileSync(path, 'utf8'));
 
 function policy(html: string): string {
   const inline = [...html.matchAll(/<script(?![^>]*\ssrc=)[^>]*>([\s\S]*?)<\/script>/g)].map(([, script]) => script!);

@@ -92,7 +92,7 @@ describe('train', () => {
       series(events, 'train/learning_rate')
         .slice(0, 2)
         .map(([, rate]) => rate),
-    ).toEqual([2.5e-4, 5e-4]);
+    ).toEqual([5e-4, 1e-3]);
     expect(series(events, 'shift/kl')[0]).toEqual([0, 0]);
     expect(series(events, 'shift/top1_agreement')[0]).toEqual([0, 100]);
   });
@@ -158,9 +158,9 @@ describe('train', () => {
       { at: { 3: { kind: 'set_learning_rate', learningRate: 0.02 } } },
     );
     expect(series(events, 'train/learning_rate').map(([, rate]) => rate)).toEqual([
-      5e-4, 5e-4, 5e-4, 0.02, 0.02, 0.02, 0.02, 0.02,
+      1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02, 0.02, 0.02,
     ]);
-    expect(applied(events)).toMatchObject([{ before: { learning_rate: 5e-4 }, after: { learning_rate: 0.02 } }]);
+    expect(applied(events)).toMatchObject([{ before: { learning_rate: 1e-3 }, after: { learning_rate: 0.02 } }]);
   });
 
   it('evaluates and saves when asked, and keeps what was asked for', async () => {

@@ -1,0 +1,145 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
+import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
+import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
+import { train } from '@plumbline/server/dist/trainer/training-loop.js';
+import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { Recipe } from '@plumbline/shared/parameter';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
+
+/*
+ * The paper's effect in small: from the base model, counting is taught with each recipe, and target accuracy, held-out
+ * accuracy and number-token bias are compared at the end and at equal target learning (the first probe at which a
+ * recipe has learnt what the weakest learns in the end). Learning rate and steps were chosen on seed 1; the table is
+ * of the seeds given here.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    recipes: { type: 'string', default: 'full,sa_proj,mlp_gate_up' },
+    'learning-rate': { type: 'string', default: '1e-3' },
+    steps: { type: 'string', default: '300' },
+    seeds: { type: 'string', default: '2,3' },
+    task: { type: 'string', default: 'counting' },
+    questions: { type: 'string', default: '100' },
+    'probe-every': { type: 'string', default: '25' },
+  },
+});
+
+/** What one probe says, against the base. */
+interface Probe {
+  step: number;
+  target: number;
+  /** Percent points. */
+  heldOutChange: number;
+  biasTarget: number;
+  biasHeldOut: number;
+  kl: number;
+}
+
+const { name: backend } = await selectBackend();
+const base = await loadBaseModel();
+const model = buildModel(base.config, base.weights);
+const task = RunConfig.shape.task.parse(flags.task);
+const probes = await ProbeSuite.create(model, base.tokenizer, {
+  targets: [task],
+  questionsPerTask: Number(flags.questions),
+});
+const start = probes.baseline;
+console.log(
+  `${backend}; base: ${task} ${start[targetAccuracy(task)]!.toFixed(1)} %, held-out mean ${start[metrics.heldOutMean]!.toFixed(1)} %`,
+);
+
+async function teach(recipe: Recipe, seed: number): Promise<Probe[]> {
+  model.assign(base.weights);
+  const series: Probe[] = [];
+  const emit = (event: UnnumberedEvent): void => {
+    if (event.type === 'run_failed') throw new Error(event.reason);
+    if (event.type !== 'probe_completed') return;
+    const value = (name: string): number => fromWireNumber(event.metrics[name]!);
+    series.push({
+      step: event.step,
+      target: value(targetAccuracy(task)),
+      heldOutChange: value(metrics.heldOutMean) - start[metrics.heldOutMean]!,
+      biasTarget: value(metrics.numberTokensTarget),
+      biasHeldOut: value(metrics.numberTokensHeldOut),
+      kl: value(metrics.kl),
+    });
+  };
+  const config = RunConfig.parse({
+    ...{ name: recipe, task, recipe, seed, learningRate: Number(flags['learning-rate']), steps: Number(flags.steps) },
+    ...{ probeEverySteps: Number(flags['probe-every']), checkpointEverySteps: Number(flags.steps) },
+  });
+  const folder = await mkdtemp(join(tmpdir(), 'plumbline-experiment-'));
+  await train({
+    ...{ runId: RunId.parse('experiment'), config, model, tokenizer: base.tokenizer, probes },
+    trainer: { backend, device: '', host: '', processId: process.pid, version: '0' },
+    ...{ sink: { emit, room: () => Promise.resolve() }, control: new ControlPoint(emit), checkpointFolder: folder },
+  });
+  await rm(folder, { recursive: true });
+  return series;
+}
+
+const recipes = flags.recipes.split(',').map((recipe) => Recipe.parse(recipe));
+const results: { recipe: Recipe; seed: number; series: Probe[] }[] = [];
+for (const seed of flags.seeds.split(',').map(Number))
+  for (const recipe of recipes) results.push({ recipe, seed, series: await teach(recipe, seed) });
+
+const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+function table(title: string, choose: (series: Probe[], seed: number) => Probe): Record<string, Probe> {
+  console.log(`\n${title}`);
+  console.log(
+    'recipe        step  target %  held-out change  bias target  bias held-out  worst bias held-out  KL nats',
+  );
+  const rows: Record<string, Probe> = {};
+  for (const recipe of recipes) {
+    const of = results.filter((result) => result.recipe === recipe);
+    const chosen = of.map(({ series, seed }) => choose(series, seed));
+    const row = Object.fromEntries(
+      (Object.keys(chosen[0]!) as (keyof Probe)[]).map((key) => [
+        key,
+        Number(mean(chosen.map((probe) => probe[key])).toFixed(4)),
+      ]),
+    ) as unknown as Probe;
+    const worst = mean(of.map(({ series }) => Math.max(...series.map(({ biasHeldOut }) => biasHeldOut))));
+    const cells: [number, number, number][] = [
+      ...([
+        [row.step, 6, 0],
+        [row.target, 10, 1],
+        [row.heldOutChange, 17, 1],
+      ] as [number, number, number][]),
+      ...([
+        [row.biasTarget, 13, 3],
+        [row.biasHeldOut, 15, 4],
+        [worst, 21, 4],
+        [row.kl, 9, 3],
+      ] as [number, number, number][]),
+    ];
+    console.log(
+      recipe.padEnd(12) + cells.map(([value, width, digits]) => value.toFixed(digits).padStart(width)).join(''),
+    );
+    rows[recipe] = row;
+  }
+  return rows;
+}
+const atEnd = table(
+  `after ${flags.steps} steps at learning rate ${flags['learning-rate']}, seeds ${flags.seeds}`,
+  (series) => series.at(-1)!,
+);
+const reached = (seed: number): number =>
+  Math.min(...results.filter((result) => result.seed === seed).map(({ series }) => series.at(-1)!.target));
+const atEqualLearning = table('at equal target learning', (series, seed) =>
+  series.find(({ target }) => target >= reached(seed))!,
+);
+console.log(
+  JSON.stringify({
+    experiment: 'quick',
+    ...{ backend, task, learningRate: Number(flags['learning-rate']), steps: Number(flags.steps), seeds: flags.seeds },
+    ...{ base: { target: start[targetAccuracy(task)], heldOut: start[metrics.heldOutMean] }, atEnd, atEqualLearning },
+  }),
+);
+process.exit(0);
