@@ -41,6 +41,13 @@ describe('formatTick', () => {
 });
 
 it('writes learning rates and durations', () => {
-  expect([5e-4, 0.00012, 0.05, 1].map(formatLearningRate)).toEqual(['5e-4', '1.2e-4', '0.05', '1']);
+  expect([5e-4, 0.00012, 3.0123e-5, 0.05, 1].map((rate) => formatLearningRate(rate))).toEqual([
+    '5e-4',
+    '1.2e-4',
+    '3.01e-5',
+    '0.05',
+    '1',
+  ]);
+  expect(formatLearningRate(3.0123e-5, 15)).toBe('3.0123e-5');
   expect([4_000, 133_000, 3_840_000].map(formatDuration)).toEqual(['4 s', '2 min 13 s', '1 h 04 min']);
 });

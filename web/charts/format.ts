@@ -82,10 +82,10 @@ export function formatDuration(milliseconds: number): string {
 export const formatStep = (step: number): string => grouped(Math.round(step));
 /** A count of parameters: `684k`, `7.1M`. */
 export const formatCount = (count: number): string => (count < 1000 ? String(count) : format('.3~s')(count));
-/** `5e-4` as people write learning rates; the shortest text that reads back as the same number. */
-export function formatLearningRate(rate: number): string {
+/** `5e-4` as people write learning rates, to so many significant digits. */
+export function formatLearningRate(rate: number, digits = 3): string {
   if (!Number.isFinite(rate) || rate === 0) return String(rate);
-  const rounded = Number(rate.toPrecision(4));
+  const rounded = Number(rate.toPrecision(digits));
   return rounded >= 0.01 ? String(rounded) : rounded.toExponential().replace('e+', 'e');
 }
 export const formatClock = (wallTimeMs: number): string =>

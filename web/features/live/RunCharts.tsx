@@ -25,8 +25,9 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
           <LineChart
             {...shared}
             title="Number-token bias"
-            hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model."
+            hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift."
             unit="probability"
+            logarithm="on"
             series={series.bias}
             include={zero}
             emptyText="Measured with the first probe."

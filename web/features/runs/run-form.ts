@@ -18,7 +18,7 @@ const numeric: readonly (keyof RunConfig)[] = [
 ];
 export function toForm(config: RunConfig): RunForm {
   const texts = Object.entries(config).map(([key, value]) => [key, String(value)]);
-  return { ...(Object.fromEntries(texts) as RunForm), learningRate: formatLearningRate(config.learningRate) };
+  return { ...(Object.fromEntries(texts) as RunForm), learningRate: formatLearningRate(config.learningRate, 15) };
 }
 
 /** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
