@@ -27,7 +27,7 @@ export function RunHeader(): React.ReactNode {
         </span>
         {!hasEnded(run.state) && <TrainerState />}
         {run.reason && (
-          <span className="run-reason" data-bad={run.state === 'failed'}>
+          <span className="run-reason" title={run.reason} data-bad={run.state === 'failed'}>
             {run.reason}
           </span>
         )}

@@ -51,7 +51,7 @@ const refreshMs = 3000;
 export function useRunNumbers(run: RunSummary): RunNumbers | null {
   const [numbers, setNumbers] = useState<RunNumbers | null>(null);
   const { runId, lastSeq, state } = run;
-  const task = run.config.task;
+  const { task, probeEverySteps } = run.config;
   const going = !hasEnded(state);
   const [beat, setBeat] = useState(0);
   useEffect(() => {
@@ -61,7 +61,7 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
   }, [going]);
   useEffect(() => {
     let gone = false;
-    fetchNumbers(runId, task).then(
+    fetchNumbers(runId, task, probeEverySteps).then(
       (fresh) => !gone && setNumbers(fresh),
       // The row stays as it is: the connection's state, always in sight, tells of a hub that is gone.
       () => undefined,
@@ -69,15 +69,15 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
     return () => {
       gone = true;
     };
-  }, [runId, task, beat, state, going ? 0 : lastSeq]);
+  }, [runId, task, probeEverySteps, beat, state, going ? 0 : lastSeq]);
   return numbers;
 }
 
-async function fetchNumbers(runId: RunId, task: string): Promise<RunNumbers> {
+async function fetchNumbers(runId: RunId, task: string, probeEverySteps: number): Promise<RunNumbers> {
   const names = [metrics.loss, targetAccuracy(task), metrics.heldOutMean, metrics.kl, metrics.numberTokensHeldOut];
   const { series } = await api.history(runId, { metrics: names, maxPoints });
   const [loss, target, heldOut, kl, bias] = names.map((name) => {
-    const buffer = new SeriesBuffer();
+    const buffer = new SeriesBuffer(name === metrics.loss ? 1 : probeEverySteps);
     const fetched = series[name];
     if (fetched) buffer.merge(fetched, maxPoints);
     return buffer;
