@@ -28,8 +28,9 @@ export class Tokenizer {
 
   /** @param words in order of their numbers; the first is the padding */
   constructor(words: readonly string[]) {
-    if (words[0] !== padToken || !words.includes(endToken) || new Set(words).size !== words.length)
-      throw new Error(`A vocabulary starts with ${padToken}, holds ${endToken} and names each word once.`);
+    const whole = Array.from(words).every((word) => typeof word === 'string');
+    if (!whole || words[0] !== padToken || !words.includes(endToken) || new Set(words).size !== words.length)
+      throw new Error(`A vocabulary starts with ${padToken}, holds ${endToken} and has one word for each number.`);
     this.#words = words;
     this.#ids = new Map(words.map((word, id) => [word, id]));
     this.endId = this.#ids.get(endToken)!;
@@ -43,11 +44,13 @@ export class Tokenizer {
     return new Tokenizer(words);
   }
 
-  /** The content of a `tokenizer.json`. */
-  toJSON(): z.infer<typeof TokenizerFile> {
+  /** The content of a `tokenizer.json`; their libraries want its parts named also where there are none. */
+  toJSON(): z.infer<typeof TokenizerFile> & Record<string, unknown> {
     return {
       version: '1.0',
+      ...{ truncation: null, padding: null, added_tokens: [], normalizer: null },
       pre_tokenizer: { type: 'WhitespaceSplit' },
+      ...{ post_processor: null, decoder: null },
       model: { type: 'WordLevel', vocab: Object.fromEntries(this.#ids), unk_token: unknownToken },
     };
   }

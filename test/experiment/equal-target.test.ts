@@ -1,20 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { atTargetAccuracy, commonTarget, type CurvePoint } from './equal-target.js';
+import { atTarget, commonTarget } from './equal-target.js';
 
-const curve = (...targets: number[]): CurvePoint[] =>
+const curve = (...targets: number[]) =>
   targets.map((target, i) => ({ step: i * 10, target, heldOut: 90 - i * 4, numberTokens: i / 10, kl: i }));
 
 describe('curves at equal target accuracy', () => {
   it('meet at the lowest of their peaks, a late drop not counted', () =>
     expect(commonTarget([curve(0, 60, 50), curve(0, 20, 40)])).toBe(40));
   it('are read between probes: 40 % lies halfway from 20 to 60', () => {
-    const { numberTokens, ...others } = atTargetAccuracy(curve(0, 20, 60), 40);
+    const { numberTokens, ...others } = atTarget(curve(0, 20, 60), 40);
     expect(others).toEqual({ step: 15, target: 40, heldOut: 84, kl: 1.5 });
     expect(numberTokens).toBeCloseTo(0.15, 12);
   });
   it('are read where they first get there, though they fall below it again', () =>
-    expect(atTargetAccuracy(curve(0, 50, 30, 70), 50).step).toBe(10));
+    expect(atTarget(curve(0, 50, 30, 70), 50).step).toBe(10));
   it('are read at the base model itself when it knows as much', () =>
-    expect(atTargetAccuracy(curve(20, 10, 30), 20).step).toBe(0));
-  it('say so when they never get there', () => expect(() => atTargetAccuracy(curve(0, 10), 40)).toThrow(/never/));
+    expect(atTarget(curve(20, 10, 30), 20).step).toBe(0));
+  it('say so when they never get there', () => expect(() => atTarget(curve(0, 10), 40)).toThrow(/never/));
 });

@@ -1,34 +1,25 @@
-/** What one probe of a run measured: accuracies in percent, number-token bias 0..1, KL in nats. */
-export interface CurvePoint {
-  step: number;
-  target: number;
-  heldOut: number;
-  numberTokens: number;
-  kl: number;
-}
-
 /** The highest target accuracy that every curve reaches at some probe, in percent. */
-export function commonTarget(curves: readonly (readonly CurvePoint[])[]): number {
-  return Math.min(...curves.map((points) => Math.max(...points.map(({ target }) => target))));
+export function commonTarget(curves: readonly (readonly { target: number }[])[]): number {
+  return Math.min(...curves.map((probes) => Math.max(...probes.map(({ target }) => target))));
 }
 
 /**
- * A curve's values where it first reaches a target accuracy, between two probes by linear interpolation.
+ * A curve's values where it first reaches a target accuracy, between two probes by linear interpolation: the probe
+ * after it would show a fast learner at more than the target, and its cost with it.
  * @throws Error when the curve never reaches it
  */
-export function atTargetAccuracy(points: readonly CurvePoint[], target: number): CurvePoint {
-  const index = points.findIndex((point) => point.target >= target);
-  const after = points[index];
+export function atTarget<Probe extends { target: number } & Record<keyof Probe, number>>(
+  probes: readonly Probe[],
+  target: number,
+): Probe {
+  const index = probes.findIndex((probe) => probe.target >= target);
+  const after = probes[index];
   if (!after) throw new Error(`This curve never reaches ${target} %.`);
-  const before = points[index - 1];
+  const before = probes[index - 1];
   if (!before) return after;
   const share = (target - before.target) / (after.target - before.target);
-  const between = (key: keyof CurvePoint): number => before[key] + share * (after[key] - before[key]);
-  return {
-    step: between('step'),
-    target,
-    heldOut: between('heldOut'),
-    numberTokens: between('numberTokens'),
-    kl: between('kl'),
-  };
+  const between = { ...after };
+  for (const key of Object.keys(after) as (keyof Probe)[])
+    between[key] = (before[key] + share * (after[key] - before[key])) as Probe[keyof Probe];
+  return between;
 }

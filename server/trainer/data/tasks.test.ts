@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { Rng } from '../rng.js';
 import { collate } from './batch.js';
 import { heldOutTasks } from './held-out-tasks.js';
-import { drawObjects, drawScene } from './scene.js';
+import { drawObjects, drawScene, sceneContent } from './scene.js';
 import { targetTasks } from './target-tasks.js';
-import { score, splitOf, type Example } from './task.js';
+import { drawInSplit, score, splitOf, type Example } from './task.js';
 import { builtInTokenizer } from './vocabulary.js';
 
 const tokenizer = builtInTokenizer();
@@ -44,6 +44,17 @@ describe('scenes', () => {
     const share = contents.filter((content) => splitOf(content) === 'evaluation').length / contents.length;
     expect(share).toBeGreaterThan(0.08);
     expect(share).toBeLessThan(0.12);
+  });
+  it('show nothing in training that evaluation shows, jitter or not', () => {
+    // Of the 768 scenes of one object both splits are drawn often enough to be seen whole.
+    const contents = (split: 'train' | 'evaluation', seed: number): Set<string> => {
+      const rng = new Rng(seed);
+      const one = (): string => sceneContent(drawObjects(rng, 1, true));
+      return new Set(Array.from({ length: 6000 }, () => drawInSplit(split, one, (content) => content)));
+    };
+    const [train, evaluation] = [contents('train', 1), contents('evaluation', 2)];
+    expect([...evaluation].filter((content) => train.has(content))).toEqual([]);
+    expect(train.size + evaluation.size).toBe(8 * 6 * 16);
   });
   it('show each object in its cell, in its colour', () => {
     const image = drawScene(new Rng(1), [{ colour: 'red', shape: 'square', row: 1, column: 3 }]);

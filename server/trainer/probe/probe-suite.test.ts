@@ -1,0 +1,129 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { metrics, targetAccuracy, weightDrift } from '@plumbline/shared/metric';
+import { nativeIsSetUp } from '../backend/native-setup.js';
+import { selectBackend } from '../backend/select-backend.js';
+import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
+import { collate, toDevice } from '../data/batch.js';
+import { heldOutTasks } from '../data/held-out-tasks.js';
+import { targetTasks } from '../data/target-tasks.js';
+import type { Example } from '../data/task.js';
+import type { VisionLanguageModel } from '../model/vision-language-model.js';
+import { numberTokenIds } from '../number-tokens.js';
+import { Rng } from '../rng.js';
+import { answerAccuracy } from './accuracy.js';
+import { ProbeSuite } from './probe-suite.js';
+
+/** The measures on the model that people run them on; their formulas have hand-worked cases of their own. */
+describe('probes of the shipped base model', () => {
+  let base: BaseModel;
+  let model: VisionLanguageModel;
+  let suite: ProbeSuite;
+  beforeAll(async () => {
+    await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
+    base = await loadBaseModel();
+    model = buildModel(base.config, base.weights);
+    suite = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], questionsPerTask: 12 });
+  });
+  afterAll(() => suite.dispose());
+
+  const draw = (name: string, seed: number, count: number): Example[] => {
+    const task = [...heldOutTasks, ...targetTasks].find((task) => task.name === name)!;
+    const rng = new Rng(seed);
+    return Array.from({ length: count }, () => task.sample(rng, 'evaluation'));
+  };
+
+  it('find no shift and no drift from itself', async () => {
+    const values = await suite.run(model);
+    expect(values[metrics.kl]).toBe(0);
+    expect(values[metrics.js]).toBeCloseTo(0, 12);
+    expect(values[metrics.top1Agreement]).toBe(100);
+    const drifts = Object.entries(values).filter(([name]) => name.startsWith('drift/'));
+    expect(drifts.length).toBe(new Set(model.parameterInfos().map(({ group }) => group)).size);
+    expect(drifts.every(([, drift]) => drift === 0)).toBe(true);
+    expect(values[metrics.probeDurationMs]).toBeGreaterThan(0);
+  });
+
+  it('find a group whose weights are 1.5 times the base at a drift of 0.5, all others at exactly 0', async () => {
+    const group = 'language_model.layers.1.mlp.up_proj';
+    const [name, weights] = [...base.weights].find(([name]) => name === `${group}.weight`)!;
+    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    const values = await suite.run(model);
+    model.assign(base.weights);
+    expect(values[weightDrift(group)]).toBeCloseTo(0.5, 6);
+    for (const [other, drift] of Object.entries(values))
+      if (other.startsWith('drift/') && other !== weightDrift(group)) expect(drift).toBe(0);
+    expect(values[metrics.kl]).toBeGreaterThan(0);
+    expect(values[metrics.js]).toBeGreaterThan(0);
+    expect(values[metrics.js]).toBeLessThanOrEqual(Math.LN2);
+  });
+
+  it('find number tokens everywhere when the head says nothing but "3"', async () => {
+    const head = [...base.weights].find(([name]) => name.startsWith('lm_head.'))!;
+    const { shape, data } = head[1];
+    // Logits of a sharpened row against rows of 0: of two opposite rows one is above 0 at each position.
+    const [rows, width] = shape as [number, number];
+    const three = base.tokenizer.encode('3')[0]!;
+    const four = base.tokenizer.encode('4')[0]!;
+    const sharp = new Float32Array(data.length);
+    const vocabularyFirst = rows === base.tokenizer.size;
+    for (let i = 0; i < (vocabularyFirst ? width : rows); i++) {
+      const at = (token: number): number => (vocabularyFirst ? token * width + i : i * width + token);
+      sharp[at(three)] = 1000 * (data[at(three)]! || 1);
+      sharp[at(four)] = -sharp[at(three)]!;
+    }
+    model.assign(new Map([[head[0], { shape, data: sharp }]]));
+    const values = await suite.run(model);
+    model.assign(base.weights);
+    expect(numberTokenIds(base.tokenizer.words)).toEqual(expect.arrayContaining([three, four]));
+    expect(values[metrics.numberTokensHeldOut]).toBeCloseTo(1, 2);
+    expect(values[metrics.numberTokensTarget]).toBeCloseTo(1, 2);
+    expect(suite.baseline[metrics.numberTokensHeldOut]).toBeLessThan(0.01);
+  });
+
+  it('ask the same questions for the same seed', async () => {
+    const again = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], questionsPerTask: 12 });
+    const { [metrics.probeDurationMs]: _first, ...first } = suite.baseline;
+    const { [metrics.probeDurationMs]: _second, ...second } = again.baseline;
+    again.dispose();
+    expect(second).toEqual(first);
+    expect(first[targetAccuracy('counting')]).toBeDefined();
+  });
+
+  it.each(['caption', 'digits', 'easy_vqa', 'counting'])(
+    'call an answer to %s right exactly when greedy decoding gives it',
+    async (task) => {
+      let right = 0;
+      const examples = draw(task, 8, 24);
+      for (const example of examples) {
+        const batch = toDevice(collate([example], base.tokenizer, base.config.maxTextTokens));
+        const prompt = base.tokenizer.encode(example.prompt);
+        const [tokens] = await model.generate(batch.images, [prompt], {
+          maxNewTokens: 16 - prompt.length,
+          endId: base.tokenizer.endId,
+        });
+        tf.dispose(Object.values(batch));
+        const words = base.tokenizer.decode(tokens!.filter((id) => id !== base.tokenizer.endId));
+        if (words === example.answer) right++;
+      }
+      expect(await answerAccuracy(model, base.tokenizer, examples, base.config.maxTextTokens)).toBeCloseTo(
+        (right / 24) * 100,
+        9,
+      );
+    },
+  );
+
+  it.each(heldOutTasks.map(({ name, chance }) => [name, chance] as const))(
+    'find %s as good as its training record says, on other questions, and above chance',
+    async (name, chance) => {
+      const recorded = base.record.accuracy[name]!;
+      const found = await answerAccuracy(model, base.tokenizer, draw(name, 77, 150), base.config.maxTextTokens);
+      // Four standard errors of 150 and 400 questions, and a point for where the recorded share is 100 %.
+      const share = recorded / 100;
+      const error = 100 * Math.sqrt(share * (1 - share) * (1 / 150 + 1 / base.record.questionsPerTask));
+      expect(Math.abs(found - recorded)).toBeLessThanOrEqual(4 * error + 1);
+      expect(found).toBeGreaterThan(chance);
+      expect(base.record.meanAccuracy).toBeGreaterThanOrEqual(80);
+    },
+  );
+});
