@@ -9,8 +9,11 @@ import { startHub, type Hub } from './main.js';
 import { buildDashboard } from './prepare/dashboard-build.js';
 import { runTrainerProgram } from './prepare/trainer-program.js';
 
-/** What `--demo` trains: counting with the whole language model, the recipe that drifts most. */
-const demo = RunConfig.parse({ name: 'Demo counting full', task: 'counting', recipe: 'full' });
+/**
+ * What `--demo` trains: counting with the whole language model, the recipe that drifts most. It drifts within the first
+ * minute and goes on for several more, so that there is time to steer.
+ */
+const demo = RunConfig.parse({ name: 'Demo counting full', task: 'counting', recipe: 'full', steps: 2000 });
 
 interface StartFlags {
   demo?: true;

@@ -51,6 +51,8 @@ export const metrics = {
   numberTokensHeldOut: 'bias/number_tokens/held_out',
   heldOutMean: 'held_out/mean/accuracy',
   probeDurationMs: 'probe/duration_ms',
+  /** In a run's baseline only: how many questions a task's accuracy rests on. */
+  questionsPerTask: 'probe/questions_per_task',
 } as const;
 
 export const heldOutAccuracy = (task: string): string => `held_out/${task}/accuracy`;

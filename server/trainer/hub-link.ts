@@ -104,7 +104,7 @@ export class HubLink {
   async attach(runId: RunId, config: RunConfig, parent: RunParent | null): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
     this.#run = { runId, config, parent };
-    this.#numbered = this.#acknowledged = 0;
+    this.#numbered = this.#acknowledged = this.#sent = 0;
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();
     await this.#until(() => this.#attached);
@@ -174,9 +174,12 @@ export class HubLink {
 
   async #send(events: TrainerEvent[]): Promise<void> {
     const round = this.#round;
+    const run = this.#run;
     this.#inFlight++;
     const answer = await this.#ask((socket) => socket.emitWithAck('events', { events }));
     this.#inFlight--;
+    // The numbers of a run that was left since, for a branch, mean nothing in the one in hand.
+    if (run !== this.#run) return this.#pump();
     if (answer?.ok) this.#acknowledge(answer.lastSeq);
     // What went out before a break or a rewind is sent again anyway; its refusal says nothing new.
     else if (round === this.#round) await this.#recover(answer?.error);

@@ -298,11 +298,15 @@ class TrainingLoop implements Steered {
   }
 }
 
-/** What the base model scores: all probe values but those that are 0 by definition or about the probe itself. */
+/**
+ * What the base model scores: all probe values but those that are 0 by definition or about the probe itself, and how
+ * many questions an accuracy rests on, from which its noise follows.
+ */
 function baselineOf(probes: ProbeSuite): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(probes.baseline).filter(([name]) => !name.startsWith('drift/') && !name.startsWith('probe/')),
+  const scores = Object.entries(probes.baseline).filter(
+    ([name]) => !name.startsWith('drift/') && !name.startsWith('probe/'),
   );
+  return { ...Object.fromEntries(scores), [metrics.questionsPerTask]: probes.questionsPerTask };
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

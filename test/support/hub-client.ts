@@ -37,6 +37,11 @@ export class HubClient {
     );
   }
 
+  /** With the session of a browser that has one. */
+  static withCookie(hub: HubProcess, cookie: string): HubClient {
+    return new HubClient(hub, cookie);
+  }
+
   close(): void {
     this.socket.disconnect();
   }
