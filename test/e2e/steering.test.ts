@@ -1,0 +1,200 @@
+import type { Browser, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { weightDrift } from '@plumbline/shared/metric';
+import { RunId } from '@plumbline/shared/run';
+import { openBrowser } from '../support/browser.js';
+import { HubClient } from '../support/hub-client.js';
+import { HubProcess } from '../support/hub-process.js';
+import { holes } from '../support/ledger.js';
+
+/** The whole path, as a person walks it: a real browser, the real hub, the real trainer on the base model. */
+describe('steering a run from a browser', () => {
+  let hub: HubProcess;
+  let client: HubClient;
+  let browser: Browser;
+  let page: Page;
+  let runId: RunId;
+  const errors: string[] = [];
+  const by = (id: string): Locator => page.getByTestId(id);
+  const until = <T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> =>
+    client.until(what, async () => (await ask()) || undefined);
+  /** How many values a chart holds. */
+  const points = async (chart: string): Promise<number> =>
+    Number(await by(`chart-${chart}`).locator('[data-points]').getAttribute('data-points'));
+  const outcome = (control: string, state: string): Promise<true> =>
+    until(
+      `${control} to be ${state}`,
+      async () =>
+        (await by(`outcome-${control}`)
+          .getAttribute('data-state')
+          .catch(() => '')) === state,
+    );
+  const runIs = (state: string): Promise<true> =>
+    until(`the page to say ${state}`, async () => new RegExp(state, 'i').test(await by('run-state').innerText()));
+  const drift = async (group: string): Promise<{ step: number; value: unknown }[]> => {
+    const { series } = await client.history(runId, `&metric=${weightDrift(group)}`);
+    const { steps, values } = series[weightDrift(group)]!;
+    return steps.map((step, i) => ({ step, value: values[i] }));
+  };
+
+  beforeAll(async () => {
+    hub = await HubProcess.start({ prepare: true });
+    browser = await openBrowser();
+    page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+  });
+  afterAll(async () => {
+    await browser?.close();
+    client?.close();
+    await hub?.remove();
+  });
+
+  it('is read-only without the link, and the address does not keep the token', async () => {
+    await page.goto(hub.url);
+    await by('read-only').waitFor();
+    await page.goto(`${hub.url}/?token=${hub.token}`);
+    await page.waitForURL((url) => !url.searchParams.has('token'));
+    await by('read-only').waitFor({ state: 'detached' });
+    await by('new-run').first().waitFor();
+    const again = await fetch(`${hub.url}/api/session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: hub.url },
+      body: JSON.stringify({ token: hub.token }),
+    });
+    expect(again.ok).toBe(false);
+    const cookie = (await page.context().cookies()).map(({ name, value }) => `${name}=${value}`).join('; ');
+    client = HubClient.withCookie(hub, cookie);
+  });
+
+  it('refuses a learning rate that is none, and starts a run from the form', async () => {
+    await by('new-run').first().click();
+    await by('new-run-name').fill('From the browser');
+    await by('new-run-steps').fill('5000');
+    await page.locator('summary').click();
+    await by('new-run-batchSize').fill('8');
+    await by('new-run-probeEverySteps').fill('5');
+    await by('new-run-learningRate').fill('0');
+    await by('new-run-start').click();
+    await by('new-run-learningRate-error').waitFor();
+    await by('new-run-learningRate').fill('0.001');
+    await by('new-run-start').click();
+    await by('live-page').waitFor();
+    runId = RunId.parse(new URL(page.url()).searchParams.get('run'));
+  });
+
+  it('shows points as they arrive', async () => {
+    await runIs('running');
+    const first = await until('the first losses', async () => (await points('loss')) > 3 && points('loss'));
+    await until('more of them', async () => (await points('loss')) > first + 5);
+    await until('bias and accuracy', async () => (await points('bias')) > 2 && (await points('accuracy')) > 2);
+    expect(await by('trainer-connection').innerText()).toMatch(/connected/i);
+  });
+
+  it('freezes all but the self-attention projections in mid-run; from that step on the MLP stays exactly where it is', async () => {
+    await by('recipe-sa_proj').click();
+    expect(await by('freeze-diff').innerText()).toMatch(/\d+/);
+    await by('freeze-apply').click();
+    await outcome('trainable', 'applied');
+    const command = (await client.commands(runId)).find(({ action }) => action.kind === 'set_trainable')!;
+    expect(command).toMatchObject({
+      state: 'applied',
+      author: 'dashboard',
+      before: { selection: 'full' },
+      after: { selection: 'sa_proj' },
+    });
+    await client.step(runId, command.step! + 21);
+    const mlp = (await drift('language_model.layers.3.mlp.down_proj')).filter(({ step }) => step >= command.step!);
+    const attention = (await drift('language_model.layers.3.self_attn.q_proj')).filter(
+      ({ step }) => step >= command.step!,
+    );
+    expect(mlp.length).toBeGreaterThanOrEqual(4);
+    expect(new Set(mlp.map(({ value }) => value)).size).toBe(1);
+    expect(mlp[0]!.value).toBeGreaterThan(0);
+    expect(new Set(attention.map(({ value }) => value)).size).toBe(attention.length);
+    const cell = page.locator('[data-group="language_model.layers.3.mlp.down_proj"]').first();
+    await until('the freeze map to show it', async () => (await cell.getAttribute('data-training')) === 'frozen');
+  });
+
+  it('previews a name pattern and refuses one that hits nothing', async () => {
+    await by('pattern').fill('language_model.layers.0.*');
+    await until('the preview', async () => /\d/.test(await by('pattern-preview').innerText()));
+    await by('pattern').fill('experts.*');
+    await until('the refusal', async () => /matches no/.test(await by('pattern-preview').innerText()));
+    await by('pattern').fill('');
+  });
+
+  it('pauses, takes commands while paused, and steps once', async () => {
+    await by('control-pause').click();
+    await runIs('paused');
+    const { lastStep } = await client.run(runId);
+    await by('learning-rate').fill('0.0005');
+    await by('learning-rate-set').click();
+    await outcome('learning-rate', 'applied');
+    await by('control-save').click();
+    await outcome('save', 'applied');
+    await by('control-evaluate').click();
+    await outcome('evaluate', 'applied');
+    expect((await client.run(runId)).lastStep).toBe(lastStep);
+    await by('control-step').click();
+    await client.step(runId, lastStep + 1);
+    await runIs('paused');
+    expect((await client.run(runId)).lastStep).toBe(lastStep + 1);
+  });
+
+  it('shows the same curves without a hole after a reload', async () => {
+    const before = { loss: await points('loss'), bias: await points('bias'), drift: await points('weight-drift') };
+    await page.reload();
+    await until('the page to be live again', async () => (await by('live-page').getAttribute('data-phase')) === 'live');
+    await until('the same curves', async () => (await points('loss')) === before.loss);
+    expect({ loss: await points('loss'), bias: await points('bias'), drift: await points('weight-drift') }).toEqual(
+      before,
+    );
+    const { lastStep } = await client.run(runId);
+    expect(before.loss).toBe(lastStep);
+    expect(await by('timeline').innerText()).toMatch(/sa_proj|SA Proj/);
+  });
+
+  it('resumes, loses no event while the page reloads in mid-run', async () => {
+    await by('control-resume').click();
+    await runIs('running');
+    const { lastStep } = await client.run(runId);
+    await page.reload();
+    await client.step(runId, lastStep + 10);
+    await until('the curves to be whole', async () => (await points('loss')) >= lastStep + 10);
+    await by('control-pause').click();
+    await runIs('paused');
+    await until('every step to be drawn', async () => (await points('loss')) === (await client.run(runId)).lastStep);
+  });
+
+  it('opens a branch from the saved checkpoint, which goes on in a run of its own', async () => {
+    const saved = (await client.controlEvents(runId)).events.find(
+      (event) => event.type === 'checkpoint_saved' && event.checkpointId.startsWith('saved-'),
+    )!;
+    await by('control-restore').click();
+    await by(`restore-${'checkpointId' in saved ? saved.checkpointId : ''}`).click();
+    const parent = runId;
+    const branch = await until('the branch', async () => {
+      const id = new URL(page.url()).searchParams.get('run');
+      return id !== null && id !== parent && RunId.parse(id);
+    });
+    expect(await client.run(branch)).toMatchObject({ parent: { runId: parent, step: saved.step } });
+    await client.step(branch, saved.step + 5);
+    const { series } = await client.history(branch, '&metric=train/loss');
+    expect(series['train/loss']!.steps[0]).toBe(saved.step + 1);
+    expect((await client.run(parent)).state).toBe('stopped');
+    runId = branch;
+  });
+
+  it('stops, with every event stored once and every command ended', async () => {
+    await by('control-stop').click();
+    await by('control-stop-confirm').click();
+    await runIs('stopped');
+    for (const id of [runId, (await client.run(runId)).parent!.runId]) {
+      expect(holes(await client.history(id), await client.controlEvents(id))).toEqual([]);
+      for (const { state } of await client.commands(id)) expect(state).not.toBe('pending');
+    }
+    // Chromium reports the refused POST of an already used link as an error of its own; nothing else may be there.
+    expect(errors.filter((text) => !/401|403/.test(text))).toEqual([]);
+  });
+});
