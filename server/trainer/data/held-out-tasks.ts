@@ -57,7 +57,8 @@ export const heldOutTasks: readonly Task[] = [
     else if (!present) asked.shape = rng.pick(shapeNames.filter((name) => name !== asked.shape));
     return { objects, prompt: `is there a ${asked.colour} ${asked.shape} ?`, answer: present ? 'yes' : 'no' };
   }),
-  sceneTask('caption', 'held_out', 100 / 48, (rng) => {
+  // A guess is one object: it is one half the time, in 8 colours and 6 shapes.
+  sceneTask('caption', 'held_out', 100 / 96, (rng) => {
     const objects = drawObjects(rng, 1 + rng.integer(2), true);
     const answer = objects.map(({ colour, shape }) => `a ${colour} ${shape}`).join(' and ');
     return { objects, prompt: 'describe the picture', answer };

@@ -19,14 +19,20 @@ export interface ProbeOptions {
   seed?: number;
 }
 
-/** Questions of one task, on the host for scoring and on the device for the model. */
+/** Questions of one task: rows [from, to) of all questions. */
 interface ProbeSet {
   task: Task;
-  host: HostBatch;
-  device: ModelBatch;
-  /** Flat positions in [B, T] that predict a word of the answer. */
+  from: number;
+  to: number;
+  /** Flat positions in [rows of all tasks, T] that predict a word of the answer. */
   answerPositions: number[];
 }
+
+/**
+ * Rows of one forward pass. All tasks share a pass and their texts are cut to the longest: eight passes of 24 rows took
+ * twice as long as one of 192.
+ */
+const rowsPerPass = 256;
 
 /** Number-token bias is read where a number is due (counting) and where none is (captions). */
 const numberPrompts = 'counting';
@@ -42,6 +48,9 @@ const plainPrompts = 'caption';
  */
 export class ProbeSuite {
   readonly #sets: ProbeSet[];
+  /** All questions, task after task, on the host for scoring and on the device, pass by pass, for the model. */
+  readonly #host: HostBatch;
+  readonly #passes: ModelBatch[] = [];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
   readonly #parameters: FlatParameter[];
@@ -52,16 +61,22 @@ export class ProbeSuite {
 
   private constructor(model: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions) {
     const { targets, questionsPerTask = 24, seed = 7 } = options;
-    const length = model.config.maxTextTokens;
     const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
-    this.#sets = [...heldOutTasks, ...asked].map((task) => {
+    const tasks = [...heldOutTasks, ...asked];
+    const examples = tasks.flatMap((task) => {
       const rng = new Rng(seed);
-      const examples = Array.from({ length: questionsPerTask }, () => task.sample(rng, 'evaluation'));
-      const host = collate(examples, tokenizer, length);
-      const answerPositions = [...host.lossMask.keys()].filter(
-        (at) => host.lossMask[at] === 1 && host.targetIds[at] !== tokenizer.endId,
-      );
-      return { task, host, device: toDevice(host), answerPositions };
+      return Array.from({ length: questionsPerTask }, () => task.sample(rng, 'evaluation'));
+    });
+    const longest = Math.max(...examples.map(({ prompt, answer }) => tokenizer.encode(`${prompt} ${answer}`).length));
+    const host = (this.#host = collate(examples, tokenizer, longest));
+    for (let row = 0; row < examples.length; row += rowsPerPass)
+      this.#passes.push(toDevice(collate(examples.slice(row, row + rowsPerPass), tokenizer, longest)));
+    this.#sets = tasks.map((task, index) => {
+      const [from, to] = [index * questionsPerTask, (index + 1) * questionsPerTask];
+      const answerPositions: number[] = [];
+      for (let at = from * longest; at < to * longest; at++)
+        if (host.lossMask[at] === 1 && host.targetIds[at] !== tokenizer.endId) answerPositions.push(at);
+      return { task, from, to, answerPositions };
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
     this.#vocabSize = tokenizer.size;
@@ -72,7 +87,8 @@ export class ProbeSuite {
   static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
     const suite = new ProbeSuite(base, tokenizer, options);
     suite.#baseWeights = await flatWeights(base);
-    for (const set of suite.#sets) suite.#baseOutputs.set(set.task.name, (await suite.#outputs(base, set)).answers);
+    const outputs = await suite.#logProbabilities(base);
+    for (const set of suite.#sets) suite.#baseOutputs.set(set.task.name, suite.#answers(outputs, set));
     suite.#baseline = await suite.run(base);
     return suite;
   }
@@ -84,7 +100,7 @@ export class ProbeSuite {
 
   /** How many questions one task's accuracy rests on. */
   get questionsPerTask(): number {
-    return this.#sets[0]!.host.size;
+    return this.#host.size / this.#sets.length;
   }
 
   /** Metric values of the model as it stands, by name; `probe/duration_ms` is what the probe itself took. */
@@ -93,9 +109,11 @@ export class ProbeSuite {
     const values: Record<string, number> = {};
     const heldOut: { base: Float32Array; now: Float32Array }[] = [];
     const accuracies: number[] = [];
+    const outputs = await this.#logProbabilities(model);
     for (const set of this.#sets) {
       const { name, kind } = set.task;
-      const { answers, accuracy } = await this.#outputs(model, set);
+      const answers = this.#answers(outputs, set);
+      const accuracy = this.#accuracy(outputs, set);
       values[kind === 'held_out' ? heldOutAccuracy(name) : targetAccuracy(name)] = accuracy;
       if (kind === 'held_out') {
         accuracies.push(accuracy);
@@ -120,34 +138,46 @@ export class ProbeSuite {
   }
 
   dispose(): void {
-    for (const { device } of this.#sets)
-      tf.dispose([device.images, device.inputIds, device.targetIds, device.lossMask]);
+    for (const { images, inputIds, targetIds, lossMask } of this.#passes)
+      tf.dispose([images, inputIds, targetIds, lossMask]);
   }
 
   #numberMass(answers: Float32Array): number {
     return tokenMass(answers, this.#vocabSize, this.#numberIds);
   }
 
-  /** Log-probabilities at the answer positions, [positions, V], and accuracy in percent; one read from the device. */
-  async #outputs(model: VisionLanguageModel, set: ProbeSet): Promise<{ answers: Float32Array; accuracy: number }> {
-    const { host, device, answerPositions } = set;
-    const onDevice = tf.tidy(() => tf.logSoftmax(model.forward(device)));
-    const logProbabilities = (await onDevice.data()) as Float32Array;
-    onDevice.dispose();
+  /** Log-probabilities at all text positions of all questions, [rows, T, V]; one read from the device a pass. */
+  async #logProbabilities(model: VisionLanguageModel): Promise<Float32Array> {
+    const parts: Float32Array[] = [];
+    for (const pass of this.#passes) {
+      const onDevice = tf.tidy(() => tf.logSoftmax(model.forward(pass)));
+      parts.push((await onDevice.data()) as Float32Array);
+      onDevice.dispose();
+    }
+    return joined(parts);
+  }
+
+  /** Log-probabilities at the answer positions of one task, [positions, V]. */
+  #answers(outputs: Float32Array, { answerPositions }: ProbeSet): Float32Array {
     const size = this.#vocabSize;
     const answers = new Float32Array(answerPositions.length * size);
-    answerPositions.forEach((at, row) =>
-      answers.set(logProbabilities.subarray(at * size, (at + 1) * size), row * size),
-    );
-    const tokens = new Int32Array(host.targetIds.length);
-    for (let at = 0; at < tokens.length; at++) {
-      if (!host.lossMask[at]) continue;
+    answerPositions.forEach((at, row) => answers.set(outputs.subarray(at * size, (at + 1) * size), row * size));
+    return answers;
+  }
+
+  /** Percent of one task's questions answered right. */
+  #accuracy(outputs: Float32Array, { from, to }: ProbeSet): number {
+    const { length, targetIds, lossMask } = this.#host;
+    const size = this.#vocabSize;
+    const [first, end] = [from * length, to * length];
+    const tokens = new Int32Array(end - first);
+    for (let at = first; at < end; at++) {
+      if (!lossMask[at]) continue;
       let best = 0;
-      for (let id = 1; id < size; id++)
-        if (logProbabilities[at * size + id]! > logProbabilities[at * size + best]!) best = id;
-      tokens[at] = best;
+      for (let id = 1; id < size; id++) if (outputs[at * size + id]! > outputs[at * size + best]!) best = id;
+      tokens[at - first] = best;
     }
-    return { answers, accuracy: percentRight(tokens, host.targetIds, host.lossMask, host.length) };
+    return percentRight(tokens, targetIds.subarray(first, end), lossMask.subarray(first, end), length);
   }
 }
 
