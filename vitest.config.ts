@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 // Tests run against the sources of `shared`, not its build, so that a stale build cannot hide a failure.
-const resolve = { alias: [{ find: /^@plumbline\/shared\/(.*)$/, replacement: new URL('shared/$1.ts', import.meta.url).pathname }] };
+const resolve = {
+  alias: [{ find: /^@plumbline\/shared\/(.*)$/, replacement: new URL('shared/$1.ts', import.meta.url).pathname }],
+};
 
 export default defineConfig({
   test: {
