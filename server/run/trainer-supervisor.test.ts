@@ -19,7 +19,8 @@ for await (const chunk of process.stdin) text += chunk;
 const launch = JSON.parse(text);
 const does = launch.config.name;
 if (does === 'crash early') { console.error('no model here'); process.exit(3); }
-const socket = io(launch.hubUrl + '/trainer', { auth: { token: launch.token, protocol: 1 }, reconnectionDelayMax: 200 });
+const socket = io(launch.hubUrl + '/trainer', { auth: { token: launch.token, protocol: 1 },
+  reconnectionDelayMax: 200, transports: ['websocket'] });
 let seq = 0;
 const at = () => ({ seq: ++seq, step: 0, wallTimeMs: Date.now() });
 const send = (...events) => socket.emitWithAck('events', { events });
