@@ -5,8 +5,8 @@ import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
-  full: { name: 'Full', says: 'The whole language model. Learns most, forgets most.' },
-  sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. Forgets least.' },
+  full: { name: 'Full', says: 'The whole language model. Learns fastest, forgets most.' },
+  sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. Forgets less.' },
   mlp: { name: 'MLP', says: 'All of the MLP. Shifts output tokens strongly.' },
   mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. Learns well, forgets little.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
