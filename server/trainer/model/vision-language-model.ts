@@ -301,11 +301,18 @@ export class VisionLanguageModel {
   ): tf.Tensor2D {
     const { heads, hiddenSize } = this.config;
     const size = hiddenSize / heads;
-    const byHead = (part: string): tf.Tensor4D =>
-      tf.transpose(tf.reshape(this.#linear(x, `${path}.${part}`), [batchSize, -1, heads, size]), [0, 2, 1, 3]);
-    let queries = byHead('q_proj'); // [B, H, T, D]
-    let keys = byHead('k_proj');
-    let values = byHead('v_proj');
+    // One product for the three projections: a wide one uses the processor better than three narrow ones.
+    const weights = tf.concat(
+      ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#parameter<tf.Rank.R2>(`${path}.${part}.weight`)),
+      0,
+    );
+    const projected = tf.reshape(tf.matMul(x, weights as tf.Tensor2D, false, true), [batchSize, -1, 3, heads, size]);
+    // Each [B, H, T, D]
+    let [queries, keys, values] = tf.unstack(tf.transpose(projected, [2, 0, 3, 1, 4])) as [
+      tf.Tensor4D,
+      tf.Tensor4D,
+      tf.Tensor4D,
+    ];
     if (causal) {
       queries = rotary(queries, causal.tables);
       keys = rotary(keys, causal.tables);
