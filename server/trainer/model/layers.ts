@@ -132,6 +132,25 @@ export function rotary(x: tf.Tensor4D, { cos, sin, turn }: RotaryTables): tf.Ten
 }
 
 /**
+ * softmax(scores * scale + mask) over the last axis: the weights of attention.
+ * @param scores [B, H, T, positions] @param mask [T, positions], 0 or -1e9 @returns as scores
+ */
+export function attentionWeights(scores: tf.Tensor4D, scale: number, mask?: tf.Tensor2D): tf.Tensor4D {
+  return withGradient(([scores], save) => {
+    const scaled = tf.mul(scores!, scale);
+    const value = tf.softmax(mask ? tf.add(scaled, mask) : scaled);
+    save([value]);
+    return {
+      value,
+      gradFunc: (dy, [value]) => {
+        const weighted = tf.mul(dy, tf.mul(value!, scale));
+        return tf.sub(weighted, tf.mul(value!, tf.sum(weighted, -1, true)));
+      },
+    };
+  }, scores) as tf.Tensor4D;
+}
+
+/**
  * Mean cross-entropy in nats over the positions where the mask is 1.
  * @param logits [N, V] @param targets [N] int32 @param mask [N] @returns scalar; NaN when the mask is empty
  */

@@ -1,7 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
 import { Rng } from '../rng.js';
-import { maskedCrossEntropy, quickGelu, rmsNorm, rotary, rotaryTables, siluGate, type RotaryTables } from './layers.js';
+import {
+  attentionWeights,
+  maskedCrossEntropy,
+  quickGelu,
+  rmsNorm,
+  rotary,
+  rotaryTables,
+  siluGate,
+  type RotaryTables,
+} from './layers.js';
 import { imageTokens, parameterShapes, type ModelConfig } from './model-config.js';
 
 /** One batch on the device. B examples, T text positions, S = imageSize. */
@@ -114,12 +123,10 @@ export class VisionLanguageModel {
   forward(batch: Pick<ModelBatch, 'images' | 'inputIds'>): tf.Tensor3D {
     return tf.tidy(() => {
       const [batchSize, length] = batch.inputIds.shape;
-      const { hiddenSize, vocabSize } = this.config;
-      const images = imageTokens(this.config);
+      const { vocabSize } = this.config;
       const embedded = tf.concat([this.#imageEmbeddings(batch.images), this.#textEmbeddings(batch.inputIds)], 1);
-      const hidden = this.#decode(embedded as tf.Tensor3D);
-      const text = tf.slice(hidden, [0, images, 0], [batchSize, length, hiddenSize]);
-      return tf.reshape(this.#head(tf.reshape(text, [-1, hiddenSize])), [batchSize, length, vocabSize]);
+      const text = this.#decode(embedded as tf.Tensor3D, { answered: length });
+      return tf.reshape(this.#head(tf.reshape(text, [-1, this.config.hiddenSize])), [batchSize, length, vocabSize]);
     });
   }
 
@@ -180,8 +187,11 @@ export class VisionLanguageModel {
           );
         const embedded =
           position === 0 ? tf.concat([this.#imageEmbeddings(images), text(0)], 1) : text(length + added - 1);
-        const hidden = this.#decode(embedded as tf.Tensor3D, position, cache);
-        const last = tf.slice(hidden, [0, hidden.shape[1] - 1, 0], [-1, 1, -1]);
+        const last = this.#decode(embedded as tf.Tensor3D, {
+          answered: 1,
+          start: position,
+          ...(cache ? { cache } : {}),
+        });
         if (cache) position += embedded.shape[1]!;
         return tf.argMax(this.#head(tf.reshape(last, [-1, this.config.hiddenSize])), 1);
       });
@@ -266,8 +276,14 @@ export class VisionLanguageModel {
     return tf.reshape(embedded, [...ids.shape, this.config.hiddenSize]);
   }
 
-  /** The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [B, T, C] */
-  #decode(embedded: tf.Tensor3D, start = 0, cache?: KeyValueCache): tf.Tensor3D {
+  /**
+   * The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [B, answered, C], the last
+   * `answered` positions: beyond the last attention no position sees another, so the others need not be computed.
+   */
+  #decode(
+    embedded: tf.Tensor3D,
+    { answered, start = 0, cache }: { answered: number; start?: number; cache?: KeyValueCache },
+  ): tf.Tensor3D {
     const [batchSize, length, width] = embedded.shape;
     const rows = (table: tf.Tensor2D): tf.Tensor2D => tf.slice(table, [start, 0], [length, -1]);
     const tables = { cos: rows(this.#rotary.cos), sin: rows(this.#rotary.sin), turn: this.#rotary.turn };
@@ -277,11 +293,15 @@ export class VisionLanguageModel {
       const path = `language_model.layers.${layer}`;
       const normal = this.#norm(x, `${path}.input_layernorm`);
       x = tf.add(x, this.#attention(normal, batchSize, `${path}.self_attn`, { tables, mask, layer, cache }));
+      if (layer === this.config.decoderLayers - 1) {
+        const last = tf.slice(tf.reshape(x, [batchSize, length, width]), [0, length - answered, 0], [-1, -1, -1]);
+        x = tf.reshape(last, [batchSize * answered, width]);
+      }
       const inner = this.#norm(x, `${path}.post_attention_layernorm`);
       const gated = siluGate(this.#linear(inner, `${path}.mlp.gate_proj`), this.#linear(inner, `${path}.mlp.up_proj`));
       x = tf.add(x, this.#linear(gated, `${path}.mlp.down_proj`));
     }
-    return tf.reshape(x, [batchSize, length, width]);
+    return tf.reshape(x, [batchSize, answered, width]);
   }
 
   /** x [N, C] -> logits [N, V] */
@@ -302,11 +322,11 @@ export class VisionLanguageModel {
     const { heads, hiddenSize } = this.config;
     const size = hiddenSize / heads;
     // One product for the three projections: a wide one uses the processor better than three narrow ones.
-    const weights = tf.concat(
+    const stacked = tf.concat(
       ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#parameter<tf.Rank.R2>(`${path}.${part}.weight`)),
       0,
     );
-    const projected = tf.reshape(tf.matMul(x, weights as tf.Tensor2D, false, true), [batchSize, -1, 3, heads, size]);
+    const projected = tf.reshape(tf.matMul(x, stacked as tf.Tensor2D, false, true), [batchSize, -1, 3, heads, size]);
     // Each [B, H, T, D]
     let [queries, keys, values] = tf.unstack(tf.transpose(projected, [2, 0, 3, 1, 4])) as [
       tf.Tensor4D,
@@ -326,9 +346,9 @@ export class VisionLanguageModel {
         causal.cache[causal.layer] = { keys: tf.keep(keys), values: tf.keep(values) };
       }
     }
-    let scores = tf.mul(tf.matMul(queries, keys, false, true), 1 / Math.sqrt(size)); // [B, H, T, positions]
-    if (causal) scores = tf.add(scores, causal.mask);
-    const mixed = tf.transpose(tf.matMul(tf.softmax(scores), values), [0, 2, 1, 3]); // [B, T, H, D]
+    const scores = tf.matMul(queries, keys, false, true); // [B, H, T, positions]
+    const weights = attentionWeights(scores as tf.Tensor4D, 1 / Math.sqrt(size), causal?.mask);
+    const mixed = tf.transpose(tf.matMul(weights, values), [0, 2, 1, 3]); // [B, T, H, D]
     return this.#linear(tf.reshape(mixed, [-1, hiddenSize]), `${path}.o_proj`);
   }
 }
