@@ -22,12 +22,14 @@ interface Moments {
   expAvg: tf.Tensor;
   expAvgSq: tf.Tensor;
 }
-/** Parameters that have been trained for equally many steps, as one flat vector: a few kernels serve them all. */
+/** Parameters that were trained for equally many steps and decay alike, as one flat vector: a few kernels serve them all. */
 interface Bucket extends Moments {
   names: string[];
   sizes: number[];
-  /** 1 where weight decay applies, else 0. */
-  decays: tf.Tensor;
+  decays: boolean;
+  /** The weights as the last step left them, flat, and the variables' data then: both hold until somebody else assigns. */
+  weights?: tf.Tensor;
+  assigned?: object[];
 }
 
 /** Matrices decay; norms, biases and embeddings do not (the rule of GPT-2 and nanoGPT). */
@@ -74,11 +76,16 @@ export class AdamW {
         : tf.scalar(1);
       this.#buckets.forEach((bucket, i) => {
         const gradient = tf.mul(flatGradients[i]!, scale);
-        const updated = this.#update(bucket, flat(bucket, parameters), gradient, learningRate);
+        const variables = bucket.names.map((name) => parameters.get(name)!);
+        const untouched = variables.every(({ dataId }, j) => dataId === bucket.assigned?.[j]);
+        const weights = untouched ? bucket.weights! : flat(bucket, parameters);
+        const updated = tf.keep(this.#update(bucket, weights, gradient, learningRate));
+        bucket.weights?.dispose();
+        bucket.weights = updated;
         tf.split(updated, bucket.sizes).forEach((part, j) => {
-          const variable = parameters.get(bucket.names[j]!)!;
-          variable.assign(tf.reshape(part, variable.shape));
+          variables[j]!.assign(tf.reshape(part, variables[j]!.shape));
         });
+        bucket.assigned = variables.map(({ dataId }) => dataId);
       });
       return norm;
     });
@@ -122,7 +129,7 @@ export class AdamW {
 
   dispose(): void {
     for (const { expAvg, expAvgSq } of this.#parked.values()) tf.dispose([expAvg, expAvgSq]);
-    for (const { expAvg, expAvgSq, decays } of this.#buckets) tf.dispose([expAvg, expAvgSq, decays]);
+    for (const bucket of this.#buckets) disposeBucket(bucket);
     this.#parked.clear();
     this.#buckets = [];
   }
@@ -139,8 +146,7 @@ export class AdamW {
     const stepSize = learningRate / (1 - beta1 ** bucket.steps);
     const root = Math.sqrt(1 - beta2 ** bucket.steps);
     const change = tf.div(tf.mul(expAvg, stepSize), tf.add(tf.div(tf.sqrt(expAvgSq), root), epsilon));
-    const kept = tf.sub(1, tf.mul(bucket.decays, learningRate * weightDecay));
-    return tf.sub(tf.mul(weights, kept), change);
+    return tf.sub(bucket.decays ? tf.mul(weights, 1 - learningRate * weightDecay) : weights, change);
   }
 
   /** Makes the buckets hold exactly these parameters. Free when they already do. */
@@ -148,28 +154,25 @@ export class AdamW {
     const active = new Set(this.#buckets.flatMap((bucket) => bucket.names));
     if (active.size === names.length && names.every((name) => active.has(name))) return;
     this.#park();
-    const bySteps = new Map<number, string[]>();
+    const alike = new Map<string, Pick<Bucket, 'names' | 'sizes' | 'steps' | 'decays'>>();
     for (const name of names) {
+      const variable = parameters.get(name);
+      if (!variable) throw new Error(`There is a gradient for ${name}, but no such parameter.`);
       const steps = this.#parked.get(name)?.steps ?? 0;
-      bySteps.set(steps, [...(bySteps.get(steps) ?? []), name]);
+      const decays = decaysWeight(name, variable.rank);
+      const key = `${steps} ${decays}`;
+      const bucket = alike.get(key) ?? { names: [], sizes: [], steps, decays };
+      alike.set(key, bucket);
+      bucket.names.push(name);
+      bucket.sizes.push(variable.size);
     }
-    this.#buckets = [...bySteps].map(([steps, names]) => {
-      const variables = names.map((name) => {
-        const variable = parameters.get(name);
-        if (!variable) throw new Error(`There is a gradient for ${name}, but no such parameter.`);
-        return variable;
-      });
-      const sizes = variables.map(({ size }) => size);
-      const moments = (word: 'expAvg' | 'expAvgSq'): tf.Tensor =>
-        tf.keep(
-          tf.tidy(() => tf.concat(names.map((name, i) => this.#parked.get(name)?.[word] ?? tf.zeros([sizes[i]!])))),
-        );
-      const decays = tf.keep(
-        tf.tidy(() =>
-          tf.concat(variables.map(({ rank, size }, i) => tf.fill([size], decaysWeight(names[i]!, rank) ? 1 : 0))),
-        ),
-      );
-      return { names, sizes, steps, decays, expAvg: moments('expAvg'), expAvgSq: moments('expAvgSq') };
+    this.#buckets = [...alike.values()].map((bucket) => {
+      const moments = (word: 'expAvg' | 'expAvgSq'): tf.Tensor => {
+        const parts = bucket.names.map((name, i) => this.#parked.get(name)?.[word] ?? tf.zeros([bucket.sizes[i]!]));
+        return tf.concat(parts);
+      };
+      const [expAvg, expAvgSq] = tf.tidy(() => [moments('expAvg'), moments('expAvgSq')]) as [tf.Tensor, tf.Tensor];
+      return { ...bucket, expAvg: tf.keep(expAvg), expAvgSq: tf.keep(expAvgSq) };
     });
     for (const name of names) {
       const moments = this.#parked.get(name);
@@ -180,13 +183,18 @@ export class AdamW {
 
   /** Takes the buckets apart into one state a parameter. */
   #park(): void {
-    for (const { names, sizes, steps, expAvg, expAvgSq, decays } of this.#buckets) {
+    for (const bucket of this.#buckets) {
+      const { names, sizes, steps, expAvg, expAvgSq } = bucket;
       const [first, second] = [tf.split(expAvg, sizes), tf.split(expAvgSq, sizes)];
       names.forEach((name, i) =>
         this.#parked.set(name, { steps, expAvg: tf.keep(first[i]!), expAvgSq: tf.keep(second[i]!) }),
       );
-      tf.dispose([expAvg, expAvgSq, decays]);
+      disposeBucket(bucket);
     }
     this.#buckets = [];
   }
+}
+
+function disposeBucket({ expAvg, expAvgSq, weights }: Bucket): void {
+  tf.dispose([expAvg, expAvgSq, ...(weights ? [weights] : [])]);
 }
