@@ -23,20 +23,28 @@ function withGradient(f: (inputs: tf.Tensor[], save: Save) => WithGradient, ...i
 /**
  * Root mean square norm over the last axis: x / sqrt(mean(x^2) + eps) * weight.
  * Zhang & Sennrich 2019, as LlamaRMSNorm in Hugging Face transformers.
+ *
+ * Computed as the unit vector x / sqrt(sum(x^2) + C eps) times sqrt(C) weight, which is the same and spares kernels:
+ * the gradient of a unit vector needs no mean, and sqrt(C) goes into the small weight.
  * @param x [N, C] @param weight [C] @returns [N, C]
  */
 export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor1D, eps: number): tf.Tensor2D {
+  const width = x.shape[1];
   return withGradient(
     ([x, weight], save) => {
-      const scale = tf.rsqrt(tf.add(tf.mean(tf.square(x!), 1, true), eps));
-      const normal = tf.mul(x!, scale);
-      save([normal, scale, weight!]);
+      const scale = tf.rsqrt(tf.add(tf.sum(tf.square(x!), 1, true), width * eps));
+      const unit = tf.mul(x!, scale);
+      const wide = tf.mul(weight!, Math.sqrt(width));
+      save([unit, scale, wide]);
       return {
-        value: tf.mul(normal, weight!),
-        gradFunc: (dy, [normal, scale, weight]) => {
-          const dNormal = tf.mul(dy, weight!);
-          const along = tf.mean(tf.mul(dNormal, normal!), 1, true);
-          return [tf.mul(scale!, tf.sub(dNormal, tf.mul(normal!, along))), tf.sum(tf.mul(dy, normal!), 0)];
+        value: tf.mul(unit, wide),
+        gradFunc: (dy, [unit, scale, wide]) => {
+          const dUnit = tf.mul(dy, wide!);
+          const along = tf.sum(tf.mul(dUnit, unit!), 1, true);
+          return [
+            tf.mul(scale!, tf.sub(dUnit, tf.mul(unit!, along))),
+            tf.mul(tf.sum(tf.mul(dy, unit!), 0), Math.sqrt(width)),
+          ];
         },
       };
     },
