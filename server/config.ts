@@ -1,4 +1,5 @@
-import { dirname, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
@@ -16,6 +17,13 @@ const list = z
       .filter(Boolean),
   );
 
+/** Timers take no more than 2^31 - 1: above that they fire at once. */
+const milliseconds = z.coerce
+  .number()
+  .int()
+  .min(100)
+  .max(2 ** 31 - 1);
+
 /** Every setting of the hub, its name in the environment and its default. */
 const Environment = z.object({
   /** Address to listen on. The default is reachable from this machine only. */
@@ -23,28 +31,77 @@ const Environment = z.object({
   PLUMBLINE_PORT: z.coerce.number().int().min(0).max(65535).default(4517),
   /** Folder of the store, checkpoints, sessions and the trainer token. */
   PLUMBLINE_DATA_DIR: z.string().min(1).default('.plumbline'),
+  /** `embedded` (a file in the data folder) or `influx` (an InfluxDB 2 server). */
+  PLUMBLINE_STORE: z.enum(['embedded', 'influx']).default('embedded'),
+  PLUMBLINE_INFLUX_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:8086'),
+  PLUMBLINE_INFLUX_ORG: z.string().min(1).default('plumbline'),
+  PLUMBLINE_INFLUX_BUCKET: z.string().min(1).default('plumbline'),
+  /** Reads and writes the bucket; without it the file `influx-token` beside the trainer token, which influx-setup writes. */
+  PLUMBLINE_INFLUX_TOKEN: z.string().optional(),
+  /** How much may wait on this machine's disk for InfluxDB before trainers have to wait. */
+  PLUMBLINE_SPOOL_MAX_MB: z.coerce.number().int().min(16).default(4096),
+  /** Redis through which hubs on one InfluxDB find each other, e.g. `redis://127.0.0.1:6379`; without it a hub is alone. */
+  PLUMBLINE_REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
+  /** Folder of sessions and the trainer token, the same for all hubs behind one address; else the data folder. */
+  PLUMBLINE_ACCESS_DIR: z.string().min(1).optional(),
+  /** Where built-in trainers find a hub: the address in front of several hubs; else the hub that starts them. */
+  PLUMBLINE_TRAINER_HUB_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Proxies in front of the hub, whose word on where a request comes from is taken. */
+  PLUMBLINE_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
   /** Host names beside `localhost` and plain addresses under which the hub may be asked; comma-separated. */
   PLUMBLINE_ALLOWED_HOSTS: list,
   /** Origins beside the hub's own that may speak to it, e.g. `http://localhost:3000` of a development server. */
   PLUMBLINE_ALLOWED_ORIGINS: list,
   /** How long a trainer that lost its connection has to come back before its run counts as failed. */
-  PLUMBLINE_TRAINER_GRACE_MS: z.coerce.number().int().min(100).default(15_000),
+  PLUMBLINE_TRAINER_GRACE_MS: milliseconds.default(15_000),
   /** A command that no trainer confirms in this time expires. */
-  PLUMBLINE_COMMAND_EXPIRY_MS: z.coerce.number().int().min(100).default(60_000),
+  PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
   /** Built-in trainers at one time. */
   PLUMBLINE_MAX_TRAINERS: z.coerce.number().int().min(1).default(3),
-  PLUMBLINE_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('warn'),
+  /** A hub that is being stopped ends after this time whatever is still open. */
+  PLUMBLINE_SHUTDOWN_LIMIT_MS: z.coerce.number().int().min(100).default(25_000),
+  /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
+  PLUMBLINE_LOG_LEVEL: z
+    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
+    .default(process.stderr.isTTY ? 'warn' : 'info'),
 });
+
+/** What `plumbline influx-setup` needs beside the hub's settings. */
+const SetupEnvironment = Environment.pick({
+  PLUMBLINE_DATA_DIR: true,
+  PLUMBLINE_ACCESS_DIR: true,
+  PLUMBLINE_INFLUX_URL: true,
+  PLUMBLINE_INFLUX_ORG: true,
+  PLUMBLINE_INFLUX_BUCKET: true,
+}).extend({
+  /** May create organisations, buckets and tokens; used by influx-setup only and kept nowhere. */
+  PLUMBLINE_INFLUX_ADMIN_TOKEN: z.string().min(1).optional(),
+  /** The first user of a server that has none yet. */
+  PLUMBLINE_INFLUX_USERNAME: z.string().min(1).optional(),
+  PLUMBLINE_INFLUX_PASSWORD: z.string().min(8, 'InfluxDB takes passwords of 8 characters or more').optional(),
+});
+
+/** Where runs are kept. */
+export type StoreConfig =
+  | { kind: 'embedded' }
+  | { kind: 'influx'; url: string; org: string; bucket: string; token: string; maxSpoolBytes: number };
 
 export interface HubConfig {
   host: string;
   port: number;
   dataDir: string;
+  store: StoreConfig;
+  redisUrl: string | null;
+  /** Where sessions and the trainer token lie, if not in the data folder. */
+  accessDir: string | null;
+  trainerHubUrl: string | null;
+  trustedProxies: number;
   allowedHosts: string[];
   allowedOrigins: string[];
   trainerGraceMs: number;
   commandExpiryMs: number;
   maxTrainers: number;
+  shutdownLimitMs: number;
   logLevel: z.infer<typeof Environment>['PLUMBLINE_LOG_LEVEL'];
   /** The dashboard's static export. */
   webDir: string;
@@ -59,24 +116,107 @@ export interface HubConfig {
 export function readConfig(
   flags: Partial<Record<keyof z.input<typeof Environment>, string | undefined>> = {},
 ): HubConfig {
-  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
-  const parsed = Environment.safeParse({ ...process.env, ...given });
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new Error(`The setting ${issue.path.join('.')} is not valid: ${issue.message}.`);
-  }
-  const setting = parsed.data;
+  const setting = read(Environment, flags);
   return {
     host: setting.PLUMBLINE_HOST,
     port: setting.PLUMBLINE_PORT,
     dataDir: resolve(setting.PLUMBLINE_DATA_DIR),
+    store: storeConfig(setting),
+    redisUrl: redisUrl(setting),
+    accessDir: setting.PLUMBLINE_ACCESS_DIR === undefined ? null : resolve(setting.PLUMBLINE_ACCESS_DIR),
+    trustedProxies: setting.PLUMBLINE_TRUSTED_PROXIES,
+    trainerHubUrl: setting.PLUMBLINE_TRAINER_HUB_URL ?? null,
     allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS,
     allowedOrigins: setting.PLUMBLINE_ALLOWED_ORIGINS,
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
+    shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,
     logLevel: setting.PLUMBLINE_LOG_LEVEL,
     webDir: resolve(rootDir, 'web/out'),
     trainerEntry: resolve(rootDir, 'server/dist/trainer/main.js'),
   };
+}
+
+export interface InfluxSetupConfig {
+  url: string;
+  org: string;
+  bucket: string;
+  /** Where the hub's token goes. */
+  tokenFile: string;
+  adminToken: string | undefined;
+  username: string | undefined;
+  password: string | undefined;
+}
+
+/**
+ * The settings of `plumbline influx-setup`: flags first, then the environment, then defaults.
+ * @throws Error naming the setting that is wrong
+ */
+export function readInfluxSetupConfig(
+  flags: Partial<Record<keyof z.input<typeof SetupEnvironment>, string | undefined>> = {},
+): InfluxSetupConfig {
+  const setting = read(SetupEnvironment, flags);
+  return {
+    url: setting.PLUMBLINE_INFLUX_URL,
+    org: setting.PLUMBLINE_INFLUX_ORG,
+    bucket: setting.PLUMBLINE_INFLUX_BUCKET,
+    tokenFile: influxTokenFile(resolve(setting.PLUMBLINE_ACCESS_DIR ?? setting.PLUMBLINE_DATA_DIR)),
+    adminToken: setting.PLUMBLINE_INFLUX_ADMIN_TOKEN,
+    username: setting.PLUMBLINE_INFLUX_USERNAME,
+    password: setting.PLUMBLINE_INFLUX_PASSWORD,
+  };
+}
+
+function read<T extends z.ZodType>(settings: T, flags: Record<string, string | undefined>): z.output<T> {
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined));
+  const parsed = settings.safeParse({ ...process.env, ...given });
+  if (parsed.success) return parsed.data;
+  const name = String(parsed.error.issues[0]!.path[0]);
+  const value = given[name] ?? process.env[name];
+  // Under the name it was given by: a flag's or the environment's.
+  const setting = name in given ? `--${name.replace('PLUMBLINE_', '').toLowerCase().replaceAll('_', '-')}` : name;
+  throw new Error(`${setting} cannot be "${value}": ${explain(parsed.error.issues[0]!)}.`);
+}
+
+/** Where `plumbline influx-setup` leaves the token it made: in the folder of secrets, or the data folder. */
+export const influxTokenFile = (folder: string): string => join(folder, 'influx-token');
+
+function storeConfig(setting: z.infer<typeof Environment>): StoreConfig {
+  return setting.PLUMBLINE_STORE === 'embedded' ? { kind: 'embedded' } : influx(setting);
+}
+
+/** The InfluxDB that the environment names, whichever store the hub itself uses. */
+export function influxStoreConfig(dataDir: string): StoreConfig {
+  return influx(Environment.parse({ ...process.env, PLUMBLINE_DATA_DIR: dataDir }));
+}
+
+function influx(setting: z.infer<typeof Environment>): StoreConfig {
+  const path = influxTokenFile(resolve(setting.PLUMBLINE_ACCESS_DIR ?? setting.PLUMBLINE_DATA_DIR));
+  const token = setting.PLUMBLINE_INFLUX_TOKEN ?? (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
+  if (!token)
+    throw new Error('InfluxDB needs a token: run plumbline influx-setup once, or set PLUMBLINE_INFLUX_TOKEN.');
+  return {
+    kind: 'influx',
+    url: setting.PLUMBLINE_INFLUX_URL,
+    org: setting.PLUMBLINE_INFLUX_ORG,
+    bucket: setting.PLUMBLINE_INFLUX_BUCKET,
+    token,
+    maxSpoolBytes: setting.PLUMBLINE_SPOOL_MAX_MB * 2 ** 20,
+  };
+}
+
+function redisUrl(setting: z.infer<typeof Environment>): string | null {
+  if (setting.PLUMBLINE_REDIS_URL && setting.PLUMBLINE_STORE !== 'influx')
+    throw new Error('PLUMBLINE_REDIS_URL joins hubs that share a store: set PLUMBLINE_STORE=influx too.');
+  return setting.PLUMBLINE_REDIS_URL ?? null;
+}
+
+/** A validator's words for people. */
+function explain(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type') return 'it has to be a whole number';
+  if (issue.code === 'too_small') return issue.origin === 'string' ? 'it is empty' : `it is at least ${issue.minimum}`;
+  if (issue.code === 'too_big') return `it is at most ${issue.maximum}`;
+  if (issue.code === 'invalid_value') return `it is one of ${issue.values.join(', ')}`;
+  return issue.message;
 }

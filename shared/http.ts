@@ -12,6 +12,12 @@ export interface ErrorBody {
   error: WireError;
 }
 
+/** GET /readyz: 200 with no problems, or 503 with all that is wrong, each with what to do. */
+export interface ReadinessResponse {
+  ready: boolean;
+  problems: WireError[];
+}
+
 /** POST /api/session: a one-time link's token for a session cookie. GET tells what this browser may do. */
 export const SessionRequest = z.object({ token: z.string().min(1).max(200) });
 export const SessionInfo = z.object({ mayControl: z.boolean() });
@@ -32,23 +38,29 @@ export type StartRunRequest = z.infer<typeof StartRunRequest>;
 export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
 
+const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
+const stepRange = {
+  fromStep: z.coerce.number().int().nonnegative().optional(),
+  toStep: z.coerce.number().int().nonnegative().optional(),
+};
+
 /** GET /api/runs/:runId/history?metric=train/loss&metric=shift/kl&fromStep=0&toStep=400&maxPoints=1500 */
 export const HistoryQuery = z.object({
   /** Names, repeated; none means every metric of the run. */
-  metric: z.union([MetricName, z.array(MetricName).max(2000)]).optional(),
-  fromStep: z.coerce.number().int().nonnegative().optional(),
-  toStep: z.coerce.number().int().nonnegative().optional(),
+  metric: metricNames,
+  ...stepRange,
   /** Upper bound of points a series; the smallest and largest value of each bucket are always kept. */
   maxPoints: z.coerce.number().int().min(5).max(100_000).default(2000),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
 
-/** Columnar: `values[i]` was measured at `steps[i]` by event `seqs[i]`; ascending by seq. */
+/** Columnar: `values[i]` was measured at `steps[i]` by event `seqs[i]`; ascending by seq. For times: `wallTimeSeries`. */
 export const WireSeries = z.object({
   steps: z.array(z.number()),
   seqs: z.array(z.number()),
-  wallTimesMs: z.array(z.number()),
   values: z.array(WireNumber),
+  /** Width in steps of the buckets that it was thinned by; 0 when it is whole. */
+  bucketSteps: z.number(),
 });
 export type WireSeries = z.infer<typeof WireSeries>;
 export interface HistoryResponse {
@@ -58,12 +70,47 @@ export interface HistoryResponse {
   series: Record<string, WireSeries>;
 }
 
+/** GET /api/runs/:runId/windows?metric=train/loss&everySteps=100: what the finite values come to in windows of steps. */
+export const WindowsQuery = z.object({
+  metric: metricNames,
+  ...stepRange,
+  /** Without it one window holds the whole range. */
+  everySteps: z.coerce.number().int().positive().optional(),
+});
+export type WindowsQuery = z.infer<typeof WindowsQuery>;
+export interface WindowsResponse {
+  runId: RunId;
+  series: Record<string, Record<'fromSteps' | 'counts' | 'minima' | 'maxima' | 'means' | 'lasts', number[]>>;
+}
+
+/** GET /api/runs/:runId/findings: one sentence about what happened each, with the numbers it rests on, worst first. */
+export interface FindingsResponse {
+  runId: RunId;
+  findings: { kind: string; step: number; text: string; values: Record<string, number> }[];
+}
+
+/** GET /api/compare?run=A&run=B&metric=shift/kl&fromStep=100 */
+export const CompareQuery = z.object({
+  run: z.union([RunId, z.array(RunId).max(20)]),
+  metric: metricNames,
+  ...stepRange,
+});
+export type CompareQuery = z.infer<typeof CompareQuery>;
+export interface CompareResponse {
+  runs: {
+    run: RunSummary;
+    metrics: Record<string, { count: number; min: number; max: number; mean: number; last: number }>;
+  }[];
+}
+
 /** GET /api/runs/:runId/events -> control events, ascending: starts, pauses, commands' ends, checkpoints. */
 export interface ControlEventsResponse {
   runId: RunId;
   lastSeq: number;
   events: ControlEvent[];
 }
+
+/** GET /api/runs/:runId/export -> all of a run, one JSON value a line: what `plumbline export --format jsonl` writes. */
 
 /** GET /api/runs/:runId/commands -> the audit log, oldest first. */
 export const CommandsResponse = z.object({ commands: z.array(CommandRecord) });

@@ -19,6 +19,12 @@ export function fromWireNumber(value: WireNumber): number {
   return typeof value === 'number' ? value : Number(value);
 }
 
+/**
+ * A series that every run has beside its metrics: the epoch milliseconds at which each step was completed. It is kept
+ * and thinned like a metric; trainers do not send it, it comes from their `step_completed` events.
+ */
+export const wallTimeSeries = 'run/wall_time_ms';
+
 /** At most this many values in one event: a large model's per-group drift fits, a mistake does not. */
 export const maxMetricsPerEvent = 5_000;
 export const WireMetrics = z
@@ -26,7 +32,8 @@ export const WireMetrics = z
   .refine(
     (metrics) => Object.keys(metrics).length <= maxMetricsPerEvent,
     `at most ${maxMetricsPerEvent} metrics an event`,
-  );
+  )
+  .refine((metrics) => !(wallTimeSeries in metrics), `${wallTimeSeries} is no metric: it comes from the events' times`);
 export type WireMetrics = z.infer<typeof WireMetrics>;
 
 export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMetrics {
@@ -59,13 +66,3 @@ export const heldOutAccuracy = (task: string): string => `held_out/${task}/accur
 export const targetAccuracy = (task: string): string => `target/${task}/accuracy`;
 /** Relative L2 distance of a parameter group from the base model: ||w - w0|| / ||w0||. */
 export const weightDrift = (group: string): string => `drift/${group}`;
-
-/** Unit of a metric's values, for axes and tables. */
-export function metricUnit(name: string): 'percent' | 'nats' | 'probability' | 'milliseconds' | 'ratio' | '' {
-  if (name.endsWith('/accuracy') || name === metrics.top1Agreement) return 'percent';
-  if (name.startsWith('shift/')) return 'nats';
-  if (name.startsWith('bias/')) return 'probability';
-  if (name.endsWith('_ms')) return 'milliseconds';
-  if (name.startsWith('drift/')) return 'ratio';
-  return '';
-}

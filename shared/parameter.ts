@@ -96,8 +96,7 @@ export function resolveSelection(
     case 'groups': {
       const known = new Set(parameters.map((parameter) => parameter.group));
       const unknown = selection.groups.filter((group) => !known.has(group));
-      if (unknown.length > 0)
-        return { ok: false, reason: `This model has no parameter group ${unknown.map((g) => `"${g}"`).join(', ')}.` };
+      if (unknown.length > 0) return { ok: false, reason: `This model has no parameter group ${quoted(unknown)}.` };
       const wanted = new Set(selection.groups);
       hits = parameters.filter((parameter) => wanted.has(parameter.group));
       break;
@@ -105,8 +104,7 @@ export function resolveSelection(
     case 'pattern': {
       const patterns = selection.pattern.split(',').map((pattern) => pattern.trim());
       const idle = patterns.filter((pattern) => !parameters.some(({ name }) => matchesPattern(name, pattern)));
-      if (idle.length > 0)
-        return { ok: false, reason: `The pattern ${idle.map((p) => `"${p}"`).join(', ')} matches no parameter name.` };
+      if (idle.length > 0) return { ok: false, reason: `The pattern ${quoted(idle)} matches no parameter name.` };
       hits = parameters.filter(({ name }) => patterns.some((pattern) => matchesPattern(name, pattern)));
       break;
     }
@@ -117,6 +115,15 @@ export function resolveSelection(
     trainableSize: hits.reduce((sum, parameter) => sum + parameter.size, 0),
     totalSize,
   };
+}
+
+/** The first few of a list, so that a reason stays short however much was wrong. */
+function quoted(words: readonly string[]): string {
+  const shown = words
+    .slice(0, 3)
+    .map((word) => `"${word}"`)
+    .join(', ');
+  return words.length > 3 ? `${shown} and ${words.length - 3} more` : shown;
 }
 
 /** A selection in a few words, for logs, timelines and marks on charts. */

@@ -7,7 +7,7 @@ import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
 export const protocolVersion = 1;
 
 /** The handshake's `auth` on namespace `/trainer`. */
-export const TrainerAuth = z.object({ token: z.string().max(200), protocol: z.number().int() });
+export const TrainerAuth = z.object({ token: z.string().min(1).max(200), protocol: z.number().int() });
 export type TrainerAuth = z.infer<typeof TrainerAuth>;
 
 /** Every refusal: a code for programs, a message for people that says what to do. */
@@ -21,6 +21,7 @@ export const errorCodes = [
   'too_large',
   'rate_limited',
   'store_failed',
+  'draining',
   'unsupported',
   'internal',
 ] as const;
@@ -37,11 +38,17 @@ export type Ack<T> = (result: Result<T>) => void;
  * First word of a trainer on a connection. A run that the hub does not know is registered with this configuration
  * (a remote trainer brings its own run); one that it knows is gone on with.
  */
-export const Attach = z.object({ runId: RunId, config: RunConfig, parent: RunParent.nullable() });
+export const Attach = z.object({
+  runId: RunId,
+  config: RunConfig,
+  parent: RunParent.nullable(),
+  /** Up to which number the trainer was told that its events are durable, by whichever hub; 0 at the start. */
+  acknowledgedSeq: z.number().int().nonnegative().default(0),
+});
 export type Attach = z.infer<typeof Attach>;
 
 export interface TrainerToHub {
-  attach: (attach: Attach, ack: Ack<{ lastSeq: number }>) => void;
+  attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number }>) => void;
   /** Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`. */
   events: (
     batch: EventBatch,

@@ -4,14 +4,18 @@ import { ParameterInfo, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo } from './run.js';
 import { CommandId } from './command.js';
 
-/** Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. */
+/**
+ * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
+ * go back within a run: whoever goes back to a checkpoint opens a branch, which is a run of its own.
+ */
 const base = {
   seq: z.number().int().positive(),
   step: z.number().int().nonnegative(),
   /** Epoch milliseconds at the trainer. */
   wallTimeMs: z.number().nonnegative(),
 };
-const reason = z.string().min(1).max(4000);
+export const maxReasonLength = 4000;
+const reason = z.string().min(1).max(maxReasonLength);
 /** What a command changed, before and after, in a form a person can read. */
 const change = z.record(z.string().max(200), z.union([z.string().max(20_000), z.number(), z.boolean(), z.null()]));
 
@@ -37,7 +41,7 @@ const ProbeCompleted = z.object({
   stage: z.number().int().nonnegative(),
   metrics: WireMetrics,
 });
-const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(4000) });
+const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
 const RunResumed = z.object({ ...base, type: z.literal('run_resumed') });
 const CommandApplied = z.object({
   ...base,
@@ -60,8 +64,10 @@ const CheckpointSaved = z.object({
   bytes: z.number().int().nonnegative(),
   digest: z.string().max(200),
 });
+/** Its files are gone, to make room: it cannot be gone back to any more. */
+const CheckpointRemoved = z.object({ ...base, type: z.literal('checkpoint_removed'), checkpointId: CheckpointId });
 const RunFinished = z.object({ ...base, type: z.literal('run_finished') });
-const RunStopped = z.object({ ...base, type: z.literal('run_stopped'), reason: z.string().max(4000) });
+const RunStopped = z.object({ ...base, type: z.literal('run_stopped'), reason: z.string().max(maxReasonLength) });
 const RunFailed = z.object({ ...base, type: z.literal('run_failed'), reason });
 
 /** All a trainer can say, past tense. `run_finished`, `run_stopped` and `run_failed` are last words. */
@@ -75,12 +81,12 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   CommandFailed,
   TrainableChanged,
   CheckpointSaved,
+  CheckpointRemoved,
   RunFinished,
   RunStopped,
   RunFailed,
 ]);
 export type TrainerEvent = z.infer<typeof TrainerEvent>;
-export type TrainerEventType = TrainerEvent['type'];
 /** An event before the trainer's spool gives it its number. */
 export type UnnumberedEvent = TrainerEvent extends infer E ? (E extends TrainerEvent ? Omit<E, 'seq'> : never) : never;
 
@@ -89,6 +95,18 @@ export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
 export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
 export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
+
+export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;
+
+/** The checkpoints that a run can go back to, in the order they were saved: each once, by its latest save. */
+export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[] {
+  const there = new Map<string, CheckpointSaved>();
+  for (const event of events) {
+    if (event.type === 'checkpoint_removed' || event.type === 'checkpoint_saved') there.delete(event.checkpointId);
+    if (event.type === 'checkpoint_saved') there.set(event.checkpointId, event);
+  }
+  return [...there.values()];
+}
 
 export const maxEventsPerBatch = 1000;
 /** One batch: events in order, without a gap. The acknowledgement is the window. */

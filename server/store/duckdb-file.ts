@@ -1,20 +1,37 @@
+import { randomUUID } from 'node:crypto';
 import { dirname } from 'node:path';
 import { mkdirSync } from 'node:fs';
 import {
+  BIGINT,
+  DOUBLE,
+  VARCHAR,
   DuckDBInstance,
   type DuckDBAppender,
   type DuckDBConnection,
   type DuckDBMaterializedResult,
+  type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
 import { SequenceGapError, StoreConflictError, StoreInUseError, StoreUnavailableError } from './event-store.js';
 
 /** What the jobs that share one commit work with. */
 export interface Transaction {
-  run(sql: string, values?: DuckDBValue[]): Promise<DuckDBMaterializedResult>;
+  run(sql: string, values?: readonly (string | number)[]): Promise<DuckDBMaterializedResult>;
   appender(table: string): Promise<DuckDBAppender>;
   /** Runs once the commit is durable, before any job's caller hears of it. */
   afterCommit(effect: () => void): void;
+}
+
+/**
+ * Values as they are bound, with their types: DuckDB's client takes a whole number for one of 32 bits unless told
+ * otherwise, and cuts off what is more without a word.
+ */
+export function bound(values: readonly (string | number)[]): [DuckDBValue[], DuckDBType[]] {
+  const isWhole = (value: string | number): value is number => Number.isSafeInteger(value);
+  return [
+    values.map((value) => (isWhole(value) ? BigInt(value) : value)),
+    values.map((value) => (typeof value === 'string' ? VARCHAR : isWhole(value) ? BIGINT : DOUBLE)),
+  ];
 }
 
 interface Job {
@@ -34,6 +51,9 @@ export class DuckDbFile {
   #opening: Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> | null = null;
   #jobs: Job[] = [];
   #draining: Promise<void> | null = null;
+  /** Reads under way. An instance must not be closed under one: DuckDB would keep it, and its hold on the file, alive. */
+  readonly #reading = new Set<Promise<unknown>>();
+  #closing: Promise<void> | null = null;
   #closed = false;
 
   /**
@@ -64,17 +84,44 @@ export class DuckDbFile {
 
   /** Reads on a connection of its own, beside the writer: sees what is committed. */
   async read<T>(query: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
-    const { instance } = await this.#open();
-    try {
+    const work = async (): Promise<T> => {
+      const { instance } = await this.#open();
       const connection = await instance.connect();
       try {
         return await query(connection);
       } finally {
         connection.closeSync();
       }
+    };
+    const reading = work();
+    this.#reading.add(reading);
+    try {
+      return await reading;
     } catch (error) {
       throw explain(error, this.path);
+    } finally {
+      this.#reading.delete(reading);
     }
+  }
+
+  /**
+   * Writes what is committed now to a new file. It is one transaction, so the copy is of one moment, and it reads
+   * beside the writer, which does not wait for it.
+   * @throws StoreUnavailableError when either file fails
+   */
+  async copyTo(path: string): Promise<void> {
+    const copy = `copy_${randomUUID().replaceAll('-', '')}`;
+    await this.read(async (connection) => {
+      const [[source]] = (await connection.runAndReadAll('SELECT current_database()')).getRows() as [[string]];
+      await connection.run(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
+      try {
+        await connection.run(`COPY FROM DATABASE "${source}" TO ${copy}`);
+        // All of it in the one file, none in a write-ahead log beside it.
+        await connection.run(`CHECKPOINT ${copy}`);
+      } finally {
+        await connection.run(`DETACH ${copy}`);
+      }
+    });
   }
 
   async close(): Promise<void> {
@@ -83,8 +130,9 @@ export class DuckDbFile {
     await this.#abandon();
   }
 
-  #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
-    if (this.#closed) return Promise.reject(new StoreUnavailableError('The store is closed.'));
+  async #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
+    await this.#closing;
+    if (this.#closed) throw new StoreUnavailableError('The store is closed.');
     this.#opening ??= this.#openFile().catch((error: unknown) => {
       this.#opening = null;
       throw explain(error, this.path);
@@ -106,12 +154,19 @@ export class DuckDbFile {
     }
   }
 
-  async #abandon(): Promise<void> {
+  /** Closes the file, once those who read it have done so; whoever wants it meanwhile waits and opens it anew. */
+  #abandon(): Promise<void> {
     const opening = this.#opening;
     this.#opening = null;
-    const open = await opening?.catch(() => null);
-    open?.writer.closeSync();
-    open?.instance.closeSync();
+    // Those of now: a read that comes later waits for this to end.
+    const reading = [...this.#reading];
+    this.#closing = (async () => {
+      const open = await opening?.catch(() => null);
+      await Promise.allSettled(reading);
+      open?.writer.closeSync();
+      open?.instance.closeSync();
+    })();
+    return this.#closing;
   }
 
   async #drain(): Promise<void> {
@@ -129,7 +184,7 @@ export class DuckDbFile {
       const appenders = new Map<string, DuckDBAppender>();
       const effects: (() => void)[] = [];
       const transaction: Transaction = {
-        run: (sql, values) => writer.run(sql, values),
+        run: (sql, values = []) => writer.run(sql, ...bound(values)),
         appender: async (table) => {
           const appender = appenders.get(table) ?? (await writer.createAppender(table));
           appenders.set(table, appender);
@@ -166,7 +221,9 @@ function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
   if (/lock on file|Conflicting lock/i.test(cause))
-    return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir. (${cause})`);
+    return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir.`, {
+      cause: error,
+    });
   const advice = remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
   return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
     cause: error,

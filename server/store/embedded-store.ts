@@ -9,19 +9,29 @@ import {
   type DuckDBValue,
 } from '@duckdb/node-api';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import { fromWireNumber } from '@plumbline/shared/metric';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
-import { DuckDbFile, type Transaction } from './duckdb-file.js';
 import {
-  SequenceGapError,
+  fromWireNumber,
+  toWireNumber,
+  wallTimeSeries,
+  type WireMetrics,
+  type WireNumber,
+} from '@plumbline/shared/metric';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
+import {
+  newEvents,
+  noPosition,
   StoreConflictError,
   type EventStore,
   type HistoryRange,
+  type Position,
   type Series,
   type StoredRun,
+  type WindowRange,
+  type Windows,
 } from './event-store.js';
-import { historyQuery } from './history-query.js';
+import { historyQuery, windowsQuery } from './history-query.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -35,23 +45,16 @@ const schema = `
   );
   CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS points (
-    series_id INTEGER NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL,
-    wall_time_ms DOUBLE NOT NULL, value DOUBLE NOT NULL
+    series_id INTEGER NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, value DOUBLE NOT NULL
   );
   CREATE TABLE IF NOT EXISTS commands (
     command_id VARCHAR PRIMARY KEY, run_id VARCHAR NOT NULL, received_ms DOUBLE NOT NULL, record VARCHAR NOT NULL
   );
 `;
 const eventTypes = [VARCHAR, BIGINT, BIGINT, INTEGER, DOUBLE, VARCHAR, VARCHAR];
-const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE, DOUBLE];
+const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
 /** Rows of a DuckDB vector. */
 const chunkRows = 2048;
-
-interface Position {
-  lastSeq: number;
-  lastStep: number;
-}
-const start: Position = { lastSeq: 0, lastStep: 0 };
 
 /** The default store: one DuckDB file, nothing to install or run beside the hub. */
 export class EmbeddedStore implements EventStore {
@@ -113,22 +116,19 @@ export class EmbeddedStore implements EventStore {
   }
 
   async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
-    const found = await this.#read('SELECT record FROM runs ORDER BY created_ms DESC, run_id DESC');
-    return found.map(([record]) => this.#summary(record as string));
+    const found = await this.#read('SELECT record FROM runs');
+    // By the records: files of before hold other numbers in created_ms and received_ms.
+    return found
+      .map(([record]) => this.#summary(record as string))
+      .sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
   append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
     return this.#file.write(async (transaction) => {
       const uncommitted = this.#uncommitted.get(transaction) ?? new Map<string, Position>();
       this.#uncommitted.set(transaction, uncommitted);
-      const position = uncommitted.get(runId) ?? this.#positions.get(runId) ?? start;
-      const appended = events.filter((event) => event.seq > position.lastSeq);
-      let { lastSeq, lastStep } = position;
-      for (const event of appended) {
-        if (event.seq !== lastSeq + 1) throw new SequenceGapError(runId, lastSeq, event.seq);
-        lastSeq = event.seq;
-        lastStep = Math.max(lastStep, event.step);
-      }
+      const position = uncommitted.get(runId) ?? this.#positions.get(runId) ?? noPosition;
+      const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
       if (appended.length > 0) {
         await this.#write(transaction, runId, appended);
         uncommitted.set(runId, { lastSeq, lastStep });
@@ -143,18 +143,52 @@ export class EmbeddedStore implements EventStore {
     return this.#positions.get(runId)?.lastSeq ?? 0;
   }
 
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+    const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
+    const [found, points] = await Promise.all([
+      this.#read(
+        `SELECT seq::DOUBLE, step::DOUBLE, stage, wall_time_ms, type, payload
+         FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq`,
+        range,
+      ),
+      this.#read(
+        `SELECT seq::DOUBLE, metric, value FROM points JOIN series USING (series_id)
+         WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
+        [...range, wallTimeSeries],
+      ),
+    ]);
+    let point = 0;
+    return found.map(([seq, step, stage, wallTimeMs, type, payload]) => {
+      if (payload !== null) return JSON.parse(payload as string) as ControlEvent;
+      const metrics: WireMetrics = {};
+      for (; points[point]?.[0] === seq; point++)
+        metrics[points[point]![1] as string] = toWireNumber(points[point]![2] as number);
+      return { type, seq, step, stage, wallTimeMs, metrics } as MetricEvent;
+    });
+  }
+
   async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
     // Read first: points up to here are committed, whatever else arrives while the query runs.
     const lastSeq = await this.lastSeq(runId);
-    const { sql, values } = historyQuery(runId, range, lastSeq);
+    const { sql, values } = historyQuery(runId, range, lastSeq, this.#positions.get(runId)?.lastStep ?? 0);
     const series = new Map<string, Series>();
-    for (const [metric, ...lists] of await this.#read(sql, values)) {
-      const [seqs, steps, wallTimesMs, numbers] = lists.map((list) =>
-        Float64Array.from((list as DuckDBListValue).items as number[]),
-      ) as [Float64Array, Float64Array, Float64Array, Float64Array];
-      series.set(metric as string, { seqs, steps, wallTimesMs, values: numbers });
+    for (const [metric, width, ...lists] of await this.#read(sql, values)) {
+      const [seqs, steps, numbers] = lists.map(toColumn) as [Float64Array, Float64Array, Float64Array];
+      series.set(metric as string, { seqs, steps, values: numbers, bucketSteps: width as number });
     }
     return { lastSeq, series };
+  }
+
+  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+    const { sql, values } = windowsQuery(runId, range);
+    const found = new Map<string, Windows>();
+    for (const [metric, ...lists] of await this.#read(sql, values)) {
+      const [fromSteps, counts, minima, maxima, means, lasts] = lists.map(toColumn) as Float64Array[];
+      found.set(metric as string, {
+        ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima!, means: means!, lasts: lasts! },
+      });
+    }
+    return found;
   }
 
   async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
@@ -183,10 +217,14 @@ export class EmbeddedStore implements EventStore {
   }
 
   async commands(runId: RunId): Promise<CommandRecord[]> {
-    const found = await this.#read('SELECT record FROM commands WHERE run_id = $1 ORDER BY received_ms, command_id', [
-      runId,
-    ]);
-    return found.map(([record]) => JSON.parse(record as string) as CommandRecord);
+    const found = await this.#read('SELECT record FROM commands WHERE run_id = $1', [runId]);
+    return found
+      .map(([record]) => JSON.parse(record as string) as CommandRecord)
+      .sort((a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1));
+  }
+
+  copyTo(path: string): Promise<void> {
+    return this.#file.copyTo(path);
   }
 
   close(): Promise<void> {
@@ -204,9 +242,11 @@ export class EmbeddedStore implements EventStore {
       const payload = isMetric ? null : JSON.stringify(event);
       eventRows.push([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
       if (!isMetric) continue;
-      for (const [metric, value] of Object.entries(event.metrics)) {
+      const points: [string, WireNumber][] = Object.entries(event.metrics);
+      if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
+      for (const [metric, value] of points) {
         const id = this.#seriesOf(runId).get(metric) ?? (await this.#addSeries(transaction, runId, metric));
-        pointRows.push([id, seq, step, event.wallTimeMs, fromWireNumber(value)]);
+        pointRows.push([id, seq, step, fromWireNumber(value)]);
       }
     }
     for (const [table, buffer] of [
@@ -236,18 +276,24 @@ export class EmbeddedStore implements EventStore {
     return known;
   }
 
-  #read(sql: string, values: DuckDBValue[] = []): Promise<DuckDBValue[][]> {
+  #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {
     return this.#file.read((connection) => rows(connection, sql, values));
   }
 
   #summary(record: string): Omit<RunSummary, 'trainerConnected'> {
     const run = JSON.parse(record) as StoredRun;
-    return { ...run, ...(this.#positions.get(run.runId) ?? start) };
+    return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
 }
 
-async function rows(connection: DuckDBConnection, sql: string, values: DuckDBValue[] = []): Promise<DuckDBValue[][]> {
-  return (await connection.runAndReadAll(sql, values)).getRows();
+const toColumn = (list: DuckDBValue): Float64Array => Float64Array.from((list as DuckDBListValue).items as number[]);
+
+async function rows(
+  connection: DuckDBConnection,
+  sql: string,
+  values: (string | number)[] = [],
+): Promise<DuckDBValue[][]> {
+  return (await connection.runAndReadAll(sql, ...bound(values))).getRows();
 }
 
 /** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */

@@ -6,8 +6,29 @@ import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event
 export interface Series {
   seqs: Float64Array;
   steps: Float64Array;
-  wallTimesMs: Float64Array;
   values: Float64Array;
+  /** Width in steps of the buckets that it was thinned by; 0 when it is whole. */
+  bucketSteps: number;
+}
+
+/** Columnar: what the finite values of one metric come to in each window of steps; windows without a value are left out. */
+export interface Windows {
+  /** First step of the window. */
+  fromSteps: Float64Array;
+  counts: Float64Array;
+  minima: Float64Array;
+  maxima: Float64Array;
+  means: Float64Array;
+  /** The value of the newest event in the window. */
+  lasts: Float64Array;
+}
+
+export interface WindowRange {
+  metrics?: readonly string[] | undefined;
+  fromStep?: number | undefined;
+  toStep?: number | undefined;
+  /** Width of a window in steps, counted from `fromStep`; without it, one window holds the whole range. */
+  everySteps?: number | undefined;
 }
 
 export interface HistoryRange {
@@ -16,10 +37,21 @@ export interface HistoryRange {
   fromStep?: number | undefined;
   toStep?: number | undefined;
   /**
-   * Upper bound of points a series. A longer series is cut into buckets of equal step width, and each keeps its first,
-   * last, smallest and largest value and its first non-finite one, so no spike and no NaN is ever lost. At least 5.
+   * Upper bound of points a series. A longer series is cut into buckets of `bucketSteps` steps, and each keeps its
+   * first, last, smallest and largest value (of equal ones the first) and its first non-finite one, so no spike and no
+   * NaN is ever lost. First and last go by event number; a trainer's steps do not go down, and where they do a store
+   * that lies in order of steps may go by those. At least 5.
    */
   maxPoints: number;
+}
+
+/**
+ * Width in steps of the buckets that a thinned series is cut into, the same for all series of a run, counted from
+ * `fromStep`. Five points a bucket at most.
+ */
+export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: HistoryRange, lastStep: number): number {
+  const steps = Math.min(toStep, lastStep) - fromStep + 1;
+  return Math.max(1, Math.ceil(steps / Math.max(1, Math.floor(maxPoints / 5))));
 }
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
@@ -44,16 +76,50 @@ export interface EventStore {
    */
   append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }>;
   lastSeq(runId: RunId): Promise<number>;
+  /**
+   * Whole events in order of their number, from `fromSeq` on, at most `limit`; none past the last or of an unknown run.
+   * Metric events have the metrics they came with, sorted by name; what is not finite is a word, as on the wire.
+   */
+  events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]>;
 
-  /** Series by metric name, with the event number up to which they are complete. */
+  /**
+   * A trainer takes up a run here. For a store that several hubs share: how far the run goes may have changed since this
+   * hub last knew, and what the trainer was told is durable may lie with another hub that has yet to deliver it; the run
+   * goes on behind it all.
+   * @param acknowledgedSeq up to where the trainer was told that its events are durable
+   */
+  takeUp?(runId: RunId, acknowledgedSeq: number): Promise<number>;
+  /** Another hub writes this run from now on: what is known of how far it goes may be old. */
+  letGo?(runId: RunId): void;
+
+  /** Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete. */
   history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }>;
+  /** What the series come to in windows of steps, computed where they are stored. */
+  windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
 
-  /** Writes the record, replacing an earlier one of the same command. */
+  /**
+   * Writes the record, replacing an earlier one of the same command. Records go one way: pending, then given up by a hub
+   * (without a step) or not, then ended by its trainer's word.
+   */
   putCommand(record: CommandRecord): Promise<void>;
   command(commandId: CommandId): Promise<CommandRecord | null>;
+  /**
+   * Open commands that this hub had written and not delivered when it died: another hub on the same store that has taken
+   * up their runs since cannot know of them.
+   */
+  leftOver?(): Promise<CommandRecord[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;
+
+  /**
+   * Writes a copy of all that is stored at one moment to a new file, which a store of the same kind opens. Writing goes
+   * on meanwhile. A store whose data lie on a server of their own has none: that server's own tools make its backups.
+   */
+  copyTo?(path: string): Promise<void>;
+
+  /** What waits on this machine's disk for a store that is elsewhere. */
+  spoolState?(): Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>;
 
   /** Waits for what is under way and closes; the store cannot be used afterwards. */
   close(): Promise<void>;
@@ -69,6 +135,32 @@ export class SequenceGapError extends Error {
     super(`Run ${runId} has events up to ${lastSeq}; got ${gotSeq}. Send again from ${lastSeq + 1}.`);
     this.name = 'SequenceGapError';
   }
+}
+
+/** How far a run goes. */
+export interface Position {
+  lastSeq: number;
+  lastStep: number;
+}
+export const noPosition: Position = { lastSeq: 0, lastStep: 0 };
+
+/**
+ * The events that a run which goes up to `position` does not have yet, and how far it goes with them.
+ * @throws SequenceGapError when the first of them does not follow, or there is a gap within them
+ */
+export function newEvents(
+  runId: RunId,
+  position: Position,
+  events: readonly TrainerEvent[],
+): Position & { appended: TrainerEvent[] } {
+  const appended = events.filter((event) => event.seq > position.lastSeq);
+  let { lastSeq, lastStep } = position;
+  for (const event of appended) {
+    if (event.seq !== lastSeq + 1) throw new SequenceGapError(runId, lastSeq, event.seq);
+    lastSeq = event.seq;
+    lastStep = Math.max(lastStep, event.step);
+  }
+  return { appended, lastSeq, lastStep };
 }
 
 /** A run id that is taken already. */

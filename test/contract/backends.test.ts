@@ -43,6 +43,7 @@ describe('training backends', () => {
   ])('%s gives the same losses and gradient norms', async (backend, device) => {
     const trained = await trainOn(backend);
     expect(trained.device).toMatch(device);
+    expect(trained.losses).toHaveLength(reference.length);
     trained.losses.forEach((value, i) =>
       expect(Math.abs(value / reference[i]! - 1), `number ${i}`).toBeLessThan(tolerance),
     );

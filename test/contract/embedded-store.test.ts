@@ -24,6 +24,44 @@ eventStoreContract(async () => {
   };
 });
 
+describe('a copy of the embedded store', () => {
+  it('is of one moment while events go on being stored, and is a store like the first', async () => {
+    const store = new EmbeddedStore(newPath());
+    await store.createRun(storedRun());
+    let writing = true;
+    const written = (async () => {
+      let seq = 0;
+      while (writing) await store.append(runId, [stepEvent(++seq, { 'a/b': seq }), stepEvent(++seq, { 'a/b': seq })]);
+      return seq;
+    })();
+    const path = join(folder, "it's a copy.duckdb");
+    while ((await store.lastSeq(runId)) < 20) await new Promise((resolve) => setTimeout(resolve, 5));
+    const before = await store.lastSeq(runId);
+    await store.copyTo(path);
+    writing = false;
+    const last = await written;
+    await store.close();
+
+    const copy = new EmbeddedStore(path);
+    const { lastSeq, series } = await copy.history(runId, { maxPoints: 100_000 });
+    expect(lastSeq).toBeGreaterThanOrEqual(before);
+    expect(lastSeq).toBeLessThanOrEqual(last);
+    expect(lastSeq % 2).toBe(0);
+    expect([...series.get('a/b')!.seqs]).toEqual(Array.from({ length: lastSeq }, (_, i) => i + 1));
+    expect(await copy.append(runId, [stepEvent(lastSeq + 1, { 'a/b': 0 })])).toMatchObject({ lastSeq: lastSeq + 1 });
+    await expect(copy.createRun(storedRun())).rejects.toThrow('already');
+    await copy.close();
+  });
+
+  it('is not made over a file that is there', async () => {
+    const [store, path] = [new EmbeddedStore(newPath()), join(folder, 'taken')];
+    writeFileSync(path, 'x'.repeat(5000));
+    await expect(store.copyTo(path)).rejects.toThrow(StoreUnavailableError);
+    expect(await store.runs()).toEqual([]);
+    await store.close();
+  });
+});
+
 describe('the embedded store in trouble', () => {
   it('says that a damaged file is damaged and leaves it alone', async () => {
     const path = newPath();

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
-import type { WireNumber } from '@plumbline/shared/metric';
+import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   SequenceGapError,
   StoreConflictError,
   type EventStore,
   type StoredRun,
+  type Windows,
 } from '../../server/store/event-store.js';
 
 export const runId = RunId.parse('run-a');
@@ -33,6 +34,9 @@ export const stepEvent = (seq: number, metrics: Record<string, WireNumber>, step
 const lossEvents = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': 1 / (from + i) }));
 
+const plain = (windows: Windows) =>
+  Object.fromEntries(Object.entries(windows).map(([name, column]) => [name, [...(column as Float64Array)]]));
+
 /** What holds for every event store. `reopen` gives a new store on the data of the one before, which is closed. */
 export function eventStoreContract(
   makeStore: () => Promise<{ store: EventStore; reopen: () => Promise<EventStore> }>,
@@ -51,7 +55,8 @@ export function eventStoreContract(
 
     it('keeps runs, newest first, with the position their events give them', async () => {
       const later = RunId.parse('run-b');
-      await store.createRun(storedRun(later, 2000));
+      // Of milliseconds since 1970 the lower 32 bits go round every seven weeks.
+      await store.createRun(storedRun(later, 399 * 2 ** 32 + 5));
       await store.append(later, lossEvents(1, 3));
       await store.updateRun({ ...storedRun(), state: 'failed', reason: 'why' });
       store = await reopen();
@@ -120,16 +125,41 @@ export function eventStoreContract(
         stepEvent(6, { 'train/loss': 0.1 }),
       ]);
       store = await reopen();
-      const { values, wallTimesMs } = await lossOf();
-      expect([...values]).toEqual([NaN, Infinity, -Infinity, 5e-324, 1.7976931348623157e308, 0.1]);
-      expect(wallTimesMs[5]).toBe(1_700_000_000_006);
+      expect([...(await lossOf()).values]).toEqual([NaN, Infinity, -Infinity, 5e-324, 1.7976931348623157e308, 0.1]);
+    });
+
+    it('gives the time of each step as a series', async () => {
+      await store.append(runId, lossEvents(1, 2));
+      await store.append(runId, [{ ...stepEvent(3, { 'shift/kl': 1 }, 2), type: 'probe_completed' } as TrainerEvent]);
+      const { series } = await store.history(runId, { metrics: [wallTimeSeries], maxPoints: 100 });
+      expect([...series.keys()]).toEqual([wallTimeSeries]);
+      expect([...series.get(wallTimeSeries)!.values]).toEqual([1_700_000_000_001, 1_700_000_000_002]);
+    });
+
+    it('sums up series in windows of steps, whatever is not finite apart', async () => {
+      await store.append(runId, [
+        ...[4, 2, 6, 8].map((value, i) => stepEvent(i + 1, { 'train/loss': value }, i + 1)),
+        stepEvent(5, { 'train/loss': 'NaN' }, 5),
+        stepEvent(6, { 'train/loss': 1, 'shift/kl': 3 }, 11),
+      ]);
+      const whole = await store.windows(runId, { metrics: ['train/loss'] });
+      expect(plain(whole.get('train/loss')!)).toEqual({
+        ...{ fromSteps: [0], counts: [5], minima: [1], maxima: [8], means: [4.2], lasts: [1] },
+      });
+      const parts = await store.windows(runId, { fromStep: 2, toStep: 11, everySteps: 3 });
+      expect([...parts.keys()].sort()).toEqual([wallTimeSeries, 'shift/kl', 'train/loss']);
+      expect(plain(parts.get('train/loss')!)).toEqual({
+        ...{ fromSteps: [2, 11], counts: [3, 1], minima: [2, 1], maxima: [8, 1], means: [16 / 3, 1], lasts: [8, 1] },
+      });
+      expect([...parts.get('shift/kl')!.fromSteps]).toEqual([11]);
+      expect((await store.windows(RunId.parse('nowhere'), {})).size).toBe(0);
     });
 
     it('gives the series asked for in the range asked for; a metric that came late is complete', async () => {
       await store.append(runId, lossEvents(1, 10));
       await store.append(runId, [stepEvent(11, { 'train/loss': 0, 'held_out/colour/accuracy': 90 })]);
       const all = await store.history(runId, { maxPoints: 100 });
-      expect([...all.series.keys()].sort()).toEqual(['held_out/colour/accuracy', 'train/loss']);
+      expect([...all.series.keys()].sort()).toEqual(['held_out/colour/accuracy', wallTimeSeries, 'train/loss']);
       const part = await store.history(runId, {
         metrics: ['train/loss', 'no/such'],
         fromStep: 4,
@@ -154,7 +184,8 @@ export function eventStoreContract(
           runId,
           Array.from({ length: 1000 }, (_, i) => stepEvent(from + i, { 'train/loss': value(from + i) })),
         );
-      const { seqs, values } = await lossOf(500);
+      const { seqs, values, bucketSteps } = await lossOf(500);
+      expect(bucketSteps).toBe(101);
       expect(seqs.length).toBeLessThanOrEqual(500);
       expect(seqs.length).toBeGreaterThan(200);
       expect([...seqs]).toEqual([...seqs].sort((a, b) => a - b));
@@ -180,6 +211,57 @@ export function eventStoreContract(
       await store.append(runId, [...lossEvents(1, 1), paused, stepEvent(3, {}), finished]);
       store = await reopen();
       expect(await store.controlEvents(runId)).toEqual({ lastSeq: 4, events: [paused, finished] });
+    });
+
+    describe('whole events', () => {
+      const started: TrainerEvent = {
+        type: 'run_started',
+        seq: 1,
+        step: 0,
+        wallTimeMs: 1_700_000_000_000.25,
+        trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+        model: { name: 'none', parameters: [] },
+        baseline: { 'shift/kl': 'NaN' },
+        selection: { kind: 'recipe', recipe: 'full' },
+        trainable: ['b', 'a'],
+      };
+      const events: TrainerEvent[] = [
+        started,
+        stepEvent(2, { 'train/loss': 'NaN', 'train/learning_rate': 0.1, 'shift/kl': '-Infinity' }),
+        stepEvent(3, {}),
+        { type: 'run_paused', seq: 4, step: 3, wallTimeMs: 5, reason: 'über "quoted" \u2028 ✓\n' },
+        { ...stepEvent(5, { 'shift/js': 'Infinity', 'drift/a.b-c': 5e-324 }, 3), type: 'probe_completed', stage: 7 },
+        { type: 'run_finished', seq: 6, step: 3, wallTimeMs: 6 },
+      ] as TrainerEvent[];
+
+      it('come back as they were, in order, with metrics sorted by name', async () => {
+        await store.append(runId, events);
+        store = await reopen();
+        const found = await store.events(runId, 1, 1000);
+        expect(found).toEqual(events);
+        expect(Object.keys((found[1] as MetricEvent).metrics)).toEqual([
+          'shift/kl',
+          'train/learning_rate',
+          'train/loss',
+        ]);
+      });
+
+      it('come from the number asked for, no more than asked for, and none past the last', async () => {
+        await store.append(runId, events);
+        expect(await store.events(runId, 3, 2)).toEqual(events.slice(2, 4));
+        expect(await store.events(runId, 5, 1000)).toEqual(events.slice(4));
+        expect(await store.events(runId, 7, 1000)).toEqual([]);
+        expect(await store.events(RunId.parse('nowhere'), 1, 1000)).toEqual([]);
+      });
+
+      it('are those of the run asked for, whatever other runs hold under the same numbers and names', async () => {
+        const other = RunId.parse('run-b');
+        await store.append(runId, lossEvents(1, 3));
+        await store.append(other, [stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 }), stepEvent(2, {})]);
+        await store.append(runId, lossEvents(4, 5));
+        expect(await store.events(runId, 1, 1000)).toEqual(lossEvents(1, 5));
+        expect(await store.events(other, 1, 1)).toEqual([stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 })]);
+      });
     });
 
     it('keeps the latest record of each command, oldest command first', async () => {

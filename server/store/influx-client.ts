@@ -1,0 +1,184 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { HttpError, InfluxDB, RequestTimedOutError, type FluxTableMetaData } from '@influxdata/influxdb-client';
+import { StoreUnavailableError } from './event-store.js';
+
+export interface InfluxOptions {
+  /** e.g. `http://127.0.0.1:8086` */
+  url: string;
+  org: string;
+  bucket: string;
+  token: string;
+  /** An answer that takes longer counts as none. */
+  timeoutMs?: number;
+}
+
+/** What became of a batch of lines. */
+export type Delivery =
+  /** 204: InfluxDB has it on disk. */
+  | { kind: 'stored' }
+  /** Try again, not before `retryMs` where InfluxDB has said so. */
+  | { kind: 'later'; problem: string; retryMs: number | null }
+  /** InfluxDB will never take this batch as it is: a line in it is wrong, or it is too large. */
+  | { kind: 'refused'; problem: string };
+
+export type Row = (column: string) => string;
+
+/** Without a byte, on a connection that was used before. */
+const firstTimeoutMs = 2500;
+
+/**
+ * The two things Plumbline asks of InfluxDB: to take lines and to answer Flux.
+ * A kept connection may be dead without anybody having said so, which shows as silence only. So the first try of each
+ * request is short; the next one is patient and on a connection of its own.
+ */
+export class InfluxClient {
+  #first: { database: InfluxDB; agent: HttpAgent };
+  readonly #patient: InfluxDB;
+  readonly #writePath: string;
+  readonly #timeoutMs: number;
+
+  constructor(readonly options: InfluxOptions) {
+    this.#timeoutMs = options.timeoutMs ?? 30_000;
+    this.#first = this.#connect(true, Math.min(firstTimeoutMs, this.#timeoutMs));
+    this.#patient = this.#connect(false, this.#timeoutMs).database;
+    const query = new URLSearchParams({ org: options.org, bucket: options.bucket, precision: 'ns' });
+    this.#writePath = `/api/v2/write?${query}`;
+  }
+
+  /**
+   * Sends lines, once.
+   * @param again they were sent before and no answer came
+   */
+  async write(lines: string, again = false): Promise<Delivery> {
+    const timeoutMs = again ? this.#timeoutMs : Math.min(firstTimeoutMs, this.#timeoutMs);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        let status: number | undefined;
+        const signal = AbortSignal.timeout(timeoutMs);
+        // A request that is aborted says nothing more.
+        signal.addEventListener('abort', () => reject(noAnswer(timeoutMs)));
+        (again ? this.#patient : this.#first.database).transport.send(
+          this.#writePath,
+          lines,
+          {
+            method: 'POST',
+            headers: { 'content-type': 'text/plain; charset=utf-8' },
+            signal,
+          },
+          {
+            responseStarted: (_, statusCode) => (status = statusCode),
+            error: reject,
+            // Anything else, a proxy's page with 200 for instance, does not mean that it is stored.
+            complete: () =>
+              status === 204 ? resolve() : reject(new UnexpectedAnswerError(`It answered ${status}, not 204.`)),
+          },
+        );
+      });
+      return { kind: 'stored' };
+    } catch (error) {
+      if (!(error instanceof HttpError) && !again) this.#letGo(this.#first.agent);
+      if (error instanceof HttpError && [400, 413, 422].includes(error.statusCode))
+        return { kind: 'refused', problem: error.message };
+      const retryMs = error instanceof HttpError ? retryAfterMs(error) : null;
+      return {
+        kind: 'later',
+        problem: this.explain(error instanceof RequestTimedOutError ? noAnswer(timeoutMs) : error).message,
+        retryMs,
+      };
+    }
+  }
+
+  /**
+   * Runs Flux and hands over row by row.
+   * @throws StoreUnavailableError saying what to do
+   */
+  async query(flux: string, onRow: (row: Row, table: FluxTableMetaData) => void): Promise<void> {
+    let rows = 0;
+    const counting = (row: Row, table: FluxTableMetaData): void => {
+      rows++;
+      onRow(row, table);
+    };
+    try {
+      const first = this.#first;
+      await this.#query(first.database, flux, counting).catch((error: unknown) => {
+        if (!(error instanceof RequestTimedOutError)) throw error;
+        this.#letGo(first.agent);
+        if (rows > 0) throw error;
+        return this.#query(this.#patient, flux, onRow);
+      });
+    } catch (error) {
+      throw this.explain(error instanceof RequestTimedOutError ? noAnswer(this.#timeoutMs) : error);
+    }
+  }
+
+  async #query(database: InfluxDB, flux: string, onRow: (row: Row, table: FluxTableMetaData) => void): Promise<void> {
+    let table: FluxTableMetaData | undefined;
+    let columns = new Map<string, number>();
+    let current: string[] = [];
+    const row: Row = (column) => current[columns.get(column) ?? -1] ?? '';
+    for await (const { values, tableMeta } of database.getQueryApi(this.options.org).iterateRows(flux)) {
+      if (tableMeta !== table) {
+        table = tableMeta;
+        columns = new Map(tableMeta.columns.map(({ label, index }) => [label, index]));
+      }
+      current = values;
+      // An error that comes up while InfluxDB answers stands in the answer, whose status was 200.
+      if (columns.has('error') && columns.has('reference')) throw new Error(row('error'));
+      onRow(row, tableMeta);
+    }
+  }
+
+  #connect(keepAlive: boolean, timeout: number): { database: InfluxDB; agent: HttpAgent } {
+    const { url, token } = this.options;
+    const agent = new (url.startsWith('https:') ? HttpsAgent : HttpAgent)({ keepAlive });
+    return { agent, database: new InfluxDB({ url, token, timeout, transportOptions: { agent } }) };
+  }
+
+  /** Where one kept connection was dead, the others are too: none of those that wait for a request is used again. */
+  #letGo(agent: HttpAgent): void {
+    if (this.#first.agent !== agent) return;
+    this.#first = this.#connect(true, Math.min(firstTimeoutMs, this.#timeoutMs));
+    agent.maxFreeSockets = 0;
+    for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
+  }
+
+  /** What went wrong and what a person can do about it. */
+  explain(error: unknown): StoreUnavailableError {
+    if (error instanceof StoreUnavailableError) return error;
+    const { url, org, bucket } = this.options;
+    const cause =
+      error instanceof Error ? error.message || String((error as { code?: string }).code ?? error.name) : String(error);
+    const status = error instanceof HttpError ? error.statusCode : 0;
+    const advice =
+      status === 401 || status === 403
+        ? `refuses the token. It has to read and write bucket "${bucket}"; plumbline influx-setup makes one (PLUMBLINE_INFLUX_TOKEN)`
+        : status === 404
+          ? `knows no organisation "${org}" with a bucket "${bucket}". plumbline influx-setup makes them (PLUMBLINE_INFLUX_ORG, PLUMBLINE_INFLUX_BUCKET)`
+          : status === 429
+            ? 'asks for fewer requests. The hub waits as long as it says and goes on by itself'
+            : status >= 500
+              ? 'has a fault of its own. See its log; the hub goes on by itself'
+              : status > 0 || error instanceof UnexpectedAnswerError
+                ? 'answers like something else. Is that the address of an InfluxDB 2 (PLUMBLINE_INFLUX_URL)? The hub goes on by itself'
+                : 'does not answer. Start it or see PLUMBLINE_INFLUX_URL; the hub goes on by itself';
+    return new StoreUnavailableError(`InfluxDB at ${url} ${advice}. (${status ? `${status} ` : ''}${cause})`, {
+      cause: error,
+    });
+  }
+}
+
+/** An answer that InfluxDB does not give, from a proxy's page perhaps. */
+class UnexpectedAnswerError extends Error {
+  override name = 'UnexpectedAnswerError';
+}
+
+const noAnswer = (timeoutMs: number): Error => new Error(`no answer within ${timeoutMs / 1000} s`);
+
+/** Seconds, or a date, as HTTP allows both; null where nothing is said. */
+function retryAfterMs(error: HttpError): number | null {
+  const header = error.headers?.['retry-after'];
+  if (typeof header !== 'string') return null;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return Number.isFinite(ms) ? Math.max(0, ms) : null;
+}

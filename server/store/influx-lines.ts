@@ -1,0 +1,188 @@
+import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import type { CommandRecord } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
+import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { StoredRun } from './event-store.js';
+
+/*
+ * How runs lie in an InfluxDB 2 bucket.
+ *
+ * Time is order, not clock: a run's point of step s and event number n lies at (second of the run's creation + s)
+ * seconds and n nanoseconds. So no two events collide, however fast the steps or whatever the clocks do; sending an
+ * event again overwrites it with itself; a window of k steps is a window of k seconds, which InfluxDB aggregates by
+ * itself; and step and event number are read off the time, stored nowhere else.
+ *
+ *   measurement        tags               fields
+ *   train, shift, ...  run [task|group]   one float a metric: `train/loss` is field `loss` of measurement `train`;
+ *                                         `held_out/colour/accuracy` is `accuracy` of `held_out` with task=colour;
+ *                                         `drift/<group>` is `distance` of `drift` with group=<group>.
+ *                                         What is not finite has no float: field `<name>:nonfinite` holds the word.
+ *                                         A metric's last word `time` is field `time:`.
+ *   plumbline.event    run, kind          seq, wall_time_ms, stage and values (count) of metric events,
+ *                                         payload_0.. of control events: JSON, in parts
+ *   plumbline.run      run                record_0..: the run's record as JSON; a point each version, the latest counts
+ *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
+ *                                         hub gave it up (1), as it ended (2); the highest rank counts
+ * Nothing that changes is overwritten: a hub that comes back and delivers late what another hub has since changed
+ * harms nothing.
+ *
+ * Whatever counts by time, retention and downsampling (see influx-setup.ts), counts a point's age from the second of the
+ * run's creation plus its step: a run's millionth step is 11 days younger than its first. Retention has to be longer
+ * than runs are, or InfluxDB refuses the first steps of one that is still going.
+ */
+export const eventMeasurement = 'plumbline.event';
+export const runMeasurement = 'plumbline.run';
+export const commandMeasurement = 'plumbline.command';
+export const nonFinite = ':nonfinite';
+/** InfluxDB throws a field of this name away, without a word. */
+const timeField = { metric: 'time', stored: 'time:' };
+
+/** A string field holds at most 64 kB. */
+const maxStringLength = 60_000;
+const maxSeq = 999_999_999;
+/** Times are 64-bit nanoseconds: they end in the year 2262. */
+const maxSecond = 9_200_000_000;
+
+/** The second at which a run's steps begin. */
+export const baseSecondOf = (createdMs: number): number => Math.floor(createdMs / 1000);
+
+/** @throws RangeError for a step or an event number that no time can hold */
+export function timeOf(baseSecond: number, step: number, seq: number): string {
+  if (seq > maxSeq || baseSecond + step > maxSecond)
+    throw new RangeError(`InfluxDB holds runs of up to ${maxSeq} events and ${maxSecond - baseSecond} steps.`);
+  return `${baseSecond + step}${String(seq).padStart(9, '0')}`;
+}
+
+/** The same as an RFC 3339 time, as Flux takes it. */
+export function instantOf(baseSecond: number, step: number, seq: number): string {
+  const seconds = new Date((baseSecond + step) * 1000).toISOString().slice(0, -'.000Z'.length);
+  return `${seconds}.${String(seq).padStart(9, '0')}Z`;
+}
+
+/** Step and event number of an RFC 3339 time as InfluxDB answers it. */
+export function positionAt(baseSecond: number, time: string): { step: number; seq: number } {
+  const [, seconds, fraction = ''] = /^([^.Z]+)(?:\.(\d+))?Z$/.exec(time)!;
+  return { step: Date.parse(`${seconds}Z`) / 1000 - baseSecond, seq: Number(fraction.padEnd(9, '0')) };
+}
+
+/** Where a series lies: `task` and `group` are tags, absent where undefined. */
+export interface SeriesKey {
+  measurement: string;
+  task?: string;
+  group?: string;
+  field: string;
+}
+
+export function seriesKeyOf(metric: string): SeriesKey {
+  if (metric === wallTimeSeries) return { measurement: eventMeasurement, field: 'wall_time_ms' };
+  const [measurement, second, ...rest] = metric.split('/') as [string, string, ...string[]];
+  if ((measurement === 'held_out' || measurement === 'target') && rest.length === 1)
+    return { measurement, task: second, field: stored(rest[0]!) };
+  if (measurement === 'drift' && rest.length === 0) return { measurement, group: second, field: 'distance' };
+  return { measurement, field: stored([second, ...rest].join('/')) };
+}
+const stored = (name: string): string => (name === timeField.metric ? timeField.stored : name);
+
+/** The metric of a series, and whether its values are words for what is not finite; undefined for what is no metric. */
+export function metricOf({
+  measurement,
+  task,
+  group,
+  field,
+}: SeriesKey): { metric: string; words: boolean } | undefined {
+  if (measurement === eventMeasurement)
+    return field === 'wall_time_ms' ? { metric: wallTimeSeries, words: false } : undefined;
+  if (measurement.startsWith('plumbline.')) return undefined;
+  const words = field.endsWith(nonFinite);
+  const bare = words ? field.slice(0, -nonFinite.length) : field;
+  const name = bare === timeField.stored ? timeField.metric : bare;
+  const parts = group === undefined ? [measurement, task, name] : [measurement, group];
+  return { metric: parts.filter((part) => part !== undefined).join('/'), words };
+}
+
+/** The text of a line up to its fields, but for the run that stands in its middle. */
+interface SeriesText {
+  before: string;
+  after: string;
+}
+/** What each metric comes to: worked out once, since the same names come with every step. */
+const known = new Map<string, { series: SeriesText; field: string }>();
+const knownSeries = new Map<string, SeriesText>();
+const maxKnown = 50_000;
+
+function textOf(metric: string): { series: SeriesText; field: string } {
+  const held = known.get(metric);
+  if (held) return held;
+  if (known.size >= maxKnown) {
+    known.clear();
+    knownSeries.clear();
+  }
+  const { measurement, task, group, field } = seriesKeyOf(metric);
+  const before = `${measurement}${group === undefined ? '' : `,group=${group}`},run=`;
+  const after = task === undefined ? '' : `,task=${task}`;
+  const series = knownSeries.get(before + after) ?? { before, after };
+  knownSeries.set(before + after, series);
+  const found = { series, field };
+  known.set(metric, found);
+  return found;
+}
+
+/** The lines of an event: one for itself, one for each measurement and tag of its metrics. */
+export function linesOf(runId: RunId, baseSecond: number, event: TrainerEvent): string[] {
+  const time = timeOf(baseSecond, event.step, event.seq);
+  const head = `${eventMeasurement},kind=${event.type},run=${runId} seq=${event.seq}i,wall_time_ms=${event.wallTimeMs}`;
+  if (!isMetricEvent(event)) return [`${head},${inParts('payload', event)} ${time}`];
+  const fields = new Map<SeriesText, string>();
+  let count = 0;
+  for (const metric in event.metrics) {
+    count++;
+    const { series, field } = textOf(metric);
+    const number = fromWireNumber(event.metrics[metric]!);
+    // `String(-0)` has no sign.
+    const digits = Object.is(number, -0) ? '-0' : String(number);
+    const text = Number.isFinite(number) ? `${field}=${digits}` : `${field}${nonFinite}="${number}"`;
+    const before = fields.get(series);
+    fields.set(series, before === undefined ? text : `${before},${text}`);
+  }
+  const lines = [`${head},stage=${event.stage}i,values=${count}i ${time}`];
+  for (const [{ before, after }, text] of fields) lines.push(`${before}${runId}${after} ${text} ${time}`);
+  return lines;
+}
+
+/** @param version counts the changes of the record; its point's nanoseconds */
+export function lineOfRun(run: StoredRun & { lastSeq: number; lastStep: number }, version: number): string {
+  return `${runMeasurement},run=${run.runId} ${inParts('record', run)} ${timeOf(baseSecondOf(run.createdMs), 0, version)}`;
+}
+
+/** What a hub only guessed, because it could not reach the trainer, ranks below what a trainer or a check said. */
+export function rankOf({ state, step }: CommandRecord): number {
+  if (state === 'pending') return 0;
+  return state === 'rejected' || step !== null ? 2 : 1;
+}
+
+/** Commands of one millisecond lie apart by a hash of their ids: one in a million pairs of them would collide. */
+export function lineOfCommand(record: CommandRecord): string {
+  let hash = 0;
+  for (const character of record.commandId) hash = (hash * 31 + character.charCodeAt(0)) % 1_000_003;
+  const time = `${Math.floor(record.receivedMs)}${String(hash % 1_000_000).padStart(6, '0')}`;
+  return `${commandMeasurement},rank=${rankOf(record)},run=${record.runId} command="${record.commandId}",${inParts('record', record)} ${time}`;
+}
+
+/** A value as JSON in string fields `<name>_0`, `<name>_1`, ...; ASCII only, so that no part ends inside a character. */
+function inParts(name: string, value: unknown): string {
+  const json = JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  const parts: string[] = [];
+  for (let from = 0; from < json.length; from += maxStringLength)
+    parts.push(`${name}_${parts.length}="${json.slice(from, from + maxStringLength).replace(/["\\]/g, '\\$&')}"`);
+  return parts.join(',');
+}
+
+/** What `inParts` wrote, from its fields. */
+export function fromParts<T>(name: string, fields: ReadonlyMap<string, string>): T {
+  let json = '';
+  for (let part = 0; fields.has(`${name}_${part}`); part++) json += fields.get(`${name}_${part}`)!;
+  return JSON.parse(json) as T;
+}

@@ -1,0 +1,205 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
+import { noPosition, StoreUnavailableError, type Position, type StoredRun } from './event-store.js';
+import type { InfluxClient } from './influx-client.js';
+import { InfluxDelivery } from './influx-delivery.js';
+import { Spool, type Damage } from './spool.js';
+
+export interface InfluxOutboxOptions {
+  /** Folder of the spool. */
+  spoolFolder: string;
+  /** Bytes that may wait on disk for InfluxDB. */
+  maxSpoolBytes?: number;
+  /** Told of what a person has to know: damage on disk, lines that InfluxDB refuses. */
+  onProblem?: (message: string) => void;
+}
+
+export type VersionedRun = StoredRun & { version: number };
+
+/** What a record in the spool is about; it stands before its lines. */
+type Envelope =
+  | ({ kind: 'events'; runId: RunId } & Position)
+  | { kind: 'run'; run: StoredRun; version: number }
+  | { kind: 'command'; record: CommandRecord };
+
+/** A value that is on its way to InfluxDB, and the number of the spool's record that brings it. */
+interface OnItsWay<T> {
+  number: number;
+  value: T;
+}
+interface Open {
+  spool: Spool;
+  delivery: InfluxDelivery;
+}
+
+/** How long a reader waits for what was just written to be there too. */
+export const settleMs = 2000;
+
+/**
+ * What this hub has written and InfluxDB may not have yet: durable in the spool, on its way in order, and known here for
+ * as long as a reader would miss it. It opens at first use and takes up what an earlier process left.
+ */
+export class InfluxOutbox {
+  #opening: Promise<Open> | null = null;
+  #closed = false;
+  readonly #runs = new Map<RunId, OnItsWay<VersionedRun>>();
+  readonly #commands = new Map<CommandId, OnItsWay<CommandRecord>>();
+  /** Commands as the process before left them in the spool. */
+  readonly #leftOver = new Map<CommandId, CommandRecord>();
+  /** How far each run that this hub writes has reached InfluxDB. */
+  readonly #delivered = new Map<RunId, Position>();
+  /** Parts of runs on their way, in order. */
+  readonly #parts: OnItsWay<{ runId: RunId } & Position>[] = [];
+
+  constructor(
+    readonly client: InfluxClient,
+    readonly options: InfluxOutboxOptions,
+  ) {}
+
+  /** @throws StoreUnavailableError when the spool cannot be used, or after `close` */
+  open(): Promise<Open> {
+    if (this.#closed) return Promise.reject(new StoreUnavailableError('The store is closed.'));
+    this.#opening ??= this.#start().catch((error: unknown) => {
+      this.#opening = null;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  /** Makes lines durable and sends them on their way. */
+  async add(envelope: Envelope, lines: string[]): Promise<void> {
+    const { spool, delivery } = await this.open();
+    const payload = Buffer.from(`${JSON.stringify(envelope)}\n${lines.join('\n')}`);
+    const number = await spool.append(payload);
+    this.#remember(number, envelope);
+    delivery.appended({ number, payload });
+  }
+
+  run(runId: RunId): VersionedRun | undefined {
+    return this.#runs.get(runId)?.value;
+  }
+  get runs(): VersionedRun[] {
+    return [...this.#runs.values()].map(({ value }) => value);
+  }
+  command(commandId: CommandId): CommandRecord | undefined {
+    return this.#commands.get(commandId)?.value;
+  }
+  get commands(): CommandRecord[] {
+    return [...this.#commands.values()].map(({ value }) => value);
+  }
+  /** Open commands that the process before had not delivered. */
+  get leftOver(): CommandRecord[] {
+    return [...this.#leftOver.values()].filter(({ state }) => state === 'pending');
+  }
+
+  /** Up to where this hub's part of a run is on its way; undefined when all of it is delivered. */
+  onItsWay(runId: RunId): Position | undefined {
+    return this.#parts.reduce<Position | undefined>(
+      (position, { value }) => (value.runId === runId ? further(position, value) : position),
+      undefined,
+    );
+  }
+  /** Up to where a run is known to be in InfluxDB; undefined when that was not asked yet. */
+  delivered(runId: RunId): Position | undefined {
+    return this.#delivered.get(runId);
+  }
+  /** InfluxDB was seen to have a run up to here. */
+  sawDelivered(runId: RunId, position: Position): void {
+    this.#delivered.set(runId, further(this.#delivered.get(runId), position));
+  }
+  /** Waits a moment for what is on its way of a run. */
+  async settle(runId: RunId): Promise<void> {
+    const { delivery } = await this.open();
+    const newest = this.#parts.findLast(({ value }) => value.runId === runId);
+    if (newest) await delivery.until(newest.number, settleMs);
+  }
+
+  /** Waits until all that was added is in InfluxDB. @returns false when it was not within `limitMs` */
+  async drained(limitMs: number): Promise<boolean> {
+    const { spool, delivery } = await this.open();
+    const endMs = performance.now() + limitMs;
+    while (!(await delivery.until(spool.last, 50))) {
+      if (performance.now() >= endMs) return false;
+      // Where InfluxDB does not answer, that came back at once.
+      await sleep(20);
+    }
+    return true;
+  }
+
+  /** Delivers what is on its way, for a moment: what is not delivered then is on disk and goes at the next start. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    const opening = this.#opening;
+    if (opening) await this.drained(settleMs).catch(() => false);
+    this.#closed = true;
+    const open = await opening?.catch(() => null);
+    await open?.delivery.stop();
+    await open?.spool.close();
+  }
+
+  async #start(): Promise<Open> {
+    const { spoolFolder, maxSpoolBytes, onProblem = () => undefined } = this.options;
+    const spool = await Spool.open(spoolFolder, {
+      ...(maxSpoolBytes !== undefined && { maxBytes: maxSpoolBytes }),
+      onDamage: (damage) => onProblem(sayDamage(spoolFolder, damage)),
+    });
+    for await (const { number, payload } of spool.read()) {
+      const envelope = envelopeOf(payload);
+      this.#remember(number, envelope);
+      if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
+    }
+    const delivery = new InfluxDelivery(spool, this.client, {
+      onDelivered: (number) => this.#onDelivered(number),
+      onRefused: (lines, problem, path) => onProblem(`InfluxDB refuses ${lines} line(s), now in ${path}: ${problem}`),
+    });
+    delivery.start();
+    return { spool, delivery };
+  }
+
+  #remember(number: number, envelope: Envelope): void {
+    switch (envelope.kind) {
+      case 'run': {
+        const { run, version } = envelope;
+        if ((this.run(run.runId)?.version ?? 0) < version)
+          this.#runs.set(run.runId, { number, value: { ...run, version } });
+        break;
+      }
+      case 'command':
+        this.#commands.set(envelope.record.commandId, { number, value: envelope.record });
+        break;
+      case 'events':
+        this.#parts.push({ number, value: envelope });
+    }
+  }
+
+  #onDelivered(number: number): void {
+    for (const held of [this.#runs, this.#commands] as Map<string, OnItsWay<unknown>>[])
+      for (const [id, entry] of held) if (entry.number <= number) held.delete(id);
+    let done = 0;
+    for (const part of this.#parts) {
+      if (part.number > number) break;
+      this.sawDelivered(part.value.runId, part.value);
+      done++;
+    }
+    this.#parts.splice(0, done);
+  }
+}
+
+/** How far a run is on, by two accounts. */
+export function further(a: Position = noPosition, b: Position): Position {
+  return { lastSeq: Math.max(a.lastSeq, b.lastSeq), lastStep: Math.max(a.lastStep, b.lastStep) };
+}
+
+function envelopeOf(payload: Buffer): Envelope {
+  return JSON.parse(payload.subarray(0, payload.indexOf(10)).toString()) as Envelope;
+}
+
+function sayDamage(folder: string, { segment, kind, offset, bytes, missing }: Damage): string {
+  const where = `${join(folder, segment)}, ${bytes} byte(s) at ${offset}`;
+  if (kind === 'torn' && !missing)
+    return `The spool's last record was cut short (${where}), as by a power cut; nobody was told that it was stored.`;
+  const lost = missing ? `Records ${missing.from} to ${missing.to} are lost. ` : '';
+  return `The spool was damaged on disk (${where}). ${lost}The rest is kept; the segment as it was is ${segment}.damaged.`;
+}

@@ -1,0 +1,322 @@
+import { fluxString } from '@influxdata/influxdb-client';
+import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
+import type { RunId } from '@plumbline/shared/run';
+import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { bucketSteps, type HistoryRange, type Series, type WindowRange, type Windows } from './event-store.js';
+import type { InfluxClient, Row } from './influx-client.js';
+import {
+  eventMeasurement,
+  fromParts,
+  instantOf,
+  metricOf,
+  nonFinite,
+  positionAt,
+  runMeasurement,
+  seriesKeyOf,
+} from './influx-lines.js';
+
+const text = (value: string): string => fluxString(value).toString();
+/** Where a run's points lie in time, up to the newest event that InfluxDB is known to hold. */
+export interface Extent {
+  baseSecond: number;
+  lastStep: number;
+  lastSeq: number;
+}
+
+/**
+ * Flux for the points of a run in a range of steps: what InfluxDB's storage answers without Flux looking at them.
+ * Null for a range with nothing in it, which Flux takes for a mistake.
+ * It ends at the newest event, to the nanosecond, so that what arrives meanwhile is in no answer: a thinned bucket would
+ * otherwise name a point above `lastSeq` its largest, and the largest below it would be in no answer at all.
+ */
+export function pointsOf(
+  bucket: string,
+  runId: RunId,
+  { baseSecond, lastStep, lastSeq }: Extent,
+  { fromStep = 0, toStep = Infinity }: { fromStep?: number | undefined; toStep?: number | undefined },
+): string | null {
+  if (fromStep > Math.min(toStep, lastStep) || lastSeq === 0) return null;
+  const stop = toStep < lastStep ? String(baseSecond + toStep + 1) : instantOf(baseSecond, lastStep, lastSeq + 1);
+  return `from(bucket: ${text(bucket)}) |> range(start: ${baseSecond + fromStep}, stop: ${stop})
+  |> filter(fn: (r) => r.run == ${text(runId)})`;
+}
+
+/**
+ * Only the float fields of metrics and the wall times of steps; by name where names are given. Names that differ in one
+ * place only, a thousand parameter groups for instance, are one condition: InfluxDB takes long over a thousand.
+ */
+function seriesFilter(metrics: readonly string[] | undefined, words: boolean): string {
+  const suffix = words ? nonFinite : '';
+  const wallTimes =
+    '(r._measurement == "plumbline.event" and r.kind == "step_completed" and r._field == "wall_time_ms")';
+  if (metrics === undefined)
+    return words
+      ? 'filter(fn: (r) => r._measurement !~ /^plumbline\\./ and r._field =~ /:nonfinite$/)'
+      : `filter(fn: (r) => (r._measurement !~ /^plumbline\\./ and r._field !~ /:nonfinite$/) or ${wallTimes})`;
+  const conditions = new Set<string>();
+  /** What varies, by what stays. */
+  const alike = new Map<string, { column: string; values: Set<string> }>();
+  for (const metric of metrics) {
+    const { measurement, task, group, field } = seriesKeyOf(metric);
+    if (measurement === eventMeasurement) {
+      if (!words) conditions.add(wallTimes);
+      continue;
+    }
+    const [same, column, value] =
+      group !== undefined
+        ? [` and r._field == ${text(field + suffix)}`, 'group', group]
+        : [task === undefined ? '' : ` and r.task == ${text(task)}`, '_field', field + suffix];
+    const key = `r._measurement == ${text(measurement)}${same}`;
+    const entry = alike.get(key) ?? { column, values: new Set() };
+    alike.set(key, entry);
+    entry.values.add(value);
+  }
+  for (const [same, { column, values }] of alike) conditions.add(`(${same} and ${oneOf(column, [...values])})`);
+  return `filter(fn: (r) => ${anyOf([...conditions])})`;
+}
+
+/** A condition that a column holds one of these values, whose only special characters are `.`, `/` and `-`. */
+function oneOf(column: string, values: readonly string[]): string {
+  if (values.length === 1) return `r.${column} == ${text(values[0]!)}`;
+  return `r.${column} =~ /^(${values.map((value) => value.replace(/[./]/g, '\\$&')).join('|')})$/`;
+}
+
+/** Flux takes no program that is nested deep, and a chain of `or` is: halves of halves are not. */
+function anyOf(conditions: readonly string[]): string {
+  if (conditions.length <= 1) return conditions[0] ?? 'false';
+  const middle = Math.ceil(conditions.length / 2);
+  return `(${anyOf(conditions.slice(0, middle))} or ${anyOf(conditions.slice(middle))})`;
+}
+
+const keyOf = (row: Row): { metric: string; words: boolean } | undefined =>
+  metricOf({
+    ...{ measurement: row('_measurement'), field: row('_field') },
+    ...(row('task') && { task: row('task') }),
+    ...(row('group') && { group: row('group') }),
+  });
+
+/** A series without a tag is found together with those that have one. */
+function askedFor(metrics: readonly string[] | undefined): (metric: string) => boolean {
+  if (metrics === undefined) return () => true;
+  const asked = new Set(metrics);
+  return (metric) => asked.has(metric);
+}
+
+/**
+ * Series of a run, thinned by InfluxDB: of each bucket it answers the first, last, smallest and largest point and the
+ * first that is not finite. One query a selector, side by side, because that is what its storage answers by itself;
+ * Flux that uses a table twice reads every point.
+ */
+export async function querySeries(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  range: HistoryRange,
+): Promise<Map<string, Series>> {
+  const points = pointsOf(client.options.bucket, runId, extent, range);
+  const found = new Map<string, Map<number, { step: number; value: number }>>();
+  if (points === null) return new Map();
+  const isAsked = askedFor(range.metrics);
+  const takeOf =
+    (isWanted: (metric: string) => boolean) =>
+    (row: Row): void => {
+      const metric = keyOf(row)?.metric;
+      const { step, seq } = positionAt(extent.baseSecond, row('_time'));
+      // A number above lastSeq: where a trainer's steps went down, time does not tell it.
+      if (metric === undefined || !isWanted(metric) || seq > extent.lastSeq) return;
+      const series = found.get(metric) ?? new Map<number, { step: number; value: number }>();
+      found.set(metric, series);
+      series.set(seq, { step, value: Number(row('_value')) });
+    };
+  const counts = new Map<string, number>();
+  const count = (row: Row): void => {
+    const metric = keyOf(row)?.metric;
+    if (metric !== undefined && isAsked(metric)) counts.set(metric, (counts.get(metric) ?? 0) + Number(row('_value')));
+  };
+  // A series has no more points than its run has events.
+  let anyWords = true;
+  if (extent.lastSeq > range.maxPoints) {
+    anyWords = false;
+    await Promise.all([
+      client.query(`${points} |> ${seriesFilter(range.metrics, false)} |> count()`, count),
+      client.query(`${points} |> ${seriesFilter(range.metrics, true)} |> count()`, (row) => {
+        anyWords = true;
+        count(row);
+      }),
+    ]);
+  }
+  const kinds = anyWords ? [false, true] : [false];
+  const long = new Set([...counts].flatMap(([metric, n]) => (n > range.maxPoints ? [metric] : [])));
+  const short = [...counts.keys()].filter((metric) => !long.has(metric));
+  const width = bucketSteps(range, extent.lastStep);
+  const queries: Promise<void>[] = [];
+  if (long.size === 0 || short.length > 0)
+    for (const words of kinds)
+      queries.push(
+        client.query(
+          `${points} |> ${seriesFilter(long.size === 0 ? range.metrics : short, words)} |> drop(columns: ["_start", "_stop"])`,
+          takeOf((metric) => isAsked(metric) && !long.has(metric)),
+        ),
+      );
+  if (long.size > 0) {
+    const offset = (extent.baseSecond + (range.fromStep ?? 0)) % width;
+    const windows = `window(every: ${width}s, offset: ${offset}s)`;
+    // Of words the first and the last: either may be an end of the bucket.
+    for (const words of kinds)
+      for (const selector of words ? ['first', 'last'] : ['first', 'last', 'min', 'max'])
+        queries.push(
+          client.query(
+            `${points} |> ${seriesFilter(short.length === 0 ? range.metrics : [...long], words)} |> ${windows} |> ${selector}()`,
+            takeOf((metric) => long.has(metric)),
+          ),
+        );
+  }
+  await Promise.all(queries);
+  return new Map(
+    [...found].map(([metric, bySeq]) => [metric, toSeries(bySeq, long.has(metric) ? width : 0, range.fromStep ?? 0)]),
+  );
+}
+
+/**
+ * Columns from points. Of a thinned bucket the points kept are the ones that the whole of it has: first, last, smallest,
+ * largest, first not finite; InfluxDB answers first and last of numbers and of words apart.
+ */
+function toSeries(bySeq: Map<number, { step: number; value: number }>, width: number, fromStep: number): Series {
+  let points = [...bySeq].map(([seq, point]) => ({ seq, ...point })).sort((a, b) => a.seq - b.seq);
+  if (width > 0) {
+    const buckets = new Map<number, typeof points>();
+    for (const point of points) {
+      const number = Math.floor((point.step - fromStep) / width);
+      const bucket = buckets.get(number) ?? [];
+      buckets.set(number, bucket);
+      bucket.push(point);
+    }
+    points = [...buckets.values()].flatMap((bucket) => {
+      const finite = bucket.filter(({ value }) => Number.isFinite(value));
+      const smallest = Math.min(...finite.map(({ value }) => value));
+      const largest = Math.max(...finite.map(({ value }) => value));
+      const kept = new Set([
+        ...[bucket[0]!, bucket.at(-1)!, bucket.find(({ value }) => !Number.isFinite(value))],
+        ...[finite.find(({ value }) => value === smallest), finite.find(({ value }) => value === largest)],
+      ]);
+      return bucket.filter((point) => kept.has(point));
+    });
+  }
+  return {
+    seqs: Float64Array.from(points, ({ seq }) => seq),
+    steps: Float64Array.from(points, ({ step }) => step),
+    values: Float64Array.from(points, ({ value }) => value),
+    bucketSteps: width,
+  };
+}
+
+const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;
+
+/** Count, minimum, maximum, mean and last of each window, aggregated by InfluxDB. */
+export async function queryWindows(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  range: WindowRange,
+): Promise<Map<string, Windows>> {
+  const fromStep = range.fromStep ?? 0;
+  const lastStep = Math.min(range.toStep ?? Infinity, extent.lastStep);
+  const found = new Map<string, Map<number, Partial<Record<(typeof aggregates)[number], number>>>>();
+  const points = pointsOf(client.options.bucket, runId, extent, range);
+  if (points === null) return new Map();
+  const isAsked = askedFor(range.metrics);
+  const width = Math.min(range.everySteps ?? Infinity, lastStep - fromStep + 1);
+  const offset = (extent.baseSecond + fromStep) % width;
+  const windowed = `${points} |> ${seriesFilter(range.metrics, false)} |> window(every: ${width}s, offset: ${offset}s)`;
+  await Promise.all(
+    aggregates.map((aggregate) =>
+      client.query(`${windowed} |> ${aggregate}()`, (row) => {
+        const key = keyOf(row);
+        if (!key || !isAsked(key.metric)) return;
+        const start = Math.max(fromStep, positionAt(extent.baseSecond, row('_start')).step);
+        const windows =
+          found.get(key.metric) ?? new Map<number, Partial<Record<(typeof aggregates)[number], number>>>();
+        found.set(key.metric, windows);
+        windows.set(start, { ...windows.get(start), [aggregate]: Number(row('_value')) });
+      }),
+    ),
+  );
+  return new Map(
+    [...found].map(([metric, byStart]) => {
+      const rows = [...byStart].sort(([a], [b]) => a - b);
+      const column = (name: (typeof aggregates)[number]): Float64Array =>
+        Float64Array.from(rows, ([, values]) => values[name] ?? NaN);
+      const fromSteps = Float64Array.from(rows, ([start]) => start);
+      return [
+        metric,
+        {
+          ...{ fromSteps, counts: column('count'), minima: column('min'), maxima: column('max') },
+          ...{ means: column('mean'), lasts: column('last') },
+        },
+      ];
+    }),
+  );
+}
+
+/** The fields of one point. */
+export interface PointFields {
+  time: string;
+  run: string;
+  fields: Map<string, string>;
+}
+
+/** Points put together from their fields, which InfluxDB answers one by one. */
+export async function queryRecords(client: InfluxClient, flux: string): Promise<PointFields[]> {
+  const records = new Map<string, PointFields>();
+  await client.query(flux, (row) => {
+    const [time, run] = [row('_time'), row('run')];
+    const key = `${run} ${time} ${row('rank')}`;
+    const record = records.get(key) ?? { time, run, fields: new Map<string, string>() };
+    records.set(key, record);
+    record.fields.set(row('_field'), row('_value'));
+  });
+  return [...records.values()];
+}
+
+/**
+ * The events of a range of steps, whole, by event number; `toStep` is not in it.
+ * One query for all that the run has there, put together by time.
+ */
+export async function queryEvents(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  fromStep: number,
+  toStep: number,
+): Promise<TrainerEvent[]> {
+  const found = new Map<
+    number,
+    { step: number; kind: string; fields: Map<string, string>; metrics: [string, WireNumber][] }
+  >();
+  const points = pointsOf(client.options.bucket, runId, extent, { fromStep, toStep: toStep - 1 });
+  if (points === null) return [];
+  await client.query(`${points} |> drop(columns: ["_start", "_stop"])`, (row) => {
+    const measurement = row('_measurement');
+    if (measurement === runMeasurement) return;
+    const { step, seq } = positionAt(extent.baseSecond, row('_time'));
+    const event = found.get(seq) ?? { step, kind: '', fields: new Map<string, string>(), metrics: [] };
+    found.set(seq, event);
+    if (measurement === eventMeasurement) {
+      event.kind = row('kind');
+      event.fields.set(row('_field'), row('_value'));
+      return;
+    }
+    const key = keyOf(row);
+    if (key) event.metrics.push([key.metric, toWireNumber(Number(row('_value')))]);
+  });
+  return [...found]
+    .sort(([a], [b]) => a - b)
+    .map(([seq, { step, kind, fields, metrics }]) => {
+      if (fields.has('payload_0')) return fromParts<TrainerEvent>('payload', fields);
+      metrics.sort(([a], [b]) => (a < b ? -1 : 1));
+      return {
+        ...{ type: kind as MetricEvent['type'], seq, step, stage: Number(fields.get('stage')) },
+        ...{ wallTimeMs: Number(fields.get('wall_time_ms')), metrics: Object.fromEntries(metrics) },
+      };
+    });
+}

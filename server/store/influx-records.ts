@@ -1,0 +1,73 @@
+import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
+import type { InfluxClient } from './influx-client.js';
+import { commandMeasurement, fromParts, positionAt, rankOf, runMeasurement } from './influx-lines.js';
+import type { Position } from './event-store.js';
+import type { VersionedRun } from './influx-outbox.js';
+import { queryRecords, type PointFields } from './influx-queries.js';
+
+/** InfluxDB's own, nearly. */
+export const endOfTime = '2262-01-01T00:00:00Z';
+const always = `start: 0, stop: ${endOfTime}`;
+
+/** A run's record in InfluxDB: with how far the run went when it was written. */
+export type RunRecord = VersionedRun & Position;
+
+/** The beginning of Flux on the bucket. */
+export const from = (client: InfluxClient, range: string): string =>
+  `from(bucket: ${JSON.stringify(client.options.bucket)}) |> range(${range})`;
+
+/** The newest record of each run, or of one. */
+export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<RunRecord[]> {
+  const where = runId === undefined ? '' : ` and r.run == "${runId}"`;
+  const found = await queryRecords(
+    client,
+    `${from(client, always)} |> filter(fn: (r) => r._measurement == "${runMeasurement}"${where}) |> last()`,
+  );
+  // Of each field the newest point; parts that only an older version had are not among the newest version's.
+  const newest = new Map<string, { version: number; fields: PointFields['fields'] }>();
+  for (const { run, time, fields } of found) {
+    const { seq: version } = positionAt(0, time);
+    if (version > (newest.get(run)?.version ?? -1)) newest.set(run, { version, fields });
+  }
+  return [...newest.values()].map(({ version, fields }) => ({
+    ...fromParts<Omit<RunRecord, 'version'>>('record', fields),
+    version,
+  }));
+}
+
+/** The commands of a run. */
+export const queryCommands = (client: InfluxClient, runId: RunId): Promise<CommandRecord[]> =>
+  commandsWhere(client, `r.run == "${runId}"`, always);
+
+export async function queryCommand(client: InfluxClient, commandId: CommandId): Promise<CommandRecord | null> {
+  let at: string | undefined;
+  await client.query(
+    `${from(client, always)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and r._field == "command")
+  |> filter(fn: (r) => r._value == "${commandId}")`,
+    (row) => (at = row('_time')),
+  );
+  if (at === undefined) return null;
+  const nextMs = new Date(Date.parse(at) + 1).toISOString();
+  const found = await commandsWhere(client, `r._time == ${at}`, `start: ${at}, stop: ${nextMs}`);
+  return found.find((record) => record.commandId === commandId) ?? null;
+}
+
+/** Of each command the record that ranks highest. */
+async function commandsWhere(client: InfluxClient, where: string, range: string): Promise<CommandRecord[]> {
+  const found = await queryRecords(
+    client,
+    `${from(client, range)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and ${where})`,
+  );
+  return highest(found.map(({ fields }) => fromParts<CommandRecord>('record', fields)));
+}
+
+/** One record a command: the highest rank, and of equal ones the later in the list. */
+export function highest(records: readonly CommandRecord[]): CommandRecord[] {
+  const byId = new Map<CommandId, CommandRecord>();
+  for (const record of records) {
+    const known = byId.get(record.commandId);
+    if (!known || rankOf(record) >= rankOf(known)) byId.set(record.commandId, record);
+  }
+  return [...byId.values()];
+}

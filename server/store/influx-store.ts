@@ -1,0 +1,301 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import {
+  newEvents,
+  noPosition,
+  StoreConflictError,
+  type EventStore,
+  type HistoryRange,
+  type Position,
+  type Series,
+  type StoredRun,
+  type WindowRange,
+  type Windows,
+} from './event-store.js';
+import { InfluxClient, type InfluxOptions, type Row } from './influx-client.js';
+import {
+  baseSecondOf,
+  eventMeasurement,
+  fromParts,
+  lineOfCommand,
+  lineOfRun,
+  linesOf,
+  positionAt,
+  rankOf,
+} from './influx-lines.js';
+import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
+import { pointsOf, queryEvents, queryRecords, querySeries, queryWindows, type Extent } from './influx-queries.js';
+import { endOfTime, from, highest, queryCommand, queryCommands, queryRuns, type RunRecord } from './influx-records.js';
+
+export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
+
+/** How many versions of a run's record a hub may have in its spool when another one takes the run up. */
+const versionsApart = 1000;
+
+/**
+ * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is
+ * durable once it is on this machine's disk, and reaches InfluxDB in order, however long that is down.
+ * Reads are answered by InfluxDB, with what is still on its way laid over runs and commands; series wait for it a
+ * moment, and otherwise say by their `lastSeq` how far they go.
+ */
+export class InfluxStore implements EventStore {
+  readonly #client: InfluxClient;
+  readonly #outbox: InfluxOutbox;
+  /** How often each run's record was changed, as far as this hub knows. */
+  readonly #versions = new Map<RunId, number>();
+  /** How far each run is durable, in the spool or in InfluxDB; the base of its times. */
+  readonly #positions = new Map<RunId, Position & { baseSecond: number }>();
+  /** Up to where trainers that came here were told that their events are durable, by this hub or another. */
+  readonly #acknowledged = new Map<RunId, number>();
+  /** Runs that this hub has taken up or appended to: nobody else moves them. */
+  readonly #own = new Set<RunId>();
+  /** Where the page of events that was read last ended. */
+  #page: { runId: RunId; nextSeq: number; step: number } | null = null;
+  /** Appends of one run follow one another. */
+  readonly #appending = new Map<RunId, Promise<unknown>>();
+
+  constructor(options: InfluxStoreOptions) {
+    this.#client = new InfluxClient(options);
+    this.#outbox = new InfluxOutbox(this.#client, options);
+  }
+
+  /** Why nothing reaches InfluxDB at present, or null. */
+  async problem(): Promise<string | null> {
+    return (await this.#outbox.open()).delivery.problem;
+  }
+
+  /** Records and bytes that wait for InfluxDB, how long the oldest has, and how often a request was sent again. */
+  async spoolState(): Promise<{ depth: number; bytes: number; ageMs: number; retries: number }> {
+    const { spool, delivery } = await this.#outbox.open();
+    return { depth: spool.depth, bytes: spool.bytes, ageMs: spool.ageMs(), retries: delivery.retries };
+  }
+
+  /** Waits until all that was appended is in InfluxDB. @returns false when it was not within `limitMs` */
+  drained(limitMs: number): Promise<boolean> {
+    return this.#outbox.drained(limitMs);
+  }
+
+  async createRun(run: StoredRun): Promise<void> {
+    await this.#outbox.open();
+    if (this.#positions.has(run.runId) || (await this.#newest(run.runId)))
+      throw new StoreConflictError(`There is a run ${run.runId} already.`);
+    // Taken before it is durable, so that its twin arriving meanwhile finds it.
+    this.#positions.set(run.runId, { ...noPosition, baseSecond: baseSecondOf(run.createdMs) });
+    await this.updateRun(run).catch((error: unknown) => {
+      this.#positions.delete(run.runId);
+      throw error;
+    });
+  }
+
+  async updateRun(run: StoredRun): Promise<void> {
+    const { lastSeq, lastStep } = await this.#position(run.runId);
+    const known = this.#versions.get(run.runId) ?? (await this.#newest(run.runId))?.version ?? 0;
+    const version = Math.max(known, this.#versions.get(run.runId) ?? 0) + 1;
+    this.#versions.set(run.runId, version);
+    await this.#outbox.add({ kind: 'run', run, version }, [lineOfRun({ ...run, lastSeq, lastStep }, version)]);
+  }
+
+  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+    await this.#outbox.open();
+    const run = await this.#newest(runId);
+    return run ? this.#summary(run) : null;
+  }
+
+  /** The record on its way or the one in InfluxDB, which another hub may have changed since. */
+  async #newest(runId: RunId): Promise<VersionedRun | RunRecord | null> {
+    const here = this.#outbox.run(runId);
+    const [there] = await queryRuns(this.#client, runId);
+    return there && there.version > (here?.version ?? 0) ? there : (here ?? null);
+  }
+
+  async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
+    await this.#outbox.open();
+    const all = new Map<RunId, VersionedRun | RunRecord>();
+    // What is on its way is noted before InfluxDB is asked: what arrives there meanwhile is then seen in one of the two.
+    const onTheirWay = [...this.#outbox.runs];
+    for (const run of await queryRuns(this.#client)) all.set(run.runId, run);
+    for (const run of onTheirWay) if (run.version > (all.get(run.runId)?.version ?? 0)) all.set(run.runId, run);
+    const runs = await Promise.all([...all.values()].map((run) => this.#summary(run)));
+    return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
+  }
+
+  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+    const before = this.#appending.get(runId) ?? Promise.resolve();
+    const work = before.then(() => this.#append(runId, events));
+    const settled = work.catch(() => undefined);
+    this.#appending.set(runId, settled);
+    void settled.then(() => {
+      if (this.#appending.get(runId) === settled) this.#appending.delete(runId);
+    });
+    return work;
+  }
+
+  async takeUp(runId: RunId, acknowledgedSeq: number): Promise<number> {
+    this.letGo(runId);
+    this.#acknowledged.set(runId, Math.max(acknowledgedSeq, this.#acknowledged.get(runId) ?? 0));
+    const { lastSeq } = await this.#position(runId);
+    // What is in InfluxDB may be behind that: a reader must not take the run back there before the first append.
+    this.#own.add(runId);
+    // Nor may versions of its record that the hub before has yet to deliver count as newer than those written here.
+    const newest = await this.#newest(runId);
+    if (newest) this.#versions.set(runId, newest.version + versionsApart);
+    return lastSeq;
+  }
+
+  letGo(runId: RunId): void {
+    if (!this.#outbox.onItsWay(runId)) this.#positions.delete(runId);
+    this.#versions.delete(runId);
+    this.#own.delete(runId);
+  }
+
+  async lastSeq(runId: RunId): Promise<number> {
+    return (await this.#position(runId)).lastSeq;
+  }
+
+  async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    return { lastSeq, series: await querySeries(this.#client, runId, extent, range) };
+  }
+
+  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+    const { extent } = await this.#settled(runId);
+    return queryWindows(this.#client, runId, extent, range);
+  }
+
+  async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    const points = pointsOf(this.#client.options.bucket, runId, extent, {});
+    if (points === null) return { lastSeq, events: [] };
+    const found = await queryRecords(
+      this.#client,
+      `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field =~ /^payload_/)`,
+    );
+    const events = found.map(({ fields }) => fromParts<ControlEvent>('payload', fields));
+    return { lastSeq, events: events.filter(({ seq }) => seq <= lastSeq).sort((a, b) => a.seq - b.seq) };
+  }
+
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    const events: TrainerEvent[] = [];
+    let step = await this.#stepOf(runId, extent, fromSeq);
+    // Most steps have one event: as many steps as events are wanted is a page, or a little more.
+    for (; events.length < limit && step <= extent.lastStep; step += limit)
+      for (const event of await queryEvents(this.#client, runId, extent, step, step + limit))
+        if (event.seq >= fromSeq && event.seq <= lastSeq) events.push(event);
+    const page = events.slice(0, limit);
+    const last = page.at(-1);
+    this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step } : null;
+    return page;
+  }
+
+  /** The step of an event; the one that follows the page that was read last needs no search. */
+  async #stepOf(runId: RunId, extent: Extent, seq: number): Promise<number> {
+    if (seq <= 1) return 0;
+    if (this.#page?.runId === runId && this.#page.nextSeq === seq) return this.#page.step;
+    let step = Infinity;
+    const points = pointsOf(this.#client.options.bucket, runId, extent, {});
+    if (points === null) return step;
+    await this.#client.query(
+      `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field == "seq")
+  |> filter(fn: (r) => r._value >= ${seq}) |> first()`,
+      (row) => (step = Math.min(step, positionAt(extent.baseSecond, row('_time')).step)),
+    );
+    return step;
+  }
+
+  async putCommand(record: CommandRecord): Promise<void> {
+    await this.#outbox.add({ kind: 'command', record }, [lineOfCommand(record)]);
+  }
+
+  async command(commandId: CommandId): Promise<CommandRecord | null> {
+    const { delivery } = await this.#outbox.open();
+    const here = (): CommandRecord | null => this.#outbox.command(commandId) ?? null;
+    const held = here();
+    if (held && rankOf(held) === 2) return held;
+    // While InfluxDB is down this knows only what this hub has seen lately. Steering has to go on then, and a trainer
+    // takes a command's id once.
+    if (delivery.problem !== null) return held;
+    const noAnswer = sleep(settleMs, null, { ref: false });
+    const there = await Promise.race([queryCommand(this.#client, commandId), noAnswer]);
+    const known = [there, here()].filter((record) => record !== null);
+    return highest(known)[0] ?? null;
+  }
+
+  async leftOver(): Promise<CommandRecord[]> {
+    await this.#outbox.open();
+    return this.#outbox.leftOver;
+  }
+
+  async commands(runId: RunId): Promise<CommandRecord[]> {
+    await this.#outbox.open();
+    // Noted before InfluxDB is asked, as in `runs`.
+    const here = this.#outbox.commands.filter((record) => record.runId === runId);
+    const there = await queryCommands(this.#client, runId);
+    return highest([...there, ...here]).sort(
+      (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#outbox.close();
+  }
+
+  async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+    const position = await this.#position(runId);
+    const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
+    if (appended.length === 0) return { lastSeq, appended };
+    const lines = appended.flatMap((event) => linesOf(runId, position.baseSecond, event));
+    await this.#outbox.add({ kind: 'events', runId, lastSeq, lastStep }, lines);
+    this.#positions.set(runId, { ...position, lastSeq, lastStep });
+    this.#own.add(runId);
+    return { lastSeq, appended };
+  }
+
+  /** How far a run is durable; read from InfluxDB the first time. */
+  async #position(runId: RunId): Promise<Position & { baseSecond: number }> {
+    await this.#outbox.open();
+    const known = this.#positions.get(runId);
+    if (known) return known;
+    const run = await this.#newest(runId);
+    if (!run) return { ...noPosition, baseSecond: 0 };
+    const baseSecond = baseSecondOf(run.createdMs);
+    let position = noPosition;
+    const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}
+  |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.run == "${runId}" and r._field == "seq")`;
+    const take = (row: Row): void => {
+      const { step, seq } = positionAt(baseSecond, row('_time'));
+      position = further(position, { lastSeq: seq, lastStep: step });
+    };
+    // The largest beside the last: whatever steps a trainer gives, its event numbers go up.
+    await Promise.all(['max', 'last'].map((selector) => this.#client.query(`${seqs} |> ${selector}()`, take)));
+    this.#outbox.sawDelivered(runId, position);
+    position = further(this.#outbox.onItsWay(runId), position);
+    position = further(position, { lastSeq: this.#acknowledged.get(runId) ?? 0, lastStep: 0 });
+    const found = { ...position, baseSecond };
+    // Two may have asked at once, and the first may have appended since.
+    if (!this.#positions.has(runId)) this.#positions.set(runId, found);
+    return this.#positions.get(runId)!;
+  }
+
+  /** Waits a moment for what is on its way, so that a reader sees what was acknowledged. */
+  async #settled(runId: RunId): Promise<{ lastSeq: number; extent: Extent }> {
+    // A run that another hub writes has moved on since it was last looked at.
+    if (!this.#own.has(runId)) this.letGo(runId);
+    const { baseSecond } = await this.#position(runId);
+    await this.#outbox.settle(runId);
+    const { lastSeq, lastStep } = this.#outbox.delivered(runId) ?? noPosition;
+    return { lastSeq, extent: { baseSecond, lastStep, lastSeq } };
+  }
+
+  async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<Omit<RunSummary, 'trainerConnected'>> {
+    // The record of an ended run was written after its last event: it says how far the run went, unless another hub
+    // wrote it, which could not know what was still here.
+    const { runId } = run;
+    const isKnownHere = this.#positions.has(runId) || this.#outbox.delivered(runId) || this.#outbox.onItsWay(runId);
+    if ('lastSeq' in run && hasEnded(run.state) && !isKnownHere) return run;
+    const { lastSeq, lastStep } = await this.#position(run.runId);
+    return { ...run, lastSeq, lastStep };
+  }
+}

@@ -1,0 +1,95 @@
+import { CommandRecord } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { EventStore, StoredRun } from '../../server/store/event-store.js';
+
+export interface SampleRun {
+  run: StoredRun;
+  events: TrainerEvent[];
+  commands: CommandRecord[];
+}
+
+/**
+ * A run that holds everything that is easily lost on the way: NaN, infinities, the smallest and largest numbers, numbers
+ * with 17 digits, events without metrics, commands that were applied, failed and rejected, and text in many scripts.
+ * @param steps its metric events; longer than a batch when above 1000
+ */
+export function sampleRun(id: string, steps = 2500): SampleRun {
+  const runId = RunId.parse(id);
+  const commandId = (name: string) => `${name}-${id}`.slice(0, 64);
+  const events: unknown[] = [];
+  const add = (event: Record<string, unknown>) =>
+    events.push({ seq: events.length + 1, wallTimeMs: 1_700_000_000_000.125 + events.length, ...event });
+  const words = ['NaN', 'Infinity', '-Infinity', 5e-324, 1.7976931348623157e308, 0.1 + 0.2, -1e-7];
+  add({
+    type: 'run_started',
+    step: 0,
+    trainer: { backend: 'test', device: '', host: 'größe', processId: 1, version: '1' },
+    model: { name: 'none', parameters: [{ name: 'a.weight', shape: [2, 0], size: 0, group: 'a' }] },
+    baseline: { 'shift/kl': 'NaN', 'held_out/mean/accuracy': 97.25 },
+    selection: { kind: 'recipe', recipe: 'full' },
+    trainable: ['a.weight'],
+  });
+  for (let step = 1; step <= steps; step++) {
+    const loss = step <= words.length ? words[step - 1] : Math.sin(step) / 3;
+    const metrics = { 'train/loss': loss, 'train/gradient_norm': Math.sqrt(step), 'shift/kl': 1 / step };
+    add({ type: 'step_completed', step, stage: step % 3, metrics: step % 11 === 0 ? {} : metrics });
+    if (step === 5) add({ type: 'run_paused', step, reason: 'Schaut „hin“ \u2028\u{1F50E}, "quoted", 一行\r\nnext' });
+    if (step === 5) add({ type: 'run_resumed', step });
+    if (step === 6)
+      add({ type: 'command_applied', step, commandId: commandId('applied'), before: {}, after: { 7: null } });
+    if (step === 7) add({ type: 'command_failed', step, commandId: commandId('failed'), reason: 'zażółć, "no"' });
+    if (step % 500 === 0)
+      add({ type: 'probe_completed', step, stage: 0, metrics: { 'drift/language_model.layers.0.mlp.up_proj': 0.5 } });
+  }
+  add({ type: 'run_finished', step: steps });
+  const command = (name: string, state: string, reason: string) =>
+    CommandRecord.parse({
+      commandId: commandId(name),
+      runId,
+      action: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'a.*' } },
+      author: 'dashboard',
+      state,
+      receivedMs: 20,
+      endedMs: 30.5,
+      step: state === 'rejected' ? null : 6,
+      before: { z: 1, a: [1, { c: 2, b: null }] },
+      after: null,
+      reason,
+    });
+  return {
+    run: {
+      runId,
+      config: RunConfig.parse({ name: 'Přenos ✓', steps }),
+      parent: null,
+      state: 'finished',
+      reason: '',
+      trainer: null,
+      createdMs: 10,
+      startedMs: 11,
+      endedMs: 12,
+    },
+    events: events.map((event) => TrainerEvent.parse(event)),
+    commands: [
+      command('applied', 'applied', ''),
+      command('failed', 'failed', 'ß'),
+      command('rejected', 'rejected', '無'),
+    ],
+  };
+}
+
+/** Puts it into a store as a hub does. */
+export async function keep({ run, events, commands }: SampleRun, store: EventStore): Promise<void> {
+  await store.createRun(run);
+  for (let from = 0; from < events.length; from += 1000) await store.append(run.runId, events.slice(from, from + 1000));
+  for (const command of commands) await store.putCommand(command);
+}
+
+/** What a store holds of a run, to be compared with another's. */
+export async function held(store: EventStore, runId: RunId): Promise<SampleRun> {
+  const summary = (await store.run(runId))!;
+  const { lastSeq, lastStep: _lastStep, ...run } = summary;
+  const events: TrainerEvent[] = [];
+  while (events.length < lastSeq) events.push(...(await store.events(runId, events.length + 1, 1000)));
+  return { run, events, commands: await store.commands(runId) };
+}
