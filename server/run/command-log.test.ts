@@ -11,6 +11,7 @@ import {
   TestHub,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
+import { StoreUnavailableError } from '../store/event-store.js';
 
 let hub: TestHub;
 beforeAll(async () => {
@@ -140,6 +141,38 @@ describe('a command ends exactly once', () => {
   });
 });
 
+describe('a command that the hub gave up', () => {
+  it('is recorded as what its trainer says later became of it', async () => {
+    const { runId, trainer, received } = await running();
+    const command = aCommand(runId, { kind: 'pause' });
+    await give(command);
+    await eventually(() => (received.length > 0 ? true : null));
+    trainer.disconnect();
+    expect(await ended(command.commandId)).toMatchObject({ state: 'failed', step: null });
+    const back = await hub.attached(runId);
+    const said = { seq: 2, step: 4, wallTimeMs: 5, commandId: command.commandId, before: {}, after: { paused: true } };
+    await back.emitWithAck('events', { events: [{ ...said, type: 'command_applied' }] });
+    expect(await hub.record(command.commandId)).toMatchObject({ state: 'applied', step: 4, reason: '' });
+  });
+});
+
+describe('a store that fails between an event and its record', () => {
+  it('leaves the command open, and the batch that comes again closes it', async () => {
+    const { runId, trainer } = await running();
+    const command = aCommand(runId, { kind: 'pause' });
+    await give(command);
+    const { store } = hub.hub.runs;
+    const { putCommand } = store;
+    store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
+    const said = { seq: 2, step: 4, wallTimeMs: 5, commandId: command.commandId, before: {}, after: {} };
+    const batch = { events: [{ ...said, type: 'command_applied' as const }] };
+    expect(await trainer.emitWithAck('events', batch)).toMatchObject({ ok: false, error: { code: 'store_failed' } });
+    store.putCommand = putCommand;
+    expect(await trainer.emitWithAck('events', batch)).toMatchObject({ ok: true, lastSeq: 2 });
+    expect(await hub.record(command.commandId)).toMatchObject({ state: 'applied', step: 4 });
+  });
+});
+
 describe('open commands', () => {
   it('are sent again to a trainer that comes back, in the order they were given', async () => {
     const { runId, trainer } = await running();
@@ -181,7 +214,7 @@ describe('restore_checkpoint', () => {
     const checkpointId = CheckpointId.parse('step-2');
     expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }))).toMatchObject({
       state: 'rejected',
-      reason: `The run ${runId} has no checkpoint step-2.`,
+      reason: expect.stringContaining(`The run ${runId} has no checkpoint step-2`),
     });
     await trainer.emitWithAck('events', {
       events: [{ type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' }],
@@ -193,5 +226,19 @@ describe('restore_checkpoint', () => {
     });
     await eventually(() => (received.length > 0 ? true : null));
     expect(received[0]!.action).toEqual(action);
+  });
+
+  it('is rejected for a checkpoint that was removed since', async () => {
+    const { runId, trainer } = await running();
+    const checkpointId = CheckpointId.parse('step-2');
+    await trainer.emitWithAck('events', {
+      events: [
+        { type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' },
+        { type: 'checkpoint_removed', seq: 3, step: 4, wallTimeMs: 2, checkpointId },
+      ],
+    });
+    expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }))).toMatchObject({
+      state: 'rejected',
+    });
   });
 });

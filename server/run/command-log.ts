@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Command, CommandId, CommandKind, CommandRecord, CommandState } from '@plumbline/shared/command';
-import type { RunId, RunState } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunState } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 
@@ -24,10 +24,20 @@ export function refusalReason(kind: CommandKind, state: RunState): string | null
     : `The run has ended (${state}); it takes no more commands.`;
 }
 
+/** The state a run will be in once its open commands are done: resuming right after pausing is no mistake. */
+export function expectedState(now: RunState, open: readonly CommandRecord[]): RunState {
+  return open.reduce<RunState>((state, { action }) => {
+    if (action.kind === 'pause' && !hasEnded(state)) return 'paused';
+    if (action.kind === 'resume' && state === 'paused') return 'running';
+    return state;
+  }, now);
+}
+
 /**
  * The audit log: every command given, each ending exactly once.
  * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the
- * trainer's to end, and the end of the run fails what is still open.
+ * trainer's to end, and the end of the run fails what is still open. Both are the hub's guess about a trainer that it
+ * cannot reach: should that trainer say later what became of the command, its word replaces the guess.
  */
 export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
   /** Open commands in the order they were given. */
@@ -44,13 +54,34 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
 
   /** Takes up what was open when the hub went down, and ends what the run's events say has ended. */
   async load(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
-    for (const record of await this.store.commands(runId)) if (record.state === 'pending') this.#hold(record);
-    await this.closeFrom(events);
+    const records = new Map((await this.store.commands(runId)).map((record) => [record.commandId, record]));
+    for (const record of records.values()) if (record.state === 'pending') this.takeUp(record);
+    // Those that have their trainer's word already are left out: each would be looked up in the store again, and a hub
+    // that takes up a long run would take longer the more it was steered.
+    await this.closeFrom(
+      events.filter((event) => !('commandId' in event && records.get(event.commandId)?.step != null)),
+    );
+  }
+
+  /** Goes on with a pending command that was given elsewhere. @returns false when it is open here already */
+  takeUp(record: CommandRecord): boolean {
+    if (this.#open.has(record.commandId)) return false;
+    this.#hold(record);
+    return true;
+  }
+
+  /** The run's commands are another hub's to end. */
+  forget(runId: RunId): void {
+    for (const { commandId } of this.open(runId)) this.#release(commandId);
   }
 
   /** The record of a command given before, if there is one. */
   async find(commandId: CommandId): Promise<CommandRecord | null> {
     return this.#open.get(commandId) ?? (await this.store.command(commandId));
+  }
+
+  get openCount(): number {
+    return this.#open.size;
   }
 
   open(runId: RunId): CommandRecord[] {
@@ -124,7 +155,7 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
   }
 
   async #end(commandId: CommandId, state: CommandState, outcome: Partial<CommandRecord>): Promise<void> {
-    const record = this.#open.get(commandId);
+    const record = this.#open.get(commandId) ?? (await this.#guessed(commandId, outcome));
     if (!record) return;
     // Taken off first: whoever comes second finds nothing to end.
     this.#release(commandId);
@@ -132,9 +163,19 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
     try {
       await this.store.putCommand(ended);
     } catch (error) {
-      this.#hold(record);
+      // Open again. Its trainer may have confirmed it, so it expires only if that was to be written.
+      if (state === 'expired') this.#hold(record);
+      else this.#open.set(commandId, record);
       throw error;
     }
     this.emit('record', ended);
+  }
+
+  /** The record of a command that the hub gave up and that its trainer now speaks of: `outcome` has a step. */
+  async #guessed(commandId: CommandId, outcome: Partial<CommandRecord>): Promise<CommandRecord | null> {
+    if (outcome.step === undefined) return null;
+    const record = await this.store.command(commandId);
+    const guessed = record && record.step === null && (record.state === 'expired' || record.state === 'failed');
+    return guessed ? { ...record, reason: '' } : null;
   }
 }

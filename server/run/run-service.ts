@@ -1,27 +1,24 @@
 import { EventEmitter } from 'node:events';
 import type { Command, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { Attach, WireError } from '@plumbline/shared/socket';
 import {
-  hasEnded,
-  type RunId,
-  type RunConfig,
-  type RunParent,
-  type RunState,
-  type RunSummary,
-} from '@plumbline/shared/run';
-import type { Attach } from '@plumbline/shared/socket';
-import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+  checkpointsOf,
+  isMetricEvent,
+  type CheckpointSaved,
+  type ControlEvent,
+  type TrainerEvent,
+} from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../store/event-store.js';
-import { CommandLog, refusalReason } from './command-log.js';
+import { CommandLog, expectedState, refusalReason } from './command-log.js';
+import { Drain } from './drain.js';
 import { Refusal } from './refusal.js';
+import { alone, type Peers } from './peers.js';
+import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
-import { afterEvent, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
-
-/** The hub's end of a trainer's connection. */
-export interface TrainerLink {
-  /** Resolves when the trainer has queued the command. */
-  send(command: Command): Promise<void>;
-  close(): void;
-}
+import { afterEvent, checkSteps, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
+import { RunTable } from './run-table.js';
+import { TrainerLinks, type TrainerLink } from './trainer-links.js';
 
 export interface RunServiceOptions {
   trainerGraceMs: number;
@@ -30,34 +27,61 @@ export interface RunServiceOptions {
 }
 
 interface RunServiceEvents {
-  /** A run appeared or changed. */
-  run: [RunSummary];
+  /** A run appeared or changed; what it was before, if it was there. */
+  run: [run: RunSummary, before: RunSummary | undefined];
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
   /** A trainer took up a run. */
   attached: [RunSummary];
+  /** A batch of events was not taken; `null` when its sender had attached no run. */
+  refused: [RunId | null, WireError];
 }
 
 /** All that happens to runs: whoever watches (sockets) listens, whoever acts (REST, sockets, supervisor) calls. */
 export class RunService extends EventEmitter<RunServiceEvents> {
   readonly commands: CommandLog;
+  /** Ends the taking of new work when the hub is stopped. */
+  readonly drain = new Drain();
   /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
   readonly livingProcesses = new Set<RunId>();
-  readonly #runs = new Map<RunId, RunSummary>();
-  readonly #links = new Map<RunId, TrainerLink>();
-  readonly #graces = new Map<RunId, NodeJS.Timeout>();
-  /** Runs whose last change is not written yet because the store failed. */
-  readonly #unwritten = new Set<RunId>();
+  readonly #table: RunTable;
+  readonly #links: TrainerLinks;
+  readonly #holding: RunHolding;
   #loading: Promise<void> | null = null;
 
   constructor(
     readonly store: EventStore,
     readonly options: RunServiceOptions,
+    readonly peers: Peers = alone,
   ) {
     super();
     this.commands = new CommandLog(store, options.commandExpiryMs, options.onError);
     this.commands.on('record', (record) => this.emit('command', record));
+    this.#table = new RunTable(store, (run, before) => {
+      this.emit('run', run, before);
+      peers.tell(run);
+    });
+    this.#links = new TrainerLinks(options.trainerGraceMs, (runId) => this.#absent(runId));
+    const { drain, commands } = this;
+    const { onError } = options;
+    const [table, links] = [this.#table, this.#links];
+    const give = (command: Command, author: string) => this.command(command, author);
+    const holding = new RunHolding({ ...{ store, peers, table, links, commands, drain, give, onError } });
+    this.#holding = holding;
+    peers.start({
+      onRun: (run) => holding.mirror(run),
+      onProgress: (progress) => progress.forEach((one) => holding.mirrorProgress(one)),
+      onTaken: (runId) => holding.letGo(runId),
+      onOrphaned: (runIds) => runIds.forEach((runId) => void holding.adopt(runId).catch(onError)),
+      command: give,
+      trainerLost: (runId, reason) => this.trainerLost(runId, reason),
+      held: () =>
+        [...table.held].map((runId) => {
+          const { lastSeq, lastStep } = table.get(runId)!;
+          return { runId, connected: links.get(runId) !== undefined, progress: { runId, lastSeq, lastStep } };
+        }),
+    });
   }
 
   /** Reads all runs, once; called by every method, so a store that was down at the start is tried again. */
@@ -72,19 +96,29 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   /** Newest first. */
   async list(): Promise<RunSummary[]> {
     await this.load();
-    return [...this.#runs.values()].sort((a, b) => b.createdMs - a.createdMs);
+    return this.#table.all.sort((a, b) => b.createdMs - a.createdMs);
+  }
+
+  /** The runs read so far, without asking the store: empty while it cannot be read. */
+  get known(): RunSummary[] {
+    return this.#table.all;
   }
 
   /** @throws Refusal `not_found` */
   async get(runId: RunId): Promise<RunSummary> {
     await this.load();
-    const run = this.#runs.get(runId);
+    const run = this.#table.get(runId);
     if (!run) throw new Refusal('not_found', `There is no run ${runId}.`);
     return run;
   }
 
-  /** @throws StoreConflictError when the id is taken */
-  async create(config: RunConfig, parent: RunParent | null, runId: RunId = newRunId(config)): Promise<RunSummary> {
+  /** @throws Refusal `draining` */
+  async create(config: RunConfig, parent: RunParent | null): Promise<RunSummary> {
+    this.drain.refuseNewWork();
+    return this.#create(config, parent, newRunId(config));
+  }
+
+  async #create(config: RunConfig, parent: RunParent | null, runId: RunId): Promise<RunSummary> {
     await this.load();
     const stored: StoredRun = {
       runId,
@@ -98,27 +132,39 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       endedMs: null,
     };
     await this.store.createRun(stored);
-    return this.#set({ ...stored, trainerConnected: false, lastSeq: 0, lastStep: 0 });
+    await this.peers.claim(runId);
+    this.#table.held.add(runId);
+    return this.#table.set({ ...stored, trainerConnected: false, lastSeq: 0, lastStep: 0 });
   }
 
   /**
    * A trainer takes up a run: one it brings itself, one the hub made, or one it was torn from.
    * The newest connection of a run holds it. A run that has said its last word is only answered.
    * @returns the highest stored event number
+   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word
    */
-  async attach({ runId, config, parent }: Attach, link: TrainerLink): Promise<number> {
+  async attach({ runId, config, parent, acknowledgedSeq }: Attach, link: TrainerLink): Promise<number> {
+    const isBuiltIn = this.livingProcesses.has(runId) || (parent !== null && this.livingProcesses.has(parent.runId));
+    if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
-    let run = this.#runs.get(runId) ?? (await this.create(config, parent, runId));
+    let run =
+      this.#table.get(runId) ?? (await this.#holding.fromStore(runId)) ?? (await this.#create(config, parent, runId));
     if (hasEnded(run.state)) {
       const { events } = await this.store.controlEvents(runId);
-      if (!wasLost(run.state, events)) return run.lastSeq;
-      run = this.#set({ ...run, state: stateFromEvents(events), reason: '', endedMs: null });
-      await this.#write(runId);
+      // What is known of a run that ended at another hub may be behind what its trainer was told there.
+      if (!wasLost(run.state, events)) return Math.max(acknowledgedSeq, run.lastSeq);
+      run = this.#table.set({ ...run, state: stateFromEvents(events), reason: '', endedMs: null });
+      await this.#table.write(runId);
     }
-    this.#links.get(runId)?.close();
-    this.#links.set(runId, link);
-    this.#endGrace(runId);
-    run = this.#set({ ...run, trainerConnected: true });
+    await this.peers.claim(runId);
+    // A hub that is alone has all that was acknowledged, or has lost it, which its trainer has to hear. Of several, a run
+    // that is held here may have been at another meanwhile, without Redis to say so.
+    const acknowledged = this.peers === alone ? 0 : acknowledgedSeq;
+    if (!this.#table.held.has(runId) || acknowledged > run.lastSeq)
+      run = await this.#holding.takeUp(runId, acknowledged);
+    this.#links.connect(runId, link);
+    // Read anew: events that were under way on the connection before may have been stored since.
+    run = this.#table.set({ ...this.#table.get(runId)!, trainerConnected: true });
     this.emit('attached', run);
     for (const record of this.commands.open(runId)) this.#send(record);
     return run.lastSeq;
@@ -126,12 +172,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
 
   /** A trainer's connection is gone. */
   detach(runId: RunId, link: TrainerLink): void {
-    if (this.#links.get(runId) !== link) return;
-    this.#links.delete(runId);
-    const run = this.#runs.get(runId);
+    if (!this.#links.disconnect(runId, link)) return;
+    const run = this.#table.get(runId);
     if (!run) return;
-    this.#set({ ...run, trainerConnected: false });
-    if (!hasEnded(run.state)) this.#startGrace(runId);
+    this.#table.set({ ...run, trainerConnected: false });
+    if (!hasEnded(run.state)) this.#links.startGrace(runId);
   }
 
   /**
@@ -139,84 +184,132 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    * @returns the highest stored event number
    * @throws SequenceGapError, StoreUnavailableError, Refusal
    */
-  async append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
+  append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
+    return this.drain.work(() => this.#append(runId, events));
+  }
+
+  async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
     const known = await this.get(runId);
     if (hasEnded(known.state) && events.some((event) => event.seq > known.lastSeq))
       throw new Refusal('conflict', `The run ${runId} has ended (${known.state}); it takes no more events.`);
+    if (!hasEnded(known.state) && !this.#table.held.has(runId))
+      throw new Refusal('conflict', `Another hub holds the run ${runId} now: its trainer connected there.`);
+    checkSteps(known, events);
     if (events.slice(0, -1).some(isLastWord))
       throw new Refusal('invalid', 'An event follows the one that ends the run.');
     const { lastSeq, appended } = await this.store.append(runId, events);
-    const control = appended.filter((event): event is ControlEvent => !isMetricEvent(event));
-    let run = this.#runs.get(runId)!;
-    run = {
-      ...run,
-      lastSeq: Math.max(run.lastSeq, lastSeq),
-      lastStep: Math.max(run.lastStep, ...appended.map((e) => e.step)),
+    const isControl = (event: TrainerEvent): event is ControlEvent => !isMetricEvent(event);
+    const control = appended.filter(isControl);
+    const before = this.#table.get(runId)!;
+    let run: RunSummary = {
+      ...before,
+      lastSeq: Math.max(before.lastSeq, lastSeq),
+      lastStep: Math.max(before.lastStep, ...appended.map((e) => e.step)),
     };
     for (const event of control) run = afterEvent(run, event);
-    this.#runs.set(runId, run);
+    this.#table.put(run);
     if (appended.length > 0) this.emit('events', runId, appended);
     if (control.length > 0) {
-      this.#unwritten.add(runId);
-      this.emit('run', run);
+      this.#table.owe(runId);
+      this.#table.onChange(run, before);
     }
-    if (this.#unwritten.has(runId)) {
-      // Commands first: a run that is written as ended has no open ones.
-      await this.commands.closeFrom(control);
+    if (this.#table.owes(runId)) {
+      // Commands first: a run that is written as ended has no open ones. The whole batch, because one that was stored
+      // before without its commands being closed comes again.
+      await this.commands.closeFrom(events.filter(isControl));
       if (hasEnded(run.state))
         await this.commands.failOpen(runId, `The run ended (${run.state}) before it took effect.`);
-      await this.#write(runId);
+      await this.#table.write(runId);
     }
     return lastSeq;
   }
 
   /** The trainer will not come back: its run has failed. */
   async trainerLost(runId: RunId, reason: string): Promise<void> {
-    const run = this.#runs.get(runId);
+    const run = this.#table.get(runId);
     if (!run || hasEnded(run.state)) return;
-    this.#endGrace(runId);
-    this.#set({
+    if (!this.#table.held.has(runId)) {
+      const hub = await this.peers.holder(runId);
+      if (hub) return this.peers.forwardLost(hub, runId, reason);
+      await this.#holding.takeUp(runId);
+    }
+    this.#links.endGrace(runId);
+    this.#table.set({
       ...run,
       state: nextState(run.state, 'trainer_lost'),
       reason,
       endedMs: Date.now(),
       trainerConnected: false,
     });
+    // What the trainer said of its commands is what counts, should the hub not have written that down yet.
+    await this.store
+      .controlEvents(runId)
+      .then(({ events }) => this.commands.load(runId, events))
+      .catch(this.options.onError);
     await this.commands.failOpen(runId, reason);
-    await this.#write(runId);
+    await this.#table.write(runId);
   }
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
-  async command(command: Command, author: string): Promise<CommandRecord> {
+  command(command: Command, author: string): Promise<CommandRecord> {
+    return this.drain.work(() => this.#command(command, author));
+  }
+
+  async #command(command: Command, author: string): Promise<CommandRecord> {
     const run = await this.get(command.runId);
+    if (!hasEnded(run.state) && !this.#table.held.has(run.runId)) {
+      const hub = await this.peers.holder(run.runId);
+      if (hub) return this.peers.forward(hub, command, author);
+      // Its hub died a moment ago; one of the others takes it up within seconds, or its trainer connects to one.
+      throw new Refusal('draining', `No hub holds the run ${run.runId} at this moment. Try again in a few seconds.`);
+    }
     const known = await this.commands.find(command.commandId);
-    if (known) return known;
+    if (known) {
+      // Given to another hub, which has let go of the run since.
+      if (known.state !== 'pending' || !this.commands.takeUp(known)) return known;
+      if (!hasEnded(run.state)) this.#send(known);
+      else {
+        const { events } = await this.store.controlEvents(run.runId);
+        await this.commands.load(run.runId, events);
+        await this.commands.failOpen(run.runId, `The run ended (${run.state}) before it took effect.`);
+      }
+      return (await this.commands.find(known.commandId)) ?? known;
+    }
+    this.drain.refuseNewWork();
     const rejection =
-      refusalReason(command.action.kind, this.#expectedState(run)) ?? (await this.#missingCheckpoint(command));
+      refusalReason(command.action.kind, expectedState(run.state, this.commands.open(run.runId))) ??
+      (await this.#missingCheckpoint(command));
     const record = await this.commands.add(withBranch(command, run), author, rejection);
     if (record.state === 'pending') this.#send(record);
     return record;
   }
 
   /** @throws Refusal when the run has no such checkpoint */
-  async checkpoint(runId: RunId, checkpointId: string): Promise<Extract<ControlEvent, { type: 'checkpoint_saved' }>> {
+  async checkpoint(runId: RunId, checkpointId: string): Promise<CheckpointSaved> {
     await this.get(runId);
     const { events } = await this.store.controlEvents(runId);
-    const found = events.find((event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId);
-    if (found?.type !== 'checkpoint_saved')
-      throw new Refusal('not_found', `The run ${runId} has no checkpoint ${checkpointId}.`);
+    const found = checkpointsOf(events).find((event) => event.checkpointId === checkpointId);
+    if (!found)
+      throw new Refusal('not_found', `The run ${runId} has no checkpoint ${checkpointId} any more, or never had.`);
     return found;
   }
 
   close(): void {
-    for (const timer of this.#graces.values()) clearTimeout(timer);
+    this.#links.close();
     this.commands.close();
+    void this.peers.close().catch(this.options.onError);
   }
 
   async #load(): Promise<void> {
     for (const stored of await this.store.runs()) {
       let run: RunSummary = { ...stored, trainerConnected: false };
+      if (!hasEnded(run.state) && !(await this.peers.claimIfFree(run.runId))) {
+        // Another hub holds it, and tells of it.
+        this.#table.put(run);
+        continue;
+      }
       if (!hasEnded(run.state)) {
+        this.#table.held.add(run.runId);
         // The hub may have died between storing events and writing what follows from them.
         const { events } = await this.store.controlEvents(run.runId);
         await this.commands.load(run.runId, events);
@@ -224,23 +317,13 @@ export class RunService extends EventEmitter<RunServiceEvents> {
         if (hasEnded(run.state))
           await this.commands.failOpen(run.runId, `The run ended (${run.state}) before it took effect.`);
       }
-      this.#runs.set(run.runId, run);
-      if (!hasEnded(run.state)) this.#startGrace(run.runId);
-      else if (!hasEnded(stored.state)) await this.#write(run.runId);
+      this.#table.put(run);
+      if (!hasEnded(run.state)) this.#links.startGrace(run.runId);
+      else if (!hasEnded(stored.state)) await this.#table.write(run.runId);
     }
-  }
-
-  #set(run: RunSummary): RunSummary {
-    this.#runs.set(run.runId, run);
-    this.emit('run', run);
-    return run;
-  }
-
-  async #write(runId: RunId): Promise<void> {
-    this.#unwritten.add(runId);
-    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, ...stored } = this.#runs.get(runId)!;
-    await this.store.updateRun(stored);
-    this.#unwritten.delete(runId);
+    // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
+    for (const record of (await this.store.leftOver?.()) ?? [])
+      if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);
   }
 
   #send(record: CommandRecord): void {
@@ -251,15 +334,6 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       ?.send({ commandId, runId, action })
       .then(() => this.commands.confirm(commandId))
       .catch(this.options.onError);
-  }
-
-  /** The state the run will be in once its open commands are done: resuming right after pausing is no mistake. */
-  #expectedState(run: RunSummary): RunState {
-    return this.commands.open(run.runId).reduce<RunState>((state, { action }) => {
-      if (action.kind === 'pause' && !hasEnded(state)) return 'paused';
-      if (action.kind === 'resume' && state === 'paused') return 'running';
-      return state;
-    }, run.state);
   }
 
   async #missingCheckpoint({ runId, action }: Command): Promise<string | null> {
@@ -273,23 +347,23 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     }
   }
 
-  #startGrace(runId: RunId): void {
+  /** A trainer has stayed away for as long as it may. */
+  #absent(runId: RunId): void {
+    // A living process that is busy will connect again; its exit would tell of its death.
+    if (this.livingProcesses.has(runId)) return;
     const { trainerGraceMs, onError } = this.options;
-    const giveUp = () => {
-      // A living process that is busy will connect again; its exit would tell of its death.
-      if (this.livingProcesses.has(runId)) return;
-      void this.trainerLost(
-        runId,
-        `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`,
-      ).catch(onError);
-    };
-    this.#endGrace(runId);
-    this.#graces.set(runId, setTimeout(giveUp, trainerGraceMs).unref());
-  }
-
-  #endGrace(runId: RunId): void {
-    clearTimeout(this.#graces.get(runId));
-    this.#graces.delete(runId);
+    void this.peers
+      .holder(runId)
+      .then((hub) => {
+        if (hub) return this.#holding.letGo(runId);
+        const reason = `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`;
+        return this.trainerLost(runId, reason);
+      })
+      .catch((error: unknown) => {
+        onError(error);
+        // Whether its trainer is at another hub cannot be asked now.
+        if (this.#table.held.has(runId) && !this.#links.get(runId)) this.#links.startGrace(runId);
+      });
   }
 }
 

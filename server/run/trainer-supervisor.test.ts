@@ -136,6 +136,31 @@ describe('a built-in trainer', () => {
     for (const runId of runs) await hub.until(runId, (run) => run.state === 'failed');
   });
 
+  it('is refused above the number allowed when many are asked for at once', async () => {
+    const answers = await Promise.allSettled([start('wait'), start('wait'), start('wait')]);
+    const started = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.runId] : []));
+    expect(started).toHaveLength(2);
+    for (const runId of started) {
+      await hub.until(runId, (run) => run.state === 'running');
+      process.kill(await pidOf(runId), 'SIGKILL');
+      await hub.until(runId, (run) => run.state === 'failed');
+    }
+  });
+
+  it('that cannot be started fails its run and says why', async () => {
+    // A file where the runs' folders have to be.
+    const other = await TestHub.start({ trainerEntry });
+    writeFileSync(join(other.config.dataDir, 'runs'), '');
+    await expect(other.hub.supervisor.start({ config: RunConfig.parse({ name: 'wait' }) })).rejects.toThrow(
+      /could not be started: .*runs/,
+    );
+    expect((await other.hub.runs.list())[0]).toMatchObject({
+      state: 'failed',
+      reason: expect.stringContaining('runs'),
+    });
+    await other.remove();
+  });
+
   it('starts from a checkpoint of an ended run that is on this machine', async () => {
     const checkpointId = CheckpointId.parse('step-2');
     const runId = aRunId();
@@ -155,6 +180,10 @@ describe('a built-in trainer', () => {
       /no checkpoint/,
     );
     mkdirSync(join(hub.config.dataDir, 'runs', runId, 'checkpoints', checkpointId), { recursive: true });
+    const short = RunConfig.parse({ name: 'finish', steps: 2 });
+    await expect(hub.hub.supervisor.start({ config: short, from: { runId, checkpointId } })).rejects.toThrow(
+      /leave nothing to train/,
+    );
     const branch = await start('finish', { runId, checkpointId });
     expect(branch.parent).toEqual({ runId, checkpointId, step: 2 });
     await hub.until(branch.runId, (run) => run.state === 'finished');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
-import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
 
@@ -31,13 +31,15 @@ const adoptedPollMs = 1000;
 export class TrainerSupervisor {
   /** Process ids by the run they work on now. */
   readonly #processes = new Map<RunId, number>();
+  /** Starts under way that hold no process yet. */
+  #starting = 0;
   #polling: NodeJS.Timeout | null = null;
 
   constructor(
     readonly runs: RunService,
     readonly options: SupervisorOptions,
   ) {
-    runs.on('attached', (run) => this.#follow(run));
+    runs.on('attached', (run) => void this.#follow(run).catch(options.onError));
   }
 
   /**
@@ -45,30 +47,60 @@ export class TrainerSupervisor {
    * @throws Refusal when too many trainers are at work or the checkpoint to start from is not there
    */
   async start({ config, from }: StartRunRequest): Promise<RunSummary> {
-    const { maxTrainers, dataDir } = this.options;
-    if (this.#processes.size >= maxTrainers)
-      throw new Refusal('conflict', `${this.#processes.size} trainers are at work already; stop one first.`);
+    const { maxTrainers } = this.options;
+    this.runs.drain.refuseNewWork();
+    const busy = this.#processes.size + this.#starting;
+    if (busy >= maxTrainers) throw new Refusal('conflict', `${busy} trainers are at work already; stop one first.`);
+    this.#starting++;
+    try {
+      return await this.#start(config, from);
+    } finally {
+      this.#starting--;
+    }
+  }
+
+  async #start(config: StartRunRequest['config'], from: StartRunRequest['from']): Promise<RunSummary> {
+    const { dataDir } = this.options;
     let parent: RunParent | null = null;
     if (from) {
       const { step } = await this.runs.checkpoint(from.runId, from.checkpointId);
       if (!existsSync(join(dataDir, 'runs', from.runId, 'checkpoints', from.checkpointId)))
         throw new Refusal('not_found', `The checkpoint ${from.checkpointId} of ${from.runId} is not on this machine.`);
+      if (config.steps <= step)
+        throw new Refusal(
+          'invalid',
+          `The checkpoint is at step ${step}; ${config.steps} steps leave nothing to train.`,
+        );
       parent = { ...from, step };
     }
     const run = await this.runs.create(config, parent);
-    this.#spawn(run);
+    try {
+      this.#spawn(run);
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      await this.runs.trainerLost(run.runId, `The trainer could not be started: ${cause}`);
+      throw new Refusal('internal', `The trainer could not be started: ${cause}`);
+    }
     return run;
   }
 
-  /** Asks every built-in trainer to save a checkpoint and stop, and waits until they have, or for `timeoutMs`. */
-  async stopAll(timeoutMs: number): Promise<void> {
-    for (const pid of this.#processes.values()) signal(pid, 'SIGTERM');
+  /**
+   * Asks every built-in trainer to save a checkpoint and stop, and waits until they have, or for `timeoutMs`.
+   * @returns the runs of those that have not; they go on without the hub
+   */
+  async stopAll(timeoutMs: number): Promise<RunId[]> {
+    const told = new Set<number>();
     const deadline = Date.now() + timeoutMs;
-    while (this.#processes.size > 0 && Date.now() < deadline) {
-      for (const [runId, pid] of this.#processes) if (!signal(pid, 0)) this.#processes.delete(runId);
+    while (this.#processes.size + this.#starting > 0 && Date.now() < deadline) {
+      for (const [runId, pid] of this.#processes) {
+        if (!told.has(pid)) signal(pid, 'SIGTERM');
+        told.add(pid);
+        if (!signal(pid, 0)) this.#processes.delete(runId);
+      }
       await sleep(50);
     }
     this.close();
+    return [...this.#processes.keys()];
   }
 
   close(): void {
@@ -95,7 +127,8 @@ export class TrainerSupervisor {
       (error) => void this.#lost(run.runId, `The trainer could not be started: ${error.message}`).catch(onError),
     );
     child.on('exit', (code, signalName) => {
-      const how = signalName ? `was ended by ${signalName}` : `exited with code ${code}`;
+      const killer = signalName === 'SIGKILL' ? ' (by somebody, or by the system for want of memory)' : '';
+      const how = signalName ? `was ended by ${signalName}${killer}` : `exited with code ${code}`;
       const runId = this.#runOf(child.pid) ?? run.runId;
       void this.#lost(runId, `The trainer ${how}.${lastLines(join(folder, 'trainer.log'))}`).catch(onError);
     });
@@ -121,10 +154,10 @@ export class TrainerSupervisor {
     await this.runs.trainerLost(runId, reason);
   }
 
-  #follow(run: RunSummary): void {
+  async #follow(run: RunSummary): Promise<void> {
     if (this.#processes.has(run.runId)) return;
     const pid = run.parent && this.#processes.get(run.parent.runId);
-    if (run.parent && pid) {
+    if (run.parent && pid && hasEnded((await this.runs.get(run.parent.runId)).state)) {
       // The trainer has ended the parent run and goes on with its branch.
       this.#processes.delete(run.parent.runId);
       this.runs.livingProcesses.delete(run.parent.runId);
@@ -168,9 +201,15 @@ function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   }
 }
 
+/** What TensorFlow says of itself whenever it starts: no part of any failure. */
+const startUpNotice = /absl::InitializeLog|oneDNN custom operations/;
+
 /** The last words in a log, for the reason of a failure. */
 function lastLines(path: string): string {
   if (!existsSync(path)) return '';
-  const lines = readFileSync(path, 'utf8').trimEnd().split('\n').slice(-6).join('\n').slice(-1500);
+  const said = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !startUpNotice.test(line));
+  const lines = said.slice(-6).join('\n').slice(-1500);
   return lines ? ` Its log ends with:\n${lines}` : '';
 }

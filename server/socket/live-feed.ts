@@ -1,4 +1,5 @@
-import type { RunId } from '@plumbline/shared/run';
+import { EventEmitter } from 'node:events';
+import { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { DashboardNamespace, DashboardSocket } from './socket-server.js';
 
@@ -7,7 +8,8 @@ const flushMs = 50;
 /** A client with more than this unsent is left out until it has caught up. Characters, about bytes. */
 const maxUnsent = 1_000_000;
 
-export const roomOf = (runId: RunId): string => `run:${runId}`;
+const roomPrefix = 'run:';
+export const roomOf = (runId: RunId): string => roomPrefix + runId;
 
 interface Feed {
   /** Everything up to here has gone to the room. */
@@ -17,27 +19,45 @@ interface Feed {
   timer: NodeJS.Timeout | null;
 }
 
+interface LiveFeedEvents {
+  /** Events went to a room; the sum over the clients in it. */
+  sent: [events: number];
+  /** A client cannot keep up and is left out of a run's live data until it can. */
+  lagging: [{ clientId: string; runId: RunId; unsentCharacters: number }];
+}
+
 /**
  * Events of runs on their way to the browsers that watch them, in order of their numbers.
  * A client that cannot keep up leaves the room, so that what the hub holds for it is bounded; when it has read what
  * it was sent, it is back in the room and is told from where to fetch.
  */
-export class LiveFeed {
+export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   readonly #feeds = new Map<RunId, Feed>();
+  #looking: NodeJS.Timeout | undefined;
 
-  constructor(readonly dashboards: DashboardNamespace) {}
+  constructor(readonly dashboards: DashboardNamespace) {
+    super();
+  }
+
+  get clients(): { connected: number; lagging: number } {
+    const sockets = [...this.dashboards.sockets.values()];
+    return { connected: sockets.length, lagging: sockets.filter(({ data }) => data.lagging?.size > 0).length };
+  }
 
   push(runId: RunId, events: readonly TrainerEvent[]): void {
     const feed = this.#feeds.get(runId) ?? { sentSeq: events[0]!.seq - 1, waiting: [], flushedMs: 0, timer: null };
     this.#feeds.set(runId, feed);
+    // Another hub had the run meanwhile.
+    if (feed.waiting.length === 0 && events[0]!.seq > feed.sentSeq + 1) feed.sentSeq = events[0]!.seq - 1;
     for (const event of events) {
       if (isMetricEvent(event)) {
         feed.waiting.push(event);
         continue;
       }
       this.#flush(runId, feed);
-      this.#leaveOutSlow(runId, feed);
+      this.#leaveOutSlow(runId);
       this.dashboards.to(roomOf(runId)).emit('control', { runId, event });
+      this.#countSent(runId, 1);
       feed.sentSeq = event.seq;
     }
     if (feed.waiting.length === 0) return;
@@ -45,8 +65,18 @@ export class LiveFeed {
     feed.timer ??= setTimeout(() => this.#flush(runId, feed), waitMs);
   }
 
+  /** What other hubs send to rooms does not pass here, so clients that cannot keep up are looked for. */
+  watchOverOtherHubs(): void {
+    const look = () => {
+      for (const room of this.dashboards.adapter.rooms.keys())
+        if (room.startsWith(roomPrefix)) this.#leaveOutSlow(RunId.parse(room.slice(roomPrefix.length)));
+    };
+    this.#looking = setInterval(look, 2 * flushMs).unref();
+  }
+
   /** Sends what waits, for a clean end. */
   close(): void {
+    clearInterval(this.#looking);
     for (const [runId, feed] of this.#feeds) this.#flush(runId, feed);
   }
 
@@ -57,20 +87,29 @@ export class LiveFeed {
     if (events.length === 0) return;
     feed.waiting = [];
     feed.flushedMs = performance.now();
-    this.#leaveOutSlow(runId, feed);
+    this.#leaveOutSlow(runId);
     const toSeq = events[events.length - 1]!.seq;
     this.dashboards.to(roomOf(runId)).emit('metrics', { runId, fromSeq: feed.sentSeq, toSeq, events });
+    this.#countSent(runId, events.length);
     feed.sentSeq = toSeq;
   }
 
-  #leaveOutSlow(runId: RunId, feed: Feed): void {
+  #countSent(runId: RunId, events: number): void {
+    const clients = this.dashboards.adapter.rooms.get(roomOf(runId))?.size ?? 0;
+    if (clients > 0) this.emit('sent', events * clients);
+  }
+
+  #leaveOutSlow(runId: RunId): void {
     const room = roomOf(runId);
     for (const id of this.dashboards.adapter.rooms.get(room) ?? []) {
       const socket = this.dashboards.sockets.get(id);
       if (!socket || unsent(socket) <= maxUnsent) continue;
-      const lastSeq = feed.sentSeq;
+      const lastSeq = this.#feeds.get(runId)?.sentSeq ?? 0;
       void socket.leave(room);
+      // Watched again meanwhile: it is waited for already.
+      if (socket.data.lagging.has(runId)) continue;
       socket.data.lagging.add(runId);
+      this.emit('lagging', { clientId: socket.id, runId, unsentCharacters: unsent(socket) });
       const rejoinWhenDrained = () => {
         if (!socket.connected || unsent(socket) > 0) return;
         socket.conn.off('drain', rejoinWhenDrained);

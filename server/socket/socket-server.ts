@@ -1,7 +1,9 @@
 import type { Server as HttpServer } from 'node:http';
 import type { RunId } from '@plumbline/shared/run';
 import type { Ack, DashboardToHub, HubToDashboard, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
+import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
+import type { RedisClient } from '../cluster/redis-client.js';
 import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
 import { toWireError } from '../run/refusal.js';
 
@@ -19,8 +21,15 @@ export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, D
 export const maxMessageBytes = 8 * 1024 * 1024;
 
 /** Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered. */
-export function createSocketServer(http: HttpServer, guard: GuardOptions) {
+export function createSocketServer(http: HttpServer, guard: GuardOptions, redis: RedisClient | null = null) {
   const io = new Server(http, {
+    ...(redis && {
+      adapter: createAdapter(redis, { streamName: 'plumbline:live', maxLen: 2000, onlyPlaintext: true }),
+    }),
+    // Clients that hear nothing for a few of these know that their connection is dead (see HubLink). A trainer may be
+    // silent for much longer, while a step or a checkpoint blocks it.
+    pingInterval: 1000,
+    pingTimeout: 45_000,
     maxHttpBufferSize: maxMessageBytes,
     perMessageDeflate: false,
     serveClient: false,

@@ -53,6 +53,26 @@ describe('a trainer that connects', () => {
   });
 });
 
+describe('a trainer that attaches again', () => {
+  it('on the same connection keeps it and is told where the hub stands', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+    expect(await trainer.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 2 });
+    expect(await trainer.emitWithAck('events', { events: [stepped(3)] })).toMatchObject({ ok: true, lastSeq: 3 });
+    expect((await hub.hub.runs.get(runId)).trainerConnected).toBe(true);
+  });
+
+  it('on another connection takes the run over', async () => {
+    const runId = aRunId();
+    const first = await hub.attached(runId);
+    const gone = new Promise((resolve) => first.once('disconnect', resolve));
+    const second = await hub.attached(runId);
+    expect(await gone).toBe('io server disconnect');
+    expect(await second.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });
+  });
+});
+
 describe("a trainer's events", () => {
   it('are refused before a run is attached', async () => {
     expect(await hub.trainer().emitWithAck('events', { events: [started()] })).toMatchObject({
@@ -105,7 +125,7 @@ describe("a trainer's events", () => {
     const closed = new Promise((resolve) => trainer.once('disconnect', resolve));
     trainer.emit('events', { events: 'x'.repeat(maxMessageBytes + 1) } as never, () => {});
     await closed;
-    expect((await hub.request('GET', '/health')).status).toBe(200);
+    expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);
   });
 
   it('are not taken after the last word; asking again is answered', async () => {

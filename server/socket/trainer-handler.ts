@@ -4,7 +4,8 @@ import { Attach, protocolVersion, TrainerAuth, type ErrorCode } from '@plumbline
 import { EventBatch, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import type { RunService, TrainerLink } from '../run/run-service.js';
+import type { RunService } from '../run/run-service.js';
+import type { TrainerLink } from '../run/trainer-links.js';
 import { SequenceGapError } from '../store/event-store.js';
 import { answer, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
@@ -65,6 +66,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
       .then((lastSeq) => ack({ ok: true, lastSeq }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
+        runs.emit('refused', attached, wireError);
         if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
         ack({ ok: false, error: wireError, ...(error instanceof SequenceGapError && { lastSeq: error.lastSeq }) });
       });

@@ -1,0 +1,260 @@
+import { randomUUID } from 'node:crypto';
+import type { Command, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { WireError } from '@plumbline/shared/socket';
+import type { PeerHandlers, Peers, Progress } from '../run/peers.js';
+import { Refusal, toWireError } from '../run/refusal.js';
+import type { RedisClient } from './redis-client.js';
+
+/*
+ * Hubs find each other through one Redis.
+ *   plumbline:run:<id>      the hub that holds the run; it renews the key, which lives for `leaseMs`
+ *   plumbline:hubs          channel for all: runs that changed, progress, who took which run
+ *   plumbline:hub:<hub id>  channel of one hub: what it is asked, and the answers to what it asked
+ * Nothing that has to last lies there: when Redis comes back empty, the hubs that hold runs say so again within a
+ * second. While it is gone each hub goes on with the trainers and browsers that are connected to it.
+ */
+const renewMs = 500;
+const leaseMs = 2500;
+/** Looks in a row that find no holder before a run counts as nobody's: a Redis that came back empty hears of all within one. */
+const looksWithoutHolder = 3;
+/** How long another hub has to answer. */
+const answerMs = 10_000;
+const keyOf = (runId: RunId): string => `plumbline:run:${runId}`;
+const everybody = 'plumbline:hubs';
+const channelOf = (hub: string): string => `plumbline:hub:${hub}`;
+
+/** Renews the keys that are this hub's, takes those that are free, and returns the other holder of each, or nothing. */
+const renewScript = `
+  local others = {}
+  for i, key in ipairs(KEYS) do
+    local holder = redis.call('GET', key)
+    if not holder or holder == ARGV[1] or ARGV[2 + i] == '1' then
+      redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+      others[i] = ''
+    else
+      others[i] = holder
+    end
+  end
+  return others`;
+
+type Broadcast =
+  { kind: 'run'; run: RunSummary } | { kind: 'progress'; progress: Progress[] } | { kind: 'taken'; runId: RunId };
+type Ask =
+  { kind: 'command'; command: Command; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
+type Direct =
+  | { kind: 'ask'; id: string; ask: Ask }
+  | { kind: 'answer'; id: string; record: CommandRecord | null; error: WireError | null };
+type FromHub<T> = T & { hub: string };
+
+interface Waiting {
+  resolve: (record: CommandRecord | null) => void;
+  reject: (error: unknown) => void;
+}
+
+/** The other hubs, through Redis. */
+export class RedisPeers implements Peers {
+  readonly id = `hub-${randomUUID().slice(0, 8)}`;
+  readonly #waiting = new Map<string, Waiting>();
+  #subscriber: RedisClient | null = null;
+  #handlers: PeerHandlers | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  /** Runs of other hubs that have not ended, as far as this hub knows, and how often in a row nobody held them. */
+  readonly #elsewhere = new Map<RunId, { looks: number }>();
+  #closed = false;
+
+  constructor(
+    readonly client: RedisClient,
+    readonly onError: (error: unknown) => void,
+  ) {}
+
+  start(handlers: PeerHandlers): void {
+    this.#handlers = handlers;
+    const tick = async () => {
+      await this.#listen()
+        .then(() => this.#renew(handlers))
+        .catch(this.onError);
+      if (!this.#closed) this.#timer = setTimeout(tick, renewMs).unref();
+    };
+    void tick();
+  }
+
+  async holder(runId: RunId): Promise<string | null> {
+    const holder = await this.#redis(() => this.client.get(keyOf(runId)));
+    return holder === null || holder === this.id ? null : holder;
+  }
+
+  async claim(runId: RunId): Promise<void> {
+    this.#elsewhere.delete(runId);
+    // A trainer is here: that counts, even while Redis cannot be told; it is told at the next renewal.
+    await this.client
+      .set(keyOf(runId), this.id, { expiration: { type: 'PX', value: leaseMs } })
+      .then(() => this.#publish(everybody, { kind: 'taken', runId }))
+      .catch(this.onError);
+  }
+
+  async claimIfFree(runId: RunId): Promise<boolean> {
+    const [other] = await this.#claimAll([{ runId, connected: false }]);
+    if (other !== '') this.#isElsewhere(runId);
+    return other === '';
+  }
+
+  tell(run: RunSummary): void {
+    void this.#publish(everybody, { kind: 'run', run });
+  }
+
+  async forward(hub: string, command: Command, author: string): Promise<CommandRecord> {
+    const record = await this.#ask(hub, { kind: 'command', command, author });
+    if (!record) throw new Refusal('internal', 'The hub that holds this run gave no record of the command.');
+    return record;
+  }
+
+  async forwardLost(hub: string, runId: RunId, reason: string): Promise<void> {
+    await this.#ask(hub, { kind: 'trainer_lost', runId, reason });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    const held = this.#handlers?.held() ?? [];
+    // Free for others at once rather than when the lease has run out.
+    if (this.client.isReady && held.length > 0)
+      await Promise.all(
+        held.map(({ runId }) =>
+          this.client.eval("if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end", {
+            keys: [keyOf(runId)],
+            arguments: [this.id],
+          }),
+        ),
+      ).catch(this.onError);
+    this.#subscriber?.destroy();
+    this.client.destroy();
+  }
+
+  /** Subscribes, once; the client does so again by itself after a break. */
+  async #listen(): Promise<void> {
+    if (this.#subscriber) return;
+    const subscriber = this.client.duplicate();
+    // The other connection to the same Redis tells of its being gone.
+    subscriber.on('error', () => undefined);
+    await subscriber.connect();
+    this.#subscriber = subscriber;
+    await subscriber.subscribe(everybody, (text) => this.#heard(JSON.parse(text) as FromHub<Broadcast>));
+    await subscriber.subscribe(channelOf(this.id), (text) => this.#toldDirectly(JSON.parse(text) as FromHub<Direct>));
+  }
+
+  async #renew(handlers: PeerHandlers): Promise<void> {
+    const held = handlers.held();
+    const others = await this.#claimAll(held);
+    // Asked again, because its trainer may have come here while that was answered.
+    for (const [i, { runId }] of held.entries()) if (others[i] !== '') await this.#taken(runId);
+    const mine = held.filter((_, i) => others[i] === '');
+    if (mine.length > 0) void this.#publish(everybody, { kind: 'progress', progress: mine.map((run) => run.progress) });
+    if (this.#elsewhere.size === 0) return;
+    const watched = [...this.#elsewhere];
+    const holders = await this.client.mGet(watched.map(([runId]) => keyOf(runId)));
+    watched.forEach(([, entry], i) => (entry.looks = holders[i] === null ? entry.looks + 1 : 0));
+    const orphans = watched.flatMap(([runId, { looks }]) => (looks >= looksWithoutHolder ? [runId] : []));
+    for (const runId of orphans) this.#elsewhere.delete(runId);
+    if (orphans.length > 0) handlers.onOrphaned(orphans);
+  }
+
+  /** @returns the other holder of each, '' where it is this hub now */
+  async #claimAll(runs: { runId: RunId; connected: boolean }[]): Promise<string[]> {
+    if (runs.length === 0) return [];
+    const answer = await this.#redis(() =>
+      this.client.eval(renewScript, {
+        keys: runs.map(({ runId }) => keyOf(runId)),
+        arguments: [this.id, String(leaseMs), ...runs.map(({ connected }) => (connected ? '1' : '0'))],
+      }),
+    );
+    return answer as string[];
+  }
+
+  #heard(message: FromHub<Broadcast>): void {
+    if (message.hub === this.id || !this.#handlers) return;
+    switch (message.kind) {
+      case 'run':
+        if (hasEnded(message.run.state)) this.#elsewhere.delete(message.run.runId);
+        else this.#isElsewhere(message.run.runId);
+        return this.#handlers.onRun(message.run);
+      case 'progress':
+        for (const { runId } of message.progress) this.#isElsewhere(runId);
+        return this.#handlers.onProgress(message.progress);
+      case 'taken':
+        return void this.#taken(message.runId).catch(this.onError);
+    }
+  }
+
+  /** The trainer may have come back here since that was said. */
+  async #taken(runId: RunId): Promise<void> {
+    if ((await this.holder(runId)) === null) return;
+    this.#isElsewhere(runId);
+    this.#handlers?.onTaken(runId);
+  }
+
+  #isElsewhere(runId: RunId): void {
+    if (!this.#elsewhere.has(runId)) this.#elsewhere.set(runId, { looks: 0 });
+  }
+
+  #toldDirectly(message: FromHub<Direct>): void {
+    if (message.kind === 'ask') return void this.#answer(message).catch(this.onError);
+    const waiting = this.#waiting.get(message.id);
+    this.#waiting.delete(message.id);
+    if (message.error) waiting?.reject(new Refusal(message.error.code, message.error.message));
+    else waiting?.resolve(message.record);
+  }
+
+  async #answer({ hub, id, ask }: FromHub<Extract<Direct, { kind: 'ask' }>>): Promise<void> {
+    const handlers = this.#handlers!;
+    try {
+      const record =
+        ask.kind === 'command'
+          ? await handlers.command(ask.command, ask.author)
+          : await handlers.trainerLost(ask.runId, ask.reason).then(() => null);
+      await this.#publish(channelOf(hub), { kind: 'answer', id, record, error: null });
+    } catch (error) {
+      await this.#publish(channelOf(hub), { kind: 'answer', id, record: null, error: toWireError(error) });
+    }
+  }
+
+  #ask(hub: string, ask: Ask): Promise<CommandRecord | null> {
+    const id = randomUUID();
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(
+          new Refusal(
+            'internal',
+            'The hub that holds this run does not answer. Try again: the same command counts once.',
+          ),
+        );
+      }, answerMs);
+      const settle =
+        <T>(how: (value: T) => void) =>
+        (value: T) => {
+          clearTimeout(timer);
+          how(value);
+        };
+      this.#waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
+      void this.#publish(channelOf(hub), { kind: 'ask', id, ask });
+    });
+  }
+
+  /** Says something to others. What is lost on the way is said again, or asked for again, by whoever needs it. */
+  async #publish(channel: string, message: Broadcast | Direct): Promise<void> {
+    if (!this.client.isReady) return;
+    await this.client.publish(channel, JSON.stringify({ ...message, hub: this.id })).catch(this.onError);
+  }
+
+  async #redis<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw new Refusal(
+        'internal',
+        `The hubs cannot find each other now: Redis does not answer (${error instanceof Error ? error.message : String(error)}).`,
+      );
+    }
+  }
+}

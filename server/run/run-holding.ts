@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Command, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { EventStore } from '../store/event-store.js';
+import type { CommandLog } from './command-log.js';
+import type { Drain } from './drain.js';
+import { alone, type Peers, type Progress } from './peers.js';
+import { Refusal } from './refusal.js';
+import { afterEvent } from './run-state.js';
+import type { RunTable } from './run-table.js';
+import type { TrainerLinks } from './trainer-links.js';
+
+/** Pause before a command is offered again to whichever hub holds its run. */
+const passOnMs = 500;
+
+export interface HoldingParts {
+  store: EventStore;
+  peers: Peers;
+  table: RunTable;
+  links: TrainerLinks;
+  commands: CommandLog;
+  drain: Drain;
+  /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
+  give: (command: Command, author: string) => Promise<CommandRecord>;
+  onError: (error: unknown) => void;
+}
+
+/** How runs come to this hub and go to others: which one holds a run is decided among `peers`. */
+export class RunHolding {
+  constructor(readonly parts: HoldingParts) {}
+
+  /** A run that another hub made a moment ago. */
+  async fromStore(runId: RunId): Promise<RunSummary | null> {
+    const { peers, store, table } = this.parts;
+    if (peers === alone) return null;
+    const stored = await store.run(runId);
+    if (!stored) return null;
+    // Its hub may have told of it meanwhile, and knows more.
+    const told = table.get(runId);
+    if (told) return told;
+    const run = { ...stored, trainerConnected: false };
+    table.put(run);
+    return run;
+  }
+
+  /** Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store. */
+  async takeUp(runId: RunId, acknowledgedSeq = 0): Promise<RunSummary> {
+    const { store, table, commands } = this.parts;
+    const stored = await store.run(runId);
+    const lastSeq = (await store.takeUp?.(runId, acknowledgedSeq)) ?? (await store.lastSeq(runId));
+    const { events } = await store.controlEvents(runId);
+    await commands.load(runId, events);
+    const known = table.get(runId)!;
+    const run = events.reduce(afterEvent, { ...known, ...stored, state: 'created' as const });
+    table.held.add(runId);
+    return table.set({ ...run, lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) });
+  }
+
+  /** A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. */
+  async adopt(runId: RunId): Promise<void> {
+    const { peers, table, links } = this.parts;
+    const run = table.get(runId);
+    if (!run || hasEnded(run.state) || table.held.has(runId)) return;
+    if (!(await peers.claimIfFree(runId))) return;
+    const taken = await this.takeUp(runId);
+    if (!hasEnded(taken.state)) links.startGrace(runId);
+  }
+
+  /** Another hub holds the run from now on. */
+  letGo(runId: RunId): void {
+    const { store, table, links, commands } = this.parts;
+    if (!table.held.delete(runId)) return;
+    links.drop(runId);
+    const open = commands.open(runId);
+    commands.forget(runId);
+    store.letGo?.(runId);
+    // What was given here goes on there; the same id counts once.
+    for (const record of open) this.passOn(record);
+  }
+
+  /** Gives an open command of this hub's to the one that holds its run, as soon as there is one. */
+  passOn(record: CommandRecord): void {
+    void this.#passOn(record).catch(this.parts.onError);
+  }
+
+  async #passOn({ commandId, runId, action, author }: CommandRecord): Promise<void> {
+    const { give, drain } = this.parts;
+    for (;;)
+      try {
+        await give({ commandId, runId, action }, author);
+        return;
+      } catch (error) {
+        const mayPass = error instanceof Refusal && (error.code === 'internal' || error.code === 'draining');
+        if (!mayPass || drain.started) throw error;
+        await sleep(passOnMs, undefined, { ref: false });
+      }
+  }
+
+  /** What another hub says of a run that it holds. */
+  mirror(run: RunSummary): void {
+    const { table } = this.parts;
+    if (!table.held.has(run.runId)) table.put(run);
+  }
+
+  mirrorProgress({ runId, lastSeq, lastStep }: Progress): void {
+    const { table, onError } = this.parts;
+    const run = table.get(runId);
+    // Made while Redis was gone: nobody told of it.
+    if (!run) void this.fromStore(runId).catch(onError);
+    else this.mirror({ ...run, lastSeq, lastStep });
+  }
+}

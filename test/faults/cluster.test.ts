@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { CommandId, type Command } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import { HubLink } from '../../server/trainer/hub-link.js';
+import { Cluster } from '../support/cluster.js';
+import { HubClient } from '../support/hub-client.js';
+import type { HubProcess } from '../support/hub-process.js';
+import { Ledger } from '../support/ledger.js';
+
+/**
+ * Two hubs behind nginx on one Redis and one InfluxDB, all real. The trainers are the real line to the hub with made-up
+ * numbers: training itself is tested elsewhere.
+ */
+let cluster: Cluster;
+beforeAll(async () => {
+  cluster = await Cluster.start({ PLUMBLINE_TRAINER_GRACE_MS: '4000' });
+  const person = await HubClient.open(cluster.hubs[0]!);
+  cookie = person.cookie;
+  person.close();
+});
+afterAll(() => cluster?.remove());
+
+const config = RunConfig.parse({ name: 'cluster', steps: 100_000 });
+
+class Trainer {
+  readonly runId = RunId.parse(`run-${randomUUID().slice(0, 8)}`);
+  readonly applied: string[] = [];
+  step = 0;
+  private constructor(readonly link: HubLink) {}
+
+  static async start(url: string): Promise<Trainer> {
+    const link = new HubLink(url, (await cluster.trainerToken()).trim(), { retryMs: 100 });
+    const trainer = new Trainer(link);
+    link.onCommand((command) => trainer.carryOut(command));
+    await link.attach(trainer.runId, config, null);
+    link.emit({
+      ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
+      trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+      model: { name: 'none', parameters: [] },
+      selection: { kind: 'recipe', recipe: 'full' },
+    });
+    return trainer;
+  }
+
+  train(steps: number): void {
+    for (let i = 0; i < steps; i++) {
+      const step = ++this.step;
+      const metrics = { 'train/loss': 1 / step, 'train/gradient_norm': step };
+      this.link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: Date.now(), metrics });
+    }
+  }
+
+  /** As a control point does: each id once. */
+  carryOut({ commandId }: Command): void {
+    if (this.applied.includes(commandId)) return;
+    this.applied.push(commandId);
+    const change = { before: {}, after: { applied: true } };
+    this.link.emit({ type: 'command_applied', step: this.step, wallTimeMs: Date.now(), commandId, ...change });
+  }
+
+  finish(): Promise<boolean> {
+    this.link.emit({ type: 'run_finished', step: this.step, wallTimeMs: Date.now() });
+    return this.link.flush(20_000);
+  }
+}
+
+/** One person's session, which every hub takes. */
+let cookie = '';
+const watching = (hub: HubProcess): HubClient => HubClient.withCookie(hub, cookie);
+const ended = (client: HubClient, runId: RunId, commandId: string) =>
+  client.until('the end of the command', async () =>
+    (await client.commands(runId)).find((record) => record.commandId === commandId && record.state !== 'pending'),
+  );
+const seesAll = (ledger: Ledger, steps: number) =>
+  expect
+    .poll(() => [...ledger.values.keys()].filter((key) => key.endsWith('train/loss')).length, { timeout: 20_000 })
+    .toBe(steps);
+
+describe('two hubs', () => {
+  it('show a run at either, live and afterwards, and take its commands at either', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(first.url);
+    const clients = [watching(first), watching(second)];
+    await clients[1]!.until('the run to be known', () => clients[1]!.run(trainer.runId).catch(() => undefined));
+    const ledgers = clients.map((client) => new Ledger(client, trainer.runId));
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    trainer.train(200);
+    for (const ledger of ledgers) await seesAll(ledger, 200);
+
+    for (const client of clients) {
+      const { commandId } = await client.command(trainer.runId, { kind: 'evaluate_now' });
+      for (const other of clients)
+        expect(await ended(other, trainer.runId, commandId)).toMatchObject({
+          state: 'applied',
+          after: { applied: true },
+        });
+    }
+    expect(trainer.applied).toHaveLength(2);
+    await trainer.finish();
+    for (const client of clients) await client.state(trainer.runId, 'finished');
+    for (const ledger of ledgers) expect(await ledger.differences()).toEqual([]);
+    for (const client of clients) client.close();
+    trainer.link.close();
+  });
+
+  it('both accept a session that one of them gave, and neither one that nobody gave', async () => {
+    for (const hub of cluster.hubs) {
+      const ask = async (given: string): Promise<unknown> =>
+        (await fetch(`${hub.url}/api/session`, { headers: { cookie: given } })).json();
+      expect(await ask(cookie)).toEqual({ mayControl: true });
+      expect(await ask(cookie.replace(/=.*/, '=made-up'))).toEqual({ mayControl: false });
+    }
+  });
+
+  it('hand a run over when the hub that holds it dies: nothing is lost, and commands go to the other', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(cluster.url);
+    trainer.train(100);
+    expect(await trainer.link.flush(20_000)).toBe(true);
+    const client = watching(second);
+    await client.until('the run to be known', () => client.run(trainer.runId).catch(() => undefined));
+    const ledger = new Ledger(client, trainer.runId);
+    // Whichever holds it: the one dies, later the other.
+    for (const hub of [first, second]) {
+      await hub.kill();
+      trainer.train(100);
+      expect(await trainer.link.flush(30_000)).toBe(true);
+      await hub.start();
+    }
+    await client.until('the browser to be back', () => Promise.resolve(client.socket.connected || undefined));
+    const commandId = CommandId.parse(randomUUID());
+    await client.until('the command to be taken', () =>
+      client.command(trainer.runId, { kind: 'save_checkpoint' }, commandId).catch(() => undefined),
+    );
+    expect(await ended(client, trainer.runId, commandId)).toMatchObject({ state: 'applied' });
+    expect(trainer.applied).toEqual([commandId]);
+    expect(await trainer.finish()).toBe(true);
+    await client.state(trainer.runId, 'finished');
+    await client.until('all of it to be stored', async () =>
+      (await client.history(trainer.runId)).lastSeq >= 303 ? true : undefined,
+    );
+    expect(await ledger.differences()).toEqual([]);
+    const { series } = await client.history(trainer.runId, '&metric=train/loss');
+    expect(series['train/loss']!.steps).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
+    client.close();
+    trainer.link.close();
+  });
+
+  it('go on while Redis is gone, each with its own, and find each other again', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(first.url);
+    const client = watching(first);
+    const ledger = new Ledger(client, trainer.runId);
+    trainer.train(50);
+    await trainer.link.flush();
+    await cluster.redis.kill();
+    trainer.train(50);
+    expect(await trainer.link.flush(20_000)).toBe(true);
+    await seesAll(ledger, 100);
+    const { commandId } = await client.command(trainer.runId, { kind: 'evaluate_now' });
+    expect(await ended(client, trainer.runId, commandId)).toMatchObject({ state: 'applied' });
+    await cluster.redis.start();
+    const elsewhere = watching(second);
+    const late = CommandId.parse(randomUUID());
+    await elsewhere.until('the hubs to find each other', () =>
+      elsewhere.command(trainer.runId, { kind: 'evaluate_now' }, late).catch(() => undefined),
+    );
+    expect(await ended(elsewhere, trainer.runId, late)).toMatchObject({ state: 'applied' });
+    expect(trainer.applied).toEqual([commandId, late]);
+    await trainer.finish();
+    await elsewhere.state(trainer.runId, 'finished');
+    expect(await ledger.differences()).toEqual([]);
+    for (const each of [client, elsewhere]) each.close();
+    trainer.link.close();
+  });
+
+  it('miss a trainer that dies with its hub: the other hub says that the run has failed', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(first.url);
+    trainer.train(10);
+    await trainer.link.flush();
+    const client = watching(second);
+    await client.until('the run to be known', () => client.run(trainer.runId).catch(() => undefined));
+    trainer.link.close();
+    await first.kill();
+    const run = await client.state(trainer.runId, 'failed');
+    expect(run.reason).toMatch(/trainer was lost/);
+    await first.start();
+    const again = watching(first);
+    expect(await again.run(trainer.runId)).toMatchObject({ state: 'failed', lastSeq: 11 });
+    for (const each of [client, again]) each.close();
+  });
+
+  it('behind nginx keep a browser with one of them, by its cookie', async () => {
+    const first = await fetch(`${cluster.url}/healthz`);
+    const route = first.headers.getSetCookie()[0]!;
+    expect(route).toMatch(/^plumbline_client=[0-9a-f]{32}; Path=\/; HttpOnly; SameSite=Strict$/);
+    const again = await fetch(`${cluster.url}/healthz`, { headers: { cookie: route.split(';')[0]! } });
+    expect(again.headers.getSetCookie()).toEqual([]);
+    // Long polling over several requests works only if all of them reach the same hub.
+    const { io } = await import('socket.io-client');
+    const polling = io(`${cluster.url}/dashboard`, {
+      ...{ transports: ['polling'], upgrade: false, extraHeaders: { cookie: route.split(';')[0]! } },
+    });
+    await new Promise<void>((resolve, reject) => {
+      polling.once('connect', resolve);
+      polling.once('connect_error', reject);
+    });
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    expect(polling.connected).toBe(true);
+    polling.close();
+  });
+});

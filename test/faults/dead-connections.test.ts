@@ -1,0 +1,148 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { CommandId, type Command } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { InfluxClient } from '../../server/store/influx-client.js';
+import { InfluxStore } from '../../server/store/influx-store.js';
+import { HubLink } from '../../server/trainer/hub-link.js';
+import { Cluster } from '../support/cluster.js';
+import { FaultyProxy } from '../support/faulty-proxy.js';
+import { HubClient } from '../support/hub-client.js';
+import { InfluxServer } from '../support/influx-server.js';
+import { TestHub } from '../support/test-hub.js';
+
+/** Connections that break without a word: both ends think that they stand. */
+const config = RunConfig.parse({ name: 'dead connections' });
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+const stepOf = (step: number) =>
+  ({ type: 'step_completed', step, stage: 0, wallTimeMs: 1, metrics: { 'train/loss': 1 } }) as const;
+
+describe('a trainer', () => {
+  it('makes a new line when the hub falls silent on the old one', async () => {
+    const hub = await TestHub.start();
+    closing.push(() => hub.remove());
+    const proxy = await FaultyProxy.start(Number(new URL(hub.url).port));
+    closing.push(() => proxy.close());
+    const link = new HubLink(proxy.url, hub.token, { retryMs: 100 });
+    closing.push(() => link.close());
+    await link.attach(RunId.parse('run-silent'), config, null);
+    link.emit(stepOf(1));
+    expect(await link.flush(10_000)).toBe(true);
+    proxy.become({ kind: 'half-open' });
+    link.emit(stepOf(2));
+    proxy.become({ kind: 'healthy' });
+    // Socket.IO itself would notice after its ping timeout, the best part of a minute.
+    expect(await link.flush(20_000)).toBe(true);
+  });
+});
+
+describe('InfluxDB behind a connection that is dead', () => {
+  let server: InfluxServer;
+  let folder: string;
+  beforeAll(async () => {
+    server = await InfluxServer.start();
+    folder = await mkdtemp(join(tmpdir(), 'plumbline-dead-'));
+  });
+  afterAll(async () => {
+    await server.remove();
+    await rm(folder, { recursive: true });
+  });
+  const through = async () => {
+    const proxy = await FaultyProxy.start(server.port);
+    closing.push(() => proxy.close());
+    return proxy;
+  };
+
+  it('is asked again on a new one', async () => {
+    const proxy = await through();
+    const bucket = await server.bucket();
+    const client = new InfluxClient({ url: proxy.url, org: server.org, token: server.token, bucket });
+    const flux = `from(bucket: "${bucket}") |> range(start: 0)`;
+    const rows: string[] = [];
+    const ask = () => client.query(flux, (row) => rows.push(row('_value')));
+    expect(await client.write('train,run=a loss=1 1')).toEqual({ kind: 'stored' });
+    // Several kept connections.
+    await Promise.all([ask(), ask(), ask()]);
+    proxy.become({ kind: 'half-open' });
+    proxy.become({ kind: 'healthy' });
+    rows.length = 0;
+    await ask();
+    expect(rows).toEqual(['1']);
+  });
+
+  it('holds nobody up who takes a run on from where its trainer was told it is', async () => {
+    const proxy = await through();
+    const bucket = await server.bucket();
+    const options = { org: server.org, token: server.token, bucket };
+    const runId = RunId.parse('run-taken');
+    const before = new InfluxStore({ ...options, url: proxy.url, spoolFolder: join(folder, 'before') });
+    const after = new InfluxStore({ ...options, url: server.url, spoolFolder: join(folder, 'after') });
+    closing.push(
+      () => after.close(),
+      () => before.close(),
+    );
+    await before.createRun({
+      ...{ runId, config, parent: null, state: 'running', reason: '', trainer: null },
+      ...{ createdMs: 1_700_000_000_000, startedMs: 1_700_000_000_000, endedMs: null },
+    });
+    expect(await before.drained(10_000)).toBe(true);
+    proxy.become({ kind: 'half-open' });
+    const event = (seq: number): TrainerEvent => ({ ...stepOf(seq), seq });
+    await before.append(runId, [event(1), event(2), event(3)]);
+    // Its hub dies with these on its disk; another one is told of them by the trainer, and somebody looks at the run.
+    expect(await after.takeUp(runId, 3)).toBe(3);
+    await after.controlEvents(runId);
+    expect((await after.append(runId, [event(4)])).lastSeq).toBe(4);
+    proxy.become({ kind: 'healthy' });
+    expect(await before.drained(60_000)).toBe(true);
+    const { series } = await after.history(runId, { maxPoints: 100 });
+    expect([...series.get('train/loss')!.seqs]).toEqual([1, 2, 3, 4]);
+  });
+});
+
+describe('a command that a hub took and did not deliver before it died', () => {
+  it('goes on at the hub that holds the run when the first one is back', async () => {
+    const cluster = await Cluster.start({ PLUMBLINE_TRAINER_GRACE_MS: '60000' }, { storeProxies: true });
+    closing.push(() => cluster.remove());
+    const [first, second] = [cluster.hubs[0]!, cluster.hubs[1]!];
+    const client = await HubClient.open(first);
+    closing.push(() => client.close());
+    const elsewhere = HubClient.withCookie(second, client.cookie);
+    closing.push(() => elsewhere.close());
+    const token = (await cluster.trainerToken()).trim();
+    const runId = RunId.parse('run-command');
+    const received: Command[] = [];
+    const attach = async (url: string): Promise<HubLink> => {
+      const link = new HubLink(url, token, { retryMs: 100 });
+      link.onCommand((command) => received.push(command));
+      closing.push(() => link.close());
+      await link.attach(runId, config, null);
+      return link;
+    };
+    const link = await attach(first.url);
+    link.emit(stepOf(1));
+    expect(await link.flush(10_000)).toBe(true);
+    await elsewhere.until('the run to be known', () => elsewhere.run(runId).catch(() => undefined));
+
+    link.close();
+    await client.until('the trainer to be gone', async () =>
+      (await client.run(runId)).trainerConnected ? undefined : true,
+    );
+    cluster.storeProxies[0]!.become({ kind: 'half-open' });
+    const commandId = CommandId.parse(randomUUID());
+    expect(await client.command(runId, { kind: 'evaluate_now' }, commandId)).toMatchObject({ state: 'pending' });
+    await first.kill();
+    await attach(second.url);
+    expect(received).toEqual([]);
+    cluster.storeProxies[0]!.become({ kind: 'healthy' });
+    await first.start();
+    await expect.poll(() => received.map((command) => command.commandId), { timeout: 30_000 }).toEqual([commandId]);
+  });
+});
