@@ -35,8 +35,9 @@ describe('starting the hub', () => {
     ['PLUMBLINE_PORT', 'http'],
     ['PLUMBLINE_PORT', '70000'],
     ['PLUMBLINE_HOST', ''],
-  ] as const)('with %s=%s names the setting', (name, value) => {
-    expect(() => readConfig({ [name]: value })).toThrow(name);
+  ] as const)('with %s=%s names the setting by the flag it came from', (name, value) => {
+    const flag = `--${name.slice('PLUMBLINE_'.length).toLowerCase()}`;
+    expect(() => readConfig({ [name]: value })).toThrow(`${flag} cannot be "${value}"`);
   });
 });
 
@@ -47,8 +48,12 @@ describe('a store that cannot be used', () => {
     writeFileSync(file, 'not a database, '.repeat(1000));
     const hub = await TestHub.start({ dataDir });
     expect(hub.hub.storeProblem).toMatch(/is damaged/);
-    const health = await hub.request('GET', '/health');
-    expect([health.status, await health.json()]).toMatchObject([503, { error: { code: 'store_failed' } }]);
+    expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);
+    const ready = await fetch(`${hub.url}/readyz`);
+    expect([ready.status, await ready.json()]).toEqual([
+      503,
+      { ready: false, problems: [{ code: 'store_failed', message: expect.stringContaining('Move it') }] },
+    ]);
     const trainer = hub.trainer();
     const runId = aRunId();
     const attach = attachment(runId);
@@ -58,6 +63,7 @@ describe('a store that cannot be used', () => {
     });
     rmSync(file);
     expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });
+    expect((await fetch(`${hub.url}/readyz`)).status).toBe(200);
 
     // A folder that goes away under a running hub: what was sent stays with the trainer until it can be kept.
     await hub.hub.runs.store.close();
@@ -66,6 +72,7 @@ describe('a store that cannot be used', () => {
       error: { code: 'store_failed' },
     });
     expect((await hub.hub.runs.get(runId)).lastSeq).toBe(0);
+    expect((await fetch(`${hub.url}/readyz`)).status).toBe(503);
     await hub.remove();
   });
 });

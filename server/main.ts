@@ -1,23 +1,28 @@
-import { accessSync, constants, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
-import { join } from 'node:path';
-import { pino } from 'pino';
+import type { Logger } from 'pino';
 import { Sessions } from './access/sessions.js';
 import { trainerToken } from './access/trainer-token.js';
 import type { HubConfig } from './config.js';
+import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
+import { RedisPeers } from './cluster/redis-peers.js';
+import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
+import { createLog, logEvents } from './operations/hub-log.js';
+import { HubMetrics } from './operations/hub-metrics.js';
+import { readiness } from './operations/readiness.js';
+import { openConnections, shutDown } from './operations/shutdown.js';
+import { StoreWatch } from './operations/store-watch.js';
+import { alone } from './run/peers.js';
 import { RunService } from './run/run-service.js';
 import { TrainerSupervisor } from './run/trainer-supervisor.js';
 import { serveDashboards } from './socket/dashboard-handler.js';
 import { createSocketServer } from './socket/socket-server.js';
 import { serveTrainers } from './socket/trainer-handler.js';
-import { EmbeddedStore } from './store/embedded-store.js';
-import { StoreInUseError } from './store/event-store.js';
-
-/** How long built-in trainers have to save and say their last word when the hub is stopped. */
-const trainerStopMs = 10_000;
+import { StoreInUseError, StoreUnavailableError } from './store/event-store.js';
+import { openStore } from './store/open-store.js';
 
 export interface Hub {
   /** e.g. `http://127.0.0.1:4517` */
@@ -27,7 +32,10 @@ export interface Hub {
   sessions: Sessions;
   /** Set when the store could not be opened at the start; the hub stays up and tries again at every request. */
   storeProblem: string | null;
-  /** Stops built-in trainers (they save first), lets go of clients, closes the store. */
+  /**
+   * Stops built-in trainers (they save first), answers what is under way, lets go of clients, closes the store.
+   * @throws Error when that takes longer than `shutdownLimitMs`, naming what is still open
+   */
   close(): Promise<void>;
 }
 
@@ -35,25 +43,55 @@ export interface Hub {
  * Builds the hub, and is the only place that does.
  * @throws Error when the port is taken or the data folder cannot be written, saying what to do
  */
-export async function startHub(config: HubConfig): Promise<Hub> {
-  const log = pino({ level: config.logLevel }, pino.destination(2));
-  const onError = (error: unknown) => log.error(error);
-  const addressFile = join(config.dataDir, 'hub.json');
-  const { sessions, token } = openDataDir(config.dataDir);
-  const store = new EmbeddedStore(join(config.dataDir, 'plumbline.duckdb'));
-  const runs = new RunService(store, { ...config, onError });
+export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
+  // What the store could not do is logged where it happens, whoever asked for it.
+  const onError = (error: unknown) => {
+    if (!(error instanceof StoreUnavailableError)) log.error(error);
+  };
+  const { sessions, token } = openDataDir(config);
+  const storeWatch = new StoreWatch();
+  const store = storeWatch.over(openStore(config, { onProblem: (message) => log.error(message) }));
+  const redis = config.redisUrl === null ? null : await connectRedis(config.redisUrl, onError);
+  const runs = new RunService(store, { ...config, onError }, redis ? new RedisPeers(redis, onError) : alone);
   let url = '';
-  const supervisor = new TrainerSupervisor(runs, { ...config, token, hubUrl: () => url, onError });
-  const app = createApp({ runs, supervisor, sessions, guard: config, webDir: config.webDir, onError });
+  const supervisor = new TrainerSupervisor(runs, {
+    ...config,
+    token,
+    hubUrl: () => config.trainerHubUrl ?? url,
+    onError,
+  });
+  const metrics = new HubMetrics(runs, storeWatch);
+  if (store.spoolState) metrics.followSpool(() => store.spoolState!());
+  const app = createApp({
+    ...{
+      runs,
+      supervisor,
+      sessions,
+      token,
+      guard: config,
+      webDir: config.webDir,
+      trustedProxies: config.trustedProxies,
+      dataDir: config.dataDir,
+      log,
+      onError,
+    },
+    readiness: () => readiness(runs, storeWatch),
+    metrics: metrics.registry,
+  });
   const server = createServer(app);
-  const sockets = createSocketServer(server, config);
+  const connections = openConnections(server);
+  const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, () => undefined);
+  const sockets = createSocketServer(server, config, live);
   serveTrainers(sockets.trainers, runs, token, onError);
   const feed = serveDashboards(sockets.dashboards, runs, sessions, onError);
+  if (live) feed.watchOverOtherHubs();
+  metrics.follow(feed);
+  logEvents(log, runs, feed, storeWatch);
 
   const storeProblem = await runs.load().then(
     () => null,
     (error: unknown) => {
-      if (error instanceof StoreInUseError) throw error;
+      if (error instanceof StoreInUseError) throw inUse(error, config.dataDir);
       onError(error);
       return error instanceof Error ? error.message : String(error);
     },
@@ -70,8 +108,9 @@ export async function startHub(config: HubConfig): Promise<Hub> {
   }
   const { port } = server.address() as AddressInfo;
   url = `http://${reachableHost(config.host)}:${port}`;
-  // For `plumbline link`, which is another process.
-  writeFileSync(addressFile, JSON.stringify({ url, processId: process.pid }));
+  // For `plumbline link`, `export` and `backup`, which are other processes.
+  writeHubAddress(config.dataDir, url);
+  log.info({ url, dataDir: config.dataDir }, 'hub started');
 
   return {
     url,
@@ -80,24 +119,19 @@ export async function startHub(config: HubConfig): Promise<Hub> {
     sessions,
     storeProblem,
     close: async () => {
-      await supervisor.stopAll(trainerStopMs);
-      feed.close();
-      // Also closes the HTTP server; connections that are kept alive would hold it open.
-      const closed = sockets.io.close();
-      server.closeAllConnections();
-      await closed;
-      runs.close();
-      await store.close();
-      rmSync(addressFile, { force: true });
+      await shutDown({ runs, supervisor, feed, sockets, server, connections, log }, config.shutdownLimitMs);
+      live?.destroy();
+      removeHubAddress(config.dataDir);
     },
   };
 }
 
-function openDataDir(dataDir: string): { sessions: Sessions; token: string } {
+function openDataDir({ dataDir, accessDir }: HubConfig): { sessions: Sessions; token: string } {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.W_OK);
-    return { sessions: new Sessions(dataDir), token: trainerToken(dataDir) };
+    const folder = accessDir ?? dataDir;
+    return { sessions: new Sessions(folder), token: trainerToken(folder) };
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
     throw new Error(
@@ -105,6 +139,18 @@ function openDataDir(dataDir: string): { sessions: Sessions; token: string } {
       { cause: error },
     );
   }
+}
+
+/** Names the hub that is there already, where it has left its address. */
+function inUse(error: StoreInUseError, dataDir: string): Error {
+  const url = hubUrl(dataDir);
+  if (url === null) return error;
+  return new Error(
+    `${error.message} It answers at ${url}; npm run plumbline link prints a link to control runs there.`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function listenError(error: NodeJS.ErrnoException, { host, port }: HubConfig): Error {

@@ -1,15 +1,25 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The secret that trainers show: made at first use, kept in the data folder for its owner's eyes only. */
+const shortest = 32;
+
+/**
+ * The secret that trainers show: made at first use, kept in the data folder for its owner's eyes only.
+ * @throws Error when the file holds no secret: an empty one would let everybody in
+ */
 export function trainerToken(dataDir: string): string {
   const path = join(dataDir, 'trainer-token');
   if (!existsSync(path)) {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
+    // Never half there: a disk that is full leaves no token rather than a short one.
+    writeFileSync(`${path}.writing`, randomBytes(32).toString('base64url'), { mode: 0o600 });
+    renameSync(`${path}.writing`, path);
   }
-  return readFileSync(path, 'utf8').trim();
+  const token = readFileSync(path, 'utf8').trim();
+  if (token.length < shortest)
+    throw new Error(`${path} holds no token of at least ${shortest} characters. Delete it; the hub makes a new one.`);
+  return token;
 }
 
 /** Compares secrets in a time that tells nothing of where they differ. */

@@ -4,7 +4,7 @@ import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { HistoryResponse } from '@plumbline/shared/http';
+import type { FindingsResponse, HistoryResponse } from '@plumbline/shared/http';
 import { aRunId, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
@@ -32,7 +32,7 @@ const json = async (answer: Promise<Response>) => (await answer).json() as Promi
 /** A request whose Host header says what it likes, as a rebound name does; fetch cannot. */
 const asHost = (host: string) =>
   new Promise<number | undefined>((resolve, reject) =>
-    httpRequest(`${hub.url}/api/health`, { headers: { host } }, (response) => resolve(response.resume().statusCode))
+    httpRequest(`${hub.url}/readyz`, { headers: { host } }, (response) => resolve(response.resume().statusCode))
       .on('error', reject)
       .end(),
   );
@@ -126,6 +126,46 @@ describe('starting a run', () => {
   });
 });
 
+describe('asking afterwards', () => {
+  it('gives windows of a series, figures of several runs side by side, and what stands out', async () => {
+    const ids = [aRunId(), aRunId()];
+    for (const [i, runId] of ids.entries()) {
+      const trainer = await hub.attached(runId);
+      const steps = [1, 2, 3, 4].map((n) => stepped(n + 1, { 'train/loss': n * (i + 1) }));
+      await trainer.emitWithAck('events', { events: [started(), ...steps, stepped(6, { 'train/loss': 'NaN' })] });
+    }
+    const windows = await json(hub.request('GET', `/runs/${ids[0]}/windows?metric=train/loss&fromStep=2&everySteps=2`));
+    expect(windows).toEqual({
+      runId: ids[0],
+      series: {
+        'train/loss': {
+          ...{ fromSteps: [2, 4], counts: [2, 2], minima: [1, 3], maxima: [2, 4], means: [1.5, 3.5], lasts: [2, 4] },
+        },
+      },
+    });
+    const both = await json(hub.request('GET', `/compare?run=${ids[0]}&run=${ids[1]}&metric=train/loss&toStep=4`));
+    expect(both).toMatchObject({
+      runs: [
+        { run: { runId: ids[0] }, metrics: { 'train/loss': { count: 3, min: 1, max: 3, mean: 2, last: 3 } } },
+        { run: { runId: ids[1] }, metrics: { 'train/loss': { count: 3, min: 2, max: 6, mean: 4, last: 6 } } },
+      ],
+    });
+    const { findings } = (await json(hub.request('GET', `/runs/${ids[0]}/findings`))) as FindingsResponse;
+    expect(findings[0]).toMatchObject({ kind: 'diverged', step: 6 });
+  });
+
+  it.each([
+    ['/compare', 400],
+    ['/compare?run=nobody', 404],
+    ['/runs/nobody/windows', 404],
+    ['/runs/nobody/findings', 404],
+  ])('says what is wrong with %s', async (path, status) => {
+    const answer = await hub.request('GET', path);
+    expect(answer.status).toBe(status);
+    expect(await answer.json()).toMatchObject({ error: { message: expect.stringMatching(/\w/) } });
+  });
+});
+
 describe('reading a run', () => {
   it('gives its series, NaN in words, and its control events, up to one event number', async () => {
     const runId = aRunId();
@@ -137,8 +177,9 @@ describe('reading a run', () => {
       runId,
       lastSeq: 4,
       series: {
-        'shift/kl': { steps: [3], seqs: [3], wallTimesMs: [1003], values: [0.5] },
-        'train/loss': { steps: [2, 3], seqs: [2, 3], wallTimesMs: [1002, 1003], values: [2, 'NaN'] },
+        'run/wall_time_ms': { steps: [2, 3], seqs: [2, 3], values: [1002, 1003], bucketSteps: 0 },
+        'shift/kl': { steps: [3], seqs: [3], values: [0.5], bucketSteps: 0 },
+        'train/loss': { steps: [2, 3], seqs: [2, 3], values: [2, 'NaN'], bucketSteps: 0 },
       },
     });
     const some = `/runs/${runId}/history?metric=train/loss&metric=a/b&toStep=2`;
@@ -154,7 +195,45 @@ describe('reading a run', () => {
     });
   });
 
+  it('gives all of it as a file, with a digest in its last line, also while the run goes on', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const stored = [started(), stepped(2, { 'train/loss': 'NaN', 'shift/kl': 0.5 }), stepped(3, {})];
+    await trainer.emitWithAck('events', { events: stored });
+    const answer = await hub.request('GET', `/runs/${runId}/export`);
+    expect(answer.headers.get('content-type')).toBe('application/x-ndjson');
+    expect(answer.headers.get('content-disposition')).toBe(`attachment; filename=${runId}.jsonl`);
+    const text = await answer.text();
+    const lines = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown);
+    const content = text.split('\n').slice(1, -2).join('\n') + '\n';
+    expect(lines).toEqual([
+      { format: 'plumbline-run', version: 1, commands: 0, events: 3 },
+      expect.objectContaining({ runId, state: 'running' }),
+      ...stored,
+      { digest: `sha256:${createHash('sha256').update(content).digest('hex')}` },
+    ]);
+  });
+
+  it('breaks an export off when the store fails, so that nobody takes it for whole', async () => {
+    const own = await TestHub.start();
+    const runId = aRunId();
+    const trainer = await own.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+    const { store } = own.hub.runs;
+    const events = store.events.bind(store);
+    store.events = (...page) => store.close().then(() => events(...page));
+    const answer = await own.request('GET', `/runs/${runId}/export`);
+    await expect(answer.text()).rejects.toThrow('terminated');
+    const next = await own.request('GET', `/runs/${runId}/export`);
+    expect([next.status, await next.json()]).toMatchObject([503, { error: { code: 'store_failed' } }]);
+    await own.remove();
+  });
+
   it.each([
+    ['/runs/nowhere/export', 404, 'not_found'],
     ['/runs/nowhere/history', 404, 'not_found'],
     ['/runs/nowhere/events', 404, 'not_found'],
     ['/runs/nowhere/commands', 404, 'not_found'],
@@ -209,7 +288,7 @@ describe('the dashboard', () => {
     const bare = await TestHub.start({ webDir: join(webDir, 'nowhere') });
     const page = await fetch(bare.url);
     expect([page.status, await page.text()]).toEqual([503, expect.stringContaining('npm start')]);
-    expect((await bare.request('GET', '/health')).status).toBe(200);
+    expect((await bare.request('GET', '/catalog')).status).toBe(200);
     await bare.remove();
   });
 });

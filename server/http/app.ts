@@ -1,28 +1,30 @@
-import express, { type ErrorRequestHandler, type Express } from 'express';
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import type { Logger } from 'pino';
 import type { ErrorBody } from '@plumbline/shared/http';
 import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
-import type { Sessions } from '../access/sessions.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
-import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
+import { analysisRoutes } from './analysis.js';
+import { backupRoutes, type BackupParts } from './backup.js';
 import { catalogRoutes } from './catalog.js';
 import { commandRoutes } from './commands.js';
 import { eventRoutes } from './events.js';
-import { healthRoutes } from './health.js';
+import { healthRoutes, type HealthParts } from './health.js';
+import { exportRoutes } from './export.js';
 import { limited } from './rate-limit.js';
 import { historyRoutes } from './history.js';
-import { runRoutes } from './runs.js';
+import { metricsRoutes, type MetricsParts } from './metrics.js';
+import { runRoutes, type RunParts } from './runs.js';
 import { sessionRoutes } from './session.js';
 import { dashboardFiles } from './dashboard-files.js';
 
-export interface AppParts {
-  runs: RunService;
-  supervisor: TrainerSupervisor;
-  sessions: Sessions;
+export interface AppParts extends RunParts, BackupParts, HealthParts, MetricsParts {
   guard: GuardOptions;
   webDir: string;
+  /** How many proxies stand in front; rates are limited by the address that the outermost one saw. */
+  trustedProxies: number;
+  log: Logger;
   onError: (error: unknown) => void;
 }
 
@@ -36,14 +38,17 @@ const statusOf: Record<ErrorCode, number> = {
   too_large: 413,
   rate_limited: 429,
   store_failed: 503,
+  draining: 503,
   unsupported: 400,
   internal: 500,
 };
 
-/** The REST API under `/api`, and the dashboard's files for every other address. */
+/** The REST API under `/api`, what operators' tools ask for at the root, and the dashboard's files elsewhere. */
 export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by');
+  app.set('trust proxy', parts.trustedProxies);
+  app.use(logRequests(parts.log));
   app.use((request, _response, next) => {
     const refusal = refusedRequest(request, parts.guard);
     next(refusal === null ? undefined : new Refusal('forbidden', refusal));
@@ -62,6 +67,7 @@ export function createApp(parts: AppParts): Express {
     }),
   );
 
+  app.use(healthRoutes(parts), metricsRoutes(parts));
   const api = express.Router();
   api.use(limited(3000));
   api.use(express.json({ limit: '256kb' }));
@@ -70,13 +76,15 @@ export function createApp(parts: AppParts): Express {
     next();
   });
   api.use(
-    healthRoutes(parts),
     catalogRoutes(),
     sessionRoutes(parts),
     runRoutes(parts),
     historyRoutes(parts),
     eventRoutes(parts),
+    analysisRoutes(parts),
+    exportRoutes(parts),
     commandRoutes(parts),
+    backupRoutes(parts),
   );
   api.use((request) => {
     throw new Refusal('not_found', `There is no ${request.method} ${request.baseUrl}${request.path}.`);
@@ -85,6 +93,18 @@ export function createApp(parts: AppParts): Express {
   app.use(dashboardFiles(parts.webDir));
   app.use(answerErrors(parts.onError));
   return app;
+}
+
+/** Without the query, which carries a link's token, and without headers. */
+function logRequests(log: Logger): RequestHandler {
+  return (request, response, next) => {
+    const startMs = performance.now();
+    const { method, path } = request;
+    response.once('close', () =>
+      log.debug({ method, path, status: response.statusCode, ms: Math.round(performance.now() - startMs) }, 'request'),
+    );
+    next();
+  };
 }
 
 function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {

@@ -1,10 +1,21 @@
 import { Router } from 'express';
-import type { RunService } from '../run/run-service.js';
+import type { ReadinessResponse } from '@plumbline/shared/http';
 
-/** GET /api/health: 200 when runs can be read, 503 `store_failed` with what to do otherwise. */
-export function healthRoutes({ runs }: { runs: RunService }): Router {
-  return Router().get('/health', async (_request, response) => {
-    const all = await runs.list();
-    response.json({ ok: true, runs: all.length, trainersConnected: all.filter((run) => run.trainerConnected).length });
-  });
+export interface HealthParts {
+  readiness: () => Promise<ReadinessResponse>;
+}
+
+/** GET /healthz: the process answers. GET /readyz: it can do its work; 503 with what is wrong and what to do otherwise. */
+export function healthRoutes({ readiness }: HealthParts): Router {
+  return Router()
+    .get('/healthz', (_request, response) => {
+      response.set('Cache-Control', 'no-store').json({ ok: true });
+    })
+    .get('/readyz', async (_request, response) => {
+      const answer = await readiness();
+      response
+        .set('Cache-Control', 'no-store')
+        .status(answer.ready ? 200 : 503)
+        .json(answer);
+    });
 }

@@ -18,11 +18,11 @@ export function historyRoutes({ runs }: { runs: RunService }): Router {
   });
 }
 
-function toWire({ steps, seqs, wallTimesMs, values }: Series): WireSeries {
+function toWire({ steps, seqs, values, bucketSteps }: Series): WireSeries {
   return {
     steps: [...steps],
     seqs: [...seqs],
-    wallTimesMs: [...wallTimesMs],
     values: Array.from(values, toWireNumber),
+    bucketSteps,
   };
 }

@@ -2,6 +2,7 @@ import { Router, type RequestHandler } from 'express';
 import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
 import { howToControl } from '../access/how-to-control.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
+import { sameSecret } from '../access/trainer-token.js';
 import { Refusal } from '../run/refusal.js';
 import { limited } from './rate-limit.js';
 
@@ -32,6 +33,19 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
       response.clearCookie(sessions.cookieName, { path: '/' });
       response.json({ mayControl: false } satisfies SessionInfo);
     });
+}
+
+/** Lets browsers with a session pass, and programs that show the trainer token as `Authorization: Bearer`. */
+export function mayOperate(sessions: Sessions, token: string): RequestHandler {
+  return (request, response, next) => {
+    const [, given] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
+    if (given === undefined) return mayControl(sessions)(request, response, next);
+    next(
+      sameSecret(given, token)
+        ? undefined
+        : new Refusal('unauthorized', "The token is wrong; it is in the hub's data folder, trainer-token."),
+    );
+  };
 }
 
 /** Lets only browsers with a session pass. */

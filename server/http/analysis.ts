@@ -1,0 +1,79 @@
+import { Router } from 'express';
+import {
+  CompareQuery,
+  WindowsQuery,
+  type CompareResponse,
+  type FindingsResponse,
+  type WindowsResponse,
+} from '@plumbline/shared/http';
+import { fromWireNumber, metrics } from '@plumbline/shared/metric';
+import { RunId } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { findings } from '../analysis/findings.js';
+import type { RunService } from '../run/run-service.js';
+import type { Windows } from '../store/event-store.js';
+
+/** Points of a series that findings are made from: all of it for any run but a very long one. */
+const findingsPoints = 20_000;
+
+/**
+ * What is asked afterwards.
+ * GET /api/runs/:runId/windows: count, min, max, mean and last of each metric in windows of steps
+ * GET /api/runs/:runId/findings: why the run went as it went, in sentences with their numbers
+ * GET /api/compare?run=A&run=B: the same figures of several runs, over all their steps or a range
+ */
+export function analysisRoutes({ runs }: { runs: RunService }): Router {
+  return Router()
+    .get('/runs/:runId/windows', async (request, response) => {
+      const runId = RunId.parse(request.params.runId);
+      const { metric, ...range } = WindowsQuery.parse(request.query);
+      await runs.get(runId);
+      const windows = await runs.store.windows(runId, { ...range, metrics: list(metric) });
+      const series = Object.fromEntries([...windows].map(([name, columns]) => [name, toWire(columns)]));
+      response.json({ runId, series } satisfies WindowsResponse);
+    })
+    .get('/runs/:runId/findings', async (request, response) => {
+      const runId = RunId.parse(request.params.runId);
+      await runs.get(runId);
+      const { series } = await runs.store.history(runId, { maxPoints: findingsPoints });
+      const { events } = await runs.store.controlEvents(runId);
+      response.json({ runId, findings: findings(series, events, questionsPerTask(events)) } satisfies FindingsResponse);
+    })
+    .get('/compare', async (request, response) => {
+      const { run, metric, ...range } = CompareQuery.parse(request.query);
+      const runIds = list(run)!;
+      const compared = await Promise.all(
+        runIds.map(async (runId) => {
+          const summary = await runs.get(runId);
+          const windows = await runs.store.windows(runId, { ...range, metrics: list(metric) });
+          const figures = Object.fromEntries(
+            [...windows].map(([name, { counts, minima, maxima, means, lasts }]) => [
+              name,
+              { count: counts[0]!, min: minima[0]!, max: maxima[0]!, mean: means[0]!, last: lasts[0]! },
+            ]),
+          );
+          return { run: summary, metrics: figures };
+        }),
+      );
+      response.json({ runs: compared } satisfies CompareResponse);
+    });
+}
+
+/** A parameter that is given once comes as itself, more than once as a list. */
+const list = <T extends string>(value: T | T[] | undefined): T[] | undefined =>
+  typeof value === 'string' ? [value] : value;
+
+function questionsPerTask(events: readonly ControlEvent[]): number {
+  const start = events.find((event) => event.type === 'run_started');
+  const given = start?.type === 'run_started' ? start.baseline[metrics.questionsPerTask] : undefined;
+  // A trainer that does not say is taken to have asked many: its noise is then not overrated.
+  return given === undefined ? 1000 : fromWireNumber(given);
+}
+
+function toWire({ fromSteps, counts, minima, maxima, means, lasts }: Windows) {
+  const columns = { fromSteps, counts, minima, maxima, means, lasts };
+  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, [...column]])) as Record<
+    keyof typeof columns,
+    number[]
+  >;
+}

@@ -1,0 +1,43 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Router } from 'express';
+import type { Sessions } from '../access/sessions.js';
+import { Refusal } from '../run/refusal.js';
+import type { RunService } from '../run/run-service.js';
+import { mayOperate } from './session.js';
+
+export interface BackupParts {
+  runs: RunService;
+  sessions: Sessions;
+  token: string;
+  dataDir: string;
+}
+
+/** POST /api/backup: a copy of the store as it is now, as a file. The hub goes on storing meanwhile. */
+export function backupRoutes({ runs, sessions, token, dataDir }: BackupParts): Router {
+  const path = join(dataDir, 'backup.partial.duckdb');
+  const clear = async () => {
+    for (const file of [path, `${path}.wal`]) await rm(file, { force: true });
+  };
+  let underWay = false;
+  return Router().post('/backup', mayOperate(sessions, token), async (_request, response) => {
+    if (!runs.store.copyTo)
+      throw new Refusal('unsupported', 'This store lies on a server of its own; use the backup tools of that server.');
+    if (underWay) throw new Refusal('conflict', 'A backup is being made already; try again when it has ended.');
+    underWay = true;
+    try {
+      // A hub that was killed may have left one.
+      await clear();
+      await runs.store.copyTo(path);
+      await new Promise<void>((resolve, reject) =>
+        response.type('application/octet-stream').sendFile(path, { dotfiles: 'allow' }, (error: Error | undefined) =>
+          // A client that went away half-way needs no answer.
+          error && !response.headersSent ? reject(error) : resolve(),
+        ),
+      );
+    } finally {
+      await clear();
+      underWay = false;
+    }
+  });
+}

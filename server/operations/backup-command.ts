@@ -1,0 +1,81 @@
+import { createWriteStream, existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ReadableStream } from 'node:stream/web';
+import type { Command } from 'commander';
+import type { ErrorBody } from '@plumbline/shared/http';
+import { trainerToken } from '../access/trainer-token.js';
+import { readConfig } from '../config.js';
+import { hubUrl } from '../hub-address.js';
+import { openStore, storeFile } from '../store/open-store.js';
+import { makeBackup, restoreBackup } from './backup.js';
+
+/** `plumbline backup` and `plumbline restore`. */
+export function addBackupCommands(program: Command): void {
+  program
+    .command('backup')
+    .description('copy runs, series, commands and checkpoints to an empty folder, with the hub running or not')
+    .argument('<folder>', 'empty or new')
+    .option('--data-dir <folder>', 'data folder of the hub')
+    .action(async (folder: string, { dataDir }: { dataDir?: string }) => {
+      const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+      if (config.store.kind === 'influx')
+        throw new Error(
+          'Runs are in InfluxDB: back them up with `influx backup`, and the data folder, which holds the checkpoints, with your own tools.',
+        );
+      const { files, bytes } = await backup(config.dataDir, resolve(folder));
+      console.log(`${folder} holds ${files} files, ${(bytes / 1e6).toFixed(1)} MB.`);
+    });
+
+  program
+    .command('restore')
+    .description('make a new data folder of a backup')
+    .argument('<folder>', 'what `plumbline backup` wrote')
+    .requiredOption('--data-dir <folder>', 'empty or new')
+    .action(async (folder: string, { dataDir }: { dataDir: string }) => {
+      const createdMs = await restoreBackup(resolve(folder), resolve(dataDir));
+      console.log(
+        `${dataDir} is as it was at ${new Date(createdMs).toISOString()}. ` +
+          `Start a hub on it with: npm run plumbline -- start --data-dir ${dataDir}`,
+      );
+    });
+}
+
+async function backup(dataDir: string, folder: string): Promise<{ files: number; bytes: number }> {
+  if (!existsSync(join(dataDir, storeFile)))
+    throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
+  const url = await runningHub(dataDir);
+  const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, trainerToken(dataDir));
+  return makeBackup({ dataDir, storeFile, copyStore }, folder);
+}
+
+/** The address of the hub that has the data folder open; `null` when it left, or died and left its address behind. */
+async function runningHub(dataDir: string): Promise<string | null> {
+  const url = hubUrl(dataDir);
+  if (url === null) return null;
+  return fetch(`${url}/healthz`).then(
+    () => url,
+    () => null,
+  );
+}
+
+/** @throws StoreInUseError when a hub runs after all */
+const copyStopped = (dataDir: string) => async (path: string) => {
+  const store = openStore({ dataDir, store: { kind: 'embedded' } });
+  try {
+    if (!store.copyTo) throw new Error('This store lies on a server of its own; use the backup tools of that server.');
+    await store.copyTo(path);
+  } finally {
+    await store.close();
+  }
+};
+
+const copyRunning = (url: string, token: string) => async (path: string) => {
+  const response = await fetch(`${url}/api/backup`, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+  if (!response.ok || !response.body) {
+    const { error } = (await response.json()) as ErrorBody;
+    throw new Error(`The hub at ${url} gave no backup: ${error.message}`);
+  }
+  await pipeline(Readable.fromWeb(response.body as ReadableStream), createWriteStream(path, { mode: 0o600 }));
+};

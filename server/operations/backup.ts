@@ -1,0 +1,141 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+
+/** Written last: a folder without it is no complete backup. */
+const manifestName = 'backup.json';
+/** A path that stays inside the folder, whoever wrote the manifest. */
+const InsidePath = z.string().refine((path) => !path.startsWith('/') && !path.split('/').includes('..'));
+const Manifest = z.object({
+  format: z.literal('plumbline-backup-1'),
+  createdMs: z.number(),
+  files: z.array(z.object({ path: InsidePath, bytes: z.number(), sha256: z.string() })),
+});
+type Manifest = z.infer<typeof Manifest>;
+
+export interface BackupSource {
+  dataDir: string;
+  /** Name of the store's file in a data folder. */
+  storeFile: string;
+  /** Writes the store as it is now to a new file. */
+  copyStore: (path: string) => Promise<void>;
+}
+
+/**
+ * Copies a data folder into an empty one: the store, then the runs' folders with their checkpoints and logs, so that
+ * every checkpoint the copied store knows of was on disk before its copy began. Secrets (trainer token, sessions) stay.
+ * @returns how many files and bytes
+ * @throws Error when the folder is not empty or lies inside the data folder
+ */
+export async function makeBackup(
+  { dataDir, storeFile, copyStore }: BackupSource,
+  folder: string,
+): Promise<{ files: number; bytes: number }> {
+  if ((resolve(folder) + sep).startsWith(resolve(dataDir) + sep))
+    throw new Error(`${folder} lies inside the data folder and would be lost with it. Choose a folder elsewhere.`);
+  await demandEmpty(folder);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await copyStore(join(folder, storeFile));
+  await copyTree(join(dataDir, 'runs'), join(folder, 'runs'));
+  const files: Manifest['files'] = [];
+  for (const path of await filesIn(folder)) {
+    const file = join(folder, path);
+    files.push({ path, bytes: (await stat(file)).size, sha256: await digest(file) });
+  }
+  const manifest: Manifest = { format: 'plumbline-backup-1', createdMs: Date.now(), files };
+  await writeFile(join(folder, manifestName), JSON.stringify(manifest, null, 1));
+  return { files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
+/**
+ * Makes a data folder of a backup, after checking every file of it.
+ * @returns when the backup was made, epoch milliseconds
+ * @throws Error when the backup is incomplete or damaged, or the new folder is not empty; nothing is written then
+ */
+export async function restoreBackup(folder: string, dataDir: string): Promise<number> {
+  const text = await readFile(join(folder, manifestName), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    throw new Error(`${folder} holds no complete backup: it has no ${manifestName}. Choose another backup.`);
+  });
+  const manifest = readManifest(text, folder);
+  await demandEmpty(dataDir);
+  for (const { path, sha256 } of manifest.files) {
+    const found = await digest(join(folder, path)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null;
+      throw error;
+    });
+    if (found !== sha256)
+      throw new Error(
+        `${join(folder, path)} is ${found === null ? 'missing' : 'not as it was written'}. Choose another backup.`,
+      );
+  }
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  try {
+    for (const { path } of manifest.files) {
+      await mkdir(dirname(join(dataDir, path)), { recursive: true, mode: 0o700 });
+      await copyFile(join(folder, path), join(dataDir, path));
+    }
+  } catch (error) {
+    // It was empty before; half a restore must not be taken for a whole one.
+    for (const name of await readdir(dataDir)) await rm(join(dataDir, name), { recursive: true, force: true });
+    throw error;
+  }
+  return manifest.createdMs;
+}
+
+function readManifest(text: string, folder: string): Manifest {
+  try {
+    return Manifest.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Error(`${join(folder, manifestName)} cannot be read. Choose another backup.`, { cause: error });
+  }
+}
+
+async function demandEmpty(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  if (names.length > 0) throw new Error(`${folder} is not empty. Name a new folder; nothing is overwritten.`);
+}
+
+/** Copies a folder while trainers write in it: what is half-written is left out, and so is what they remove meanwhile. */
+async function copyTree(from: string, to: string): Promise<void> {
+  const entries = await readdir(from, { withFileTypes: true }).catch(gone);
+  if (!entries) return;
+  await mkdir(to, { recursive: true, mode: 0o700 });
+  for (const entry of entries) {
+    if (entry.name.endsWith('.writing')) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) await copyTree(source, target);
+    else await copyFile(source, target).catch(gone);
+  }
+  const left = new Set(await readdir(from).catch(gone));
+  // A checkpoint that is removed while it is copied would be there in part.
+  if (entries.some(({ name }) => !left.has(name) && !name.endsWith('.writing')) && entries.every((e) => e.isFile()))
+    await rm(to, { recursive: true, force: true });
+}
+
+function gone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+/** Paths of all files below a folder, relative to it, with `/`. */
+async function filesIn(folder: string, below = ''): Promise<string[]> {
+  const found: string[] = [];
+  for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
+    const path = below ? `${below}/${entry.name}` : entry.name;
+    if (entry.isDirectory()) found.push(...(await filesIn(folder, path)));
+    else found.push(path);
+  }
+  return found.sort();
+}
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  return hash.digest('hex');
+}

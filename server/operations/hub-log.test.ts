@@ -1,0 +1,96 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
+import { createLog } from './hub-log.js';
+
+let hub: TestHub;
+afterEach(() => hub?.remove());
+const [info, warn, error] = [30, 40, 50];
+const lines = () => hub.logged.map(({ level, msg }) => [level, msg]);
+
+async function aWholeRun(cookie: string) {
+  const runId = aRunId();
+  const trainer = await hub.attached(runId);
+  await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+  const command = aCommand(runId, { kind: 'pause' });
+  await hub.dashboard(cookie).emitWithAck('command', command);
+  const applied = { type: 'command_applied', seq: 3, step: 2, wallTimeMs: 1, before: {}, after: {} } as const;
+  const events = [{ ...applied, commandId: command.commandId }, finished(4)];
+  await trainer.emitWithAck('events', { events });
+  trainer.disconnect();
+  await hub.until(runId, (run) => !run.trainerConnected);
+  return { runId, commandId: command.commandId };
+}
+
+describe('the log', () => {
+  it('at info tells the story of a run and its commands, with their ids', async () => {
+    hub = await TestHub.start({ logLevel: 'info' });
+    const { runId, commandId } = await aWholeRun(await hub.cookie());
+    expect(lines()).toEqual([
+      [info, 'hub started'],
+      [info, 'run created'],
+      [info, 'trainer attached'],
+      [info, 'run running'],
+      [info, 'command given'],
+      [info, 'run ended'],
+      [info, 'command applied'],
+      [info, 'trainer detached'],
+    ]);
+    expect(hub.logged[3]).toMatchObject({ runId, state: 'running', step: 2 });
+    expect(hub.logged[6]).toMatchObject({
+      runId,
+      commandId,
+      author: 'dashboard',
+      kind: 'pause',
+      state: 'applied',
+      step: 2,
+    });
+  });
+
+  it('at warn says nothing while nothing is wrong, and warns of events that are refused', async () => {
+    hub = await TestHub.start({ logLevel: 'warn' });
+    await aWholeRun(await hub.cookie());
+    await hub.restart();
+    expect(hub.logged).toEqual([]);
+    const runId = aRunId();
+    await (await hub.attached(runId)).emitWithAck('events', { events: [stepped(5)] });
+    expect(hub.logged).toMatchObject([{ level: warn, msg: 'events refused', runId, code: 'gap' }]);
+  });
+
+  it('names a failure of the store once, whoever met it', async () => {
+    hub = await TestHub.start({ logLevel: 'warn' });
+    const trainer = await hub.attached(aRunId());
+    await hub.hub.runs.store.close();
+    await trainer.emitWithAck('events', { events: [started()] });
+    expect(hub.logged.filter(({ level }) => level >= error)).toMatchObject([
+      { msg: 'store failed', operation: 'append', err: { message: expect.stringContaining('closed') } },
+    ]);
+  });
+
+  it('at debug has every request, and never a secret', async () => {
+    hub = await TestHub.start({ logLevel: 'debug' });
+    const link = hub.hub.sessions.createLink();
+    await fetch(`${hub.url}/api/runs?token=${link}`, { headers: { authorization: `Bearer ${hub.token}` } });
+    const cookie = await hub.cookie();
+    await hub.request('GET', '/session', undefined, { cookie });
+    await aWholeRun(cookie);
+    const requests = await eventually(() => {
+      const found = hub.logged.filter(({ msg }) => msg === 'request');
+      return found.length >= 3 ? found : null;
+    });
+    expect(requests[0]).toMatchObject({ method: 'GET', path: '/api/runs', status: 200 });
+    const text = JSON.stringify(hub.logged);
+    for (const secret of [link, hub.token, cookie.split('=')[1]!]) expect(text).not.toContain(secret);
+  });
+
+  it('strikes out a secret that is logged by mistake', () => {
+    let text = '';
+    const log = createLog('info', { write: (line) => (text += line) });
+    log.info({
+      token: 's3cret',
+      headers: { cookie: 's3cret', authorization: 's3cret' },
+      req: { headers: { cookie: 's3cret' } },
+    });
+    expect(text).toContain('[secret]');
+    expect(text).not.toContain('s3cret');
+  });
+});

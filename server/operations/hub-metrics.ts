@@ -1,0 +1,124 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { runStates } from '@plumbline/shared/run';
+import { isMetricEvent } from '@plumbline/shared/trainer-event';
+import type { RunService } from '../run/run-service.js';
+import type { LiveFeed } from '../socket/live-feed.js';
+import type { StoreWatch } from './store-watch.js';
+
+const prefix = 'plumbline_';
+
+/**
+ * The hub's figures for Prometheus. It listens to what happens; nothing else in the hub knows of it.
+ * No label takes a value from outside: states, kinds, refusal codes and method names are all there is, never a run id.
+ */
+export class HubMetrics {
+  /** Of this hub alone. Whatever has figures of its own (a store's spool) registers them here, in main.ts. */
+  readonly registry = new Registry();
+
+  constructor(runs: RunService, storeWatch: StoreWatch) {
+    collectDefaultMetrics({ register: this.registry, prefix });
+    this.#measureStorage(runs, storeWatch);
+    this.#measureRuns(runs);
+    this.#measureCommands(runs);
+  }
+
+  #measureStorage(runs: RunService, storeWatch: StoreWatch): void {
+    const events = this.#counter('events_stored_total', 'Events of trainers that were made durable.');
+    const values = this.#counter('values_stored_total', 'Metric values in them.');
+    runs.on('events', (_runId, stored) => {
+      events.inc(stored.length);
+      values.inc(
+        stored.reduce((sum, event) => sum + (isMetricEvent(event) ? Object.keys(event.metrics).length : 0), 0),
+      );
+    });
+
+    const appends = new Histogram({
+      name: `${prefix}append_duration_seconds`,
+      help: 'From a batch at the store to its being durable.',
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers: [this.registry],
+    });
+    storeWatch.on('done', (method, seconds) => method === 'append' && appends.observe(seconds));
+
+    const errors = this.#counter('store_errors_total', 'Calls that the store could not carry out.', ['operation']);
+    storeWatch.on('failed', (operation) => errors.inc({ operation }));
+
+    const refused = this.#counter('batches_refused_total', 'Batches of events that were not taken.', ['reason']);
+    runs.on('refused', (_runId, { code }) => refused.inc({ reason: code }));
+  }
+
+  #measureRuns(runs: RunService): void {
+    this.#gauge(
+      'runs',
+      'Runs by state.',
+      (gauge) => {
+        for (const state of runStates) gauge.set({ state }, runs.known.filter((run) => run.state === state).length);
+      },
+      ['state'],
+    );
+    this.#gauge('trainers_connected', 'Runs whose trainer is connected.', (gauge) =>
+      gauge.set(runs.known.filter((run) => run.trainerConnected).length),
+    );
+  }
+
+  #measureCommands(runs: RunService): void {
+    const ended = this.#counter('commands_total', 'Commands that ended, by kind and end.', ['kind', 'state']);
+    const durations = new Histogram({
+      name: `${prefix}command_duration_seconds`,
+      help: 'From a command at the hub to its end; those rejected at once are left out.',
+      labelNames: ['kind'],
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers: [this.registry],
+    });
+    runs.on('command', ({ action: { kind }, state, receivedMs, endedMs }) => {
+      if (endedMs === null) return;
+      ended.inc({ kind, state });
+      if (state !== 'rejected') durations.observe({ kind }, (endedMs - receivedMs) / 1000);
+    });
+    this.#gauge('commands_open', 'Commands that have not ended.', (gauge) => gauge.set(runs.commands.openCount));
+  }
+
+  /** The live feed is made after the HTTP server that serves these figures. */
+  follow(feed: LiveFeed): void {
+    this.#gauge('dashboards_connected', 'Dashboards that are connected.', (gauge) => gauge.set(feed.clients.connected));
+    this.#gauge('dashboards_lagging', 'Those that cannot keep up and are left out of live data for now.', (gauge) =>
+      gauge.set(feed.clients.lagging),
+    );
+    const sent = this.#counter('live_events_sent_total', 'Events sent live, each once a dashboard that watches it.');
+    feed.on('sent', (count) => sent.inc(count));
+  }
+
+  /** What waits on disk for a store that is elsewhere. */
+  followSpool(read: () => Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>): void {
+    const gauges = {
+      depth: ['spool_records', 'Records that wait on disk for InfluxDB.'],
+      bytes: ['spool_bytes', 'Bytes of the spool on disk.'],
+      ageMs: ['spool_age_milliseconds', 'How long the oldest of them has waited.'],
+      retries: ['spool_retries', 'Requests to InfluxDB that had to be sent again since the hub started.'],
+    } as const;
+    for (const [key, [name, help]] of Object.entries(gauges) as [keyof typeof gauges, readonly [string, string]][])
+      this.#gauge(name, help, async (gauge) => gauge.set((await read())[key]));
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: L[] = []): Counter<L> {
+    return new Counter({ name: prefix + name, help, labelNames, registers: [this.registry] });
+  }
+
+  /** A gauge that is read when somebody asks. */
+  #gauge(
+    name: string,
+    help: string,
+    read: (gauge: Gauge<string>) => void | Promise<void>,
+    labelNames: string[] = [],
+  ): void {
+    new Gauge({
+      name: prefix + name,
+      help,
+      labelNames,
+      registers: [this.registry],
+      async collect() {
+        await read(this);
+      },
+    });
+  }
+}
