@@ -1,16 +1,22 @@
 #!/usr/bin/env node
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { hasEnded, RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/run';
 import { Sessions } from './access/sessions.js';
 import { readConfig, rootDir } from './config.js';
+import { addFindingsCommand } from './findings-command.js';
+import { hubUrl } from './hub-address.js';
 import { startHub, type Hub } from './main.js';
+import { addBackupCommands } from './operations/backup-command.js';
+import { addInfluxSetupCommand } from './operations/influx-setup-command.js';
 import { buildDashboard } from './prepare/dashboard-build.js';
 import { runTrainerProgram } from './prepare/trainer-program.js';
+import { addTrainCommand } from './train-command.js';
+import { addTransferCommands } from './transfer-commands.js';
 
 /**
- * What `--demo` trains: counting with the whole language model, the recipe that drifts most. It drifts within the first
+ * What `--demo` trains in a data folder without runs: counting with the whole language model, the recipe that drifts most. It drifts within the first
  * minute and goes on for several more, so that there is time to steer.
  */
 const demo = RunConfig.parse({ name: 'Demo counting full', task: 'counting', recipe: 'full', steps: 2000 });
@@ -24,14 +30,15 @@ interface StartFlags {
 }
 const say = (line: string): void => console.log(line);
 
-const program = new Command('plumbline').description(
-  'Watch and steer bias drift while a multimodal model is fine-tuned',
-);
+const { version } = JSON.parse(readFileSync(join(rootDir, 'package.json'), 'utf8')) as { version: string };
+const program = new Command('plumbline')
+  .description('Watch and steer bias drift while a multimodal model is fine-tuned')
+  .version(version);
 
 program
   .command('start')
   .description('prepare what is needed, then run the hub with its dashboard until Ctrl-C')
-  .option('--demo', 'start the demonstration run unless a run is active')
+  .option('--demo', 'start the demonstration run if there are no runs yet')
   .option('--port <number>', 'port to listen on (PLUMBLINE_PORT, 4517); 0 takes a free one')
   .option('--host <address>', 'address to listen on (PLUMBLINE_HOST, 127.0.0.1)')
   .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
@@ -44,20 +51,27 @@ program
   .option('--data-dir <folder>', 'data folder of the hub')
   .action(({ dataDir }: { dataDir?: string }) => {
     const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
-    const addressFile = join(config.dataDir, 'hub.json');
-    if (!existsSync(addressFile))
+    const url = hubUrl(config.dataDir);
+    if (url === null)
       throw new Error(
         `No hub runs on ${config.dataDir}. Start one with npm start, or name its folder with --data-dir.`,
       );
-    const { url } = JSON.parse(readFileSync(addressFile, 'utf8')) as { url: string };
-    say(linkTo(url, new Sessions(config.dataDir)));
+    say(linkTo(url, new Sessions(config.accessDir ?? config.dataDir)));
   });
 
 program
   .command('setup')
   .description('set up the fastest training backend that this machine can have')
+  .option('--gpu', 'set up the one for NVIDIA GPUs even if this machine shows none')
+  .action(async ({ gpu }: { gpu?: true }) => {
+    process.exitCode = (await runTrainerProgram(rootDir, 'setup', gpu ? ['--gpu'] : [])) ?? missing('setup');
+  });
+
+program
+  .command('build')
+  .description('build the dashboard, which start does too when it is stale')
   .action(async () => {
-    process.exitCode = (await runTrainerProgram(rootDir, 'setup')) ?? missing('setup');
+    if (!(await buildDashboard(rootDir, say))) process.exitCode = 1;
   });
 
 program
@@ -67,6 +81,12 @@ program
   .action(async ({ json }: { json?: true }) => {
     process.exitCode = (await runTrainerProgram(rootDir, 'doctor', json ? ['--json'] : [])) ?? missing('doctor');
   });
+
+addBackupCommands(program);
+addTransferCommands(program, say);
+addTrainCommand(program);
+addFindingsCommand(program, say);
+addInfluxSetupCommand(program);
 
 async function start(flags: StartFlags): Promise<void> {
   const config = readConfig({
@@ -82,9 +102,12 @@ async function start(flags: StartFlags): Promise<void> {
   const hub = await startHub(config);
   stopOnSignal(hub);
   if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
-  else if (flags.demo && (await hub.runs.list()).every((run) => hasEnded(run.state))) {
-    const { runId } = await hub.supervisor.start({ config: demo });
-    say(`Started the demonstration run ${runId}.`);
+  else if (flags.demo && (await hub.runs.list()).length === 0) {
+    await hub.supervisor.start({ config: demo }).then(
+      ({ runId }) => say(`Started the demonstration run ${runId}.`),
+      (error: unknown) =>
+        console.error(`No demonstration run: ${error instanceof Error ? error.message : String(error)}`),
+    );
   }
   say(
     `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(hub.url, hub.sessions)}\n`,
@@ -95,20 +118,20 @@ async function start(flags: StartFlags): Promise<void> {
 /** A person or a service manager ends the hub: its own trainers are told to save and stop. A crash leaves them going. */
 function stopOnSignal(hub: Hub): void {
   let stopping = false;
-  const stop = async () => {
-    if (stopping) process.exit(130);
+  const stop = async (_signal: NodeJS.Signals, number: number) => {
+    if (stopping) process.exit(128 + number);
     stopping = true;
     say('Stopping: built-in trainers save a checkpoint (again to leave at once) ...');
     try {
       await hub.close();
       process.exit(0);
     } catch (error) {
-      console.error(error);
+      console.error(error instanceof Error ? error.message : error);
       process.exit(1);
     }
   };
-  process.on('SIGINT', () => void stop());
-  process.on('SIGTERM', () => void stop());
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
 }
 
 function linkTo(url: string, sessions: Sessions): string {

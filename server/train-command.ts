@@ -1,0 +1,53 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { TrainerLaunch } from '@plumbline/shared/launch';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import { readConfig, rootDir } from './config.js';
+import { runTrainerProgram } from './prepare/trainer-program.js';
+
+interface TrainFlags {
+  hub: string;
+  tokenFile: string;
+  config: string;
+  name?: string;
+  dataDir?: string;
+}
+
+/** `plumbline train`: the built-in trainer on a machine of its own, with a hub that is elsewhere. */
+export function addTrainCommand(program: Command): void {
+  program
+    .command('train')
+    .description('train a run on this machine and bring it to a hub that may be on another')
+    .requiredOption('--hub <url>', 'address of the hub')
+    .requiredOption('--token-file <path>', "file with the hub's trainer token (trainer-token in its data folder)")
+    .option('--name <name>', 'name of the run')
+    .option('--config <json>', 'what the new-run form asks, e.g. {"task":"clock","recipe":"sa_proj","steps":800}', '{}')
+    .option('--data-dir <folder>', 'where checkpoints are kept (PLUMBLINE_DATA_DIR, .plumbline)')
+    .action(async ({ hub, tokenFile, name, config, dataDir }: TrainFlags) => {
+      const launch: TrainerLaunch = {
+        hubUrl: hub,
+        token: readFileSync(tokenFile, 'utf8').trim(),
+        runId: RunId.parse(`remote-${randomUUID().slice(0, 8)}`),
+        config: readRunConfig(config, name),
+        parent: null,
+        dataDir: resolve(readConfig({ PLUMBLINE_DATA_DIR: dataDir }).dataDir),
+      };
+      console.log(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
+      process.exitCode = (await runTrainerProgram(rootDir, 'main', [], JSON.stringify(launch))) ?? 1;
+    });
+}
+
+function readRunConfig(text: string, name?: string): RunConfig {
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`--config is no JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  const parsed = RunConfig.safeParse({ name: name ?? 'Remote run', ...(given as object) });
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new Error(`--config: ${issue!.path.join('.') || 'it'}: ${issue!.message}`);
+}

@@ -1,0 +1,144 @@
+import { rm } from 'node:fs/promises';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { RunId } from '@plumbline/shared/run';
+import { influxStoreConfig, readConfig, type HubConfig } from './config.js';
+import { hubUrl } from './hub-address.js';
+import { StoreInUseError, type EventStore } from './store/event-store.js';
+import { openStore, storeKinds, type StoreKind } from './store/open-store.js';
+import { copyRuns } from './transfer/copy-runs.js';
+import { exportFormats, exportPath, exportRun, partialPath, type ExportFormat } from './transfer/export-run.js';
+import { downloadRun } from './transfer/hub-download.js';
+import { importRun } from './transfer/import-run.js';
+import { openJsonl } from './transfer/jsonl-file.js';
+import { archiveOf } from './transfer/run-archive.js';
+import { unfinishedNote, type Progress } from './transfer/store-run.js';
+
+interface Flags {
+  dataDir?: string;
+}
+type Say = (line: string) => void;
+
+/** `plumbline export`, `import` and `copy`: runs from one place to another. */
+export function addTransferCommands(program: Command, say: Say): void {
+  const dataDir = () => new Option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)');
+  program
+    .command('export')
+    .description('write a run to a file or folder that anyone can read and `plumbline import` takes back')
+    .argument('<run>', 'id of the run', runId)
+    .addOption(
+      new Option('--format <format>', 'jsonl: one text file; parquet, csv: a folder with a table of all numbers')
+        .choices(exportFormats)
+        .default('jsonl'),
+    )
+    .option('--out <path>', 'where to: a new file or folder, or a folder that is there')
+    .addOption(dataDir())
+    .action((run: RunId, flags: Flags & { format: ExportFormat; out?: string }) => exportAction(run, flags, say));
+  program
+    .command('import')
+    .description('bring an exported run into the store; its digest is checked first')
+    .argument('<path>', 'what `plumbline export` wrote')
+    .option('--as <id>', 'another id for the run', runId)
+    .addOption(dataDir())
+    .action((path: string, flags: Flags & { as?: RunId }) => importAction(path, flags, say));
+  program
+    .command('copy')
+    .description('copy runs from one kind of store to another; one that was interrupted goes on')
+    .argument('[runs...]', 'ids of runs; all when none is given', (id: string, ids: RunId[] = []) => [
+      ...ids,
+      runId(id),
+    ])
+    .addOption(new Option('--from <store>', 'store to read').choices(storeKinds).makeOptionMandatory())
+    .addOption(new Option('--to <store>', 'store to write').choices(storeKinds).makeOptionMandatory())
+    .addOption(dataDir())
+    .action((runs: RunId[], flags: Flags & { from: StoreKind; to: StoreKind }) => copyAction(runs, flags, say));
+}
+
+async function exportAction(
+  run: RunId,
+  { format, out, ...flags }: Flags & { format: ExportFormat; out?: string },
+  say: Say,
+): Promise<void> {
+  const config = configOf(flags);
+  const path = await exportPath(run, format, out);
+  const write = async (archive: Parameters<typeof exportRun>[0]): Promise<void> => {
+    const digest = await exportRun(archive, format, path);
+    say(`Exported ${run} to ${path}: ${archive.lastSeq} events, ${digest}.${unfinishedNote(archive)}`);
+  };
+  const store = openStore(config, { mustExist: true });
+  try {
+    await write(await archiveOf(store, run));
+  } catch (error) {
+    // Whoever holds the store is asked: the lock tells more surely than the address file that a hub lives.
+    const url = error instanceof StoreInUseError ? hubUrl(config.dataDir) : null;
+    if (url === null) throw error;
+    const download = partialPath(`${path}.download`);
+    try {
+      await downloadRun(url, run, download);
+      await write(await openJsonl(download));
+    } finally {
+      await rm(download, { force: true });
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+async function importAction(path: string, { as, ...flags }: Flags & { as?: RunId }, say: Say): Promise<void> {
+  const config = configOf(flags);
+  const progress: Progress = (run, seq, lastSeq) => say(`${run}: ${seq} of ${lastSeq} events`);
+  await withStores([openStore(config)], config.dataDir, async ([store]) => {
+    const { archive, digest, unchanged } = await importRun(path, store!, as, progress);
+    const { runId: id } = archive.run;
+    if (unchanged) say(`${id} is already there with the same digest: nothing to do.`);
+    else say(`Imported ${id}: ${archive.lastSeq} events, ${digest}.${unfinishedNote(archive)}`);
+  });
+}
+
+async function copyAction(
+  runs: RunId[],
+  { from, to, ...flags }: Flags & { from: StoreKind; to: StoreKind },
+  say: Say,
+): Promise<void> {
+  if (from === to) throw new Error(`--from and --to are both ${from}: there is nothing to copy.`);
+  const config = configOf(flags);
+  const stores = [openStore(at(from, config), { mustExist: true }), openStore(at(to, config))];
+  await withStores(stores, config.dataDir, async ([source, target]) => {
+    const failed = await copyRuns(source!, target!, runs, say);
+    if (failed.length > 0) throw new Error(`${failed.length} of the runs could not be copied: ${failed.join(', ')}.`);
+  });
+}
+
+/** Closes them whatever happens; says what to do where a hub holds one. */
+async function withStores(
+  stores: EventStore[],
+  dataDir: string,
+  work: (stores: EventStore[]) => Promise<void>,
+): Promise<void> {
+  try {
+    await work(stores);
+  } catch (error) {
+    if (!(error instanceof StoreInUseError)) throw error;
+    const url = hubUrl(dataDir);
+    throw new Error(
+      `${url ? `The hub at ${url}` : 'Another program'} has the store in ${dataDir} open. ` +
+        'Stop it first (Ctrl-C where it runs), then do this again.',
+      { cause: error },
+    );
+  } finally {
+    for (const store of stores) await store.close();
+  }
+}
+
+/** A store of this kind, whichever the hub itself uses. */
+const at = (kind: StoreKind, config: HubConfig): HubConfig => ({
+  ...config,
+  store: kind === 'influx' ? influxStoreConfig(config.dataDir) : { kind },
+});
+
+const configOf = ({ dataDir }: Flags) => readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+
+function runId(text: string): RunId {
+  const parsed = RunId.safeParse(text);
+  if (!parsed.success) throw new InvalidArgumentError(`${parsed.error.issues[0]!.message}.`);
+  return parsed.data;
+}

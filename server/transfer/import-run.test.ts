@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RunId } from '@plumbline/shared/run';
+import { held, keep, sampleRun } from '../../test/support/sample-run.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import { exportFormats, exportPath, exportRun } from './export-run.js';
+import { importRun } from './import-run.js';
+import { archiveOf, canonicalJson, digestOf, storedEvents } from './run-archive.js';
+import { arriving } from './store-run.js';
+
+const folder = mkdtempSync(join(tmpdir(), "plumbline-transfer-it's-"));
+const sample = sampleRun('run-a');
+const { runId } = sample.run;
+let source: EmbeddedStore;
+let digest: string;
+let stores = 0;
+const newStore = () => new EmbeddedStore(join(folder, `store-${++stores}`, 'plumbline.duckdb'));
+const exported = Object.fromEntries(exportFormats.map((format) => [format, ''])) as Record<
+  (typeof exportFormats)[number],
+  string
+>;
+
+beforeAll(async () => {
+  source = newStore();
+  await keep(sample, source);
+  digest = await digestOf(await archiveOf(source, runId));
+  for (const format of exportFormats) {
+    exported[format] = await exportPath(runId, format, folder);
+    expect(await exportRun(await archiveOf(source, runId), format, exported[format])).toBe(digest);
+  }
+});
+afterAll(async () => {
+  await source.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** A copy of an export that a test may damage. */
+function copyOf(format: (typeof exportFormats)[number]): string {
+  const copy = join(folder, `damaged-${Math.random().toString(36).slice(2)}`);
+  cpSync(exported[format], copy, { recursive: true });
+  return copy;
+}
+const edit = (path: string, change: (text: string) => string) => {
+  const text = readFileSync(path, 'utf8');
+  expect(change(text)).not.toBe(text);
+  writeFileSync(path, change(text));
+};
+/** Refused, and the store has neither the run nor any event of it. */
+async function refused(path: string, reason: RegExp) {
+  const store = newStore();
+  await expect(importRun(path, store)).rejects.toThrow(reason);
+  expect([await store.runs(), await store.lastSeq(runId)]).toEqual([[], 0]);
+  await store.close();
+}
+
+describe.each(exportFormats)('a run as %s', (format) => {
+  it('comes back as it was, with the same digest, and a second import changes nothing', async () => {
+    const store = newStore();
+    expect(await importRun(exported[format], store)).toMatchObject({ digest, unchanged: false });
+    expect(await held(store, runId)).toEqual(sample);
+    expect(await digestOf(await archiveOf(store, runId))).toBe(digest);
+    expect(await importRun(exported[format], store)).toMatchObject({ digest, unchanged: true });
+    await store.close();
+  });
+
+  it('that has no event yet comes back too', async () => {
+    const run = { ...sample.run, runId: RunId.parse('run-empty'), state: 'created' as const };
+    const [from, to] = [newStore(), newStore()];
+    await from.createRun(run);
+    const path = await exportPath(run.runId, format, folder);
+    await exportRun(await archiveOf(from, run.runId), format, path);
+    await importRun(path, to);
+    expect(await held(to, run.runId)).toEqual({ run, events: [], commands: [] });
+    await from.close();
+    await to.close();
+  });
+
+  it('is not written over what is there, and leaves nothing half', async () => {
+    await expect(exportRun(await archiveOf(source, runId), format, exported[format])).rejects.toThrow(/there already/);
+    const archive = await archiveOf(source, runId);
+    const failing = { ...archive, ...storedEvents(source, runId, archive.lastSeq + 1) };
+    const path = join(folder, `failing-${format}`);
+    await expect(exportRun(failing, format, path)).rejects.toThrow(/cut short/);
+    expect(readdirSync(folder).filter((name) => name.includes('failing'))).toEqual([]);
+  });
+
+  it('is refused as another digest says', async () => {
+    const archive = { ...(await archiveOf(source, runId)), digest: `sha256:${'0'.repeat(64)}` };
+    const path = join(folder, `wrong-${format}`);
+    await expect(exportRun(archive, format, path)).rejects.toThrow(/damaged on its way/);
+    expect(existsSync(path)).toBe(false);
+  });
+});
+
+it('the digest of a jsonl file can be checked with sha256sum', () => {
+  const lines = readFileSync(exported.jsonl, 'utf8').trimEnd().split('\n');
+  const content = `${lines.slice(1, -1).join('\n')}\n`;
+  expect(`sha256:${createHash('sha256').update(content).digest('hex')}`).toBe(digest);
+});
+
+it('csv and parquet are one long table, with a row for an event without metrics', () => {
+  const rows = readFileSync(join(copyOf('csv'), 'points.csv'), 'utf8').split('\n');
+  expect(rows.slice(0, 5)).toEqual([
+    'seq,step,stage,wall_time_ms,type,metric,value',
+    '2,1,1,1700000000001.125,step_completed,shift/kl,1',
+    '2,1,1,1700000000001.125,step_completed,train/gradient_norm,1',
+    '2,1,1,1700000000001.125,step_completed,train/loss,NaN',
+    '3,2,2,1700000000002.125,step_completed,shift/kl,0.5',
+  ]);
+  expect(rows).toContain('16,11,2,1700000000015.125,step_completed,,');
+  expect(readdirSync(exported.parquet).sort()).toEqual(['points.parquet', 'run.json']);
+});
+
+it('canonical JSON does not depend on the order of keys', () => {
+  const text = '{"10":1,"9":{"a":[true,null],"b":"\u2028"},"B":0}';
+  expect(canonicalJson({ B: -0, 9: { b: '\u2028', a: [true, null], c: undefined }, 10: 1 })).toBe(text);
+});
+
+describe('an id that is taken', () => {
+  it('is refused for another run, and --as brings both side by side, twice without a change', async () => {
+    const store = newStore();
+    const other = sampleRun('run-a', 3);
+    await keep(other, store);
+    await expect(importRun(exported.jsonl, store)).rejects.toThrow(/Another run has the id run-a.*--as NEW_ID/);
+    const as = RunId.parse('run-b');
+    const first = await importRun(exported.jsonl, store, as);
+    expect(await importRun(exported.parquet, store, as)).toMatchObject({ digest: first.digest, unchanged: true });
+    expect(await held(store, runId)).toEqual(other);
+    const renamed = await held(store, as);
+    expect(renamed.run).toEqual({ ...sample.run, runId: as });
+    expect(renamed.commands.map(({ reason }) => reason).sort()).toEqual(['', 'ß', '無']);
+    const applied = renamed.commands.find(({ state }) => state === 'applied')!;
+    expect(renamed.events.find(({ type }) => type === 'command_applied')).toMatchObject({
+      commandId: applied.commandId,
+    });
+    expect(renamed.events.filter(({ type }) => !type.startsWith('command'))).toEqual(
+      sample.events.filter(({ type }) => !type.startsWith('command')),
+    );
+    await store.close();
+  });
+
+  it('goes on where an import was interrupted, and not over events of another run', async () => {
+    const store = newStore();
+    await store.createRun(arriving(sample.run));
+    await store.append(runId, sample.events.slice(0, 700));
+    expect(await importRun(exported.csv, store)).toMatchObject({ unchanged: false, digest });
+    expect(await held(store, runId)).toEqual(sample);
+    await store.close();
+
+    const foreign = newStore();
+    await foreign.createRun(arriving(sample.run));
+    await foreign.append(runId, sampleRun('run-c', 3).events);
+    await expect(importRun(exported.jsonl, foreign)).rejects.toThrow(/other events under the id run-a/);
+    expect(await foreign.lastSeq(runId)).toBe(sampleRun('run-c', 3).events.length);
+    await foreign.close();
+  });
+
+  it('of a command is refused before anything is written', async () => {
+    const store = newStore();
+    await store.putCommand({ ...sample.commands[0]!, runId: RunId.parse('run-z') });
+    await expect(importRun(exported.jsonl, store)).rejects.toThrow(/as one of run run-z/);
+    expect(await store.lastSeq(runId)).toBe(0);
+    await store.close();
+  });
+});
+
+describe('a file that is not as it was exported', () => {
+  it('missing, empty, of another kind', async () => {
+    const path = join(folder, 'nothing');
+    await refused(path, /There is no .*nothing/);
+    writeFileSync(path, '');
+    await refused(path, /is empty/);
+    writeFileSync(path, '{"some":"json"}\n');
+    await refused(path, /is no run of Plumbline/);
+    await refused(join(folder, 'store-1', 'plumbline.duckdb'), /is no run of Plumbline/);
+    mkdirSync(join(folder, 'empty'));
+    await refused(join(folder, 'empty'), /has no run.json/);
+  });
+
+  it('from a later version', async () => {
+    const file = copyOf('jsonl');
+    edit(file, (text) => text.replace('"version":1', '"version":2'));
+    await refused(file, /later version of Plumbline \(format 2/);
+    const table = copyOf('csv');
+    edit(join(table, 'run.json'), (text) => text.replace('"version": 1', '"version": 3, "more": 1'));
+    await refused(table, /later version of Plumbline \(format 3/);
+  });
+
+  it.each([
+    ['in the digest', (size: number) => size - 3],
+    ['before the digest', (size: number) => size - 90],
+    ['in the middle', (size: number) => size >> 1],
+    ['in the run', () => 150],
+  ])('jsonl cut short %s', async (_, length) => {
+    const file = copyOf('jsonl');
+    truncateSync(file, length(readFileSync(file).length));
+    await refused(file, /cut short/);
+  });
+
+  it.each([
+    ['a number', /"train\/loss":0\.\d/, '"train/loss":1.5', /was changed after its export/],
+    ['a reason', 'zażółć', 'gone', /was changed after its export/],
+    ['the run', 'Přenos', 'Other', /was changed after its export/],
+    ['a command', '"reason":"無"', '"reason":""', /was changed after its export/],
+    ['a type', '"type":"run_paused"', '"type":"paused"', /Line \d+ .*is not valid/],
+    ['a line that is gone', /\{"metrics"[^\n]*"seq":3,[^\n]*\n/, '', /has event 4 where 3 should be/],
+    ['a line that is there twice', /(\{"metrics"[^\n]*"seq":3,[^\n]*\n)/, '$1$1', /has event 3 where 4 should be/],
+    ['a line that is no JSON', '{"metrics":{},', 'metrics,', /Line \d+ .*is not JSON/],
+    [
+      'events at the end',
+      /(\n\{"digest")/,
+      '\n{"seq":99999,"step":1,"type":"run_finished","wallTimeMs":1}$1',
+      /after the last/,
+    ],
+  ])('jsonl with %s', async (_, found, replacement, reason) => {
+    const file = copyOf('jsonl');
+    edit(file, (text) => text.replace(found, replacement));
+    await refused(file, reason);
+  });
+
+  it.each([
+    ['a number', /(,train\/loss,)0\.\d/, '$11.5', /was changed after its export/],
+    ['another step in one row', /\n3,2,2,(.*train\/loss)/, '\n3,1,2,$1', /rows of event 3 .*do not belong together/],
+    ['a row that is there twice', /(\n3,2,2.*train\/loss.*)/, '$1$1', /rows of event 3 .*do not belong together/],
+    ['a row that is gone', /\n3,2,2.*train\/loss.*/, '', /was changed after its export/],
+    ['events that are gone', /\n1000,[^]*/, '\n', /ends after event|has event/],
+    ['a word for a number', /\n3,2,2/, '\n3,two,2', /points.csv cannot be read/],
+    ['a metric without a value', /\n3,2,2(.*train\/loss),.*/, '\n3,2,2$1,', /a metric or a value without the other/],
+    ['a name that is no metric', /\n3,2,2(.*),shift\/kl,/, '\n3,2,2$1,KL,', /Event 3 .* is not valid/],
+  ])('csv with %s', async (_, found, replacement, reason) => {
+    const table = copyOf('csv');
+    edit(join(table, 'points.csv'), (text) => text.replace(found, replacement));
+    await refused(table, reason);
+  });
+
+  it('parquet cut short, and a table that is missing', async () => {
+    const table = copyOf('parquet');
+    const points = join(table, 'points.parquet');
+    truncateSync(points, readFileSync(points).length >> 1);
+    await refused(table, /points.parquet cannot be read: it was cut short or changed/);
+    rmSync(points);
+    await refused(table, /points.parquet is missing/);
+  });
+
+  it('a record that was cut short or changed', async () => {
+    const table = copyOf('parquet');
+    const record = join(table, 'run.json');
+    edit(record, (text) => text.replace('zażółć', 'gone'));
+    await refused(record, /was changed after its export/);
+    truncateSync(record, 500);
+    await refused(table, /run.json is not JSON/);
+  });
+});

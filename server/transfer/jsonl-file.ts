@@ -1,0 +1,128 @@
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { z } from 'zod';
+import { CommandRecord } from '@plumbline/shared/command';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import {
+  archiveFormat,
+  archiveVersion,
+  canonicalJson,
+  Digest,
+  from,
+  inBatches,
+  readOpening,
+  readPart,
+  RunDigest,
+  StoredRunRecord,
+  TransferError,
+  type RunArchive,
+  type RunFile,
+} from './run-archive.js';
+
+const Header = z.object({
+  format: z.literal(archiveFormat),
+  version: z.number().int(),
+  commands: z.number().int().nonnegative(),
+  events: z.number().int().nonnegative(),
+});
+const Footer = z.object({ digest: Digest });
+/** The largest line is a start event with thousands of parameters, about a megabyte. */
+const maxLineLength = 64 * 2 ** 20;
+const footerBytes = 200;
+
+/**
+ * A run as text, one JSON value a line: what the file is, the run, its commands, its events, and the digest of all lines
+ * between the first and the last, so that `sed '1d;$d' FILE | sha256sum` checks it. The last line tells a file that is
+ * complete from one that was cut short, and lets the rest be written as it is read.
+ */
+export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
+  const { run, commands, lastSeq } = archive;
+  const header = { format: archiveFormat, version: archiveVersion, commands: commands.length, events: lastSeq };
+  yield `${canonicalJson(header)}\n`;
+  yield [run, ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
+  const digest = new RunDigest(archive);
+  for await (const events of archive.events()) yield digest.add(events);
+  yield `${canonicalJson({ digest: digest.value() })}\n`;
+}
+
+/**
+ * Opens a file that `jsonLines` made. Its events are read as they are asked for.
+ * @throws TransferError when it is another kind of file, of a later version, or cut short
+ */
+export async function openJsonl(path: string): Promise<RunFile> {
+  const head: unknown[] = [];
+  let header: z.infer<typeof Header> | null = null;
+  for await (const { text, number } of lines(path)) {
+    if (header === null) header = readOpening(Header, json(text), path);
+    else head.push(parsed(text, number, path));
+    if (head.length === 1 + header.commands) break;
+  }
+  if (header === null) throw new TransferError(`${path} is empty. Export the run again.`);
+  const footer = Footer.safeParse(json(await lastLine(path)));
+  if (!footer.success || head.length < 1 + header.commands)
+    throw new TransferError(
+      `${path} was cut short: the line with its digest, the last one, is missing. Copy or export it again.`,
+    );
+  const [run, ...commands] = head;
+  const firstEvent = head.length + 2;
+  const endLine = firstEvent + header.events;
+
+  async function* events(): AsyncGenerator<TrainerEvent> {
+    for await (const { text, number } of lines(path)) {
+      if (number < firstEvent || (number >= endLine && Footer.safeParse(json(text)).success)) continue;
+      yield readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`);
+    }
+  }
+  const { events: lastSeq } = header;
+  return {
+    run: readPart(StoredRunRecord, run, `The run in ${path}`),
+    commands: commands.map((command, index) => readPart(CommandRecord, command, `Line ${index + 3} of ${path}`)),
+    lastSeq,
+    events: (fromSeq = 1) => from(fromSeq, inBatches(events(), 1, lastSeq, path)),
+    digest: footer.data.digest,
+  };
+}
+
+/** Lines of a file, numbered from 1. Node's readline would also end a line at U+2028, which JSON text may hold. */
+async function* lines(path: string): AsyncGenerator<{ text: string; number: number }> {
+  let rest = '';
+  let number = 0;
+  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 2 ** 18 })) {
+    const parts = (rest + (chunk as string)).split('\n');
+    rest = parts.pop()!;
+    if (rest.length > maxLineLength) throw new TransferError(`Line ${number + 1} of ${path} is too long for an event.`);
+    for (const text of parts) yield { text, number: ++number };
+  }
+  if (rest !== '') yield { text: rest, number: number + 1 };
+}
+
+async function lastLine(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(footerBytes),
+      0,
+      footerBytes,
+      Math.max(0, size - footerBytes),
+    );
+    return buffer.toString('utf8', 0, bytesRead).trimEnd().split('\n').pop()!;
+  } finally {
+    await file.close();
+  }
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function parsed(text: string, number: number, path: string): unknown {
+  const value = json(text);
+  if (value === undefined)
+    throw new TransferError(`Line ${number} of ${path} is not JSON: the file was cut short or changed.`);
+  return value;
+}

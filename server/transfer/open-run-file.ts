@@ -1,0 +1,17 @@
+import { stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { openJsonl } from './jsonl-file.js';
+import { TransferError, type RunFile } from './run-archive.js';
+import { openTableFolder, recordName } from './table-folder.js';
+
+/** Opens what `plumbline export` wrote, whatever its format. @throws TransferError */
+export async function openRunFile(path: string): Promise<RunFile> {
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw new TransferError(`There is no ${path}.`);
+    throw error;
+  });
+  if (found.isDirectory()) return openTableFolder(path);
+  // Who names a file in the folder means the folder.
+  if ([recordName, 'points.parquet', 'points.csv'].includes(basename(path))) return openTableFolder(dirname(path));
+  return openJsonl(path);
+}

@@ -1,0 +1,171 @@
+import { createHash } from 'node:crypto';
+import { z, type ZodType } from 'zod';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { RunSummary, type RunId } from '@plumbline/shared/run';
+import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { EventStore, StoredRun } from '../store/event-store.js';
+
+/** What every file of an export says first. A change that an older reader would misread raises the version. */
+export const archiveFormat = 'plumbline-run';
+export const archiveVersion = 1;
+
+/** Over the canonical JSON lines of a run, its commands and its events. */
+export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a digest is sha256: and 64 hexadecimal digits');
+export const StoredRunRecord: ZodType<StoredRun> = RunSummary.omit({
+  trainerConnected: true,
+  lastSeq: true,
+  lastStep: true,
+});
+
+/** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */
+export interface RunArchive {
+  run: StoredRun;
+  commands: CommandRecord[];
+  /** The events are numbered from 1 to this without a gap. */
+  lastSeq: number;
+  /**
+   * The events in order, in batches that a store takes at once; every call starts anew.
+   * @param fromSeq the first one wanted, 1 when not given
+   * @throws TransferError when one is missing or cannot be read
+   */
+  events(fromSeq?: number): AsyncIterable<TrainerEvent[]>;
+}
+
+/** A run in a file, with the digest that was written beside it. */
+export interface RunFile extends RunArchive {
+  digest: string;
+}
+
+/** Data that cannot be moved as asked; the message says why and what to do. */
+export class TransferError extends Error {
+  override name = 'TransferError';
+}
+
+/**
+ * A run as its store holds it now; events that come later are not part of it.
+ * @throws TransferError when there is no such run
+ */
+export async function archiveOf(store: EventStore, runId: RunId): Promise<RunArchive> {
+  // Commands first: what they miss of a run that goes on is in its events, and a hub that loads the run closes them.
+  const commands = await storedCommands(store, runId);
+  const summary = await store.run(runId);
+  if (!summary) throw new TransferError(`There is no run ${runId} here.`);
+  return { ...storedEvents(store, runId, summary.lastSeq), run: StoredRunRecord.parse(summary), commands };
+}
+
+/** Oldest first; those of one millisecond by their id, so that every store gives the same order. */
+export async function storedCommands(store: EventStore, runId: RunId): Promise<CommandRecord[]> {
+  return (await store.commands(runId)).sort(byAge);
+}
+export const byAge = (a: CommandRecord, b: CommandRecord): number =>
+  a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1);
+
+/** The events that a store holds of a run up to `lastSeq`. */
+export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
+  async function* pages(fromSeq: number): AsyncGenerator<TrainerEvent> {
+    for (let next = fromSeq; next <= lastSeq; next += maxEventsPerBatch)
+      yield* await store.events(runId, next, Math.min(maxEventsPerBatch, lastSeq - next + 1));
+  }
+  return { lastSeq, events: (fromSeq = 1) => inBatches(pages(fromSeq), fromSeq, lastSeq, `The store's run ${runId}`) };
+}
+
+/**
+ * Batches of single events that must be numbered from `fromSeq` to `lastSeq` without a gap.
+ * @param owner whose events they are, for the error
+ */
+export async function* inBatches(
+  events: AsyncIterable<TrainerEvent>,
+  fromSeq: number,
+  lastSeq: number,
+  owner: string,
+): AsyncGenerator<TrainerEvent[]> {
+  let expected = fromSeq;
+  let batch: TrainerEvent[] = [];
+  for await (const event of events) {
+    if (event.seq !== expected || expected > lastSeq)
+      throw new TransferError(
+        `${owner} has event ${event.seq} ${expected > lastSeq ? `after the last, ${lastSeq}` : `where ${expected} should be`}.`,
+      );
+    expected += 1;
+    batch.push(event);
+    if (batch.length < maxEventsPerBatch) continue;
+    yield batch;
+    batch = [];
+  }
+  if (expected <= lastSeq)
+    throw new TransferError(`${owner} ends after event ${expected - 1} of ${lastSeq}: it was cut short.`);
+  if (batch.length > 0) yield batch;
+}
+
+/** Leaves out what comes before an event; a file can only be read from its beginning. */
+export async function* from(fromSeq: number, batches: AsyncIterable<TrainerEvent[]>): AsyncGenerator<TrainerEvent[]> {
+  for await (const batch of batches) {
+    const wanted = batch.filter((event) => event.seq >= fromSeq);
+    if (wanted.length > 0) yield wanted;
+  }
+}
+
+/** The digest of a run, made while its parts go by in their order: run, commands, events. */
+export class RunDigest {
+  readonly #hash = createHash('sha256');
+
+  constructor({ run, commands }: Pick<RunArchive, 'run' | 'commands'>) {
+    this.add([run, ...commands]);
+  }
+
+  /** @returns the canonical lines that were counted in */
+  add(values: readonly unknown[]): string {
+    const lines = values.map((value) => `${canonicalJson(value)}\n`).join('');
+    this.#hash.update(lines);
+    return lines;
+  }
+
+  value(): string {
+    return `sha256:${this.#hash.digest('hex')}`;
+  }
+}
+
+/** Reads all of an archive once. */
+export async function digestOf(archive: RunArchive): Promise<string> {
+  const digest = new RunDigest(archive);
+  for await (const events of archive.events()) digest.add(events);
+  return digest.value();
+}
+
+/** JSON with sorted keys and no spaces, so that equal data is equal text. As in all JSON of JavaScript, -0 is 0. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const fields = Object.entries(value)
+    .filter(([, field]) => field !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`);
+  return `{${fields.join(',')}}`;
+}
+
+const Opening = z.object({ format: z.literal(archiveFormat), version: z.number().int().positive() });
+
+/**
+ * Checks that data is the beginning of an export, of a version that this program reads, with all that belongs in it.
+ * @param name the file, for the error
+ */
+export function readOpening<T>(schema: ZodType<T>, data: unknown, name: string): T {
+  const opening = Opening.safeParse(data);
+  if (!opening.success)
+    throw new TransferError(`${name} is no run of Plumbline. Give what \`plumbline export\` wrote.`);
+  if (opening.data.version > archiveVersion)
+    throw new TransferError(
+      `${name} was written by a later version of Plumbline (format ${opening.data.version}, this one reads up to ` +
+        `${archiveVersion}). Update Plumbline, then import it.`,
+    );
+  return readPart(schema, data, name);
+}
+
+/** @throws TransferError naming the first thing that is wrong */
+export function readPart<T>(schema: ZodType<T>, data: unknown, name: string): T {
+  const parsed = schema.safeParse(data);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const place = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
+  throw new TransferError(`${name} is not valid (${place}${issue.message}): it was changed after its export.`);
+}

@@ -1,0 +1,87 @@
+import { hasEnded, type RunId } from '@plumbline/shared/run';
+import type { EventStore, StoredRun } from '../store/event-store.js';
+import { RunDigest, digestOf, storedCommands, storedEvents, TransferError, type RunArchive } from './run-archive.js';
+
+const eventsPerReport = 100_000;
+
+/** Says how far a run has come. */
+export type Progress = (runId: RunId, seq: number, lastSeq: number) => void;
+
+/** A store needs a run's record before its events; until they are all there, it says so. */
+const arrivingReason = 'This run has not arrived whole: the import or copy of it has not ended. Do it again to go on.';
+export const arriving = (run: StoredRun): StoredRun => ({ ...run, state: 'failed', reason: arrivingReason });
+export const isArriving = (run: Pick<StoredRun, 'state' | 'reason'>): boolean =>
+  run.state === 'failed' && run.reason === arrivingReason;
+
+/**
+ * Brings a store's copy of a run up to the archive: what it holds already is checked and stays, the rest is appended.
+ * A new run is listed as one that has not arrived until all of it reads back with the right digest, so nobody takes a
+ * part for the whole; a call that was interrupted is gone on with by the next one.
+ * @param digest of the archive
+ * @throws TransferError when the store holds other data under this id, before anything is written where that can be told
+ */
+export async function storeRun(
+  archive: RunArchive,
+  digest: string,
+  target: EventStore,
+  progress: Progress = () => undefined,
+): Promise<void> {
+  const { run, commands, lastSeq } = archive;
+  const { runId } = run;
+  const known = await target.run(runId);
+  if (known && known.createdMs !== run.createdMs)
+    throw new TransferError(`The target holds another run under the id ${runId}. Nothing was written.`);
+  const held = await target.lastSeq(runId);
+  await refuseOtherEvents(archive, target, held);
+  for (const { commandId } of commands) {
+    const owner = (await target.command(commandId))?.runId ?? runId;
+    if (owner !== runId)
+      throw new TransferError(
+        `The target has the command ${commandId} of run ${runId} already, as one of run ${owner}.`,
+      );
+  }
+
+  if (!known) await target.createRun(arriving(run));
+  let reported = held;
+  for await (const events of archive.events(held + 1)) {
+    const { lastSeq: seq } = await target.append(runId, events);
+    if (seq - reported < eventsPerReport && seq < lastSeq) continue;
+    progress(runId, seq, lastSeq);
+    reported = seq;
+  }
+  for (const command of commands) await target.putCommand(command);
+  const stored = { run, commands: await storedCommands(target, runId), ...storedEvents(target, runId, lastSeq) };
+  const storedDigest = await digestOf(stored);
+  if (storedDigest !== digest)
+    throw new TransferError(
+      `The run ${runId} does not read back as it was written: its digest is ${storedDigest}, and should be ${digest}. ` +
+        'Do not rely on this copy.',
+    );
+  await target.updateRun(run);
+}
+
+/** The events that the target holds must be the archive's first ones. */
+async function refuseOtherEvents(archive: RunArchive, target: EventStore, held: number): Promise<void> {
+  const { runId } = archive.run;
+  if (held > archive.lastSeq)
+    throw new TransferError(
+      `The target holds ${held} events of a run ${runId}, more than the ${archive.lastSeq} that are to come.`,
+    );
+  if (held === 0) return;
+  const ours = await firstEventsDigest(archive, held);
+  if (ours !== (await firstEventsDigest({ ...archive, ...storedEvents(target, runId, held) }, held)))
+    throw new TransferError(`The target holds other events under the id ${runId}. Nothing was written.`);
+}
+
+async function firstEventsDigest(archive: RunArchive, count: number): Promise<string> {
+  const digest = new RunDigest(archive);
+  for await (const events of archive.events()) {
+    digest.add(events.filter((event) => event.seq <= count));
+    if (events.at(-1)!.seq >= count) break;
+  }
+  return digest.value();
+}
+
+/** A word for people about a run that was moved while it went on. */
+export const unfinishedNote = ({ run: { state } }: RunArchive): string =>
+  hasEnded(state) ? '' : ` It had not ended (${state}): what its trainer said later is not in it.`;

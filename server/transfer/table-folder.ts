@@ -1,0 +1,227 @@
+import { createWriteStream, existsSync } from 'node:fs';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
+import { z } from 'zod';
+import { CommandRecord } from '@plumbline/shared/command';
+import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
+import { isMetricEvent, TrainerEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import {
+  archiveFormat,
+  archiveVersion,
+  Digest,
+  from,
+  inBatches,
+  readOpening,
+  readPart,
+  RunDigest,
+  StoredRunRecord,
+  TransferError,
+  type RunArchive,
+  type RunFile,
+} from './run-archive.js';
+
+export const tableFormats = ['parquet', 'csv'] as const;
+export type TableFormat = (typeof tableFormats)[number];
+
+/** `run.json`: all but the numbers. */
+const Record = z.object({
+  format: z.literal(archiveFormat),
+  version: z.number().int(),
+  /** The file beside it that holds the numbers. */
+  points: z.enum(['points.parquet', 'points.csv']),
+  digest: Digest,
+  /** Metric events and control events together. */
+  events: z.number().int().nonnegative(),
+  run: StoredRunRecord,
+  commands: z.array(CommandRecord),
+  controlEvents: z.array(TrainerEvent),
+});
+export const recordName = 'run.json';
+
+/**
+ * The long table: a row a value, by event number and then by name of the metric. A metric event without metrics is one
+ * row with neither metric nor value. NaN and infinities are values; the type is the event's.
+ */
+const columns = {
+  seq: 'BIGINT',
+  step: 'BIGINT',
+  stage: 'BIGINT',
+  wall_time_ms: 'DOUBLE',
+  type: 'VARCHAR',
+  metric: 'VARCHAR',
+  value: 'DOUBLE',
+};
+
+/**
+ * Writes a run as a table and a record into an empty folder, in one pass over the events.
+ * @returns the digest of what was written
+ */
+export async function writeTableFolder(archive: RunArchive, format: TableFormat, folder: string): Promise<string> {
+  const digest = new RunDigest(archive);
+  const controlEvents: ControlEvent[] = [];
+  async function* rows(): AsyncGenerator<string> {
+    yield `${Object.keys(columns).join(',')}\n`;
+    for await (const events of archive.events()) {
+      digest.add(events);
+      controlEvents.push(...events.filter((event): event is ControlEvent => !isMetricEvent(event)));
+      yield events.filter(isMetricEvent).map(csvRows).join('');
+    }
+  }
+  const csv = join(folder, 'points.csv');
+  await pipeline(Readable.from(rows()), createWriteStream(csv));
+  if (format === 'parquet') {
+    const parquet = quoted(join(folder, 'points.parquet'));
+    await inDuckDb((connection) =>
+      connection.run(`COPY (FROM ${csvTable(csv)}) TO ${parquet} (FORMAT parquet, COMPRESSION zstd)`),
+    );
+    await rm(csv);
+  }
+  const record: z.input<typeof Record> = {
+    format: archiveFormat,
+    version: archiveVersion,
+    points: `points.${format}`,
+    digest: digest.value(),
+    events: archive.lastSeq,
+    run: archive.run,
+    commands: archive.commands,
+    controlEvents,
+  };
+  await writeFile(join(folder, recordName), `${JSON.stringify(record, null, 2)}\n`);
+  return record.digest;
+}
+
+/**
+ * Opens a folder that `writeTableFolder` made. Its events are read as they are asked for.
+ * @throws TransferError when a part is missing, of another kind or of a later version
+ */
+export async function openTableFolder(folder: string): Promise<RunFile> {
+  const path = join(folder, recordName);
+  if (!existsSync(path))
+    throw new TransferError(`${folder} has no ${recordName}. Give a folder or file that \`plumbline export\` wrote.`);
+  const {
+    points,
+    digest,
+    run,
+    commands,
+    controlEvents,
+    events: lastSeq,
+  } = readOpening(Record, await readJson(path), path);
+  const table = join(folder, points);
+  if (!existsSync(table))
+    throw new TransferError(`${table} is missing. It belongs beside ${recordName}: copy it there too.`);
+  const source = points === 'points.csv' ? csvTable(table) : `read_parquet(${quoted(table)})`;
+
+  async function* events(): AsyncGenerator<TrainerEvent> {
+    let next = 0;
+    for await (const event of metricEvents(source, table)) {
+      while (next < controlEvents.length && controlEvents[next]!.seq < event.seq) yield controlEvents[next++]!;
+      yield event;
+    }
+    yield* controlEvents.slice(next);
+  }
+  return {
+    run,
+    commands,
+    lastSeq,
+    events: (fromSeq = 1) => from(fromSeq, inBatches(events(), 1, lastSeq, folder)),
+    digest,
+  };
+}
+
+function csvRows({ seq, step, stage, wallTimeMs, type, metrics }: MetricEvent): string {
+  const event = `${seq},${step},${stage},${wallTimeMs},${type}`;
+  // Names of metrics hold nothing that CSV would have to quote; numbers are as short as they can be without loss.
+  const names = Object.keys(metrics).sort();
+  return names.length === 0 ? `${event},,\n` : names.map((name) => `${event},${name},${metrics[name]}\n`).join('');
+}
+
+type Row = [
+  seq: number,
+  step: number,
+  stage: number,
+  wallTimeMs: number,
+  type: string,
+  metric: string | null,
+  value: number | null,
+];
+
+/** Puts the rows of one event together again. */
+async function* metricEvents(source: string, table: string): AsyncGenerator<TrainerEvent> {
+  let event: Row | null = null;
+  let metrics: [string, WireNumber][] = [];
+  const whole = ([seq, step, stage, wallTimeMs, type]: Row): TrainerEvent =>
+    readPart(
+      TrainerEvent,
+      { type, seq, step, stage, wallTimeMs, metrics: Object.fromEntries(metrics) },
+      `Event ${seq} in ${table}`,
+    );
+  for await (const rows of tableRows(source, table))
+    for (const row of rows) {
+      const [seq, , , , , metric, value] = row;
+      if (event?.[0] !== seq) {
+        if (event) yield whole(event);
+        event = row;
+        metrics = [];
+      } else if (!sameEvent(event, row) || metric === null || !((metrics.at(-1)?.[0] ?? metric) < metric))
+        throw new TransferError(`The rows of event ${seq} in ${table} do not belong together: the table was changed.`);
+      if ((metric === null) !== (value === null))
+        throw new TransferError(`Event ${seq} in ${table} has a metric or a value without the other: it was changed.`);
+      if (metric !== null && value !== null) metrics.push([metric, toWireNumber(value)]);
+    }
+  if (event) yield whole(event);
+}
+
+const sameEvent = (a: Row, b: Row): boolean => a[1] === b[1] && a[2] === b[2] && a[3] === b[3] && a[4] === b[4];
+
+async function* tableRows(source: string, table: string): AsyncGenerator<Row[]> {
+  const instance = await openDuckDb();
+  try {
+    const connection = await instance.connect();
+    const result = await connection.stream(
+      `SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, metric, value FROM ${source}`,
+    );
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (!chunk || chunk.rowCount === 0) return;
+      yield chunk.getRows() as DuckDBValue[][] as Row[];
+    }
+  } catch (error) {
+    if (error instanceof TransferError) throw error;
+    const cause = error instanceof Error ? error.message.split('\n').slice(0, 2).join(', ') : String(error);
+    throw new TransferError(`${table} cannot be read: it was cut short or changed. (${cause})`, { cause: error });
+  } finally {
+    instance.closeSync();
+  }
+}
+
+async function inDuckDb(work: (connection: DuckDBConnection) => Promise<unknown>): Promise<void> {
+  const instance = await openDuckDb();
+  try {
+    await work(await instance.connect());
+  } finally {
+    instance.closeSync();
+  }
+}
+
+/** One thread keeps rows in the order of the file and few of them in memory. */
+const openDuckDb = (): Promise<DuckDBInstance> => DuckDBInstance.create(':memory:', { threads: '1' });
+
+function csvTable(path: string): string {
+  const types = Object.entries(columns).map(([name, type]) => `'${name}': '${type}'`);
+  return `read_csv(${quoted(path)}, header = true, auto_detect = false, columns = {${types.join(', ')}})`;
+}
+const quoted = (path: string): string => `'${path.replaceAll("'", "''")}'`;
+
+async function readJson(path: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8');
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new TransferError(`${path} is not JSON: it was cut short or changed. Copy or export it again.`, {
+      cause: error,
+    });
+  }
+}
