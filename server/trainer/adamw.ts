@@ -32,8 +32,8 @@ interface Bucket extends Moments {
   assigned?: object[];
 }
 
-/** Matrices decay; norms, biases and embeddings do not (the rule of GPT-2 and nanoGPT). */
-const decaysWeight = (name: string, rank: number): boolean => rank > 1 && !/embed/.test(name);
+/** Matrices decay; norms, biases (as in nanoGPT) and the tables of tokens and positions do not. */
+const decaysWeight = (name: string, rank: number): boolean => rank > 1 && !/embed_tokens|position_embedding/.test(name);
 
 /**
  * AdamW (Loshchilov & Hutter 2019; same numbers as torch.optim.AdamW) keyed by parameter name.

@@ -87,7 +87,7 @@ export async function saveCheckpoint(
 
 /** @throws DamagedFileError when a file is missing, altered or cut short; it says which and what to do */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
-  const manifest = Manifest.parse(JSON.parse((await readPart(folder, 'checkpoint.json')).toString()));
+  const manifest = readManifest(join(folder, 'checkpoint.json'), await readPart(folder, 'checkpoint.json'));
   const tensors = async (name: keyof typeof manifest.digests): Promise<Map<string, HostTensor>> =>
     readVerified(folder, name, manifest.digests[name]);
   return {
@@ -95,6 +95,16 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
     optimizer: { steps: manifest.optimizerSteps, tensors: await tensors('optimizer.safetensors') },
     position: manifest.position,
   };
+}
+
+function readManifest(path: string, content: Buffer): z.infer<typeof Manifest> {
+  try {
+    return Manifest.parse(JSON.parse(content.toString()));
+  } catch (error) {
+    throw new DamagedFileError(`${path} is damaged: it cannot be read. Choose an earlier checkpoint.`, {
+      cause: error,
+    });
+  }
 }
 
 async function readPart(folder: string, name: string): Promise<Buffer> {

@@ -41,9 +41,6 @@ export class ControlPoint {
     private readonly nowMs: () => number = Date.now,
   ) {}
 
-  get paused(): boolean {
-    return this.#paused;
-  }
   /** Why `serve` decided to stop. */
   get stopReason(): string {
     return this.#stopReason ?? '';
@@ -116,8 +113,8 @@ export class ControlPoint {
           break;
         case 'step_once':
           if (!this.#paused) throw new CommandError('Pause the run first; one step is taken from a pause.');
-          this.#stepsWanted = 1;
-          applied({ before: { step: target.step }, after: { step: target.step + 1 } });
+          this.#stepsWanted++;
+          applied({ before: { step: target.step }, after: { step: target.step + this.#stepsWanted } });
           break;
         case 'stop':
           this.#stopReason = 'stopped by a command';

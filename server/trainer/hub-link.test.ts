@@ -18,6 +18,8 @@ class ScriptedHub {
   /** Answers for the next batches, before it behaves again. */
   script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode)[] = [];
   attaches = 0;
+  /** Attaches that get no answer. */
+  deafAttaches = 0;
   io!: Server<TrainerToHub, HubToTrainer>;
   #http!: HttpServer;
   port = 0;
@@ -31,6 +33,7 @@ class ScriptedHub {
     this.io.of('/trainer').on('connection', (socket) => {
       socket.on('attach', (_, ack) => {
         this.attaches++;
+        if (this.deafAttaches-- > 0) return;
         ack({ ok: true, lastSeq: this.stored.length });
       });
       socket.on('events', ({ events }, ack) => {
@@ -87,18 +90,24 @@ describe('HubLink', () => {
     expect(hub.stored.map(({ step }) => step)).toEqual(Array.from({ length: 2500 }, (_, i) => i));
   });
 
-  it.each(['silence', 'store_then_silence', 'disconnect', 'store_failed', 'rate_limited', 'gap', 'not_found'] as const)(
-    'loses nothing and sends nothing twice over %s',
-    async (word) => {
-      await open();
-      hub.script = [word, word];
-      emit(50);
-      await link.flush();
-      emit(50);
-      await link.flush();
-      allOnce(100);
-    },
-  );
+  it.each([
+    'silence',
+    'store_then_silence',
+    'disconnect',
+    'store_failed',
+    'rate_limited',
+    'draining',
+    'gap',
+    'not_found',
+  ] as const)('loses nothing and sends nothing twice over %s', async (word) => {
+    await open();
+    hub.script = [word, word];
+    emit(50);
+    await link.flush();
+    emit(50);
+    await link.flush();
+    allOnce(100);
+  });
 
   it('goes on where the hub stands when the hub was restarted, with what came up meanwhile', async () => {
     await open();
@@ -111,6 +120,26 @@ describe('HubLink', () => {
     expect(await link.flush()).toBe(true);
     allOnce(20);
     expect(hub.attaches).toBeGreaterThanOrEqual(2);
+  });
+
+  it('asks again when an attach gets no answer', async () => {
+    hub.deafAttaches = 2;
+    await open();
+    expect(hub.attaches).toBe(3);
+  });
+
+  it('cuts a reason that is longer than events may carry', async () => {
+    await open();
+    link.emit({ type: 'run_failed', step: 1, wallTimeMs: 0, reason: 'x'.repeat(5000) });
+    await link.flush();
+    expect(hub.stored[0]).toMatchObject({ type: 'run_failed', reason: 'x'.repeat(4000) });
+  });
+
+  it('lets go of whoever waits when it is given up', async () => {
+    hub.deafAttaches = 1000;
+    const opening = open();
+    setTimeout(() => link.giveUp('told to end'), 50);
+    await expect(opening).rejects.toThrow('told to end');
   });
 
   it('makes training wait when too much is unacknowledged, and lets it go on afterwards', async () => {
@@ -131,11 +160,12 @@ describe('HubLink', () => {
     hub.io
       .of('/trainer')
       .sockets.forEach((socket) =>
-        socket.prependAny?.((name, batch) => name === 'events' && sizes.push(batch.events.length)),
+        socket.prependAny((name, batch) => name === 'events' && sizes.push(batch.events.length)),
       );
     emit(40);
     await link.flush();
     allOnce(40);
+    expect(sizes.length).toBeGreaterThan(0);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(5);
   });
 
@@ -148,7 +178,7 @@ describe('HubLink', () => {
     hub.script = ['invalid'];
     emit(1);
     await expect(link.flush()).rejects.toThrow(/scripted invalid/);
-    await expect(link.room()).resolves.toBeUndefined();
+    await expect(link.room()).rejects.toThrow(/scripted invalid/);
     expect(link.failure?.message).toMatch(/scripted invalid/);
   });
 

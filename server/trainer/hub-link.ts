@@ -2,7 +2,12 @@ import { io, type Socket } from 'socket.io-client';
 import type { Command } from '@plumbline/shared/command';
 import type { RunConfig, RunId, RunParent } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
-import { maxEventsPerBatch, type TrainerEvent, type UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import {
+  maxEventsPerBatch,
+  maxReasonLength,
+  type TrainerEvent,
+  type UnnumberedEvent,
+} from '@plumbline/shared/trainer-event';
 
 /** The hub refused in a way that trying again cannot mend, or was gone for too long. */
 export class HubLinkError extends Error {
@@ -21,9 +26,16 @@ export interface HubLinkOptions {
   retryMs?: number;
   /** An unanswered batch is sent again after this. */
   answerMs?: number;
-  onAcknowledged?: (lastSeq: number) => void;
+  /** A line on which the hub has said nothing for so long, its pings included, is dead: a new one is made. */
+  silenceMs?: number;
 }
-const defaults = { maxSpooledValues: 2_000_000, maxBatchValues: 40_000, window: 4, retryMs: 1000, answerMs: 30_000 };
+const defaults = {
+  ...{ maxSpooledValues: 2_000_000, maxBatchValues: 40_000, window: 4 },
+  ...{ retryMs: 1000, answerMs: 30_000, silenceMs: 3000 },
+};
+
+/** How often a line is looked at for silence. */
+const lookMs = 250;
 
 const valuesIn = (event: TrainerEvent): number => ('metrics' in event ? Object.keys(event.metrics).length : 0) + 1;
 
@@ -35,7 +47,7 @@ const valuesIn = (event: TrainerEvent): number => ('metrics' in event ? Object.k
  */
 export class HubLink {
   readonly #socket: Socket<HubToTrainer, TrainerToHub>;
-  readonly #options: Required<Omit<HubLinkOptions, 'onAcknowledged'>> & Pick<HubLinkOptions, 'onAcknowledged'>;
+  readonly #options: Required<HubLinkOptions>;
   /** Not yet acknowledged, ascending; the first has number #acknowledged + 1. */
   #spool: TrainerEvent[] = [];
   #spooledValues = 0;
@@ -51,6 +63,9 @@ export class HubLink {
   /** The hub asked for patience. */
   #holding = false;
   #failure: HubLinkError | undefined;
+  /** How long this process has been awake without a word from the hub. */
+  #silentMs = 0;
+  readonly #listening: NodeJS.Timeout;
   #changed: (() => void)[] = [];
   #onCommand: (command: Command) => void = () => undefined;
 
@@ -77,15 +92,17 @@ export class HubLink {
       this.#onCommand(command);
       ack({ ok: true });
     });
+    const heard = () => (this.#silentMs = 0);
+    this.#socket.io.on('open', () => {
+      heard();
+      this.#socket.io.engine.on('packet', heard);
+    });
+    this.#listening = setInterval(() => this.#listen(), lookMs).unref();
   }
 
   /** Why the line is lost for good, or undefined. */
   get failure(): HubLinkError | undefined {
     return this.#failure;
-  }
-  /** The last event number given out in this run. */
-  get lastSeq(): number {
-    return this.#numbered;
   }
   get unacknowledged(): readonly TrainerEvent[] {
     return this.#spool;
@@ -110,9 +127,10 @@ export class HubLink {
     await this.#until(() => this.#attached);
   }
 
-  /** Numbers an event and queues it. */
+  /** Numbers an event and queues it; a reason longer than events may carry is cut. */
   emit(event: UnnumberedEvent): void {
     const numbered = { ...event, seq: ++this.#numbered } as TrainerEvent;
+    if ('reason' in numbered) numbered.reason = numbered.reason.slice(0, maxReasonLength);
     this.#spool.push(numbered);
     this.#spooledValues += valuesIn(numbered);
     this.#pump();
@@ -120,31 +138,58 @@ export class HubLink {
 
   /** Waits until the spool has room again. @throws HubLinkError */
   async room(): Promise<void> {
+    // Training on a lost line would be training that nobody sees.
+    if (this.#failure) throw this.#failure;
     await this.#until(() => this.#spooledValues <= this.#options.maxSpooledValues);
   }
 
   /** Waits until the hub has stored everything. @returns false when it has not within `limitMs` */
   async flush(limitMs = Infinity): Promise<boolean> {
-    const late = Number.isFinite(limitMs) ? setTimeout(() => this.#tell(), limitMs) : undefined;
-    const endMs = Date.now() + limitMs;
-    await this.#until(() => this.#spool.length === 0 || Date.now() >= endMs).finally(() => clearTimeout(late));
+    let late = false;
+    const end = (): void => {
+      late = true;
+      this.#tell();
+    };
+    const timer = Number.isFinite(limitMs) ? setTimeout(end, limitMs) : undefined;
+    await this.#until(() => this.#spool.length === 0 || late).finally(() => clearTimeout(timer));
     return this.#spool.length === 0;
   }
 
+  /** Ends all waiting: the line counts as lost, for the reason given. */
+  giveUp(reason: string): void {
+    this.#fail(reason);
+  }
+
   close(): void {
+    clearInterval(this.#listening);
     this.#socket.disconnect();
+  }
+
+  /**
+   * A connection whose other end went without a word looks open for most of a minute; the hub's pings tell earlier. Only
+   * the time counts in which this process could have read them: a step may block it for longer than any silence.
+   */
+  #listen(): void {
+    if (!this.#socket.connected) return;
+    this.#silentMs += lookMs;
+    if (this.#silentMs <= this.#options.silenceMs) return;
+    this.#silentMs = 0;
+    this.#socket.disconnect().connect();
   }
 
   async #attach(): Promise<void> {
     const run = this.#run;
     if (!run || !this.#socket.connected) return;
-    const answer = await this.#ask((socket) => socket.emitWithAck('attach', run));
+    const acknowledgedSeq = this.#acknowledged;
+    const answer = await this.#ask((socket) => socket.emitWithAck('attach', { ...run, acknowledgedSeq }));
     // A break or a newer run makes this answer void; whoever caused it attaches again.
-    if (!answer || run !== this.#run) return;
-    if (answer.ok) {
-      if (answer.lastSeq < this.#acknowledged)
+    if (run !== this.#run || !this.#socket.connected) return;
+    if (!answer) setTimeout(() => void this.#attach(), this.#options.retryMs);
+    else if (answer.ok) {
+      // Than it was when asked: more may have been acknowledged while the answer was on its way.
+      if (answer.lastSeq < acknowledgedSeq)
         return this.#fail(
-          `The hub has events up to ${answer.lastSeq}, but had acknowledged ${this.#acknowledged}: its store was rolled back. ` +
+          `The hub has events up to ${answer.lastSeq}, but had acknowledged ${acknowledgedSeq}: its store was rolled back. ` +
             'Restore the store, or branch from the last checkpoint.',
         );
       this.#acknowledge(answer.lastSeq);
@@ -221,7 +266,6 @@ export class HubLink {
     this.#acknowledged = Math.max(this.#acknowledged, lastSeq);
     // A process that takes up a run again numbers on from what the hub has.
     this.#numbered = Math.max(this.#numbered, lastSeq);
-    this.#options.onAcknowledged?.(lastSeq);
     this.#tell();
   }
 
@@ -244,6 +288,7 @@ export class HubLink {
   #fail(message: string): void {
     this.#failure ??= new HubLinkError(message);
     this.#attached = false;
+    clearInterval(this.#listening);
     this.#socket.disconnect();
     this.#tell();
   }
@@ -262,5 +307,6 @@ export class HubLink {
   }
 }
 
-/** Refusals that pass: the hub could not store, or asks for patience. */
-const canRetry = ({ code }: WireError): boolean => ['store_failed', 'rate_limited', 'internal'].includes(code);
+/** Refusals that pass: the hub could not store, asks for patience, or is being restarted. */
+const canRetry = ({ code }: WireError): boolean =>
+  ['store_failed', 'rate_limited', 'draining', 'internal'].includes(code);

@@ -10,7 +10,7 @@ import { ControlPoint } from './control-point.js';
 import { HubLink } from './hub-link.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
-import { train } from './training-loop.js';
+import { train, type EventSink } from './training-loop.js';
 
 /*
  * The built-in trainer: a process of its own that speaks to the hub as any trainer does. It reads one TrainerLaunch as
@@ -26,64 +26,86 @@ const hurriedFlushLimitMs = 8_000;
 const launch = TrainerLaunch.parse(JSON.parse(await text(process.stdin)));
 const link = new HubLink(launch.hubUrl, launch.token);
 let control = new ControlPoint((event) => link.emit(event));
+/** What stops a trainer from outside: its hub on its way down, a person, a scheduler. */
+const toldToEnd = 'ended from outside, as when its hub is stopped; its last checkpoint can be gone on from';
 let hurried = false;
 link.onCommand((command) => control.take(command));
-process.on('SIGTERM', () => {
+function endSoon(): void {
   hurried = true;
-  control.requestStop('the trainer was told to end');
-});
+  control.requestStop(toldToEnd);
+  setTimeout(() => link.giveUp('The trainer was told to end and the hub did not answer.'), hurriedFlushLimitMs).unref();
+}
+process.on('SIGTERM', endSoon);
+process.on('SIGINT', endSoon);
+/** Where training is, for the report of a crash. */
+const position = { runId: launch.runId, step: 0 };
+const sink: EventSink = {
+  emit(event) {
+    position.step = event.step;
+    link.emit(event);
+  },
+  room: () => link.room(),
+};
 
 const folderOf = (runId: string): string => join(launch.dataDir, 'runs', runId);
 
-await link.attach(launch.runId, launch.config, launch.parent);
 process.exitCode = await trainAll().catch(async (error: unknown) => {
   console.error(error);
-  if (link.failure) return 1;
   const expected = error instanceof BackendError || error instanceof DamagedFileError;
   const reason = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
-  link.emit({ type: 'run_failed', step: 0, wallTimeMs: Date.now(), reason: reason.slice(0, 4000) });
-  await lastWord(launch.runId);
+  if (!link.failure) link.emit({ type: 'run_failed', step: position.step, wallTimeMs: Date.now(), reason });
+  await lastWord();
   return 1;
 });
 link.close();
 
 /** Trains the run, and the branches it is continued as, one after another. */
 async function trainAll(): Promise<number> {
+  const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
+  await link.attach(launch.runId, launch.config, launch.parent);
+  clearTimeout(noHub);
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const base = await loadBaseModel();
   const model = buildModel(base.config, base.weights);
   const probes = await ProbeSuite.create(model, base.tokenizer, { targets: [launch.config.task] });
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
-  let from = launch.parent ? await parentCheckpoint(launch.parent) : undefined;
+  let from = launch.parent ? await startingPoint(launch.parent) : undefined;
   for (;;) {
     const outcome = await train({
-      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, sink: link, control },
+      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, sink, control },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),
     });
-    if (!(await lastWord(runId))) return 1;
+    if (!(await lastWord())) return 1;
     if (outcome.kind !== 'branched') return outcome.kind === 'failed' ? 1 : 0;
     const { branchRunId, checkpointId, checkpoint } = outcome.branch;
     control = new ControlPoint((event) => link.emit(event));
-    if (hurried) control.requestStop('the trainer was told to end');
+    if (hurried) control.requestStop(toldToEnd);
     await link.attach(branchRunId, launch.config, { runId, checkpointId, step: checkpoint.position.step });
     [runId, from] = [branchRunId, checkpoint];
+    Object.assign(position, { runId, step: checkpoint.position.step });
   }
 }
 
-function parentCheckpoint({ runId, checkpointId }: RunParent): Promise<Checkpoint> {
-  return loadCheckpoint(join(folderOf(runId), 'checkpoints', checkpointId));
+/**
+ * The checkpoint that a new run starts from. What is trained and how fast is what the new run's configuration says;
+ * a run that goes back to its own checkpoint keeps what that one holds.
+ */
+async function startingPoint({ runId, checkpointId }: RunParent): Promise<Checkpoint> {
+  const checkpoint = await loadCheckpoint(join(folderOf(runId), 'checkpoints', checkpointId));
+  const { learningRate, recipe } = launch.config;
+  return { ...checkpoint, position: { ...checkpoint.position, learningRate, selection: { kind: 'recipe', recipe } } };
 }
 
 /** Waits until everything is stored; what a lost hub cannot take is written to a file, so that nothing is lost. */
-async function lastWord(runId: string): Promise<boolean> {
+async function lastWord(): Promise<boolean> {
   const stored = await link.flush(hurried ? hurriedFlushLimitMs : flushLimitMs).catch((error: unknown) => {
     console.error(error);
     return false;
   });
-  if (stored) return true;
-  const path = join(folderOf(runId), 'unsent-events.jsonl');
+  if (stored || link.unacknowledged.length === 0) return stored;
+  const path = join(folderOf(position.runId), 'unsent-events.jsonl');
   await writeFile(path, link.unacknowledged.map((event) => JSON.stringify(event) + '\n').join(''));
   console.error(`The hub did not take ${link.unacknowledged.length} events; they are in ${path}.`);
   return false;

@@ -1,12 +1,33 @@
-import { NativeSetupError, nativeIsSetUp, setUpNative } from './backend/native-setup.js';
+import {
+  hasNvidiaDriver,
+  NativeSetupError,
+  nativeIsSetUp,
+  setUpNative,
+  type NativePackage,
+} from './backend/native-setup.js';
 
-/** Sets up the native CPU backend with progress on standard output; exit code 1, with the reason, where it cannot be. */
-if (!nativeIsSetUp('@tensorflow/tfjs-node'))
-  try {
-    await setUpNative('@tensorflow/tfjs-node', (message) => console.log(`${message} ...`));
-    console.log('The native TensorFlow backend is ready.');
-  } catch (error) {
-    if (!(error instanceof NativeSetupError)) throw error;
-    console.log(error.message);
-    process.exitCode = 1;
+/**
+ * Sets up the native backend with progress on standard output: the GPU's where the machine has an NVIDIA driver or
+ * `--gpu` asks for it (an image is built on a machine without one), else the CPU's, and the CPU's where the GPU's
+ * cannot be. Exit code 1, with the reason, where neither can.
+ */
+const gpu = process.argv.includes('--gpu') || hasNvidiaDriver();
+const wanted: NativePackage[] = ['@tensorflow/tfjs-node'];
+if (gpu) wanted.unshift('@tensorflow/tfjs-node-gpu');
+
+if (!(await firstThatWorks())) process.exitCode = 1;
+
+async function firstThatWorks(): Promise<boolean> {
+  for (const name of wanted) {
+    if (nativeIsSetUp(name)) return true;
+    try {
+      await setUpNative(name, (message) => console.log(`${message} ...`));
+      console.log(`The native TensorFlow backend (${name}) is ready.`);
+      return true;
+    } catch (error) {
+      if (!(error instanceof NativeSetupError)) throw error;
+      console.log(error.message);
+    }
   }
+  return false;
+}

@@ -1,3 +1,4 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,7 +43,15 @@ describe('train', () => {
   /** Trains from the same start; `at` gives commands when a step was completed. */
   async function run(
     overrides: Partial<RunConfig> = {},
-    options: { from?: Checkpoint; at?: Record<number, CommandAction>; onEvent?: (event: UnnumberedEvent) => void } = {},
+    options: {
+      from?: Checkpoint;
+      at?: Record<number, CommandAction>;
+      /** Given at each pause. */
+      onPause?: CommandAction;
+      /** Told to end once this step is done. */
+      stopAfter?: number;
+      onEvent?: (event: UnnumberedEvent) => void;
+    } = {},
   ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
     const model = VisionLanguageModel.initialize(modelConfig, 3);
     const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
@@ -50,9 +59,16 @@ describe('train', () => {
     const emit = (event: UnnumberedEvent): void => {
       events.push(event);
       options.onEvent?.(event);
-      const action = event.type === 'step_completed' ? options.at?.[event.step] : undefined;
-      if (action)
-        control.take({ commandId: CommandId.parse(`command-${event.step}`), runId: RunId.parse('run-1'), action });
+      const action =
+        event.type === 'step_completed'
+          ? options.at?.[event.step]
+          : event.type === 'run_paused'
+            ? options.onPause
+            : undefined;
+      const commandId = CommandId.parse(`command-${events.length}`);
+      if (action) control.take({ commandId, runId: RunId.parse('run-1'), action });
+      if (event.type === 'step_completed' && event.step === options.stopAfter)
+        setImmediate(() => control.requestStop('told to end'));
     };
     const control: ControlPoint = new ControlPoint(emit);
     const outcome = await train({
@@ -213,7 +229,7 @@ describe('train', () => {
         onEvent: (event) => {
           // Damaged right after it was written.
           if (event.type === 'step_completed' && event.step === 5)
-            void writeFile(join(folder, 'checkpoints', 'step-000004', 'model.safetensors'), 'x');
+            writeFileSync(join(folder, 'checkpoints', 'step-000004', 'model.safetensors'), 'x');
         },
       },
     );
@@ -222,6 +238,67 @@ describe('train', () => {
     expect(reasons).toHaveLength(2);
     expect(reasons[0]).toMatch(/damaged/);
     expect(reasons[1]).toMatch(/does not exist/);
+  });
+
+  it('goes on when the manifest of the checkpoint to restore is damaged', async () => {
+    const action: CommandAction = {
+      kind: 'restore_checkpoint',
+      checkpointId: CheckpointId.parse('step-000004'),
+      branchRunId: RunId.parse('run-2'),
+    };
+    const { outcome, events } = await run(
+      {},
+      {
+        at: { 5: action },
+        onEvent: (event) => {
+          if (event.type === 'step_completed' && event.step === 5)
+            writeFileSync(join(folder, 'checkpoints', 'step-000004', 'checkpoint.json'), '{"format":');
+        },
+      },
+    );
+    expect(outcome.kind).toBe('finished');
+    expect(events.find(({ type }) => type === 'command_failed')).toMatchObject({
+      reason: expect.stringMatching(/checkpoint.json is damaged/),
+    });
+  });
+
+  it('does not finish before its last checkpoint is written', async () => {
+    const checkpoints = join(folder, 'checkpoints');
+    const { outcome, events } = await run(
+      { steps: 8, checkpointEverySteps: 100 },
+      {
+        onEvent: (event) => {
+          if (event.type === 'step_completed' && event.step === 8) {
+            rmSync(checkpoints, { recursive: true });
+            writeFileSync(checkpoints, '');
+          }
+          if (event.type === 'run_paused') rmSync(checkpoints);
+        },
+        onPause: { kind: 'resume' },
+      },
+    );
+    expect(outcome.kind).toBe('finished');
+    const ends = events.map(({ type }) => type).slice(-5);
+    expect(ends).toEqual(['run_paused', 'command_applied', 'run_resumed', 'checkpoint_saved', 'run_finished']);
+    expect((await loadCheckpoint(join(checkpoints, 'step-000008'))).position.step).toBe(8);
+  });
+
+  it('says which old checkpoints it removed', async () => {
+    const { events } = await run({ steps: 9, checkpointEverySteps: 1 });
+    const removed = events.flatMap((event) => (event.type === 'checkpoint_removed' ? [event.checkpointId] : []));
+    expect(removed).toEqual(['step-000001', 'step-000002', 'step-000003', 'step-000004']);
+    const left = await readdir(join(folder, 'checkpoints'));
+    expect(left.sort()).toEqual(['step-000000', ...[5, 6, 7, 8, 9].map((step) => `step-00000${step}`)]);
+  });
+
+  it('saves what a command changed since the last checkpoint when it is stopped', async () => {
+    const { events } = await run(
+      { steps: 8 },
+      { at: { 4: { kind: 'set_learning_rate', learningRate: 0.5 } }, stopAfter: 4 },
+    );
+    expect(events.at(-1)).toMatchObject({ type: 'run_stopped' });
+    const { position } = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+    expect(position).toMatchObject({ step: 4, learningRate: 0.5 });
   });
 
   it('fails when the loss is no number any more, says so, and keeps the last good checkpoint', async () => {

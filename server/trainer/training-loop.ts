@@ -73,6 +73,10 @@ class TrainingLoop implements Steered {
   #trainable: string[];
   #branch: Branch | undefined;
   #savedStep = -1;
+  /** A command has changed what a checkpoint holds since the last one was written. */
+  #changedSince = false;
+  /** The last automatic checkpoint could not be written: it is tried again before training goes on. */
+  #saveOwed = false;
   #probedStep = -1;
 
   constructor(private readonly of: TrainingRun) {
@@ -101,9 +105,10 @@ class TrainingLoop implements Steered {
     });
     await this.#probe();
     await this.#save();
-    while (this.step < config.steps) {
+    while (this.step < config.steps || this.#saveOwed) {
       await sink.room();
       if ((await control.serve(this)) === 'stop') return this.#branch ? this.#leaveFor(this.#branch) : this.#stop();
+      if (this.#saveOwed && (!(await this.#save()) || this.step >= config.steps)) continue;
       if (!(await this.#trainStep())) return { kind: 'failed' };
       if (this.step % config.probeEverySteps === 0 || this.step === config.steps) await this.#probe();
       if (this.step % config.checkpointEverySteps === 0 || this.step === config.steps) await this.#save();
@@ -152,7 +157,7 @@ class TrainingLoop implements Steered {
       reason:
         `The ${Number.isFinite(lossValue) ? 'gradient norm' : 'loss'} became ${Number.isFinite(lossValue) ? normValue : lossValue} ` +
         `at step ${this.step} with learning rate ${rate.toPrecision(3)}. The last good checkpoint is step-${paddedStep(this.#savedStep)}: ` +
-        'restore it as a branch with a lower learning rate.',
+        'start a new run from it with a lower learning rate.',
     });
     return false;
   }
@@ -165,6 +170,7 @@ class TrainingLoop implements Steered {
       case 'set_learning_rate': {
         const before = { learning_rate: this.#learningRate };
         this.#learningRate = action.learningRate;
+        this.#changedSince = true;
         return { before, after: { learning_rate: action.learningRate } };
       }
       case 'evaluate_now': {
@@ -189,6 +195,7 @@ class TrainingLoop implements Steered {
     const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
     this.#selection = selection;
     this.#trainable = resolved.trainable;
+    this.#changedSince = true;
     this.#emit({ type: 'trainable_changed', selection, trainable: resolved.trainable });
     return { before, after: { selection: describeSelection(selection), trainable_parameters: resolved.trainableSize } };
   }
@@ -199,8 +206,9 @@ class TrainingLoop implements Steered {
   }: Extract<CommandAction, { kind: 'restore_checkpoint' }>): Promise<Applied> {
     if (!branchRunId) throw new CommandError('The hub gave no id for the branch.');
     const checkpoint = await loadCheckpoint(join(this.of.checkpointFolder, checkpointId)).catch((error: unknown) => {
-      if (error instanceof DamagedFileError) throw new CommandError(error.message);
-      throw error;
+      throw new CommandError(
+        error instanceof DamagedFileError ? error.message : `The checkpoint could not be read: ${messageOf(error)}`,
+      );
     });
     this.#branch = { branchRunId, checkpointId, checkpoint };
     return {
@@ -210,8 +218,12 @@ class TrainingLoop implements Steered {
   }
 
   async #stop(): Promise<Outcome> {
-    await this.#save();
-    this.#emit({ type: 'run_stopped', reason: this.of.control.stopReason });
+    const lost = await this.#trySave();
+    const { stopReason } = this.of.control;
+    this.#emit({
+      type: 'run_stopped',
+      reason: lost ? `${stopReason}; its last state could not be saved: ${lost}` : stopReason,
+    });
     return { kind: 'stopped' };
   }
 
@@ -229,15 +241,26 @@ class TrainingLoop implements Steered {
   }
 
   /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
-  async #save(): Promise<void> {
-    if (this.#savedStep === this.step) return;
+  async #save(): Promise<boolean> {
+    const problem = await this.#trySave();
+    this.#saveOwed = problem !== '';
+    if (!problem) return true;
+    const reason = `No checkpoint could be written: ${problem}. Make room or mend the folder, then resume.`;
+    this.of.control.pause(reason, this.step);
+    return false;
+  }
+
+  /** @returns why it could not be written; empty when it was, or had been before */
+  async #trySave(): Promise<string> {
+    if (this.#savedStep === this.step && !this.#changedSince) return '';
     try {
       await this.#write(CheckpointId.parse(`step-${paddedStep(this.step)}`));
       this.#savedStep = this.step;
+      this.#changedSince = false;
       await this.#removeOld();
+      return '';
     } catch (error) {
-      const reason = `No checkpoint could be written: ${messageOf(error)}. Make room or mend the folder, then resume.`;
-      this.of.control.pause(reason, this.step);
+      return messageOf(error);
     }
   }
 
@@ -267,9 +290,15 @@ class TrainingLoop implements Steered {
   }
 
   async #removeOld(): Promise<void> {
-    const automatic = (await readdir(this.of.checkpointFolder)).filter((name) => /^step-\d+$/.test(name)).sort();
-    for (const name of automatic.slice(1, -keptCheckpoints))
+    const stepOf = (name: string): number => Number(name.slice('step-'.length));
+    const automatic = (await readdir(this.of.checkpointFolder))
+      .filter((name) => /^step-\d+$/.test(name))
+      .sort((a, b) => stepOf(a) - stepOf(b));
+    for (const name of automatic.slice(1, -keptCheckpoints)) {
+      // Said first: one that is still offered and is not there would be worse than the other way round.
+      this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
       await rm(join(this.of.checkpointFolder, name), { recursive: true });
+    }
   }
 
   #rateAt(step: number): number {

@@ -15,10 +15,10 @@ const require = createRequire(import.meta.url);
 const tensorflowVersion = '2.21.0';
 export type NativePackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu';
 
-/** The wheels that bring libtensorflow; the CUDA ones are what `pip install tensorflow[and-cuda]` adds. */
-const wheels: Record<NativePackage, string[]> = {
-  '@tensorflow/tfjs-node': [`tensorflow-cpu==${tensorflowVersion}`],
-  '@tensorflow/tfjs-node-gpu': [`tensorflow==${tensorflowVersion}`],
+/** The wheel that brings libtensorflow. The GPU one names its CUDA libraries as its extra `and-cuda`. */
+const wheels: Record<NativePackage, { name: string; size: string }> = {
+  '@tensorflow/tfjs-node': { name: 'tensorflow-cpu', size: '300 MB' },
+  '@tensorflow/tfjs-node-gpu': { name: 'tensorflow', size: '600 MB, and 2.5 GB of CUDA libraries' },
 };
 
 /** Thrown when the backend cannot be built here; the message says what is missing and what would bring it. */
@@ -42,6 +42,9 @@ export function packageFolder(name: string): string | undefined {
 }
 
 const addonPath = (folder: string): string => join(folder, 'lib', 'napi-v8', 'tfjs_binding.node');
+
+/** Whether this machine runs a driver for an NVIDIA GPU. */
+export const hasNvidiaDriver = (): boolean => existsSync('/proc/driver/nvidia/version');
 
 /** Is the compiled addon of this package in place? */
 export function nativeIsSetUp(name: NativePackage): boolean {
@@ -90,12 +93,18 @@ async function build(
   await mkdir(dirname(cached), { recursive: true });
   const work = await mkdtemp(`${cached}.building-`);
   try {
-    progress(`Downloading TensorFlow ${tensorflowVersion} from PyPI (about 300 MB)`);
-    const download = ['-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps'];
-    await run('python3', [...download, '--dest', join(work, 'wheel'), ...wheels[name]], work);
-    progress('Unpacking its library and headers');
-    await run('python3', ['-c', unpackScript, join(work, 'wheel'), join(work, 'deps')], work);
-    await rm(join(work, 'wheel'), { recursive: true });
+    progress(`Downloading TensorFlow ${tensorflowVersion} from PyPI (about ${wheels[name].size})`);
+    const wheelFolder = join(work, 'wheel');
+    const download = async (requirements: string[]): Promise<void> => {
+      const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--dest', wheelFolder];
+      await run('python3', ['-m', 'pip', 'download', ...options, ...requirements], work);
+    };
+    await download([`${wheels[name].name}==${tensorflowVersion}`]);
+    if (name === '@tensorflow/tfjs-node-gpu')
+      await download((await run('python3', ['-c', cudaScript, wheelFolder])).trim().split('\n'));
+    progress('Unpacking its libraries and headers');
+    await run('python3', ['-c', unpackScript, wheelFolder, join(work, 'deps')], work);
+    await rm(wheelFolder, { recursive: true });
     const libraries = join(work, 'deps', 'lib');
     await symlink('libtensorflow_cc.so.2', join(libraries, 'libtensorflow.so'));
     await symlink('libtensorflow_framework.so.2', join(libraries, 'libtensorflow_framework.so'));
@@ -130,7 +139,22 @@ async function build(
   }
 }
 
-/** libtensorflow and the headers of its C API, from the wheel's tree into lib/ and include/. */
+/** What the wheel asks for with its extra `and-cuda`, a requirement a line. */
+const cudaScript = `
+import email, glob, sys, zipfile
+for path in glob.glob(sys.argv[1] + '/tensorflow-*.whl'):
+    with zipfile.ZipFile(path) as wheel:
+        name = next(name for name in wheel.namelist() if name.endswith('.dist-info/METADATA'))
+        for line in email.message_from_bytes(wheel.read(name)).get_all('Requires-Dist'):
+            requirement, _, marker = line.partition(';')
+            if 'and-cuda' in marker:
+                print(requirement.strip())
+`;
+
+/**
+ * libtensorflow and the headers of its C API, from the wheel's tree into lib/ and include/; NVIDIA's libraries into lib/
+ * too, because libtensorflow looks for them beside itself.
+ */
 const unpackScript = `
 import glob, os, shutil, sys, zipfile
 wheels, out = sys.argv[1:]
@@ -139,7 +163,7 @@ for path in glob.glob(wheels + '/*.whl'):
     with zipfile.ZipFile(path) as wheel:
         for name in wheel.namelist():
             inner = name.removeprefix('tensorflow/include/')
-            if name.startswith('tensorflow/libtensorflow'):
+            if name.startswith('tensorflow/libtensorflow') or (name.startswith('nvidia/') and '/lib/lib' in name):
                 target = os.path.join(out, 'lib', os.path.basename(name))
             elif inner != name and inner.startswith(headers) and not name.endswith('/'):
                 target = os.path.join(out, 'include', inner)
@@ -156,18 +180,17 @@ async function need(command: string, args: string[], what: string): Promise<void
   });
 }
 
-function run(command: string, args: string[], cwd?: string): Promise<void> {
+/** Runs a program to its end. @returns what it wrote to standard output */
+function run(command: string, args: string[], cwd?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) });
     let output = '';
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-4000);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
+    let errors = '';
+    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
     child.on('error', (error) => reject(new NativeSetupError(`${command} could not be started: ${error.message}`)));
     child.on('close', (code) =>
-      code === 0 ? resolve() : reject(new NativeSetupError(`${command} ended with ${code}:\n${output.trim()}`)),
+      code === 0 ? resolve(output) : reject(new NativeSetupError(`${command} ended with ${code}:\n${errors.trim()}`)),
     );
   });
 }

@@ -1,9 +1,10 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
 // The whole of tfjs, not its core alone: it registers the gradients of all operations.
 import '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs-core';
-import { nativeIsSetUp, packageFolder, type NativePackage } from './native-setup.js';
+import { hasNvidiaDriver, nativeIsSetUp, packageFolder, type NativePackage } from './native-setup.js';
 
 const require = createRequire(import.meta.url);
 
@@ -37,8 +38,7 @@ export class BackendError extends Error {
 }
 
 /**
- * Starts the best usable backend and makes it tfjs's current one. Once a process has chosen, asking again returns the
- * same answer.
+ * Starts the best usable backend and makes it tfjs's current one.
  * @throws BackendError when the preferred one cannot be used
  */
 export async function selectBackend({
@@ -59,21 +59,43 @@ export async function selectBackend({
 }
 
 const starters: Record<BackendName, (allowSoftwareGpu: boolean) => Promise<BackendCandidate>> = {
-  'tensorflow-gpu': () => startTensorflow('tensorflow-gpu', '@tensorflow/tfjs-node-gpu'),
+  'tensorflow-gpu': startTensorflowGpu,
   webgpu: startWebGpu,
-  tensorflow: () => startTensorflow('tensorflow', '@tensorflow/tfjs-node'),
+  tensorflow: startTensorflowCpu,
   wasm: startWasm,
 };
 
-async function startTensorflow(name: BackendName, packageName: NativePackage): Promise<BackendCandidate> {
-  const gpu = name === 'tensorflow-gpu';
+async function startTensorflowGpu(): Promise<BackendCandidate> {
+  const packageName = '@tensorflow/tfjs-node-gpu';
+  const refuse = (reason: string, remedy: string): BackendCandidate => ({
+    ...{ name: 'tensorflow-gpu', usable: false, device: '', reason, remedy },
+  });
+  // Asked first: loading CUDA where there is none takes seconds and fills the log.
+  if (!hasNvidiaDriver()) return refuse('no driver for an NVIDIA GPU runs here.', 'It needs an NVIDIA GPU on Linux.');
+  if (!nativeIsSetUp(packageName)) return refuse(whyNotSetUp(packageName), 'npm run plumbline setup -- --gpu');
+  const { version, isUsingGpuDevice } = await loadTensorflow(packageName);
+  if (!isUsingGpuDevice) return refuse('TensorFlow sees no GPU.', 'Compare nvidia-smi with what CUDA 12 asks for.');
+  return { name: 'tensorflow-gpu', usable: true, device: `GPU, TensorFlow ${version}`, reason: '', remedy: '' };
+}
+
+async function startTensorflowCpu(): Promise<BackendCandidate> {
+  // The GPU's addon runs on the CPU too; two of them in one process do not go together.
+  const gpuAddon = tf.findBackendFactory('tensorflow') !== null || !nativeIsSetUp('@tensorflow/tfjs-node');
+  const packageName =
+    gpuAddon && nativeIsSetUp('@tensorflow/tfjs-node-gpu') ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
   if (!nativeIsSetUp(packageName)) {
-    const reason = packageFolder(packageName) ? 'its native addon is not built.' : `${packageName} is not installed.`;
-    const remedy = gpu
-      ? 'On a machine with an NVIDIA GPU: npm run plumbline setup -- --gpu'
-      : 'npm run plumbline setup (needs python3 with pip and g++)';
-    return { name, usable: false, device: '', reason, remedy };
+    const remedy = 'npm run plumbline setup (needs python3 with pip and g++)';
+    return { name: 'tensorflow', usable: false, device: '', reason: whyNotSetUp(packageName), remedy };
   }
+  const { version } = await loadTensorflow(packageName);
+  const device = `${availableParallelism()} CPU cores, TensorFlow ${version}`;
+  return { name: 'tensorflow', usable: true, device, reason: '', remedy: '' };
+}
+
+const whyNotSetUp = (name: NativePackage): string =>
+  packageFolder(name) ? 'its native addon is not built.' : `${name} is not installed.`;
+
+async function loadTensorflow(name: NativePackage): Promise<{ version: string; isUsingGpuDevice: boolean }> {
   // tfjs-node 4.22 uses four functions of node:util that Node 23 took out.
   const util = require('node:util') as Record<string, unknown>;
   util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
@@ -84,23 +106,14 @@ async function startTensorflow(name: BackendName, packageName: NativePackage): P
   // Kernels of this size lose more by handing work between threads than they gain: on two cores a training step takes
   // 104 ms with one thread and 116 ms with two (bench:train).
   process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / 2)));
-  require(packageName);
-  await tf.setBackend('tensorflow');
+  require(name);
+  if (!(await tf.setBackend('tensorflow'))) throw new Error('tfjs could not start it');
   await tf.ready();
   const { isUsingGpuDevice = false, binding } = tf.backend() as unknown as {
     isUsingGpuDevice?: boolean;
     binding: { TF_Version: string };
   };
-  if (gpu && !isUsingGpuDevice)
-    return {
-      name,
-      usable: false,
-      device: '',
-      reason: 'TensorFlow sees no GPU.',
-      remedy: 'Check nvidia-smi and the CUDA libraries.',
-    };
-  const device = `${gpu ? 'GPU' : `${availableParallelism()} CPU threads`}, TensorFlow ${binding.TF_Version}`;
-  return { name, usable: true, device, reason: '', remedy: '' };
+  return { version: binding.TF_Version, isUsingGpuDevice };
 }
 
 async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate> {
@@ -112,6 +125,8 @@ async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate>
     remedy,
   });
   if (!packageFolder('webgpu')) return refuse('the package webgpu is not installed.', 'npm ci without --omit=optional');
+  if (!allowSoftwareGpu && !hasGpuDevice())
+    return refuse('this machine shows no GPU.', "Where there is one, its driver's device files are missing.");
   const { create, globals } = (await import('webgpu')) as unknown as {
     create(options: string[]): GPU;
     globals: Record<string, unknown>;
@@ -140,11 +155,18 @@ async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate>
   return { name: 'webgpu', usable: true, device: label, reason: '', remedy: '' };
 }
 
+/** On Linux a GPU with a driver has a device file. Asking Vulkan instead fills the log with what its software lacks. */
+function hasGpuDevice(): boolean {
+  if (process.platform !== 'linux') return true;
+  if (['/dev/nvidia0', '/dev/dxg'].some((path) => existsSync(path))) return true;
+  return existsSync('/dev/dri') && readdirSync('/dev/dri').some((name) => name.startsWith('renderD'));
+}
+
 async function startWasm(): Promise<BackendCandidate> {
   const { setWasmPaths, setThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
   setWasmPaths(`${packageFolder('@tensorflow/tfjs-backend-wasm')!}/dist/`);
   setThreadsCount(availableParallelism());
-  await tf.setBackend('wasm');
+  if (!(await tf.setBackend('wasm'))) throw new Error('tfjs could not start it');
   await tf.ready();
   return {
     name: 'wasm',
