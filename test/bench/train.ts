@@ -17,6 +17,7 @@ const { values: flags } = parseArgs({
     backends: { type: 'string', default: 'tensorflow-gpu,webgpu,tensorflow,wasm' },
   },
 });
+if (!(Number(flags.rounds) >= 2)) throw new Error('--rounds is at least 2: the first one warms up.');
 const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 

@@ -173,7 +173,7 @@ describe('the command line', () => {
     writeFileSync(join(dataDir, 'plumbline.duckdb'), 'x'.repeat(5000));
     const port = await freePort();
     await startHub(dataDir, port);
-    const health = await fetch(`http://127.0.0.1:${port}/api/health`);
+    const health = await fetch(`http://127.0.0.1:${port}/readyz`);
     expect([health.status, await health.text()]).toEqual([503, expect.stringContaining('is damaged. Move it')]);
   });
 });

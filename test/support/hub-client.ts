@@ -4,14 +4,19 @@ import { type CommandAction, CommandId, type CommandRecord } from '@plumbline/sh
 import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
 import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
-import type { HubProcess } from './hub-process.js';
+
+/** Where a hub, or what is in front of hubs, answers, and the one-time token of its link. */
+export interface HubAddress {
+  url: string;
+  token: string;
+}
 
 /** A person at the dashboard, without the browser: the same REST calls and the same socket. */
 export class HubClient {
   readonly socket: Socket<HubToDashboard, DashboardToHub>;
 
   private constructor(
-    readonly hub: HubProcess,
+    readonly hub: HubAddress,
     readonly cookie: string,
   ) {
     this.socket = io(`${hub.url}/dashboard`, {
@@ -21,7 +26,7 @@ export class HubClient {
     });
   }
 
-  static async open(hub: HubProcess): Promise<HubClient> {
+  static async open(hub: HubAddress): Promise<HubClient> {
     const response = await fetch(`${hub.url}/api/session`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', origin: hub.url },
@@ -38,7 +43,7 @@ export class HubClient {
   }
 
   /** With the session of a browser that has one. */
-  static withCookie(hub: HubProcess, cookie: string): HubClient {
+  static withCookie(hub: HubAddress, cookie: string): HubClient {
     return new HubClient(hub, cookie);
   }
 

@@ -30,6 +30,7 @@ export class HubProcess {
     readonly port: number,
     readonly dataDir: string,
     private readonly prepare: boolean,
+    private readonly env: NodeJS.ProcessEnv,
   ) {}
 
   get url(): string {
@@ -43,9 +44,14 @@ export class HubProcess {
     return this.#child.pid;
   }
 
-  /** @param prepare build the dashboard and the native backend first where they are stale, as people's start does */
-  static async start({ prepare = false } = {}): Promise<HubProcess> {
-    const hub = new HubProcess(await freePort(), await mkdtemp(join(tmpdir(), 'plumbline-test-')), prepare);
+  /**
+   * @param prepare build the dashboard and the native backend first where they are stale, as people's start does
+   * @param dataDir one that is there already; a new one otherwise
+   * @param env settings of the hub beside those of this process
+   */
+  static async start({ prepare = false, dataDir = '', env = {} as NodeJS.ProcessEnv } = {}): Promise<HubProcess> {
+    const folder = dataDir || (await mkdtemp(join(tmpdir(), 'plumbline-test-')));
+    const hub = new HubProcess(await freePort(), folder, prepare, env);
     await hub.start();
     return hub;
   }
@@ -59,7 +65,7 @@ export class HubProcess {
         ...['server/dist/cli.js', 'start', '--port', String(this.port), '--data-dir', this.dataDir],
         ...(this.prepare ? [] : ['--no-prepare']),
       ],
-      { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] },
+      { cwd: root, env: { ...process.env, ...this.env }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     this.#child = child;
     this.token = await new Promise<string>((resolve, reject) => {
@@ -79,9 +85,12 @@ export class HubProcess {
     await this.#end('SIGKILL');
   }
 
-  /** As Ctrl-C does: built-in trainers are stopped and what they say last is stored. */
-  async stop(): Promise<void> {
-    await this.#end('SIGTERM');
+  /**
+   * As Ctrl-C does: built-in trainers are stopped and what they say last is stored.
+   * @returns the exit code; `null` when it was not running
+   */
+  async stop(): Promise<number | null> {
+    return this.#end('SIGTERM');
   }
 
   /** Stops it and removes what it stored. */
@@ -90,12 +99,13 @@ export class HubProcess {
     await rm(this.dataDir, { recursive: true, force: true });
   }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return null;
     const exited = once(child, 'exit');
     child.kill(signal);
-    await exited;
+    const [code] = (await exited) as [number | null];
+    return code;
   }
 
   /** What the trainer of a run wrote to its log, for a failed test's message. */

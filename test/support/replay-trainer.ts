@@ -16,19 +16,38 @@ import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-ev
 
 /**
  * A trainer that trains nothing: it speaks the trainer's protocol and makes its numbers up, so that the hub and the
- * dashboard can be worked on without a model. `node test/dist/support/replay-trainer.js --url ... --token ...`
+ * dashboard can be worked on without a model.
  */
-const { values: options } = parseArgs({
-  options: {
-    url: { type: 'string', default: 'http://127.0.0.1:4517' },
-    token: { type: 'string' },
-    name: { type: 'string', default: 'Replay' },
-    steps: { type: 'string', default: '400' },
-    stepMs: { type: 'string', default: '200' },
-    layers: { type: 'string', default: '4' },
-  },
-});
-if (!options.token) throw new Error('Give the hub\'s trainer token: --token "$(cat .plumbline/trainer-token)"');
+const usage = `npm run replay -- --token "$(cat .plumbline/trainer-token)" [options]
+  --url http://127.0.0.1:4517  the hub        --name Replay  the run's name
+  --steps 400  --stepMs 200  how many steps, and how long each takes  --layers 4  of the made-up model`;
+const options = readOptions();
+
+function readOptions(): { url: string; token: string; name: string; steps: string; stepMs: string; layers: string } {
+  try {
+    const { values } = parseArgs({
+      options: {
+        url: { type: 'string', default: 'http://127.0.0.1:4517' },
+        token: { type: 'string', default: '' },
+        name: { type: 'string', default: 'Replay' },
+        steps: { type: 'string', default: '400' },
+        stepMs: { type: 'string', default: '200' },
+        layers: { type: 'string', default: '4' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+    if (values.help) end(usage, 0);
+    if (!values.token) end(`The hub's trainer token is missing.\n${usage}`, 1);
+    return values;
+  } catch (error) {
+    return end(`${error instanceof Error ? error.message : String(error)}\n${usage}`, 1);
+  }
+}
+
+function end(message: string, code: number): never {
+  (code === 0 ? console.log : console.error)(message);
+  process.exit(code);
+}
 
 const config = RunConfig.parse({ name: options.name, steps: Number(options.steps), probeEverySteps: 5 });
 const runId = RunId.parse(`replay-${randomUUID().slice(0, 6)}`);
@@ -62,12 +81,16 @@ const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, 
 let attached = false;
 socket.on('connect', () =>
   socket.emit('attach', { runId, config, parent: null }, (result) => {
-    if (!result.ok) throw new Error(result.error.message);
+    if (!result.ok) end(result.error.message, 1);
     attached = true;
   }),
 );
 socket.on('disconnect', () => (attached = false));
-socket.on('connect_error', (error) => console.error(error.message));
+socket.on('connect_error', (error) => {
+  // A socket that is still active tries again by itself; one that the hub refused does not.
+  if (!socket.active) end(error.message, 1);
+  console.error(`The hub at ${options.url} does not answer (${error.message}); trying again ...`);
+});
 socket.on('command', (command, ack) => {
   ack({ ok: true });
   if (seen.has(command.commandId)) return;

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { io, type Socket } from 'socket.io-client';
 import { CommandId, type CommandAction, type CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
@@ -16,8 +17,13 @@ import {
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { readConfig, type HubConfig } from '../../server/config.js';
 import { startHub, type Hub } from '../../server/main.js';
+import { createLog } from '../../server/operations/hub-log.js';
+import { eventually } from './eventually.js';
+
+export { eventually };
 
 export type TrainerEnd = Socket<HubToTrainer, TrainerToHub>;
+export type LogLine = Record<string, unknown> & { level: number; msg: string };
 export type DashboardEnd = Socket<HubToDashboard, DashboardToHub>;
 
 /** The real hub in this process, on a free port and a folder of its own, with sockets to speak to it. */
@@ -26,12 +32,17 @@ export class TestHub {
   private constructor(
     public hub: Hub,
     readonly config: HubConfig,
+    readonly log: Logger,
+    readonly logged: LogLine[],
   ) {}
 
+  /** @param overrides with a `logLevel`, what the hub logs is in `logged` */
   static async start(overrides: Partial<HubConfig> = {}): Promise<TestHub> {
     const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-hub-'));
     const config = { ...readConfig(), port: 0, dataDir, logLevel: 'silent' as const, ...overrides };
-    return new TestHub(await startHub(config), config);
+    const logged: LogLine[] = [];
+    const log = createLog(config.logLevel, { write: (line) => void logged.push(JSON.parse(line) as LogLine) });
+    return new TestHub(await startHub(config, log), config, log, logged);
   }
 
   get url(): string {
@@ -45,7 +56,12 @@ export class TestHub {
   async restart(): Promise<void> {
     this.#letGo();
     await this.hub.close();
-    this.hub = await startHub(this.config);
+    await this.open();
+  }
+
+  /** Starts a hub on the data of the one that was closed. */
+  async open(): Promise<void> {
+    this.hub = await startHub(this.config, this.log);
   }
 
   async remove(): Promise<void> {
@@ -105,15 +121,6 @@ export class TestHub {
     for (const socket of this.#sockets) socket.disconnect();
     this.#sockets = [];
   }
-}
-
-export async function eventually<T>(ask: () => Promise<T | null> | T | null): Promise<T> {
-  for (let attempt = 0; attempt < 500; attempt++) {
-    const answer = await ask();
-    if (answer !== null) return answer;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  throw new Error('Waited 10 s in vain.');
 }
 
 export const aRunId = (): RunId => RunId.parse(`run-${randomUUID().slice(0, 8)}`);

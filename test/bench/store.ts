@@ -1,0 +1,164 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { InfluxDB, Point } from '@influxdata/influxdb-client';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { InfluxStore } from '@plumbline/server/dist/store/influx-store.js';
+import { InfluxServer } from '../support/influx-server.js';
+import { quantile } from './quantile.js';
+
+/**
+ * What a durable, ordered store costs: values a second through InfluxStore.append (spool synced to disk, delivered,
+ * until InfluxDB has all) beside the plain client's WriteApi, which keeps its lines in memory, with the same points.
+ * Both sides take turns on one server, each time in an empty bucket; bytes are those of its compressed files.
+ */
+const { values: flags } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '4' },
+    steps: { type: 'string', default: '15000' },
+    metrics: { type: 'string', default: '100' },
+  },
+});
+const [rounds, steps, metricsPerStep] = [Number(flags.rounds), Number(flags.steps), Number(flags.metrics)];
+const values = steps * metricsPerStep;
+const eventsPerBatch = 50;
+const batchesInFlight = 3;
+const baseSecond = 1_700_000_000;
+const groups = Array.from({ length: metricsPerStep }, (_, i) => `language_model.layers.${i}.mlp.up_proj`);
+const numbers = Float64Array.from({ length: 1 << 16 }, () => Math.random());
+const valueAt = (step: number, metric: number): number => numbers[(step * metricsPerStep + metric) % numbers.length]!;
+
+const server = await InfluxServer.start();
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-bench-store-'));
+try {
+  const figures = { store: [] as number[], client: [] as number[] };
+  let buckets = { store: '', client: '' };
+  for (let round = 0; round <= rounds; round++) {
+    buckets = { client: await server.bucket(), store: await server.bucket() };
+    const sides = {
+      client: async () => values / (await secondsOf(() => throughClient(buckets.client))),
+      store: async () => values / (await throughStore(buckets.store, join(folder, `${round}`))),
+    };
+    let [client, store] = [0, 0];
+    if (round % 2) client = await sides.client();
+    store = await sides.store();
+    if (!(round % 2)) client = await sides.client();
+    if (round === 0) continue; // warms both up
+    figures.client.push(client);
+    figures.store.push(store);
+    console.log(`round ${round}: store ${Math.round(store)} values/s, client ${Math.round(client)} values/s`);
+  }
+  const ratios = figures.store.map((store, i) => store / figures.client[i]!);
+  // InfluxDB writes its compressed files when nothing has come for this long; in rounds that would be work for the other
+  // side's points.
+  process.env['INFLUXD_STORAGE_CACHE_SNAPSHOT_WRITE_COLD_DURATION'] = '1s';
+  await server.kill('SIGTERM');
+  await server.launch();
+  const bytes = { store: await bytesOf(buckets.store), client: await bytesOf(buckets.client) };
+  console.log(
+    JSON.stringify({
+      benchmark: 'store',
+      valuesPerS: Math.round(quantile(figures.store, 0.5)),
+      clientValuesPerS: Math.round(quantile(figures.client, 0.5)),
+      ratio: Number([...ratios].sort((a, b) => a - b)[Math.floor(ratios.length / 2)]!.toFixed(2)),
+      bytesPerValue: Number((bytes.store / values).toFixed(1)),
+      clientBytesPerValue: Number((bytes.client / values).toFixed(1)),
+    }),
+  );
+} finally {
+  await server.remove();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** What InfluxDB still does with the points of before, compacting them, is no work for those of the next turn. */
+async function settled(): Promise<void> {
+  const ticks = (): number => {
+    const stat = readFileSync(`/proc/${server.processId}/stat`, 'utf8').split(' ');
+    return Number(stat[13]) + Number(stat[14]);
+  };
+  for (let before = -Infinity; ticks() - before > 10;) {
+    before = ticks();
+    await sleep(500);
+  }
+}
+
+async function secondsOf(work: () => Promise<void>): Promise<number> {
+  await settled();
+  const startMs = performance.now();
+  await work();
+  return (performance.now() - startMs) / 1000;
+}
+
+async function throughClient(bucket: string): Promise<void> {
+  const { url, org, token } = server;
+  const api = new InfluxDB({ url, token }).getWriteApi(org, bucket, 'ns', { batchSize: 5000, maxRetries: 0 });
+  for (let step = 1; step <= steps; step++) {
+    const time = `${baseSecond + step}${String(step).padStart(9, '0')}`;
+    api.writePoints(
+      groups.map((group, i) =>
+        new Point('drift')
+          .tag('run', 'bench')
+          .tag('group', group)
+          .floatField('distance', valueAt(step, i))
+          .timestamp(time),
+      ),
+    );
+    // It sends between two turns of the event loop only.
+    if (step % eventsPerBatch === 0) await api.flush();
+  }
+  await api.close();
+}
+
+/** @returns seconds */
+async function throughStore(bucket: string, spoolFolder: string): Promise<number> {
+  const { url, org, token } = server;
+  const store = new InfluxStore({ url, org, token, bucket, spoolFolder });
+  const runId = RunId.parse('bench');
+  await store.createRun({
+    ...{ runId, config: RunConfig.parse({ name: 'bench' }), parent: null, state: 'created', reason: '', trainer: null },
+    ...{ createdMs: baseSecond * 1000, startedMs: null, endedMs: null },
+  });
+  let step = 0;
+  const sender = async (): Promise<void> => {
+    while (step < steps) {
+      const from = step + 1;
+      step = Math.min(steps, step + eventsPerBatch);
+      await store.append(
+        runId,
+        Array.from({ length: step - from + 1 }, (_, i) => eventOf(from + i)),
+      );
+    }
+  };
+  const seconds = await secondsOf(async () => {
+    await Promise.all(Array.from({ length: batchesInFlight }, sender));
+    if (!(await store.drained(300_000))) throw new Error('InfluxDB did not take everything within 300 s.');
+  });
+  const counted = [...(await store.windows(runId, {}))].filter(([name]) => name.startsWith('drift/'));
+  const stored = counted.reduce((sum, [, { counts }]) => sum + counts[0]!, 0);
+  if (stored !== values) throw new Error(`${values} values were appended, ${stored} are in InfluxDB.`);
+  await store.close();
+  return seconds;
+}
+
+function eventOf(seq: number): TrainerEvent {
+  const metrics: Record<string, number> = {};
+  for (let i = 0; i < metricsPerStep; i++) metrics[`drift/${groups[i]}`] = valueAt(seq, i);
+  return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: baseSecond * 1000 + seq * 137, metrics };
+}
+
+/** Bytes of a bucket once all of it is in compressed files. */
+async function bytesOf(name: string): Promise<number> {
+  const { buckets } = (await server.request('GET', `/api/v2/buckets?name=${name}`)) as { buckets: { id: string }[] };
+  const sizeOf = (part: string, suffix: string): number => {
+    const path = join(server.folder, 'engine', part, buckets[0]!.id);
+    if (!existsSync(path)) return 0;
+    return (readdirSync(path, { recursive: true }) as string[])
+      .filter((file) => file.endsWith(suffix))
+      .reduce((sum, file) => sum + statSync(join(path, file)).size, 0);
+  };
+  for (let attempt = 0; attempt < 60 && sizeOf('wal', '.wal') > 0; attempt++) await sleep(1000);
+  return sizeOf('data', '.tsm');
+}

@@ -1,0 +1,335 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { StoreUnavailableError } from '../../server/store/event-store.js';
+import { InfluxStore } from '../../server/store/influx-store.js';
+import { SpoolFullError } from '../../server/store/spool.js';
+import { storedRun, stepEvent } from '../contract/event-store-contract.js';
+import { InfluxServer } from '../support/influx-server.js';
+import { aRunId, eventually, started, stepped, TestHub } from '../support/test-hub.js';
+import { UnreliableInflux, type Trouble } from '../support/unreliable-influx.js';
+
+/*
+ * A real InfluxDB behind a door that misbehaves. Whatever happens there: what was appended is in InfluxDB afterwards,
+ * once and in order; appending goes on meanwhile; and the store says what is wrong in words that help.
+ */
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-influx-trouble-'));
+let server: InfluxServer;
+let door: UnreliableInflux;
+let store: InfluxStore;
+let bucket: string;
+let said: string[];
+let stores = 0;
+const runId = RunId.parse('run-trouble');
+
+beforeAll(async () => {
+  server = await InfluxServer.start();
+});
+afterAll(async () => {
+  await server.remove();
+  rmSync(folder, { recursive: true });
+});
+const spoolFolder = (): string => join(folder, `${stores}`);
+function openStore({ timeoutMs = 10_000, maxSpoolBytes }: { timeoutMs?: number; maxSpoolBytes?: number } = {}) {
+  store = new InfluxStore({
+    ...{ url: door.url, org: server.org, token: server.token, bucket, spoolFolder: spoolFolder(), timeoutMs },
+    ...(maxSpoolBytes !== undefined && { maxSpoolBytes }),
+    onProblem: (message) => said.push(message),
+  });
+}
+beforeEach(async () => {
+  stores++;
+  said = [];
+  bucket = await server.bucket();
+  door = await UnreliableInflux.before(server.url);
+  openStore();
+  await store.createRun(storedRun());
+  await store.createRun(storedRun(runId));
+});
+afterEach(async () => {
+  await store.close();
+  await door.close();
+});
+
+const lossOf = (seq: number): number => Math.sin(seq);
+const events = (from: number, to: number): TrainerEvent[] =>
+  Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': lossOf(from + i) }));
+/** Appends event by event, as a trainer does. */
+async function append(from: number, to: number): Promise<void> {
+  for (let seq = from; seq <= to; seq++) await store.append(runId, events(seq, seq));
+}
+const problem = (): Promise<string> => eventually(() => store.problem());
+
+/** All of it is in InfluxDB, asked without the door: once, and taken in order. */
+async function expectStored(last: number): Promise<void> {
+  expect(await store.drained(20_000)).toBe(true);
+  expect(await store.problem()).toBeNull();
+  const anew = new InfluxStore({
+    ...{ url: server.url, org: server.org, token: server.token, bucket, spoolFolder: join(folder, `${stores}-anew`) },
+  });
+  const { lastSeq, series } = await anew.history(runId, { metrics: ['train/loss'], maxPoints: 1_000_000 });
+  expect(lastSeq).toBe(last);
+  const { seqs, values } = series.get('train/loss')!;
+  expect([...seqs]).toEqual(Array.from({ length: last }, (_, i) => i + 1));
+  expect([...values]).toEqual(Array.from({ length: last }, (_, i) => lossOf(i + 1)));
+  await anew.close();
+  const firstTimes = [...new Set(door.takenSeqs)];
+  expect(firstTimes).toEqual(firstTimes.toSorted((a, b) => a - b));
+}
+
+const json = (status: number, message: string, headers = {}): Trouble => ({
+  ...{ kind: 'answer', status, headers: { 'content-type': 'application/json', ...headers } },
+  body: JSON.stringify({ code: 'trouble', message }),
+});
+
+describe('writes that InfluxDB does not take for a while', () => {
+  it.each<[string, Trouble, RegExp]>([
+    [
+      'it refuses the token',
+      { kind: 'changed', headers: { authorization: 'Token wrong' } },
+      /refuses the token.*plumbline influx-setup.*PLUMBLINE_INFLUX_TOKEN.*401/s,
+    ],
+    [
+      'the bucket is not there',
+      { kind: 'changed', path: (path) => path.replace(/bucket=[^&]*/, 'bucket=nowhere') },
+      /bucket "bucket-\d+".*plumbline influx-setup.*404/s,
+    ],
+    ['it has a fault', json(500, 'internal error'), /fault of its own.*500 internal error/s],
+    ['it is overloaded', json(503, 'overloaded'), /fault of its own.*503/s],
+    [
+      'a page of a proxy comes with 200',
+      { kind: 'answer', status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Sign in</h1>' },
+      /PLUMBLINE_INFLUX_URL.*200, not 204/s,
+    ],
+    ['the connection breaks within the request', { kind: 'reset' }, /does not answer.*PLUMBLINE_INFLUX_URL/s],
+    ['the connection breaks before the answer', { kind: 'answer_lost' }, /does not answer.*PLUMBLINE_INFLUX_URL/s],
+  ])('%s', async (_name, trouble, words) => {
+    await append(1, 5);
+    door.trouble.write = trouble;
+    await append(6, 40);
+    expect(await problem()).toMatch(words);
+    expect(await problem()).toContain(door.url);
+    // Steering goes on too, and reading says how far it goes.
+    expect(await store.lastSeq(runId)).toBe(40);
+    expect((await store.history(runId, { maxPoints: 100 })).lastSeq).toBeLessThan(40);
+    door.trouble.write = null;
+    await append(41, 50);
+    await expectStored(50);
+    expect(said).toEqual([]);
+  });
+
+  it('no answer comes, until the store gives up waiting', async () => {
+    await store.close();
+    openStore({ timeoutMs: 300 });
+    await append(1, 5);
+    door.trouble.write = { kind: 'silence' };
+    await append(6, 20);
+    expect(await problem()).toMatch(/does not answer.*PLUMBLINE_INFLUX_URL.*no answer within 0\.3 s/s);
+    door.trouble.write = null;
+    await append(21, 30);
+    await expectStored(30);
+  });
+
+  it.each<[string, () => string]>([
+    ['in seconds', () => '1'],
+    ['as a date', () => new Date(Date.now() + 2000).toUTCString()],
+  ])('it asks for a pause, %s, and is not asked before', async (_name, retryAfter) => {
+    await append(1, 5);
+    expect(await store.drained(10_000)).toBe(true);
+    const header = retryAfter();
+    const untilMs = /^\d+$/.test(header) ? Date.now() + 1000 * Number(header) : Date.parse(header);
+    door.writesAtMs = [];
+    door.trouble.write = json(429, 'slow down', { 'retry-after': header });
+    await append(6, 20);
+    expect(await problem()).toMatch(/fewer requests.*429 slow down/s);
+    door.trouble.write = null;
+    await expectStored(20);
+    const [first, second] = door.writesAtMs;
+    expect(first).toBeLessThan(untilMs);
+    // Timers count in whole milliseconds.
+    expect(second).toBeGreaterThanOrEqual(untilMs - 2);
+  });
+
+  it('takes only small requests', async () => {
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await append(1, 200);
+    door.trouble.write = { kind: 'too_large', bytes: 2000 };
+    await append(201, 210);
+    await expectStored(210);
+    expect(said).toEqual([]);
+  });
+});
+
+describe('lines that InfluxDB never takes', () => {
+  const spoil = (measurement: string): Promise<Response> =>
+    fetch(`${server.url}/api/v2/write?org=${server.org}&bucket=${bucket}`, {
+      method: 'POST',
+      headers: { authorization: `Token ${server.token}` },
+      body: `${measurement},run=other kl="a word" 1`,
+    });
+  const setAside = (): { line: string; problem: string }[] =>
+    readFileSync(join(spoolFolder(), 'refused-lines.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { line: string; problem: string });
+
+  it('are set aside and told of, and everything around them is stored', async () => {
+    // The field is a text in this bucket already: a number for it is a conflict of types.
+    expect((await spoil('shift')).status).toBe(204);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await append(1, 49);
+    await store.append(runId, [stepEvent(50, { 'train/loss': lossOf(50), 'shift/kl': 0.5 })]);
+    await append(51, 100);
+    door.trouble.write = null;
+    await expectStored(100);
+    expect(said).toEqual([expect.stringMatching(/refuses 1 line.*refused-lines\.jsonl.*field type conflict/s)]);
+    expect(setAside()).toEqual([
+      expect.objectContaining({ line: expect.stringMatching(/^shift,run=run-trouble kl=0\.5 /) }),
+    ]);
+  });
+
+  it('are set aside at once when they are many', async () => {
+    expect((await spoil('shift')).status).toBe(204);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    for (let seq = 1; seq <= 300; seq++)
+      await store.append(runId, [stepEvent(seq, { 'train/loss': lossOf(seq), 'shift/kl': seq })]);
+    door.trouble.write = null;
+    door.writesAtMs = [];
+    await expectStored(300);
+    expect(setAside().map(({ line }) => Number(/kl=(\d+)/.exec(line)![1]))).toEqual(
+      events(1, 300).map(({ seq }) => seq),
+    );
+    // A request a line would stop everything behind it for minutes.
+    expect(door.writesAtMs.length).toBeLessThan(100);
+    expect(said.length).toBeLessThan(50);
+  });
+});
+
+describe('reads', () => {
+  it('fail rather than answer a part', async () => {
+    await append(1, 200);
+    expect(await store.drained(10_000)).toBe(true);
+    door.trouble.query = { kind: 'half_answer' };
+    for (const read of [
+      () => store.history(runId, { maxPoints: 1000 }),
+      () => store.windows(runId, { everySteps: 10 }),
+      () => store.controlEvents(runId),
+      () => store.runs(),
+      () => store.commands(runId),
+    ]) {
+      const error = await read().then(
+        () => null,
+        (reason: unknown) => reason,
+      );
+      expect(error).toBeInstanceOf(StoreUnavailableError);
+      expect((error as Error).message).toMatch(/InfluxDB at http.*does not answer/s);
+    }
+    door.trouble.query = { kind: 'changed', headers: { authorization: 'Token wrong' } };
+    await expect(store.history(runId, { maxPoints: 10 })).rejects.toThrow(/refuses the token.*influx-setup/s);
+    door.trouble.query = null;
+    await expectStored(200);
+  });
+});
+
+describe('InfluxDB killed', () => {
+  it('while more than 100,000 values are appended, and started again, has them all', async () => {
+    await append(1, 3);
+    await server.kill();
+    const names = Array.from({ length: 99 }, (_, i) => `drift/group.${i}`);
+    const last = 1100;
+    for (let from = 4; from <= last; from += 100)
+      await store.append(
+        runId,
+        events(from, Math.min(last, from + 99)).map((event) => ({
+          ...event,
+          metrics: {
+            'train/loss': lossOf(event.seq),
+            ...Object.fromEntries(names.map((name, i) => [name, event.seq + i / 100])),
+          },
+        })) as TrainerEvent[],
+      );
+    expect(await problem()).toMatch(/does not answer.*Start it/s);
+    expect((await store.spoolState()).depth).toBeGreaterThan(5);
+    await server.launch();
+    await expectStored(last);
+    const windows = await store.windows(runId, {});
+    for (const [i, name] of names.entries()) {
+      const { counts, minima, maxima } = windows.get(name)!;
+      expect([counts[0], minima[0], maxima[0]]).toEqual([last - 3, 4 + i / 100, last + i / 100]);
+    }
+  });
+
+  it('and a store that is opened meanwhile, on what another has left, delivers it when InfluxDB is back', async () => {
+    await append(1, 30);
+    expect(await store.drained(10_000)).toBe(true);
+    await server.kill();
+    await append(31, 60);
+    await store.close();
+    openStore();
+    expect(await problem()).toMatch(/does not answer/);
+    await server.launch();
+    await append(61, 70);
+    await expectStored(70);
+  });
+});
+
+describe('a full spool', () => {
+  const padded = (seq: number): TrainerEvent =>
+    stepEvent(seq, {
+      'train/loss': lossOf(seq),
+      ...Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`drift/group.${i}`, i / 7])),
+    });
+
+  it('refuses with a reason, keeps what it has, and takes more once there is room', async () => {
+    await store.close();
+    openStore({ maxSpoolBytes: 300_000 });
+    for (let round = 0, seq = 1; round < 3; round++) {
+      door.trouble.write = { kind: 'answer', status: 503 };
+      const full = await (async () => {
+        for (; seq < 1000; seq++)
+          try {
+            await store.append(runId, [padded(seq)]);
+          } catch (error) {
+            return error as Error;
+          }
+      })();
+      expect(full).toBeInstanceOf(SpoolFullError);
+      expect(full!.message).toMatch(/is full.*Trainers wait.*PLUMBLINE_SPOOL_MAX_MB/s);
+      expect(await store.lastSeq(runId)).toBe(seq - 1);
+      door.trouble.write = null;
+      await expectStored(seq - 1);
+    }
+  });
+
+  it('is a store error for the trainer, which sends again', async () => {
+    const { url, org, token } = { url: door.url, org: server.org, token: server.token };
+    const hub = await TestHub.start({ store: { kind: 'influx', url, org, bucket, token, maxSpoolBytes: 300_000 } });
+    const id = aRunId();
+    const trainer = await hub.attached(id);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`drift/group.${i}`, i / 7]));
+    let [acknowledged, refused] = [0, null as unknown];
+    for (let seq = 1; refused === null && seq < 500; seq++) {
+      const answer = await trainer.emitWithAck('events', { events: [seq === 1 ? started() : stepped(seq, metrics)] });
+      if (answer.ok) acknowledged = answer.lastSeq;
+      else refused = answer.error;
+    }
+    expect(refused).toMatchObject({ code: 'store_failed', message: expect.stringMatching(/is full/) });
+    door.trouble.write = null;
+    const again = { events: [stepped(acknowledged + 1, metrics), stepped(acknowledged + 2, metrics)] };
+    const answer = await eventually(async () => {
+      const attempt = await trainer.emitWithAck('events', again);
+      return attempt.ok ? attempt : null;
+    });
+    expect(answer).toEqual({ ok: true, lastSeq: acknowledged + 2 });
+    const history = await eventually(async () => {
+      const found = await hub.hub.runs.store.history(id, { metrics: ['drift/group.3'], maxPoints: 10_000 });
+      return found.lastSeq === acknowledged + 2 ? found : null;
+    });
+    expect(history.series.get('drift/group.3')!.seqs).toHaveLength(acknowledged + 1);
+    await hub.remove();
+  });
+});

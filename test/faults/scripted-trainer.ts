@@ -1,0 +1,90 @@
+import { ControlPoint, type Steered } from '@plumbline/server/dist/trainer/control-point.js';
+import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+
+/*
+ * A trainer's process with made-up numbers: the real line to the hub, the real control point, and a test that is told of
+ * every event before it is emitted and of every acknowledgement.
+ */
+
+/** What the test gives it, as its only argument. */
+export interface ScriptedTrainerOptions {
+  hubUrl: string;
+  token: string;
+  runId: string;
+  stepMs: number;
+}
+/** What it tells the test, in this order for each event. */
+export type ScriptedTrainerSays =
+  { kind: 'emits'; event: TrainerEvent } | { kind: 'acknowledged'; seq: number } | { kind: 'lost'; reason: string };
+
+const { hubUrl, token, runId, stepMs } = JSON.parse(process.argv[2]!) as ScriptedTrainerOptions;
+const tell = (message: ScriptedTrainerSays): void => void process.send!(message);
+process.on('disconnect', () => process.exit(1));
+
+const link = new HubLink(hubUrl, token, { retryMs: 100 });
+let seq = 0;
+let step = 0;
+let acknowledged = 0;
+const emit = (event: UnnumberedEvent): void => {
+  tell({ kind: 'emits', event: { ...event, seq: ++seq } as TrainerEvent });
+  link.emit(event);
+};
+const look = (): void => {
+  const upTo = (link.unacknowledged[0]?.seq ?? seq + 1) - 1;
+  if (upTo > acknowledged) tell({ kind: 'acknowledged', seq: (acknowledged = upTo) });
+};
+setInterval(look, 10);
+
+const control = new ControlPoint(emit);
+link.onCommand((command) => control.take(command));
+process.on('message', (message) => {
+  if (message === 'finish') control.requestStop('the test is over');
+});
+const steered: Steered = {
+  get step() {
+    return step;
+  },
+  leaving: false,
+  apply: ({ kind }) => Promise.resolve({ before: { kind }, after: { kind } }),
+};
+/** Some are not finite, as of a run that diverges. */
+const valueAt = (n: number): number | 'NaN' | 'Infinity' =>
+  n % 97 === 0 ? 'NaN' : n % 101 === 0 ? 'Infinity' : Math.sin(n) / 3;
+
+try {
+  await link.attach(RunId.parse(runId), RunConfig.parse({ name: runId, steps: 1_000_000 }), null);
+  emit({
+    ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
+    trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },
+    model: { name: 'none', parameters: [] },
+    selection: { kind: 'recipe', recipe: 'full' },
+  });
+  while ((await control.serve(steered)) === 'train') {
+    step++;
+    const metrics = {
+      'train/loss': valueAt(step),
+      'train/gradient_norm': step,
+      'held_out/colour/accuracy': step % 100,
+    };
+    emit({ type: 'step_completed', stage: 0, step, wallTimeMs: Date.now(), metrics });
+    if (step % 10 === 0)
+      emit({
+        type: 'probe_completed',
+        stage: 0,
+        step,
+        wallTimeMs: Date.now(),
+        metrics: { 'shift/kl': valueAt(-step) },
+      });
+    await link.room();
+    await new Promise((resolve) => setTimeout(resolve, stepMs));
+  }
+  emit({ type: 'run_finished', step, wallTimeMs: Date.now() });
+  await link.flush();
+  look();
+} catch (error) {
+  tell({ kind: 'lost', reason: error instanceof Error ? error.message : String(error) });
+}
+link.close();
+process.disconnect();

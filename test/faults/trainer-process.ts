@@ -1,0 +1,94 @@
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { FaultyProxy } from '../support/faulty-proxy.js';
+import type { ScriptedTrainerOptions, ScriptedTrainerSays } from './scripted-trainer.js';
+
+/** The build's folder of these files, from the sources too: child processes run the build. */
+const built = fileURLToPath(import.meta.url).replace(/test\/(dist\/)?faults\/[^/]+$/, 'test/dist/');
+/** Preload that lets a program's clock be stepped; see there. */
+export const steppingClock = join(built, 'support/stepping-clock.js');
+
+/** A scripted trainer in a process of its own, its network, and all it said: what must be found in the store. */
+export class TrainerProcess {
+  /** By event number, from 1 without a gap. */
+  readonly emitted = new Map<number, TrainerEvent>();
+  readonly emittedMs = new Map<number, number>();
+  acknowledged = 0;
+  /** Why it gave up, which it must not. */
+  lost: string | null = null;
+  killed = false;
+
+  private constructor(
+    readonly runId: RunId,
+    readonly proxy: FaultyProxy,
+    readonly clockPath: string,
+    private readonly child: ChildProcess,
+  ) {
+    child.on('message', (message: ScriptedTrainerSays) => {
+      if (message.kind === 'emits') {
+        this.emitted.set(message.event.seq, message.event);
+        this.emittedMs.set(message.event.seq, performance.now());
+      } else if (message.kind === 'acknowledged') this.acknowledged = message.seq;
+      else this.lost = message.reason;
+    });
+  }
+
+  /** @param hubPort where it connects to, through a proxy of its own */
+  static async start(
+    name: string,
+    {
+      hubPort,
+      folder,
+      ...options
+    }: { hubPort: number; folder: string } & Pick<ScriptedTrainerOptions, 'token' | 'stepMs'>,
+  ): Promise<TrainerProcess> {
+    const runId = RunId.parse(name);
+    const proxy = await FaultyProxy.start(hubPort);
+    const clockPath = join(folder, `clock-${runId}`);
+    const child = fork(
+      join(built, 'faults/scripted-trainer.js'),
+      [JSON.stringify({ ...options, hubUrl: proxy.url, runId } satisfies ScriptedTrainerOptions)],
+      { execArgv: ['--import', steppingClock], env: { ...process.env, STEPPING_CLOCK: clockPath } },
+    );
+    return new TrainerProcess(runId, proxy, clockPath, child);
+  }
+
+  get alive(): boolean {
+    return !this.killed && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  /** The number of the first event that was emitted after a time of `performance.now()`, if there is one. */
+  firstAfter(sinceMs: number): number | null {
+    let seq = this.emitted.size;
+    while (seq > 0 && this.emittedMs.get(seq)! >= sinceMs) seq--;
+    return seq === this.emitted.size ? null : seq + 1;
+  }
+
+  stepClock(offsetMs: number): Promise<void> {
+    return writeFile(this.clockPath, String(offsetMs));
+  }
+
+  async kill(): Promise<void> {
+    if (!this.alive) return;
+    this.killed = true;
+    const exited = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await exited;
+  }
+
+  /** Ends the run as trained to its end. @returns false when it is still sending after `limitMs` */
+  async finish(limitMs: number): Promise<boolean> {
+    if (!this.alive) return true;
+    const exited = once(this.child, 'exit').then(() => true);
+    this.child.send('finish');
+    const late = new Promise<boolean>((resolve) => setTimeout(resolve, limitMs, false).unref());
+    const ended = await Promise.race([exited, late]);
+    if (!ended) this.child.kill('SIGKILL');
+    return ended;
+  }
+}
