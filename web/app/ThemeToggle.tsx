@@ -1,13 +1,30 @@
 'use client';
+import { useEffect, useRef } from 'react';
 
-/** Light or dark; remembered in this browser. The layout's script applies it before the first paint. */
+const key = 'plumbline-theme';
+
+/**
+ * Light or dark: the system's, also when that changes, until one is chosen here, which is remembered in this browser.
+ * The layout's script applies it before the first paint.
+ */
 export function ThemeToggle(): React.ReactNode {
+  const isChosen = useRef(false);
+  useEffect(() => {
+    const system = matchMedia('(prefers-color-scheme: dark)');
+    const follow = (): void => {
+      if (!isChosen.current && !isStored())
+        document.documentElement.dataset['theme'] = system.matches ? 'dark' : 'light';
+    };
+    system.addEventListener('change', follow);
+    return () => system.removeEventListener('change', follow);
+  }, []);
   const toggle = (): void => {
     const root = document.documentElement;
     const theme = root.dataset['theme'] === 'dark' ? 'light' : 'dark';
     root.dataset['theme'] = theme;
+    isChosen.current = true;
     try {
-      localStorage.setItem('plumbline-theme', theme);
+      localStorage.setItem(key, theme);
     } catch {
       // Storage may be closed to this page; the choice then lasts until it is left.
     }
@@ -26,4 +43,12 @@ export function ThemeToggle(): React.ReactNode {
       </svg>
     </button>
   );
+}
+
+function isStored(): boolean {
+  try {
+    return localStorage.getItem(key) !== null;
+  } catch {
+    return false;
+  }
 }

@@ -18,6 +18,9 @@ export default function RootLayout({ children }: { children: React.ReactNode }):
         <script dangerouslySetInnerHTML={{ __html: themeScript }} />
       </head>
       <body>
+        <a href="#controls" className="skip-link">
+          Skip to the controls
+        </a>
         <TopBar />
         {children}
       </body>

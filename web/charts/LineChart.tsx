@@ -10,11 +10,11 @@ import {
 } from 'react';
 import type { ChartMark, ChartSeries, ChartSource } from './chart-types';
 import type { ChartView, StepWindow } from './chart-view';
-import { nearestIndex } from './columns';
 import { formatStep, formatValue, unitLabel, type Unit } from './format';
 import { cancelPaint, requestPaint } from './frame';
 import { margin, paintPlot, paintPointer, prepareCanvas, type PlotGeometry } from './paint';
 import { currentPalette, onThemeChange } from './palette';
+import { latestReading, readingAt } from './reading';
 import './charts.css';
 
 export interface LineChartProps {
@@ -30,8 +30,10 @@ export interface LineChartProps {
   include?: readonly number[];
   /** A switch to a logarithmic scale, and how it stands at first. */
   logarithm?: 'off' | 'on';
-  /** False where the lines are too many to name. */
-  showsLegend?: boolean;
+  /** `values` where the page names the colours itself, `none` where the lines are too many. */
+  legend?: 'names' | 'values' | 'none';
+  /** A remark under the title, e.g. what the values rest on. */
+  note?: string;
   /** Said instead of the plot while no series has a value. */
   emptyText?: string;
   testId: string;
@@ -53,7 +55,8 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     source,
     include = none,
     logarithm,
-    showsLegend = true,
+    legend = 'names',
+    note,
     emptyText,
     testId,
   } = props;
@@ -177,8 +180,8 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     event.preventDefault();
   };
 
-  const isEmpty = series.every(({ columns }) => columns.length === 0);
-  const spoken = series.map((each) => `${each.label} ${formatValue(latest(each), unit)}`).join(', ');
+  const isEmpty = series.every(({ columns, past }) => columns.length === 0 && !past?.length);
+  const spoken = series.map((each) => `${each.label} ${formatValue(latestReading(each), unit)}`).join(', ');
   return (
     <section className="chart" data-testid={testId}>
       <header className="chart-head">
@@ -196,8 +199,9 @@ export function LineChart(props: LineChartProps): React.ReactNode {
             log
           </button>
         )}
-        {showsLegend && <Legend series={series} unit={unit} view={view} source={source} />}
+        {legend !== 'none' && <Legend {...{ series, unit, view, source }} showsNames={legend === 'names'} />}
       </header>
+      {note && <p className="chart-note">{note}</p>}
       <div
         ref={box}
         className="chart-plot"
@@ -234,18 +238,14 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   );
 }
 
-function latest({ columns, transform }: ChartSeries): number | undefined {
-  const value = columns.length > 0 ? columns.values[columns.length - 1] : undefined;
-  return value !== undefined && transform ? transform(value) : value;
-}
-
 /** Names, colours and values: at the step pointed at anywhere on the page, else the latest. */
 function Legend({
   series,
   unit,
   view,
   source,
-}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'>): React.ReactNode {
+  showsNames,
+}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'> & { showsNames: boolean }): React.ReactNode {
   const hoverStep = useSyncExternalStore(
     view.onHover,
     () => view.hoverStep,
@@ -259,17 +259,13 @@ function Legend({
   return (
     <ul className="chart-legend">
       {series.map((each) => {
-        let value = latest(each);
-        if (hoverStep !== null) {
-          const index = nearestIndex(each.columns, hoverStep);
-          const raw = index < 0 ? undefined : each.columns.values[index];
-          value = raw !== undefined && each.transform ? each.transform(raw) : raw;
-        }
+        const isMeasured = each.columns.length > 0;
+        const value = hoverStep === null || !isMeasured ? latestReading(each) : readingAt(each, hoverStep)?.value;
         return (
           <li key={each.id} data-quiet={each.quiet}>
             <i className="swatch" data-color={each.color} />
-            <span>{each.label}</span>
-            <b>{formatValue(value, unit)}</b>
+            <span className={showsNames ? undefined : 'visually-hidden'}>{each.label}</span>
+            <b title={each.label}>{formatValue(value, unit)}</b>
           </li>
         );
       })}

@@ -7,6 +7,8 @@ export interface ChartSeries {
   label: string;
   color: ChartColor;
   columns: Columns;
+  /** What a branch had behind it when it began, drawn muted: its ancestors' course up to the branch point. */
+  past?: Columns | undefined;
   /** Thinner and paler, for context. */
   quiet?: boolean;
   transform?: (value: number) => number;
@@ -19,8 +21,8 @@ export interface ChartMark {
   id: string;
   step: number;
   label: string;
-  /** `change` alters what the optimizer does; `quiet` does not (pause, evaluate, checkpoint). */
-  kind: 'change' | 'quiet';
+  /** `change` alters what the optimizer does; `quiet` does not (pause, evaluate); at a `branch` one run left another. */
+  kind: 'change' | 'quiet' | 'branch';
 }
 
 /** Tells charts when to look at their columns again. */

@@ -32,3 +32,24 @@ export function nearestIndex(columns: Columns, step: number): number {
   while (nearest + 1 < columns.length && columns.steps[nearest + 1] === columns.steps[nearest]) nearest++;
   return nearest;
 }
+
+/**
+ * The first `length` entries of each part, one part after the other, as one series.
+ * @param parts ascending by step, each beginning where the one before ends or later
+ */
+export function joinColumns(parts: readonly { columns: Columns; length: number }[]): Columns {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const joined = {
+    length,
+    steps: new Float64Array(length),
+    values: new Float64Array(length),
+    reach: new Float64Array(length),
+  };
+  let at = 0;
+  for (const part of parts) {
+    for (const name of ['steps', 'values', 'reach'] as const)
+      joined[name].set(part.columns[name].subarray(0, part.length), at);
+    at += part.length;
+  }
+  return joined;
+}

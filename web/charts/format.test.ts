@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue } from './format';
+import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue, formatWhen } from './format';
 
 describe('formatValue', () => {
   it('writes each unit as people read it', () => {
@@ -50,4 +50,10 @@ it('writes learning rates and durations', () => {
   ]);
   expect(formatLearningRate(3.0123e-5, 15)).toBe('3.0123e-5');
   expect([4_000, 133_000, 3_840_000].map(formatDuration)).toEqual(['4 s', '2 min 13 s', '1 h 04 min']);
+});
+
+it('writes a moment with its day, and with its year where that is another', () => {
+  const now = new Date(2026, 10, 24, 15, 0).getTime();
+  expect(formatWhen(new Date(2026, 10, 24, 9, 5).getTime(), now)).toBe('24 Nov 09:05');
+  expect(formatWhen(new Date(2025, 2, 1, 23, 59).getTime(), now)).toBe('1 Mar 2025 23:59');
 });

@@ -90,10 +90,14 @@ export function formatLearningRate(rate: number, digits = 3): string {
 }
 export const formatClock = (wallTimeMs: number): string =>
   new Date(wallTimeMs).toLocaleTimeString('en-GB', { hour12: false });
-/** `14:03` today, else with the day. */
+/** `24 Nov 14:03`, with the year where it is another. */
 export function formatWhen(wallTimeMs: number, nowMs: number): string {
   const when = new Date(wallTimeMs);
-  const time = when.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' });
-  if (when.toDateString() === new Date(nowMs).toDateString()) return time;
-  return `${when.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${time}`;
+  const isThisYear = when.getFullYear() === new Date(nowMs).getFullYear();
+  const day = when.toLocaleDateString('en-GB', {
+    day: 'numeric',
+    month: 'short',
+    ...(!isThisYear && { year: 'numeric' }),
+  });
+  return `${day} ${when.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })}`;
 }

@@ -1,10 +1,10 @@
 import { scaleLinear } from 'd3';
 import type { StepWindow } from './chart-view';
-import { nearestIndex } from './columns';
 import type { ChartMark, ChartSeries } from './chart-types';
 import { decimate, type DecimatedLine } from './decimate';
 import { formatStep, formatTick, formatValue, type Unit } from './format';
 import type { Palette } from './palette';
+import { readingAt } from './reading';
 import { yScale, yTicks, type YScale } from './scale';
 
 export const margin = { top: 8, right: 10, bottom: 20, left: 42 } as const;
@@ -55,9 +55,13 @@ export function paintPlot(
   const lines = content.series.map((series) =>
     decimate(series.columns, window[0], window[1], plotWidth, series.transform),
   );
+  const pasts = content.series.map((series) =>
+    series.past ? decimate(series.past, window[0], window[1], plotWidth, series.transform) : null,
+  );
+  const drawn = [...lines, ...pasts.filter((line) => line !== null)];
   const bases = content.series.flatMap(({ base }) => (base !== undefined && Number.isFinite(base) ? [base] : []));
-  const low = Math.min(...lines.map((line) => line.low), ...bases);
-  const high = Math.max(...lines.map((line) => line.high), ...bases);
+  const low = Math.min(...drawn.map((line) => line.low), ...bases);
+  const high = Math.max(...drawn.map((line) => line.high), ...bases);
   const y = yScale(
     low,
     high,
@@ -98,6 +102,10 @@ export function paintPlot(
     context.stroke();
     context.setLineDash([]);
     context.globalAlpha = 1;
+  });
+  content.series.forEach((series, index) => {
+    const past = pasts[index];
+    if (past) paintLine(context, past, { ...series, quiet: true }, y, plotHeight, palette);
   });
   content.series.forEach((series, index) => paintLine(context, lines[index]!, series, y, plotHeight, palette));
   context.restore();
@@ -145,6 +153,7 @@ function paintAxes(
   }
 }
 
+const markDash: Record<ChartMark['kind'], number[]> = { change: [], quiet: [1, 3], branch: [5, 3] };
 function paintMark(
   context: CanvasRenderingContext2D,
   at: number,
@@ -155,12 +164,18 @@ function paintMark(
   const pixel = crisp(at);
   context.strokeStyle = context.fillStyle = kind === 'change' ? palette.mark : palette['mark-quiet'];
   context.lineWidth = 1;
-  context.setLineDash(kind === 'change' ? [] : [1, 3]);
+  if (kind === 'branch') context.strokeStyle = context.fillStyle = palette.axis;
+  context.setLineDash(markDash[kind]);
   context.beginPath();
   context.moveTo(pixel, 0);
   context.lineTo(pixel, plotHeight);
   context.stroke();
   context.setLineDash([]);
+  if (kind === 'branch') {
+    context.beginPath();
+    context.arc(pixel, 0, 3, 0, 2 * Math.PI);
+    context.fill();
+  }
   if (kind !== 'change') return;
   context.beginPath(); // a small bob that hangs on the line
   context.moveTo(pixel - 4, -4);
@@ -233,10 +248,10 @@ export function paintPointer(
   context.lineTo(crisp(at), bottom);
   context.stroke();
   for (const each of series) {
-    const index = nearestIndex(each.columns, hoverStep);
-    if (index < 0) continue;
-    const value = (each.transform ?? ((raw: number) => raw))(each.columns.values[index]!);
-    const x = geometry.x(each.columns.steps[index]!);
+    const reading = readingAt(each, hoverStep);
+    if (!reading) continue;
+    const { value } = reading;
+    const x = geometry.x(reading.step);
     if (!Number.isFinite(value) || x < margin.left - 1) continue;
     context.fillStyle = palette[each.color];
     context.strokeStyle = palette.surface;
@@ -246,7 +261,14 @@ export function paintPointer(
     context.fill();
     context.stroke();
   }
-  const label = formatStep(hoverStep);
+  const away = (step: number): number => Math.abs(step - hoverStep);
+  const measured = series
+    .flatMap((each) => readingAt(each, hoverStep)?.step ?? [])
+    .sort((a, b) => away(a) - away(b))
+    .at(0);
+  // Probes are rarer than steps: what is read here may be of another step.
+  const isElsewhere = measured !== undefined && measured !== hoverStep;
+  const label = isElsewhere ? `${formatStep(hoverStep)} · measured at ${formatStep(measured)}` : formatStep(hoverStep);
   context.font = font;
   const width = context.measureText(label).width + 10;
   const left = Math.min(Math.max(at - width / 2, 0), margin.left + geometry.plotWidth + margin.right - width);

@@ -65,7 +65,7 @@ class ScriptedHub implements FeedTransport {
       (seq) => seq >= (range.fromStep ?? 0),
     );
     const values = seqs.map((seq) => 100 - seq);
-    return { runId, lastSeq: this.stored, series: { 'train/loss': { seqs, steps: seqs, wallTimesMs: seqs, values } } };
+    return { runId, lastSeq: this.stored, series: { 'train/loss': { seqs, steps: seqs, values, bucketSteps: 0 } } };
   }
   async events(): Promise<{ runId: RunId; lastSeq: number; events: [] }> {
     return { runId, lastSeq: this.stored, events: [] };

@@ -18,14 +18,17 @@ export interface FeedTransport {
   listen(runId: RunId, listener: FeedListener): () => void;
   watch(runId: RunId): Promise<{ run: RunSummary; lastSeq: number }>;
   unwatch(runId: RunId): void;
-  history(runId: RunId, range: { fromStep?: number; toStep?: number; maxPoints: number }): Promise<HistoryResponse>;
+  history(
+    runId: RunId,
+    range: { metrics?: readonly string[]; fromStep?: number; toStep?: number; maxPoints: number },
+  ): Promise<HistoryResponse>;
   events(runId: RunId): Promise<ControlEventsResponse>;
   commands(runId: RunId): Promise<CommandRecord[]>;
 }
 /** Where a feed puts what it got. Everything may come twice; seq tells. */
 export interface FeedSink {
   run(run: RunSummary): void;
-  history(history: HistoryResponse, maxPoints: number): void;
+  history(history: HistoryResponse): void;
   metrics(events: readonly MetricEvent[]): void;
   control(events: readonly ControlEvent[]): void;
   commands(records: readonly CommandRecord[]): void;
@@ -60,6 +63,8 @@ export class RunFeed {
     readonly runId: RunId,
     private readonly transport: FeedTransport,
     private readonly sink: FeedSink,
+    /** The only metrics whose history is fetched; none means all. */
+    private readonly metrics?: readonly string[],
   ) {
     sink.phase('loading', undefined);
     this.#stopListening = transport.listen(runId, {
@@ -92,8 +97,12 @@ export class RunFeed {
 
   /** Fetches a range anew at full resolution, for a zoomed window of a thinned series. */
   async refine(fromStep: number, toStep: number): Promise<void> {
-    const history = await this.transport.history(this.runId, { fromStep, toStep, maxPoints });
-    if (!this.#closed) this.sink.history(history, maxPoints);
+    const history = await this.transport.history(this.runId, { fromStep, toStep, ...this.#range });
+    if (!this.#closed) this.sink.history(history);
+  }
+
+  get #range(): { maxPoints: number; metrics?: readonly string[] } {
+    return { maxPoints, ...(this.metrics && { metrics: this.metrics }) };
   }
 
   #take(batch: MetricBatch): void {
@@ -130,14 +139,14 @@ export class RunFeed {
         if (!isCurrent()) return;
         this.sink.run(run);
       }
-      const range = { maxPoints, ...(this.#loaded && { fromStep: this.#cursorStep }) };
+      const range = { ...this.#range, ...(this.#loaded && { fromStep: this.#cursorStep }) };
       const [history, control, commands] = await Promise.all([
         this.transport.history(this.runId, range),
         this.transport.events(this.runId),
         this.transport.commands(this.runId),
       ]);
       if (!isCurrent()) return;
-      this.sink.history(history, maxPoints);
+      this.sink.history(history);
       this.sink.control(control.events);
       this.sink.commands(commands);
       this.#loaded = true;

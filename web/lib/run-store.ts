@@ -1,9 +1,10 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { HistoryResponse } from '@plumbline/shared/http';
-import { fromWireNumber } from '@plumbline/shared/metric';
+import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import type { FeedPhase, FeedSink } from './run-feed';
+import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
 
 type EventOf<T extends ControlEvent['type']> = Extract<ControlEvent, { type: T }>;
@@ -17,6 +18,8 @@ export class RunStore implements FeedSink {
   readonly commandRecords = new Map<CommandId, CommandRecord>();
   /** Ascending by seq. */
   controlEvents: ControlEvent[] = [];
+  /** Of a branch: what was before it, once that is read. */
+  past: RunPast | null = null;
   /** Changes with every change that components may see. */
   version = 0;
 
@@ -37,7 +40,7 @@ export class RunStore implements FeedSink {
   buffer(metric: string): SeriesBuffer {
     let buffer = this.series.get(metric);
     if (!buffer) {
-      const everyStep = metric.startsWith('train/');
+      const everyStep = metric.startsWith('train/') || metric === wallTimeSeries;
       buffer = new SeriesBuffer(everyStep ? 1 : (this.runSummary?.config.probeEverySteps ?? 1));
       this.series.set(metric, buffer);
     }
@@ -57,24 +60,42 @@ export class RunStore implements FeedSink {
     )?.trainable;
   }
 
+  /** The commands whose effect this run stands under. */
+  get changesInForce(): readonly CommandRecord[] {
+    return [...(this.past?.inForce ?? []), ...this.commandRecords.values()];
+  }
+
   baseline(metric: string): number | undefined {
     const value = this.latest('run_started')?.baseline[metric];
     return value === undefined ? undefined : fromWireNumber(value);
   }
 
+  /** The first step there is anything to see of. */
+  get firstStep(): number {
+    const eldest = this.past?.ancestors.at(-1) ?? this.runSummary;
+    return eldest?.parent?.step ?? 0;
+  }
+
+  pastIs(past: RunPast | null): void {
+    this.past = past;
+    this.#dataChanged();
+    this.#changed();
+  }
   run(run: RunSummary): void {
     if (this.runSummary && run.lastSeq < this.runSummary.lastSeq && run.state === this.runSummary.state) return;
     this.runSummary = run;
     this.#changed();
   }
-  history(history: HistoryResponse, maxPoints: number): void {
-    for (const [metric, series] of Object.entries(history.series)) this.buffer(metric).merge(series, maxPoints);
+  history(history: HistoryResponse): void {
+    for (const [metric, series] of Object.entries(history.series)) this.buffer(metric).merge(series);
     this.#dataChanged();
   }
   metrics(events: readonly MetricEvent[]): void {
-    for (const { seq, step, wallTimeMs, metrics } of events)
+    for (const { type, seq, step, wallTimeMs, metrics } of events) {
       for (const [metric, value] of Object.entries(metrics))
-        this.buffer(metric).append(seq, step, wallTimeMs, fromWireNumber(value));
+        this.buffer(metric).append(seq, step, fromWireNumber(value));
+      if (type === 'step_completed') this.buffer(wallTimeSeries).append(seq, step, wallTimeMs);
+    }
     const last = events.at(-1);
     if (last && this.runSummary && last.step > this.runSummary.lastStep)
       this.runSummary = { ...this.runSummary, lastStep: last.step };

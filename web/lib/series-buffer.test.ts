@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { WireSeries } from '@plumbline/shared/http';
 import { SeriesBuffer } from './series-buffer';
 
-const history = (seqs: number[], value = (seq: number): number => seq * 10): WireSeries => ({
+const history = (seqs: number[], bucketSteps = 0): WireSeries => ({
   seqs,
   steps: seqs,
-  wallTimesMs: seqs.map((seq) => seq * 1000),
-  values: seqs.map(value),
+  values: seqs.map((seq) => seq * 10),
+  bucketSteps,
 });
 const held = (buffer: SeriesBuffer): number[] => [...buffer.seqs.subarray(0, buffer.length)];
 const gaps = (buffer: SeriesBuffer): number[] =>
@@ -17,8 +17,8 @@ const gaps = (buffer: SeriesBuffer): number[] =>
 describe('SeriesBuffer', () => {
   it('grows with live values and skips an event that it holds', () => {
     const buffer = new SeriesBuffer();
-    for (let seq = 1; seq <= 1000; seq++) buffer.append(seq, seq, seq, seq / 2);
-    for (let seq = 900; seq <= 1001; seq++) buffer.append(seq, seq, seq, -1);
+    for (let seq = 1; seq <= 1000; seq++) buffer.append(seq, seq, seq / 2);
+    for (let seq = 900; seq <= 1001; seq++) buffer.append(seq, seq, -1);
     expect(buffer.length).toBe(1001);
     expect(buffer.values[999]).toBe(500);
     expect(buffer.lastValue).toBe(-1);
@@ -26,9 +26,9 @@ describe('SeriesBuffer', () => {
 
   it('merges history before, between and after what it holds, each event once', () => {
     const buffer = new SeriesBuffer();
-    buffer.merge(history([3, 4, 8]), 1000);
-    buffer.append(9, 9, 9, 90);
-    buffer.merge(history([1, 2, 3, 5, 6, 7, 8, 9, 10]), 1000);
+    buffer.merge(history([3, 4, 8]));
+    buffer.append(9, 9, 90);
+    buffer.merge(history([1, 2, 3, 5, 6, 7, 8, 9, 10]));
     expect(held(buffer)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
     expect([...buffer.values.subarray(0, 10)]).toEqual([10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
     expect(gaps(buffer)).toEqual([]);
@@ -36,30 +36,30 @@ describe('SeriesBuffer', () => {
 
   it('keeps NaN and infinities that came as words', () => {
     const buffer = new SeriesBuffer();
-    buffer.merge({ seqs: [1, 2], steps: [1, 2], wallTimesMs: [1, 2], values: ['NaN', '-Infinity'] }, 100);
+    buffer.merge({ seqs: [1, 2], steps: [1, 2], values: ['NaN', '-Infinity'], bucketSteps: 0 });
     expect([...buffer.values.subarray(0, 2)]).toEqual([NaN, -Infinity]);
   });
 
   it('says where values are missing, in history and live', () => {
     const buffer = new SeriesBuffer();
-    buffer.merge(history([1, 2, 3, 7, 8]), 1000);
-    buffer.append(9, 9, 9, 9);
-    buffer.append(12, 12, 12, 12);
+    buffer.merge(history([1, 2, 3, 7, 8]));
+    buffer.append(9, 9, 9);
+    buffer.append(12, 12, 12);
     expect(gaps(buffer)).toEqual([7, 12]);
   });
 
   it('does not take thinning for missing values, and sees the gap again once finer history is merged', () => {
     const buffer = new SeriesBuffer();
     const thinned = Array.from({ length: 100 }, (_, index) => index * 100 + 1);
-    buffer.merge(history(thinned), 200);
+    buffer.merge(history(thinned, 250));
     expect(gaps(buffer)).toEqual([]);
-    buffer.merge(history([...Array.from({ length: 60 }, (_, index) => 101 + index), 201]), 1000);
+    buffer.merge(history([...Array.from({ length: 60 }, (_, index) => 101 + index), 201]));
     expect(gaps(buffer)).toEqual([201]);
   });
 
   it('learns the rhythm of a trainer that reports every tenth step', () => {
     const buffer = new SeriesBuffer();
-    for (const step of [10, 20, 30, 40, 70, 80]) buffer.append(step, step, step, 1);
+    for (const step of [10, 20, 30, 40, 70, 80]) buffer.append(step, step, 1);
     expect(gaps(buffer)).toEqual([70]);
   });
 });

@@ -2,7 +2,7 @@ import type { WireSeries } from '@plumbline/shared/http';
 import { fromWireNumber } from '@plumbline/shared/metric';
 import type { Columns } from '../charts/columns';
 
-const columnNames = ['seqs', 'steps', 'wallTimesMs', 'values', 'reach'] as const;
+const columnNames = ['seqs', 'steps', 'values', 'reach'] as const;
 
 /**
  * One metric of one run in the browser: typed columns, ascending by seq, each event's value once.
@@ -12,7 +12,6 @@ export class SeriesBuffer implements Columns {
   length = 0;
   seqs = new Float64Array(0);
   steps = new Float64Array(0);
-  wallTimesMs = new Float64Array(0);
   values = new Float64Array(0);
   reach = new Float64Array(0);
   /** True once merged history was thinned by the hub: zooming in can then fetch more. */
@@ -29,10 +28,10 @@ export class SeriesBuffer implements Columns {
   }
 
   /** Adds a live value; one whose event is already held, or older than the newest, is skipped. */
-  append(seq: number, step: number, wallTimeMs: number, value: number): void {
+  append(seq: number, step: number, value: number): void {
     if (this.length > 0 && seq <= this.seqs[this.length - 1]!) return;
     this.#reserve(this.length + 1);
-    this.#put(this.length, seq, step, wallTimeMs, value, this.#rhythm);
+    this.#put(this.length, seq, step, value, this.#rhythm);
     this.length++;
     if (this.#learnRhythm(this.steps, this.length - 1))
       this.reach[this.length - 1] = this.reach[this.length - 2] = this.#rhythm;
@@ -40,29 +39,18 @@ export class SeriesBuffer implements Columns {
 
   /**
    * Merges history, whatever part of it is held already.
-   * @param series ascending by seq
-   * @param maxPoints the bound it was asked with: from it follows how far apart thinned neighbours may lie
+   * @param series ascending by seq; thinned neighbours may lie two of its buckets apart
    */
-  merge(series: WireSeries, maxPoints: number): void {
+  merge(series: WireSeries): void {
     const count = series.seqs.length;
     if (count === 0) return;
-    // The hub cuts a long series into maxPoints / 5 buckets; neighbours are then at most two buckets apart.
-    const span = series.steps[count - 1]! - series.steps[0]! + 1;
-    const bucket = span / Math.max(1, Math.floor(maxPoints / 5));
-    // Of each bucket two to five points are left, so a short answer cannot have been thinned.
-    const thinned = count > 0.4 * maxPoints;
+    const thinned = series.bucketSteps > 0;
     if (thinned) this.thinned = true;
     else for (let index = 2; index < count; index++) this.#learnRhythm(series.steps, index);
-    const reach = Math.max(this.#rhythm, 2 * bucket);
+    const reach = Math.max(this.#rhythm, 2 * series.bucketSteps);
 
     const held = columnNames.map((name) => this[name].subarray(0, this.length));
-    const [seqs, steps, wallTimesMs, values, reaches] = held as [
-      Float64Array,
-      Float64Array,
-      Float64Array,
-      Float64Array,
-      Float64Array,
-    ];
+    const [seqs, steps, values, reaches] = held as [Float64Array, Float64Array, Float64Array, Float64Array];
     const heldCount = this.length;
     for (const name of columnNames) this[name] = new Float64Array(Math.ceil((heldCount + count) * 1.25));
     let at = 0;
@@ -76,22 +64,21 @@ export class SeriesBuffer implements Columns {
       if (mySeq <= theirSeq) {
         // Where both hold a point, the finer of the two knows better what lies before it.
         const near = mySeq === theirSeq ? Math.min(reaches[mine]!, theirReach) : reaches[mine]!;
-        this.#put(at++, mySeq, steps[mine]!, wallTimesMs[mine]!, values[mine]!, near);
+        this.#put(at++, mySeq, steps[mine]!, values[mine]!, near);
         mine++;
         if (mySeq === theirSeq) theirs++;
       } else {
         const value = fromWireNumber(series.values[theirs]!);
-        this.#put(at++, theirSeq, series.steps[theirs]!, series.wallTimesMs[theirs]!, value, theirReach);
+        this.#put(at++, theirSeq, series.steps[theirs]!, value, theirReach);
         theirs++;
       }
     }
     this.length = at;
   }
 
-  #put(index: number, seq: number, step: number, wallTimeMs: number, value: number, reach: number): void {
+  #put(index: number, seq: number, step: number, value: number, reach: number): void {
     this.seqs[index] = seq;
     this.steps[index] = step;
-    this.wallTimesMs[index] = wallTimeMs;
     this.values[index] = value;
     this.reach[index] = reach;
   }

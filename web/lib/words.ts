@@ -12,6 +12,17 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
 export const taskWords: Record<RunConfig['task'], string> = { counting: 'Counting', clock: 'Clock reading' };
+const heldOutTaskWords: Record<string, string> = {
+  colour: 'Colour',
+  shape: 'Shape',
+  position: 'Position',
+  yes_no: 'Yes or no',
+  caption: 'Caption',
+  digits: 'Digits',
+  easy_vqa: 'Easy VQA',
+};
+/** A held-out task's name; a trainer may bring tasks of its own. */
+export const heldOutTaskName = (task: string): string => heldOutTaskWords[task] ?? task.replaceAll('_', ' ');
 export const stateWords: Record<RunState, string> = {
   created: 'Starting',
   running: 'Running',
@@ -24,7 +35,7 @@ export const stateWords: Record<RunState, string> = {
 export const selectionWords = (selection: TrainableSelection): string =>
   selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);
 
-/** What a command asks for, e.g. `Train SA Proj`, `Learning rate 1e-4`. */
+/** What a command asks for, e.g. `Train SA Proj`, `Peak learning rate 1e-4`. */
 export function actionWords(action: CommandAction): string {
   switch (action.kind) {
     case 'pause':
@@ -40,7 +51,7 @@ export function actionWords(action: CommandAction): string {
         ? 'Freeze everything'
         : `Train ${selectionWords(action.selection)}`;
     case 'set_learning_rate':
-      return `Learning rate ${formatLearningRate(action.learningRate)}`;
+      return `Peak learning rate ${formatLearningRate(action.learningRate)}`;
     case 'evaluate_now':
       return 'Evaluate';
     case 'save_checkpoint':
@@ -59,6 +70,7 @@ function valueWords(key: string, value: unknown): string {
   }
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
+  if (key === 'selection' && text in recipeWords) return recipeWords[text as Recipe].name;
   if (text.length <= longestWord) return text;
   const parts = text.split(',').length;
   return parts > 3 ? `${parts} names` : `${text.slice(0, longestWord - 1)}…`;

@@ -1,26 +1,33 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
-import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
-import { formatClock, formatStep } from '../../charts/format';
-import { api } from '../../lib/api';
+import { metrics } from '@plumbline/shared/metric';
+import { hasEnded } from '@plumbline/shared/run';
+import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
+import { formatClock, formatStep, formatValue } from '../../charts/format';
+import type { RunStore } from '../../lib/run-store';
 import { useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
-import { Outcome } from './Outcome';
-import { useCommand, useControlsOff } from './use-command';
+import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
+import { useControlsOff, type CommandControl } from './use-command';
 
 /** Goes back to a checkpoint: a branch starts there and this page follows it; the old curves stay. */
-export function CheckpointMenu(): React.ReactNode {
+export function CheckpointMenu({ command }: { command: CommandControl }): React.ReactNode {
   const { runId, store } = useRun();
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
-  const { give, record, isPending } = useCommand();
+  const { give, record, isPending } = command;
   const off = useControlsOff();
   const readOnlyReason = useReadOnlyReason();
-  const [problem, setProblem] = useState('');
+  const [from, setFrom] = useState<StartingPoint | null>(null);
+  const [asked, setAsked] = useState<CheckpointSaved | null>(null);
+  const close = (): void => {
+    dialog.current?.close();
+    setAsked(null);
+  };
   const run = store.runSummary;
   const ended = run ? hasEnded(run.state) : false;
-  const checkpoints = store.controlEvents.filter((event) => event.type === 'checkpoint_saved').reverse();
+  const checkpoints = checkpointsOf(store.controlEvents).reverse();
 
   // The hub names the branch when it takes the command.
   const action = record?.state === 'applied' ? record.action : undefined;
@@ -29,17 +36,11 @@ export function CheckpointMenu(): React.ReactNode {
     if (branchRunId) router.push(`/runs/?run=${branchRunId}`);
   }, [branchRunId, router]);
 
-  const restore = async (checkpointId: CheckpointId): Promise<void> => {
-    dialog.current?.close();
-    setProblem('');
-    if (!ended) return give({ kind: 'restore_checkpoint', checkpointId });
-    // An ended run has no trainer to command: a new one starts from its checkpoint.
-    try {
-      const branch = await api.startRun({ config: run!.config, from: { runId, checkpointId } });
-      router.push(`/runs/?run=${branch.runId}`);
-    } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
-    }
+  const restore = ({ checkpointId, step }: CheckpointSaved): void => {
+    close();
+    // An ended run has no trainer to command: a new one starts from its checkpoint, with settings that may differ.
+    if (ended) setFrom({ runId, checkpointId, step, config: run!.config });
+    else give({ kind: 'restore_checkpoint', checkpointId });
   };
   const why = readOnlyReason || (ended ? '' : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
   return (
@@ -54,14 +55,8 @@ export function CheckpointMenu(): React.ReactNode {
       >
         Restore …
       </button>
-      {problem ? (
-        <span className="outcome" data-state="failed" role="alert">
-          {problem}
-        </span>
-      ) : (
-        <Outcome record={record} testId="outcome-restore" />
-      )}
-      <dialog ref={dialog} className="sheet narrow" aria-labelledby="restore-title">
+      {from && <NewRunDialog from={from} onClose={() => setFrom(null)} />}
+      <dialog ref={dialog} className="sheet narrow" onClose={() => setAsked(null)} aria-labelledby="restore-title">
         <header className="sheet-head">
           <h2 id="restore-title">Restore a checkpoint</h2>
           <p>
@@ -74,28 +69,57 @@ export function CheckpointMenu(): React.ReactNode {
             <li key={event.seq}>
               <span>
                 <b>step {formatStep(event.step)}</b>
+                <span>{heldOutAt(store, event)}</span>
                 <span className="dim">
                   {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
                 </span>
               </span>
-              <button
-                type="button"
-                className="button small"
-                onClick={() => void restore(event.checkpointId)}
-                data-testid={`restore-${event.checkpointId}`}
-              >
-                Branch from here
-              </button>
+              {asked === event ? (
+                <span className="checkpoint-ask" role="alert">
+                  <span>This ends the run at step {formatStep(run?.lastStep ?? 0)}.</span>
+                  <button type="button" className="button small" autoFocus onClick={() => setAsked(null)}>
+                    Keep running
+                  </button>
+                  <button
+                    type="button"
+                    className="button small danger"
+                    onClick={() => restore(event)}
+                    data-testid="restore-confirm"
+                  >
+                    End it and branch
+                  </button>
+                </span>
+              ) : (
+                <button
+                  type="button"
+                  className="button small"
+                  onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
+                  data-testid={`restore-${event.checkpointId}`}
+                >
+                  Branch from here
+                </button>
+              )}
             </li>
           ))}
         </ul>
         <footer className="sheet-foot">
           <span className="push" />
-          <button type="button" className="button" onClick={() => dialog.current?.close()}>
+          <button type="button" className="button" onClick={close}>
             Cancel
           </button>
         </footer>
       </dialog>
     </>
   );
+}
+
+/** Held-out accuracy of the last probe up to a checkpoint, in words. */
+function heldOutAt(store: RunStore, checkpoint: CheckpointSaved): string {
+  const measured = store.buffer(metrics.heldOutMean);
+  const after = measured.seqs.subarray(0, measured.length).findIndex((seq) => seq > checkpoint.seq);
+  const index = (after < 0 ? measured.length : after) - 1;
+  if (index < 0) return 'held-out accuracy not measured';
+  const step = measured.steps[index]!;
+  const words = `held-out accuracy ${formatValue(measured.values[index], 'percent')}`;
+  return step === checkpoint.step ? words : `${words}, measured at step ${formatStep(step)}`;
 }

@@ -1,211 +1,164 @@
 'use client';
-import { useRef, useState, type FormEvent } from 'react';
-import { metrics } from '@plumbline/shared/metric';
-import { LearningRate } from '@plumbline/shared/run';
-import { formatLearningRate } from '../../charts/format';
+import { useEffect, useRef, useState, type RefObject } from 'react';
+import type { RunSummary } from '@plumbline/shared/run';
+import { formatStep } from '../../charts/format';
+import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { CheckpointMenu } from './CheckpointMenu';
+import { LearningRateField, rateNow } from './LearningRateField';
 import { Outcome } from './Outcome';
+import { StopButton } from './StopButton';
 import { useCommand, useControlsOff } from './use-command';
 
-/** Everything that can be done to a run but for choosing what it trains. */
+/** Everything that can be done to a run but for choosing what it trains, and what came of the last thing done. */
 export function ControlBar(): React.ReactNode {
   const { store } = useRun();
   const off = useControlsOff();
   const run = useCommand();
+  const rate = useCommand();
   const evaluate = useCommand();
   const save = useCommand();
+  const restore = useCommand();
+  const [rateProblem, setRateProblem] = useState('');
+  const [sentinel, isStuck] = useOutOfSight();
   const paused = store.runSummary?.state === 'paused';
-  return (
-    <section className="control-bar" aria-label="Control">
-      <div className="control-group">
-        {paused ? (
-          <button
-            type="button"
-            className="button primary"
-            disabled={off !== '' || run.isPending}
-            title={off}
-            onClick={() => run.give({ kind: 'resume' })}
-            data-testid="control-resume"
-          >
-            <svg viewBox="0 0 12 12" aria-hidden>
-              <path d="M2.5 1v10l8-5z" />
-            </svg>
-            Resume
-          </button>
-        ) : (
-          <button
-            type="button"
-            className="button"
-            disabled={off !== '' || run.isPending}
-            title={off}
-            onClick={() => run.give({ kind: 'pause' })}
-            data-testid="control-pause"
-          >
-            <svg viewBox="0 0 12 12" aria-hidden>
-              <path d="M2.5 1.5h2.5v9H2.5zM7 1.5h2.5v9H7z" />
-            </svg>
-            Pause
-          </button>
-        )}
-        <button
-          type="button"
-          className="button"
-          disabled={off !== '' || !paused || run.isPending}
-          title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
-          onClick={() => run.give({ kind: 'step_once' })}
-          data-testid="control-step"
-        >
-          Step once
-        </button>
-        <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
-        <Outcome record={run.record} testId="outcome-run" />
-      </div>
-      <LearningRateField off={off} />
-      <div className="control-group">
-        <button
-          type="button"
-          className="button"
-          disabled={off !== '' || evaluate.isPending}
-          title={off || 'Run all probes between two steps'}
-          onClick={() => evaluate.give({ kind: 'evaluate_now' })}
-          data-testid="control-evaluate"
-        >
-          Evaluate now
-        </button>
-        <Outcome record={evaluate.record} testId="outcome-evaluate" />
-      </div>
-      <div className="control-group">
-        <button
-          type="button"
-          className="button"
-          disabled={off !== '' || save.isPending}
-          title={off}
-          onClick={() => save.give({ kind: 'save_checkpoint' })}
-          data-testid="control-save"
-        >
-          Save checkpoint
-        </button>
-        <Outcome record={save.record} testId="outcome-save" />
-        <CheckpointMenu />
-      </div>
-      {off && (
-        <p className="control-off" data-testid="controls-off">
-          {off}
-        </p>
-      )}
-    </section>
+  const given = [
+    { record: run.record, testId: 'outcome-run' },
+    { record: rate.record, testId: 'outcome-learning-rate', suffix: rateNow(store, rate.record) },
+    { record: evaluate.record, testId: 'outcome-evaluate' },
+    { record: save.record, testId: 'outcome-save' },
+    { record: restore.record, testId: 'outcome-restore' },
+  ];
+  const last = given.reduce((newest, each) =>
+    (each.record?.receivedMs ?? 0) > (newest.record?.receivedMs ?? 0) ? each : newest,
   );
-}
-
-function StopButton({ off, pending, onStop }: { off: string; pending: boolean; onStop: () => void }): React.ReactNode {
-  const dialog = useRef<HTMLDialogElement>(null);
   return (
     <>
-      <button
-        type="button"
-        className="button danger"
-        disabled={off !== '' || pending}
-        title={off}
-        onClick={() => dialog.current?.showModal()}
-        data-testid="control-stop"
-      >
-        <svg viewBox="0 0 12 12" aria-hidden>
-          <path d="M2 2h8v8H2z" />
-        </svg>
-        Stop
-      </button>
-      <dialog ref={dialog} className="sheet narrow" aria-labelledby="stop-title">
-        <header className="sheet-head">
-          <h2 id="stop-title">Stop this run?</h2>
-          <p>It saves a checkpoint and ends. It cannot be resumed, but a checkpoint can be continued as a branch.</p>
-        </header>
-        <footer className="sheet-foot">
-          <span className="push" />
-          <button type="button" className="button" autoFocus onClick={() => dialog.current?.close()}>
-            Keep running
-          </button>
-          <button
-            type="button"
-            className="button danger primary"
-            onClick={() => {
-              dialog.current?.close();
-              onStop();
-            }}
-            data-testid="control-stop-confirm"
-          >
-            Stop run
-          </button>
-        </footer>
-      </dialog>
+      <i ref={sentinel} className="control-sentinel" aria-hidden />
+      <section className="control-bar" aria-label="Control" id="controls" tabIndex={-1}>
+        <div className="control-buttons">
+          <div className="control-group">
+            {paused ? (
+              <button
+                type="button"
+                className="button primary"
+                disabled={off !== '' || run.isPending}
+                title={off}
+                onClick={() => run.give({ kind: 'resume' })}
+                data-testid="control-resume"
+              >
+                <svg viewBox="0 0 12 12" aria-hidden>
+                  <path d="M2.5 1v10l8-5z" />
+                </svg>
+                Resume
+              </button>
+            ) : (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || run.isPending}
+                title={off}
+                onClick={() => run.give({ kind: 'pause' })}
+                data-testid="control-pause"
+              >
+                <svg viewBox="0 0 12 12" aria-hidden>
+                  <path d="M2.5 1.5h2.5v9H2.5zM7 1.5h2.5v9H7z" />
+                </svg>
+                Pause
+              </button>
+            )}
+            <button
+              type="button"
+              className="button"
+              disabled={off !== '' || !paused || run.isPending}
+              title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
+              onClick={() => run.give({ kind: 'step_once' })}
+              data-testid="control-step"
+            >
+              Step once
+            </button>
+            <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
+          </div>
+          <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
+          <div className="control-group">
+            <button
+              type="button"
+              className="button"
+              disabled={off !== '' || evaluate.isPending}
+              title={off || 'Run all probes between two steps'}
+              onClick={() => evaluate.give({ kind: 'evaluate_now' })}
+              data-testid="control-evaluate"
+            >
+              Evaluate now
+            </button>
+            <button
+              type="button"
+              className="button"
+              disabled={off !== '' || save.isPending}
+              title={off}
+              onClick={() => save.give({ kind: 'save_checkpoint' })}
+              data-testid="control-save"
+            >
+              Save checkpoint
+            </button>
+            <CheckpointMenu command={restore} />
+          </div>
+        </div>
+        <div className="control-status">
+          <p className="control-said">
+            {rateProblem ? (
+              <span
+                className="outcome"
+                data-state="failed"
+                id="learning-rate-problem"
+                role="alert"
+                data-testid="learning-rate-problem"
+              >
+                {rateProblem}
+              </span>
+            ) : (
+              <Outcome {...last} />
+            )}
+            {off && (
+              <span className="control-off" data-testid="controls-off">
+                {off}
+              </span>
+            )}
+          </p>
+          {store.runSummary && <RunIdentity run={store.runSummary} isShown={isStuck} />}
+        </div>
+      </section>
     </>
   );
 }
 
-function LearningRateField({ off }: { off: string }): React.ReactNode {
-  const { store } = useRun();
-  const { give, record, isPending } = useCommand();
-  const [text, setText] = useState('');
-  const [problem, setProblem] = useState('');
-  const now = store.series.get(metrics.learningRate)?.lastValue;
-  const submit = (event: FormEvent): void => {
-    event.preventDefault();
-    const parsed = LearningRate.safeParse(text.trim() === '' ? undefined : Number(text));
-    if (!parsed.success) {
-      setProblem(
-        text.trim() !== '' && Number.isNaN(Number(text))
-          ? `“${text}” is not a number: write it like 1e-4`
-          : parsed.error.issues[0]!.message,
-      );
-      return;
-    }
-    setProblem('');
-    give({ kind: 'set_learning_rate', learningRate: parsed.data });
-    setText('');
-  };
+/** Which run the controls act on, for when its header is scrolled away. */
+function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): React.ReactNode {
   return (
-    <form className="control-group" onSubmit={submit} noValidate>
-      <label className="control-label" htmlFor="learning-rate">
-        Learning rate
-      </label>
-      <input
-        id="learning-rate"
-        className="field-input rate-input"
-        value={text}
-        placeholder={now === undefined ? '–' : formatLearningRate(now)}
-        inputMode="decimal"
-        autoComplete="off"
-        disabled={off !== ''}
-        aria-invalid={problem !== ''}
-        aria-describedby="learning-rate-problem"
-        onChange={(event) => {
-          setText(event.target.value);
-          setProblem('');
-        }}
-        data-testid="learning-rate"
-      />
-      <button
-        type="submit"
-        className="button"
-        disabled={off !== '' || text === '' || isPending}
-        title={off}
-        data-testid="learning-rate-set"
-      >
-        Set
-      </button>
-      {problem ? (
-        <span
-          className="outcome"
-          data-state="failed"
-          id="learning-rate-problem"
-          role="alert"
-          data-testid="learning-rate-problem"
-        >
-          {problem}
-        </span>
-      ) : (
-        <Outcome record={record} testId="outcome-learning-rate" />
-      )}
-    </form>
+    <p className="control-run" data-shown={isShown} aria-hidden={!isShown}>
+      <b>{run.config.name}</b>
+      <span className="state" data-state={run.state}>
+        {stateWords[run.state]}
+      </span>
+      <span className="control-step">
+        step {formatStep(run.lastStep)} <span className="dim">/ {formatStep(run.config.steps)}</span>
+      </span>
+    </p>
   );
+}
+
+/** Whether a marker has been scrolled out at the top. */
+function useOutOfSight(): [RefObject<HTMLElement | null>, boolean] {
+  const marker = useRef<HTMLElement>(null);
+  const [isOut, setIsOut] = useState(false);
+  useEffect(() => {
+    const sight = new IntersectionObserver(
+      (entries) => setIsOut(entries.at(-1)?.isIntersecting === false),
+      // Below the bar on top of the page, which covers what it lies on; never out at the bottom.
+      { rootMargin: '-44px 0px 100000px 0px' },
+    );
+    if (marker.current) sight.observe(marker.current);
+    return () => sight.disconnect();
+  }, []);
+  return [marker, isOut];
 }

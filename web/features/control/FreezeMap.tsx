@@ -2,10 +2,19 @@
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
 import { weightDrift } from '@plumbline/shared/metric';
 import { recipes, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
-import { formatCount, formatValue } from '../../charts/format';
+import { formatValue } from '../../charts/format';
 import { recipeWords, selectionWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
-import { diffTraining, layOut, paintGroups, previewPattern, trainingByGroup, type MapCell } from './freeze-map';
+import {
+  amountWords,
+  diffTraining,
+  layOut,
+  paintGroups,
+  previewPattern,
+  recipeOf,
+  trainingByGroup,
+  type MapCell,
+} from './freeze-map';
 import { FreezeMapCell } from './FreezeMapCell';
 import { Outcome } from './Outcome';
 import { PatternField } from './PatternField';
@@ -45,12 +54,12 @@ export function FreezeMap(): React.ReactNode {
     [resolved, parameters, now],
   );
   const diff = diffTraining(now, chosen);
-  const applied = record?.state === 'applied' ? record.commandId : null;
+  const done = record?.state === 'applied' ? record.commandId : null;
   useEffect(() => {
-    if (!applied) return;
+    if (!done) return;
     setDraftSelection(null);
     setPattern('');
-  }, [applied]);
+  }, [done]);
 
   if (!started)
     return <p className="map-empty">The map appears when the trainer has said what the model is made of.</p>;
@@ -107,8 +116,11 @@ export function FreezeMap(): React.ReactNode {
     );
   const columnGroups = (column: number): string[] => layout.layers.flatMap(({ cells }) => cells[column]?.group ?? []);
   const rowGroups = (cells: (MapCell | null)[]): string[] => cells.flatMap((each) => each?.group ?? []);
-  const total = parameters.reduce((sum, { size }) => sum + size, 0);
-  const trains = resolved?.ok ? resolved.trainableSize : sizeOf(parameters, trainable ?? []);
+  const whole = { tensors: parameters.length, size: sizeOf(parameters) };
+  const names = resolved?.ok ? resolved.trainable : (trainable ?? []);
+  const trains = { tensors: names.length, size: sizeOf(parameters, new Set(names)) };
+  const applied = (store.latest('trainable_changed') ?? started).selection;
+  const active = recipeOf(names, draft ?? applied, parameters);
 
   return (
     <div className="freeze-map">
@@ -120,7 +132,7 @@ export function FreezeMap(): React.ReactNode {
             className="button small"
             disabled={off !== ''}
             title={off || recipeWords[recipe].says}
-            aria-pressed={draft?.kind === 'recipe' && draft.recipe === recipe}
+            aria-pressed={active === recipe}
             onClick={() => setDraft({ kind: 'recipe', recipe })}
             data-testid={`recipe-${recipe}`}
           >
@@ -181,6 +193,7 @@ export function FreezeMap(): React.ReactNode {
       </div>
       <div className="map-key">
         <span className="key-cell" data-training="trainable" /> trainable
+        <span className="key-cell" data-training="partly" /> in part
         <span className="key-cell" data-training="frozen" /> frozen
         <span className="key-ramp" /> drift 0 to {formatValue(most, 'ratio')}
       </div>
@@ -199,13 +212,14 @@ export function FreezeMap(): React.ReactNode {
                 ]
                   .filter(Boolean)
                   .join(', ')}
+                {trains.tensors === 0 ? '. Nothing would train: steps would change nothing.' : ''}
               </span>
             </>
           ) : (
             <>
-              <b>{draft ? 'Nothing would change' : selectionName(store)}</b>
+              <b>{draft ? 'Nothing would change' : selectionWords(applied)}</b>
               <span>
-                {formatCount(trains)} of {formatCount(total)} parameters train
+                {trains.tensors === 0 ? 'Nothing trains: steps change nothing.' : `${amountWords(trains, whole)} train`}
               </span>
             </>
           )}
@@ -236,14 +250,8 @@ export function FreezeMap(): React.ReactNode {
   );
 }
 
-function selectionName(store: ReturnType<typeof useRun>['store']): string {
-  const selection = (store.latest('trainable_changed') ?? store.latest('run_started'))?.selection;
-  return selection ? selectionWords(selection) : '';
-}
-
-function sizeOf(parameters: readonly { name: string; size: number }[], names: readonly string[]): number {
-  const wanted = new Set(names);
-  return parameters.reduce((sum, { name, size }) => sum + (wanted.has(name) ? size : 0), 0);
+function sizeOf(parameters: readonly { name: string; size: number }[], names?: ReadonlySet<string>): number {
+  return parameters.reduce((sum, { name, size }) => sum + (!names || names.has(name) ? size : 0), 0);
 }
 
 function nearest(here: HTMLElement, [dx, dy]: [number, number], grid: HTMLElement): HTMLElement | null {

@@ -1,25 +1,35 @@
-'use client';
-import { useEffect, useState } from 'react';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { formatStep } from '../../charts/format';
+import { actionWords } from '../../lib/words';
 
-const appliedShownMs = 5000;
-
-/** How the last command of a control went. Success goes away by itself; a failure stays with its reason. */
-export function Outcome({ record, testId }: { record: CommandRecord | undefined; testId: string }): React.ReactNode {
-  const [faded, setFaded] = useState<CommandRecord | null>(null);
-  const applied = record?.state === 'applied' ? record : null;
-  useEffect(() => {
-    if (!applied) return;
-    const timer = setTimeout(() => setFaded(applied), appliedShownMs);
-    return () => clearTimeout(timer);
-  }, [applied]);
-  const shown = record && record !== faded ? record : null;
+/** Which command was given and what came of it: `Pause applied at step 1,145`. */
+export function Outcome({
+  record,
+  testId,
+  suffix = '',
+}: {
+  record: CommandRecord | undefined;
+  testId: string;
+  /** What an applied command led to. */
+  suffix?: string;
+}): React.ReactNode {
   return (
-    <span className="outcome" role="status" data-state={shown?.state} data-testid={testId}>
-      {shown?.state === 'pending' && 'pending …'}
-      {shown?.state === 'applied' && (shown.step === null ? 'applied' : `applied at step ${formatStep(shown.step)}`)}
-      {shown && shown.state !== 'pending' && shown.state !== 'applied' && `${shown.state}: ${shown.reason}`}
+    <span className="outcome" role="status" data-state={record?.state} data-testid={testId}>
+      {record && outcomeWords(record) + suffix}
     </span>
   );
+}
+
+function outcomeWords({ action, state, step, reason }: CommandRecord): string {
+  const what = actionWords(action);
+  switch (state) {
+    case 'pending':
+      return `${what}: waiting for the trainer …`;
+    case 'applied':
+      return step === null ? `${what} applied` : `${what} applied at step ${formatStep(step)}`;
+    case 'rejected':
+    case 'failed':
+    case 'expired':
+      return `${what} ${state}: ${reason}`;
+  }
 }

@@ -1,7 +1,6 @@
 'use client';
 import type { ParameterInfo } from '@plumbline/shared/parameter';
-import { formatCount } from '../../charts/format';
-import { previewPattern } from './freeze-map';
+import { amountWords, previewPattern } from './freeze-map';
 
 /** Chooses by name: shows, while typing, which parameters would train. */
 export function PatternField({
@@ -39,10 +38,7 @@ export function PatternField({
         <div id="pattern-preview" className="pattern-preview" data-ok={preview.ok} data-testid="pattern-preview">
           {preview.ok ? (
             <details>
-              <summary>
-                {preview.names.length} parameter{preview.names.length === 1 ? '' : 's'}, {formatCount(preview.size)}{' '}
-                numbers
-              </summary>
+              <summary>{amountWords({ tensors: preview.names.length, size: preview.size })}</summary>
               <ul className="mono">
                 {preview.names.map((name) => (
                   <li key={name}>{name}</li>

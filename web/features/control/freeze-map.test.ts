@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
-import { diffTraining, layOut, paintGroups, previewPattern, trainingByGroup } from './freeze-map';
+import {
+  amountWords,
+  diffTraining,
+  layOut,
+  paintGroups,
+  previewPattern,
+  recipeOf,
+  trainingByGroup,
+} from './freeze-map';
 
 const parameters: ParameterInfo[] = [
   'vision_tower.layers.0.self_attn.q_proj.weight',
@@ -78,4 +86,30 @@ describe('previewPattern', () => {
     });
     expect(previewPattern(' ', parameters).ok).toBe(false);
   });
+});
+
+it('suggests stars where they are what is missing', () => {
+  const reasonOf = (pattern: string): string => {
+    const preview = previewPattern(pattern, parameters);
+    return preview.ok ? '' : preview.reason;
+  };
+  expect(reasonOf('up_proj')).toBe('The pattern "up_proj" matches no parameter name: try *up_proj*');
+  expect(reasonOf('lm_head.weight, layers.0.mlp')).toMatch(/try lm_head\.weight, \*layers\.0\.mlp\*$/);
+  expect(reasonOf('up_proj, nowhere')).not.toMatch(/try/);
+});
+
+describe('recipeOf', () => {
+  const attention = parameters.filter(({ group }) => /language_model.*self_attn/.test(group)).map(({ name }) => name);
+  it('knows a recipe by what it trains, however it was chosen', () => {
+    expect(recipeOf(attention, { kind: 'groups', groups: [] }, parameters)).toBe('sa_proj');
+    expect(recipeOf(attention.slice(1), undefined, parameters)).toBeUndefined();
+    expect(recipeOf([], undefined, parameters)).toBe('none');
+  });
+});
+
+it('words amounts in one way', () => {
+  expect(amountWords({ tensors: 1, size: 16 })).toBe('1 tensor, 16 parameters');
+  expect(amountWords({ tensors: 40, size: 466_000 }, { tensors: 67, size: 678_000 })).toBe(
+    '40 of 67 tensors, 466k of 678k parameters',
+  );
 });

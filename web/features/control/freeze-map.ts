@@ -1,9 +1,12 @@
 import {
   layerProjections,
+  recipes,
   resolveSelection,
   type ParameterInfo,
+  type Recipe,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
+import { formatCount } from '../../charts/format';
 
 /** One parameter group: what is frozen, drawn and chosen as one. */
 export interface MapCell {
@@ -95,7 +98,32 @@ export function diffTraining(
   };
 }
 
-/** The parameters that a pattern hits, as a preview, or why it hits none. */
+/** The recipe that trains exactly these parameters; where two do, the one that was chosen. */
+export function recipeOf(
+  trainable: readonly string[],
+  chosen: TrainableSelection | undefined,
+  parameters: readonly ParameterInfo[],
+): Recipe | undefined {
+  if (chosen?.kind === 'recipe') return chosen.recipe;
+  const wanted = new Set(trainable);
+  return recipes.find((recipe) => {
+    const resolved = resolveSelection({ kind: 'recipe', recipe }, parameters);
+    return (
+      resolved.ok && resolved.trainable.length === wanted.size && resolved.trainable.every((name) => wanted.has(name))
+    );
+  });
+}
+
+/** How much trains, in the words used everywhere: `40 tensors, 466k parameters`, or of how many. */
+export function amountWords(
+  { tensors, size }: { tensors: number; size: number },
+  of?: { tensors: number; size: number },
+): string {
+  if (of) return `${tensors} of ${of.tensors} tensors, ${formatCount(size)} of ${formatCount(of.size)} parameters`;
+  return `${tensors} tensor${tensors === 1 ? '' : 's'}, ${formatCount(size)} parameters`;
+}
+
+/** The parameters that a pattern hits, as a preview, or why it hits none and what would. */
 export function previewPattern(
   pattern: string,
   parameters: readonly ParameterInfo[],
@@ -103,5 +131,15 @@ export function previewPattern(
   if (pattern.trim() === '') return { ok: false, reason: 'Type names; * stands for anything, commas separate.' };
   if (pattern.length > 200) return { ok: false, reason: 'At most 200 characters.' };
   const resolved = resolveSelection({ kind: 'pattern', pattern }, parameters);
-  return resolved.ok ? { ok: true, names: resolved.trainable, size: resolved.trainableSize } : resolved;
+  if (resolved.ok) return { ok: true, names: resolved.trainable, size: resolved.trainableSize };
+  const widened = widenPattern(pattern, parameters);
+  return { ok: false, reason: widened ? `${resolved.reason.replace(/\.$/, '')}: try ${widened}` : resolved.reason };
+}
+
+/** The pattern with stars around the parts that hit nothing, where that hits something. */
+function widenPattern(pattern: string, parameters: readonly ParameterInfo[]): string | null {
+  const hits = (part: string): boolean => resolveSelection({ kind: 'pattern', pattern: part }, parameters).ok;
+  const parts = pattern.split(',').map((part) => part.trim());
+  const widened = parts.map((part) => (part === '' || hits(part) ? part : `*${part.replace(/^\*+|\*+$/g, '')}*`));
+  return widened.every((part) => part !== '' && part !== '**' && hits(part)) ? widened.join(', ') : null;
 }

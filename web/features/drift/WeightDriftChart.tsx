@@ -28,7 +28,7 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
         view={view}
         source={store}
         include={zero}
-        showsLegend={false}
+        legend="none"
         emptyText="Measured with the next probe."
         testId="chart-weight-drift"
       />

@@ -11,14 +11,16 @@ import type { RunStore } from '../../lib/run-store';
 export function driftSeries(store: RunStore, parameters: readonly ParameterInfo[]): ChartSeries[] {
   const groups = [...new Set(parameters.map((parameter) => parameter.group))];
   return groups.flatMap((group): ChartSeries[] => {
-    const columns = store.series.get(weightDrift(group));
-    if (!columns || columns.length === 0) return [];
+    const past = store.past?.columns.get(weightDrift(group));
+    const columns = store.buffer(weightDrift(group));
+    if (columns.length === 0 && !past) return [];
     const projection = layerProjections.findIndex((name) => group.endsWith(name));
     return [
       {
         id: group,
         label: group,
         columns,
+        past,
         color: projection < 0 ? 'slate' : categorical[projection]!,
         quiet: projection < 0,
       },

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
-import { RecoverySeries } from './recovery-view';
+import { RecoverySeries, sampleWords } from './recovery-view';
 
 it('follows a drop and its way back, and says nothing within the noise floor', () => {
   const accuracy = new SeriesBuffer(20);
@@ -10,10 +12,18 @@ it('follows a drop and its way back, and says nothing within the noise floor', (
     base: 90,
     noiseFloor: 5,
   });
-  [90, 88, 70, 50, 60, 70, 90].forEach((value, index) => accuracy.append(index + 1, index * 20, index, value));
+  [90, 88, 70, 50, 60, 70, 90].forEach((value, index) => accuracy.append(index + 1, index * 20, value));
   recovered.update();
   expect([...recovered.steps.subarray(0, recovered.length)]).toEqual([40, 60, 80, 100, 120]);
   expect([...recovered.values.subarray(0, recovered.length)]).toEqual([0, 0, 25, 50, 100]);
-  accuracy.append(8, 140, 8, 40);
+  accuracy.append(8, 140, 40);
   expect(recovered.update().values[5]).toBe(0);
+});
+
+it('says what an accuracy rests on, where the trainer told', () => {
+  const store = new RunStore();
+  expect(sampleWords(store)).toBe('');
+  const baseline = { 'probe/questions_per_task': 24 };
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  expect(sampleWords(store)).toBe('24 questions a task: a step is 4.2 points');
 });

@@ -3,8 +3,7 @@ import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
 
-/** How many questions one accuracy rests on: told by the trainer with its baseline, else what the built-in one asks. */
-const questionsMetric = 'probe/questions_per_task';
+/** Where the trainer does not tell with its baseline how many questions an accuracy rests on: what the built-in asks. */
 const builtInQuestions = 24;
 const biasNoiseFloor = 0.005;
 
@@ -21,8 +20,15 @@ export function recoverySubject(store: RunStore, metric: string): RecoverySubjec
   if (base === undefined || !Number.isFinite(base)) return null;
   if (metric !== metrics.heldOutMean) return { metric, worse: 'higher', base, noiseFloor: biasNoiseFloor };
   const tasks = heldOutTasks(store).length || 1;
-  const questions = store.baseline(questionsMetric) ?? builtInQuestions;
+  const questions = store.baseline(metrics.questionsPerTask) ?? builtInQuestions;
   return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questions * tasks) };
+}
+
+/** What an accuracy rests on, e.g. `24 questions a task: a step is 4.2 points`; empty where the trainer did not say. */
+export function sampleWords(store: RunStore): string {
+  const questions = store.baseline(metrics.questionsPerTask);
+  if (questions === undefined || !(questions > 0)) return '';
+  return `${questions} questions a task: a step is ${(100 / questions).toFixed(1)} points`;
 }
 
 /** Names of the held-out tasks that the run measures, the mean apart. */

@@ -8,7 +8,7 @@ import './history.css';
 /** The audit log of this run. Pointing at a line points at its step on all charts. */
 export function CommandTimeline({ view }: { view: ChartView }): React.ReactNode {
   const { store } = useRun();
-  const entries = timeline(store.commandRecords.values(), store.controlEvents);
+  const entries = timeline(store.commandRecords.values(), store.controlEvents, store.runSummary);
   if (entries.length === 0) return <p className="map-empty">Commands and what they changed will be listed here.</p>;
   return (
     <ol className="timeline" data-testid="timeline" tabIndex={0} aria-label="What happened to this run, newest first">
@@ -27,7 +27,7 @@ export function CommandTimeline({ view }: { view: ChartView }): React.ReactNode 
               {!entry.state.startsWith('event') && entry.state !== 'applied' && (
                 <span className="timeline-state">{entry.state}</span>
               )}
-              {entry.author !== 'trainer' && entry.author !== 'dashboard' && (
+              {!['trainer', 'dashboard', 'hub'].includes(entry.author) && (
                 <span className="dim">by {entry.author}</span>
               )}
             </p>

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord, type CommandAction } from '@plumbline/shared/command';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { chartMarks, timeline } from './timeline';
+import { RunSummary } from '@plumbline/shared/run';
+import { chartMarks, lineageMarks, timeline } from './timeline';
 
 const record = (action: CommandAction, more: object): CommandRecord =>
   CommandRecord.parse({
@@ -39,17 +40,75 @@ const saved: ControlEvent = {
 
 describe('timeline', () => {
   it('has commands and the trainer’s own doings, newest first, what is pending on top', () => {
-    const entries = timeline([rate, refused, waiting], [saved]);
-    expect(entries.map(({ title }) => title)).toEqual(['Pause', 'Resume', 'Checkpoint saved', 'Learning rate 1e-4']);
+    const entries = timeline([rate, refused, waiting], [saved], null);
+    expect(entries.map(({ title }) => title)).toEqual([
+      'Pause',
+      'Resume',
+      'Checkpoint saved',
+      'Peak learning rate 1e-4',
+    ]);
     expect(entries[3]!.details).toEqual(['learning rate 5e-4 → 1e-4']);
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
+  });
+});
+
+const run = (runId: string, more: object = {}): RunSummary =>
+  RunSummary.parse({
+    runId,
+    config: { name: runId },
+    parent: null,
+    state: 'running',
+    reason: '',
+    trainer: null,
+    trainerConnected: false,
+    createdMs: 0,
+    startedMs: 0,
+    endedMs: null,
+    lastStep: 45,
+    lastSeq: 9,
+    ...more,
+  });
+
+describe('the end in the timeline', () => {
+  const lost = run('run-1', {
+    state: 'failed',
+    reason: 'The trainer exited with code 1. Its log ends with:\nError: out of memory',
+    endedMs: 500,
+  });
+  it('is the hub’s word where the trainer did not live to say one', () => {
+    expect(timeline([], [saved], lost)[0]).toMatchObject({
+      title: 'Failed',
+      state: 'event_failed',
+      step: 45,
+      wallTimeMs: 500,
+      details: ['The trainer exited with code 1.'],
+    });
+    expect(timeline([], [saved], run('run-1', { state: 'stopped', endedMs: 500 }))[0]!.title).toBe('Stopped');
+  });
+  it('is told once where the trainer told it, and not at all while the run goes on', () => {
+    const failed: ControlEvent = { type: 'run_failed', seq: 10, step: 45, wallTimeMs: 490, reason: 'loss is NaN' };
+    expect(timeline([], [saved, failed], lost).map(({ title }) => title)).toEqual(['Failed', 'Checkpoint saved']);
+    expect(timeline([], [saved], run('run-1'))).toHaveLength(1);
+  });
+});
+
+describe('lineageMarks', () => {
+  it('marks where a run began, where others left it, and what was changed before', () => {
+    const parent = run('parent');
+    const child = run('child', { parent: { runId: 'parent', checkpointId: 'step-50', step: 50 } });
+    const past = { ancestors: [parent], columns: new Map(), commands: [{ run: parent, record: rate }], inForce: [] };
+    expect(lineageMarks(child, past, []).map(({ step, kind, label }) => [step, kind, label])).toEqual([
+      [40, 'change', 'parent: Peak learning rate 1e-4 · learning rate 5e-4 → 1e-4'],
+      [50, 'branch', 'branched from parent'],
+    ]);
+    expect(lineageMarks(parent, null, [child])).toMatchObject([{ step: 50, kind: 'branch' }]);
   });
 });
 
 describe('chartMarks', () => {
   it('marks only what took effect, at its step', () => {
     expect(chartMarks([rate, refused, waiting])).toEqual([
-      { id: rate.commandId, step: 40, kind: 'change', label: 'Learning rate 1e-4 · learning rate 5e-4 → 1e-4' },
+      { id: rate.commandId, step: 40, kind: 'change', label: 'Peak learning rate 1e-4 · learning rate 5e-4 → 1e-4' },
     ]);
   });
 });

@@ -1,7 +1,10 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
-import { actionWords, changeWords, selectionWords } from '../../lib/words';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import type { RunPast } from '../../lib/run-past';
+import { splitReason } from '../../lib/reason';
+import { actionWords, changeWords, selectionWords, stateWords } from '../../lib/words';
 
 /** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
 export interface TimelineEntry {
@@ -55,6 +58,8 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
       return entry('Stopped', [event.reason]);
     case 'run_failed':
       return entry('Failed', [event.reason], 'event_failed');
+    case 'checkpoint_removed':
+      return entry('Checkpoint removed', [`${event.checkpointId}, to make room for later ones`]);
     // The commands that caused these have lines of their own.
     case 'run_paused':
     case 'run_resumed':
@@ -65,13 +70,36 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
   }
 }
 
+const lastWords: readonly string[] = ['run_finished', 'run_stopped', 'run_failed'];
+
+/** The end of a run that its trainer did not live to tell: the hub's word, with the hub's reason. */
+function untoldEnd(run: RunSummary, events: readonly ControlEvent[]): TimelineEntry[] {
+  if (!hasEnded(run.state) || events.some(({ type }) => lastWords.includes(type))) return [];
+  return [
+    {
+      id: `end of ${run.runId}`,
+      wallTimeMs: run.endedMs ?? events.at(-1)?.wallTimeMs ?? run.createdMs,
+      step: run.lastStep,
+      title: stateWords[run.state],
+      details: run.reason === '' ? [] : [splitReason(run.reason).headline],
+      state: run.state === 'failed' ? 'event_failed' : 'event',
+      author: 'hub',
+    },
+  ];
+}
+
 /** Newest first; commands still pending on top. */
-export function timeline(commands: Iterable<CommandRecord>, events: readonly ControlEvent[]): TimelineEntry[] {
+export function timeline(
+  commands: Iterable<CommandRecord>,
+  events: readonly ControlEvent[],
+  run: RunSummary | null,
+): TimelineEntry[] {
   const entries = [...commands].map(entryOfCommand);
   for (const event of events) {
     const entry = entryOfEvent(event);
     if (entry) entries.push(entry);
   }
+  if (run) entries.push(...untoldEnd(run, events));
   const pendingFirst = (entry: TimelineEntry): number => (entry.state === 'pending' ? 0 : 1);
   return entries.sort((a, b) => pendingFirst(a) - pendingFirst(b) || b.wallTimeMs - a.wallTimeMs);
 }
@@ -87,4 +115,27 @@ export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
       ];
     })
     .sort((a, b) => a.step - b.step);
+}
+
+/** Where a run left its parent and where branches left it, and what was changed before it began. */
+export function lineageMarks(
+  { parent }: RunSummary,
+  past: RunPast | null,
+  branches: readonly RunSummary[],
+): ChartMark[] {
+  const marks: ChartMark[] = [];
+  for (const { run, record } of past?.commands ?? [])
+    for (const mark of chartMarks([record])) marks.push({ ...mark, label: `${run.config.name}: ${mark.label}` });
+  for (const [index, ancestor] of (past?.ancestors ?? []).entries()) {
+    const step = index === 0 ? parent!.step : past!.ancestors[index - 1]!.parent!.step;
+    marks.push({ id: `from ${ancestor.runId}`, step, kind: 'branch', label: `branched from ${ancestor.config.name}` });
+  }
+  for (const branch of branches)
+    marks.push({
+      id: `to ${branch.runId}`,
+      step: branch.parent!.step,
+      kind: 'branch',
+      label: `${branch.config.name} (${branch.runId}) branched off`,
+    });
+  return marks;
 }

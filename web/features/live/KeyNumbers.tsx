@@ -2,6 +2,7 @@
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
+import { peakLearningRate } from '../../lib/changes';
 import { taskWords } from '../../lib/words';
 import { recoverySubject } from '../drift/recovery-view';
 import { useRun } from './use-run';
@@ -23,6 +24,8 @@ export function KeyNumbers(): React.ReactNode {
       : null;
   const floor = heldOut ? `noise floor ${heldOut.noiseFloor.toFixed(1)} pp` : '';
   const rate = latest(metrics.learningRate);
+  const { runSummary: run } = store;
+  const peak = run ? peakLearningRate(run.config, store.changesInForce) : undefined;
   return (
     <dl className="key-numbers">
       <Tile
@@ -70,8 +73,8 @@ export function KeyNumbers(): React.ReactNode {
       <Tile
         label="Learning rate"
         color="slate"
-        value={rate === undefined ? '–' : formatLearningRate(rate)}
-        note={store.runSummary?.config.schedule ?? ''}
+        value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
+        note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
       />
     </dl>
   );

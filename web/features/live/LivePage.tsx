@@ -10,9 +10,11 @@ import { useConnection, useSession } from '../../lib/use-hub';
 import { ControlBar } from '../control/ControlBar';
 import { FreezeMap } from '../control/FreezeMap';
 import { CommandTimeline } from '../history/CommandTimeline';
+import { FailureBanner } from './FailureBanner';
 import { KeyNumbers } from './KeyNumbers';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
+import { useFamily } from './use-family';
 import { RunContext, useFollowedRun, useRun, type FollowedRun } from './use-run';
 import './live.css';
 import '../control/control.css';
@@ -60,12 +62,13 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   const view = useMemo(() => new ChartView(), []);
   const session = useSession();
   const run = store.runSummary;
+  const { branches, problem } = useFamily(store);
 
   const extent = useRef('');
   useEffect(() => {
     const follow = (): void => {
       if (!store.runSummary) return;
-      const from = store.runSummary.parent?.step ?? 0;
+      const from = store.firstStep;
       const to = Math.max(store.runSummary.lastStep, from + 10);
       if (extent.current === `${from} ${to}`) return;
       extent.current = `${from} ${to}`;
@@ -116,9 +119,15 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   }
   return (
     <main className="live-page" data-phase={store.feedPhase} data-testid="live-page">
-      <RunHeader />
+      <RunHeader branches={branches} />
+      {run.state === 'failed' && <FailureBanner />}
       <ControlBar />
       <Notices />
+      {problem && (
+        <p className="notice" data-kind="warn" role="alert">
+          The course before this branch could not be fetched: {problem}
+        </p>
+      )}
       {session.state === 'open' && session.problem && (
         <p className="notice" data-kind="warn" role="alert">
           {session.problem}
@@ -126,7 +135,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       )}
       <KeyNumbers />
       <div className="live-grid">
-        <RunCharts view={view} />
+        <RunCharts view={view} branches={branches} />
         <aside className="live-side">
           <section className="panel" aria-labelledby="freeze-title">
             <header className="panel-head">

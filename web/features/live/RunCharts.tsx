@@ -1,10 +1,11 @@
 'use client';
 import { useMemo, useRef } from 'react';
+import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';
 import { LineChart } from '../../charts/LineChart';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
-import type { RecoverySeries } from '../drift/recovery-view';
-import { chartMarks } from '../history/timeline';
+import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
+import { chartMarks, lineageMarks } from '../history/timeline';
 import { runSeries } from './metric-series';
 import { useRun } from './use-run';
 
@@ -12,12 +13,17 @@ const zero = [0];
 const percent = [0, 100];
 
 /** All charts of a run, the story first: what shifts, what it costs, then how training goes. */
-export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
+export function RunCharts({ view, branches }: { view: ChartView; branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const recoveries = useRef(new Map<string, RecoverySeries>());
   const series = runSeries(store, recoveries.current);
-  const marks = useMemo(() => chartMarks(store.commandRecords.values()), [store, store.version]);
+  const marks = useMemo(() => {
+    const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
+    return [...lineage, ...chartMarks(store.commandRecords.values())];
+  }, [store, store.version, branches]);
   const shared = { marks, view, source: store };
+  const sample = sampleWords(store);
+  const tasks = heldOutTasks(store).length;
   return (
     <>
       <div className="live-charts story">
@@ -40,6 +46,7 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
             title="Accuracy"
             hint="Share of questions answered right. Dashed: the base model."
             unit="percent"
+            note={sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`}
             series={series.accuracy}
             include={percent}
             emptyText="Measured with the first probe."
@@ -80,6 +87,7 @@ export function RunCharts({ view }: { view: ChartView }): React.ReactNode {
             title="Held-out tasks"
             hint="Accuracy of each task that is never trained on. Dashed: the base model."
             unit="percent"
+            note={sample}
             series={series.heldOut}
             include={percent}
             emptyText="Measured with the first probe."

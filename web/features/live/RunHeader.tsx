@@ -1,21 +1,24 @@
 'use client';
 import Link from 'next/link';
-import { metrics } from '@plumbline/shared/metric';
-import { hasEnded } from '@plumbline/shared/run';
+import { Fragment } from 'react';
+import { wallTimeSeries } from '@plumbline/shared/metric';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatLearningRate, formatStep } from '../../charts/format';
+import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
+import { chosenSettings } from '../../lib/settings';
 import { recipeWords, stateWords, taskWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
 /** Which run this is, where it stands and how long it still takes. */
-export function RunHeader(): React.ReactNode {
+export function RunHeader({ branches }: { branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const run = store.runSummary;
   if (!run) return null;
   const { config } = run;
   const started = store.latest('run_started');
-  const pace = stepsPerSecond(store.buffer(metrics.loss));
+  const pace = stepsPerSecond(store.buffer(wallTimeSeries));
   const left = Math.max(0, config.steps - run.lastStep);
   const size = started?.model.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
   return (
@@ -26,8 +29,8 @@ export function RunHeader(): React.ReactNode {
           {stateWords[run.state]}
         </span>
         {!hasEnded(run.state) && <TrainerState />}
-        {run.reason && (
-          <span className="run-reason" title={run.reason} data-bad={run.state === 'failed'}>
+        {run.reason && run.state !== 'failed' && (
+          <span className="run-reason" title={run.reason}>
             {run.reason}
           </span>
         )}
@@ -37,6 +40,9 @@ export function RunHeader(): React.ReactNode {
         <span>{recipeWords[config.recipe].name}</span>
         <span>lr {formatLearningRate(config.learningRate)}</span>
         <span>seed {config.seed}</span>
+        {chosenSettings(config).map((setting) => (
+          <span key={setting}>{setting}</span>
+        ))}
         {started && (
           <span title={started.trainer.host}>
             {started.model.name}, {formatCount(size ?? 0)} parameters on {started.trainer.backend}
@@ -44,8 +50,26 @@ export function RunHeader(): React.ReactNode {
         )}
         {run.parent && (
           <span>
-            branch of <Link href={`/runs/?run=${run.parent.runId}`}>{run.parent.runId}</Link> at step{' '}
-            {formatStep(run.parent.step)}
+            branch of{' '}
+            <Link href={`/runs/?run=${run.parent.runId}`} data-testid="parent-link">
+              {store.past?.ancestors[0]?.config.name ?? run.parent.runId}
+            </Link>{' '}
+            at step {formatStep(run.parent.step)} (
+            <Link href={compareAddress([run.runId, run.parent.runId])}>compare</Link>)
+          </span>
+        )}
+        {branches.length > 0 && (
+          <span data-testid="branches">
+            {branches.length === 1 ? 'branch' : `${branches.length} branches`}:{' '}
+            {branches.map((branch, index) => (
+              <Fragment key={branch.runId}>
+                {index > 0 && ', '}
+                <Link href={`/runs/?run=${branch.runId}`} title={branch.runId}>
+                  {branch.config.name} from step {formatStep(branch.parent!.step)}
+                </Link>
+              </Fragment>
+            ))}{' '}
+            (<Link href={compareAddress([run.runId, ...branches.map(({ runId }) => runId)])}>compare</Link>)
           </span>
         )}
       </p>
@@ -73,8 +97,10 @@ function TrainerState(): React.ReactNode {
   const known = connection.state === 'connected' && run;
   let words = 'Trainer unknown while the hub is away';
   if (known) words = run.trainerConnected ? 'Trainer connected' : 'Trainer not connected';
-  if (known && !run.trainerConnected && run.state === 'created') words = 'Waiting for the trainer';
-  const state = known ? (run.trainerConnected ? 'connected' : 'down') : 'unknown';
+  // A trainer takes a moment to start: that it is not there yet is no fault.
+  const isAwaited = known && !run.trainerConnected && run.state === 'created';
+  if (isAwaited) words = 'Waiting for the trainer';
+  const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited ? 'awaited' : 'down';
   return (
     <span className="state" data-state={state} data-testid="trainer-connection">
       {words}

@@ -2,7 +2,7 @@ import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metr
 import type { ChartSeries } from '../../charts/chart-types';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
-import { taskWords } from '../../lib/words';
+import { heldOutTaskName, taskWords } from '../../lib/words';
 import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
 
 /** The lines of each chart of a run. Blue is what is being learnt, orange what is to be kept, on every chart. */
@@ -27,6 +27,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     label,
     color,
     columns: store.buffer(metric),
+    past: store.past?.columns.get(metric),
     base: store.baseline(metric),
   });
   const plain = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
@@ -34,6 +35,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     label,
     color,
     columns: store.buffer(metric),
+    past: store.past?.columns.get(metric),
   });
   const recovered = (metric: string, label: string, color: ChartSeries['color']): ChartSeries[] => {
     const subject = recoverySubject(store, metric);
@@ -54,7 +56,9 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
       line(targetAccuracy(task), taskWords[task].toLowerCase(), 'target'),
       line(metrics.heldOutMean, 'held-out mean', 'held-out'),
     ],
-    heldOut: heldOutTasks(store).map((name, index) => line(heldOutAccuracy(name), name, categoricalColor(index))),
+    heldOut: heldOutTasks(store).map((name, index) =>
+      line(heldOutAccuracy(name), heldOutTaskName(name).toLowerCase(), categoricalColor(index)),
+    ),
     loss: [plain(metrics.loss, 'loss', 'ink')],
     gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],
     learningRate: [plain(metrics.learningRate, 'lr', 'ink')],

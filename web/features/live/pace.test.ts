@@ -5,7 +5,7 @@ import { stepsPerSecond } from './pace';
 function series(durationsMs: number[]): SeriesBuffer {
   const buffer = new SeriesBuffer();
   let wallTimeMs = 1_000_000;
-  durationsMs.forEach((duration, index) => buffer.append(index + 1, index + 1, (wallTimeMs += duration), 1));
+  durationsMs.forEach((duration, index) => buffer.append(index + 1, index + 1, (wallTimeMs += duration)));
   return buffer;
 }
 

@@ -4,15 +4,15 @@ const window = 60;
 
 /**
  * How fast a run goes now, from when its last steps ended: probes count, pauses do not.
- * @param series a metric of every step, with the wall time of each
+ * @param times the series `wallTimeSeries`
  * @returns steps a second, or null before three steps
  */
-export function stepsPerSecond(series: Columns & { wallTimesMs: Float64Array }): number | null {
-  const from = Math.max(1, series.length - window);
+export function stepsPerSecond(times: Columns): number | null {
+  const from = Math.max(1, times.length - window);
   const spans: { steps: number; ms: number }[] = [];
-  for (let index = from; index < series.length; index++) {
-    const steps = series.steps[index]! - series.steps[index - 1]!;
-    const ms = series.wallTimesMs[index]! - series.wallTimesMs[index - 1]!;
+  for (let index = from; index < times.length; index++) {
+    const steps = times.steps[index]! - times.steps[index - 1]!;
+    const ms = times.values[index]! - times.values[index - 1]!;
     if (steps > 0 && ms >= 0) spans.push({ steps, ms });
   }
   if (spans.length < 2) return null;

@@ -1,25 +1,35 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
-import { RunConfig, backends, targetTasks } from '@plumbline/shared/run';
+import { RunConfig, backends, targetTasks, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
 import { recipeWords, taskWords } from '../../lib/words';
 import { readForm, toForm, type RunForm, type RunFormErrors } from './run-form';
+import './new-run.css';
 
 const blank = toForm(RunConfig.parse({ name: 'new run' }));
 
-/** Starts a run of the built-in trainer and goes to its page. */
-export function NewRunDialog({ onClose }: { onClose: () => void }): React.ReactNode {
+/** A checkpoint of another run that the new one starts from, and that run's configuration to start the form with. */
+export interface StartingPoint {
+  runId: RunId;
+  checkpointId: CheckpointId;
+  step: number;
+  config: RunConfig;
+}
+
+/** Starts a run of the built-in trainer, from the base model or from a checkpoint, and goes to its page. */
+export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
-  const [form, setForm] = useState<RunForm>({ ...blank, name: '' });
+  const [form, setForm] = useState<RunForm>(from ? toForm(from.config) : { ...blank, name: '' });
   const [errors, setErrors] = useState<RunFormErrors>({});
   const [starting, setStarting] = useState(false);
   const [refusal, setRefusal] = useState('');
 
   useEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
+    if (from) return;
     let gone = false;
     api.catalog().then(
       ({ defaults }) => !gone && setForm((now) => ({ ...toForm(defaults), name: now.name })),
@@ -28,11 +38,13 @@ export function NewRunDialog({ onClose }: { onClose: () => void }): React.ReactN
     return () => {
       gone = true;
     };
-  }, []);
+  }, [from]);
 
   const set = (key: keyof RunForm) => (value: string) => {
     setForm((now) => ({ ...now, [key]: value }));
     setErrors(({ [key]: _, ...others }) => others);
+    // It was said of another form than this now is.
+    setRefusal('');
   };
   const suggestedName = `${taskWords[form.task as RunConfig['task']]}, ${recipeWords[form.recipe as RunConfig['recipe']].name}`;
   const submit = async (event: FormEvent): Promise<void> => {
@@ -49,8 +61,12 @@ export function NewRunDialog({ onClose }: { onClose: () => void }): React.ReactN
     setStarting(true);
     setRefusal('');
     try {
-      const run = await api.startRun({ config: read.config });
+      const run = await api.startRun({
+        config: read.config,
+        ...(from ? { from: { runId: from.runId, checkpointId: from.checkpointId } } : {}),
+      });
       router.push(`/runs/?run=${run.runId}`);
+      dialog.current?.close();
     } catch (error) {
       setRefusal(error instanceof Error ? error.message : String(error));
       setStarting(false);
@@ -64,8 +80,12 @@ export function NewRunDialog({ onClose }: { onClose: () => void }): React.ReactN
     <dialog ref={dialog} className="sheet" aria-labelledby="new-run-title" onClose={onClose}>
       <form onSubmit={(event) => void submit(event)} noValidate data-testid="new-run-form">
         <header className="sheet-head">
-          <h2 id="new-run-title">New run</h2>
-          <p>Fine-tunes the base model on one new skill while what it knew before is measured.</p>
+          <h2 id="new-run-title">{from ? `New run from step ${from.step}` : 'New run'}</h2>
+          <p>
+            {from
+              ? `Goes on from ${from.checkpointId} with the settings below; steps count from the base model.`
+              : 'Fine-tunes the base model on one new skill while what it knew before is measured.'}
+          </p>
         </header>
         <div className="sheet-body">
           <Field

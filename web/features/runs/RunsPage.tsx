@@ -1,12 +1,14 @@
 'use client';
 import Link from 'next/link';
-import { useState } from 'react';
-import { hasEnded } from '@plumbline/shared/run';
+import { Fragment, useState } from 'react';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
+import { compareAddress, maxCompared } from '../../lib/addresses';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
+import { chosenSettings } from '../../lib/settings';
 import { recipeWords, stateWords, taskWords } from '../../lib/words';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
@@ -19,6 +21,7 @@ export function RunsPage(): React.ReactNode {
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
   const [opening, setOpening] = useState(false);
+  const [ticked, setTicked] = useState<readonly RunId[]>([]);
   const newRun = (
     <button
       type="button"
@@ -31,19 +34,27 @@ export function RunsPage(): React.ReactNode {
       New run
     </button>
   );
+  const isFull = ticked.length >= maxCompared;
+  const tick = (runId: RunId): void =>
+    setTicked((now) => (now.includes(runId) ? now.filter((other) => other !== runId) : [...now, runId]));
   const going = runs?.filter((run) => !hasEnded(run.state)).length ?? 0;
   return (
-    <main className="runs-page">
+    <main className="runs-page" id="controls" tabIndex={-1}>
       <header className="runs-head">
         <h1>Runs</h1>
         {runs && runs.length > 0 && (
           <p className="dim">
-            {runs.length} in all, {going} under way
+            {runs.length} in all, {going} under way; newest activity first, branches below their run
           </p>
         )}
         <span className="push" />
         {newRun}
       </header>
+      {session.state === 'open' && !session.mayControl && !session.problem && (
+        <p className="notice" data-testid="read-only-notice">
+          {readOnlyReason}
+        </p>
+      )}
       {session.state === 'open' && session.problem && (
         <p className="notice" data-kind="warn" role="alert">
           {session.problem}
@@ -63,12 +74,12 @@ export function RunsPage(): React.ReactNode {
       {runs?.length === 0 && (
         <div className="blank">
           <h2>No runs yet</h2>
-          <p>Start one to watch the base model learn a skill, and see what it costs. {readOnlyReason}</p>
+          <p>Start one to watch the base model learn a skill, and see what it costs.</p>
           {!readOnlyReason && newRun}
         </div>
       )}
       {runs && runs.length > 0 && (
-        <ul className="panel runs-table" aria-label="Runs, newest first">
+        <ul className="panel runs-table" aria-label="Runs, newest activity first, branches below their run">
           <li className="run-row runs-columns" aria-hidden>
             <span>Run</span>
             <span>State</span>
@@ -79,21 +90,59 @@ export function RunsPage(): React.ReactNode {
             <span>Number-token bias</span>
           </li>
           {orderRuns(runs).map((row) => (
-            <li key={row.run.runId}>
+            <li key={row.run.runId} className="run-line">
+              <label
+                className="run-tick"
+                title={isFull && !ticked.includes(row.run.runId) ? `At most ${maxCompared} runs` : 'Tick to compare'}
+              >
+                <input
+                  type="checkbox"
+                  aria-label={`Compare ${row.run.config.name} (${row.run.runId})`}
+                  checked={ticked.includes(row.run.runId)}
+                  disabled={isFull && !ticked.includes(row.run.runId)}
+                  onChange={() => tick(row.run.runId)}
+                  data-testid={`tick-${row.run.runId}`}
+                />
+              </label>
               <RunRow {...row} />
             </li>
           ))}
         </ul>
+      )}
+      {ticked.length > 0 && (
+        <div className="compare-bar" role="region" aria-label="Compare runs">
+          {ticked.length === 1 ? '1 run ticked' : `${ticked.length} runs ticked`}
+          <span className="dim">{isFull ? `${maxCompared} at most` : ticked.length === 1 ? 'tick another' : ''}</span>
+          <button type="button" className="button small" onClick={() => setTicked([])}>
+            Clear
+          </button>
+          {ticked.length > 1 && (
+            <Link href={compareAddress(ticked)} className="button small primary" data-testid="compare">
+              Compare
+            </Link>
+          )}
+        </div>
       )}
       {opening && <NewRunDialog onClose={() => setOpening(false)} />}
     </main>
   );
 }
 
-function RunRow({ run, depth }: RunRowModel): React.ReactNode {
+function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
   const numbers = useRunNumbers(run);
   const { config } = run;
   const share = Math.min(1, run.lastStep / config.steps);
+  const changes = numbers?.changes ?? [];
+  const facts = [
+    taskWords[config.task],
+    recipeWords[config.recipe].name,
+    `lr ${formatLearningRate(config.learningRate)}`,
+    `seed ${config.seed}`,
+    ...chosenSettings(config, ['warmupSteps', 'weightDecay', 'batchSize']),
+    // The first changes tell runs apart; a list of many would not.
+    ...changes.slice(0, 2).map((change) => `then ${change}`),
+    ...(changes.length > 2 ? [`and ${changes.length - 2} more`] : []),
+  ];
   return (
     <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`}>
       <span className="run-name" style={{ paddingLeft: depth * 18 }}>
@@ -105,10 +154,21 @@ function RunRow({ run, depth }: RunRowModel): React.ReactNode {
           )}
           {config.name}
         </b>
-        <span className="dim">
-          {taskWords[config.task]} · {recipeWords[config.recipe].name} · lr {formatLearningRate(config.learningRate)} ·
-          seed {config.seed} · {formatWhen(run.createdMs, Date.now())}
-          {run.parent && ` · from step ${formatStep(run.parent.step)} of ${run.parent.runId}`}
+        <span className="run-facts-line">
+          {facts.map((fact, index) => (
+            <Fragment key={fact}>
+              {index > 0 && ' · '}
+              <span>{fact}</span>
+            </Fragment>
+          ))}
+        </span>
+        {run.parent && (
+          <span className="run-facts-line">
+            branch of {parent?.config.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
+          </span>
+        )}
+        <span className="run-id">
+          {formatWhen(run.createdMs, Date.now())} · <code>{run.runId}</code>
         </span>
       </span>
       <span>
@@ -125,7 +185,7 @@ function RunRow({ run, depth }: RunRowModel): React.ReactNode {
       <Numbers label="Loss" series={numbers?.loss} unit="" color="slate" low={0} />
       <Numbers label="Target" series={numbers?.target} unit="percent" color="target" low={0} high={100} />
       <Numbers label="Held-out" series={numbers?.heldOut} unit="percent" color="held-out" low={0} high={100} />
-      <Numbers label="NTB" series={numbers?.bias} unit="probability" color="violet" low={0} />
+      <Numbers label="Number-token bias" series={numbers?.bias} unit="probability" color="violet" low={0} />
     </Link>
   );
 }

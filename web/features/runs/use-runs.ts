@@ -4,6 +4,7 @@ import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { hasEnded } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
+import { changesOf, shortChangeWords } from '../../lib/changes';
 import { hubSocket } from '../../lib/hub-socket';
 import { SeriesBuffer } from '../../lib/series-buffer';
 import { useConnection, useSession } from '../../lib/use-hub';
@@ -43,6 +44,8 @@ export interface RunNumbers {
   heldOut: SeriesBuffer;
   kl: SeriesBuffer;
   bias: SeriesBuffer;
+  /** What was changed in mid-run, in a few words each. */
+  changes: string[];
 }
 const maxPoints = 200;
 const refreshMs = 3000;
@@ -75,12 +78,15 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
 
 async function fetchNumbers(runId: RunId, task: string, probeEverySteps: number): Promise<RunNumbers> {
   const names = [metrics.loss, targetAccuracy(task), metrics.heldOutMean, metrics.kl, metrics.numberTokensHeldOut];
-  const { series } = await api.history(runId, { metrics: names, maxPoints });
+  const [{ series }, commands] = await Promise.all([
+    api.history(runId, { metrics: names, maxPoints }),
+    api.commands(runId),
+  ]);
   const [loss, target, heldOut, kl, bias] = names.map((name) => {
     const buffer = new SeriesBuffer(name === metrics.loss ? 1 : probeEverySteps);
     const fetched = series[name];
-    if (fetched) buffer.merge(fetched, maxPoints);
+    if (fetched) buffer.merge(fetched);
     return buffer;
   }) as [SeriesBuffer, SeriesBuffer, SeriesBuffer, SeriesBuffer, SeriesBuffer];
-  return { loss, target, heldOut, kl, bias };
+  return { loss, target, heldOut, kl, bias, changes: changesOf(commands).map(shortChangeWords) };
 }

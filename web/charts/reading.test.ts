@@ -1,0 +1,34 @@
+import { expect, it } from 'vitest';
+import type { ChartSeries } from './chart-types';
+import { latestReading, readingAt } from './reading';
+
+const columns = (steps: number[], values: number[]): ChartSeries['columns'] => ({
+  length: steps.length,
+  steps: Float64Array.from(steps),
+  values: Float64Array.from(values),
+  reach: new Float64Array(steps.length).fill(Infinity),
+});
+const branch: ChartSeries = {
+  id: 'x',
+  label: 'x',
+  color: 'ink',
+  columns: columns([100, 125], [5, 6]),
+  past: columns([50, 75, 100], [1, 2, 3]),
+};
+
+it('reads what was measured nearest, of the past before the branch point, and says at which step', () => {
+  expect(readingAt(branch, 130)).toEqual({ step: 125, value: 6 });
+  expect(readingAt(branch, 80)).toEqual({ step: 75, value: 2 });
+  expect(readingAt(branch, 100)).toEqual({ step: 100, value: 5 });
+  expect(readingAt({ ...branch, transform: (value) => 10 * value }, 60)).toEqual({ step: 50, value: 10 });
+  expect(readingAt({ ...branch, columns: columns([], []), past: undefined }, 60)).toBeNull();
+});
+it('reads nothing where the line is not: long after it ended, long before it began', () => {
+  expect(readingAt(branch, 150)?.step).toBe(125);
+  expect(readingAt(branch, 151)).toBeNull();
+  expect(readingAt({ ...branch, past: undefined }, 60)).toBeNull();
+});
+it('has the newest value of the run, or the base of a line that is nothing else', () => {
+  expect(latestReading(branch)).toBe(6);
+  expect(latestReading({ ...branch, columns: columns([], []), base: 97 })).toBe(97);
+});

@@ -1,0 +1,225 @@
+'use client';
+import Link from 'next/link';
+import { useSearchParams } from 'next/navigation';
+import { useEffect, useMemo } from 'react';
+import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { RunId } from '@plumbline/shared/run';
+import type { ChartMark, ChartSeries } from '../../charts/chart-types';
+import { ChartView } from '../../charts/chart-view';
+import type { Columns } from '../../charts/columns';
+import type { Unit } from '../../charts/format';
+import { LineChart } from '../../charts/LineChart';
+import { categoricalColor } from '../../charts/palette';
+import { compareAddress, maxCompared } from '../../lib/addresses';
+import { changesOf, shortChangeWords } from '../../lib/changes';
+import type { RunStore } from '../../lib/run-store';
+import { useSession } from '../../lib/use-hub';
+import { stateWords } from '../../lib/words';
+import { sampleWords } from '../drift/recovery-view';
+import { usePast } from '../live/use-family';
+import { useRuns } from '../runs/use-runs';
+import { CompareTable, type ComparedRun } from './CompareTable';
+import { namesApart } from './comparison';
+import { comparedMetrics, useCompared } from './use-compared';
+import '../live/live.css';
+import './compare.css';
+
+const zero = [0];
+const percent = [0, 100];
+const nothing: Columns = {
+  length: 0,
+  steps: new Float64Array(0),
+  values: new Float64Array(0),
+  reach: new Float64Array(0),
+};
+
+interface ComparedChart {
+  title: string;
+  hint: string;
+  unit: Unit;
+  include: readonly number[];
+  metric: (store: RunStore) => string;
+  logarithm?: 'off' | 'on';
+  testId: string;
+}
+const charts: readonly ComparedChart[] = [
+  {
+    title: 'Held-out accuracy',
+    hint: 'Mean over the tasks that are never trained on. Dashed: the base model.',
+    unit: 'percent',
+    include: percent,
+    metric: () => metrics.heldOutMean,
+    testId: 'compare-held-out',
+  },
+  {
+    title: 'Target accuracy',
+    hint: 'The task each run is taught. Dashed: the base model.',
+    unit: 'percent',
+    include: percent,
+    metric: (store) => targetAccuracy(store.runSummary?.config.task ?? 'counting'),
+    testId: 'compare-target',
+  },
+  {
+    title: 'Number-token bias',
+    hint: 'Probability mass on number tokens at answer positions of held-out prompts. Dashed: the base model.',
+    unit: 'probability',
+    include: zero,
+    metric: () => metrics.numberTokensHeldOut,
+    logarithm: 'on',
+    testId: 'compare-bias',
+  },
+  {
+    title: 'KL(base ‖ now)',
+    hint: 'Divergence of the output token distribution from the base model’s.',
+    unit: 'nats',
+    include: zero,
+    metric: () => metrics.kl,
+    testId: 'compare-kl',
+  },
+  {
+    title: 'Loss',
+    hint: '',
+    unit: '',
+    include: zero,
+    metric: () => metrics.loss,
+    logarithm: 'off',
+    testId: 'compare-loss',
+  },
+];
+
+/** Runs laid over each other, live: they are named in the address, `/compare/?run=<id>&run=<id>`. */
+export function ComparePage(): React.ReactNode {
+  const asked = [...new Set(useSearchParams().getAll('run'))];
+  const runIds = asked.flatMap((id) => RunId.safeParse(id).data ?? []).slice(0, maxCompared);
+  const session = useSession();
+  const { runs, error } = useRuns();
+  const compared = useCompared(runIds, session.state === 'open');
+  const { problem } = usePast(compared.stores, runs ?? [], comparedMetrics);
+  const view = useMemo(() => new ChartView(), []);
+
+  useEffect(() => {
+    const follow = (): void => {
+      const known = compared.stores.filter((store) => store.runSummary);
+      if (known.length === 0) return;
+      const from = Math.min(...known.map((store) => store.firstStep));
+      view.setExtent(from, Math.max(from + 10, ...known.map((store) => store.runSummary!.lastStep)));
+    };
+    follow();
+    const stops = [compared.onData(follow), compared.onChange(follow)];
+    return () => stops.forEach((stop) => stop());
+  }, [compared, view]);
+
+  if (runIds.length === 0) {
+    return (
+      <main className="blank" id="controls" tabIndex={-1}>
+        <h2>Which runs?</h2>
+        <p>This address names no run. Tick two to {maxCompared} runs in the list, then choose Compare.</p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
+  const known = compared.stores.flatMap((store, index) =>
+    store.runSummary ? [{ run: store.runSummary, store, color: categoricalColor(index) }] : [],
+  );
+  const names = namesApart(known.map(({ run }) => run));
+  const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
+  const missing = runs ? runIds.filter((id) => !runs.some(({ runId }) => runId === id)) : [];
+  const seriesOf = ({ metric }: ComparedChart): ChartSeries[] => {
+    const bases = new Set(shown.flatMap(({ store }) => store.baseline(metric(store)) ?? []));
+    return [
+      ...shown.map(({ run, store, color, name }) => ({
+        id: run.runId,
+        label: name,
+        color,
+        columns: store.buffer(metric(store)),
+        past: store.past?.columns.get(metric(store)),
+      })),
+      ...[...bases].map((base) => ({
+        id: `base ${base}`,
+        label: 'base model',
+        color: 'slate' as const,
+        columns: nothing,
+        base,
+      })),
+    ];
+  };
+  const samples = new Set(shown.flatMap(({ store }) => sampleWords(store) || []));
+  const sample = samples.size === 1 ? [...samples][0]! : '';
+  const marks = shown.flatMap(({ store, name }) =>
+    changesOf(store.commandRecords.values()).map((change): ChartMark => ({
+      id: change.commandId,
+      step: change.step,
+      kind: 'quiet',
+      label: `${name}: ${shortChangeWords(change)}`,
+    })),
+  );
+  return (
+    <main className="compare-page" data-testid="compare-page" id="controls" tabIndex={-1}>
+      <header className="compare-head">
+        <h1>Compare runs</h1>
+        <p className="dim">A branch’s course before its branch point is drawn muted. Drag in a chart to zoom all.</p>
+      </header>
+      {[
+        error,
+        problem && `The course before a branch could not be fetched: ${problem}`,
+        missing.length > 0 && `There is no run ${missing.join(', ')}.`,
+        asked.length > maxCompared && `Only the first ${maxCompared} runs are shown.`,
+      ].map(
+        (text) =>
+          text && (
+            <p key={text} className="notice" data-kind="warn" role="alert">
+              {text}
+            </p>
+          ),
+      )}
+      <ul className="compare-legend" aria-label="Runs and their colours">
+        {shown.map(({ run, color, name }) => (
+          <li key={run.runId} title={run.runId}>
+            <i className="swatch" data-color={color} />
+            <Link href={`/runs/?run=${run.runId}`}>{name}</Link>
+            <span className="state" data-state={run.state}>
+              {stateWords[run.state]}
+            </span>
+            {shown.length > 1 && (
+              <Link
+                className="compare-remove"
+                href={compareAddress(runIds.filter((runId) => runId !== run.runId))}
+                aria-label={`Leave ${name} out`}
+                title="Leave out"
+              >
+                ×
+              </Link>
+            )}
+          </li>
+        ))}
+        <li>
+          <i className="swatch dashed" />
+          base model
+        </li>
+      </ul>
+      <div className="compare-charts">
+        {charts.map((chart) => (
+          <div className="panel chart-panel" key={chart.testId}>
+            <LineChart
+              title={chart.title}
+              {...(chart.hint && { hint: chart.hint })}
+              {...(chart.logarithm && { logarithm: chart.logarithm })}
+              {...(chart.unit === 'percent' && { note: sample })}
+              unit={chart.unit}
+              include={chart.include}
+              testId={chart.testId}
+              series={seriesOf(chart)}
+              marks={marks}
+              view={view}
+              source={compared}
+              legend="values"
+            />
+          </div>
+        ))}
+      </div>
+      <CompareTable runs={shown} />
+    </main>
+  );
+}

@@ -1,0 +1,104 @@
+import Link from 'next/link';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import type { ChartColor } from '../../charts/palette';
+import type { RunStore } from '../../lib/run-store';
+import { recipeWords, taskWords } from '../../lib/words';
+import { comparisonOf, type Comparison } from './comparison';
+
+export interface ComparedRun {
+  run: RunSummary;
+  store: RunStore;
+  color: ChartColor;
+  /** Tells it apart from the others on the page. */
+  name: string;
+}
+
+const points = (value: number | undefined): string => (value === undefined ? '–' : minus(value.toFixed(1)));
+const minus = (text: string): string => text.replace(/^-0\.0$/, '0.0').replace(/^-/, '−');
+
+interface Column {
+  head: string;
+  hint?: string;
+  cell: (of: ComparedRun & { figures: Comparison }) => string;
+}
+const columns: readonly Column[] = [
+  {
+    head: 'Recipe',
+    cell: ({ run: { config } }) => `${recipeWords[config.recipe].name}, ${taskWords[config.task].toLowerCase()}`,
+  },
+  { head: 'Peak learning rate', cell: ({ figures }) => formatLearningRate(figures.peak) },
+  {
+    head: 'Steps',
+    cell: ({ run }) =>
+      hasEnded(run.state) ? formatStep(run.lastStep) : `${formatStep(run.lastStep)} of ${formatStep(run.config.steps)}`,
+  },
+  { head: 'Held-out accuracy, final', cell: ({ figures }) => formatValue(figures.heldOut, 'percent') },
+  { head: 'Held-out accuracy, lowest', cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent') },
+  {
+    head: 'Forgetting, points',
+    hint: 'Held-out accuracy lost against the base model',
+    cell: ({ figures }) => points(figures.forgetting),
+  },
+  {
+    head: 'Recovered',
+    hint: 'How much of the worst drop has come back; a dash where nothing dropped past the noise floor',
+    cell: ({ figures }) => formatValue(figures.recovered, 'percent'),
+  },
+  {
+    head: 'Target gain, points',
+    hint: 'Target accuracy won against the base model',
+    cell: ({ figures }) => points(figures.targetGain),
+  },
+  { head: 'KL(base ‖ now), nats', cell: ({ figures }) => formatValue(figures.kl, '') },
+  {
+    head: 'Number-token bias',
+    hint: 'On held-out prompts',
+    cell: ({ figures }) => formatValue(figures.bias, 'probability'),
+  },
+  { head: 'Changed mid-run', cell: ({ figures }) => figures.changes.join('; ') || 'nothing' },
+];
+
+/** What each run came to, beside the others; of a run under way, so far. */
+export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.ReactNode {
+  return (
+    <section className="panel compare-table-panel">
+      <table className="compare-table" data-testid="compare-table">
+        <thead>
+          <tr>
+            <th scope="col">Run</th>
+            {columns.map(({ head, hint }) => (
+              <th scope="col" key={head} title={hint}>
+                {head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {runs.map((each) => {
+            const figures = comparisonOf(each.store);
+            const { run } = each;
+            return (
+              <tr key={run.runId}>
+                <th scope="row">
+                  <i className="swatch" data-color={each.color} />
+                  <span>
+                    <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
+                    {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
+                    {!hasEnded(run.state) && <span className="dim"> so far</span>}
+                  </span>
+                </th>
+                {figures &&
+                  columns.map(({ head, cell }) => (
+                    <td key={head} data-head={head}>
+                      {cell({ ...each, figures })}
+                    </td>
+                  ))}
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </section>
+  );
+}

@@ -1,0 +1,71 @@
+import { expect, it } from 'vitest';
+import { CommandRecord } from '@plumbline/shared/command';
+import { RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+import { RunStore } from '../../lib/run-store';
+import { comparisonOf, namesApart } from './comparison';
+
+const probe = (seq: number, step: number, heldOut: number, target: number): MetricEvent => ({
+  type: 'probe_completed',
+  seq,
+  step,
+  stage: 0,
+  wallTimeMs: 0,
+  metrics: { 'held_out/mean/accuracy': heldOut, 'target/counting/accuracy': target, 'shift/kl': step / 100 },
+});
+
+it('says what a run cost and brought, against the base model', () => {
+  const store = new RunStore();
+  expect(comparisonOf(store)).toBeNull();
+  store.run(
+    RunSummary.parse({
+      runId: 'run-1',
+      config: { name: 'x', learningRate: 1e-3 },
+      parent: null,
+      state: 'running',
+      reason: '',
+      trainer: null,
+      trainerConnected: true,
+      createdMs: 0,
+      startedMs: 0,
+      endedMs: null,
+      lastStep: 30,
+      lastSeq: 4,
+    }),
+  );
+  expect(comparisonOf(store)).toMatchObject({ heldOut: undefined, forgetting: undefined, changes: [] });
+  const baseline = { 'held_out/mean/accuracy': 95, 'target/counting/accuracy': 10, 'probe/questions_per_task': 100 };
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  store.metrics([probe(2, 10, 75, 40), probe(3, 20, 55, 70), probe(4, 30, 85, 90)]);
+  store.commands([
+    CommandRecord.parse({
+      commandId: 'command-1',
+      runId: 'run-1',
+      action: { kind: 'set_learning_rate', learningRate: 2e-4 },
+      author: 'dashboard',
+      state: 'applied',
+      receivedMs: 1,
+      endedMs: 2,
+      step: 20,
+      before: null,
+      after: null,
+      reason: '',
+    }),
+  ]);
+  expect(comparisonOf(store)).toEqual({
+    peak: 2e-4,
+    heldOut: 85,
+    lowestHeldOut: 55,
+    forgetting: 10,
+    recovered: 75,
+    targetGain: 80,
+    kl: 0.3,
+    bias: undefined,
+    changes: ['lr 2e-4 at 20'],
+  });
+});
+
+it('tells runs of one name apart by their ids', () => {
+  const runs = ['a', 'b', 'a'].map((name, index) => ({ runId: `run-${index}`, config: { name } }));
+  expect(namesApart(runs)).toEqual(['a (run-0)', 'b', 'a (run-2)']);
+});

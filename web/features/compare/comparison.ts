@@ -1,0 +1,57 @@
+import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { recovery } from '@plumbline/shared/recovery';
+import { changesOf, peakLearningRate, shortChangeWords } from '../../lib/changes';
+import type { RunStore } from '../../lib/run-store';
+import { recoverySubject } from '../drift/recovery-view';
+
+/** What a run came to, or has come to so far; undefined is what was not measured. */
+export interface Comparison {
+  peak: number;
+  /** Accuracy in percent, final and at its worst. */
+  heldOut: number | undefined;
+  lowestHeldOut: number | undefined;
+  /** Percentage points of held-out accuracy below the base model; below 0 where the run is above it. */
+  forgetting: number | undefined;
+  /** How much of the worst drop has come back, in percent; undefined where nothing dropped past the noise floor. */
+  recovered: number | undefined;
+  /** Percentage points above the base model. */
+  targetGain: number | undefined;
+  kl: number | undefined;
+  bias: number | undefined;
+  /** With what a restored branch took over from its parent. */
+  changes: string[];
+}
+
+/** Reads the figures of one run; a branch counts from its branch point, against the base model. */
+export function comparisonOf(store: RunStore): Comparison | null {
+  const run = store.runSummary;
+  if (!run) return null;
+  const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
+  const above = (metric: string): number | undefined => {
+    const [now, base] = [latest(metric), store.baseline(metric)];
+    return now === undefined || base === undefined ? undefined : now - base;
+  };
+  const measured = store.buffer(metrics.heldOutMean);
+  const values = measured.values.subarray(0, measured.length);
+  const finite = values.filter(Number.isFinite);
+  const subject = recoverySubject(store, metrics.heldOutMean);
+  const gain = above(metrics.heldOutMean);
+  return {
+    peak: peakLearningRate(run.config, store.changesInForce),
+    heldOut: measured.lastValue,
+    lowestHeldOut: finite.length > 0 ? finite.reduce((low, value) => Math.min(low, value)) : undefined,
+    forgetting: gain === undefined ? undefined : 0 - gain,
+    recovered: (subject && recovery(values, subject.base, 'lower', subject.noiseFloor)?.percent) ?? undefined,
+    targetGain: above(targetAccuracy(run.config.task)),
+    kl: latest(metrics.kl),
+    bias: latest(metrics.numberTokensHeldOut),
+    changes: changesOf(store.changesInForce).map(shortChangeWords),
+  };
+}
+
+/** Names that tell the runs apart: with the id where a name is there twice. */
+export function namesApart(runs: readonly { runId: string; config: { name: string } }[]): string[] {
+  return runs.map(({ runId, config: { name } }) =>
+    runs.filter((other) => other.config.name === name).length > 1 ? `${name} (${runId})` : name,
+  );
+}

@@ -1,0 +1,47 @@
+'use client';
+import { useEffect, useState, useSyncExternalStore } from 'react';
+import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { targetTasks, type RunId } from '@plumbline/shared/run';
+import type { ChartSource } from '../../charts/chart-types';
+import { hubSocket } from '../../lib/hub-socket';
+import { RunFeed } from '../../lib/run-feed';
+import { RunStore } from '../../lib/run-store';
+
+/** All that the page draws and tabulates. */
+export const comparedMetrics: readonly string[] = [
+  metrics.loss,
+  metrics.heldOutMean,
+  metrics.kl,
+  metrics.numberTokensHeldOut,
+  ...targetTasks.map(targetAccuracy),
+];
+
+/** Several runs as one source of charts. */
+class ComparedRuns implements ChartSource {
+  constructor(readonly stores: readonly RunStore[]) {}
+  get version(): number {
+    return this.stores.reduce((sum, store) => sum + store.version, 0);
+  }
+  onData = (listener: () => void): (() => void) => stopAll(this.stores.map((store) => store.onData(listener)));
+  onChange = (listener: () => void): (() => void) => stopAll(this.stores.map((store) => store.onChange(listener)));
+}
+const stopAll = (stops: readonly (() => void)[]) => (): void => stops.forEach((stop) => stop());
+const noRuns = new ComparedRuns([]);
+
+/** Follows several runs, live, for as long as the component is there. Renders again when something of one changed. */
+export function useCompared(runIds: readonly RunId[], isOpen: boolean): ComparedRuns {
+  const [compared, setCompared] = useState(noRuns);
+  useEffect(() => {
+    if (!isOpen) return;
+    const stores = runIds.map(() => new RunStore());
+    const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!, comparedMetrics));
+    setCompared(new ComparedRuns(stores));
+    return () => feeds.forEach((feed) => feed.close());
+  }, [runIds.join(), isOpen]);
+  useSyncExternalStore(
+    compared.onChange,
+    () => compared.version,
+    () => 0,
+  );
+  return compared;
+}

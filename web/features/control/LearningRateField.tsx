@@ -1,0 +1,88 @@
+'use client';
+import { useState, type FormEvent } from 'react';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { metrics } from '@plumbline/shared/metric';
+import { LearningRate } from '@plumbline/shared/run';
+import { formatLearningRate } from '../../charts/format';
+import { peakLearningRate } from '../../lib/changes';
+import type { RunStore } from '../../lib/run-store';
+import { useRun } from '../live/use-run';
+import type { CommandControl } from './use-command';
+
+/** Sets the peak that the schedule scales; what stands in the empty field is the one in force. */
+export function LearningRateField({
+  off,
+  command,
+  problem,
+  onProblem,
+}: {
+  off: string;
+  command: CommandControl;
+  /** What is wrong with what was typed; said in the bar's status. */
+  problem: string;
+  onProblem: (problem: string) => void;
+}): React.ReactNode {
+  const { store } = useRun();
+  const [text, setText] = useState('');
+  const config = store.runSummary?.config;
+  const peak = config && peakLearningRate(config, store.changesInForce);
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    const parsed = LearningRate.safeParse(text.trim() === '' ? undefined : Number(text));
+    if (!parsed.success) {
+      onProblem(
+        text.trim() !== '' && Number.isNaN(Number(text))
+          ? `“${text}” is not a number: write it like 1e-4`
+          : parsed.error.issues[0]!.message,
+      );
+      return;
+    }
+    onProblem('');
+    command.give({ kind: 'set_learning_rate', learningRate: parsed.data });
+    setText('');
+  };
+  return (
+    <form className="control-group" onSubmit={submit} noValidate>
+      <label className="control-label" htmlFor="learning-rate">
+        Peak learning rate
+      </label>
+      <input
+        id="learning-rate"
+        className="field-input rate-input"
+        value={text}
+        placeholder={peak === undefined ? '–' : formatLearningRate(peak)}
+        title={config?.schedule === 'cosine' ? 'The cosine schedule goes down from this rate' : 'Kept after warm-up'}
+        inputMode="decimal"
+        autoComplete="off"
+        disabled={off !== ''}
+        aria-invalid={problem !== ''}
+        aria-describedby="learning-rate-problem"
+        onChange={(event) => {
+          setText(event.target.value);
+          onProblem('');
+        }}
+        data-testid="learning-rate"
+      />
+      <button
+        type="submit"
+        className="button"
+        disabled={off !== '' || text === '' || command.isPending}
+        title={off}
+        data-testid="learning-rate-set"
+      >
+        Set
+      </button>
+    </form>
+  );
+}
+
+/** What the new peak makes of the rate that trains now; the schedule's share of it is known with the next step. */
+export function rateNow(store: RunStore, record: CommandRecord | undefined): string {
+  const rates = store.series.get(metrics.learningRate);
+  if (record?.state !== 'applied' || record.step === null || !rates || !store.runSummary) return '';
+  const { schedule } = store.runSummary.config;
+  const isNew = rates.length > 0 && rates.steps[rates.length - 1]! > record.step;
+  return isNew
+    ? `, now ${formatLearningRate(rates.lastValue!)} (${schedule})`
+    : `, used from the next step (${schedule})`;
+}

@@ -1,0 +1,55 @@
+'use client';
+import { useRef } from 'react';
+
+/** Ends the run, after asking. */
+export function StopButton({
+  off,
+  pending,
+  onStop,
+}: {
+  off: string;
+  pending: boolean;
+  onStop: () => void;
+}): React.ReactNode {
+  const dialog = useRef<HTMLDialogElement>(null);
+  return (
+    <>
+      <button
+        type="button"
+        className="button danger"
+        disabled={off !== '' || pending}
+        title={off}
+        onClick={() => dialog.current?.showModal()}
+        data-testid="control-stop"
+      >
+        <svg viewBox="0 0 12 12" aria-hidden>
+          <path d="M2 2h8v8H2z" />
+        </svg>
+        Stop
+      </button>
+      <dialog ref={dialog} className="sheet narrow" aria-labelledby="stop-title">
+        <header className="sheet-head">
+          <h2 id="stop-title">Stop this run?</h2>
+          <p>It saves a checkpoint and ends. It cannot be resumed, but a checkpoint can be continued as a branch.</p>
+        </header>
+        <footer className="sheet-foot">
+          <span className="push" />
+          <button type="button" className="button" autoFocus onClick={() => dialog.current?.close()}>
+            Keep running
+          </button>
+          <button
+            type="button"
+            className="button danger primary"
+            onClick={() => {
+              dialog.current?.close();
+              onStop();
+            }}
+            data-testid="control-stop-confirm"
+          >
+            Stop run
+          </button>
+        </footer>
+      </dialog>
+    </>
+  );
+}

@@ -1,0 +1,54 @@
+'use client';
+import { useState } from 'react';
+import { checkpointsOf } from '@plumbline/shared/trainer-event';
+import { formatStep } from '../../charts/format';
+import { splitReason } from '../../lib/reason';
+import { useReadOnlyReason } from '../../lib/use-hub';
+import { NewRunDialog } from '../runs/NewRunDialog';
+import { useRun } from './use-run';
+
+/** Why a run has failed, and the way on from its last checkpoint. */
+export function FailureBanner(): React.ReactNode {
+  const { runId, store } = useRun();
+  const readOnlyReason = useReadOnlyReason();
+  const [isOpen, setIsOpen] = useState(false);
+  const run = store.runSummary;
+  if (!run) return null;
+  const { headline, more, log } = splitReason(run.reason || 'The run failed without a reason.');
+  const last = checkpointsOf(store.controlEvents).at(-1);
+  return (
+    <>
+      <section className="notice failure" data-kind="bad" aria-label="Why the run failed" data-testid="failure">
+        <div>
+          <p>
+            <b>{headline}</b> {!log && more}
+          </p>
+          {log && (
+            <details>
+              <summary>The log’s last lines</summary>
+              <pre>{log}</pre>
+            </details>
+          )}
+        </div>
+        {last && (
+          <button
+            type="button"
+            className="button"
+            disabled={readOnlyReason !== ''}
+            title={readOnlyReason}
+            onClick={() => setIsOpen(true)}
+            data-testid="continue-failed"
+          >
+            Continue from step {formatStep(last.step)}
+          </button>
+        )}
+      </section>
+      {isOpen && last && (
+        <NewRunDialog
+          from={{ runId, checkpointId: last.checkpointId, step: last.step, config: run.config }}
+          onClose={() => setIsOpen(false)}
+        />
+      )}
+    </>
+  );
+}

@@ -1,0 +1,52 @@
+'use client';
+import { useEffect, useMemo, useState } from 'react';
+import type { RunSummary } from '@plumbline/shared/run';
+import { hubSocket } from '../../lib/hub-socket';
+import { ancestorsOf, branchesOf, readPast } from '../../lib/run-past';
+import type { RunStore } from '../../lib/run-store';
+import { useConnection } from '../../lib/use-hub';
+import { useRuns } from '../runs/use-runs';
+
+const none: RunSummary[] = [];
+
+/** The run's branches; what it was branched from is read into its store. */
+export function useFamily(store: RunStore): { branches: readonly RunSummary[]; problem: string } {
+  const { runs } = useRuns();
+  const run = store.runSummary;
+  const { problem } = usePast([store], runs ?? none);
+  // Runs come anew with every word of any of them; the branches change seldom.
+  const branches = run ? branchesOf(run, runs ?? none) : none;
+  const key = branches.map(({ runId, state }) => `${runId} ${state}`).join();
+  const steady = useMemo(() => branches, [key]);
+  return { branches: steady, problem };
+}
+
+/** Reads what the runs were branched from into their stores, each once its ancestors are known. */
+export function usePast(
+  stores: readonly RunStore[],
+  runs: readonly RunSummary[],
+  metrics?: readonly string[],
+): { problem: string } {
+  const [problem, setProblem] = useState('');
+  const { state } = useConnection();
+  const lineages = stores.map(({ runSummary: run }) =>
+    run ? [run, ...ancestorsOf(run, runs)].map(({ runId }) => runId).join(' ') : '',
+  );
+  useEffect(() => {
+    let gone = false;
+    setProblem('');
+    for (const store of stores) {
+      const run = store.runSummary;
+      if (!run || ancestorsOf(run, runs).length === 0) continue;
+      readPast(run, runs, hubSocket, metrics).then(
+        (past) => !gone && store.pastIs(past),
+        (error: unknown) => !gone && setProblem(error instanceof Error ? error.message : String(error)),
+      );
+    }
+    return () => {
+      gone = true;
+    };
+    // A lineage names all that the past is read from; runs and stores change far more often.
+  }, [lineages.join(), state === 'connected']);
+  return { problem };
+}

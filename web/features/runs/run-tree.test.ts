@@ -1,0 +1,36 @@
+import { expect, it } from 'vitest';
+import { RunSummary } from '@plumbline/shared/run';
+import { orderRuns } from './run-tree';
+
+const run = (runId: string, createdMs: number, endedMs: number | null, parent?: string): RunSummary =>
+  RunSummary.parse({
+    runId,
+    config: { name: runId },
+    parent: parent ? { runId: parent, checkpointId: 'step-1', step: 1 } : null,
+    state: endedMs === null ? 'running' : 'finished',
+    reason: '',
+    trainer: null,
+    trainerConnected: false,
+    createdMs,
+    startedMs: createdMs,
+    endedMs,
+    lastStep: 0,
+    lastSeq: 0,
+  });
+const order = (...runs: RunSummary[]): string[] => orderRuns(runs).map(({ run, depth }) => `${depth} ${run.runId}`);
+
+it('has the tree with the newest activity first, whatever its age', () => {
+  const old = run('old', 10, 20);
+  const branch = run('old-branch', 300, null, 'old');
+  expect(order(run('new', 200, 250), old, branch)).toEqual(['0 old', '1 old-branch', '0 new']);
+  expect(order(run('new', 200, 250), old)).toEqual(['0 new', '0 old']);
+});
+it('has a branch under way above those that have ended, and one without its parent on its own', () => {
+  const root = run('root', 1, 2);
+  expect(order(run('done', 50, 90, 'root'), run('going', 10, null, 'root'), root)).toEqual([
+    '0 root',
+    '1 going',
+    '1 done',
+  ]);
+  expect(order(run('orphan', 5, 6, 'gone'))).toEqual(['0 orphan']);
+});

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { CommandRecord, type CommandAction } from '@plumbline/shared/command';
+import { RunConfig } from '@plumbline/shared/run';
+import { changesOf, peakLearningRate, shortChangeWords } from './changes';
+
+let count = 0;
+const record = (action: unknown, step: number, state = 'applied'): CommandRecord =>
+  CommandRecord.parse({
+    commandId: `command-${++count}`,
+    runId: 'run-1',
+    action: action as CommandAction,
+    author: 'dashboard',
+    state,
+    receivedMs: count,
+    endedMs: count,
+    step,
+    before: null,
+    after: null,
+    reason: '',
+  });
+const rate = (learningRate: number, step: number, state?: string): CommandRecord =>
+  record({ kind: 'set_learning_rate', learningRate }, step, state);
+const config = RunConfig.parse({ name: 'x', learningRate: 1e-3 });
+
+describe('peakLearningRate', () => {
+  it('is the configuration’s until one is set, then the last that was applied', () => {
+    expect(peakLearningRate(config, [record({ kind: 'pause' }, 3)])).toBe(1e-3);
+    const commands = [rate(1e-4, 200), rate(5e-4, 100), rate(9e-4, 300, 'failed')];
+    expect(peakLearningRate(config, commands)).toBe(1e-4);
+  });
+});
+
+describe('changesOf', () => {
+  it('has what changes the optimizer, in the order of steps, in a few words', () => {
+    const selection = { kind: 'recipe', recipe: 'sa_proj' };
+    const commands = [
+      rate(3e-4, 1200),
+      record({ kind: 'set_trainable', selection }, 400),
+      record({ kind: 'pause' }, 9),
+    ];
+    expect(changesOf(commands).map(shortChangeWords)).toEqual(['SA Proj at 400', 'lr 3e-4 at 1,200']);
+  });
+});

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { CommandRecord } from '@plumbline/shared/command';
+import type { WireSeries } from '@plumbline/shared/http';
+import { RunSummary, type RunId } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { peakLearningRate } from './changes';
+import { ancestorsOf, branchesOf, readPast } from './run-past';
+
+const run = (runId: string, parent?: [runId: string, step: number]): RunSummary =>
+  RunSummary.parse({
+    runId,
+    config: { name: runId },
+    parent: parent ? { runId: parent[0], checkpointId: `step-${parent[1]}`, step: parent[1] } : null,
+    state: 'stopped',
+    reason: '',
+    trainer: null,
+    trainerConnected: false,
+    createdMs: 0,
+    startedMs: null,
+    endedMs: null,
+    lastStep: 0,
+    lastSeq: 0,
+  });
+const root = run('root');
+const child = run('child', ['root', 2]);
+const grandchild = run('grandchild', ['child', 3]);
+
+describe('ancestorsOf and branchesOf', () => {
+  it('go up and down the tree, and end where a parent is gone or a circle closes', () => {
+    expect(ancestorsOf(grandchild, [root, child, grandchild])).toEqual([child, root]);
+    expect(ancestorsOf(grandchild, [grandchild, root])).toEqual([]);
+    const [a, b] = [run('aaa', ['bbb', 1]), run('bbb', ['aaa', 1])];
+    expect(ancestorsOf(a, [a, b])).toEqual([b]);
+    expect(branchesOf(root, [root, child, grandchild])).toEqual([child]);
+  });
+});
+
+/** A hub that holds: of each run a loss a step, a checkpoint, and a learning rate before and one after it. */
+function hubOf(restored: boolean): Parameters<typeof readPast>[2] {
+  const series: Record<string, WireSeries> = {
+    root: { steps: [1, 2, 3], seqs: [1, 2, 7], values: [9, 8, 7], bucketSteps: 0 },
+    child: { steps: [3, 4], seqs: [1, 9], values: [6, 5], bucketSteps: 0 },
+  };
+  const rate = (runId: string, at: string, learningRate: number): CommandRecord =>
+    CommandRecord.parse({
+      commandId: `${runId}-rate-${at}`,
+      runId,
+      action: { kind: 'set_learning_rate', learningRate },
+      author: 'dashboard',
+      state: 'applied',
+      receivedMs: 1,
+      endedMs: 1,
+      step: 2,
+      before: null,
+      after: null,
+      reason: '',
+    });
+  const event = (type: string, seq: number, step: number, more: object): ControlEvent =>
+    ({ type, seq, step, wallTimeMs: 0, ...more }) as ControlEvent;
+  const commands = (runId: string): CommandRecord[] =>
+    runId === 'root' ? [rate(runId, 'before', 5e-4), rate(runId, 'after', 1e-5)] : [];
+  return {
+    history: (runId: RunId) => Promise.resolve({ runId, lastSeq: 9, series: { 'train/loss': series[runId]! } }),
+    events: (runId: RunId) => {
+      const step = runId === 'root' ? 2 : 3;
+      const events = [
+        event('command_applied', 3, step, { commandId: `${runId}-rate-before` }),
+        event('checkpoint_saved', 4, step, { checkpointId: `step-${step}` }),
+        event('command_applied', 5, step, { commandId: `${runId}-rate-after` }),
+      ];
+      return Promise.resolve({ runId, lastSeq: 9, events });
+    },
+    commands: (runId: RunId) => {
+      const next = runId === 'root' ? 'child' : 'grandchild';
+      const restore = CommandRecord.parse({
+        ...rate(runId, 'restore', 1),
+        action: { kind: 'restore_checkpoint', checkpointId: 'step-2', branchRunId: next },
+      });
+      return Promise.resolve([...commands(runId), ...(restored ? [restore] : [])]);
+    },
+  };
+}
+
+describe('readPast', () => {
+  const runs = [root, child, grandchild];
+  it('joins what the ancestors measured up to each checkpoint, in the order it was lived', async () => {
+    const past = (await readPast(grandchild, runs, hubOf(true)))!;
+    const loss = past.columns.get('train/loss')!;
+    expect([...loss.steps]).toEqual([1, 2, 3]);
+    expect([...loss.values]).toEqual([9, 8, 6]);
+    expect(past.ancestors).toEqual([child, root]);
+  });
+  it('takes over what was set before the checkpoint, not what was set at the same step after it', async () => {
+    const past = (await readPast(child, runs, hubOf(true)))!;
+    expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
+    expect(peakLearningRate(child.config, past.inForce)).toBe(5e-4);
+  });
+  it('takes over nothing where the branch is a new run with a configuration of its own', async () => {
+    const past = (await readPast(child, runs, hubOf(false)))!;
+    expect(past.commands).toHaveLength(1);
+    expect(past.inForce).toEqual([]);
+  });
+  it('is nothing for a run from the base model', async () => {
+    expect(await readPast(root, runs, hubOf(true))).toBeNull();
+  });
+});
