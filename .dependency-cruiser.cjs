@@ -22,16 +22,39 @@ module.exports = {
       to: { path: 'node_modules/(@tensorflow|webgpu)/' },
     },
     {
-      name: 'only-main-names-a-concrete-store',
+      // What prepares an InfluxDB server for one is no store.
+      name: 'only-programs-choose-a-concrete-store',
       severity: 'error',
-      from: { path: '^server/', pathNot: '^server/(main\\.ts|store/)|\\.test\\.ts$' },
-      to: { path: '^server/store/(?!event-store)' },
+      from: {
+        path: '^server/',
+        pathNot: '^server/((main|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
+      },
+      to: { path: '^server/store/(?!event-store|influx-setup)' },
+    },
+    {
+      name: 'transfer-knows-the-store-interface-only',
+      severity: 'error',
+      from: { path: '^server/transfer/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/(?!transfer/|store/event-store)' },
     },
     {
       name: 'run-knows-no-transport',
       severity: 'error',
-      from: { path: '^server/(run|store|analysis)/', pathNot: '\\.test\\.ts$' },
-      to: { path: '^server/(http|socket)/' },
+      from: { path: '^server/(run|store|analysis|transfer)/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/(http|socket|operations)/' },
+    },
+    {
+      // What is measured and logged does not know that it is.
+      name: 'only-main-and-the-command-line-know-operations',
+      severity: 'error',
+      from: { path: '^server/', pathNot: '^server/(main\\.ts|cli\\.ts|operations/)|\\.test\\.ts$' },
+      to: { path: '^server/operations/' },
+    },
+    {
+      name: 'operations-listen-to-the-hub-and-serve-nothing',
+      severity: 'error',
+      from: { path: '^server/operations/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/(http|trainer|analysis|prepare)/' },
     },
     {
       name: 'analysis-imports-shared-only',

@@ -186,6 +186,30 @@ describe('steering a run from a browser', () => {
     runId = branch;
   });
 
+  it('lays the branch and its parent over each other, each linked with the other', async () => {
+    const { parent } = await client.run(runId);
+    await until('the link to the parent', async () => /From the browser/.test(await by('parent-link').innerText()));
+    await page.goto(`${hub.url}/runs/?run=${parent!.runId}`);
+    await until('the link to the branch', async () => (await by('branches').locator('a').count()) > 1);
+    await page.goto(hub.url);
+    await by(`tick-${parent!.runId}`).check();
+    await by(`tick-${runId}`).check();
+    await by('compare').click();
+    await by('compare-page').waitFor();
+    for (const chart of ['held-out', 'target', 'bias', 'kl', 'loss'])
+      await until(`both runs' ${chart}`, async () => {
+        const legend = by(`compare-${chart}`).locator('.chart-legend b');
+        const values = await legend.allInnerTexts();
+        return values.length >= 2 && values.slice(0, 2).every((value) => /\d/.test(value));
+      });
+    const rows = by('compare-table').locator('tbody tr');
+    expect(await rows.count()).toBe(2);
+    // The branch took over what its parent had changed before the checkpoint.
+    for (const row of await rows.all()) expect(await row.innerText()).toMatch(/SA Proj at \d+/);
+    await page.goto(`${hub.url}/runs/?run=${runId}`);
+    await runIs('running|paused');
+  });
+
   it('stops, with every event stored once and every command ended', async () => {
     await by('control-stop').click();
     await by('control-stop-confirm').click();
