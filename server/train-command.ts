@@ -23,7 +23,11 @@ export function addTrainCommand(program: Command): void {
     .requiredOption('--hub <url>', 'address of the hub')
     .requiredOption('--token-file <path>', "file with the hub's trainer token (trainer-token in its data folder)")
     .option('--name <name>', 'name of the run')
-    .option('--config <json>', 'what the new-run form asks, e.g. {"task":"clock","recipe":"sa_proj","steps":800}', '{}')
+    .option(
+      '--config <json>',
+      'what the new-run form asks, e.g. {"tasks":["clock"],"recipe":"sa_proj","steps":800}',
+      '{}',
+    )
     .option('--data-dir <folder>', 'where checkpoints are kept (PLUMBLINE_DATA_DIR, .plumbline)')
     .action(async ({ hub, tokenFile, name, config, dataDir }: TrainFlags) => {
       const launch: TrainerLaunch = {

@@ -47,6 +47,8 @@ export const metrics = {
   gradientNorm: 'train/gradient_norm',
   stepDurationMs: 'train/step_duration_ms',
   trainableParameters: 'train/trainable_parameters',
+  /** The optimizer's moments: 8 bytes for each parameter that was trained in this stage. */
+  optimizerBytes: 'train/optimizer_bytes',
   /** KL(base || now) and Jensen-Shannon divergence in nats on the fixed probe prompts. */
   kl: 'shift/kl',
   js: 'shift/js',

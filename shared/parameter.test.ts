@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parameterGroup, resolveSelection, type ParameterInfo } from './parameter.js';
+import { parameterGroup, resolveSelection, type ParameterInfo, type TrainableSelection } from './parameter.js';
 
 const names = [
   'vision_tower.embeddings.patch_embedding.weight',
@@ -47,6 +47,37 @@ describe('resolveSelection', () => {
     const hits = trainable({ kind: 'recipe', recipe: 'full' });
     expect(hits).toHaveLength(names.length - 2);
     expect(hits.some((name) => name.startsWith('vision') || name.startsWith('multi'))).toBe(false);
+  });
+  it('mlp_down and projector are what their names say', () => {
+    expect(trainable({ kind: 'recipe', recipe: 'mlp_down' })).toEqual(
+      [0, 1].map((layer) => `language_model.layers.${layer}.mlp.down_proj.weight`),
+    );
+    expect(trainable({ kind: 'recipe', recipe: 'projector' })).toEqual(['multi_modal_projector.linear_1.weight']);
+  });
+  it('leaves out what the method keeps fixed, and says so where nothing else was asked for', () => {
+    const path = 'language_model.layers.0.mlp.up_proj';
+    const adapted: ParameterInfo[] = [
+      { name: `${path}.weight`, shape: [2], size: 2, group: path, fixed: true },
+      { name: `${path}.lora_A.weight`, shape: [1], size: 1, group: parameterGroup(`${path}.lora_A.weight`) },
+      { name: 'lm_head.weight', shape: [2], size: 2, group: 'language_model.lm_head', fixed: true },
+    ];
+    for (const selection of [
+      { kind: 'recipe', recipe: 'full' },
+      { kind: 'groups', groups: [path] },
+      { kind: 'pattern', pattern: 'language_model.*' },
+    ] as const)
+      expect(resolveSelection(selection as TrainableSelection, adapted)).toMatchObject({
+        trainable: [`${path}.lora_A.weight`],
+        trainableSize: 1,
+      });
+    for (const selection of [
+      { kind: 'groups', groups: ['language_model.lm_head'] },
+      { kind: 'pattern', pattern: 'lm_head.*' },
+    ] as const)
+      expect(resolveSelection(selection as unknown as TrainableSelection, adapted)).toMatchObject({
+        ok: false,
+        reason: expect.stringMatching(/keeps .* as it is/) as string,
+      });
   });
   it('sa_proj is q, k, v and o of each layer', () => {
     expect(trainable({ kind: 'recipe', recipe: 'sa_proj' })).toEqual(

@@ -7,11 +7,13 @@ export const ParameterInfo = z.object({
   /** Number of scalars. */
   size: z.number().int().nonnegative(),
   group: z.string().min(1).max(200),
+  /** Never trained in this run, whatever is selected: its method keeps it (a LoRA run's weights below the adapters). */
+  fixed: z.boolean().optional(),
 });
 export type ParameterInfo = z.infer<typeof ParameterInfo>;
 
-/** The recipes of arXiv 2510.08564 (what is tuned), and `none`, which freezes everything. */
-export const recipes = ['full', 'sa_proj', 'mlp', 'mlp_gate_up', 'none'] as const;
+/** The recipes of arXiv 2510.08564 (what is tuned), the projector alone, and `none`, which freezes everything. */
+export const recipes = ['full', 'sa_proj', 'mlp', 'mlp_gate_up', 'mlp_down', 'projector', 'none'] as const;
 export const Recipe = z.enum(recipes);
 export type Recipe = z.infer<typeof Recipe>;
 
@@ -19,27 +21,29 @@ export type Recipe = z.infer<typeof Recipe>;
 export const layerProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 export type LayerProjection = (typeof layerProjections)[number];
 
-const attention = /^language_model\.layers\.\d+\.self_attn\.(q|k|v|o)_proj$/;
-const mlp = /^language_model\.layers\.\d+\.mlp\.(gate|up|down)_proj$/;
-const gateUp = /^language_model\.layers\.\d+\.mlp\.(gate|up)_proj$/;
+const inLayer = (path: string): RegExp => new RegExp(`^language_model\\.layers\\.\\d+\\.(${path})$`);
+/** Projections of the MLP, or of one of several in a mixture of experts. */
+const mlp = (projections: string): string => `mlp\\.(experts\\.\\d+\\.)?(${projections})_proj`;
 
-/** What each recipe trains, as a test on the parameter group. `full` is the whole language model, as in the paper. */
-const recipeTrains: Record<Recipe, (group: string) => boolean> = {
-  full: (group) => group.startsWith('language_model.'),
-  sa_proj: (group) => attention.test(group),
-  mlp: (group) => mlp.test(group),
-  mlp_gate_up: (group) => gateUp.test(group),
-  none: () => false,
+const recipeGroups: Record<Recipe, RegExp> = {
+  full: /^language_model\./,
+  sa_proj: inLayer('self_attn\\.(q|k|v|o)_proj'),
+  mlp: inLayer(`${mlp('gate|up|down')}|mlp\\.router`),
+  mlp_gate_up: inLayer(mlp('gate|up')),
+  mlp_down: inLayer(mlp('down')),
+  projector: /^multi_modal_projector$/,
+  none: /^(?!)/,
 };
 
 /**
  * The group a parameter belongs to: the smallest unit that is frozen, drawn and measured as one.
- * A decoder projection is its own group (`language_model.layers.0.mlp.up_proj`); the norms of a layer are one
+ * A decoder projection is its own group (`language_model.layers.0.mlp.up_proj`), with the adapters it may have; so is
+ * each expert's (`language_model.layers.0.mlp.experts.1.up_proj`); the norms of a layer are one
  * (`language_model.layers.0.norms`); `vision_tower` and `multi_modal_projector` are one each.
  * The language head counts with the language model (`language_model.lm_head`).
  */
 export function parameterGroup(name: string): string {
-  const projection = /^(language_model\.layers\.\d+\.(?:self_attn|mlp)\.\w+_proj)\./.exec(name);
+  const projection = /^(language_model\.layers\.\d+\.(?:self_attn|mlp(?:\.experts\.\d+)?)\.\w+_proj)\./.exec(name);
   if (projection) return projection[1]!;
   const norms = /^(language_model\.layers\.\d+)\.\w*layernorm\./.exec(name);
   if (norms) return `${norms[1]}.norms`;
@@ -79,33 +83,42 @@ function matchesPattern(name: string, pattern: string): boolean {
 /**
  * The parameter names that a selection makes trainable, in the order of `parameters`.
  * The browser's preview and the trainer both call this, so what is shown is what is applied.
- * A group or pattern that hits nothing is refused; only the recipe `none` and an empty list of groups select nothing.
+ * A group or pattern that hits nothing that can be trained is refused; only the recipe `none` and an empty list of groups
+ * select nothing.
  */
 export function resolveSelection(
   selection: TrainableSelection,
   parameters: readonly ParameterInfo[],
 ): ResolvedSelection {
   const totalSize = parameters.reduce((sum, parameter) => sum + parameter.size, 0);
+  const free = parameters.filter(({ fixed }) => !fixed);
   let hits: ParameterInfo[];
   switch (selection.kind) {
     case 'recipe':
-      hits = parameters.filter((parameter) => recipeTrains[selection.recipe](parameter.group));
+      hits = free.filter((parameter) => recipeGroups[selection.recipe].test(parameter.group));
       if (hits.length === 0 && selection.recipe !== 'none')
-        return { ok: false, reason: `The recipe ${selection.recipe} hits no parameter of this model.` };
+        return { ok: false, reason: `The recipe ${selection.recipe} hits no parameter that this run can train.` };
       break;
     case 'groups': {
       const known = new Set(parameters.map((parameter) => parameter.group));
       const unknown = selection.groups.filter((group) => !known.has(group));
       if (unknown.length > 0) return { ok: false, reason: `This model has no parameter group ${quoted(unknown)}.` };
+      const trainable = new Set(free.map((parameter) => parameter.group));
+      const fixed = selection.groups.filter((group) => !trainable.has(group));
+      if (fixed.length > 0) return { ok: false, reason: keeps(fixed) };
       const wanted = new Set(selection.groups);
-      hits = parameters.filter((parameter) => wanted.has(parameter.group));
+      hits = free.filter((parameter) => wanted.has(parameter.group));
       break;
     }
     case 'pattern': {
       const patterns = selection.pattern.split(',').map((pattern) => pattern.trim());
-      const idle = patterns.filter((pattern) => !parameters.some(({ name }) => matchesPattern(name, pattern)));
+      const unmatched = (among: readonly ParameterInfo[]): string[] =>
+        patterns.filter((pattern) => !among.some(({ name }) => matchesPattern(name, pattern)));
+      const idle = unmatched(parameters);
       if (idle.length > 0) return { ok: false, reason: `The pattern ${quoted(idle)} matches no parameter name.` };
-      hits = parameters.filter(({ name }) => patterns.some((pattern) => matchesPattern(name, pattern)));
+      const fixed = unmatched(free);
+      if (fixed.length > 0) return { ok: false, reason: keeps(fixed) };
+      hits = free.filter(({ name }) => patterns.some((pattern) => matchesPattern(name, pattern)));
       break;
     }
   }
@@ -116,6 +129,9 @@ export function resolveSelection(
     totalSize,
   };
 }
+
+const keeps = (words: readonly string[]): string =>
+  `This run's method keeps ${quoted(words)} as it is: it cannot be trained.`;
 
 /** The first few of a list, so that a reason stays short however much was wrong. */
 function quoted(words: readonly string[]): string {

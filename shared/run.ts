@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { TrainingMethod } from './method.js';
 import { Recipe } from './parameter.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
@@ -20,6 +21,7 @@ export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'
 export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
 export const targetTasks = ['counting', 'clock'] as const;
+export type TargetTask = (typeof targetTasks)[number];
 export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 
 export const learningRateLimit = 1;
@@ -31,10 +33,12 @@ export const LearningRate = z
 /** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */
 export const RunConfig = z.object({
   name: z.string().trim().min(1).max(80),
-  task: z.enum(targetTasks).default('counting'),
+  /** The target skills, taught one after another, each in a stage of its own. */
+  tasks: z.array(z.enum(targetTasks)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
   recipe: Recipe.default('full'),
+  method: TrainingMethod.default({ kind: 'fine_tuning' }),
   learningRate: LearningRate.default(1e-3),
-  /** Optimizer steps in all, counted from the base model (a branch goes on counting). */
+  /** Optimizer steps of each stage; they are counted on from the base model, in a branch too. */
   steps: z.number().int().min(1).max(1_000_000).default(400),
   warmupSteps: z.number().int().min(0).max(100_000).default(20),
   schedule: z.enum(['constant', 'cosine']).default('cosine'),
@@ -45,9 +49,35 @@ export const RunConfig = z.object({
   maxGradientNorm: z.number().positive().default(1),
   probeEverySteps: z.number().int().min(1).max(100_000).default(25),
   checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
+  /**
+   * Questions a task, target and held-out, whose answers are kept one by one before training and at the end of each
+   * stage (`evaluation_completed`): what confidence intervals are made from. 0 asks none.
+   */
+  evaluationQuestions: z.number().int().min(0).max(2000).default(0),
   backend: z.enum(backends).default('auto'),
 });
 export type RunConfig = z.infer<typeof RunConfig>;
+
+/** Optimizer steps of all stages. */
+export const totalSteps = ({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>): number => tasks.length * steps;
+
+/** One target skill of a run's sequence: steps in (firstStep, lastStep] train `task`. */
+export interface Stage {
+  index: number;
+  task: TargetTask;
+  firstStep: number;
+  lastStep: number;
+}
+
+/** The stage that a run with so many steps behind it is in. */
+export const stageAt = (config: Pick<RunConfig, 'tasks' | 'steps'>, step: number): Stage =>
+  stageAfter(config, Math.max(0, step - 1));
+
+/** The stage in which the step after `step` is taken; past the last step, the last stage. */
+export function stageAfter({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>, step: number): Stage {
+  const index = Math.min(tasks.length - 1, Math.floor(step / steps));
+  return { index, task: tasks[index]!, firstStep: index * steps, lastStep: (index + 1) * steps };
+}
 
 /** Where a branch comes from: the checkpoint of another run that it starts at. */
 export const RunParent = z.object({ runId: RunId, checkpointId: CheckpointId, step: z.number().int().nonnegative() });

@@ -41,6 +41,28 @@ const ProbeCompleted = z.object({
   stage: z.number().int().nonnegative(),
   metrics: WireMetrics,
 });
+/** The optimizer starts afresh, and the learning rate's schedule with it. */
+const StageStarted = z.object({
+  ...base,
+  type: z.literal('stage_started'),
+  stage: z.number().int().nonnegative(),
+  task: z.string().min(1).max(80),
+  steps: z.number().int().positive(),
+});
+/**
+ * All tasks were asked the same questions in the same order as ever: answers of two models, runs or moments can be
+ * compared one by one.
+ */
+const EvaluationCompleted = z.object({
+  ...base,
+  type: z.literal('evaluation_completed'),
+  /** The stage that has ended; null: the base model, before any training. */
+  stage: z.number().int().nonnegative().nullable(),
+  /** WiSE-FT's share of the trained weights, the rest being the base's; null: the model as it is. */
+  weight: z.number().min(0).max(1).nullable(),
+  /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
+  right: z.record(z.string().min(1).max(80), z.string().regex(/^[01]{1,2000}$/)),
+});
 const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
 const RunResumed = z.object({ ...base, type: z.literal('run_resumed') });
 const CommandApplied = z.object({
@@ -75,6 +97,8 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   RunStarted,
   StepCompleted,
   ProbeCompleted,
+  StageStarted,
+  EvaluationCompleted,
   RunPaused,
   RunResumed,
   CommandApplied,
@@ -96,6 +120,7 @@ export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
 export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
 
+export type EvaluationCompleted = Extract<ControlEvent, { type: 'evaluation_completed' }>;
 export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;
 
 /** The checkpoints that a run can go back to, in the order they were saved: each once, by its latest save. */

@@ -109,7 +109,8 @@ describe('starting a run', () => {
     ['a learning rate of 0', { config: { name: 'x', learningRate: 0 } }],
     ['a negative learning rate', { config: { name: 'x', learningRate: -1 } }],
     ['a learning rate that is text', { config: { name: 'x', learningRate: '1e-3' } }],
-    ['an unknown task', { config: { name: 'x', task: 'cooking' } }],
+    ['an unknown task', { config: { name: 'x', tasks: ['cooking'] } }],
+    ['no task', { config: { name: 'x', tasks: [] } }],
     ['half a step', { config: { name: 'x', steps: 0.5 } }],
   ])('refuses %s', async (_, body) => {
     const answer = await hub.request('POST', '/runs', body, { cookie: await hub.cookie() });

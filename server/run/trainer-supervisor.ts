@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
-import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
 
@@ -66,10 +66,10 @@ export class TrainerSupervisor {
       const { step } = await this.runs.checkpoint(from.runId, from.checkpointId);
       if (!existsSync(join(dataDir, 'runs', from.runId, 'checkpoints', from.checkpointId)))
         throw new Refusal('not_found', `The checkpoint ${from.checkpointId} of ${from.runId} is not on this machine.`);
-      if (config.steps <= step)
+      if (totalSteps(config) <= step)
         throw new Refusal(
           'invalid',
-          `The checkpoint is at step ${step}; ${config.steps} steps leave nothing to train.`,
+          `The checkpoint is at step ${step}; ${totalSteps(config)} steps leave nothing to train.`,
         );
       parent = { ...from, step };
     }

@@ -30,6 +30,7 @@ import {
   type StoredRun,
   type WindowRange,
   type Windows,
+  upToDate,
 } from './event-store.js';
 import { historyQuery, windowsQuery } from './history-query.js';
 
@@ -281,7 +282,7 @@ export class EmbeddedStore implements EventStore {
   }
 
   #summary(record: string): Omit<RunSummary, 'trainerConnected'> {
-    const run = JSON.parse(record) as StoredRun;
+    const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
 }

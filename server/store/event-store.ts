@@ -1,5 +1,5 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 
 /** Columnar series of one metric, ascending by event number; `values` may hold NaN and infinities. */
@@ -56,6 +56,12 @@ export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: Hist
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
 export type StoredRun = Omit<RunSummary, 'trainerConnected' | 'lastSeq' | 'lastStep'>;
+
+/** A run's record as it was written, by whichever version: settings that there were none of then have their default. */
+export function upToDate<R extends StoredRun>(record: R): R {
+  const { task, ...config } = record.config as RunConfig & { task?: RunConfig['tasks'][number] };
+  return { ...record, config: RunConfig.parse(task === undefined ? config : { ...config, tasks: [task] }) };
+}
 
 /**
  * Where runs, events and commands live. One contract test holds for every implementation.

@@ -2,7 +2,7 @@ import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { InfluxClient } from './influx-client.js';
 import { commandMeasurement, fromParts, positionAt, rankOf, runMeasurement } from './influx-lines.js';
-import type { Position } from './event-store.js';
+import { upToDate, type Position } from './event-store.js';
 import type { VersionedRun } from './influx-outbox.js';
 import { queryRecords, type PointFields } from './influx-queries.js';
 
@@ -31,7 +31,7 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
     if (version > (newest.get(run)?.version ?? -1)) newest.set(run, { version, fields });
   }
   return [...newest.values()].map(({ version, fields }) => ({
-    ...fromParts<Omit<RunRecord, 'version'>>('record', fields),
+    ...upToDate(fromParts<Omit<RunRecord, 'version'>>('record', fields)),
     version,
   }));
 }

@@ -8,6 +8,7 @@ import { BackendError, selectBackend } from './backend/select-backend.js';
 import { buildModel, loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { HubLink } from './hub-link.js';
+import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
 import { train, type EventSink } from './training-loop.js';
@@ -67,13 +68,16 @@ async function trainAll(): Promise<number> {
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const base = await loadBaseModel();
   const model = buildModel(base.config, base.weights);
-  const probes = await ProbeSuite.create(model, base.tokenizer, { targets: [launch.config.task] });
+  const probes = await ProbeSuite.create(model, base.tokenizer, { targets: launch.config.tasks });
+  const { evaluationQuestions } = launch.config;
+  const evaluation =
+    evaluationQuestions > 0 ? await Evaluation.create(model, base.tokenizer, evaluationQuestions) : undefined;
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
   let from = launch.parent ? await startingPoint(launch.parent) : undefined;
   for (;;) {
     const outcome = await train({
-      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, sink, control },
+      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, evaluation, sink, control },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),
     });

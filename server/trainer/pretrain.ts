@@ -13,7 +13,7 @@ import { builtInTokenizer } from './data/vocabulary.js';
 import { learningRateAt } from './learning-rate.js';
 import type { ModelConfig } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
-import { answerAccuracy } from './probe/accuracy.js';
+import { answersRight, percentTrue } from './probe/accuracy.js';
 import { Rng } from './rng.js';
 
 /*
@@ -93,7 +93,7 @@ async function accuracies(): Promise<Record<string, number>> {
     let sum = 0;
     for (let done = 0; done < questionsPerTask; done += 100) {
       const examples = Array.from({ length: 100 }, () => task.sample(rng, 'evaluation'));
-      sum += await answerAccuracy(model, tokenizer, examples, config.maxTextTokens);
+      sum += percentTrue(await answersRight(model, tokenizer, examples, config.maxTextTokens));
     }
     result[name] = sum / (questionsPerTask / 100);
   }

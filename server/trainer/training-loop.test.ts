@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CommandId, type CommandAction } from '@plumbline/shared/command';
-import { weightDrift } from '@plumbline/shared/metric';
+import { targetAccuracy, weightDrift } from '@plumbline/shared/metric';
 import { CheckpointId, RunConfig, RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { nativeIsSetUp } from './backend/native-setup.js';
@@ -13,6 +13,7 @@ import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { builtInTokenizer } from './data/vocabulary.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
+import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { train, type Outcome } from './training-loop.js';
 
@@ -54,7 +55,11 @@ describe('train', () => {
     } = {},
   ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
     const model = VisionLanguageModel.initialize(modelConfig, 3);
-    const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
+    const config = RunConfig.parse({ ...defaults, ...overrides });
+    const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
+    const { evaluationQuestions } = config;
+    const evaluation =
+      evaluationQuestions > 0 ? await Evaluation.create(model, tokenizer, evaluationQuestions) : undefined;
     const events: UnnumberedEvent[] = [];
     const emit = (event: UnnumberedEvent): void => {
       events.push(event);
@@ -74,13 +79,14 @@ describe('train', () => {
     const outcome = await train({
       ...{
         runId: RunId.parse('run-1'),
-        config: RunConfig.parse({ ...defaults, ...overrides }),
+        config,
         trainer,
         model,
         tokenizer,
       },
       ...{
         probes,
+        evaluation,
         sink: { emit, room: () => Promise.resolve() },
         control,
         checkpointFolder: join(folder, 'checkpoints'),
@@ -99,7 +105,7 @@ describe('train', () => {
     expect(outcome.kind).toBe('finished');
     const step = 'step_completed';
     expect(events.map(({ type }) => type)).toEqual([
-      ...['run_started', 'probe_completed', 'checkpoint_saved'],
+      ...['run_started', 'stage_started', 'probe_completed', 'checkpoint_saved'],
       ...[step, step, step, step, 'probe_completed', 'checkpoint_saved'],
       ...[step, step, step, step, 'probe_completed', 'checkpoint_saved', 'run_finished'],
     ]);
@@ -111,6 +117,67 @@ describe('train', () => {
     ).toEqual([5e-4, 1e-3]);
     expect(series(events, 'shift/kl')[0]).toEqual([0, 0]);
     expect(series(events, 'shift/top1_agreement')[0]).toEqual([0, 100]);
+  });
+
+  describe('a sequence of tasks', () => {
+    const sequence = { tasks: ['counting', 'clock'], steps: 4, warmupSteps: 2, checkpointEverySteps: 100 } as const;
+    const asked = { ...sequence, tasks: [...sequence.tasks] };
+
+    it('teaches one after another, each with an optimizer and a schedule of its own', async () => {
+      const { outcome, events } = await run(asked);
+      expect(outcome.kind).toBe('finished');
+      const stages = events.flatMap((event) =>
+        event.type === 'stage_started' ? [[event.step, event.stage, event.task, event.steps]] : [],
+      );
+      expect(stages).toEqual([
+        [0, 0, 'counting', 4],
+        [4, 1, 'clock', 4],
+      ]);
+      const ofSteps = events.flatMap((event) => (event.type === 'step_completed' ? [[event.step, event.stage]] : []));
+      expect(ofSteps.map(([, stage]) => stage)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
+      const rates = series(events, 'train/learning_rate').map(([, rate]) => rate);
+      expect(rates.slice(4)).toEqual(rates.slice(0, 4));
+      // What was learnt of the first skill is measured while the second is taught.
+      expect(series(events, targetAccuracy('counting')).map(([step]) => step)).toEqual([0, 4, 8]);
+      expect(series(events, targetAccuracy('clock')).map(([step]) => step)).toEqual([0, 4, 8]);
+      expect(await readdir(join(folder, 'checkpoints'))).toEqual(['step-000000', 'step-000004', 'step-000008']);
+    });
+
+    it('goes on from the end of a stage bit for bit as if it had not stopped', async () => {
+      const whole = await run(asked);
+      const from = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+      const rest = await run(asked, { from });
+      expect(series(rest.events, 'train/loss')).toEqual(series(whole.events, 'train/loss').slice(4));
+    });
+
+    it('keeps what was chosen to train, and pays for moments of nothing else', async () => {
+      const { events, model } = await run(asked, {
+        at: { 2: { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } } },
+      });
+      const sizes = (part: RegExp): number =>
+        model.parameterInfos().reduce((sum, { name, size }) => sum + (part.test(name) ? size : 0), 0);
+      const whole = sizes(/^(language_model|lm_head)/);
+      const attention = sizes(/^language_model.*self_attn/);
+      // Two floats a parameter; what is frozen keeps its moments until the stage ends.
+      expect(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes)).toEqual([
+        ...[whole, whole, whole, whole].map((size) => 8 * size),
+        ...[attention, attention, attention, attention].map((size) => 8 * size),
+      ]);
+    });
+
+    it('asks every task before training and at the end of each stage, answer by answer', async () => {
+      const { events } = await run({ ...asked, evaluationQuestions: 3 });
+      const evaluations = events.flatMap((event) => (event.type === 'evaluation_completed' ? [event] : []));
+      expect(evaluations.map(({ step, stage, weight }) => [step, stage, weight])).toEqual([
+        [0, null, null],
+        [4, 0, null],
+        [8, 1, null],
+      ]);
+      for (const { right } of evaluations) {
+        expect(Object.keys(right)).toEqual(expect.arrayContaining(['counting', 'clock', 'colour', 'easy_vqa']));
+        for (const answers of Object.values(right)) expect(answers).toMatch(/^[01]{3}$/);
+      }
+    });
   });
 
   it('repeats exactly from its seed, and not from another', async () => {

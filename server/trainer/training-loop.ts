@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics, toWireMetrics } from '@plumbline/shared/metric';
 import { describeSelection, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
-import { CheckpointId, type RunConfig, type RunId, type TrainerInfo } from '@plumbline/shared/run';
+import {
+  CheckpointId,
+  stageAfter,
+  totalSteps,
+  type RunConfig,
+  type RunId,
+  type Stage,
+  type TrainerInfo,
+} from '@plumbline/shared/run';
 import type { CommandAction } from '@plumbline/shared/command';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { AdamW } from './adamw.js';
@@ -15,6 +23,7 @@ import { collate, toDevice } from './data/batch.js';
 import { targetTasks } from './data/target-tasks.js';
 import { learningRateAt } from './learning-rate.js';
 import type { VisionLanguageModel } from './model/vision-language-model.js';
+import type { Evaluation } from './probe/evaluation.js';
 import type { ProbeSuite } from './probe/probe-suite.js';
 import { Rng } from './rng.js';
 import { DamagedFileError } from './safetensors.js';
@@ -34,6 +43,8 @@ export interface TrainingRun {
   model: VisionLanguageModel;
   tokenizer: Tokenizer;
   probes: ProbeSuite;
+  /** What is asked before training and at the end of each stage; without it nothing is. */
+  evaluation?: Evaluation | undefined;
   sink: EventSink;
   control: ControlPoint;
   /** Folder of this run's checkpoints. */
@@ -50,7 +61,7 @@ export interface Branch {
 }
 export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
 
-/** Automatic checkpoints that are kept, beside the first and those that were asked for. */
+/** Automatic checkpoints that are kept, beside the first, those at the end of a stage and those that were asked for. */
 const keptCheckpoints = 5;
 const paddedStep = (step: number): string => String(step).padStart(6, '0');
 
@@ -66,7 +77,9 @@ export async function train(run: TrainingRun): Promise<Outcome> {
 
 class TrainingLoop implements Steered {
   step: number;
-  readonly #optimizer: AdamW;
+  #optimizer: AdamW;
+  /** The stage that the next step belongs to. */
+  #stage: Stage;
   readonly #dataRng: Rng;
   #learningRate: number;
   #selection: TrainableSelection;
@@ -82,11 +95,13 @@ class TrainingLoop implements Steered {
   constructor(private readonly of: TrainingRun) {
     const { config, from, model } = of;
     this.#optimizer = new AdamW({ weightDecay: config.weightDecay });
+    this.step = from?.position.step ?? 0;
+    this.#stage = stageAfter(config, this.step);
     if (from) {
       model.assign(from.weights);
-      this.#optimizer.load(from.optimizer);
+      // At the end of a stage its moments have done their work.
+      if (this.step > this.#stage.firstStep) this.#optimizer.load(from.optimizer);
     }
-    this.step = from?.position.step ?? 0;
     this.#dataRng = from ? Rng.fromState(from.position.dataRng) : new Rng(config.seed);
     this.#learningRate = from?.position.learningRate ?? config.learningRate;
     this.#selection = from?.position.selection ?? { kind: 'recipe', recipe: config.recipe };
@@ -94,7 +109,8 @@ class TrainingLoop implements Steered {
   }
 
   async run(): Promise<Outcome> {
-    const { config, model, probes, sink, control, trainer } = this.of;
+    const { config, model, probes, evaluation, sink, control, trainer } = this.of;
+    const lastStep = totalSteps(config);
     this.#emit({
       type: 'run_started',
       trainer,
@@ -103,15 +119,26 @@ class TrainingLoop implements Steered {
       selection: this.#selection,
       trainable: this.#trainable,
     });
+    this.#sayStage();
     await this.#probe();
+    if (evaluation) this.#emit({ type: 'evaluation_completed', stage: null, weight: null, right: evaluation.base });
     await this.#save();
-    while (this.step < config.steps || this.#saveOwed) {
+    while (this.step < lastStep || this.#saveOwed) {
       await sink.room();
       if ((await control.serve(this)) === 'stop') return this.#branch ? this.#leaveFor(this.#branch) : this.#stop();
-      if (this.#saveOwed && (!(await this.#save()) || this.step >= config.steps)) continue;
+      if (this.#saveOwed && (!(await this.#save()) || this.step >= lastStep)) continue;
+      if (this.step === this.#stage.lastStep) this.#nextStage();
       if (!(await this.#trainStep())) return { kind: 'failed' };
-      if (this.step % config.probeEverySteps === 0 || this.step === config.steps) await this.#probe();
-      if (this.step % config.checkpointEverySteps === 0 || this.step === config.steps) await this.#save();
+      const stageEnds = this.step === this.#stage.lastStep;
+      if (this.step % config.probeEverySteps === 0 || stageEnds) await this.#probe();
+      if (stageEnds && evaluation)
+        this.#emit({
+          type: 'evaluation_completed',
+          stage: this.#stage.index,
+          weight: null,
+          right: await evaluation.ask(model),
+        });
+      if (this.step % config.checkpointEverySteps === 0 || stageEnds) await this.#save();
     }
     this.#emit({ type: 'run_finished' });
     return { kind: 'finished' };
@@ -125,11 +152,24 @@ class TrainingLoop implements Steered {
     this.#optimizer.dispose();
   }
 
+  /** Each skill is taught as a run of its own would be: the weights and what is trained stay, the optimizer is new. */
+  #nextStage(): void {
+    this.#optimizer.dispose();
+    this.#optimizer = new AdamW({ weightDecay: this.of.config.weightDecay });
+    this.#stage = stageAfter(this.of.config, this.step);
+    this.#sayStage();
+  }
+
+  #sayStage(): void {
+    const { index, task, firstStep, lastStep } = this.#stage;
+    this.#emit({ type: 'stage_started', stage: index, task, steps: lastStep - firstStep });
+  }
+
   /** One optimizer step. @returns false when the numbers stopped being numbers and the run has failed */
   async #trainStep(): Promise<boolean> {
     const { config, model, tokenizer } = this.of;
     const startMs = performance.now();
-    const task = targetTasks.find(({ name }) => name === config.task)!;
+    const task = targetTasks.find(({ name }) => name === this.#stage.task)!;
     const examples = Array.from({ length: config.batchSize }, () => task.sample(this.#dataRng, 'train'));
     const batch = toDevice(collate(examples, tokenizer, model.config.maxTextTokens));
     const { loss, gradients } = model.lossAndGradients(batch, this.#trainable);
@@ -142,13 +182,14 @@ class TrainingLoop implements Steered {
     this.step++;
     this.#emit({
       type: 'step_completed',
-      stage: 0,
+      stage: this.#stage.index,
       metrics: toWireMetrics({
         [metrics.loss]: lossValue!,
         [metrics.learningRate]: rate,
         [metrics.gradientNorm]: normValue!,
         [metrics.stepDurationMs]: performance.now() - startMs,
         [metrics.trainableParameters]: this.#trainableSize(),
+        [metrics.optimizerBytes]: this.#optimizer.momentBytes,
       }),
     });
     if (Number.isFinite(lossValue) && Number.isFinite(normValue)) return true;
@@ -236,7 +277,7 @@ class TrainingLoop implements Steered {
   async #probe(): Promise<Record<string, number>> {
     const values = await this.of.probes.run(this.of.model);
     this.#probedStep = this.step;
-    this.#emit({ type: 'probe_completed', stage: 0, metrics: toWireMetrics(values) });
+    this.#emit({ type: 'probe_completed', stage: this.#stage.index, metrics: toWireMetrics(values) });
     return values;
   }
 
@@ -294,7 +335,8 @@ class TrainingLoop implements Steered {
     const automatic = (await readdir(this.of.checkpointFolder))
       .filter((name) => /^step-\d+$/.test(name))
       .sort((a, b) => stepOf(a) - stepOf(b));
-    for (const name of automatic.slice(1, -keptCheckpoints)) {
+    const endsStage = (name: string): boolean => stepOf(name) % this.of.config.steps === 0;
+    for (const name of automatic.slice(1, -keptCheckpoints).filter((name) => !endsStage(name))) {
       // Said first: one that is still offered and is not there would be worse than the other way round.
       this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
       await rm(join(this.of.checkpointFolder, name), { recursive: true });
@@ -303,7 +345,12 @@ class TrainingLoop implements Steered {
 
   #rateAt(step: number): number {
     const { schedule, warmupSteps, steps } = this.of.config;
-    return learningRateAt(step, { kind: schedule, peak: this.#learningRate, warmupSteps, steps });
+    return learningRateAt(step - this.#stage.firstStep, {
+      kind: schedule,
+      peak: this.#learningRate,
+      warmupSteps,
+      steps,
+    });
   }
 
   #resolve(selection: TrainableSelection): string[] {

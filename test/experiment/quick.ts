@@ -9,7 +9,7 @@ import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js'
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { Recipe } from '@plumbline/shared/parameter';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig, RunId, type TargetTask } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { atTarget, commonTarget } from './equal-target.js';
 
@@ -45,7 +45,7 @@ interface Probe {
 const { name: backend } = await selectBackend();
 const base = await loadBaseModel();
 const model = buildModel(base.config, base.weights);
-const task = RunConfig.shape.task.parse(flags.task);
+const [task] = RunConfig.shape.tasks.parse([flags.task]) as [TargetTask];
 const probes = await ProbeSuite.create(model, base.tokenizer, {
   targets: [task],
   questionsPerTask: Number(flags.questions),
@@ -74,7 +74,7 @@ async function teach(recipe: Recipe, seed: number, learningRate: number): Promis
     });
   };
   const config = RunConfig.parse({
-    ...{ name: recipe, task, recipe, seed, learningRate, steps: Number(flags.steps) },
+    ...{ name: recipe, tasks: [task], recipe, seed, learningRate, steps: Number(flags.steps) },
     ...{ probeEverySteps: Number(flags['probe-every']), checkpointEverySteps: Number(flags.steps) },
   });
   const folder = await mkdtemp(join(tmpdir(), 'plumbline-experiment-'));

@@ -10,7 +10,7 @@ import {
   type ParameterInfo,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig, RunId, totalSteps } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
@@ -232,7 +232,7 @@ emit({
   trainable: trainable(),
 });
 process.on('SIGTERM', () => (stopped = true));
-while (step < config.steps && !stopped) {
+while (step < totalSteps(config) && !stopped) {
   for (let command = commands.shift(); command; command = commands.shift()) apply(command);
   if (!paused || stepOnce) {
     stepOnce = false;

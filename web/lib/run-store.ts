@@ -1,7 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
-import type { RunSummary } from '@plumbline/shared/run';
+import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
@@ -58,6 +58,11 @@ export class RunStore implements FeedSink {
       (event): event is EventOf<'run_started' | 'trainable_changed'> =>
         event.type === 'run_started' || event.type === 'trainable_changed',
     )?.trainable;
+  }
+
+  /** Which of its target skills the run is at. */
+  get stage(): Stage | undefined {
+    return this.runSummary ? stageAt(this.runSummary.config, this.runSummary.lastStep) : undefined;
   }
 
   /** The commands whose effect this run stands under. */

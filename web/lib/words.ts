@@ -1,6 +1,6 @@
 import type { CommandAction, CommandRecord } from '@plumbline/shared/command';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
-import type { RunConfig, RunState } from '@plumbline/shared/run';
+import type { RunState, TargetTask } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
@@ -9,9 +9,13 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. Forgets less.' },
   mlp: { name: 'MLP', says: 'All of the MLP. Shifts output tokens strongly.' },
   mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. Learns well, forgets little.' },
+  mlp_down: { name: 'MLP Down', says: 'The projection that writes to the residual stream, alone.' },
+  projector: { name: 'Projector', says: 'Between vision and language. The language model stays.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
-export const taskWords: Record<RunConfig['task'], string> = { counting: 'Counting', clock: 'Clock reading' };
+export const taskWords: Record<TargetTask, string> = { counting: 'Counting', clock: 'Clock reading' };
+/** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
+export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map((task) => taskWords[task]).join(' → ');
 const heldOutTaskWords: Record<string, string> = {
   colour: 'Colour',
   shape: 'Shape',

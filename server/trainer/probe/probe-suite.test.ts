@@ -11,7 +11,7 @@ import type { Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
 import { Rng } from '../rng.js';
-import { answerAccuracy } from './accuracy.js';
+import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
 
 /** The measures on the model that people run them on; their formulas have hand-worked cases of their own. */
@@ -106,7 +106,7 @@ describe('probes of the shipped base model', () => {
         const words = base.tokenizer.decode(tokens!.filter((id) => id !== base.tokenizer.endId));
         if (words === example.answer) right++;
       }
-      expect(await answerAccuracy(model, base.tokenizer, examples, base.config.maxTextTokens)).toBeCloseTo(
+      expect(percentTrue(await answersRight(model, base.tokenizer, examples, base.config.maxTextTokens))).toBeCloseTo(
         (right / 24) * 100,
         9,
       );
@@ -117,7 +117,9 @@ describe('probes of the shipped base model', () => {
     'find %s as good as its training record says, on other questions, and above chance',
     async (name, chance) => {
       const recorded = base.record.accuracy[name]!;
-      const found = await answerAccuracy(model, base.tokenizer, draw(name, 77, 150), base.config.maxTextTokens);
+      const found = percentTrue(
+        await answersRight(model, base.tokenizer, draw(name, 77, 150), base.config.maxTextTokens),
+      );
       // Four standard errors of 150 and 400 questions, and a point for where the recorded share is 100 %.
       const share = recorded / 100;
       const error = 100 * Math.sqrt(share * (1 - share) * (1 / 150 + 1 / base.record.questionsPerTask));

@@ -8,7 +8,7 @@ import type { ModelBatch, VisionLanguageModel } from '../model/vision-language-m
 import { numberTokenIds } from '../number-tokens.js';
 import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
-import { percentRight } from './accuracy.js';
+import { percentTrue, rowsRight } from './accuracy.js';
 import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
 import { groupDrift, type FlatParameter } from './weight-drift.js';
 
@@ -177,7 +177,7 @@ export class ProbeSuite {
       for (let id = 1; id < size; id++) if (outputs[at * size + id]! > outputs[at * size + best]!) best = id;
       tokens[at - first] = best;
     }
-    return percentRight(tokens, targetIds.subarray(first, end), lossMask.subarray(first, end), length);
+    return percentTrue(rowsRight(tokens, targetIds.subarray(first, end), lossMask.subarray(first, end), length));
   }
 }
 

@@ -53,10 +53,10 @@ const charts: readonly ComparedChart[] = [
   },
   {
     title: 'Target accuracy',
-    hint: 'The task each run is taught. Dashed: the base model.',
+    hint: 'The task each run is taught, of several the last. Dashed: the base model.',
     unit: 'percent',
     include: percent,
-    metric: (store) => targetAccuracy(store.runSummary?.config.task ?? 'counting'),
+    metric: (store) => targetAccuracy(store.runSummary?.config.tasks.at(-1) ?? 'counting'),
     testId: 'compare-target',
   },
   {

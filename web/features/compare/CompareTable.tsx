@@ -1,9 +1,9 @@
 import Link from 'next/link';
-import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
-import { recipeWords, taskWords } from '../../lib/words';
+import { recipeWords, sequenceWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -25,13 +25,15 @@ interface Column {
 const columns: readonly Column[] = [
   {
     head: 'Recipe',
-    cell: ({ run: { config } }) => `${recipeWords[config.recipe].name}, ${taskWords[config.task].toLowerCase()}`,
+    cell: ({ run: { config } }) => `${recipeWords[config.recipe].name}, ${sequenceWords(config.tasks).toLowerCase()}`,
   },
   { head: 'Peak learning rate', cell: ({ figures }) => formatLearningRate(figures.peak) },
   {
     head: 'Steps',
     cell: ({ run }) =>
-      hasEnded(run.state) ? formatStep(run.lastStep) : `${formatStep(run.lastStep)} of ${formatStep(run.config.steps)}`,
+      hasEnded(run.state)
+        ? formatStep(run.lastStep)
+        : `${formatStep(run.lastStep)} of ${formatStep(totalSteps(run.config))}`,
   },
   { head: 'Held-out accuracy, final', cell: ({ figures }) => formatValue(figures.heldOut, 'percent') },
   { head: 'Held-out accuracy, lowest', cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent') },

@@ -14,7 +14,7 @@ export interface Comparison {
   forgetting: number | undefined;
   /** How much of the worst drop has come back, in percent; undefined where nothing dropped past the noise floor. */
   recovered: number | undefined;
-  /** Percentage points above the base model. */
+  /** Percentage points above the base model, mean over the tasks that it teaches. */
   targetGain: number | undefined;
   kl: number | undefined;
   bias: number | undefined;
@@ -42,11 +42,17 @@ export function comparisonOf(store: RunStore): Comparison | null {
     lowestHeldOut: finite.length > 0 ? finite.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
     recovered: (subject && recovery(values, subject.base, 'lower', subject.noiseFloor)?.percent) ?? undefined,
-    targetGain: above(targetAccuracy(run.config.task)),
+    targetGain: meanOf([...new Set(run.config.tasks)].map((task) => above(targetAccuracy(task)))),
     kl: latest(metrics.kl),
     bias: latest(metrics.numberTokensHeldOut),
     changes: changesOf(store.changesInForce).map(shortChangeWords),
   };
+}
+
+/** Undefined where one was not measured. */
+function meanOf(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length < values.length ? undefined : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /** Names that tell the runs apart: with the id where a name is there twice. */

@@ -1,6 +1,6 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
-import type { RunSummary } from '@plumbline/shared/run';
+import { totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
@@ -141,7 +141,7 @@ function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): R
         {stateWords[run.state]}
       </span>
       <span className="control-step">
-        step {formatStep(run.lastStep)} <span className="dim">/ {formatStep(run.config.steps)}</span>
+        step {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(run.config))}</span>
       </span>
     </p>
   );

@@ -1,10 +1,10 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
-import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
-import { actionWords, changeWords, selectionWords, stateWords } from '../../lib/words';
+import { actionWords, changeWords, selectionWords, stateWords, taskWords } from '../../lib/words';
 
 /** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
 export interface TimelineEntry {
@@ -52,6 +52,14 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
       ]);
     case 'checkpoint_saved':
       return entry('Checkpoint saved', [`${event.checkpointId}, ${(event.bytes / 1e6).toFixed(1)} MB`]);
+    case 'stage_started':
+      return entry(`Stage ${event.stage + 1}: ${taskWords[event.task as TargetTask] ?? event.task}`, [
+        `${event.steps} steps`,
+      ]);
+    case 'evaluation_completed':
+      return entry(evaluationTitle(event), [
+        `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
+      ]);
     case 'run_finished':
       return entry('Finished');
     case 'run_stopped':
@@ -68,6 +76,11 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
     case 'command_failed':
       return null;
   }
+}
+
+function evaluationTitle({ stage, weight }: EvaluationCompleted): string {
+  if (stage === null) return 'Evaluated the base model';
+  return weight === null ? `Evaluated after stage ${stage + 1}` : `Evaluated at WiSE-FT weight ${weight}`;
 }
 
 const lastWords: readonly string[] = ['run_finished', 'run_stopped', 'run_failed'];

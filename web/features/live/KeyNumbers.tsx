@@ -10,7 +10,7 @@ import { useRun } from './use-run';
 /** The state of the run in seven numbers, each against the base model where that means something. */
 export function KeyNumbers(): React.ReactNode {
   const { store } = useRun();
-  const task = store.runSummary?.config.task ?? 'counting';
+  const task = store.stage?.task ?? 'counting';
   const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
   const against = (metric: string, unit: Unit): string => {
     const [now, base] = [latest(metric), store.baseline(metric)];

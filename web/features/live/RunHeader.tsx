@@ -2,12 +2,12 @@
 import Link from 'next/link';
 import { Fragment } from 'react';
 import { wallTimeSeries } from '@plumbline/shared/metric';
-import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatLearningRate, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, stateWords, taskWords } from '../../lib/words';
+import { recipeWords, sequenceWords, stateWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -19,7 +19,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
   const { config } = run;
   const started = store.latest('run_started');
   const pace = stepsPerSecond(store.buffer(wallTimeSeries));
-  const left = Math.max(0, config.steps - run.lastStep);
+  const left = Math.max(0, totalSteps(config) - run.lastStep);
   const size = started?.model.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
   return (
     <header className="run-header">
@@ -36,7 +36,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
         )}
       </div>
       <p className="run-facts">
-        <span>{taskWords[config.task]}</span>
+        <span>{sequenceWords(config.tasks)}</span>
         <span>{recipeWords[config.recipe].name}</span>
         <span>lr {formatLearningRate(config.learningRate)}</span>
         <span>seed {config.seed}</span>
@@ -75,7 +75,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
       </p>
       <div className="run-pace">
         <p>
-          <b data-testid="run-step">{formatStep(run.lastStep)}</b> / {formatStep(config.steps)} steps
+          <b data-testid="run-step">{formatStep(run.lastStep)}</b> / {formatStep(totalSteps(config))} steps
           {pace !== null && run.state === 'running' && (
             <>
               <span className="pace">{pace >= 10 ? pace.toFixed(0) : pace.toFixed(1)} steps/s</span>
@@ -83,7 +83,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
             </>
           )}
         </p>
-        <progress max={config.steps} value={run.lastStep} aria-label="Steps done" />
+        <progress max={totalSteps(config)} value={run.lastStep} aria-label="Steps done" />
       </div>
     </header>
   );

@@ -1,4 +1,5 @@
 import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import type { TargetTask } from '@plumbline/shared/run';
 import type { ChartSeries } from '../../charts/chart-types';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
@@ -21,7 +22,7 @@ export interface RunSeries {
 }
 
 export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
-  const task = store.runSummary?.config.task ?? 'counting';
+  const tasks = [...new Set<TargetTask>(store.runSummary?.config.tasks ?? ['counting'])];
   const line = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
     id: metric,
     label,
@@ -53,7 +54,14 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     shift: [plain(metrics.kl, 'KL', 'violet'), plain(metrics.js, 'JS', 'green')],
     agreement: [line(metrics.top1Agreement, 'agreement', 'violet')],
     accuracy: [
-      line(targetAccuracy(task), taskWords[task].toLowerCase(), 'target'),
+      // One skill has the target's colour; of several each has its own.
+      ...tasks.map((task, index) =>
+        line(
+          targetAccuracy(task),
+          taskWords[task].toLowerCase(),
+          tasks.length === 1 ? 'target' : categoricalColor(index),
+        ),
+      ),
       line(metrics.heldOutMean, 'held-out mean', 'held-out'),
     ],
     heldOut: heldOutTasks(store).map((name, index) =>

@@ -1,10 +1,17 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
-import { RunConfig, backends, targetTasks, type CheckpointId, type RunId } from '@plumbline/shared/run';
+import {
+  RunConfig,
+  backends,
+  targetTasks,
+  type CheckpointId,
+  type RunId,
+  type TargetTask,
+} from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
-import { recipeWords, taskWords } from '../../lib/words';
+import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
 import { readForm, toForm, type RunForm, type RunFormErrors } from './run-form';
 import './new-run.css';
 
@@ -40,13 +47,15 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     };
   }, [from]);
 
-  const set = (key: keyof RunForm) => (value: string) => {
-    setForm((now) => ({ ...now, [key]: value }));
-    setErrors(({ [key]: _, ...others }) => others);
-    // It was said of another form than this now is.
-    setRefusal('');
-  };
-  const suggestedName = `${taskWords[form.task as RunConfig['task']]}, ${recipeWords[form.recipe as RunConfig['recipe']].name}`;
+  const set =
+    <K extends keyof RunForm>(key: K) =>
+    (value: RunForm[K]) => {
+      setForm((now) => ({ ...now, [key]: value }));
+      setErrors(({ [key]: _, ...others }) => others);
+      // It was said of another form than this now is.
+      setRefusal('');
+    };
+  const suggestedName = `${sequenceWords(form.tasks)}, ${recipeWords[form.recipe as RunConfig['recipe']].name}`;
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     const read = readForm({ ...form, name: form.name.trim() || suggestedName });
@@ -72,7 +81,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
       setStarting(false);
     }
   };
-  const field = (key: keyof RunForm, label: string, hint?: string): React.ReactNode => (
+  const field = (key: Exclude<keyof RunForm, 'tasks' | 'method'>, label: string, hint?: string): React.ReactNode => (
     <Field name={key} label={label} hint={hint} value={form[key]} error={errors[key]} onChange={set(key)} />
   );
 
@@ -96,13 +105,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
             onChange={set('name')}
             placeholder={suggestedName}
           />
-          <Choice
-            legend="Task to learn"
-            name="task"
-            value={form.task}
-            onChange={set('task')}
-            options={targetTasks.map((task) => ({ value: task, name: taskWords[task] }))}
-          />
+          <TaskSequence tasks={form.tasks} error={errors.tasks} onChange={set('tasks')} />
           <Choice
             legend="Recipe: what is trained"
             name="recipe"
@@ -112,7 +115,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
           />
           <div className="field-row">
             {field('learningRate', 'Learning rate')}
-            {field('steps', 'Steps')}
+            {field('steps', 'Steps', form.tasks.length > 1 ? 'a task' : undefined)}
             {field('seed', 'Seed')}
           </div>
           <details>
@@ -124,6 +127,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               {field('maxGradientNorm', 'Max gradient norm')}
               {field('probeEverySteps', 'Probe every', 'steps')}
               {field('checkpointEverySteps', 'Checkpoint every', 'steps')}
+              {field('evaluationQuestions', 'Evaluate', 'questions a task')}
             </div>
             <div className="field-row">
               <Choice
@@ -208,6 +212,46 @@ function Field({
         </p>
       )}
     </div>
+  );
+}
+
+/** The skills to teach; each one that is added is taught after those before it. */
+function TaskSequence({
+  tasks,
+  error,
+  onChange,
+}: {
+  tasks: readonly TargetTask[];
+  error: string | undefined;
+  onChange: (tasks: TargetTask[]) => void;
+}): React.ReactNode {
+  return (
+    <fieldset className="choice">
+      <legend className="field-label">
+        Tasks to learn <span className="dim">one after another, in the order you choose them</span>
+      </legend>
+      {targetTasks.map((task) => {
+        const at = tasks.indexOf(task);
+        return (
+          <label key={task} className="choice-card" data-testid={`new-run-task-${task}`}>
+            <input
+              type="checkbox"
+              name="tasks"
+              checked={at >= 0}
+              onChange={() => onChange(at >= 0 ? tasks.filter((other) => other !== task) : [...tasks, task])}
+            />
+            <b>
+              {taskWords[task]} {at >= 0 && tasks.length > 1 && <span className="dim">{at + 1}.</span>}
+            </b>
+          </label>
+        );
+      })}
+      {error !== undefined && (
+        <p className="field-error" data-testid="new-run-tasks-error">
+          {error}
+        </p>
+      )}
+    </fieldset>
   );
 }
 

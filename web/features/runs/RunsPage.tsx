@@ -1,7 +1,7 @@
 'use client';
 import Link from 'next/link';
 import { Fragment, useState } from 'react';
-import { hasEnded, type RunId } from '@plumbline/shared/run';
+import { hasEnded, totalSteps, type RunId } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
@@ -9,7 +9,7 @@ import { compareAddress, maxCompared } from '../../lib/addresses';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, stateWords, taskWords } from '../../lib/words';
+import { recipeWords, sequenceWords, stateWords } from '../../lib/words';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
 import { useRunNumbers, useRuns } from './use-runs';
@@ -131,10 +131,10 @@ export function RunsPage(): React.ReactNode {
 function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
   const numbers = useRunNumbers(run);
   const { config } = run;
-  const share = Math.min(1, run.lastStep / config.steps);
+  const share = Math.min(1, run.lastStep / totalSteps(config));
   const changes = numbers?.changes ?? [];
   const facts = [
-    taskWords[config.task],
+    sequenceWords(config.tasks),
     recipeWords[config.recipe].name,
     `lr ${formatLearningRate(config.learningRate)}`,
     `seed ${config.seed}`,
@@ -178,7 +178,7 @@ function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
       </span>
       <span className="run-progress">
         <span>
-          {formatStep(run.lastStep)} <span className="dim">/ {formatStep(config.steps)}</span>
+          {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(config))}</span>
         </span>
         <progress max={1} value={share} aria-label="Progress" />
       </span>

@@ -31,7 +31,9 @@ describe('readForm', () => {
     expect(errorsOf({ steps: '1.5' })).toEqual({ steps: 'Has to be a whole number.' });
     expect(errorsOf({ steps: '2000000' })).toEqual({ steps: 'At most 1,000,000.' });
     expect(errorsOf({ seed: '-1', name: '  ' })).toEqual({ seed: 'At least 0.', name: 'Give the run a name.' });
-    expect(errorsOf({ steps: '10', warmupSteps: '20' })).toEqual({ warmupSteps: 'Warm-up is longer than the run.' });
+    expect(errorsOf({ steps: '10', warmupSteps: '20' })).toEqual({
+      warmupSteps: 'Warm-up is longer than a task’s steps.',
+    });
     expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
   });
 });

@@ -1,11 +1,13 @@
 import { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate } from '../../charts/format';
 
+/** What the form asks for as text; the others are chosen whole. */
+type Asked = Exclude<keyof RunConfig, 'tasks' | 'method'>;
 /** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
-export type RunForm = { [K in keyof RunConfig]: string };
+export type RunForm = { [K in Asked]: string } & Pick<RunConfig, 'tasks' | 'method'>;
 export type RunFormErrors = Partial<Record<keyof RunConfig, string>>;
 
-const numeric: readonly (keyof RunConfig)[] = [
+const numeric: readonly Asked[] = [
   'learningRate',
   'steps',
   'warmupSteps',
@@ -15,11 +17,20 @@ const numeric: readonly (keyof RunConfig)[] = [
   'maxGradientNorm',
   'probeEverySteps',
   'checkpointEverySteps',
+  'evaluationQuestions',
 ];
 export function toForm(config: RunConfig): RunForm {
-  const texts = Object.entries(config).map(([key, value]) => [key, String(value)]);
-  return { ...(Object.fromEntries(texts) as RunForm), learningRate: formatLearningRate(config.learningRate, 15) };
+  const { tasks, method, ...asked } = config;
+  const texts = Object.entries(asked).map(([key, value]) => [key, String(value)]);
+  return {
+    ...(Object.fromEntries(texts) as { [K in Asked]: string }),
+    tasks,
+    method,
+    learningRate: formatLearningRate(config.learningRate, 15),
+  };
 }
+
+const isAsked = (key: keyof RunConfig): key is Asked => key !== 'tasks' && key !== 'method';
 
 /** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
 export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok: false; errors: RunFormErrors } {
@@ -32,17 +43,17 @@ export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok:
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
       const key = issue.path[0] as keyof RunConfig;
-      errors[key] ??= sayIssue(key, issue, form[key]);
+      errors[key] ??= isAsked(key) ? sayIssue(key, issue, form[key]) : issue.message;
     }
   } else if (parsed.data.warmupSteps > parsed.data.steps) {
-    errors.warmupSteps = 'Warm-up is longer than the run.';
+    errors.warmupSteps = 'Warm-up is longer than a task’s steps.';
   }
   if (Object.keys(errors).length > 0 || !parsed.success) return { ok: false, errors };
   return { ok: true, config: parsed.data };
 }
 
 function sayIssue(
-  key: keyof RunConfig,
+  key: Asked,
   issue: { code?: string; message: string; minimum?: unknown; maximum?: unknown },
   typed: string,
 ): string {

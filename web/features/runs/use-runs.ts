@@ -1,8 +1,7 @@
 'use client';
 import { useEffect, useState } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
-import { hasEnded } from '@plumbline/shared/run';
+import { hasEnded, stageAt, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { hubSocket } from '../../lib/hub-socket';
@@ -54,7 +53,8 @@ const refreshMs = 3000;
 export function useRunNumbers(run: RunSummary): RunNumbers | null {
   const [numbers, setNumbers] = useState<RunNumbers | null>(null);
   const { runId, lastSeq, state } = run;
-  const { task, probeEverySteps } = run.config;
+  const { task } = stageAt(run.config, run.lastStep);
+  const { probeEverySteps } = run.config;
   const going = !hasEnded(state);
   const [beat, setBeat] = useState(0);
   useEffect(() => {
