@@ -49,6 +49,8 @@ export const RunConfig = z.object({
   maxGradientNorm: z.number().positive().default(1),
   probeEverySteps: z.number().int().min(1).max(100_000).default(25),
   checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
+  /** Steps at which a checkpoint is saved and kept beside the automatic ones. */
+  keepCheckpointsAt: z.array(z.number().int().min(1)).max(100).default([]),
   /**
    * Questions a task, target and held-out, whose answers are kept one by one before training and at the end of each
    * stage (`evaluation_completed`): what confidence intervals are made from. 0 asks none.

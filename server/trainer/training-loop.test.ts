@@ -265,6 +265,17 @@ describe('train', () => {
     ]);
   });
 
+  it('saves and keeps a checkpoint where the configuration asks for one', async () => {
+    await run({ steps: 9, checkpointEverySteps: 2, keepCheckpointsAt: [1] });
+    expect(await readdir(join(folder, 'checkpoints'))).toEqual(
+      [0, 1, 2, 4, 6, 8, 9].map((step) => `step-00000${step}`),
+    );
+    await run({ steps: 9, checkpointEverySteps: 1, keepCheckpointsAt: [2] });
+    expect(await readdir(join(folder, 'checkpoints'))).toEqual(
+      [0, 2, 5, 6, 7, 8, 9].map((step) => `step-00000${step}`),
+    );
+  });
+
   it('leaves for a branch with the checkpoint it will start from', async () => {
     const restore = {
       kind: 'restore_checkpoint',

@@ -61,7 +61,7 @@ export interface Branch {
 }
 export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
 
-/** Automatic checkpoints that are kept, beside the first, those at the end of a stage and those that were asked for. */
+/** Automatic checkpoints that are kept, beside the first and those of `#keeps`. */
 const keptCheckpoints = 5;
 const paddedStep = (step: number): string => String(step).padStart(6, '0');
 
@@ -138,7 +138,7 @@ class TrainingLoop implements Steered {
           weight: null,
           right: await evaluation.ask(model),
         });
-      if (this.step % config.checkpointEverySteps === 0 || stageEnds) await this.#save();
+      if (this.step % config.checkpointEverySteps === 0 || this.#keeps(this.step)) await this.#save();
     }
     this.#emit({ type: 'run_finished' });
     return { kind: 'finished' };
@@ -330,13 +330,18 @@ class TrainingLoop implements Steered {
     }
   }
 
+  /** Checkpoints at the end of a stage, and those that the configuration names, stay. */
+  #keeps(step: number): boolean {
+    const { steps, keepCheckpointsAt } = this.of.config;
+    return step % steps === 0 || keepCheckpointsAt.includes(step);
+  }
+
   async #removeOld(): Promise<void> {
     const stepOf = (name: string): number => Number(name.slice('step-'.length));
     const automatic = (await readdir(this.of.checkpointFolder))
       .filter((name) => /^step-\d+$/.test(name))
       .sort((a, b) => stepOf(a) - stepOf(b));
-    const endsStage = (name: string): boolean => stepOf(name) % this.of.config.steps === 0;
-    for (const name of automatic.slice(1, -keptCheckpoints).filter((name) => !endsStage(name))) {
+    for (const name of automatic.slice(1, -keptCheckpoints).filter((name) => !this.#keeps(stepOf(name)))) {
       // Said first: one that is still offered and is not there would be worse than the other way round.
       this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
       await rm(join(this.of.checkpointFolder, name), { recursive: true });

@@ -12,7 +12,7 @@ import {
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
 import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
-import { readForm, toForm, type RunForm, type RunFormErrors } from './run-form';
+import { readForm, toForm, type Asked, type RunForm, type RunFormErrors } from './run-form';
 import './new-run.css';
 
 const blank = toForm(RunConfig.parse({ name: 'new run' }));
@@ -81,7 +81,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
       setStarting(false);
     }
   };
-  const field = (key: Exclude<keyof RunForm, 'tasks' | 'method'>, label: string, hint?: string): React.ReactNode => (
+  const field = (key: Asked, label: string, hint?: string): React.ReactNode => (
     <Field name={key} label={label} hint={hint} value={form[key]} error={errors[key]} onChange={set(key)} />
   );
 

@@ -1,10 +1,12 @@
 import { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate } from '../../charts/format';
 
-/** What the form asks for as text; the others are chosen whole. */
-type Asked = Exclude<keyof RunConfig, 'tasks' | 'method'>;
+/** What is chosen whole; the form asks for the rest as text. */
+const whole = ['tasks', 'method', 'keepCheckpointsAt'] as const;
+type Whole = (typeof whole)[number];
+export type Asked = Exclude<keyof RunConfig, Whole>;
 /** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
-export type RunForm = { [K in Asked]: string } & Pick<RunConfig, 'tasks' | 'method'>;
+export type RunForm = { [K in Asked]: string } & Pick<RunConfig, Whole>;
 export type RunFormErrors = Partial<Record<keyof RunConfig, string>>;
 
 const numeric: readonly Asked[] = [
@@ -20,17 +22,18 @@ const numeric: readonly Asked[] = [
   'evaluationQuestions',
 ];
 export function toForm(config: RunConfig): RunForm {
-  const { tasks, method, ...asked } = config;
+  const { tasks, method, keepCheckpointsAt, ...asked } = config;
   const texts = Object.entries(asked).map(([key, value]) => [key, String(value)]);
   return {
     ...(Object.fromEntries(texts) as { [K in Asked]: string }),
     tasks,
     method,
+    keepCheckpointsAt,
     learningRate: formatLearningRate(config.learningRate, 15),
   };
 }
 
-const isAsked = (key: keyof RunConfig): key is Asked => key !== 'tasks' && key !== 'method';
+const isAsked = (key: keyof RunConfig): key is Asked => !(whole as readonly string[]).includes(key);
 
 /** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
 export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok: false; errors: RunFormErrors } {
