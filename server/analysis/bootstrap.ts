@@ -1,0 +1,170 @@
+import { Rng } from '@plumbline/shared/rng';
+import { accuraciesOf, type Answers, type SequenceAccuracies, type SequenceRun } from './sequence-measures.js';
+
+/*
+ * Bootstrap confidence intervals of the measures of a sequence (percentile method, Efron & Tibshirani 1993, ch. 13),
+ * over seeds and over questions.
+ *
+ * All runs ask the same questions, so seeds and questions are crossed, and both are drawn anew in each replicate: one
+ * draw of seeds, and one draw of the questions of each task that holds for the base model, for every stage and for
+ * every seed (pigeonhole bootstrap, Owen 2007). Questions drawn for each seed apart would count what a hard question
+ * costs all seeds as if it averaged out. Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the
+ * right one, which matters with the few seeds that one can afford (Rao & Wu 1988). With two or three seeds that differ
+ * by more than their questions do, intervals are still too narrow, as any are that know a spread from so few.
+ */
+
+export interface Interval {
+  /** Mean over the seeds, on all questions as they were asked. */
+  estimate: number;
+  low: number;
+  high: number;
+  /** What share of such intervals holds the true value, 0..1. */
+  level: number;
+  seeds: number;
+  /** With one seed only its questions are resampled: the interval then says nothing of what another seed would give. */
+  resampled: 'seeds and questions' | 'questions';
+}
+
+/** Any measures of one run from its accuracies, e.g. `finalMeasures`; null where one is not defined. */
+export type Statistic<Name extends string> = (run: SequenceAccuracies) => Record<Name, number | null>;
+
+export interface BootstrapOptions {
+  replicates?: number;
+  level?: number;
+  /** Of the resampling: the same seed gives the same interval. */
+  seed?: number;
+}
+
+/**
+ * Interval of each measure of a recipe, the mean over its runs; null where the measure is not defined.
+ * @param runs one a seed, all of the same stages and questions
+ * @throws Error when there is no run, a seed is there twice, or the runs differ in stages or questions
+ */
+export function bootstrapIntervals<Name extends string>(
+  runs: readonly SequenceRun[],
+  statistic: Statistic<Name>,
+  options: BootstrapOptions = {},
+): Record<Name, Interval | null> {
+  return intervals([runs], ([of]) => of!, statistic, options);
+}
+
+/**
+ * Interval of the difference a - b of each measure between two recipes. In each replicate both have the same seeds and
+ * the same questions, so what a seed or a question does to both alike cancels.
+ * @throws Error when the two do not have the same seeds and questions
+ */
+export function bootstrapDifferences<Name extends string>(
+  a: readonly SequenceRun[],
+  b: readonly SequenceRun[],
+  statistic: Statistic<Name>,
+  options: BootstrapOptions = {},
+): Record<Name, Interval | null> {
+  const seeds = (runs: readonly SequenceRun[]): string =>
+    sortedBySeed(runs)
+      .map(({ seed }) => seed)
+      .join(', ');
+  if (seeds(a) !== seeds(b))
+    throw new Error(`A paired difference needs the same seeds on both sides; they have ${seeds(a)} and ${seeds(b)}.`);
+  return intervals([a, b], ([of, against]) => of! - against!, statistic, options);
+}
+
+function intervals<Name extends string>(
+  recipes: readonly (readonly SequenceRun[])[],
+  combine: (means: readonly number[]) => number,
+  statistic: Statistic<Name>,
+  { replicates = 2000, level = 0.95, seed = 1 }: BootstrapOptions,
+): Record<Name, Interval | null> {
+  const sorted = recipes.map(sortedBySeed);
+  const questions = questionsOf(sorted.flat());
+  const seeds = sorted[0]!.length;
+  const rng = new Rng(seed);
+
+  const estimates = sorted.map((runs) => runs.map((run) => statistic(accuraciesOf(run))));
+  const names = Object.keys(estimates[0]![0]!) as Name[];
+  /** The combined mean over the drawn seeds; null where a run has none. */
+  const combined = (measures: readonly (readonly Record<Name, number | null>[])[], name: Name): number | null => {
+    const values = measures.map((of) => of.map((each) => each[name]));
+    if (values.some((of) => of.includes(null))) return null;
+    return combine((values as number[][]).map((of) => of.reduce((sum, value) => sum + value, 0) / of.length));
+  };
+
+  const samples = new Map<Name, number[]>(names.map((name) => [name, []]));
+  for (let replicate = 0; replicate < replicates; replicate++) {
+    const drawn = seeds === 1 ? [0] : Array.from({ length: seeds - 1 }, () => rng.integer(seeds));
+    const counts = new Map([...questions].map(([task, length]) => [task, drawCounts(rng, length)]));
+    const measures = sorted.map((runs) => {
+      const ofRun = new Map([...new Set(drawn)].map((index) => [index, statistic(resampled(runs[index]!, counts))]));
+      return drawn.map((index) => ofRun.get(index)!);
+    });
+    for (const name of names) {
+      const value = combined(measures, name);
+      if (value !== null) samples.get(name)!.push(value);
+    }
+  }
+
+  const interval = (name: Name): Interval | null => {
+    const estimate = combined(estimates, name);
+    if (estimate === null) return null;
+    const values = samples.get(name)!.sort((x, y) => x - y);
+    const [low, high] = [(1 - level) / 2, (1 + level) / 2].map((share) => quantile(values, share)) as [number, number];
+    return { estimate, low, high, level, seeds, resampled: seeds === 1 ? 'questions' : 'seeds and questions' };
+  };
+  return Object.fromEntries(names.map((name) => [name, interval(name)])) as Record<Name, Interval | null>;
+}
+
+function sortedBySeed(runs: readonly SequenceRun[]): SequenceRun[] {
+  const sorted = runs.toSorted((x, y) => x.seed - y.seed);
+  const twice = sorted.find(({ seed }, index) => seed === sorted[index + 1]?.seed);
+  if (twice) throw new Error(`Seed ${twice.seed} is there twice.`);
+  return sorted;
+}
+
+/** How many questions each task has. @throws Error when the runs cannot be compared question by question */
+function questionsOf(runs: readonly SequenceRun[]): Map<string, number> {
+  const [first] = runs;
+  if (!first) throw new Error('There is no run to resample.');
+  const questions = new Map(Object.entries(first.base).map(([task, right]) => [task, right.length]));
+  for (const run of runs) {
+    if (run.stages.join() !== first.stages.join() || run.afterStage.length !== first.afterStage.length)
+      throw new Error(
+        `Seed ${run.seed} completed ${run.afterStage.length} of the stages ${run.stages.join(', ')}; ` +
+          `seed ${first.seed} ${first.afterStage.length} of ${first.stages.join(', ')}.`,
+      );
+    for (const answers of [run.base, ...run.afterStage])
+      for (const [task, { length }] of Object.entries(answers))
+        if (questions.get(task) !== length)
+          throw new Error(`Seed ${run.seed} asked ${length} questions of ${task}; others ${questions.get(task) ?? 0}.`);
+  }
+  return questions;
+}
+
+/** How often each of `length` questions is drawn in as many draws. */
+function drawCounts(rng: Rng, length: number): Uint16Array {
+  const counts = new Uint16Array(length);
+  for (let draw = 0; draw < length; draw++) counts[rng.integer(length)]!++;
+  return counts;
+}
+
+/** Accuracies on the drawn questions, in percent. */
+function resampled(run: SequenceRun, counts: ReadonlyMap<string, Uint16Array>): SequenceAccuracies {
+  const percent = (answers: Answers): Record<string, number> => {
+    const accuracies: Record<string, number> = {};
+    for (const task in answers) {
+      const right = answers[task]!;
+      const count = counts.get(task)!;
+      let sum = 0;
+      for (let i = 0; i < count.length; i++) if (right.charCodeAt(i) === 49) sum += count[i]!;
+      accuracies[task] = (100 * sum) / count.length;
+    }
+    return accuracies;
+  };
+  return { ...run, base: percent(run.base), afterStage: run.afterStage.map(percent) };
+}
+
+/** Linear between order statistics. @param sorted ascending, at least one value */
+function quantile(sorted: readonly number[], share: number): number {
+  const at = share * (sorted.length - 1);
+  const below = Math.floor(at);
+  const [low, high] = [sorted[below]!, sorted[Math.min(below + 1, sorted.length - 1)]!];
+  return low + (at - below) * (high - low);
+}
