@@ -12,6 +12,7 @@ import { addBackupCommands } from './operations/backup-command.js';
 import { addInfluxSetupCommand } from './operations/influx-setup-command.js';
 import { buildDashboard } from './prepare/dashboard-build.js';
 import { runTrainerProgram } from './prepare/trainer-program.js';
+import { addStudyCommand } from './study-command.js';
 import { addTrainCommand } from './train-command.js';
 import { addTransferCommands } from './transfer-commands.js';
 
@@ -86,6 +87,7 @@ addBackupCommands(program);
 addTransferCommands(program, say);
 addTrainCommand(program);
 addFindingsCommand(program, say);
+addStudyCommand(program, say);
 addInfluxSetupCommand(program);
 
 async function start(flags: StartFlags): Promise<void> {

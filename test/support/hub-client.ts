@@ -1,24 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { io, type Socket } from 'socket.io-client';
 import { type CommandAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
-import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
 import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
-
-/** Where a hub, or what is in front of hubs, answers, and the one-time token of its link. */
-export interface HubAddress {
-  url: string;
-  token: string;
-}
+import { HubSession, type HubAddress } from '@plumbline/server/dist/study/hub-session.js';
 
 /** A person at the dashboard, without the browser: the same REST calls and the same socket. */
-export class HubClient {
+export class HubClient extends HubSession {
   readonly socket: Socket<HubToDashboard, DashboardToHub>;
 
   private constructor(
     readonly hub: HubAddress,
-    readonly cookie: string,
+    cookie: string,
   ) {
+    super(hub.url, cookie);
     this.socket = io(`${hub.url}/dashboard`, {
       extraHeaders: { cookie, origin: hub.url },
       reconnectionDelayMax: 500,
@@ -26,20 +21,8 @@ export class HubClient {
     });
   }
 
-  static async open(hub: HubAddress): Promise<HubClient> {
-    const response = await fetch(`${hub.url}/api/session`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', origin: hub.url },
-      body: JSON.stringify({ token: hub.token }),
-    });
-    if (!response.ok) throw new Error(`No session: ${await response.text()}`);
-    return new HubClient(
-      hub,
-      response.headers
-        .getSetCookie()
-        .map((cookie) => cookie.split(';')[0])
-        .join('; '),
-    );
+  static override async open(hub: HubAddress): Promise<HubClient> {
+    return new HubClient(hub, (await HubSession.open(hub)).cookie);
   }
 
   /** With the session of a browser that has one. */
@@ -51,33 +34,8 @@ export class HubClient {
     this.socket.disconnect();
   }
 
-  async get<T>(path: string): Promise<T> {
-    const response = await fetch(`${this.hub.url}/api${path}`, { headers: { cookie: this.cookie } });
-    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as T;
-  }
-
   async startRun(config: Partial<RunConfig>): Promise<RunId> {
-    const response = await fetch(`${this.hub.url}/api/runs`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', cookie: this.cookie, origin: this.hub.url },
-      body: JSON.stringify({ config: RunConfig.parse({ name: 'test', ...config }) }),
-    });
-    if (!response.ok) throw new Error(`No run: ${response.status} ${await response.text()}`);
-    return ((await response.json()) as { run: RunSummary }).run.runId;
-  }
-
-  async run(runId: RunId): Promise<RunSummary> {
-    return (await this.get<{ run: RunSummary }>(`/runs/${runId}`)).run;
-  }
-  history(runId: RunId, query = ''): Promise<HistoryResponse> {
-    return this.get(`/runs/${runId}/history?maxPoints=100000${query}`);
-  }
-  controlEvents(runId: RunId): Promise<ControlEventsResponse> {
-    return this.get(`/runs/${runId}/events`);
-  }
-  async commands(runId: RunId): Promise<CommandRecord[]> {
-    return (await this.get<{ commands: CommandRecord[] }>(`/runs/${runId}/commands`)).commands;
+    return (await this.start({ config: RunConfig.parse({ name: 'test', ...config }) })).runId;
   }
 
   /** Gives a command and returns the record that the hub answers with (usually pending). */

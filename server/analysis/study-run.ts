@@ -1,0 +1,41 @@
+import type { Evaluation } from './sequence-measures.js';
+import type { MetricSeries } from './findings.js';
+
+/** One run of a study as the stores hold it: with what its parents hold of the steps before it. */
+export interface StudyRun {
+  variant: string;
+  seed: number;
+  /** The run that finished it. */
+  runId: string;
+  /** Target skills in the order in which they were taught, `stepsPerStage` optimizer steps each. */
+  tasks: readonly string[];
+  stepsPerStage: number;
+  /** Tasks that no stage trains. */
+  heldOut: readonly string[];
+  evaluations: readonly Evaluation[];
+  /** By metric name. */
+  series: Readonly<Record<string, MetricSeries>>;
+  /** The base model's own values. */
+  baseline: Readonly<Record<string, number>>;
+  /** What was changed in mid-run: by a person, a rule, or by branching from another run. */
+  interventions: readonly { step: number; author: string; what: string }[];
+}
+
+/** A series' last finite value; NaN when it has none. */
+export function lastOf(run: StudyRun, metric: string): number {
+  const values = Array.from(run.series[metric]?.values ?? []);
+  return values.findLast(Number.isFinite) ?? NaN;
+}
+
+/** A series' largest finite value; NaN when it has none. */
+export function largestOf(run: StudyRun, metric: string): number {
+  const finite = Array.from(run.series[metric]?.values ?? []).filter(Number.isFinite);
+  return finite.length === 0 ? NaN : Math.max(...finite);
+}
+
+/** A series' value at a step, that of the last point not after it; NaN before the first. */
+export function valueAt({ steps, values }: MetricSeries, step: number): number {
+  let found = NaN;
+  for (let i = 0; i < steps.length && steps[i]! <= step; i++) found = values[i]!;
+  return found;
+}

@@ -1,0 +1,136 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { SingleBar, type Params } from 'cli-progress';
+import { InvalidArgumentError, type Command } from 'commander';
+import { Sessions } from './access/sessions.js';
+import type { StudyRun } from './analysis/study-run.js';
+import { readConfig, type HubConfig } from './config.js';
+import { hubUrl } from './hub-address.js';
+import { startHub } from './main.js';
+import { collectRun } from './study/collect-run.js';
+import { HubSession } from './study/hub-session.js';
+import { studyReport } from './study/study-report.js';
+import { StudyRunner, type StudyProgress } from './study/study-runner.js';
+import { readStudy } from './study/study-spec.js';
+
+interface Flags {
+  out?: string;
+  jobs: number;
+  dataDir?: string;
+  reportOnly?: true;
+}
+type Say = (line: string) => void;
+
+/** `plumbline study FILE`: a sequence of skills taught in several ways, and what each learnt and forgot. */
+export function addStudyCommand(program: Command, say: Say): void {
+  program
+    .command('study')
+    .description(
+      'teach a sequence of skills in several ways with several seeds, and write a report; killed, it goes on',
+    )
+    .argument('<file>', 'what to run, in YAML or JSON')
+    .option('--out <folder>', 'where the report goes (study-NAME)')
+    .option('--jobs <number>', 'runs at one time', positive, 1)
+    .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
+    .option('--report-only', 'write the report again from the results in the folder, without a hub')
+    .action((file: string, flags: Flags) => studyAction(file, flags, say));
+}
+
+async function studyAction(file: string, flags: Flags, say: Say): Promise<void> {
+  const { spec, runs } = await readStudy(file);
+  const out = flags.out ?? `study-${spec.name}`;
+  const resultsPath = join(out, 'runs.json');
+  await mkdir(out, { recursive: true });
+  if (!flags.reportOnly) {
+    const config = readConfig({ PLUMBLINE_DATA_DIR: flags.dataDir, PLUMBLINE_LOG_LEVEL: 'warn' });
+    const { session, close } = await openHub(config, say);
+    try {
+      const bar = progressBar(say);
+      const runner = new StudyRunner(session, spec.name, runs, {
+        jobs: flags.jobs,
+        onProgress: bar.update,
+        onNote: bar.note,
+      });
+      const finished = await runner.run().finally(bar.stop);
+      const results: StudyRun[] = [];
+      for (const planned of runs) results.push(await collectRun(session, planned, finished.get(planned.config.name)!));
+      await writeFile(resultsPath, JSON.stringify(results));
+    } finally {
+      await close();
+    }
+  }
+  const results = JSON.parse(
+    await readFile(resultsPath, 'utf8').catch(() => {
+      throw new Error(`There are no results in ${out}. Run the study without --report-only first.`);
+    }),
+  ) as StudyRun[];
+  const report = studyReport(spec, results, `npm run plumbline -- study ${relative('.', file)}`);
+  for (const [name, content] of report) await writeFile(join(out, name), content);
+  say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
+}
+
+/** The hub of the data folder, or one that lives as long as the study. */
+async function openHub(config: HubConfig, say: Say): Promise<{ session: HubSession; close: () => Promise<void> }> {
+  const running = hubUrl(config.dataDir);
+  const hub = running === null ? await startHub(config) : null;
+  const url = running ?? hub!.url;
+  const sessions = new Sessions(config.accessDir ?? config.dataDir);
+  say(`Runs can be watched and steered at ${url}/?token=${sessions.createLink()}`);
+  const session = await HubSession.open({ url, token: sessions.createLink() });
+  return { session, close: () => hub?.close() ?? Promise.resolve() };
+}
+
+/** A bar with the time that is left where somebody looks; else a line now and then. */
+function progressBar(say: Say): { update: (progress: StudyProgress) => void; note: Say; stop: () => void } {
+  const startMs = Date.now();
+  let first: number | undefined;
+  let saidMs = 0;
+  const leftWords = ({ stepsDone, steps }: StudyProgress): string => {
+    first ??= stepsDone;
+    const pace = (stepsDone - first) / (Date.now() - startMs);
+    return pace > 0 ? `${Math.ceil((steps - stepsDone) / pace / 60_000)} min left` : '';
+  };
+  const words = (progress: StudyProgress): string =>
+    [
+      `${progress.done} of ${progress.runs} runs`,
+      ...progress.current.map(({ name, step, steps }) => `${name} ${step}/${steps}`),
+      leftWords(progress),
+    ]
+      .filter(Boolean)
+      .join(', ');
+  if (!process.stdout.isTTY)
+    return {
+      update: (progress) => {
+        if (Date.now() - saidMs < 30_000 && progress.done < progress.runs) return;
+        saidMs = Date.now();
+        say(words(progress));
+      },
+      note: say,
+      stop: () => undefined,
+    };
+  const bar = new SingleBar({
+    format: (_options, params: Params, payload: { words: string }) => {
+      const filled = Math.round(params.progress * 24);
+      return `[${'█'.repeat(filled)}${'░'.repeat(24 - filled)}] ${payload.words}`;
+    },
+    hideCursor: true,
+  });
+  bar.start(1, 0, { words: 'starting' });
+  return {
+    update: (progress) => {
+      bar.setTotal(progress.steps);
+      bar.update(progress.stepsDone, { words: words(progress) });
+    },
+    note: (note) => {
+      // Above the bar, which is drawn anew below it.
+      process.stdout.write(`\r\x1b[K${note}\n`);
+    },
+    stop: () => bar.stop(),
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It has to be a whole number above 0.');
+  return value;
+}

@@ -1,0 +1,102 @@
+import type {
+  CommandsResponse,
+  ControlEventsResponse,
+  HistoryResponse,
+  RunList,
+  RunResponse,
+  StartRunRequest,
+} from '@plumbline/shared/http';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { WireError } from '@plumbline/shared/socket';
+
+/** The hub's refusal of a request, in its own words. */
+export class HubRefusal extends Error {
+  override name = 'HubRefusal';
+  constructor(
+    readonly status: number,
+    readonly code: WireError['code'] | undefined,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Where a hub, or what is in front of hubs, answers, and the one-time token of its link. */
+export interface HubAddress {
+  url: string;
+  token: string;
+}
+
+/** A program that may control a hub's runs, through the same REST API as a browser. */
+export class HubSession {
+  constructor(
+    readonly url: string,
+    readonly cookie: string,
+  ) {}
+
+  /** @throws HubRefusal when the token is used or too old */
+  static async open({ url, token }: HubAddress): Promise<HubSession> {
+    const response = await fetch(`${url}/api/session`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: url },
+      body: JSON.stringify({ token }),
+    });
+    if (!response.ok) throw await refusalOf(response);
+    const cookies = response.headers.getSetCookie().map((cookie) => cookie.split(';')[0]);
+    return new HubSession(url, cookies.join('; '));
+  }
+
+  /** @throws HubRefusal when the hub refuses, TypeError when it does not answer */
+  async get<T>(path: string): Promise<T> {
+    return this.#request('GET', path);
+  }
+
+  /** Starts a run of the built-in trainer. */
+  async start(request: StartRunRequest): Promise<RunSummary> {
+    return (await this.#request<RunResponse>('POST', '/runs', request)).run;
+  }
+  async runs(): Promise<RunSummary[]> {
+    return (await this.get<RunList>('/runs')).runs;
+  }
+  async run(runId: RunId): Promise<RunSummary> {
+    return (await this.get<RunResponse>(`/runs/${runId}`)).run;
+  }
+  history(runId: RunId, query = ''): Promise<HistoryResponse> {
+    return this.get(`/runs/${runId}/history?maxPoints=100000${query}`);
+  }
+  controlEvents(runId: RunId): Promise<ControlEventsResponse> {
+    return this.get(`/runs/${runId}/events`);
+  }
+  async commands(runId: RunId): Promise<CommandsResponse['commands']> {
+    return (await this.get<CommandsResponse>(`/runs/${runId}/commands`)).commands;
+  }
+
+  async #request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.url}/api${path}`, {
+      method,
+      headers: {
+        cookie: this.cookie,
+        origin: this.url,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw await refusalOf(response);
+    return (await response.json()) as T;
+  }
+}
+
+async function refusalOf(response: Response): Promise<HubRefusal> {
+  const text = await response.text();
+  let error: Partial<WireError> = {};
+  try {
+    error = (JSON.parse(text) as { error?: WireError }).error ?? {};
+  } catch {
+    // A proxy's page, say: its status has to do.
+  }
+  return new HubRefusal(
+    response.status,
+    error.code,
+    error.message ?? `The hub answered ${response.status}: ${text.slice(0, 200)}`,
+  );
+}

@@ -1,0 +1,413 @@
+import { marked } from 'marked';
+import { metrics } from '@plumbline/shared/metric';
+import { bootstrapDifferences, bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
+import {
+  accuraciesOf,
+  finalMeasures,
+  sequenceMeasureNames,
+  sequenceMeasures,
+  type SequenceMeasureName,
+  type SequenceRun,
+} from '../analysis/sequence-measures.js';
+import { claimVariants, sequencesOf, studyClaims, withInterval, type Claim } from '../analysis/study-claims.js';
+import { largestOf, lastOf, valueAt, type StudyRun } from '../analysis/study-run.js';
+import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
+import type { StudySpec } from './study-spec.js';
+
+/** A study's findings as files by name: report.md, report.html, results.csv, results.json and the figures. */
+export type StudyReport = Map<string, string>;
+
+/** A row of the main table: a variant, or one of the weights that a WiSE-FT variant was evaluated at. */
+interface Row {
+  name: string;
+  variant: string;
+  sequences: SequenceRun[];
+  measures: Record<SequenceMeasureName, Interval | null>;
+  /** Against the reference, seed by seed and question by question; null for the reference itself. */
+  difference: Record<SequenceMeasureName, Interval | null> | null;
+}
+
+/** Headline of v2 of arXiv 2510.08564: percentage points, one 7B model averaged over its sequence. */
+const paper: Record<string, { targetLearning: number; heldOutForgetting: number }> = {
+  full: { targetLearning: 31.8, heldOutForgetting: -23.3 },
+  sa_proj: { targetLearning: 24.9, heldOutForgetting: -0.6 },
+  mlp_gate_up: { targetLearning: 30.5, heldOutForgetting: -2.1 },
+};
+
+/**
+ * Writes up a study. Pure: the same runs give the same files.
+ * @param runs all of the study's runs @param command what makes this report again
+ */
+export function studyReport(spec: StudySpec, runs: readonly StudyRun[], command: string): StudyReport {
+  const byVariant = new Map<string, StudyRun[]>();
+  for (const name of Object.keys(spec.variants))
+    byVariant.set(
+      name,
+      runs.filter(({ variant }) => variant === name),
+    );
+  const rows = rowsOf(spec, byVariant);
+  const claims = studyClaims(byVariant, { reference: spec.reference, ...claimVariants });
+  const figures = figuresOf(spec, byVariant, rows);
+  const markdown = [
+    ...head(spec, runs, command),
+    ...claimSection(claims),
+    ...tableSection(spec, rows, byVariant),
+    ...paperSection(rows),
+    ...interventionSection(spec, byVariant),
+    ...figureSection(figures),
+    ...taskSection(rows),
+    ...methodSection(),
+  ].join('\n');
+  const report: StudyReport = new Map([
+    ['report.md', markdown],
+    ['report.html', page(spec, markdown, figures)],
+    ['results.csv', csv(rows)],
+    ['results.json', JSON.stringify({ study: spec, claims, rows: rows.map(jsonRow) }, null, 1) + '\n'],
+  ]);
+  for (const { file, svg } of figures) report.set(file, svg);
+  return report;
+}
+
+function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRun[]>): Row[] {
+  const reference = sequencesOf(byVariant.get(spec.reference)!);
+  return [...byVariant].flatMap(([variant, runs]) => {
+    const weights = [...new Set(runs.flatMap(({ evaluations }) => evaluations.map(({ weight }) => weight)))];
+    return weights
+      .sort((a, b) => (a ?? 2) - (b ?? 2))
+      .map((weight): Row => {
+        const sequences = sequencesOf(runs, weight);
+        return {
+          name: weight === null ? variant : `${variant} at ${weight}`,
+          variant,
+          sequences,
+          measures: bootstrapIntervals(sequences, finalMeasures),
+          difference: variant === spec.reference ? null : bootstrapDifferences(sequences, reference, finalMeasures),
+        };
+      });
+  });
+}
+
+const cell = (interval: Interval | null): string => (interval ? withInterval(interval) : '–');
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+  `| ${head.join(' | ')} |`,
+  `| ${head.map((_, index) => (index === 0 ? '---' : '---:')).join(' | ')} |`,
+  ...rows.map((row) => `| ${row.join(' | ')} |`),
+  '',
+];
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function head(spec: StudySpec, runs: readonly StudyRun[], command: string): string[] {
+  const [first] = runs;
+  const questions = Object.values(first!.evaluations[0]!.right)[0]!.length;
+  return [
+    `# ${spec.title || spec.name}`,
+    '',
+    `${first!.tasks.join(' → ')}, ${first!.stepsPerStage} steps each; ${Object.keys(spec.variants).length} variants, seeds ` +
+      `${spec.seeds.join(', ')}; ${questions} questions a task, ${first!.heldOut.length} held-out tasks. Made by \`${command}\`.`,
+    '',
+  ];
+}
+
+function claimSection(claims: readonly Claim[]): string[] {
+  return [
+    '## What the paper says, and what happened here',
+    '',
+    ...table(
+      ['claim of arXiv 2510.08564', 'here'],
+      claims.map(({ id, says, verdict }) => [`(${id}) ${says}`, `**${verdict}**`]),
+    ),
+    ...claims.flatMap(({ id, evidence }) => evidence.map((sentence) => `- (${id}) ${sentence}`)),
+    '',
+  ];
+}
+
+function tableSection(
+  spec: StudySpec,
+  rows: readonly Row[],
+  byVariant: ReadonlyMap<string, readonly StudyRun[]>,
+): string[] {
+  return [
+    '## What each variant learnt and forgot',
+    '',
+    'Percentage points against the base model, at the end of the sequence, mean over seeds, with 95 % intervals.',
+    '',
+    ...table(
+      ['variant', 'target learning', 'target forgetting', 'target overall', 'held-out'],
+      rows.map(({ name, measures }) => [name, ...sequenceMeasureNames.map((measure) => cell(measures[measure]))]),
+    ),
+    `Against \`${spec.reference}\`, in pairs of the same seeds and questions:`,
+    '',
+    ...table(
+      ['variant', 'target learning', 'target overall', 'held-out'],
+      rows.flatMap(({ name, difference }) =>
+        difference
+          ? [
+              [
+                name,
+                cell(difference.targetLearning),
+                cell(difference.targetOverall),
+                cell(difference.heldOutForgetting),
+              ],
+            ]
+          : [],
+      ),
+    ),
+    'Shift of the output distribution, and cost (mean over seeds):',
+    '',
+    ...table(
+      [
+        'variant',
+        'number-token bias on held-out prompts, worst / end',
+        'KL(base ‖ now), end',
+        'trained',
+        'optimizer',
+        'a step',
+        'energy',
+      ],
+      [...byVariant].map(([name, runs]) => [name, ...costCells(runs)]),
+    ),
+  ];
+}
+
+function costCells(runs: readonly StudyRun[]): string[] {
+  const of = (read: (run: StudyRun) => number): number => mean(runs.map(read));
+  const energy = of((run) => lastOf(run, 'energy/joules'));
+  const stepMs = of((run) => median(Array.from(run.series[metrics.stepDurationMs]?.values ?? [])));
+  return [
+    `${of((run) => largestOf(run, metrics.numberTokensHeldOut)).toPrecision(2)} / ${of((run) => lastOf(run, metrics.numberTokensHeldOut)).toPrecision(2)}`,
+    `${of((run) => lastOf(run, metrics.kl)).toPrecision(2)} nats`,
+    `${Math.round(of((run) => lastOf(run, metrics.trainableParameters))).toLocaleString('en-US')}`,
+    `${(of((run) => largestOf(run, metrics.optimizerBytes)) / 1e6).toFixed(1)} MB`,
+    Number.isNaN(stepMs) ? '–' : `${stepMs.toFixed(0)} ms`,
+    Number.isNaN(energy) ? '–' : `${(energy / 1000).toFixed(1)} kJ`,
+  ];
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+function paperSection(rows: readonly Row[]): string[] {
+  const known = rows.filter(({ name }) => name in paper);
+  if (known.length === 0) return [];
+  return [
+    '## Beside the paper’s table',
+    '',
+    'Theirs: one 7B model, five real data sets. Ours: the built-in model and small analogues. Signs and order can be compared, sizes cannot.',
+    '',
+    ...table(
+      ['tuned', 'target learning, theirs', 'ours', 'held-out, theirs', 'ours'],
+      known.map(({ name, measures }) => [
+        name,
+        `+${paper[name]!.targetLearning}`,
+        cell(measures.targetLearning),
+        `−${-paper[name]!.heldOutForgetting}`,
+        cell(measures.heldOutForgetting),
+      ]),
+    ),
+  ];
+}
+
+/** What each intervention saved and cost, against the run that it left or that had none. */
+function interventionSection(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRun[]>): string[] {
+  const intervened = [...byVariant].filter(([, runs]) => runs.some(({ interventions }) => interventions.length > 0));
+  if (intervened.length === 0) return [];
+  const lines = [
+    '## Interventions',
+    '',
+    'Against the same run without it, in pairs of the same seeds and questions.',
+    '',
+  ];
+  lines.push(
+    ...table(
+      ['variant', 'against', 'held-out saved', 'target learning', 'target overall'],
+      intervened.map(([name, runs]) => {
+        const against = spec.variants[name]!.from?.variant ?? spec.reference;
+        const difference = bootstrapDifferences(sequencesOf(runs), sequencesOf(byVariant.get(against)!), finalMeasures);
+        return [
+          name,
+          against,
+          cell(difference.heldOutForgetting),
+          cell(difference.targetLearning),
+          cell(difference.targetOverall),
+        ];
+      }),
+    ),
+  );
+  for (const [name, runs] of intervened)
+    for (const { seed, interventions } of runs)
+      for (const { step, author, what } of interventions)
+        lines.push(`- ${name}, seed ${seed}: step ${step}, ${author}: ${what}`);
+  return [...lines, ''];
+}
+
+interface Figure {
+  file: string;
+  caption: string;
+  svg: string;
+}
+
+function figuresOf(
+  spec: StudySpec,
+  byVariant: ReadonlyMap<string, readonly StudyRun[]>,
+  rows: readonly Row[],
+): Figure[] {
+  const stages = [...byVariant.values()][0]![0]!.tasks;
+  const trained = rows.filter(({ name, variant }) => name === variant);
+  const figures: Figure[] = [
+    {
+      file: 'held-out-by-stage.svg',
+      caption: 'Held-out accuracy against the base model after each stage, in percentage points, with 95 % intervals.',
+      svg: stageFigure(
+        'held-out change, points',
+        ['base', ...stages],
+        trained.map(({ name, sequences }) => ({
+          name,
+          values: [
+            { estimate: 0, low: 0, high: 0 },
+            ...stages.map(
+              (_, stage) =>
+                bootstrapIntervals(sequences, (run) => ({
+                  value: sequenceMeasures(run)[stage]?.heldOutForgetting ?? null,
+                })).value,
+            ),
+          ],
+        })),
+      ),
+    },
+    {
+      file: 'trade-off.svg',
+      caption: 'What was learnt against what was forgotten; up and to the right is better.',
+      svg: tradeOffFigure(
+        'target learning, points',
+        'held-out change, points',
+        rows.map(({ name, measures }) => ({ name, x: measures.targetLearning, y: measures.heldOutForgetting })),
+      ),
+    },
+    {
+      file: 'bias-and-accuracy.svg',
+      caption: 'Every probe: number-token bias on held-out prompts, and held-out accuracy against the base model.',
+      svg: scatterFigure(
+        'number-token bias on held-out prompts',
+        'held-out change, points',
+        [...byVariant].map(([name, runs]) => ({
+          name,
+          points: runs.flatMap((run) => {
+            const [bias, accuracy] = [run.series[metrics.numberTokensHeldOut], run.series[metrics.heldOutMean]];
+            if (!bias || !accuracy) return [];
+            const base = run.baseline[metrics.heldOutMean] ?? NaN;
+            return Array.from(bias.steps, (step, i) => [bias.values[i]!, valueAt(accuracy, step) - base] as const);
+          }),
+        })),
+      ),
+    },
+  ];
+  const layers = pushByLayer(byVariant.get(spec.reference)!);
+  if (layers.length > 0)
+    figures.push({
+      file: 'number-push-by-layer.svg',
+      caption: `Where ${spec.reference} writes the shift: how much more each block pushes number tokens after counting than in the base, in logits.`,
+      svg: layerFigure('push on number tokens, logits', layers, ['attention', 'MLP']),
+    });
+  return figures;
+}
+
+function pushByLayer(runs: readonly StudyRun[]): { layer: string; values: number[] }[] {
+  const name = (layer: string, block: string): string => `contribution/number_tokens/${layer}/${block}`;
+  const layers = new Set(
+    runs.flatMap(({ series }) =>
+      Object.keys(series).flatMap((metric) => /^contribution\/number_tokens\/([^/]+)\/mlp$/.exec(metric)?.[1] ?? []),
+    ),
+  );
+  return [...layers].sort().map((layer) => ({
+    layer,
+    values: ['self_attn', 'mlp'].map((block) =>
+      mean(
+        runs.map((run) => {
+          const counting = Math.max(0, run.tasks.indexOf('counting'));
+          return valueAt(run.series[name(layer, block)]!, (counting + 1) * run.stepsPerStage);
+        }),
+      ),
+    ),
+  }));
+}
+
+const figureSection = (figures: readonly Figure[]): string[] => [
+  '## Figures',
+  '',
+  ...figures.flatMap(({ file, caption }) => [`![${caption}](${file})`, '', `*${caption}*`, '']),
+];
+
+function taskSection(rows: readonly Row[]): string[] {
+  const [first] = rows;
+  const { stages, heldOut } = first!.sequences[0]!;
+  const percent = (sequences: readonly SequenceRun[], read: (run: ReturnType<typeof accuraciesOf>) => number): string =>
+    mean(sequences.map((run) => read(accuraciesOf(run)))).toFixed(1);
+  return [
+    '## Accuracy of each task at the end, in percent',
+    '',
+    ...table(
+      ['task', 'base', ...rows.map(({ name }) => name)],
+      [...new Set(stages), ...heldOut].map((task) => [
+        heldOut.includes(task) ? task : `**${task}**`,
+        percent(first!.sequences, ({ base }) => base[task]!),
+        ...rows.map(({ sequences }) => percent(sequences, ({ afterStage }) => afterStage.at(-1)![task]!)),
+      ]),
+    ),
+  ];
+}
+
+const methodSection = (): string[] => [
+  '## How to read it',
+  '',
+  '- Intervals are bootstrap percentiles over seeds and questions drawn together; with few seeds they are rough.',
+  '- Every run answers the same evaluation questions, which share no content with training; none was used to choose a setting.',
+  '- Target learning is measured right after each skill’s stage; target forgetting from there to the end of the sequence; ' +
+    'held-out is the mean over tasks that no stage trains. Negative is worse.',
+  '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`.',
+  '',
+];
+
+function csv(rows: readonly Row[]): string {
+  const lines = ['row,variant,seed,stage,task,kind,questions,accuracy_percent'];
+  for (const { name, variant, sequences } of rows)
+    for (const run of sequences) {
+      const { base, afterStage, heldOut } = accuraciesOf(run);
+      [base, ...afterStage].forEach((accuracies, index) => {
+        for (const [task, accuracy] of Object.entries(accuracies))
+          lines.push(
+            [
+              ...[name, variant, run.seed, index === 0 ? 'base' : index - 1, task],
+              ...[heldOut.includes(task) ? 'held_out' : 'target', run.base[task]!.length, accuracy],
+            ].join(','),
+          );
+      });
+    }
+  return lines.join('\n') + '\n';
+}
+
+const jsonRow = ({ name, variant, measures, difference }: Row): object => ({ name, variant, measures, difference });
+
+function page(spec: StudySpec, markdown: string, figures: readonly Figure[]): string {
+  let body = marked.parse(markdown, { async: false });
+  for (const { file, svg } of figures) body = body.replace(new RegExp(`<img src="${file}"[^>]*>`), () => svg);
+  const title = (spec.title || spec.name).replaceAll('<', '&lt;');
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title}</title>
+<style>
+  :root { color-scheme: light dark; --ink: #22262d; --dim: #666d78; --line: #dfe2e7; --paper: #fff; }
+  @media (prefers-color-scheme: dark) { :root { --ink: #dfe3ea; --dim: #99a1ad; --line: #343a44; --paper: #15181d; } }
+  body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+  h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+  table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
+  th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.7rem; text-align: left; } td { white-space: nowrap; }
+  td:first-child { white-space: normal; min-width: 7rem; }
+  svg.figure { width: 100%; height: auto; } em { color: var(--dim); } code { font-size: 0.9em; }
+</style>
+${body}</html>
+`;
+}

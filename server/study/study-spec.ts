@@ -1,0 +1,109 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { RunConfig, totalSteps } from '@plumbline/shared/run';
+
+const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
+/** What a run's configuration may say; checked as a whole once the parts are laid over each other. */
+const Settings = z.record(z.string(), z.unknown());
+
+/** One way to teach the sequence: settings that differ from the study's common ones. */
+const Variant = z.strictObject({
+  /** What it shows, for the report. */
+  says: z.string().max(200).default(''),
+  config: Settings.default({}),
+  /**
+   * An intervention: another variant's run goes on from this step under this variant's settings. Both have the same
+   * course up to there, so their difference is what the intervention did.
+   */
+  from: z.strictObject({ variant: Slug, step: z.number().int().min(1) }).optional(),
+});
+
+/** A study: the same sequence of skills, taught in several ways, each with several seeds. */
+export const StudySpec = z.strictObject({
+  name: Slug,
+  title: z.string().max(200).default(''),
+  seeds: z.array(z.number().int().min(0).max(0xffffffff)).min(1, 'a study has at least one seed').max(100),
+  config: Settings.default({}),
+  variants: z.record(Slug, Variant),
+  /** The variant that the others are compared with. */
+  reference: Slug.default('full'),
+});
+export type StudySpec = z.infer<typeof StudySpec>;
+
+/** One run that a study needs. */
+export interface PlannedRun {
+  variant: string;
+  seed: number;
+  /** Its name tells whose it is: by it a study that was killed finds its runs again. */
+  config: RunConfig;
+  /** The planned run whose checkpoint it starts from, of the same seed. */
+  from?: { variant: string; step: number };
+}
+
+export const plannedName = (study: string, variant: string, seed: number): string => `${study}/${variant}/s${seed}`;
+
+/** Reads a study from YAML or JSON. @throws Error that names the file, the place in it and what is wrong */
+export async function readStudy(path: string): Promise<{ spec: StudySpec; runs: PlannedRun[] }> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(error.code === 'ENOENT' ? `There is no file ${path}.` : `${path}: ${error.message}`);
+  });
+  let content: unknown;
+  try {
+    content = parse(text);
+  } catch (error) {
+    throw new Error(`${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+  const read = StudySpec.safeParse(content);
+  if (!read.success) throw new Error(`${path}: ${sayIssues(read.error)}`);
+  try {
+    return { spec: read.data, runs: plan(read.data) };
+  } catch (error) {
+    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+/** All runs of a study, seed after seed, each after the one it branches from. @throws Error saying what does not fit */
+export function plan(spec: StudySpec): PlannedRun[] {
+  const variants = Object.entries(spec.variants);
+  if (!(spec.reference in spec.variants))
+    throw new Error(
+      `reference: there is no variant "${spec.reference}"; there are ${Object.keys(spec.variants).join(', ')}.`,
+    );
+  const kept = new Map<string, number[]>();
+  for (const [name, { from }] of variants) {
+    if (!from) continue;
+    const parent = spec.variants[from.variant];
+    if (!parent) throw new Error(`variants.${name}.from: there is no variant "${from.variant}".`);
+    if (parent.from)
+      throw new Error(`variants.${name}.from: ${from.variant} is itself a branch; name the one it is from.`);
+    kept.set(from.variant, [...(kept.get(from.variant) ?? []), from.step]);
+  }
+  // Branches last, so that what they start from is there.
+  const ordered = [...variants.filter(([, { from }]) => !from), ...variants.filter(([, { from }]) => from)];
+  return spec.seeds.flatMap((seed) =>
+    ordered.map(([variant, { config, from }]): PlannedRun => {
+      const read = z.strictObject(RunConfig.shape).safeParse({
+        ...{ evaluationQuestions: 200, ...spec.config, ...config },
+        ...{ name: plannedName(spec.name, variant, seed), seed },
+        ...(kept.has(variant) && { keepCheckpointsAt: kept.get(variant) }),
+      });
+      if (!read.success) throw new Error(`variants.${variant}: ${sayIssues(read.error)}`);
+      if (read.data.evaluationQuestions === 0)
+        throw new Error(`variants.${variant}: a study rests on answers; give it evaluationQuestions.`);
+      if (from && from.step >= totalSteps(read.data))
+        throw new Error(
+          `variants.${variant}.from: step ${from.step} leaves nothing of ${totalSteps(read.data)} steps.`,
+        );
+      return { variant, seed, config: read.data, ...(from && { from }) };
+    }),
+  );
+}
+
+const sayIssues = ({ issues }: z.ZodError): string =>
+  issues
+    .slice(0, 3)
+    .map(({ path, message }) => `${path.join('.') || 'the file'}: ${message}`)
+    .join('; ');
