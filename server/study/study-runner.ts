@@ -132,31 +132,40 @@ export class StudyRunner {
 
   /** @returns null when the hub has as many trainers as it may have */
   async #start(planned: PlannedRun, last: RunSummary | undefined): Promise<RunSummary | null> {
-    const from = (last && (await this.#checkpoint(last))) ?? (await this.#branchPoint(planned));
-    try {
-      return await this.#patiently(() => this.hub.start({ config: planned.config, ...(from && { from }) }));
-    } catch (error) {
-      if (error instanceof HubRefusal && (error.code === 'conflict' || error.code === 'draining')) return null;
-      throw error;
+    const points = [...(last ? await this.#checkpoints(last) : []), ...(await this.#branchPoint(planned))];
+    for (const from of [...points, ...(planned.from ? [] : [undefined])]) {
+      try {
+        return await this.#patiently(() => this.hub.start({ config: planned.config, ...(from && { from }) }));
+      } catch (error) {
+        if (!(error instanceof HubRefusal)) throw error;
+        if (error.code === 'conflict' || error.code === 'draining') return null;
+        // A trainer that lost its hub has gone on making room for checkpoints that the hub never heard of.
+        if (error.code !== 'not_found' || from === undefined) throw error;
+      }
     }
+    throw new Error(`None of the checkpoints that it could go on from is on the hub's machine any more.`);
   }
 
   /** The checkpoint of the run that this one branches from; a run that was gone on with has it in one of its parts. */
-  async #branchPoint(planned: PlannedRun): Promise<StartingPoint | undefined> {
-    if (!planned.from) return undefined;
+  async #branchPoint(planned: PlannedRun): Promise<StartingPoint[]> {
+    if (!planned.from) return [];
     const parent = this.#parentOf(planned);
+    const problem = this.#problems.get(parent);
+    if (problem !== undefined) throw new Error(`${parent}, which it branches from: ${problem}`);
+    const { step } = planned.from;
     for (const part of this.#chains.get(parent)!.toReversed()) {
-      const found = await this.#checkpoint(part, planned.from.step);
-      if (found) return found;
+      const found = (await this.#checkpoints(part)).find((checkpoint) => checkpoint.step === step);
+      if (found) return [found];
     }
-    throw new Error(this.#problems.get(parent) ?? `${parent} has no checkpoint of step ${planned.from.step}.`);
+    throw new Error(`${parent} has no checkpoint of step ${step}.`);
   }
 
-  /** A run's checkpoint of a step, or its last. */
-  async #checkpoint(run: RunSummary, step?: number): Promise<StartingPoint | undefined> {
-    const { events } = await this.#patiently(() => this.hub.controlEvents(run.runId));
-    const found = checkpointsOf(events).findLast((checkpoint) => step === undefined || checkpoint.step === step);
-    return found && { runId: run.runId, checkpointId: found.checkpointId };
+  /** A run's checkpoints, newest first. */
+  async #checkpoints({ runId }: RunSummary): Promise<(StartingPoint & { step: number })[]> {
+    const { events } = await this.#patiently(() => this.hub.controlEvents(runId));
+    return checkpointsOf(events)
+      .toReversed()
+      .map(({ checkpointId, step }) => ({ runId, checkpointId, step }));
   }
 
   /** Asks again while the hub does not answer, as when it is being restarted. */

@@ -1,0 +1,134 @@
+import { describe, expect, it } from 'vitest';
+import { metrics } from '@plumbline/shared/metric';
+import { blockCorrelation, seedInterval, studyClaims, type Claim } from './study-claims.js';
+import type { StudyRun } from './study-run.js';
+
+const questions = 200;
+const answers = (percent: number): string => {
+  const right = Math.round((percent / 100) * questions);
+  return '1'.repeat(right) + '0'.repeat(questions - right);
+};
+
+/** A run whose accuracies are given outright: of kinds, counting and clock in turn, and of two held-out tasks. */
+function run(
+  variant: string,
+  seed: number,
+  {
+    learnt,
+    heldOut,
+    bias = [0, 0, 0],
+    push = [0, 0],
+  }: { learnt: number; heldOut: number[]; bias?: number[]; push?: number[] },
+): StudyRun {
+  const tasks = ['kinds', 'counting', 'clock'];
+  const right = (stage: number): Record<string, string> => ({
+    ...Object.fromEntries(tasks.map((task, index) => [task, answers(index <= stage ? learnt : 0)])),
+    colour: answers(stage < 0 ? 90 : heldOut[stage]!),
+    shape: answers(stage < 0 ? 90 : heldOut[stage]!),
+  });
+  const steps = [10, 20, 30];
+  return {
+    ...{ variant, seed, runId: `${variant}-${seed}`, tasks, stepsPerStage: 10, heldOut: ['colour', 'shape'] },
+    evaluations: [-1, 0, 1, 2].map((stage) => ({ stage: stage < 0 ? null : stage, weight: null, right: right(stage) })),
+    series: {
+      [metrics.heldOutMean]: { steps, values: heldOut },
+      [metrics.numberTokensHeldOut]: { steps, values: bias },
+      'contribution/number_tokens/0/mlp': { steps, values: [0, push[0]!, 0] },
+      'contribution/number_tokens/0/self_attn': { steps, values: [0, push[1]!, 0] },
+    },
+    baseline: { [metrics.heldOutMean]: 90 },
+    interventions: [],
+  };
+}
+const names = { reference: 'full', saProj: 'sa_proj', mlpGateUp: 'mlp_gate_up', mlp: 'mlp' };
+const verdicts = (claims: readonly Claim[]): string[] => claims.map(({ verdict }) => verdict);
+const seeds = [1, 2, 3];
+
+describe('studyClaims', () => {
+  it('holds where runs show what the paper says', () => {
+    const runs = new Map([
+      [
+        'full',
+        seeds.map((seed) =>
+          run('full', seed, {
+            learnt: 90,
+            heldOut: [85, 50, 75],
+            bias: [0.02, 0.4, 0.1 + seed / 100],
+            push: [2 + seed / 10, 0.2],
+          }),
+        ),
+      ],
+      ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 80, heldOut: [89, 88, 89] }))],
+      ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 85, heldOut: [89, 87, 88] }))],
+    ]);
+    const claims = studyClaims(runs, names);
+    expect(verdicts(claims)).toEqual(['holds', 'holds', 'holds', 'holds']);
+    // 85 -> 50 and 50 -> 75, and 88 against 75 at the end.
+    expect(claims[0]!.evidence[0]).toContain('−35.0');
+    expect(claims[0]!.evidence[1]).toContain('+25.0');
+    expect(claims[2]!.evidence[1]).toContain('held-out +13.0');
+  });
+
+  it('does not hold where runs show the opposite', () => {
+    const runs = new Map([
+      [
+        'full',
+        seeds.map((seed) =>
+          run('full', seed, { learnt: 90, heldOut: [50, 85, 60], bias: [0.02, 0.4, 0.1], push: [0.2 - seed / 100, 2] }),
+        ),
+      ],
+      ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 30, heldOut: [40, 40, 40] }))],
+      ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 30, heldOut: [40, 40, 40] }))],
+    ]);
+    expect(verdicts(studyClaims(runs, names))).toEqual([
+      'does not hold',
+      'does not hold',
+      'does not hold',
+      'does not hold',
+    ]);
+  });
+
+  it('holds in part where held-out accuracy is kept but little is learnt', () => {
+    const runs = new Map([
+      ['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: [80, 60, 60] }))],
+      ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 20, heldOut: [89, 89, 89] }))],
+      ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 85, heldOut: [89, 89, 89] }))],
+    ]);
+    const [recovery, , recipes] = studyClaims(runs, names);
+    expect(recipes!.verdict).toBe('holds in part');
+    // Dropped, and stayed where it was.
+    expect(recovery!.verdict).toBe('holds in part');
+  });
+
+  it('decides nothing without the variants, seeds or measures that it takes', () => {
+    const one = run('full', 1, { learnt: 90, heldOut: [85, 85, 85] });
+    const claims = studyClaims(new Map([['full', [{ ...one, series: {} }]]]), names);
+    expect(verdicts(claims)).toEqual(['not decided', 'not decided', 'not decided', 'not decided']);
+  });
+});
+
+describe('blockCorrelation', () => {
+  it('is -1 for values that mirror each other, in every block', () => {
+    const mirrored = [1, 2].map((seed) =>
+      run('full', seed, { learnt: 0, heldOut: [80, 60, 70], bias: [0.2, 0.4, 0.3] }),
+    );
+    const found = blockCorrelation(mirrored, metrics.heldOutMean, metrics.numberTokensHeldOut)!;
+    expect(found.estimate).toBeCloseTo(-1, 10);
+    expect(found.high).toBeCloseTo(-1, 10);
+    expect([found.blocks, found.points]).toEqual([6, 6]);
+  });
+  it('is null where nothing varies', () => {
+    const flat = [run('full', 1, { learnt: 0, heldOut: [80, 80, 80], bias: [0.2, 0.2, 0.2] })];
+    expect(blockCorrelation(flat, metrics.heldOutMean, metrics.numberTokensHeldOut)).toBeNull();
+  });
+});
+
+describe('seedInterval', () => {
+  it("is Student's: 1, 2, 3 give 2 ± 4.303 / sqrt(3)", () => {
+    const { estimate, low, high } = seedInterval([1, 2, 3])!;
+    expect(estimate).toBe(2);
+    expect(high - estimate).toBeCloseTo(4.303 / Math.sqrt(3), 3);
+    expect(estimate - low).toBeCloseTo(high - estimate, 10);
+  });
+  it('is null for one seed', () => expect(seedInterval([1])).toBeNull());
+});

@@ -1,0 +1,113 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunList } from '@plumbline/shared/http';
+import type { StudyRun } from '../../server/analysis/study-run.js';
+
+/*
+ * `plumbline study` as a person runs it: a process of its own with the real hub and real trainers.
+ */
+const spec = `
+name: trial
+seeds: [1]
+config: { tasks: [counting, clock], steps: 40, batchSize: 2, warmupSteps: 2, probeEverySteps: 20, checkpointEverySteps: 5, evaluationQuestions: 4 }
+variants:
+  full: {}
+  frozen: { from: { variant: full, step: 60 }, config: { recipe: sa_proj } }
+`;
+
+describe('a study', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'plumbline-study-'));
+    await writeFile(join(folder, 'study.yaml'), spec);
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+
+  function start(name: string): { process: ChildProcess; output: () => string; ended: Promise<number | null> } {
+    let said = '';
+    const child = spawn(
+      process.execPath,
+      [
+        'server/dist/cli.js',
+        'study',
+        join(folder, 'study.yaml'),
+        '--data-dir',
+        join(folder, name),
+        '--out',
+        join(folder, `${name}-report`),
+      ],
+      { env: { ...process.env, PLUMBLINE_PORT: '0', PLUMBLINE_TRAINER_GRACE_MS: '1000' } },
+    );
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (said += data.toString()));
+    return { process: child, output: () => said, ended: new Promise((resolve) => child.once('exit', resolve)) };
+  }
+  const results = async (name: string): Promise<StudyRun[]> =>
+    JSON.parse(await readFile(join(folder, `${name}-report`, 'runs.json'), 'utf8')) as StudyRun[];
+
+  it('runs all variants and writes a report', async () => {
+    const study = start('whole');
+    expect(await study.ended, study.output()).toBe(0);
+    const files = await readdir(join(folder, 'whole-report'));
+    expect(files).toEqual(
+      expect.arrayContaining(['report.md', 'report.html', 'results.csv', 'results.json', 'runs.json', 'trade-off.svg']),
+    );
+    const [full, frozen] = await results('whole');
+    expect(full!.evaluations.map(({ stage }) => stage)).toEqual([null, 0, 1]);
+    // A branch has its parent's past, and its own steps after it.
+    expect(frozen!.evaluations.slice(0, 2)).toEqual(full!.evaluations.slice(0, 2));
+    expect(frozen!.interventions).toMatchObject([{ step: 60, author: 'study' }]);
+    const loss = (run: StudyRun): number[] => Array.from(run.series['train/loss']!.values);
+    expect(loss(full!)).toHaveLength(80);
+    expect(loss(frozen!)).toHaveLength(80);
+    expect(loss(frozen!).slice(0, 60)).toEqual(loss(full!).slice(0, 60));
+    expect(loss(frozen!).slice(61)).not.toEqual(loss(full!).slice(61));
+    const report = await readFile(join(folder, 'whole-report', 'report.md'), 'utf8');
+    expect(report).toContain('frozen, seed 1: step 60, study: branched from full');
+    expect(await readFile(join(folder, 'whole-report', 'results.csv'), 'utf8')).toMatch(
+      /^full,full,1,base,counting,target,4,/m,
+    );
+  });
+
+  it('killed together with its trainer, goes on where it was and comes to the same results', async () => {
+    const first = start('killed');
+    const progressed = async (): Promise<boolean> => {
+      const runs = await readdir(join(folder, 'killed', 'runs')).catch(() => []);
+      for (const run of runs)
+        if ((await readdir(join(folder, 'killed', 'runs', run, 'checkpoints')).catch(() => [])).length > 3) return true;
+      return false;
+    };
+    while (!(await progressed())) {
+      expect(first.process.exitCode, first.output()).toBeNull();
+      await sleep(50);
+    }
+    const [url] = /http:\/\/[\d.:]+/.exec(first.output())!;
+    const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as RunList;
+    const orphan = runs[0]!.trainer!.processId;
+    // Its hub is in the same process; the trainer, which lives on by itself, finds it no more.
+    first.process.kill('SIGKILL');
+    await first.ended;
+
+    const second = start('killed');
+    expect(await second.ended, second.output()).toBe(0);
+    process.kill(orphan, 'SIGKILL');
+    expect(second.output()).toMatch(/trial\/full\/s1 (goes on from|is done)/);
+    const [whole, killed] = [await results('whole'), await results('killed')];
+    killed.forEach((run, index) => {
+      expect(run.evaluations.map(({ stage, right }) => ({ stage, right }))).toEqual(
+        whole[index]!.evaluations.map(({ stage, right }) => ({ stage, right })),
+      );
+      expect(run.series['train/loss']).toEqual(whole[index]!.series['train/loss']);
+    });
+  });
+
+  it('refuses settings that differ from those of the runs there are', async () => {
+    await writeFile(join(folder, 'study.yaml'), spec.replace('batchSize: 2', 'batchSize: 3'));
+    const study = start('whole');
+    expect(await study.ended).toBe(1);
+    expect(study.output()).toMatch(/another batchSize.*Give the study another name/s);
+  });
+});
