@@ -1,4 +1,4 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess, type ExecFileException } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,6 +15,7 @@ const carriedMargin = { low: 0.5, high: 2 };
 const periodMs = 1000;
 /** A driver that is not loaded yet takes a few seconds to its first word. */
 const firstWordMs = 10_000;
+const silent = `nvidia-smi said nothing in ${firstWordMs / 1000} s.`;
 /** A longer time between two lines is a clock that was set, or a machine that slept. */
 const longestGapSeconds = 60;
 
@@ -65,10 +66,9 @@ export class NvidiaPower implements PowerSource {
     try {
       gpus = await gpusOf(processId);
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      return {
-        unavailable: code === 'ENOENT' ? 'nvidia-smi is not on PATH.' : `nvidia-smi failed: ${message.trim()}.`,
-      };
+      const { code, killed, message } = error as ExecFileException;
+      if (code === 'ENOENT') return { unavailable: 'nvidia-smi is not on PATH.' };
+      return { unavailable: killed ? silent : `nvidia-smi failed: ${message.trim()}.` };
     }
     // Its output goes nowhere when this process is killed, which ends it too.
     const child = spawn(
@@ -83,15 +83,16 @@ export class NvidiaPower implements PowerSource {
       return { unavailable: problem };
     }
     child.unref();
-    child.once('close', (code, signal) => source.#end(code ?? signal));
+    if (child.exitCode !== null) source.#end(child.exitCode);
+    else child.once('exit', (code, signal) => source.#end(code ?? signal));
     return { source };
   }
 
   get measured(): string[] {
-    const [known, silent] = [true, false].map((has) =>
+    const [known, unknown] = [true, false].map((has) =>
       [...this.#boards].flatMap(([index, board]) => ((board !== null) === has ? [index] : [])).join(', '),
     );
-    return [`GPU ${known} by nvidia-smi${silent ? ` (GPU ${silent} shows no power and is left out)` : ''}`];
+    return [`GPU ${known} by nvidia-smi${unknown ? ` (GPU ${unknown} shows no power and is left out)` : ''}`];
   }
 
   advance({ seconds }: MachineUse): void {
@@ -115,7 +116,7 @@ export class NvidiaPower implements PowerSource {
   }
 
   close(): void {
-    this.child.removeAllListeners('close');
+    this.child.removeAllListeners('exit');
     this.child.kill();
   }
 
@@ -130,7 +131,7 @@ export class NvidiaPower implements PowerSource {
         sleep(20, '', { ref: true }),
       ]);
       if (end && this.#boards.size < count) return end;
-      if (performance.now() > deadline) return `nvidia-smi said nothing in ${firstWordMs / 1000} s.`;
+      if (performance.now() > deadline) return silent;
     }
     return [...this.#boards.values()].some((board) => board !== null)
       ? ''

@@ -1,6 +1,6 @@
 import Link from 'next/link';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { recipeWords, taskWords } from '../../lib/words';
@@ -20,7 +20,7 @@ const minus = (text: string): string => text.replace(/^-0\.0$/, '0.0').replace(/
 interface Column {
   head: string;
   hint?: string;
-  cell: (of: ComparedRun & { figures: Comparison }) => string;
+  cell: (of: ComparedRun & { figures: Comparison }) => React.ReactNode;
 }
 const columns: readonly Column[] = [
   {
@@ -55,6 +55,19 @@ const columns: readonly Column[] = [
     head: 'Number-token bias',
     hint: 'On held-out prompts',
     cell: ({ figures }) => formatValue(figures.bias, 'probability'),
+  },
+  {
+    head: 'Energy',
+    hint: 'With what it is at least and at most, and its emissions; a branch counts from its own start',
+    cell: ({ figures: { energy } }) =>
+      energy ? (
+        <span title={energy.rests}>
+          {formatEnergy(energy.joules)}
+          <small>{[energy.range, energy.emissions, energy.how].filter(Boolean).join(' · ')}</small>
+        </span>
+      ) : (
+        '–'
+      ),
   },
   { head: 'Changed mid-run', cell: ({ figures }) => figures.changes.join('; ') || 'nothing' },
 ];
