@@ -17,7 +17,8 @@ export const EnergySettings = z.object({
 });
 export type EnergySettings = z.infer<typeof EnergySettings>;
 
-const sentences = z.array(z.string().max(400)).max(16);
+export const maxBasisLength = 400;
+const sentences = z.array(z.string().max(maxBasisLength)).max(16);
 /** What a run's energy rests on. */
 export const EnergyBasis = z.object({
   /** Parts that a sensor measures, e.g. `CPU package by RAPL`. */

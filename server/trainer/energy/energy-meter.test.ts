@@ -98,6 +98,11 @@ describe('the energy meter', () => {
     }
   });
 
+  it('cuts what a failing program says to what a run may carry', () => {
+    meter = new EnergyMeter(settings, [], [`nvidia-smi failed: ${'x'.repeat(5000)}`]);
+    expect(EnergyBasis.safeParse(meter.basis(true)).success).toBe(true);
+  });
+
   it('says that a GPU it cannot read is left out', async () => {
     meter = await EnergyMeter.open({ settings, gpu: 'other' });
     expect(meter.basis(false).notes).toContain("The GPU's energy is left out: only that of NVIDIA GPUs can be read.");

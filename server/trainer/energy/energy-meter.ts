@@ -1,4 +1,4 @@
-import { joulesPerKilowattHour, type EnergyBasis, type EnergySettings } from '@plumbline/shared/energy';
+import { joulesPerKilowattHour, maxBasisLength, type EnergyBasis, type EnergySettings } from '@plumbline/shared/energy';
 import { metrics } from '@plumbline/shared/metric';
 import { MachineClock } from './machine-clock.js';
 import { NvidiaPower } from './nvidia.js';
@@ -66,10 +66,12 @@ export class EnergyMeter implements EnergyReadings {
   /** What the metrics rest on. @param ofBranch the run in hand is a branch, whose energy counts from its own start */
   basis(ofBranch: boolean): EnergyBasis {
     const { gridIntensity, powerUsageEffectiveness } = this.settings;
+    // A program's error message may be of any length.
+    const cut = (sentence: string): string => sentence.slice(0, maxBasisLength);
     return {
-      measured: this.sources.flatMap(({ measured }) => measured),
-      modelled: this.sources.flatMap(({ modelled }) => modelled),
-      notes: ofBranch ? [...this.notes, 'A branch counts from its own start.'] : [...this.notes],
+      measured: this.sources.flatMap(({ measured }) => measured.map(cut)),
+      modelled: this.sources.flatMap(({ modelled }) => modelled.map(cut)),
+      notes: [...this.notes, ...(ofBranch ? ['A branch counts from its own start.'] : [])].map(cut),
       gridIntensity,
       powerUsageEffectiveness,
     };

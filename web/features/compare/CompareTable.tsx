@@ -94,12 +94,14 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
             return (
               <tr key={run.runId}>
                 <th scope="row">
-                  <i className="swatch" data-color={each.color} />
-                  <span>
-                    <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
-                    {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
-                    {!hasEnded(run.state) && <span className="dim"> so far</span>}
-                  </span>
+                  <div className="compare-run">
+                    <i className="swatch" data-color={each.color} />
+                    <span>
+                      <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
+                      {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
+                      {!hasEnded(run.state) && <span className="dim"> so far</span>}
+                    </span>
+                  </div>
                 </th>
                 {figures &&
                   columns.map(({ head, cell }) => (
