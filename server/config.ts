@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** The repository's root, from the sources and from the build alike. */
@@ -23,6 +24,9 @@ const milliseconds = z.coerce
   .int()
   .min(100)
   .max(2 ** 31 - 1);
+
+/** A number that may have a fraction; an empty word is none. */
+const decimal = z.string().trim().min(1).transform(Number);
 
 /** Every setting of the hub, its name in the environment and its default. */
 const Environment = z.object({
@@ -58,6 +62,12 @@ const Environment = z.object({
   PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
   /** Built-in trainers at one time. */
   PLUMBLINE_MAX_TRAINERS: z.coerce.number().int().min(1).default(3),
+  /** Emissions of the electricity of built-in trainers, g CO2e/kWh. The default is a world average; see docs/energy.md. */
+  PLUMBLINE_GRID_INTENSITY: decimal.pipe(z.number().min(0).max(3000)).default(worldGridIntensity),
+  /** Power usage effectiveness: what the building takes for each joule of its computers. */
+  PLUMBLINE_PUE: decimal.pipe(z.number().min(1).max(5)).default(1),
+  /** Watts of one busy core of this machine, where they cannot be measured; else those of the power model. */
+  PLUMBLINE_WATTS_PER_CORE: decimal.pipe(z.number().positive().max(1000)).optional(),
   /** A hub that is being stopped ends after this time whatever is still open. */
   PLUMBLINE_SHUTDOWN_LIMIT_MS: z.coerce.number().int().min(100).default(25_000),
   /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
@@ -102,6 +112,8 @@ export interface HubConfig {
   commandExpiryMs: number;
   maxTrainers: number;
   shutdownLimitMs: number;
+  /** For built-in trainers. */
+  energy: EnergySettings;
   logLevel: z.infer<typeof Environment>['PLUMBLINE_LOG_LEVEL'];
   /** The dashboard's static export. */
   webDir: string;
@@ -132,6 +144,11 @@ export function readConfig(
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
     shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,
+    energy: {
+      gridIntensity: setting.PLUMBLINE_GRID_INTENSITY,
+      powerUsageEffectiveness: setting.PLUMBLINE_PUE,
+      wattsPerCore: setting.PLUMBLINE_WATTS_PER_CORE ?? null,
+    },
     logLevel: setting.PLUMBLINE_LOG_LEVEL,
     webDir: resolve(rootDir, 'web/out'),
     trainerEntry: resolve(rootDir, 'server/dist/trainer/main.js'),
@@ -214,8 +231,9 @@ function redisUrl(setting: z.infer<typeof Environment>): string | null {
 
 /** A validator's words for people. */
 function explain(issue: z.core.$ZodIssue): string {
-  if (issue.code === 'invalid_type') return 'it has to be a whole number';
-  if (issue.code === 'too_small') return issue.origin === 'string' ? 'it is empty' : `it is at least ${issue.minimum}`;
+  if (issue.code === 'invalid_type') return `it has to be a ${issue.expected === 'int' ? 'whole number' : 'number'}`;
+  if (issue.code === 'too_small' && issue.origin === 'string') return 'it is empty';
+  if (issue.code === 'too_small') return `it is ${issue.inclusive ? 'at least' : 'above'} ${issue.minimum}`;
   if (issue.code === 'too_big') return `it is at most ${issue.maximum}`;
   if (issue.code === 'invalid_value') return `it is one of ${issue.values.join(', ')}`;
   return issue.message;

@@ -35,9 +35,22 @@ describe('starting the hub', () => {
     ['PLUMBLINE_PORT', 'http'],
     ['PLUMBLINE_PORT', '70000'],
     ['PLUMBLINE_HOST', ''],
+    ['PLUMBLINE_GRID_INTENSITY', 'much'],
+    ['PLUMBLINE_GRID_INTENSITY', ''],
+    ['PLUMBLINE_PUE', '0.9'],
+    ['PLUMBLINE_WATTS_PER_CORE', '0'],
   ] as const)('with %s=%s names the setting by the flag it came from', (name, value) => {
-    const flag = `--${name.slice('PLUMBLINE_'.length).toLowerCase()}`;
+    const flag = `--${name.slice('PLUMBLINE_'.length).toLowerCase().replaceAll('_', '-')}`;
     expect(() => readConfig({ [name]: value })).toThrow(`${flag} cannot be "${value}"`);
+  });
+
+  it('takes the grid’s intensity with a fraction, and says what a wrong one has to be', () => {
+    expect(readConfig().energy).toEqual({ gridIntensity: 473, powerUsageEffectiveness: 1, wattsPerCore: null });
+    const given = { PLUMBLINE_GRID_INTENSITY: '21.3', PLUMBLINE_PUE: '1.2', PLUMBLINE_WATTS_PER_CORE: '6.5' };
+    expect(readConfig(given).energy).toEqual({ gridIntensity: 21.3, powerUsageEffectiveness: 1.2, wattsPerCore: 6.5 });
+    expect(() => readConfig({ PLUMBLINE_WATTS_PER_CORE: '-1' })).toThrow('it is above 0.');
+    expect(() => readConfig({ PLUMBLINE_GRID_INTENSITY: '12 g' })).toThrow('it has to be a number.');
+    expect(() => readConfig({ PLUMBLINE_MAX_TRAINERS: '1.5' })).toThrow('it has to be a whole number.');
   });
 });
 

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { RunConfig, RunId } from '@plumbline/shared/run';
@@ -30,13 +29,15 @@ export function addTrainCommand(program: Command): void {
     )
     .option('--data-dir <folder>', 'where checkpoints are kept (PLUMBLINE_DATA_DIR, .plumbline)')
     .action(async ({ hub, tokenFile, name, config, dataDir }: TrainFlags) => {
+      const settings = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
       const launch: TrainerLaunch = {
         hubUrl: hub,
         token: readFileSync(tokenFile, 'utf8').trim(),
         runId: RunId.parse(`remote-${randomUUID().slice(0, 8)}`),
         config: readRunConfig(config, name),
         parent: null,
-        dataDir: resolve(readConfig({ PLUMBLINE_DATA_DIR: dataDir }).dataDir),
+        dataDir: settings.dataDir,
+        energy: settings.energy,
       };
       console.log(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
       process.exitCode = (await runTrainerProgram(rootDir, 'main', [], JSON.stringify(launch))) ?? 1;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EnergySettings } from './energy.js';
 import { RunConfig, RunId, RunParent } from './run.js';
 
 /**
@@ -15,5 +16,6 @@ export const TrainerLaunch = z.object({
   parent: RunParent.nullable(),
   /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */
   dataDir: z.string().min(1),
+  energy: EnergySettings,
 });
 export type TrainerLaunch = z.infer<typeof TrainerLaunch>;

@@ -59,6 +59,17 @@ export const metrics = {
   numberTokensTarget: 'bias/number_tokens/target',
   numberTokensHeldOut: 'bias/number_tokens/held_out',
   heldOutMean: 'held_out/mean/accuracy',
+  /**
+   * Energy of the run since its start, pauses included, in joules, with what it is at least and at most; a branch starts
+   * from 0. A trainer that can tell sends them with steps, about once a second, and with probes.
+   */
+  energyJoules: 'energy/joules',
+  energyJoulesLow: 'energy/joules_low',
+  energyJoulesHigh: 'energy/joules_high',
+  /** How much of `energy/joules` a sensor measured, in percent; the rest is modelled. */
+  energyMeasured: 'energy/measured_percent',
+  /** Emissions of that energy, g CO2e. */
+  co2Grams: 'energy/co2_grams',
   probeDurationMs: 'probe/duration_ms',
   /** In a run's baseline only: how many questions a task's accuracy rests on. */
   questionsPerTask: 'probe/questions_per_task',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { EnergyBasis } from './energy.js';
 import { TrainingMethod } from './method.js';
 import { Recipe } from './parameter.js';
 
@@ -92,6 +93,8 @@ export const TrainerInfo = z.object({
   host: z.string().max(200),
   processId: z.number().int().nonnegative(),
   version: z.string().max(80),
+  /** Of a trainer that sends the metrics of energy: what they rest on. */
+  energy: EnergyBasis.optional(),
 });
 export type TrainerInfo = z.infer<typeof TrainerInfo>;
 

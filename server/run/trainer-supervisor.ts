@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { EnergySettings } from '@plumbline/shared/energy';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
@@ -14,6 +15,7 @@ export interface SupervisorOptions {
   dataDir: string;
   token: string;
   maxTrainers: number;
+  energy: EnergySettings;
   /** Known once the hub listens. */
   hubUrl: () => string;
   onError: (error: unknown) => void;
@@ -108,7 +110,7 @@ export class TrainerSupervisor {
   }
 
   #spawn(run: RunSummary): void {
-    const { trainerEntry, dataDir, token, hubUrl, onError } = this.options;
+    const { trainerEntry, dataDir, token, energy, hubUrl, onError } = this.options;
     const folder = this.#folder(run.runId);
     mkdirSync(folder, { recursive: true });
     const log = openSync(join(folder, 'trainer.log'), 'a');
@@ -119,6 +121,7 @@ export class TrainerSupervisor {
       config: run.config,
       parent: run.parent,
       dataDir,
+      energy,
     };
     const child = spawn(process.execPath, [trainerEntry], { detached: true, stdio: ['pipe', log, log] });
     closeSync(log);

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { TrainerLaunch } from '@plumbline/shared/launch';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
-import { BackendError, selectBackend } from './backend/select-backend.js';
+import { hasNvidiaDriver } from './backend/native-setup.js';
+import { BackendError, selectBackend, type BackendName } from './backend/select-backend.js';
 import { buildModel, loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
+import { EnergyMeter, type MeterOptions } from './energy/energy-meter.js';
 import { HubLink } from './hub-link.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
@@ -38,6 +40,7 @@ function endSoon(): void {
 }
 process.on('SIGTERM', endSoon);
 process.on('SIGINT', endSoon);
+let meter: EnergyMeter | undefined;
 /** Where training is, for the report of a crash. */
 const position = { runId: launch.runId, step: 0 };
 const sink: EventSink = {
@@ -58,6 +61,7 @@ process.exitCode = await trainAll().catch(async (error: unknown) => {
   await lastWord();
   return 1;
 });
+meter?.close();
 link.close();
 
 /** Trains the run, and the branches it is continued as, one after another. */
@@ -66,6 +70,7 @@ async function trainAll(): Promise<number> {
   await link.attach(launch.runId, launch.config, launch.parent);
   clearTimeout(noHub);
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
+  const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
   const base = await loadBaseModel();
   const model = buildModel(base.config, base.weights);
   const probes = await ProbeSuite.create(model, base.tokenizer, { targets: launch.config.tasks });
@@ -77,7 +82,8 @@ async function trainAll(): Promise<number> {
   let from = launch.parent ? await startingPoint(launch.parent) : undefined;
   for (;;) {
     const outcome = await train({
-      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, evaluation, sink, control },
+      ...{ runId, config: launch.config, model, tokenizer: base.tokenizer, probes, evaluation, sink, control, energy },
+      trainer: { ...trainer, energy: energy.basis(from !== undefined) },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),
     });
@@ -88,8 +94,16 @@ async function trainAll(): Promise<number> {
     if (hurried) control.requestStop(toldToEnd);
     await link.attach(branchRunId, launch.config, { runId, checkpointId, step: checkpoint.position.step });
     [runId, from] = [branchRunId, checkpoint];
+    energy.restart();
     Object.assign(position, { runId, step: checkpoint.position.step });
   }
+}
+
+/** A GPU that WebGPU finds beside an NVIDIA driver is taken to be NVIDIA's: it asks for the fastest. */
+function gpuOf(backend: BackendName): MeterOptions['gpu'] {
+  if (backend === 'tensorflow-gpu') return 'nvidia';
+  if (backend === 'webgpu') return hasNvidiaDriver() ? 'nvidia' : 'other';
+  return 'none';
 }
 
 /**

@@ -12,6 +12,7 @@ import { selectBackend } from './backend/select-backend.js';
 import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { builtInTokenizer } from './data/vocabulary.js';
+import { EnergyMeter } from './energy/energy-meter.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
@@ -52,6 +53,7 @@ describe('train', () => {
       /** Told to end once this step is done. */
       stopAfter?: number;
       onEvent?: (event: UnnumberedEvent) => void;
+      energy?: EnergyMeter;
     } = {},
   ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
     const model = VisionLanguageModel.initialize(modelConfig, 3);
@@ -92,6 +94,7 @@ describe('train', () => {
         checkpointFolder: join(folder, 'checkpoints'),
       },
       ...(options.from ? { from: options.from } : {}),
+      ...(options.energy ? { energy: options.energy } : {}),
     });
     return { outcome, events, model };
   }
@@ -359,6 +362,25 @@ describe('train', () => {
     const ends = events.map(({ type }) => type).slice(-5);
     expect(ends).toEqual(['run_paused', 'command_applied', 'run_resumed', 'checkpoint_saved', 'run_finished']);
     expect((await loadCheckpoint(join(checkpoints, 'step-000008'))).position.step).toBe(8);
+  });
+
+  it('tells energy with every probe and now and then with a step, never less than before', async () => {
+    const settings = { gridIntensity: 473, powerUsageEffectiveness: 1, wattsPerCore: null };
+    const energy = await EnergyMeter.open({ settings, gpu: 'none' });
+    const { events } = await run({}, { energy }).finally(() => energy.close());
+    const joules = series(events, 'energy/joules');
+    const probes = events.filter(({ type }) => type === 'probe_completed');
+    expect(probes.every((event) => 'metrics' in event && 'energy/joules' in event.metrics)).toBe(true);
+    expect(joules.length).toBeGreaterThan(probes.length);
+    expect(joules.at(-1)![0]).toBe(8);
+    joules.forEach(([, value], index) => expect(value).toBeGreaterThanOrEqual(Number(joules[index - 1]?.[1] ?? 0)));
+    const [last, low, high] = ['energy/joules', 'energy/joules_low', 'energy/joules_high'].map(
+      (name) => series(events, name).at(-1)![1] as number,
+    ) as [number, number, number];
+    expect(low).toBeGreaterThan(0);
+    expect(low).toBeLessThan(last);
+    expect(high).toBeGreaterThan(last);
+    expect(series(events, 'energy/co2_grams').at(-1)![1]).toBeCloseTo((last / 3.6e6) * 473, 9);
   });
 
   it('says which old checkpoints it removed', async () => {

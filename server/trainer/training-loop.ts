@@ -21,6 +21,7 @@ import type { ControlPoint } from './control-point.js';
 import { CommandError, type Applied, type Steered } from './control-point.js';
 import { collate, toDevice } from './data/batch.js';
 import { targetTasks } from './data/target-tasks.js';
+import type { EnergyReadings } from './energy/energy-meter.js';
 import { learningRateAt } from './learning-rate.js';
 import type { VisionLanguageModel } from './model/vision-language-model.js';
 import type { Evaluation } from './probe/evaluation.js';
@@ -47,6 +48,8 @@ export interface TrainingRun {
   evaluation?: Evaluation | undefined;
   sink: EventSink;
   control: ControlPoint;
+  /** Told with steps and probes; without it no energy is told. */
+  energy?: EnergyReadings;
   /** Folder of this run's checkpoints. */
   checkpointFolder: string;
   /** Where to go on from; without it training starts at the model's present weights, which are the base's. */
@@ -190,6 +193,7 @@ class TrainingLoop implements Steered {
         [metrics.stepDurationMs]: performance.now() - startMs,
         [metrics.trainableParameters]: this.#trainableSize(),
         [metrics.optimizerBytes]: this.#optimizer.momentBytes,
+        ...this.of.energy?.due(),
       }),
     });
     if (Number.isFinite(lossValue) && Number.isFinite(normValue)) return true;
@@ -277,7 +281,11 @@ class TrainingLoop implements Steered {
   async #probe(): Promise<Record<string, number>> {
     const values = await this.of.probes.run(this.of.model);
     this.#probedStep = this.step;
-    this.#emit({ type: 'probe_completed', stage: this.#stage.index, metrics: toWireMetrics(values) });
+    this.#emit({
+      type: 'probe_completed',
+      stage: this.#stage.index,
+      metrics: toWireMetrics({ ...values, ...this.of.energy?.now() }),
+    });
     return values;
   }
 

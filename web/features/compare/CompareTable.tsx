@@ -1,6 +1,6 @@
 import Link from 'next/link';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
-import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { recipeWords, sequenceWords } from '../../lib/words';
@@ -20,7 +20,7 @@ const minus = (text: string): string => text.replace(/^-0\.0$/, '0.0').replace(/
 interface Column {
   head: string;
   hint?: string;
-  cell: (of: ComparedRun & { figures: Comparison }) => string;
+  cell: (of: ComparedRun & { figures: Comparison }) => React.ReactNode;
 }
 const columns: readonly Column[] = [
   {
@@ -58,6 +58,19 @@ const columns: readonly Column[] = [
     hint: 'On held-out prompts',
     cell: ({ figures }) => formatValue(figures.bias, 'probability'),
   },
+  {
+    head: 'Energy',
+    hint: 'With what it is at least and at most, and its emissions; a branch counts from its own start',
+    cell: ({ figures: { energy } }) =>
+      energy ? (
+        <span title={energy.rests}>
+          {formatEnergy(energy.joules)}
+          <small>{[energy.range, energy.emissions, energy.how].filter(Boolean).join(' · ')}</small>
+        </span>
+      ) : (
+        '–'
+      ),
+  },
   { head: 'Changed mid-run', cell: ({ figures }) => figures.changes.join('; ') || 'nothing' },
 ];
 
@@ -83,12 +96,14 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
             return (
               <tr key={run.runId}>
                 <th scope="row">
-                  <i className="swatch" data-color={each.color} />
-                  <span>
-                    <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
-                    {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
-                    {!hasEnded(run.state) && <span className="dim"> so far</span>}
-                  </span>
+                  <div className="compare-run">
+                    <i className="swatch" data-color={each.color} />
+                    <span>
+                      <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
+                      {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
+                      {!hasEnded(run.state) && <span className="dim"> so far</span>}
+                    </span>
+                  </div>
                 </th>
                 {figures &&
                   columns.map(({ head, cell }) => (

@@ -61,6 +61,7 @@ it('says what a run cost and brought, against the base model', () => {
     targetGain: 80,
     kl: 0.3,
     bias: undefined,
+    energy: null,
     changes: ['lr 2e-4 at 20'],
   });
 });

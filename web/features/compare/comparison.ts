@@ -2,6 +2,7 @@ import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { changesOf, peakLearningRate, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
+import { energyReading, type EnergyReading } from '../../lib/energy-reading';
 import { recoverySubject } from '../drift/recovery-view';
 
 /** What a run came to, or has come to so far; undefined is what was not measured. */
@@ -18,6 +19,8 @@ export interface Comparison {
   targetGain: number | undefined;
   kl: number | undefined;
   bias: number | undefined;
+  /** Null where the trainer tells none; a branch counts from its own start. */
+  energy: EnergyReading | null;
   /** With what a restored branch took over from its parent. */
   changes: string[];
 }
@@ -45,6 +48,7 @@ export function comparisonOf(store: RunStore): Comparison | null {
     targetGain: meanOf([...new Set(run.config.tasks)].map((task) => above(targetAccuracy(task)))),
     kl: latest(metrics.kl),
     bias: latest(metrics.numberTokensHeldOut),
+    energy: energyReading(store),
     changes: changesOf(store.changesInForce).map(shortChangeWords),
   };
 }

@@ -3,6 +3,7 @@ import { useEffect, useState, useSyncExternalStore } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { targetTasks, type RunId } from '@plumbline/shared/run';
 import type { ChartSource } from '../../charts/chart-types';
+import { energyMetrics } from '../../lib/energy-reading';
 import { hubSocket } from '../../lib/hub-socket';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
@@ -14,6 +15,7 @@ export const comparedMetrics: readonly string[] = [
   metrics.kl,
   metrics.numberTokensHeldOut,
   ...targetTasks.map(targetAccuracy),
+  ...energyMetrics,
 ];
 
 /** Several runs as one source of charts. */

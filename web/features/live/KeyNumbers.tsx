@@ -1,13 +1,14 @@
 'use client';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
-import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
+import { formatDelta, formatEnergy, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import { peakLearningRate } from '../../lib/changes';
+import { energyReading } from '../../lib/energy-reading';
 import { taskWords } from '../../lib/words';
 import { recoverySubject } from '../drift/recovery-view';
 import { useRun } from './use-run';
 
-/** The state of the run in seven numbers, each against the base model where that means something. */
+/** The state of the run in eight numbers, each against the base model where that means something. */
 export function KeyNumbers(): React.ReactNode {
   const { store } = useRun();
   const task = store.stage?.task ?? 'counting';
@@ -22,8 +23,9 @@ export function KeyNumbers(): React.ReactNode {
     heldOut && measured
       ? recovery(measured.values.subarray(0, measured.length), heldOut.base, 'lower', heldOut.noiseFloor)
       : null;
-  const floor = heldOut ? `noise floor ${heldOut.noiseFloor.toFixed(1)} pp` : '';
+  const floor = heldOut ? `noise ${heldOut.noiseFloor.toFixed(1)} pp` : '';
   const rate = latest(metrics.learningRate);
+  const energy = energyReading(store);
   const { runSummary: run } = store;
   const peak = run ? peakLearningRate(run.config, store.changesInForce) : undefined;
   return (
@@ -76,6 +78,14 @@ export function KeyNumbers(): React.ReactNode {
         value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
         note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
       />
+      <Tile
+        label={energy ? `Energy, ${energy.how}` : 'Energy'}
+        color="slate"
+        value={energy ? formatEnergy(energy.joules) : '–'}
+        note={energy ? [energy.range, energy.emissions].filter(Boolean).join(' · ') : 'not told by the trainer'}
+        hint={energy?.rests}
+        testId="key-energy"
+      />
     </dl>
   );
 }
@@ -85,14 +95,19 @@ function Tile({
   color,
   value,
   note,
+  hint,
+  testId,
 }: {
   label: string;
   color: string;
   value: string;
   note: string;
+  /** Shown while the pointer rests on it. */
+  hint?: string | undefined;
+  testId?: string;
 }): React.ReactNode {
   return (
-    <div className="key-number">
+    <div className="key-number" title={hint} data-testid={testId}>
       <dt>
         <i className="swatch" data-color={color} />
         {label}

@@ -1,0 +1,57 @@
+import { metrics } from '@plumbline/shared/metric';
+import { formatEmissions, formatEnergyRange } from '../charts/format';
+import type { RunStore } from './run-store';
+
+/** All that a reading is made of. */
+export const energyMetrics: readonly string[] = [
+  metrics.energyJoules,
+  metrics.energyJoulesLow,
+  metrics.energyJoulesHigh,
+  metrics.energyMeasured,
+  metrics.co2Grams,
+];
+
+/** What a run took so far, in words that stand beside the number. */
+export interface EnergyReading {
+  joules: number;
+  how: 'measured' | 'part measured' | 'modelled';
+  /** `0.31–1.6 Wh`; empty where the trainer tells no bounds. */
+  range: string;
+  /** `0.3 g CO₂e`; empty where the trainer tells none. */
+  emissions: string;
+  /** What it rests on, in sentences. */
+  rests: string;
+}
+
+/** Reads the energy of a run; null where its trainer tells none. */
+export function energyReading(store: RunStore): EnergyReading | null {
+  const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
+  const joules = latest(metrics.energyJoules);
+  if (joules === undefined) return null;
+  const [low, high] = [latest(metrics.energyJoulesLow), latest(metrics.energyJoulesHigh)];
+  const grams = latest(metrics.co2Grams);
+  const measured = latest(metrics.energyMeasured) ?? 0;
+  return {
+    joules,
+    // The little that is modelled beside a measured GPU and CPU makes no figure a model's.
+    how: measured >= 90 ? 'measured' : measured > 0 ? 'part measured' : 'modelled',
+    range: low === undefined || high === undefined ? '' : formatEnergyRange(joules, low, high),
+    emissions: grams === undefined ? '' : formatEmissions(grams),
+    rests: restsOn(store, measured),
+  };
+}
+
+function restsOn(store: RunStore, measured: number): string {
+  const basis = store.latest('run_started')?.trainer.energy;
+  if (!basis) return 'The trainer does not say what this rests on.';
+  const { gridIntensity, powerUsageEffectiveness } = basis;
+  return [
+    basis.measured.length > 0 && `Measured (${Math.round(measured)} %): ${basis.measured.join('; ')}.`,
+    basis.modelled.length > 0 && `Modelled: ${basis.modelled.join('; ')}.`,
+    ...basis.notes,
+    powerUsageEffectiveness !== 1 && `Times ${powerUsageEffectiveness} for the building (PUE).`,
+    `Grid: ${gridIntensity} g CO₂e/kWh; the range is the energy’s alone.`,
+  ]
+    .filter((sentence) => sentence !== false)
+    .join('\n');
+}
