@@ -11,7 +11,13 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. Learns well, forgets little.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
-export const taskWords: Record<RunConfig['task'], string> = { counting: 'Counting', clock: 'Clock reading' };
+export const taskWords: Record<RunConfig['task'], string> = {
+  kinds: 'Bird kinds',
+  counting: 'Counting',
+  tissue: 'Tissue questions',
+  reading: 'Reading words',
+  clock: 'Clock reading',
+};
 const heldOutTaskWords: Record<string, string> = {
   colour: 'Colour',
   shape: 'Shape',
@@ -20,6 +26,7 @@ const heldOutTaskWords: Record<string, string> = {
   caption: 'Caption',
   digits: 'Digits',
   easy_vqa: 'Easy VQA',
+  chart: 'Chart',
 };
 /** A held-out task's name; a trainer may bring tasks of its own. */
 export const heldOutTaskName = (task: string): string => heldOutTaskWords[task] ?? task.replaceAll('_', ' ');
