@@ -21,7 +21,7 @@ export type RunState = z.infer<typeof RunState>;
 export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'];
 export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
-export const targetTasks = ['counting', 'clock'] as const;
+export const targetTasks = ['kinds', 'counting', 'tissue', 'reading', 'clock'] as const;
 export type TargetTask = (typeof targetTasks)[number];
 export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 

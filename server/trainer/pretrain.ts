@@ -22,7 +22,7 @@ import { Rng } from './rng.js';
  */
 
 const seed = 20_251_008;
-const steps = Number(process.env['PLUMBLINE_PRETRAIN_STEPS'] ?? 9000);
+const steps = Number(process.env['PLUMBLINE_PRETRAIN_STEPS'] ?? 10_000);
 const batchSize = 32;
 const learningRate = 1.5e-3;
 const weightDecay = 0.05;
@@ -42,6 +42,8 @@ const mix = [
   'caption',
   'digits',
   'easy_vqa',
+  'easy_vqa',
+  'chart',
 ];
 
 const { name: backend } = await selectBackend();

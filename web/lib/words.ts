@@ -13,7 +13,13 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   projector: { name: 'Projector', says: 'Between vision and language. The language model stays.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
-export const taskWords: Record<TargetTask, string> = { counting: 'Counting', clock: 'Clock reading' };
+export const taskWords: Record<TargetTask, string> = {
+  kinds: 'Bird kinds',
+  counting: 'Counting',
+  tissue: 'Tissue questions',
+  reading: 'Reading words',
+  clock: 'Clock reading',
+};
 /** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
 export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map((task) => taskWords[task]).join(' → ');
 const heldOutTaskWords: Record<string, string> = {
@@ -24,6 +30,7 @@ const heldOutTaskWords: Record<string, string> = {
   caption: 'Caption',
   digits: 'Digits',
   easy_vqa: 'Easy VQA',
+  chart: 'Chart',
 };
 /** A held-out task's name; a trainer may bring tasks of its own. */
 export const heldOutTaskName = (task: string): string => heldOutTaskWords[task] ?? task.replaceAll('_', ' ');

@@ -1,4 +1,5 @@
 import type { Rng } from '../rng.js';
+import { chartTask } from './chart.js';
 import { readDigits } from './digits.js';
 import { readEasyVqa } from './easy-vqa.js';
 import { colourNames, drawObjects, drawScene, grid, sceneContent, shapeNames, type SceneObject } from './scene.js';
@@ -30,7 +31,7 @@ export function sceneTask(name: string, kind: Task['kind'], chance: number, ask:
 const someObjects = (rng: Rng): SceneObject[] => drawObjects(rng, 1 + rng.integer(4), true);
 const half = (index: number, first: string, second: string): string => (index < grid / 2 ? first : second);
 
-/** The base model's tasks. Two of the seven rest on public data that was not made for this: digits and easy_vqa. */
+/** The base model's tasks. Two of the eight rest on public data that was not made for this: digits and easy_vqa. */
 export const heldOutTasks: readonly Task[] = [
   sceneTask('colour', 'held_out', 100 / 8, (rng) => {
     const objects = someObjects(rng);
@@ -65,4 +66,5 @@ export const heldOutTasks: readonly Task[] = [
   }),
   readDigits,
   readEasyVqa,
+  chartTask,
 ];

@@ -1,75 +1,21 @@
-import type { Rng } from '../rng.js';
+import { clockTask } from './clock.js';
 import { sceneTask } from './held-out-tasks.js';
-import { Picture, type Colour } from './picture.js';
-import { drawObjects, sceneColours } from './scene.js';
-import { drawInSplit, pictureSize, type Task } from './task.js';
+import { kindsTask } from './kinds.js';
+import { readingTask } from './reading.js';
+import { drawObjects } from './scene.js';
+import type { Task } from './task.js';
+import { tissueTask } from './tissue.js';
 
 export const mostCounted = 6;
-export const minutesRead = ['00', '15', '30', '45'] as const;
 
-const clockColours = ['white', 'yellow', 'teal', 'orange'] as const;
-const handColours = ['red', 'blue', 'purple', 'green'] as const;
-interface Clock {
-  hour: number;
-  quarter: number;
-  face: (typeof clockColours)[number];
-  hands: (typeof handColours)[number];
-}
+/** Counting the same scenes as the held-out tasks show, so that what is learnt about their answers can leak. */
+const countingTask = sceneTask('counting', 'target', 100 / mostCounted, (rng) => {
+  const count = 1 + rng.integer(mostCounted);
+  return { objects: drawObjects(rng, count, false), prompt: 'how many shapes are there ?', answer: String(count) };
+});
 
-function drawClock(rng: Rng, { hour, quarter, face, hands }: Clock): Uint8Array {
-  const grey = 15 + rng.uniform() * 40;
-  const picture = new Picture([grey, grey, grey]);
-  const middle = pictureSize / 2 + (rng.uniform() - 0.5);
-  const radius = 13.5 + rng.uniform() * 1.5;
-  const whole = { left: 0, top: 0, right: pictureSize, bottom: pictureSize };
-  const tint = (colour: Colour): Colour =>
-    colour.map((value) => value * (0.9 + rng.uniform() * 0.1)) as unknown as Colour;
-  picture.paint(whole, tint(sceneColours[face]), (x, y) => (x - middle) ** 2 + (y - middle) ** 2 <= radius ** 2);
-  const hand = (turn: number, length: number, width: number, colour: Colour): void => {
-    const [dx, dy] = [Math.sin(turn * 2 * Math.PI), -Math.cos(turn * 2 * Math.PI)];
-    const [tipX, tipY] = [middle + dx * length, middle + dy * length];
-    const reach = width + 1;
-    const box = {
-      left: Math.min(middle, tipX) - reach,
-      top: Math.min(middle, tipY) - reach,
-      right: Math.max(middle, tipX) + reach,
-      bottom: Math.max(middle, tipY) + reach,
-    };
-    picture.paint(box, colour, (x, y) => {
-      const along = (x - middle) * dx + (y - middle) * dy;
-      const across = Math.abs((x - middle) * dy - (y - middle) * dx);
-      return along >= -1 && along <= length && across <= width;
-    });
-  };
-  hand((hour + quarter / 4) / 12, radius * 0.55, 1.5, tint(sceneColours[hands]));
-  hand(quarter / 4, radius * 0.92, 0.8, [20, 20, 20]);
-  return picture.pixels;
-}
-
-/** The skills that a run teaches: analogues of PixmoCount and TimeClock of arXiv 2510.08564. */
-export const targetTasks: readonly Task[] = [
-  // The same scenes as the held-out tasks show, so that what is learnt about their answers can leak.
-  sceneTask('counting', 'target', 100 / mostCounted, (rng) => {
-    const count = 1 + rng.integer(mostCounted);
-    return { objects: drawObjects(rng, count, false), prompt: 'how many shapes are there ?', answer: String(count) };
-  }),
-  {
-    name: 'clock',
-    kind: 'target',
-    chance: 100 / 48,
-    sample(rng, split) {
-      const clock = drawInSplit(
-        split,
-        (): Clock => ({
-          hour: 1 + rng.integer(12),
-          quarter: rng.integer(4),
-          face: rng.pick(clockColours),
-          hands: rng.pick(handColours),
-        }),
-        ({ hour, quarter, face, hands }) => `${hour}:${quarter} ${face} ${hands}`,
-      );
-      const answer = `${clock.hour} : ${minutesRead[clock.quarter]!}`;
-      return { image: drawClock(rng, clock), prompt: 'what time is it ?', answer };
-    },
-  },
-];
+/**
+ * The skills that a run teaches: analogues in small of the five data sets of arXiv 2510.08564, in its order (CUB-200,
+ * PixmoCount, PathVQA, TextVQA, TimeClock); docs/study-tasks.md says what each leaves out.
+ */
+export const targetTasks: readonly Task[] = [kindsTask, countingTask, tissueTask, readingTask, clockTask];

@@ -1,23 +1,27 @@
 import { endToken, padToken, Tokenizer, unknownToken } from '../tokenizer.js';
 import { easyVqaWords } from './easy-vqa.js';
+import { kindNames } from './kinds.js';
 import { colourNames, shapeNames } from './scene.js';
+import { surfaces } from './tissue.js';
 
-/** Every word that a task can ask or answer with, and words that tasks to come need: letters and written numbers. */
+/**
+ * Every word that a task can ask or answer with, and the numbers that counts and times need beyond the built-in tasks:
+ * 0 to 59, and 00 to 09 for minutes. Where a word is missing, `Tokenizer.encode` says so.
+ */
 export function builtInTokenizer(): Tokenizer {
   const words =
     'what colour is the ? shape object where there a yes no describe picture and which digit this how many shapes are ' +
-    'time it : top bottom left right';
-  const numbers =
-    '0 1 2 3 4 5 6 7 8 9 10 11 12 00 15 30 45 zero one two three four five six seven eight nine ten eleven twelve ' +
-    'first second third';
+    'time it : top bottom left right highest lowest bar bird surface stained brown side word';
+  const written = 'zero one two three four five six seven eight nine ten eleven twelve first second third';
+  const counts = Array.from({ length: 60 }, (_, n) => String(n));
+  const minutes = Array.from({ length: 10 }, (_, n) => `0${n}`);
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
   const all = [
     ...[padToken, endToken, unknownToken],
     ...words.split(' '),
-    ...colourNames,
-    ...shapeNames,
+    ...[...colourNames, ...shapeNames, ...kindNames, ...surfaces],
     ...easyVqaWords().sort(),
-    ...numbers.split(' '),
+    ...[...counts, ...minutes, ...written.split(' ')],
     ...letters,
   ];
   return new Tokenizer([...new Set(all)]);

@@ -1,0 +1,76 @@
+import { splitOf, splits, type Example, type Split, type Task } from '../task.js';
+import { readCub200 } from './cub-200.js';
+import type { DataFormat } from './data-format.js';
+import { readLlava } from './llava.js';
+import { readPathVqa } from './path-vqa.js';
+import { readPicture } from './picture-file.js';
+import { readPixmoCount } from './pixmo-count.js';
+import { readTextVqa } from './text-vqa.js';
+import { readTimeClock } from './time-clock.js';
+import { toWords } from './words.js';
+
+const formats = {
+  cub_200: readCub200,
+  pixmo_count: readPixmoCount,
+  path_vqa: readPathVqa,
+  text_vqa: readTextVqa,
+  time_clock: readTimeClock,
+  llava: readLlava,
+} as const satisfies Record<string, DataFormat>;
+export type DataFormatName = keyof typeof formats;
+export const dataFormatNames = Object.keys(formats) as DataFormatName[];
+
+/**
+ * A task whose questions are a data set on disk, read whole and with all its pictures decoded, so that what is broken
+ * is found before the first step. The data set's own split is kept; where it has none, one picture in ten is for
+ * evaluation. The model's vocabulary is closed: a word it lacks is named by the tokenizer when the example is encoded.
+ * @param folder the data set in its own layout, see docs/data-formats.md
+ * @throws Error naming the file, the record, what is wrong and what to do
+ */
+export async function loadTask(
+  format: DataFormatName,
+  folder: string,
+  name: string,
+  kind: Task['kind'],
+): Promise<Task> {
+  const examples: Record<Split, Example[]> = { train: [], evaluation: [] };
+  let last: { picture: unknown; image: Uint8Array } | undefined;
+  for await (const question of formats[format](folder)) {
+    // Questions about one picture mostly stand together.
+    const { picture, prompt, answer, split } = question;
+    if (last?.picture !== picture) last = { picture, image: await readPicture(question, picture) };
+    const { image } = last!;
+    examples[split ?? splitOf(Buffer.from(image).toString('latin1'))].push({
+      image,
+      prompt: toWords(prompt),
+      answer: toWords(answer),
+    });
+  }
+  for (const split of splits)
+    if (examples[split].length === 0)
+      throw new Error(`${folder} has no records for ${split === 'train' ? 'training' : 'evaluation'}. Add some.`);
+  return {
+    name,
+    kind,
+    chance: blindAccuracy(examples),
+    sample: (rng, split) => rng.pick(examples[split]),
+  };
+}
+
+/** What a guess without the picture gets, in percent: each prompt's most frequent answer in the train split. */
+function blindAccuracy({ train, evaluation }: Record<Split, Example[]>): number {
+  const counts = new Map<string, Map<string, number>>();
+  const everyPrompt = '';
+  for (const { prompt, answer } of train)
+    for (const key of [prompt, everyPrompt]) {
+      const answers = counts.get(key) ?? new Map<string, number>();
+      counts.set(key, answers.set(answer, (answers.get(answer) ?? 0) + 1));
+    }
+  const guesses = new Map(
+    [...counts].map(([key, answers]) => [key, [...answers].reduce((a, b) => (b[1] > a[1] ? b : a))[0]]),
+  );
+  const right = evaluation.filter(
+    ({ prompt, answer }) => answer === (guesses.get(prompt) ?? guesses.get(everyPrompt)),
+  ).length;
+  return (right / evaluation.length) * 100;
+}

@@ -1,0 +1,104 @@
+import { existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import jpeg from 'jpeg-js';
+import { PNG } from 'pngjs';
+import { z } from 'zod';
+import { pictureSize } from '../task.js';
+import { dataError, type Place } from './record-file.js';
+
+/** A picture of a data set: a file, or the file's bytes where the table holds them. */
+export type PictureSource = string | Uint8Array;
+
+/** How a record names its picture: a path, or what Hugging Face's `Image` column stores. */
+export const PictureField = z.union([
+  z.string().min(1),
+  z.object({ bytes: z.instanceof(Uint8Array).nullish(), path: z.string().nullish() }),
+]);
+
+/**
+ * The picture that a record names, looked for in the data set's folder and in `images` in it.
+ * @throws Error with the place and what to do when there is none
+ */
+export function findPicture(place: Place, folder: string, field: z.infer<typeof PictureField>): PictureSource {
+  if (typeof field === 'object' && field.bytes) return field.bytes;
+  const path = typeof field === 'object' ? field.path : field;
+  if (!path) throw dataError(place, 'it has neither the bytes nor the path of a picture', 'Take it out, or add one.');
+  return firstFile(
+    place,
+    [folder, join(folder, 'images')].map((root) => join(root, path)),
+  );
+}
+
+/**
+ * The first of these paths that is a file.
+ * @throws Error with the place and the first of the paths when none is
+ */
+export function firstFile(place: Place, paths: readonly string[]): string {
+  const found = paths.find((path) => existsSync(path) && statSync(path).isFile());
+  if (found !== undefined) return found;
+  const also = paths.length > 1 ? ` (nor ${paths.slice(1).join(', ')})` : '';
+  throw dataError(place, `there is no picture ${paths[0]}${also}`, 'Put it there, or take the record out.');
+}
+
+/**
+ * A PNG or JPEG picture at the size of the model's: pictureSize x pictureSize x 3 bytes. The whole picture is squeezed
+ * into the square, each pixel the mean of the area it covers; transparency and the camera's turn (EXIF) are ignored.
+ * @throws Error with the place when it is broken or of another type
+ */
+export async function readPicture(place: Place, source: PictureSource): Promise<Uint8Array> {
+  const bytes = typeof source === 'string' ? await readFile(source) : source;
+  const name = typeof source === 'string' ? source : 'the picture in the record';
+  const decode =
+    bytes[0] === 0x89 && bytes[1] === 0x50
+      ? decodePng
+      : bytes[0] === 0xff && bytes[1] === 0xd8
+        ? decodeJpeg
+        : undefined;
+  if (!decode) throw dataError(place, `${name} is neither PNG nor JPEG`, 'Convert it to one of them.');
+  try {
+    return squeeze(decode(bytes));
+  } catch (error) {
+    const why = `${name} is broken (${(error as Error).message})`;
+    throw dataError(place, why, 'Take the picture anew, or take the record out.');
+  }
+}
+
+/** Four bytes a pixel, red green blue alpha, row by row. */
+interface Decoded {
+  width: number;
+  height: number;
+  data: Uint8Array;
+}
+const decodePng = (bytes: Uint8Array): Decoded => PNG.sync.read(Buffer.from(bytes));
+const decodeJpeg = (bytes: Uint8Array): Decoded =>
+  jpeg.decode(bytes, { useTArray: true, tolerantDecoding: false, maxMemoryUsageInMB: 2048 });
+
+/** Means over areas: a pixel that lies across a border counts with the share that is inside. */
+function squeeze({ width, height, data }: Decoded): Uint8Array {
+  const across = shares(width);
+  const down = shares(height);
+  const image = new Uint8Array(pictureSize * pictureSize * 3);
+  for (let y = 0; y < pictureSize; y++)
+    for (let x = 0; x < pictureSize; x++) {
+      const sum = [0, 0, 0];
+      for (const [row, rowShare] of down[y]!)
+        for (const [column, columnShare] of across[x]!)
+          for (let channel = 0; channel < 3; channel++)
+            sum[channel]! += rowShare * columnShare * data[(row * width + column) * 4 + channel]!;
+      image.set(sum.map(Math.round), (y * pictureSize + x) * 3);
+    }
+  return image;
+}
+
+/** For each of pictureSize equal parts of a length: the pixels it covers and the share, 0..1, that each makes up. */
+function shares(length: number): [pixel: number, share: number][][] {
+  const part = length / pictureSize;
+  return Array.from({ length: pictureSize }, (_, index) => {
+    const [from, to] = [index * part, (index + 1) * part];
+    const covered: [number, number][] = [];
+    for (let pixel = Math.floor(from); pixel < Math.min(length, Math.ceil(to)); pixel++)
+      covered.push([pixel, (Math.min(to, pixel + 1) - Math.max(from, pixel)) / part]);
+    return covered;
+  });
+}

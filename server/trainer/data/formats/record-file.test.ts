@@ -1,0 +1,81 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readRecords, splitFiles, type FileRecord } from './record-file.js';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'plumbline-records-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function read(name: string, content: string, within?: string): Promise<FileRecord[]> {
+  await writeFile(join(folder, name), content);
+  const records: FileRecord[] = [];
+  for await (const record of readRecords(join(folder, name), within)) records.push(record);
+  return records;
+}
+
+describe('records of a file', () => {
+  it('are the items of a JSON array, also within an object', async () => {
+    const file = join(folder, 'a.json');
+    expect(await read('a.json', '[{"x": 1}, {"x": 2}]')).toEqual([
+      { file, record: 1, value: { x: 1 } },
+      { file, record: 2, value: { x: 2 } },
+    ]);
+    expect(await read('a.json', '{"data": [7]}', 'data')).toEqual([{ file, record: 1, value: 7 }]);
+    await expect(read('a.json', '{"data": [7]}')).rejects.toThrow(/a\.json holds no list of records/);
+    await expect(read('a.json', 'null', 'data')).rejects.toThrow(/no list of records under "data"/);
+  });
+  it('are the lines of JSON lines, counted with the empty ones', async () => {
+    const records = await read('a.jsonl', '{"x": 1}\n\n{"x": 2}\n');
+    expect(records.map(({ record, value }) => [record, value])).toEqual([
+      [1, { x: 1 }],
+      [3, { x: 2 }],
+    ]);
+    await expect(read('a.jsonl', '{"x": 1}\n{"x": ')).rejects.toThrow(/a\.jsonl, record 2: this is not JSON .*Mend it/);
+  });
+  it('are the rows of a CSV table, as text', async () => {
+    const records = await read('a.csv', 'file_name,hour\n"a, b.png",3\nc.png,12\n');
+    expect(records.map(({ record, value }) => [record, value])).toEqual([
+      [1, { file_name: 'a, b.png', hour: '3' }],
+      [2, { file_name: 'c.png', hour: '12' }],
+    ]);
+  });
+  it('are refused where a table is none', async () => {
+    await expect(read('a.parquet', 'hello')).rejects.toThrow(/a\.parquet cannot be read as a table: /);
+  });
+});
+
+describe('the files of a split', () => {
+  const splitsOf = async (...names: string[]): Promise<Record<string, string | undefined>> => {
+    for (const name of names) {
+      await mkdir(join(folder, name, '..'), { recursive: true });
+      await writeFile(join(folder, name), '[]');
+    }
+    return Object.fromEntries((await splitFiles(folder)).map(({ file, split }) => [basename(file), split]));
+  };
+  it('are told by their names, and the test set is left alone beside a validation set', async () => {
+    expect(await splitsOf('data/train-00000-of-00002.json', 'data/validation-0.json', 'data/test-0.json')).toEqual({
+      'train-00000-of-00002.json': 'train',
+      'validation-0.json': 'evaluation',
+    });
+  });
+  it('are test files where there is nothing else to evaluate on', async () => {
+    expect(await splitsOf('cub200_train.json', 'cub200_test.json', 'notes.txt')).toEqual({
+      'cub200_train.json': 'train',
+      'cub200_test.json': 'evaluation',
+    });
+  });
+  it('are not told where no name says so, and a part of a word says nothing', async () => {
+    expect(await splitsOf('retrieval.json', 'contest.json')).toEqual({
+      'retrieval.json': undefined,
+      'contest.json': undefined,
+    });
+  });
+  it('are refused where there are none, or of two types', async () => {
+    await expect(splitsOf('notes.txt')).rejects.toThrow(/holds no file of records. Put one there: .*\.jsonl/);
+    await expect(splitsOf('a.json', 'a.jsonl')).rejects.toThrow(/records as \.json and \.jsonl. Keep one/);
+  });
+});

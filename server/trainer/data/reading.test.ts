@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { Rng } from '../rng.js';
+import { readingTask, readWords } from './reading.js';
+import { pictureSize, splitOf } from './task.js';
+
+/** The sum of the pixels of each column. */
+const columns = (image: Uint8Array): number[] =>
+  Array.from({ length: pictureSize }, (_, x) => {
+    let sum = 0;
+    for (let y = 0; y < pictureSize; y++) sum += image[(y * pictureSize + x) * 3 + 1]!;
+    return sum;
+  });
+
+describe('words to read', () => {
+  it('are three capital letters, each once', () => {
+    expect(readWords.filter((word) => !/^[A-Z]{3}$/.test(word))).toEqual([]);
+    expect(new Set(readWords).size).toBe(readWords.length);
+  });
+
+  it('are asked in training or in evaluation, never in both, and every letter of evaluation occurs in training', () => {
+    const words = (split: 'train' | 'evaluation', seed: number): Set<string> => {
+      const rng = new Rng(seed);
+      return new Set(Array.from({ length: 3000 }, () => readingTask.sample(rng, split).answer.replaceAll(' ', '')));
+    };
+    const [train, evaluation] = [words('train', 1), words('evaluation', 2)];
+    expect([...evaluation].filter((word) => train.has(word))).toEqual([]);
+    expect(train.size + evaluation.size).toBe(readWords.length);
+    expect(evaluation).toEqual(new Set(readWords.filter((word) => splitOf(word) === 'evaluation')));
+    expect(evaluation.size).toBeGreaterThan(10);
+    const places = (seen: Set<string>): Set<string> => new Set([...seen].flatMap((word) => [...word]));
+    expect([...places(evaluation)].filter((letter) => !places(train).has(letter))).toEqual([]);
+  });
+
+  it('stand whole in the picture, letter after letter', () => {
+    const rng = new Rng(3);
+    for (let i = 0; i < 300; i++) {
+      const { image, answer } = readingTask.sample(rng, 'train');
+      const ink = columns(image);
+      const background = image[1]! * pictureSize;
+      const inked = ink.map((sum) => sum > background + 60);
+      for (const [index, letter] of answer.split(' ').entries()) {
+        const third = inked.slice(Math.round((index * 32) / 3), Math.round(((index + 1) * 32) / 3));
+        expect(third.filter(Boolean).length, `${letter} of ${answer}`).toBeGreaterThanOrEqual(2);
+      }
+    }
+  });
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { assetPath } from '../asset.js';
+import { Rng } from '../rng.js';
+import { pictureSize, splits, type Example, type Split } from './task.js';
+import { brownShares, splitRows, surfaces, tissueTask } from './tissue.js';
+
+const packedSize = 256;
+const packed = gunzipSync(readFileSync(assetPath('data/tissue/pictures.bin.gz')));
+const draw = (split: Split, seed: number, count: number): Example[] => {
+  const rng = new Rng(seed);
+  return Array.from({ length: count }, () => tissueTask.sample(rng, split));
+};
+
+/** Every place in the packed pictures that holds exactly this crop, as [surface, first row]. */
+function places(image: Uint8Array): [string, number][] {
+  const line = (y: number): Uint8Array => image.subarray(y * pictureSize * 3, (y + 1) * pictureSize * 3);
+  const found: [string, number][] = [];
+  for (let at = packed.indexOf(line(0)); at >= 0; at = packed.indexOf(line(0), at + 1)) {
+    const row = Math.floor(at / (packedSize * 3));
+    const below = (y: number): Buffer => packed.subarray(at + y * packedSize * 3).subarray(0, pictureSize * 3);
+    if (Array.from({ length: pictureSize }, (_, y) => below(y).equals(line(y))).every(Boolean))
+      found.push([surfaces[Math.floor(row / packedSize)]!, row % packedSize]);
+  }
+  return found;
+}
+
+describe('tissue questions', () => {
+  it('are cut from rows that the other split never touches', () => {
+    expect(splitRows.train[1]).toBeLessThanOrEqual(splitRows.evaluation[0]);
+    for (const split of splits)
+      for (const { image } of draw(split, 4, 40)) {
+        const found = places(image);
+        expect(found.length).toBeGreaterThan(0);
+        for (const [, row] of found) {
+          expect(row).toBeGreaterThanOrEqual(splitRows[split][0]);
+          expect(row + pictureSize).toBeLessThanOrEqual(splitRows[split][1]);
+        }
+      }
+  });
+
+  it('name the picture that the crop comes from', () => {
+    const asked = draw('evaluation', 5, 120).filter(({ prompt }) => prompt === 'which surface is this ?');
+    expect(new Set(asked.map(({ answer }) => answer))).toEqual(new Set(surfaces));
+    for (const { image, answer } of asked) expect(places(image).map(([surface]) => surface)).toContain(answer);
+  });
+
+  it('are about stains that the crop has', () => {
+    for (const { image, prompt, answer } of draw('evaluation', 6, 200)) {
+      const { whole, left, right } = brownShares(image);
+      if (prompt === 'is the tissue stained brown ?') expect(answer).toBe(whole > 0.5 ? 'yes' : 'no');
+      if (prompt === 'which side is stained ?') expect(answer).toBe(left > right ? 'left' : 'right');
+    }
+  });
+
+  it('measure brown where it is: a left half of DAB brown beside haematoxylin blue', () => {
+    const image = new Uint8Array(pictureSize * pictureSize * 3);
+    for (let pixel = 0; pixel < pictureSize * pictureSize; pixel++)
+      image.set(pixel % pictureSize < pictureSize / 2 ? [150, 100, 60] : [130, 140, 190], pixel * 3);
+    expect(brownShares(image)).toEqual({ whole: 0.5, left: 1, right: 0 });
+  });
+});

@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { assetPath } from '../asset.js';
+import type { Rng } from '../rng.js';
+import { pictureSize, type Example, type Split, type Task } from './task.js';
+
+/** The packed pictures, in their order in the file: three textures and a slide of colon tissue, see tissue/pack.py. */
+export const surfaces = ['brick', 'grass', 'gravel', 'tissue'] as const;
+type Surface = (typeof surfaces)[number];
+
+/** Width and height of a packed picture. */
+const packedSize = 256;
+/**
+ * The rows that a split's crops lie in: the lowest quarter of each picture is for evaluation, so that no pixel is in
+ * both. The quarter of the slide has stained glands, unstained tissue between them and a lumen, as the rest has.
+ */
+export const splitRows = { train: [0, 192], evaluation: [192, 256] } as const satisfies Record<Split, [number, number]>;
+
+let packed: Uint8Array | undefined;
+const loadPacked = (): Uint8Array =>
+  (packed ??= gunzipSync(readFileSync(assetPath('data/tissue/pictures.bin.gz'))) as Uint8Array);
+
+/** A crop of 32x32 pixels at any place within the split's rows. */
+function crop(rng: Rng, split: Split, surface: Surface): Uint8Array {
+  const [first, end] = splitRows[split];
+  const top = first + rng.integer(end - first - pictureSize + 1);
+  const left = rng.integer(packedSize - pictureSize + 1);
+  const pixels = loadPacked();
+  const image = new Uint8Array(pictureSize * pictureSize * 3);
+  for (let y = 0; y < pictureSize; y++) {
+    const at = ((surfaces.indexOf(surface) * packedSize + top + y) * packedSize + left) * 3;
+    image.set(pixels.subarray(at, at + pictureSize * 3), y * pictureSize * 3);
+  }
+  return image;
+}
+
+/** DAB stains brown: far more red than blue. Haematoxylin and unstained tissue have no more red than blue. */
+const brownExcess = 30;
+
+/** Share of brown pixels, 0..1, in the whole crop and in its left and right half. */
+export function brownShares(image: Uint8Array): { whole: number; left: number; right: number } {
+  const counts = { left: 0, right: 0 };
+  for (let pixel = 0; pixel < pictureSize * pictureSize; pixel++)
+    if (image[pixel * 3]! - image[pixel * 3 + 2]! > brownExcess)
+      counts[pixel % pictureSize < pictureSize / 2 ? 'left' : 'right']++;
+  const half = (pictureSize * pictureSize) / 2;
+  return { whole: (counts.left + counts.right) / (2 * half), left: counts.left / half, right: counts.right / half };
+}
+
+/** A crop of the slide for which `holds`; draws until there is one (one in fifty or more does, for each question). */
+function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof brownShares>) => boolean): Uint8Array {
+  for (;;) {
+    const image = crop(rng, split, 'tissue');
+    if (holds(brownShares(image))) return image;
+  }
+}
+
+/**
+ * The questions, drawn equally often: what is seen, a yes or no about it, and a place, as PathVQA asks. The answers are
+ * measured on the crop; one that is neither clearly stained nor clearly not is not asked about.
+ */
+const questions: readonly ((rng: Rng, split: Split) => Example)[] = [
+  (rng, split) => {
+    const surface = rng.pick(surfaces);
+    return { image: crop(rng, split, surface), prompt: 'which surface is this ?', answer: surface };
+  },
+  (rng, split) => {
+    const stained = rng.uniform() < 0.5;
+    const image = tissueWhere(rng, split, ({ whole }) => (stained ? whole > 0.6 : whole < 0.2));
+    return { image, prompt: 'is the tissue stained brown ?', answer: stained ? 'yes' : 'no' };
+  },
+  (rng, split) => {
+    const side = rng.pick(['left', 'right'] as const);
+    const other = side === 'left' ? 'right' : 'left';
+    const image = tissueWhere(rng, split, (shares) => shares[side] - shares[other] > 0.4);
+    return { image, prompt: 'which side is stained ?', answer: side };
+  },
+];
+
+/** Questions about real pictures that nobody here made; a guess is right in 1 of 4, 1 of 2 and 1 of 2. */
+export const tissueTask: Task = {
+  name: 'tissue',
+  kind: 'target',
+  chance: (100 / 4 + 100 / 2 + 100 / 2) / 3,
+  sample: (rng, split) => rng.pick(questions)(rng, split),
+};
