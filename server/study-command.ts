@@ -18,6 +18,7 @@ interface Flags {
   jobs: number;
   dataDir?: string;
   reportOnly?: true;
+  json?: true;
 }
 type Say = (line: string) => void;
 
@@ -33,10 +34,12 @@ export function addStudyCommand(program: Command, say: Say): void {
     .option('--jobs <number>', 'runs at one time', positive, 1)
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--report-only', 'write the report again from the results in the folder, without a hub')
+    .option('--json', 'print one line of results last, for programs')
     .action((file: string, flags: Flags) => studyAction(file, flags, say));
 }
 
 async function studyAction(file: string, flags: Flags, say: Say): Promise<void> {
+  const startMs = Date.now();
   const { spec, runs } = await readStudy(file);
   const out = flags.out ?? `study-${spec.name}`;
   const resultsPath = join(out, 'runs.json');
@@ -66,6 +69,15 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
   ) as StudyRun[];
   const report = studyReport(spec, results, `npm run plumbline -- study ${relative('.', file)}`);
   for (const [name, content] of report) await writeFile(join(out, name), content);
+  if (flags.json) {
+    const { claims, rows } = JSON.parse(report.get('results.json')!) as {
+      claims: { id: string; verdict: string }[];
+      rows: object[];
+    };
+    const verdicts = Object.fromEntries(claims.map(({ id, verdict }) => [id, verdict]));
+    const minutes = Number(((Date.now() - startMs) / 60_000).toFixed(1));
+    return say(JSON.stringify({ study: spec.name, minutes, runs: runs.length, verdicts, rows }));
+  }
   say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
 }
 
