@@ -19,7 +19,8 @@ import type { Tokenizer } from '../tokenizer.js';
 import { percentRight } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
 import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
-import { groupDrift, type FlatParameter } from './weight-drift.js';
+import { joined } from './joined.js';
+import { WeightDrift } from './weight-drift.js';
 
 export interface ProbeOptions {
   /** Target tasks whose accuracy is measured. */
@@ -80,14 +81,13 @@ export class ProbeSuite {
   readonly #passes: Pass[];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
-  readonly #parameters: FlatParameter[];
-  /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and its weights, flat. */
-  #baseOutputs = new Float32Array(0);
+  /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and the drift from its weights. */
+  #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
-  #baseWeights = new Float32Array(0);
+  #weightDrift: WeightDrift | undefined;
   #baseline: Record<string, number> = {};
 
-  private constructor(model: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions) {
+  private constructor(tokenizer: Tokenizer, options: ProbeOptions) {
     const { targets, questionsPerTask = 24, seed = 7 } = options;
     const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
     const tasks = [...heldOutTasks, ...asked];
@@ -124,13 +124,12 @@ export class ProbeSuite {
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
     this.#vocabSize = tokenizer.size;
-    this.#parameters = model.parameterInfos();
   }
 
   /** @param base the model with the base weights: what every later probe is compared with */
   static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
-    const suite = new ProbeSuite(base, tokenizer, options);
-    suite.#baseWeights = await flatWeights(base);
+    const suite = new ProbeSuite(tokenizer, options);
+    suite.#weightDrift = await WeightDrift.create(base);
     const { logProbabilities, contributions } = await suite.#outputs(base);
     suite.#baseOutputs = logProbabilities;
     suite.#baseContributions = contributions;
@@ -179,8 +178,7 @@ export class ProbeSuite {
       values[numberTokenPush(...place)] = shift.numberPush[block]!;
     });
 
-    for (const [group, drift] of groupDrift(this.#baseWeights, await flatWeights(model), this.#parameters))
-      values[weightDrift(group)] = drift;
+    for (const [group, drift] of await this.#weightDrift!.of(model)) values[weightDrift(group)] = drift;
     values[metrics.probeDurationMs] = performance.now() - startMs;
     return values;
   }
@@ -199,9 +197,7 @@ export class ProbeSuite {
    * Log-probabilities where outputs are read, [outputs, V], and the contributions of the decoder's blocks to the
    * held-out answers, [2 L, P, V] on the device, which the caller disposes.
    */
-  async #outputs(
-    model: VisionLanguageModel,
-  ): Promise<{ logProbabilities: Float32Array<ArrayBuffer>; contributions: tf.Tensor3D }> {
+  async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
     const parts: Float32Array[] = [];
     const effects: tf.Tensor3D[] = [];
     for (const pass of this.#passes) {
@@ -258,23 +254,3 @@ export class ProbeSuite {
 
 /** Is this one of the weights that image tokens are made with? */
 const seesPictures = (parameter: string): boolean => !/^(language_model|lm_head)\./.test(parameter);
-
-/** All weights in the model's order as one vector, read from the device at once. */
-async function flatWeights(model: VisionLanguageModel): Promise<Float32Array<ArrayBuffer>> {
-  const flat = tf.tidy(() =>
-    tf.concat([...model.parameters.values()].map((weights) => tf.reshape(weights as tf.Tensor, [-1]))),
-  );
-  const data = Float32Array.from((await flat.data()) as Float32Array);
-  flat.dispose();
-  return data;
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
