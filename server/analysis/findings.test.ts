@@ -51,6 +51,7 @@ describe('findings', () => {
     ['held_out/mean/accuracy', series(90, 70, 50, 60, 70)],
     ['held_out/colour/accuracy', series(95, 60, 40, 50, 65)],
     ['bias/number_tokens/held_out', series(0, 0.2, 0.4, 0.3, 0.2)],
+    ['shift/kl', series(0, 0.3, 0.8, 0.4, 0.2)],
     ['drift/language_model.layers.0.mlp.up_proj', series(0, 0.1, 0.2, 0.2, 0.2)],
     ['drift/vision_tower', series(0, 0, 0, 0, 0)],
   ]);
@@ -62,7 +63,9 @@ describe('findings', () => {
       values: { worst: -40, end: -20, recoveredPercent: 50 },
     });
     expect(told.get('held_out_drop')!.text).toContain('colour (-30.0 points)');
-    expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2 } });
+    expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2, recoveredPercent: 50 } });
+    expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.015 } });
+    expect(told.get('output_shift')!.text).toContain('75 % recovered');
     expect(told.get('drop_follows_bias')!.values['correlation']).toBeCloseTo(-1, 10);
     expect(told.get('weight_drift')!.values).toEqual({ 'language_model.layers.0.mlp.up_proj': 0.2 });
   });
@@ -73,7 +76,11 @@ describe('findings', () => {
     expect(told.values['after']).toBeCloseTo(100, 8);
   });
   it('says nothing of changes below the noise', () => {
-    const quiet = new Map([['held_out/mean/accuracy', series(90, 89, 90)]]);
+    const quiet = new Map([
+      ['held_out/mean/accuracy', series(90, 89, 90)],
+      ['bias/number_tokens/held_out', series(0, 0.004, 0.001)],
+      ['shift/kl', series(0, 0.01, 0.004)],
+    ]);
     expect(findings(quiet, [started(base)], 100)).toEqual([]);
   });
   it('names the step at which the loss diverged', () => {

@@ -1,5 +1,5 @@
 import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
-import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
 /** One metric over a run; `steps` ascend. */
@@ -10,7 +10,14 @@ export interface MetricSeries {
 
 /** One sentence about what happened, with the numbers it rests on, worst first. */
 export interface Finding {
-  kind: 'diverged' | 'held_out_drop' | 'bias_drift' | 'drop_follows_bias' | 'weight_drift' | 'intervention';
+  kind:
+    | 'diverged'
+    | 'held_out_drop'
+    | 'bias_drift'
+    | 'drop_follows_bias'
+    | 'output_shift'
+    | 'weight_drift'
+    | 'intervention';
   step: number;
   text: string;
   values: Record<string, number>;
@@ -123,7 +130,8 @@ export function findings(
   const bias = series.get(metrics.numberTokensHeldOut);
   const biasBase = baseline.get(metrics.numberTokensHeldOut);
   if (bias && biasBase !== undefined) {
-    const back = recovery(bias.values, biasBase, 'higher', 0.01);
+    const noise = driftNoiseFloor(metrics.numberTokensHeldOut)!;
+    const back = recovery(bias.values, biasBase, 'higher', noise);
     if (back) {
       const step = bias.steps[back.worstIndex]!;
       found.push({
@@ -131,8 +139,9 @@ export function findings(
         step,
         text:
           `Number tokens took ${(back.worst * 100).toFixed(1)} % of the probability on held-out prompts at step ${step} ` +
-          `(base ${(biasBase * 100).toFixed(1)} %) and ${(back.now * 100).toFixed(1)} % at the end.`,
-        values: { worst: back.worst, end: back.now, base: biasBase, recoveredPercent: back.percent },
+          `(base ${(biasBase * 100).toFixed(1)} %, noise ${(noise * 100).toFixed(1)}) and ${(back.now * 100).toFixed(1)} % ` +
+          `at the end: ${back.percent.toFixed(0)} % recovered.`,
+        values: { worst: back.worst, end: back.now, base: biasBase, recoveredPercent: back.percent, noise },
       });
     }
     if (back && heldOut) {
@@ -146,6 +155,23 @@ export function findings(
           values: { correlation: r },
         });
       }
+    }
+  }
+
+  const kl = series.get(metrics.kl);
+  if (kl) {
+    const noise = driftNoiseFloor(metrics.kl)!;
+    const back = recovery(kl.values, 0, 'higher', noise);
+    if (back) {
+      const step = kl.steps[back.worstIndex]!;
+      found.push({
+        kind: 'output_shift',
+        step,
+        text:
+          `The output distribution was furthest from the base model's at step ${step} (KL ${back.worst.toFixed(3)} nats, ` +
+          `noise ${noise}) and ended at ${back.now.toFixed(3)}: ${back.percent.toFixed(0)} % recovered.`,
+        values: { worst: back.worst, end: back.now, recoveredPercent: back.percent, noise },
+      });
     }
   }
 

@@ -5,6 +5,7 @@ import { AdamW } from '../adamw.js';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
+import { contributions, contributionShift } from '../probe/contribution.js';
 import { readSafetensors } from '../safetensors.js';
 import { ModelConfig } from './model-config.js';
 import { VisionLanguageModel, type HostTensor, type ModelBatch } from './vision-language-model.js';
@@ -28,6 +29,7 @@ const facts = JSON.parse(readFileSync(assetPath('model/fixtures/fixture.json'), 
   losses: number[];
   norms: number[];
   trained: string[][];
+  contribution: { numbers: number[]; change: number[]; push: number[] };
 };
 const config = ModelConfig.parse(facts.config);
 const { tensors } = readSafetensors(readFileSync(assetPath('model/fixtures/fixture.safetensors')));
@@ -69,6 +71,39 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
   it('gives the same logits and loss', async () => {
     expect(farthest(await model.forward(batch).data(), tensors.get('logits')!.data)).toBeLessThan(tolerance);
     expect((await model.loss(batch).data())[0]).toBeCloseTo(facts.loss, 5);
+  });
+
+  it('has the same contribution of each block to the logits, and the same change of it by training', async () => {
+    const asked = [...tensors.get('mask')!.data.keys()].filter((at) => tensors.get('mask')!.data[at] === 1);
+    const contributionsNow = (): tf.Tensor3D =>
+      tf.tidy(() => {
+        const residuals = model.residuals(
+          model.imageEmbeddings(batch.images),
+          batch.inputIds,
+          tf.tensor1d(asked, 'int32'),
+        );
+        return contributions(residuals, (x) => model.head(x));
+      });
+    const base = contributionsNow();
+    expect(farthest(await base.data(), tensors.get('contribution/base')!.data)).toBeLessThan(tolerance);
+    model.assign(part(`step/${facts.trained.length - 1}/`));
+    const now = contributionsNow();
+    model.assign(part('weight/'));
+    expect(farthest(await now.data(), tensors.get('contribution/now')!.data)).toBeLessThan(tolerance);
+    const { numbers, change, push } = facts.contribution;
+    const shift = await contributionShift(base, now, numbers);
+    expect(farthest(shift.change, change)).toBeLessThan(tolerance);
+    expect(farthest(shift.numberPush, push)).toBeLessThan(tolerance);
+  });
+
+  it('gives at chosen positions the logits that it gives at all', async () => {
+    const asked = [0, 5, 6, 17];
+    const residuals = model.residuals(model.imageEmbeddings(batch.images), batch.inputIds, tf.tensor1d(asked, 'int32'));
+    expect(residuals).toHaveLength(2 * config.decoderLayers + 1);
+    const all = tf.reshape(model.forward(batch), [-1, config.vocabSize]);
+    expect(
+      farthest(await model.head(residuals.at(-1)!).data(), await tf.gather(all, tf.tensor1d(asked, 'int32')).data()),
+    ).toBeLessThan(1e-6);
   });
 
   it('gives the same gradient for every parameter', async () => {

@@ -124,9 +124,29 @@ export class VisionLanguageModel {
     return tf.tidy(() => {
       const [batchSize, length] = batch.inputIds.shape;
       const { vocabSize } = this.config;
-      const embedded = tf.concat([this.#imageEmbeddings(batch.images), this.#textEmbeddings(batch.inputIds)], 1);
-      const text = this.#decode(embedded as tf.Tensor3D, { answered: length });
-      return tf.reshape(this.#head(tf.reshape(text, [-1, this.config.hiddenSize])), [batchSize, length, vocabSize]);
+      const embedded = tf.concat([this.imageEmbeddings(batch.images), this.#textEmbeddings(batch.inputIds)], 1);
+      const text = this.#decode(embedded as tf.Tensor3D, { read: lastPositions(batchSize, length) });
+      return tf.reshape(this.head(text), [batchSize, length, vocabSize]);
+    });
+  }
+
+  /**
+   * The residual stream at chosen text positions: before the first block of the decoder and after each one, attention
+   * and MLP by turns. `head` of the last one is what `forward` gives at these positions.
+   * @param seen [B, N, C], `imageEmbeddings` of the pictures
+   * @param inputIds [B, T] @param positions [P] int32, indices into [B, T] row by row
+   * @returns 2 L + 1 tensors [P, C], L decoder layers
+   */
+  residuals(seen: tf.Tensor3D, inputIds: tf.Tensor2D, positions: tf.Tensor1D): tf.Tensor2D[] {
+    return tf.tidy(() => {
+      const length = inputIds.shape[1];
+      const embedded = tf.concat([seen, this.#textEmbeddings(inputIds)], 1);
+      // Where text position t of row b stands in [B, N + T]: N image tokens come before the text of each row.
+      const row = tf.floorDiv(positions, tf.scalar(length, 'int32'));
+      const at = tf.add(positions, tf.mul(tf.add(row, tf.scalar(1, 'int32')), tf.scalar(seen.shape[1], 'int32')));
+      const residuals: tf.Tensor2D[] = [];
+      this.#decode(embedded as tf.Tensor3D, { read: (x) => tf.gather(x, at), residuals });
+      return residuals;
     });
   }
 
@@ -186,14 +206,14 @@ export class VisionLanguageModel {
             ),
           );
         const embedded =
-          position === 0 ? tf.concat([this.#imageEmbeddings(images), text(0)], 1) : text(length + added - 1);
+          position === 0 ? tf.concat([this.imageEmbeddings(images), text(0)], 1) : text(length + added - 1);
         const last = this.#decode(embedded as tf.Tensor3D, {
-          answered: 1,
+          read: lastPositions(images.shape[0], 1),
           start: position,
           ...(cache ? { cache } : {}),
         });
         if (cache) position += embedded.shape[1]!;
-        return tf.argMax(this.#head(tf.reshape(last, [-1, this.config.hiddenSize])), 1);
+        return tf.argMax(this.head(last), 1);
       });
       const tokens = await next.data();
       next.dispose();
@@ -235,8 +255,8 @@ export class VisionLanguageModel {
     return rmsNorm(x, this.#parameter<tf.Rank.R1>(`${path}.weight`), this.config.rmsNormEps);
   }
 
-  /** images [B, S, S, 3] -> projected image tokens [B, N, C] */
-  #imageEmbeddings(images: tf.Tensor4D): tf.Tensor3D {
+  /** images [B, S, S, 3] -> projected image tokens [B, N, C]. To be called within tf.tidy. */
+  imageEmbeddings(images: tf.Tensor4D): tf.Tensor3D {
     const { hiddenSize, imageSize, patchSize, visionLayers } = this.config;
     const batchSize = images.shape[0];
     const grid = imageSize / patchSize;
@@ -277,35 +297,43 @@ export class VisionLanguageModel {
   }
 
   /**
-   * The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [B, answered, C], the last
-   * `answered` positions: beyond the last attention no position sees another, so the others need not be computed.
+   * The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [P, C], the positions that `read`
+   * takes of [B * T, C]: beyond the last attention no position sees another, so the others need not be computed.
+   * Where `residuals` is given, what is read of the residual stream before and after each block is added to it.
    */
   #decode(
     embedded: tf.Tensor3D,
-    { answered, start = 0, cache }: { answered: number; start?: number; cache?: KeyValueCache },
-  ): tf.Tensor3D {
+    options: {
+      read: (x: tf.Tensor2D) => tf.Tensor2D;
+      start?: number;
+      cache?: KeyValueCache;
+      residuals?: tf.Tensor2D[];
+    },
+  ): tf.Tensor2D {
+    const { read, start = 0, cache, residuals } = options;
     const [batchSize, length, width] = embedded.shape;
     const rows = (table: tf.Tensor2D): tf.Tensor2D => tf.slice(table, [start, 0], [length, -1]);
     const tables = { cos: rows(this.#rotary.cos), sin: rows(this.#rotary.sin), turn: this.#rotary.turn };
     const mask = tf.slice(this.#causal, [start, 0], [length, start + length]);
     let x = tf.reshape(embedded, [batchSize * length, width]) as tf.Tensor2D;
+    residuals?.push(read(x));
     for (let layer = 0; layer < this.config.decoderLayers; layer++) {
+      const last = layer === this.config.decoderLayers - 1;
       const path = `language_model.layers.${layer}`;
       const normal = this.#norm(x, `${path}.input_layernorm`);
       x = tf.add(x, this.#attention(normal, batchSize, `${path}.self_attn`, { tables, mask, layer, cache }));
-      if (layer === this.config.decoderLayers - 1) {
-        const last = tf.slice(tf.reshape(x, [batchSize, length, width]), [0, length - answered, 0], [-1, -1, -1]);
-        x = tf.reshape(last, [batchSize * answered, width]);
-      }
+      if (last) x = read(x);
+      residuals?.push(last ? x : read(x));
       const inner = this.#norm(x, `${path}.post_attention_layernorm`);
       const gated = siluGate(this.#linear(inner, `${path}.mlp.gate_proj`), this.#linear(inner, `${path}.mlp.up_proj`));
       x = tf.add(x, this.#linear(gated, `${path}.mlp.down_proj`));
+      residuals?.push(last ? x : read(x));
     }
-    return tf.reshape(x, [batchSize, answered, width]);
+    return x;
   }
 
-  /** x [N, C] -> logits [N, V] */
-  #head(x: tf.Tensor2D): tf.Tensor2D {
+  /** The last norm and the output head: residual stream x [N, C] -> logits [N, V]. To be called within tf.tidy. */
+  head(x: tf.Tensor2D): tf.Tensor2D {
     return this.#linear(this.#norm(x, 'language_model.norm'), 'lm_head');
   }
 
@@ -351,4 +379,14 @@ export class VisionLanguageModel {
     const mixed = tf.transpose(tf.matMul(weights, values), [0, 2, 1, 3]); // [B, T, H, D]
     return this.#linear(tf.reshape(mixed, [-1, hiddenSize]), `${path}.o_proj`);
   }
+}
+
+/** Takes the last `count` of each row's positions: [B * T, C] -> [B * count, C]. */
+function lastPositions(batchSize: number, count: number): (x: tf.Tensor2D) => tf.Tensor2D {
+  return (x) => {
+    const [rows, width] = x.shape;
+    const all = tf.reshape(x, [batchSize, rows / batchSize, width]);
+    const last = tf.slice(all, [0, rows / batchSize - count, 0], [-1, -1, -1]);
+    return tf.reshape(last, [batchSize * count, width]);
+  };
 }

@@ -1,6 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { metrics, targetAccuracy, weightDrift } from '@plumbline/shared/metric';
+import {
+  blocks,
+  contributionChange,
+  metrics,
+  numberTokenPush,
+  targetAccuracy,
+  weightDrift,
+} from '@plumbline/shared/metric';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
@@ -41,6 +48,9 @@ describe('probes of the shipped base model', () => {
     const drifts = Object.entries(values).filter(([name]) => name.startsWith('drift/'));
     expect(drifts.length).toBe(new Set(model.parameterInfos().map(({ group }) => group)).size);
     expect(drifts.every(([, drift]) => drift === 0)).toBe(true);
+    const contributions = Object.entries(values).filter(([name]) => name.startsWith('contribution/'));
+    expect(contributions.length).toBe(2 * 2 * base.config.decoderLayers);
+    expect(contributions.every(([, change]) => change === 0)).toBe(true);
     expect(values[metrics.probeDurationMs]).toBeGreaterThan(0);
   });
 
@@ -56,6 +66,36 @@ describe('probes of the shipped base model', () => {
     expect(values[metrics.kl]).toBeGreaterThan(0);
     expect(values[metrics.js]).toBeGreaterThan(0);
     expect(values[metrics.js]).toBeLessThanOrEqual(Math.LN2);
+  });
+
+  it('find the block that changed what it contributes, and none before it', async () => {
+    const name = 'language_model.layers.2.mlp.down_proj.weight';
+    const weights = base.weights.get(name)!;
+    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    const values = await suite.run(model);
+    model.assign(base.weights);
+    for (const layer of [0, 1, 2])
+      for (const block of blocks) {
+        const changed = layer === 2 && block === 'mlp';
+        if (changed) expect(values[contributionChange(layer, block)]).toBeGreaterThan(0.01);
+        else expect(values[contributionChange(layer, block)]).toBe(0);
+        if (changed) expect(values[numberTokenPush(layer, block)]).not.toBe(0);
+        else expect(values[numberTokenPush(layer, block)]).toBe(0);
+      }
+    // The last layer has not changed, but what it is given has.
+    expect(values[contributionChange(3, 'self_attn')]).toBeGreaterThan(0);
+  });
+
+  it('see the pictures anew when the vision tower or the projector has changed, and keep no tensor', async () => {
+    const before = tf.memory().numTensors;
+    for (const name of ['vision_tower.encoder.layers.1.mlp.fc2.weight', 'multi_modal_projector.linear_2.bias']) {
+      const weights = base.weights.get(name)!;
+      model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 2 + 0.1) }]]));
+      expect((await suite.run(model))[metrics.kl], name).toBeGreaterThan(0);
+      model.assign(base.weights);
+      expect((await suite.run(model))[metrics.kl], name).toBe(0);
+    }
+    expect(tf.memory().numTensors).toBe(before);
   });
 
   it('find number tokens everywhere when the head says nothing but "3"', async () => {

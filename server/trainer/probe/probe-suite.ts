@@ -1,16 +1,26 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { heldOutAccuracy, metrics, targetAccuracy, weightDrift } from '@plumbline/shared/metric';
+import {
+  blocks,
+  contributionChange,
+  heldOutAccuracy,
+  metrics,
+  numberTokenPush,
+  targetAccuracy,
+  weightDrift,
+} from '@plumbline/shared/metric';
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import type { Task } from '../data/task.js';
-import type { ModelBatch, VisionLanguageModel } from '../model/vision-language-model.js';
+import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
 import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { percentTrue, rowsRight } from './accuracy.js';
+import { contributions, contributionShift } from './contribution.js';
 import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
-import { groupDrift, type FlatParameter } from './weight-drift.js';
+import { joined } from './joined.js';
+import { WeightDrift } from './weight-drift.js';
 
 export interface ProbeOptions {
   /** Target tasks whose accuracy is measured. */
@@ -19,13 +29,29 @@ export interface ProbeOptions {
   seed?: number;
 }
 
-/** Questions of one task: rows [from, to) of all questions. */
+/** Questions of one task. Outputs are read, row by row of all tasks, where an answer or its end is predicted. */
 interface ProbeSet {
   task: Task;
+  /** Its questions are rows [from, to) of all. */
   from: number;
   to: number;
-  /** Flat positions in [rows of all tasks, T] that predict a word of the answer. */
-  answerPositions: number[];
+  /** Its outputs are [readFrom, readTo) of all that are read. */
+  readFrom: number;
+  readTo: number;
+  /** Those of its outputs that predict a word of the answer. */
+  answers: number[];
+}
+
+/** Questions of one forward pass, on the device. */
+interface Pass {
+  images: tf.Tensor4D;
+  inputIds: tf.Tensor2D;
+  /** Where outputs are read: int32 indices into [rows of the pass, T]. */
+  read: tf.Tensor1D;
+  /** Which of these predict a word of a held-out answer. */
+  heldOutAnswers: tf.Tensor1D;
+  /** The pictures' image tokens, and the data of the weights that made them. */
+  seen?: { tokens: tf.Tensor3D; by: object[] };
 }
 
 /**
@@ -48,18 +74,20 @@ const plainPrompts = 'caption';
  */
 export class ProbeSuite {
   readonly #sets: ProbeSet[];
-  /** All questions, task after task, on the host for scoring and on the device, pass by pass, for the model. */
+  /** All questions, task after task. */
   readonly #host: HostBatch;
-  readonly #passes: ModelBatch[] = [];
+  /** Where outputs are read: flat positions in [rows of all tasks, T]. */
+  readonly #read: number[];
+  readonly #passes: Pass[];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
-  readonly #parameters: FlatParameter[];
-  /** Base log-probabilities a task, [answer positions, V], and base weights, flat. */
-  #baseOutputs = new Map<string, Float32Array>();
-  #baseWeights = new Float32Array(0);
+  /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and the drift from its weights. */
+  #baseOutputs: Float32Array = new Float32Array(0);
+  #baseContributions: tf.Tensor3D | undefined;
+  #weightDrift: WeightDrift | undefined;
   #baseline: Record<string, number> = {};
 
-  private constructor(model: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions) {
+  private constructor(tokenizer: Tokenizer, options: ProbeOptions) {
     const { targets, questionsPerTask = 24, seed = 7 } = options;
     const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
     const tasks = [...heldOutTasks, ...asked];
@@ -69,26 +97,42 @@ export class ProbeSuite {
     });
     const longest = Math.max(...examples.map(({ prompt, answer }) => tokenizer.encode(`${prompt} ${answer}`).length));
     const host = (this.#host = collate(examples, tokenizer, longest));
-    for (let row = 0; row < examples.length; row += rowsPerPass)
-      this.#passes.push(toDevice(collate(examples.slice(row, row + rowsPerPass), tokenizer, longest)));
+    this.#read = [...host.lossMask.keys()].filter((at) => host.lossMask[at] === 1);
+    const isAnswer = (at: number): boolean => host.targetIds[at] !== tokenizer.endId;
+    const isHeldOut = (at: number): boolean => tasks[Math.floor(at / longest / questionsPerTask)]!.kind === 'held_out';
     this.#sets = tasks.map((task, index) => {
       const [from, to] = [index * questionsPerTask, (index + 1) * questionsPerTask];
-      const answerPositions: number[] = [];
-      for (let at = from * longest; at < to * longest; at++)
-        if (host.lossMask[at] === 1 && host.targetIds[at] !== tokenizer.endId) answerPositions.push(at);
-      return { task, from, to, answerPositions };
+      const outputs = [...this.#read.keys()].filter(
+        (output) => this.#read[output]! >= from * longest && this.#read[output]! < to * longest,
+      );
+      const answers = outputs.filter((output) => isAnswer(this.#read[output]!));
+      return { task, from, to, readFrom: outputs[0]!, readTo: outputs.at(-1)! + 1, answers };
+    });
+    this.#passes = Array.from({ length: Math.ceil(examples.length / rowsPerPass) }, (_, pass) => {
+      const [from, to] = [pass * rowsPerPass, Math.min((pass + 1) * rowsPerPass, examples.length)];
+      const { images, inputIds, ...unread } = toDevice(collate(examples.slice(from, to), tokenizer, longest));
+      tf.dispose(Object.values(unread));
+      const read = this.#read.filter((at) => at >= from * longest && at < to * longest);
+      const heldOutAnswers = [...read.keys()].filter((output) => isAnswer(read[output]!) && isHeldOut(read[output]!));
+      return {
+        ...{ images, inputIds, heldOutAnswers: tf.tensor1d(heldOutAnswers, 'int32') },
+        read: tf.tensor1d(
+          read.map((at) => at - from * longest),
+          'int32',
+        ),
+      };
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
     this.#vocabSize = tokenizer.size;
-    this.#parameters = model.parameterInfos();
   }
 
   /** @param base the model with the base weights: what every later probe is compared with */
   static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
-    const suite = new ProbeSuite(base, tokenizer, options);
-    suite.#baseWeights = await flatWeights(base);
-    const outputs = await suite.#logProbabilities(base);
-    for (const set of suite.#sets) suite.#baseOutputs.set(set.task.name, suite.#answers(outputs, set));
+    const suite = new ProbeSuite(tokenizer, options);
+    suite.#weightDrift = await WeightDrift.create(base);
+    const { logProbabilities, contributions } = await suite.#outputs(base);
+    suite.#baseOutputs = logProbabilities;
+    suite.#baseContributions = contributions;
     suite.#baseline = await suite.run(base);
     return suite;
   }
@@ -107,96 +151,106 @@ export class ProbeSuite {
   async run(model: VisionLanguageModel): Promise<Record<string, number>> {
     const startMs = performance.now();
     const values: Record<string, number> = {};
-    const heldOut: { base: Float32Array; now: Float32Array }[] = [];
     const accuracies: number[] = [];
-    const outputs = await this.#logProbabilities(model);
+    const { logProbabilities: outputs, contributions } = await this.#outputs(model);
     for (const set of this.#sets) {
       const { name, kind } = set.task;
-      const answers = this.#answers(outputs, set);
       const accuracy = this.#accuracy(outputs, set);
       values[kind === 'held_out' ? heldOutAccuracy(name) : targetAccuracy(name)] = accuracy;
-      if (kind === 'held_out') {
-        accuracies.push(accuracy);
-        heldOut.push({ base: this.#baseOutputs.get(name) ?? answers, now: answers });
-      }
-      if (name === numberPrompts) values[metrics.numberTokensTarget] = this.#numberMass(answers);
-      if (name === plainPrompts) values[metrics.numberTokensHeldOut] = this.#numberMass(answers);
+      if (kind === 'held_out') accuracies.push(accuracy);
+      if (name === numberPrompts) values[metrics.numberTokensTarget] = this.#numberMass(outputs, set);
+      if (name === plainPrompts) values[metrics.numberTokensHeldOut] = this.#numberMass(outputs, set);
     }
     values[metrics.heldOutMean] = accuracies.reduce((sum, value) => sum + value, 0) / accuracies.length;
 
-    const base = joined(heldOut.map((output) => output.base));
-    const now = joined(heldOut.map((output) => output.now));
+    const heldOut = this.#sets.flatMap(({ task, answers }) => (task.kind === 'held_out' ? answers : []));
+    const [base, now] = [this.#rows(this.#baseOutputs, heldOut), this.#rows(outputs, heldOut)];
     values[metrics.kl] = klDivergence(base, now, this.#vocabSize);
     values[metrics.js] = jsDivergence(base, now, this.#vocabSize);
     values[metrics.entropy] = entropy(now, this.#vocabSize);
     values[metrics.top1Agreement] = topOneAgreement(base, now, this.#vocabSize);
 
-    for (const [group, drift] of groupDrift(this.#baseWeights, await flatWeights(model), this.#parameters))
-      values[weightDrift(group)] = drift;
+    const shift = await contributionShift(this.#baseContributions!, contributions, this.#numberIds);
+    contributions.dispose();
+    shift.change.forEach((change, block) => {
+      const place = [Math.floor(block / blocks.length), blocks[block % blocks.length]!] as const;
+      values[contributionChange(...place)] = change;
+      values[numberTokenPush(...place)] = shift.numberPush[block]!;
+    });
+
+    for (const [group, drift] of await this.#weightDrift!.of(model)) values[weightDrift(group)] = drift;
     values[metrics.probeDurationMs] = performance.now() - startMs;
     return values;
   }
 
   dispose(): void {
-    for (const { images, inputIds, targetIds, lossMask } of this.#passes)
-      tf.dispose([images, inputIds, targetIds, lossMask]);
+    for (const { images, inputIds, read, heldOutAnswers, seen } of this.#passes)
+      tf.dispose([images, inputIds, read, heldOutAnswers, seen?.tokens]);
+    this.#baseContributions?.dispose();
   }
 
-  #numberMass(answers: Float32Array): number {
-    return tokenMass(answers, this.#vocabSize, this.#numberIds);
+  #numberMass(outputs: Float32Array, { answers }: ProbeSet): number {
+    return tokenMass(this.#rows(outputs, answers), this.#vocabSize, this.#numberIds);
   }
 
-  /** Log-probabilities at all text positions of all questions, [rows, T, V]; one read from the device a pass. */
-  async #logProbabilities(model: VisionLanguageModel): Promise<Float32Array> {
+  /**
+   * Log-probabilities where outputs are read, [outputs, V], and the contributions of the decoder's blocks to the
+   * held-out answers, [2 L, P, V] on the device, which the caller disposes.
+   */
+  async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
     const parts: Float32Array[] = [];
+    const effects: tf.Tensor3D[] = [];
     for (const pass of this.#passes) {
-      const onDevice = tf.tidy(() => tf.logSoftmax(model.forward(pass)));
-      parts.push((await onDevice.data()) as Float32Array);
-      onDevice.dispose();
+      const [logProbabilities, effect] = tf.tidy((): [tf.Tensor2D, tf.Tensor3D] => {
+        const residuals = model.residuals(this.#imageTokens(model, pass), pass.inputIds, pass.read);
+        const heldOut = residuals.map((residual) => tf.gather(residual, pass.heldOutAnswers));
+        return [tf.logSoftmax(model.head(residuals.at(-1)!)), contributions(heldOut, (x) => model.head(x))];
+      });
+      parts.push((await logProbabilities.data()) as Float32Array);
+      logProbabilities.dispose();
+      effects.push(effect);
     }
-    return joined(parts);
+    const together = effects.length === 1 ? effects[0]! : tf.concat(effects, 1);
+    if (effects.length > 1) tf.dispose(effects);
+    return { logProbabilities: joined(parts), contributions: together };
   }
 
-  /** Log-probabilities at the answer positions of one task, [positions, V]. */
-  #answers(outputs: Float32Array, { answerPositions }: ProbeSet): Float32Array {
+  /**
+   * The image tokens of a pass, [B, N, C]. Most recipes leave the vision tower and the projector as they are, and the
+   * pictures are the same at each probe: they are seen anew only when one of these weights was assigned.
+   */
+  #imageTokens(model: VisionLanguageModel, pass: Pass): tf.Tensor3D {
+    const by = [...model.parameters].flatMap(([name, { dataId }]) => (seesPictures(name) ? [dataId] : []));
+    const asBefore = by.length === pass.seen?.by.length && by.every((dataId, index) => dataId === pass.seen!.by[index]);
+    if (!asBefore) {
+      pass.seen?.tokens.dispose();
+      pass.seen = { tokens: tf.keep(tf.tidy(() => model.imageEmbeddings(pass.images))), by };
+    }
+    return pass.seen!.tokens;
+  }
+
+  /** Some of the outputs that are read, [rows, V]. */
+  #rows(outputs: Float32Array, rows: readonly number[]): Float32Array {
     const size = this.#vocabSize;
-    const answers = new Float32Array(answerPositions.length * size);
-    answerPositions.forEach((at, row) => answers.set(outputs.subarray(at * size, (at + 1) * size), row * size));
-    return answers;
+    const some = new Float32Array(rows.length * size);
+    rows.forEach((output, row) => some.set(outputs.subarray(output * size, (output + 1) * size), row * size));
+    return some;
   }
 
   /** Percent of one task's questions answered right. */
-  #accuracy(outputs: Float32Array, { from, to }: ProbeSet): number {
+  #accuracy(outputs: Float32Array, { from, to, readFrom, readTo }: ProbeSet): number {
     const { length, targetIds, lossMask } = this.#host;
     const size = this.#vocabSize;
     const [first, end] = [from * length, to * length];
     const tokens = new Int32Array(end - first);
-    for (let at = first; at < end; at++) {
-      if (!lossMask[at]) continue;
-      let best = 0;
-      for (let id = 1; id < size; id++) if (outputs[at * size + id]! > outputs[at * size + best]!) best = id;
-      tokens[at - first] = best;
+    for (let output = readFrom; output < readTo; output++) {
+      let best = output * size;
+      for (let at = best + 1; at < (output + 1) * size; at++) if (outputs[at]! > outputs[best]!) best = at;
+      tokens[this.#read[output]! - first] = best - output * size;
     }
     return percentTrue(rowsRight(tokens, targetIds.subarray(first, end), lossMask.subarray(first, end), length));
   }
 }
 
-/** All weights in the model's order as one vector, read from the device at once. */
-async function flatWeights(model: VisionLanguageModel): Promise<Float32Array<ArrayBuffer>> {
-  const flat = tf.tidy(() =>
-    tf.concat([...model.parameters.values()].map((weights) => tf.reshape(weights as tf.Tensor, [-1]))),
-  );
-  const data = Float32Array.from((await flat.data()) as Float32Array);
-  flat.dispose();
-  return data;
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
+/** Is this one of the weights that image tokens are made with? */
+const seesPictures = (parameter: string): boolean => !/^(language_model|lm_head)\./.test(parameter);

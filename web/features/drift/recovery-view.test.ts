@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
-import { RecoverySeries, sampleWords } from './recovery-view';
+import { RecoverySeries, recoverySubject, sampleWords } from './recovery-view';
 
 it('follows a drop and its way back, and says nothing within the noise floor', () => {
   const accuracy = new SeriesBuffer(20);
@@ -26,4 +26,18 @@ it('says what an accuracy rests on, where the trainer told', () => {
   const baseline = { 'probe/questions_per_task': 24 };
   store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
   expect(sampleWords(store)).toBe('24 questions a task: a step is 4.2 points');
+});
+
+it('measures what comes back of accuracy, bias and KL, each with its noise floor', () => {
+  const store = new RunStore();
+  expect(recoverySubject(store, 'shift/kl')).toBeNull();
+  const baseline = {
+    ...{ 'held_out/mean/accuracy': 90, 'held_out/colour/accuracy': 90, 'probe/questions_per_task': 100 },
+    ...{ 'bias/number_tokens/held_out': 0.001, 'shift/kl': 0 },
+  };
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  // Two standard errors of 90 % of the 100 questions of one task.
+  expect(recoverySubject(store, 'held_out/mean/accuracy')).toMatchObject({ worse: 'lower', base: 90, noiseFloor: 6 });
+  expect(recoverySubject(store, 'bias/number_tokens/held_out')).toMatchObject({ worse: 'higher', noiseFloor: 0.005 });
+  expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.015 });
 });

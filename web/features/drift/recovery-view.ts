@@ -1,11 +1,10 @@
 import { metrics } from '@plumbline/shared/metric';
-import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
 
 /** Where the trainer does not tell with its baseline how many questions an accuracy rests on: what the built-in asks. */
 const builtInQuestions = 24;
-const biasNoiseFloor = 0.005;
 
 export interface RecoverySubject {
   metric: string;
@@ -18,7 +17,8 @@ export interface RecoverySubject {
 export function recoverySubject(store: RunStore, metric: string): RecoverySubject | null {
   const base = store.baseline(metric);
   if (base === undefined || !Number.isFinite(base)) return null;
-  if (metric !== metrics.heldOutMean) return { metric, worse: 'higher', base, noiseFloor: biasNoiseFloor };
+  const noiseFloor = driftNoiseFloor(metric);
+  if (noiseFloor !== undefined) return { metric, worse: 'higher', base, noiseFloor };
   const tasks = heldOutTasks(store).length || 1;
   const questions = store.baseline(metrics.questionsPerTask) ?? builtInQuestions;
   return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questions * tasks) };

@@ -75,6 +75,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     recovery: [
       ...recovered(metrics.heldOutMean, 'held-out accuracy', 'held-out'),
       ...recovered(metrics.numberTokensHeldOut, 'number-token bias', 'violet'),
+      ...recovered(metrics.kl, 'KL', 'green'),
     ],
   };
 }
