@@ -5,9 +5,10 @@ import { text } from 'node:stream/consumers';
 import { TrainerLaunch } from '@plumbline/shared/launch';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { BackendError, selectBackend } from './backend/select-backend.js';
-import { buildModel, loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
+import { loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { HubLink } from './hub-link.js';
+import { prepareMethod } from './method/prepare-method.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
@@ -67,17 +68,27 @@ async function trainAll(): Promise<number> {
   clearTimeout(noHub);
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const base = await loadBaseModel();
-  const model = buildModel(base.config, base.weights);
-  const probes = await ProbeSuite.create(model, base.tokenizer, { targets: launch.config.tasks });
+  const method = prepareMethod(launch.config.method, base, launch.config.seed);
+  const probes = await ProbeSuite.create(method.model, base.tokenizer, { targets: launch.config.tasks });
   const { evaluationQuestions } = launch.config;
   const evaluation =
-    evaluationQuestions > 0 ? await Evaluation.create(model, base.tokenizer, evaluationQuestions) : undefined;
+    evaluationQuestions > 0 ? await Evaluation.create(method.model, base.tokenizer, evaluationQuestions) : undefined;
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
   let from = launch.parent ? await startingPoint(launch.parent) : undefined;
   for (;;) {
     const outcome = await train({
-      ...{ runId, config: launch.config, trainer, model, tokenizer: base.tokenizer, probes, evaluation, sink, control },
+      ...{
+        runId,
+        config: launch.config,
+        trainer,
+        method,
+        tokenizer: base.tokenizer,
+        probes,
+        evaluation,
+        sink,
+        control,
+      },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),
     });

@@ -12,6 +12,9 @@ import { selectBackend } from './backend/select-backend.js';
 import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { builtInTokenizer } from './data/vocabulary.js';
+import { fineTuning } from './method/fine-tuning.js';
+import { prepareMethod } from './method/prepare-method.js';
+import type { HostTensor } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
@@ -35,7 +38,11 @@ const defaults = { name: 'test', steps: 8, batchSize: 2, warmupSteps: 2, probeEv
 
 describe('train', () => {
   let folder: string;
-  beforeAll(() => selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' }));
+  let baseWeights: Map<string, HostTensor>;
+  beforeAll(async () => {
+    await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
+    baseWeights = await VisionLanguageModel.initialize(modelConfig, 3).toTensors();
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'plumbline-loop-'));
   });
@@ -54,8 +61,9 @@ describe('train', () => {
       onEvent?: (event: UnnumberedEvent) => void;
     } = {},
   ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
-    const model = VisionLanguageModel.initialize(modelConfig, 3);
     const config = RunConfig.parse({ ...defaults, ...overrides });
+    const method = prepareMethod(config.method, { config: modelConfig, weights: baseWeights }, config.seed);
+    const { model } = method;
     const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
     const { evaluationQuestions } = config;
     const evaluation =
@@ -81,7 +89,7 @@ describe('train', () => {
         runId: RunId.parse('run-1'),
         config,
         trainer,
-        model,
+        method,
         tokenizer,
       },
       ...{
@@ -404,7 +412,8 @@ describe('train', () => {
       );
     };
     const outcome = await train({
-      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, model, tokenizer, probes, control },
+      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, tokenizer, probes, control },
+      method: fineTuning(model),
       ...{ sink: { emit, room: () => Promise.resolve() }, checkpointFolder: join(folder, 'checkpoints') },
     });
     expect(outcome.kind).toBe('finished');

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { heldOutAccuracy, metrics, targetAccuracy, weightDrift } from '@plumbline/shared/metric';
+import { parameterGroup } from '@plumbline/shared/parameter';
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
@@ -80,7 +81,9 @@ export class ProbeSuite {
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
     this.#vocabSize = tokenizer.size;
-    this.#parameters = model.parameterInfos();
+    this.#parameters = tf.tidy(() =>
+      Object.entries(model.effectiveWeights()).map(([name, { size }]) => ({ group: parameterGroup(name), size })),
+    );
   }
 
   /** @param base the model with the base weights: what every later probe is compared with */
@@ -181,10 +184,10 @@ export class ProbeSuite {
   }
 }
 
-/** All weights in the model's order as one vector, read from the device at once. */
+/** All weights that the model computes with, in its order as one vector, read from the device at once. */
 async function flatWeights(model: VisionLanguageModel): Promise<Float32Array<ArrayBuffer>> {
   const flat = tf.tidy(() =>
-    tf.concat([...model.parameters.values()].map((weights) => tf.reshape(weights as tf.Tensor, [-1]))),
+    tf.concat(Object.values(model.effectiveWeights()).map((weights) => tf.reshape(weights, [-1]))),
   );
   const data = Float32Array.from((await flat.data()) as Float32Array);
   flat.dispose();
