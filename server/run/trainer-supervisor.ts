@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
+import { misfitWords } from '@plumbline/shared/method';
 import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
@@ -71,6 +72,8 @@ export class TrainerSupervisor {
           'invalid',
           `The checkpoint is at step ${step}; ${totalSteps(config)} steps leave nothing to train.`,
         );
+      const misfit = misfitWords((await this.runs.get(from.runId)).config.method, config.method);
+      if (misfit) throw new Refusal('invalid', misfit);
       parent = { ...from, step };
     }
     const run = await this.runs.create(config, parent);

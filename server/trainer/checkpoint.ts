@@ -159,20 +159,27 @@ export interface BaseModel {
   record: TrainingRecord;
 }
 
-/** Writes a base model as people know it from model hubs: model.safetensors, config.json, tokenizer.json, training.json. */
+/** Writes a model as people know it from model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
+export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>): Promise<string> {
+  const weights = writeSafetensors(model.weights);
+  await mkdir(folder, { recursive: true });
+  await writeDurably(join(folder, 'model.safetensors.writing'), weights);
+  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
+  await writeDurably(join(folder, 'config.json'), json(model.config));
+  await writeDurably(join(folder, 'tokenizer.json'), json(model.tokenizer));
+  return sha256(weights);
+}
+
+/** Writes a base model: the model, and training.json, which says where it comes from. */
 export async function saveBaseModel(
   folder: string,
-  base: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
+  { record, ...model }: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
 ): Promise<void> {
-  const model = writeSafetensors(base.weights);
-  await mkdir(folder, { recursive: true });
-  const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
-  await writeDurably(join(folder, 'model.safetensors.writing'), model);
-  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
-  await writeDurably(join(folder, 'config.json'), json(base.config));
-  await writeDurably(join(folder, 'tokenizer.json'), json(base.tokenizer));
-  await writeDurably(join(folder, 'training.json'), json({ ...base.record, modelDigest: sha256(model) }));
+  const modelDigest = await saveModel(folder, model);
+  await writeDurably(join(folder, 'training.json'), json({ ...record, modelDigest }));
 }
+
+const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
 
 /**
  * Loads the base model that the project ships, or one from another folder.

@@ -1,5 +1,5 @@
 import { rmSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -10,15 +10,17 @@ import { CheckpointId, RunConfig, RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { nativeIsSetUp } from './backend/native-setup.js';
 import { selectBackend } from './backend/select-backend.js';
-import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
+import { buildModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { builtInTokenizer } from './data/vocabulary.js';
 import { fineTuning } from './method/fine-tuning.js';
+import { mergeCheckpoint } from './method/merge-checkpoint.js';
 import { prepareMethod } from './method/prepare-method.js';
-import type { HostTensor } from './model/model-config.js';
+import { ModelConfig, type HostTensor } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
+import { readSafetensors } from './safetensors.js';
 import { train, type Outcome } from './training-loop.js';
 
 const tokenizer = builtInTokenizer();
@@ -504,6 +506,23 @@ describe('train', () => {
       expect(evaluations[at + 3]!.right).toEqual(evaluations[at]!.right);
     }
     expect(await model.toTensors()).toEqual(await plain.model.toTensors());
+  });
+
+  it('writes a LoRA checkpoint as a plain model that answers the same, and no mixture of experts', async () => {
+    const base = { config: modelConfig, weights: baseWeights, tokenizer };
+    const checkpoint = join(folder, 'checkpoints', 'step-000008');
+    const out = join(folder, 'merged');
+    const { model } = await run({ method: { kind: 'lora', rank: 2, alpha: 4 } });
+    expect(await mergeCheckpoint(checkpoint, out, base)).toBe('step 8, LoRA adapters of rank 2 and alpha 4 merged in');
+    expect((await readdir(out)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+    const { tensors } = readSafetensors(await readFile(join(out, 'model.safetensors')));
+    expect([...tensors.keys()]).toEqual([...baseWeights.keys()]);
+    const merged = buildModel(ModelConfig.parse(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))), tensors);
+    const evaluation = await Evaluation.create(merged, tokenizer, 20);
+    expect(await evaluation.ask(model)).toEqual(evaluation.base);
+    await expect(mergeCheckpoint(checkpoint, out, base)).rejects.toThrow(/is there already/);
+    await run({ method: { kind: 'mixture_of_experts', experts: 1 } });
+    await expect(mergeCheckpoint(checkpoint, `${out}-2`, base)).rejects.toThrow(/no plain model does the same/);
   });
 
   it('refuses a checkpoint of another method’s model, or of other sizes, and says which', async () => {
