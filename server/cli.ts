@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { RunConfig } from '@plumbline/shared/run';
 import { Sessions } from './access/sessions.js';
@@ -81,6 +81,18 @@ program
   .option('--json', 'for programs')
   .action(async ({ json }: { json?: true }) => {
     process.exitCode = (await runTrainerProgram(rootDir, 'doctor', json ? ['--json'] : [])) ?? missing('doctor');
+  });
+
+program
+  .command('merge')
+  .description(
+    "write a checkpoint as a plain model: LoRA's adapters merged in, as safetensors with config and tokenizer",
+  )
+  .argument('<checkpoint>', 'folder of the checkpoint, e.g. .plumbline/runs/RUN/checkpoints/step-000400')
+  .argument('<out>', 'folder to write, new')
+  .action(async (checkpoint: string, out: string) => {
+    const folders = [resolve(checkpoint), resolve(out)];
+    process.exitCode = (await runTrainerProgram(rootDir, 'merge', folders)) ?? missing('merge');
   });
 
 addBackupCommands(program);

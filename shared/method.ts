@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Recipe } from './parameter.js';
 
 /**
  * How a run teaches: plain fine-tuning of what is trainable, or one of the methods that arXiv 2510.08564 compares it with.
@@ -51,3 +52,34 @@ export function describeMethod(method: TrainingMethod): string {
       return `MoE +${method.experts}`;
   }
 }
+
+/**
+ * What a method adds to the base model, in words; empty where it adds nothing. Weights fit a model with the same
+ * additions only, so a checkpoint can be gone on from where these words are equal.
+ */
+export function additionWords(method: TrainingMethod): string {
+  switch (method.kind) {
+    case 'lora':
+      return `LoRA adapters of rank ${method.rank} and alpha ${method.alpha}`;
+    case 'mixture_of_experts':
+      return `${method.experts} further ${method.experts === 1 ? 'expert' : 'experts'} in each layer`;
+    default:
+      return '';
+  }
+}
+
+/** Why a checkpoint of a run with one method is nothing to go on from with the other; empty where it is. */
+export function misfitWords(checkpoint: TrainingMethod, run: TrainingMethod): string {
+  const [has, needs] = [additionWords(checkpoint), additionWords(run)];
+  if (has === needs) return '';
+  const model = (words: string): string => (words === '' ? 'a model without additions' : `a model with ${words}`);
+  return `The checkpoint is of ${model(has)}; this run trains ${model(needs)}. Choose the method of the checkpoint's run, or start from the base.`;
+}
+
+/** Recipes that hit nothing where only what the method has added may be trained. */
+const hitsNothing: Partial<Record<TrainingMethod['kind'], readonly Recipe[]>> = {
+  lora: ['projector'],
+  mixture_of_experts: ['projector', 'sa_proj'],
+};
+export const canTrain = (method: TrainingMethod, recipe: Recipe): boolean =>
+  !hitsNothing[method.kind]?.includes(recipe);

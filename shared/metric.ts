@@ -43,6 +43,9 @@ export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMe
 /** The metrics every trainer is expected to send; a trainer may add more under the same naming. */
 export const metrics = {
   loss: 'train/loss',
+  /** What the loss is made of where a method adds to it (LwF): the answers' cross-entropy and the weighted distillation. */
+  taskLoss: 'train/task_loss',
+  distillationLoss: 'train/distillation_loss',
   learningRate: 'train/learning_rate',
   gradientNorm: 'train/gradient_norm',
   stepDurationMs: 'train/step_duration_ms',

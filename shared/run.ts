@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EnergyBasis } from './energy.js';
-import { TrainingMethod } from './method.js';
+import { canTrain, TrainingMethod } from './method.js';
 import { Recipe } from './parameter.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
@@ -31,8 +31,7 @@ export const LearningRate = z
   .positive('a learning rate is above 0')
   .max(learningRateLimit, `a learning rate above ${learningRateLimit} destroys any model`);
 
-/** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */
-export const RunConfig = z.object({
+const settings = z.object({
   name: z.string().trim().min(1).max(80),
   /** The target skills, taught one after another, each in a stage of its own. */
   tasks: z.array(z.enum(targetTasks)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
@@ -58,6 +57,16 @@ export const RunConfig = z.object({
    */
   evaluationQuestions: z.number().int().min(0).max(2000).default(0),
   backend: z.enum(backends).default('auto'),
+});
+
+/** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */
+export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuestions }, context) => {
+  const refuse = (key: keyof z.infer<typeof settings>, message: string): void =>
+    context.addIssue({ code: 'custom', path: [key], message });
+  if (!canTrain(method, recipe))
+    refuse('recipe', `The recipe ${recipe} hits nothing that ${method.kind} trains: choose another recipe or method.`);
+  if (method.kind === 'wise_ft' && evaluationQuestions === 0)
+    refuse('evaluationQuestions', 'WiSE-FT evaluates at the end of each stage: give it at least 1 question a task.');
 });
 export type RunConfig = z.infer<typeof RunConfig>;
 

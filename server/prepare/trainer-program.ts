@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
- * Runs one of the trainer's programs (`setup`, `doctor`) with its words going to the terminal. The hub imports no
+ * Runs one of the trainer's programs (`setup`, `doctor`, `merge`) with its words going to the terminal. The hub imports no
  * trainer code: a broken native backend must not be able to take it down.
  * @param input what it reads from standard input, instead of the terminal
  * @returns its exit code, or `null` when there is no such program

@@ -184,6 +184,10 @@ describe('a built-in trainer', () => {
     await expect(hub.hub.supervisor.start({ config: short, from: { runId, checkpointId } })).rejects.toThrow(
       /leave nothing to train/,
     );
+    const adapted = RunConfig.parse({ name: 'finish', method: { kind: 'lora' } });
+    await expect(hub.hub.supervisor.start({ config: adapted, from: { runId, checkpointId } })).rejects.toThrow(
+      /is of a model without additions; this run trains a model with LoRA adapters/,
+    );
     const branch = await start('finish', { runId, checkpointId });
     expect(branch.parent).toEqual({ runId, checkpointId, step: 2 });
     await hub.until(branch.runId, (run) => run.state === 'finished');

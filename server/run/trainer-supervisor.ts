@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EnergySettings } from '@plumbline/shared/energy';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
+import { misfitWords } from '@plumbline/shared/method';
 import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
@@ -73,6 +74,8 @@ export class TrainerSupervisor {
           'invalid',
           `The checkpoint is at step ${step}; ${totalSteps(config)} steps leave nothing to train.`,
         );
+      const misfit = misfitWords((await this.runs.get(from.runId)).config.method, config.method);
+      if (misfit) throw new Refusal('invalid', misfit);
       parent = { ...from, step };
     }
     const run = await this.runs.create(config, parent);

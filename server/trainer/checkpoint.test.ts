@@ -73,6 +73,7 @@ describe('checkpoints', () => {
       ]),
     },
     position: { step: 7, dataRng: [1, 2, 3, 4], learningRate: 0.001, selection: { kind: 'recipe', recipe: 'full' } },
+    method: { kind: 'fine_tuning' },
   };
 
   it('gives back weights, optimizer and position, replaces what was there, and leaves nothing beside it', async () => {

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
+import { misfitWords, TrainingMethod } from '@plumbline/shared/method';
 import { TrainableSelection } from '@plumbline/shared/parameter';
 import type { AdamWState } from './adamw.js';
 import { assetPath } from './asset.js';
-import { ModelConfig } from './model/model-config.js';
+import { ModelConfig, requireWeights } from './model/model-config.js';
 import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';
 import { DamagedFileError, readSafetensors, writeSafetensors } from './safetensors.js';
 import { Tokenizer } from './tokenizer.js';
@@ -24,11 +25,14 @@ export interface Checkpoint {
   weights: Map<string, HostTensor>;
   optimizer: AdamWState;
   position: TrainingPosition;
+  /** What the model is, beside the base: LoRA's adapters need their alpha, which no weight holds. */
+  method: TrainingMethod;
 }
 
 const Manifest = z.object({
   format: z.literal('plumbline-checkpoint-1'),
   position: TrainingPosition,
+  method: TrainingMethod.default({ kind: 'fine_tuning' }),
   optimizerSteps: z.record(z.string(), z.number().int().nonnegative()),
   /** sha256 of each file beside this one, in hex. */
   digests: z.object({ 'model.safetensors': z.string(), 'optimizer.safetensors': z.string() }),
@@ -71,6 +75,7 @@ export async function saveCheckpoint(
     const manifest: z.infer<typeof Manifest> = {
       format: 'plumbline-checkpoint-1',
       position: checkpoint.position,
+      method: checkpoint.method,
       optimizerSteps: checkpoint.optimizer.steps,
       digests: { 'model.safetensors': sha256(model), 'optimizer.safetensors': sha256(optimizer) },
     };
@@ -94,6 +99,7 @@ export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
     weights: await tensors('model.safetensors'),
     optimizer: { steps: manifest.optimizerSteps, tensors: await tensors('optimizer.safetensors') },
     position: manifest.position,
+    method: manifest.method,
   };
 }
 
@@ -153,20 +159,27 @@ export interface BaseModel {
   record: TrainingRecord;
 }
 
-/** Writes a base model as people know it from model hubs: model.safetensors, config.json, tokenizer.json, training.json. */
+/** Writes a model as people know it from model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
+export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>): Promise<string> {
+  const weights = writeSafetensors(model.weights);
+  await mkdir(folder, { recursive: true });
+  await writeDurably(join(folder, 'model.safetensors.writing'), weights);
+  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
+  await writeDurably(join(folder, 'config.json'), json(model.config));
+  await writeDurably(join(folder, 'tokenizer.json'), json(model.tokenizer));
+  return sha256(weights);
+}
+
+/** Writes a base model: the model, and training.json, which says where it comes from. */
 export async function saveBaseModel(
   folder: string,
-  base: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
+  { record, ...model }: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
 ): Promise<void> {
-  const model = writeSafetensors(base.weights);
-  await mkdir(folder, { recursive: true });
-  const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
-  await writeDurably(join(folder, 'model.safetensors.writing'), model);
-  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
-  await writeDurably(join(folder, 'config.json'), json(base.config));
-  await writeDurably(join(folder, 'tokenizer.json'), json(base.tokenizer));
-  await writeDurably(join(folder, 'training.json'), json({ ...base.record, modelDigest: sha256(model) }));
+  const modelDigest = await saveModel(folder, model);
+  await writeDurably(join(folder, 'training.json'), json({ ...record, modelDigest }));
 }
+
+const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
 
 /**
  * Loads the base model that the project ships, or one from another folder.
@@ -185,10 +198,40 @@ export async function loadBaseModel(folder = assetPath('base')): Promise<BaseMod
   return { config, weights, tokenizer, record };
 }
 
-/** Puts loaded weights into a model. @throws DamagedFileError when names or shapes do not fit the configuration */
-export function buildModel(config: ModelConfig, weights: ReadonlyMap<string, HostTensor>): VisionLanguageModel {
+/** What a model is built from. */
+export type BaseWeights = Pick<BaseModel, 'config' | 'weights'>;
+
+/**
+ * Puts loaded weights into a model.
+ * @param seed of what the configuration has beside a plain model's weights; without it the weights hold all
+ * @throws DamagedFileError when names or shapes do not fit the configuration
+ */
+export function buildModel(
+  config: ModelConfig,
+  weights: ReadonlyMap<string, HostTensor>,
+  seed?: number,
+): VisionLanguageModel {
+  return asDamage(() =>
+    seed === undefined
+      ? VisionLanguageModel.fromTensors(config, weights)
+      : VisionLanguageModel.extend(config, weights, seed),
+  );
+}
+
+/**
+ * Puts a checkpoint's weights into the model of a run.
+ * @throws DamagedFileError when it is of another method's model, or of other sizes
+ */
+export function adoptWeights(model: VisionLanguageModel, method: TrainingMethod, checkpoint: Checkpoint): void {
+  const misfit = misfitWords(checkpoint.method, method);
+  if (misfit) throw new DamagedFileError(misfit);
+  asDamage(() => requireWeights(model.config, checkpoint.weights));
+  model.assign(checkpoint.weights);
+}
+
+function asDamage<T>(read: () => T): T {
   try {
-    return VisionLanguageModel.fromTensors(config, weights);
+    return read();
   } catch (error) {
     throw new DamagedFileError(error instanceof Error ? error.message : String(error), { cause: error });
   }

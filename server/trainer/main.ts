@@ -6,10 +6,11 @@ import { TrainerLaunch } from '@plumbline/shared/launch';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
 import { BackendError, selectBackend, type BackendName } from './backend/select-backend.js';
-import { buildModel, loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
+import { loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { EnergyMeter, type MeterOptions } from './energy/energy-meter.js';
 import { HubLink } from './hub-link.js';
+import { prepareMethod } from './method/prepare-method.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
@@ -72,17 +73,17 @@ async function trainAll(): Promise<number> {
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
   const base = await loadBaseModel();
-  const model = buildModel(base.config, base.weights);
-  const probes = await ProbeSuite.create(model, base.tokenizer, { targets: launch.config.tasks });
+  const method = prepareMethod(launch.config.method, base, launch.config.seed);
+  const probes = await ProbeSuite.create(method.model, base.tokenizer, { targets: launch.config.tasks });
   const { evaluationQuestions } = launch.config;
   const evaluation =
-    evaluationQuestions > 0 ? await Evaluation.create(model, base.tokenizer, evaluationQuestions) : undefined;
+    evaluationQuestions > 0 ? await Evaluation.create(method.model, base.tokenizer, evaluationQuestions) : undefined;
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
   let from = launch.parent ? await startingPoint(launch.parent) : undefined;
   for (;;) {
     const outcome = await train({
-      ...{ runId, config: launch.config, model, tokenizer: base.tokenizer, probes, evaluation, sink, control, energy },
+      ...{ runId, config: launch.config, method, tokenizer: base.tokenizer, probes, evaluation, sink, control, energy },
       trainer: { ...trainer, energy: energy.basis(from !== undefined) },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),

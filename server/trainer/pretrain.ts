@@ -131,6 +131,7 @@ for (let step = first; step <= steps; step++) {
     weights,
     optimizer: await optimizer.state(model.parameters),
     position: { step, dataRng: dataRng.state, learningRate, selection: { kind: 'recipe', recipe: 'full' } },
+    method: { kind: 'fine_tuning' },
   });
   await writeFile(progressPath, JSON.stringify({ minutes, lossCurve }));
   await saveBaseModel(assetPath('base'), {

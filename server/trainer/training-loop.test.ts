@@ -1,21 +1,27 @@
 import { rmSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CommandId, type CommandAction } from '@plumbline/shared/command';
+import type { TrainingMethod } from '@plumbline/shared/method';
 import { targetAccuracy, weightDrift } from '@plumbline/shared/metric';
 import { CheckpointId, RunConfig, RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { nativeIsSetUp } from './backend/native-setup.js';
 import { selectBackend } from './backend/select-backend.js';
-import { loadCheckpoint, type Checkpoint } from './checkpoint.js';
+import { buildModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { builtInTokenizer } from './data/vocabulary.js';
-import { EnergyMeter } from './energy/energy-meter.js';
+import { EnergyMeter, type EnergyReadings } from './energy/energy-meter.js';
+import { fineTuning } from './method/fine-tuning.js';
+import { mergeCheckpoint } from './method/merge-checkpoint.js';
+import { prepareMethod } from './method/prepare-method.js';
+import { ModelConfig, type HostTensor } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
+import { readSafetensors } from './safetensors.js';
 import { train, type Outcome } from './training-loop.js';
 
 const tokenizer = builtInTokenizer();
@@ -36,7 +42,11 @@ const defaults = { name: 'test', steps: 8, batchSize: 2, warmupSteps: 2, probeEv
 
 describe('train', () => {
   let folder: string;
-  beforeAll(() => selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' }));
+  let baseWeights: Map<string, HostTensor>;
+  beforeAll(async () => {
+    await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
+    baseWeights = await VisionLanguageModel.initialize(modelConfig, 3).toTensors();
+  });
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'plumbline-loop-'));
   });
@@ -53,11 +63,12 @@ describe('train', () => {
       /** Told to end once this step is done. */
       stopAfter?: number;
       onEvent?: (event: UnnumberedEvent) => void;
-      energy?: EnergyMeter;
+      energy?: EnergyReadings;
     } = {},
   ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
-    const model = VisionLanguageModel.initialize(modelConfig, 3);
     const config = RunConfig.parse({ ...defaults, ...overrides });
+    const method = prepareMethod(config.method, { config: modelConfig, weights: baseWeights }, config.seed);
+    const { model } = method;
     const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
     const { evaluationQuestions } = config;
     const evaluation =
@@ -83,7 +94,7 @@ describe('train', () => {
         runId: RunId.parse('run-1'),
         config,
         trainer,
-        model,
+        method,
         tokenizer,
       },
       ...{
@@ -364,14 +375,16 @@ describe('train', () => {
     expect((await loadCheckpoint(join(checkpoints, 'step-000008'))).position.step).toBe(8);
   });
 
-  it('tells energy with every probe and now and then with a step, never less than before', async () => {
+  it('tells energy with every probe and with each step for which it is due, never less than before', async () => {
     const settings = { gridIntensity: 473, powerUsageEffectiveness: 1, wattsPerCore: null };
     const energy = await EnergyMeter.open({ settings, gpu: 'none' });
-    const { events } = await run({}, { energy }).finally(() => energy.close());
+    // Due at each step: these are over in less than a second.
+    const always = { due: () => energy.now(), now: () => energy.now() };
+    const { events } = await run({}, { energy: always }).finally(() => energy.close());
     const joules = series(events, 'energy/joules');
     const probes = events.filter(({ type }) => type === 'probe_completed');
     expect(probes.every((event) => 'metrics' in event && 'energy/joules' in event.metrics)).toBe(true);
-    expect(joules.length).toBeGreaterThan(probes.length);
+    expect(joules.length).toBe(probes.length + 8);
     expect(joules.at(-1)![0]).toBe(8);
     joules.forEach(([, value], index) => expect(value).toBeGreaterThanOrEqual(Number(joules[index - 1]?.[1] ?? 0)));
     const [last, low, high] = ['energy/joules', 'energy/joules_low', 'energy/joules_high'].map(
@@ -437,12 +450,126 @@ describe('train', () => {
       );
     };
     const outcome = await train({
-      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, model, tokenizer, probes, control },
+      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, tokenizer, probes, control },
+      method: fineTuning(model),
       ...{ sink: { emit, room: () => Promise.resolve() }, checkpointFolder: join(folder, 'checkpoints') },
     });
     expect(outcome.kind).toBe('finished');
     expect(paused).toHaveLength(1);
     expect(paused[0]).toMatch(/No checkpoint could be written: .*Make room/);
     expect(await readdir(join(folder, 'checkpoints'))).toContain('step-000008');
+  });
+
+  describe.each<[TrainingMethod, Partial<RunConfig>]>([
+    [{ kind: 'lora', rank: 2, alpha: 4 }, {}],
+    [{ kind: 'lwf', weight: 1, temperature: 2 }, {}],
+    [{ kind: 'wise_ft', weights: [0, 0.5, 1] }, { evaluationQuestions: 2 }],
+    [{ kind: 'mixture_of_experts', experts: 2 }, {}],
+  ])('by the method %j', (method, overrides) => {
+    const asked = { ...overrides, method };
+
+    it('repeats exactly, and goes on from a checkpoint bit for bit as if it had not stopped', async () => {
+      const whole = await run(asked);
+      expect(whole.outcome.kind).toBe('finished');
+      const again = await run(asked);
+      const from = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+      expect(from.method).toEqual(method);
+      const rest = await run(asked, { from });
+      const losses = series(whole.events, 'train/loss');
+      expect(series(again.events, 'train/loss')).toEqual(losses);
+      expect(series(rest.events, 'train/loss')).toEqual(losses.slice(4));
+      const weights = await whole.model.toTensors();
+      expect(await again.model.toTensors()).toEqual(weights);
+      expect(await rest.model.toTensors()).toEqual(weights);
+      const drifts = Object.keys(whole.events.flatMap((e) => ('metrics' in e ? [e.metrics] : []))[0]!).filter((name) =>
+        name.startsWith('drift/'),
+      );
+      expect(drifts.length).toBeGreaterThan(10);
+      for (const name of drifts)
+        expect(series(rest.events, name).at(-1), name).toEqual(series(whole.events, name).at(-1));
+    });
+
+    it('starts as the base, moves only what may be trained, and pays for moments of that only', async () => {
+      const { events, model } = await run({ ...asked, recipe: 'mlp_down' });
+      const [started] = events.flatMap((event) => (event.type === 'run_started' ? [event] : []));
+      expect(series(events, 'shift/kl')[0]![1]).toBeCloseTo(0, 6);
+      expect(series(events, 'shift/top1_agreement')[0]).toEqual([0, 100]);
+      const trained = new Set(started!.trainable);
+      const infos = started!.model.parameters;
+      expect(infos.some(({ name, fixed }) => fixed && trained.has(name))).toBe(false);
+      const start = prepareMethod(method, { config: modelConfig, weights: baseWeights }, 1).model;
+      const before = await start.toTensors();
+      for (const [name, { data }] of await model.toTensors())
+        if (trained.has(name)) expect(data, name).not.toEqual(before.get(name)!.data);
+        else expect(data, name).toEqual(before.get(name)!.data);
+      const size = infos.reduce((sum, info) => sum + (trained.has(info.name) ? info.size : 0), 0);
+      expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([8 * size]));
+      // Drift is of what the model computes with: of the groups that were trained, and of no other.
+      const groups = new Set(infos.flatMap(({ name, group }) => (trained.has(name) ? [group] : [])));
+      for (const { group } of infos) {
+        const drift = series(events, weightDrift(group));
+        expect(drift[0], group).toEqual([0, 0]);
+        if (groups.has(group)) expect(drift.at(-1)![1], group).toBeGreaterThan(0);
+        else expect(drift.at(-1), group).toEqual([8, 0]);
+      }
+    });
+  });
+
+  it('distils with both parts of the loss told', async () => {
+    const { events } = await run({ method: { kind: 'lwf', weight: 2, temperature: 2 } });
+    const [loss, task, distillation] = ['train/loss', 'train/task_loss', 'train/distillation_loss'].map((name) =>
+      series(events, name).map(([, value]) => value as number),
+    );
+    expect(distillation![0]).toBe(0);
+    expect(Math.min(...distillation!.slice(1))).toBeGreaterThan(0);
+    loss!.forEach((value, i) => expect(value).toBeCloseTo(task![i]! + distillation![i]!, 5));
+    expect(series((await run()).events, 'train/task_loss')).toEqual([]);
+  });
+
+  it('evaluates the weights between the base and the trained ones at the end of each stage, and trains on as if it had not', async () => {
+    const sequence: Partial<RunConfig> = { tasks: ['counting', 'clock'], steps: 4, evaluationQuestions: 20 };
+    const plain = await run(sequence);
+    const { events, model } = await run({ ...sequence, method: { kind: 'wise_ft', weights: [0, 0.5, 1] } });
+    const evaluations = events.flatMap((event) => (event.type === 'evaluation_completed' ? [event] : []));
+    expect(evaluations.map(({ step, stage, weight }) => [step, stage, weight])).toEqual([
+      [0, null, null],
+      ...[null, 0, 0.5, 1].map((weight) => [4, 0, weight]),
+      ...[null, 0, 0.5, 1].map((weight) => [8, 1, weight]),
+    ]);
+    for (const at of [1, 5]) {
+      expect(evaluations[at + 1]!.right).toEqual(evaluations[0]!.right);
+      expect(evaluations[at + 3]!.right).toEqual(evaluations[at]!.right);
+    }
+    expect(await model.toTensors()).toEqual(await plain.model.toTensors());
+  });
+
+  it('writes a LoRA checkpoint as a plain model that answers the same, and no mixture of experts', async () => {
+    const base = { config: modelConfig, weights: baseWeights, tokenizer };
+    const checkpoint = join(folder, 'checkpoints', 'step-000008');
+    const out = join(folder, 'merged');
+    const { model } = await run({ method: { kind: 'lora', rank: 2, alpha: 4 } });
+    expect(await mergeCheckpoint(checkpoint, out, base)).toBe('step 8, LoRA adapters of rank 2 and alpha 4 merged in');
+    expect((await readdir(out)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
+    const { tensors } = readSafetensors(await readFile(join(out, 'model.safetensors')));
+    expect([...tensors.keys()]).toEqual([...baseWeights.keys()]);
+    const merged = buildModel(ModelConfig.parse(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))), tensors);
+    const evaluation = await Evaluation.create(merged, tokenizer, 20);
+    expect(await evaluation.ask(model)).toEqual(evaluation.base);
+    await expect(mergeCheckpoint(checkpoint, out, base)).rejects.toThrow(/is there already/);
+    await run({ method: { kind: 'mixture_of_experts', experts: 1 } });
+    await expect(mergeCheckpoint(checkpoint, `${out}-2`, base)).rejects.toThrow(/no plain model does the same/);
+  });
+
+  it('refuses a checkpoint of another method’s model, or of other sizes, and says which', async () => {
+    await run({ method: { kind: 'lora', rank: 2, alpha: 4 } });
+    const from = await loadCheckpoint(join(folder, 'checkpoints', 'step-000004'));
+    const into = (method: TrainingMethod): Promise<unknown> => run({ method }, { from });
+    await expect(into({ kind: 'lora', rank: 2, alpha: 8 })).rejects.toThrow(
+      /is of a model with LoRA adapters of rank 2 and alpha 4; this run trains a model with .* alpha 8.*Choose/,
+    );
+    await expect(into({ kind: 'fine_tuning' })).rejects.toThrow(/this run trains a model without additions/);
+    await expect(into({ kind: 'mixture_of_experts', experts: 1 })).rejects.toThrow(/1 further expert in each layer/);
+    from.weights.delete('lm_head.weight');
+    await expect(into({ kind: 'lora', rank: 2, alpha: 4 })).rejects.toThrow(/lack lm_head.weight/);
   });
 });

@@ -16,15 +16,15 @@ import {
 import type { CommandAction } from '@plumbline/shared/command';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { AdamW } from './adamw.js';
-import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
+import { adoptWeights, loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { ControlPoint } from './control-point.js';
 import { CommandError, type Applied, type Steered } from './control-point.js';
 import { collate, toDevice } from './data/batch.js';
 import { targetTasks } from './data/target-tasks.js';
 import type { EnergyReadings } from './energy/energy-meter.js';
 import { learningRateAt } from './learning-rate.js';
-import type { VisionLanguageModel } from './model/vision-language-model.js';
-import type { Evaluation } from './probe/evaluation.js';
+import type { Method } from './method/method.js';
+import type { Answers, Evaluation } from './probe/evaluation.js';
 import type { ProbeSuite } from './probe/probe-suite.js';
 import { Rng } from './rng.js';
 import { DamagedFileError } from './safetensors.js';
@@ -41,7 +41,7 @@ export interface TrainingRun {
   runId: RunId;
   config: RunConfig;
   trainer: TrainerInfo;
-  model: VisionLanguageModel;
+  method: Method;
   tokenizer: Tokenizer;
   probes: ProbeSuite;
   /** What is asked before training and at the end of each stage; without it nothing is. */
@@ -96,12 +96,12 @@ class TrainingLoop implements Steered {
   #probedStep = -1;
 
   constructor(private readonly of: TrainingRun) {
-    const { config, from, model } = of;
+    const { config, from, method } = of;
     this.#optimizer = new AdamW({ weightDecay: config.weightDecay });
     this.step = from?.position.step ?? 0;
     this.#stage = stageAfter(config, this.step);
     if (from) {
-      model.assign(from.weights);
+      adoptWeights(method.model, config.method, from);
       // At the end of a stage its moments have done their work.
       if (this.step > this.#stage.firstStep) this.#optimizer.load(from.optimizer);
     }
@@ -112,12 +112,12 @@ class TrainingLoop implements Steered {
   }
 
   async run(): Promise<Outcome> {
-    const { config, model, probes, evaluation, sink, control, trainer } = this.of;
+    const { config, method, probes, sink, control, trainer, evaluation } = this.of;
     const lastStep = totalSteps(config);
     this.#emit({
       type: 'run_started',
       trainer,
-      model: { name: 'plumbline-base', parameters: model.parameterInfos() },
+      model: { name: 'plumbline-base', parameters: method.model.parameterInfos() },
       baseline: toWireMetrics(baselineOf(probes)),
       selection: this.#selection,
       trainable: this.#trainable,
@@ -134,13 +134,7 @@ class TrainingLoop implements Steered {
       if (!(await this.#trainStep())) return { kind: 'failed' };
       const stageEnds = this.step === this.#stage.lastStep;
       if (this.step % config.probeEverySteps === 0 || stageEnds) await this.#probe();
-      if (stageEnds && evaluation)
-        this.#emit({
-          type: 'evaluation_completed',
-          stage: this.#stage.index,
-          weight: null,
-          right: await evaluation.ask(model),
-        });
+      if (stageEnds && evaluation) await this.#evaluate(evaluation);
       if (this.step % config.checkpointEverySteps === 0 || this.#keeps(this.step)) await this.#save();
     }
     this.#emit({ type: 'run_finished' });
@@ -170,24 +164,26 @@ class TrainingLoop implements Steered {
 
   /** One optimizer step. @returns false when the numbers stopped being numbers and the run has failed */
   async #trainStep(): Promise<boolean> {
-    const { config, model, tokenizer } = this.of;
+    const { config, method, tokenizer } = this.of;
+    const { model } = method;
     const startMs = performance.now();
     const task = targetTasks.find(({ name }) => name === this.#stage.task)!;
     const examples = Array.from({ length: config.batchSize }, () => task.sample(this.#dataRng, 'train'));
     const batch = toDevice(collate(examples, tokenizer, model.config.maxTextTokens));
-    const { loss, gradients } = model.lossAndGradients(batch, this.#trainable);
+    const { loss, parts, gradients } = method.lossAndGradients(batch, this.#trainable);
     const rate = this.#rateAt(this.step + 1);
     const norm = this.#optimizer.apply(model.parameters, gradients, rate, config.maxGradientNorm);
     // The one read of the step: everything before it is queued on the device without waiting.
-    const both = tf.tidy(() => tf.stack([tf.cast(loss, 'float32'), norm]));
-    const [lossValue, normValue] = (await both.data()) as Float32Array;
-    tf.dispose([both, loss, norm, ...gradients.values(), ...Object.values(batch)]);
+    const read = tf.tidy(() => tf.stack([tf.cast(loss, 'float32'), norm, ...parts.values()]));
+    const [lossValue, normValue, ...partValues] = (await read.data()) as Float32Array;
+    tf.dispose([read, loss, norm, ...parts.values(), ...gradients.values(), ...Object.values(batch)]);
     this.step++;
     this.#emit({
       type: 'step_completed',
       stage: this.#stage.index,
       metrics: toWireMetrics({
         [metrics.loss]: lossValue!,
+        ...Object.fromEntries([...parts.keys()].map((name, i) => [name, partValues[i]!])),
         [metrics.learningRate]: rate,
         [metrics.gradientNorm]: normValue!,
         [metrics.stepDurationMs]: performance.now() - startMs,
@@ -235,7 +231,7 @@ class TrainingLoop implements Steered {
   }
 
   #setTrainable(selection: TrainableSelection): Applied {
-    const resolved = resolveSelection(selection, this.of.model.parameterInfos());
+    const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
     if (!resolved.ok) throw new CommandError(resolved.reason);
     const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
     this.#selection = selection;
@@ -279,7 +275,7 @@ class TrainingLoop implements Steered {
   }
 
   async #probe(): Promise<Record<string, number>> {
-    const values = await this.of.probes.run(this.of.model);
+    const values = await this.of.probes.run(this.of.method.model);
     this.#probedStep = this.step;
     this.#emit({
       type: 'probe_completed',
@@ -287,6 +283,16 @@ class TrainingLoop implements Steered {
       metrics: toWireMetrics({ ...values, ...this.of.energy?.now() }),
     });
     return values;
+  }
+
+  /** Asks every question at the end of a stage: the model, and what its method evaluates beside it. */
+  async #evaluate(evaluation: Evaluation): Promise<void> {
+    const { method } = this.of;
+    const say = (weight: number | null, right: Answers): void =>
+      this.#emit({ type: 'evaluation_completed', stage: this.#stage.index, weight, right });
+    say(null, await evaluation.ask(method.model));
+    const beside = method.evaluateBeside?.((model) => evaluation.ask(model)) ?? [];
+    for await (const { weight, right } of beside) say(weight, right);
   }
 
   /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
@@ -314,7 +320,8 @@ class TrainingLoop implements Steered {
   }
 
   async #write(checkpointId: CheckpointId): Promise<CheckpointId> {
-    const { model, checkpointFolder } = this.of;
+    const { checkpointFolder, config, method } = this.of;
+    const { model } = method;
     const { bytes, digest } = await saveCheckpoint(join(checkpointFolder, checkpointId), {
       weights: await model.toTensors(),
       optimizer: await this.#optimizer.state(model.parameters),
@@ -324,6 +331,7 @@ class TrainingLoop implements Steered {
         learningRate: this.#learningRate,
         selection: this.#selection,
       },
+      method: config.method,
     });
     this.#emit({ type: 'checkpoint_saved', checkpointId, bytes, digest });
     return checkpointId;
@@ -367,13 +375,13 @@ class TrainingLoop implements Steered {
   }
 
   #resolve(selection: TrainableSelection): string[] {
-    const resolved = resolveSelection(selection, this.of.model.parameterInfos());
+    const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
     if (!resolved.ok) throw new Error(resolved.reason);
     return resolved.trainable;
   }
 
   #trainableSize(): number {
-    return this.#trainable.reduce((sum, name) => sum + this.of.model.parameters.get(name)!.size, 0);
+    return this.#trainable.reduce((sum, name) => sum + this.of.method.model.parameters.get(name)!.size, 0);
   }
 
   #emit(

@@ -6,6 +6,7 @@ import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-bac
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
 import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train, type EventSink } from '@plumbline/server/dist/trainer/training-loop.js';
 import { RunConfig, RunId } from '@plumbline/shared/run';
@@ -42,7 +43,7 @@ async function trainOnce(runId: RunId, sink: EventSink): Promise<number> {
     sink.emit(event);
   };
   await train({
-    ...{ runId, config, model, tokenizer: base.tokenizer, probes, control: new ControlPoint(emit) },
+    ...{ runId, config, method: fineTuning(model), tokenizer: base.tokenizer, probes, control: new ControlPoint(emit) },
     trainer: { backend, device, host: 'bench', processId: process.pid, version: '0' },
     sink: { emit, room: () => sink.room() },
     checkpointFolder: join(folder, runId),

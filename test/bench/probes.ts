@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
@@ -42,7 +43,7 @@ const emit = (event: UnnumberedEvent): void => {
     if (event.metrics[name] !== undefined) durations.push(fromWireNumber(event.metrics[name]));
 };
 const { kind } = await train({
-  ...{ runId: RunId.parse('probes'), config, model, tokenizer: base.tokenizer, probes },
+  ...{ runId: RunId.parse('probes'), config, method: fineTuning(model), tokenizer: base.tokenizer, probes },
   trainer: { backend, device, host: 'bench', processId: process.pid, version: '0' },
   sink: { emit, room: () => Promise.resolve() },
   ...{ control: new ControlPoint(emit), checkpointFolder: folder },

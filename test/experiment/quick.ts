@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
@@ -79,7 +80,7 @@ async function teach(recipe: Recipe, seed: number, learningRate: number): Promis
   });
   const folder = await mkdtemp(join(tmpdir(), 'plumbline-experiment-'));
   await train({
-    ...{ runId: RunId.parse('experiment'), config, model, tokenizer: base.tokenizer, probes },
+    ...{ runId: RunId.parse('experiment'), config, method: fineTuning(model), tokenizer: base.tokenizer, probes },
     trainer: { backend, device: '', host: '', processId: process.pid, version: '0' },
     ...{ sink: { emit, room: () => Promise.resolve() }, control: new ControlPoint(emit), checkpointFolder: folder },
   });

@@ -175,3 +175,29 @@ export function maskedCrossEntropy(logits: tf.Tensor2D, targets: tf.Tensor1D, ma
     };
   }, logits) as tf.Scalar;
 }
+
+/**
+ * temperature^2 * KL(teacher || student) in nats, both softmax(logits / temperature), mean over the positions where the
+ * mask is 1: the distillation of Hinton et al. 2015, whose factor keeps the gradient's size when the temperature changes.
+ * @param logits the student's [N, V] @param wanted the teacher's [N, V], a constant @param mask [N]
+ * @returns scalar; NaN when the mask is empty
+ */
+export function maskedDistillation(
+  logits: tf.Tensor2D,
+  wanted: tf.Tensor2D,
+  mask: tf.Tensor1D,
+  temperature: number,
+): tf.Scalar {
+  return withGradient(([logits], save) => {
+    const teacher = tf.logSoftmax(tf.div(wanted, temperature) as tf.Tensor2D);
+    const student = tf.logSoftmax(tf.div(logits!, temperature) as tf.Tensor2D);
+    const share = tf.exp(teacher);
+    const weight = tf.reshape(tf.div(mask, tf.sum(mask)), [-1, 1]);
+    save([student, share, weight]);
+    return {
+      value: tf.mul(tf.sum(tf.mul(tf.mul(share, tf.sub(teacher, student)), weight)), temperature ** 2),
+      gradFunc: (dy, [student, share, weight]) =>
+        tf.mul(tf.sub(tf.exp(student!), share!), tf.mul(tf.mul(weight!, temperature), dy)),
+    };
+  }, logits) as tf.Scalar;
+}

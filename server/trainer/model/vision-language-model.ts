@@ -11,7 +11,16 @@ import {
   siluGate,
   type RotaryTables,
 } from './layers.js';
-import { imageTokens, parameterShapes, type ModelConfig } from './model-config.js';
+import {
+  imageTokens,
+  parameterShapes,
+  requireWeights,
+  startingWeights,
+  type HostTensor,
+  type ModelConfig,
+} from './model-config.js';
+
+export type { HostTensor };
 
 /** One batch on the device. B examples, T text positions, S = imageSize. */
 export interface ModelBatch {
@@ -25,11 +34,12 @@ export interface ModelBatch {
   lossMask: tf.Tensor2D;
 }
 
-/** Values of one parameter on the host. */
-export interface HostTensor {
-  shape: number[];
-  data: Float32Array;
-}
+/** What training makes small, from the logits [N, V] at the text positions of a batch, N = B * T. */
+export type Objective = (logits: tf.Tensor2D, batch: ModelBatch) => tf.Scalar;
+
+/** Mean cross-entropy over the answer positions, in nats. */
+export const answerLoss: Objective = (logits, { targetIds, lossMask }) =>
+  maskedCrossEntropy(logits, tf.reshape(targetIds, [-1]), tf.reshape(lossMask, [-1]));
 
 /** Keys and values of the positions so far, one entry a decoder layer, each [B, H, positions, D]. */
 type KeyValueCache = { keys: tf.Tensor4D; values: tf.Tensor4D }[];
@@ -49,13 +59,13 @@ export class VisionLanguageModel {
 
   private constructor(
     readonly config: ModelConfig,
-    tensors: (name: string, shape: number[]) => Float32Array,
+    values: (name: string) => Float32Array,
   ) {
     const positions = imageTokens(config) + config.maxTextTokens;
     for (const { name, shape } of parameterShapes(config))
       this.parameters.set(
         name,
-        tf.tidy(() => tf.variable(tf.tensor(tensors(name, shape), shape, 'float32'))),
+        tf.tidy(() => tf.variable(tf.tensor(values(name), shape, 'float32'))),
       );
     this.#rotary = rotaryTables(positions, config.hiddenSize / config.heads, config.ropeTheta);
     const mask = new Float32Array(positions * positions);
@@ -63,31 +73,24 @@ export class VisionLanguageModel {
     this.#causal = tf.keep(tf.tensor2d(mask, [positions, positions]));
   }
 
-  /** Fresh weights. They are drawn on the host, so a seed gives the same model on every backend. */
+  /** Fresh weights. */
   static initialize(config: ModelConfig, seed: number): VisionLanguageModel {
-    const rng = new Rng(seed);
-    const starts = new Map(parameterShapes(config).map(({ name, start }) => [name, start]));
-    return new VisionLanguageModel(config, (name, shape) => {
-      const start = starts.get(name)!;
-      const data = new Float32Array(tf.util.sizeFromShape(shape));
-      if (start === 'ones') data.fill(1);
-      else if (start !== 'zeros') for (let i = 0; i < data.length; i++) data[i] = rng.normal() * start;
-      return data;
-    });
+    return VisionLanguageModel.fromTensors(config, startingWeights(parameterShapes(config), new Rng(seed)));
+  }
+
+  /**
+   * The base's weights, and fresh ones for what `config` has beside a plain model's.
+   * @throws Error naming the parameter that the base lacks, has too many or of another shape
+   */
+  static extend(config: ModelConfig, base: ReadonlyMap<string, HostTensor>, seed: number): VisionLanguageModel {
+    const added = parameterShapes(config).filter(({ fixed }) => !fixed);
+    return VisionLanguageModel.fromTensors(config, startingWeights(added, new Rng(seed), base));
   }
 
   /** @throws Error naming the parameter that is missing, too many or of another shape */
   static fromTensors(config: ModelConfig, tensors: ReadonlyMap<string, HostTensor>): VisionLanguageModel {
-    const known = new Set(parameterShapes(config).map(({ name }) => name));
-    const foreign = [...tensors.keys()].find((name) => !known.has(name));
-    if (foreign) throw new Error(`The weights hold ${foreign}, which a model of this configuration does not have.`);
-    return new VisionLanguageModel(config, (name, shape) => {
-      const tensor = tensors.get(name);
-      if (!tensor) throw new Error(`The weights lack ${name}.`);
-      if (tensor.shape.join() !== shape.join())
-        throw new Error(`${name} has shape [${tensor.shape}]; this configuration needs [${shape}].`);
-      return tensor.data;
-    });
+    requireWeights(config, tensors);
+    return new VisionLanguageModel(config, (name) => tensors.get(name)!.data);
   }
 
   /** Values of all parameters on the host, read at once. */
@@ -111,12 +114,22 @@ export class VisionLanguageModel {
   }
 
   parameterInfos(): ParameterInfo[] {
-    return [...this.parameters].map(([name, { shape, size }]) => ({
+    return parameterShapes(this.config).map(({ name, shape, fixed }) => ({
       name,
-      shape: [...shape],
-      size,
+      shape,
+      size: tf.util.sizeFromShape(shape),
       group: parameterGroup(name),
+      ...(fixed && { fixed }),
     }));
+  }
+
+  /**
+   * What the model computes with, by name: each weight with its adapters merged in, W + alpha / rank B A. A plain model
+   * with these weights is the same function. Runs inside a tidy, which disposes what was merged.
+   */
+  effectiveWeights(): Record<string, tf.Tensor> {
+    const names = [...this.parameters.keys()].filter((name) => !/\.lora_[AB]\.weight$/.test(name));
+    return Object.fromEntries(names.map((name) => [name, this.#effective(name)]));
   }
 
   /** @returns logits [B, T, V] at the text positions: row t predicts the token after text position t */
@@ -150,15 +163,9 @@ export class VisionLanguageModel {
     });
   }
 
-  /** Mean cross-entropy over the answer positions, in nats. */
-  loss(batch: ModelBatch): tf.Scalar {
-    return tf.tidy(() =>
-      maskedCrossEntropy(
-        tf.reshape(this.forward(batch), [-1, this.config.vocabSize]),
-        tf.reshape(batch.targetIds, [-1]),
-        tf.reshape(batch.lossMask, [-1]),
-      ),
-    );
+  /** @returns what `objective` says of the batch, in nats */
+  loss(batch: ModelBatch, objective: Objective = answerLoss): tf.Scalar {
+    return tf.tidy(() => objective(tf.reshape(this.forward(batch), [-1, this.config.vocabSize]), batch));
   }
 
   /**
@@ -168,10 +175,11 @@ export class VisionLanguageModel {
   lossAndGradients(
     batch: ModelBatch,
     trainable: readonly string[],
+    objective: Objective = answerLoss,
   ): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
-    if (trainable.length === 0) return { loss: this.loss(batch), gradients: new Map() };
+    if (trainable.length === 0) return { loss: this.loss(batch, objective), gradients: new Map() };
     const variables = trainable.map((name) => this.#variable(name));
-    const { value, grads } = tf.variableGrads(() => this.loss(batch), variables);
+    const { value, grads } = tf.variableGrads(() => this.loss(batch, objective), variables);
     return { loss: value, gradients: new Map(trainable.map((name, i) => [name, grads[variables[i]!.name]!])) };
   }
 
@@ -245,9 +253,19 @@ export class VisionLanguageModel {
     return this.#variable(name) as unknown as tf.Tensor<R>;
   }
 
+  /** A parameter as it is multiplied with: a weight that has adapters, with their product added. */
+  #effective<R extends tf.Rank>(name: string): tf.Tensor<R> {
+    const { lora } = this.config;
+    const weight = this.#parameter<R>(name);
+    const path = name.slice(0, -'.weight'.length);
+    if (!lora || !this.parameters.has(`${path}.lora_A.weight`)) return weight;
+    const [a, b] = ['A', 'B'].map((part) => this.#parameter<tf.Rank.R2>(`${path}.lora_${part}.weight`));
+    return tf.add(weight, tf.mul(tf.matMul(b!, a!), lora.alpha / lora.rank));
+  }
+
   /** x [N, in] -> [N, out], with the bias where there is one. */
   #linear(x: tf.Tensor2D, path: string): tf.Tensor2D {
-    const y = tf.matMul(x, this.#parameter<tf.Rank.R2>(`${path}.weight`), false, true);
+    const y = tf.matMul(x, this.#effective<tf.Rank.R2>(`${path}.weight`), false, true);
     return this.parameters.has(`${path}.bias`) ? tf.add(y, this.#parameter(`${path}.bias`)) : (y as tf.Tensor2D);
   }
 
@@ -324,12 +342,24 @@ export class VisionLanguageModel {
       x = tf.add(x, this.#attention(normal, batchSize, `${path}.self_attn`, { tables, mask, layer, cache }));
       if (last) x = read(x);
       residuals?.push(last ? x : read(x));
-      const inner = this.#norm(x, `${path}.post_attention_layernorm`);
-      const gated = siluGate(this.#linear(inner, `${path}.mlp.gate_proj`), this.#linear(inner, `${path}.mlp.up_proj`));
-      x = tf.add(x, this.#linear(gated, `${path}.mlp.down_proj`));
+      x = tf.add(x, this.#mlp(this.#norm(x, `${path}.post_attention_layernorm`), `${path}.mlp`));
       residuals?.push(last ? x : read(x));
     }
     return x;
+  }
+
+  /**
+   * The decoder's MLP; where it has experts, the base's is the first of them and the router's softmax weighs them all.
+   * x [N, C] -> [N, C]
+   */
+  #mlp(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    const expert = (at: string): tf.Tensor2D =>
+      this.#linear(siluGate(this.#linear(x, `${at}.gate_proj`), this.#linear(x, `${at}.up_proj`)), `${at}.down_proj`);
+    const { experts } = this.config;
+    if (experts === undefined) return expert(path);
+    const added = Array.from({ length: experts }, (_, i) => expert(`${path}.experts.${i}`));
+    const shares = tf.expandDims(tf.softmax(this.#linear(x, `${path}.router`)), 2); // [N, experts + 1, 1]
+    return tf.sum(tf.mul(tf.stack([expert(path), ...added], 1), shares), 1);
   }
 
   /** The last norm and the output head: residual stream x [N, C] -> logits [N, V]. To be called within tf.tidy. */
@@ -351,7 +381,7 @@ export class VisionLanguageModel {
     const size = hiddenSize / heads;
     // One product for the three projections: a wide one uses the processor better than three narrow ones.
     const stacked = tf.concat(
-      ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#parameter<tf.Rank.R2>(`${path}.${part}.weight`)),
+      ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#effective<tf.Rank.R2>(`${path}.${part}.weight`)),
       0,
     );
     const projected = tf.reshape(tf.matMul(x, stacked as tf.Tensor2D, false, true), [batchSize, -1, 3, heads, size]);

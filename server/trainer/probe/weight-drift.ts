@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { parameterGroup } from '@plumbline/shared/parameter';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { joined } from './joined.js';
 
@@ -38,39 +39,56 @@ export function groupDrift(
  * device and compared again: what is frozen costs nothing.
  */
 export class WeightDrift {
-  readonly #parameters: readonly (FlatParameter & { name: string })[];
+  readonly #weights: readonly (FlatParameter & { name: string })[];
   /** Base weights by name. */
   readonly #base = new Map<string, Float32Array>();
   readonly #drifts = new Map<string, number>();
-  /** The data of each parameter's variable when its drift was measured. */
-  readonly #measured = new Map<string, object>();
+  /** The data of each weight's variables when its drift was measured. */
+  readonly #measured = new Map<string, readonly object[]>();
 
   private constructor(base: VisionLanguageModel) {
-    this.#parameters = base.parameterInfos();
+    this.#weights = tf.tidy(() =>
+      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: parameterGroup(name), size })),
+    );
   }
 
-  /** @param base the model with the base weights */
+  /** @param base the model with the base weights; adapters that it has add nothing yet */
   static async create(base: VisionLanguageModel): Promise<WeightDrift> {
     const drift = new WeightDrift(base);
-    for (const [name, { data }] of await base.toTensors()) drift.#base.set(name, data);
+    const tensors = await base.toTensors();
+    for (const { name } of drift.#weights) drift.#base.set(name, tensors.get(name)!.data);
     return drift;
   }
 
-  /** Drift of each group. */
+  /** Drift of each group, of the weights with their adapters merged in. */
   async of(model: VisionLanguageModel): Promise<ReadonlyMap<string, number>> {
-    const dataOf = (name: string): object => model.parameters.get(name)!.dataId;
     const groups = new Set(
-      this.#parameters.flatMap(({ name, group }) => (this.#measured.get(name) === dataOf(name) ? [] : [group])),
+      this.#weights.flatMap(({ name, group }) => (this.#isMeasured(name, dataOf(model, name)) ? [] : [group])),
     );
-    const assigned = this.#parameters.filter(({ group }) => groups.has(group));
+    const assigned = this.#weights.filter(({ group }) => groups.has(group));
     if (assigned.length === 0) return this.#drifts;
-    for (const { name } of assigned) this.#measured.set(name, dataOf(name));
+    for (const { name } of assigned) this.#measured.set(name, dataOf(model, name));
     // One read for all: a read of its own waits for the device.
-    const flat = tf.tidy(() => tf.concat(assigned.map(({ name }) => tf.reshape(model.parameters.get(name)!, [-1]))));
+    const flat = tf.tidy(() => {
+      const weights = model.effectiveWeights();
+      return tf.concat(assigned.map(({ name }) => tf.reshape(weights[name]!, [-1])));
+    });
     const now = (await flat.data()) as Float32Array;
     flat.dispose();
     const base = joined(assigned.map(({ name }) => this.#base.get(name)!));
     for (const [group, drift] of groupDrift(base, now, assigned)) this.#drifts.set(group, drift);
     return this.#drifts;
   }
+
+  #isMeasured(name: string, data: readonly object[]): boolean {
+    const measured = this.#measured.get(name);
+    return data.every((part, index) => part === measured?.[index]);
+  }
+}
+
+/** The data of all variables that a weight is made from: its own, and its adapters' where it has some. */
+function dataOf({ parameters }: VisionLanguageModel, name: string): object[] {
+  const path = name.replace(/weight$/, '');
+  const names = [name, `${path}lora_A.weight`, `${path}lora_B.weight`];
+  return names.flatMap((part) => parameters.get(part)?.dataId ?? []);
 }

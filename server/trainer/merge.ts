@@ -1,0 +1,17 @@
+import { BackendError, selectBackend } from './backend/select-backend.js';
+import { loadBaseModel } from './checkpoint.js';
+import { MergeError, mergeCheckpoint } from './method/merge-checkpoint.js';
+import { DamagedFileError } from './safetensors.js';
+
+/** Writes a checkpoint as a plain model: `merge CHECKPOINT_FOLDER OUT_FOLDER`. Exit code 1, with the reason, where it cannot be. */
+const [from, to] = process.argv.slice(2);
+if (!from || !to) throw new Error('Two folders are needed: the checkpoint, and where the model goes.');
+try {
+  await selectBackend();
+  const { record: _, ...base } = await loadBaseModel();
+  console.log(`Wrote ${to}: ${await mergeCheckpoint(from, to, base)}.`);
+} catch (error) {
+  const expected = [BackendError, DamagedFileError, MergeError].some((kind) => error instanceof kind);
+  console.error(expected ? (error as Error).message : error);
+  process.exit(1);
+}

@@ -1,0 +1,33 @@
+import { existsSync } from 'node:fs';
+import { additionWords } from '@plumbline/shared/method';
+import { adoptWeights, loadCheckpoint, saveModel, type BaseModel } from '../checkpoint.js';
+import { mergedWeights } from './lora.js';
+import { prepareMethod } from './prepare-method.js';
+
+/** What was asked for cannot be had; the message says why. */
+export class MergeError extends Error {
+  override name = 'MergeError';
+}
+
+/**
+ * Writes the model of a checkpoint as a plain model of the base's shape, LoRA's adapters merged into what they adapt:
+ * a folder with model.safetensors, config.json and tokenizer.json.
+ * @param base the model that the checkpoint's run started from
+ * @returns what was merged, in words
+ * @throws MergeError when a mixture of experts has no such model, or the folder is there already
+ * @throws DamagedFileError when the checkpoint cannot be read or is of other sizes than the base
+ */
+export async function mergeCheckpoint(from: string, to: string, base: Omit<BaseModel, 'record'>): Promise<string> {
+  if (existsSync(to)) throw new MergeError(`${to} is there already; name a folder that is not.`);
+  const checkpoint = await loadCheckpoint(from);
+  const { method, position } = checkpoint;
+  if (method.kind === 'mixture_of_experts')
+    throw new MergeError(
+      `${from} is a mixture of experts: its router weighs them anew at each position, so no plain model does the same.`,
+    );
+  const prepared = prepareMethod(method, base, 0);
+  adoptWeights(prepared.model, method, checkpoint);
+  await saveModel(to, { ...base, weights: await mergedWeights(prepared.model) });
+  prepared.dispose();
+  return `step ${position.step}${additionWords(method) && `, ${additionWords(method)} merged in`}`;
+}

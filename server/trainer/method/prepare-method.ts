@@ -1,0 +1,27 @@
+import type { TrainingMethod } from '@plumbline/shared/method';
+import { buildModel, type BaseWeights } from '../checkpoint.js';
+import { fineTuning } from './fine-tuning.js';
+import { lora } from './lora.js';
+import { lwf } from './lwf.js';
+import type { Method } from './method.js';
+import { mixtureOfExperts } from './mixture-of-experts.js';
+import { wiseFt } from './wise-ft.js';
+
+/**
+ * @param seed of what a method draws, the run's own
+ * @throws DamagedFileError when the base's weights do not fit its configuration
+ */
+export function prepareMethod(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
+  switch (settings.kind) {
+    case 'fine_tuning':
+      return fineTuning(buildModel(base.config, base.weights));
+    case 'lora':
+      return lora(base, settings, seed);
+    case 'lwf':
+      return lwf(base, settings);
+    case 'wise_ft':
+      return wiseFt(base, settings);
+    case 'mixture_of_experts':
+      return mixtureOfExperts(base, settings, seed);
+  }
+}
