@@ -50,17 +50,21 @@ export const readWords = (
 
 const inks: readonly SceneColour[] = ['white', 'yellow', 'teal', 'orange'];
 
+const columnWidth = 8;
+
 function drawWord(rng: Rng, word: string): Uint8Array {
   const grey = 15 + rng.uniform() * 40;
   const picture = new Picture([grey, grey, grey]);
-  const unit = 1.6 + rng.uniform() * 0.2;
-  const advance = pictureSize / word.length;
-  const top = (pictureSize - 6 * unit) / 2 + (rng.uniform() - 0.5) * 2;
+  // Letters stand in columns of 8 pixels, as a scene's objects do, from the left.
+  const [width, height] = [1.35 + rng.uniform() * 0.15, 2.1 + rng.uniform() * 0.3];
+  const top = (pictureSize - 6 * height) / 2 + (rng.uniform() - 0.5) * 2;
   const ink = sceneColours[rng.pick(inks)];
   [...word].forEach((letter, index) => {
-    const left = (index + 0.5) * advance - 2 * unit + (rng.uniform() - 0.5);
+    const left = (index + 0.5) * columnWidth - 2 * width + (rng.uniform() - 0.5) * 0.6;
     for (const stroke of strokes[letter]!.split('|')) {
-      const points = stroke.split(' ').map((at) => [left + Number(at[0]) * unit, top + Number(at[1]) * unit] as const);
+      const points = stroke
+        .split(' ')
+        .map((at) => [left + Number(at[0]) * width, top + Number(at[1]) * height] as const);
       for (let i = 1; i < points.length; i++) drawLine(picture, points[i - 1]!, points[i]!, ink);
     }
   });
