@@ -3,6 +3,7 @@ import { useMemo, useRef } from 'react';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';
 import { LineChart } from '../../charts/LineChart';
+import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
 import { chartMarks, lineageMarks } from '../history/timeline';
@@ -78,6 +79,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
         </div>
       </div>
       <div className="live-charts more">
+        <ContributionStrip />
         <div className="panel chart-panel">
           <WeightDriftChart view={view} marks={marks} />
         </div>

@@ -1,0 +1,72 @@
+'use client';
+import type { CSSProperties } from 'react';
+import type { Block } from '@plumbline/shared/metric';
+import { formatDelta, formatStep, formatValue } from '../../charts/format';
+import { useRun } from '../live/use-run';
+import { contributionView } from './contribution-view';
+import './contribution.css';
+
+const blockWords: Record<Block, string> = { self_attn: 'attention', mlp: 'MLP' };
+/** More layers than this have cells too narrow for a number. */
+const mostWithNumbers = 12;
+
+/** Where the shift is written: how far each block's part in the logits has moved, and whether it pushes number tokens. */
+export function ContributionStrip(): React.ReactNode {
+  const { store } = useRun();
+  const view = contributionView(store);
+  return (
+    <section className="panel contribution" data-testid="contribution">
+      <header className="chart-head">
+        <h3 title="Per layer and block: how far its update of the residual stream, seen through the final norm and output head, has moved from the base model's (root mean square over vocabulary and held-out answers). Bar up: it pushes number tokens more than in the base; down: less.">
+          Layer contribution<span className="chart-unit">logits</span>
+        </h3>
+        {view && (
+          <p className="contribution-key">
+            <span>
+              <span className="key-ramp" /> change 0 to {formatValue(view.mostChange, '')}
+            </span>
+            <span>
+              <i className="push-key" data-sign="up" /> pushes number tokens,{' '}
+              <i className="push-key" data-sign="down" /> away, up to {formatValue(view.mostPush, '')}
+            </span>
+            <span>step {formatStep(view.step)}</span>
+          </p>
+        )}
+      </header>
+      {view ? (
+        <table className="contribution-map" data-compact={view.layers.length > mostWithNumbers}>
+          <thead>
+            <tr>
+              <th scope="col">layer</th>
+              {view.layers.map((layer) => (
+                <th key={layer} scope="col">
+                  {layer}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {view.rows.map(({ block, cells }) => (
+              <tr key={block}>
+                <th scope="row">{blockWords[block]}</th>
+                {cells.map(({ layer, change, push, changeShare, pushShare }) => (
+                  <td
+                    key={layer}
+                    title={`layer ${layer}, ${blockWords[block]}: change ${formatValue(change, '')}, number tokens ${formatDelta(push, '')} logits`}
+                    data-deep={changeShare > 0.68}
+                    style={{ '--share': changeShare, '--push': Math.abs(pushShare) } as CSSProperties}
+                  >
+                    <span>{formatValue(change, '')}</span>
+                    <i className="push" data-sign={pushShare < 0 ? 'down' : 'up'} />
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      ) : (
+        <p className="contribution-empty">Measured with the first probe.</p>
+      )}
+    </section>
+  );
+}

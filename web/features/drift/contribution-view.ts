@@ -1,0 +1,60 @@
+import { scaleLinear } from 'd3';
+import { blocks, contributionChange, numberTokenPush, type Block } from '@plumbline/shared/metric';
+import type { RunStore } from '../../lib/run-store';
+
+export interface ContributionCell {
+  layer: number;
+  /** Root mean square change of what the block adds to the logits, and its push of number tokens; both in logits. */
+  change: number;
+  push: number;
+  /** The same as shares of the largest on the strip: 0..1, and -1..1. */
+  changeShare: number;
+  pushShare: number;
+}
+export interface ContributionView {
+  /** Of the probe that is shown, the latest. */
+  step: number;
+  layers: readonly number[];
+  rows: readonly { block: Block; cells: readonly ContributionCell[] }[];
+  mostChange: number;
+  mostPush: number;
+}
+
+/** Changes below this many logits are no colour: a strip of a base model shows none. */
+const leastChange = 0.001;
+
+/** Layer contribution change at the latest probe, layers by blocks; null where it is not measured. */
+export function contributionView(store: RunStore): ContributionView | null {
+  const layers = [...store.series.keys()]
+    .flatMap((name) => /^contribution\/(\d+)\/self_attn$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+  const first = layers.length > 0 ? store.series.get(contributionChange(layers[0]!, blocks[0]))! : undefined;
+  if (!first || first.length === 0) return null;
+  const last = (metric: string): number => store.series.get(metric)?.lastValue ?? NaN;
+  const measured = blocks.map((block) => ({
+    block,
+    cells: layers.map((layer) => ({
+      layer,
+      change: last(contributionChange(layer, block)),
+      push: last(numberTokenPush(layer, block)),
+    })),
+  }));
+  const most = (values: number[]): number => Math.max(leastChange, ...values.filter(Number.isFinite));
+  const all = measured.flatMap(({ cells }) => cells);
+  const mostChange = most(all.map(({ change }) => change));
+  const mostPush = most(all.map(({ push }) => Math.abs(push)));
+  const changeShare = scaleLinear([0, mostChange], [0, 1]).clamp(true).unknown(0);
+  const pushShare = scaleLinear([-mostPush, mostPush], [-1, 1]).clamp(true).unknown(0);
+  return {
+    ...{ step: first.steps[first.length - 1]!, layers, mostChange, mostPush },
+    rows: measured.map(({ block, cells }) => ({
+      block,
+      cells: cells.map((cell) => ({
+        ...cell,
+        changeShare: changeShare(cell.change),
+        pushShare: pushShare(cell.push),
+      })),
+    })),
+  };
+}
