@@ -8,8 +8,8 @@ interface Query {
 /**
  * SQL for series up to `lastSeq`, thinned inside the database: a row a series, with its event numbers,
  * steps and values as lists in order of event number.
- * A series longer than `maxPoints` is cut into buckets of equal step width; of each bucket stay the first, last,
- * smallest and largest point (of equal ones the first) and the first that is NaN or infinite: five at most.
+ * A series longer than `maxPoints` is cut into buckets of equal step width; of each bucket stay the smallest and the
+ * largest point (of equal ones the first) and the first that is NaN or infinite, and of the series both ends.
  * @param seriesIds not empty
  */
 export function historyQuery(
@@ -45,7 +45,8 @@ export function historyQuery(
       ) JOIN thinned USING (series_id, bucket) WHERE value = smallest OR value = largest
       GROUP BY series_id, bucket
     ), kept AS (
-      SELECT series_id, unnest([first, last, odd]) AS seq FROM thinned
+      SELECT series_id, odd AS seq FROM thinned
+      UNION SELECT series_id, unnest([min(first), max(last)]) AS seq FROM thinned GROUP BY series_id
       UNION SELECT series_id, unnest([low, high]) AS seq FROM extremes
     ), shown AS (
       SELECT *, 0 AS width FROM (${points})
