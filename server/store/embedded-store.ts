@@ -171,21 +171,27 @@ export class EmbeddedStore implements EventStore {
   async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
     // Read first: points up to here are committed, whatever else arrives while the query runs.
     const lastSeq = await this.lastSeq(runId);
-    const { sql, values } = historyQuery(runId, range, lastSeq, this.#positions.get(runId)?.lastStep ?? 0);
+    const metrics = this.#metrics(runId, range.metrics);
     const series = new Map<string, Series>();
-    for (const [metric, width, ...lists] of await this.#read(sql, values)) {
+    if (metrics.size === 0) return { lastSeq, series };
+    const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
+    const { sql, values } = historyQuery([...metrics.keys()], range, lastSeq, lastStep);
+    for (const [id, width, ...lists] of await this.#read(sql, values)) {
       const [seqs, steps, numbers] = lists.map(toColumn) as [Float64Array, Float64Array, Float64Array];
-      series.set(metric as string, { seqs, steps, values: numbers, bucketSteps: width as number });
+      series.set(metrics.get(id as number)!, { seqs, steps, values: numbers, bucketSteps: width as number });
     }
     return { lastSeq, series };
   }
 
   async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
-    const { sql, values } = windowsQuery(runId, range);
+    await this.#file.open();
+    const metrics = this.#metrics(runId, range.metrics);
     const found = new Map<string, Windows>();
-    for (const [metric, ...lists] of await this.#read(sql, values)) {
+    if (metrics.size === 0) return found;
+    const { sql, values } = windowsQuery([...metrics.keys()], range);
+    for (const [id, ...lists] of await this.#read(sql, values)) {
       const [fromSteps, counts, minima, maxima, means, lasts] = lists.map(toColumn) as Float64Array[];
-      found.set(metric as string, {
+      found.set(metrics.get(id as number)!, {
         ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima!, means: means!, lasts: lasts! },
       });
     }
@@ -275,6 +281,13 @@ export class EmbeddedStore implements EventStore {
     const known = this.#series.get(runId) ?? new Map<string, number>();
     this.#series.set(runId, known);
     return known;
+  }
+
+  /** The metrics of a run by their series' ids; of those asked for where names are given. */
+  #metrics(runId: RunId, asked: readonly string[] | undefined): Map<number, string> {
+    const known = this.#series.get(runId) ?? new Map<string, number>();
+    const names = asked ?? [...known.keys()];
+    return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
   }
 
   #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {

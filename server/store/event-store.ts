@@ -38,20 +38,20 @@ export interface HistoryRange {
   toStep?: number | undefined;
   /**
    * Upper bound of points a series. A longer series is cut into buckets of `bucketSteps` steps, and each keeps its
-   * first, last, smallest and largest value (of equal ones the first) and its first non-finite one, so no spike and no
-   * NaN is ever lost. First and last go by event number; a trainer's steps do not go down, and where they do a store
-   * that lies in order of steps may go by those. At least 5.
+   * smallest and largest value (of equal ones the first) and its first non-finite one; the series keeps its first and its
+   * last point. So no spike, no NaN and neither end is ever lost. First and last go by event number; a trainer's steps do
+   * not go down, and where they do a store that lies in order of steps may go by those. At least 5.
    */
   maxPoints: number;
 }
 
 /**
  * Width in steps of the buckets that a thinned series is cut into, the same for all series of a run, counted from
- * `fromStep`. Five points a bucket at most.
+ * `fromStep`: three points a bucket at most, and the two ends.
  */
 export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: HistoryRange, lastStep: number): number {
   const steps = Math.min(toStep, lastStep) - fromStep + 1;
-  return Math.max(1, Math.ceil(steps / Math.max(1, Math.floor(maxPoints / 5))));
+  return Math.max(1, Math.ceil(steps / Math.max(1, Math.floor((maxPoints - 2) / 3))));
 }
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */

@@ -2,7 +2,7 @@ import { fluxString } from '@influxdata/influxdb-client';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { bucketSteps, type HistoryRange, type Series, type WindowRange, type Windows } from './event-store.js';
+import type { WindowRange, Windows } from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
   eventMeasurement,
@@ -45,7 +45,7 @@ export function pointsOf(
  * Only the float fields of metrics and the wall times of steps; by name where names are given. Names that differ in one
  * place only, a thousand parameter groups for instance, are one condition: InfluxDB takes long over a thousand.
  */
-function seriesFilter(metrics: readonly string[] | undefined, words: boolean): string {
+export function seriesFilter(metrics: readonly string[] | undefined, words: boolean): string {
   const suffix = words ? nonFinite : '';
   const wallTimes =
     '(r._measurement == "plumbline.event" and r.kind == "step_completed" and r._field == "wall_time_ms")';
@@ -88,7 +88,8 @@ function anyOf(conditions: readonly string[]): string {
   return `(${anyOf(conditions.slice(0, middle))} or ${anyOf(conditions.slice(middle))})`;
 }
 
-const keyOf = (row: Row): { metric: string; words: boolean } | undefined =>
+/** The metric of a row. */
+export const keyOf = (row: Row): { metric: string; words: boolean } | undefined =>
   metricOf({
     ...{ measurement: row('_measurement'), field: row('_field') },
     ...(row('task') && { task: row('task') }),
@@ -96,118 +97,10 @@ const keyOf = (row: Row): { metric: string; words: boolean } | undefined =>
   });
 
 /** A series without a tag is found together with those that have one. */
-function askedFor(metrics: readonly string[] | undefined): (metric: string) => boolean {
+export function askedFor(metrics: readonly string[] | undefined): (metric: string) => boolean {
   if (metrics === undefined) return () => true;
   const asked = new Set(metrics);
   return (metric) => asked.has(metric);
-}
-
-/**
- * Series of a run, thinned by InfluxDB: of each bucket it answers the first, last, smallest and largest point and the
- * first that is not finite. One query a selector, side by side, because that is what its storage answers by itself;
- * Flux that uses a table twice reads every point.
- */
-export async function querySeries(
-  client: InfluxClient,
-  runId: RunId,
-  extent: Extent,
-  range: HistoryRange,
-): Promise<Map<string, Series>> {
-  const points = pointsOf(client.options.bucket, runId, extent, range);
-  const found = new Map<string, Map<number, { step: number; value: number }>>();
-  if (points === null) return new Map();
-  const isAsked = askedFor(range.metrics);
-  const takeOf =
-    (isWanted: (metric: string) => boolean) =>
-    (row: Row): void => {
-      const metric = keyOf(row)?.metric;
-      const { step, seq } = positionAt(extent.baseSecond, row('_time'));
-      // A number above lastSeq: where a trainer's steps went down, time does not tell it.
-      if (metric === undefined || !isWanted(metric) || seq > extent.lastSeq) return;
-      const series = found.get(metric) ?? new Map<number, { step: number; value: number }>();
-      found.set(metric, series);
-      series.set(seq, { step, value: Number(row('_value')) });
-    };
-  const counts = new Map<string, number>();
-  const count = (row: Row): void => {
-    const metric = keyOf(row)?.metric;
-    if (metric !== undefined && isAsked(metric)) counts.set(metric, (counts.get(metric) ?? 0) + Number(row('_value')));
-  };
-  // A series has no more points than its run has events.
-  let anyWords = true;
-  if (extent.lastSeq > range.maxPoints) {
-    anyWords = false;
-    await Promise.all([
-      client.query(`${points} |> ${seriesFilter(range.metrics, false)} |> count()`, count),
-      client.query(`${points} |> ${seriesFilter(range.metrics, true)} |> count()`, (row) => {
-        anyWords = true;
-        count(row);
-      }),
-    ]);
-  }
-  const kinds = anyWords ? [false, true] : [false];
-  const long = new Set([...counts].flatMap(([metric, n]) => (n > range.maxPoints ? [metric] : [])));
-  const short = [...counts.keys()].filter((metric) => !long.has(metric));
-  const width = bucketSteps(range, extent.lastStep);
-  const queries: Promise<void>[] = [];
-  if (long.size === 0 || short.length > 0)
-    for (const words of kinds)
-      queries.push(
-        client.query(
-          `${points} |> ${seriesFilter(long.size === 0 ? range.metrics : short, words)} |> drop(columns: ["_start", "_stop"])`,
-          takeOf((metric) => isAsked(metric) && !long.has(metric)),
-        ),
-      );
-  if (long.size > 0) {
-    const offset = (extent.baseSecond + (range.fromStep ?? 0)) % width;
-    const windows = `window(every: ${width}s, offset: ${offset}s)`;
-    // Of words the first and the last: either may be an end of the bucket.
-    for (const words of kinds)
-      for (const selector of words ? ['first', 'last'] : ['first', 'last', 'min', 'max'])
-        queries.push(
-          client.query(
-            `${points} |> ${seriesFilter(short.length === 0 ? range.metrics : [...long], words)} |> ${windows} |> ${selector}()`,
-            takeOf((metric) => long.has(metric)),
-          ),
-        );
-  }
-  await Promise.all(queries);
-  return new Map(
-    [...found].map(([metric, bySeq]) => [metric, toSeries(bySeq, long.has(metric) ? width : 0, range.fromStep ?? 0)]),
-  );
-}
-
-/**
- * Columns from points. Of a thinned bucket the points kept are the ones that the whole of it has: first, last, smallest,
- * largest, first not finite; InfluxDB answers first and last of numbers and of words apart.
- */
-function toSeries(bySeq: Map<number, { step: number; value: number }>, width: number, fromStep: number): Series {
-  let points = [...bySeq].map(([seq, point]) => ({ seq, ...point })).sort((a, b) => a.seq - b.seq);
-  if (width > 0) {
-    const buckets = new Map<number, typeof points>();
-    for (const point of points) {
-      const number = Math.floor((point.step - fromStep) / width);
-      const bucket = buckets.get(number) ?? [];
-      buckets.set(number, bucket);
-      bucket.push(point);
-    }
-    points = [...buckets.values()].flatMap((bucket) => {
-      const finite = bucket.filter(({ value }) => Number.isFinite(value));
-      const smallest = Math.min(...finite.map(({ value }) => value));
-      const largest = Math.max(...finite.map(({ value }) => value));
-      const kept = new Set([
-        ...[bucket[0]!, bucket.at(-1)!, bucket.find(({ value }) => !Number.isFinite(value))],
-        ...[finite.find(({ value }) => value === smallest), finite.find(({ value }) => value === largest)],
-      ]);
-      return bucket.filter((point) => kept.has(point));
-    });
-  }
-  return {
-    seqs: Float64Array.from(points, ({ seq }) => seq),
-    steps: Float64Array.from(points, ({ step }) => step),
-    values: Float64Array.from(points, ({ value }) => value),
-    bucketSteps: width,
-  };
 }
 
 const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;

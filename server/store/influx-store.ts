@@ -26,7 +26,8 @@ import {
   rankOf,
 } from './influx-lines.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
-import { pointsOf, queryEvents, queryRecords, querySeries, queryWindows, type Extent } from './influx-queries.js';
+import { pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
+import { querySeries } from './influx-series.js';
 import { endOfTime, from, highest, queryCommand, queryCommands, queryRuns, type RunRecord } from './influx-records.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
@@ -261,15 +262,18 @@ export class InfluxStore implements EventStore {
     const run = await this.#newest(runId);
     if (!run) return { ...noPosition, baseSecond: 0 };
     const baseSecond = baseSecondOf(run.createdMs);
-    let position = noPosition;
+    // The record of an ended run follows its events on their way.
+    const ended = 'lastSeq' in run && hasEnded(run.state) ? run : null;
+    let position: Position = ended ?? noPosition;
     const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}
   |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.run == "${runId}" and r._field == "seq")`;
     const take = (row: Row): void => {
       const { step, seq } = positionAt(baseSecond, row('_time'));
       position = further(position, { lastSeq: seq, lastStep: step });
     };
-    // The largest beside the last: whatever steps a trainer gives, its event numbers go up.
-    await Promise.all(['max', 'last'].map((selector) => this.#client.query(`${seqs} |> ${selector}()`, take)));
+    // The largest beside the last: whatever steps a trainer gives, its event numbers go up. It takes reading all of them.
+    const selectors = ended ? ['last'] : ['max', 'last'];
+    await Promise.all(selectors.map((selector) => this.#client.query(`${seqs} |> ${selector}()`, take)));
     this.#outbox.sawDelivered(runId, position);
     position = further(this.#outbox.onItsWay(runId), position);
     position = further(position, { lastSeq: this.#acknowledged.get(runId) ?? 0, lastStep: 0 });

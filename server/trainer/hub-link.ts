@@ -74,7 +74,7 @@ export class HubLink {
     this.#socket = io(`${hubUrl}/trainer`, {
       auth: { token, protocol: protocolVersion },
       reconnectionDelay: 200,
-      reconnectionDelayMax: 2000,
+      reconnectionDelayMax: 1000,
       transports: ['websocket'],
     });
     this.#socket.on('connect', () => void this.#attach());
