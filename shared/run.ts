@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Recipe } from './parameter.js';
+import { GuardRules } from './rule.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
 export const RunId = z
@@ -46,6 +47,8 @@ export const RunConfig = z.object({
   probeEverySteps: z.number().int().min(1).max(100_000).default(25),
   checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
   backend: z.enum(backends).default('auto'),
+  /** What the hub watches for and does by itself; a branch has the rules of its run and evaluates them on its own values. */
+  rules: GuardRules,
 });
 export type RunConfig = z.infer<typeof RunConfig>;
 
