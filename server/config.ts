@@ -58,6 +58,16 @@ const Environment = z.object({
   PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
   /** Built-in trainers at one time. */
   PLUMBLINE_MAX_TRAINERS: z.coerce.number().int().min(1).default(3),
+  /** Signs what rules send to webhooks; without it no rule may notify anybody. */
+  PLUMBLINE_WEBHOOK_SECRET: z
+    .string()
+    .refine((secret) => secret.length >= 16, 'it has at least 16 characters')
+    .optional(),
+  /**
+   * Hosts that rules may notify, as in their addresses, comma-separated: `hooks.example.org`, or with a port that is not
+   * the scheme's own. Whoever may control a run chooses the address, so the hub calls no other host.
+   */
+  PLUMBLINE_WEBHOOK_HOSTS: list,
   /** A hub that is being stopped ends after this time whatever is still open. */
   PLUMBLINE_SHUTDOWN_LIMIT_MS: z.coerce.number().int().min(100).default(25_000),
   /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
@@ -101,6 +111,7 @@ export interface HubConfig {
   trainerGraceMs: number;
   commandExpiryMs: number;
   maxTrainers: number;
+  webhooks: { secret: string | null; hosts: string[] };
   shutdownLimitMs: number;
   logLevel: z.infer<typeof Environment>['PLUMBLINE_LOG_LEVEL'];
   /** The dashboard's static export. */
@@ -131,6 +142,10 @@ export function readConfig(
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
+    webhooks: {
+      secret: setting.PLUMBLINE_WEBHOOK_SECRET ?? null,
+      hosts: setting.PLUMBLINE_WEBHOOK_HOSTS.map((host) => host.toLowerCase()),
+    },
     shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,
     logLevel: setting.PLUMBLINE_LOG_LEVEL,
     webDir: resolve(rootDir, 'web/out'),

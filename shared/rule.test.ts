@@ -45,7 +45,14 @@ describe('a guard rule', () => {
 
   it('notifies only over http and https, and keeps no password where all can read it', () => {
     expect(action({ kind: 'notify', url: 'https://hooks.example.org/a@b?c=d@e' })).toEqual([]);
-    for (const url of ['ftp://example.org', 'javascript:alert(1)', 'file:///etc/passwd', 'example.org', 'http:me@example.org', ''])
+    for (const url of [
+      'ftp://example.org',
+      'javascript:alert(1)',
+      'file:///etc/passwd',
+      'example.org',
+      'http:me@example.org',
+      '',
+    ])
       expect(action({ kind: 'notify', url })).toEqual(['give an address that begins with https:// or http://']);
     for (const url of ['https://me:secret@example.org', 'http://me@example.org/x'])
       expect(action({ kind: 'notify', url })).toEqual([

@@ -4,7 +4,9 @@ import { TrainableSelection, describeSelection } from './parameter.js';
 
 /** A rule is known by its name within its run; commands that it gives have the author `rule:<name>`. */
 export const RuleName = z.string().trim().min(1, 'a rule needs a name').max(60, 'a name has at most 60 characters');
-export const ruleAuthor = (name: string): string => `rule:${name}`;
+const authorPrefix = 'rule:';
+export const ruleAuthor = (name: string): string => authorPrefix + name;
+export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
 
 const side = z.enum(['above', 'below'], 'a side is above or below');
 const limit = z.number('give a number');

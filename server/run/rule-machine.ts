@@ -111,7 +111,8 @@ class Watch {
     const reading = this.#read(step, value, base);
     const sign = condition.side === 'above' ? 1 : -1;
     // Of a limit below the reference, e.g. 5 below the base model: a change of -5.
-    const limit = 'by' in condition ? sign * condition.by : 'perStep' in condition ? condition.perStep : condition.value;
+    const limit =
+      'by' in condition ? sign * condition.by : 'perStep' in condition ? condition.perStep : condition.value;
     // Comparisons with NaN are false both ways: no reading, and nothing follows from it.
     return {
       reading,
