@@ -5,7 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Command, CommandRecord } from '@plumbline/shared/command';
 import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule } from '@plumbline/shared/rule';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   aRunId,
