@@ -61,7 +61,7 @@ const Environment = z.object({
   /** Signs what rules send to webhooks; without it no rule may notify anybody. */
   PLUMBLINE_WEBHOOK_SECRET: z
     .string()
-    .refine((secret) => secret.length >= 16, 'it has at least 16 characters')
+    .refine((secret) => secret === '' || secret.length >= 16, 'it has at least 16 characters')
     .optional(),
   /**
    * Hosts that rules may notify, as in their addresses, comma-separated: `hooks.example.org`, or with a port that is not
@@ -143,7 +143,7 @@ export function readConfig(
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
     webhooks: {
-      secret: setting.PLUMBLINE_WEBHOOK_SECRET ?? null,
+      secret: setting.PLUMBLINE_WEBHOOK_SECRET || null,
       hosts: setting.PLUMBLINE_WEBHOOK_HOSTS.map((host) => host.toLowerCase()),
     },
     shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,

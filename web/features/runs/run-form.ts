@@ -1,11 +1,12 @@
 import { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate } from '../../charts/format';
 
-/** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
-export type RunForm = { [K in keyof RunConfig]: string };
-export type RunFormErrors = Partial<Record<keyof RunConfig, string>>;
+/** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. Rules have a form of their own. */
+type Field = Exclude<keyof RunConfig, 'rules'>;
+export type RunForm = { [K in Field]: string };
+export type RunFormErrors = Partial<Record<Field, string>>;
 
-const numeric: readonly (keyof RunConfig)[] = [
+const numeric: readonly Field[] = [
   'learningRate',
   'steps',
   'warmupSteps',
@@ -16,7 +17,7 @@ const numeric: readonly (keyof RunConfig)[] = [
   'probeEverySteps',
   'checkpointEverySteps',
 ];
-export function toForm(config: RunConfig): RunForm {
+export function toForm({ rules: _, ...config }: RunConfig): RunForm {
   const texts = Object.entries(config).map(([key, value]) => [key, String(value)]);
   return { ...(Object.fromEntries(texts) as RunForm), learningRate: formatLearningRate(config.learningRate, 15) };
 }
@@ -31,7 +32,7 @@ export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok:
   const parsed = RunConfig.safeParse(read);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
-      const key = issue.path[0] as keyof RunConfig;
+      const key = issue.path[0] as Field;
       errors[key] ??= sayIssue(key, issue, form[key]);
     }
   } else if (parsed.data.warmupSteps > parsed.data.steps) {
@@ -42,7 +43,7 @@ export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok:
 }
 
 function sayIssue(
-  key: keyof RunConfig,
+  key: Field,
   issue: { code?: string; message: string; minimum?: unknown; maximum?: unknown },
   typed: string,
 ): string {
