@@ -68,6 +68,16 @@ const Environment = z.object({
   PLUMBLINE_PUE: decimal.pipe(z.number().min(1).max(5)).default(1),
   /** Watts of one busy core of this machine, where they cannot be measured; else those of the power model. */
   PLUMBLINE_WATTS_PER_CORE: decimal.pipe(z.number().positive().max(1000)).optional(),
+  /** Signs what rules send to webhooks; without it no rule may notify anybody. */
+  PLUMBLINE_WEBHOOK_SECRET: z
+    .string()
+    .refine((secret) => secret === '' || secret.length >= 16, 'it has at least 16 characters')
+    .optional(),
+  /**
+   * Hosts that rules may notify, as in their addresses, comma-separated: `hooks.example.org`, or with a port that is not
+   * the scheme's own. Whoever may control a run chooses the address, so the hub calls no other host.
+   */
+  PLUMBLINE_WEBHOOK_HOSTS: list,
   /** A hub that is being stopped ends after this time whatever is still open. */
   PLUMBLINE_SHUTDOWN_LIMIT_MS: z.coerce.number().int().min(100).default(25_000),
   /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
@@ -111,6 +121,7 @@ export interface HubConfig {
   trainerGraceMs: number;
   commandExpiryMs: number;
   maxTrainers: number;
+  webhooks: { secret: string | null; hosts: string[] };
   shutdownLimitMs: number;
   /** For built-in trainers. */
   energy: EnergySettings;
@@ -143,6 +154,10 @@ export function readConfig(
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
+    webhooks: {
+      secret: setting.PLUMBLINE_WEBHOOK_SECRET || null,
+      hosts: setting.PLUMBLINE_WEBHOOK_HOSTS.map((host) => host.toLowerCase()),
+    },
     shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,
     energy: {
       gridIntensity: setting.PLUMBLINE_GRID_INTENSITY,

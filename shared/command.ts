@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { MetricName, WireNumber } from './metric.js';
 import { TrainableSelection } from './parameter.js';
 import { CheckpointId, LearningRate, RunId } from './run.js';
+import { LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
 
 /** Made by whoever gives the command (a UUID does): repeating a command with its id returns the first outcome. */
 export const CommandId = z
@@ -9,7 +11,7 @@ export const CommandId = z
   .brand<'CommandId'>();
 export type CommandId = z.infer<typeof CommandId>;
 
-/** What is to be done, imperative, with its arguments. All work while paused too. */
+/** What a trainer is to do, imperative, with its arguments. All work while paused too. */
 export const CommandAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('pause') }),
   z.object({ kind: z.literal('resume') }),
@@ -18,6 +20,8 @@ export const CommandAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   z.object({ kind: z.literal('set_trainable'), selection: TrainableSelection }),
   z.object({ kind: z.literal('set_learning_rate'), learningRate: LearningRate }),
+  /** Multiplies the learning rate that the schedule scales, whatever it is when the command takes effect. */
+  LowerLearningRate,
   z.object({ kind: z.literal('evaluate_now') }),
   z.object({ kind: z.literal('save_checkpoint') }),
   /**
@@ -27,10 +31,37 @@ export const CommandAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('restore_checkpoint'), checkpointId: CheckpointId, branchRunId: RunId.optional() }),
 ]);
 export type CommandAction = z.infer<typeof CommandAction>;
-export type CommandKind = CommandAction['kind'];
 
 export const Command = z.object({ commandId: CommandId, runId: RunId, action: CommandAction });
 export type Command = z.infer<typeof Command>;
+
+/** Word of a rule's firing to a webhook. */
+export const Notification = z.object({
+  kind: z.literal('notify'),
+  url: WebhookUrl,
+  rule: RuleName,
+  metric: MetricName,
+  /** The value that made the rule fire, and its step. */
+  step: z.number().int().nonnegative(),
+  value: WireNumber,
+  firedMs: z.number(),
+});
+export type Notification = z.infer<typeof Notification>;
+
+/** What rules ask for beside what a trainer does: the hub carries out a notification and works out the best checkpoint. */
+export const GivenAction = z.union([CommandAction, RestoreBestCheckpoint, Notification]);
+export type GivenAction = z.infer<typeof GivenAction>;
+export type CommandKind = GivenAction['kind'];
+
+/** A command as the hub takes it, from people and from rules. */
+export const GivenCommand = z.object({
+  commandId: CommandId,
+  runId: RunId,
+  action: GivenAction,
+  /** Why it was given: the values that made a rule fire. People need not say. */
+  cause: z.string().max(1000).optional(),
+});
+export type GivenCommand = z.infer<typeof GivenCommand>;
 
 /** `pending` is the only state that is not an end; each command ends exactly once. */
 export const commandStates = ['pending', 'rejected', 'applied', 'failed', 'expired'] as const;
@@ -39,8 +70,8 @@ export type CommandState = z.infer<typeof CommandState>;
 
 /** A line of the audit log. */
 export const CommandRecord = z.object({
-  ...Command.shape,
-  /** Who gave it: `dashboard`, later a rule's name or a person's. */
+  ...GivenCommand.shape,
+  /** Who gave it: `dashboard`, or `rule:<name>`. */
   author: z.string().max(80),
   state: CommandState,
   receivedMs: z.number(),

@@ -3,6 +3,7 @@ import { MetricName, WireNumber } from './metric.js';
 import type { targetTasks, backends } from './run.js';
 import { RunConfig, RunId, CheckpointId, RunSummary } from './run.js';
 import { CommandRecord } from './command.js';
+import { RuleState } from './rule.js';
 import type { recipes } from './parameter.js';
 import type { ControlEvent } from './trainer-event.js';
 import type { WireError } from './socket.js';
@@ -115,6 +116,10 @@ export interface ControlEventsResponse {
 /** GET /api/runs/:runId/commands -> the audit log, oldest first. */
 export const CommandsResponse = z.object({ commands: z.array(CommandRecord) });
 export type CommandsResponse = z.infer<typeof CommandsResponse>;
+
+/** GET /api/runs/:runId/rules -> where the run's rules stand, in their order. */
+export const RulesResponse = z.object({ rules: z.array(RuleState) });
+export type RulesResponse = z.infer<typeof RulesResponse>;
 
 /** GET /api/catalog: what the new-run form offers. */
 export interface CatalogResponse {

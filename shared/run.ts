@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EnergyBasis } from './energy.js';
 import { canTrain, TrainingMethod } from './method.js';
 import { Recipe } from './parameter.js';
+import { GuardRules } from './rule.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
 export const RunId = z
@@ -57,6 +58,8 @@ const settings = z.object({
    */
   evaluationQuestions: z.number().int().min(0).max(2000).default(0),
   backend: z.enum(backends).default('auto'),
+  /** What the hub watches for and does by itself; a branch has the rules of its run and evaluates them on its own values. */
+  rules: GuardRules,
 });
 
 /** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */

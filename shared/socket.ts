@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Command, CommandRecord } from './command.js';
 import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
+import type { RuleState } from './rule.js';
 import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
 
 /** Version of the trainer protocol; the hub refuses another major number and says which it speaks. */
@@ -84,6 +85,8 @@ export interface HubToDashboard {
   /** A run appeared or changed its state; sent to everybody. */
   run: (run: RunSummary) => void;
   command: (record: CommandRecord) => void;
+  /** The rules of a run stand differently: one has fired, or is armed again. */
+  rules: (message: { runId: RunId; rules: RuleState[] }) => void;
   /** This client could not keep up and live data was left out: fetch history again from here. */
   lagged: (message: { runId: RunId; lastSeq: number }) => void;
 }

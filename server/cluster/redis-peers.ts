@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { WireError } from '@plumbline/shared/socket';
 import type { PeerHandlers, Peers, Progress } from '../run/peers.js';
@@ -41,7 +41,7 @@ const renewScript = `
 type Broadcast =
   { kind: 'run'; run: RunSummary } | { kind: 'progress'; progress: Progress[] } | { kind: 'taken'; runId: RunId };
 type Ask =
-  { kind: 'command'; command: Command; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
+  { kind: 'command'; command: GivenCommand; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
 type Direct =
   | { kind: 'ask'; id: string; ask: Ask }
   | { kind: 'answer'; id: string; record: CommandRecord | null; error: WireError | null };
@@ -103,7 +103,7 @@ export class RedisPeers implements Peers {
     void this.#publish(everybody, { kind: 'run', run });
   }
 
-  async forward(hub: string, command: Command, author: string): Promise<CommandRecord> {
+  async forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord> {
     const record = await this.#ask(hub, { kind: 'command', command, author });
     if (!record) throw new Refusal('internal', 'The hub that holds this run gave no record of the command.');
     return record;

@@ -1,8 +1,9 @@
 import { EventEmitter } from 'node:events';
-import type { Command, CommandId, CommandKind, CommandRecord, CommandState } from '@plumbline/shared/command';
+import type { CommandId, CommandKind, CommandRecord, CommandState, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunState } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
+import { isNotification, type NotificationRecord } from './webhook.js';
 
 const notPaused = 'The run is not paused; pause it first.';
 /** Kinds that a state does not allow, with the reason; what is not named here is allowed while the run lives. */
@@ -11,6 +12,7 @@ const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKi
     resume: notPaused,
     step_once: notPaused,
     restore_checkpoint: 'The run has not started yet.',
+    restore_best_checkpoint: 'The run has not started yet.',
   },
   running: { resume: 'The run is not paused.', step_once: notPaused },
   paused: { pause: 'The run is paused already.' },
@@ -18,8 +20,10 @@ const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKi
 
 /** Why a run in this state cannot take this kind of command; `null` when it can. */
 export function refusalReason(kind: CommandKind, state: RunState): string | null {
+  // People can be told of a run whatever has become of it.
+  if (kind === 'notify') return null;
   if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
-  return kind === 'restore_checkpoint'
+  return kind === 'restore_checkpoint' || kind === 'restore_best_checkpoint'
     ? `The run has ended (${state}). Start a new run from its checkpoint instead.`
     : `The run has ended (${state}); it takes no more commands.`;
 }
@@ -38,8 +42,13 @@ export function expectedState(now: RunState, open: readonly CommandRecord[]): Ru
  * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the
  * trainer's to end, and the end of the run fails what is still open. Both are the hub's guess about a trainer that it
  * cannot reach: should that trainer say later what became of the command, its word replaces the guess.
+ * Notifications are the hub's own to carry out: they neither expire nor end with their run.
  */
-export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
+export class CommandLog extends EventEmitter<{
+  record: [CommandRecord];
+  /** A notification is open here and durable: it is to be delivered. */
+  notification: [NotificationRecord];
+}> {
   /** Open commands in the order they were given. */
   readonly #open = new Map<CommandId, CommandRecord>();
   readonly #expiries = new Map<CommandId, NodeJS.Timeout>();
@@ -67,6 +76,7 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
   takeUp(record: CommandRecord): boolean {
     if (this.#open.has(record.commandId)) return false;
     this.#hold(record);
+    if (isNotification(record)) this.emit('notification', record);
     return true;
   }
 
@@ -89,7 +99,7 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
   }
 
   /** Writes a command down: rejected at once with a reason, or pending. */
-  async add(command: Command, author: string, rejection: string | null): Promise<CommandRecord> {
+  async add(command: GivenCommand, author: string, rejection: string | null): Promise<CommandRecord> {
     const twin = this.#open.get(command.commandId);
     if (twin) return twin;
     const now = Date.now();
@@ -113,6 +123,7 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
       throw error;
     }
     this.emit('record', record);
+    if (rejection === null && isNotification(record)) this.emit('notification', record);
     return record;
   }
 
@@ -134,7 +145,22 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
 
   /** Fails all that is open of a run that has ended. */
   async failOpen(runId: RunId, reason: string): Promise<void> {
-    for (const record of this.open(runId)) await this.#end(record.commandId, 'failed', { reason });
+    for (const record of this.open(runId))
+      if (!isNotification(record)) await this.#end(record.commandId, 'failed', { reason });
+  }
+
+  /** Whether a command is this hub's to end. */
+  isOpen(commandId: CommandId): boolean {
+    return this.#open.has(commandId);
+  }
+
+  /** Ends a command that the hub itself carried out. */
+  async endOwn(
+    { commandId, action }: NotificationRecord,
+    state: 'applied' | 'failed',
+    outcome: Pick<CommandRecord, 'after'> | Pick<CommandRecord, 'reason'>,
+  ): Promise<void> {
+    await this.#end(commandId, state, { step: action.step, ...outcome });
   }
 
   close(): void {
@@ -144,6 +170,7 @@ export class CommandLog extends EventEmitter<{ record: [CommandRecord] }> {
 
   #hold(record: CommandRecord): void {
     this.#open.set(record.commandId, record);
+    if (isNotification(record)) return;
     const reason = `No trainer confirmed it within ${this.expiryMs / 1000} s.`;
     const expire = () => void this.#end(record.commandId, 'expired', { reason }).catch(this.onError);
     this.#expiries.set(record.commandId, setTimeout(expire, this.expiryMs).unref());

@@ -1,4 +1,4 @@
-import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 
 /** How far a run has come at the hub that holds it. */
@@ -18,7 +18,7 @@ export interface PeerHandlers {
   /** A hub is gone and so nobody holds these. */
   onOrphaned(runIds: readonly RunId[]): void;
   /** A command that was given to another hub, for a run that this one holds. */
-  command(command: Command, author: string): Promise<CommandRecord>;
+  command(command: GivenCommand, author: string): Promise<CommandRecord>;
   /** The process that trained a run of this hub's was seen to end elsewhere. */
   trainerLost(runId: RunId, reason: string): Promise<void>;
   /** Runs whose trainer is connected here, which this hub claims against all others; and all it holds. */
@@ -41,7 +41,7 @@ export interface Peers {
   /** Tells the others of a run that is held here. */
   tell(run: RunSummary): void;
   /** Gives a command to the hub that holds its run. @throws Refusal when it refuses or does not answer */
-  forward(hub: string, command: Command, author: string): Promise<CommandRecord>;
+  forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord>;
   /** Tells the hub that holds a run that its trainer's process has ended. */
   forwardLost(hub: string, runId: RunId, reason: string): Promise<void>;
   close(): Promise<void>;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { EventStore } from '../store/event-store.js';
 import type { CommandLog } from './command-log.js';
@@ -7,6 +7,7 @@ import type { Drain } from './drain.js';
 import { alone, type Peers, type Progress } from './peers.js';
 import { Refusal } from './refusal.js';
 import { afterEvent } from './run-state.js';
+import type { RuleWatch } from './rule-watch.js';
 import type { RunTable } from './run-table.js';
 import type { TrainerLinks } from './trainer-links.js';
 
@@ -19,9 +20,10 @@ export interface HoldingParts {
   table: RunTable;
   links: TrainerLinks;
   commands: CommandLog;
+  rules: RuleWatch;
   drain: Drain;
   /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
-  give: (command: Command, author: string) => Promise<CommandRecord>;
+  give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
   onError: (error: unknown) => void;
 }
 
@@ -45,7 +47,7 @@ export class RunHolding {
 
   /** Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store. */
   async takeUp(runId: RunId, acknowledgedSeq = 0): Promise<RunSummary> {
-    const { store, table, commands } = this.parts;
+    const { store, table, commands, rules } = this.parts;
     const stored = await store.run(runId);
     const lastSeq = (await store.takeUp?.(runId, acknowledgedSeq)) ?? (await store.lastSeq(runId));
     const { events } = await store.controlEvents(runId);
@@ -53,7 +55,9 @@ export class RunHolding {
     const known = table.get(runId)!;
     const run = events.reduce(afterEvent, { ...known, ...stored, state: 'created' as const });
     table.held.add(runId);
-    return table.set({ ...run, lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) });
+    const taken = table.set({ ...run, lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) });
+    rules.take(taken);
+    return taken;
   }
 
   /** A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. */
@@ -68,8 +72,9 @@ export class RunHolding {
 
   /** Another hub holds the run from now on. */
   letGo(runId: RunId): void {
-    const { store, table, links, commands } = this.parts;
+    const { store, table, links, commands, rules } = this.parts;
     if (!table.held.delete(runId)) return;
+    rules.forget(runId);
     links.drop(runId);
     const open = commands.open(runId);
     commands.forget(runId);
@@ -83,11 +88,11 @@ export class RunHolding {
     void this.#passOn(record).catch(this.parts.onError);
   }
 
-  async #passOn({ commandId, runId, action, author }: CommandRecord): Promise<void> {
+  async #passOn({ commandId, runId, action, cause, author }: CommandRecord): Promise<void> {
     const { give, drain } = this.parts;
     for (;;)
       try {
-        await give({ commandId, runId, action }, author);
+        await give({ commandId, runId, action, cause }, author);
         return;
       } catch (error) {
         const mayPass = error instanceof Refusal && (error.code === 'internal' || error.code === 'draining');

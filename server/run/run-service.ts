@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
-import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import { isRuleAuthor, type RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { Attach, WireError } from '@plumbline/shared/socket';
 import {
@@ -10,19 +11,24 @@ import {
   type TrainerEvent,
 } from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../store/event-store.js';
-import { CommandLog, expectedState, refusalReason } from './command-log.js';
+import { Admission, noCheckpoint } from './admission.js';
+import { CommandLog } from './command-log.js';
 import { Drain } from './drain.js';
 import { Refusal } from './refusal.js';
+import { Notifier } from './notifier.js';
 import { alone, type Peers } from './peers.js';
+import { RuleWatch } from './rule-watch.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
 import { afterEvent, checkSteps, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
 import { RunTable } from './run-table.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
+import type { WebhookOptions } from './webhook.js';
 
 export interface RunServiceOptions {
   trainerGraceMs: number;
   commandExpiryMs: number;
+  webhooks: WebhookOptions;
   onError: (error: unknown) => void;
 }
 
@@ -32,6 +38,8 @@ interface RunServiceEvents {
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
+  /** The rules of a run stand differently. */
+  rules: [RunId, RuleState[]];
   /** A trainer took up a run. */
   attached: [RunSummary];
   /** A batch of events was not taken; `null` when its sender had attached no run. */
@@ -48,6 +56,9 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   readonly #table: RunTable;
   readonly #links: TrainerLinks;
   readonly #holding: RunHolding;
+  readonly #admission: Admission;
+  readonly #notifier: Notifier;
+  readonly #rules: RuleWatch;
   #loading: Promise<void> | null = null;
 
   constructor(
@@ -65,9 +76,17 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.#links = new TrainerLinks(options.trainerGraceMs, (runId) => this.#absent(runId));
     const { drain, commands } = this;
     const { onError } = options;
-    const [table, links] = [this.#table, this.#links];
-    const give = (command: Command, author: string) => this.command(command, author);
-    const holding = new RunHolding({ ...{ store, peers, table, links, commands, drain, give, onError } });
+    this.#admission = new Admission(store, options.webhooks);
+    this.#notifier = new Notifier(options.webhooks, commands, onError);
+    this.#rules = new RuleWatch({
+      store,
+      give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
+      onStates: (runId, states) => this.emit('rules', runId, states),
+      onError,
+    });
+    const [table, links, rules] = [this.#table, this.#links, this.#rules];
+    const give = (command: GivenCommand, author: string) => this.command(command, author);
+    const holding = new RunHolding({ ...{ store, peers, table, links, commands, rules, drain, give, onError } });
     this.#holding = holding;
     peers.start({
       onRun: (run) => holding.mirror(run),
@@ -112,9 +131,15 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     return run;
   }
 
-  /** @throws Refusal `draining` */
+  /** Where the rules of a run stand. @throws Refusal `not_found` */
+  async ruleStates(runId: RunId): Promise<RuleState[]> {
+    return this.#rules.states(await this.get(runId));
+  }
+
+  /** @throws Refusal `draining`, or `invalid` for rules that this hub cannot carry out */
   async create(config: RunConfig, parent: RunParent | null): Promise<RunSummary> {
     this.drain.refuseNewWork();
+    this.#admission.refuseRules(config);
     return this.#create(config, parent, newRunId(config));
   }
 
@@ -147,8 +172,12 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const isBuiltIn = this.livingProcesses.has(runId) || (parent !== null && this.livingProcesses.has(parent.runId));
     if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
-    let run =
-      this.#table.get(runId) ?? (await this.#holding.fromStore(runId)) ?? (await this.#create(config, parent, runId));
+    let run = this.#table.get(runId) ?? (await this.#holding.fromStore(runId));
+    if (!run) {
+      // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
+      if (parent === null) this.#admission.refuseRules(config);
+      run = await this.#create(config, parent, runId);
+    }
     if (hasEnded(run.state)) {
       const { events } = await this.store.controlEvents(runId);
       // What is known of a run that ended at another hub may be behind what its trainer was told there.
@@ -208,7 +237,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     };
     for (const event of control) run = afterEvent(run, event);
     this.#table.put(run);
-    if (appended.length > 0) this.emit('events', runId, appended);
+    if (appended.length > 0) {
+      this.emit('events', runId, appended);
+      this.#rules.take(run, appended);
+    }
     if (control.length > 0) {
       this.#table.owe(runId);
       this.#table.onChange(run, before);
@@ -217,9 +249,12 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       // Commands first: a run that is written as ended has no open ones. The whole batch, because one that was stored
       // before without its commands being closed comes again.
       await this.commands.closeFrom(events.filter(isControl));
-      if (hasEnded(run.state))
+      if (hasEnded(run.state)) {
+        await this.#rules.settled(run);
         await this.commands.failOpen(runId, `The run ended (${run.state}) before it took effect.`);
+      }
       await this.#table.write(runId);
+      if (hasEnded(run.state)) this.#rules.forget(runId);
     }
     return lastSeq;
   }
@@ -246,17 +281,18 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       .controlEvents(runId)
       .then(({ events }) => this.commands.load(runId, events))
       .catch(this.options.onError);
+    await this.#rules.settled(run).catch(this.options.onError);
     await this.commands.failOpen(runId, reason);
     await this.#table.write(runId);
+    this.#rules.forget(runId);
   }
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
-  command(command: Command, author: string): Promise<CommandRecord> {
-    return this.drain.work(() => this.#command(command, author));
+  command(command: GivenCommand, author: string): Promise<CommandRecord> {
+    return this.drain.work(async () => this.#given(await this.get(command.runId), command, author));
   }
 
-  async #command(command: Command, author: string): Promise<CommandRecord> {
-    const run = await this.get(command.runId);
+  async #given(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
     if (!hasEnded(run.state) && !this.#table.held.has(run.runId)) {
       const hub = await this.peers.holder(run.runId);
       if (hub) return this.peers.forward(hub, command, author);
@@ -275,11 +311,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       }
       return (await this.commands.find(known.commandId)) ?? known;
     }
-    this.drain.refuseNewWork();
-    const rejection =
-      refusalReason(command.action.kind, expectedState(run.state, this.commands.open(run.runId))) ??
-      (await this.#missingCheckpoint(command));
-    const record = await this.commands.add(withBranch(command, run), author, rejection);
+    // What follows from events that were taken is no new work.
+    if (!isRuleAuthor(author)) this.drain.refuseNewWork();
+    const admitted = await this.#admission.admit(command, author, run, this.commands.open(run.runId));
+    const record = await this.commands.add(admitted.command, author, admitted.rejection);
     if (record.state === 'pending') this.#send(record);
     return record;
   }
@@ -289,13 +324,14 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     await this.get(runId);
     const { events } = await this.store.controlEvents(runId);
     const found = checkpointsOf(events).find((event) => event.checkpointId === checkpointId);
-    if (!found)
-      throw new Refusal('not_found', `The run ${runId} has no checkpoint ${checkpointId} any more, or never had.`);
+    if (!found) throw new Refusal('not_found', noCheckpoint(runId, checkpointId));
     return found;
   }
 
   close(): void {
     this.#links.close();
+    this.#rules.close();
+    this.#notifier.close();
     this.commands.close();
     void this.peers.close().catch(this.options.onError);
   }
@@ -314,8 +350,13 @@ export class RunService extends EventEmitter<RunServiceEvents> {
         const { events } = await this.store.controlEvents(run.runId);
         await this.commands.load(run.runId, events);
         run = events.reduce(afterEvent, { ...run, state: 'created' });
-        if (hasEnded(run.state))
+        this.#table.put(run);
+        this.#rules.take(run);
+        if (hasEnded(run.state)) {
+          await this.#rules.settled(run).catch(this.options.onError);
           await this.commands.failOpen(run.runId, `The run ended (${run.state}) before it took effect.`);
+          this.#rules.forget(run.runId);
+        }
       }
       this.#table.put(run);
       if (!hasEnded(run.state)) this.#links.startGrace(run.runId);
@@ -324,27 +365,19 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     for (const record of (await this.store.leftOver?.()) ?? [])
       if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);
+    void this.#notifier.takeUp(this.#table.all.filter(({ state }) => hasEnded(state))).catch(this.options.onError);
   }
 
   #send(record: CommandRecord): void {
     const { commandId, runId, action } = record;
+    // Not the trainer's: the hub notifies, and has made the best checkpoint a certain one.
+    if (action.kind === 'notify' || action.kind === 'restore_best_checkpoint') return;
     // A send that fails is tried again when the trainer attaches anew; until then the command is open or expires.
     this.#links
       .get(runId)
       ?.send({ commandId, runId, action })
       .then(() => this.commands.confirm(commandId))
       .catch(this.options.onError);
-  }
-
-  async #missingCheckpoint({ runId, action }: Command): Promise<string | null> {
-    if (action.kind !== 'restore_checkpoint') return null;
-    try {
-      await this.checkpoint(runId, action.checkpointId);
-      return null;
-    } catch (error) {
-      if (error instanceof Refusal) return error.message;
-      throw error;
-    }
   }
 
   /** A trainer has stayed away for as long as it may. */
@@ -365,11 +398,4 @@ export class RunService extends EventEmitter<RunServiceEvents> {
         if (this.#table.held.has(runId) && !this.#links.get(runId)) this.#links.startGrace(runId);
       });
   }
-}
-
-/** A branch needs a run id before the trainer opens it, so that command and branch know each other. */
-function withBranch(command: Command, run: RunSummary): Command {
-  const { action } = command;
-  if (action.kind !== 'restore_checkpoint' || action.branchRunId) return command;
-  return { ...command, action: { ...action, branchRunId: newRunId(run.config) } };
 }

@@ -19,6 +19,7 @@ export function serveDashboards(
   runs.on('events', (runId, events) => feed.push(runId, events));
   runs.on('run', (run) => namespace.emit('run', run));
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
+  runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));
   namespace.on('connection', (socket) => serveDashboard(socket, runs, sessions, onError));
   return feed;
 }

@@ -45,6 +45,9 @@ export interface HistoryRange {
   maxPoints: number;
 }
 
+/** A `maxPoints` that thins nothing. */
+export const everyPoint = Number.MAX_SAFE_INTEGER;
+
 /**
  * Width in steps of the buckets that a thinned series is cut into, the same for all series of a run, counted from
  * `fromStep`: three points a bucket at most, and the two ends.

@@ -85,7 +85,7 @@ export function plan(spec: StudySpec): PlannedRun[] {
   const ordered = [...variants.filter(([, { from }]) => !from), ...variants.filter(([, { from }]) => from)];
   return spec.seeds.flatMap((seed) =>
     ordered.map(([variant, { config, from }]): PlannedRun => {
-      const read = z.strictObject(RunConfig.shape).safeParse({
+      const read = RunConfig.strict().safeParse({
         ...{ evaluationQuestions: 200, ...spec.config, ...config },
         ...{ name: plannedName(spec.name, variant, seed), seed },
         ...(kept.has(variant) && { keepCheckpointsAt: kept.get(variant) }),

@@ -260,6 +260,20 @@ describe('train', () => {
     expect(applied(events)).toMatchObject([{ before: { learning_rate: 1e-3 }, after: { learning_rate: 0.02 } }]);
   });
 
+  it('lowers the learning rate from what it is then', async () => {
+    const { events } = await run(
+      { schedule: 'constant', warmupSteps: 0, steps: 4 },
+      {
+        at: {
+          1: { kind: 'set_learning_rate', learningRate: 0.5 },
+          2: { kind: 'lower_learning_rate', factor: 0.25 },
+        },
+      },
+    );
+    expect(series(events, 'train/learning_rate').map(([, rate]) => rate)).toEqual([1e-3, 0.5, 0.125, 0.125]);
+    expect(applied(events).at(-1)).toMatchObject({ before: { learning_rate: 0.5 }, after: { learning_rate: 0.125 } });
+  });
+
   it('evaluates and saves when asked, and keeps what was asked for', async () => {
     const { events } = await run({}, { at: { 2: { kind: 'evaluate_now' }, 3: { kind: 'save_checkpoint' } } });
     expect(series(events, 'shift/kl').map(([step]) => step)).toEqual([0, 2, 4, 8]);

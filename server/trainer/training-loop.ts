@@ -208,12 +208,10 @@ class TrainingLoop implements Steered {
     switch (action.kind) {
       case 'set_trainable':
         return this.#setTrainable(action.selection);
-      case 'set_learning_rate': {
-        const before = { learning_rate: this.#learningRate };
-        this.#learningRate = action.learningRate;
-        this.#changedSince = true;
-        return { before, after: { learning_rate: action.learningRate } };
-      }
+      case 'set_learning_rate':
+        return this.#setLearningRate(action.learningRate);
+      case 'lower_learning_rate':
+        return this.#setLearningRate(this.#learningRate * action.factor);
       case 'evaluate_now': {
         const before = { probed_step: this.#probedStep };
         const values = await this.#probe();
@@ -228,6 +226,13 @@ class TrainingLoop implements Steered {
       case 'restore_checkpoint':
         return this.#restore(action);
     }
+  }
+
+  #setLearningRate(learningRate: number): Applied {
+    const before = { learning_rate: this.#learningRate };
+    this.#learningRate = learningRate;
+    this.#changedSince = true;
+    return { before, after: { learning_rate: learningRate } };
   }
 
   #setTrainable(selection: TrainableSelection): Applied {

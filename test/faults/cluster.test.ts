@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { randomUUID } from 'node:crypto';
 import { CommandId, type Command } from '@plumbline/shared/command';
+import type { RulesResponse } from '@plumbline/shared/http';
+import { GuardRule } from '@plumbline/shared/rule';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { HubLink } from '../../server/trainer/hub-link.js';
 import { Cluster } from '../support/cluster.js';
@@ -29,11 +31,11 @@ class Trainer {
   step = 0;
   private constructor(readonly link: HubLink) {}
 
-  static async start(url: string): Promise<Trainer> {
+  static async start(url: string, rules: GuardRule[] = []): Promise<Trainer> {
     const link = new HubLink(url, (await cluster.trainerToken()).trim(), { retryMs: 100 });
     const trainer = new Trainer(link);
     link.onCommand((command) => trainer.carryOut(command));
-    await link.attach(trainer.runId, config, null);
+    await link.attach(trainer.runId, { ...config, rules }, null);
     link.emit({
       ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
       trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
@@ -143,6 +145,38 @@ describe('two hubs', () => {
     expect(await ledger.differences()).toEqual([]);
     const { series } = await client.history(trainer.runId, '&metric=train/loss');
     expect(series['train/loss']!.steps).toEqual(Array.from({ length: 300 }, (_, i) => i + 1));
+    client.close();
+    trainer.link.close();
+  });
+
+  it('give the command of a rule once, though each has to go on where the other was', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const rule = GuardRule.parse({
+      ...{ name: 'far', metric: 'train/gradient_norm', actions: [{ kind: 'save_checkpoint' }] },
+      condition: { kind: 'threshold', side: 'above', value: 50, consecutive: 3 },
+    });
+    const trainer = await Trainer.start(cluster.url, [rule]);
+    const client = watching(second);
+    trainer.train(100);
+    await client.until('the rule to fire', () => Promise.resolve(trainer.applied.length > 0 || undefined));
+    for (const hub of [first, second, first]) {
+      await hub.kill();
+      trainer.train(100);
+      expect(await trainer.link.flush(30_000)).toBe(true);
+      await hub.start();
+    }
+    expect(await trainer.finish()).toBe(true);
+    await client.state(trainer.runId, 'finished');
+    const rules = await client.until(
+      'the rules',
+      async () =>
+        (await client.get<RulesResponse>(`/runs/${trainer.runId}/rules`)).rules[0]?.firings === 1 || undefined,
+    );
+    expect(rules).toBe(true);
+    expect(trainer.applied).toHaveLength(1);
+    expect(await client.commands(trainer.runId)).toMatchObject([
+      { commandId: trainer.applied[0], author: 'rule:far', state: 'applied', action: { kind: 'save_checkpoint' } },
+    ]);
     client.close();
     trainer.link.close();
   });

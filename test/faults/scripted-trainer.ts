@@ -1,5 +1,6 @@
 import { ControlPoint, type Steered } from '@plumbline/server/dist/trainer/control-point.js';
 import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
+import type { GuardRule } from '@plumbline/shared/rule';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
@@ -14,12 +15,14 @@ export interface ScriptedTrainerOptions {
   token: string;
   runId: string;
   stepMs: number;
+  /** Of the run that it brings. */
+  rules?: readonly GuardRule[];
 }
 /** What it tells the test, in this order for each event. */
 export type ScriptedTrainerSays =
   { kind: 'emits'; event: TrainerEvent } | { kind: 'acknowledged'; seq: number } | { kind: 'lost'; reason: string };
 
-const { hubUrl, token, runId, stepMs } = JSON.parse(process.argv[2]!) as ScriptedTrainerOptions;
+const { hubUrl, token, runId, stepMs, rules } = JSON.parse(process.argv[2]!) as ScriptedTrainerOptions;
 const tell = (message: ScriptedTrainerSays): void => void process.send!(message);
 process.on('disconnect', () => process.exit(1));
 
@@ -54,7 +57,7 @@ const valueAt = (n: number): number | 'NaN' | 'Infinity' =>
   n % 97 === 0 ? 'NaN' : n % 101 === 0 ? 'Infinity' : Math.sin(n) / 3;
 
 try {
-  await link.attach(RunId.parse(runId), RunConfig.parse({ name: runId, steps: 1_000_000 }), null);
+  await link.attach(RunId.parse(runId), RunConfig.parse({ name: runId, steps: 1_000_000, rules }), null);
   emit({
     ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
     trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },

@@ -45,7 +45,7 @@ export class TrainerProcess {
       hubPort,
       folder,
       ...options
-    }: { hubPort: number; folder: string } & Pick<ScriptedTrainerOptions, 'token' | 'stepMs'>,
+    }: { hubPort: number; folder: string } & Pick<ScriptedTrainerOptions, 'token' | 'stepMs' | 'rules'>,
   ): Promise<TrainerProcess> {
     const runId = RunId.parse(name);
     const proxy = await FaultyProxy.start(hubPort);

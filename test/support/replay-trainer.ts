@@ -144,9 +144,12 @@ function apply({ commandId, action }: Command): void {
       stopped = true;
       return applied(before, { state: 'stopped' });
     case 'set_learning_rate':
-      applied({ learningRate }, { learningRate: action.learningRate });
-      learningRate = action.learningRate;
+    case 'lower_learning_rate': {
+      const rate = action.kind === 'set_learning_rate' ? action.learningRate : learningRate * action.factor;
+      applied({ learning_rate: learningRate }, { learning_rate: rate });
+      learningRate = rate;
       return;
+    }
     case 'set_trainable': {
       const resolved = resolveSelection(action.selection, parameters);
       if (!resolved.ok) return emit({ type: 'command_failed', ...now(), commandId, reason: resolved.reason });

@@ -124,7 +124,11 @@ export class TestHub {
 }
 
 export const aRunId = (): RunId => RunId.parse(`run-${randomUUID().slice(0, 8)}`);
-export const attachment = (runId: RunId) => ({ runId, config: RunConfig.parse({ name: 'test' }), parent: null });
+export const attachment = (runId: RunId, config: Partial<RunConfig> = {}) => ({
+  runId,
+  config: RunConfig.parse({ name: 'test', ...config }),
+  parent: null,
+});
 export const aCommand = (runId: RunId, action: CommandAction) => ({
   commandId: CommandId.parse(randomUUID()),
   runId,

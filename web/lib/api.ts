@@ -1,6 +1,7 @@
 import {
   CommandsResponse,
   RunList,
+  RulesResponse,
   RunResponse,
   SessionInfo,
   type CatalogResponse,
@@ -9,6 +10,7 @@ import {
   type HistoryResponse,
   type StartRunRequest,
 } from '@plumbline/shared/http';
+import type { RuleState } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ErrorCode } from '@plumbline/shared/socket';
@@ -63,6 +65,7 @@ export const api = {
   startRun: async (body: StartRunRequest): Promise<RunSummary> => RunResponse.parse(await post('/runs', body)).run,
   commands: async (runId: RunId): Promise<CommandRecord[]> =>
     CommandsResponse.parse(await request(`/runs/${runId}/commands`)).commands,
+  rules: async (runId: RunId): Promise<RuleState[]> => RulesResponse.parse(await request(`/runs/${runId}/rules`)).rules,
   // Large and typed by the same contract on both sides: checking every point would cost more than drawing it.
   events: async (runId: RunId): Promise<ControlEventsResponse> =>
     (await request(`/runs/${runId}/events`)) as ControlEventsResponse,

@@ -27,6 +27,9 @@ describe('peakLearningRate', () => {
     expect(peakLearningRate(config, [record({ kind: 'pause' }, 3)])).toBe(1e-3);
     const commands = [rate(1e-4, 200), rate(5e-4, 100), rate(9e-4, 300, 'failed')];
     expect(peakLearningRate(config, commands)).toBe(1e-4);
+    const lowered = record({ kind: 'lower_learning_rate', factor: 0.5 }, 250);
+    expect(peakLearningRate(config, [...commands, lowered])).toBe(5e-5);
+    expect(peakLearningRate(config, [lowered])).toBe(5e-4);
   });
 });
 

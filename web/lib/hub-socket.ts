@@ -64,9 +64,14 @@ class HubSocket implements FeedTransport, CommandTransport {
     return () => this.#io.off('run', listener);
   }
 
+  onRules(listener: HubToDashboard['rules']): () => void {
+    this.#io.on('rules', listener);
+    return () => this.#io.off('rules', listener);
+  }
+
   listen(runId: RunId, listener: FeedListener): () => void {
     const socket = this.#io;
-    const handlers: HubToDashboard & { connect: () => void } = {
+    const handlers: Omit<HubToDashboard, 'rules'> & { connect: () => void } = {
       connect: () => listener.connected(),
       metrics: (batch) => batch.runId === runId && listener.metrics(batch),
       control: (message) => message.runId === runId && listener.control(message.event),

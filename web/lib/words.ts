@@ -1,5 +1,6 @@
-import type { CommandAction, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
+import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, TargetTask } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
@@ -47,7 +48,7 @@ export const selectionWords = (selection: TrainableSelection): string =>
   selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);
 
 /** What a command asks for, e.g. `Train SA Proj`, `Peak learning rate 1e-4`. */
-export function actionWords(action: CommandAction): string {
+export function actionWords(action: GivenAction): string {
   switch (action.kind) {
     case 'pause':
       return 'Pause';
@@ -63,14 +64,24 @@ export function actionWords(action: CommandAction): string {
         : `Train ${selectionWords(action.selection)}`;
     case 'set_learning_rate':
       return `Peak learning rate ${formatLearningRate(action.learningRate)}`;
+    case 'lower_learning_rate':
+      return `Peak learning rate × ${action.factor}`;
     case 'evaluate_now':
       return 'Evaluate';
     case 'save_checkpoint':
       return 'Save checkpoint';
     case 'restore_checkpoint':
       return `Restore ${action.checkpointId}`;
+    case 'restore_best_checkpoint':
+      return 'Restore the best checkpoint';
+    case 'notify':
+      return `Notify ${new URL(action.url).host}`;
   }
 }
+
+/** Who gave a command, where that is not a person at the dashboard: `rule “Bias”`. */
+export const authorWords = (author: string): string =>
+  isRuleAuthor(author) ? `rule “${author.slice(ruleAuthor('').length)}”` : author;
 
 const longestWord = 48;
 function valueWords(key: string, value: unknown): string {

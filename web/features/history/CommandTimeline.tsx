@@ -1,6 +1,7 @@
 'use client';
 import type { ChartView } from '../../charts/chart-view';
 import { formatClock, formatStep } from '../../charts/format';
+import { authorWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { timeline } from './timeline';
 import './history.css';
@@ -28,9 +29,14 @@ export function CommandTimeline({ view }: { view: ChartView }): React.ReactNode 
                 <span className="timeline-state">{entry.state}</span>
               )}
               {!['trainer', 'dashboard', 'hub'].includes(entry.author) && (
-                <span className="dim">by {entry.author}</span>
+                <span className="dim">by {authorWords(entry.author)}</span>
               )}
             </p>
+            {entry.cause && (
+              <p className="timeline-detail" title={entry.cause}>
+                {entry.cause}
+              </p>
+            )}
             {entry.details.map((detail) => (
               <p key={detail} className="timeline-detail" title={detail}>
                 {detail}

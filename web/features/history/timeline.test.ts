@@ -50,6 +50,22 @@ describe('timeline', () => {
     expect(entries[3]!.details).toEqual(['learning rate 5e-4 → 1e-4']);
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
   });
+
+  it('says of a rule’s command why it was given, beside what came of it', () => {
+    const ruled = record(
+      { kind: 'lower_learning_rate', factor: 0.5 },
+      {
+        ...{ author: 'rule:Loss', cause: 'train/loss was 3 at step 40: above 1' },
+        ...{ before: { learning_rate: 5e-4 }, after: { learning_rate: 2.5e-4 } },
+      },
+    );
+    expect(timeline([ruled], [], null)).toMatchObject([
+      {
+        ...{ title: 'Peak learning rate × 0.5', author: 'rule:Loss', details: ['learning rate 5e-4 → 2.5e-4'] },
+        cause: 'train/loss was 3 at step 40: above 1',
+      },
+    ]);
+  });
 });
 
 const run = (runId: string, more: object = {}): RunSummary =>

@@ -14,13 +14,15 @@ export interface TimelineEntry {
   title: string;
   /** Before → after, or a reason. */
   details: string[];
+  /** The values that made a rule give the command; empty for a person's. */
+  cause: string;
   /** A command's state; `event` for what the trainer did by itself. */
   state: CommandState | 'event' | 'event_failed';
   author: string;
 }
 
 /** Commands that change what the optimizer does stand out on charts. */
-const changing = new Set(['set_trainable', 'set_learning_rate', 'restore_checkpoint']);
+const changing = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'restore_checkpoint']);
 
 function entryOfCommand(record: CommandRecord): TimelineEntry {
   return {
@@ -29,6 +31,7 @@ function entryOfCommand(record: CommandRecord): TimelineEntry {
     step: record.step,
     title: actionWords(record.action),
     details: record.state === 'applied' ? changeWords(record) : record.reason ? [record.reason] : [],
+    cause: record.cause ?? '',
     state: record.state,
     author: record.author,
   };
@@ -41,6 +44,7 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
     step: event.step,
     title,
     details: details.filter((detail) => detail !== ''),
+    cause: '',
     state,
     author: 'trainer',
   });
@@ -95,6 +99,7 @@ function untoldEnd(run: RunSummary, events: readonly ControlEvent[]): TimelineEn
       step: run.lastStep,
       title: stateWords[run.state],
       details: run.reason === '' ? [] : [splitReason(run.reason).headline],
+      cause: '',
       state: run.state === 'failed' ? 'event_failed' : 'event',
       author: 'hub',
     },

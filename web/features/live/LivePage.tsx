@@ -10,6 +10,7 @@ import { useConnection, useSession } from '../../lib/use-hub';
 import { ControlBar } from '../control/ControlBar';
 import { FreezeMap } from '../control/FreezeMap';
 import { CommandTimeline } from '../history/CommandTimeline';
+import { RuleStrip } from '../rules/RuleStrip';
 import { FailureBanner } from './FailureBanner';
 import { KeyNumbers } from './KeyNumbers';
 import { RunCharts } from './RunCharts';
@@ -134,6 +135,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
         </p>
       )}
       <KeyNumbers />
+      <RuleStrip />
       <div className="live-grid">
         <RunCharts view={view} branches={branches} />
         <aside className="live-side">

@@ -12,6 +12,8 @@ import {
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
 import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
+import { RuleEditor } from '../rules/RuleEditor';
+import { readRules, toRuleForm, type RuleErrors, type RuleForm } from '../rules/rule-form';
 import { readForm, toForm, type Asked, type RunForm, type RunFormErrors } from './run-form';
 import './new-run.css';
 
@@ -31,6 +33,8 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   const dialog = useRef<HTMLDialogElement>(null);
   const [form, setForm] = useState<RunForm>(from ? toForm(from.config) : { ...blank, name: '' });
   const [errors, setErrors] = useState<RunFormErrors>({});
+  const [rules, setRules] = useState<RuleForm[]>(from ? from.config.rules.map(toRuleForm) : []);
+  const [ruleErrors, setRuleErrors] = useState<RuleErrors[]>([]);
   const [starting, setStarting] = useState(false);
   const [refusal, setRefusal] = useState('');
 
@@ -59,19 +63,23 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     const read = readForm({ ...form, name: form.name.trim() || suggestedName });
-    if (!read.ok) {
-      setErrors(read.errors);
-      const first = Object.keys(read.errors)[0];
-      const field = dialog.current?.querySelector<HTMLElement>(`[name="${first}"]`);
-      field?.closest('details')?.setAttribute('open', '');
-      field?.focus();
+    const readOfRules = readRules(rules);
+    if (!read.ok || !readOfRules.ok) {
+      if (!read.ok) setErrors(read.errors);
+      if (!readOfRules.ok) setRuleErrors(readOfRules.errors);
+      // Of what is marked as wrong, the first; marked when the errors are shown.
+      requestAnimationFrame(() => {
+        const field = dialog.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
+        field?.closest('details')?.setAttribute('open', '');
+        field?.focus();
+      });
       return;
     }
     setStarting(true);
     setRefusal('');
     try {
       const run = await api.startRun({
-        config: read.config,
+        config: { ...read.config, rules: readOfRules.rules },
         ...(from ? { from: { runId: from.runId, checkpointId: from.checkpointId } } : {}),
       });
       router.push(`/runs/?run=${run.runId}`);
@@ -153,6 +161,18 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
                 </select>
               </label>
             </div>
+          </details>
+          <details open={from && from.config.rules.length > 0} data-testid="new-run-rules">
+            <summary>Guard rules{rules.length > 0 && ` (${rules.length})`}</summary>
+            <RuleEditor
+              rules={rules}
+              errors={ruleErrors}
+              onChange={(changed) => {
+                setRules(changed);
+                setRuleErrors([]);
+                setRefusal('');
+              }}
+            />
           </details>
         </div>
         <footer className="sheet-foot">

@@ -4,10 +4,11 @@ import { formatLearningRate } from '../../charts/format';
 /** What is chosen whole; the form asks for the rest as text. */
 const whole = ['tasks', 'method', 'keepCheckpointsAt'] as const;
 type Whole = (typeof whole)[number];
-export type Asked = Exclude<keyof RunConfig, Whole>;
+/** Rules have a form of their own. */
+export type Asked = Exclude<keyof RunConfig, Whole | 'rules'>;
 /** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
 export type RunForm = { [K in Asked]: string } & Pick<RunConfig, Whole>;
-export type RunFormErrors = Partial<Record<keyof RunConfig, string>>;
+export type RunFormErrors = Partial<Record<Asked | Whole, string>>;
 
 const numeric: readonly Asked[] = [
   'learningRate',
@@ -21,7 +22,7 @@ const numeric: readonly Asked[] = [
   'checkpointEverySteps',
   'evaluationQuestions',
 ];
-export function toForm(config: RunConfig): RunForm {
+export function toForm({ rules: _, ...config }: RunConfig): RunForm {
   const { tasks, method, keepCheckpointsAt, ...asked } = config;
   const texts = Object.entries(asked).map(([key, value]) => [key, String(value)]);
   return {
@@ -33,7 +34,7 @@ export function toForm(config: RunConfig): RunForm {
   };
 }
 
-const isAsked = (key: keyof RunConfig): key is Asked => !(whole as readonly string[]).includes(key);
+const isAsked = (key: Asked | Whole): key is Asked => !(whole as readonly string[]).includes(key);
 
 /** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
 export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok: false; errors: RunFormErrors } {
@@ -45,7 +46,7 @@ export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok:
   const parsed = RunConfig.safeParse(read);
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
-      const key = issue.path[0] as keyof RunConfig;
+      const key = issue.path[0] as Asked | Whole;
       errors[key] ??= isAsked(key) ? sayIssue(key, issue, form[key]) : issue.message;
     }
   } else if (parsed.data.warmupSteps > parsed.data.steps) {

@@ -1,0 +1,114 @@
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import type { RestoreBestCheckpoint } from '@plumbline/shared/rule';
+import type { RunConfig, RunId, RunSummary } from '@plumbline/shared/run';
+import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
+import { everyPoint, type EventStore } from '../store/event-store.js';
+import { bestCheckpoint } from './best-checkpoint.js';
+import { expectedState, refusalReason } from './command-log.js';
+import { Refusal } from './refusal.js';
+import { newRunId } from './run-id.js';
+import { refusedTarget, type WebhookOptions } from './webhook.js';
+
+/** A command as it is written down, and why it is rejected, if it is. */
+export interface Admitted {
+  command: GivenCommand;
+  rejection: string | null;
+}
+
+/** Decides at the hub, before any trainer hears of it, whether a command can be carried out, and completes it. */
+export class Admission {
+  constructor(
+    readonly store: EventStore,
+    readonly webhooks: WebhookOptions,
+  ) {}
+
+  /** @throws Refusal `invalid` naming the rule whose notification this hub would not send, and what to do */
+  refuseRules({ rules }: RunConfig): void {
+    for (const { name, actions } of rules)
+      for (const action of actions) {
+        const refusal = action.kind === 'notify' ? refusedTarget(action.url, this.webhooks) : null;
+        if (refusal !== null) throw new Refusal('invalid', `The rule "${name}" cannot notify. ${refusal}`);
+      }
+  }
+
+  /** @param open the run's open commands, in the order they were given */
+  async admit(
+    command: GivenCommand,
+    author: string,
+    run: RunSummary,
+    open: readonly CommandRecord[],
+  ): Promise<Admitted> {
+    const { action } = command;
+    const rejection = refusalReason(action.kind, expectedState(run.state, open));
+    if (rejection !== null) return { command, rejection };
+    switch (action.kind) {
+      case 'notify':
+        return { command, rejection: refusedTarget(action.url, this.webhooks) };
+      case 'restore_best_checkpoint':
+        return this.#restoreBest(command, action, author, run);
+      case 'restore_checkpoint': {
+        const isThere = (await this.#checkpoints(run.runId)).some((one) => one.checkpointId === action.checkpointId);
+        if (!isThere) return { command, rejection: noCheckpoint(run.runId, action.checkpointId) };
+        // A branch needs a run id before the trainer opens it, so that command and branch know each other.
+        const branchRunId = action.branchRunId ?? newRunId(run.config);
+        return { command: { ...command, action: { ...action, branchRunId } }, rejection: null };
+      }
+      default:
+        return { command, rejection: null };
+    }
+  }
+
+  async #restoreBest(
+    command: GivenCommand,
+    { metric, better }: RestoreBestCheckpoint,
+    author: string,
+    run: RunSummary,
+  ): Promise<Admitted> {
+    const before = await this.#wentBackFrom(run, author);
+    if (before !== null)
+      return {
+        command,
+        rejection: `It has gone back once already, from ${before}; going back again could repeat itself without end.`,
+      };
+    const { series } = await this.store.history(run.runId, { metrics: [metric], maxPoints: everyPoint });
+    const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
+    if (best === null)
+      return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
+    const { checkpointId } = best.checkpoint;
+    const extreme = better === 'higher' ? 'highest' : 'lowest';
+    const why = `${checkpointId} has the ${extreme} ${metric}: ${best.value} at step ${best.measuredAtStep}`;
+    return {
+      command: {
+        ...command,
+        cause: command.cause === undefined ? why : `${command.cause}. ${why}`,
+        action: { kind: 'restore_checkpoint', checkpointId, branchRunId: newRunId(run.config) },
+      },
+      rejection: null,
+    };
+  }
+
+  /** The ancestor from which this author led into the line of branches that the run is the end of. */
+  async #wentBackFrom(run: RunSummary, author: string): Promise<RunId | null> {
+    const seen = new Set<RunId>([run.runId]);
+    let child: Pick<RunSummary, 'runId' | 'parent'> | null = run;
+    while (child?.parent && !seen.has(child.parent.runId)) {
+      const { runId }: { runId: RunId } = child.parent;
+      const branchRunId: RunId = child.runId;
+      seen.add(runId);
+      const opened = (await this.store.commands(runId)).some(
+        ({ author: by, action }) =>
+          by === author && action.kind === 'restore_checkpoint' && action.branchRunId === branchRunId,
+      );
+      if (opened) return runId;
+      child = await this.store.run(runId);
+    }
+    return null;
+  }
+
+  async #checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
+    return checkpointsOf((await this.store.controlEvents(runId)).events);
+  }
+}
+
+export const noCheckpoint = (runId: RunId, checkpointId: string): string =>
+  `The run ${runId} has no checkpoint ${checkpointId} any more, or never had.`;

@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
+import { bestCheckpoint } from './best-checkpoint.js';
+
+const saved = (step: number): CheckpointSaved => ({
+  type: 'checkpoint_saved',
+  seq: step + 1,
+  step,
+  wallTimeMs: 0,
+  checkpointId: `step-${step}` as never,
+  bytes: 1,
+  digest: 'x',
+});
+const checkpoints = [0, 100, 137, 200].map(saved);
+const series = { steps: [0, 50, 100, 125, 150, 200], values: [90, 95, 92, 94, 99, 80] };
+
+describe('bestCheckpoint', () => {
+  it('goes by the last value measured no later than the checkpoint', () => {
+    // Checkpoints 0: 90, 100: 92, 137: 94 of step 125, 200: 80. The 99 at step 150 is at no checkpoint.
+    expect(bestCheckpoint(checkpoints, series, 'higher')).toMatchObject({
+      checkpoint: { checkpointId: 'step-137' },
+      value: 94,
+      measuredAtStep: 125,
+    });
+    expect(bestCheckpoint(checkpoints, series, 'lower')?.checkpoint.step).toBe(200);
+  });
+  it('takes the latest of equal ones, which has learnt most', () => {
+    expect(bestCheckpoint(checkpoints, { steps: [0], values: [90] }, 'higher')?.checkpoint.step).toBe(200);
+  });
+  it('passes over what is not finite', () => {
+    const odd = { steps: [0, 100, 200], values: [90, Infinity, NaN] };
+    expect(bestCheckpoint(checkpoints, odd, 'higher')).toMatchObject({ value: 90, measuredAtStep: 0 });
+  });
+  it('is none where nothing was measured or saved', () => {
+    expect(bestCheckpoint(checkpoints, undefined, 'higher')).toBeNull();
+    expect(bestCheckpoint([], series, 'higher')).toBeNull();
+    expect(bestCheckpoint([saved(10)], { steps: [20], values: [1] }, 'higher')).toBeNull();
+  });
+});

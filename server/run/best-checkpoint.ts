@@ -1,0 +1,26 @@
+import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
+
+/**
+ * The checkpoint at which a metric was best, by the last finite value measured no later than the checkpoint was saved;
+ * of equal ones the latest. Null where none was measured by then.
+ *
+ * @param checkpoints those that can be gone back to
+ * @param series columnar, ascending by event number
+ */
+export function bestCheckpoint(
+  checkpoints: readonly CheckpointSaved[],
+  series: { steps: ArrayLike<number>; values: ArrayLike<number> } | undefined,
+  better: 'higher' | 'lower',
+): { checkpoint: CheckpointSaved; value: number; measuredAtStep: number } | null {
+  let best: ReturnType<typeof bestCheckpoint> = null;
+  for (const checkpoint of checkpoints) {
+    let at = -1;
+    for (let i = 0; i < (series?.steps.length ?? 0) && series!.steps[i]! <= checkpoint.step; i++)
+      if (Number.isFinite(series!.values[i]!)) at = i;
+    if (at < 0) continue;
+    const value = series!.values[at]!;
+    const isAsGood = best === null || (better === 'higher' ? value >= best.value : value <= best.value);
+    if (isAsGood) best = { checkpoint, value, measuredAtStep: series!.steps[at]! };
+  }
+  return best;
+}

@@ -1,0 +1,167 @@
+import { fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
+import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
+import { slope } from '../analysis/findings.js';
+
+/** One value of a run's series. */
+export interface Measured {
+  seq: number;
+  step: number;
+  value: number;
+}
+
+/** A rule's condition came to hold. */
+export interface Firing extends Measured {
+  rule: GuardRule;
+  /** What was measured and which limit it passed, for people. */
+  cause: string;
+}
+
+/**
+ * The rules of one run as state machines, each over its own series. Pure: the same values in the same order give the
+ * same firings, so that the state is rebuilt from what is stored. Values are given once, in order of event number.
+ */
+export class RuleMachine {
+  readonly #watches: Watch[];
+  #baseline: Readonly<WireMetrics> = {};
+
+  constructor(rules: readonly GuardRule[]) {
+    this.#watches = rules.map((rule) => new Watch(rule));
+  }
+
+  /** Metrics that some rule looks at, each once. */
+  get metrics(): string[] {
+    return [...new Set(this.#watches.map(({ rule }) => rule.metric))];
+  }
+
+  get states(): RuleState[] {
+    return this.#watches.map(({ rule, armed, firings, last }) => ({
+      name: rule.name,
+      armed,
+      firings,
+      last: last && { step: last.step, value: toWireNumber(last.value), cause: last.cause },
+    }));
+  }
+
+  /** The base model's own values, before the first value of the run. */
+  baseline(values: Readonly<WireMetrics>): void {
+    this.#baseline = values;
+  }
+
+  /** @returns the firings of one value, in the order of the rules */
+  take(metric: string, measured: Measured): Firing[] {
+    const base = this.#baseline[metric];
+    return this.#watches.flatMap((watch) => {
+      if (watch.rule.metric !== metric) return [];
+      return watch.take(measured, base === undefined ? NaN : fromWireNumber(base)) ?? [];
+    });
+  }
+
+  /**
+   * Values are missing here, and what the rules made of them is not known: each counts as having fired, so that none
+   * can do so twice, and is armed again as after any firing.
+   */
+  missed(): void {
+    for (const watch of this.#watches) watch.missed();
+  }
+}
+
+/** How many of the readings a cause names. */
+const maxNamed = 5;
+
+class Watch {
+  armed = true;
+  firings = 0;
+  last: Firing | null = null;
+  /** The readings in a row that are past the limit: how many, and the latest of them. */
+  #inARow = 0;
+  #latest: number[] = [];
+  /** The last finite values, as many as the condition looks at. */
+  #steps: number[] = [];
+  #values: number[] = [];
+
+  constructor(readonly rule: GuardRule) {}
+
+  take(measured: Measured, base: number): Firing | null {
+    const { condition } = this.rule;
+    const { isPast, isBack, reading } = this.#judge(measured, base);
+    if (isBack) this.armed = true;
+    this.#inARow = isPast ? this.#inARow + 1 : 0;
+    this.#latest = isPast ? [...this.#latest, reading].slice(-maxNamed) : [];
+    if (!this.armed || this.#inARow < condition.consecutive) return null;
+    this.armed = false;
+    this.firings++;
+    return (this.last = { ...measured, rule: this.rule, cause: this.#cause(measured, base) });
+  }
+
+  missed(): void {
+    this.armed = false;
+    this.#inARow = 0;
+    this.#latest = [];
+    this.#steps = [];
+    this.#values = [];
+  }
+
+  /** Whether the reading is past the limit, and whether it is far enough on the right side of it to arm the rule. */
+  #judge({ step, value }: Measured, base: number): { isPast: boolean; isBack: boolean; reading: number } {
+    const { condition, rearmMargin } = this.rule;
+    if (condition.kind === 'not_finite') {
+      const isFinite = Number.isFinite(value);
+      return { isPast: !isFinite, isBack: isFinite, reading: value };
+    }
+    const reading = this.#read(step, value, base);
+    const sign = condition.side === 'above' ? 1 : -1;
+    // Of a limit below the reference, e.g. 5 below the base model: a change of -5.
+    const limit =
+      'by' in condition ? sign * condition.by : 'perStep' in condition ? condition.perStep : condition.value;
+    // Comparisons with NaN are false both ways: no reading, and nothing follows from it.
+    return {
+      reading,
+      isPast: sign * (reading - limit) > 0,
+      isBack: sign * (reading - limit) <= -rearmMargin,
+    };
+  }
+
+  /** What is compared with the limit; NaN where there is nothing to compare. */
+  #read(step: number, value: number, base: number): number {
+    const { condition } = this.rule;
+    switch (condition.kind) {
+      case 'threshold':
+        return value;
+      case 'change_from_base':
+        return value - base;
+      case 'slope':
+        if (!Number.isFinite(value)) return NaN;
+        this.#keep(step, value, condition.window);
+        if (this.#values.length < condition.window) return NaN;
+        return slope({ steps: this.#steps, values: this.#values }, -Infinity, Infinity);
+      case 'change_from_window': {
+        const isFull = this.#values.length === condition.window;
+        const mean = isFull ? this.#values.reduce((sum, x) => sum + x, 0) / condition.window : NaN;
+        if (Number.isFinite(value)) this.#keep(step, value, condition.window);
+        return value - mean;
+      }
+      case 'not_finite':
+        return value;
+    }
+  }
+
+  #keep(step: number, value: number, window: number): void {
+    this.#steps.push(step);
+    this.#values.push(value);
+    if (this.#values.length <= window) return;
+    this.#steps.shift();
+    this.#values.shift();
+  }
+
+  #cause({ step, value }: Measured, base: number): string {
+    const { metric, condition } = this.rule;
+    const what = condition.kind === 'slope' ? 'slopes' : condition.kind.startsWith('change') ? 'changes' : 'values';
+    const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${this.#latest.map(shown).join(', ')})` : '';
+    const isPlain = condition.kind === 'threshold' || condition.kind === 'not_finite' || condition.consecutive > 1;
+    const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${shown(this.#latest.at(-1)!)})`;
+    const from = condition.kind === 'change_from_base' ? `, base ${shown(base)}` : '';
+    return `${metric} was ${shown(value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
+  }
+}
+
+const shown = (value: number): string => String(Number(value.toPrecision(4)));

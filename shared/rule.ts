@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import { MetricName, WireNumber } from './metric.js';
+import { TrainableSelection, describeSelection } from './parameter.js';
+
+/** A rule is known by its name within its run; commands that it gives have the author `rule:<name>`. */
+export const RuleName = z.string().trim().min(1, 'a rule needs a name').max(60, 'a name has at most 60 characters');
+const authorPrefix = 'rule:';
+export const ruleAuthor = (name: string): string => authorPrefix + name;
+export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
+
+const side = z.enum(['above', 'below'], 'a side is above or below');
+const limit = z.number('give a number');
+/** How many values in a row have to be past the limit. */
+const consecutive = z
+  .number('give a whole number')
+  .int('give a whole number')
+  .min(1, 'at least 1')
+  .max(1000, 'at most 1000')
+  .default(1);
+const window = (least: number) =>
+  z
+    .number('give a whole number')
+    .int('give a whole number')
+    .min(least, `a window has at least ${least} values`)
+    .max(1000, 'a window has at most 1000 values');
+
+/**
+ * When a rule holds for a value of its series. All but `not_finite` compare a reading with a limit, strictly:
+ * the value itself (`threshold`); the least-squares slope of the last `window` values, in units a step (`slope`); the
+ * value less the base model's, or less the mean of the `window` values before it (`change_from_…`), where `below` with
+ * `by: 5` means more than 5 below. What is not finite is in no window and is no reading, but an infinite value is past
+ * any limit on its side.
+ */
+export const RuleCondition = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('threshold'), side, value: limit, consecutive }),
+  z.object({ kind: z.literal('slope'), side, perStep: limit, window: window(2), consecutive }),
+  z.object({
+    kind: z.literal('change_from_base'),
+    side,
+    by: limit.nonnegative('a change is 0 or more; its side says which way'),
+    consecutive,
+  }),
+  z.object({
+    kind: z.literal('change_from_window'),
+    side,
+    by: limit.nonnegative('a change is 0 or more; its side says which way'),
+    window: window(1),
+    consecutive,
+  }),
+  /** NaN or infinite. */
+  z.object({ kind: z.literal('not_finite'), consecutive }),
+]);
+export type RuleCondition = z.infer<typeof RuleCondition>;
+
+/** What the learning rate that the schedule scales is multiplied by. */
+export const LearningRateFactor = z
+  .number('give a number')
+  .positive('a factor is above 0')
+  .lt(1, 'a factor is below 1, so that the learning rate goes down');
+export const LowerLearningRate = z.object({ kind: z.literal('lower_learning_rate'), factor: LearningRateFactor });
+
+/** Goes back to the run's checkpoint at which the metric, as last measured by then, was best. */
+export const RestoreBestCheckpoint = z.object({
+  kind: z.literal('restore_best_checkpoint'),
+  metric: MetricName,
+  better: z.enum(['higher', 'lower'], 'better is higher or lower'),
+});
+export type RestoreBestCheckpoint = z.infer<typeof RestoreBestCheckpoint>;
+
+export const WebhookUrl = z
+  .url({ protocol: /^https?$/, error: 'give an address that begins with https:// or http://' })
+  .max(500, 'an address has at most 500 characters')
+  .refine(
+    (url) => !/^\w+:\/\/[^/?#\\]*@/.test(url),
+    'an address names no user and no password: everybody who may watch the run can read it',
+  );
+
+/** What a rule does, in the order of its list. */
+export const RuleAction = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('pause') }),
+  z.object({ kind: z.literal('set_trainable'), selection: TrainableSelection }),
+  LowerLearningRate,
+  z.object({ kind: z.literal('save_checkpoint') }),
+  RestoreBestCheckpoint,
+  z.object({ kind: z.literal('notify'), url: WebhookUrl }),
+]);
+export type RuleAction = z.infer<typeof RuleAction>;
+
+/** A condition on one series of a run, and what is done when it holds. */
+export const GuardRule = z.object({
+  name: RuleName,
+  metric: MetricName,
+  condition: RuleCondition,
+  /**
+   * Hysteresis: a rule that has fired fires again only once its reading was back on the right side of the limit by at
+   * least this much, in the reading's unit.
+   */
+  rearmMargin: z.number('give a number').nonnegative('a margin is 0 or more').default(0),
+  actions: z
+    .array(RuleAction)
+    .min(1, 'a rule needs an action')
+    .max(10, 'a rule has at most 10 actions')
+    .refine((actions) => {
+      const restore = actions.findIndex(({ kind }) => kind === 'restore_best_checkpoint');
+      return restore < 0 || actions.slice(restore + 1).every(({ kind }) => kind === 'notify');
+    }, 'restoring a checkpoint ends the run: only notify may follow it'),
+});
+export type GuardRule = z.infer<typeof GuardRule>;
+
+/** The rules of a run. */
+export const GuardRules = z
+  .array(GuardRule)
+  .max(50, 'a run has at most 50 rules')
+  .superRefine((rules, context) => {
+    const names = new Set<string>();
+    for (const [index, { name }] of rules.entries()) {
+      if (names.has(name))
+        context.addIssue({
+          code: 'custom',
+          path: [index, 'name'],
+          message: `two rules are called "${name}"; give each its own name`,
+        });
+      names.add(name);
+    }
+  })
+  .default([]);
+
+/** Where a rule stands. */
+export const RuleState = z.object({
+  name: z.string(),
+  /** It may fire; after it has fired, not before its series was back (see `rearmMargin`). */
+  armed: z.boolean(),
+  /** How often it has fired in this run. */
+  firings: z.number().int().nonnegative(),
+  last: z.object({ step: z.number(), value: WireNumber, cause: z.string() }).nullable(),
+});
+export type RuleState = z.infer<typeof RuleState>;
+
+const few = (value: number): string => String(Number(value.toPrecision(4)));
+/** `above 0.05 for 2 values in a row`, to be read after the metric's name. */
+export function describeCondition(condition: RuleCondition): string {
+  const inARow = condition.consecutive > 1 ? ` for ${condition.consecutive} values in a row` : '';
+  return saysLimit(condition) + inARow;
+}
+
+function saysLimit(condition: RuleCondition): string {
+  switch (condition.kind) {
+    case 'threshold':
+      return `${condition.side} ${few(condition.value)}`;
+    case 'slope':
+      return `slope ${condition.side} ${few(condition.perStep)} a step over ${condition.window} values`;
+    case 'change_from_base':
+      return `more than ${few(condition.by)} ${condition.side} the base model`;
+    case 'change_from_window':
+      return condition.window === 1
+        ? `more than ${few(condition.by)} ${condition.side} the value before`
+        : `more than ${few(condition.by)} ${condition.side} the mean of the ${condition.window} values before`;
+    case 'not_finite':
+      return 'not finite';
+  }
+}
+
+/** What a rule does, in a few words. */
+export function describeAction(action: RuleAction): string {
+  switch (action.kind) {
+    case 'pause':
+      return 'pause';
+    case 'set_trainable':
+      return `train ${describeSelection(action.selection)}`;
+    case 'lower_learning_rate':
+      return `learning rate × ${few(action.factor)}`;
+    case 'save_checkpoint':
+      return 'save a checkpoint';
+    case 'restore_best_checkpoint':
+      return `restore the checkpoint with the ${action.better === 'higher' ? 'highest' : 'lowest'} ${action.metric}`;
+    case 'notify':
+      return `notify ${action.url.replace(/^\w+:\/\//, '').replace(/[/?#\\].*$/, '')}`;
+  }
+}

@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CommandId } from '@plumbline/shared/command';
+import { GuardRule, ruleAuthor } from '@plumbline/shared/rule';
+import { ruleCommandId } from '../../server/run/rule-watch.js';
+import { HubClient } from '../support/hub-client.js';
+import { HubProcess } from '../support/hub-process.js';
+import { TrainerProcess } from './trainer-process.js';
+
+/** The points of the kills are random; the seed in a failure's message repeats them. */
+const seed = Number(process.env['PLUMBLINE_TEST_SEED'] ?? Date.now() % 100_000);
+let state = seed;
+const random = (): number => (state = (state * 48_271 + 11) % 0x7fffffff) / 0x7fffffff;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The scripted trainer's accuracy rises from 0 to 99 over a hundred steps, again and again: once in each it is above. */
+const metric = 'held_out/colour/accuracy';
+const rule = GuardRule.parse({
+  ...{ name: 'high', metric, rearmMargin: 20 },
+  condition: { kind: 'threshold', side: 'above', value: 50, consecutive: 3 },
+  actions: [{ kind: 'save_checkpoint' }],
+});
+
+/** The commands that have to follow from what a trainer said: at the third value above 50 after each of 30 or less. */
+function firings({ runId, emitted }: TrainerProcess): CommandId[] {
+  const ids: CommandId[] = [];
+  let [armed, inARow] = [true, 0];
+  for (const event of emitted.values()) {
+    const value = 'metrics' in event ? event.metrics[metric] : undefined;
+    if (typeof value !== 'number') continue;
+    if (value <= 30) armed = true;
+    inARow = value > 50 ? inARow + 1 : 0;
+    if (!armed || inARow < 3) continue;
+    armed = false;
+    ids.push(ruleCommandId(runId, rule.name, event.seq, 0));
+  }
+  return ids;
+}
+
+describe(`a rule over kills and broken connections (seed ${seed})`, () => {
+  let hub: HubProcess;
+  let client: HubClient;
+  beforeAll(async () => {
+    hub = await HubProcess.start();
+    client = await HubClient.open(hub);
+  });
+  afterAll(async () => {
+    client?.close();
+    await hub?.remove();
+  });
+
+  it('fires at each value at which it has to, once', async () => {
+    const token = await readFile(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const trainer = await TrainerProcess.start('run-rules', {
+      ...{ hubPort: hub.port, folder: hub.dataDir, token, stepMs: 4, rules: [rule] },
+    });
+    const { runId } = trainer;
+    await client.until('the run to begin', async () =>
+      (await client.run(runId).catch(() => null))?.state === 'running' ? true : undefined,
+    );
+    for (let fault = 0; fault < 6; fault++) {
+      await pause(200 + random() * 800);
+      if (fault % 2 === 0) trainer.proxy.reset();
+      else {
+        await hub.kill();
+        await pause(random() * 500);
+        await hub.start();
+      }
+    }
+    // A trainer that ends takes no more commands: what its last values lead to may be rejected, and nothing else.
+    const before = firings(trainer);
+    await client.until('the commands to be applied', async () => {
+      const records = await client.commands(runId);
+      const applied = new Set(records.flatMap((record) => (record.state === 'applied' ? [record.commandId] : [])));
+      return before.every((id) => applied.has(id)) || undefined;
+    });
+    expect(await trainer.finish(30_000)).toBe(true);
+    expect(trainer.lost).toBeNull();
+    await client.state(runId, 'finished');
+
+    const expected = firings(trainer);
+    expect(expected.length).toBeGreaterThan(1);
+    const records = await client.commands(runId);
+    expect(records.map(({ commandId }) => commandId).sort()).toEqual(expected.sort());
+    for (const record of records) {
+      expect(record.author).toBe(ruleAuthor('high'));
+      expect(['applied', 'failed', 'rejected']).toContain(record.state);
+    }
+    const { events } = await client.controlEvents(runId);
+    const applied = events.flatMap((event) => (event.type === 'command_applied' ? [event.commandId] : []));
+    expect(new Set(applied).size).toBe(applied.length);
+    expect(
+      records
+        .filter((record) => record.state === 'applied')
+        .map(({ commandId }) => commandId)
+        .sort(),
+    ).toEqual(applied.sort());
+    expect(applied.length).toBeGreaterThanOrEqual(before.length);
+  });
+});

@@ -1,0 +1,233 @@
+'use client';
+import { useId } from 'react';
+import { recipes, type Recipe } from '@plumbline/shared/parameter';
+import { recipeWords, selectionWords } from '../../lib/words';
+import {
+  blankAction,
+  comparisons,
+  hasWindow,
+  type ActionForm,
+  type Comparison,
+  type RuleErrors,
+  type RuleForm,
+} from './rule-form';
+
+const actionNames: Record<ActionForm['kind'], string> = {
+  pause: 'Pause',
+  set_trainable: 'Train only',
+  lower_learning_rate: 'Multiply the learning rate by',
+  save_checkpoint: 'Save a checkpoint',
+  restore_best_checkpoint: 'Go back to the best checkpoint by',
+  notify: 'Notify the webhook',
+};
+
+const fieldNames = {
+  name: 'Rule',
+  metric: 'When',
+  limit: 'Limit',
+  window: 'Values in the window',
+  consecutive: 'Values in a row',
+  rearmMargin: 'Armed again when back by',
+};
+
+/** One rule as it is edited. */
+export function RuleFields({
+  index,
+  rule,
+  errors,
+  metricList,
+  onChange,
+  onRemove,
+}: {
+  index: number;
+  rule: RuleForm;
+  errors: RuleErrors;
+  /** Id of the list of metric names to offer. */
+  metricList: string;
+  onChange: (rule: RuleForm) => void;
+  onRemove: () => void;
+}): React.ReactNode {
+  const errorsId = useId();
+  const set = (change: Partial<RuleForm>): void => onChange({ ...rule, ...change });
+  const setAction = (at: number, change: Partial<ActionForm>): void =>
+    set({ actions: rule.actions.map((action, i) => (i === at ? { ...action, ...change } : action)) });
+  const field = (key: keyof typeof fieldNames) => (
+    <label className="field" data-field={key}>
+      <span className="field-label">{fieldNames[key]}</span>
+      <input
+        className="field-input"
+        name={`rule-${index}-${key}`}
+        value={rule[key]}
+        list={key === 'metric' ? metricList : undefined}
+        inputMode={key === 'name' || key === 'metric' ? undefined : 'decimal'}
+        autoComplete="off"
+        spellCheck={false}
+        aria-invalid={errors[key] !== undefined}
+        aria-describedby={errors[key] === undefined ? undefined : errorsId}
+        onChange={(event) => set({ [key]: event.target.value })}
+        data-testid={`rule-${index}-${key}`}
+      />
+    </label>
+  );
+  const problems = Object.entries(errors);
+  return (
+    <fieldset className="rule-fields" data-testid={`rule-${index}`}>
+      <legend className="visually-hidden">Rule {rule.name || index + 1}</legend>
+      <div className="rule-row">
+        {field('name')}
+        <button type="button" className="button small" onClick={onRemove} data-testid={`rule-${index}-remove`}>
+          Remove
+        </button>
+      </div>
+      <div className="rule-row">
+        {field('metric')}
+        <label className="field">
+          <span className="field-label">Condition</span>
+          <select
+            className="field-input"
+            value={rule.comparison}
+            onChange={(event) => set({ comparison: event.target.value as Comparison })}
+            data-testid={`rule-${index}-comparison`}
+          >
+            {Object.entries(comparisons).map(([comparison, words]) => (
+              <option key={comparison} value={comparison}>
+                {words}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      <div className="rule-row">
+        {rule.comparison !== 'not_finite' && field('limit')}
+        {hasWindow(rule.comparison) && field('window')}
+        {field('consecutive')}
+        {rule.comparison !== 'not_finite' && field('rearmMargin')}
+      </div>
+      {rule.actions.map((action, at) => (
+        <div className="rule-row" key={at}>
+          <label className="field">
+            <span className="field-label">{at === 0 ? 'Then' : 'And'}</span>
+            <select
+              className="field-input"
+              value={action.kind}
+              onChange={(event) => setAction(at, { kind: event.target.value as ActionForm['kind'] })}
+              data-testid={`rule-${index}-action-${at}`}
+            >
+              {Object.entries(actionNames).map(([kind, words]) => (
+                <option key={kind} value={kind}>
+                  {words}
+                </option>
+              ))}
+            </select>
+          </label>
+          <ActionArgument
+            action={action}
+            isInvalid={errors[`actions.${at}`] !== undefined}
+            metricList={metricList}
+            onChange={(change) => setAction(at, change)}
+          />
+          {rule.actions.length > 1 && (
+            <button
+              type="button"
+              className="button small"
+              onClick={() => set({ actions: rule.actions.filter((_, i) => i !== at) })}
+            >
+              Remove
+            </button>
+          )}
+          {at === rule.actions.length - 1 && (
+            <button
+              type="button"
+              className="button small"
+              onClick={() => set({ actions: [...rule.actions, { ...blankAction, kind: 'notify' }] })}
+            >
+              And …
+            </button>
+          )}
+        </div>
+      ))}
+      {problems.length > 0 && (
+        <ul className="field-error" id={errorsId} role="alert" data-testid={`rule-${index}-errors`}>
+          {problems.map(([key, message]) => (
+            <li key={key}>
+              {fieldNames[key as keyof typeof fieldNames] ?? 'Action'}: {message}
+            </li>
+          ))}
+        </ul>
+      )}
+    </fieldset>
+  );
+}
+
+/** What an action needs to know, where it needs anything. */
+function ActionArgument({
+  action,
+  isInvalid,
+  metricList,
+  onChange,
+}: {
+  action: ActionForm;
+  isInvalid: boolean;
+  metricList: string;
+  onChange: (change: Partial<ActionForm>) => void;
+}): React.ReactNode {
+  const { selection } = action;
+  const input = (key: 'factor' | 'metric' | 'url', label: string, more: React.ComponentProps<'input'> = {}) => (
+    <label className="field">
+      <span className="field-label">{label}</span>
+      <input
+        className="field-input"
+        value={action[key]}
+        autoComplete="off"
+        spellCheck={false}
+        aria-invalid={isInvalid}
+        onChange={(event) => onChange({ [key]: event.target.value })}
+        {...more}
+      />
+    </label>
+  );
+  switch (action.kind) {
+    case 'set_trainable':
+      return (
+        <label className="field">
+          <span className="field-label">What trains on</span>
+          <select
+            className="field-input"
+            value={selection.kind === 'recipe' ? selection.recipe : ''}
+            onChange={(event) => onChange({ selection: { kind: 'recipe', recipe: event.target.value as Recipe } })}
+          >
+            {selection.kind !== 'recipe' && <option value="">{selectionWords(selection)}</option>}
+            {recipes.map((recipe) => (
+              <option key={recipe} value={recipe}>
+                {recipeWords[recipe].name}
+              </option>
+            ))}
+          </select>
+        </label>
+      );
+    case 'lower_learning_rate':
+      return input('factor', 'Factor', { inputMode: 'decimal' });
+    case 'restore_best_checkpoint':
+      return (
+        <>
+          {input('metric', 'Metric', { list: metricList })}
+          <label className="field">
+            <span className="field-label">Best is</span>
+            <select
+              className="field-input"
+              value={action.better}
+              onChange={(event) => onChange({ better: event.target.value as ActionForm['better'] })}
+            >
+              <option value="higher">highest</option>
+              <option value="lower">lowest</option>
+            </select>
+          </label>
+        </>
+      );
+    case 'notify':
+      return input('url', 'Address', { inputMode: 'url', placeholder: 'https://' });
+    case 'pause':
+    case 'save_checkpoint':
+      return null;
+  }
+}

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { GuardRule } from '@plumbline/shared/rule';
+import { blankAction, named, presets, readRules, toRuleForm, type RuleForm } from './rule-form';
+
+const [drop, bias, empty] = presets.map(({ rule }) => rule) as [RuleForm, RuleForm, RuleForm];
+const errorsOf = (...forms: RuleForm[]) => {
+  const read = readRules(forms);
+  return read.ok ? [] : read.errors;
+};
+
+describe('readRules', () => {
+  it('reads the presets as they are', () => {
+    expect(readRules([drop, bias])).toEqual({
+      ok: true,
+      rules: [
+        {
+          ...{ name: 'Held-out drop', metric: 'held_out/mean/accuracy', rearmMargin: 1, actions: [{ kind: 'pause' }] },
+          condition: { kind: 'change_from_base', side: 'below', by: 5, consecutive: 2 },
+        },
+        {
+          ...{ name: 'Bias drift', metric: 'bias/number_tokens/held_out', rearmMargin: 0.01 },
+          condition: { kind: 'threshold', side: 'above', value: 0.05, consecutive: 1 },
+          actions: [{ kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } }],
+        },
+      ],
+    });
+  });
+
+  it('reads back every kind of condition and action', () => {
+    const rules = [
+      { kind: 'threshold', side: 'below', value: -1 },
+      { kind: 'slope', side: 'above', perStep: 0.01, window: 7, consecutive: 2 },
+      { kind: 'slope', side: 'below', perStep: -0.01, window: 7 },
+      { kind: 'change_from_base', side: 'above', by: 0.2 },
+      { kind: 'change_from_window', side: 'above', by: 2, window: 30 },
+      { kind: 'change_from_window', side: 'below', by: 2, window: 30 },
+      { kind: 'not_finite', consecutive: 3 },
+    ].map((condition, i) =>
+      GuardRule.parse({
+        ...{ name: `rule ${i}`, metric: 'train/loss', condition },
+        actions: [
+          { kind: 'set_trainable', selection: { kind: 'pattern', pattern: '*.norm*' } },
+          { kind: 'lower_learning_rate', factor: 0.25 },
+          { kind: 'save_checkpoint' },
+          { kind: 'restore_best_checkpoint', metric: 'shift/kl', better: 'lower' },
+          { kind: 'notify', url: 'https://hooks.example.org/x' },
+        ],
+      }),
+    );
+    expect(readRules(rules.map(toRuleForm))).toEqual({ ok: true, rules });
+  });
+
+  it('says what is wrong by rule and field', () => {
+    expect(errorsOf(drop, { ...empty, name: '' })).toEqual([
+      {},
+      { name: 'A rule needs a name.', limit: 'Give a number.' },
+    ]);
+    expect(errorsOf({ ...drop, limit: 'five', consecutive: '1.5', rearmMargin: '' })).toEqual([
+      { limit: 'Give a number.', consecutive: 'Give a whole number.', rearmMargin: 'Give a number.' },
+    ]);
+    const loud = { ...drop, actions: [blankAction, { ...blankAction, kind: 'notify' as const, url: 'example.org' }] };
+    expect(errorsOf(loud)).toEqual([{ 'actions.1': 'Give an address that begins with https:// or http://.' }]);
+    expect(errorsOf(drop, drop)).toEqual([
+      {},
+      { name: 'Two rules are called "Held-out drop"; give each its own name.' },
+    ]);
+    expect(errorsOf({ ...drop, comparison: 'below_window', window: '0' })).toEqual([
+      { window: 'A window has at least 1 values.' },
+    ]);
+  });
+});
+
+describe('named', () => {
+  it('finds a name that is free', () => {
+    expect(named(drop, []).name).toBe('Held-out drop');
+    expect(named(drop, [drop, { ...drop, name: 'Held-out drop 2 ' }]).name).toBe('Held-out drop 3');
+    expect(named(empty, []).name).toBe('Rule');
+  });
+});

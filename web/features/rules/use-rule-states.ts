@@ -1,0 +1,40 @@
+'use client';
+import { useEffect, useState } from 'react';
+import type { RuleState } from '@plumbline/shared/rule';
+import type { RunId } from '@plumbline/shared/run';
+import { api } from '../../lib/api';
+import { hubSocket } from '../../lib/hub-socket';
+import { useConnection } from '../../lib/use-hub';
+
+const none: RuleState[] = [];
+
+/** Where the rules of a run stand, live: fetched at each connection, then as the run's room tells. */
+export function useRuleStates(runId: RunId, hasRules: boolean): { states: RuleState[]; problem: string } {
+  const [states, setStates] = useState<RuleState[]>(none);
+  const [problem, setProblem] = useState('');
+  const { state: connection } = useConnection();
+  useEffect(() => {
+    if (!hasRules || connection !== 'connected') return;
+    let gone = false;
+    let told = false;
+    const stop = hubSocket.onRules((message) => {
+      if (message.runId !== runId) return;
+      told = true;
+      setStates(message.rules);
+    });
+    api.rules(runId).then(
+      (fetched) => {
+        if (gone) return;
+        setProblem('');
+        // What came live meanwhile is newer.
+        if (!told) setStates(fetched);
+      },
+      (error: unknown) => !gone && setProblem(error instanceof Error ? error.message : String(error)),
+    );
+    return () => {
+      gone = true;
+      stop();
+    };
+  }, [runId, hasRules, connection]);
+  return { states, problem };
+}
