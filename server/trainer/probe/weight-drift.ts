@@ -22,12 +22,14 @@ export function groupDrift(
   const sums = new Map<string, { moved: number; size: number }>();
   let at = 0;
   for (const { group, size } of parameters) {
-    const sum = sums.get(group) ?? { moved: 0, size: 0 };
+    let { moved, size: length } = sums.get(group) ?? { moved: 0, size: 0 };
     for (const end = at + size; at < end; at++) {
-      sum.moved += (now[at]! - base[at]!) ** 2;
-      sum.size += base[at]! ** 2;
+      const from = base[at]!;
+      const to = now[at]!;
+      moved += (to - from) * (to - from);
+      length += from * from;
     }
-    sums.set(group, sum);
+    sums.set(group, { moved, size: length });
   }
   if (at !== base.length || at !== now.length)
     throw new Error(`The parameters have ${at} values; got ${base.length} and ${now.length}.`);
