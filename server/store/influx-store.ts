@@ -14,7 +14,7 @@ import {
   type WindowRange,
   type Windows,
 } from './event-store.js';
-import { InfluxClient, type InfluxOptions, type Row } from './influx-client.js';
+import { InfluxClient, type InfluxOptions } from './influx-client.js';
 import {
   baseSecondOf,
   eventMeasurement,
@@ -25,9 +25,9 @@ import {
   positionAt,
   rankOf,
 } from './influx-lines.js';
+import { querySeries } from './influx-series.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
 import { pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
-import { querySeries } from './influx-series.js';
 import { endOfTime, from, highest, queryCommand, queryCommands, queryRuns, type RunRecord } from './influx-records.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
@@ -220,7 +220,8 @@ export class InfluxStore implements EventStore {
     if (delivery.problem !== null) return held;
     const noAnswer = sleep(settleMs, null, { ref: false });
     const there = await Promise.race([queryCommand(this.#client, commandId), noAnswer]);
-    const known = [there, here()].filter((record) => record !== null);
+    // What was held before InfluxDB was asked may have reached it since, too late for its answer.
+    const known = [there, held, here()].filter((record) => record !== null);
     return highest(known)[0] ?? null;
   }
 
@@ -262,20 +263,23 @@ export class InfluxStore implements EventStore {
     const run = await this.#newest(runId);
     if (!run) return { ...noPosition, baseSecond: 0 };
     const baseSecond = baseSecondOf(run.createdMs);
-    // The record of an ended run follows its events on their way.
-    const ended = 'lastSeq' in run && hasEnded(run.state) ? run : null;
-    let position: Position = ended ?? noPosition;
+    // Noted before InfluxDB is asked, as in `runs`.
+    const onItsWay = this.#outbox.onItsWay(runId);
+    let position = noPosition;
     const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}
   |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.run == "${runId}" and r._field == "seq")`;
-    const take = (row: Row): void => {
-      const { step, seq } = positionAt(baseSecond, row('_time'));
-      position = further(position, { lastSeq: seq, lastStep: step });
-    };
-    // The largest beside the last: whatever steps a trainer gives, its event numbers go up. It takes reading all of them.
-    const selectors = ended ? ['last'] : ['max', 'last'];
-    await Promise.all(selectors.map((selector) => this.#client.query(`${seqs} |> ${selector}()`, take)));
+    const ask = (selector: 'last' | 'max'): Promise<void> =>
+      this.#client.query(`${seqs} |> ${selector}()`, (row) => {
+        const { step, seq } = positionAt(baseSecond, row('_time'));
+        position = further(position, { lastSeq: seq, lastStep: step });
+      });
+    // The largest beside the last: whatever steps a trainer gives, its event numbers go up. It takes reading all of them,
+    // so not where the last is the one that an ended run's record knows of.
+    const ended = 'lastSeq' in run && hasEnded(run.state) ? run : null;
+    await Promise.all([ask('last'), !ended && ask('max')]);
+    if (ended && position.lastSeq < ended.lastSeq) await ask('max');
     this.#outbox.sawDelivered(runId, position);
-    position = further(this.#outbox.onItsWay(runId), position);
+    position = further(onItsWay, position);
     position = further(position, { lastSeq: this.#acknowledged.get(runId) ?? 0, lastStep: 0 });
     const found = { ...position, baseSecond };
     // Two may have asked at once, and the first may have appended since.

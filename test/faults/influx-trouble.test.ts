@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CommandRecord } from '@plumbline/shared/command';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { StoreUnavailableError } from '../../server/store/event-store.js';
@@ -231,6 +232,45 @@ describe('reads', () => {
     await expect(store.history(runId, { maxPoints: 10 })).rejects.toThrow(/refuses the token.*influx-setup/s);
     door.trouble.query = null;
     await expectStored(200);
+  });
+});
+
+describe('what a store left behind and InfluxDB takes while it answers', () => {
+  const pending = CommandRecord.parse({
+    ...{ commandId: 'command-1', runId, action: { kind: 'pause' }, author: 'dashboard', state: 'pending' },
+    ...{ receivedMs: 1000, endedMs: null, step: null, before: null, after: null, reason: '' },
+  });
+  const late = RunId.parse('run-late');
+
+  function gate(): { opened: Promise<void>; open: () => void } {
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    return { opened, open };
+  }
+
+  it.each<[string, RegExp, () => Promise<unknown>, unknown]>([
+    ['a run', /plumbline\.run/, async () => (await store.runs()).some((run) => run.runId === late), true],
+    ['how far a run goes', /_field == .{1,2}seq/, () => store.lastSeq(runId), 3],
+    ['commands of a run', /plumbline\.command/, () => store.commands(runId), [pending]],
+    ['one command', /plumbline\.command/, () => store.command(pending.commandId), pending],
+  ])('is not missed: %s', async (_what, query, read, expected) => {
+    expect(await store.drained(20_000)).toBe(true);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await append(1, 3);
+    await store.putCommand(pending);
+    await store.createRun(storedRun(late));
+    await store.close();
+
+    const [delivery, answer, answered] = [gate(), gate(), gate()];
+    door.trouble.write = { kind: 'late', until: delivery.opened };
+    door.trouble.query = { kind: 'answer_late', of: query, onAnswer: answered.open, until: answer.opened };
+    openStore();
+    const reading = read();
+    await answered.opened;
+    delivery.open();
+    expect(await store.drained(20_000)).toBe(true);
+    answer.open();
+    expect(await reading).toEqual(expected);
   });
 });
 

@@ -16,6 +16,10 @@ export type Trouble =
   | { kind: 'answer_lost' }
   /** The connection breaks in the middle of the answer. */
   | { kind: 'half_answer' }
+  /** The server behind hears of it later. */
+  | { kind: 'late'; until: Promise<void> }
+  /** The server behind has answered those that match, which `onAnswer` is told, and that comes back later. */
+  | { kind: 'answer_late'; of: RegExp; onAnswer: () => void; until: Promise<void> }
   /** Nothing comes, and the connection stays. */
   | { kind: 'silence' };
 
@@ -69,6 +73,7 @@ export class UnreliableInflux {
       return void outgoing.writeHead(trouble.status, trouble.headers).end(trouble.body ?? '');
     if (trouble?.kind === 'too_large' && body.length > trouble.bytes)
       return void outgoing.writeHead(413).end('{"code":"request too large","message":"too large"}');
+    if (trouble?.kind === 'late') await trouble.until;
     const changed = trouble?.kind === 'changed' ? trouble : undefined;
     const onward = request(this.behind + (changed?.path?.(incoming.url!) ?? incoming.url!), {
       method: incoming.method!,
@@ -86,6 +91,10 @@ export class UnreliableInflux {
       for (const [, seq] of body.toString().matchAll(/^plumbline\.event.* seq=(\d+)i/gm))
         this.takenSeqs.push(Number(seq));
     if (trouble?.kind === 'answer_lost') return void outgoing.socket?.destroy();
+    if (trouble?.kind === 'answer_late' && trouble.of.test(body.toString())) {
+      trouble.onAnswer();
+      await trouble.until;
+    }
     const content = Buffer.concat(chunks);
     outgoing.writeHead(answer.statusCode!, answer.headers);
     if (trouble?.kind !== 'half_answer') return void outgoing.end(content);
