@@ -1,3 +1,4 @@
+import { describeMethod } from '@plumbline/shared/method';
 import { RunConfig } from '@plumbline/shared/run';
 import { formatStep, formatValue } from '../charts/format';
 
@@ -5,6 +6,7 @@ const defaults = RunConfig.parse({ name: 'default' });
 
 /** Settings that are told only where somebody chose them, in the order they are told. */
 const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
+  method: describeMethod,
   schedule: (schedule) => `${schedule} schedule`,
   warmupSteps: (steps) => (steps === 0 ? 'no warm-up' : `warm-up ${formatStep(steps)}`),
   weightDecay: (decay) => `weight decay ${decay}`,
@@ -19,6 +21,6 @@ const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
 export function chosenSettings(config: RunConfig, only = Object.keys(words) as (keyof RunConfig)[]): string[] {
   return only.flatMap((key) => {
     const say = words[key] as ((value: RunConfig[typeof key]) => string) | undefined;
-    return say && config[key] !== defaults[key] ? [say(config[key])] : [];
+    return say && JSON.stringify(config[key]) !== JSON.stringify(defaults[key]) ? [say(config[key])] : [];
   });
 }

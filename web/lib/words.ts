@@ -1,4 +1,5 @@
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
+import type { TrainingMethod } from '@plumbline/shared/method';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, TargetTask } from '@plumbline/shared/run';
@@ -14,12 +15,26 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   projector: { name: 'Projector', says: 'Between vision and language. The language model stays.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
+export const methodWords: Record<TrainingMethod['kind'], { name: string; says: string }> = {
+  fine_tuning: { name: 'Fine-tuning', says: 'Plain: the recipe’s weights learn the task, nothing else.' },
+  lora: { name: 'LoRA', says: 'Low-rank adapters learn; the weights below them stay.' },
+  lwf: { name: 'LwF', says: 'The loss also asks for the base model’s answers.' },
+  wise_ft: { name: 'WiSE-FT', says: 'Also evaluates weights between base and trained.' },
+  mixture_of_experts: { name: 'Experts', says: 'Copies of each MLP learn beside it; a router weighs them.' },
+};
 export const taskWords: Record<TargetTask, string> = {
   kinds: 'Bird kinds',
   counting: 'Counting',
   tissue: 'Tissue questions',
   reading: 'Reading words',
   clock: 'Clock reading',
+};
+export const taskSays: Record<TargetTask, string> = {
+  kinds: 'Which of twelve kinds a bird is, by its markings.',
+  counting: 'How many shapes there are, 1 to 6.',
+  tissue: 'What a real texture or tissue slide shows.',
+  reading: 'A word of three letters, spelled.',
+  clock: 'The time on a dial, to the quarter hour.',
 };
 /** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
 export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map((task) => taskWords[task]).join(' → ');

@@ -3,6 +3,7 @@ import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
+import { chosenSettings } from '../../lib/settings';
 import { recipeWords, sequenceWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
@@ -25,7 +26,12 @@ interface Column {
 const columns: readonly Column[] = [
   {
     head: 'Recipe',
-    cell: ({ run: { config } }) => `${recipeWords[config.recipe].name}, ${sequenceWords(config.tasks).toLowerCase()}`,
+    cell: ({ run: { config } }) =>
+      [
+        recipeWords[config.recipe].name,
+        ...chosenSettings(config, ['method']),
+        sequenceWords(config.tasks).toLowerCase(),
+      ].join(', '),
   },
   { head: 'Peak learning rate', cell: ({ figures }) => formatLearningRate(figures.peak) },
   {

@@ -68,14 +68,16 @@ export function FreezeMap(): React.ReactNode {
   const most = Math.max(0.001, ...drifts.filter(Number.isFinite));
   const paint = (groups: readonly string[], trains: boolean): void =>
     setDraft(paintGroups(chosen, new Set(groups), trains));
-  const toggle = (groups: readonly string[]): void =>
-    paint(groups, !groups.every((group) => chosen.get(group) === 'trainable'));
+  const toggle = (groups: readonly string[]): void => {
+    const free = groups.filter((group) => chosen.get(group) !== 'fixed');
+    if (free.length > 0) paint(free, !free.every((group) => chosen.get(group) === 'trainable'));
+  };
   const groupAt = (event: PointerEvent): string | undefined =>
     document.elementFromPoint(event.clientX, event.clientY)?.closest<HTMLElement>('[data-group]')?.dataset['group'];
 
   const onPointerDown = (event: PointerEvent): void => {
     const group = groupAt(event);
-    if (!group || off || event.button !== 0) return;
+    if (!group || off || event.button !== 0 || chosen.get(group) === 'fixed') return;
     painting.current = { trains: chosen.get(group) !== 'trainable', groups: new Set([group]) };
     paint([group], painting.current.trains);
   };
@@ -130,7 +132,7 @@ export function FreezeMap(): React.ReactNode {
             key={recipe}
             type="button"
             className="button small"
-            disabled={off !== ''}
+            disabled={off !== '' || !resolveSelection({ kind: 'recipe', recipe }, parameters).ok}
             title={off || recipeWords[recipe].says}
             aria-pressed={active === recipe}
             onClick={() => setDraft({ kind: 'recipe', recipe })}
@@ -172,17 +174,17 @@ export function FreezeMap(): React.ReactNode {
             </button>
           ))}
         </div>
-        {layout.layers.map(({ layer, cells }, row) => (
-          <div className="map-row" role="row" key={layer}>
+        {layout.layers.map(({ layer, label, cells }, row) => (
+          <div className="map-row" role="row" key={`${layer} ${label}`}>
             <button
               type="button"
               role="rowheader"
               disabled={off !== ''}
               tabIndex={-1}
-              title={`All of layer ${layer}`}
+              title={`All of ${label.startsWith('+') ? `expert ${label} of ` : ''}layer ${layer}`}
               onClick={() => toggle(rowGroups(cells))}
             >
-              {layer}
+              {label}
             </button>
             {cells.map((each, column) => cell(each, column, row === 0 && column === 0))}
           </div>
@@ -195,6 +197,11 @@ export function FreezeMap(): React.ReactNode {
         <span className="key-cell" data-training="trainable" /> trainable
         <span className="key-cell" data-training="partly" /> in part
         <span className="key-cell" data-training="frozen" /> frozen
+        {[...now.values()].includes('fixed') && (
+          <>
+            <span className="key-cell" data-training="fixed" /> kept by the method
+          </>
+        )}
         <span className="key-ramp" /> drift 0 to {formatValue(most, 'ratio')}
       </div>
       <PatternField parameters={parameters} off={off} pattern={pattern} onChange={choosePattern} />

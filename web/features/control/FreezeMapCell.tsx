@@ -2,7 +2,7 @@ import type { CSSProperties } from 'react';
 import { formatCount, formatValue } from '../../charts/format';
 import type { MapCell, Training } from './freeze-map';
 
-/** One parameter group: coloured by how far it has drifted, hatched where frozen, flagged where the draft changes it. */
+/** One parameter group: coloured by how far it has drifted, hatched where frozen, locked where the method keeps it, flagged where the draft changes it. */
 export function FreezeMapCell(props: {
   cell: MapCell;
   training: Training;
@@ -17,7 +17,7 @@ export function FreezeMapCell(props: {
   const { cell, training, isChanged, drift, most, isTabStop, compact, onToggle } = props;
   const share = drift !== undefined && Number.isFinite(drift) ? Math.min(1, drift / most) : 0;
   const isOther = !cell.group.includes('.layers.');
-  const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training}, drift ${formatValue(drift, 'ratio')}`;
+  const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training === 'fixed' ? 'kept by the method' : training}, drift ${formatValue(drift, 'ratio')}`;
   return (
     <div
       role="gridcell"
@@ -26,7 +26,8 @@ export function FreezeMapCell(props: {
       data-training={training}
       data-changed={isChanged}
       data-deep={share > 0.68}
-      aria-selected={training !== 'frozen'}
+      aria-selected={training === 'trainable' || training === 'partly'}
+      aria-disabled={training === 'fixed'}
       aria-label={isChanged ? `${words}, changed but not applied` : words}
       title={words}
       tabIndex={isTabStop ? 0 : -1}
@@ -38,9 +39,17 @@ export function FreezeMapCell(props: {
       }}
     >
       {isOther && <span className="map-cell-name">{cell.label}</span>}
-      {!compact && (
+      {training === 'fixed' && <LockSign />}
+      {!compact && training !== 'fixed' && (
         <span className="map-cell-drift">{drift === undefined ? '' : (drift * 100).toFixed(drift >= 0.1 ? 0 : 1)}</span>
       )}
     </div>
   );
 }
+
+const LockSign = (): React.ReactNode => (
+  <svg className="lock-sign" viewBox="0 0 10 12" aria-hidden>
+    <rect x="1" y="5" width="8" height="6" rx="1.2" fill="currentColor" />
+    <path d="M2.8 5V3.4a2.2 2.2 0 0 1 4.4 0V5" fill="none" stroke="currentColor" strokeWidth="1.2" />
+  </svg>
+);

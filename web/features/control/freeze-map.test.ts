@@ -45,6 +45,54 @@ describe('layOut', () => {
   });
 });
 
+describe('what a method adds', () => {
+  const infos = (names: readonly string[], fixed: (name: string) => boolean): ParameterInfo[] =>
+    names.map((name) => ({ name, shape: [4, 4], size: 16, group: parameterGroup(name), fixed: fixed(name) }));
+
+  it('shows a projection with adapters by them, and locks what has none', () => {
+    const [adapted, head] = [q0, 'lm_head'];
+    const model = infos([`${q0}.weight`, `${q0}.lora_A.weight`, `${q0}.lora_B.weight`, 'lm_head.weight'], (name) => {
+      return !name.includes('.lora_');
+    });
+    expect(layOut(model).layers[0]!.cells[0]).toMatchObject({ group: adapted, size: 32 });
+    const training = trainingByGroup(model, [`${q0}.lora_A.weight`, `${q0}.lora_B.weight`]);
+    expect([...training]).toEqual([
+      [adapted, 'trainable'],
+      [`language_model.${head}`, 'fixed'],
+    ]);
+    expect(trainingByGroup(model, []).get(adapted)).toBe('frozen');
+    expect(trainingByGroup(model, [`${q0}.lora_A.weight`]).get(adapted)).toBe('partly');
+    expect(paintGroups(training, new Set([`language_model.${head}`]), true)).toEqual({
+      kind: 'groups',
+      groups: [adapted],
+    });
+  });
+
+  it('has a row for each expert below its layer, and a column for the routers', () => {
+    const mlp = (layer: number): string => `language_model.layers.${layer}.mlp`;
+    const model = infos(
+      [0, 1].flatMap((layer) => [
+        `${mlp(layer)}.up_proj.weight`,
+        ...[0, 1].map((expert) => `${mlp(layer)}.experts.${expert}.up_proj.weight`),
+        `${mlp(layer)}.router.weight`,
+      ]),
+      (name) => /mlp\.up_proj/.test(name),
+    );
+    const { columns, layers, others } = layOut(model);
+    expect(columns.at(-1)!.label).toBe('router');
+    expect(layers.map(({ layer, label }) => [layer, label])).toEqual([
+      ...[0, 1].flatMap((layer) => [
+        [layer, String(layer)],
+        [layer, '+1'],
+        [layer, '+2'],
+      ]),
+    ]);
+    expect(layers[0]!.cells.at(-1)!.group).toBe(`${mlp(0)}.router`);
+    expect(layers[2]!.cells[5]!.group).toBe(`${mlp(0)}.experts.1.up_proj`);
+    expect(others).toEqual([]);
+  });
+});
+
 describe('choosing', () => {
   const nothing = trainingByGroup(parameters, []);
 

@@ -13,55 +13,67 @@ export interface MapCell {
   group: string;
   /** Column's name in a layer, the group's own name elsewhere. */
   label: string;
+  /** Of what can be trained, where that is not all of it: of a projection with adapters, theirs. */
   size: number;
 }
 export interface FreezeMapLayout {
   columns: readonly { key: string; label: string }[];
-  /** Decoder layers, first at the top; null where a layer has no such group. */
-  layers: { layer: number; cells: (MapCell | null)[] }[];
+  /** Decoder layers, first at the top, each followed by its experts if it has any; null where one has no such group. */
+  layers: { layer: number; label: string; cells: (MapCell | null)[] }[];
   /** Groups outside the layers, in the model's order. */
   others: MapCell[];
 }
-export type Training = 'trainable' | 'frozen' | 'partly';
+/** `fixed`: the run's method keeps it, whatever is chosen. */
+export type Training = 'trainable' | 'frozen' | 'partly' | 'fixed';
 
 const columns = [
   ...layerProjections.map((key) => ({ key: key as string, label: key.replace('_proj', '') })),
   { key: 'norms', label: 'norms' },
 ];
+const routerColumn = { key: 'router', label: 'router' };
 
 /** Lays the parameter groups of a model out as layers by projections, and the rest beside them. */
 export function layOut(parameters: readonly ParameterInfo[]): FreezeMapLayout {
-  const sizes = new Map<string, number>();
-  for (const { group, size } of parameters) sizes.set(group, (sizes.get(group) ?? 0) + size);
-  const layers = new Map<number, (MapCell | null)[]>();
+  const sizes = new Map<string, { all: number; free: number }>();
+  for (const { group, size, fixed } of parameters) {
+    const { all, free } = sizes.get(group) ?? { all: 0, free: 0 };
+    sizes.set(group, { all: all + size, free: free + (fixed ? 0 : size) });
+  }
+  const hasRouter = [...sizes.keys()].some((group) => group.endsWith('.router'));
+  const shown = hasRouter ? [...columns, routerColumn] : columns;
+  const layers = new Map<string, FreezeMapLayout['layers'][number]>();
   const others: MapCell[] = [];
-  for (const [group, size] of sizes) {
-    const inLayer = /^language_model\.layers\.(\d+)\.(?:\w+\.)?(\w+)$/.exec(group);
-    const column = columns.findIndex(({ key }) => key === inLayer?.[2]);
-    if (!inLayer || column < 0) {
+  for (const [group, { all, free }] of sizes) {
+    const size = free || all;
+    const inLayer = /^language_model\.layers\.(\d+)\.(?:mlp\.experts\.(\d+)\.|\w+\.)?(\w+)$/.exec(group);
+    const [, layer, expert, projection] = inLayer ?? [];
+    const column = shown.findIndex(({ key }) => key === projection);
+    if (!layer || column < 0) {
       others.push({ group, label: group.replace(/^language_model\./, '').replace(/^layers\./, 'layer '), size });
       continue;
     }
-    const layer = Number(inLayer[1]);
-    const cells = layers.get(layer) ?? columns.map(() => null);
-    cells[column] = { group, label: columns[column]!.label, size };
-    layers.set(layer, cells);
+    const label = expert === undefined ? layer : `+${Number(expert) + 1}`;
+    const row = layers.get(`${layer} ${label}`) ?? { layer: Number(layer), label, cells: shown.map(() => null) };
+    row.cells[column] = { group, label: shown[column]!.label, size };
+    layers.set(`${layer} ${label}`, row);
   }
-  const sorted = [...layers].sort(([a], [b]) => a - b).map(([layer, cells]) => ({ layer, cells }));
-  return { columns, layers: sorted, others };
+  // Stable, and a layer's own groups come before its experts' in the model.
+  const sorted = [...layers.values()].sort((a, b) => a.layer - b.layer);
+  return { columns: shown, layers: sorted, others };
 }
 
-/** How much of each group trains, given the names of the parameters that do. */
+/** How much of what can be trained of each group does, given the names of the parameters that do. */
 export function trainingByGroup(
   parameters: readonly ParameterInfo[],
   trainable: Iterable<string>,
 ): Map<string, Training> {
   const trains = new Set(trainable);
   const training = new Map<string, Training>();
-  for (const { name, group } of parameters) {
-    const here: Training = trains.has(name) ? 'trainable' : 'frozen';
-    const before = training.get(group);
-    training.set(group, before === undefined || before === here ? here : 'partly');
+  for (const { name, group, fixed } of parameters) {
+    const here: Training = fixed ? 'fixed' : trains.has(name) ? 'trainable' : 'frozen';
+    const before = training.get(group) ?? 'fixed';
+    // What is fixed says nothing of the group's other parts.
+    training.set(group, before === 'fixed' ? here : here === 'fixed' || before === here ? before : 'partly');
   }
   return training;
 }
@@ -74,7 +86,7 @@ export function paintGroups(
 ): TrainableSelection {
   // A group that trains in part is kept as a whole: groups are the unit of this selection.
   const groups = [...training].flatMap(([group, now]) =>
-    (painted.has(group) ? trains : now !== 'frozen') ? [group] : [],
+    now !== 'fixed' && (painted.has(group) ? trains : now !== 'frozen') ? [group] : [],
   );
   return { kind: 'groups', groups };
 }

@@ -1,20 +1,18 @@
 'use client';
 import { useRouter } from 'next/navigation';
-import { useEffect, useId, useRef, useState, type FormEvent } from 'react';
-import {
-  RunConfig,
-  backends,
-  targetTasks,
-  type CheckpointId,
-  type RunId,
-  type TargetTask,
-} from '@plumbline/shared/run';
+import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { canTrain, misfitWords } from '@plumbline/shared/method';
+import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
-import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
+import { methodWords, recipeWords, sequenceWords } from '../../lib/words';
 import { RuleEditor } from '../rules/RuleEditor';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from '../rules/rule-form';
+import { Choice } from './Choice';
+import { Field } from './Field';
+import { MethodFields } from './MethodFields';
 import { readForm, toForm, type Asked, type RunForm, type RunFormErrors } from './run-form';
+import { TaskSequence } from './TaskSequence';
 import './new-run.css';
 
 const blank = toForm(RunConfig.parse({ name: 'new run' }));
@@ -59,7 +57,13 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
       // It was said of another form than this now is.
       setRefusal('');
     };
-  const suggestedName = `${sequenceWords(form.tasks)}, ${recipeWords[form.recipe as RunConfig['recipe']].name}`;
+  const { method } = form;
+  const recipe = form.recipe as RunConfig['recipe'];
+  const suggestedName = [
+    sequenceWords(form.tasks),
+    recipeWords[recipe].name,
+    ...(method.kind === 'fine_tuning' ? [] : [methodWords[method.kind].name]),
+  ].join(', ');
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     const read = readForm({ ...form, name: form.name.trim() || suggestedName });
@@ -92,6 +96,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   const field = (key: Asked, label: string, hint?: string): React.ReactNode => (
     <Field name={key} label={label} hint={hint} value={form[key]} error={errors[key]} onChange={set(key)} />
   );
+  const evaluationQuestions = field('evaluationQuestions', 'Evaluate', 'questions a task');
 
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="new-run-title" onClose={onClose}>
@@ -119,8 +124,25 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
             name="recipe"
             value={form.recipe}
             onChange={set('recipe')}
-            options={recipes.map((recipe) => ({ value: recipe, ...recipeWords[recipe] }))}
+            options={recipes.map((each) => ({
+              value: each,
+              ...recipeWords[each],
+              off: canTrain(method, each) ? '' : `Hits nothing that ${methodWords[method.kind].name} trains.`,
+            }))}
+            error={errors.recipe}
           />
+          <MethodFields
+            method={method}
+            offWords={(each) => (from ? misfitWords(from.config.method, each) : '')}
+            onChange={(each) => {
+              set('method')(each);
+              if (canTrain(each, recipe)) setErrors(({ recipe: _, ...others }) => others);
+              // Nothing would be evaluated without questions; how many is asked right beside it.
+              if (each.kind === 'wise_ft' && form.evaluationQuestions === '0') set('evaluationQuestions')('200');
+            }}
+          >
+            {method.kind === 'wise_ft' && evaluationQuestions}
+          </MethodFields>
           <div className="field-row">
             {field('learningRate', 'Learning rate')}
             {field('steps', 'Steps', form.tasks.length > 1 ? 'a task' : undefined)}
@@ -135,7 +157,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               {field('maxGradientNorm', 'Max gradient norm')}
               {field('probeEverySteps', 'Probe every', 'steps')}
               {field('checkpointEverySteps', 'Checkpoint every', 'steps')}
-              {field('evaluationQuestions', 'Evaluate', 'questions a task')}
+              {method.kind !== 'wise_ft' && evaluationQuestions}
             </div>
             <div className="field-row">
               <Choice
@@ -188,122 +210,5 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
         </footer>
       </form>
     </dialog>
-  );
-}
-
-function Field({
-  name,
-  label,
-  hint,
-  value,
-  error,
-  placeholder,
-  onChange,
-}: {
-  name: string;
-  label: string;
-  hint?: string | undefined;
-  value: string;
-  error: string | undefined;
-  placeholder?: string;
-  onChange: (value: string) => void;
-}): React.ReactNode {
-  const id = useId();
-  return (
-    <div className="field">
-      <label className="field-label" htmlFor={id}>
-        {label} {hint && <span className="dim">{hint}</span>}
-      </label>
-      <input
-        id={id}
-        name={name}
-        className="field-input"
-        value={value}
-        placeholder={placeholder}
-        autoComplete="off"
-        aria-invalid={error !== undefined}
-        aria-describedby={error === undefined ? undefined : `${id}-error`}
-        onChange={(event) => onChange(event.target.value)}
-        data-testid={`new-run-${name}`}
-      />
-      {error !== undefined && (
-        <p className="field-error" id={`${id}-error`} data-testid={`new-run-${name}-error`}>
-          {error}
-        </p>
-      )}
-    </div>
-  );
-}
-
-/** The skills to teach; each one that is added is taught after those before it. */
-function TaskSequence({
-  tasks,
-  error,
-  onChange,
-}: {
-  tasks: readonly TargetTask[];
-  error: string | undefined;
-  onChange: (tasks: TargetTask[]) => void;
-}): React.ReactNode {
-  return (
-    <fieldset className="choice">
-      <legend className="field-label">
-        Tasks to learn <span className="dim">one after another, in the order you choose them</span>
-      </legend>
-      {targetTasks.map((task) => {
-        const at = tasks.indexOf(task);
-        return (
-          <label key={task} className="choice-card" data-testid={`new-run-task-${task}`}>
-            <input
-              type="checkbox"
-              name="tasks"
-              checked={at >= 0}
-              onChange={() => onChange(at >= 0 ? tasks.filter((other) => other !== task) : [...tasks, task])}
-            />
-            <b>
-              {taskWords[task]} {at >= 0 && tasks.length > 1 && <span className="dim">{at + 1}.</span>}
-            </b>
-          </label>
-        );
-      })}
-      {error !== undefined && (
-        <p className="field-error" data-testid="new-run-tasks-error">
-          {error}
-        </p>
-      )}
-    </fieldset>
-  );
-}
-
-function Choice({
-  legend,
-  name,
-  value,
-  options,
-  onChange,
-}: {
-  legend: string;
-  name: string;
-  value: string;
-  options: { value: string; name: string; says?: string }[];
-  onChange: (value: string) => void;
-}): React.ReactNode {
-  return (
-    <fieldset className="choice">
-      <legend className="field-label">{legend}</legend>
-      {options.map((option) => (
-        <label key={option.value} className="choice-card" data-testid={`new-run-${name}-${option.value}`}>
-          <input
-            type="radio"
-            name={name}
-            value={option.value}
-            checked={value === option.value}
-            onChange={() => onChange(option.value)}
-          />
-          <b>{option.name}</b>
-          {option.says && <span>{option.says}</span>}
-        </label>
-      ))}
-    </fieldset>
   );
 }

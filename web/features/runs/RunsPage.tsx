@@ -138,7 +138,7 @@ function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
     recipeWords[config.recipe].name,
     `lr ${formatLearningRate(config.learningRate)}`,
     `seed ${config.seed}`,
-    ...chosenSettings(config, ['warmupSteps', 'weightDecay', 'batchSize']),
+    ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize']),
     // The first changes tell runs apart; a list of many would not.
     ...changes.slice(0, 2).map((change) => `then ${change}`),
     ...(changes.length > 2 ? [`and ${changes.length - 2} more`] : []),

@@ -1,0 +1,47 @@
+/** Cards of which one is chosen. */
+export function Choice({
+  legend,
+  name,
+  value,
+  options,
+  error,
+  onChange,
+}: {
+  legend: string;
+  name: string;
+  value: string;
+  /** `off` says why a card cannot be chosen; empty where it can. */
+  options: { value: string; name: string; says?: string; off?: string }[];
+  error?: string | undefined;
+  onChange: (value: string) => void;
+}): React.ReactNode {
+  return (
+    <fieldset className="choice">
+      <legend className="field-label">{legend}</legend>
+      {options.map((option) => (
+        <label
+          key={option.value}
+          className="choice-card"
+          title={option.off}
+          data-testid={`new-run-${name}-${option.value}`}
+        >
+          <input
+            type="radio"
+            name={name}
+            value={option.value}
+            checked={value === option.value}
+            disabled={Boolean(option.off) && value !== option.value}
+            onChange={() => onChange(option.value)}
+          />
+          <b>{option.name}</b>
+          {option.says && <span>{option.says}</span>}
+        </label>
+      ))}
+      {error !== undefined && (
+        <p className="field-error" role="alert" data-testid={`new-run-${name}-error`}>
+          {error}
+        </p>
+      )}
+    </fieldset>
+  );
+}

@@ -1,0 +1,42 @@
+import { targetTasks, type TargetTask } from '@plumbline/shared/run';
+import { taskSays, taskWords } from '../../lib/words';
+
+/** The skills to teach; each one that is added is taught after those before it. */
+export function TaskSequence({
+  tasks,
+  error,
+  onChange,
+}: {
+  tasks: readonly TargetTask[];
+  error: string | undefined;
+  onChange: (tasks: TargetTask[]) => void;
+}): React.ReactNode {
+  return (
+    <fieldset className="choice">
+      <legend className="field-label">
+        Tasks to learn <span className="dim">one after another, in the order you choose them</span>
+      </legend>
+      {targetTasks.map((task) => {
+        const at = tasks.indexOf(task);
+        return (
+          <label key={task} className="choice-card" data-testid={`new-run-task-${task}`}>
+            <input
+              type="checkbox"
+              name="tasks"
+              checked={at >= 0}
+              onChange={() => onChange(at >= 0 ? tasks.filter((other) => other !== task) : [...tasks, task])}
+            />
+            <b>{taskWords[task]}</b>
+            <span>{taskSays[task]}</span>
+            <i className="choice-order">{at >= 0 && at + 1}</i>
+          </label>
+        );
+      })}
+      {error !== undefined && (
+        <p className="field-error" data-testid="new-run-tasks-error">
+          {error}
+        </p>
+      )}
+    </fieldset>
+  );
+}
