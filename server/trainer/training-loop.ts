@@ -405,9 +405,7 @@ class TrainingLoop implements Steered {
  * many questions an accuracy rests on, from which its noise follows.
  */
 function baselineOf(probes: ProbeSuite): Record<string, number> {
-  const scores = Object.entries(probes.baseline).filter(
-    ([name]) => !name.startsWith('drift/') && !name.startsWith('probe/'),
-  );
+  const scores = Object.entries(probes.baseline).filter(([name]) => !/^(drift|contribution|probe)\//.test(name));
   return { ...Object.fromEntries(scores), [metrics.questionsPerTask]: probes.questionsPerTask };
 }
 

@@ -13,7 +13,9 @@ export function contributions(
   logits: (residual: tf.Tensor2D) => tf.Tensor2D,
 ): tf.Tensor3D {
   const [positions] = residuals[0]!.shape;
-  const all = tf.reshape(logits(tf.concat([...residuals], 0)), [residuals.length, positions, -1]);
+  const flat = logits(tf.concat([...residuals], 0));
+  // Said outright: there may be no positions, of which no vocabulary could be inferred.
+  const all = tf.reshape(flat, [residuals.length, positions, flat.shape[1]]);
   const blocks = residuals.length - 1;
   return tf.sub(tf.slice(all, [1, 0, 0], [blocks, -1, -1]), tf.slice(all, [0, 0, 0], [blocks, -1, -1]));
 }

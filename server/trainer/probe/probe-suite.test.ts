@@ -54,6 +54,25 @@ describe('probes of the shipped base model', () => {
     expect(values[metrics.probeDurationMs]).toBeGreaterThan(0);
   });
 
+  it('say the same of held-out prompts however many target tasks are asked beside them', async () => {
+    const questionsPerTask = 24;
+    const few = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], questionsPerTask });
+    // More rows than one pass takes: the second has no held-out question.
+    const targets = targetTasks.map(({ name }) => name);
+    const many = await ProbeSuite.create(model, base.tokenizer, { targets, questionsPerTask });
+    const name = 'language_model.layers.2.mlp.down_proj.weight';
+    const weights = base.weights.get(name)!;
+    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    const [ofFew, ofMany] = [await few.run(model), await many.run(model)];
+    model.assign(base.weights);
+    expect(ofFew[contributionChange(2, 'mlp')]).toBeGreaterThan(0);
+    for (const [metric, value] of Object.entries(ofFew))
+      if (metric !== metrics.probeDurationMs) expect(ofMany[metric], metric).toBeCloseTo(value, 4);
+    for (const target of targets) expect(ofMany).toHaveProperty([targetAccuracy(target)]);
+    few.dispose();
+    many.dispose();
+  });
+
   it('find a group whose weights are 1.5 times the base at a drift of 0.5, all others at exactly 0', async () => {
     const group = 'language_model.layers.1.mlp.up_proj';
     const [name, weights] = [...base.weights].find(([name]) => name === `${group}.weight`)!;
