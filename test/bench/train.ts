@@ -90,6 +90,10 @@ for (const { name } of contenders) {
   console.log(name.padEnd(27) + row.map((ms) => ms.toFixed(1).padStart(14)).join(''));
   const key = name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   result[`${key}Ms`] = Number(row[0]!.toFixed(1));
+  // What a recipe that trains less saves, as a share of what the whole language model takes.
+  result[`${key}RecipeOfFull`] = Object.fromEntries(
+    recipes.slice(1).map((recipe, i) => [recipe, Number((row[i + 1]! / row[0]!).toFixed(2))]),
+  );
   // Against PyTorch turn by turn, so that both sides of a ratio saw the same machine.
   if (torch && name !== 'torch')
     result[`${key}Ratio`] = Number(
