@@ -2,13 +2,20 @@ import { metrics } from '@plumbline/shared/metric';
 import { Rng } from '@plumbline/shared/rng';
 import { bootstrapDifferences, bootstrapIntervals, type Interval } from './bootstrap.js';
 import { correlation, type MetricSeries } from './findings.js';
-import { finalMeasures, sequenceRun, type SequenceAccuracies, type SequenceRun } from './sequence-measures.js';
+import {
+  accuraciesOf,
+  finalMeasures,
+  sequenceRun,
+  type SequenceAccuracies,
+  type SequenceRun,
+} from './sequence-measures.js';
 import { largestOf, valueAt, type StudyRun } from './study-run.js';
 
 /*
- * What arXiv 2510.08564 says of large models, asked of a study's runs. Each claim is read by a rule that is fixed here,
- * before any run: of each of its parts, a 95 % interval wholly on the claimed side of 0 speaks for it, one wholly on the
- * other side against it, and one about 0 decides nothing.
+ * What arXiv 2510.08564 says of large models, asked of a study's runs, by rules that are fixed here. Each part of a claim
+ * is a number that the claim wants above 0 (or below). It speaks for the claim where both its intervals lie wholly on
+ * that side: the bootstrap's over seeds and questions, and Student's over the seeds alone, which a few lucky questions
+ * cannot narrow; against it where both lie wholly on the other side; else it decides nothing, and with one seed nothing does.
  */
 
 export const verdicts = ['holds', 'holds in part', 'does not hold', 'not decided'] as const;
@@ -24,9 +31,21 @@ export interface Claim {
 }
 
 type Part = 'for' | 'against' | 'open';
-const positive = ({ low, high }: Pick<Interval, 'low' | 'high'>): Part =>
-  low > 0 ? 'for' : high < 0 ? 'against' : 'open';
-const negative = ({ low, high }: Pick<Interval, 'low' | 'high'>): Part => positive({ low: -high, high: -low });
+type Bounds = Pick<Interval, 'low' | 'high'>;
+/** Whether something is above 0, by all of its intervals; null is one that could not be made. */
+function above(...intervals: readonly (Bounds | null)[]): Part {
+  const known = intervals.filter((interval) => interval !== null);
+  if (known.length < intervals.length) return 'open';
+  if (known.every(({ low }) => low > 0)) return 'for';
+  return known.every(({ high }) => high < 0) ? 'against' : 'open';
+}
+const below = (...intervals: readonly (Bounds | null)[]): Part =>
+  above(...intervals.map((interval) => interval && { low: -interval.high, high: -interval.low }));
+/** What holds only where all of it does. */
+function all(parts: readonly Part[]): Part {
+  if (parts.includes('against')) return 'against';
+  return parts.length > 0 && parts.every((part) => part === 'for') ? 'for' : 'open';
+}
 
 /** A claim holds when all of its parts do, in part when some do; it does not when none does and one speaks against it. */
 function verdictOf(parts: readonly Part[]): Verdict {
@@ -80,15 +99,21 @@ function dropAndRecovery(runs: ReadonlyMap<string, readonly StudyRun[]>, { refer
   const of = runs.get(reference) ?? [];
   const counting = of[0]?.tasks.indexOf('counting') ?? -1;
   if (counting < 0) return { ...claim, verdict: 'not decided', evidence: [`${reference} was not taught counting.`] };
-  const { drop, recovery } = bootstrapIntervals(sequencesOf(of), (run) => ({
+  const sequences = sequencesOf(of);
+  const moves = (run: SequenceAccuracies): { drop: number; recovery: number | null } => ({
     drop: heldOutAfter(run, counting) - heldOutAfter(run, counting - 1),
     recovery:
       run.afterStage.length > counting + 1 ? heldOutAfter(run, counting + 1) - heldOutAfter(run, counting) : null,
-  }));
+  });
+  const { drop, recovery } = bootstrapIntervals(sequences, moves);
+  const bySeed = sequences.map((run) => moves(accuraciesOf(run)));
   const next = of[0]!.tasks[counting + 1];
   const evidence = [`Counting moved held-out accuracy of ${reference} by ${withInterval(drop!)} points.`];
   if (recovery) evidence.push(`Teaching ${next} after it moved it by ${withInterval(recovery)} points.`);
-  return { ...claim, verdict: verdictOf([negative(drop!), recovery ? positive(recovery) : 'open']), evidence };
+  const dropped = below(drop, seedInterval(bySeed.map((run) => run.drop)));
+  const came = recovery ? above(recovery, seedInterval(bySeed.map((run) => run.recovery!))) : 'open';
+  // What has not dropped cannot come back.
+  return { ...claim, verdict: verdictOf(dropped === 'for' ? [dropped, came] : [dropped]), evidence };
 }
 
 /** Mean held-out accuracy after a stage in percent; before the first stage, the base model's. */
@@ -104,34 +129,37 @@ function dropWithBias(runs: ReadonlyMap<string, readonly StudyRun[]>, { referenc
   };
   const of = runs.get(reference) ?? [];
   const found = blockCorrelation(of, metrics.heldOutMean, metrics.numberTokensHeldOut);
-  if (!found) return { ...claim, verdict: 'not decided', evidence: ['Too few probes to correlate.'] };
-  const { estimate, low, high, blocks, points } = found;
+  if (!found)
+    return { ...claim, verdict: 'not decided', evidence: ['It takes probes of at least two seeds that differ.'] };
   return {
     ...claim,
-    verdict: verdictOf([negative(found)]),
+    verdict: verdictOf([below(found)]),
     evidence: [
-      `Over ${points} probes of ${reference} the two correlate by r = ${withInterval({ estimate, low, high }, 2)} ` +
-        `(bootstrap over ${blocks} blocks, one a stage and seed).`,
+      `Over ${found.points} probes of ${reference} the two correlate by r = ${withInterval(found, 2)} ` +
+        `(bootstrap over seeds and stages).`,
     ],
   };
 }
 
 /**
  * Pearson correlation of two series over all probes after the first, with a 95 % interval. Probes that follow one
- * another are alike, so whole blocks are drawn anew, one a stage and seed (block bootstrap, Kunsch 1989).
+ * another are alike, so whole blocks are drawn anew, one a stage and seed (block bootstrap, Kunsch 1989); a skill does
+ * much the same to every seed, so seeds and stages are drawn apart and crossed, as in bootstrap.ts, and of n seeds n - 1.
+ * @returns null with fewer than two seeds, or where a series does not vary
  */
 export function blockCorrelation(
   runs: readonly StudyRun[],
   a: string,
   b: string,
   { replicates = 2000, seed = 1 } = {},
-): { estimate: number; low: number; high: number; blocks: number; points: number } | null {
-  const blocks = runs.flatMap((run) => {
+): { estimate: number; low: number; high: number; points: number } | null {
+  if (runs.length < 2) return null;
+  /** By run and stage. */
+  const blocks = runs.map((run) => {
     const [first, second] = [run.series[a], run.series[b]];
-    if (!first || !second) return [];
     return run.tasks.map((_, stage) => {
       const block: [number, number][] = [];
-      for (let i = 0; i < first.steps.length; i++) {
+      for (let i = 0; first && second && i < first.steps.length; i++) {
         const step = first.steps[i]!;
         if (step <= stage * run.stepsPerStage || step > (stage + 1) * run.stepsPerStage) continue;
         const pair: [number, number] = [first.values[i]!, valueAt(second, step)];
@@ -140,22 +168,28 @@ export function blockCorrelation(
       return block;
     });
   });
-  const of = (drawn: readonly [number, number][][]): number => {
-    const pairs = drawn.flat();
+  const of = (pairs: readonly [number, number][]): number => {
     const series = (column: 0 | 1): MetricSeries => ({
       steps: pairs.map((_, index) => index),
       values: pairs.map((pair) => pair[column]),
     });
     return correlation(series(0), series(1));
   };
-  const estimate = of(blocks);
+  const estimate = of(blocks.flat(2));
   if (Number.isNaN(estimate)) return null;
   const rng = new Rng(seed);
-  const samples = Array.from({ length: replicates }, () => of(blocks.map(() => rng.pick(blocks))))
+  const draw = (n: number, from: number): number[] => Array.from({ length: n }, () => rng.integer(from));
+  const stages = blocks[0]!.length;
+  const samples = Array.from({ length: replicates }, () => {
+    const drawnStages = draw(stages, stages);
+    return of(
+      draw(runs.length - 1, runs.length).flatMap((run) => drawnStages.flatMap((stage) => blocks[run]![stage]!)),
+    );
+  })
     .filter(Number.isFinite)
     .sort((x, y) => x - y);
   const at = (share: number): number => samples[Math.round(share * (samples.length - 1))]!;
-  return { estimate, low: at(0.025), high: at(0.975), blocks: blocks.length, points: blocks.flat().length };
+  return { estimate, low: at(0.025), high: at(0.975), points: blocks.flat(2).length };
 }
 
 function recipes(
@@ -164,35 +198,45 @@ function recipes(
 ): Claim {
   const claim = {
     id: 'c' as const,
-    says: 'SA Proj and MLP Gate & Up keep held-out accuracy and learn the target skills about as well as the whole model.',
+    says: 'SA Proj and MLP Gate & Up forget less than the whole model and learn the target skills about as well.',
   };
   const base = runs.get(reference) ?? [];
   const judged = [saProj, mlpGateUp].map((name) => {
     const of = runs.get(name);
     if (!of || base.length === 0) return null;
-    const { heldOutForgetting, targetLearning } = bootstrapDifferences(
-      sequencesOf(of),
-      sequencesOf(base),
-      finalMeasures,
-    );
-    const [own, whole] = [of, base].map(
-      (side) => bootstrapIntervals(sequencesOf(side), finalMeasures).targetLearning!.estimate,
-    );
-    const share = own! / whole!;
-    return {
-      parts: [positive(heldOutForgetting!), share >= similarLearning ? 'for' : 'against'] as Part[],
-      evidence:
-        `${name} against ${reference}: held-out ${withInterval(heldOutForgetting!)} points, target learning ` +
-        `${withInterval(targetLearning!)} points (${(100 * share).toFixed(0)} % of what ${reference} learns; ` +
-        `${100 * similarLearning} % counts as similar).`,
-    };
+    return recipeAgainst(name, sequencesOf(of), reference, sequencesOf(base));
   });
   const known = judged.filter((one) => one !== null);
   const evidence = known.map((one) => one.evidence);
   if (known.length < judged.length)
     return { ...claim, verdict: 'not decided', evidence: [...evidence, `The study lacks ${saProj} or ${mlpGateUp}.`] };
-  return { ...claim, verdict: verdictOf(known.flatMap(({ parts }) => parts)), evidence };
+  return { ...claim, verdict: verdictOf(known.map(({ part }) => part)), evidence };
 }
+
+/** A recipe speaks for the claim where it both forgets less than the reference and learns a similar share of what that does. */
+function recipeAgainst(
+  name: string,
+  own: readonly SequenceRun[],
+  reference: string,
+  whole: readonly SequenceRun[],
+): { part: Part; evidence: string } {
+  const { heldOutForgetting, targetLearning } = bootstrapDifferences(own, whole, finalMeasures);
+  const measuresOf = (runs: readonly SequenceRun[]): ReturnType<typeof finalMeasures>[] =>
+    runs.toSorted((x, y) => x.seed - y.seed).map((run) => finalMeasures(accuraciesOf(run)));
+  const [ofOwn, ofWhole] = [measuresOf(own), measuresOf(whole)];
+  const saved = ofOwn.map((run, index) => run.heldOutForgetting! - ofWhole[index]!.heldOutForgetting!);
+  /** Points that it learns above the share that counts as similar. */
+  const margin = ofOwn.map((run, index) => run.targetLearning! - similarLearning * ofWhole[index]!.targetLearning!);
+  const share = mean(ofOwn.map((run) => run.targetLearning!)) / mean(ofWhole.map((run) => run.targetLearning!));
+  return {
+    part: all([above(heldOutForgetting, seedInterval(saved)), above(seedInterval(margin))]),
+    evidence:
+      `${name} against ${reference}: held-out ${withInterval(heldOutForgetting!)} points, target learning ` +
+      `${withInterval(targetLearning!)} points (${(100 * share).toFixed(0)} % of what ${reference} learns; ` +
+      `${100 * similarLearning} % counts as similar).`,
+  };
+}
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const numberPush = /^contribution\/number_tokens\/[^/]+\/(self_attn|mlp)$/;
 
@@ -216,7 +260,6 @@ function whereWritten(
   const gap = seedInterval(differences.map(({ ofMlp, ofAttention }) => ofMlp - ofAttention));
   if (!gap)
     return { ...claim, verdict: 'not decided', evidence: ['It takes layer contributions of at least two seeds.'] };
-  const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const evidence = [
     `After counting, the MLP blocks of ${reference} push number tokens by ${signed(mean(differences.map((d) => d.ofMlp)), 2)} logits ` +
       `more than in the base, the attention blocks by ${signed(mean(differences.map((d) => d.ofAttention)), 2)}; ` +
@@ -231,7 +274,7 @@ function whereWritten(
       `Worst number-token bias on held-out prompts: ${worst[0]!.toPrecision(2)} where the MLP alone is trained, ` +
         `${worst[1]!.toPrecision(2)} where attention alone is.`,
     );
-  return { ...claim, verdict: verdictOf([positive(gap)]), evidence };
+  return { ...claim, verdict: verdictOf([above(gap)]), evidence };
 }
 
 /** 97.5 % quantiles of Student's t for 1 to 9 degrees of freedom. */
