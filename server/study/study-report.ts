@@ -1,5 +1,6 @@
 import { marked } from 'marked';
 import { metrics } from '@plumbline/shared/metric';
+import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
 import {
   accuraciesOf,
@@ -9,7 +10,14 @@ import {
   type SequenceMeasureName,
   type SequenceRun,
 } from '../analysis/sequence-measures.js';
-import { claimVariants, sequencesOf, studyClaims, withInterval, type Claim } from '../analysis/study-claims.js';
+import {
+  claimVariants,
+  seedInterval,
+  sequencesOf,
+  studyClaims,
+  withInterval,
+  type Claim,
+} from '../analysis/study-claims.js';
 import { largestOf, lastOf, valueAt, type StudyRun } from '../analysis/study-run.js';
 import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
 import type { StudySpec } from './study-spec.js';
@@ -132,8 +140,12 @@ function tableSection(
     'Percentage points against the base model, at the end of the sequence, mean over seeds, with 95 % intervals.',
     '',
     ...table(
-      ['variant', 'target learning', 'target forgetting', 'target overall', 'held-out'],
-      rows.map(({ name, measures }) => [name, ...sequenceMeasureNames.map((measure) => cell(measures[measure]))]),
+      ['variant', 'what it is', 'target learning', 'target forgetting', 'target overall', 'held-out'],
+      rows.map(({ name, variant, measures }) => [
+        name,
+        name === variant ? spec.variants[variant]!.says : '',
+        ...sequenceMeasureNames.map((measure) => cell(measures[measure])),
+      ]),
     ),
     `Against \`${spec.reference}\`, in pairs of the same seeds and questions:`,
     '',
@@ -152,34 +164,88 @@ function tableSection(
           : [],
       ),
     ),
-    'Shift of the output distribution, and cost (mean over seeds):',
+    'Shift of the output distribution on held-out prompts at the end of the sequence, with 95 % intervals over seeds:',
     '',
     ...table(
       [
         'variant',
-        'number-token bias on held-out prompts, worst / end',
-        'KL(base ‖ now), end',
-        'trained',
-        'optimizer',
-        'a step',
-        'energy',
+        'number-token bias, worst',
+        'end',
+        'on counting prompts, end',
+        'KL(base ‖ now)',
+        'JS',
+        'entropy',
+        'top-1 agreement',
       ],
+      [...byVariant].map(([name, runs]) => [
+        name,
+        overSeeds(runs.map((run) => largestOf(run, metrics.numberTokensHeldOut))),
+        ...[
+          metrics.numberTokensHeldOut,
+          metrics.numberTokensTarget,
+          metrics.kl,
+          metrics.js,
+          metrics.entropy,
+          metrics.top1Agreement,
+        ].map((metric) => overSeeds(runs.map((run) => lastOf(run, metric)))),
+      ]),
+    ),
+    'How much of its worst drop each variant’s held-out accuracy had recovered at the end, in percent (– while no seed had',
+    'dropped past the noise floor of its probes):',
+    '',
+    ...table(
+      ['variant', 'worst drop, points', 'noise floor, points', 'recovered'],
+      [...byVariant].map(([name, runs]) => [name, ...recoveryCells(runs)]),
+    ),
+    'Cost, mean over seeds; runs shared the machine, so times and energy compare only roughly:',
+    '',
+    ...table(
+      ['variant', 'trained', 'optimizer', 'a step', 'energy (range)', 'CO2e'],
       [...byVariant].map(([name, runs]) => [name, ...costCells(runs)]),
     ),
   ];
 }
 
-function costCells(runs: readonly StudyRun[]): string[] {
-  const of = (read: (run: StudyRun) => number): number => mean(runs.map(read));
-  const energy = of((run) => lastOf(run, 'energy/joules'));
-  const stepMs = of((run) => median(Array.from(run.series[metrics.stepDurationMs]?.values ?? [])));
+/** Mean over seeds with Student's interval, to two digits; the mean alone for one seed. */
+function overSeeds(values: readonly number[]): string {
+  const finite = values.filter(Number.isFinite);
+  if (finite.length === 0) return '–';
+  const interval = seedInterval(finite);
+  const digits = (value: number): string => String(Number(value.toPrecision(2)));
+  return interval
+    ? `${digits(interval.estimate)} [${digits(interval.low)}, ${digits(interval.high)}]`
+    : digits(finite[0]!);
+}
+
+function recoveryCells(runs: readonly StudyRun[]): string[] {
+  const found = runs.flatMap((run) => {
+    const base = run.baseline[metrics.heldOutMean];
+    const questions = run.baseline[metrics.questionsPerTask];
+    if (base === undefined || questions === undefined) return [];
+    const noiseFloor = accuracyNoiseFloor(base, questions * run.heldOut.length);
+    const back = recovery(run.series[metrics.heldOutMean]?.values ?? [], base, 'lower', noiseFloor);
+    return [{ noiseFloor, drop: back ? back.worst - base : NaN, percent: back ? back.percent : NaN }];
+  });
   return [
-    `${of((run) => largestOf(run, metrics.numberTokensHeldOut)).toPrecision(2)} / ${of((run) => lastOf(run, metrics.numberTokensHeldOut)).toPrecision(2)}`,
-    `${of((run) => lastOf(run, metrics.kl)).toPrecision(2)} nats`,
-    `${Math.round(of((run) => lastOf(run, metrics.trainableParameters))).toLocaleString('en-US')}`,
-    `${(of((run) => largestOf(run, metrics.optimizerBytes)) / 1e6).toFixed(1)} MB`,
+    overSeeds(found.map(({ drop }) => drop)),
+    found.length === 0 ? '–' : mean(found.map(({ noiseFloor }) => noiseFloor)).toFixed(1),
+    overSeeds(found.map(({ percent }) => percent)),
+  ];
+}
+
+function costCells(runs: readonly StudyRun[]): string[] {
+  const of = (metric: string): number => mean(runs.map((run) => lastOf(run, metric)));
+  const stepMs = mean(runs.map((run) => median(Array.from(run.series[metrics.stepDurationMs]?.values ?? []))));
+  const kilojoules = [metrics.energyJoules, metrics.energyJoulesLow, metrics.energyJoulesHigh].map((metric) =>
+    (of(metric) / 1000).toPrecision(2),
+  );
+  const isMetered = Number.isFinite(of(metrics.energyJoules));
+  return [
+    Math.round(of(metrics.trainableParameters)).toLocaleString('en-US'),
+    `${(mean(runs.map((run) => largestOf(run, metrics.optimizerBytes))) / 1e6).toFixed(1)} MB`,
     Number.isNaN(stepMs) ? '–' : `${stepMs.toFixed(0)} ms`,
-    Number.isNaN(energy) ? '–' : `${(energy / 1000).toFixed(1)} kJ`,
+    isMetered ? `${kilojoules[0]} kJ (${kilojoules[1]}–${kilojoules[2]})` : '–',
+    isMetered ? `${(1000 * of(metrics.co2Grams)).toPrecision(2)} mg` : '–',
   ];
 }
 
@@ -361,8 +427,9 @@ function taskSection(rows: readonly Row[]): string[] {
 const methodSection = (): string[] => [
   '## How to read it',
   '',
-  '- Intervals are bootstrap percentiles over seeds and questions drawn together; with few seeds they are rough.',
-  '- Every run answers the same evaluation questions, which share no content with training; none was used to choose a setting.',
+  '- Intervals of accuracies are bootstrap percentiles over seeds and questions drawn together (over questions alone where ' +
+    'there is one seed); with few seeds they are rough.',
+  '- Every run answers the same evaluation questions, which share no content with training.',
   '- Target learning is measured right after each skill’s stage; target forgetting from there to the end of the sequence; ' +
     'held-out is the mean over tasks that no stage trains. Negative is worse.',
   '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`.',

@@ -17,10 +17,10 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
 };
 export const methodWords: Record<TrainingMethod['kind'], { name: string; says: string }> = {
   fine_tuning: { name: 'Fine-tuning', says: 'Plain: the recipe’s weights learn the task, nothing else.' },
-  lora: { name: 'LoRA', says: 'Low-rank adapters learn; the weights below them stay.' },
+  lora: { name: 'LoRA', says: 'Low-rank adapters learn, the model’s weights stay.' },
   lwf: { name: 'LwF', says: 'The loss also asks for the base model’s answers.' },
   wise_ft: { name: 'WiSE-FT', says: 'Also evaluates weights between base and trained.' },
-  mixture_of_experts: { name: 'Experts', says: 'Copies of each MLP learn beside it; a router weighs them.' },
+  mixture_of_experts: { name: 'Mixture of experts', says: 'Copies of each MLP learn beside it; a router weighs them.' },
 };
 export const taskWords: Record<TargetTask, string> = {
   kinds: 'Bird kinds',

@@ -14,6 +14,7 @@ import {
   recipeOf,
   trainingByGroup,
   type MapCell,
+  type Training,
 } from './freeze-map';
 import { FreezeMapCell } from './FreezeMapCell';
 import { Outcome } from './Outcome';
@@ -21,6 +22,12 @@ import { PatternField } from './PatternField';
 import { useCommand, useControlsOff } from './use-command';
 
 const noParameters: never[] = [];
+const keyWords: readonly [Training, string][] = [
+  ['trainable', 'trainable'],
+  ['partly', 'in part'],
+  ['frozen', 'frozen'],
+  ['fixed', 'kept by the method'],
+];
 
 /** Which parts of the model train: seen, chosen by click, drag, keys, recipe or name, and applied with one button. */
 export function FreezeMap(): React.ReactNode {
@@ -194,15 +201,18 @@ export function FreezeMap(): React.ReactNode {
         </div>
       </div>
       <div className="map-key">
-        <span className="key-cell" data-training="trainable" /> trainable
-        <span className="key-cell" data-training="partly" /> in part
-        <span className="key-cell" data-training="frozen" /> frozen
-        {[...now.values()].includes('fixed') && (
-          <>
-            <span className="key-cell" data-training="fixed" /> kept by the method
-          </>
-        )}
-        <span className="key-ramp" /> drift 0 to {formatValue(most, 'ratio')}
+        {keyWords
+          .filter(([training]) => training !== 'fixed' || [...now.values()].includes('fixed'))
+          .map(([training, words]) => (
+            <span key={training}>
+              <i className="key-cell" data-training={training} />
+              {words}
+            </span>
+          ))}
+        <span>
+          <i className="key-ramp" />
+          drift 0 to {formatValue(most, 'ratio')}
+        </span>
       </div>
       <PatternField parameters={parameters} off={off} pattern={pattern} onChange={choosePattern} />
       <div className="apply-row" data-dirty={diff.changed.length > 0}>

@@ -36,4 +36,15 @@ describe('readForm', () => {
     });
     expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
   });
+  it('says what the method does not go with', () => {
+    const lora = { kind: 'lora', rank: 8, alpha: 16 } as const;
+    expect(readForm({ ...good, method: lora })).toMatchObject({ ok: true, config: { method: lora } });
+    expect(errorsOf({ method: lora, recipe: 'projector' })).toEqual({
+      recipe: expect.stringContaining('hits nothing'),
+    });
+    expect(errorsOf({ method: { ...lora, rank: NaN } })).toHaveProperty('method');
+    expect(errorsOf({ method: { kind: 'wise_ft', weights: [0.5] } })).toEqual({
+      evaluationQuestions: expect.stringContaining('at least 1 question a task'),
+    });
+  });
 });
