@@ -1,5 +1,5 @@
 import { marked } from 'marked';
-import { metrics } from '@plumbline/shared/metric';
+import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
 import {
@@ -369,34 +369,44 @@ function figuresOf(
       ),
     },
   ];
-  const layers = pushByLayer(byVariant.get(spec.reference)!);
-  if (layers.length > 0)
-    figures.push({
-      file: 'number-push-by-layer.svg',
-      caption: `Where ${spec.reference} writes the shift: how much more each block pushes number tokens after counting than in the base, in logits.`,
-      svg: layerFigure('push on number tokens, logits', layers, ['attention', 'MLP']),
-    });
+  const reference = byVariant.get(spec.reference)!;
+  const change = byLayer(reference, contributionChange);
+  const push = byLayer(reference, numberTokenPush);
+  if (change.length > 0)
+    figures.push(
+      {
+        file: 'contribution-change-by-layer.svg',
+        caption: `How far each block’s contribution to the logits of ${spec.reference} had moved from the base’s after counting, root mean square in logits.`,
+        svg: layerFigure('contribution change, logits', change, ['attention', 'MLP']),
+      },
+      {
+        file: 'number-push-by-layer.svg',
+        caption: `Where ${spec.reference} writes the shift: how much more each block pushes number tokens after counting than in the base, in logits.`,
+        svg: layerFigure('push on number tokens, logits', push, ['attention', 'MLP']),
+      },
+    );
   return figures;
 }
 
-function pushByLayer(runs: readonly StudyRun[]): { layer: string; values: number[] }[] {
-  const name = (layer: string, block: string): string => `contribution/number_tokens/${layer}/${block}`;
-  const layers = new Set(
-    runs.flatMap(({ series }) =>
-      Object.keys(series).flatMap((metric) => /^contribution\/number_tokens\/([^/]+)\/mlp$/.exec(metric)?.[1] ?? []),
-    ),
-  );
-  return [...layers].sort().map((layer) => ({
-    layer,
-    values: ['self_attn', 'mlp'].map((block) =>
-      mean(
-        runs.map((run) => {
-          const counting = Math.max(0, run.tasks.indexOf('counting'));
-          return valueAt(run.series[name(layer, block)]!, (counting + 1) * run.stepsPerStage);
-        }),
+/** A measure of each layer's attention and MLP after counting (or the first skill), mean over runs; empty where not measured. */
+function byLayer(
+  runs: readonly StudyRun[],
+  metric: (layer: number, block: Block) => string,
+): { layer: string; values: number[] }[] {
+  const layers: { layer: string; values: number[] }[] = [];
+  for (let layer = 0; runs.every(({ series }) => metric(layer, 'mlp') in series); layer++)
+    layers.push({
+      layer: `layer ${layer}`,
+      values: blocks.map((block) =>
+        mean(
+          runs.map((run) => {
+            const counting = Math.max(0, run.tasks.indexOf('counting'));
+            return valueAt(run.series[metric(layer, block)]!, (counting + 1) * run.stepsPerStage);
+          }),
+        ),
       ),
-    ),
-  }));
+    });
+  return layers;
 }
 
 const figureSection = (figures: readonly Figure[]): string[] => [
