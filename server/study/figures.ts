@@ -5,7 +5,22 @@ import { line } from 'd3-shape';
  * The report's figures as SVG texts that stand alone and follow the reader's light or dark setting. Pure: no DOM.
  */
 
-const colours = ['#2f6fdd', '#d9722e', '#2f9e6e', '#8a5bd6', '#c2415b', '#8a8f98', '#b58900', '#2aa1b3', '#6b4f3a'];
+const colours = [
+  '#2f6fdd',
+  '#d9722e',
+  '#2f9e6e',
+  '#8a5bd6',
+  '#c2415b',
+  '#8a8f98',
+  '#b58900',
+  '#2aa1b3',
+  '#6b4f3a',
+  '#7fae3b',
+  '#d36ba6',
+  '#4c5fa8',
+  '#a0a63a',
+  '#5b7f77',
+];
 const size = { width: 680, height: 320, left: 64, right: 170, top: 20, bottom: 52 };
 const style = `<style>
   .figure { font: 12px system-ui, sans-serif; fill: #3b4048; }

@@ -96,9 +96,10 @@ function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRu
 }
 
 const cell = (interval: Interval | null): string => (interval ? withInterval(interval) : '–');
+/** Numbers stand at the right, words at the left. */
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
   `| ${head.join(' | ')} |`,
-  `| ${head.map((_, index) => (index === 0 ? '---' : '---:')).join(' | ')} |`,
+  `| ${head.map((_, column) => (rows.every((row) => /^[+−\d–]/.test(row[column]!)) ? '---:' : '---')).join(' | ')} |`,
   ...rows.map((row) => `| ${row.join(' | ')} |`),
   '',
 ];
@@ -348,7 +349,12 @@ function figuresOf(
       svg: tradeOffFigure(
         'target learning, points',
         'held-out change, points',
-        rows.map(({ name, measures }) => ({ name, x: measures.targetLearning, y: measures.heldOutForgetting })),
+        // As trained first: in the same order, and so colours, as in the other figures.
+        [...trained, ...rows.filter(({ name, variant }) => name !== variant)].map(({ name, measures }) => ({
+          name,
+          x: measures.targetLearning,
+          y: measures.heldOutForgetting,
+        })),
       ),
     },
     {
