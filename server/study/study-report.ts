@@ -96,6 +96,9 @@ function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRu
 }
 
 const cell = (interval: Interval | null): string => (interval ? withInterval(interval) : '–');
+/** Somebody's words, so that they are neither markup nor the end of a table's cell. */
+const plain = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('|', '&#124;');
+
 /** Numbers stand at the right, words at the left. */
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
   `| ${head.join(' | ')} |`,
@@ -109,7 +112,7 @@ function head(spec: StudySpec, runs: readonly StudyRun[], command: string): stri
   const [first] = runs;
   const questions = Object.values(first!.evaluations[0]!.right)[0]!.length;
   return [
-    `# ${spec.title || spec.name}`,
+    `# ${plain(spec.title || spec.name)}`,
     '',
     `${first!.tasks.join(' → ')}, ${first!.stepsPerStage} steps each; ${Object.keys(spec.variants).length} variants, seeds ` +
       `${spec.seeds.join(', ')}; ${questions} questions a task, ${first!.heldOut.length} held-out tasks. Made by \`${command}\`.`,
@@ -144,7 +147,7 @@ function tableSection(
       ['variant', 'what it is', 'target learning', 'target forgetting', 'target overall', 'held-out'],
       rows.map(({ name, variant, measures }) => [
         name,
-        name === variant ? spec.variants[variant]!.says : '',
+        name === variant ? plain(spec.variants[variant]!.says) : '',
         ...sequenceMeasureNames.map((measure) => cell(measures[measure])),
       ]),
     ),
@@ -207,12 +210,14 @@ function tableSection(
   ];
 }
 
+/** Two digits that count, never as a power of ten; – for what was not measured. */
+const digits = (value: number): string => (Number.isFinite(value) ? String(Number(value.toPrecision(2))) : '–');
+
 /** Mean over seeds with Student's interval, to two digits; the mean alone for one seed. */
 function overSeeds(values: readonly number[]): string {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return '–';
   const interval = seedInterval(finite);
-  const digits = (value: number): string => String(Number(value.toPrecision(2)));
   return interval
     ? `${digits(interval.estimate)} [${digits(interval.low)}, ${digits(interval.high)}]`
     : digits(finite[0]!);
@@ -238,15 +243,17 @@ function costCells(runs: readonly StudyRun[]): string[] {
   const of = (metric: string): number => mean(runs.map((run) => lastOf(run, metric)));
   const stepMs = mean(runs.map((run) => median(Array.from(run.series[metrics.stepDurationMs]?.values ?? []))));
   const kilojoules = [metrics.energyJoules, metrics.energyJoulesLow, metrics.energyJoulesHigh].map((metric) =>
-    (of(metric) / 1000).toPrecision(2),
+    digits(of(metric) / 1000),
   );
   const isMetered = Number.isFinite(of(metrics.energyJoules));
   return [
-    Math.round(of(metrics.trainableParameters)).toLocaleString('en-US'),
+    Number.isNaN(of(metrics.trainableParameters))
+      ? '–'
+      : Math.round(of(metrics.trainableParameters)).toLocaleString('en-US'),
     `${(mean(runs.map((run) => largestOf(run, metrics.optimizerBytes))) / 1e6).toFixed(1)} MB`,
     Number.isNaN(stepMs) ? '–' : `${stepMs.toFixed(0)} ms`,
     isMetered ? `${kilojoules[0]} kJ (${kilojoules[1]}–${kilojoules[2]})` : '–',
-    isMetered ? `${(1000 * of(metrics.co2Grams)).toPrecision(2)} mg` : '–',
+    isMetered ? `${digits(1000 * of(metrics.co2Grams))} mg` : '–',
   ];
 }
 
@@ -305,7 +312,7 @@ function interventionSection(spec: StudySpec, byVariant: ReadonlyMap<string, rea
   for (const [name, runs] of intervened)
     for (const { seed, interventions } of runs)
       for (const { step, author, what } of interventions)
-        lines.push(`- ${name}, seed ${seed}: step ${step}, ${author}: ${what}`);
+        lines.push(`- ${name}, seed ${seed}: step ${step}, ${plain(author)}: ${plain(what)}`);
   return [...lines, ''];
 }
 
@@ -475,7 +482,7 @@ const jsonRow = ({ name, variant, measures, difference }: Row): object => ({ nam
 function page(spec: StudySpec, markdown: string, figures: readonly Figure[]): string {
   let body = marked.parse(markdown, { async: false });
   for (const { file, svg } of figures) body = body.replace(new RegExp(`<img src="${file}"[^>]*>`), () => svg);
-  const title = (spec.title || spec.name).replaceAll('<', '&lt;');
+  const title = plain(spec.title || spec.name);
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
