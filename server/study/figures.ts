@@ -103,70 +103,66 @@ export function stageFigure(
   return svg(title, yAxis(y, title) + labels.join('') + lines.join('') + legend(variants.map(({ name }) => name)));
 }
 
-/** One cross a variant: what it learnt against what it forgot, each with its interval. */
-export function tradeOffFigure(
-  xLabel: string,
-  yLabel: string,
-  variants: readonly { name: string; x: Interval | null; y: Interval | null }[],
+type Scale = ReturnType<typeof scaleOver>;
+
+/** Two measures against each other: `draw` places what `xs` and `ys` reach over. */
+function plane(
+  [xLabel, yLabel]: readonly [string, string],
+  { xs, ys }: { xs: readonly number[]; ys: readonly number[] },
+  names: readonly string[],
+  draw: (x: Scale, y: Scale) => string[],
 ): string {
-  const known = variants.flatMap(({ name, x, y }, index) => (x && y ? [{ name, x, y, index }] : []));
-  const xScale = scaleOver(
-    known.flatMap(({ x }) => [x.low, x.high]),
-    [size.left + 8, size.width - size.right],
-  );
-  const yScale = scaleOver(
-    known.flatMap(({ y }) => [y.low, y.high]),
-    [size.height - size.bottom, size.top],
-  );
-  const ticks = xScale
+  const x = scaleOver(xs, [size.left + 8, size.width - size.right]);
+  const y = scaleOver(ys, [size.height - size.bottom, size.top]);
+  const ticks = x
     .ticks(6)
-    .map(
-      (tick) => `<text x="${xScale(tick)}" y="${size.height - size.bottom + 20}" text-anchor="middle">${tick}</text>`,
-    );
-  const label = `<text x="${(size.left + size.width - size.right) / 2}" y="${size.height - 10}" text-anchor="middle">${escape(xLabel)}</text>`;
-  const crosses = known.map(({ x, y, index }) => {
-    const stroke = `stroke="${colour(index)}" stroke-width="1.4"`;
-    return (
-      `<line x1="${xScale(x.low)}" x2="${xScale(x.high)}" y1="${yScale(y.estimate)}" y2="${yScale(y.estimate)}" ${stroke}/>` +
-      `<line x1="${xScale(x.estimate)}" x2="${xScale(x.estimate)}" y1="${yScale(y.low)}" y2="${yScale(y.high)}" ${stroke}/>` +
-      `<circle cx="${xScale(x.estimate)}" cy="${yScale(y.estimate)}" r="4.5" fill="${colour(index)}"/>`
-    );
-  });
+    .map((tick) => `<text x="${x(tick)}" y="${size.height - size.bottom + 20}" text-anchor="middle">${tick}</text>`);
+  const middle = (size.left + size.width - size.right) / 2;
+  const label = `<text x="${middle}" y="${size.height - 10}" text-anchor="middle">${escape(xLabel)}</text>`;
   return svg(
     `${yLabel} against ${xLabel}`,
-    yAxis(yScale, yLabel) + ticks.join('') + label + crosses.join('') + legend(variants.map(({ name }) => name)),
+    yAxis(y, yLabel) + ticks.join('') + label + draw(x, y).join('') + legend(names),
+  );
+}
+
+/** One cross a variant: what it learnt against what it forgot, each with its interval. */
+export function tradeOffFigure(
+  labels: readonly [x: string, y: string],
+  variants: readonly { name: string; x: Interval | null; y: Interval | null }[],
+): string {
+  const known = variants.flatMap(({ x, y }, index) => (x && y ? [{ x, y, index }] : []));
+  const reach = {
+    xs: known.flatMap(({ x }) => [x.low, x.high]),
+    ys: known.flatMap(({ y }) => [y.low, y.high]),
+  };
+  const names = variants.map(({ name }) => name);
+  return plane(labels, reach, names, (xScale, yScale) =>
+    known.map(({ x, y, index }) => {
+      const stroke = `stroke="${colour(index)}" stroke-width="1.4"`;
+      const [px, py] = [xScale(x.estimate), yScale(y.estimate)];
+      return (
+        `<line x1="${xScale(x.low)}" x2="${xScale(x.high)}" y1="${py}" y2="${py}" ${stroke}/>` +
+        `<line x1="${px}" x2="${px}" y1="${yScale(y.low)}" y2="${yScale(y.high)}" ${stroke}/>` +
+        `<circle cx="${px}" cy="${py}" r="4.5" fill="${colour(index)}"/>`
+      );
+    }),
   );
 }
 
 /** One dot a probe. */
 export function scatterFigure(
-  xLabel: string,
-  yLabel: string,
+  labels: readonly [x: string, y: string],
   variants: readonly { name: string; points: readonly (readonly [number, number])[] }[],
 ): string {
   const points = variants.flatMap((variant) => variant.points);
-  const xScale = scaleOver(
-    points.map(([x]) => x),
-    [size.left + 8, size.width - size.right],
-  );
-  const yScale = scaleOver(
-    points.map(([, y]) => y),
-    [size.height - size.bottom, size.top],
-  );
-  const ticks = xScale
-    .ticks(6)
-    .map(
-      (tick) => `<text x="${xScale(tick)}" y="${size.height - size.bottom + 20}" text-anchor="middle">${tick}</text>`,
-    );
-  const label = `<text x="${(size.left + size.width - size.right) / 2}" y="${size.height - 10}" text-anchor="middle">${escape(xLabel)}</text>`;
-  const dots = variants.flatMap(({ points: of }, index) =>
-    of.map(
-      ([x, y]) => `<circle cx="${xScale(x)}" cy="${yScale(y)}" r="2.6" fill="${colour(index)}" fill-opacity="0.65"/>`,
+  const reach = { xs: points.map(([x]) => x), ys: points.map(([, y]) => y) };
+  const names = variants.map(({ name }) => name);
+  return plane(labels, reach, names, (xScale, yScale) =>
+    variants.flatMap(({ points: of }, index) =>
+      of.map(
+        ([x, y]) => `<circle cx="${xScale(x)}" cy="${yScale(y)}" r="2.6" fill="${colour(index)}" fill-opacity="0.65"/>`,
+      ),
     ),
-  );
-  return svg(
-    `${yLabel} against ${xLabel}`,
-    yAxis(yScale, yLabel) + ticks.join('') + label + dots.join('') + legend(variants.map(({ name }) => name)),
   );
 }
 

@@ -354,8 +354,7 @@ function figuresOf(
       file: 'trade-off.svg',
       caption: 'What was learnt against what was forgotten; up and to the right is better.',
       svg: tradeOffFigure(
-        'target learning, points',
-        'held-out change, points',
+        ['target learning, points', 'held-out change, points'],
         // As trained first: in the same order, and so colours, as in the other figures.
         [...trained, ...rows.filter(({ name, variant }) => name !== variant)].map(({ name, measures }) => ({
           name,
@@ -368,8 +367,7 @@ function figuresOf(
       file: 'bias-and-accuracy.svg',
       caption: 'Every probe: number-token bias on held-out prompts, and held-out accuracy against the base model.',
       svg: scatterFigure(
-        'number-token bias on held-out prompts',
-        'held-out change, points',
+        ['number-token bias on held-out prompts', 'held-out change, points'],
         [...byVariant].map(([name, runs]) => ({
           name,
           points: runs.flatMap((run) => {
