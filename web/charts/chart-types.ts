@@ -16,13 +16,16 @@ export interface ChartSeries {
   base?: number | undefined;
 }
 
-/** A moment in the run that somebody changed something; drawn on every chart. */
+/** A moment in the run that something was changed; drawn on every chart. */
 export interface ChartMark {
   id: string;
   step: number;
   label: string;
-  /** `change` alters what the optimizer does; `quiet` does not (pause, evaluate); at a `branch` one run left another. */
-  kind: 'change' | 'quiet' | 'branch';
+  /**
+   * `change` alters what the optimizer does; `quiet` does not (pause, evaluate); at a `branch` one run left another;
+   * a `stage` teaches the next skill.
+   */
+  kind: 'change' | 'quiet' | 'branch' | 'stage';
 }
 
 /** Tells charts when to look at their columns again. */

@@ -153,7 +153,7 @@ function paintAxes(
   }
 }
 
-const markDash: Record<ChartMark['kind'], number[]> = { change: [], quiet: [1, 3], branch: [5, 3] };
+const markDash: Record<ChartMark['kind'], number[]> = { change: [], quiet: [1, 3], branch: [5, 3], stage: [] };
 function paintMark(
   context: CanvasRenderingContext2D,
   at: number,
@@ -164,7 +164,7 @@ function paintMark(
   const pixel = crisp(at);
   context.strokeStyle = context.fillStyle = kind === 'change' ? palette.mark : palette['mark-quiet'];
   context.lineWidth = 1;
-  if (kind === 'branch') context.strokeStyle = context.fillStyle = palette.axis;
+  if (kind === 'branch' || kind === 'stage') context.strokeStyle = context.fillStyle = palette.axis;
   context.setLineDash(markDash[kind]);
   context.beginPath();
   context.moveTo(pixel, 0);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CommandRecord, type CommandAction } from '@plumbline/shared/command';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { RunSummary } from '@plumbline/shared/run';
-import { chartMarks, lineageMarks, timeline } from './timeline';
+import { chartMarks, lineageMarks, stageMarks, timeline } from './timeline';
 
 const record = (action: CommandAction, more: object): CommandRecord =>
   CommandRecord.parse({
@@ -118,6 +118,17 @@ describe('lineageMarks', () => {
       [50, 'branch', 'branched from parent'],
     ]);
     expect(lineageMarks(parent, null, [child])).toMatchObject([{ step: 50, kind: 'branch' }]);
+  });
+});
+
+describe('stageMarks', () => {
+  it('marks where the next skill begins, not where the first does', () => {
+    const started = (stage: number, task: string, step: number): ControlEvent => ({
+      ...{ type: 'stage_started', seq: stage + 1, step, wallTimeMs: 0, stage, task, steps: 100 },
+    });
+    expect(stageMarks([started(0, 'counting', 0), started(1, 'clock', 100)])).toEqual([
+      { id: 'stage-2', step: 100, label: 'Stage 2: Clock reading', kind: 'stage' },
+    ]);
   });
 });
 

@@ -57,9 +57,7 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
     case 'checkpoint_saved':
       return entry('Checkpoint saved', [`${event.checkpointId}, ${(event.bytes / 1e6).toFixed(1)} MB`]);
     case 'stage_started':
-      return entry(`Stage ${event.stage + 1}: ${taskWords[event.task as TargetTask] ?? event.task}`, [
-        `${event.steps} steps`,
-      ]);
+      return entry(stageTitle(event), [`${event.steps} steps`]);
     case 'evaluation_completed':
       return entry(evaluationTitle(event), [
         `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
@@ -133,6 +131,18 @@ export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
       ];
     })
     .sort((a, b) => a.step - b.step);
+}
+
+const stageTitle = ({ stage, task }: Extract<ControlEvent, { type: 'stage_started' }>): string =>
+  `Stage ${stage + 1}: ${taskWords[task as TargetTask] ?? task}`;
+
+/** Where a sequence goes on to its next skill. */
+export function stageMarks(events: readonly ControlEvent[]): ChartMark[] {
+  return events.flatMap((event): ChartMark[] =>
+    event.type === 'stage_started' && event.stage > 0
+      ? [{ id: `stage-${event.seq}`, step: event.step, label: stageTitle(event), kind: 'stage' }]
+      : [],
+  );
 }
 
 /** Where a run left its parent and where branches left it, and what was changed before it began. */

@@ -6,7 +6,7 @@ import { LineChart } from '../../charts/LineChart';
 import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
-import { chartMarks, lineageMarks } from '../history/timeline';
+import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { runSeries } from './metric-series';
 import { useRun } from './use-run';
 
@@ -20,7 +20,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   const series = runSeries(store, recoveries.current);
   const marks = useMemo(() => {
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
-    return [...lineage, ...chartMarks(store.commandRecords.values())];
+    return [...lineage, ...stageMarks(store.controlEvents), ...chartMarks(store.commandRecords.values())];
   }, [store, store.version, branches]);
   const shared = { marks, view, source: store };
   const sample = sampleWords(store);
