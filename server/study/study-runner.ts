@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { hasEnded, totalSteps, type CheckpointId, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { HubRefusal, type HubSession } from './hub-session.js';
 import { plannedName, type PlannedRun, type StudySpec } from './study-spec.js';
@@ -23,8 +23,6 @@ export interface StudyRunnerOptions {
   /** What happened that a person should know: a run that was found again, or started anew after it failed. */
   onNote?: (note: string) => void;
 }
-
-type StartingPoint = { runId: RunId; checkpointId: CheckpointId };
 
 const pollMs = 500;
 /** A run that fails is gone on with from its last checkpoint, but not for ever. */
@@ -132,7 +130,12 @@ export class StudyRunner {
 
   /** @returns null when the hub has as many trainers as it may have */
   async #start(planned: PlannedRun, last: RunSummary | undefined): Promise<RunSummary | null> {
-    const points = [...(last ? await this.#checkpoints(last) : []), ...(await this.#branchPoint(planned))];
+    const own = last ? await this.#checkpoints(last) : [];
+    const points: StartingPoint[] = [
+      // What people and rules have steered it to stays.
+      ...own.map(({ runId, checkpointId }) => ({ runId, checkpointId, goesOn: true })),
+      ...(await this.#branchPoint(planned)),
+    ];
     for (const from of [...points, ...(planned.from ? [] : [undefined])]) {
       try {
         return await this.#patiently(() => this.hub.start({ config: planned.config, ...(from && { from }) }));
@@ -155,7 +158,7 @@ export class StudyRunner {
     const { step } = planned.from;
     for (const part of this.#chains.get(parent)!.toReversed()) {
       const found = (await this.#checkpoints(part)).find((checkpoint) => checkpoint.step === step);
-      if (found) return [found];
+      if (found) return [{ runId: found.runId, checkpointId: found.checkpointId }];
     }
     throw new Error(`${parent} has no checkpoint of step ${step}.`);
   }
