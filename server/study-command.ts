@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
 import { InvalidArgumentError, type Command } from 'commander';
@@ -10,8 +10,9 @@ import { startHub } from './main.js';
 import { collectRun } from './study/collect-run.js';
 import { HubSession } from './study/hub-session.js';
 import { studyReport } from './study/study-report.js';
+import { readResults, reportable, writeResults } from './study/study-results.js';
 import { StudyRunner, type StudyProgress } from './study/study-runner.js';
-import { readStudy } from './study/study-spec.js';
+import { readStudy, type PlannedRun, type StudySpec } from './study/study-spec.js';
 
 interface Flags {
   out?: string;
@@ -44,41 +45,72 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
   const out = flags.out ?? `study-${spec.name}`;
   const resultsPath = join(out, 'runs.json');
   await mkdir(out, { recursive: true });
-  if (!flags.reportOnly) {
-    const config = readConfig({ PLUMBLINE_DATA_DIR: flags.dataDir, PLUMBLINE_LOG_LEVEL: 'warn' });
-    const { session, close } = await openHub(config, say);
-    try {
-      const bar = progressBar(say);
-      const runner = new StudyRunner(session, spec.name, runs, {
-        jobs: flags.jobs,
-        onProgress: bar.update,
-        onNote: bar.note,
-      });
-      const finished = await runner.run().finally(bar.stop);
-      const results: StudyRun[] = [];
-      for (const planned of runs) results.push(await collectRun(session, planned, finished.get(planned.config.name)!));
-      await writeFile(resultsPath, JSON.stringify(results));
-    } finally {
-      await close();
+  const problems = flags.reportOnly ? new Map<string, string>() : await makeRuns(spec, runs, resultsPath, flags, say);
+  const { spec: complete, results, missing } = reportable(spec, runs, await readResults(resultsPath));
+  const isWritten = spec.reference in complete.variants;
+  if (isWritten) {
+    const report = studyReport(complete, results, commandLine(file, flags));
+    for (const [name, content] of report) await writeFile(join(out, name), content);
+    if (flags.json) say(resultLine(spec.name, startMs, results.length, report.get('results.json')!));
+    else say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
+  }
+  if (missing.length > 0)
+    throw new Error(
+      `${missing.length} of ${runs.length} runs are missing, ` +
+        (isWritten
+          ? 'and their variants in the report:\n'
+          : `and there is no report without all of ${spec.reference}, the reference:\n`) +
+        missing
+          .map(({ config: { name } }) => `  ${name}: ${problems.get(name) ?? `no results in ${resultsPath}`}`)
+          .join('\n'),
+    );
+}
+
+/** Brings the study's runs to their end and keeps their results. @returns why some could not, by planned name */
+async function makeRuns(
+  spec: StudySpec,
+  runs: readonly PlannedRun[],
+  resultsPath: string,
+  flags: Flags,
+  say: Say,
+): Promise<Map<string, string>> {
+  const config = readConfig({ PLUMBLINE_DATA_DIR: flags.dataDir, PLUMBLINE_LOG_LEVEL: 'warn' });
+  const { session, close } = await openHub(config, say);
+  try {
+    const bar = progressBar(say);
+    const runner = new StudyRunner(session, spec.name, runs, {
+      jobs: flags.jobs,
+      onProgress: bar.update,
+      onNote: bar.note,
+    });
+    const { finished, problems } = await runner.run().finally(bar.stop);
+    const results: StudyRun[] = [];
+    for (const planned of runs) {
+      const runId = finished.get(planned.config.name);
+      if (runId) results.push(await collectRun(session, planned, runId));
     }
+    await writeResults(resultsPath, results);
+    return problems;
+  } finally {
+    await close();
   }
-  const results = JSON.parse(
-    await readFile(resultsPath, 'utf8').catch(() => {
-      throw new Error(`There are no results in ${out}. Run the study without --report-only first.`);
-    }),
-  ) as StudyRun[];
-  const report = studyReport(spec, results, `npm run plumbline -- study ${relative('.', file)}`);
-  for (const [name, content] of report) await writeFile(join(out, name), content);
-  if (flags.json) {
-    const { claims, rows } = JSON.parse(report.get('results.json')!) as {
-      claims: { id: string; verdict: string }[];
-      rows: object[];
-    };
-    const verdicts = Object.fromEntries(claims.map(({ id, verdict }) => [id, verdict]));
-    const minutes = Number(((Date.now() - startMs) / 60_000).toFixed(1));
-    return say(JSON.stringify({ study: spec.name, minutes, runs: runs.length, verdicts, rows }));
-  }
-  say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
+}
+
+function resultLine(study: string, startMs: number, runs: number, resultsJson: string): string {
+  const { claims, rows } = JSON.parse(resultsJson) as { claims: { id: string; verdict: string }[]; rows: object[] };
+  const verdicts = Object.fromEntries(claims.map(({ id, verdict }) => [id, verdict]));
+  const minutes = Number(((Date.now() - startMs) / 60_000).toFixed(1));
+  return JSON.stringify({ study, minutes, runs, verdicts, rows });
+}
+
+/** What a person types to make the report again. */
+function commandLine(file: string, { out, jobs }: Flags): string {
+  const words = [
+    relative('.', file),
+    ...(out === undefined ? [] : ['--out', relative('.', out)]),
+    ...(jobs === 1 ? [] : ['--jobs', String(jobs)]),
+  ];
+  return `npm run plumbline -- study ${words.map((word) => (/\s/.test(word) ? JSON.stringify(word) : word)).join(' ')}`;
 }
 
 /** The hub of the data folder, or one that lives as long as the study. */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import type { targetTasks, backends } from './run.js';
-import { RunConfig, RunId, CheckpointId, RunSummary } from './run.js';
+import { RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { CommandRecord } from './command.js';
 import { RuleState } from './rule.js';
 import type { recipes } from './parameter.js';
@@ -31,7 +31,7 @@ export type RunList = z.infer<typeof RunList>;
 /** POST /api/runs: starts the built-in trainer, from the base model or from a checkpoint of another run. */
 export const StartRunRequest = z.object({
   config: RunConfig,
-  from: z.object({ runId: RunId, checkpointId: CheckpointId }).optional(),
+  from: StartingPoint.optional(),
 });
 export type StartRunRequest = z.infer<typeof StartRunRequest>;
 

@@ -94,8 +94,20 @@ export function stageAfter({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>,
   return { index, task: tasks[index]!, firstStep: index * steps, lastStep: (index + 1) * steps };
 }
 
-/** Where a branch comes from: the checkpoint of another run that it starts at. */
-export const RunParent = z.object({ runId: RunId, checkpointId: CheckpointId, step: z.number().int().nonnegative() });
+/** The checkpoint of another run that a run starts at. */
+export const StartingPoint = z.object({
+  runId: RunId,
+  checkpointId: CheckpointId,
+  /**
+   * As the checkpoint was: what it trained and how fast, whatever people and rules had changed by then. Without it the
+   * new run's configuration says both.
+   */
+  goesOn: z.boolean().optional(),
+});
+export type StartingPoint = z.infer<typeof StartingPoint>;
+
+/** Where a branch comes from. */
+export const RunParent = StartingPoint.extend({ step: z.number().int().nonnegative() });
 export type RunParent = z.infer<typeof RunParent>;
 
 export const TrainerInfo = z.object({

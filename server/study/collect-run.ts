@@ -1,5 +1,5 @@
 import { describeSelection } from '@plumbline/shared/parameter';
-import { fromWireNumber } from '@plumbline/shared/metric';
+import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -8,22 +8,32 @@ import type { StudyRun } from '../analysis/study-run.js';
 import type { HubSession } from './hub-session.js';
 import type { PlannedRun } from './study-spec.js';
 
+type Interventions = StudyRun['interventions'][number][];
+
 /** What a report needs not, and of what there is most. */
 const leftOut = /^drift\//;
+/** What each run counts from its own start. */
+const cumulative: readonly string[] = [
+  metrics.energyJoules,
+  metrics.energyJoulesLow,
+  metrics.energyJoulesHigh,
+  metrics.co2Grams,
+];
 
 /**
  * Reads a finished run from its hub, with what its parents hold of the steps before it: a run that died and was gone on
- * with, or that branched from another, is one course from the base model to its end.
+ * with, that went back to a checkpoint, or that branched from another, is one course from the base model to its end.
  */
 export async function collectRun(hub: HubSession, planned: PlannedRun, runId: RunId): Promise<StudyRun> {
   const line = await lineage(hub, runId);
   const series: Record<string, { steps: number[]; values: number[] }> = {};
   const evaluations: Evaluation[] = [];
-  const interventions: StudyRun['interventions'][number][] = [];
+  const interventions: Interventions = [];
   let baseline: Record<string, number> = {};
   for (const [index, run] of line.entries()) {
+    const next = line[index + 1];
     const first = run.parent?.step ?? -1;
-    const last = line[index + 1]?.parent?.step ?? Infinity;
+    const last = next?.parent?.step ?? Infinity;
     const isHere = (step: number): boolean => step > first && step <= last;
     const { events } = await hub.controlEvents(run.runId);
     for (const event of events) {
@@ -35,19 +45,18 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
       if (event.type === 'evaluation_completed' && (event.stage === null ? index === 0 : isHere(event.step)))
         evaluations.push(event);
     }
-    if (index > 0) interventions.push(...branchWords(run, events, planned));
-    for (const command of await hub.commands(run.runId)) {
-      const word = interventionOf(command);
-      if (word && isHere(word.step)) interventions.push(word);
-    }
+    if (line[index - 1] && line[index - 1]!.config.name !== run.config.name)
+      interventions.push(...branchWords(run, events, planned));
+    interventions.push(...interventionsOf(await hub.commands(run.runId), events, next));
     const history = await hub.history(run.runId);
     for (const [name, { steps, values }] of Object.entries(history.series)) {
       if (leftOut.test(name)) continue;
       const kept = (series[name] ??= { steps: [], values: [] });
+      const before = cumulative.includes(name) ? (kept.values.findLast(Number.isFinite) ?? 0) : 0;
       steps.forEach((step, at) => {
         if (!isHere(step)) return;
         kept.steps.push(step);
-        kept.values.push(fromWireNumber(values[at]!));
+        kept.values.push(before + fromWireNumber(values[at]!));
       });
     }
   }
@@ -66,14 +75,10 @@ async function lineage(hub: HubSession, runId: RunId): Promise<RunSummary[]> {
   return line;
 }
 
-/** That a run left another is an intervention where it trains something else from there on. */
-function branchWords(
-  run: RunSummary,
-  events: readonly ControlEvent[],
-  { from }: PlannedRun,
-): StudyRun['interventions'] {
+/** That a run left another planned run is an intervention. */
+function branchWords(run: RunSummary, events: readonly ControlEvent[], { from }: PlannedRun): Interventions {
   const started = events.find((event) => event.type === 'run_started');
-  if (!from || !started || run.parent!.step !== from.step) return [];
+  if (!from || !started) return [];
   return [
     {
       step: from.step,
@@ -83,22 +88,36 @@ function branchWords(
   ];
 }
 
-function interventionOf({
-  state,
-  step,
-  author,
-  action,
-  after,
-}: CommandRecord): StudyRun['interventions'][number] | null {
-  if (state !== 'applied' || step === null) return null;
-  switch (action.kind) {
-    case 'set_trainable':
-      return { step, author, what: `trains ${describeSelection(action.selection)}` };
-    case 'set_learning_rate':
-      return { step, author, what: `learning rate ${String(after?.['learning_rate'] ?? action.learningRate)}` };
-    case 'restore_checkpoint':
-      return { step, author, what: `went back to ${action.checkpointId}` };
-    default:
-      return null;
-  }
+/**
+ * What commands changed in a run's course. Of one that the course left for another run, those count that the checkpoint
+ * which that one starts from was saved after, and going back to it.
+ */
+function interventionsOf(
+  commands: readonly CommandRecord[],
+  events: readonly ControlEvent[],
+  next: RunSummary | undefined,
+): Interventions {
+  const end = next
+    ? events.findLastIndex(
+        (event) => event.type === 'checkpoint_saved' && event.checkpointId === next.parent!.checkpointId,
+      )
+    : Infinity;
+  const isHere = ({ commandId }: CommandRecord): boolean =>
+    events.findIndex((event) => event.type === 'command_applied' && event.commandId === commandId) < end;
+  return commands.flatMap((command): Interventions => {
+    const { state, step, author, action, after } = command;
+    if (state !== 'applied' || step === null) return [];
+    switch (action.kind) {
+      case 'restore_checkpoint':
+        if (!next || action.branchRunId !== next.runId) return [];
+        return [{ step: next.parent!.step, author, what: `went back from step ${step} to ${action.checkpointId}` }];
+      case 'set_trainable':
+        return isHere(command) ? [{ step, author, what: `trains ${describeSelection(action.selection)}` }] : [];
+      case 'set_learning_rate':
+      case 'lower_learning_rate':
+        return isHere(command) ? [{ step, author, what: `learning rate ${String(after?.['learning_rate'])}` }] : [];
+      default:
+        return [];
+    }
+  });
 }

@@ -21,6 +21,14 @@ export class HubRefusal extends Error {
   }
 }
 
+/** No answer but none: nothing listens there, or the connection broke, as when a hub is being restarted. */
+export class HubAway extends Error {
+  override name = 'HubAway';
+  constructor(url: string, cause: TypeError) {
+    super(`The hub at ${url} does not answer.`, { cause });
+  }
+}
+
 /** Where a hub, or what is in front of hubs, answers, and the one-time token of its link. */
 export interface HubAddress {
   url: string;
@@ -46,12 +54,12 @@ export class HubSession {
     return new HubSession(url, cookies.join('; '));
   }
 
-  /** @throws HubRefusal when the hub refuses, TypeError when it does not answer */
+  /** @throws HubRefusal when the hub refuses, HubAway when it does not answer */
   async get<T>(path: string): Promise<T> {
     return this.#request('GET', path);
   }
 
-  /** Starts a run of the built-in trainer. */
+  /** Starts a run of the built-in trainer. @throws as `get`; a hub whose answer was lost may have started it */
   async start(request: StartRunRequest): Promise<RunSummary> {
     return (await this.#request<RunResponse>('POST', '/runs', request)).run;
   }
@@ -72,18 +80,29 @@ export class HubSession {
   }
 
   async #request<T>(method: string, path: string, body?: unknown): Promise<T> {
-    const response = await fetch(`${this.url}/api${path}`, {
-      method,
-      headers: {
-        cookie: this.cookie,
-        origin: this.url,
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-      },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    if (!response.ok) throw await refusalOf(response);
-    return (await response.json()) as T;
+    try {
+      const response = await fetch(`${this.url}/api${path}`, {
+        method,
+        headers: {
+          cookie: this.cookie,
+          origin: this.url,
+          ...(body !== undefined && { 'content-type': 'application/json' }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      if (!response.ok) throw await refusalOf(response);
+      return (await response.json()) as T;
+    } catch (error) {
+      throw isLostConnection(error) ? new HubAway(this.url, error) : error;
+    }
   }
+}
+
+/** fetch's word for it is a TypeError, as a mistake in a program is; the system's or its own code is in the cause. */
+function isLostConnection(error: unknown): error is TypeError {
+  if (!(error instanceof TypeError)) return false;
+  const { cause } = error;
+  return error.message === 'fetch failed' || (cause instanceof Error && 'code' in cause);
 }
 
 async function refusalOf(response: Response): Promise<HubRefusal> {

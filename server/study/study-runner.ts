@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { hasEnded, totalSteps, type CheckpointId, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { StartRunRequest } from '@plumbline/shared/http';
+import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
-import { HubRefusal, type HubSession } from './hub-session.js';
+import { HubAway, HubRefusal, type HubSession } from './hub-session.js';
 import { plannedName, type PlannedRun, type StudySpec } from './study-spec.js';
 
 /** Where a study stands, as often as it changes. */
@@ -16,21 +17,30 @@ export interface StudyProgress {
   current: { name: string; step: number; steps: number }[];
 }
 
+/** By planned name. */
+export interface StudyOutcome {
+  /** The run that finished it. */
+  finished: Map<string, RunId>;
+  /** Why it could not be brought to its end. */
+  problems: Map<string, string>;
+}
+
 export interface StudyRunnerOptions {
   /** Runs at one time; the hub may allow fewer, and then the others wait. */
   jobs: number;
+  /** How often the hub is asked how runs stand. */
+  pollMs?: number;
   onProgress?: (progress: StudyProgress) => void;
   /** What happened that a person should know: a run that was found again, or started anew after it failed. */
   onNote?: (note: string) => void;
 }
 
-type StartingPoint = { runId: RunId; checkpointId: CheckpointId };
-
-const pollMs = 500;
 /** A run that fails is gone on with from its last checkpoint, but not for ever. */
 const mostAttempts = 3;
 /** A hub that is being restarted is waited for. */
 const hubAwayLimitMs = 120_000;
+/** A trainer that goes back to a checkpoint tells its run's last word first, and then of the branch. */
+const branchLimitMs = 30_000;
 
 /**
  * Brings all runs of a study to their end at a hub. Killed, it finds its runs again by their names: those that have
@@ -39,8 +49,8 @@ const hubAwayLimitMs = 120_000;
 export class StudyRunner {
   /** By planned name: the runs that make one up, oldest first; all but the last ended before their time. */
   readonly #chains = new Map<string, RunSummary[]>();
-  /** Why runs could not be brought to their end; the others are all the same. */
-  readonly #problems = new Map<string, string>();
+  readonly #problems: StudyOutcome['problems'] = new Map();
+  readonly #pollMs: number;
   #awaySinceMs: number | undefined;
 
   constructor(
@@ -48,13 +58,15 @@ export class StudyRunner {
     private readonly study: StudySpec['name'],
     private readonly runs: readonly PlannedRun[],
     private readonly options: StudyRunnerOptions,
-  ) {}
+  ) {
+    this.#pollMs = options.pollMs ?? 500;
+  }
 
   /**
-   * @returns by planned name, the id of the run that finished it
-   * @throws Error once all others are done, naming the runs that could not be brought to their end
+   * A run that cannot be brought to its end keeps no other from it.
+   * @throws Error when the hub has runs of these names with other settings, or does not answer
    */
-  async run(): Promise<Map<string, RunId>> {
+  async run(): Promise<StudyOutcome> {
     await this.#findRuns();
     const waiting = [...this.runs];
     const worker = async (): Promise<void> => {
@@ -66,16 +78,16 @@ export class StudyRunner {
             this.#problems.set(planned.config.name, error instanceof Error ? error.message : String(error));
           });
         else if (waiting.length === 0) return;
-        else await sleep(pollMs);
+        else await sleep(this.#pollMs);
       }
     };
     await Promise.all(Array.from({ length: this.options.jobs }, worker));
-    if (this.#problems.size > 0)
-      throw new Error(
-        `${this.#problems.size} of ${this.runs.length} runs could not be brought to their end:\n` +
-          [...this.#problems].map(([name, why]) => `  ${name}: ${why}`).join('\n'),
-      );
-    return new Map(this.runs.map(({ config }) => [config.name, this.#chains.get(config.name)!.at(-1)!.runId]));
+    const finished = new Map(
+      [...this.#chains].flatMap(([name, chain]) =>
+        chain.at(-1)?.state === 'finished' ? [[name, chain.at(-1)!.runId]] : [],
+      ),
+    );
+    return { finished, problems: this.#problems };
   }
 
   /** Runs of an earlier try, by their names. @throws Error when one was made with other settings */
@@ -111,31 +123,71 @@ export class StudyRunner {
   async #bringToEnd(planned: PlannedRun): Promise<void> {
     const { name } = planned.config;
     const chain = this.#chains.get(name)!;
-    for (let attempt = 0; ;) {
+    let attempts = 0;
+    let noted: RunId | undefined;
+    for (;;) {
       const last = chain.at(-1);
       if (last?.state === 'finished') return;
       if (last && !hasEnded(last.state)) {
-        await sleep(pollMs);
+        await sleep(this.#pollMs);
         chain[chain.length - 1] = await this.#patiently(() => this.hub.run(last.runId));
         this.#tell();
         continue;
       }
-      if (last && ++attempt > mostAttempts)
-        throw new Error(`${name} ended ${mostAttempts} times before its time. The last reason: ${last.reason}`);
-      if (last)
+      const next = last?.state === 'stopped' ? await this.#continuationOf(last) : null;
+      if (next) {
+        chain.push(next);
+        continue;
+      }
+      if (last && attempts === mostAttempts)
+        throw new Error(`${name} ended ${attempts} times before its time. The last reason: ${last.reason}`);
+      if (last && noted !== last.runId)
         this.options.onNote?.(`${name} ended at step ${last.lastStep} (${last.reason || last.state}); it goes on.`);
+      noted = last?.runId;
       const started = await this.#start(planned, last);
-      if (started) chain.push(started);
-      else await sleep(pollMs * 4);
+      if (started) {
+        chain.push(started);
+        attempts++;
+      } else await sleep(this.#pollMs * 4);
     }
+  }
+
+  /**
+   * The run that a stopped one goes on as by itself: it went back to a checkpoint, or a person started it again.
+   * @throws Error when a command has stopped it for good
+   */
+  async #continuationOf({ runId, config, lastStep }: RunSummary): Promise<RunSummary | null> {
+    const commands = await this.#patiently(() => this.hub.commands(runId));
+    const wasGiven = (kind: string): boolean =>
+      commands.some(({ action, state }) => action.kind === kind && state === 'applied');
+    const deadlineMs = Date.now() + branchLimitMs;
+    do {
+      const runs = await this.#patiently(() => this.hub.runs());
+      const next = runs.find((run) => run.config.name === config.name && run.parent?.runId === runId);
+      if (next) return next;
+      if (wasGiven('stop'))
+        throw new Error(
+          `It was stopped by a command at step ${lastStep}. To have it finished, start a run with its name and settings ` +
+            `from a checkpoint of ${runId} in the dashboard, and then the study again.`,
+        );
+      await sleep(this.#pollMs);
+    } while (wasGiven('restore_checkpoint') && Date.now() < deadlineMs);
+    return null;
   }
 
   /** @returns null when the hub has as many trainers as it may have */
   async #start(planned: PlannedRun, last: RunSummary | undefined): Promise<RunSummary | null> {
-    const points = [...(last ? await this.#checkpoints(last) : []), ...(await this.#branchPoint(planned))];
+    const { config } = planned;
+    // A run that died between its last checkpoint and its last word has one that leaves nothing to train.
+    const own = (last ? await this.#checkpoints(last) : []).filter(({ step }) => step < totalSteps(config));
+    const points: StartingPoint[] = [
+      // What people and rules have steered it to stays.
+      ...own.map(({ runId, checkpointId }) => ({ runId, checkpointId, goesOn: true })),
+      ...(await this.#branchPoint(planned)),
+    ];
     for (const from of [...points, ...(planned.from ? [] : [undefined])]) {
       try {
-        return await this.#patiently(() => this.hub.start({ config: planned.config, ...(from && { from }) }));
+        return await this.#startOnce({ config, ...(from && { from }) });
       } catch (error) {
         if (!(error instanceof HubRefusal)) throw error;
         if (error.code === 'conflict' || error.code === 'draining') return null;
@@ -144,6 +196,24 @@ export class StudyRunner {
       }
     }
     throw new Error(`None of the checkpoints that it could go on from is on the hub's machine any more.`);
+  }
+
+  /** Starts a run; a hub whose answer was lost may have started it all the same, and then that is the run. */
+  async #startOnce(request: StartRunRequest): Promise<RunSummary> {
+    const { name } = request.config;
+    const known = new Set(this.#chains.get(name)!.map(({ runId }) => runId));
+    for (let attempts = 1; ; attempts++) {
+      const lost = await this.hub.start(request).catch((error: unknown) => {
+        if (error instanceof HubAway) return error;
+        throw error;
+      });
+      if (!(lost instanceof HubAway)) return lost;
+      if (attempts === mostAttempts) throw lost;
+      await this.#wait(lost);
+      const runs = await this.#patiently(() => this.hub.runs());
+      const started = runs.find((run) => run.config.name === name && !known.has(run.runId));
+      if (started) return started;
+    }
   }
 
   /** The checkpoint of the run that this one branches from; a run that was gone on with has it in one of its parts. */
@@ -155,7 +225,7 @@ export class StudyRunner {
     const { step } = planned.from;
     for (const part of this.#chains.get(parent)!.toReversed()) {
       const found = (await this.#checkpoints(part)).find((checkpoint) => checkpoint.step === step);
-      if (found) return [found];
+      if (found) return [{ runId: found.runId, checkpointId: found.checkpointId }];
     }
     throw new Error(`${parent} has no checkpoint of step ${step}.`);
   }
@@ -176,16 +246,18 @@ export class StudyRunner {
         this.#awaySinceMs = undefined;
         return answer;
       } catch (error) {
-        // Not an answer but none: fetch's word for a connection that failed.
-        if (!(error instanceof TypeError)) throw error;
-        this.#awaySinceMs ??= Date.now();
-        if (Date.now() - this.#awaySinceMs > hubAwayLimitMs)
-          throw new Error(`The hub at ${this.hub.url} does not answer. Start it and run the study again; it goes on.`, {
-            cause: error,
-          });
-        await sleep(pollMs);
+        if (!(error instanceof HubAway)) throw error;
+        await this.#wait(error);
       }
     }
+  }
+
+  /** @throws Error when the hub has been away for too long */
+  async #wait(error: HubAway): Promise<void> {
+    this.#awaySinceMs ??= Date.now();
+    if (Date.now() - this.#awaySinceMs > hubAwayLimitMs)
+      throw new Error(`${error.message} Start it and run the study again; it goes on.`, { cause: error });
+    await sleep(this.#pollMs);
   }
 
   #tell(): void {

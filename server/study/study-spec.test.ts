@@ -47,6 +47,17 @@ describe('plan', () => {
     ],
     ['a setting that is none', { variants: { full: { config: { learningrate: 1 } } } }, /learningrate/],
     ['a value that is wrong', { variants: { full: { config: { learningRate: -1 } } } }, /learning rate is above 0/],
+    [
+      'other tasks',
+      { variants: { full: {}, x: { config: { tasks: ['clock'] } } } },
+      /x.config.tasks: full has another/,
+    ],
+    ['other steps', { variants: { full: {}, x: { config: { steps: 50 } } } }, /x.config.steps: full has another/],
+    [
+      'other questions',
+      { variants: { full: {}, x: { config: { evaluationQuestions: 50 } } } },
+      /x.config.evaluationQuestions: full has another/,
+    ],
     ['no questions', { variants: { full: { config: { evaluationQuestions: 0 } } } }, /rests on answers/],
   ])('refuses %s', (_what, changes, message) => {
     expect(() => plan(study(changes))).toThrow(message);

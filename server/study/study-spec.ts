@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { RunConfig, totalSteps } from '@plumbline/shared/run';
@@ -6,6 +7,9 @@ import { RunConfig, totalSteps } from '@plumbline/shared/run';
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
 /** What a run's configuration may say; checked as a whole once the parts are laid over each other. */
 const Settings = z.record(z.string(), z.unknown());
+
+/** What all runs of a study have in common, or their answers could not be compared. */
+const commonSettings = ['tasks', 'steps', 'evaluationQuestions'] as const;
 
 /** One way to teach the sequence: settings that differ from the study's common ones. */
 const Variant = z.strictObject({
@@ -83,7 +87,7 @@ export function plan(spec: StudySpec): PlannedRun[] {
   }
   // Branches last, so that what they start from is there.
   const ordered = [...variants.filter(([, { from }]) => !from), ...variants.filter(([, { from }]) => from)];
-  return spec.seeds.flatMap((seed) =>
+  const runs = spec.seeds.flatMap((seed) =>
     ordered.map(([variant, { config, from }]): PlannedRun => {
       const read = RunConfig.strict().safeParse({
         ...{ evaluationQuestions: 200, ...spec.config, ...config },
@@ -100,6 +104,15 @@ export function plan(spec: StudySpec): PlannedRun[] {
       return { variant, seed, config: read.data, ...(from && { from }) };
     }),
   );
+  const [first] = runs;
+  for (const { variant, config } of runs)
+    for (const key of commonSettings)
+      if (!isDeepStrictEqual(config[key], first!.config[key]))
+        throw new Error(
+          `variants.${variant}.config.${key}: ${first!.variant} has another; answers are compared only between runs ` +
+            `that have it in common. Set it in the study's config.`,
+        );
+  return runs;
 }
 
 const sayIssues = ({ issues }: z.ZodError): string =>

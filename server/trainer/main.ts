@@ -93,10 +93,11 @@ async function trainAll(): Promise<number> {
     const { branchRunId, checkpointId, checkpoint } = outcome.branch;
     control = new ControlPoint((event) => link.emit(event));
     if (hurried) control.requestStop(toldToEnd);
-    await link.attach(branchRunId, launch.config, { runId, checkpointId, step: checkpoint.position.step });
+    const { step } = checkpoint.position;
+    await link.attach(branchRunId, launch.config, { runId, checkpointId, step, goesOn: true });
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
-    Object.assign(position, { runId, step: checkpoint.position.step });
+    Object.assign(position, { runId, step });
   }
 }
 
@@ -109,10 +110,11 @@ function gpuOf(backend: BackendName): MeterOptions['gpu'] {
 
 /**
  * The checkpoint that a new run starts from. What is trained and how fast is what the new run's configuration says;
- * a run that goes back to its own checkpoint keeps what that one holds.
+ * a run that goes on keeps what the checkpoint holds.
  */
-async function startingPoint({ runId, checkpointId }: RunParent): Promise<Checkpoint> {
+async function startingPoint({ runId, checkpointId, goesOn }: RunParent): Promise<Checkpoint> {
   const checkpoint = await loadCheckpoint(join(folderOf(runId), 'checkpoints', checkpointId));
+  if (goesOn) return checkpoint;
   const { learningRate, recipe } = launch.config;
   return { ...checkpoint, position: { ...checkpoint.position, learningRate, selection: { kind: 'recipe', recipe } } };
 }

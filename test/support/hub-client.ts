@@ -3,7 +3,7 @@ import { io, type Socket } from 'socket.io-client';
 import { type CommandAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
-import { HubSession, type HubAddress } from '@plumbline/server/dist/study/hub-session.js';
+import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/study/hub-session.js';
 
 /** A person at the dashboard, without the browser: the same REST calls and the same socket. */
 export class HubClient extends HubSession {
@@ -78,7 +78,7 @@ export class HubClient extends HubSession {
     const endMs = Date.now() + limitMs;
     for (;;) {
       const answer = await ask().catch((error: unknown) => {
-        if (error instanceof TypeError) return undefined; // fetch failed: the hub is being restarted
+        if (error instanceof HubAway) return undefined; // it is being restarted
         throw error;
       });
       if (answer !== undefined) return answer;

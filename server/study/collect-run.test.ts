@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CommandAction } from '@plumbline/shared/command';
+import type { WireMetrics } from '@plumbline/shared/metric';
+import type { TrainableSelection } from '@plumbline/shared/parameter';
+import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { aCommand, aRunId, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
+import { collectRun } from './collect-run.js';
+import { HubSession } from './hub-session.js';
+import { plan, StudySpec } from './study-spec.js';
+
+const [full, branch] = plan(
+  StudySpec.parse({
+    ...{ name: 'trial', seeds: [1], config: { tasks: ['counting'], steps: 10, evaluationQuestions: 1 } },
+    variants: { full: {}, branch: { from: { variant: 'full', step: 4 }, config: { recipe: 'sa_proj' } } },
+  }),
+);
+const frozen: TrainableSelection = { kind: 'recipe', recipe: 'sa_proj' };
+let hub: TestHub;
+let session: HubSession;
+beforeAll(async () => {
+  hub = await TestHub.start();
+  session = new HubSession(hub.url, await hub.cookie());
+});
+afterAll(() => hub.remove());
+
+type Said = TrainerEvent extends infer E
+  ? E extends TrainerEvent
+    ? Omit<E, 'seq' | 'step' | 'wallTimeMs'>
+    : never
+  : never;
+
+/** A trainer that says what it is told to, with the real hub behind it. */
+class Part {
+  #seq = 0;
+  private constructor(
+    readonly runId: RunId,
+    readonly trainer: TrainerEnd,
+    public step: number,
+  ) {}
+
+  static async open(config = full!.config, parent: RunParent | null = null, runId = aRunId()): Promise<Part> {
+    const part = new Part(runId, hub.trainer(), parent?.step ?? 0);
+    part.trainer.on('command', (_command, ack) => ack({ ok: true }));
+    await part.trainer.emitWithAck('attach', { runId, config, parent });
+    await part.#say({ ...started(), selection: { kind: 'recipe', recipe: config.recipe } } as Said);
+    return part;
+  }
+
+  async #say(said: Said): Promise<void> {
+    const event = { ...said, seq: ++this.#seq, step: this.step, wallTimeMs: Date.now() } as TrainerEvent;
+    const answer = await this.trainer.emitWithAck('events', { events: [event] });
+    if (!answer.ok) throw new Error(answer.error.message);
+  }
+  async train(toStep: number, metrics: (step: number) => WireMetrics = () => ({})): Promise<void> {
+    while (this.step < toStep) {
+      this.step++;
+      await this.#say({ type: 'step_completed', stage: 0, metrics: metrics(this.step) });
+    }
+  }
+  async save(): Promise<RunParent> {
+    const { runId, step } = this;
+    const checkpointId = CheckpointId.parse(`step-${step}`);
+    await this.#say({ type: 'checkpoint_saved', checkpointId, bytes: 1, digest: 'd' });
+    return { runId, checkpointId, step };
+  }
+  /** Gives a command and carries it out. */
+  async command(action: CommandAction, after: Record<string, string | number> = {}): Promise<void> {
+    const { commandId } = await hub.hub.runs.command(aCommand(this.runId, action), 'person');
+    await this.#say({ type: 'command_applied', commandId, before: {}, after });
+  }
+}
+
+describe('collectRun', () => {
+  it('is one course over the parts of a run: series cut where they were left, energy counted on', async () => {
+    const first = await Part.open();
+    const energy = (step: number): WireMetrics => ({ 'train/loss': step, 'energy/joules': 10 * step });
+    await first.train(4, energy);
+    const second = await Part.open(full!.config, await first.save());
+    // Work that the death of the first part lost.
+    await first.train(6, () => ({ 'train/loss': 0, 'energy/joules': 1000 }));
+    await second.train(10, (step) => ({ 'train/loss': 100 * step, 'energy/joules': step - 4 }));
+    const { series, interventions } = await collectRun(session, full!, second.runId);
+    expect(series['train/loss']).toEqual({
+      steps: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+      values: [1, 2, 3, 4, 500, 600, 700, 800, 900, 1000],
+    });
+    expect(series['energy/joules']!.values).toEqual([10, 20, 30, 40, 41, 42, 43, 44, 45, 46]);
+    expect(interventions).toEqual([]);
+  });
+
+  it('has the commands that the checkpoint which was gone on from was saved after', async () => {
+    const first = await Part.open();
+    await first.train(2);
+    await first.command({ kind: 'lower_learning_rate', factor: 0.5 }, { learning_rate: 0.0005 });
+    await first.train(4);
+    await first.command({ kind: 'set_trainable', selection: frozen });
+    const second = await Part.open(full!.config, await first.save());
+    await first.command({ kind: 'set_learning_rate', learningRate: 0.9 }, { learning_rate: 0.9 });
+    // At the step that it starts from.
+    await second.command({ kind: 'set_learning_rate', learningRate: 0.1 }, { learning_rate: 0.1 });
+    await second.train(10);
+    const { interventions } = await collectRun(session, full!, second.runId);
+    expect(interventions).toEqual([
+      { step: 2, author: 'person', what: 'learning rate 0.0005' },
+      { step: 4, author: 'person', what: 'trains sa_proj' },
+      { step: 4, author: 'person', what: 'learning rate 0.1' },
+    ]);
+  });
+
+  it('says at the branch point that a run went back, and drops what it went back behind', async () => {
+    const first = await Part.open();
+    await first.train(4);
+    const saved = await first.save();
+    await first.train(7);
+    await first.command({ kind: 'set_trainable', selection: frozen });
+    const branchRunId = aRunId();
+    await first.command({ kind: 'restore_checkpoint', checkpointId: saved.checkpointId, branchRunId });
+    const second = await Part.open(full!.config, saved, branchRunId);
+    await second.train(10);
+    const { interventions } = await collectRun(session, full!, second.runId);
+    expect(interventions).toEqual([{ step: 4, author: 'person', what: 'went back from step 7 to step-4' }]);
+  });
+
+  it('says once that a planned branch left another run, however often it was gone on with', async () => {
+    const parent = await Part.open();
+    await parent.train(4);
+    const first = await Part.open(branch!.config, await parent.save());
+    const second = await Part.open(branch!.config, await first.save());
+    await second.train(10);
+    const { interventions } = await collectRun(session, branch!, second.runId);
+    expect(interventions).toEqual([
+      { step: 4, author: 'study', what: 'branched from full: trains sa_proj, learning rate 0.001' },
+    ]);
+  });
+});

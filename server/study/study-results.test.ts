@@ -1,0 +1,72 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { StudyRun } from '../analysis/study-run.js';
+import { readResults, reportable, writeResults } from './study-results.js';
+import { plan, StudySpec } from './study-spec.js';
+
+const aRun = (variant: string, seed: number, values: number[] = []): StudyRun => ({
+  ...{ variant, seed, runId: `run-${variant}-${seed}`, tasks: ['counting'], stepsPerStage: 10, heldOut: ['colour'] },
+  evaluations: [{ stage: null, weight: null, right: { counting: '0101' } }],
+  series: { 'train/loss': { steps: values.map((_, index) => index + 1), values } },
+  baseline: { 'held_out/colour/accuracy': values[0] ?? 0 },
+  interventions: [{ step: 3, author: 'study', what: 'trains sa_proj' }],
+});
+
+describe('the results of a study in a file', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'plumbline-results-'));
+  });
+  afterAll(() => rm(folder, { recursive: true }));
+
+  it('are read as they were written, numbers that are not finite too', async () => {
+    const runs = [aRun('full', 1, [NaN, Infinity, -Infinity, 0.5]), aRun('full', 2)];
+    const path = join(folder, 'runs.json');
+    await writeResults(path, runs);
+    expect(await readResults(path)).toEqual(runs);
+  });
+
+  it('are refused when they are not there, or something else', async () => {
+    await expect(readResults(join(folder, 'none.json'))).rejects.toThrow(/no results in .*none.json.*--report-only/);
+    const path = join(folder, 'other.json');
+    await writeFile(path, '[{"variant": "full"}]');
+    await expect(readResults(path)).rejects.toThrow(/does not hold a study's results[\s\S]*seed/);
+    await writeFile(path, '[{"vari');
+    await expect(readResults(path)).rejects.toThrow(/does not hold a study's results/);
+  });
+});
+
+describe('what can be reported', () => {
+  const spec = StudySpec.parse({
+    name: 'trial',
+    seeds: [1, 2],
+    config: { tasks: ['counting', 'clock'], steps: 10 },
+    variants: { full: {}, mlp: {}, frozen: { from: { variant: 'mlp', step: 5 } } },
+  });
+  const planned = plan(spec);
+  const names = (runs: readonly { variant: string; seed: number }[]): string[] =>
+    runs.map(({ variant, seed }) => `${variant} ${seed}`);
+
+  it('is all of it when all runs are there, in their planned order, and nothing that is not planned', () => {
+    const results = [...planned.toReversed(), { variant: 'full', seed: 3 }, { variant: 'gone', seed: 1 }].map(
+      ({ variant, seed }) => aRun(variant, seed),
+    );
+    const found = reportable(spec, planned, results);
+    expect(names(found.results)).toEqual(names(planned));
+    expect(found).toMatchObject({ spec, missing: [] });
+  });
+
+  it('is the variants whose seeds are all there, without branches of those that are not', () => {
+    const results = planned.filter(({ variant, seed }) => variant !== 'mlp' || seed === 1);
+    const found = reportable(
+      spec,
+      planned,
+      results.map(({ variant, seed }) => aRun(variant, seed)),
+    );
+    expect(Object.keys(found.spec.variants)).toEqual(['full']);
+    expect(names(found.results)).toEqual(['full 1', 'full 2']);
+    expect(names(found.missing)).toEqual(['mlp 2']);
+  });
+});
