@@ -22,8 +22,8 @@ export type RunState = z.infer<typeof RunState>;
 export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'];
 export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
-export const targetTasks = ['kinds', 'counting', 'tissue', 'reading', 'clock'] as const;
-export type TargetTask = (typeof targetTasks)[number];
+export const targetTaskNames = ['kinds', 'counting', 'tissue', 'reading', 'clock'] as const;
+export type TargetTask = (typeof targetTaskNames)[number];
 export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 
 export const learningRateLimit = 1;
@@ -35,7 +35,7 @@ export const LearningRate = z
 const settings = z.object({
   name: z.string().trim().min(1).max(80),
   /** The target skills, taught one after another, each in a stage of its own. */
-  tasks: z.array(z.enum(targetTasks)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
+  tasks: z.array(z.enum(targetTaskNames)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
   recipe: Recipe.default('full'),
   method: TrainingMethod.default({ kind: 'fine_tuning' }),
   learningRate: LearningRate.default(1e-3),

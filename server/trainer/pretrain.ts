@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
+import { Rng } from '@plumbline/shared/rng';
 import { AdamW } from './adamw.js';
 import { assetPath } from './asset.js';
 import { cacheFolder } from './backend/native-setup.js';
@@ -14,7 +15,6 @@ import { learningRateAt } from './learning-rate.js';
 import type { ModelConfig } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { answersRight, percentTrue } from './probe/accuracy.js';
-import { Rng } from './rng.js';
 
 /*
  * Makes the base model that the project ships: `npm run pretrain`. It trains every parameter on the held-out tasks and

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { readingTask, readWords } from './reading.js';
 import { pictureSize, splitOf } from './task.js';
 

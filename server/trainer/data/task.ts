@@ -1,4 +1,4 @@
-import type { Rng } from '../rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 
 /** Pictures are this wide and high, in pixels. */
 export const pictureSize = 32;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { collate } from './batch.js';
 import { heldOutTasks } from './held-out-tasks.js';
 import { drawObjects, drawScene, sceneContent } from './scene.js';

@@ -1,8 +1,8 @@
+import { Rng } from '@plumbline/shared/rng';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import type { Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
-import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { answersRight } from './accuracy.js';
 

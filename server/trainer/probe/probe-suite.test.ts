@@ -8,6 +8,7 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
+import { Rng } from '@plumbline/shared/rng';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
@@ -17,7 +18,6 @@ import { targetTasks } from '../data/target-tasks.js';
 import type { Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
-import { Rng } from '../rng.js';
 import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
 

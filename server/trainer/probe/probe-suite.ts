@@ -8,13 +8,13 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
+import { Rng } from '@plumbline/shared/rng';
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import type { Task } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
-import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { percentTrue, rowsRight } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
