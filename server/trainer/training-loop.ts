@@ -188,7 +188,7 @@ class TrainingLoop implements Steered {
         [metrics.gradientNorm]: normValue!,
         [metrics.stepDurationMs]: performance.now() - startMs,
         [metrics.trainableParameters]: this.#trainableSize(),
-        [metrics.optimizerBytes]: this.#optimizer.momentBytes,
+        [metrics.optimizerBytes]: this.#optimizer.bytes,
         ...this.of.energy?.due(),
       }),
     });
