@@ -57,12 +57,17 @@ const settings = z.object({
    * stage (`evaluation_completed`): what confidence intervals are made from. 0 asks none.
    */
   evaluationQuestions: z.number().int().min(0).max(2000).default(0),
+  /** Which questions these are. Runs that are compared have the same; what was tuned on one is reported on another. */
+  evaluationSeed: z.number().int().min(0).max(0xffffffff).default(1),
   backend: z.enum(backends).default('auto'),
   /** What the hub watches for and does by itself; a branch has the rules of its run and evaluates them on its own values. */
   rules: GuardRules,
 });
 
-/** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */
+/**
+ * What a run computes. Two runs with equal configuration on one backend repeat exactly as long as nobody steers them:
+ * commands, of people and of rules, take effect at the step at which they happen to arrive.
+ */
 export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuestions }, context) => {
   const refuse = (key: keyof z.infer<typeof settings>, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message });

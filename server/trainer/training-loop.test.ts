@@ -70,9 +70,9 @@ describe('train', () => {
     const method = prepareMethod(config.method, { config: modelConfig, weights: baseWeights }, config.seed);
     const { model } = method;
     const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
-    const { evaluationQuestions } = config;
+    const { evaluationQuestions: asked, evaluationSeed: seed } = config;
     const evaluation =
-      evaluationQuestions > 0 ? await Evaluation.create(model, tokenizer, evaluationQuestions) : undefined;
+      asked > 0 ? await Evaluation.create(model, tokenizer, { questionsPerTask: asked, seed }) : undefined;
     const events: UnnumberedEvent[] = [];
     const emit = (event: UnnumberedEvent): void => {
       events.push(event);
