@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
-import type { targetTasks, backends } from './run.js';
+import type { targetTaskNames, backends } from './run.js';
 import { RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { CommandRecord } from './command.js';
 import { RuleState } from './rule.js';
@@ -123,7 +123,7 @@ export type RulesResponse = z.infer<typeof RulesResponse>;
 
 /** GET /api/catalog: what the new-run form offers. */
 export interface CatalogResponse {
-  tasks: typeof targetTasks;
+  tasks: typeof targetTaskNames;
   recipes: typeof recipes;
   backends: typeof backends;
   defaults: RunConfig;

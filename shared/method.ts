@@ -35,8 +35,6 @@ export const TrainingMethod = z.discriminatedUnion('kind', [
 ]);
 export type TrainingMethod = z.infer<typeof TrainingMethod>;
 
-export const methodKinds = TrainingMethod.options.map((option) => option.shape.kind.value);
-
 /** A method in a few words, for tables and reports: `LoRA r8`, `LwF 1`. */
 export function describeMethod(method: TrainingMethod): string {
   switch (method.kind) {

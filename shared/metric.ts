@@ -50,7 +50,10 @@ export const metrics = {
   gradientNorm: 'train/gradient_norm',
   stepDurationMs: 'train/step_duration_ms',
   trainableParameters: 'train/trainable_parameters',
-  /** The optimizer's moments: 8 bytes for each parameter that was trained in this stage. */
+  /**
+   * What the optimizer holds on the device: two moments, 8 bytes, of each parameter that was trained in this stage, and
+   * a flat copy, 4 bytes more, of each that is trained at present.
+   */
   optimizerBytes: 'train/optimizer_bytes',
   /** KL(base || now) and Jensen-Shannon divergence in nats on the fixed probe prompts. */
   kl: 'shift/kl',

@@ -22,8 +22,8 @@ export type RunState = z.infer<typeof RunState>;
 export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'];
 export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
-export const targetTasks = ['kinds', 'counting', 'tissue', 'reading', 'clock'] as const;
-export type TargetTask = (typeof targetTasks)[number];
+export const targetTaskNames = ['kinds', 'counting', 'tissue', 'reading', 'clock'] as const;
+export type TargetTask = (typeof targetTaskNames)[number];
 export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 
 export const learningRateLimit = 1;
@@ -35,7 +35,7 @@ export const LearningRate = z
 const settings = z.object({
   name: z.string().trim().min(1).max(80),
   /** The target skills, taught one after another, each in a stage of its own. */
-  tasks: z.array(z.enum(targetTasks)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
+  tasks: z.array(z.enum(targetTaskNames)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
   recipe: Recipe.default('full'),
   method: TrainingMethod.default({ kind: 'fine_tuning' }),
   learningRate: LearningRate.default(1e-3),
@@ -57,12 +57,17 @@ const settings = z.object({
    * stage (`evaluation_completed`): what confidence intervals are made from. 0 asks none.
    */
   evaluationQuestions: z.number().int().min(0).max(2000).default(0),
+  /** Which questions these are. Runs that are compared have the same; what was tuned on one is reported on another. */
+  evaluationSeed: z.number().int().min(0).max(0xffffffff).default(1),
   backend: z.enum(backends).default('auto'),
   /** What the hub watches for and does by itself; a branch has the rules of its run and evaluates them on its own values. */
   rules: GuardRules,
 });
 
-/** Everything that decides what a run computes; two runs with equal configuration on one backend repeat exactly. */
+/**
+ * What a run computes. Two runs with equal configuration on one backend repeat exactly as long as nobody steers them:
+ * commands, of people and of rules, take effect at the step at which they happen to arrive.
+ */
 export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuestions }, context) => {
   const refuse = (key: keyof z.infer<typeof settings>, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message });

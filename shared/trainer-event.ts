@@ -50,8 +50,8 @@ const StageStarted = z.object({
   steps: z.number().int().positive(),
 });
 /**
- * All tasks were asked the same questions in the same order as ever: answers of two models, runs or moments can be
- * compared one by one.
+ * Every task was asked. Questions and their order follow from the run's `evaluationSeed` and `evaluationQuestions`, so
+ * that answers of two models, runs or moments with the same can be compared one by one.
  */
 const EvaluationCompleted = z.object({
   ...base,

@@ -64,7 +64,7 @@ describe('findings', () => {
     });
     expect(told.get('held_out_drop')!.text).toContain('colour (-30.0 points)');
     expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2, recoveredPercent: 50 } });
-    expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.015 } });
+    expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.04 } });
     expect(told.get('output_shift')!.text).toContain('75 % recovered');
     expect(told.get('drop_follows_bias')!.values['correlation']).toBeCloseTo(-1, 10);
     expect(told.get('weight_drift')!.values).toEqual({ 'language_model.layers.0.mlp.up_proj': 0.2 });
@@ -78,8 +78,8 @@ describe('findings', () => {
   it('says nothing of changes below the noise', () => {
     const quiet = new Map([
       ['held_out/mean/accuracy', series(90, 89, 90)],
-      ['bias/number_tokens/held_out', series(0, 0.004, 0.001)],
-      ['shift/kl', series(0, 0.01, 0.004)],
+      ['bias/number_tokens/held_out', series(0, 0.0015, 0.001)],
+      ['shift/kl', series(0, 0.03, 0.004)],
     ]);
     expect(findings(quiet, [started(base)], 100)).toEqual([]);
   });

@@ -91,10 +91,14 @@ export class AdamW {
     });
   }
 
-  /** Bytes of moments on the device: what the optimizer costs beside the model. */
-  get momentBytes(): number {
-    const all = [...this.#parked.values(), ...this.#buckets];
-    return all.reduce((sum, { expAvg, expAvgSq }) => sum + 4 * (expAvg.size + expAvgSq.size), 0);
+  /**
+   * Bytes on the device that the optimizer costs beside the model, as tfjs counts them: the moments, and the buckets'
+   * flat copy of weights, whose memory TensorFlow may share with the variables'.
+   */
+  get bytes(): number {
+    const held = [...this.#parked.values(), ...this.#buckets].flatMap(({ expAvg, expAvgSq }) => [expAvg, expAvgSq]);
+    const copies = this.#buckets.flatMap(({ weights }) => weights ?? []);
+    return [...held, ...copies].reduce((sum, { size }) => sum + 4 * size, 0);
   }
 
   async state(parameters: ReadonlyMap<string, tf.Variable>): Promise<AdamWState> {

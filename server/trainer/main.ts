@@ -75,9 +75,11 @@ async function trainAll(): Promise<number> {
   const base = await loadBaseModel();
   const method = prepareMethod(launch.config.method, base, launch.config.seed);
   const probes = await ProbeSuite.create(method.model, base.tokenizer, { targets: launch.config.tasks });
-  const { evaluationQuestions } = launch.config;
+  const { evaluationQuestions: questionsPerTask, evaluationSeed: seed } = launch.config;
   const evaluation =
-    evaluationQuestions > 0 ? await Evaluation.create(method.model, base.tokenizer, evaluationQuestions) : undefined;
+    questionsPerTask > 0
+      ? await Evaluation.create(method.model, base.tokenizer, { questionsPerTask, seed })
+      : undefined;
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
   let from = launch.parent ? await startingPoint(launch.parent) : undefined;

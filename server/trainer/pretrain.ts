@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
+import { Rng } from '@plumbline/shared/rng';
 import { AdamW } from './adamw.js';
 import { assetPath } from './asset.js';
 import { cacheFolder } from './backend/native-setup.js';
@@ -9,12 +10,12 @@ import { selectBackend } from './backend/select-backend.js';
 import { loadCheckpoint, saveBaseModel, saveCheckpoint } from './checkpoint.js';
 import { collate, toDevice } from './data/batch.js';
 import { heldOutTasks } from './data/held-out-tasks.js';
+import { drawQuestions } from './data/task.js';
 import { builtInTokenizer } from './data/vocabulary.js';
 import { learningRateAt } from './learning-rate.js';
 import type { ModelConfig } from './model/model-config.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { answersRight, percentTrue } from './probe/accuracy.js';
-import { Rng } from './rng.js';
 
 /*
  * Makes the base model that the project ships: `npm run pretrain`. It trains every parameter on the held-out tasks and
@@ -91,13 +92,11 @@ console.log(`${count} parameters, ${tokenizer.size} words, ${steps} steps on ${b
 async function accuracies(): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
   for (const [name, task] of tasks) {
-    const rng = new Rng(seed + 2);
-    let sum = 0;
-    for (let done = 0; done < questionsPerTask; done += 100) {
-      const examples = Array.from({ length: 100 }, () => task.sample(rng, 'evaluation'));
-      sum += percentTrue(await answersRight(model, tokenizer, examples, config.maxTextTokens));
-    }
-    result[name] = sum / (questionsPerTask / 100);
+    const questions = drawQuestions(task, `pretraining ${seed}`, questionsPerTask);
+    const right: boolean[] = [];
+    for (let from = 0; from < questionsPerTask; from += 100)
+      right.push(...(await answersRight(model, tokenizer, questions.slice(from, from + 100), config.maxTextTokens)));
+    result[name] = percentTrue(right);
   }
   return result;
 }

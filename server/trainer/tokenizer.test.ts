@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { Rng } from '@plumbline/shared/rng';
 import { assetPath } from './asset.js';
 import { heldOutTasks } from './data/held-out-tasks.js';
 import { targetTasks } from './data/target-tasks.js';
 import { builtInTokenizer } from './data/vocabulary.js';
-import { Rng } from './rng.js';
 import { Tokenizer } from './tokenizer.js';
 
 describe('the shipped tokenizer', () => {

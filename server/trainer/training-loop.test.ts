@@ -70,9 +70,9 @@ describe('train', () => {
     const method = prepareMethod(config.method, { config: modelConfig, weights: baseWeights }, config.seed);
     const { model } = method;
     const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
-    const { evaluationQuestions } = config;
+    const { evaluationQuestions: asked, evaluationSeed: seed } = config;
     const evaluation =
-      evaluationQuestions > 0 ? await Evaluation.create(model, tokenizer, evaluationQuestions) : undefined;
+      asked > 0 ? await Evaluation.create(model, tokenizer, { questionsPerTask: asked, seed }) : undefined;
     const events: UnnumberedEvent[] = [];
     const emit = (event: UnnumberedEvent): void => {
       events.push(event);
@@ -172,10 +172,12 @@ describe('train', () => {
         model.parameterInfos().reduce((sum, { name, size }) => sum + (part.test(name) ? size : 0), 0);
       const whole = sizes(/^(language_model|lm_head)/);
       const attention = sizes(/^language_model.*self_attn/);
-      // Two floats a parameter; what is frozen keeps its moments until the stage ends.
+      // Two moments a parameter and a copy of what is trained; what is frozen keeps its moments until the stage ends.
+      const frozen = whole - attention;
       expect(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes)).toEqual([
-        ...[whole, whole, whole, whole].map((size) => 8 * size),
-        ...[attention, attention, attention, attention].map((size) => 8 * size),
+        ...[12 * whole, 12 * whole],
+        ...[12 * attention + 8 * frozen, 12 * attention + 8 * frozen],
+        ...[attention, attention, attention, attention].map((size) => 12 * size),
       ]);
     });
 
@@ -517,7 +519,7 @@ describe('train', () => {
         if (trained.has(name)) expect(data, name).not.toEqual(before.get(name)!.data);
         else expect(data, name).toEqual(before.get(name)!.data);
       const size = infos.reduce((sum, info) => sum + (trained.has(info.name) ? info.size : 0), 0);
-      expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([8 * size]));
+      expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([12 * size]));
       // Drift is of what the model computes with: of the groups that were trained, and of no other.
       const groups = new Set(infos.flatMap(({ name, group }) => (trained.has(name) ? [group] : [])));
       for (const { group } of infos) {

@@ -14,6 +14,7 @@ import {
   type TrainerInfo,
 } from '@plumbline/shared/run';
 import type { CommandAction } from '@plumbline/shared/command';
+import { Rng } from '@plumbline/shared/rng';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { AdamW } from './adamw.js';
 import { adoptWeights, loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
@@ -26,7 +27,6 @@ import { learningRateAt } from './learning-rate.js';
 import type { Method } from './method/method.js';
 import type { Answers, Evaluation } from './probe/evaluation.js';
 import type { ProbeSuite } from './probe/probe-suite.js';
-import { Rng } from './rng.js';
 import { DamagedFileError } from './safetensors.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -188,7 +188,7 @@ class TrainingLoop implements Steered {
         [metrics.gradientNorm]: normValue!,
         [metrics.stepDurationMs]: performance.now() - startMs,
         [metrics.trainableParameters]: this.#trainableSize(),
-        [metrics.optimizerBytes]: this.#optimizer.momentBytes,
+        [metrics.optimizerBytes]: this.#optimizer.bytes,
         ...this.of.energy?.due(),
       }),
     });

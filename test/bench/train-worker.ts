@@ -5,7 +5,7 @@ import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js';
 import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
-import { Rng } from '@plumbline/server/dist/trainer/rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
 
 /*

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import type { Rng } from '@plumbline/server/dist/trainer/rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 import type { Cluster } from '../support/cluster.js';
 import type { FaultyProxy, ProxyState } from '../support/faulty-proxy.js';
 import type { TrainerProcess } from './trainer-process.js';

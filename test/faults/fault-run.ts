@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Rng } from '@plumbline/server/dist/trainer/rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import type { CommandAction } from '@plumbline/shared/command';
 import { Cluster } from '../support/cluster.js';
 import { HubClient } from '../support/hub-client.js';

@@ -5,7 +5,7 @@ import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js'
 import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
 import { builtInTokenizer } from '@plumbline/server/dist/trainer/data/vocabulary.js';
 import { VisionLanguageModel } from '@plumbline/server/dist/trainer/model/vision-language-model.js';
-import { Rng } from '@plumbline/server/dist/trainer/rng.js';
+import { Rng } from '@plumbline/shared/rng';
 
 /*
  * Trains a small model for a few steps on the backend named on the command line and prints one JSON line with what it

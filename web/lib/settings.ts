@@ -14,6 +14,7 @@ const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
   maxGradientNorm: (norm) => `gradient norm up to ${formatValue(norm, '')}`,
   probeEverySteps: (steps) => `probe every ${formatStep(steps)}`,
   checkpointEverySteps: (steps) => `checkpoint every ${formatStep(steps)}`,
+  evaluationSeed: (seed) => `evaluation seed ${seed}`,
   backend: (backend) => `backend ${backend}`,
 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { chartTask } from './chart.js';
 import { sceneColours, type SceneColour } from './scene.js';
 import { pictureSize } from './task.js';

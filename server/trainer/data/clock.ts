@@ -1,4 +1,4 @@
-import type { Rng } from '../rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 import { Picture, type Colour } from './picture.js';
 import { sceneColours } from './scene.js';
 import { drawInSplit, pictureSize, type Task } from './task.js';

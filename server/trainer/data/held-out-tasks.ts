@@ -1,4 +1,4 @@
-import type { Rng } from '../rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 import { chartTask } from './chart.js';
 import { readDigits } from './digits.js';
 import { readEasyVqa } from './easy-vqa.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { kindNames, kinds, kindsTask, type Kind } from './kinds.js';
 import { pictureSize } from './task.js';
 

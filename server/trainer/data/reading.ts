@@ -1,4 +1,4 @@
-import type { Rng } from '../rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 import { Picture } from './picture.js';
 import { sceneColours, type SceneColour } from './scene.js';
 import { drawInSplit, pictureSize, type Task } from './task.js';
@@ -36,6 +36,8 @@ const strokes: Record<string, string> = {
   Z: '00 40 06 46',
 };
 
+/** One word in so many is for evaluation: 27 of 203; one in ten, as elsewhere, would be 15 for hundreds of questions. */
+const evaluationOneIn = 5;
 /** Words of three letters. A word is seen either in training or in evaluation, decided by the word. */
 export const readWords = (
   'ACE ACT ADD AGE AIM AIR ALE ANT APE ARC ARK ARM ART ASH ASK BAD BAG BAT BAY BED BEE BEG BET BIG BIT BOW BOX BOY ' +
@@ -97,6 +99,7 @@ export const readingTask: Task = {
       split,
       () => rng.pick(readWords),
       (drawn) => drawn,
+      evaluationOneIn,
     );
     return { image: drawWord(rng, word), prompt: 'which word is this ?', answer: [...word].join(' ') };
   },

@@ -1,4 +1,4 @@
-import type { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 
 /** Pictures are this wide and high, in pixels. */
 export const pictureSize = 32;
@@ -29,22 +29,34 @@ export function score(answer: string, example: Example): number {
   return words(answer) === words(example.answer) ? 1 : 0;
 }
 
-/**
- * The split that content belongs to: one in ten goes to evaluation, decided by the content itself (FNV-1a), so that
- * no example can ever be in both.
- */
-export function splitOf(content: string): Split {
+/** FNV-1a, mixed once more, since its low bits alone are uneven on short texts that differ in few places: 0 <= hash < 2^32 */
+function hashOf(text: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < content.length; i++) hash = Math.imul(hash ^ content.charCodeAt(i), 0x01000193);
-  // FNV's low bits alone are uneven on short texts that differ in few places.
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   hash ^= hash >>> 15;
-  return (Math.imul(hash, 0x2c1b3c6d) >>> 0) % 10 === 0 ? 'evaluation' : 'train';
+  return Math.imul(hash, 0x2c1b3c6d) >>> 0;
 }
 
-/** Draws until the content falls into the split. */
-export function drawInSplit<T>(split: Split, draw: () => T, content: (drawn: T) => string): T {
+/**
+ * The split that content belongs to, decided by the content itself, so that no example can ever be in both.
+ * @param oneIn one in so many goes to evaluation
+ */
+export const splitOf = (content: string, oneIn = 10): Split => (hashOf(content) % oneIn === 0 ? 'evaluation' : 'train');
+
+/** Draws until the content falls into the split; `oneIn` as for `splitOf`. */
+export function drawInSplit<T>(split: Split, draw: () => T, content: (drawn: T) => string, oneIn?: number): T {
   for (;;) {
     const drawn = draw();
-    if (splitOf(content(drawn)) === split) return drawn;
+    if (splitOf(content(drawn), oneIn) === split) return drawn;
   }
+}
+
+/**
+ * Questions of the evaluation split: the same for the same seed. Each task draws numbers of its own, since tasks that
+ * share a kind of picture would show the same pictures for the same numbers and be one sample.
+ * @param seed any words
+ */
+export function drawQuestions(task: Task, seed: string, count: number): Example[] {
+  const rng = new Rng(hashOf(`${seed} ${task.name}`));
+  return Array.from({ length: count }, () => task.sample(rng, 'evaluation'));
 }

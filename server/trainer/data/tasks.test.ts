@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { collate } from './batch.js';
 import { heldOutTasks } from './held-out-tasks.js';
 import { drawObjects, drawScene, sceneContent } from './scene.js';
 import { targetTasks } from './target-tasks.js';
-import { drawInSplit, score, splitOf, type Example } from './task.js';
+import { drawInSplit, drawQuestions, score, splitOf, type Example } from './task.js';
 import { builtInTokenizer } from './vocabulary.js';
 
 const tokenizer = builtInTokenizer();
@@ -72,6 +72,25 @@ describe('scenes', () => {
       expect(new Set(objects.map(({ shape }) => shape)).size).toBe(4);
       expect(new Set(objects.map(({ row, column }) => row * 4 + column)).size).toBe(4);
     }
+  });
+});
+
+describe('drawQuestions', () => {
+  const picture = ({ image }: Example): string => Buffer.from(image).toString('base64');
+  it('shows each task pictures of its own, though tasks draw their pictures alike', () => {
+    const pictures = tasks.map((task) => new Set(drawQuestions(task, 'evaluation 1', 50).map(picture)));
+    const shared = pictures.flatMap((some, i) =>
+      pictures.slice(i + 1).flatMap((others) => [...some].filter((one) => others.has(one))),
+    );
+    expect(shared).toEqual([]);
+  });
+  it('asks the same for the same seed, others for another, all of the evaluation split', () => {
+    const [task] = heldOutTasks;
+    expect(drawQuestions(task!, 'evaluation 1', 20)).toEqual(drawQuestions(task!, 'evaluation 1', 20));
+    expect(drawQuestions(task!, 'evaluation 1', 20)).not.toEqual(drawQuestions(task!, 'evaluation 2', 20));
+    const digits = heldOutTasks.find(({ name }) => name === 'digits')!;
+    const training = new Set(draw(digits, 1, 3000, 'train').map(picture));
+    expect(drawQuestions(digits, 'evaluation 1', 200).filter((one) => training.has(picture(one)))).toEqual([]);
   });
 });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../asset.js';
-import { Rng } from '../rng.js';
 import { pictureSize, splits, type Example, type Split } from './task.js';
 import { brownShares, splitRows, surfaces, tissueTask } from './tissue.js';
 

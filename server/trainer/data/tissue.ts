@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import type { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../asset.js';
-import type { Rng } from '../rng.js';
 import { pictureSize, type Example, type Split, type Task } from './task.js';
 
 /** The packed pictures, in their order in the file: three textures and a slide of colon tissue, see tissue/pack.py. */

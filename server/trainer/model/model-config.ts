@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Rng } from '../rng.js';
+import type { Rng } from '@plumbline/shared/rng';
 
 /** Sizes of the model, as in a Hugging Face `config.json`; everything else follows from them. */
 export const ModelConfig = z.object({

@@ -232,6 +232,25 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     const { gradients } = trainee.lossAndGradients(batch, [name]);
     optimizer.apply(trainee.parameters, gradients, 0.01);
     expect(Object.keys((await optimizer.state(trainee.parameters)).steps)).toEqual([name]);
-    expect(optimizer.momentBytes).toBe(2 * 4 * trainee.parameters.get(name)!.size);
+  });
+
+  it('AdamW counts all that it holds on the device', () => {
+    const trainee = VisionLanguageModel.fromTensors(config, part('weight/'));
+    const optimizer = new AdamW();
+    const [head, other] = ['lm_head.weight', 'language_model.layers.0.self_attn.q_proj.weight'];
+    const stepOn = (names: string[]): void => {
+      const { loss, gradients } = trainee.lossAndGradients(batch, names);
+      tf.dispose([optimizer.apply(trainee.parameters, gradients, 0.01), loss, ...gradients.values()]);
+    };
+    const sizeOf = (name: string): number => trainee.parameters.get(name)!.size;
+    stepOn([head, other]);
+    expect(optimizer.bytes).toBe(12 * (sizeOf(head) + sizeOf(other)));
+    // What is frozen keeps its two moments, but no copy.
+    stepOn([other]);
+    const { bytes } = optimizer;
+    expect(bytes).toBe(12 * sizeOf(other) + 8 * sizeOf(head));
+    const before = tf.memory().numBytes;
+    optimizer.dispose();
+    expect(before - tf.memory().numBytes).toBe(bytes);
   });
 });

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
-import { Rng } from '../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import {
   attentionWeights,
   maskedCrossEntropy,

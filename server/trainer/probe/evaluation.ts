@@ -1,44 +1,50 @@
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
-import type { Example } from '../data/task.js';
+import { drawQuestions, type Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
-import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { answersRight } from './accuracy.js';
 
 /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
 export type Answers = Record<string, string>;
 
-/** Not the probes' seed: what people steer by is measured apart from what is reported. */
-const seed = 1009;
+export interface EvaluationOptions {
+  /** at least 1 */
+  questionsPerTask: number;
+  /** Which questions: a configuration's `evaluationSeed`. */
+  seed: number;
+}
+
 const rowsPerPass = 250;
 
 /**
- * Every task's questions, target and held-out, from the evaluation splits: the same in the same order for every run,
- * so that the answers of two models can be compared in pairs.
+ * Every task's questions, target and held-out, from the evaluation splits: the same in the same order for every run
+ * with the same seed, so that the answers of two models can be compared in pairs. They are not the probes' questions:
+ * what people steer by is measured apart from what is reported.
  */
 export class Evaluation {
   readonly #questions: { task: string; examples: Example[] }[];
 
   private constructor(
     private readonly tokenizer: Tokenizer,
-    readonly questionsPerTask: number,
+    { questionsPerTask, seed }: EvaluationOptions,
   ) {
-    this.#questions = [...targetTasks, ...heldOutTasks].map((task) => {
-      const rng = new Rng(seed);
-      return {
-        task: task.name,
-        examples: Array.from({ length: questionsPerTask }, () => task.sample(rng, 'evaluation')),
-      };
-    });
+    this.#questions = [...targetTasks, ...heldOutTasks].map((task) => ({
+      task: task.name,
+      examples: drawQuestions(task, `evaluation ${seed}`, questionsPerTask),
+    }));
   }
 
   /** The base model's answers: what every later evaluation is compared with. */
   base: Answers = {};
 
-  /** @param base the model with the base weights @param questionsPerTask at least 1 */
-  static async create(base: VisionLanguageModel, tokenizer: Tokenizer, questionsPerTask: number): Promise<Evaluation> {
-    const evaluation = new Evaluation(tokenizer, questionsPerTask);
+  /** @param base the model with the base weights */
+  static async create(
+    base: VisionLanguageModel,
+    tokenizer: Tokenizer,
+    options: EvaluationOptions,
+  ): Promise<Evaluation> {
+    const evaluation = new Evaluation(tokenizer, options);
     evaluation.base = await evaluation.ask(base);
     return evaluation;
   }

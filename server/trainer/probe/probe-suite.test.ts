@@ -14,10 +14,9 @@ import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
 import { collate, toDevice } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
-import type { Example } from '../data/task.js';
+import { drawQuestions, type Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
-import { Rng } from '../rng.js';
 import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
 
@@ -34,11 +33,12 @@ describe('probes of the shipped base model', () => {
   });
   afterAll(() => suite.dispose());
 
-  const draw = (name: string, seed: number, count: number): Example[] => {
-    const task = [...heldOutTasks, ...targetTasks].find((task) => task.name === name)!;
-    const rng = new Rng(seed);
-    return Array.from({ length: count }, () => task.sample(rng, 'evaluation'));
-  };
+  const draw = (name: string, seed: string, count: number): Example[] =>
+    drawQuestions(
+      [...heldOutTasks, ...targetTasks].find((task) => task.name === name)!,
+      seed,
+      count,
+    );
 
   it('find no shift and no drift from itself', async () => {
     const values = await suite.run(model);
@@ -153,7 +153,7 @@ describe('probes of the shipped base model', () => {
     'call an answer to %s right exactly when greedy decoding gives it',
     async (task) => {
       let right = 0;
-      const examples = draw(task, 8, 24);
+      const examples = draw(task, 'greedy', 24);
       for (const example of examples) {
         const batch = toDevice(collate([example], base.tokenizer, base.config.maxTextTokens));
         const prompt = base.tokenizer.encode(example.prompt);
@@ -177,7 +177,7 @@ describe('probes of the shipped base model', () => {
     async (name, chance) => {
       const recorded = base.record.accuracy[name]!;
       const found = percentTrue(
-        await answersRight(model, base.tokenizer, draw(name, 77, 150), base.config.maxTextTokens),
+        await answersRight(model, base.tokenizer, draw(name, 'others', 150), base.config.maxTextTokens),
       );
       // Four standard errors of 150 and 400 questions, and a point for where the recorded share is 100 %.
       const share = recorded / 100;

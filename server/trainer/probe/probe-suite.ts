@@ -11,10 +11,9 @@ import {
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
-import type { Task } from '../data/task.js';
+import { drawQuestions, type Task } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
-import { Rng } from '../rng.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { percentTrue, rowsRight } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
@@ -54,10 +53,7 @@ interface Pass {
   seen?: { tokens: tf.Tensor3D; by: object[] };
 }
 
-/**
- * Rows of one forward pass. All tasks share a pass and their texts are cut to the longest: eight passes of 24 rows took
- * twice as long as one of 192.
- */
+/** Rows of one forward pass. Tasks share passes, which is faster than a pass a task; texts are cut to the longest. */
 const rowsPerPass = 256;
 
 /** Number-token bias is read where a number is due (counting) and where none is (captions). */
@@ -91,10 +87,7 @@ export class ProbeSuite {
     const { targets, questionsPerTask = 24, seed = 7 } = options;
     const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
     const tasks = [...heldOutTasks, ...asked];
-    const examples = tasks.flatMap((task) => {
-      const rng = new Rng(seed);
-      return Array.from({ length: questionsPerTask }, () => task.sample(rng, 'evaluation'));
-    });
+    const examples = tasks.flatMap((task) => drawQuestions(task, `probes ${seed}`, questionsPerTask));
     const longest = Math.max(...examples.map(({ prompt, answer }) => tokenizer.encode(`${prompt} ${answer}`).length));
     const host = (this.#host = collate(examples, tokenizer, longest));
     this.#read = [...host.lossMask.keys()].filter((at) => host.lossMask[at] === 1);

@@ -1,7 +1,7 @@
 'use client';
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { targetTasks, type RunId } from '@plumbline/shared/run';
+import { targetTaskNames, type RunId } from '@plumbline/shared/run';
 import type { ChartSource } from '../../charts/chart-types';
 import { energyMetrics } from '../../lib/energy-reading';
 import { hubSocket } from '../../lib/hub-socket';
@@ -14,7 +14,7 @@ export const comparedMetrics: readonly string[] = [
   metrics.heldOutMean,
   metrics.kl,
   metrics.numberTokensHeldOut,
-  ...targetTasks.map(targetAccuracy),
+  ...targetTaskNames.map(targetAccuracy),
   ...energyMetrics,
 ];
 

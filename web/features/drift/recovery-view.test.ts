@@ -38,6 +38,6 @@ it('measures what comes back of accuracy, bias and KL, each with its noise floor
   store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
   // Two standard errors of 90 % of the 100 questions of one task.
   expect(recoverySubject(store, 'held_out/mean/accuracy')).toMatchObject({ worse: 'lower', base: 90, noiseFloor: 6 });
-  expect(recoverySubject(store, 'bias/number_tokens/held_out')).toMatchObject({ worse: 'higher', noiseFloor: 0.005 });
-  expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.015 });
+  expect(recoverySubject(store, 'bias/number_tokens/held_out')).toMatchObject({ worse: 'higher', noiseFloor: 0.002 });
+  expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.04 });
 });

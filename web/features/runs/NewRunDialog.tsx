@@ -158,6 +158,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               {field('probeEverySteps', 'Probe every', 'steps')}
               {field('checkpointEverySteps', 'Checkpoint every', 'steps')}
               {method.kind !== 'wise_ft' && evaluationQuestions}
+              {field('evaluationSeed', 'Evaluation seed')}
             </div>
             <div className="field-row">
               <Choice

@@ -1,4 +1,4 @@
-import { targetTasks, type TargetTask } from '@plumbline/shared/run';
+import { targetTaskNames, type TargetTask } from '@plumbline/shared/run';
 import { taskSays, taskWords } from '../../lib/words';
 
 /** The skills to teach; each one that is added is taught after those before it. */
@@ -16,7 +16,7 @@ export function TaskSequence({
       <legend className="field-label">
         Tasks to learn <span className="dim">one after another, in the order you choose them</span>
       </legend>
-      {targetTasks.map((task) => {
+      {targetTaskNames.map((task) => {
         const at = tasks.indexOf(task);
         return (
           <label key={task} className="choice-card" data-testid={`new-run-task-${task}`}>

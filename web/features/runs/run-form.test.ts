@@ -34,6 +34,7 @@ describe('readForm', () => {
     expect(errorsOf({ steps: '10', warmupSteps: '20' })).toEqual({
       warmupSteps: 'Warm-up is longer than a task’s steps.',
     });
+    expect(errorsOf({ evaluationSeed: '' })).toEqual({ evaluationSeed: 'Give a number.' });
     expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
   });
   it('says what the method does not go with', () => {

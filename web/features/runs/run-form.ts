@@ -21,6 +21,7 @@ const numeric: readonly Asked[] = [
   'probeEverySteps',
   'checkpointEverySteps',
   'evaluationQuestions',
+  'evaluationSeed',
 ];
 export function toForm({ rules: _, ...config }: RunConfig): RunForm {
   const { tasks, method, keepCheckpointsAt, ...asked } = config;

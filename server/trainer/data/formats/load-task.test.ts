@@ -5,7 +5,7 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { Rng } from '../../rng.js';
+import { Rng } from '@plumbline/shared/rng';
 import { collate } from '../batch.js';
 import type { Split, Task } from '../task.js';
 import { builtInTokenizer } from '../vocabulary.js';

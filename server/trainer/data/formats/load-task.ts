@@ -18,7 +18,6 @@ const formats = {
   llava: readLlava,
 } as const satisfies Record<string, DataFormat>;
 export type DataFormatName = keyof typeof formats;
-export const dataFormatNames = Object.keys(formats) as DataFormatName[];
 
 /**
  * A task whose questions are a data set on disk, read whole and with all its pictures decoded, so that what is broken
