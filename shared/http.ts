@@ -84,7 +84,7 @@ export interface WindowsResponse {
   series: Record<string, Record<'fromSteps' | 'counts' | 'minima' | 'maxima' | 'means' | 'lasts', number[]>>;
 }
 
-/** GET /api/runs/:runId/findings: one sentence about what happened each, with the numbers it rests on, worst first. */
+/** GET /api/runs/:runId/findings: one sentence about what happened each, with the numbers it rests on. */
 export interface FindingsResponse {
   runId: RunId;
   findings: { kind: string; step: number; text: string; values: Record<string, number> }[];

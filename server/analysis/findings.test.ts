@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { CommandId } from '@plumbline/shared/command';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { correlation, findings, slope, type MetricSeries } from './findings.js';
 
@@ -74,6 +75,41 @@ describe('findings', () => {
     expect(told.step).toBe(20);
     expect(told.values['before']).toBeCloseTo(-200, 8);
     expect(told.values['after']).toBeCloseTo(100, 8);
+  });
+  const applied = (
+    step: number,
+    before: Extract<ControlEvent, { type: 'command_applied' }>['before'],
+    after: typeof before,
+  ): ControlEvent => ({
+    ...{ type: 'command_applied', seq: 3, step, wallTimeMs: 0 },
+    ...{ commandId: CommandId.parse('command-1'), before, after },
+  });
+  it('tells a change of the learning rate, once with what else was changed at that step', () => {
+    const slower = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 * 3 });
+    const told = findings(run, [started(base), changed(20), slower], 100).filter(({ kind }) => kind === 'intervention');
+    expect(told.map(({ text }) => text)).toEqual([
+      'From step 20 on 1 parameters were trained and the learning rate was 0.3 instead of 0.1: held-out accuracy ' +
+        'went from -200.0 points to +100.0 points per 100 steps.',
+    ]);
+    const [alone] = findings(run, [started(base), slower], 100).filter(({ kind }) => kind === 'intervention');
+    expect(alone!.values['before']).toBeCloseTo(-200, 8);
+    expect(alone!.text).toContain('the learning rate was 0.3 instead of 0.1');
+  });
+  it('says where training went on when it went back to a checkpoint, and nothing of other commands', () => {
+    const events = [
+      started(base),
+      applied(30, { probed_step: 20 }, { probed_step: 30, held_out_mean: 60 }),
+      applied(40, { run: 'run-1', step: 40 }, { run: 'run-2', step: 10, checkpoint: 'step-000010' }),
+    ];
+    const told = findings(run, events, 100).filter(({ kind }) => kind === 'intervention');
+    expect(told).toEqual([
+      {
+        kind: 'intervention',
+        step: 40,
+        text: 'At step 40 training went back to step-000010 and on as run-2: compare the two runs from step 10.',
+        values: { backTo: 10 },
+      },
+    ]);
   });
   it('says nothing of changes below the noise', () => {
     const quiet = new Map([

@@ -8,7 +8,7 @@ export interface MetricSeries {
   values: ArrayLike<number>;
 }
 
-/** One sentence about what happened, with the numbers it rests on, worst first. */
+/** One sentence about what happened, with the numbers it rests on. */
 export interface Finding {
   kind:
     | 'diverged'
@@ -23,6 +23,7 @@ export interface Finding {
   values: Record<string, number>;
 }
 
+const rounded = (value: number): string => String(Number(value.toPrecision(4)));
 const points = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)} points`;
 
 /** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
@@ -72,7 +73,8 @@ export function slope(series: MetricSeries, from: number, to: number): number {
 
 /**
  * Why a run went as it went: what dropped, when, whether the drop went with bias drift, where the weights moved, and
- * what each intervention changed. Pure: the same series give the same findings.
+ * what each intervention (what is trained, the learning rate, going back to a checkpoint) changed. Always in this order,
+ * however bad each is. Pure: the same series give the same findings.
  *
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
@@ -197,23 +199,46 @@ export function findings(
     });
   }
 
-  if (heldOut) {
-    const changes = events.filter((event) => event.type === 'trainable_changed');
-    changes.forEach((event, index) => {
-      const until = changes[index + 1]?.step ?? Infinity;
-      const since = changes[index - 1]?.step ?? 0;
-      const before = slope(heldOut, since, event.step + 1) * 100;
-      const after = slope(heldOut, event.step, until) * 100;
-      if (!Number.isFinite(before) || !Number.isFinite(after)) return;
-      found.push({
-        kind: 'intervention',
-        step: event.step,
-        text:
-          `From step ${event.step} on ${event.trainable.length} parameters were trained: held-out accuracy went from ` +
-          `${points(before)} to ${points(after)} per 100 steps.`,
-        values: { before, after },
-      });
+  if (heldOut) found.push(...interventions(heldOut, events));
+  for (const event of events) {
+    if (event.type !== 'command_applied') continue;
+    const { run, step, checkpoint } = event.after;
+    if (typeof run !== 'string' || typeof step !== 'number' || typeof checkpoint !== 'string') continue;
+    found.push({
+      kind: 'intervention',
+      step: event.step,
+      text: `At step ${event.step} training went back to ${checkpoint} and on as ${run}: compare the two runs from step ${step}.`,
+      values: { backTo: step },
     });
   }
   return found;
+}
+
+/** How fast held-out accuracy moved before and after each change of what is trained or of the learning rate. */
+function interventions(heldOut: MetricSeries, events: readonly ControlEvent[]): Finding[] {
+  // What was changed at one step has one effect.
+  const changes = new Map<number, string[]>();
+  for (const event of events) {
+    const change = changeOf(event);
+    if (change) changes.set(event.step, [...(changes.get(event.step) ?? []), change]);
+  }
+  const steps = [...changes.keys()].sort((a, b) => a - b);
+  return steps.flatMap((step, index) => {
+    const before = slope(heldOut, steps[index - 1] ?? 0, step + 1) * 100;
+    const after = slope(heldOut, step, steps[index + 1] ?? Infinity) * 100;
+    if (!Number.isFinite(before) || !Number.isFinite(after)) return [];
+    const text =
+      `From step ${step} on ${changes.get(step)!.join(' and ')}: held-out accuracy went from ` +
+      `${points(before)} to ${points(after)} per 100 steps.`;
+    return [{ kind: 'intervention', step, text, values: { before, after } }];
+  });
+}
+
+function changeOf(event: ControlEvent): string | undefined {
+  if (event.type === 'trainable_changed') return `${event.trainable.length} parameters were trained`;
+  if (event.type !== 'command_applied') return undefined;
+  const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
+  return typeof before === 'number' && typeof after === 'number'
+    ? `the learning rate was ${rounded(after)} instead of ${rounded(before)}`
+    : undefined;
 }

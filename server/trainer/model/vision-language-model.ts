@@ -24,7 +24,7 @@ export type { HostTensor };
 
 /** One batch on the device. B examples, T text positions, S = imageSize. */
 export interface ModelBatch {
-  /** [B, S, S, 3] in 0..1 */
+  /** [B, S, S, 3], channels as the base was trained on: less the pixels' mean, in standard deviations; about -1.2..2.8 */
   images: tf.Tensor4D;
   /** [B, T] int32, prompt and answer, padded on the right with 0 */
   inputIds: tf.Tensor2D;
