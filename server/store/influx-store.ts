@@ -146,7 +146,7 @@ export class InfluxStore implements EventStore {
   }
 
   letGo(runId: RunId): void {
-    if (!this.#outbox.onItsWay(runId)) this.#positions.delete(runId);
+    this.#positions.delete(runId);
     this.#versions.delete(runId);
     this.#own.delete(runId);
   }

@@ -55,6 +55,14 @@ afterEach(async () => {
   await door.close();
 });
 
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}
+/** Asks how far a run goes. */
+const seqQuery = /_field == .{1,2}seq/;
+
 const lossOf = (seq: number): number => Math.sin(seq);
 const events = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': lossOf(from + i) }));
@@ -235,6 +243,16 @@ describe('reads', () => {
   });
 });
 
+describe('a run that comes back to a hub', () => {
+  it('goes on behind what its trainer was told elsewhere, though this hub has yet to deliver what it had before', async () => {
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await append(1, 3);
+    store.letGo(runId);
+    expect(await store.takeUp(runId, 9)).toBe(9);
+    expect((await store.append(runId, events(9, 11))).lastSeq).toBe(11);
+  });
+});
+
 describe('what a store left behind and InfluxDB takes while it answers', () => {
   const pending = CommandRecord.parse({
     ...{ commandId: 'command-1', runId, action: { kind: 'pause' }, author: 'dashboard', state: 'pending' },
@@ -242,15 +260,9 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
   });
   const late = RunId.parse('run-late');
 
-  function gate(): { opened: Promise<void>; open: () => void } {
-    let open = (): void => undefined;
-    const opened = new Promise<void>((resolve) => (open = resolve));
-    return { opened, open };
-  }
-
   it.each<[string, RegExp, () => Promise<unknown>, unknown]>([
     ['a run', /plumbline\.run/, async () => (await store.runs()).some((run) => run.runId === late), true],
-    ['how far a run goes', /_field == .{1,2}seq/, () => store.lastSeq(runId), 3],
+    ['how far a run goes', seqQuery, () => store.lastSeq(runId), 3],
     ['commands of a run', /plumbline\.command/, () => store.commands(runId), [pending]],
     ['one command', /plumbline\.command/, () => store.command(pending.commandId), pending],
   ])('is not missed: %s', async (_what, query, read, expected) => {
