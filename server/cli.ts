@@ -7,11 +7,12 @@ import { Sessions } from './access/sessions.js';
 import { readConfig, rootDir } from './config.js';
 import { addFindingsCommand } from './findings-command.js';
 import { hubUrl } from './hub-address.js';
-import { startHub, type Hub } from './main.js';
+import { startHub } from './main.js';
 import { addBackupCommands } from './operations/backup-command.js';
 import { addInfluxSetupCommand } from './operations/influx-setup-command.js';
 import { buildDashboard } from './prepare/dashboard-build.js';
 import { runTrainerProgram } from './prepare/trainer-program.js';
+import { stopOnSignal } from './stop-on-signal.js';
 import { addStudyCommand } from './study-command.js';
 import { addTrainCommand } from './train-command.js';
 import { addTransferCommands } from './transfer-commands.js';
@@ -114,7 +115,11 @@ async function start(flags: StartFlags): Promise<void> {
     if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
   }
   const hub = await startHub(config);
-  stopOnSignal(hub);
+  stopOnSignal({
+    words: 'Stopping: built-in trainers save a checkpoint (again to leave at once) ...',
+    close: () => hub.close(),
+    say,
+  });
   if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
   else if (flags.demo && (await hub.runs.list()).length === 0) {
     await hub.supervisor.start({ config: demo }).then(
@@ -127,25 +132,6 @@ async function start(flags: StartFlags): Promise<void> {
     `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(hub.url, hub.sessions)}\n`,
   );
   say('  Ctrl-C stops it; built-in trainers save a checkpoint first.\n');
-}
-
-/** A person or a service manager ends the hub: its own trainers are told to save and stop. A crash leaves them going. */
-function stopOnSignal(hub: Hub): void {
-  let stopping = false;
-  const stop = async (_signal: NodeJS.Signals, number: number) => {
-    if (stopping) process.exit(128 + number);
-    stopping = true;
-    say('Stopping: built-in trainers save a checkpoint (again to leave at once) ...');
-    try {
-      await hub.close();
-      process.exit(0);
-    } catch (error) {
-      console.error(error instanceof Error ? error.message : error);
-      process.exit(1);
-    }
-  };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
 }
 
 function linkTo(url: string, sessions: Sessions): string {

@@ -7,6 +7,7 @@ import type { StudyRun } from './analysis/study-run.js';
 import { readConfig, type HubConfig } from './config.js';
 import { hubUrl } from './hub-address.js';
 import { startHub } from './main.js';
+import { stopOnSignal } from './stop-on-signal.js';
 import { collectRun } from './study/collect-run.js';
 import { HubSession } from './study/hub-session.js';
 import { studyReport } from './study/study-report.js';
@@ -75,9 +76,20 @@ async function makeRuns(
   say: Say,
 ): Promise<Map<string, string>> {
   const config = readConfig({ PLUMBLINE_DATA_DIR: flags.dataDir, PLUMBLINE_LOG_LEVEL: 'warn' });
-  const { session, close } = await openHub(config, say);
+  const { session, isOwn, close } = await openHub(config, say);
+  const bar = progressBar(say);
+  stopOnSignal({
+    words: isOwn
+      ? 'Stopping: trainers save a checkpoint (again to leave at once). The same command goes on where it was.'
+      : 'Stopping: the runs under way go on at their hub. The same command goes on where the study was.',
+    close: () => {
+      bar.stop();
+      return close();
+    },
+    say: bar.note,
+    isUnfinished: true,
+  });
   try {
-    const bar = progressBar(say);
     const runner = new StudyRunner(session, spec.name, runs, {
       jobs: flags.jobs,
       onProgress: bar.update,
@@ -113,22 +125,31 @@ function commandLine(file: string, { out, jobs }: Flags): string {
   return `npm run plumbline -- study ${words.map((word) => (/\s/.test(word) ? JSON.stringify(word) : word)).join(' ')}`;
 }
 
+interface StudyHub {
+  session: HubSession;
+  isOwn: boolean;
+  /** Closes the study's own hub, once; leaves another alone. */
+  close: () => Promise<void>;
+}
+
 /** The hub of the data folder, or one that lives as long as the study. */
-async function openHub(config: HubConfig, say: Say): Promise<{ session: HubSession; close: () => Promise<void> }> {
+async function openHub(config: HubConfig, say: Say): Promise<StudyHub> {
   const running = hubUrl(config.dataDir);
   const hub = running === null ? await startHub(config) : null;
   const url = running ?? hub!.url;
   const sessions = new Sessions(config.accessDir ?? config.dataDir);
   say(`Runs can be watched and steered at ${url}/?token=${sessions.createLink()}`);
   const session = await HubSession.open({ url, token: sessions.createLink() });
-  return { session, close: () => hub?.close() ?? Promise.resolve() };
+  let closing: Promise<void> | undefined;
+  return { session, isOwn: hub !== null, close: () => (closing ??= hub?.close() ?? Promise.resolve()) };
 }
 
-/** A bar with the time that is left where somebody looks; else a line now and then. */
+/** A bar with the time that is left where somebody looks; else a line now and then. Stopped, it says nothing more. */
 function progressBar(say: Say): { update: (progress: StudyProgress) => void; note: Say; stop: () => void } {
   const startMs = Date.now();
   let first: number | undefined;
   let saidMs = 0;
+  let isStopped = false;
   const leftWords = ({ stepsDone, steps }: StudyProgress): string => {
     first ??= stepsDone;
     const pace = (stepsDone - first) / (Date.now() - startMs);
@@ -145,12 +166,16 @@ function progressBar(say: Say): { update: (progress: StudyProgress) => void; not
   if (!process.stdout.isTTY)
     return {
       update: (progress) => {
-        if (Date.now() - saidMs < 30_000 && progress.done < progress.runs) return;
+        if (isStopped || (Date.now() - saidMs < 30_000 && progress.done < progress.runs)) return;
         saidMs = Date.now();
         say(words(progress));
       },
-      note: say,
-      stop: () => undefined,
+      note: (note) => {
+        if (!isStopped) say(note);
+      },
+      stop: () => {
+        isStopped = true;
+      },
     };
   const bar = new SingleBar({
     format: (_options, params: Params, payload: { words: string }) => {
@@ -162,14 +187,18 @@ function progressBar(say: Say): { update: (progress: StudyProgress) => void; not
   bar.start(1, 0, { words: 'starting' });
   return {
     update: (progress) => {
+      if (isStopped) return;
       bar.setTotal(progress.steps);
       bar.update(progress.stepsDone, { words: words(progress) });
     },
     note: (note) => {
       // Above the bar, which is drawn anew below it.
-      process.stdout.write(`\r\x1b[K${note}\n`);
+      if (!isStopped) process.stdout.write(`\r\x1b[K${note}\n`);
     },
-    stop: () => bar.stop(),
+    stop: () => {
+      isStopped = true;
+      bar.stop();
+    },
   };
 }
 

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '@plumbline/shared/http';
 import type { StudyRun } from '../../server/analysis/study-run.js';
+import { eventually } from '../support/eventually.js';
+import { HubClient } from '../support/hub-client.js';
 
 /*
  * `plumbline study` as a person runs it: a process of its own with the real hub and real trainers.
@@ -27,7 +29,10 @@ describe('a study', () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
 
-  function start(name: string): { process: ChildProcess; output: () => string; ended: Promise<number | null> } {
+  function start(
+    name: string,
+    ...flags: string[]
+  ): { process: ChildProcess; output: () => string; ended: Promise<number | null> } {
     let said = '';
     const child = spawn(
       process.execPath,
@@ -39,6 +44,7 @@ describe('a study', () => {
         join(folder, name),
         '--out',
         join(folder, `${name}-report`),
+        ...flags,
       ],
       { env: { ...process.env, PLUMBLINE_PORT: '0', PLUMBLINE_TRAINER_GRACE_MS: '1000' } },
     );
@@ -67,6 +73,7 @@ describe('a study', () => {
     expect(loss(frozen!).slice(61)).not.toEqual(loss(full!).slice(61));
     const report = await readFile(join(folder, 'whole-report', 'report.md'), 'utf8');
     expect(report).toContain('frozen, seed 1: step 60, study: branched from full');
+    expect(report).toMatch(/Made by `npm run plumbline -- study \S+study.yaml --out \S+whole-report`/);
     expect(await readFile(join(folder, 'whole-report', 'results.csv'), 'utf8')).toMatch(
       /^full,full,1,base,counting,target,4,/m,
     );
@@ -102,6 +109,55 @@ describe('a study', () => {
       );
       expect(run.series['train/loss']).toEqual(whole[index]!.series['train/loss']);
     });
+  });
+
+  it('ended in mid-run by a signal, goes on with what a person had chosen to train by then', async () => {
+    await writeFile(join(folder, 'study.yaml'), spec.replace(/ {2}frozen:.*\n/, ''));
+    const first = start('steered');
+    const [url, token] = await eventually(() => /(http:.*)\/\?token=(\S+)/.exec(first.output())?.slice(1) ?? null);
+    const person = await HubClient.open({ url: url!, token: token! });
+    const runId = await person.until('the run', async () => (await person.runs())[0]?.runId);
+    await person.step(runId, 3);
+    const selection = { kind: 'recipe', recipe: 'sa_proj' } as const;
+    const { step } = await person.commandEnd(runId, { kind: 'set_trainable', selection });
+    await person.commandEnd(runId, { kind: 'set_learning_rate', learningRate: 0.0005 });
+    await person.step(runId, step! + 10);
+    person.close();
+    first.process.kill('SIGTERM');
+    expect(await first.ended, first.output()).toBe(128 + 15);
+    expect(first.output()).toMatch(/the same command goes on where it was/i);
+
+    const second = start('steered');
+    expect(await second.ended, second.output()).toBe(0);
+    expect(second.output()).toContain('trial/full/s1 goes on from step');
+    const [{ series, interventions, runId: last }] = (await results('steered')) as [StudyRun];
+    expect(last).not.toBe(runId);
+    const of = (metric: string): number[] => Array.from(series[metric]!.values);
+    const trained = of('train/trainable_parameters');
+    expect(trained).toHaveLength(80);
+    expect(trained.slice(0, step!)).toEqual(Array(step!).fill(trained[0]));
+    expect(trained[step!]).toBeLessThan(trained[0]!);
+    expect(trained.slice(step!)).toEqual(Array(80 - step!).fill(trained[step!]));
+    // The cosine schedule scales what was set, half of what the study says.
+    expect(Math.max(...of('train/learning_rate').slice(40))).toBeLessThanOrEqual(0.0005);
+    expect(interventions.map(({ what }) => what)).toEqual(['trains sa_proj', 'learning rate 0.0005']);
+    const joules = of('energy/joules');
+    expect(joules).toEqual(joules.toSorted((a, b) => a - b));
+  });
+
+  it('reports the variants that are complete, and fails naming what is missing', async () => {
+    await writeFile(join(folder, 'study.yaml'), `${spec}  mlp: { config: { recipe: mlp } }\n`);
+    const study = start('whole', '--report-only');
+    expect(await study.ended).toBe(1);
+    expect(study.output()).toMatch(
+      /1 of 3 runs are missing, and their variants in the report:\s+trial\/mlp\/s1: no results/,
+    );
+    expect(await readFile(join(folder, 'whole-report', 'report.md'), 'utf8')).toContain('2 variants, seeds 1');
+
+    await writeFile(join(folder, 'study.yaml'), `${spec}  mlp: { config: { recipe: mlp } }\nreference: mlp\n`);
+    const without = start('whole', '--report-only');
+    expect(await without.ended).toBe(1);
+    expect(without.output()).toMatch(/there is no report without all of mlp, the reference/);
   });
 
   it('refuses settings that differ from those of the runs there are', async () => {
