@@ -50,7 +50,9 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   };
   const { sessions, token } = openDataDir(config);
   const storeWatch = new StoreWatch();
-  const store = storeWatch.over(openStore(config, { onProblem: (message) => log.error(message) }));
+  const store = storeWatch.over(
+    openStore(config, { onProblem: (message) => log.error(message), onMended: (message) => log.warn(message) }),
+  );
   const redis = config.redisUrl === null ? null : await connectRedis(config.redisUrl, onError);
   const runs = new RunService(store, { ...config, onError }, redis ? new RedisPeers(redis, onError) : alone);
   let url = '';

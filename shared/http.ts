@@ -13,7 +13,10 @@ export interface ErrorBody {
   error: WireError;
 }
 
-/** GET /readyz: 200 with no problems, or 503 with all that is wrong, each with what to do. */
+/**
+ * GET /readyz: 200, or 503 when something keeps the hub from its work. Either way all that is wrong, each with what to
+ * do: at 200 what the hub works around, such as an InfluxDB that is down while the spool takes what comes in.
+ */
 export interface ReadinessResponse {
   ready: boolean;
   problems: WireError[];

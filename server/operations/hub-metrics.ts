@@ -3,6 +3,7 @@ import { runStates } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { RunService } from '../run/run-service.js';
 import type { LiveFeed } from '../socket/live-feed.js';
+import type { SpoolState } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
 
 const prefix = 'plumbline_';
@@ -89,7 +90,7 @@ export class HubMetrics {
   }
 
   /** What waits on disk for a store that is elsewhere. */
-  followSpool(read: () => Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>): void {
+  followSpool(read: () => Promise<SpoolState>): void {
     const gauges = {
       depth: ['spool_records', 'Records that wait on disk for InfluxDB.'],
       bytes: ['spool_bytes', 'Bytes of the spool on disk.'],

@@ -128,10 +128,24 @@ export interface EventStore {
   copyTo?(path: string): Promise<void>;
 
   /** What waits on this machine's disk for a store that is elsewhere. */
-  spoolState?(): Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>;
+  spoolState?(): Promise<SpoolState>;
 
   /** Waits for what is under way and closes; the store cannot be used afterwards. */
   close(): Promise<void>;
+}
+
+/** What waits on disk for the server that the store is on, and how that goes. */
+export interface SpoolState {
+  /** Records that wait. */
+  depth: number;
+  /** Bytes on disk. */
+  bytes: number;
+  /** How long the oldest record has waited. */
+  ageMs: number;
+  /** Attempts that came to nothing and were made again. */
+  retries: number;
+  /** Why nothing goes through at present, or null. */
+  problem: string | null;
 }
 
 /** The sender must go back: events between `lastSeq` and the batch's first are missing. */
