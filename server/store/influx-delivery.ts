@@ -87,7 +87,7 @@ export class InfluxDelivery {
   /** Whatever goes wrong, it goes on: what is in the spool has been acknowledged. */
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       try {
         await this.#deliverNext();
         failures = 0;
