@@ -1,6 +1,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { runStates } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
+import type { PublishWatch } from '../cluster/publish-watch.js';
 import type { RunService } from '../run/run-service.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { SpoolState } from '../store/event-store.js';
@@ -87,6 +88,12 @@ export class HubMetrics {
     );
     const sent = this.#counter('live_events_sent_total', 'Events sent live, each once a dashboard that watches it.');
     feed.on('sent', (count) => sent.inc(count));
+  }
+
+  /** Live data on their way to the browsers at other hubs. */
+  followPublishing(watch: PublishWatch): void {
+    const lost = this.#counter('live_messages_lost_total', 'Live messages for other hubs that Redis did not take.');
+    watch.on('lost', () => lost.inc());
   }
 
   /** What waits on disk for a store that is elsewhere. */
