@@ -42,6 +42,9 @@ export type StartRunRequest = z.infer<typeof StartRunRequest>;
 export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
 
+/** A history or windows of more values than this, over all series, are refused as `invalid`: ask in parts. */
+export const maxAnswerValues = 2_000_000;
+
 const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
 const stepRange = {
   fromStep: z.coerce.number().int().nonnegative().optional(),
