@@ -147,10 +147,16 @@ export class InfluxOutbox {
       ...(maxSpoolBytes !== undefined && { maxBytes: maxSpoolBytes }),
       onDamage: (damage) => onProblem(sayDamage(spoolFolder, damage)),
     });
-    for await (const { number, payload } of spool.read()) {
-      const envelope = envelopeOf(payload);
-      this.#remember(number, envelope);
-      if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
+    try {
+      for await (const { number, payload } of spool.read()) {
+        const envelope = envelopeOf(payload);
+        this.#remember(number, envelope);
+        if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
+      }
+    } catch (error) {
+      // The next call opens it again.
+      await spool.close();
+      throw error;
     }
     const delivery = new InfluxDelivery(spool, this.client, {
       onDelivered: (number) => this.#onDelivered(number),

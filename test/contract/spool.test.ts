@@ -15,6 +15,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { StoreInUseError } from '../../server/store/event-store.js';
+import { InfluxClient } from '../../server/store/influx-client.js';
+import { InfluxOutbox } from '../../server/store/influx-outbox.js';
 import { Spool, SpoolFullError, type Damage, type SpoolOptions } from '../../server/store/spool.js';
 
 const root = mkdtempSync(join(tmpdir(), 'plumbline-spool-'));
@@ -186,6 +188,18 @@ describe('the spool', () => {
     const again = await Spool.open(folder);
     expect(again.last).toBe(4);
     await again.close();
+  });
+
+  it('is let go of by a store that cannot take up what is in it', async () => {
+    const folder = newFolder();
+    const spool = await Spool.open(folder);
+    await spool.append(Buffer.from('no record of a store\n'));
+    await spool.close();
+    const client = new InfluxClient({ url: 'http://127.0.0.1:9', org: 'o', bucket: 'b', token: 't' });
+    const outbox = new InfluxOutbox(client, { spoolFolder: folder });
+    for (let attempt = 0; attempt < 2; attempt++) await expect(outbox.open()).rejects.toThrow(SyntaxError);
+    await (await Spool.open(folder)).close();
+    await outbox.close();
   });
 
   it('keeps nothing of an append that the disk refused, and goes on when it takes again', async () => {
