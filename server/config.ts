@@ -79,7 +79,7 @@ const Environment = z.object({
    */
   PLUMBLINE_WEBHOOK_HOSTS: list,
   /** A hub that is being stopped ends after this time whatever is still open. */
-  PLUMBLINE_SHUTDOWN_LIMIT_MS: z.coerce.number().int().min(100).default(25_000),
+  PLUMBLINE_SHUTDOWN_LIMIT_MS: milliseconds.default(25_000),
   /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
   PLUMBLINE_LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
@@ -98,7 +98,7 @@ const SetupEnvironment = Environment.pick({
   PLUMBLINE_INFLUX_ADMIN_TOKEN: z.string().min(1).optional(),
   /** The first user of a server that has none yet. */
   PLUMBLINE_INFLUX_USERNAME: z.string().min(1).optional(),
-  PLUMBLINE_INFLUX_PASSWORD: z.string().min(8, 'InfluxDB takes passwords of 8 characters or more').optional(),
+  PLUMBLINE_INFLUX_PASSWORD: z.string().min(8).optional(),
 });
 
 /** Where runs are kept. */
@@ -149,7 +149,7 @@ export function readConfig(
     accessDir: setting.PLUMBLINE_ACCESS_DIR === undefined ? null : resolve(setting.PLUMBLINE_ACCESS_DIR),
     trustedProxies: setting.PLUMBLINE_TRUSTED_PROXIES,
     trainerHubUrl: setting.PLUMBLINE_TRAINER_HUB_URL ?? null,
-    allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS,
+    allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS.map((host) => host.toLowerCase()),
     allowedOrigins: setting.PLUMBLINE_ALLOWED_ORIGINS,
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
@@ -208,7 +208,13 @@ function read<T extends z.ZodType>(settings: T, flags: Record<string, string | u
   const value = given[name] ?? process.env[name];
   // Under the name it was given by: a flag's or the environment's.
   const setting = name in given ? `--${name.replace('PLUMBLINE_', '').toLowerCase().replaceAll('_', '-')}` : name;
-  throw new Error(`${setting} cannot be "${value}": ${explain(parsed.error.issues[0]!)}.`);
+  throw new Error(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
+}
+
+/** A value as it may stand in a log: no secret, and no user and password of an address. */
+function shown(name: string, value: string | undefined): string {
+  if (/_(SECRET|PASSWORD|TOKEN)$/.test(name)) return 'what was given';
+  return `"${value?.replace(/^([a-z]+:\/*)?.*@/i, '$1…@')}"`;
 }
 
 /** Where `plumbline influx-setup` leaves the token it made: in the folder of secrets, or the data folder. */
@@ -247,7 +253,8 @@ function redisUrl(setting: z.infer<typeof Environment>): string | null {
 /** A validator's words for people. */
 function explain(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') return `it has to be a ${issue.expected === 'int' ? 'whole number' : 'number'}`;
-  if (issue.code === 'too_small' && issue.origin === 'string') return 'it is empty';
+  if (issue.code === 'too_small' && issue.origin === 'string')
+    return issue.minimum === 1 ? 'it is empty' : `it has at least ${issue.minimum} characters`;
   if (issue.code === 'too_small') return `it is ${issue.inclusive ? 'at least' : 'above'} ${issue.minimum}`;
   if (issue.code === 'too_big') return `it is at most ${issue.maximum}`;
   if (issue.code === 'invalid_value') return `it is one of ${issue.values.join(', ')}`;

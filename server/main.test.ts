@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { aRunId, attachment, started, stepped, TestHub } from '../test/support/test-hub.js';
-import { readConfig } from './config.js';
+import { readConfig, readInfluxSetupConfig } from './config.js';
 import { startHub } from './main.js';
 
 describe('starting the hub', () => {
@@ -39,9 +39,32 @@ describe('starting the hub', () => {
     ['PLUMBLINE_GRID_INTENSITY', ''],
     ['PLUMBLINE_PUE', '0.9'],
     ['PLUMBLINE_WATTS_PER_CORE', '0'],
+    ['PLUMBLINE_SHUTDOWN_LIMIT_MS', '2147483648'],
   ] as const)('with %s=%s names the setting by the flag it came from', (name, value) => {
     const flag = `--${name.slice('PLUMBLINE_'.length).toLowerCase().replaceAll('_', '-')}`;
     expect(() => readConfig({ [name]: value })).toThrow(`${flag} cannot be "${value}"`);
+  });
+
+  it.each([
+    ['PLUMBLINE_WEBHOOK_SECRET', 'fifteen-letters', 'what was given'],
+    ['PLUMBLINE_REDIS_URL', 'http://hub:fifteen-letters@redis', '"http://…@redis"'],
+    ['PLUMBLINE_INFLUX_URL', 'hub:fifteen-letters@host', '"hub:…@host"'],
+  ])('with a wrong %s does not repeat the secret in it', (name, value, said) => {
+    const read = () => readConfig({ [name]: value });
+    expect(read).toThrow(` cannot be ${said}: `);
+    expect(read).not.toThrow('fifteen');
+  });
+
+  it('with a wrong password for setup does not repeat it', () => {
+    expect(() => readInfluxSetupConfig({ PLUMBLINE_INFLUX_PASSWORD: 'short' })).toThrow(
+      '--influx-password cannot be what was given: it has at least 8 characters.',
+    );
+  });
+
+  it('takes host names in any case, as they are asked for in one', () => {
+    expect(readConfig({ PLUMBLINE_ALLOWED_HOSTS: 'Plumb.Example, other' }).allowedHosts).toEqual([
+      ...['plumb.example', 'other'],
+    ]);
   });
 
   it('takes the grid’s intensity with a fraction, and says what a wrong one has to be', () => {

@@ -6,11 +6,12 @@ import type { Logger } from 'pino';
 import { Sessions } from './access/sessions.js';
 import { trainerToken } from './access/trainer-token.js';
 import type { HubConfig } from './config.js';
+import { PublishWatch } from './cluster/publish-watch.js';
 import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
 import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
-import { createLog, logEvents } from './operations/hub-log.js';
+import { createLog, logEvents, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
 import { openConnections, shutDown } from './operations/shutdown.js';
@@ -50,7 +51,9 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   };
   const { sessions, token } = openDataDir(config);
   const storeWatch = new StoreWatch();
-  const store = storeWatch.over(openStore(config, { onProblem: (message) => log.error(message) }));
+  const store = storeWatch.over(
+    openStore(config, { onProblem: (message) => log.error(message), onMended: (message) => log.warn(message) }),
+  );
   const redis = config.redisUrl === null ? null : await connectRedis(config.redisUrl, onError);
   const runs = new RunService(store, { ...config, onError }, redis ? new RedisPeers(redis, onError) : alone);
   let url = '';
@@ -80,28 +83,38 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   });
   const server = createServer(app);
   const connections = openConnections(server);
-  const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, () => undefined);
+  const livePublishing = new PublishWatch();
+  const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
   const sockets = createSocketServer(server, config, live);
   serveTrainers(sockets.trainers, runs, token, onError);
   const feed = serveDashboards(sockets.dashboards, runs, sessions, onError);
-  if (live) feed.watchOverOtherHubs();
+  if (live) {
+    feed.watchOverOtherHubs();
+    metrics.followPublishing(livePublishing);
+    logPublishing(log, livePublishing);
+  }
   metrics.follow(feed);
   logEvents(log, runs, feed, storeWatch);
 
-  const storeProblem = await runs.load().then(
-    () => null,
-    (error: unknown) => {
-      if (error instanceof StoreInUseError) throw inUse(error, config.dataDir);
-      onError(error);
-      return error instanceof Error ? error.message : String(error);
-    },
-  );
+  let storeProblem: string | null;
   try {
+    storeProblem = await runs.load().then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof StoreInUseError) throw inUse(error, config.dataDir);
+        onError(error);
+        return error instanceof Error ? error.message : String(error);
+      },
+    );
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, config)));
       server.listen(config.port, config.host, resolve);
     });
   } catch (error) {
+    // All that would keep the process, which ends by itself then.
+    feed.close();
+    await sockets.io.close();
+    live?.destroy();
     runs.close();
     await store.close();
     throw error;

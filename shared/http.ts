@@ -13,7 +13,10 @@ export interface ErrorBody {
   error: WireError;
 }
 
-/** GET /readyz: 200 with no problems, or 503 with all that is wrong, each with what to do. */
+/**
+ * GET /readyz: 200, or 503 when something keeps the hub from its work. Either way all that is wrong, each with what to
+ * do: at 200 what the hub works around, such as an InfluxDB that is down while the spool takes what comes in.
+ */
 export interface ReadinessResponse {
   ready: boolean;
   problems: WireError[];
@@ -38,6 +41,9 @@ export type StartRunRequest = z.infer<typeof StartRunRequest>;
 /** GET /api/runs/:runId */
 export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
+
+/** A history or windows of more values than this, over all series, are refused as `invalid`: ask in parts. */
+export const maxAnswerValues = 2_000_000;
 
 const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
 const stepRange = {

@@ -1,5 +1,5 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const shortest = 32;
@@ -12,14 +12,28 @@ export function trainerToken(dataDir: string): string {
   const path = join(dataDir, 'trainer-token');
   if (!existsSync(path)) {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    // Never half there: a disk that is full leaves no token rather than a short one.
-    writeFileSync(`${path}.writing`, randomBytes(32).toString('base64url'), { mode: 0o600 });
-    renameSync(`${path}.writing`, path);
+    create(path);
   }
   const token = readFileSync(path, 'utf8').trim();
   if (token.length < shortest)
     throw new Error(`${path} holds no token of at least ${shortest} characters. Delete it; the hub makes a new one.`);
   return token;
+}
+
+/**
+ * Puts a token there unless another hub on the same folder has just done so. Never half there: a disk that is full
+ * leaves no token rather than a short one.
+ */
+function create(path: string): void {
+  const written = `${path}.${randomUUID()}`;
+  try {
+    writeFileSync(written, randomBytes(32).toString('base64url'), { mode: 0o600 });
+    linkSync(written, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(written, { force: true });
+  }
 }
 
 /** Compares secrets in a time that tells nothing of where they differ. */

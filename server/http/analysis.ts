@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import {
   CompareQuery,
+  maxAnswerValues,
   WindowsQuery,
   type CompareResponse,
   type FindingsResponse,
@@ -28,7 +29,7 @@ export function analysisRoutes({ runs }: { runs: RunService }): Router {
       const runId = RunId.parse(request.params.runId);
       const { metric, ...range } = WindowsQuery.parse(request.query);
       await runs.get(runId);
-      const windows = await runs.store.windows(runId, { ...range, metrics: list(metric) });
+      const windows = await runs.store.windows(runId, { ...range, metrics: list(metric), maxValues: maxAnswerValues });
       const series = Object.fromEntries([...windows].map(([name, columns]) => [name, toWire(columns)]));
       response.json({ runId, series } satisfies WindowsResponse);
     })

@@ -155,6 +155,36 @@ describe('asking afterwards', () => {
     expect(findings[0]).toMatchObject({ kind: 'diverged', step: 6 });
   });
 
+  it('refuses what would be too large an answer, and says how to ask for less', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), stepped(2), stepped(3)] });
+    const { store } = hub.hub.runs;
+    const { history, windows } = store;
+    // The limit of the routes, brought down to where three events are above it.
+    const small = <R extends { maxValues?: number | undefined }>(range: R) => ({
+      ...range,
+      maxValues: range.maxValues! - 1_999_999,
+    });
+    store.history = (id, range) => history.call(store, id, small(range));
+    store.windows = (id, range) => windows.call(store, id, small(range));
+    try {
+      for (const path of ['history?metric=train/loss', 'windows?everySteps=1']) {
+        const answer = await hub.request('GET', `/runs/${runId}/${path}`);
+        expect(answer.status).toBe(400);
+        expect(await answer.json()).toEqual({
+          error: {
+            code: 'invalid',
+            message: expect.stringMatching(/^This would be more than 1 values. Ask for fewer/),
+          },
+        });
+      }
+      expect((await hub.request('GET', `/runs/${runId}/history?metric=train/loss&toStep=2`)).status).toBe(200);
+    } finally {
+      Object.assign(store, { history, windows });
+    }
+  });
+
   it.each([
     ['/compare', 400],
     ['/compare?run=nobody', 404],

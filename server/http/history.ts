@@ -1,5 +1,5 @@
 import { Router } from 'express';
-import { HistoryQuery, type HistoryResponse, type WireSeries } from '@plumbline/shared/http';
+import { HistoryQuery, maxAnswerValues, type HistoryResponse, type WireSeries } from '@plumbline/shared/http';
 import { toWireNumber } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import type { RunService } from '../run/run-service.js';
@@ -12,7 +12,7 @@ export function historyRoutes({ runs }: { runs: RunService }): Router {
     const { metric, ...range } = HistoryQuery.parse(request.query);
     await runs.get(runId);
     const metrics = typeof metric === 'string' ? [metric] : metric;
-    const { lastSeq, series } = await runs.store.history(runId, { ...range, metrics });
+    const { lastSeq, series } = await runs.store.history(runId, { ...range, metrics, maxValues: maxAnswerValues });
     const wire = Object.fromEntries([...series].map(([name, columns]) => [name, toWire(columns)]));
     response.json({ runId, lastSeq, series: wire } satisfies HistoryResponse);
   });

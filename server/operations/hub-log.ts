@@ -1,5 +1,6 @@
 import { pino, type DestinationStream, type LevelWithSilent, type Logger } from 'pino';
 import { hasEnded } from '@plumbline/shared/run';
+import type { PublishWatch } from '../cluster/publish-watch.js';
 import type { RunService } from '../run/run-service.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { StoreWatch } from './store-watch.js';
@@ -36,4 +37,10 @@ export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWa
   });
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
   storeWatch.on('failed', (operation, err) => log.error({ operation, err }, 'store failed'));
+}
+
+/** Writes down when live data stop reaching the browsers at other hubs, and when they do again. */
+export function logPublishing(log: Logger, watch: PublishWatch): void {
+  watch.on('began', (err) => log.error({ err }, 'Redis does not take live data for browsers at other hubs'));
+  watch.on('ended', (lost) => log.warn({ lost }, 'Redis takes live data again'));
 }

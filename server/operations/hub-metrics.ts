@@ -1,8 +1,10 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { runStates } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
+import type { PublishWatch } from '../cluster/publish-watch.js';
 import type { RunService } from '../run/run-service.js';
 import type { LiveFeed } from '../socket/live-feed.js';
+import type { SpoolState } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
 
 const prefix = 'plumbline_';
@@ -88,8 +90,14 @@ export class HubMetrics {
     feed.on('sent', (count) => sent.inc(count));
   }
 
+  /** Live data on their way to the browsers at other hubs. */
+  followPublishing(watch: PublishWatch): void {
+    const lost = this.#counter('live_messages_lost_total', 'Live messages for other hubs that Redis did not take.');
+    watch.on('lost', () => lost.inc());
+  }
+
   /** What waits on disk for a store that is elsewhere. */
-  followSpool(read: () => Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>): void {
+  followSpool(read: () => Promise<SpoolState>): void {
     const gauges = {
       depth: ['spool_records', 'Records that wait on disk for InfluxDB.'],
       bytes: ['spool_bytes', 'Bytes of the spool on disk.'],

@@ -2,14 +2,20 @@ import { CommandId } from '@plumbline/shared/command';
 import type { ReadinessResponse } from '@plumbline/shared/http';
 import { toWireError } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
+import { StoreUnavailableError } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
 
 /** Asked for to see whether the store answers; there is no such command. */
 const noCommand = CommandId.parse('readiness-probe');
 
-/** Whether the hub can do its work now: it is not being stopped, its store can be read and took the last write. */
+/**
+ * Whether the hub can do its work now: it is not being stopped, it knows its runs, its store took the last write.
+ * A store with a spool does that work while the server behind it is gone: this is told of, and the hub stays ready. If
+ * each hub behind one address called itself unready then, trainers would have nowhere to go and the spools no use.
+ */
 export async function readiness(runs: RunService, storeWatch: StoreWatch): Promise<ReadinessResponse> {
   const faults: unknown[] = [];
+  const borne: unknown[] = [];
   try {
     runs.drain.refuseNewWork();
   } catch (error) {
@@ -17,11 +23,12 @@ export async function readiness(runs: RunService, storeWatch: StoreWatch): Promi
   }
   try {
     await runs.load();
-    await runs.store.command(noCommand);
+    const spool = await runs.store.spoolState?.();
+    if (spool && spool.problem !== null) borne.push(new StoreUnavailableError(spool.problem));
+    else await runs.store.command(noCommand).catch((error: unknown) => (spool ? borne : faults).push(error));
     if (storeWatch.failedWrite) faults.push(storeWatch.failedWrite);
   } catch (error) {
     faults.push(error);
   }
-  const problems = faults.map(toWireError);
-  return { ready: problems.length === 0, problems };
+  return { ready: faults.length === 0, problems: [...faults, ...borne].map(toWireError) };
 }

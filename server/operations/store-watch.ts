@@ -1,14 +1,15 @@
 import { EventEmitter } from 'node:events';
-import { SequenceGapError, StoreConflictError, type EventStore } from '../store/event-store.js';
+import { AnswerTooLargeError, SequenceGapError, StoreConflictError, type EventStore } from '../store/event-store.js';
 
 interface StoreWatchEvents {
   /** A call of this method succeeded. */
   done: [method: string, seconds: number];
-  /** The store could not do this; a sequence gap or a conflict is an answer and no failure. */
+  /** The store could not do this; what it refuses for what was asked is an answer and no failure. */
   failed: [method: string, error: unknown];
 }
 
 const writes: readonly string[] = ['createRun', 'updateRun', 'append', 'putCommand'] satisfies (keyof EventStore)[];
+const answers = [SequenceGapError, StoreConflictError, AnswerTooLargeError];
 /** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
 const failureLifeMs = 60_000;
 
@@ -41,7 +42,7 @@ export class StoreWatch extends EventEmitter<StoreWatchEvents> {
       this.emit('done', method, (performance.now() - startMs) / 1000);
       return result;
     } catch (error) {
-      if (!(error instanceof SequenceGapError || error instanceof StoreConflictError)) {
+      if (!answers.some((answer) => error instanceof answer)) {
         if (writes.includes(method)) this.#failedWrite = { error, atMs: performance.now() };
         this.emit('failed', method, error);
       }

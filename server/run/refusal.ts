@@ -1,6 +1,11 @@
 import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { ZodError } from 'zod';
-import { SequenceGapError, StoreConflictError, StoreUnavailableError } from '../store/event-store.js';
+import {
+  AnswerTooLargeError,
+  SequenceGapError,
+  StoreConflictError,
+  StoreUnavailableError,
+} from '../store/event-store.js';
 
 /** A request that cannot be met, with the code and the words that its sender gets. */
 export class Refusal extends Error {
@@ -19,6 +24,7 @@ export function toWireError(error: unknown): WireError {
   if (error instanceof SequenceGapError) return { code: 'gap', message: error.message };
   if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
   if (error instanceof StoreUnavailableError) return { code: 'store_failed', message: error.message };
+  if (error instanceof AnswerTooLargeError) return { code: 'invalid', message: error.message };
   if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
   return { code: 'internal', message: 'The hub failed to do this; its log says why.' };
 }

@@ -20,6 +20,7 @@ import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
 import {
+  AnswerTooLargeError,
   newEvents,
   noPosition,
   StoreConflictError,
@@ -32,7 +33,7 @@ import {
   type Windows,
   upToDate,
 } from './event-store.js';
-import { historyQuery, windowsQuery } from './history-query.js';
+import { historyCount, historyQuery, windowsCount, windowsQuery } from './history-query.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -175,7 +176,10 @@ export class EmbeddedStore implements EventStore {
     const series = new Map<string, Series>();
     if (metrics.size === 0) return { lastSeq, series };
     const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
-    const { sql, values } = historyQuery([...metrics.keys()], range, lastSeq, lastStep);
+    const ids = [...metrics.keys()];
+    const atMost = ids.length * Math.min(range.maxPoints, lastSeq);
+    await this.#refuseAbove(range.maxValues, atMost, historyCount(ids, range, lastSeq));
+    const { sql, values } = historyQuery(ids, range, lastSeq, lastStep);
     for (const [id, width, ...lists] of await this.#read(sql, values)) {
       const [seqs, steps, numbers] = lists.map(toColumn) as [Float64Array, Float64Array, Float64Array];
       series.set(metrics.get(id as number)!, { seqs, steps, values: numbers, bucketSteps: width as number });
@@ -188,7 +192,10 @@ export class EmbeddedStore implements EventStore {
     const metrics = this.#metrics(runId, range.metrics);
     const found = new Map<string, Windows>();
     if (metrics.size === 0) return found;
-    const { sql, values } = windowsQuery([...metrics.keys()], range);
+    const ids = [...metrics.keys()];
+    const atMost = ids.length * (range.everySteps === undefined ? 1 : (this.#positions.get(runId)?.lastSeq ?? 0));
+    await this.#refuseAbove(range.maxValues, atMost, windowsCount(ids, range));
+    const { sql, values } = windowsQuery(ids, range);
     for (const [id, ...lists] of await this.#read(sql, values)) {
       const [fromSteps, counts, minima, maxima, means, lasts] = lists.map(toColumn) as Float64Array[];
       found.set(metrics.get(id as number)!, {
@@ -288,6 +295,13 @@ export class EmbeddedStore implements EventStore {
     const known = this.#series.get(runId) ?? new Map<string, number>();
     const names = asked ?? [...known.keys()];
     return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
+  }
+
+  /** Counts only where the answer could be too large. */
+  async #refuseAbove(maxValues = Infinity, atMost: number, count: { sql: string; values: (string | number)[] }) {
+    if (atMost <= maxValues) return;
+    const [row] = await this.#read(count.sql, count.values);
+    if ((row![0] as number) > maxValues) throw new AnswerTooLargeError(maxValues);
   }
 
   #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {

@@ -27,6 +27,8 @@ export interface WindowRange {
   metrics?: readonly string[] | undefined;
   fromStep?: number | undefined;
   toStep?: number | undefined;
+  /** Refuses an answer of more windows than this, over all series, without putting it together; no limit without it. */
+  maxValues?: number | undefined;
   /** Width of a window in steps, counted from `fromStep`; without it, one window holds the whole range. */
   everySteps?: number | undefined;
 }
@@ -43,6 +45,8 @@ export interface HistoryRange {
    * not go down, and where they do a store that lies in order of steps may go by those. At least 5.
    */
   maxPoints: number;
+  /** Refuses an answer of more points than this, over all series, without putting it together; no limit without it. */
+  maxValues?: number | undefined;
 }
 
 /** A `maxPoints` that thins nothing. */
@@ -101,9 +105,12 @@ export interface EventStore {
   /** Another hub writes this run from now on: what is known of how far it goes may be old. */
   letGo?(runId: RunId): void;
 
-  /** Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete. */
+  /**
+   * Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete.
+   * @throws AnswerTooLargeError
+   */
   history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }>;
-  /** What the series come to in windows of steps, computed where they are stored. */
+  /** What the series come to in windows of steps, computed where they are stored. @throws AnswerTooLargeError */
   windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
 
@@ -128,10 +135,24 @@ export interface EventStore {
   copyTo?(path: string): Promise<void>;
 
   /** What waits on this machine's disk for a store that is elsewhere. */
-  spoolState?(): Promise<{ depth: number; bytes: number; ageMs: number; retries: number }>;
+  spoolState?(): Promise<SpoolState>;
 
   /** Waits for what is under way and closes; the store cannot be used afterwards. */
   close(): Promise<void>;
+}
+
+/** What waits on disk for the server that the store is on, and how that goes. */
+export interface SpoolState {
+  /** Records that wait. */
+  depth: number;
+  /** Bytes on disk. */
+  bytes: number;
+  /** How long the oldest record has waited. */
+  ageMs: number;
+  /** Attempts that came to nothing and were made again. */
+  retries: number;
+  /** Why nothing goes through at present, or null. */
+  problem: string | null;
 }
 
 /** The sender must go back: events between `lastSeq` and the batch's first are missing. */
@@ -175,6 +196,17 @@ export function newEvents(
 /** A run id that is taken already. */
 export class StoreConflictError extends Error {
   override name = 'StoreConflictError';
+}
+
+/** More was asked for than `maxValues` allows. */
+export class AnswerTooLargeError extends Error {
+  constructor(maxValues: number) {
+    super(
+      `This would be more than ${maxValues} values. Ask for fewer metrics, a shorter range of steps, ` +
+        'fewer points (maxPoints) or wider windows (everySteps).',
+    );
+    this.name = 'AnswerTooLargeError';
+  }
 }
 
 /** The store could not be written or read: full disk, read-only folder, damaged file. Nothing was acknowledged. */

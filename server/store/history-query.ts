@@ -65,10 +65,9 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
   const from = bind(range.fromStep ?? 0);
-  const window = range.everySteps === undefined ? '0' : `(step - ${from}::BIGINT) // ${bind(range.everySteps)}::BIGINT`;
   const sql = `
     WITH windowed AS (
-      SELECT series_id, ${window} AS number, count(*) AS n, min(value) AS low, max(value) AS high, avg(value) AS mean,
+      SELECT series_id, ${windowOf(range, bind)} AS number, count(*) AS n, min(value) AS low, max(value) AS high, avg(value) AS mean,
         arg_max(value, seq) AS last
       FROM points WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id, number
     )
@@ -79,6 +78,34 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
     FROM windowed GROUP BY series_id`;
   return { sql, values };
 }
+
+/** SQL for how many points `historyQuery` gives at most. */
+export function historyCount(seriesIds: readonly number[], range: HistoryRange, lastSeq: number): Query {
+  const values: (string | number)[] = [];
+  const bind = (value: string | number): string => `$${values.push(value)}`;
+  const sql = `
+    SELECT coalesce(sum(least(n, ${bind(range.maxPoints)})), 0)::DOUBLE FROM (
+      SELECT count(*) AS n FROM points
+      WHERE seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id
+    )`;
+  return { sql, values };
+}
+
+/** SQL for how many windows `windowsQuery` gives. */
+export function windowsCount(seriesIds: readonly number[], range: WindowRange): Query {
+  const values: (string | number)[] = [];
+  const bind = (value: string | number): string => `$${values.push(value)}`;
+  const sql = `
+    SELECT count(*)::DOUBLE FROM (
+      SELECT DISTINCT series_id, ${windowOf(range, bind)} FROM points
+      WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)}
+    )`;
+  return { sql, values };
+}
+
+/** The number of the window that a point is in. */
+const windowOf = ({ fromStep = 0, everySteps }: WindowRange, bind: (value: number) => string): string =>
+  everySteps === undefined ? '0' : `(step - ${bind(fromStep)}::BIGINT) // ${bind(everySteps)}::BIGINT`;
 
 /** As a list and not as a join with the table of series, which would cost as much as reading the points. */
 const among = (seriesIds: readonly number[]): string => `series_id IN (${seriesIds.join(', ')})`;

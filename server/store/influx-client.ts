@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB, RequestTimedOutError, type FluxTableMetaData } from '@influxdata/influxdb-client';
-import { StoreUnavailableError } from './event-store.js';
+import { AnswerTooLargeError, StoreUnavailableError } from './event-store.js';
 
 export interface InfluxOptions {
   /** e.g. `http://127.0.0.1:8086` */
@@ -91,7 +91,7 @@ export class InfluxClient {
 
   /**
    * Runs Flux and hands over row by row.
-   * @throws StoreUnavailableError saying what to do
+   * @throws StoreUnavailableError saying what to do, AnswerTooLargeError when `onRow` does
    */
   async query(flux: string, onRow: (row: Row, table: FluxTableMetaData) => void): Promise<void> {
     let rows = 0;
@@ -108,6 +108,7 @@ export class InfluxClient {
         return this.#query(this.#patient, flux, onRow);
       });
     } catch (error) {
+      if (error instanceof AnswerTooLargeError) throw error;
       throw this.explain(error instanceof RequestTimedOutError ? noAnswer(this.#timeoutMs) : error);
     }
   }

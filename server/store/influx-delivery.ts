@@ -17,6 +17,8 @@ export interface DeliveryOptions {
   onDelivered: (number: number) => void;
   /** Lines that InfluxDB will never take; they are in `path`. */
   onRefused: (lines: number, problem: string, path: string) => void;
+  /** Nothing goes through from now on, for this reason; null: it does again. Told at both ends, not at each attempt. */
+  onProblem: (problem: string | null) => void;
 }
 
 /**
@@ -82,28 +84,49 @@ export class InfluxDelivery {
     await this.#running;
   }
 
+  /** Whatever goes wrong, it goes on: what is in the spool has been acknowledged. */
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const batch = await this.#next();
-      if (batch.length === 0) {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-          if (this.#delivered < this.spool.last || signal.aborted) resolve();
-        });
-        continue;
+    for (let failures = 0; !signal.aborted;) {
+      try {
+        await this.#deliverNext();
+        failures = 0;
+      } catch (error) {
+        this.#setProblem(messageOf(error));
+        this.#retries++;
+        await this.#pause(backoffMs(failures++));
       }
-      const lines = batch.map(({ payload }) => linesIn(payload));
-      if (!(await this.#deliver(lines.filter((text) => text !== '')))) return;
-      this.#delivered = batch.at(-1)!.number;
-      while (this.#held.length > 0 && this.#held[0]!.number <= this.#delivered)
-        this.#heldBytes -= this.#held.shift()!.payload.length;
-      this.options.onDelivered(this.#delivered);
-      // A cursor that cannot be written costs a second delivery at the next start, nothing else.
-      await this.spool.release(this.#delivered).catch((error: unknown) => {
-        this.#problem = error instanceof Error ? error.message : String(error);
-      });
     }
+  }
+
+  /** Brings a request's worth to InfluxDB, or waits for something new. */
+  async #deliverNext(): Promise<void> {
+    const { signal } = this.#stopping;
+    const batch = await this.#next();
+    if (batch.length === 0)
+      return new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        if (this.#delivered < this.spool.last || signal.aborted) resolve();
+      });
+    const lines = batch.map(({ payload }) => linesIn(payload));
+    if (!(await this.#deliver(lines.filter((text) => text !== '')))) return;
+    const { number } = batch.at(-1)!;
+    // A cursor that cannot be written costs a second delivery at the next start, nothing else.
+    this.#setProblem(await this.spool.release(number).then(() => null, messageOf));
+    this.#delivered = number;
+    while (this.#held.length > 0 && this.#held[0]!.number <= number)
+      this.#heldBytes -= this.#held.shift()!.payload.length;
+    this.options.onDelivered(number);
+  }
+
+  #setProblem(problem: string | null): void {
+    const isChange = (problem === null) !== (this.#problem === null);
+    this.#problem = problem;
+    if (isChange) this.options.onProblem(problem);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 
   /** The next records, up to the size of a request; at least one where there is one. */
@@ -126,16 +149,11 @@ export class InfluxDelivery {
     const { signal } = this.#stopping;
     for (let attempt = 0; !signal.aborted; attempt++) {
       const answer = await this.client.write(texts.join('\n'), attempt > 0);
-      if (answer.kind === 'stored') {
-        this.#problem = null;
-        return true;
-      }
+      if (answer.kind === 'stored') return true;
       if (answer.kind === 'refused') return this.#halve(texts, answer.problem);
-      this.#problem = answer.problem;
+      this.#setProblem(answer.problem);
       this.#retries++;
-      const backoffMs = Math.min(lastRetryMs, firstRetryMs * 2 ** attempt) * (0.5 + Math.random() / 2);
-      const pauseMs = Math.min(longestPauseMs, answer.retryMs ?? backoffMs);
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
+      await this.#pause(Math.min(longestPauseMs, answer.retryMs ?? backoffMs(attempt)));
     }
     return false;
   }
@@ -149,19 +167,39 @@ export class InfluxDelivery {
     if (dropped > 0)
       lines.sort((a, b) => (measurementOf(a) < measurementOf(b) ? -1 : Number(measurementOf(a) > measurementOf(b))));
     if (lines.length === 1 || dropped >= lines.length) {
-      const path = join(this.spool.folder, 'refused-lines.jsonl');
-      const atMs = Date.now();
-      const entries = lines.map((line) => JSON.stringify({ atMs, problem, line }) + '\n');
-      await appendFile(path, entries.join(''), { mode: 0o600 });
-      const file = await open(path, 'r+');
-      await file.sync().finally(() => file.close());
+      const path = await this.#setAside(lines, problem);
       this.options.onRefused(lines.length, problem, path);
       return true;
     }
     const middle = Math.ceil(lines.length / 2);
     return (await this.#deliver(lines.slice(0, middle))) && (await this.#deliver(lines.slice(middle)));
   }
+
+  /** @returns the file that the lines are in now @throws Error when they could not be kept, so that they must be sent again */
+  async #setAside(lines: readonly string[], problem: string): Promise<string> {
+    const path = join(this.spool.folder, 'refused-lines.jsonl');
+    const atMs = Date.now();
+    const entries = lines.map((line) => JSON.stringify({ atMs, problem, line }) + '\n');
+    try {
+      await appendFile(path, entries.join(''), { mode: 0o600 });
+      const file = await open(path, 'r+');
+      await file.sync().finally(() => file.close());
+    } catch (error) {
+      throw new Error(
+        `InfluxDB refuses ${lines.length} line(s) (${problem}), and they cannot be set aside in ${path}: ` +
+          `${messageOf(error)}. Make room or make it writable; what comes after them waits.`,
+        { cause: error },
+      );
+    }
+    return path;
+  }
 }
+
+/** Half of it at random, so that hubs do not come back to a server all at once. */
+const backoffMs = (attempt: number): number =>
+  Math.min(lastRetryMs, firstRetryMs * 2 ** attempt) * (0.5 + Math.random() / 2);
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const measurementOf = (line: string): string => line.slice(0, line.indexOf(','));
 

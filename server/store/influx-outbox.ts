@@ -12,8 +12,10 @@ export interface InfluxOutboxOptions {
   spoolFolder: string;
   /** Bytes that may wait on disk for InfluxDB. */
   maxSpoolBytes?: number;
-  /** Told of what a person has to know: damage on disk, lines that InfluxDB refuses. */
+  /** Told of what a person has to know: damage on disk, lines that InfluxDB refuses, nothing going through any more. */
   onProblem?: (message: string) => void;
+  /** Told when things go through again. */
+  onMended?: (message: string) => void;
 }
 
 export type VersionedRun = StoredRun & { version: number };
@@ -140,19 +142,29 @@ export class InfluxOutbox {
   }
 
   async #start(): Promise<Open> {
-    const { spoolFolder, maxSpoolBytes, onProblem = () => undefined } = this.options;
+    const { spoolFolder, maxSpoolBytes, onProblem = () => undefined, onMended = () => undefined } = this.options;
     const spool = await Spool.open(spoolFolder, {
       ...(maxSpoolBytes !== undefined && { maxBytes: maxSpoolBytes }),
       onDamage: (damage) => onProblem(sayDamage(spoolFolder, damage)),
     });
-    for await (const { number, payload } of spool.read()) {
-      const envelope = envelopeOf(payload);
-      this.#remember(number, envelope);
-      if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
+    try {
+      for await (const { number, payload } of spool.read()) {
+        const envelope = envelopeOf(payload);
+        this.#remember(number, envelope);
+        if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
+      }
+    } catch (error) {
+      // The next call opens it again.
+      await spool.close();
+      throw error;
     }
     const delivery = new InfluxDelivery(spool, this.client, {
       onDelivered: (number) => this.#onDelivered(number),
       onRefused: (lines, problem, path) => onProblem(`InfluxDB refuses ${lines} line(s), now in ${path}: ${problem}`),
+      onProblem: (problem) =>
+        problem === null
+          ? onMended('What waits on disk goes to InfluxDB again.')
+          : onProblem(`What comes in waits on disk, up to PLUMBLINE_SPOOL_MAX_MB. ${problem}`),
     });
     delivery.start();
     return { spool, delivery };

@@ -2,7 +2,7 @@ import { fluxString } from '@influxdata/influxdb-client';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import type { WindowRange, Windows } from './event-store.js';
+import { AnswerTooLargeError, type WindowRange, type Windows } from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
   eventMeasurement,
@@ -103,6 +103,14 @@ export function askedFor(metrics: readonly string[] | undefined): (metric: strin
   return (metric) => asked.has(metric);
 }
 
+/** Called for each value that is taken. @throws AnswerTooLargeError above the limit, while InfluxDB still answers */
+export function atMost(maxValues = Infinity): () => void {
+  let taken = 0;
+  return () => {
+    if (++taken > maxValues) throw new AnswerTooLargeError(maxValues);
+  };
+}
+
 const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;
 
 /** Count, minimum, maximum, mean and last of each window, aggregated by InfluxDB. */
@@ -115,6 +123,7 @@ export async function queryWindows(
   const fromStep = range.fromStep ?? 0;
   const lastStep = Math.min(range.toStep ?? Infinity, extent.lastStep);
   const found = new Map<string, Map<number, Partial<Record<(typeof aggregates)[number], number>>>>();
+  const take = atMost(range.maxValues);
   const points = pointsOf(client.options.bucket, runId, extent, range);
   if (points === null) return new Map();
   const isAsked = askedFor(range.metrics);
@@ -130,6 +139,7 @@ export async function queryWindows(
         const windows =
           found.get(key.metric) ?? new Map<number, Partial<Record<(typeof aggregates)[number], number>>>();
         found.set(key.metric, windows);
+        if (!windows.has(start)) take();
         windows.set(start, { ...windows.get(start), [aggregate]: Number(row('_value')) });
       }),
     ),

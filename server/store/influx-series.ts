@@ -2,7 +2,7 @@ import type { RunId } from '@plumbline/shared/run';
 import { bucketSteps, type HistoryRange, type Series } from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import { positionAt } from './influx-lines.js';
-import { askedFor, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
+import { askedFor, atMost, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
 
 /**
  * Series of a run, thinned by InfluxDB: of each bucket it answers the smallest and largest point and the first that is
@@ -19,6 +19,7 @@ export async function querySeries(
   const found = new Map<string, Map<number, { step: number; value: number }>>();
   if (points === null) return new Map();
   const isAsked = askedFor(range.metrics);
+  const take = atMost(range.maxValues);
   const takeOf =
     (isWanted: (metric: string) => boolean) =>
     (row: Row): void => {
@@ -28,6 +29,7 @@ export async function querySeries(
       if (metric === undefined || !isWanted(metric) || seq > extent.lastSeq) return;
       const series = found.get(metric) ?? new Map<number, { step: number; value: number }>();
       found.set(metric, series);
+      if (!series.has(seq)) take();
       series.set(seq, { step, value: Number(row('_value')) });
     };
   const { long, short, anyWords } = await lengthsOf(client, runId, extent, range);

@@ -10,6 +10,7 @@ import {
   type HistoryRange,
   type Position,
   type Series,
+  type SpoolState,
   type StoredRun,
   type WindowRange,
   type Windows,
@@ -62,15 +63,10 @@ export class InfluxStore implements EventStore {
     this.#outbox = new InfluxOutbox(this.#client, options);
   }
 
-  /** Why nothing reaches InfluxDB at present, or null. */
-  async problem(): Promise<string | null> {
-    return (await this.#outbox.open()).delivery.problem;
-  }
-
-  /** Records and bytes that wait for InfluxDB, how long the oldest has, and how often a request was sent again. */
-  async spoolState(): Promise<{ depth: number; bytes: number; ageMs: number; retries: number }> {
+  async spoolState(): Promise<SpoolState> {
     const { spool, delivery } = await this.#outbox.open();
-    return { depth: spool.depth, bytes: spool.bytes, ageMs: spool.ageMs(), retries: delivery.retries };
+    const { problem, retries } = delivery;
+    return { depth: spool.depth, bytes: spool.bytes, ageMs: spool.ageMs(), retries, problem };
   }
 
   /** Waits until all that was appended is in InfluxDB. @returns false when it was not within `limitMs` */

@@ -16,14 +16,17 @@ interface OpenOptions {
   mustExist?: boolean;
   /** Told of what a person has to know although the store goes on. */
   onProblem?: (message: string) => void;
+  /** Told when such a thing is over. */
+  onMended?: (message: string) => void;
 }
 
 /** Picks a store; it is opened at its first use. */
 export function openStore(
   { dataDir, store }: { dataDir: string; store: StoreConfig },
-  { mustExist = false, onProblem = console.error }: OpenOptions = {},
+  { mustExist = false, onProblem = console.error, onMended = console.error }: OpenOptions = {},
 ): EventStore {
-  if (store.kind === 'influx') return new InfluxStore({ ...store, spoolFolder: join(dataDir, 'spool'), onProblem });
+  if (store.kind === 'influx')
+    return new InfluxStore({ ...store, spoolFolder: join(dataDir, 'spool'), onProblem, onMended });
   const path = join(dataDir, storeFile);
   if (mustExist && !existsSync(path))
     throw new Error(`There are no runs in ${dataDir}. Name the data folder of a hub with --data-dir.`);

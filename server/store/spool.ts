@@ -3,6 +3,7 @@ import { open, readdir, readFile, rename, rm, mkdir, writeFile, type FileHandle 
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StoreUnavailableError } from './event-store.js';
+import { FolderLock } from './folder-lock.js';
 
 /*
  * An append-only log on disk: what is in it survives the process and the machine, until `release` lets it go.
@@ -11,6 +12,7 @@ import { StoreUnavailableError } from './event-store.js';
  *   4 bytes marker · 4 bytes length of the payload · 8 bytes number · 8 bytes checksum · payload
  * with little-endian integers; the checksum is the first 8 bytes of the SHA-256 of number and payload. (Node's own CRC
  * came later than the oldest Node supported, and the hash costs little beside the sync to disk.)
+ * `lock.duckdb` is empty, and locked while a process has the log open.
  * The file `cursor` says up to which number everything has been released. It may lag behind: releasing is idempotent
  * for whoever reads.
  */
@@ -71,6 +73,7 @@ export class Spool {
   #writing: Promise<void> | null = null;
   /** Wall time of the oldest unreleased record, as far as this process knows. */
   #times: { number: number; atMs: number }[] = [];
+  #lock: FolderLock | null = null;
   #closed = false;
 
   private constructor(
@@ -83,15 +86,18 @@ export class Spool {
   }
 
   /**
-   * Opens the log of a folder, checks all that is in it and mends a torn end.
-   * @throws StoreUnavailableError when the folder cannot be used
+   * Opens the log of a folder, checks all that is in it and mends a torn end. The folder is this spool's until `close`,
+   * or until the process ends: two that delivered and released would delete each other's segments.
+   * @throws StoreInUseError when another has it open, StoreUnavailableError when the folder cannot be used
    */
   static async open(folder: string, options: SpoolOptions = {}): Promise<Spool> {
     const spool = new Spool(folder, options);
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
+      spool.#lock = await FolderLock.take(folder);
       await spool.#load();
     } catch (error) {
+      await spool.close();
       throw unavailable(folder, error);
     }
     return spool;
@@ -179,6 +185,8 @@ export class Spool {
     await this.#writing;
     await this.#file?.close();
     this.#file = null;
+    await this.#lock?.release();
+    this.#lock = null;
   }
 
   get #cursorPath(): string {

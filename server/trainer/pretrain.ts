@@ -24,6 +24,10 @@ import { answersRight, percentTrue } from './probe/accuracy.js';
 
 const seed = 20_251_008;
 const steps = Number(process.env['PLUMBLINE_PRETRAIN_STEPS'] ?? 10_000);
+if (!Number.isSafeInteger(steps) || steps < 1)
+  throw new Error(
+    `PLUMBLINE_PRETRAIN_STEPS cannot be "${process.env['PLUMBLINE_PRETRAIN_STEPS']}": a whole number from 1.`,
+  );
 const batchSize = 32;
 const learningRate = 1.5e-3;
 const weightDecay = 0.05;

@@ -4,6 +4,7 @@ import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
+  AnswerTooLargeError,
   SequenceGapError,
   StoreConflictError,
   type EventStore,
@@ -169,6 +170,32 @@ export function eventStoreContract(
       expect([...part.series.keys()]).toEqual(['train/loss']);
       expect([...part.series.get('train/loss')!.steps]).toEqual([4, 5, 6]);
       expect((await store.history(runId, { metrics: [], maxPoints: 100 })).series.size).toBe(0);
+    });
+
+    it('refuses an answer of more values than it may have, and gives one that has as many', async () => {
+      // Two series with the wall times: 20 and 20 points, 10 of a third.
+      await store.append(runId, lossEvents(1, 10));
+      await store.append(
+        runId,
+        Array.from({ length: 10 }, (_, i) => stepEvent(11 + i, { 'train/loss': i, 'shift/kl': i })),
+      );
+      const sizeOf = async (range: object): Promise<number> => {
+        const { series } = await store.history(runId, { maxPoints: 100, ...range });
+        return [...series.values()].reduce((sum, { seqs }) => sum + seqs.length, 0);
+      };
+      expect(await sizeOf({ maxValues: 50 })).toBe(50);
+      expect(await sizeOf({ maxValues: 30, metrics: ['train/loss', 'shift/kl'] })).toBe(30);
+      expect(await sizeOf({ maxValues: 25, fromStep: 12, toStep: 19 })).toBe(24);
+      for (const range of [{ maxValues: 49 }, { maxValues: 19, metrics: ['train/loss'] }, { maxValues: 5, toStep: 3 }])
+        await expect(sizeOf(range)).rejects.toThrow(AnswerTooLargeError);
+      expect(await sizeOf({ maxValues: 36, maxPoints: 12 })).toBeLessThanOrEqual(36);
+
+      const windows = async (range: object): Promise<number> =>
+        [...(await store.windows(runId, range)).values()].reduce((sum, { counts }) => sum + counts.length, 0);
+      expect(await windows({ maxValues: 3 })).toBe(3);
+      expect(await windows({ maxValues: 10, everySteps: 5, fromStep: 1 })).toBe(10);
+      await expect(windows({ maxValues: 9, everySteps: 5, fromStep: 1 })).rejects.toThrow(AnswerTooLargeError);
+      await expect(windows({ maxValues: 2 })).rejects.toThrow(/more than 2 values. Ask for fewer metrics/);
     });
 
     it('thins a long series and loses no spike, no NaN and neither end', async () => {

@@ -8,9 +8,15 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
+import { StoreInUseError } from '../../server/store/event-store.js';
+import { InfluxClient } from '../../server/store/influx-client.js';
+import { InfluxOutbox } from '../../server/store/influx-outbox.js';
 import { Spool, SpoolFullError, type Damage, type SpoolOptions } from '../../server/store/spool.js';
 
 const root = mkdtempSync(join(tmpdir(), 'plumbline-spool-'));
@@ -158,6 +164,42 @@ describe('the spool', () => {
     expect(damages).toEqual([expect.objectContaining({ missing: lost })]);
     expect((await contentOf(spool)).size).toBe(30 - (lost.to - lost.from + 1));
     await spool.close();
+  });
+
+  it('is open once at a time, in this process and in any other, and free again when that one is killed', async () => {
+    const folder = newFolder();
+    const here = await written(folder, 3);
+    await expect(Spool.open(folder)).rejects.toThrow(StoreInUseError);
+    const open = `
+      const { Spool } = await import(${JSON.stringify(new URL('../../server/dist/store/spool.js', import.meta.url).href)});
+      const spool = await Spool.open(${JSON.stringify(folder)}).catch((error) => console.log(error.name));
+      if (spool) { console.log('open'); setInterval(() => undefined, 1000); }`;
+    const args = ['--input-type=module', '-e', open];
+    expect((await promisify(execFile)(process.execPath, args)).stdout).toBe('StoreInUseError\n');
+    expect([...(await contentOf(here)).keys()]).toEqual([1, 2, 3]);
+    expect(await here.append(Buffer.from('next'))).toBe(4);
+    await here.close();
+
+    const child = execFile(process.execPath, args);
+    expect((await once(child.stdout!, 'data'))[0]).toBe('open\n');
+    await expect(Spool.open(folder)).rejects.toThrow(/Another hub has .* open/);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    const again = await Spool.open(folder);
+    expect(again.last).toBe(4);
+    await again.close();
+  });
+
+  it('is let go of by a store that cannot take up what is in it', async () => {
+    const folder = newFolder();
+    const spool = await Spool.open(folder);
+    await spool.append(Buffer.from('no record of a store\n'));
+    await spool.close();
+    const client = new InfluxClient({ url: 'http://127.0.0.1:9', org: 'o', bucket: 'b', token: 't' });
+    const outbox = new InfluxOutbox(client, { spoolFolder: folder });
+    for (let attempt = 0; attempt < 2; attempt++) await expect(outbox.open()).rejects.toThrow(SyntaxError);
+    await (await Spool.open(folder)).close();
+    await outbox.close();
   });
 
   it('keeps nothing of an append that the disk refused, and goes on when it takes again', async () => {

@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { promisify } from 'node:util';
 import { CommandId, type Command } from '@plumbline/shared/command';
 import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule } from '@plumbline/shared/rule';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { HubLink } from '../../server/trainer/hub-link.js';
 import { Cluster } from '../support/cluster.js';
+import { eventually } from '../support/eventually.js';
 import { HubClient } from '../support/hub-client.js';
 import type { HubProcess } from '../support/hub-process.js';
 import { Ledger } from '../support/ledger.js';
@@ -206,6 +209,32 @@ describe('two hubs', () => {
     await elsewhere.state(trainer.runId, 'finished');
     expect(await ledger.differences()).toEqual([]);
     for (const each of [client, elsewhere]) each.close();
+    trainer.link.close();
+  });
+
+  it('say once when Redis takes nothing more, count what it refuses, and say when it takes it again', async () => {
+    const [hub] = cluster.hubs as [HubProcess];
+    const limit = (bytes: string) =>
+      promisify(execFile)('redis-cli', ['-p', `${cluster.redis.port}`, 'config', 'set', 'maxmemory', bytes]);
+    const lost = async (): Promise<number> => {
+      const text = await (await fetch(`${hub.url}/metrics`)).text();
+      return Number(/^plumbline_live_messages_lost_total (\d+)$/m.exec(text)![1]);
+    };
+    const said = (words: string): number => hub.output.split(words).length - 1;
+    const [refuses, again] = ['Redis does not take live data', 'Redis takes live data again'];
+    // Some were refused while Redis was gone.
+    await eventually(() => (said(again) === said(refuses) ? true : null));
+    const [before, saidBefore] = [await lost(), said(refuses)];
+    await limit('1');
+    const trainer = await Trainer.start(hub.url);
+    trainer.train(20);
+    await trainer.link.flush();
+    await eventually(async () => ((await lost()) > before + 1 ? true : null));
+    expect(said(refuses)).toBe(saidBefore + 1);
+    expect(hub.output).toContain('OOM command not allowed');
+    await limit('0');
+    await eventually(() => (said(again) === saidBefore + 1 ? true : null));
+    await trainer.finish();
     trainer.link.close();
   });
 

@@ -1,8 +1,9 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
+import type { ReadinessResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { StoreUnavailableError } from '../../server/store/event-store.js';
@@ -23,6 +24,7 @@ let door: UnreliableInflux;
 let store: InfluxStore;
 let bucket: string;
 let said: string[];
+let mended: string[];
 let stores = 0;
 const runId = RunId.parse('run-trouble');
 
@@ -39,11 +41,13 @@ function openStore({ timeoutMs = 10_000, maxSpoolBytes }: { timeoutMs?: number; 
     ...{ url: door.url, org: server.org, token: server.token, bucket, spoolFolder: spoolFolder(), timeoutMs },
     ...(maxSpoolBytes !== undefined && { maxSpoolBytes }),
     onProblem: (message) => said.push(message),
+    onMended: (message) => mended.push(message),
   });
 }
 beforeEach(async () => {
   stores++;
   said = [];
+  mended = [];
   bucket = await server.bucket();
   door = await UnreliableInflux.before(server.url);
   openStore();
@@ -70,12 +74,12 @@ const events = (from: number, to: number): TrainerEvent[] =>
 async function append(from: number, to: number): Promise<void> {
   for (let seq = from; seq <= to; seq++) await store.append(runId, events(seq, seq));
 }
-const problem = (): Promise<string> => eventually(() => store.problem());
+const problem = (): Promise<string> => eventually(async () => (await store.spoolState()).problem);
 
 /** All of it is in InfluxDB, asked without the door: once, and taken in order. */
 async function expectStored(last: number): Promise<void> {
   expect(await store.drained(20_000)).toBe(true);
-  expect(await store.problem()).toBeNull();
+  expect((await store.spoolState()).problem).toBeNull();
   const anew = new InfluxStore({
     ...{ url: server.url, org: server.org, token: server.token, bucket, spoolFolder: join(folder, `${stores}-anew`) },
   });
@@ -127,7 +131,9 @@ describe('writes that InfluxDB does not take for a while', () => {
     door.trouble.write = null;
     await append(41, 50);
     await expectStored(50);
-    expect(said).toEqual([]);
+    // Once at either end, however often it was tried.
+    expect(said).toEqual([expect.stringMatching(words)]);
+    expect(mended).toEqual(['What waits on disk goes to InfluxDB again.']);
   });
 
   it('no answer comes, until the store gives up waiting', async () => {
@@ -168,7 +174,7 @@ describe('writes that InfluxDB does not take for a while', () => {
     door.trouble.write = { kind: 'too_large', bytes: 2000 };
     await append(201, 210);
     await expectStored(210);
-    expect(said).toEqual([]);
+    expect(said).toEqual([expect.stringMatching(/waits on disk.*503/s)]);
   });
 });
 
@@ -194,10 +200,35 @@ describe('lines that InfluxDB never takes', () => {
     await append(51, 100);
     door.trouble.write = null;
     await expectStored(100);
-    expect(said).toEqual([expect.stringMatching(/refuses 1 line.*refused-lines\.jsonl.*field type conflict/s)]);
+    expect(said).toEqual([
+      expect.stringMatching(/waits on disk.*503/s),
+      expect.stringMatching(/refuses 1 line.*refused-lines\.jsonl.*field type conflict/s),
+    ]);
     expect(setAside()).toEqual([
       expect.objectContaining({ line: expect.stringMatching(/^shift,run=run-trouble kl=0\.5 /) }),
     ]);
+  });
+
+  it('wait, with what is behind them, while they cannot be set aside', async () => {
+    expect((await spoil('shift')).status).toBe(204);
+    const path = join(spoolFolder(), 'refused-lines.jsonl');
+    // A folder in the file's place: root may write anywhere, so permissions would not stop this test.
+    mkdirSync(path);
+    await append(1, 9);
+    await store.append(runId, [stepEvent(10, { 'train/loss': lossOf(10), 'shift/kl': 0.5 })]);
+    expect(await problem()).toMatch(/refuses 1 line.*cannot be set aside in .*refused-lines\.jsonl.*EISDIR.*writable/s);
+    const { retries } = await store.spoolState();
+    await eventually(async () => ((await store.spoolState()).retries > retries + 1 ? true : null));
+    await append(11, 20);
+    expect(await store.lastSeq(runId)).toBe(20);
+    rmdirSync(path);
+    await expectStored(20);
+    expect(setAside()).toHaveLength(1);
+    expect(said).toEqual([
+      expect.stringMatching(/cannot be set aside/),
+      expect.stringMatching(/refuses 1 line.*now in .*refused-lines\.jsonl/s),
+    ]);
+    expect(mended).toHaveLength(1);
   });
 
   it('are set aside at once when they are many', async () => {
@@ -325,6 +356,51 @@ describe('InfluxDB killed', () => {
     await server.launch();
     await append(61, 70);
     await expectStored(70);
+  });
+});
+
+describe('a hub whose InfluxDB takes nothing', () => {
+  it('stays ready, says what is wrong, logs both ends once, and is not ready when the spool is full', async () => {
+    const { url, org, token } = { url: door.url, org: server.org, token: server.token };
+    const hub = await TestHub.start({
+      ...{ store: { kind: 'influx', url, org, bucket, token, maxSpoolBytes: 300_000 }, logLevel: 'warn' },
+    });
+    const ready = async () => {
+      const answer = await fetch(`${hub.url}/readyz`);
+      return { status: answer.status, ...((await answer.json()) as ReadinessResponse) };
+    };
+    expect(await ready()).toEqual({ status: 200, ready: true, problems: [] });
+    const id = aRunId();
+    const trainer = await hub.attached(id);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    expect(await trainer.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true });
+    const told = await eventually(async () => {
+      const answer = await ready();
+      return answer.problems.length > 0 ? answer : null;
+    });
+    const outage = { code: 'store_failed', message: expect.stringMatching(/InfluxDB at .*503/s) };
+    expect(told).toEqual({ status: 200, ready: true, problems: [outage] });
+
+    const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`drift/group.${i}`, i / 7]));
+    const full = await eventually(async () => {
+      const { lastSeq } = await hub.hub.runs.get(id);
+      const answer = await trainer.emitWithAck('events', { events: [stepped(lastSeq + 1, metrics)] });
+      return answer.ok ? null : answer.error;
+    });
+    expect(full.message).toMatch(/is full/);
+    expect(await ready()).toEqual({ status: 503, ready: false, problems: [full, outage] });
+
+    door.trouble.write = null;
+    await eventually(async () => ((await hub.hub.runs.store.spoolState!()).depth === 0 ? true : null));
+    const { lastSeq } = await hub.hub.runs.get(id);
+    expect(await trainer.emitWithAck('events', { events: [stepped(lastSeq + 1)] })).toMatchObject({ ok: true });
+    expect(await ready()).toEqual({ status: 200, ready: true, problems: [] });
+    const about = hub.logged.filter(({ msg }) => /waits on disk/.test(msg)).map(({ level, msg }) => [level, msg]);
+    expect(about).toEqual([
+      [50, expect.stringMatching(/What comes in waits on disk.*503/s)],
+      [40, 'What waits on disk goes to InfluxDB again.'],
+    ]);
+    await hub.remove();
   });
 });
 

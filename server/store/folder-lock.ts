@@ -1,0 +1,41 @@
+import { resolve, join } from 'node:path';
+import { DuckDbFile } from './duckdb-file.js';
+import { StoreInUseError } from './event-store.js';
+
+/** Folders that this process holds: the operating system's lock keeps out other processes only. */
+const heldHere = new Set<string>();
+
+/**
+ * Keeps a folder to one process. Node has no file locks of its own; DuckDB takes the operating system's on a file that
+ * it opens, so an empty database is the lock. It goes with the process however that ends, leaves nothing stale behind,
+ * and holds between containers on one machine, which process ids and sockets do not.
+ */
+export class FolderLock {
+  private constructor(
+    readonly folder: string,
+    readonly file: DuckDbFile,
+  ) {}
+
+  /**
+   * @param folder one that is there
+   * @throws StoreInUseError when it is held already, StoreUnavailableError when the lock's file cannot be opened
+   */
+  static async take(folder: string): Promise<FolderLock> {
+    const path = resolve(folder);
+    if (heldHere.has(path)) throw new StoreInUseError(`This process has ${path} open already.`);
+    heldHere.add(path);
+    const file = new DuckDbFile(join(path, 'lock.duckdb'), 'SELECT 1', () => Promise.resolve());
+    try {
+      await file.open();
+    } catch (error) {
+      heldHere.delete(path);
+      throw error;
+    }
+    return new FolderLock(path, file);
+  }
+
+  async release(): Promise<void> {
+    await this.file.close();
+    heldHere.delete(this.folder);
+  }
+}
