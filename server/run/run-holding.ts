@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import type { CommandLog } from './command-log.js';
 import type { Drain } from './drain.js';
@@ -8,11 +9,14 @@ import { alone, type Peers, type Progress } from './peers.js';
 import { Refusal } from './refusal.js';
 import { afterEvent } from './run-state.js';
 import type { RuleWatch } from './rule-watch.js';
+import type { RunEnding } from './run-ending.js';
 import type { RunTable } from './run-table.js';
 import type { TrainerLinks } from './trainer-links.js';
 
 /** Pause before a command is offered again to whichever hub holds its run. */
 const passOnMs = 500;
+/** Pause before a run is looked at again whose events could not be read, or not all of them. */
+const lookAgainMs = 5_000;
 
 export interface HoldingParts {
   store: EventStore;
@@ -21,6 +25,7 @@ export interface HoldingParts {
   links: TrainerLinks;
   commands: CommandLog;
   rules: RuleWatch;
+  ending: RunEnding;
   drain: Drain;
   /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
@@ -45,9 +50,12 @@ export class RunHolding {
     return run;
   }
 
-  /** Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store. */
+  /**
+   * Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store.
+   * @returns the run; one that has ended there is ended here too and held no more
+   */
   async takeUp(runId: RunId, acknowledgedSeq = 0): Promise<RunSummary> {
-    const { store, table, commands, rules } = this.parts;
+    const { store, table, commands, rules, ending } = this.parts;
     const stored = await store.run(runId);
     const lastSeq = (await store.takeUp?.(runId, acknowledgedSeq)) ?? (await store.lastSeq(runId));
     const { events } = await store.controlEvents(runId);
@@ -57,7 +65,45 @@ export class RunHolding {
     table.held.add(runId);
     const taken = table.set({ ...run, lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) });
     rules.take(taken);
+    if (hasEnded(taken.state)) await ending.end(taken, true);
     return taken;
+  }
+
+  /**
+   * A run that has ended, as its trainer's own words have it: a hub that could not reach the trainer may have given it
+   * up while its last word lay with another hub. Such a guess is replaced.
+   * @param events all that are stored of it
+   */
+  async correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
+    const { store, table, commands, rules, ending } = this.parts;
+    const lastSeq = await store.lastSeq(runId);
+    const run = table.get(runId)!;
+    const before = { ...run, state: 'created' as const, reason: '', endedMs: null };
+    const said = { ...events.reduce<RunSummary>(afterEvent, before), lastSeq: Math.max(run.lastSeq, lastSeq) };
+    const isSame = said.state === run.state && said.reason === run.reason && said.endedMs === run.endedMs;
+    if (isSame || !hasEnded(said.state) || !hasEnded(run.state)) return;
+    await commands.load(runId, events);
+    said.lastStep = Math.max(said.lastStep, events.at(-1)!.step);
+    rules.take(said);
+    await ending.end(said, true);
+  }
+
+  /** Looks once at all runs that count as failed whether their trainers have said otherwise; as long as that takes. */
+  async correctFailed(signal: AbortSignal): Promise<void> {
+    const { store, table, onError } = this.parts;
+    for (const { runId } of table.all.filter(({ state }) => state === 'failed'))
+      while (!signal.aborted && table.get(runId)!.state === 'failed')
+        try {
+          const { events, lastSeq } = await store.controlEvents(runId);
+          await this.correct(runId, events);
+          // The rest is on its way.
+          if (lastSeq >= (await store.lastSeq(runId))) break;
+          await sleep(lookAgainMs, undefined, { ref: false });
+        } catch (error) {
+          if (signal.aborted) return;
+          onError(error);
+          await sleep(lookAgainMs, undefined, { ref: false });
+        }
   }
 
   /** A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. */
