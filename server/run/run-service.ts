@@ -93,7 +93,9 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const ending = new RunEnding({ table, commands, rules, onError });
     this.#ending = ending;
     const give = (command: GivenCommand, author: string) => this.command(command, author);
-    const holding = new RunHolding({ ...{ store, peers, table, links, commands, rules, ending, drain, give, onError } });
+    const holding = new RunHolding({
+      ...{ store, peers, table, links, commands, rules, ending, drain, give, onError },
+    });
     this.#holding = holding;
     peers.start({
       onRun: (run) => holding.mirror(run),
