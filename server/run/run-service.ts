@@ -175,7 +175,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    * A trainer takes up a run: one it brings itself, one the hub made, or one it was torn from.
    * The newest connection of a run holds it. A run that has said its last word is only answered.
    * @returns the highest stored event number
-   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word
+   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word;
+   *   `conflict` for another run under this id, of another configuration or parent
    */
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
     const { runId } = attach;
@@ -198,7 +199,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) this.#admission.refuseRules(config);
       run = await this.#create(config, parent, runId);
-    }
+    } else this.#admission.refuseOtherRun(run, { config, parent });
     if (hasEnded(run.state)) {
       const { events } = await this.store.controlEvents(runId);
       // What is known of a run that ended at another hub may be behind what its trainer was told there.
