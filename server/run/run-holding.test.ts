@@ -1,15 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Command, GivenCommand } from '@plumbline/shared/command';
+import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { alone, type PeerHandlers, type Peers } from './peers.js';
 import { RunService } from './run-service.js';
+import type { WebhookOptions } from './webhook.js';
 
 /** Who holds which run, among hubs in one process on one store. */
 const holders = new Map<RunId, string>();
@@ -47,6 +52,7 @@ const hubs: RunService[] = [];
 let errors: unknown[] = [];
 beforeEach(() => {
   holders.clear();
+  webhooks = { secret: null, hosts: [] };
   errors = [];
   folder = mkdtempSync(join(tmpdir(), 'plumbline-holding-'));
   store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
@@ -57,10 +63,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
+let webhooks: WebhookOptions = { secret: null, hosts: [] };
 function hub(id: string, trainerGraceMs = 60_000): { runs: RunService; peers: TestPeers } {
   const peers = new TestPeers(id);
   const onError = (error: unknown) => void errors.push(error);
-  const webhooks = { secret: null, hosts: [] };
   const runs = new RunService(store, { trainerGraceMs, commandExpiryMs: 60_000, webhooks, onError }, peers);
   hubs.push(runs);
   return { runs, peers };
@@ -202,5 +208,50 @@ describe('a trainer is missed', () => {
     peers.claim = () => Promise.reject(new Error('refused'));
     await expect(attach(runs, runId)).rejects.toThrow('refused');
     await eventually(async () => ((await runs.get(runId)).state === 'failed' ? true : null));
+  });
+});
+
+describe('a notification of a run that has ended', () => {
+  it('is delivered by the hub that ended the run, and by another only when that is gone', async () => {
+    let status = 503;
+    const received: unknown[] = [];
+    const receiver = createServer((request, response) => {
+      received.push(request.headers['plumbline-id']);
+      response.writeHead(status).end();
+    }).listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    const host = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    webhooks = { secret: 'a secret of the test', hosts: [host] };
+    const rule = GuardRule.parse({
+      ...{ name: 'any', metric: 'train/loss', condition: { kind: 'threshold', side: 'above', value: 1 } },
+      actions: [{ kind: 'notify', url: `http://${host}/hook` }],
+    });
+    const runId = aRunId();
+    const a = hub('a');
+    await a.runs.attach({ ...attachment(runId, { rules: [rule] }), acknowledgedSeq: 0 }, trainer());
+    await a.runs.append(runId, [started(), ...lastWords]);
+    expect(await store.run(runId)).toMatchObject({ state: 'finished' });
+    await eventually(() => (received.length > 0 ? true : null));
+    expect(a.peers.handlers.held()).toMatchObject([{ runId }]);
+
+    const others = [hub('b'), hub('c')];
+    for (const { runs } of others) await runs.load();
+    // Whether by starting, or by being told that nobody holds it while A does.
+    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    await sleep(200);
+    for (const { peers } of others) expect(peers.handlers.held()).toEqual([]);
+
+    a.runs.close();
+    holders.delete(runId);
+    status = 204;
+    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    const [record] = await eventually(async () => {
+      const records = await store.commands(runId);
+      return records[0]?.state === 'applied' ? records : null;
+    });
+    expect(new Set(received)).toEqual(new Set([record!.commandId]));
+    expect(record!.after).toEqual({ status: 204, attempts: 1 });
+    expect(others.map(({ peers }) => peers.handlers.held())).toEqual([[], []]);
+    receiver.close();
   });
 });

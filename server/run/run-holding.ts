@@ -5,6 +5,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import type { CommandLog } from './command-log.js';
 import type { Drain } from './drain.js';
+import type { Notifier } from './notifier.js';
 import { alone, type Peers, type Progress } from './peers.js';
 import { Refusal } from './refusal.js';
 import { afterEvent } from './run-state.js';
@@ -26,6 +27,7 @@ export interface HoldingParts {
   commands: CommandLog;
   rules: RuleWatch;
   ending: RunEnding;
+  notifier: Notifier;
   drain: Drain;
   /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
@@ -75,16 +77,18 @@ export class RunHolding {
    * @param events all that are stored of it
    */
   async correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
-    const { store, table, commands, rules, ending } = this.parts;
+    const { store, peers, table, commands, rules, ending } = this.parts;
     const lastSeq = await store.lastSeq(runId);
     const run = table.get(runId)!;
     const before = { ...run, state: 'created' as const, reason: '', endedMs: null };
     const said = { ...events.reduce<RunSummary>(afterEvent, before), lastSeq: Math.max(run.lastSeq, lastSeq) };
     const isSame = said.state === run.state && said.reason === run.reason && said.endedMs === run.endedMs;
     if (isSame || !hasEnded(said.state) || !hasEnded(run.state)) return;
-    await commands.load(runId, events);
     said.lastStep = Math.max(said.lastStep, events.at(-1)!.step);
-    rules.take(said);
+    // Another hub that is telling of it goes on with that.
+    const isFree = await peers.claimIfFree(runId);
+    await commands.load(runId, events, isFree);
+    if (isFree) rules.take(said);
     await ending.end(said, true);
   }
 
@@ -106,11 +110,15 @@ export class RunHolding {
         }
   }
 
-  /** A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. */
+  /**
+   * A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. Of one that has ended, it tells
+   * what is still to be told.
+   */
   async adopt(runId: RunId): Promise<void> {
-    const { peers, table, links } = this.parts;
+    const { peers, table, links, notifier } = this.parts;
     const run = table.get(runId);
-    if (!run || hasEnded(run.state) || table.held.has(runId)) return;
+    if (!run || table.held.has(runId)) return;
+    if (hasEnded(run.state)) return notifier.takeUp([run]);
     if (!(await peers.claimIfFree(runId))) return;
     const taken = await this.takeUp(runId);
     if (!hasEnded(taken.state)) links.startGrace(runId);
@@ -119,7 +127,8 @@ export class RunHolding {
   /** Another hub holds the run from now on. */
   letGo(runId: RunId): void {
     const { store, table, links, commands, rules } = this.parts;
-    if (!table.held.delete(runId)) return;
+    // Of a run that has ended, what is still to be told.
+    if (!table.held.delete(runId)) return commands.forget(runId);
     rules.forget(runId);
     links.drop(runId);
     const open = commands.open(runId);

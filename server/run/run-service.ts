@@ -24,7 +24,7 @@ import { newRunId } from './run-id.js';
 import { afterEvent, checkSteps, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
 import { RunTable } from './run-table.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
-import type { WebhookOptions } from './webhook.js';
+import { isNotification, type WebhookOptions } from './webhook.js';
 
 export interface RunServiceOptions {
   trainerGraceMs: number;
@@ -82,19 +82,19 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const { drain, commands } = this;
     const { onError } = options;
     this.#admission = new Admission(store, options.webhooks);
-    this.#notifier = new Notifier(options.webhooks, commands, onError);
+    this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
     this.#rules = new RuleWatch({
       store,
       give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
     });
-    const [table, links, rules] = [this.#table, this.#links, this.#rules];
+    const [table, links, rules, notifier] = [this.#table, this.#links, this.#rules, this.#notifier];
     const ending = new RunEnding({ table, commands, rules, onError });
     this.#ending = ending;
     const give = (command: GivenCommand, author: string) => this.command(command, author);
     const holding = new RunHolding({
-      ...{ store, peers, table, links, commands, rules, ending, drain, give, onError },
+      ...{ store, peers, table, links, commands, rules, ending, notifier, drain, give, onError },
     });
     this.#holding = holding;
     peers.start({
@@ -105,7 +105,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       command: give,
       trainerLost: (runId, reason) => this.trainerLost(runId, reason),
       held: () =>
-        [...table.held].map((runId) => {
+        // With those that have ended and of which something is still to be told.
+        [...new Set([...table.held, ...commands.openRuns])].map((runId) => {
           const { lastSeq, lastStep } = table.get(runId)!;
           return { runId, connected: links.get(runId) !== undefined, progress: { runId, lastSeq, lastStep } };
         }),
@@ -321,7 +322,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const known = await this.commands.find(command.commandId);
     if (known) {
       // Given to another hub, which has let go of the run since.
-      if (known.state !== 'pending' || !this.commands.takeUp(known)) return known;
+      if (known.state !== 'pending') return known;
+      // Of a run that has ended another hub may be delivering it.
+      if (hasEnded(run.state) && isNotification(known) && !(await this.peers.claimIfFree(run.runId))) return known;
+      if (!this.commands.takeUp(known)) return known;
       if (!hasEnded(run.state)) this.#send(known);
       else {
         const { events } = await this.store.controlEvents(run.runId);
