@@ -121,6 +121,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   }
   const { port } = server.address() as AddressInfo;
   url = `http://${reachableHost(config.host)}:${port}`;
+  runs.awaitTrainers();
   // For `plumbline link`, `export` and `backup`, which are other processes.
   writeHubAddress(config.dataDir, url);
   log.info({ url, dataDir: config.dataDir }, 'hub started');

@@ -1,6 +1,6 @@
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RestoreBestCheckpoint } from '@plumbline/shared/rule';
-import type { RunConfig, RunId, RunSummary } from '@plumbline/shared/run';
+import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
@@ -31,6 +31,25 @@ export class Admission {
       }
   }
 
+  /** @throws Refusal `conflict` when a trainer means another run by the id of a known one, saying what differs */
+  refuseOtherRun(known: RunSummary, { config, parent }: Pick<RunSummary, 'config' | 'parent'>): void {
+    // Settings that a trainer of an older version does not know have their defaults, on both sides.
+    const there: Record<string, unknown> = {
+      ...RunConfig.parse(known.config),
+      parent: RunParent.nullable().parse(known.parent),
+    };
+    const here: Record<string, unknown> = { ...RunConfig.parse(config), parent };
+    const differences = Object.keys({ ...there, ...here }).flatMap((key) => {
+      const [a, b] = [JSON.stringify(there[key]), JSON.stringify(here[key])];
+      return a === b ? [] : [`${key} ${shortened(a)}, not ${shortened(b)}`];
+    });
+    if (differences.length === 0) return;
+    throw new Refusal(
+      'conflict',
+      `There is another run ${known.runId} already, with ${differences.join('; ')}. Give this one an id of its own.`,
+    );
+  }
+
   /** @param open the run's open commands, in the order they were given */
   async admit(
     command: GivenCommand,
@@ -49,6 +68,11 @@ export class Admission {
       case 'restore_checkpoint': {
         const isThere = (await this.#checkpoints(run.runId)).some((one) => one.checkpointId === action.checkpointId);
         if (!isThere) return { command, rejection: noCheckpoint(run.runId, action.checkpointId) };
+        if (action.branchRunId !== undefined && (await this.store.run(action.branchRunId)))
+          return {
+            command,
+            rejection: `There is a run ${action.branchRunId} already: choose another id for the branch.`,
+          };
         // A branch needs a run id before the trainer opens it, so that command and branch know each other.
         const branchRunId = action.branchRunId ?? newRunId(run.config);
         return { command: { ...command, action: { ...action, branchRunId } }, rejection: null };
@@ -109,6 +133,8 @@ export class Admission {
     return checkpointsOf((await this.store.controlEvents(runId)).events);
   }
 }
+
+const shortened = (json = 'nothing'): string => (json.length > 80 ? `${json.slice(0, 80)}…` : json);
 
 export const noCheckpoint = (runId: RunId, checkpointId: string): string =>
   `The run ${runId} has no checkpoint ${checkpointId} any more, or never had.`;

@@ -228,6 +228,26 @@ describe('restore_checkpoint', () => {
     expect(received[0]!.action).toEqual(action);
   });
 
+  it('is rejected for a branch under the id of a run that there is', async () => {
+    const other = aRunId();
+    await hub.attached(other);
+    const { runId, trainer } = await running();
+    const checkpointId = CheckpointId.parse('step-2');
+    await trainer.emitWithAck('events', {
+      events: [{ type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' }],
+    });
+    for (const branchRunId of [other, runId])
+      expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId, branchRunId }))).toMatchObject({
+        state: 'rejected',
+        reason: `There is a run ${branchRunId} already: choose another id for the branch.`,
+      });
+    const free = aRunId();
+    expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId, branchRunId: free }))).toMatchObject({
+      state: 'pending',
+      action: { branchRunId: free },
+    });
+  });
+
   it('is rejected for a checkpoint that was removed since', async () => {
     const { runId, trainer } = await running();
     const checkpointId = CheckpointId.parse('step-2');

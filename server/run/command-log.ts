@@ -61,10 +61,14 @@ export class CommandLog extends EventEmitter<{
     super();
   }
 
-  /** Takes up what was open when the hub went down, and ends what the run's events say has ended. */
-  async load(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
+  /**
+   * Takes up what was open when the hub went down, and ends what the run's events say has ended.
+   * @param delivers this hub holds the run, so that its open notifications are to be delivered here
+   */
+  async load(runId: RunId, events: readonly ControlEvent[], delivers = true): Promise<void> {
     const records = new Map((await this.store.commands(runId)).map((record) => [record.commandId, record]));
-    for (const record of records.values()) if (record.state === 'pending') this.takeUp(record);
+    for (const record of records.values())
+      if (record.state === 'pending' && (delivers || !isNotification(record))) this.takeUp(record);
     // Those that have their trainer's word already are left out: each would be looked up in the store again, and a hub
     // that takes up a long run would take longer the more it was steered.
     await this.closeFrom(
@@ -88,6 +92,11 @@ export class CommandLog extends EventEmitter<{
   /** The record of a command given before, if there is one. */
   async find(commandId: CommandId): Promise<CommandRecord | null> {
     return this.#open.get(commandId) ?? (await this.store.command(commandId));
+  }
+
+  /** Runs of which something is open here. */
+  get openRuns(): RunId[] {
+    return [...new Set([...this.#open.values()].map(({ runId }) => runId))];
   }
 
   get openCount(): number {

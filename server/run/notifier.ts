@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId } from '@plumbline/shared/command';
-import type { RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { CommandLog } from './command-log.js';
+import type { Peers } from './peers.js';
 import {
   defaultTiming,
   deliver,
@@ -19,7 +20,8 @@ class LetGo extends Error {}
 
 /**
  * Delivers the notifications that are open in the command log, at least once each: one whose outcome was not written
- * down before its hub ended is sent again by the hub that takes it up, with the same id.
+ * down before its hub ended is sent again by the hub that takes it up, with the same id. Those of a run that has ended
+ * are the hub's that ended it: for as long as some are open, it is known among its peers as the run's holder.
  */
 export class Notifier {
   readonly #closing = new AbortController();
@@ -28,19 +30,26 @@ export class Notifier {
   constructor(
     readonly options: WebhookOptions,
     readonly commands: CommandLog,
+    readonly peers: Peers,
     readonly onError: (error: unknown) => void,
   ) {
     commands.on('notification', (record) => void this.#carryOut(record));
   }
 
-  /** Takes up what was still to be told of these runs, which have ended, when the hub that would have told it went down. */
+  /** Takes up what is still to be told of these runs, which have ended, where the hub that would have told it is gone. */
   async takeUp(runs: readonly RunSummary[]): Promise<void> {
     for (const { runId, config } of runs) {
       // Runs that were stored before there were rules have no list of them.
       if (!config.rules?.some(({ actions }) => actions.some(({ kind }) => kind === 'notify'))) continue;
-      for (const record of await this.commands.store.commands(runId))
-        if (record.state === 'pending' && isNotification(record)) this.commands.takeUp(record);
+      if ((await this.#openOf(runId)).length === 0 || !(await this.peers.claimIfFree(runId))) continue;
+      // Read anew: the hub before may have delivered some until now.
+      for (const record of await this.#openOf(runId)) this.commands.takeUp(record);
     }
+  }
+
+  async #openOf(runId: RunId): Promise<NotificationRecord[]> {
+    const records = await this.commands.store.commands(runId);
+    return records.filter(isNotification).filter(({ state }) => state === 'pending');
   }
 
   /** Stops sending; what is undelivered stays open for the next hub. */

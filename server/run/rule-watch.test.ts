@@ -294,6 +294,57 @@ describe('a rule that goes back', () => {
   });
 });
 
+describe('a rule whose action needs a store that cannot be read', () => {
+  const goBack = () => rule({ name: 'back', actions: [restore, { kind: 'notify', url: hook }] });
+  const unreadable = () => {
+    const { store } = hub.hub.runs;
+    const { history } = store;
+    let refusals = 0;
+    store.history = () => Promise.reject(new StoreUnavailableError(`Away for the ${++refusals}th time.`));
+    return { refused: () => eventually(() => (refusals > 0 ? true : null)), end: () => (store.history = history) };
+  };
+
+  it('keeps no other rule from acting, and acts itself, in its order, once it can be read', async () => {
+    const { runId, trainer } = await running([goBack(), rule()]);
+    await send(trainer, losses(2, 0));
+    await eventually(async () => ((await states(runId))[0]?.armed ? true : null));
+    const away = unreadable();
+    await send(trainer, losses(3, 2, 2));
+    await away.refused();
+    expect(await logged(runId, 1)).toMatchObject([{ author: 'rule:high loss', action: { kind: 'pause' } }]);
+    away.end();
+    await send(trainer, losses(5, 2));
+    const records = await logged(runId, 3);
+    expect(records.map(({ author, action }) => [author, action.kind])).toEqual([
+      ['rule:high loss', 'pause'],
+      ['rule:back', 'restore_best_checkpoint'],
+      ['rule:back', 'notify'],
+    ]);
+  });
+
+  it("does not hold up its trainer's last word, and is answered for before the run is stored as ended", async () => {
+    const { runId, trainer } = await running([goBack()]);
+    await send(trainer, losses(2, 0));
+    await eventually(async () => ((await states(runId))[0]?.armed ? true : null));
+    const away = unreadable();
+    // Of a run that has not ended when it fires: the store is asked.
+    await send(trainer, losses(3, 2, 2));
+    await away.refused();
+    const { putCommand } = hub.hub.runs.store;
+    hub.hub.runs.store.putCommand = () => Promise.reject(new StoreUnavailableError('Away.'));
+    await send(trainer, [{ type: 'run_finished', seq: 5, step: 4, wallTimeMs: 9000 }]);
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastSeq: 5 });
+    expect(await hub.hub.runs.store.run(runId)).toMatchObject({ state: 'running' });
+    hub.hub.runs.store.putCommand = putCommand;
+    away.end();
+    await eventually(async () => ((await hub.hub.runs.store.run(runId))!.state === 'finished' ? true : null));
+    expect(await log(runId)).toMatchObject([
+      { action: { kind: 'restore_best_checkpoint' }, state: 'rejected' },
+      { action: { kind: 'notify' } },
+    ]);
+  });
+});
+
 describe('a run that fails', () => {
   it('is told of and cannot be gone back in, and its log says so', async () => {
     const odd = rule({

@@ -39,6 +39,8 @@ interface Watched {
   backlog: TrainerEvent[];
   /** Commands of firings, in order, that have not been written down yet. */
   owed: RuleCommand[];
+  /** Authors of those that could not be given the last time. */
+  failing: ReadonlySet<string>;
   /** The work on it, one after another. */
   work: Promise<void>;
   retry: NodeJS.Timeout | undefined;
@@ -98,7 +100,7 @@ export class RuleWatch {
 
   #begin(runId: RunId): Watched {
     const watched: Watched = {
-      ...{ machine: null, seenSeq: 0, backlog: [], owed: [], retry: undefined },
+      ...{ machine: null, seenSeq: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
       work: Promise.resolve(),
     };
     this.#watched.set(runId, watched);
@@ -130,11 +132,30 @@ export class RuleWatch {
     }
     const after = watched.machine!.states;
     if (JSON.stringify(before) !== JSON.stringify(after)) this.parts.onStates(run.runId, after);
-    while (watched.owed.length > 0) {
-      const { command, author } = watched.owed[0]!;
-      await this.parts.give(command, author);
-      watched.owed.shift();
+    await this.#giveOwed(watched);
+  }
+
+  /**
+   * Gives what is owed, each rule's in its order. A rule whose command cannot be given now, such as one that has to read
+   * from a store that is away, keeps no other from acting.
+   * @throws the first failure, after all others have been given
+   */
+  async #giveOwed(watched: Watched): Promise<void> {
+    const { failing, owed } = watched;
+    // Those that failed come last: they may take long to fail again.
+    const turns = [...owed].sort((a, b) => Number(failing.has(a.author)) - Number(failing.has(b.author)));
+    const failures = new Map<string, unknown>();
+    for (const next of turns) {
+      if (failures.has(next.author)) continue;
+      try {
+        await this.parts.give(next.command, next.author);
+        owed.splice(owed.indexOf(next), 1);
+      } catch (error) {
+        failures.set(next.author, error);
+      }
     }
+    watched.failing = new Set(failures.keys());
+    for (const failure of failures.values()) throw failure;
   }
 
   /** Evaluates what is stored, and finds out which of the commands that follow from it have been given. */

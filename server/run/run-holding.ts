@@ -1,18 +1,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import type { CommandLog } from './command-log.js';
 import type { Drain } from './drain.js';
+import type { Notifier } from './notifier.js';
 import { alone, type Peers, type Progress } from './peers.js';
 import { Refusal } from './refusal.js';
 import { afterEvent } from './run-state.js';
 import type { RuleWatch } from './rule-watch.js';
+import type { RunEnding } from './run-ending.js';
 import type { RunTable } from './run-table.js';
 import type { TrainerLinks } from './trainer-links.js';
 
 /** Pause before a command is offered again to whichever hub holds its run. */
 const passOnMs = 500;
+/** Pause before a run is looked at again whose events could not be read, or not all of them. */
+const lookAgainMs = 5_000;
 
 export interface HoldingParts {
   store: EventStore;
@@ -21,6 +26,8 @@ export interface HoldingParts {
   links: TrainerLinks;
   commands: CommandLog;
   rules: RuleWatch;
+  ending: RunEnding;
+  notifier: Notifier;
   drain: Drain;
   /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
@@ -45,9 +52,12 @@ export class RunHolding {
     return run;
   }
 
-  /** Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store. */
+  /**
+   * Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store.
+   * @returns the run; one that has ended there is ended here too and held no more
+   */
   async takeUp(runId: RunId, acknowledgedSeq = 0): Promise<RunSummary> {
-    const { store, table, commands, rules } = this.parts;
+    const { store, table, commands, rules, ending } = this.parts;
     const stored = await store.run(runId);
     const lastSeq = (await store.takeUp?.(runId, acknowledgedSeq)) ?? (await store.lastSeq(runId));
     const { events } = await store.controlEvents(runId);
@@ -57,14 +67,58 @@ export class RunHolding {
     table.held.add(runId);
     const taken = table.set({ ...run, lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) });
     rules.take(taken);
+    if (hasEnded(taken.state)) await ending.end(taken, true);
     return taken;
   }
 
-  /** A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. */
+  /**
+   * A run that has ended, as its trainer's own words have it: a hub that could not reach the trainer may have given it
+   * up while its last word lay with another hub. Such a guess is replaced.
+   * @param events all that are stored of it
+   */
+  async correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
+    const { store, peers, table, commands, rules, ending } = this.parts;
+    const lastSeq = await store.lastSeq(runId);
+    const run = table.get(runId)!;
+    const before = { ...run, state: 'created' as const, reason: '', endedMs: null };
+    const said = { ...events.reduce<RunSummary>(afterEvent, before), lastSeq: Math.max(run.lastSeq, lastSeq) };
+    const isSame = said.state === run.state && said.reason === run.reason && said.endedMs === run.endedMs;
+    if (isSame || !hasEnded(said.state) || !hasEnded(run.state)) return;
+    said.lastStep = Math.max(said.lastStep, events.at(-1)!.step);
+    // Another hub that is telling of it goes on with that.
+    const isFree = await peers.claimIfFree(runId);
+    await commands.load(runId, events, isFree);
+    if (isFree) rules.take(said);
+    await ending.end(said, true);
+  }
+
+  /** Looks once at all runs that count as failed whether their trainers have said otherwise; as long as that takes. */
+  async correctFailed(signal: AbortSignal): Promise<void> {
+    const { store, table, onError } = this.parts;
+    for (const { runId } of table.all.filter(({ state }) => state === 'failed'))
+      while (!signal.aborted && table.get(runId)!.state === 'failed')
+        try {
+          const { events, lastSeq } = await store.controlEvents(runId);
+          await this.correct(runId, events);
+          // The rest is on its way.
+          if (lastSeq >= (await store.lastSeq(runId))) break;
+          await sleep(lookAgainMs, undefined, { ref: false });
+        } catch (error) {
+          if (signal.aborted) return;
+          onError(error);
+          await sleep(lookAgainMs, undefined, { ref: false });
+        }
+  }
+
+  /**
+   * A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. Of one that has ended, it tells
+   * what is still to be told.
+   */
   async adopt(runId: RunId): Promise<void> {
-    const { peers, table, links } = this.parts;
+    const { peers, table, links, notifier } = this.parts;
     const run = table.get(runId);
-    if (!run || hasEnded(run.state) || table.held.has(runId)) return;
+    if (!run || table.held.has(runId)) return;
+    if (hasEnded(run.state)) return notifier.takeUp([run]);
     if (!(await peers.claimIfFree(runId))) return;
     const taken = await this.takeUp(runId);
     if (!hasEnded(taken.state)) links.startGrace(runId);
@@ -73,7 +127,8 @@ export class RunHolding {
   /** Another hub holds the run from now on. */
   letGo(runId: RunId): void {
     const { store, table, links, commands, rules } = this.parts;
-    if (!table.held.delete(runId)) return;
+    // Of a run that has ended, what is still to be told.
+    if (!table.held.delete(runId)) return commands.forget(runId);
     rules.forget(runId);
     links.drop(runId);
     const open = commands.open(runId);

@@ -18,12 +18,13 @@ import { Refusal } from './refusal.js';
 import { Notifier } from './notifier.js';
 import { alone, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
+import { RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
 import { afterEvent, checkSteps, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
 import { RunTable } from './run-table.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
-import type { WebhookOptions } from './webhook.js';
+import { isNotification, type WebhookOptions } from './webhook.js';
 
 export interface RunServiceOptions {
   trainerGraceMs: number;
@@ -56,10 +57,14 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   readonly #table: RunTable;
   readonly #links: TrainerLinks;
   readonly #holding: RunHolding;
+  readonly #ending: RunEnding;
   readonly #admission: Admission;
   readonly #notifier: Notifier;
   readonly #rules: RuleWatch;
   #loading: Promise<void> | null = null;
+  /** Whether trainers can connect. */
+  #isReachable = false;
+  readonly #closing = new AbortController();
 
   constructor(
     readonly store: EventStore,
@@ -77,16 +82,20 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const { drain, commands } = this;
     const { onError } = options;
     this.#admission = new Admission(store, options.webhooks);
-    this.#notifier = new Notifier(options.webhooks, commands, onError);
+    this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
     this.#rules = new RuleWatch({
       store,
       give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
     });
-    const [table, links, rules] = [this.#table, this.#links, this.#rules];
+    const [table, links, rules, notifier] = [this.#table, this.#links, this.#rules, this.#notifier];
+    const ending = new RunEnding({ table, commands, rules, onError });
+    this.#ending = ending;
     const give = (command: GivenCommand, author: string) => this.command(command, author);
-    const holding = new RunHolding({ ...{ store, peers, table, links, commands, rules, drain, give, onError } });
+    const holding = new RunHolding({
+      ...{ store, peers, table, links, commands, rules, ending, notifier, drain, give, onError },
+    });
     this.#holding = holding;
     peers.start({
       onRun: (run) => holding.mirror(run),
@@ -96,7 +105,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       command: give,
       trainerLost: (runId, reason) => this.trainerLost(runId, reason),
       held: () =>
-        [...table.held].map((runId) => {
+        // With those that have ended and of which something is still to be told.
+        [...new Set([...table.held, ...commands.openRuns])].map((runId) => {
           const { lastSeq, lastStep } = table.get(runId)!;
           return { runId, connected: links.get(runId) !== undefined, progress: { runId, lastSeq, lastStep } };
         }),
@@ -166,9 +176,22 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    * A trainer takes up a run: one it brings itself, one the hub made, or one it was torn from.
    * The newest connection of a run holds it. A run that has said its last word is only answered.
    * @returns the highest stored event number
-   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word
+   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word;
+   *   `conflict` for another run under this id, of another configuration or parent
    */
-  async attach({ runId, config, parent, acknowledgedSeq }: Attach, link: TrainerLink): Promise<number> {
+  async attach(attach: Attach, link: TrainerLink): Promise<number> {
+    const { runId } = attach;
+    // It is not missed while the store is asked for its run.
+    this.#links.arrive(runId);
+    try {
+      return await this.#attach(attach, link);
+    } finally {
+      this.#links.arrived(runId);
+      this.#miss(runId);
+    }
+  }
+
+  async #attach({ runId, config, parent, acknowledgedSeq }: Attach, link: TrainerLink): Promise<number> {
     const isBuiltIn = this.livingProcesses.has(runId) || (parent !== null && this.livingProcesses.has(parent.runId));
     if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
@@ -177,11 +200,14 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) this.#admission.refuseRules(config);
       run = await this.#create(config, parent, runId);
-    }
+    } else this.#admission.refuseOtherRun(run, { config, parent });
     if (hasEnded(run.state)) {
       const { events } = await this.store.controlEvents(runId);
       // What is known of a run that ended at another hub may be behind what its trainer was told there.
-      if (!wasLost(run.state, events)) return Math.max(acknowledgedSeq, run.lastSeq);
+      if (!wasLost(run.state, events)) {
+        await this.#holding.correct(runId, events);
+        return Math.max(acknowledgedSeq, this.#table.get(runId)!.lastSeq);
+      }
       run = this.#table.set({ ...run, state: stateFromEvents(events), reason: '', endedMs: null });
       await this.#table.write(runId);
     }
@@ -191,6 +217,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const acknowledged = this.peers === alone ? 0 : acknowledgedSeq;
     if (!this.#table.held.has(runId) || acknowledged > run.lastSeq)
       run = await this.#holding.takeUp(runId, acknowledged);
+    // Its last word lay in the store, and whoever held the run died before writing what follows.
+    if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);
     this.#links.connect(runId, link);
     // Read anew: events that were under way on the connection before may have been stored since.
     run = this.#table.set({ ...this.#table.get(runId)!, trainerConnected: true });
@@ -249,42 +277,34 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       // Commands first: a run that is written as ended has no open ones. The whole batch, because one that was stored
       // before without its commands being closed comes again.
       await this.commands.closeFrom(events.filter(isControl));
-      if (hasEnded(run.state)) {
-        await this.#rules.settled(run);
-        await this.commands.failOpen(runId, `The run ended (${run.state}) before it took effect.`);
-      }
-      await this.#table.write(runId);
-      if (hasEnded(run.state)) this.#rules.forget(runId);
+      if (hasEnded(run.state)) await this.#ending.end(this.#table.get(runId)!, true);
+      else await this.#table.write(runId);
     }
     return lastSeq;
   }
 
   /** The trainer will not come back: its run has failed. */
   async trainerLost(runId: RunId, reason: string): Promise<void> {
-    const run = this.#table.get(runId);
+    let run = this.#table.get(runId);
     if (!run || hasEnded(run.state)) return;
     if (!this.#table.held.has(runId)) {
       const hub = await this.peers.holder(runId);
       if (hub) return this.peers.forwardLost(hub, runId, reason);
-      await this.#holding.takeUp(runId);
+      // It may have said its last word where it was before.
+      run = await this.#holding.takeUp(runId);
+      if (hasEnded(run.state)) return;
     }
     this.#links.endGrace(runId);
-    this.#table.set({
-      ...run,
-      state: nextState(run.state, 'trainer_lost'),
-      reason,
-      endedMs: Date.now(),
-      trainerConnected: false,
-    });
+    const state = nextState(run.state, 'trainer_lost');
+    run = this.#table.set({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // What the trainer said of its commands is what counts, should the hub not have written that down yet.
     await this.store
       .controlEvents(runId)
       .then(({ events }) => this.commands.load(runId, events))
       .catch(this.options.onError);
-    await this.#rules.settled(run).catch(this.options.onError);
-    await this.commands.failOpen(runId, reason);
-    await this.#table.write(runId);
-    this.#rules.forget(runId);
+    const now = this.#table.get(runId)!;
+    // Its trainer may be back.
+    if (hasEnded(now.state)) await this.#ending.end(now, false);
   }
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
@@ -302,7 +322,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const known = await this.commands.find(command.commandId);
     if (known) {
       // Given to another hub, which has let go of the run since.
-      if (known.state !== 'pending' || !this.commands.takeUp(known)) return known;
+      if (known.state !== 'pending') return known;
+      // Of a run that has ended another hub may be delivering it.
+      if (hasEnded(run.state) && isNotification(known) && !(await this.peers.claimIfFree(run.runId))) return known;
+      if (!this.commands.takeUp(known)) return known;
       if (!hasEnded(run.state)) this.#send(known);
       else {
         const { events } = await this.store.controlEvents(run.runId);
@@ -329,7 +352,9 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 
   close(): void {
+    this.#closing.abort();
     this.#links.close();
+    this.#ending.close();
     this.#rules.close();
     this.#notifier.close();
     this.commands.close();
@@ -337,6 +362,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 
   async #load(): Promise<void> {
+    const ended: Promise<void>[] = [];
     for (const stored of await this.store.runs()) {
       let run: RunSummary = { ...stored, trainerConnected: false };
       if (!hasEnded(run.state) && !(await this.peers.claimIfFree(run.runId))) {
@@ -352,20 +378,34 @@ export class RunService extends EventEmitter<RunServiceEvents> {
         run = events.reduce(afterEvent, { ...run, state: 'created' });
         this.#table.put(run);
         this.#rules.take(run);
-        if (hasEnded(run.state)) {
-          await this.#rules.settled(run).catch(this.options.onError);
-          await this.commands.failOpen(run.runId, `The run ended (${run.state}) before it took effect.`);
-          this.#rules.forget(run.runId);
-        }
+        if (hasEnded(run.state)) ended.push(this.#ending.end(run, true));
       }
       this.#table.put(run);
-      if (!hasEnded(run.state)) this.#links.startGrace(run.runId);
-      else if (!hasEnded(stored.state)) await this.#table.write(run.runId);
     }
+    await Promise.all(ended);
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     for (const record of (await this.store.leftOver?.()) ?? [])
       if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);
     void this.#notifier.takeUp(this.#table.all.filter(({ state }) => hasEnded(state))).catch(this.options.onError);
+    void this.#holding.correctFailed(this.#closing.signal).catch(this.options.onError);
+    if (this.#isReachable) this.#missTrainers();
+  }
+
+  /** The hub listens: trainers can connect from now on, so from now on those that do not are missed. */
+  awaitTrainers(): void {
+    this.#isReachable = true;
+    this.#missTrainers();
+  }
+
+  #missTrainers(): void {
+    for (const runId of this.#table.held) this.#miss(runId);
+  }
+
+  /** Its trainer is to come within the grace, if it is to come at all and is not here. */
+  #miss(runId: RunId): void {
+    const run = this.#table.get(runId);
+    if (run && !hasEnded(run.state) && this.#table.held.has(runId) && !this.#links.isHere(runId))
+      this.#links.startGrace(runId);
   }
 
   #send(record: CommandRecord): void {
@@ -389,13 +429,15 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       .holder(runId)
       .then((hub) => {
         if (hub) return this.#holding.letGo(runId);
+        // It may have come while that was asked.
+        if (this.#links.isHere(runId)) return;
         const reason = `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`;
         return this.trainerLost(runId, reason);
       })
       .catch((error: unknown) => {
         onError(error);
         // Whether its trainer is at another hub cannot be asked now.
-        if (this.#table.held.has(runId) && !this.#links.get(runId)) this.#links.startGrace(runId);
+        this.#miss(runId);
       });
   }
 }

@@ -42,11 +42,14 @@ export class RunTable {
     return this.#unwritten.has(runId);
   }
 
-  /** Writes the run as it is now; owed until that has succeeded. */
-  async write(runId: RunId): Promise<void> {
+  /**
+   * Writes the run as it is now; owed until that has succeeded.
+   * @param hasLastWord it is as its trainer's last word says
+   */
+  async write(runId: RunId, hasLastWord = false): Promise<void> {
     this.owe(runId);
     const { trainerConnected: _c, lastSeq: _s, lastStep: _t, ...stored } = this.#runs.get(runId)!;
-    await this.store.updateRun(stored);
+    await this.store.updateRun(stored, hasLastWord);
     this.#unwritten.delete(runId);
     // An ended run needs no holder: it is what the store says.
     if (!hasEnded(stored.state)) return;

@@ -12,6 +12,8 @@ export interface TrainerLink {
 export class TrainerLinks {
   readonly #links = new Map<RunId, TrainerLink>();
   readonly #graces = new Map<RunId, NodeJS.Timeout>();
+  /** How many connections are about to hold each run. */
+  readonly #arriving = new Map<RunId, number>();
 
   /** @param onAbsent a trainer has stayed away for `graceMs` */
   constructor(
@@ -21,6 +23,23 @@ export class TrainerLinks {
 
   get(runId: RunId): TrainerLink | undefined {
     return this.#links.get(runId);
+  }
+
+  /** A trainer is connected, or about to be. */
+  isHere(runId: RunId): boolean {
+    return this.#links.has(runId) || this.#arriving.has(runId);
+  }
+
+  /** A trainer asks for the run; followed by `arrived` whether it gets it or not. */
+  arrive(runId: RunId): void {
+    this.#arriving.set(runId, (this.#arriving.get(runId) ?? 0) + 1);
+    this.endGrace(runId);
+  }
+
+  arrived(runId: RunId): void {
+    const others = this.#arriving.get(runId)! - 1;
+    if (others > 0) this.#arriving.set(runId, others);
+    else this.#arriving.delete(runId);
   }
 
   /** The newest connection of a run holds it: the one before is closed. */

@@ -63,6 +63,32 @@ describe('a trainer that attaches again', () => {
     expect((await hub.hub.runs.get(runId)).trainerConnected).toBe(true);
   });
 
+  it('with another configuration or parent is refused, and told what differs; the run keeps its trainer', async () => {
+    const runId = aRunId();
+    const first = await hub.attached(runId);
+    const { config } = attachment(runId);
+    const parent = { runId: aRunId(), checkpointId: 'step-2', step: 2 };
+    expect(
+      await sendAnything(hub.trainer(), 'attach', { runId, config: { ...config, learningRate: 0.5 }, parent }),
+    ).toEqual({
+      ok: false,
+      error: {
+        code: 'conflict',
+        message:
+          `There is another run ${runId} already, with learningRate 0.001, not 0.5; parent null, not ` +
+          `${JSON.stringify(parent)}. Give this one an id of its own.`,
+      },
+    });
+    expect(await first.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });
+  });
+
+  it('without settings that its version does not know is taken', async () => {
+    const runId = aRunId();
+    await hub.attached(runId);
+    const old = { runId, config: { name: 'test' }, parent: null };
+    expect(await sendAnything(hub.trainer(), 'attach', old)).toMatchObject({ ok: true });
+  });
+
   it('on another connection takes the run over', async () => {
     const runId = aRunId();
     const first = await hub.attached(runId);

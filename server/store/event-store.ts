@@ -77,7 +77,12 @@ export function upToDate<R extends StoredRun>(record: R): R {
 export interface EventStore {
   /** @throws StoreConflictError when the run id is taken */
   createRun(run: StoredRun): Promise<void>;
-  updateRun(run: StoredRun): Promise<void>;
+  /**
+   * Writes the record anew.
+   * @param hasLastWord it holds its trainer's last word: no record without one counts beside it, whichever hub wrote
+   *   that and when
+   */
+  updateRun(run: StoredRun, hasLastWord?: boolean): Promise<void>;
   run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null>;
   /** Newest first. */
   runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]>;

@@ -20,7 +20,8 @@ import type { StoredRun } from './event-store.js';
  *                                         A metric's last word `time` is field `time:`.
  *   plumbline.event    run, kind          seq, wall_time_ms, stage and values (count) of metric events,
  *                                         payload_0.. of control events: JSON, in parts
- *   plumbline.run      run                record_0..: the run's record as JSON; a point each version, the latest counts
+ *   plumbline.run      run                record_0..: the run's record as JSON; a point each version, the latest counts,
+ *                                         and one with its trainer's last word is later than all without
  *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
  *                                         hub gave it up (1), as it ended (2); the highest rank counts
  * Nothing that changes is overwritten: a hub that comes back and delivers late what another hub has since changed
@@ -40,6 +41,8 @@ const timeField = { metric: 'time', stored: 'time:' };
 /** A string field holds at most 64 kB. */
 const maxStringLength = 60_000;
 const maxSeq = 999_999_999;
+/** Versions of a run's record that hold its trainer's last word are above this, all others below. */
+export const lastWordVersion = 500_000_000;
 /** Times are 64-bit nanoseconds: they end in the year 2262. */
 const maxSecond = 9_200_000_000;
 

@@ -20,6 +20,7 @@ import {
   baseSecondOf,
   eventMeasurement,
   fromParts,
+  lastWordVersion,
   lineOfCommand,
   lineOfRun,
   linesOf,
@@ -86,10 +87,11 @@ export class InfluxStore implements EventStore {
     });
   }
 
-  async updateRun(run: StoredRun): Promise<void> {
+  async updateRun(run: StoredRun, hasLastWord = false): Promise<void> {
     const { lastSeq, lastStep } = await this.#position(run.runId);
     const known = this.#versions.get(run.runId) ?? (await this.#newest(run.runId))?.version ?? 0;
-    const version = Math.max(known, this.#versions.get(run.runId) ?? 0) + 1;
+    const next = Math.max(known, this.#versions.get(run.runId) ?? 0) + 1;
+    const version = hasLastWord && next < lastWordVersion ? lastWordVersion + next : next;
     this.#versions.set(run.runId, version);
     await this.#outbox.add({ kind: 'run', run, version }, [lineOfRun({ ...run, lastSeq, lastStep }, version)]);
   }

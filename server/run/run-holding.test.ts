@@ -1,0 +1,257 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Command, GivenCommand } from '@plumbline/shared/command';
+import { GuardRule } from '@plumbline/shared/rule';
+import type { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import { alone, type PeerHandlers, type Peers } from './peers.js';
+import { RunService } from './run-service.js';
+import type { WebhookOptions } from './webhook.js';
+
+/** Who holds which run, among hubs in one process on one store. */
+const holders = new Map<RunId, string>();
+/** A hub's way to the others, with a lease that lasts until it is taken off. */
+class TestPeers implements Peers {
+  handlers!: PeerHandlers;
+  /** What has to happen before `holder` answers. */
+  asked: Promise<unknown> = Promise.resolve();
+  constructor(readonly id: string) {}
+  start(handlers: PeerHandlers): void {
+    this.handlers = handlers;
+  }
+  async holder(runId: RunId): Promise<string | null> {
+    await this.asked;
+    const hub = holders.get(runId) ?? null;
+    return hub === this.id ? null : hub;
+  }
+  claim(runId: RunId): Promise<void> {
+    holders.set(runId, this.id);
+    return Promise.resolve();
+  }
+  claimIfFree(runId: RunId): Promise<boolean> {
+    if (!holders.has(runId)) holders.set(runId, this.id);
+    return Promise.resolve(holders.get(runId) === this.id);
+  }
+  tell = (): void => undefined;
+  forward = alone.forward;
+  forwardLost = alone.forwardLost;
+  close = (): Promise<void> => Promise.resolve();
+}
+
+let folder = '';
+let store: EmbeddedStore;
+const hubs: RunService[] = [];
+let errors: unknown[] = [];
+beforeEach(() => {
+  holders.clear();
+  webhooks = { secret: null, hosts: [] };
+  errors = [];
+  folder = mkdtempSync(join(tmpdir(), 'plumbline-holding-'));
+  store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+});
+afterEach(async () => {
+  for (const hub of hubs.splice(0)) hub.close();
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+let webhooks: WebhookOptions = { secret: null, hosts: [] };
+function hub(id: string, trainerGraceMs = 60_000): { runs: RunService; peers: TestPeers } {
+  const peers = new TestPeers(id);
+  const onError = (error: unknown) => void errors.push(error);
+  const runs = new RunService(store, { trainerGraceMs, commandExpiryMs: 60_000, webhooks, onError }, peers);
+  hubs.push(runs);
+  return { runs, peers };
+}
+function trainer() {
+  const sent: Command[] = [];
+  const send = (command: Command) => Promise.resolve(void sent.push(command));
+  return { sent, send, close: () => undefined };
+}
+const attach = (runs: RunService, runId: RunId, link = trainer()): Promise<number> =>
+  runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
+
+/** A run that hub A held until it died, with a command open and this stored, of which A has written nothing more. */
+async function left(events: TrainerEvent[]) {
+  const runId = aRunId();
+  const a = hub('a');
+  await attach(a.runs, runId);
+  await a.runs.append(runId, [started()]);
+  const command = aCommand(runId, { kind: 'evaluate_now' }) as GivenCommand;
+  await a.runs.command(command, 'somebody');
+  const b = hub('b');
+  // Knows it as one that runs at A.
+  expect(await b.runs.get(runId)).toMatchObject({ state: 'running' });
+  await store.append(runId, events);
+  holders.delete(runId);
+  return { runId, commandId: command.commandId, b };
+}
+const lastWords = [stepped(2), finished(3)];
+
+/** All that has to be true of a run that has ended. */
+async function expectEnded(runs: RunService, peers: TestPeers, runId: RunId, commandId: GivenCommand['commandId']) {
+  const ended = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3, lastStep: 3 };
+  expect(await runs.get(runId)).toMatchObject(ended);
+  expect(await store.run(runId)).toMatchObject(ended);
+  expect(await store.command(commandId)).toMatchObject({
+    state: 'failed',
+    reason: 'The run ended (finished) before it took effect.',
+  });
+  expect(peers.handlers.held()).toEqual([]);
+  expect(errors).toEqual([]);
+}
+
+describe('a run whose last word is stored while its record says that it runs is ended', () => {
+  it('by a hub that starts', async () => {
+    const { runId, commandId } = await left(lastWords);
+    const { runs, peers } = hub('c');
+    await runs.load();
+    await expectEnded(runs, peers, runId, commandId);
+  });
+
+  it('by a hub that adopts it', async () => {
+    const { runId, commandId, b } = await left(lastWords);
+    b.peers.handlers.onOrphaned([runId]);
+    await eventually(async () => ((await store.run(runId))!.state === 'finished' ? true : null));
+    await expectEnded(b.runs, b.peers, runId, commandId);
+  });
+
+  it('by a hub that its trainer comes to, which is sent no command', async () => {
+    const { runId, commandId, b } = await left(lastWords);
+    const link = trainer();
+    expect(await attach(b.runs, runId, link)).toBe(3);
+    expect(link.sent).toEqual([]);
+    await expectEnded(b.runs, b.peers, runId, commandId);
+  });
+
+  it('by a hub that hears that its trainer is gone', async () => {
+    const { runId, commandId, b } = await left(lastWords);
+    await b.runs.trainerLost(runId, 'The process ended.');
+    await expectEnded(b.runs, b.peers, runId, commandId);
+  });
+});
+
+describe('a hub that gives up a run of another hub', () => {
+  it('keeps what was stored of it meanwhile', async () => {
+    const { runId, b } = await left([stepped(2), stepped(3)]);
+    await b.runs.trainerLost(runId, 'The process ended.');
+    const failed = { state: 'failed', reason: 'The process ended.', lastSeq: 3, lastStep: 3 };
+    expect(await b.runs.get(runId)).toMatchObject(failed);
+    expect(await store.run(runId)).toMatchObject(failed);
+  });
+
+  /** Given up by B; then its last word arrives, e.g. from A's disk. */
+  async function givenUp() {
+    const known = await left([]);
+    await known.b.runs.trainerLost(known.runId, 'The trainer was lost.');
+    await store.append(known.runId, lastWords);
+    return known;
+  }
+  const said = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3 };
+
+  it('is overruled by the last word that arrives later, at the next start', async () => {
+    const { runId } = await givenUp();
+    const { runs, peers } = hub('c');
+    await runs.load();
+    await eventually(async () => ((await store.run(runId))!.state === 'finished' ? true : null));
+    expect(await store.run(runId)).toMatchObject(said);
+    expect(await runs.get(runId)).toMatchObject(said);
+    await eventually(() => (peers.handlers.held().length === 0 ? true : null));
+  });
+
+  it('is overruled by it when the trainer asks', async () => {
+    const { runId, b } = await givenUp();
+    expect(await attach(b.runs, runId)).toBe(3);
+    expect(await store.run(runId)).toMatchObject(said);
+    expect(await b.runs.get(runId)).toMatchObject(said);
+  });
+});
+
+describe('a trainer is missed', () => {
+  it('only once it can connect', async () => {
+    const { runId } = await left([]);
+    const { runs } = hub('c', 50);
+    await runs.load();
+    await sleep(200);
+    expect(await runs.get(runId)).toMatchObject({ state: 'running' });
+    runs.awaitTrainers();
+    await eventually(async () => ((await runs.get(runId)).state === 'failed' ? true : null));
+  });
+
+  it('not while it attaches, nor when it has come while the holder was asked for', async () => {
+    const { runId } = await left([]);
+    const { runs, peers } = hub('c', 50);
+    await runs.load();
+    let answer = (): void => undefined;
+    peers.asked = new Promise<void>((resolve) => (answer = resolve));
+    runs.awaitTrainers();
+    // The grace is over, and the holder is being asked for.
+    await sleep(200);
+    await attach(runs, runId);
+    answer();
+    await sleep(50);
+    expect(await runs.get(runId)).toMatchObject({ state: 'running', trainerConnected: true });
+  });
+
+  it('when it was refused and stays away', async () => {
+    const { runId } = await left([]);
+    const { runs, peers } = hub('c', 50);
+    await runs.load();
+    peers.claim = () => Promise.reject(new Error('refused'));
+    await expect(attach(runs, runId)).rejects.toThrow('refused');
+    await eventually(async () => ((await runs.get(runId)).state === 'failed' ? true : null));
+  });
+});
+
+describe('a notification of a run that has ended', () => {
+  it('is delivered by the hub that ended the run, and by another only when that is gone', async () => {
+    let status = 503;
+    const received: unknown[] = [];
+    const receiver = createServer((request, response) => {
+      received.push(request.headers['plumbline-id']);
+      response.writeHead(status).end();
+    }).listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    const host = `127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    webhooks = { secret: 'a secret of the test', hosts: [host] };
+    const rule = GuardRule.parse({
+      ...{ name: 'any', metric: 'train/loss', condition: { kind: 'threshold', side: 'above', value: 1 } },
+      actions: [{ kind: 'notify', url: `http://${host}/hook` }],
+    });
+    const runId = aRunId();
+    const a = hub('a');
+    await a.runs.attach({ ...attachment(runId, { rules: [rule] }), acknowledgedSeq: 0 }, trainer());
+    await a.runs.append(runId, [started(), ...lastWords]);
+    expect(await store.run(runId)).toMatchObject({ state: 'finished' });
+    await eventually(() => (received.length > 0 ? true : null));
+    expect(a.peers.handlers.held()).toMatchObject([{ runId }]);
+
+    const others = [hub('b'), hub('c')];
+    for (const { runs } of others) await runs.load();
+    // Whether by starting, or by being told that nobody holds it while A does.
+    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    await sleep(200);
+    for (const { peers } of others) expect(peers.handlers.held()).toEqual([]);
+
+    a.runs.close();
+    holders.delete(runId);
+    status = 204;
+    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    const [record] = await eventually(async () => {
+      const records = await store.commands(runId);
+      return records[0]?.state === 'applied' ? records : null;
+    });
+    expect(new Set(received)).toEqual(new Set([record!.commandId]));
+    expect(record!.after).toEqual({ status: 204, attempts: 1 });
+    expect(others.map(({ peers }) => peers.handlers.held())).toEqual([[], []]);
+    receiver.close();
+  });
+});
