@@ -58,7 +58,7 @@ program
       throw new Error(
         `No hub runs on ${config.dataDir}. Start one with npm start, or name its folder with --data-dir.`,
       );
-    say(linkTo(url, new Sessions(config.accessDir ?? config.dataDir)));
+    say(linkTo(config.publicUrl ?? url, new Sessions(config.accessDir ?? config.dataDir)));
   });
 
 program
@@ -129,7 +129,7 @@ async function start(flags: StartFlags): Promise<void> {
     );
   }
   say(
-    `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(hub.url, hub.sessions)}\n`,
+    `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(config.publicUrl ?? hub.url, hub.sessions)}\n`,
   );
   say('  Ctrl-C stops it; built-in trainers save a checkpoint first.\n');
 }

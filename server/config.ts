@@ -50,6 +50,8 @@ const Environment = z.object({
   PLUMBLINE_ACCESS_DIR: z.string().min(1).optional(),
   /** Where built-in trainers find a hub: the address in front of several hubs; else the hub that starts them. */
   PLUMBLINE_TRAINER_HUB_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Where browsers find the hub, as behind a proxy: what one-time links begin with; else the hub's own address. */
+  PLUMBLINE_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
   /** Proxies in front of the hub, whose word on where a request comes from is taken. */
   PLUMBLINE_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
   /** Host names beside `localhost` and plain addresses under which the hub may be asked; comma-separated. */
@@ -115,6 +117,7 @@ export interface HubConfig {
   /** Where sessions and the trainer token lie, if not in the data folder. */
   accessDir: string | null;
   trainerHubUrl: string | null;
+  publicUrl: string | null;
   trustedProxies: number;
   allowedHosts: string[];
   allowedOrigins: string[];
@@ -149,6 +152,7 @@ export function readConfig(
     accessDir: setting.PLUMBLINE_ACCESS_DIR === undefined ? null : resolve(setting.PLUMBLINE_ACCESS_DIR),
     trustedProxies: setting.PLUMBLINE_TRUSTED_PROXIES,
     trainerHubUrl: setting.PLUMBLINE_TRAINER_HUB_URL ?? null,
+    publicUrl: setting.PLUMBLINE_PUBLIC_URL?.replace(/\/+$/, '') ?? null,
     allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS.map((host) => host.toLowerCase()),
     allowedOrigins: setting.PLUMBLINE_ALLOWED_ORIGINS,
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
