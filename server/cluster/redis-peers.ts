@@ -61,6 +61,8 @@ export class RedisPeers implements Peers {
   #timer: NodeJS.Timeout | null = null;
   /** Runs of other hubs that have not ended, as far as this hub knows, and how often in a row nobody held them. */
   readonly #elsewhere = new Map<RunId, { looks: number }>();
+  /** Runs that have ended while Redis was gone. */
+  readonly #untold = new Map<RunId, RunSummary>();
   #closed = false;
 
   constructor(
@@ -100,7 +102,9 @@ export class RedisPeers implements Peers {
   }
 
   tell(run: RunSummary): void {
-    void this.#publish(everybody, { kind: 'run', run });
+    // An ended run is told of once and held no more: nobody would ask for it again.
+    if (!this.client.isReady && hasEnded(run.state)) this.#untold.set(run.runId, run);
+    else void this.#publish(everybody, { kind: 'run', run });
   }
 
   async forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord> {
@@ -150,6 +154,10 @@ export class RedisPeers implements Peers {
     for (const [i, { runId }] of held.entries()) if (others[i] !== '') await this.#taken(runId);
     const mine = held.filter((_, i) => others[i] === '');
     if (mine.length > 0) void this.#publish(everybody, { kind: 'progress', progress: mine.map((run) => run.progress) });
+    if (this.client.isReady) {
+      for (const run of this.#untold.values()) void this.#publish(everybody, { kind: 'run', run });
+      this.#untold.clear();
+    }
     if (this.#elsewhere.size === 0) return;
     const watched = [...this.#elsewhere];
     const holders = await this.client.mGet(watched.map(([runId]) => keyOf(runId)));

@@ -363,6 +363,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
 
   async #load(): Promise<void> {
     const ended: Promise<void>[] = [];
+    const undelivered = (await this.store.undelivered?.()) ?? [];
     for (const stored of await this.store.runs()) {
       let run: RunSummary = { ...stored, trainerConnected: false };
       if (!hasEnded(run.state) && !(await this.peers.claimIfFree(run.runId))) {
@@ -383,6 +384,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       this.#table.put(run);
     }
     await Promise.all(ended);
+    // Another hub may have given up what ended here before this one died.
+    for (const runId of undelivered) {
+      const run = this.#table.get(runId);
+      if (run && hasEnded(run.state)) this.peers.tell(run);
+    }
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     for (const record of (await this.store.leftOver?.()) ?? [])
       if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);

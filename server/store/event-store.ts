@@ -130,6 +130,8 @@ export interface EventStore {
    * up their runs since cannot know of them.
    */
   leftOver?(): Promise<CommandRecord[]>;
+  /** Runs whose records this hub has written and not delivered: another hub on the same store cannot know of them. */
+  undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;
 

@@ -228,6 +228,11 @@ export class InfluxStore implements EventStore {
     return this.#outbox.leftOver;
   }
 
+  async undelivered(): Promise<RunId[]> {
+    await this.#outbox.open();
+    return this.#outbox.runs.map(({ runId }) => runId);
+  }
+
   async commands(runId: RunId): Promise<CommandRecord[]> {
     await this.#outbox.open();
     // Noted before InfluxDB is asked, as in `runs`.

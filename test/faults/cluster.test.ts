@@ -19,7 +19,7 @@ import { Ledger } from '../support/ledger.js';
  */
 let cluster: Cluster;
 beforeAll(async () => {
-  cluster = await Cluster.start({ PLUMBLINE_TRAINER_GRACE_MS: '4000' });
+  cluster = await Cluster.start({ PLUMBLINE_TRAINER_GRACE_MS: '4000' }, { storeProxies: true });
   const person = await HubClient.open(cluster.hubs[0]!);
   cookie = person.cookie;
   person.close();
@@ -253,6 +253,38 @@ describe('two hubs', () => {
     const again = watching(first);
     expect(await again.run(trainer.runId)).toMatchObject({ state: 'failed', lastSeq: 11 });
     for (const each of [client, again]) each.close();
+  });
+
+  it('take a last word that one of them had on its disk only, though the other has given the run up', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(first.url);
+    trainer.train(10);
+    await trainer.link.flush();
+    const client = watching(second);
+    await client.until('the run to be stored', async () =>
+      (await client.history(trainer.runId)).lastSeq >= 11 ? true : undefined,
+    );
+    cluster.storeProxies[0]!.become({ kind: 'half-open' });
+    trainer.train(5);
+    expect(await trainer.finish()).toBe(true);
+    trainer.link.close();
+    await first.kill();
+    // Where it is known as running; the other has told of its end as long as it lived.
+    await second.kill();
+    await second.start();
+    const later = watching(second);
+    expect((await later.state(trainer.runId, 'failed')).reason).toMatch(/trainer was lost/);
+    cluster.storeProxies[0]!.become({ kind: 'healthy' });
+    await first.start();
+    const again = watching(first);
+    for (const each of [again, later]) {
+      const run = await each.until('the last word', async () => {
+        const now = await each.run(trainer.runId);
+        return now.state === 'finished' ? now : undefined;
+      });
+      expect(run).toMatchObject({ reason: '', lastSeq: 17 });
+    }
+    for (const each of [client, later, again]) each.close();
   });
 
   it('behind nginx keep a browser with one of them, by its cookie', async () => {
