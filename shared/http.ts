@@ -43,7 +43,7 @@ export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
 
 /** A history or windows of more values than this, over all series, are refused as `invalid`: ask in parts. */
-export const maxAnswerValues = 2_000_000;
+export const maxAnswerValues = 4_000_000;
 
 const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
 const stepRange = {

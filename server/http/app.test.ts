@@ -4,7 +4,7 @@ import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { FindingsResponse, HistoryResponse } from '@plumbline/shared/http';
+import { maxAnswerValues, type FindingsResponse, type HistoryResponse } from '@plumbline/shared/http';
 import { aRunId, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
@@ -164,7 +164,7 @@ describe('asking afterwards', () => {
     // The limit of the routes, brought down to where three events are above it.
     const small = <R extends { maxValues?: number | undefined }>(range: R) => ({
       ...range,
-      maxValues: range.maxValues! - 1_999_999,
+      maxValues: range.maxValues! - maxAnswerValues + 1,
     });
     store.history = (id, range) => history.call(store, id, small(range));
     store.windows = (id, range) => windows.call(store, id, small(range));
