@@ -71,7 +71,7 @@ describe('steering a run from a browser', () => {
     await by('new-run').first().click();
     await by('new-run-name').fill('From the browser');
     await by('new-run-steps').fill('5000');
-    await page.locator('summary').click();
+    await page.getByText('More settings').click();
     await by('new-run-batchSize').fill('8');
     await by('new-run-probeEverySteps').fill('5');
     await by('new-run-learningRate').fill('0');
