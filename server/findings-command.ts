@@ -13,9 +13,12 @@ export function addFindingsCommand(program: Command, say: (line: string) => void
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--json', 'for programs')
     .action(async (run: string, { dataDir, json }: { dataDir?: string; json?: true }) => {
-      const url = hubUrl(readConfig({ PLUMBLINE_DATA_DIR: dataDir }).dataDir);
+      const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+      const url = hubUrl(config.dataDir);
       if (url === null)
-        throw new Error('No hub runs there. Start one with npm start, or name its folder with --data-dir.');
+        throw new Error(
+          `No hub runs on ${config.dataDir}. Start one with npm start, or name its folder with --data-dir.`,
+        );
       const runId = RunId.safeParse(run);
       if (!runId.success) throw new Error(`${runId.error.issues[0]!.message}.`);
       const response = await fetch(`${url}/api/runs/${runId.data}/findings`);

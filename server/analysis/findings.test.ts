@@ -88,8 +88,8 @@ describe('findings', () => {
     const slower = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 * 3 });
     const told = findings(run, [started(base), changed(20), slower], 100).filter(({ kind }) => kind === 'intervention');
     expect(told.map(({ text }) => text)).toEqual([
-      'From step 20 on 1 parameters were trained and the learning rate was 0.3 instead of 0.1: held-out accuracy ' +
-        'went from -200.0 points to +100.0 points per 100 steps.',
+      'From step 20 on sa_proj was trained (1 tensor) and the learning rate was 0.3 instead of 0.1: held-out accuracy ' +
+        'moved by -200.0 points per 100 steps before and by +100.0 points after.',
     ]);
     const [alone] = findings(run, [started(base), slower], 100).filter(({ kind }) => kind === 'intervention');
     expect(alone!.values['before']).toBeCloseTo(-200, 8);

@@ -1,4 +1,5 @@
 import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
+import { describeSelection } from '@plumbline/shared/parameter';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
@@ -228,14 +229,17 @@ function interventions(heldOut: MetricSeries, events: readonly ControlEvent[]): 
     const after = slope(heldOut, step, steps[index + 1] ?? Infinity) * 100;
     if (!Number.isFinite(before) || !Number.isFinite(after)) return [];
     const text =
-      `From step ${step} on ${changes.get(step)!.join(' and ')}: held-out accuracy went from ` +
-      `${points(before)} to ${points(after)} per 100 steps.`;
+      `From step ${step} on ${changes.get(step)!.join(' and ')}: held-out accuracy moved by ` +
+      `${points(before)} per 100 steps before and by ${points(after)} after.`;
     return [{ kind: 'intervention', step, text, values: { before, after } }];
   });
 }
 
 function changeOf(event: ControlEvent): string | undefined {
-  if (event.type === 'trainable_changed') return `${event.trainable.length} parameters were trained`;
+  if (event.type === 'trainable_changed') {
+    const { length } = event.trainable;
+    return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
+  }
   if (event.type !== 'command_applied') return undefined;
   const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
   return typeof before === 'number' && typeof after === 'number'

@@ -8,9 +8,9 @@ import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 /** The words people see for the domain's values, each said once. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   full: { name: 'Full', says: 'The whole language model. Learns fastest, forgets most.' },
-  sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. Forgets less.' },
-  mlp: { name: 'MLP', says: 'All of the MLP. Shifts output tokens strongly.' },
-  mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. Learns well, forgets little.' },
+  sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. In the paper: forgets less.' },
+  mlp: { name: 'MLP', says: 'All of the MLP. In the paper: shifts output tokens.' },
+  mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. In the paper: learns well, forgets little.' },
   mlp_down: { name: 'MLP Down', says: 'The projection that writes to the residual stream, alone.' },
   projector: { name: 'Projector', says: 'Between vision and language. The language model stays.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
