@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord, type CommandAction } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/run';
-import { changesOf, peakLearningRate, shortChangeWords } from './changes';
+import { changesOf, configAt, peakLearningRate, shortChangeWords } from './changes';
 
 let count = 0;
 const record = (action: unknown, step: number, state = 'applied'): CommandRecord =>
@@ -30,6 +30,24 @@ describe('peakLearningRate', () => {
     const lowered = record({ kind: 'lower_learning_rate', factor: 0.5 }, 250);
     expect(peakLearningRate(config, [...commands, lowered])).toBe(5e-5);
     expect(peakLearningRate(config, [lowered])).toBe(5e-4);
+  });
+});
+
+describe('configAt', () => {
+  const chosen = (selection: unknown, step: number): CommandRecord =>
+    record({ kind: 'set_trainable', selection }, step);
+  const commands = [
+    chosen({ kind: 'recipe', recipe: 'sa_proj' }, 50),
+    rate(3e-4, 60),
+    chosen({ kind: 'pattern', pattern: '*' }, 90),
+  ];
+  it('is what a run trained under at that step, not what it began with or came to later', () => {
+    expect(configAt(config, commands, 40)).toEqual(config);
+    expect(configAt(config, commands, 50)).toEqual({ ...config, recipe: 'sa_proj' });
+    expect(configAt(config, commands, 80)).toEqual({ ...config, recipe: 'sa_proj', learningRate: 3e-4 });
+  });
+  it('leaves the recipe as it was configured where a pattern was chosen', () => {
+    expect(configAt(config, commands, 100)).toEqual({ ...config, learningRate: 3e-4 });
   });
 });
 

@@ -24,6 +24,21 @@ export function peakLearningRate(config: RunConfig, commands: Iterable<CommandRe
   }, config.learningRate);
 }
 
+/**
+ * The configuration under which a run trained at a step: its own, with what was changed up to there. What was chosen by
+ * groups or by a pattern has no place in a configuration and is left out.
+ */
+export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
+  const changes = changesOf(commands).filter((change) => change.step <= step);
+  const selections = changes.flatMap(({ action }) => (action.kind === 'set_trainable' ? [action.selection] : []));
+  const last = selections.at(-1);
+  return {
+    ...config,
+    learningRate: peakLearningRate(config, changes),
+    ...(last?.kind === 'recipe' && { recipe: last.recipe }),
+  };
+}
+
 /** A change in a few words: `SA Proj at 400`, `lr 3e-4 at 1,200`. */
 export function shortChangeWords({ action, step }: Change): string {
   return `${whatChanged(action)} at ${formatStep(step)}`;

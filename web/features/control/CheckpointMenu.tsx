@@ -5,6 +5,7 @@ import { metrics } from '@plumbline/shared/metric';
 import { hasEnded } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { formatClock, formatStep, formatValue } from '../../charts/format';
+import { configAt } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
@@ -39,7 +40,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const restore = ({ checkpointId, step }: CheckpointSaved): void => {
     close();
     // An ended run has no trainer to command: a new one starts from its checkpoint, with settings that may differ.
-    if (ended) setFrom({ runId, checkpointId, step, config: run!.config });
+    if (ended) setFrom({ runId, checkpointId, step, config: configAt(run!.config, store.changesInForce, step) });
     else give({ kind: 'restore_checkpoint', checkpointId });
   };
   const why = readOnlyReason || (ended ? '' : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');

@@ -2,6 +2,7 @@
 import { useState } from 'react';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { formatStep } from '../../charts/format';
+import { configAt } from '../../lib/changes';
 import { splitReason } from '../../lib/reason';
 import { useReadOnlyReason } from '../../lib/use-hub';
 import { NewRunDialog } from '../runs/NewRunDialog';
@@ -45,7 +46,12 @@ export function FailureBanner(): React.ReactNode {
       </section>
       {isOpen && last && (
         <NewRunDialog
-          from={{ runId, checkpointId: last.checkpointId, step: last.step, config: run.config }}
+          from={{
+            runId,
+            checkpointId: last.checkpointId,
+            step: last.step,
+            config: configAt(run.config, store.changesInForce, last.step),
+          }}
           onClose={() => setIsOpen(false)}
         />
       )}
