@@ -1,12 +1,10 @@
-import { marked } from 'marked';
-import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
+import { metrics } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
 import {
   accuraciesOf,
   finalMeasures,
   sequenceMeasureNames,
-  sequenceMeasures,
   type SequenceMeasureName,
   type SequenceRun,
 } from '../analysis/sequence-measures.js';
@@ -18,8 +16,9 @@ import {
   withInterval,
   type Claim,
 } from '../analysis/study-claims.js';
-import { largestOf, lastOf, valueAt, type StudyRun } from '../analysis/study-run.js';
-import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
+import { largestOf, lastOf, type StudyRun } from '../analysis/study-run.js';
+import { figuresOf, type Figure } from './report-figures.js';
+import { reportPage } from './report-page.js';
 import type { StudySpec } from './study-spec.js';
 
 /** A study's findings as files by name: report.md, report.html, results.csv, results.json and the figures. */
@@ -68,7 +67,7 @@ export function studyReport(spec: StudySpec, runs: readonly StudyRun[], command:
   ].join('\n');
   const report: StudyReport = new Map([
     ['report.md', markdown],
-    ['report.html', page(spec, markdown, figures)],
+    ['report.html', reportPage(plain(spec.title || spec.name), markdown, figures)],
     ['results.csv', csv(rows)],
     ['results.json', JSON.stringify({ study: spec, claims, rows: rows.map(jsonRow) }, null, 1) + '\n'],
   ]);
@@ -316,110 +315,6 @@ function interventionSection(spec: StudySpec, byVariant: ReadonlyMap<string, rea
   return [...lines, ''];
 }
 
-interface Figure {
-  file: string;
-  caption: string;
-  svg: string;
-}
-
-function figuresOf(
-  spec: StudySpec,
-  byVariant: ReadonlyMap<string, readonly StudyRun[]>,
-  rows: readonly Row[],
-): Figure[] {
-  const stages = [...byVariant.values()][0]![0]!.tasks;
-  const trained = rows.filter(({ name, variant }) => name === variant);
-  const figures: Figure[] = [
-    {
-      file: 'held-out-by-stage.svg',
-      caption: 'Held-out accuracy against the base model after each stage, in percentage points, with 95 % intervals.',
-      svg: stageFigure(
-        'held-out change, points',
-        ['base', ...stages],
-        trained.map(({ name, sequences }) => ({
-          name,
-          values: [
-            { estimate: 0, low: 0, high: 0 },
-            ...stages.map(
-              (_, stage) =>
-                bootstrapIntervals(sequences, (run) => ({
-                  value: sequenceMeasures(run)[stage]?.heldOutForgetting ?? null,
-                })).value,
-            ),
-          ],
-        })),
-      ),
-    },
-    {
-      file: 'trade-off.svg',
-      caption: 'What was learnt against what was forgotten; up and to the right is better.',
-      svg: tradeOffFigure(
-        ['target learning, points', 'held-out change, points'],
-        // As trained first: in the same order, and so colours, as in the other figures.
-        [...trained, ...rows.filter(({ name, variant }) => name !== variant)].map(({ name, measures }) => ({
-          name,
-          x: measures.targetLearning,
-          y: measures.heldOutForgetting,
-        })),
-      ),
-    },
-    {
-      file: 'bias-and-accuracy.svg',
-      caption: 'Every probe: number-token bias on held-out prompts, and held-out accuracy against the base model.',
-      svg: scatterFigure(
-        ['number-token bias on held-out prompts', 'held-out change, points'],
-        [...byVariant].map(([name, runs]) => ({
-          name,
-          points: runs.flatMap((run) => {
-            const [bias, accuracy] = [run.series[metrics.numberTokensHeldOut], run.series[metrics.heldOutMean]];
-            if (!bias || !accuracy) return [];
-            const base = run.baseline[metrics.heldOutMean] ?? NaN;
-            return Array.from(bias.steps, (step, i) => [bias.values[i]!, valueAt(accuracy, step) - base] as const);
-          }),
-        })),
-      ),
-    },
-  ];
-  const reference = byVariant.get(spec.reference)!;
-  const change = byLayer(reference, contributionChange);
-  const push = byLayer(reference, numberTokenPush);
-  if (change.length > 0)
-    figures.push(
-      {
-        file: 'contribution-change-by-layer.svg',
-        caption: `How far each block’s contribution to the logits of ${spec.reference} had moved from the base’s after counting, root mean square in logits.`,
-        svg: layerFigure('contribution change, logits', change, ['attention', 'MLP']),
-      },
-      {
-        file: 'number-push-by-layer.svg',
-        caption: `Where ${spec.reference} writes the shift: how much more each block pushes number tokens after counting than in the base, in logits.`,
-        svg: layerFigure('push on number tokens, logits', push, ['attention', 'MLP']),
-      },
-    );
-  return figures;
-}
-
-/** A measure of each layer's attention and MLP after counting (or the first skill), mean over runs; empty where not measured. */
-function byLayer(
-  runs: readonly StudyRun[],
-  metric: (layer: number, block: Block) => string,
-): { layer: string; values: number[] }[] {
-  const layers: { layer: string; values: number[] }[] = [];
-  for (let layer = 0; runs.every(({ series }) => metric(layer, 'mlp') in series); layer++)
-    layers.push({
-      layer: `layer ${layer}`,
-      values: blocks.map((block) =>
-        mean(
-          runs.map((run) => {
-            const counting = Math.max(0, run.tasks.indexOf('counting'));
-            return valueAt(run.series[metric(layer, block)]!, (counting + 1) * run.stepsPerStage);
-          }),
-        ),
-      ),
-    });
-  return layers;
-}
-
 const figureSection = (figures: readonly Figure[]): string[] => [
   '## Figures',
   '',
@@ -476,26 +371,3 @@ function csv(rows: readonly Row[]): string {
 }
 
 const jsonRow = ({ name, variant, measures, difference }: Row): object => ({ name, variant, measures, difference });
-
-function page(spec: StudySpec, markdown: string, figures: readonly Figure[]): string {
-  let body = marked.parse(markdown, { async: false });
-  for (const { file, svg } of figures) body = body.replace(new RegExp(`<img src="${file}"[^>]*>`), () => svg);
-  const title = plain(spec.title || spec.name);
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${title}</title>
-<style>
-  :root { color-scheme: light dark; --ink: #22262d; --dim: #666d78; --line: #dfe2e7; --paper: #fff; }
-  @media (prefers-color-scheme: dark) { :root { --ink: #dfe3ea; --dim: #99a1ad; --line: #343a44; --paper: #15181d; } }
-  body { font: 15px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-  table { border-collapse: collapse; display: block; overflow-x: auto; font-variant-numeric: tabular-nums; }
-  th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.7rem; text-align: left; } td { white-space: nowrap; }
-  td:first-child { white-space: normal; min-width: 7rem; }
-  svg.figure { width: 100%; height: auto; } em { color: var(--dim); } code { font-size: 0.9em; }
-</style>
-${body}</html>
-`;
-}
