@@ -189,6 +189,7 @@ describe('two hubs', () => {
     const trainer = await Trainer.start(first.url);
     const client = watching(first);
     const ledger = new Ledger(client, trainer.runId);
+    await ledger.joined;
     trainer.train(50);
     await trainer.link.flush();
     await cluster.redis.kill();

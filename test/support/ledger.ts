@@ -7,11 +7,15 @@ export class Ledger {
   /** `seq|metric` -> value as it was on the wire. */
   readonly values = new Map<string, unknown>();
   readonly controlSeqs = new Set<number>();
+  /** Resolves when the hub has let it join: what happens from then on is seen live. */
+  readonly joined: Promise<void>;
+  #hasJoined: () => void = () => undefined;
 
   constructor(
     private readonly client: HubClient,
     private readonly runId: RunId,
   ) {
+    this.joined = new Promise((resolve) => (this.#hasJoined = resolve));
     client.socket.on('metrics', (batch) => {
       if (batch.runId !== runId) return;
       for (const event of batch.events)
@@ -28,6 +32,7 @@ export class Ledger {
   private watch(): void {
     this.client.socket.emit('watch', { runId: this.runId }, (answer) => {
       if (!answer.ok) throw new Error(answer.error.message);
+      this.#hasJoined();
     });
   }
 
