@@ -9,7 +9,7 @@ import {
   type SequenceAccuracies,
   type SequenceRun,
 } from './sequence-measures.js';
-import { largestOf, valueAt, type StudyRun } from './study-run.js';
+import { largestOf, mean, valueAt, type StudyRun } from './study-run.js';
 
 /*
  * What arXiv 2510.08564 says of large models, asked of a study's runs, by rules that are fixed here. Each part of a claim
@@ -236,7 +236,6 @@ function recipeAgainst(
       `${100 * similarLearning} % counts as similar).`,
   };
 }
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const numberPush = /^contribution\/number_tokens\/[^/]+\/(self_attn|mlp)$/;
 

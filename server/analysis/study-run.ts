@@ -21,6 +21,10 @@ export interface StudyRun {
   interventions: readonly { step: number; author: string; what: string }[];
 }
 
+/** Arithmetic mean; NaN of none. */
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** A series' last finite value; NaN when it has none. */
 export function lastOf(run: StudyRun, metric: string): number {
   const values = Array.from(run.series[metric]?.values ?? []);

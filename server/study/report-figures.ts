@@ -1,12 +1,12 @@
 import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
 import { bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
 import { sequenceMeasures, type SequenceMeasureName, type SequenceRun } from '../analysis/sequence-measures.js';
-import { valueAt, type StudyRun } from '../analysis/study-run.js';
+import { mean, valueAt, type StudyRun } from '../analysis/study-run.js';
 import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
 import type { StudySpec } from './study-spec.js';
 
-/** What a row of the report's main table is drawn from. */
-interface DrawnRow {
+/** A row of the report's main table: a variant, or one of the weights that a WiSE-FT variant was evaluated at. */
+export interface MeasuredRow {
   name: string;
   variant: string;
   sequences: SequenceRun[];
@@ -24,7 +24,7 @@ export interface Figure {
 export function figuresOf(
   spec: StudySpec,
   byVariant: ReadonlyMap<string, readonly StudyRun[]>,
-  rows: readonly DrawnRow[],
+  rows: readonly MeasuredRow[],
 ): Figure[] {
   const stages = [...byVariant.values()][0]![0]!.tasks;
   const trained = rows.filter(({ name, variant }) => name === variant);
@@ -118,5 +118,3 @@ function byLayer(
     });
   return layers;
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

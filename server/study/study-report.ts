@@ -16,20 +16,15 @@ import {
   withInterval,
   type Claim,
 } from '../analysis/study-claims.js';
-import { largestOf, lastOf, type StudyRun } from '../analysis/study-run.js';
-import { figuresOf, type Figure } from './report-figures.js';
+import { largestOf, lastOf, mean, type StudyRun } from '../analysis/study-run.js';
+import { figuresOf, type Figure, type MeasuredRow } from './report-figures.js';
 import { reportPage } from './report-page.js';
 import type { StudySpec } from './study-spec.js';
 
 /** A study's findings as files by name: report.md, report.html, results.csv, results.json and the figures. */
 export type StudyReport = Map<string, string>;
 
-/** A row of the main table: a variant, or one of the weights that a WiSE-FT variant was evaluated at. */
-interface Row {
-  name: string;
-  variant: string;
-  sequences: SequenceRun[];
-  measures: Record<SequenceMeasureName, Interval | null>;
+interface Row extends MeasuredRow {
   /** Against the reference, seed by seed and question by question; null for the reference itself. */
   difference: Record<SequenceMeasureName, Interval | null> | null;
 }
@@ -105,7 +100,6 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
   ...rows.map((row) => `| ${row.join(' | ')} |`),
   '',
 ];
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function head(spec: StudySpec, runs: readonly StudyRun[], command: string): string[] {
   const [first] = runs;
