@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { Graphs } from './backend/graphs.js';
 import type { HostTensor } from './model/vision-language-model.js';
 
 export interface AdamWOptions {
@@ -27,10 +28,10 @@ interface Bucket extends Moments {
   names: string[];
   sizes: number[];
   decays: boolean;
-  /** The weights as the last step left them, flat, and the variables' data then: both hold until somebody else assigns. */
-  weights?: tf.Tensor;
-  assigned?: object[];
 }
+
+/** No norm is above it: with it as the limit, gradients stay as they are. */
+const largestFloat = 3.4e38;
 
 /** Matrices decay; norms, biases (as in nanoGPT) and the tables of tokens and positions do not. */
 const decaysWeight = (name: string, rank: number): boolean => rank > 1 && !/embed_tokens|position_embedding/.test(name);
@@ -47,6 +48,7 @@ export class AdamW {
   /** State of parameters that are not trained at present. */
   readonly #parked = new Map<string, Moments>();
   #buckets: Bucket[] = [];
+  readonly #graphs = new Graphs();
 
   constructor(options: Partial<AdamWOptions> = {}) {
     this.#options = { ...adamWDefaults, ...options };
@@ -65,40 +67,45 @@ export class AdamW {
     maxGradientNorm = Infinity,
   ): tf.Scalar {
     this.#activate(parameters, [...gradients.keys()]);
-    const flat = (bucket: Bucket, of: ReadonlyMap<string, tf.Tensor | tf.Variable>): tf.Tensor =>
-      tf.concat(bucket.names.map((name, i) => tf.reshape(of.get(name)! as tf.Tensor, [bucket.sizes[i]!])));
-    return tf.tidy(() => {
-      const flatGradients = this.#buckets.map((bucket) => flat(bucket, gradients));
-      const squares = flatGradients.map((gradient) => tf.sum(tf.square(gradient)));
-      const norm = tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0)) as tf.Scalar;
-      const scale = Number.isFinite(maxGradientNorm)
-        ? tf.minimum(1, tf.div(maxGradientNorm, tf.add(norm, 1e-6)))
-        : tf.scalar(1);
-      this.#buckets.forEach((bucket, i) => {
-        const gradient = tf.mul(flatGradients[i]!, scale);
-        const variables = bucket.names.map((name) => parameters.get(name)!);
-        const untouched = variables.every(({ dataId }, j) => dataId === bucket.assigned?.[j]);
-        const weights = untouched ? bucket.weights! : flat(bucket, parameters);
-        const updated = tf.keep(this.#update(bucket, weights, gradient, learningRate));
-        bucket.weights?.dispose();
-        bucket.weights = updated;
-        tf.split(updated, bucket.sizes).forEach((part, j) => {
-          variables[j]!.assign(tf.reshape(part, variables[j]!.shape));
-        });
-        bucket.assigned = variables.map(({ dataId }) => dataId);
-      });
-      return norm;
+    const parts = this.#buckets.map((bucket): Part => {
+      const { names, sizes, decays, steps, expAvg, expAvgSq } = bucket;
+      return {
+        ...{ names, sizes, decays, expAvg, expAvgSq },
+        gradients: names.map((name) => gradients.get(name)!),
+        variables: names.map((name) => parameters.get(name)!),
+        ...this.#factors(steps + 1, learningRate),
+      };
     });
+    const limit = tf.scalar(Math.min(maxGradientNorm, largestFloat));
+    const inputs = [limit, ...parts.flatMap(({ names, sizes, decays, ...tensors }) => Object.values(tensors).flat())];
+    const name = `AdamW of ${parts.map(({ names }) => names.join(', ')).join('; ')}`;
+    const { norm, ...results } = this.#graphs.run(name, inputs, () => updated(parts, limit, this.#options));
+    parts.forEach(({ names, variables, stepSize, root, kept }, index) => {
+      const bucket = this.#buckets[index]!;
+      tf.dispose([stepSize, root, kept, bucket.expAvg, bucket.expAvgSq]);
+      bucket.expAvg = tf.keep(results[`${index} exp_avg`]!);
+      bucket.expAvgSq = tf.keep(results[`${index} exp_avg_sq`]!);
+      bucket.steps++;
+      names.forEach((name, i) => variables[i]!.assign(results[name]!));
+      tf.dispose(names.map((name) => results[name]!));
+    });
+    limit.dispose();
+    return norm as tf.Scalar;
   }
 
-  /**
-   * Bytes on the device that the optimizer costs beside the model, as tfjs counts them: the moments, and the buckets'
-   * flat copy of weights, whose memory TensorFlow may share with the variables'.
-   */
+  /** What depends on the step: scalars on the device, so that one graph serves every step. */
+  #factors(step: number, learningRate: number): Pick<Part, 'stepSize' | 'root' | 'kept'> {
+    const { beta1, beta2, weightDecay } = this.#options;
+    return {
+      stepSize: tf.scalar(learningRate / (1 - beta1 ** step)),
+      root: tf.scalar(Math.sqrt(1 - beta2 ** step)),
+      kept: tf.scalar(1 - learningRate * weightDecay),
+    };
+  }
+
+  /** Bytes on the device that the optimizer costs beside the model: two moments of each parameter that was ever trained. */
   get bytes(): number {
-    const held = [...this.#parked.values(), ...this.#buckets].flatMap(({ expAvg, expAvgSq }) => [expAvg, expAvgSq]);
-    const copies = this.#buckets.flatMap(({ weights }) => weights ?? []);
-    return [...held, ...copies].reduce((sum, { size }) => sum + 4 * size, 0);
+    return [...this.#parked.values(), ...this.#buckets].reduce((sum, { expAvg }) => sum + 8 * expAvg.size, 0);
   }
 
   async state(parameters: ReadonlyMap<string, tf.Variable>): Promise<AdamWState> {
@@ -120,7 +127,7 @@ export class AdamW {
 
   /** Replaces all state. @throws Error when a moment is missing */
   load(state: AdamWState): void {
-    this.dispose();
+    this.#forget();
     for (const [name, steps] of Object.entries(state.steps)) {
       const moment = (word: string): tf.Tensor => {
         const tensor = state.tensors.get(`${name}.${word}`);
@@ -132,25 +139,14 @@ export class AdamW {
   }
 
   dispose(): void {
-    for (const { expAvg, expAvgSq } of this.#parked.values()) tf.dispose([expAvg, expAvgSq]);
-    for (const bucket of this.#buckets) disposeBucket(bucket);
-    this.#parked.clear();
-    this.#buckets = [];
+    this.#forget();
+    this.#graphs.dispose();
   }
 
-  /** Steps the moments and returns the new weights; all flat. Runs inside a tidy. */
-  #update(bucket: Bucket, weights: tf.Tensor, gradient: tf.Tensor, learningRate: number): tf.Tensor {
-    const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const expAvg = tf.add(tf.mul(bucket.expAvg, beta1), tf.mul(gradient, 1 - beta1));
-    const expAvgSq = tf.add(tf.mul(bucket.expAvgSq, beta2), tf.mul(tf.square(gradient), 1 - beta2));
-    tf.dispose([bucket.expAvg, bucket.expAvgSq]);
-    bucket.expAvg = tf.keep(expAvg);
-    bucket.expAvgSq = tf.keep(expAvgSq);
-    bucket.steps++;
-    const stepSize = learningRate / (1 - beta1 ** bucket.steps);
-    const root = Math.sqrt(1 - beta2 ** bucket.steps);
-    const change = tf.div(tf.mul(expAvg, stepSize), tf.add(tf.div(tf.sqrt(expAvgSq), root), epsilon));
-    return tf.sub(bucket.decays ? tf.mul(weights, 1 - learningRate * weightDecay) : weights, change);
+  #forget(): void {
+    for (const { expAvg, expAvgSq } of [...this.#parked.values(), ...this.#buckets]) tf.dispose([expAvg, expAvgSq]);
+    this.#parked.clear();
+    this.#buckets = [];
   }
 
   /** Makes the buckets hold exactly these parameters. Free when they already do. */
@@ -193,12 +189,48 @@ export class AdamW {
       names.forEach((name, i) =>
         this.#parked.set(name, { steps, expAvg: tf.keep(first[i]!), expAvgSq: tf.keep(second[i]!) }),
       );
-      disposeBucket(bucket);
+      tf.dispose([expAvg, expAvgSq]);
     }
     this.#buckets = [];
   }
 }
 
-function disposeBucket({ expAvg, expAvgSq, weights }: Bucket): void {
-  tf.dispose([expAvg, expAvgSq, ...(weights ? [weights] : [])]);
+/** One bucket's part in a step: all that its new weights and moments are computed from. */
+interface Part extends Pick<Bucket, 'names' | 'sizes' | 'decays' | 'expAvg' | 'expAvgSq'> {
+  gradients: tf.Tensor[];
+  variables: tf.Variable[];
+  /** learningRate / (1 - beta1^t) */
+  stepSize: tf.Scalar;
+  /** sqrt(1 - beta2^t) */
+  root: tf.Scalar;
+  /** What decay leaves of a weight: 1 - learningRate * weightDecay. */
+  kept: tf.Scalar;
+}
+
+/**
+ * A step as a function of tensors alone.
+ * @returns `norm`, `<index of the part> exp_avg` and `exp_avg_sq`, and each new weight by its name
+ */
+function updated(
+  parts: readonly Part[],
+  limit: tf.Scalar,
+  { beta1, beta2, epsilon }: AdamWOptions,
+): tf.NamedTensorMap {
+  const flat = (tensors: readonly tf.Tensor[]): tf.Tensor => tf.concat(tensors.map((tensor) => tf.reshape(tensor, [-1])));
+  const flatGradients = parts.map(({ gradients }) => flat(gradients));
+  const squares = flatGradients.map((gradient) => tf.sum(tf.square(gradient)));
+  const norm = tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0));
+  const scale = tf.minimum(1, tf.div(limit, tf.add(norm, 1e-6)));
+  const results: tf.NamedTensorMap = { norm };
+  parts.forEach(({ names, sizes, decays, variables, stepSize, root, kept, ...moments }, index) => {
+    const gradient = tf.mul(flatGradients[index]!, scale);
+    const expAvg = tf.add(tf.mul(moments.expAvg, beta1), tf.mul(gradient, 1 - beta1));
+    const expAvgSq = tf.add(tf.mul(moments.expAvgSq, beta2), tf.mul(tf.square(gradient), 1 - beta2));
+    const change = tf.div(tf.mul(expAvg, stepSize), tf.add(tf.div(tf.sqrt(expAvgSq), root), epsilon));
+    const weights = flat(variables);
+    const moved = tf.sub(decays ? tf.mul(weights, kept) : weights, change);
+    Object.assign(results, { [`${index} exp_avg`]: expAvg, [`${index} exp_avg_sq`]: expAvgSq });
+    tf.split(moved, sizes).forEach((part, i) => (results[names[i]!] = tf.reshape(part, variables[i]!.shape)));
+  });
+  return results;
 }

@@ -14,6 +14,8 @@ import { drawQuestions } from './data/task.js';
 import { builtInTokenizer } from './data/vocabulary.js';
 import { learningRateAt } from './learning-rate.js';
 import type { ModelConfig } from './model/model-config.js';
+import { fineTuning } from './method/fine-tuning.js';
+import { inOneGraph } from './method/in-one-graph.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { answersRight, percentTrue } from './probe/accuracy.js';
 
@@ -75,6 +77,7 @@ await mkdir(work, { recursive: true });
 
 const tasks = new Map(heldOutTasks.map((task) => [task.name, task]));
 const model = VisionLanguageModel.initialize(config, seed);
+const method = inOneGraph(fineTuning(model));
 const optimizer = new AdamW({ weightDecay });
 let dataRng = new Rng(seed + 1);
 let first = 1;
@@ -111,7 +114,7 @@ let lossSum = 0;
 for (let step = first; step <= steps; step++) {
   const examples = Array.from({ length: batchSize }, () => tasks.get(dataRng.pick(mix))!.sample(dataRng, 'train'));
   const batch = toDevice(collate(examples, tokenizer, config.maxTextTokens));
-  const { loss, gradients } = model.lossAndGradients(batch, names);
+  const { loss, gradients } = method.lossAndGradients(batch, names);
   const rate = learningRateAt(step, { kind: 'cosine', peak: learningRate, warmupSteps: 100, steps, floor: 0.02 });
   const norm = optimizer.apply(model.parameters, gradients, rate, 1);
   lossSum += (await loss.data())[0]!;

@@ -519,7 +519,7 @@ describe('train', () => {
         if (trained.has(name)) expect(data, name).not.toEqual(before.get(name)!.data);
         else expect(data, name).toEqual(before.get(name)!.data);
       const size = infos.reduce((sum, info) => sum + (trained.has(info.name) ? info.size : 0), 0);
-      expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([12 * size]));
+      expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([8 * size]));
       // Drift is of what the model computes with: of the groups that were trained, and of no other.
       const groups = new Set(infos.flatMap(({ name, group }) => (trained.has(name) ? [group] : [])));
       for (const { group } of infos) {
@@ -536,8 +536,9 @@ describe('train', () => {
     const [loss, task, distillation] = ['train/loss', 'train/task_loss', 'train/distillation_loss'].map((name) =>
       series(events, name).map(([, value]) => value as number),
     );
-    expect(distillation![0]).toBe(0);
-    expect(Math.min(...distillation!.slice(1))).toBeGreaterThan(0);
+    // Student and teacher are one function at first, but not one kernel's result.
+    expect(distillation![0]).toBeCloseTo(0, 6);
+    expect(Math.min(...distillation!.slice(1))).toBeGreaterThan(1e-6);
     loss!.forEach((value, i) => expect(value).toBeCloseTo(task![i]! + distillation![i]!, 5));
     expect(series((await run()).events, 'train/task_loss')).toEqual([]);
   });

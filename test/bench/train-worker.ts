@@ -5,6 +5,8 @@ import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js';
 import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
+import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.js';
 import { Rng } from '@plumbline/shared/rng';
 import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
 
@@ -16,13 +18,14 @@ import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName });
 const base = await loadBaseModel();
 const model = buildModel(base.config, base.weights);
+const method = inOneGraph(fineTuning(model));
 const optimizer = new AdamW();
 const rng = new Rng(1);
 const examples = Array.from({ length: Number(process.argv[3]) }, () => targetTasks[0]!.sample(rng, 'train'));
 const batch = toDevice(collate(examples, base.tokenizer, base.config.maxTextTokens));
 
 async function step(trainable: readonly string[]): Promise<void> {
-  const { loss, gradients } = model.lossAndGradients(batch, trainable);
+  const { loss, gradients } = method.lossAndGradients(batch, trainable);
   const norm = optimizer.apply(model.parameters, gradients, 1e-4, 1);
   await loss.data();
   tf.dispose([loss, norm, ...gradients.values()]);

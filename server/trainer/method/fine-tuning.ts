@@ -5,6 +5,7 @@ import type { Method } from './method.js';
 export function fineTuning(model: VisionLanguageModel): Method {
   return {
     model,
+    tensors: model.tensors,
     lossAndGradients: (batch, trainable) => ({ ...model.lossAndGradients(batch, trainable), parts: new Map() }),
     dispose: () => model.dispose(),
   };

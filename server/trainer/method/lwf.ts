@@ -18,6 +18,7 @@ export function lwf(base: BaseWeights, settings: { weight: number; temperature: 
   const teacher = buildModel(base.config, base.weights);
   return {
     model,
+    tensors: [...model.tensors, ...teacher.tensors],
     lossAndGradients: (batch, trainable) => {
       // Before the student's pass, so that nothing of it is recorded for a gradient.
       const wanted = tf.tidy(() => tf.reshape<tf.Rank.R2>(teacher.forward(batch), [-1, base.config.vocabSize]));

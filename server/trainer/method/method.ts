@@ -6,6 +6,8 @@ import type { Answers } from '../probe/evaluation.js';
 export interface Method {
   /** The model that is trained. At its start it answers as the base does. */
   readonly model: VisionLanguageModel;
+  /** All tensors that loss and gradients are computed from, beside the batch. */
+  readonly tensors: readonly tf.Tensor[];
   /**
    * Loss and gradients of one batch, for the parameters in `trainable` only; `parts` are what the loss is the sum of,
    * by metric name, empty where it is one thing. The caller disposes all.

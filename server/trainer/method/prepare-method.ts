@@ -1,6 +1,7 @@
 import type { TrainingMethod } from '@plumbline/shared/method';
 import { buildModel, type BaseWeights } from '../checkpoint.js';
 import { fineTuning } from './fine-tuning.js';
+import { inOneGraph } from './in-one-graph.js';
 import { lora } from './lora.js';
 import { lwf } from './lwf.js';
 import type { Method } from './method.js';
@@ -12,6 +13,10 @@ import { wiseFt } from './wise-ft.js';
  * @throws DamagedFileError when the base's weights do not fit its configuration
  */
 export function prepareMethod(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
+  return inOneGraph(methodOf(settings, base, seed));
+}
+
+function methodOf(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
   switch (settings.kind) {
     case 'fine_tuning':
       return fineTuning(buildModel(base.config, base.weights));

@@ -93,6 +93,12 @@ export class VisionLanguageModel {
     return new VisionLanguageModel(config, (name) => tensors.get(name)!.data);
   }
 
+  /** All tensors that a pass through the model reads: its parameters, as they are now, and its tables. */
+  get tensors(): tf.Tensor[] {
+    const { cos, sin, turn } = this.#rotary;
+    return [...this.parameters.values(), cos, sin, turn, this.#causal];
+  }
+
   /** Values of all parameters on the host, read at once. */
   async toTensors(): Promise<Map<string, HostTensor>> {
     const tensors = new Map<string, HostTensor>();
@@ -358,7 +364,7 @@ export class VisionLanguageModel {
     const { experts } = this.config;
     if (experts === undefined) return expert(path);
     const added = Array.from({ length: experts }, (_, i) => expert(`${path}.experts.${i}`));
-    const shares = tf.expandDims(tf.softmax(this.#linear(x, `${path}.router`)), 2); // [N, experts + 1, 1]
+    const shares = tf.reshape(tf.softmax(this.#linear(x, `${path}.router`)), [-1, experts + 1, 1]);
     return tf.sum(tf.mul(tf.stack([expert(path), ...added], 1), shares), 1);
   }
 

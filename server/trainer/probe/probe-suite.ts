@@ -8,6 +8,7 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
+import { Graphs } from '../backend/graphs.js';
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
@@ -77,6 +78,7 @@ export class ProbeSuite {
   readonly #passes: Pass[];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
+  readonly #graphs = new Graphs();
   /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and the drift from its weights. */
   #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
@@ -180,6 +182,7 @@ export class ProbeSuite {
     for (const { images, inputIds, read, heldOutAnswers, seen } of this.#passes)
       tf.dispose([images, inputIds, read, heldOutAnswers, seen?.tokens]);
     this.#baseContributions?.dispose();
+    this.#graphs.dispose();
   }
 
   #numberMass(outputs: Float32Array, { answers }: ProbeSet): number {
@@ -194,14 +197,19 @@ export class ProbeSuite {
     const parts: Float32Array[] = [];
     const effects: tf.Tensor3D[] = [];
     for (const pass of this.#passes) {
-      const [logProbabilities, effect] = tf.tidy((): [tf.Tensor2D, tf.Tensor3D] => {
-        const residuals = model.residuals(this.#imageTokens(model, pass), pass.inputIds, pass.read);
-        const heldOut = residuals.map((residual) => tf.gather(residual, pass.heldOutAnswers));
-        return [tf.logSoftmax(model.head(residuals.at(-1)!)), contributions(heldOut, (x) => model.head(x))];
+      const { inputIds, read, heldOutAnswers } = pass;
+      const seen = this.#imageTokens(model, pass);
+      const results = this.#graphs.run('probe', [...model.tensors, seen, inputIds, read, heldOutAnswers], () => {
+        const residuals = model.residuals(seen, inputIds, read);
+        const heldOut = residuals.map((residual) => tf.gather(residual, heldOutAnswers));
+        return {
+          logProbabilities: tf.logSoftmax(model.head(residuals.at(-1)!)),
+          effects: contributions(heldOut, (x) => model.head(x)),
+        };
       });
-      parts.push((await logProbabilities.data()) as Float32Array);
-      logProbabilities.dispose();
-      effects.push(effect);
+      parts.push((await results['logProbabilities']!.data()) as Float32Array);
+      results['logProbabilities']!.dispose();
+      effects.push(results['effects'] as tf.Tensor3D);
     }
     const together = effects.length === 1 ? effects[0]! : tf.concat(effects, 1);
     if (effects.length > 1) tf.dispose(effects);
@@ -217,7 +225,10 @@ export class ProbeSuite {
     const asBefore = by.length === pass.seen?.by.length && by.every((dataId, index) => dataId === pass.seen!.by[index]);
     if (!asBefore) {
       pass.seen?.tokens.dispose();
-      pass.seen = { tokens: tf.keep(tf.tidy(() => model.imageEmbeddings(pass.images))), by };
+      const { tokens } = this.#graphs.run('image tokens', [...model.tensors, pass.images], () => ({
+        tokens: model.imageEmbeddings(pass.images),
+      }));
+      pass.seen = { tokens: tf.keep(tokens!) as tf.Tensor3D, by };
     }
     return pass.seen!.tokens;
   }

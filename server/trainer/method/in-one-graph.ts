@@ -1,0 +1,37 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import { Graphs } from '../backend/graphs.js';
+import type { Method } from './method.js';
+
+/** The method, with the work of a step before the optimizer run as one graph where the backend has graphs. */
+export function inOneGraph(method: Method): Method {
+  const graphs = new Graphs();
+  return {
+    ...method,
+    lossAndGradients: (batch, trainable) => {
+      const inputs = [...Object.values<tf.Tensor>({ ...batch }), ...method.tensors];
+      const results = graphs.run(`loss and gradients of ${trainable.join(', ')}`, inputs, () => {
+        const { loss, parts, gradients } = method.lossAndGradients(batch, trainable);
+        return { loss, ...prefixed('part', parts), ...prefixed('gradient', gradients) };
+      });
+      return {
+        loss: results['loss'] as tf.Scalar,
+        parts: withPrefix('part', results) as Map<string, tf.Scalar>,
+        gradients: withPrefix('gradient', results),
+      };
+    },
+    dispose: () => {
+      graphs.dispose();
+      method.dispose();
+    },
+  };
+}
+
+const prefixed = (prefix: string, tensors: ReadonlyMap<string, tf.Tensor>): tf.NamedTensorMap =>
+  Object.fromEntries([...tensors].map(([name, tensor]) => [`${prefix} ${name}`, tensor]));
+
+const withPrefix = (prefix: string, tensors: tf.NamedTensorMap): Map<string, tf.Tensor> =>
+  new Map(
+    Object.entries(tensors).flatMap(([name, tensor]) =>
+      name.startsWith(`${prefix} `) ? [[name.slice(prefix.length + 1), tensor]] : [],
+    ),
+  );
