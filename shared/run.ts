@@ -48,7 +48,7 @@ const settings = z.object({
   weightDecay: z.number().min(0).max(1).default(0.01),
   /** Gradients are scaled down to this global L2 norm. */
   maxGradientNorm: z.number().positive().default(1),
-  probeEverySteps: z.number().int().min(1).max(100_000).default(25),
+  probeEverySteps: z.number().int().min(1).max(100_000).default(40),
   checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
   /** Steps at which a checkpoint is saved and kept beside the automatic ones. */
   keepCheckpointsAt: z.array(z.number().int().min(1)).max(100).default([]),

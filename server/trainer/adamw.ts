@@ -77,7 +77,13 @@ export class AdamW {
       };
     });
     const limit = tf.scalar(Math.min(maxGradientNorm, largestFloat));
-    const inputs = [limit, ...parts.flatMap(({ names, sizes, decays, ...tensors }) => Object.values(tensors).flat())];
+    const inputs = [
+      limit,
+      ...parts.flatMap(({ gradients, variables, expAvg, expAvgSq, stepSize, root, kept }) => [
+        ...[...gradients, ...variables],
+        ...[expAvg, expAvgSq, stepSize, root, kept],
+      ]),
+    ];
     const name = `AdamW of ${parts.map(({ names }) => names.join(', ')).join('; ')}`;
     const { norm, ...results } = this.#graphs.run(name, inputs, () => updated(parts, limit, this.#options));
     parts.forEach(({ names, variables, stepSize, root, kept }, index) => {
@@ -211,12 +217,9 @@ interface Part extends Pick<Bucket, 'names' | 'sizes' | 'decays' | 'expAvg' | 'e
  * A step as a function of tensors alone.
  * @returns `norm`, `<index of the part> exp_avg` and `exp_avg_sq`, and each new weight by its name
  */
-function updated(
-  parts: readonly Part[],
-  limit: tf.Scalar,
-  { beta1, beta2, epsilon }: AdamWOptions,
-): tf.NamedTensorMap {
-  const flat = (tensors: readonly tf.Tensor[]): tf.Tensor => tf.concat(tensors.map((tensor) => tf.reshape(tensor, [-1])));
+function updated(parts: readonly Part[], limit: tf.Scalar, { beta1, beta2, epsilon }: AdamWOptions): tf.NamedTensorMap {
+  const flat = (tensors: readonly tf.Tensor[]): tf.Tensor =>
+    tf.concat(tensors.map((tensor) => tf.reshape(tensor, [-1])));
   const flatGradients = parts.map(({ gradients }) => flat(gradients));
   const squares = flatGradients.map((gradient) => tf.sum(tf.square(gradient)));
   const norm = tf.sqrt(squares.length > 0 ? tf.addN(squares) : tf.scalar(0));

@@ -11,6 +11,7 @@ export interface NativeBackend extends tf.KernelBackend {
   readonly isUsingGpuDevice: boolean;
   /** Ids of the tensors in the addon; values that wait on the host are handed over first. */
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
+  readonly tensorMap: { get(dataId: tf.DataId): { values: tf.BackendValues | null } };
   runSavedModel(
     id: number,
     inputs: readonly tf.Tensor[],
@@ -63,7 +64,10 @@ interface Messages {
   MetaGraphDef: (new () => { setMetaInfoDef(value: unknown): void; setGraphDef(value: unknown): void }) & {
     MetaInfoDef: new () => { addTags(tag: string): void };
   };
-  SavedModel: new () => Message<{ setSavedModelSchemaVersion(value: number): void; addMetaGraphs(value: unknown): void }>;
+  SavedModel: new () => Message<{
+    setSavedModelSchemaVersion(value: number): void;
+    addMetaGraphs(value: unknown): void;
+  }>;
 }
 
 const require = createRequire(import.meta.url);
@@ -95,6 +99,8 @@ export class GraphRecorder {
   readonly #graph = new this.#messages.GraphDef();
   /** Where each tensor of the addon comes from in the graph, `node:output`, by its id. */
   readonly #sources = new Map<number, string>();
+  /** What the function made of values on the host: the constants of the graph. */
+  readonly #made = new WeakSet<tf.DataId>();
   #nodes = 0;
 
   constructor(
@@ -111,7 +117,7 @@ export class GraphRecorder {
    */
   record(inputs: readonly tf.Tensor[], body: () => tf.NamedTensorMap): LoadedGraph {
     const { backend } = this;
-    const { binding } = backend;
+    const { binding, write, getInputTensorIds } = backend;
     const places = inputs.map((input, index) => this.#placeholder(input, index));
     const sources = this.#sources;
     if (sources.size < inputs.length) throw new Error(`Two inputs of ${this.name} share their values.`);
@@ -126,7 +132,7 @@ export class GraphRecorder {
       executeOp: {
         value: (op: string, attributes: Attribute[], ids: number[], count: number): { id: number }[] => {
           const results = binding.executeOp(op, attributes, ids, count);
-          const from = ids.map((id) => this.#source(id, op));
+          const from = ids.map((id) => this.#source(id));
           const node = this.#node(
             op,
             from,
@@ -145,24 +151,39 @@ export class GraphRecorder {
         },
       },
     }) as Binding;
+    backend.write = (...values): tf.DataId => {
+      const dataId = write.apply(backend, values);
+      this.#made.add(dataId);
+      return dataId;
+    };
+    backend.getInputTensorIds = (tensors): number[] => {
+      // What waits on the host has no id yet; handed over now, it would become a constant.
+      if (tensors.some(({ dataId }) => backend.tensorMap.get(dataId).values && !this.#made.has(dataId)))
+        throw this.#foreign();
+      return getInputTensorIds.call(backend, tensors);
+    };
     try {
       const outputs = tf.tidy(() => {
         const results = Object.entries(body());
         const ids = backend.getInputTensorIds(results.map(([, tensor]) => tensor));
         // Also those that were told to be kept.
         tf.dispose(results.flatMap(([, tensor]) => (inputs.includes(tensor) ? [] : [tensor])));
-        return results.map(([name], index): [string, string] => [name, this.#source(ids[index]!, 'A result')]);
+        return results.map(([name], index): [string, string] => [name, this.#source(ids[index]!)]);
       });
       return { id: this.#load(binding), inputs: places.map((name) => ({ name: `${name}:0` })), outputs };
     } finally {
-      backend.binding = binding;
+      Object.assign(backend, { binding, write, getInputTensorIds });
     }
   }
 
-  #source(id: number, reader: string): string {
+  #source(id: number): string {
     const source = this.#sources.get(id);
-    if (!source) throw new Error(`${reader} of ${this.name} reads a tensor that is none of its inputs.`);
+    if (!source) throw this.#foreign();
     return source;
+  }
+
+  #foreign(): Error {
+    return new Error(`${this.name} reads a tensor that is none of its inputs.`);
   }
 
   /** TensorFlow reads a graph from a folder only. @throws the file system's errors */
@@ -189,10 +210,15 @@ export class GraphRecorder {
   }
 
   #placeholder(input: tf.Tensor, index: number): string {
-    const node = this.#node('Placeholder', [], [
-      ['dtype', this.#value((value) => value.setType(typeNumbers[input.dtype]!))],
-      ['shape', this.#value((value) => value.setShape(this.#shape(input.shape)))],
-    ], `input${index}`);
+    const node = this.#node(
+      'Placeholder',
+      [],
+      [
+        ['dtype', this.#value((value) => value.setType(typeNumbers[input.dtype]!))],
+        ['shape', this.#value((value) => value.setShape(this.#shape(input.shape)))],
+      ],
+      `input${index}`,
+    );
     this.#sources.set(this.backend.getInputTensorIds([input])[0]!, `${node}:0`);
     return node;
   }
@@ -202,10 +228,14 @@ export class GraphRecorder {
     tensor.setDtype(dtype);
     tensor.setTensorShape(this.#shape(shape));
     tensor.setTensorContent(new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice());
-    return this.#node('Const', [], [
-      ['dtype', this.#value((value) => value.setType(dtype))],
-      ['value', this.#value((value) => value.setTensor(tensor))],
-    ]);
+    return this.#node(
+      'Const',
+      [],
+      [
+        ['dtype', this.#value((value) => value.setType(dtype))],
+        ['value', this.#value((value) => value.setTensor(tensor))],
+      ],
+    );
   }
 
   /** @returns its name */

@@ -10,6 +10,7 @@ import { maskedDistillation } from '../model/layers.js';
 import { ModelConfig, parameterShapes, type HostTensor } from '../model/model-config.js';
 import { VisionLanguageModel, type ModelBatch } from '../model/vision-language-model.js';
 import { readSafetensors } from '../safetensors.js';
+import { inOneGraph } from './in-one-graph.js';
 import { lora, mergedWeights } from './lora.js';
 import { lwf } from './lwf.js';
 import type { Method } from './method.js';
@@ -74,13 +75,15 @@ describe('methods', () => {
   /** Logits, loss and gradients of all that is trained, as PyTorch has them, and no gradient beside. */
   async function compare(method: Method, word: string, loss: number, trainable: string[]): Promise<void> {
     expect(farthest(await logits(method.model), fixture.get(`${word}/logits`)!.data)).toBeLessThan(tolerance);
-    const result = method.lossAndGradients(batch, trainable);
-    expect((await result.loss.data())[0]).toBeCloseTo(loss, 4);
     const gradients = part(fixture, `${word}/gradient/`);
-    expect([...result.gradients.keys()].sort()).toEqual([...gradients.keys()].sort());
-    for (const [name, { data, shape }] of gradients) {
-      expect(result.gradients.get(name)!.shape, name).toEqual(shape);
-      expect(farthest(await result.gradients.get(name)!.data(), data), name).toBeLessThan(tolerance);
+    for (const way of [method, inOneGraph(method)]) {
+      const result = way.lossAndGradients(batch, trainable);
+      expect((await result.loss.data())[0]).toBeCloseTo(loss, 4);
+      expect([...result.gradients.keys()].sort()).toEqual([...gradients.keys()].sort());
+      for (const [name, { data, shape }] of gradients) {
+        expect(result.gradients.get(name)!.shape, name).toEqual(shape);
+        expect(farthest(await result.gradients.get(name)!.data(), data), name).toBeLessThan(tolerance);
+      }
     }
   }
   /** Moves what a method has added away from its start, so that it does something. */

@@ -19,7 +19,6 @@ import type { Tokenizer } from '../tokenizer.js';
 import { percentTrue, rowsRight } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
 import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
-import { joined } from './joined.js';
 import { WeightDrift } from './weight-drift.js';
 
 export interface ProbeOptions {
@@ -54,8 +53,11 @@ interface Pass {
   seen?: { tokens: tf.Tensor3D; by: object[] };
 }
 
-/** Rows of one forward pass. Tasks share passes, which is faster than a pass a task; texts are cut to the longest. */
-const rowsPerPass = 256;
+/**
+ * Most rows of one forward pass. Tasks share passes, which is faster than a pass a task; texts are cut to the longest.
+ * Passes are of equal size because a graph runs them side by side.
+ */
+const mostRows = 128;
 
 /** Number-token bias is read where a number is due (counting) and where none is (captions). */
 const numberPrompts = 'counting';
@@ -103,8 +105,12 @@ export class ProbeSuite {
       const answers = outputs.filter((output) => isAnswer(this.#read[output]!));
       return { task, from, to, readFrom: outputs[0]!, readTo: outputs.at(-1)! + 1, answers };
     });
-    this.#passes = Array.from({ length: Math.ceil(examples.length / rowsPerPass) }, (_, pass) => {
-      const [from, to] = [pass * rowsPerPass, Math.min((pass + 1) * rowsPerPass, examples.length)];
+    const passes = Math.ceil(examples.length / mostRows);
+    this.#passes = Array.from({ length: passes }, (_, pass) => {
+      const [from, to] = [pass, pass + 1].map((part) => Math.round((part * examples.length) / passes)) as [
+        number,
+        number,
+      ];
       const { images, inputIds, ...unread } = toDevice(collate(examples.slice(from, to), tokenizer, longest));
       tf.dispose(Object.values(unread));
       const read = this.#read.filter((at) => at >= from * longest && at < to * longest);
@@ -194,26 +200,28 @@ export class ProbeSuite {
    * held-out answers, [2 L, P, V] on the device, which the caller disposes.
    */
   async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
-    const parts: Float32Array[] = [];
-    const effects: tf.Tensor3D[] = [];
-    for (const pass of this.#passes) {
-      const { inputIds, read, heldOutAnswers } = pass;
-      const seen = this.#imageTokens(model, pass);
-      const results = this.#graphs.run('probe', [...model.tensors, seen, inputIds, read, heldOutAnswers], () => {
+    const passes = this.#passes.map((pass) => ({ ...pass, seen: this.#imageTokens(model, pass) }));
+    const inputs = passes.flatMap(({ seen, inputIds, read, heldOutAnswers }) => [seen, inputIds, read, heldOutAnswers]);
+    const results = this.#graphs.run('probe', [...model.tensors, ...inputs], () => {
+      const outputs = passes.map(({ seen, inputIds, read, heldOutAnswers }) => {
         const residuals = model.residuals(seen, inputIds, read);
         const heldOut = residuals.map((residual) => tf.gather(residual, heldOutAnswers));
         return {
           logProbabilities: tf.logSoftmax(model.head(residuals.at(-1)!)),
-          effects: contributions(heldOut, (x) => model.head(x)),
+          effect: contributions(heldOut, (x) => model.head(x)),
         };
       });
-      parts.push((await results['logProbabilities']!.data()) as Float32Array);
-      results['logProbabilities']!.dispose();
-      effects.push(results['effects'] as tf.Tensor3D);
-    }
-    const together = effects.length === 1 ? effects[0]! : tf.concat(effects, 1);
-    if (effects.length > 1) tf.dispose(effects);
-    return { logProbabilities: joined(parts), contributions: together };
+      return {
+        logProbabilities: tf.concat(outputs.map(({ logProbabilities }) => logProbabilities)),
+        contributions: tf.concat(
+          outputs.map(({ effect }) => effect),
+          1,
+        ),
+      };
+    });
+    const logProbabilities = (await results['logProbabilities']!.data()) as Float32Array;
+    results['logProbabilities']!.dispose();
+    return { logProbabilities, contributions: results['contributions'] as tf.Tensor3D };
   }
 
   /**
