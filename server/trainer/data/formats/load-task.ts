@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { splitOf, splits, type Example, type Split, type Task } from '../task.js';
 import { readCub200 } from './cub-200.js';
 import type { DataFormat } from './data-format.js';
@@ -33,16 +34,20 @@ export async function loadTask(
   kind: Task['kind'],
 ): Promise<Task> {
   const examples: Record<Split, Example[]> = { train: [], evaluation: [] };
-  let last: { picture: unknown; image: Uint8Array } | undefined;
+  let last: { picture: unknown; image: Uint8Array; content: string } | undefined;
   for await (const question of formats[format](folder)) {
     // Questions about one picture mostly stand together.
     const { picture, prompt, answer, split } = question;
-    if (last?.picture !== picture) last = { picture, image: await readPicture(question, picture) };
+    if (last?.picture !== picture) {
+      const image = await readPicture(question, picture);
+      last = { picture, image, content: createHash('sha1').update(image).digest('base64') };
+    }
     const { image } = last!;
     examples[split ?? splitOf(Buffer.from(image).toString('latin1'))].push({
       image,
       prompt: toWords(prompt),
       answer: toWords(answer),
+      content: last!.content,
     });
   }
   for (const split of splits)
