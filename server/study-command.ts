@@ -47,10 +47,13 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
   const resultsPath = join(out, 'runs.json');
   await mkdir(out, { recursive: true });
   const problems = flags.reportOnly ? new Map<string, string>() : await makeRuns(spec, runs, resultsPath, flags, say);
-  const { spec: complete, results, missing } = reportable(spec, runs, await readResults(resultsPath));
-  const isWritten = spec.reference in complete.variants;
+  const complete = reportable(spec, runs, await readResults(resultsPath));
+  const { results, missing } = complete;
+  const isWritten = spec.reference in complete.spec.variants;
   if (isWritten) {
-    const report = studyReport(complete, results, commandLine(file, flags));
+    // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
+    const { questionContents } = await import('./study/question-contents.js');
+    const report = studyReport(complete, questionContents(runs[0]!.config), commandLine(file, flags));
     for (const [name, content] of report) await writeFile(join(out, name), content);
     if (flags.json) say(resultLine(spec.name, startMs, results.length, report.get('results.json')!));
     else say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
