@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { Sessions } from './access/sessions.js';
 import type { StudyRun } from './analysis/study-run.js';
 import { readConfig, type HubConfig } from './config.js';
@@ -14,6 +14,7 @@ import { studyReport } from './study/study-report.js';
 import { readResults, reportable, writeResults } from './study/study-results.js';
 import { StudyRunner, type StudyProgress } from './study/study-runner.js';
 import { readStudy, type PlannedRun, type StudySpec } from './study/study-spec.js';
+import { wholeNumber } from './whole-number.js';
 
 interface Flags {
   out?: string;
@@ -33,7 +34,7 @@ export function addStudyCommand(program: Command, say: Say): void {
     )
     .argument('<file>', 'what to run, in YAML or JSON')
     .option('--out <folder>', 'where the report goes (study-NAME)')
-    .option('--jobs <number>', 'runs at one time', positive, 1)
+    .option('--jobs <number>', 'runs at one time', wholeNumber(1), 1)
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--report-only', 'write the report again from the results in the folder, without a hub')
     .option('--json', 'print one line of results last, for programs')
@@ -203,10 +204,4 @@ function progressBar(say: Say): { update: (progress: StudyProgress) => void; not
       bar.stop();
     },
   };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It has to be a whole number above 0.');
-  return value;
 }

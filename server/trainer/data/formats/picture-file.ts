@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,6 +10,10 @@ import { DataError, folderOf, type DataSet, type Place } from './record-file.js'
 
 /** A picture of a data set: a file, or the file's bytes where the table holds them. */
 export type PictureSource = string | Uint8Array;
+
+/** The same for the same picture: a file's path, or a digest of the bytes that a table holds. */
+export const pictureKey = (source: PictureSource): string =>
+  typeof source === 'string' ? source : createHash('sha1').update(source).digest('hex');
 
 /** How a record names its picture: a path, or what Hugging Face's `Image` column stores. */
 export const PictureField = z.union([
