@@ -22,6 +22,19 @@ module.exports = {
       to: { path: 'node_modules/(@tensorflow|webgpu)/' },
     },
     {
+      // A study reads its questions' contents and `data` reads data sets in programs that train nothing.
+      name: 'data-without-batches-needs-no-tfjs',
+      severity: 'error',
+      from: { path: '^server/trainer/data/', pathNot: '/batch\\.ts$|\\.test\\.ts$' },
+      to: { path: 'node_modules/(@tensorflow|webgpu)/', reachable: true },
+    },
+    {
+      name: 'the-hub-knows-of-the-trainer-its-data-only',
+      severity: 'error',
+      from: { path: '^server/(?!trainer/)', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/trainer/(?!data/)' },
+    },
+    {
       // What prepares an InfluxDB server for one is no store.
       name: 'only-programs-choose-a-concrete-store',
       severity: 'error',
@@ -71,7 +84,8 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '(^|/)(dist|\\.next|out)/' },
+    // Our own build outputs; packages have theirs in such folders too, and rules speak of packages.
+    exclude: { path: '^(shared|server|web|test)/(dist|\\.next|out)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.base.json' },
   },

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { RunConfig } from '@plumbline/shared/run';
 import { Sessions } from './access/sessions.js';
 import { readConfig, rootDir } from './config.js';
+import { addDataCommand } from './data-command.js';
 import { addFindingsCommand } from './findings-command.js';
 import { hubUrl } from './hub-address.js';
 import { startHub } from './main.js';
@@ -101,6 +102,7 @@ addTransferCommands(program, say);
 addTrainCommand(program);
 addFindingsCommand(program, say);
 addStudyCommand(program, say);
+addDataCommand(program, say);
 addInfluxSetupCommand(program);
 
 async function start(flags: StartFlags): Promise<void> {

@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { Sessions } from './access/sessions.js';
 import type { StudyRun } from './analysis/study-run.js';
 import { readConfig, type HubConfig } from './config.js';
@@ -14,6 +14,7 @@ import { studyReport } from './study/study-report.js';
 import { readResults, reportable, writeResults } from './study/study-results.js';
 import { StudyRunner, type StudyProgress } from './study/study-runner.js';
 import { readStudy, type PlannedRun, type StudySpec } from './study/study-spec.js';
+import { wholeNumber } from './whole-number.js';
 
 interface Flags {
   out?: string;
@@ -33,7 +34,7 @@ export function addStudyCommand(program: Command, say: Say): void {
     )
     .argument('<file>', 'what to run, in YAML or JSON')
     .option('--out <folder>', 'where the report goes (study-NAME)')
-    .option('--jobs <number>', 'runs at one time', positive, 1)
+    .option('--jobs <number>', 'runs at one time', wholeNumber(1), 1)
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--report-only', 'write the report again from the results in the folder, without a hub')
     .option('--json', 'print one line of results last, for programs')
@@ -47,10 +48,13 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
   const resultsPath = join(out, 'runs.json');
   await mkdir(out, { recursive: true });
   const problems = flags.reportOnly ? new Map<string, string>() : await makeRuns(spec, runs, resultsPath, flags, say);
-  const { spec: complete, results, missing } = reportable(spec, runs, await readResults(resultsPath));
-  const isWritten = spec.reference in complete.variants;
+  const complete = reportable(spec, runs, await readResults(resultsPath));
+  const { results, missing } = complete;
+  const isWritten = spec.reference in complete.spec.variants;
   if (isWritten) {
-    const report = studyReport(complete, results, commandLine(file, flags));
+    // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
+    const { questionContents } = await import('./study/question-contents.js');
+    const report = studyReport(complete, questionContents(runs[0]!.config), commandLine(file, flags));
     for (const [name, content] of report) await writeFile(join(out, name), content);
     if (flags.json) say(resultLine(spec.name, startMs, results.length, report.get('results.json')!));
     else say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
@@ -200,10 +204,4 @@ function progressBar(say: Say): { update: (progress: StudyProgress) => void; not
       bar.stop();
     },
   };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It has to be a whole number above 0.');
-  return value;
 }

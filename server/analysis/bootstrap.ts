@@ -8,7 +8,10 @@ import { accuraciesOf, type Answers, type SequenceAccuracies, type SequenceRun }
  * All runs ask the same questions, so seeds and questions are crossed, and both are drawn anew in each replicate: one
  * draw of seeds, and one draw of the questions of each task that holds for the base model, for every stage and for
  * every seed (pigeonhole bootstrap, Owen 2007). Questions drawn for each seed apart would count what a hard question
- * costs all seeds as if it averaged out. Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the
+ * costs all seeds as if it averaged out. Questions of the same content, as the same word in another picture, are right or
+ * wrong together, so contents are drawn, each with all of its questions (cluster bootstrap: Davison & Hinkley 1997, section
+ * 3.8, strategy 1; Field & Welsh 2007); a task's accuracy is that of all questions drawn, be they more or fewer than were
+ * asked. Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the
  * right one, which matters with the few seeds that one can afford (Rao & Wu 1988). With two or three seeds that differ
  * by more than their questions do, intervals are still too narrow, as any are that know a spread from so few.
  */
@@ -28,7 +31,12 @@ export interface Interval {
 /** Any measures of one run from its accuracies, e.g. `finalMeasures`; null where one is not defined. */
 export type Statistic<Name extends string> = (run: SequenceAccuracies) => Record<Name, number | null>;
 
+/** What each question is about: task -> a word a question, in the order in which they are asked. */
+export type Contents = Readonly<Record<string, readonly string[]>>;
+
 export interface BootstrapOptions {
+  /** Questions of a task that have the same are drawn together; those of a task that is not here each by itself. */
+  contents?: Contents;
   replicates?: number;
   level?: number;
   /** Of the resampling: the same seed gives the same interval. */
@@ -38,7 +46,8 @@ export interface BootstrapOptions {
 /**
  * Interval of each measure of a recipe, the mean over its runs; null where the measure is not defined.
  * @param runs one a seed, all of the same stages and questions
- * @throws Error when there is no run, a seed is there twice, or the runs differ in stages or questions
+ * @throws Error when there is no run, a seed is there twice, the runs differ in stages or questions, or contents are not of
+ *   as many questions as were asked
  */
 export function bootstrapIntervals<Name extends string>(
   runs: readonly SequenceRun[],
@@ -72,10 +81,12 @@ function intervals<Name extends string>(
   recipes: readonly (readonly SequenceRun[])[],
   combine: (means: readonly number[]) => number,
   statistic: Statistic<Name>,
-  { replicates = 2000, level = 0.95, seed = 1 }: BootstrapOptions,
+  { contents = {}, replicates = 2000, level = 0.95, seed = 1 }: BootstrapOptions,
 ): Record<Name, Interval | null> {
   const sorted = recipes.map(sortedBySeed);
-  const questions = questionsOf(sorted.flat());
+  const clusters = new Map(
+    [...questionsOf(sorted.flat())].map(([task, length]) => [task, clustersOf(task, length, contents[task])]),
+  );
   const seeds = sorted[0]!.length;
   const rng = new Rng(seed);
 
@@ -91,7 +102,7 @@ function intervals<Name extends string>(
   const samples = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let replicate = 0; replicate < replicates; replicate++) {
     const drawn = seeds === 1 ? [0] : Array.from({ length: seeds - 1 }, () => rng.integer(seeds));
-    const counts = new Map([...questions].map(([task, length]) => [task, drawCounts(rng, length)]));
+    const counts = new Map([...clusters].map(([task, of]) => [task, drawCounts(rng, of)]));
     const measures = sorted.map((runs) => {
       const ofRun = new Map([...new Set(drawn)].map((index) => [index, statistic(resampled(runs[index]!, counts))]));
       return drawn.map((index) => ofRun.get(index)!);
@@ -138,11 +149,26 @@ function questionsOf(runs: readonly SequenceRun[]): Map<string, number> {
   return questions;
 }
 
-/** How often each of `length` questions is drawn in as many draws. */
-function drawCounts(rng: Rng, length: number): Uint16Array {
-  const counts = new Uint16Array(length);
-  for (let draw = 0; draw < length; draw++) counts[rng.integer(length)]!++;
-  return counts;
+/** Which questions of a task are drawn together. */
+interface Clusters {
+  count: number;
+  /** The cluster of each question, 0..count - 1. */
+  of: Uint16Array;
+}
+
+function clustersOf(task: string, questions: number, contents: readonly string[] | undefined): Clusters {
+  if (!contents) return { count: questions, of: Uint16Array.from({ length: questions }, (_, index) => index) };
+  if (contents.length !== questions)
+    throw new Error(`${task} was asked ${questions} questions; contents are given of ${contents.length}.`);
+  const different = new Map([...new Set(contents)].map((content, index) => [content, index]));
+  return { count: different.size, of: Uint16Array.from(contents, (content) => different.get(content)!) };
+}
+
+/** How often each question is drawn when as many clusters are drawn as there are. */
+function drawCounts(rng: Rng, { count, of }: Clusters): Uint16Array {
+  const drawn = new Uint16Array(count);
+  for (let draw = 0; draw < count; draw++) drawn[rng.integer(count)]!++;
+  return of.map((cluster) => drawn[cluster]!);
 }
 
 /** Accuracies on the drawn questions, in percent. */
@@ -152,9 +178,12 @@ function resampled(run: SequenceRun, counts: ReadonlyMap<string, Uint16Array>): 
     for (const task in answers) {
       const right = answers[task]!;
       const count = counts.get(task)!;
-      let sum = 0;
-      for (let i = 0; i < count.length; i++) if (right.charCodeAt(i) === 49) sum += count[i]!;
-      accuracies[task] = (100 * sum) / count.length;
+      let [sum, drawn] = [0, 0];
+      for (let i = 0; i < count.length; i++) {
+        drawn += count[i]!;
+        if (right.charCodeAt(i) === 49) sum += count[i]!;
+      }
+      accuracies[task] = (100 * sum) / drawn;
     }
     return accuracies;
   };

@@ -61,7 +61,7 @@ describe('studyClaims', () => {
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 80, heldOut: [89, 88, 89] }))],
       ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 85, heldOut: [89, 87, 88] }))],
     ]);
-    const claims = studyClaims(runs, names);
+    const claims = studyClaims(runs, names, {});
     expect(verdicts(claims)).toEqual(['holds', 'holds', 'holds', 'holds']);
     // 85 -> 50 and 50 -> 75, and 88 against 75 at the end.
     expect(claims[0]!.evidence[0]).toContain('−35.0');
@@ -80,7 +80,7 @@ describe('studyClaims', () => {
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 30, heldOut: [40, 40, 40] }))],
       ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 30, heldOut: [40, 40, 40] }))],
     ]);
-    expect(verdicts(studyClaims(runs, names))).toEqual([
+    expect(verdicts(studyClaims(runs, names, {}))).toEqual([
       'does not hold',
       'does not hold',
       'does not hold',
@@ -94,7 +94,7 @@ describe('studyClaims', () => {
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 20, heldOut: [89, 89, 89] }))],
       ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 85, heldOut: [89, 89, 89] }))],
     ]);
-    const [recovery, , recipes] = studyClaims(runs, names);
+    const [recovery, , recipes] = studyClaims(runs, names, {});
     expect(recipes!.verdict).toBe('holds in part');
     // Dropped, and stayed where it was.
     expect(recovery!.verdict).toBe('holds in part');
@@ -108,7 +108,7 @@ describe('studyClaims', () => {
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 85, heldOut: [60, 50, 40] }))],
       ['mlp_gate_up', seeds.map((seed) => run('mlp_gate_up', seed, { learnt: 85, heldOut: [60, 50, 40] }))],
     ]);
-    const [recovery, , recipes] = studyClaims(runs, names);
+    const [recovery, , recipes] = studyClaims(runs, names, {});
     expect([recovery!.verdict, recipes!.verdict]).toEqual(['does not hold', 'does not hold']);
   });
 
@@ -121,18 +121,44 @@ describe('studyClaims', () => {
     const runs = new Map([
       ['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: heldOut[seed - 1]! }))],
     ]);
-    expect(studyClaims(runs, names)[0]!.verdict).toBe('not decided');
+    expect(studyClaims(runs, names, {})[0]!.verdict).toBe('not decided');
   });
 
   it('decides nothing by one seed', () => {
     const one = run('full', 1, { learnt: 90, heldOut: [85, 50, 75], bias: [0.02, 0.4, 0.1], push: [2, 0.2] });
-    const claims = studyClaims(new Map([['full', [one]]]), names);
+    const claims = studyClaims(new Map([['full', [one]]]), names, {});
     expect(verdicts(claims)).toEqual(['not decided', 'not decided', 'not decided', 'not decided']);
+  });
+
+  it('judges the variants that it is told of, whatever their names, and says which recipe has none', () => {
+    const runs = new Map([
+      ['whole', seeds.map((seed) => run('whole', seed, { learnt: 90, heldOut: [85, 50, 75] }))],
+      ['attention', seeds.map((seed) => run('attention', seed, { learnt: 80, heldOut: [89, 88, 89] }))],
+      ['gated', seeds.map((seed) => run('gated', seed, { learnt: 85, heldOut: [89, 87, 88] }))],
+      // As it happens called like a recipe, and the opposite of what that does.
+      ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 10, heldOut: [40, 40, 40] }))],
+    ]);
+    const variants = { reference: 'whole', saProj: 'attention', mlpGateUp: 'gated', mlp: null };
+    const claim = studyClaims(runs, variants, {})[2]!;
+    expect(claim.verdict).toBe('holds');
+    expect(claim.evidence[0]).toMatch(/^attention against whole: held-out \+14\.0/);
+    const lacking = studyClaims(runs, { ...variants, mlpGateUp: null }, {})[2]!;
+    expect(lacking.verdict).toBe('not decided');
+    expect(lacking.evidence[1]).toBe('The study has no variant that trains mlp_gate_up and does nothing else.');
+  });
+
+  it('is less sure where the questions are about few contents', () => {
+    // Half of the questions that were right are lost: all of those about one of four things.
+    const runs = new Map([['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: [90, 70, 85] }))]]);
+    const few = Array.from({ length: questions }, (_, index) => String(Math.floor(index / 50)));
+    const drop = (contents: Record<string, string[]>): string => studyClaims(runs, names, contents)[0]!.evidence[0]!;
+    expect(drop({})).toMatch(/by −20\.0 \[−2\d/);
+    expect(drop({ colour: few, shape: few })).toMatch(/by −20\.0 \[−[345]\d/);
   });
 
   it('decides nothing without the variants, seeds or measures that it takes', () => {
     const one = run('full', 1, { learnt: 90, heldOut: [85, 85, 85] });
-    const claims = studyClaims(new Map([['full', [{ ...one, series: {} }]]]), names);
+    const claims = studyClaims(new Map([['full', [{ ...one, series: {} }]]]), names, {});
     expect(verdicts(claims)).toEqual(['not decided', 'not decided', 'not decided', 'not decided']);
   });
 });

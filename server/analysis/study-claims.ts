@@ -1,6 +1,6 @@
 import { metrics } from '@plumbline/shared/metric';
 import { Rng } from '@plumbline/shared/rng';
-import { bootstrapDifferences, bootstrapIntervals, type Interval } from './bootstrap.js';
+import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from './bootstrap.js';
 import { correlation, type MetricSeries } from './findings.js';
 import {
   accuraciesOf,
@@ -54,18 +54,14 @@ function verdictOf(parts: readonly Part[]): Verdict {
   return parts.includes('against') ? 'does not hold' : 'not decided';
 }
 
-/** The variants that the claims are about, by their names in the study; a claim whose variant is missing is not decided. */
+/** The names of the variants that the claims are about; null where a study has none, and then a claim that takes it is not decided. */
 export interface ClaimVariants {
   reference: string;
-  saProj: string;
-  mlpGateUp: string;
-  mlp: string;
+  /** Of the variants that train this recipe and do nothing else, the first. */
+  saProj: string | null;
+  mlpGateUp: string | null;
+  mlp: string | null;
 }
-export const claimVariants: Omit<ClaimVariants, 'reference'> = {
-  saProj: 'sa_proj',
-  mlpGateUp: 'mlp_gate_up',
-  mlp: 'mlp',
-};
 
 /** A variant learns "similarly" when it learns at least this share of what the reference does. */
 export const similarLearning = 0.75;
@@ -74,12 +70,16 @@ export const similarLearning = 0.75;
 export const sequencesOf = (runs: readonly StudyRun[], weight: number | null = null): SequenceRun[] =>
   runs.map((run) => sequenceRun(run.evaluations, { seed: run.seed, stages: run.tasks, heldOut: run.heldOut, weight }));
 
-/** All four claims. @param runs of every variant, by its name */
-export function studyClaims(runs: ReadonlyMap<string, readonly StudyRun[]>, variants: ClaimVariants): Claim[] {
+/** All four claims. @param runs of every variant, by its name @param contents of the questions that all runs answered */
+export function studyClaims(
+  runs: ReadonlyMap<string, readonly StudyRun[]>,
+  variants: ClaimVariants,
+  contents: Contents,
+): Claim[] {
   return [
-    dropAndRecovery(runs, variants),
+    dropAndRecovery(runs, variants, contents),
     dropWithBias(runs, variants),
-    recipes(runs, variants),
+    recipes(runs, variants, contents),
     whereWritten(runs, variants),
   ];
 }
@@ -91,7 +91,11 @@ export const withInterval = (
 ): string => `${signed(estimate, digits)} [${signed(low, digits)}, ${signed(high, digits)}]`;
 const signed = (value: number, digits: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
 
-function dropAndRecovery(runs: ReadonlyMap<string, readonly StudyRun[]>, { reference }: ClaimVariants): Claim {
+function dropAndRecovery(
+  runs: ReadonlyMap<string, readonly StudyRun[]>,
+  { reference }: ClaimVariants,
+  contents: Contents,
+): Claim {
   const claim = {
     id: 'a' as const,
     says: 'Held-out accuracy drops after counting, and part of it comes back with the skill taught next.',
@@ -105,7 +109,7 @@ function dropAndRecovery(runs: ReadonlyMap<string, readonly StudyRun[]>, { refer
     recovery:
       run.afterStage.length > counting + 1 ? heldOutAfter(run, counting + 1) - heldOutAfter(run, counting) : null,
   });
-  const { drop, recovery } = bootstrapIntervals(sequences, moves);
+  const { drop, recovery } = bootstrapIntervals(sequences, moves, { contents });
   const bySeed = sequences.map((run) => moves(accuraciesOf(run)));
   const next = of[0]!.tasks[counting + 1];
   const evidence = [`Counting moved held-out accuracy of ${reference} by ${withInterval(drop!)} points.`];
@@ -195,23 +199,33 @@ export function blockCorrelation(
 function recipes(
   runs: ReadonlyMap<string, readonly StudyRun[]>,
   { reference, saProj, mlpGateUp }: ClaimVariants,
+  contents: Contents,
 ): Claim {
   const claim = {
     id: 'c' as const,
     says: 'SA Proj and MLP Gate & Up forget less than the whole model and learn the target skills about as well.',
   };
   const base = runs.get(reference) ?? [];
-  const judged = [saProj, mlpGateUp].map((name) => {
-    const of = runs.get(name);
-    if (!of || base.length === 0) return null;
-    return recipeAgainst(name, sequencesOf(of), reference, sequencesOf(base));
-  });
-  const known = judged.filter((one) => one !== null);
-  const evidence = known.map((one) => one.evidence);
-  if (known.length < judged.length)
-    return { ...claim, verdict: 'not decided', evidence: [...evidence, `The study lacks ${saProj} or ${mlpGateUp}.`] };
-  return { ...claim, verdict: verdictOf(known.map(({ part }) => part)), evidence };
+  const parts: Part[] = [];
+  const evidence: string[] = [];
+  for (const [name, recipe] of [
+    [saProj, 'sa_proj'],
+    [mlpGateUp, 'mlp_gate_up'],
+  ] as const) {
+    const of = runsOf(runs, name);
+    if (name === null || of.length === 0 || base.length === 0) {
+      evidence.push(`The study has no variant that trains ${recipe} and does nothing else.`);
+      continue;
+    }
+    const judged = recipeAgainst(name, sequencesOf(of), reference, sequencesOf(base), contents);
+    parts.push(judged.part);
+    evidence.push(judged.evidence);
+  }
+  return { ...claim, verdict: parts.length < 2 ? 'not decided' : verdictOf(parts), evidence };
 }
+
+const runsOf = (runs: ReadonlyMap<string, readonly StudyRun[]>, name: string | null): readonly StudyRun[] =>
+  (name === null ? undefined : runs.get(name)) ?? [];
 
 /** A recipe speaks for the claim where it both forgets less than the reference and learns a similar share of what that does. */
 function recipeAgainst(
@@ -219,8 +233,9 @@ function recipeAgainst(
   own: readonly SequenceRun[],
   reference: string,
   whole: readonly SequenceRun[],
+  contents: Contents,
 ): { part: Part; evidence: string } {
-  const { heldOutForgetting, targetLearning } = bootstrapDifferences(own, whole, finalMeasures);
+  const { heldOutForgetting, targetLearning } = bootstrapDifferences(own, whole, finalMeasures, { contents });
   const measuresOf = (runs: readonly SequenceRun[]): ReturnType<typeof finalMeasures>[] =>
     runs.toSorted((x, y) => x.seed - y.seed).map((run) => finalMeasures(accuraciesOf(run)));
   const [ofOwn, ofWhole] = [measuresOf(own), measuresOf(whole)];
@@ -265,7 +280,7 @@ function whereWritten(
       `difference ${withInterval(gap, 2)} over ${differences.length} seeds.`,
   ];
   const worst = [mlp, saProj].map((name) => {
-    const values = (runs.get(name) ?? []).map((run) => largestOf(run, metrics.numberTokensHeldOut));
+    const values = runsOf(runs, name).map((run) => largestOf(run, metrics.numberTokensHeldOut));
     return values.length === 0 ? null : mean(values);
   });
   if (worst[0] !== null && worst[1] !== null)

@@ -1,8 +1,9 @@
 import { createInterface } from 'node:readline/promises';
 import { Writable } from 'node:stream';
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { readInfluxSetupConfig } from '../config.js';
 import { InfluxSetupError, isFresh, setUpFresh, setUpInflux, tokenProblem } from '../store/influx-setup.js';
+import { wholeNumber } from '../whole-number.js';
 
 interface SetupFlags {
   url?: string;
@@ -89,11 +90,4 @@ async function ask(question: string, hidden = false): Promise<string> {
     lines.close();
     if (hidden) process.stdout.write('\n');
   }
-}
-
-function wholeNumber(least: number): (text: string) => number {
-  return (text) => {
-    if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);
-    throw new InvalidArgumentError(`A whole number of ${least} or more.`);
-  };
 }

@@ -1,5 +1,5 @@
 import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
-import { bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
+import { bootstrapIntervals, type Contents, type Interval } from '../analysis/bootstrap.js';
 import { sequenceMeasures, type SequenceMeasureName, type SequenceRun } from '../analysis/sequence-measures.js';
 import { mean, valueAt, type StudyRun } from '../analysis/study-run.js';
 import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
@@ -20,11 +20,12 @@ export interface Figure {
   svg: string;
 }
 
-/** All figures of a study's report, in their order. @param rows of its main table */
+/** All figures of a study's report, in their order. @param rows of its main table @param contents of the questions */
 export function figuresOf(
   spec: StudySpec,
   byVariant: ReadonlyMap<string, readonly StudyRun[]>,
   rows: readonly MeasuredRow[],
+  contents: Contents,
 ): Figure[] {
   const stages = [...byVariant.values()][0]![0]!.tasks;
   const trained = rows.filter(({ name, variant }) => name === variant);
@@ -41,9 +42,11 @@ export function figuresOf(
             { estimate: 0, low: 0, high: 0 },
             ...stages.map(
               (_, stage) =>
-                bootstrapIntervals(sequences, (run) => ({
-                  value: sequenceMeasures(run)[stage]?.heldOutForgetting ?? null,
-                })).value,
+                bootstrapIntervals(
+                  sequences,
+                  (run) => ({ value: sequenceMeasures(run)[stage]?.heldOutForgetting ?? null }),
+                  { contents },
+                ).value,
             ),
           ],
         })),

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { contributionChange, metrics, numberTokenPush } from '@plumbline/shared/metric';
 import type { StudyRun } from '../analysis/study-run.js';
 import { studyReport } from './study-report.js';
-import { StudySpec } from './study-spec.js';
+import { plan, StudySpec } from './study-spec.js';
 
 const questions = 100;
 const answers = (right: number): string => '1'.repeat(right) + '0'.repeat(questions - right);
@@ -50,29 +50,40 @@ const spec = StudySpec.parse({
   name: 'trial',
   title: 'A <trial> & more',
   seeds: [1, 2, 3],
+  config: { tasks: ['counting', 'clock'], steps: 10, evaluationQuestions: questions },
   variants: {
     full: { says: 'all of it' },
-    sa_proj: {},
-    freeze: { from: { variant: 'full', step: 5 } },
+    attention: { config: { recipe: 'sa_proj' } },
+    freeze: { from: { variant: 'full', step: 5 }, config: { recipe: 'mlp_gate_up' } },
   },
 });
 const runs = [1, 2, 3].flatMap((seed) => [
   run('full', seed, 50, [0.5, null]),
-  run('sa_proj', seed, 85),
+  run('attention', seed, 85),
   run('freeze', seed, 70),
 ]);
 
 describe('studyReport', () => {
-  const report = studyReport(spec, runs, 'npm run plumbline -- study trial.yaml');
+  // Clock questions are about ten dials, the others each about a thing of its own.
+  const contents = { clock: Array.from({ length: questions }, (_, index) => String(index % 10)) };
+  const study = { spec, planned: plan(spec), results: runs };
+  const report = studyReport(study, contents, 'npm run plumbline -- study trial.yaml');
   const markdown = report.get('report.md')!;
   const row = (start: string): string => markdown.split('\n').find((line) => line.startsWith(start))!;
 
   it('tells what each variant learnt and forgot: 80 and 60 learnt is 70, 90 -> 50 is -40', () => {
     expect(row('| full | all of it |')).toMatch(/\+70\.0 \[.*\+0\.0 \[.*\+70\.0 \[.*−40\.0 \[/);
     expect(row('| full at 0.5 |')).toMatch(/\+70\.0/);
-    expect(row('| sa_proj |  |')).toMatch(/−5\.0 \[/);
+    expect(row('| attention |  |')).toMatch(/−5\.0 \[/);
   });
-  it('sets it beside the paper’s', () => expect(row('| sa_proj | +24.9 |')).toMatch(/−0\.6 \| −5\.0/));
+  it('sets it beside the paper’s by what is trained, whatever the variant’s name', () =>
+    expect(row('| sa_proj (attention) | +24.9 |')).toMatch(/−0\.6 \| −5\.0/));
+  it('says which variants the claims are about: a branch shows no recipe', () =>
+    expect(markdown).toContain('SA Proj is attention, MLP Gate & Up not there, MLP not there.'));
+  it('says how many contents the questions of a task are about', () => {
+    expect(row('| **clock** |')).toMatch(/^\| \*\*clock\*\* \| 10 \| 0\.0 /);
+    expect(row('| colour |')).toMatch(/^\| colour \| 100 \| 90\.0 /);
+  });
   it('tells what an intervention saved, and what it was', () => {
     expect(row('| freeze | full |')).toMatch(/\+20\.0 \[/);
     expect(markdown).toContain('- freeze, seed 2: step 5, study: branched from full');

@@ -1,6 +1,6 @@
 import { metrics } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
-import { bootstrapDifferences, bootstrapIntervals, type Interval } from '../analysis/bootstrap.js';
+import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from '../analysis/bootstrap.js';
 import {
   accuraciesOf,
   finalMeasures,
@@ -9,17 +9,18 @@ import {
   type SequenceRun,
 } from '../analysis/sequence-measures.js';
 import {
-  claimVariants,
   seedInterval,
   sequencesOf,
   studyClaims,
   withInterval,
   type Claim,
+  type ClaimVariants,
 } from '../analysis/study-claims.js';
 import { largestOf, lastOf, mean, type StudyRun } from '../analysis/study-run.js';
 import { figuresOf, type Figure, type MeasuredRow } from './report-figures.js';
 import { reportPage } from './report-page.js';
-import type { StudySpec } from './study-spec.js';
+import type { Reportable } from './study-results.js';
+import { plainVariant, type StudySpec } from './study-spec.js';
 
 /** A study's findings as files by name: report.md, report.html, results.csv, results.json and the figures. */
 export type StudyReport = Map<string, string>;
@@ -30,35 +31,45 @@ interface Row extends MeasuredRow {
 }
 
 /** Headline of v2 of arXiv 2510.08564: percentage points, one 7B model averaged over its sequence. */
-const paper: Record<string, { targetLearning: number; heldOutForgetting: number }> = {
-  full: { targetLearning: 31.8, heldOutForgetting: -23.3 },
-  sa_proj: { targetLearning: 24.9, heldOutForgetting: -0.6 },
-  mlp_gate_up: { targetLearning: 30.5, heldOutForgetting: -2.1 },
-};
+const paper = [
+  { recipe: 'full', targetLearning: 31.8, heldOutForgetting: -23.3 },
+  { recipe: 'sa_proj', targetLearning: 24.9, heldOutForgetting: -0.6 },
+  { recipe: 'mlp_gate_up', targetLearning: 30.5, heldOutForgetting: -2.1 },
+] as const;
 
 /**
  * Writes up a study. Pure: the same runs give the same files.
- * @param runs all of the study's runs @param command what makes this report again
+ * @param contents what the questions of its evaluations are about @param command what makes this report again
  */
-export function studyReport(spec: StudySpec, runs: readonly StudyRun[], command: string): StudyReport {
+export function studyReport(
+  { spec, planned, results: runs }: Pick<Reportable, 'spec' | 'planned' | 'results'>,
+  contents: Contents,
+  command: string,
+): StudyReport {
   const byVariant = new Map<string, StudyRun[]>();
   for (const name of Object.keys(spec.variants))
     byVariant.set(
       name,
       runs.filter(({ variant }) => variant === name),
     );
-  const rows = rowsOf(spec, byVariant);
-  const claims = studyClaims(byVariant, { reference: spec.reference, ...claimVariants });
-  const figures = figuresOf(spec, byVariant, rows);
+  const rows = rowsOf(spec, byVariant, contents);
+  const variants: ClaimVariants = {
+    reference: spec.reference,
+    saProj: plainVariant(planned, 'sa_proj'),
+    mlpGateUp: plainVariant(planned, 'mlp_gate_up'),
+    mlp: plainVariant(planned, 'mlp'),
+  };
+  const claims = studyClaims(byVariant, variants, contents);
+  const figures = figuresOf(spec, byVariant, rows, contents);
   const markdown = [
     ...head(spec, runs, command),
     ...claimSection(claims),
     ...tableSection(spec, rows, byVariant),
-    ...paperSection(rows),
-    ...interventionSection(spec, byVariant),
+    ...paperSection(rows, planned),
+    ...interventionSection(spec, byVariant, contents),
     ...figureSection(figures),
-    ...taskSection(rows),
-    ...methodSection(),
+    ...taskSection(rows, contents),
+    ...methodSection(variants),
   ].join('\n');
   const report: StudyReport = new Map([
     ['report.md', markdown],
@@ -70,7 +81,7 @@ export function studyReport(spec: StudySpec, runs: readonly StudyRun[], command:
   return report;
 }
 
-function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRun[]>): Row[] {
+function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRun[]>, contents: Contents): Row[] {
   const reference = sequencesOf(byVariant.get(spec.reference)!);
   return [...byVariant].flatMap(([variant, runs]) => {
     const weights = [...new Set(runs.flatMap(({ evaluations }) => evaluations.map(({ weight }) => weight)))];
@@ -82,8 +93,9 @@ function rowsOf(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRu
           name: weight === null ? variant : `${variant} at ${weight}`,
           variant,
           sequences,
-          measures: bootstrapIntervals(sequences, finalMeasures),
-          difference: variant === spec.reference ? null : bootstrapDifferences(sequences, reference, finalMeasures),
+          measures: bootstrapIntervals(sequences, finalMeasures, { contents }),
+          difference:
+            variant === spec.reference ? null : bootstrapDifferences(sequences, reference, finalMeasures, { contents }),
         };
       });
   });
@@ -104,10 +116,11 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]): s
 function head(spec: StudySpec, runs: readonly StudyRun[], command: string): string[] {
   const [first] = runs;
   const questions = Object.values(first!.evaluations[0]!.right)[0]!.length;
+  const steps = [...new Set(runs.map(({ stepsPerStage }) => stepsPerStage))].sort((a, b) => a - b);
   return [
     `# ${plain(spec.title || spec.name)}`,
     '',
-    `${first!.tasks.join(' → ')}, ${first!.stepsPerStage} steps each; ${Object.keys(spec.variants).length} variants, seeds ` +
+    `${first!.tasks.join(' → ')}, ${steps.join(' or ')} steps each; ${Object.keys(spec.variants).length} variants, seeds ` +
       `${spec.seeds.join(', ')}; ${questions} questions a task, ${first!.heldOut.length} held-out tasks. Made by \`${command}\`.`,
     '',
   ];
@@ -255,8 +268,12 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
-function paperSection(rows: readonly Row[]): string[] {
-  const known = rows.filter(({ name }) => name in paper);
+function paperSection(rows: readonly Row[], planned: Reportable['planned']): string[] {
+  const known = paper.flatMap((theirs) => {
+    const variant = plainVariant(planned, theirs.recipe);
+    const row = rows.find(({ name }) => name === variant);
+    return row ? [{ theirs, row }] : [];
+  });
   if (known.length === 0) return [];
   return [
     '## Beside the paper’s table',
@@ -265,11 +282,11 @@ function paperSection(rows: readonly Row[]): string[] {
     '',
     ...table(
       ['tuned', 'target learning, theirs', 'ours', 'held-out, theirs', 'ours'],
-      known.map(({ name, measures }) => [
-        name,
-        `+${paper[name]!.targetLearning}`,
+      known.map(({ theirs, row: { name, measures } }) => [
+        name === theirs.recipe ? name : `${theirs.recipe} (${name})`,
+        `+${theirs.targetLearning}`,
         cell(measures.targetLearning),
-        `−${-paper[name]!.heldOutForgetting}`,
+        `−${-theirs.heldOutForgetting}`,
         cell(measures.heldOutForgetting),
       ]),
     ),
@@ -277,7 +294,11 @@ function paperSection(rows: readonly Row[]): string[] {
 }
 
 /** What each intervention saved and cost, against the run that it left or that had none. */
-function interventionSection(spec: StudySpec, byVariant: ReadonlyMap<string, readonly StudyRun[]>): string[] {
+function interventionSection(
+  spec: StudySpec,
+  byVariant: ReadonlyMap<string, readonly StudyRun[]>,
+  contents: Contents,
+): string[] {
   const intervened = [...byVariant].filter(([, runs]) => runs.some(({ interventions }) => interventions.length > 0));
   if (intervened.length === 0) return [];
   const lines = [
@@ -291,7 +312,8 @@ function interventionSection(spec: StudySpec, byVariant: ReadonlyMap<string, rea
       ['variant', 'against', 'held-out saved', 'target learning', 'target overall'],
       intervened.map(([name, runs]) => {
         const against = spec.variants[name]!.from?.variant ?? spec.reference;
-        const difference = bootstrapDifferences(sequencesOf(runs), sequencesOf(byVariant.get(against)!), finalMeasures);
+        const [own, other] = [sequencesOf(runs), sequencesOf(byVariant.get(against)!)];
+        const difference = bootstrapDifferences(own, other, finalMeasures, { contents });
         return [
           name,
           against,
@@ -315,18 +337,21 @@ const figureSection = (figures: readonly Figure[]): string[] => [
   ...figures.flatMap(({ file, caption }) => [`![${caption}](${file})`, '', `*${caption}*`, '']),
 ];
 
-function taskSection(rows: readonly Row[]): string[] {
+function taskSection(rows: readonly Row[], contents: Contents): string[] {
   const [first] = rows;
-  const { stages, heldOut } = first!.sequences[0]!;
+  const { stages, heldOut, base } = first!.sequences[0]!;
   const percent = (sequences: readonly SequenceRun[], read: (run: ReturnType<typeof accuraciesOf>) => number): string =>
     mean(sequences.map((run) => read(accuraciesOf(run)))).toFixed(1);
   return [
     '## Accuracy of each task at the end, in percent',
     '',
+    'Contents: how many different things the questions are about, such as words read or dials shown.',
+    '',
     ...table(
-      ['task', 'base', ...rows.map(({ name }) => name)],
+      ['task', 'contents', 'base', ...rows.map(({ name }) => name)],
       [...new Set(stages), ...heldOut].map((task) => [
         heldOut.includes(task) ? task : `**${task}**`,
+        String(contents[task] ? new Set(contents[task]).size : base[task]!.length),
         percent(first!.sequences, ({ base }) => base[task]!),
         ...rows.map(({ sequences }) => percent(sequences, ({ afterStage }) => afterStage.at(-1)![task]!)),
       ]),
@@ -334,15 +359,19 @@ function taskSection(rows: readonly Row[]): string[] {
   ];
 }
 
-const methodSection = (): string[] => [
+const methodSection = ({ saProj, mlpGateUp, mlp }: ClaimVariants): string[] => [
   '## How to read it',
   '',
   '- Intervals of accuracies are bootstrap percentiles over seeds and questions drawn together (over questions alone where ' +
-    'there is one seed); with few seeds they are rough.',
+    'there is one seed); with few seeds they are rough. Questions of a task with the same content, in other pictures, are ' +
+    'no two independent ones: contents are drawn, each with all its questions (cluster bootstrap, Davison & Hinkley 1997, ' +
+    'section 3.8).',
   '- Every run answers the same evaluation questions, which share no content with training.',
   '- Target learning is measured right after each skill’s stage; target forgetting from there to the end of the sequence; ' +
     'held-out is the mean over tasks that no stage trains. Negative is worse.',
-  '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`.',
+  '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`. For each recipe they look at the ' +
+    'first variant that trains it by plain fine-tuning and does nothing else, without rule or branch: ' +
+    `SA Proj is ${saProj ?? 'not there'}, MLP Gate & Up ${mlpGateUp ?? 'not there'}, MLP ${mlp ?? 'not there'}.`,
   '',
 ];
 

@@ -42,7 +42,7 @@ describe('what can be reported', () => {
   const spec = StudySpec.parse({
     name: 'trial',
     seeds: [1, 2],
-    config: { tasks: ['counting', 'clock'], steps: 10 },
+    config: { tasks: ['counting', 'clock'], steps: 10, evaluationQuestions: 4 },
     variants: { full: {}, mlp: {}, frozen: { from: { variant: 'mlp', step: 5 } } },
   });
   const planned = plan(spec);
@@ -55,7 +55,14 @@ describe('what can be reported', () => {
     );
     const found = reportable(spec, planned, results);
     expect(names(found.results)).toEqual(names(planned));
-    expect(found).toMatchObject({ spec, missing: [] });
+    expect(found).toMatchObject({ spec, planned, missing: [] });
+  });
+
+  it('is nothing when the results are of other questions than are planned', () => {
+    const other = plan({ ...spec, config: { ...spec.config, evaluationQuestions: 5 } });
+    expect(() => reportable(spec, other, [aRun('full', 1)])).toThrow(
+      /trial\/full\/s1 are of 4 questions of counting, the study plans 5. Set its evaluationQuestions/,
+    );
   });
 
   it('is the variants whose seeds are all there, without branches of those that are not', () => {
@@ -66,6 +73,7 @@ describe('what can be reported', () => {
       results.map(({ variant, seed }) => aRun(variant, seed)),
     );
     expect(Object.keys(found.spec.variants)).toEqual(['full']);
+    expect(names(found.planned)).toEqual(['full 1', 'full 2']);
     expect(names(found.results)).toEqual(['full 1', 'full 2']);
     expect(names(found.missing)).toEqual(['mlp 2']);
   });

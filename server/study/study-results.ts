@@ -56,15 +56,28 @@ export async function readResults(path: string): Promise<StudyRun[]> {
 export interface Reportable {
   /** The study's variants of which all seeds are there. */
   spec: StudySpec;
+  /** Their runs as they were planned, and what came of them, in the same order. */
+  planned: PlannedRun[];
   results: StudyRun[];
   /** Planned runs without results. */
   missing: PlannedRun[];
 }
 
-/** Leaves out the variants that are not complete: measures are means over the same seeds. */
+/**
+ * Leaves out the variants that are not complete: measures are means over the same seeds.
+ * @throws Error when the results are of other questions than the study plans, so that their contents could not be told
+ */
 export function reportable(spec: StudySpec, planned: readonly PlannedRun[], results: readonly StudyRun[]): Reportable {
   const resultOf = ({ variant, seed }: PlannedRun): StudyRun | undefined =>
     results.find((run) => run.variant === variant && run.seed === seed);
+  for (const { config, ...run } of planned)
+    for (const { right } of resultOf({ config, ...run })?.evaluations ?? [])
+      for (const [task, { length }] of Object.entries(right))
+        if (length !== config.evaluationQuestions)
+          throw new Error(
+            `The results of ${config.name} are of ${length} questions of ${task}, the study plans ` +
+              `${config.evaluationQuestions}. Set its evaluationQuestions and evaluationSeed to what they were.`,
+          );
   const missing = planned.filter((run) => !resultOf(run));
   const isComplete = (variant: string): boolean => missing.every((run) => run.variant !== variant);
   // A branch is compared with what it branched from.
@@ -72,9 +85,9 @@ export function reportable(spec: StudySpec, planned: readonly PlannedRun[], resu
     ([name, { from }]) => isComplete(name) && (!from || isComplete(from.variant)),
   );
   const variants = Object.fromEntries(kept);
+  const complete = planned.filter(({ variant }) => variant in variants);
   return {
-    spec: { ...spec, variants },
-    results: planned.filter(({ variant }) => variant in variants).map((run) => resultOf(run)!),
-    missing,
+    ...{ spec: { ...spec, variants }, planned: complete, missing },
+    results: complete.map((run) => resultOf(run)!),
   };
 }

@@ -1,8 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { plan, readStudy, StudySpec } from './study-spec.js';
+import { plan, plainVariant, readStudy, StudySpec } from './study-spec.js';
 
 const study = (changes: object = {}): StudySpec =>
   StudySpec.parse({
@@ -45,22 +45,88 @@ describe('plan', () => {
       { variants: { full: {}, x: { from: { variant: 'full', step: 200 } } } },
       /leaves nothing of 200 steps/,
     ],
-    ['a setting that is none', { variants: { full: { config: { learningrate: 1 } } } }, /learningrate/],
-    ['a value that is wrong', { variants: { full: { config: { learningRate: -1 } } } }, /learning rate is above 0/],
+    [
+      'a setting that is none',
+      { variants: { full: { config: { learningrate: 1 } } } },
+      /^variants\.full\.config: .*learningrate/,
+    ],
+    [
+      'a value that is wrong',
+      { variants: { full: {}, x: { config: { learningRate: -1 } } } },
+      /^variants\.x\.config\.learningRate: a learning rate is above 0/,
+    ],
+    [
+      'a common value that is wrong, which is no variant’s fault',
+      { config: { learningRate: -1 } },
+      /^config\.learningRate: a learning rate is above 0/,
+    ],
+    ['a common setting that is none', { config: { learningrate: 1 } }, /^config: .*learningrate/],
     [
       'other tasks',
       { variants: { full: {}, x: { config: { tasks: ['clock'] } } } },
       /x.config.tasks: full has another/,
     ],
-    ['other steps', { variants: { full: {}, x: { config: { steps: 50 } } } }, /x.config.steps: full has another/],
+    [
+      'a branch with other stages than what it goes on from',
+      { variants: { full: {}, x: { from: { variant: 'full', step: 10 }, config: { steps: 50 } } } },
+      /x.config.steps: a branch has the steps of full/,
+    ],
+    [
+      'other questions of as many',
+      { variants: { full: {}, x: { config: { evaluationSeed: 2 } } } },
+      /x.config.evaluationSeed: full has another/,
+    ],
     [
       'other questions',
       { variants: { full: {}, x: { config: { evaluationQuestions: 50 } } } },
       /x.config.evaluationQuestions: full has another/,
     ],
-    ['no questions', { variants: { full: { config: { evaluationQuestions: 0 } } } }, /rests on answers/],
+    [
+      'no questions',
+      { variants: { full: { config: { evaluationQuestions: 0 } } } },
+      /^variants\.full\.config\.evaluationQuestions: .*rests on answers/,
+    ],
+    ['no questions at all', { config: { evaluationQuestions: 0 } }, /^config\.evaluationQuestions: .*rests on answers/],
   ])('refuses %s', (_what, changes, message) => {
     expect(() => plan(study(changes))).toThrow(message);
+  });
+});
+
+describe('plainVariant', () => {
+  const rule = {
+    ...{ name: 'r', metric: 'train/loss', rearmMargin: 1, actions: [{ kind: 'pause' }] },
+    condition: { kind: 'not_finite' },
+  };
+  const runs = plan(
+    study({
+      variants: {
+        full: { config: { recipe: 'full', method: { kind: 'wise_ft', weights: [0.5] } } },
+        sa_proj: { config: { recipe: 'full' } },
+        guarded: { config: { recipe: 'sa_proj', rules: [rule] } },
+        lora: { config: { recipe: 'sa_proj', method: { kind: 'lora' } } },
+        attention: { config: { recipe: 'sa_proj' } },
+        attention_again: { config: { recipe: 'sa_proj', learningRate: 1e-4 } },
+        branch: { from: { variant: 'full', step: 10 }, config: { recipe: 'mlp' } },
+      },
+    }),
+  );
+  it('goes by what a variant is, not by its name; of two, the first', () =>
+    expect(plainVariant(runs, 'sa_proj')).toBe('attention'));
+  it('takes WiSE-FT, which trains plainly', () => expect(plainVariant(runs, 'full')).toBe('full'));
+  it('takes no branch', () => expect(plainVariant(runs, 'mlp')).toBeNull());
+});
+
+describe('the studies in docs/study', async () => {
+  const files = (await readdir('docs/study')).filter((name) => name.endsWith('.yaml'));
+  it.each(files)('%s can be run as it is', async (file) => {
+    const { runs } = await readStudy(join('docs/study', file));
+    expect(plainVariant(runs, 'full')).not.toBeNull();
+  });
+  it('keep the questions and seeds that rates were tuned on apart from those that are reported', async () => {
+    const tuning = await readStudy('docs/study/tuning.yaml');
+    const study = await readStudy('docs/study/paper-in-small.yaml');
+    expect(tuning.spec.seeds.filter((seed) => study.spec.seeds.includes(seed))).toEqual([]);
+    expect(tuning.runs[0]!.config.evaluationSeed).not.toBe(study.runs[0]!.config.evaluationSeed);
   });
 });
 

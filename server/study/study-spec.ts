@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import type { Recipe } from '@plumbline/shared/parameter';
 import { RunConfig, totalSteps } from '@plumbline/shared/run';
 
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
@@ -9,7 +10,7 @@ const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 o
 const Settings = z.record(z.string(), z.unknown());
 
 /** What all runs of a study have in common, or their answers could not be compared. */
-const commonSettings = ['tasks', 'steps', 'evaluationQuestions'] as const;
+const commonSettings = ['tasks', 'evaluationQuestions', 'evaluationSeed'] as const;
 
 /** One way to teach the sequence: settings that differ from the study's common ones. */
 const Variant = z.strictObject({
@@ -87,21 +88,19 @@ export function plan(spec: StudySpec): PlannedRun[] {
   }
   // Branches last, so that what they start from is there.
   const ordered = [...variants.filter(([, { from }]) => !from), ...variants.filter(([, { from }]) => from)];
+  const common = { evaluationQuestions: 200, ...spec.config };
+  // What is wrong without any variant is not the first one's fault.
+  readSettings({ ...common, name: spec.name }, 'config');
   const runs = spec.seeds.flatMap((seed) =>
     ordered.map(([variant, { config, from }]): PlannedRun => {
-      const read = RunConfig.strict().safeParse({
-        ...{ evaluationQuestions: 200, ...spec.config, ...config },
-        ...{ name: plannedName(spec.name, variant, seed), seed },
+      const settings = {
+        ...{ ...common, ...config, name: plannedName(spec.name, variant, seed), seed },
         ...(kept.has(variant) && { keepCheckpointsAt: kept.get(variant) }),
-      });
-      if (!read.success) throw new Error(`variants.${variant}: ${sayIssues(read.error)}`);
-      if (read.data.evaluationQuestions === 0)
-        throw new Error(`variants.${variant}: a study rests on answers; give it evaluationQuestions.`);
-      if (from && from.step >= totalSteps(read.data))
-        throw new Error(
-          `variants.${variant}.from: step ${from.step} leaves nothing of ${totalSteps(read.data)} steps.`,
-        );
-      return { variant, seed, config: read.data, ...(from && { from }) };
+      };
+      const read = readSettings(settings, `variants.${variant}.config`);
+      if (from && from.step >= totalSteps(read))
+        throw new Error(`variants.${variant}.from: step ${from.step} leaves nothing of ${totalSteps(read)} steps.`);
+      return { variant, seed, config: read, ...(from && { from }) };
     }),
   );
   const [first] = runs;
@@ -112,11 +111,42 @@ export function plan(spec: StudySpec): PlannedRun[] {
           `variants.${variant}.config.${key}: ${first!.variant} has another; answers are compared only between runs ` +
             `that have it in common. Set it in the study's config.`,
         );
+  for (const { variant, config, from } of runs) {
+    const parent = runs.find((run) => run.variant === from?.variant);
+    if (parent && parent.config.steps !== config.steps)
+      throw new Error(
+        `variants.${variant}.config.steps: a branch has the steps of ${parent.variant}, whose stages it goes on with.`,
+      );
+  }
   return runs;
 }
 
-const sayIssues = ({ issues }: z.ZodError): string =>
-  issues
+/**
+ * The variant that shows what a recipe does: the first in the file that trains it and nothing else, by plain fine-tuning
+ * from the base to the end, with no rule and no branch, whatever its name. WiSE-FT is plain fine-tuning as far as it
+ * trains; its weights between are rows of their own.
+ */
+export const plainVariant = (runs: readonly PlannedRun[], recipe: Recipe): string | null =>
+  runs.find(
+    ({ config, from }) =>
+      !from &&
+      config.recipe === recipe &&
+      config.rules.length === 0 &&
+      ['fine_tuning', 'wise_ft'].includes(config.method.kind),
+  )?.variant ?? null;
+
+/** The settings of a run. @param where the place in the file that is to blame for what is wrong @throws Error naming it */
+function readSettings(settings: Record<string, unknown>, where: string): RunConfig {
+  const read = RunConfig.strict().safeParse(settings);
+  if (!read.success) throw new Error(sayIssues(read.error, where));
+  if (read.data.evaluationQuestions === 0)
+    throw new Error(`${where}.evaluationQuestions: a study rests on answers; ask at least 1 question a task.`);
+  return read.data;
+}
+
+function sayIssues({ issues }: z.ZodError, where?: string): string {
+  return issues
     .slice(0, 3)
-    .map(({ path, message }) => `${path.join('.') || 'the file'}: ${message}`)
+    .map(({ path, message }) => `${[...(where ? [where] : []), ...path].join('.') || 'the file'}: ${message}`)
     .join('; ');
+}

@@ -50,14 +50,14 @@ export const chartTask: Task = {
   kind: 'held_out',
   chance: 100 / 8,
   sample(rng, split) {
-    const drawn = drawInSplit(
+    const { drawn, content } = drawInSplit(
       split,
       () => drawBars(rng),
-      (drawn) => drawn.map(({ colour, level }) => `${colour} ${level}`).join(';'),
+      (shown) => shown.map(({ colour, level }) => `${colour} ${level}`).join(';'),
     );
     const wanted = rng.pick(['highest', 'lowest'] as const);
     const byHeight = [...drawn].sort((a, b) => a.level - b.level);
     const { colour } = byHeight[wanted === 'lowest' ? 0 : bars - 1]!;
-    return { image: drawChart(rng, drawn), prompt: `what colour is the ${wanted} bar ?`, answer: colour };
+    return { image: drawChart(rng, drawn), prompt: `what colour is the ${wanted} bar ?`, answer: colour, content };
   },
 };

@@ -50,7 +50,7 @@ export const clockTask: Task = {
   kind: 'target',
   chance: 100 / 48,
   sample(rng, split) {
-    const clock = drawInSplit(
+    const { drawn: clock, content } = drawInSplit(
       split,
       (): Clock => ({
         hour: 1 + rng.integer(12),
@@ -61,6 +61,6 @@ export const clockTask: Task = {
       ({ hour, quarter, face, hands }) => `${hour}:${quarter} ${face} ${hands}`,
     );
     const answer = `${clock.hour} : ${minutesRead[clock.quarter]!}`;
-    return { image: drawClock(rng, clock), prompt: 'what time is it ?', answer };
+    return { image: drawClock(rng, clock), prompt: 'what time is it ?', answer, content };
   },
 };

@@ -25,6 +25,6 @@ export const readDigits: Task = {
           ((y + margin) * pictureSize + x + margin) * 3,
           ((y + margin) * pictureSize + x + margin + 1) * 3,
         );
-    return { image, prompt: 'which digit is this ?', answer: String(digit) };
+    return { image, prompt: 'which digit is this ?', answer: String(digit), content: `${digit} ${index}` };
   },
 };

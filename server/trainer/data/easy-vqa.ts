@@ -42,6 +42,7 @@ export const readEasyVqa: Task = {
   sample(rng, split) {
     const { images, [split]: questions } = load();
     const [picture, prompt, answer] = rng.pick(questions);
-    return { image: images.slice(picture * pictureBytes, (picture + 1) * pictureBytes), prompt, answer };
+    const image = images.slice(picture * pictureBytes, (picture + 1) * pictureBytes);
+    return { image, prompt, answer, content: String(picture) };
   },
 };

@@ -18,12 +18,13 @@ export function sceneTask(name: string, kind: Task['kind'], chance: number, ask:
     kind,
     chance,
     sample(rng: Rng, split: Split): Example {
-      const { objects, prompt, answer } = drawInSplit(
+      const { drawn, content } = drawInSplit(
         split,
         () => ask(rng),
         (question) => sceneContent(question.objects),
       );
-      return { image: drawScene(rng, objects), prompt, answer };
+      const { objects, prompt, answer } = drawn;
+      return { image: drawScene(rng, objects), prompt, answer, content };
     },
   };
 }

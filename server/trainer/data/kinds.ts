@@ -117,11 +117,11 @@ export const kindsTask: Task = {
   kind: 'target',
   chance: 100 / kindNames.length,
   sample(rng, split) {
-    const individual = drawInSplit(
+    const { drawn, content } = drawInSplit(
       split,
       () => drawIndividual(rng),
-      (drawn) => Object.values(drawn).join(' '),
+      (individual) => Object.values(individual).join(' '),
     );
-    return { image: drawBird(rng, individual), prompt: 'which bird is this ?', answer: individual.kind };
+    return { image: drawBird(rng, drawn), prompt: 'which bird is this ?', answer: drawn.kind, content };
   },
 };

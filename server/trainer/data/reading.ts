@@ -95,12 +95,12 @@ export const readingTask: Task = {
   kind: 'target',
   chance: 100 / readWords.length,
   sample(rng, split) {
-    const word = drawInSplit(
+    const { drawn, content } = drawInSplit(
       split,
       () => rng.pick(readWords),
-      (drawn) => drawn,
+      (word) => word,
       evaluationOneIn,
     );
-    return { image: drawWord(rng, word), prompt: 'which word is this ?', answer: [...word].join(' ') };
+    return { image: drawWord(rng, drawn), prompt: 'which word is this ?', answer: [...drawn].join(' '), content };
   },
 };

@@ -8,6 +8,11 @@ export interface Example {
   image: Uint8Array;
   prompt: string;
   answer: string;
+  /**
+   * What the picture shows, apart from jitter in place, size and tint: by it the splits are told apart, and two questions
+   * of a task with the same content are no two independent ones.
+   */
+  content: string;
 }
 
 export const splits = ['train', 'evaluation'] as const;
@@ -43,11 +48,17 @@ function hashOf(text: string): number {
  */
 export const splitOf = (content: string, oneIn = 10): Split => (hashOf(content) % oneIn === 0 ? 'evaluation' : 'train');
 
-/** Draws until the content falls into the split; `oneIn` as for `splitOf`. */
-export function drawInSplit<T>(split: Split, draw: () => T, content: (drawn: T) => string, oneIn?: number): T {
+/** Draws until the content falls into the split, and says which content it was; `oneIn` as for `splitOf`. */
+export function drawInSplit<T>(
+  split: Split,
+  draw: () => T,
+  contentOf: (drawn: T) => string,
+  oneIn?: number,
+): { drawn: T; content: string } {
   for (;;) {
     const drawn = draw();
-    if (splitOf(content(drawn), oneIn) === split) return drawn;
+    const content = contentOf(drawn);
+    if (splitOf(content, oneIn) === split) return { drawn, content };
   }
 }
 

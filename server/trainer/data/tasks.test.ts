@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Rng } from '@plumbline/shared/rng';
 import { collate } from './batch.js';
+import { evaluationQuestions } from './evaluation-questions.js';
 import { heldOutTasks } from './held-out-tasks.js';
 import { drawObjects, drawScene, sceneContent } from './scene.js';
 import { targetTasks } from './target-tasks.js';
@@ -31,6 +32,15 @@ describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, ta
     const train = new Set(draw(task, 1, 3000, 'train').map(key));
     expect(draw(task, 2, 1000, 'evaluation').filter((example) => train.has(key(example)))).toEqual([]);
   });
+  it('has no content in both splits, and says the same of the same pictures', () => {
+    const contents = (seed: number, split: 'train' | 'evaluation'): string[] =>
+      draw(task, seed, 1000, split).map(({ content }) => content);
+    const train = new Set(contents(1, 'train'));
+    const evaluation = contents(2, 'evaluation');
+    expect(evaluation.filter((content) => train.has(content))).toEqual([]);
+    expect(new Set(evaluation).size).toBeGreaterThan(20);
+    expect(evaluation).toEqual(contents(2, 'evaluation'));
+  });
   it('has more than one answer, and its most frequent one no more often than half the time', () => {
     const counts = new Map<string, number>();
     for (const { answer } of draw(task, 3, 1000, 'evaluation')) counts.set(answer, (counts.get(answer) ?? 0) + 1);
@@ -50,7 +60,7 @@ describe('scenes', () => {
     const contents = (split: 'train' | 'evaluation', seed: number): Set<string> => {
       const rng = new Rng(seed);
       const one = (): string => sceneContent(drawObjects(rng, 1, true));
-      return new Set(Array.from({ length: 6000 }, () => drawInSplit(split, one, (content) => content)));
+      return new Set(Array.from({ length: 6000 }, () => drawInSplit(split, one, (content) => content).content));
     };
     const [train, evaluation] = [contents('train', 1), contents('evaluation', 2)];
     expect([...evaluation].filter((content) => train.has(content))).toEqual([]);
@@ -94,12 +104,44 @@ describe('drawQuestions', () => {
   });
 });
 
+describe('evaluation questions', () => {
+  /** By content, the answers that its questions have. */
+  const answers = (name: string): Map<string, Set<string>> => {
+    const { examples } = evaluationQuestions(2, 200).find(({ task }) => task === name)!;
+    const found = new Map<string, Set<string>>();
+    for (const { content, answer } of examples) found.set(content, (found.get(content) ?? new Set()).add(answer));
+    return found;
+  };
+  // What a stored study's intervals rest on: a change here makes them wrong for the answers that it holds.
+  it('of seed 2 are about so many contents in 200', () =>
+    expect(
+      Object.fromEntries(
+        evaluationQuestions(2, 200).map(({ task, examples }) => [task, new Set(examples.map((e) => e.content)).size]),
+      ),
+    ).toEqual({
+      ...{ kinds: 157, counting: 191, tissue: 44, reading: 27, clock: 67, colour: 188, shape: 189, position: 189 },
+      ...{ yes_no: 188, caption: 158, digits: 179, easy_vqa: 182, chart: 200 },
+    }));
+  it.each(['kinds', 'counting', 'reading', 'clock', 'caption', 'digits'])(
+    'of %s have one answer where they show the same',
+    (name) => {
+      for (const [content, found] of answers(name)) expect([...found], content).toHaveLength(1);
+    },
+  );
+  it('of reading are about the word that is read, in pictures that differ', () => {
+    const { examples } = evaluationQuestions(2, 200).find(({ task }) => task === 'reading')!;
+    for (const { content, answer } of examples) expect(answer).toBe([...content].join(' '));
+    expect(new Set(examples.map(({ image }) => Buffer.from(image).toString('base64'))).size).toBe(200);
+  });
+});
+
 describe('collate', () => {
   it('lines up inputs, targets and mask: "what time is it ? 3 : 15" asks for 3, :, 15 and the end', () => {
     const example: Example = {
       image: new Uint8Array(32 * 32 * 3).fill(255),
       prompt: 'what time is it ?',
       answer: '3 : 15',
+      content: '3:15',
     };
     const { inputIds, targetIds, lossMask, images } = collate([example], tokenizer, 10);
     const ids = [...tokenizer.encode('what time is it ? 3 : 15'), tokenizer.endId];
@@ -109,14 +151,14 @@ describe('collate', () => {
     expect(images[0]).toBeCloseTo((1 - 0.3) / 0.25, 5);
   });
   it('refuses what does not fit, and unknown words by name', () => {
-    const image = new Uint8Array(32 * 32 * 3);
-    expect(() => collate([{ image, prompt: 'what is it ?', answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
-    expect(() => collate([{ image, prompt: 'what is it ?', answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
+    const about = { image: new Uint8Array(32 * 32 * 3), prompt: 'what is it ?', content: 'it' };
+    expect(() => collate([{ ...about, answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
+    expect(() => collate([{ ...about, answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
   });
 });
 
 describe('score', () => {
-  const example = { image: new Uint8Array(0), prompt: '', answer: 'a red circle' };
+  const example = { image: new Uint8Array(0), prompt: '', answer: 'a red circle', content: '' };
   it('takes the right words, whatever the spaces', () => expect(score(' a  red circle ', example)).toBe(1));
   it('takes nothing else', () => expect(score('a red', example)).toBe(0));
 });

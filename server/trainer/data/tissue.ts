@@ -20,8 +20,13 @@ let packed: Uint8Array | undefined;
 const loadPacked = (): Uint8Array =>
   (packed ??= gunzipSync(readFileSync(assetPath('data/tissue/pictures.bin.gz'))) as Uint8Array);
 
-/** A crop of 32x32 pixels at any place within the split's rows. */
-function crop(rng: Rng, split: Split, surface: Surface): Uint8Array {
+type Crop = Pick<Example, 'image' | 'content'>;
+
+/**
+ * A crop of 32x32 pixels at any place within the split's rows. Crops overlap, so its content is the part of the picture
+ * that its middle lies in, of 32x32 pixels too: crops of one part are mostly the same pixels.
+ */
+function crop(rng: Rng, split: Split, surface: Surface): Crop {
   const [first, end] = splitRows[split];
   const top = first + rng.integer(end - first - pictureSize + 1);
   const left = rng.integer(packedSize - pictureSize + 1);
@@ -31,7 +36,8 @@ function crop(rng: Rng, split: Split, surface: Surface): Uint8Array {
     const at = ((surfaces.indexOf(surface) * packedSize + top + y) * packedSize + left) * 3;
     image.set(pixels.subarray(at, at + pictureSize * 3), y * pictureSize * 3);
   }
-  return image;
+  const part = [top, left].map((edge) => Math.floor((edge + pictureSize / 2) / pictureSize));
+  return { image, content: `${surface} ${part.join(' ')}` };
 }
 
 /** DAB stains brown: far more red than blue. Haematoxylin and unstained tissue have no more red than blue. */
@@ -48,10 +54,10 @@ export function brownShares(image: Uint8Array): { whole: number; left: number; r
 }
 
 /** A crop of the slide for which `holds`; draws until there is one (one in fifty or more does, for each question). */
-function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof brownShares>) => boolean): Uint8Array {
+function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof brownShares>) => boolean): Crop {
   for (;;) {
-    const image = crop(rng, split, 'tissue');
-    if (holds(brownShares(image))) return image;
+    const found = crop(rng, split, 'tissue');
+    if (holds(brownShares(found.image))) return found;
   }
 }
 
@@ -62,18 +68,18 @@ function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof b
 const questions: readonly ((rng: Rng, split: Split) => Example)[] = [
   (rng, split) => {
     const surface = rng.pick(surfaces);
-    return { image: crop(rng, split, surface), prompt: 'which surface is this ?', answer: surface };
+    return { ...crop(rng, split, surface), prompt: 'which surface is this ?', answer: surface };
   },
   (rng, split) => {
     const stained = rng.uniform() < 0.5;
-    const image = tissueWhere(rng, split, ({ whole }) => (stained ? whole > 0.6 : whole < 0.2));
-    return { image, prompt: 'is the tissue stained brown ?', answer: stained ? 'yes' : 'no' };
+    const found = tissueWhere(rng, split, ({ whole }) => (stained ? whole > 0.6 : whole < 0.2));
+    return { ...found, prompt: 'is the tissue stained brown ?', answer: stained ? 'yes' : 'no' };
   },
   (rng, split) => {
     const side = rng.pick(['left', 'right'] as const);
     const other = side === 'left' ? 'right' : 'left';
-    const image = tissueWhere(rng, split, (shares) => shares[side] - shares[other] > 0.4);
-    return { image, prompt: 'which side is stained ?', answer: side };
+    const found = tissueWhere(rng, split, (shares) => shares[side] - shares[other] > 0.4);
+    return { ...found, prompt: 'which side is stained ?', answer: side };
   },
 ];
 

@@ -1,6 +1,5 @@
-import { heldOutTasks } from '../data/held-out-tasks.js';
-import { targetTasks } from '../data/target-tasks.js';
-import { drawQuestions, type Example } from '../data/task.js';
+import { evaluationQuestions } from '../data/evaluation-questions.js';
+import type { Example } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { answersRight } from './accuracy.js';
@@ -29,10 +28,7 @@ export class Evaluation {
     private readonly tokenizer: Tokenizer,
     { questionsPerTask, seed }: EvaluationOptions,
   ) {
-    this.#questions = [...targetTasks, ...heldOutTasks].map((task) => ({
-      task: task.name,
-      examples: drawQuestions(task, `evaluation ${seed}`, questionsPerTask),
-    }));
+    this.#questions = evaluationQuestions(seed, questionsPerTask);
   }
 
   /** The base model's answers: what every later evaluation is compared with. */

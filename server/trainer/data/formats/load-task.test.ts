@@ -9,7 +9,8 @@ import { Rng } from '@plumbline/shared/rng';
 import { collate } from '../batch.js';
 import type { Split, Task } from '../task.js';
 import { builtInTokenizer } from '../vocabulary.js';
-import { loadTask, type DataFormatName } from './load-task.js';
+import type { DataFormatName } from './data-formats.js';
+import { loadTask } from './load-task.js';
 
 let folder: string;
 beforeEach(async () => {

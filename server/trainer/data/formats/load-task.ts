@@ -1,23 +1,9 @@
+import { createHash } from 'node:crypto';
 import { splitOf, splits, type Example, type Split, type Task } from '../task.js';
-import { readCub200 } from './cub-200.js';
-import type { DataFormat } from './data-format.js';
-import { readLlava } from './llava.js';
-import { readPathVqa } from './path-vqa.js';
+import { dataFormats, type DataFormatName } from './data-formats.js';
 import { readPicture } from './picture-file.js';
-import { readPixmoCount } from './pixmo-count.js';
-import { readTextVqa } from './text-vqa.js';
-import { readTimeClock } from './time-clock.js';
+import { DataError } from './record-file.js';
 import { toWords } from './words.js';
-
-const formats = {
-  cub_200: readCub200,
-  pixmo_count: readPixmoCount,
-  path_vqa: readPathVqa,
-  text_vqa: readTextVqa,
-  time_clock: readTimeClock,
-  llava: readLlava,
-} as const satisfies Record<string, DataFormat>;
-export type DataFormatName = keyof typeof formats;
 
 /**
  * A task whose questions are a data set on disk, read whole and with all its pictures decoded, so that what is broken
@@ -33,17 +19,23 @@ export async function loadTask(
   kind: Task['kind'],
 ): Promise<Task> {
   const examples: Record<Split, Example[]> = { train: [], evaluation: [] };
-  let last: { picture: unknown; image: Uint8Array } | undefined;
-  for await (const question of formats[format](folder)) {
-    // Questions about one picture mostly stand together.
-    const { picture, prompt, answer, split } = question;
-    if (last?.picture !== picture) last = { picture, image: await readPicture(question, picture) };
-    const { image } = last!;
-    examples[split ?? splitOf(Buffer.from(image).toString('latin1'))].push({
-      image,
-      prompt: toWords(prompt),
-      answer: toWords(answer),
-    });
+  let last: { picture: unknown; image: Uint8Array; content: string } | undefined;
+  for await (const questions of dataFormats[format]({ path: folder })) {
+    if (questions instanceof DataError) throw questions;
+    for (const question of questions) {
+      // Questions about one picture mostly stand together.
+      const { picture, prompt, answer, split } = question;
+      if (last?.picture !== picture) {
+        const image = await readPicture(question, picture);
+        last = { picture, image, content: createHash('sha1').update(image).digest('base64') };
+      }
+      const { image, content } = last!;
+      examples[split ?? splitOf(Buffer.from(image).toString('latin1'))].push({
+        ...{ image, content },
+        prompt: toWords(prompt),
+        answer: toWords(answer),
+      });
+    }
   }
   for (const split of splits)
     if (examples[split].length === 0)

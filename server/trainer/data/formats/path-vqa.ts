@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { DataFormat } from './data-format.js';
+import { eachRecord, type DataFormat } from './data-format.js';
 import { findPicture, PictureField } from './picture-file.js';
-import { parseRecord, readRecords, splitFiles } from './record-file.js';
+import { parseRecord, splitRecords } from './record-file.js';
 
 const PathVqaRecord = z.object({ image: PictureField, question: z.string().min(1), answer: z.string().min(1) });
 
@@ -9,11 +9,9 @@ const PathVqaRecord = z.object({ image: PictureField, question: z.string().min(1
  * PathVQA (He et al. 2020) as on the hub (`data/train-00000-of-00007.parquet`, …: `image`, `question`, `answer`), or the
  * same rows as JSON or JSON lines whose `image` is a path. The pickled files of the first release are not read.
  */
-export const readPathVqa: DataFormat = async function* (folder) {
-  for (const { file, split } of await splitFiles(folder))
-    for await (const record of readRecords(file)) {
-      const layout = 'A record of PathVQA has an "image", a "question" and an "answer".';
-      const { image, question, answer } = parseRecord(PathVqaRecord, record, layout);
-      yield { ...record, picture: findPicture(record, folder, image), prompt: question, answer, split };
-    }
-};
+export const readPathVqa: DataFormat = (set) =>
+  eachRecord(splitRecords(set.path), (record) => {
+    const layout = 'A record of PathVQA has an "image", a "question" and an "answer".';
+    const { image, question, answer } = parseRecord(PathVqaRecord, record, layout);
+    return [{ ...record, picture: findPicture(record, set, image), prompt: question, answer }];
+  });

@@ -82,9 +82,11 @@ describe('pictures of a data set', () => {
   });
 
   it('that are nowhere are refused with the places looked at', () => {
-    expect(() => findPicture(place, '/nowhere', 'a.png')).toThrow(
+    expect(() => findPicture(place, { path: '/nowhere' }, 'a.png')).toThrow(
       /record 4: there is no picture .*a\.png \(nor .*images.*a\.png\)\. Put it there/,
     );
-    expect(() => findPicture(place, '/nowhere', { bytes: null, path: null })).toThrow(/neither the bytes nor the path/);
+    expect(() => findPicture(place, { path: '/nowhere' }, { bytes: null, path: null })).toThrow(
+      /neither the bytes nor the path/,
+    );
   });
 });

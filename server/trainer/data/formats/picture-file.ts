@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -5,10 +6,14 @@ import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { z } from 'zod';
 import { pictureSize } from '../task.js';
-import { dataError, type Place } from './record-file.js';
+import { DataError, folderOf, type DataSet, type Place } from './record-file.js';
 
 /** A picture of a data set: a file, or the file's bytes where the table holds them. */
 export type PictureSource = string | Uint8Array;
+
+/** The same for the same picture: a file's path, or a digest of the bytes that a table holds. */
+export const pictureKey = (source: PictureSource): string =>
+  typeof source === 'string' ? source : createHash('sha1').update(source).digest('hex');
 
 /** How a record names its picture: a path, or what Hugging Face's `Image` column stores. */
 export const PictureField = z.union([
@@ -16,17 +21,24 @@ export const PictureField = z.union([
   z.object({ bytes: z.instanceof(Uint8Array).nullish(), path: z.string().nullish() }),
 ]);
 
+/** The folder that a layout has its pictures in, e.g. `images`; or the one that was given instead. */
+export const pictureFolder = (set: DataSet, name: string): string => set.images ?? join(folderOf(set), name);
+
 /**
- * The picture that a record names, looked for in the data set's folder and in `images` in it.
+ * The picture that a record names, looked for in the data set's folder and in `images` in it, or in the folder that was
+ * given for pictures.
  * @throws Error with the place and what to do when there is none
  */
-export function findPicture(place: Place, folder: string, field: z.infer<typeof PictureField>): PictureSource {
+export function findPicture(place: Place, set: DataSet, field: z.infer<typeof PictureField>): PictureSource {
   if (typeof field === 'object' && field.bytes) return field.bytes;
   const path = typeof field === 'object' ? field.path : field;
-  if (!path) throw dataError(place, 'it has neither the bytes nor the path of a picture', 'Take it out, or add one.');
+  if (!path)
+    throw new DataError(place, 'it has neither the bytes nor the path of a picture', 'Take it out, or add one.');
   return firstFile(
     place,
-    [folder, join(folder, 'images')].map((root) => join(root, path)),
+    (set.images === undefined ? [folderOf(set), pictureFolder(set, 'images')] : [set.images]).map((root) =>
+      join(root, path),
+    ),
   );
 }
 
@@ -38,7 +50,7 @@ export function firstFile(place: Place, paths: readonly string[]): string {
   const found = paths.find((path) => existsSync(path) && statSync(path).isFile());
   if (found !== undefined) return found;
   const also = paths.length > 1 ? ` (nor ${paths.slice(1).join(', ')})` : '';
-  throw dataError(place, `there is no picture ${paths[0]}${also}`, 'Put it there, or take the record out.');
+  throw new DataError(place, `there is no picture ${paths[0]}${also}`, 'Put it there, or take the record out.');
 }
 
 /**
@@ -55,12 +67,12 @@ export async function readPicture(place: Place, source: PictureSource): Promise<
       : bytes[0] === 0xff && bytes[1] === 0xd8
         ? decodeJpeg
         : undefined;
-  if (!decode) throw dataError(place, `${name} is neither PNG nor JPEG`, 'Convert it to one of them.');
+  if (!decode) throw new DataError(place, `${name} is neither PNG nor JPEG`, 'Convert it to one of them.');
   try {
     return squeeze(decode(bytes));
   } catch (error) {
     const why = `${name} is broken (${(error as Error).message})`;
-    throw dataError(place, why, 'Take the picture anew, or take the record out.');
+    throw new DataError(place, why, 'Take the picture anew, or take the record out.');
   }
 }
 

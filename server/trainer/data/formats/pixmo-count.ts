@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { DataFormat } from './data-format.js';
-import { findPicture, firstFile, PictureField } from './picture-file.js';
-import { parseRecord, readRecords, splitFiles } from './record-file.js';
+import { eachRecord, type DataFormat } from './data-format.js';
+import { findPicture, firstFile, pictureFolder, PictureField } from './picture-file.js';
+import { parseRecord, splitRecords } from './record-file.js';
 
 const PixmoRecord = z
   .object({
@@ -20,31 +20,29 @@ const PixmoRecord = z
  * JSON or JSON lines. The data set has addresses, not pictures, and nothing is downloaded here: a picture is
  * `images/<image_sha256>.jpg` (or `.png`), else `images/` and the last part of its address, else what `image` says.
  */
-export const readPixmoCount: DataFormat = async function* (folder) {
-  for (const { file, split } of await splitFiles(folder))
-    for await (const record of readRecords(file)) {
-      const { image, image_url, image_sha256, label, count } = parseRecord(
-        PixmoRecord,
-        record,
-        'A record of PixmoCount has "image_url" or "image_sha256", a "label" and a "count" of 0 or more.',
-      );
-      const names = [
-        ...(image_sha256 ? [`${image_sha256}.jpg`, `${image_sha256}.jpeg`, `${image_sha256}.png`] : []),
-        ...(image_url
-          ? [
-              image_url
-                .replace(/[?#].*$/, '')
-                .split('/')
-                .at(-1)!,
-            ]
-          : []),
-      ];
-      const picture = image
-        ? findPicture(record, folder, image)
-        : firstFile(
-            record,
-            names.map((name) => join(folder, 'images', name)),
-          );
-      yield { ...record, picture, prompt: `how many ${label} are there ?`, answer: String(count), split };
-    }
-};
+export const readPixmoCount: DataFormat = (set) =>
+  eachRecord(splitRecords(set.path), (record) => {
+    const { image, image_url, image_sha256, label, count } = parseRecord(
+      PixmoRecord,
+      record,
+      'A record of PixmoCount has "image_url" or "image_sha256", a "label" and a "count" of 0 or more.',
+    );
+    const names = [
+      ...(image_sha256 ? [`${image_sha256}.jpg`, `${image_sha256}.jpeg`, `${image_sha256}.png`] : []),
+      ...(image_url
+        ? [
+            image_url
+              .replace(/[?#].*$/, '')
+              .split('/')
+              .at(-1)!,
+          ]
+        : []),
+    ];
+    const picture = image
+      ? findPicture(record, set, image)
+      : firstFile(
+          record,
+          names.map((name) => join(pictureFolder(set, 'images'), name)),
+        );
+    return [{ ...record, picture, prompt: `how many ${label} are there ?`, answer: String(count) }];
+  });

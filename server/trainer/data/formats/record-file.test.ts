@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readRecords, splitFiles, type FileRecord } from './record-file.js';
+import { DataError, readRecords, splitFiles, type FileRecord } from './record-file.js';
 
 let folder: string;
 beforeEach(async () => {
@@ -13,7 +13,10 @@ afterEach(() => rm(folder, { recursive: true }));
 async function read(name: string, content: string, within?: string): Promise<FileRecord[]> {
   await writeFile(join(folder, name), content);
   const records: FileRecord[] = [];
-  for await (const record of readRecords(join(folder, name), within)) records.push(record);
+  for await (const record of readRecords(join(folder, name), within)) {
+    if (record instanceof DataError) throw record;
+    records.push(record);
+  }
   return records;
 }
 
@@ -35,6 +38,13 @@ describe('records of a file', () => {
       [3, { x: 2 }],
     ]);
     await expect(read('a.jsonl', '{"x": 1}\n{"x": ')).rejects.toThrow(/a\.jsonl, record 2: this is not JSON .*Mend it/);
+  });
+  it('are read on after a line that is broken', async () => {
+    await writeFile(join(folder, 'a.jsonl'), '{"x": 1}\n{"x": \n{"x": 3}\n');
+    const read: unknown[] = [];
+    for await (const record of readRecords(join(folder, 'a.jsonl')))
+      read.push(record instanceof DataError ? record.place.record : record.value);
+    expect(read).toEqual([{ x: 1 }, 2, { x: 3 }]);
   });
   it('are the rows of a CSV table, as text', async () => {
     const records = await read('a.csv', 'file_name,hour\n"a, b.png",3\nc.png,12\n');
@@ -73,6 +83,12 @@ describe('the files of a split', () => {
       'retrieval.json': undefined,
       'contest.json': undefined,
     });
+  });
+  it('are those of one file where one is named', async () => {
+    await writeFile(join(folder, 'a.json'), '[]');
+    await writeFile(join(folder, 'b.jsonl'), '');
+    expect(await splitFiles(join(folder, 'a.json'))).toEqual([{ file: join(folder, 'a.json'), split: undefined }]);
+    await expect(splitFiles(join(folder, 'c.json'))).rejects.toThrow(/There is no .*c\.json\. Name the folder/);
   });
   it('are refused where there are none, or of two types', async () => {
     await expect(splitsOf('notes.txt')).rejects.toThrow(/holds no file of records. Put one there: .*\.jsonl/);

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { DataFormat } from './data-format.js';
-import { firstFile } from './picture-file.js';
+import { eachRecord, type DataFormat } from './data-format.js';
+import { firstFile, pictureFolder } from './picture-file.js';
 import { parseRecord, readRecords } from './record-file.js';
 
 const TextVqaRecord = z.object({
@@ -17,16 +17,16 @@ const files = { train: 'TextVQA_0.5.1_train.json', evaluation: 'TextVQA_0.5.1_va
  * records under `data`, and `train_images/<image_id>.jpg` for both. Of the ten people's answers the most frequent one
  * counts, of equally frequent ones the first. The test file has no answers and is not read.
  */
-export const readTextVqa: DataFormat = async function* (folder) {
+export const readTextVqa: DataFormat = async function* (set) {
   for (const split of ['train', 'evaluation'] as const) {
-    const file = join(folder, files[split]);
+    const file = join(set.path, files[split]);
     if (!existsSync(file)) throw new Error(`${file} is missing. Put TextVQA's own file there, under its own name.`);
-    for await (const record of readRecords(file, 'data')) {
+    yield* eachRecord(readRecords(file, 'data'), (record) => {
       const layout = 'A record of TextVQA has an "image_id", a "question" and a list of "answers".';
       const { image_id, question, answers } = parseRecord(TextVqaRecord, record, layout);
-      const picture = firstFile(record, [join(folder, 'train_images', `${image_id}.jpg`)]);
-      yield { ...record, picture, prompt: question, answer: mostFrequent(answers), split };
-    }
+      const picture = firstFile(record, [join(pictureFolder(set, 'train_images'), `${image_id}.jpg`)]);
+      return [{ ...record, picture, prompt: question, answer: mostFrequent(answers), split }];
+    });
   }
 };
 

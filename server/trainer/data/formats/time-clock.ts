@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { DataFormat } from './data-format.js';
+import { eachRecord, type DataFormat } from './data-format.js';
 import { findPicture, PictureField } from './picture-file.js';
-import { dataError, parseRecord, readRecords, splitFiles, type FileRecord } from './record-file.js';
+import { DataError, parseRecord, splitRecords, type FileRecord } from './record-file.js';
 
 const wholeNumber = z.union([
   z.number().int(),
@@ -29,20 +29,18 @@ const layout =
  * the tables of "It's About Time" (Yang et al. 2022) do (`file_name`, `hour`, `minute`): Parquet, CSV, JSON, JSON lines.
  * The question is always the built-in one and the answer "10 : 08", so that the built-in vocabulary has every word.
  */
-export const readTimeClock: DataFormat = async function* (folder) {
-  for (const { file, split } of await splitFiles(folder))
-    for await (const record of readRecords(file)) {
-      const values = parseRecord(ClockRecord, record, layout);
-      const picture = findPicture(record, folder, (values.image ?? values.file_name)!);
-      yield { ...record, picture, prompt: 'what time is it ?', answer: timeOf(values, record), split };
-    }
-};
+export const readTimeClock: DataFormat = (set) =>
+  eachRecord(splitRecords(set.path), (record) => {
+    const values = parseRecord(ClockRecord, record, layout);
+    const picture = findPicture(record, set, (values.image ?? values.file_name)!);
+    return [{ ...record, picture, prompt: 'what time is it ?', answer: timeOf(values, record) }];
+  });
 
 /** The time on a dial: hours 1 to 12, minutes of two digits. */
 function timeOf({ answer, time, hour, minute }: z.infer<typeof ClockRecord>, record: FileRecord): string {
   const [, hours, minutes] = /(\d{1,2}):(\d{2})/.exec(answer ?? time ?? '') ?? [undefined, hour, minute];
-  if (hours == null || minutes == null) throw dataError(record, 'it has no time', layout);
+  if (hours == null || minutes == null) throw new DataError(record, 'it has no time', layout);
   const [h, m] = [Number(hours), Number(minutes)];
-  if (h > 23 || m > 59) throw dataError(record, `${h}:${m} is no time of day`, layout);
+  if (h > 23 || m > 59) throw new DataError(record, `${h}:${m} is no time of day`, layout);
   return `${h % 12 || 12} : ${String(m).padStart(2, '0')}`;
 }

@@ -1,0 +1,91 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import type { DataFormatName } from './trainer/data/formats/data-formats.js';
+import type { Survey, WordCounts } from './trainer/data/formats/survey.js';
+import { wholeNumber } from './whole-number.js';
+
+interface Flags {
+  images?: string;
+  toLlava?: string;
+  limit: number;
+  json?: true;
+}
+type Say = (line: string) => void;
+
+/** Words that are told, of those that stand there most often. */
+const mostWords = 10;
+
+/** `plumbline data FORMAT PATH`: what a data set on disk holds and what is broken in it; docs/data-formats.md. */
+export function addDataCommand(program: Command, say: Say): void {
+  program
+    .command('data')
+    .description(
+      'check a data set on disk record by record and say what it holds; exit code 1 where something is broken',
+    )
+    .argument('<format>', 'its layout: cub_200, pixmo_count, path_vqa, text_vqa, time_clock or llava')
+    .argument('<path>', 'its folder, or one file of records')
+    .option('--images <folder>', 'where its pictures are, if not where the layout has them')
+    .option('--to-llava <file>', 'write the records that are whole as conversations in LLaVA’s JSON')
+    .option('--limit <number>', 'broken records that are told one by one', wholeNumber(0), 20)
+    .option('--json', 'one line for programs')
+    .action((format: string, path: string, flags: Flags) => dataAction(format, path, flags, say));
+}
+
+async function dataAction(format: string, path: string, flags: Flags, say: Say): Promise<void> {
+  // Loaded here since other commands need neither pictures nor tables.
+  const [{ dataFormats }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
+    import('./trainer/data/formats/data-formats.js'),
+    import('./trainer/data/formats/survey.js'),
+    import('./trainer/data/formats/llava-file.js'),
+  ]);
+  if (!Object.hasOwn(dataFormats, format))
+    throw new Error(`There is no format "${format}"; there are ${Object.keys(dataFormats).join(', ')}.`);
+  const set = { path: resolve(path), images: flags.images && resolve(flags.images) };
+  const llava = flags.toLlava === undefined ? null : LlavaFile.create(resolve(flags.toLlava));
+  const survey = await surveyDataSet(dataFormats[format as DataFormatName], set, (questions) => llava?.add(questions));
+  const written = (await llava?.close()) ?? null;
+  if (flags.json) say(JSON.stringify({ format, ...forPrograms(survey, flags.limit), written }));
+  else for (const line of [...surveyLines(survey, flags.limit), ...writtenLine(written, flags)]) say(line);
+  if (survey.broken.length > 0) process.exitCode = 1;
+}
+
+const writtenLine = (written: number | null, { toLlava }: Flags): string[] =>
+  written === null ? [] : [`Wrote ${counted(written, 'record')} to ${toLlava}.`];
+
+const forPrograms = ({ broken, answerWords, unknownWords, ...survey }: Survey, limit: number): object => ({
+  ...survey,
+  answerWords: answerWords.slice(0, mostWords),
+  unknownWords: unknownWords.slice(0, mostWords),
+  broken: broken.length,
+  faults: broken.slice(0, limit).map(({ place: { file, record }, wrong, todo }) => ({ file, record, wrong, todo })),
+});
+
+const number = (value: number): string => value.toLocaleString('en-US');
+const counted = (count: number, what: string): string => `${number(count)} ${what}${count === 1 ? '' : 's'}`;
+const share = (part: number, whole: number): string => `${whole === 0 ? 0 : ((100 * part) / whole).toFixed(0)} %`;
+const wordList = (counts: WordCounts): string =>
+  counts
+    .slice(0, mostWords)
+    .map(({ word, count }) => `${word} ×${number(count)}`)
+    .join(', ') || 'none';
+
+function surveyLines(survey: Survey, limit: number): string[] {
+  const { records, broken, pictures, questions, answerWords, words, unknownWords } = survey;
+  const splitNames = { train: 'to train', evaluation: 'to evaluate', undivided: 'not divided' };
+  const bySplit = (['train', 'evaluation', 'undivided'] as const)
+    .filter((split) => questions[split] > 0)
+    .map((split) => `${number(questions[split])} ${splitNames[split]}`);
+  const lines = [
+    `${counted(records, 'record')}, ${broken.length === 0 ? 'none' : number(broken.length)} broken`,
+    counted(pictures, 'picture'),
+    `${counted(questions.train + questions.evaluation + questions.undivided, 'question')}${bySplit.length === 0 ? '' : `: ${bySplit.join(', ')}`}`,
+    `words of answers, most frequent first: ${wordList(answerWords)}`,
+    `words that the built-in vocabulary knows: ${number(words.differentKnown)} of ${number(words.different)} different ones ` +
+      `(${share(words.differentKnown, words.different)}), ${share(words.allKnown, words.all)} of all as they stand there`,
+  ];
+  if (unknownWords.length > 0)
+    lines.push(`words that it does not know, most frequent first: ${wordList(unknownWords)}`);
+  lines.push(...broken.slice(0, limit).map(({ message }) => message));
+  if (broken.length > limit) lines.push(`... and ${number(broken.length - limit)} more (--limit)`);
+  return lines;
+}

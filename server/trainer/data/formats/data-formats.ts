@@ -1,0 +1,18 @@
+import { readCub200 } from './cub-200.js';
+import type { DataFormat } from './data-format.js';
+import { readLlava } from './llava.js';
+import { readPathVqa } from './path-vqa.js';
+import { readPixmoCount } from './pixmo-count.js';
+import { readTextVqa } from './text-vqa.js';
+import { readTimeClock } from './time-clock.js';
+
+/** The layouts of data sets that can be read, by the names that docs/data-formats.md has for them. */
+export const dataFormats = {
+  cub_200: readCub200,
+  pixmo_count: readPixmoCount,
+  path_vqa: readPathVqa,
+  text_vqa: readTextVqa,
+  time_clock: readTimeClock,
+  llava: readLlava,
+} as const satisfies Record<string, DataFormat>;
+export type DataFormatName = keyof typeof dataFormats;

@@ -1,0 +1,95 @@
+import { builtInTokenizer } from '../vocabulary.js';
+import type { DataFormat, Question } from './data-format.js';
+import { pictureKey, readPicture } from './picture-file.js';
+import { DataError, type DataSet } from './record-file.js';
+import { toWords } from './words.js';
+
+/** How often a word stands there, most often first. */
+export type WordCounts = { word: string; count: number }[];
+
+/** What a data set holds. */
+export interface Survey {
+  /** All records, broken ones too. */
+  records: number;
+  /** In the order of the records. */
+  broken: DataError[];
+  /** Different ones, of whole records. */
+  pictures: number;
+  /** By split; `undivided` where the data set has no part for evaluation. */
+  questions: { train: number; evaluation: number; undivided: number };
+  /** The words of the answers. */
+  answerWords: WordCounts;
+  /** Of questions and answers: how many different words there are, and how many as they stand there. */
+  words: { different: number; differentKnown: number; all: number; allKnown: number };
+  /** The words that the built-in vocabulary does not have. */
+  unknownWords: WordCounts;
+}
+
+/**
+ * Reads a data set whole, with every picture decoded.
+ * @param onRecord is given the questions of each record that is not broken
+ * @throws Error saying what to do when a file is missing or cannot be read at all, or when there is no record
+ */
+export async function surveyDataSet(
+  format: DataFormat,
+  set: DataSet,
+  onRecord: (questions: readonly Question[]) => Promise<void> | void = () => {},
+): Promise<Survey> {
+  const survey = { records: 0, broken: [] as DataError[], questions: { train: 0, evaluation: 0, undivided: 0 } };
+  const pictures = new Set<string>();
+  const [inAnswers, inAll] = [new Map<string, number>(), new Map<string, number>()];
+  for await (const read of format(set)) {
+    survey.records++;
+    const broken = read instanceof DataError ? read : await brokenPicture(read, pictures);
+    if (broken) {
+      survey.broken.push(broken);
+      continue;
+    }
+    const questions = read as Question[];
+    for (const { prompt, answer, split } of questions) {
+      survey.questions[split ?? 'undivided']++;
+      countWords(answer, inAnswers, inAll);
+      countWords(prompt, inAll);
+    }
+    await onRecord(questions);
+  }
+  if (survey.records === 0) throw new Error(`There is no record in ${set.path}.`);
+  const vocabulary = new Set(builtInTokenizer().words);
+  const all = sorted(inAll);
+  const known = all.filter(({ word }) => vocabulary.has(word));
+  const sum = (counts: WordCounts): number => counts.reduce((total, { count }) => total + count, 0);
+  return {
+    ...survey,
+    pictures: pictures.size,
+    answerWords: sorted(inAnswers),
+    words: { different: all.length, differentKnown: known.length, all: sum(all), allKnown: sum(known) },
+    unknownWords: all.filter(({ word }) => !vocabulary.has(word)),
+  };
+}
+
+/** Decodes the pictures of a record that were not seen before, and takes them as seen where all are whole. */
+async function brokenPicture(questions: readonly Question[], seen: Set<string>): Promise<DataError | null> {
+  const keys = new Set<string>();
+  for (const question of questions) {
+    const key = pictureKey(question.picture);
+    if (seen.has(key) || keys.has(key)) continue;
+    try {
+      await readPicture(question, question.picture);
+    } catch (error) {
+      if (error instanceof DataError) return error;
+      throw error;
+    }
+    keys.add(key);
+  }
+  for (const key of keys) seen.add(key);
+  return null;
+}
+
+function countWords(text: string, ...counts: Map<string, number>[]): void {
+  for (const word of toWords(text).split(' ').filter(Boolean))
+    for (const of of counts) of.set(word, (of.get(word) ?? 0) + 1);
+}
+
+/** Most often first; of those that are there as often, by the alphabet. */
+const sorted = (counts: ReadonlyMap<string, number>): WordCounts =>
+  [...counts].map(([word, count]) => ({ word, count })).sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1));
