@@ -55,7 +55,7 @@ export function RuleFields({
   const field = (key: keyof typeof fieldNames) => (
     <label className="field" data-field={key}>
       <span className="field-label">
-        {fieldNames[key]} {(key === 'limit' || key === 'rearmMargin') && <span className="dim">{limitUnit(rule)}</span>}
+        {fieldNames[key]} {key === 'limit' && <span className="dim">{limitUnit(rule)}</span>}
       </span>
       <input
         className="field-input"

@@ -29,7 +29,7 @@ const unitWords: Record<MetricUnit, string> = {
   grams: 'g CO₂e',
 };
 
-/** What a rule's limit and margin are in: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number. */
+/** What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number. */
 export function limitUnit({ metric, comparison }: Pick<RuleForm, 'metric' | 'comparison'>): string {
   const unit = unitOf(metric.trim());
   const words = unit === null ? '' : unit === 'percent' && !isValue(comparison) ? 'pp' : unitWords[unit];
