@@ -29,6 +29,11 @@ export class RuleMachine {
     this.#watches = rules.map((rule) => new Watch(rule));
   }
 
+  /** There is no rule at present. */
+  get isIdle(): boolean {
+    return this.#watches.length === 0;
+  }
+
   get rules(): GuardRule[] {
     return this.#watches.map(({ rule }) => rule);
   }

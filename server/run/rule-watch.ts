@@ -245,7 +245,7 @@ function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[
 
 function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
   if (event.type === 'run_started') machine.baseline(event.baseline);
-  if (!isMetricEvent(event)) return [];
+  if (!isMetricEvent(event) || machine.isIdle) return [];
   const { seq, step } = event;
   return Object.entries(event.metrics).flatMap(([metric, value]) =>
     machine.take(metric, { seq, step, value: fromWireNumber(value) }),

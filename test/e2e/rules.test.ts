@@ -1,6 +1,8 @@
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RunId } from '@plumbline/shared/run';
+import type { HistoryResponse, RulesResponse } from '@plumbline/shared/http';
+import { GuardRules } from '@plumbline/shared/rule';
+import { CheckpointId, RunId } from '@plumbline/shared/run';
 import { openBrowser } from '../support/browser.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
@@ -91,6 +93,34 @@ describe('a guard rule from a browser', () => {
     expect(await line.innerText()).toMatch(/step \d+[\s\S]*added Bias drift[\s\S]*removed Any loss/);
     await page.reload();
     await by('rule-state-Bias drift').waitFor();
+  });
+
+  it('that has lowered the learning rate does not do so again in the branch, where that is in force', async () => {
+    const [session] = await page.context().cookies();
+    const client = HubClient.withCookie(hub, `${session!.name}=${session!.value}`);
+    const rules = GuardRules.parse([
+      {
+        ...{ name: 'slower', metric: 'train/loss', condition: { kind: 'threshold', side: 'above', value: 0 } },
+        actions: [{ kind: 'lower_learning_rate', factor: 0.5 }],
+      },
+    ]);
+    const config = { rules, learningRate: 1e-3, schedule: 'constant', warmupSteps: 0, steps: 100_000 } as const;
+    const runId = await client.startRun({ ...config, checkpointEverySteps: 5 });
+    await client.step(runId, 8);
+    const { action } = await client.commandEnd(runId, {
+      kind: 'restore_checkpoint',
+      checkpointId: CheckpointId.parse('step-000005'),
+    });
+    const branchRunId = action.kind === 'restore_checkpoint' ? action.branchRunId! : runId;
+    await client.until('the branch', () => client.run(branchRunId).catch(() => undefined));
+    await client.step(branchRunId, 10);
+    const { series } = await client.get<HistoryResponse>(`/runs/${branchRunId}/history?metric=train/learning_rate`);
+    expect(series['train/learning_rate']!.values.every((rate) => rate === 5e-4)).toBe(true);
+    expect((await client.get<RulesResponse>(`/runs/${branchRunId}/rules`)).rules).toMatchObject([
+      { armed: false, firings: 1, last: { step: 1 } },
+    ]);
+    await client.commandEnd(branchRunId, { kind: 'stop' });
+    client.close();
   });
 
   it('goes along with a run that is restored; one that ends while that is asked is asked no more', async () => {
