@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import { TrainableSelection } from './parameter.js';
 import { CheckpointId, LearningRate, RunId } from './run.js';
-import { LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
+import { GuardRules, LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
 
 /** Made by whoever gives the command (a UUID does): repeating a command with its id returns the first outcome. */
 export const CommandId = z
@@ -32,8 +32,21 @@ export const CommandAction = z.discriminatedUnion('kind', [
 ]);
 export type CommandAction = z.infer<typeof CommandAction>;
 
+/** A command as a trainer takes it. */
 export const Command = z.object({ commandId: CommandId, runId: RunId, action: CommandAction });
 export type Command = z.infer<typeof Command>;
+
+/** Watches a run by these rules from now on, instead of those before; the hub does it. Unchanged ones stay as they stand. */
+export const SetRules = z.object({ kind: z.literal('set_rules'), rules: GuardRules });
+export type SetRules = z.infer<typeof SetRules>;
+
+/** What people ask for. */
+export const AskedAction = z.discriminatedUnion('kind', [...CommandAction.options, SetRules]);
+export type AskedAction = z.infer<typeof AskedAction>;
+
+/** A command as a person gives it. */
+export const AskedCommand = z.object({ commandId: CommandId, runId: RunId, action: AskedAction });
+export type AskedCommand = z.infer<typeof AskedCommand>;
 
 /** Word of a rule's firing to a webhook. */
 export const Notification = z.object({
@@ -48,8 +61,8 @@ export const Notification = z.object({
 });
 export type Notification = z.infer<typeof Notification>;
 
-/** What rules ask for beside what a trainer does: the hub carries out a notification and works out the best checkpoint. */
-export const GivenAction = z.union([CommandAction, RestoreBestCheckpoint, Notification]);
+/** All that is asked for: of what rules ask for beside what a trainer does, the hub carries out a notification and works out the best checkpoint. */
+export const GivenAction = z.union([AskedAction, RestoreBestCheckpoint, Notification]);
 export type GivenAction = z.infer<typeof GivenAction>;
 export type CommandKind = GivenAction['kind'];
 
@@ -78,6 +91,8 @@ export const CommandRecord = z.object({
   endedMs: z.number().nullable(),
   /** The step it took effect at. */
   step: z.number().int().nonnegative().nullable(),
+  /** Of rules that were set: the last event of the run that was judged by those before. */
+  afterSeq: z.number().int().nonnegative().optional(),
   before: z.record(z.string(), z.unknown()).nullable(),
   after: z.record(z.string(), z.unknown()).nullable(),
   /** Why it was rejected, failed or expired. */

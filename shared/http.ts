@@ -123,7 +123,7 @@ export interface ControlEventsResponse {
 export const CommandsResponse = z.object({ commands: z.array(CommandRecord) });
 export type CommandsResponse = z.infer<typeof CommandsResponse>;
 
-/** GET /api/runs/:runId/rules -> where the run's rules stand, in their order. */
+/** GET /api/runs/:runId/rules -> the rules that the run is watched by, in their order, and where each stands. */
 export const RulesResponse = z.object({ rules: z.array(RuleState) });
 export type RulesResponse = z.infer<typeof RulesResponse>;
 

@@ -96,3 +96,32 @@ export type Block = (typeof blocks)[number];
 export const contributionChange = (layer: number, block: Block): string => `contribution/${layer}/${block}`;
 /** How much more than in the base model a block pushes number tokens than all tokens, in logits; below 0: less. */
 export const numberTokenPush = (layer: number, block: Block): string => `contribution/number_tokens/${layer}/${block}`;
+
+/** `ratio`: to the base model's own norm. */
+export type MetricUnit =
+  | 'percent'
+  | 'nats'
+  | 'probability'
+  | 'ratio'
+  | 'logits'
+  | 'milliseconds'
+  | 'parameters'
+  | 'bytes'
+  | 'joules'
+  | 'grams';
+const units: readonly (readonly [of: RegExp, unit: MetricUnit])[] = [
+  [/^(held_out|target)\/.+\/accuracy$/, 'percent'],
+  [/^(shift\/top1_agreement|energy\/measured_percent)$/, 'percent'],
+  [/^(shift\/(kl|js|entropy)|train\/(task_|distillation_)?loss)$/, 'nats'],
+  [/^bias\/number_tokens\//, 'probability'],
+  [/^drift\//, 'ratio'],
+  [/^contribution\//, 'logits'],
+  [/^(train\/step_|probe\/)duration_ms$/, 'milliseconds'],
+  [/^train\/trainable_parameters$/, 'parameters'],
+  [/^train\/optimizer_bytes$/, 'bytes'],
+  [/^energy\/joules(_low|_high)?$/, 'joules'],
+  [/^energy\/co2_grams$/, 'grams'],
+];
+
+/** What a series is measured in; null where it is a bare number, such as a learning rate or a norm, or is not known. */
+export const unitOf = (metric: string): MetricUnit | null => units.find(([of]) => of.test(metric))?.[1] ?? null;

@@ -122,15 +122,14 @@ export const GuardRules = z
         });
       names.add(name);
     }
-  })
-  .default([]);
+  });
 
-/** Where a rule stands. */
+/** A rule of a run, and where it stands. */
 export const RuleState = z.object({
-  name: z.string(),
+  rule: GuardRule,
   /** It may fire; after it has fired, not before its series was back (see `rearmMargin`). */
   armed: z.boolean(),
-  /** How often it has fired in this run. */
+  /** How often it has fired in this run, and before the checkpoint that the run goes on from. */
   firings: z.number().int().nonnegative(),
   last: z.object({ step: z.number(), value: WireNumber, cause: z.string() }).nullable(),
 });

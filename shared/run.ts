@@ -60,8 +60,8 @@ const settings = z.object({
   /** Which questions these are. Runs that are compared have the same; what was tuned on one is reported on another. */
   evaluationSeed: z.number().int().min(0).max(0xffffffff).default(1),
   backend: z.enum(backends).default('auto'),
-  /** What the hub watches for and does by itself; a branch has the rules of its run and evaluates them on its own values. */
-  rules: GuardRules,
+  /** What the hub watches for and does by itself, to begin with: they may be set anew in mid-run (`set_rules`). */
+  rules: GuardRules.default([]),
 });
 
 /**
@@ -104,8 +104,8 @@ export const StartingPoint = z.object({
   runId: RunId,
   checkpointId: CheckpointId,
   /**
-   * As the checkpoint was: what it trained and how fast, whatever people and rules had changed by then. Without it the
-   * new run's configuration says both.
+   * As the checkpoint was: what it trained and how fast, whatever people and rules had changed by then, and with each
+   * guard rule as it stood there. Without it the new run's configuration says all of it, and its rules are armed.
    */
   goesOn: z.boolean().optional(),
 });

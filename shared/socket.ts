@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Command, CommandRecord } from './command.js';
+import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
 import type { RuleState } from './rule.js';
 import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
@@ -68,7 +68,7 @@ export interface DashboardToHub {
   /** Joins the run's room: from the answer on, every event above `lastSeq` comes live; history up to it is at the REST API. */
   watch: (watch: Watch, ack: Ack<{ run: RunSummary; lastSeq: number }>) => void;
   unwatch: (watch: Watch) => void;
-  command: (command: Command, ack: Ack<{ record: CommandRecord }>) => void;
+  command: (command: AskedCommand, ack: Ack<{ record: CommandRecord }>) => void;
 }
 
 /** Metric events of one run with consecutive numbers apart from control events, which come on their own. */
@@ -85,7 +85,7 @@ export interface HubToDashboard {
   /** A run appeared or changed its state; sent to everybody. */
   run: (run: RunSummary) => void;
   command: (record: CommandRecord) => void;
-  /** The rules of a run stand differently: one has fired, or is armed again. */
+  /** The rules of a run are others, or stand differently: one has fired, or is armed again. */
   rules: (message: { runId: RunId; rules: RuleState[] }) => void;
   /** This client could not keep up and live data was left out: fetch history again from here. */
   lagged: (message: { runId: RunId; lastSeq: number }) => void;

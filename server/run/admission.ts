@@ -1,5 +1,5 @@
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
-import type { RestoreBestCheckpoint } from '@plumbline/shared/rule';
+import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
@@ -24,11 +24,17 @@ export class Admission {
 
   /** @throws Refusal `invalid` naming the rule whose notification this hub would not send, and what to do */
   refuseRules({ rules }: RunConfig): void {
+    const refusal = this.#refusalOf(rules);
+    if (refusal !== null) throw new Refusal('invalid', refusal);
+  }
+
+  #refusalOf(rules: readonly GuardRule[]): string | null {
     for (const { name, actions } of rules)
       for (const action of actions) {
         const refusal = action.kind === 'notify' ? refusedTarget(action.url, this.webhooks) : null;
-        if (refusal !== null) throw new Refusal('invalid', `The rule "${name}" cannot notify. ${refusal}`);
+        if (refusal !== null) return `The rule "${name}" cannot notify. ${refusal}`;
       }
+    return null;
   }
 
   /** @throws Refusal `conflict` when a trainer means another run by the id of a known one, saying what differs */
@@ -63,6 +69,8 @@ export class Admission {
     switch (action.kind) {
       case 'notify':
         return { command, rejection: refusedTarget(action.url, this.webhooks) };
+      case 'set_rules':
+        return { command, rejection: this.#refusalOf(action.rules) };
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {

@@ -111,17 +111,9 @@ export class CommandLog extends EventEmitter<{
   async add(command: GivenCommand, author: string, rejection: string | null): Promise<CommandRecord> {
     const twin = this.#open.get(command.commandId);
     if (twin) return twin;
-    const now = Date.now();
     const record: CommandRecord = {
-      ...command,
-      author,
-      state: rejection === null ? 'pending' : 'rejected',
-      receivedMs: now,
-      endedMs: rejection === null ? null : now,
-      step: null,
-      before: null,
-      after: null,
-      reason: rejection ?? '',
+      ...asReceived(command, author),
+      ...(rejection !== null && { state: 'rejected', endedMs: Date.now(), reason: rejection }),
     };
     // Held before it is durable, so that its twin arriving meanwhile finds it.
     if (rejection === null) this.#hold(record);
@@ -133,6 +125,22 @@ export class CommandLog extends EventEmitter<{
     }
     this.emit('record', record);
     if (rejection === null && isNotification(record)) this.emit('notification', record);
+    return record;
+  }
+
+  /** Writes a command down that takes effect at the hub as it is written. */
+  async addApplied(
+    command: GivenCommand,
+    author: string,
+    outcome: Pick<CommandRecord, 'step' | 'before' | 'after' | 'afterSeq'>,
+  ): Promise<CommandRecord> {
+    const record: CommandRecord = {
+      ...asReceived(command, author),
+      ...{ state: 'applied', endedMs: Date.now() },
+      ...outcome,
+    };
+    await this.store.putCommand(record);
+    this.emit('record', record);
     return record;
   }
 
@@ -215,3 +223,15 @@ export class CommandLog extends EventEmitter<{
     return guessed ? { ...record, reason: '' } : null;
   }
 }
+
+const asReceived = (command: GivenCommand, author: string): CommandRecord => ({
+  ...command,
+  author,
+  state: 'pending',
+  receivedMs: Date.now(),
+  endedMs: null,
+  step: null,
+  before: null,
+  after: null,
+  reason: '',
+});

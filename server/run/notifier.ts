@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId } from '@plumbline/shared/command';
+import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { CommandLog } from './command-log.js';
 import type { Peers } from './peers.js';
+import { rulesAtStart } from './rule-replay.js';
 import {
   defaultTiming,
   deliver,
@@ -14,6 +16,8 @@ import {
 
 /** Pause before an outcome is written again that the store did not take. */
 const writeAgainMs = 2_000;
+
+const notifies = ({ actions }: GuardRule): boolean => actions.some(({ kind }) => kind === 'notify');
 
 /** Another hub delivers it from now on. */
 class LetGo extends Error {}
@@ -39,8 +43,8 @@ export class Notifier {
   /** Takes up what is still to be told of these runs, which have ended, where the hub that would have told it is gone. */
   async takeUp(runs: readonly RunSummary[]): Promise<void> {
     for (const { runId, config } of runs) {
-      // Runs that were stored before there were rules have no list of them.
-      if (!config.rules?.some(({ actions }) => actions.some(({ kind }) => kind === 'notify'))) continue;
+      // Rules that were set in mid-run are in the command log alone; a hub that sends nothing has taken none that notify.
+      if (this.options.secret === null && !rulesAtStart({ config }).some(notifies)) continue;
       if ((await this.#openOf(runId)).length === 0 || !(await this.peers.claimIfFree(runId))) continue;
       // Read anew: the hub before may have delivered some until now.
       for (const record of await this.#openOf(runId)) this.commands.takeUp(record);

@@ -115,19 +115,60 @@ describe('several rules', () => {
       rule({ kind: 'threshold', side: 'above', value: 2 }, { name: 'higher' }),
       rule({ kind: 'not_finite' }, { name: 'other', metric: 'shift/kl' }),
     ]);
-    expect(machine.metrics).toEqual(['train/loss', 'shift/kl']);
     const at = (seq: number, metric: string, value: number) =>
       machine.take(metric, { seq, step: seq, value }).map((firing) => firing.rule.name);
     expect(at(1, 'train/loss', 3)).toEqual(['high', 'higher']);
     // A series that begins late finds its rule armed.
     expect(at(500, 'shift/kl', NaN)).toEqual(['other']);
-    expect(machine.states.map(({ name, armed, firings }) => [name, armed, firings])).toEqual([
+    expect(machine.states.map(({ rule: { name }, armed, firings }) => [name, armed, firings])).toEqual([
       ['high', false, 1],
       ['higher', false, 1],
       ['other', false, 1],
     ]);
     expect(at(501, 'train/loss', 1)).toEqual([]);
     expect(machine.states.map(({ armed }) => armed)).toEqual([true, true, false]);
+  });
+});
+
+describe('rules that are set anew', () => {
+  const high = rule({ kind: 'threshold', side: 'above', value: 1, consecutive: 2 }, { name: 'high' });
+  const other = rule({ kind: 'threshold', side: 'above', value: 1 }, { name: 'other' });
+
+  it('stay as they stand where they are unchanged, and begin anew where they are not', () => {
+    const machine = new RuleMachine([high, other]);
+    const at = (seq: number, value: number) =>
+      machine.take('train/loss', { seq, step: seq, value }).map((firing) => firing.rule.name);
+    expect(at(1, 2)).toEqual(['other']);
+    machine.set([{ ...other, rearmMargin: 0.5 }, structuredClone(high)]);
+    // One value more makes two in a row; the other is another rule by the same name.
+    expect(at(2, 2)).toEqual(['other', 'high']);
+    machine.set([other]);
+    expect(machine.states).toMatchObject([{ rule: other, armed: true, firings: 0, last: null }]);
+  });
+});
+
+describe('a rule that goes on from a checkpoint', () => {
+  const above = rule({ kind: 'threshold', side: 'above', value: 1 });
+  it('stands as if it had not fired where that came to nothing', () => {
+    const machine = new RuleMachine([above]);
+    const at = (seq: number, value: number) => machine.take('train/loss', { seq, step: seq, value });
+    at(1, 2);
+    at(2, 0);
+    const [second] = at(3, 2);
+    machine.undo(second!);
+    expect(machine.states).toMatchObject([{ armed: true, firings: 1, last: { step: 1 } }]);
+    expect(at(4, 2)).toHaveLength(1);
+  });
+
+  it('passes over what it has seen at the step of the checkpoint, and not what it has not', () => {
+    const take = (steps: number[], from: number) => {
+      const machine = new RuleMachine([rule({ kind: 'threshold', side: 'above', value: 1, consecutive: 2 })]);
+      machine.take('train/loss', { seq: 1, step: 5, value: 2 });
+      machine.goOn(from);
+      return steps.filter((step) => machine.take('train/loss', { seq: 2, step, value: 2 }).length > 0);
+    };
+    expect(take([5, 5, 6], 5)).toEqual([6]);
+    expect(take([7], 7)).toEqual([7]);
   });
 });
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../analysis/findings.js';
@@ -21,21 +22,25 @@ export interface Firing extends Measured {
  * same firings, so that the state is rebuilt from what is stored. Values are given once, in order of event number.
  */
 export class RuleMachine {
-  readonly #watches: Watch[];
+  #watches: Watch[];
   #baseline: Readonly<WireMetrics> = {};
 
   constructor(rules: readonly GuardRule[]) {
     this.#watches = rules.map((rule) => new Watch(rule));
   }
 
-  /** Metrics that some rule looks at, each once. */
-  get metrics(): string[] {
-    return [...new Set(this.#watches.map(({ rule }) => rule.metric))];
+  /** There is no rule at present. */
+  get isIdle(): boolean {
+    return this.#watches.length === 0;
+  }
+
+  get rules(): GuardRule[] {
+    return this.#watches.map(({ rule }) => rule);
   }
 
   get states(): RuleState[] {
     return this.#watches.map(({ rule, armed, firings, last }) => ({
-      name: rule.name,
+      rule,
       armed,
       firings,
       last: last && { step: last.step, value: toWireNumber(last.value), cause: last.cause },
@@ -56,6 +61,23 @@ export class RuleMachine {
     });
   }
 
+  /** Other rules from the next value on. One that is unchanged stays as it stands; the others begin anew, armed. */
+  set(rules: readonly GuardRule[]): void {
+    this.#watches = rules.map(
+      (rule) => this.#watches.find((watch) => isDeepStrictEqual(watch.rule, rule)) ?? new Watch(rule),
+    );
+  }
+
+  /** What a rule's last firing asked for did not come about: the rule may fire again at the next value. */
+  undo(firing: Firing): void {
+    for (const watch of this.#watches) if (watch.last === firing) watch.undo();
+  }
+
+  /** From here on the values are of a run that goes on from a checkpoint, where it measures again what was measured. */
+  goOn(step: number): void {
+    for (const watch of this.#watches) watch.goOn(step);
+  }
+
   /**
    * Values are missing here, and what the rules made of them is not known: each counts as having fired, so that none
    * can do so twice, and is armed again as after any firing.
@@ -72,6 +94,11 @@ class Watch {
   armed = true;
   firings = 0;
   last: Firing | null = null;
+  /** What `last` was before the last firing. */
+  #lastButOne: Firing | null = null;
+  /** Step of the last value, and the one at which values repeat what has been taken. */
+  #step = -1;
+  #repeatedStep = -1;
   /** The readings in a row that are past the limit: how many, and the latest of them. */
   #inARow = 0;
   #latest: number[] = [];
@@ -82,6 +109,8 @@ class Watch {
   constructor(readonly rule: GuardRule) {}
 
   take(measured: Measured, base: number): Firing | null {
+    if (measured.step === this.#repeatedStep) return null;
+    this.#step = measured.step;
     const { condition } = this.rule;
     const { isPast, isBack, reading } = this.#judge(measured, base);
     if (isBack) this.armed = true;
@@ -90,7 +119,18 @@ class Watch {
     if (!this.armed || this.#inARow < condition.consecutive) return null;
     this.armed = false;
     this.firings++;
+    this.#lastButOne = this.last;
     return (this.last = { ...measured, rule: this.rule, cause: this.#cause(measured, base) });
+  }
+
+  undo(): void {
+    this.armed = true;
+    this.firings--;
+    this.last = this.#lastButOne;
+  }
+
+  goOn(step: number): void {
+    this.#repeatedStep = this.#step === step ? step : -1;
   }
 
   missed(): void {

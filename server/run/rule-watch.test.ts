@@ -2,23 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Command, CommandRecord } from '@plumbline/shared/command';
-import type { RulesResponse } from '@plumbline/shared/http';
-import { GuardRule } from '@plumbline/shared/rule';
-import type { RunId } from '@plumbline/shared/run';
 import { RunConfig } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import {
-  aRunId,
-  attachment,
-  eventually,
-  started,
-  stepped,
-  TestHub,
-  type TrainerEnd,
-} from '../../test/support/test-hub.js';
+import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
+import { aCommand, aRunId, attachment, eventually, started, TestHub } from '../../test/support/test-hub.js';
 import { StoreUnavailableError } from '../store/event-store.js';
-import { ruleCommandId } from './rule-watch.js';
 
 /** A receiver of webhooks. */
 let receiver: Server;
@@ -51,54 +39,7 @@ beforeEach(() => {
   status = 204;
 });
 
-const rule = (change: object = {}): GuardRule =>
-  GuardRule.parse({
-    name: 'high loss',
-    metric: 'train/loss',
-    condition: { kind: 'threshold', side: 'above', value: 1, consecutive: 2 },
-    actions: [{ kind: 'pause' }],
-    ...change,
-  });
-/** Losses from event number 2 on: `run_started` is the first. */
-const losses = (from: number, ...values: (number | 'NaN')[]): TrainerEvent[] =>
-  values.map((value, i) => stepped(from + i, { 'train/loss': value }));
-
-async function attach(runId: RunId, rules: GuardRule[]): Promise<{ trainer: TrainerEnd; commands: Command[] }> {
-  const trainer = hub.trainer();
-  const commands: Command[] = [];
-  trainer.on('command', (command, ack) => {
-    commands.push(command);
-    ack({ ok: true });
-  });
-  expect(await trainer.emitWithAck('attach', attachment(runId, { rules }))).toMatchObject({ ok: true });
-  return { trainer, commands };
-}
-async function running(rules: GuardRule[] = [rule()]) {
-  const runId = aRunId();
-  const { trainer, commands } = await attach(runId, rules);
-  await send(trainer, [started()]);
-  return { runId, trainer, commands };
-}
-async function send(trainer: TrainerEnd, events: TrainerEvent[]): Promise<void> {
-  expect(await trainer.emitWithAck('events', { events })).toMatchObject({ ok: true });
-}
-const log = (runId: RunId): Promise<CommandRecord[]> => hub.hub.runs.store.commands(runId);
-const logged = (runId: RunId, count: number): Promise<CommandRecord[]> =>
-  eventually(async () => {
-    const records = await log(runId);
-    return records.length >= count ? records : null;
-  });
-const states = async (runId: RunId) => {
-  const response = await hub.request('GET', `/runs/${runId}/rules`);
-  return ((await response.json()) as RulesResponse).rules;
-};
-const stands = (runId: RunId, armed: boolean, firings: number) =>
-  eventually(async () => {
-    const [state] = await states(runId);
-    return state?.armed === armed && state.firings === firings ? state : null;
-  });
-/** What a rule that fired at an event number is known by. */
-const firedAt = (runId: RunId, seq: number) => ruleCommandId(runId, 'high loss', seq, 0);
+const { attach, running, send, log, logged, states, stands } = ruledRuns(() => hub);
 
 describe('a rule', () => {
   it('gives its command once, by its name and with the values that made it fire', async () => {
@@ -226,15 +167,6 @@ describe('a rule does not fire twice', () => {
 });
 
 const restore = { kind: 'restore_best_checkpoint', metric: 'held_out/mean/accuracy', better: 'higher' };
-const probed = (seq: number, step: number, accuracy: number): TrainerEvent => ({
-  ...{ type: 'probe_completed', seq, step, stage: 0, wallTimeMs: 1 },
-  metrics: { 'held_out/mean/accuracy': accuracy },
-});
-const saved = (seq: number, step: number): TrainerEvent => ({
-  ...{ type: 'checkpoint_saved', seq, step, wallTimeMs: 1, bytes: 1, digest: 'x' },
-  checkpointId: `step-${step}` as never,
-});
-
 describe('a rule that goes back', () => {
   const drop = rule({
     name: 'drop',
@@ -396,6 +328,18 @@ describe('a notification', () => {
     await hub.restart();
     status = 204;
     await eventually(async () => ((await log(runId))[0]!.state === 'applied' ? true : null));
+    expect(new Set(received.map(({ id }) => id))).toEqual(new Set([firedAt(runId, 3)]));
+  });
+
+  it('of a rule that was set in mid-run is tried again too', async () => {
+    const { runId, trainer } = await running([]);
+    status = 503;
+    await hub.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [notify()] }), 'dashboard');
+    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await eventually(() => (received.length > 0 ? true : null));
+    await hub.restart();
+    status = 204;
+    await eventually(async () => ((await log(runId)).at(-1)!.state === 'applied' ? true : null));
     expect(new Set(received.map(({ id }) => id))).toEqual(new Set([firedAt(runId, 3)]));
   });
 

@@ -1,12 +1,16 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CommandId, type CommandRecord, type GivenAction, type GivenCommand } from '@plumbline/shared/command';
-import { fromWireNumber, toWireNumber } from '@plumbline/shared/metric';
-import { ruleAuthor, type RuleAction, type RuleState } from '@plumbline/shared/rule';
+import { isDeepStrictEqual } from 'node:util';
+import type { CommandRecord, GivenCommand, SetRules } from '@plumbline/shared/command';
+import { fromWireNumber } from '@plumbline/shared/metric';
+import type { GuardRule, RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
-import { everyPoint, type EventStore } from '../store/event-store.js';
+import type { EventStore } from '../store/event-store.js';
+import type { CommandLog } from './command-log.js';
+import { Refusal } from './refusal.js';
+import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
+import { replayRules, rulesAtStart } from './rule-replay.js';
 
 /** What was acknowledged may still be on its way to where history is read from: so often, and so long, it is waited for. */
 const readTries = 5;
@@ -18,18 +22,15 @@ const maxBacklog = 20_000;
 
 export interface RuleWatchParts {
   store: EventStore;
+  /** Where rules that are set are written down. */
+  log: Pick<CommandLog, 'find' | 'addApplied'>;
   /** Gives a command as a person's is given; the same id again does nothing. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
   onStates: (runId: RunId, states: RuleState[]) => void;
   onError: (error: unknown) => void;
 }
 
-interface RuleCommand {
-  command: GivenCommand;
-  author: string;
-}
-
-/** A run whose rules are evaluated here. */
+/** A run whose rules are evaluated here, if it has any at present. */
 interface Watched {
   /** Null until what is stored of the run has been evaluated. */
   machine: RuleMachine | null;
@@ -60,11 +61,51 @@ export class RuleWatch {
 
   /** Takes up a run, with new events of it that have just become durable. */
   take(run: RunSummary, events: readonly TrainerEvent[] = []): void {
-    if (!hasRules(run)) return;
-    const watched = this.#watched.get(run.runId) ?? this.#begin(run.runId);
+    const watched = this.#watched.get(run.runId) ?? this.#begin(run, events[0]?.seq === 1);
     watched.backlog.push(...events);
     if (watched.machine === null) watched.backlog.splice(0, watched.backlog.length - maxBacklog);
     this.#schedule(run, watched);
+  }
+
+  /**
+   * Sets the rules of a run: those before judge all events up to one, these all after it, which its record in the
+   * command log says; so whoever evaluates the same stored values finds the same. The same command again does nothing.
+   * @throws Refusal `draining` when another hub has the run now; what keeps it from being written down
+   */
+  async set(run: RunSummary, command: GivenCommand & { action: SetRules }, author: string): Promise<CommandRecord> {
+    const watched = this.#watched.get(run.runId) ?? this.#begin(run, run.lastSeq === 0);
+    const setting = watched.work.then(() => this.#set(run, watched, command, author));
+    watched.work = setting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return setting;
+  }
+
+  async #set(
+    run: RunSummary,
+    watched: Watched,
+    command: GivenCommand & { action: SetRules },
+    author: string,
+  ): Promise<CommandRecord> {
+    // It may have come twice, and the first be written by now.
+    const known = await this.parts.log.find(command.commandId);
+    if (known) return known;
+    await this.#evaluate(run, watched);
+    if (this.#watched.get(run.runId) !== watched)
+      throw new Refusal(
+        'draining',
+        `The run ${run.runId} has ended or gone to another hub. Try again in a few seconds.`,
+      );
+    const machine = watched.machine!;
+    const { rules } = command.action;
+    const record = await this.parts.log.addApplied(command, author, {
+      ...{ step: run.lastStep, afterSeq: watched.seenSeq, before: null },
+      after: changesBetween(machine.rules, rules),
+    });
+    machine.set(rules);
+    this.parts.onStates(run.runId, machine.states);
+    return record;
   }
 
   /**
@@ -88,9 +129,7 @@ export class RuleWatch {
   /** Where the rules of a run stand; of one that is not evaluated here, as of what is stored. */
   async states(run: RunSummary): Promise<RuleState[]> {
     const machine = this.#watched.get(run.runId)?.machine;
-    if (machine) return machine.states;
-    if (!hasRules(run)) return [];
-    return (await this.#replay(run)).machine.states;
+    return (machine ?? (await replayRules(this.parts.store, run)).machine).states;
   }
 
   close(): void {
@@ -98,12 +137,14 @@ export class RuleWatch {
     for (const runId of [...this.#watched.keys()]) this.forget(runId);
   }
 
-  #begin(runId: RunId): Watched {
+  /** @param isNew nothing is stored of it yet: nothing has to be read */
+  #begin(run: RunSummary, isNew: boolean): Watched {
     const watched: Watched = {
-      ...{ machine: null, seenSeq: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
+      machine: isNew && !run.parent?.goesOn ? new RuleMachine(rulesAtStart(run)) : null,
+      ...{ seenSeq: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
       work: Promise.resolve(),
     };
-    this.#watched.set(runId, watched);
+    this.#watched.set(run.runId, watched);
     return watched;
   }
 
@@ -119,6 +160,11 @@ export class RuleWatch {
   }
 
   async #work(run: RunSummary, watched: Watched): Promise<void> {
+    await this.#evaluate(run, watched);
+    await this.#giveOwed(watched);
+  }
+
+  async #evaluate(run: RunSummary, watched: Watched): Promise<void> {
     if (watched.machine === null) await this.#catchUp(run, watched);
     const before = watched.machine!.states;
     const events = watched.backlog;
@@ -132,7 +178,6 @@ export class RuleWatch {
     }
     const after = watched.machine!.states;
     if (JSON.stringify(before) !== JSON.stringify(after)) this.parts.onStates(run.runId, after);
-    await this.#giveOwed(watched);
   }
 
   /**
@@ -160,14 +205,15 @@ export class RuleWatch {
 
   /** Evaluates what is stored, and finds out which of the commands that follow from it have been given. */
   async #catchUp(run: RunSummary, watched: Watched): Promise<void> {
-    let read = await this.#replay(run);
+    const { store } = this.parts;
+    let read = await replayRules(store, run);
     const wanted = (): number => watched.backlog[0]?.seq ?? run.lastSeq + 1;
-    for (let tries = 1; read.lastSeq + 1 < wanted() && tries < readTries && !this.#closed; tries++) {
+    const isShort = (): boolean => !read.hasBeginning || (read.isWatched && read.lastSeq + 1 < wanted());
+    for (let tries = 1; isShort() && tries < readTries && !this.#closed; tries++) {
       await sleep(readAgainMs, undefined, { ref: false });
-      read = await this.#replay(run);
+      read = await replayRules(store, run);
     }
-    const given = await this.parts.store.commands(run.runId);
-    watched.owed.push(...ungiven(run, read.firings, given));
+    watched.owed.push(...ungiven(run.runId, read.firings, await store.commands(run.runId)));
     watched.machine = read.machine;
     watched.seenSeq = read.lastSeq;
     // What was acknowledged and cannot be read, e.g. because it lies on the disk of a hub that is gone.
@@ -177,70 +223,31 @@ export class RuleWatch {
     }
     this.parts.onStates(run.runId, read.machine.states);
   }
-
-  async #replay({ runId, config }: RunSummary): Promise<{ machine: RuleMachine; firings: Firing[]; lastSeq: number }> {
-    const { store } = this.parts;
-    const machine = new RuleMachine(config.rules);
-    const { events } = await store.controlEvents(runId);
-    for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
-    const { lastSeq, series } = await store.history(runId, { metrics: machine.metrics, maxPoints: everyPoint });
-    const firings: Firing[] = [];
-    for (const [metric, { seqs, steps, values }] of series)
-      for (let i = 0; i < seqs.length; i++)
-        firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
-    return { machine, firings: firings.sort((a, b) => a.seq - b.seq), lastSeq };
-  }
 }
-
-/** Runs that were stored before there were rules have no list of them. */
-const hasRules = ({ config }: RunSummary): boolean => (config.rules ?? []).length > 0;
 
 const isDone = ({ machine, backlog, owed }: Watched): boolean =>
   machine !== null && backlog.length === 0 && owed.length === 0;
 
+/** The names of rules that are other than before; of what there is nothing it says nothing. */
+function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[]): Record<string, string> {
+  const named = (rules: readonly GuardRule[], name: string) => rules.find((rule) => rule.name === name);
+  const changes = {
+    added: after.filter(({ name }) => !named(before, name)),
+    changed: after.filter((rule) => named(before, rule.name) && !isDeepStrictEqual(named(before, rule.name), rule)),
+    removed: before.filter(({ name }) => !named(after, name)),
+  };
+  return Object.fromEntries(
+    Object.entries(changes).flatMap(([what, rules]) =>
+      rules.length > 0 ? [[what, rules.map(({ name }) => name).join(', ')]] : [],
+    ),
+  );
+}
+
 function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
   if (event.type === 'run_started') machine.baseline(event.baseline);
-  if (!isMetricEvent(event)) return [];
+  if (!isMetricEvent(event) || machine.isIdle) return [];
   const { seq, step } = event;
   return Object.entries(event.metrics).flatMap(([metric, value]) =>
     machine.take(metric, { seq, step, value: fromWireNumber(value) }),
   );
-}
-
-/** The commands that follow from a firing, in the order of the rule's actions. */
-function commandsOf(runId: RunId, firing: Firing): RuleCommand[] {
-  const { rule, seq, cause } = firing;
-  return rule.actions.map((action, index) => ({
-    author: ruleAuthor(rule.name),
-    command: { commandId: ruleCommandId(runId, rule.name, seq, index), runId, action: asked(action, firing), cause },
-  }));
-}
-
-/** The same for the same value of the same run, whichever hub evaluates it and however often. */
-export function ruleCommandId(runId: RunId, rule: string, seq: number, actionIndex: number): CommandId {
-  const of = JSON.stringify([runId, rule, seq, actionIndex]);
-  return CommandId.parse(`rule-${createHash('sha256').update(of).digest('base64url')}`);
-}
-
-function asked(action: RuleAction, { rule, step, value }: Firing): GivenAction {
-  if (action.kind !== 'notify') return action;
-  const { name, metric } = rule;
-  return { ...action, rule: name, metric, step, value: toWireNumber(value), firedMs: Date.now() };
-}
-
-/**
- * The commands of these firings that have not been given. They are given in order, so that of each rule only those after
- * the last one given can be missing. Where a rule has given a command that does not follow from these values, values are
- * missing that it was given on; then nothing tells what has been given, and nothing is.
- */
-function ungiven(run: RunSummary, firings: readonly Firing[], given: readonly CommandRecord[]): RuleCommand[] {
-  const all = firings.flatMap((firing) => commandsOf(run.runId, firing));
-  const ids = new Set(all.map(({ command }) => command.commandId));
-  const givenIds = new Set(given.map(({ commandId }) => commandId));
-  return run.config.rules.flatMap(({ name }) => {
-    const author = ruleAuthor(name);
-    if (given.some((record) => record.author === author && !ids.has(record.commandId))) return [];
-    const own = all.filter((command) => command.author === author);
-    return own.slice(own.findLastIndex(({ command }) => givenIds.has(command.commandId)) + 1);
-  });
 }

@@ -39,7 +39,7 @@ interface RunServiceEvents {
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
-  /** The rules of a run stand differently. */
+  /** The rules of a run are others, or stand differently. */
   rules: [RunId, RuleState[]];
   /** A trainer took up a run. */
   attached: [RunSummary];
@@ -84,7 +84,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.#admission = new Admission(store, options.webhooks);
     this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
     this.#rules = new RuleWatch({
-      store,
+      ...{ store, log: commands },
       give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
@@ -337,6 +337,9 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     // What follows from events that were taken is no new work.
     if (!isRuleAuthor(author)) this.drain.refuseNewWork();
     const admitted = await this.#admission.admit(command, author, run, this.commands.open(run.runId));
+    const { action } = admitted.command;
+    if (action.kind === 'set_rules' && admitted.rejection === null)
+      return this.#rules.set(run, { ...admitted.command, action }, author);
     const record = await this.commands.add(admitted.command, author, admitted.rejection);
     if (record.state === 'pending') this.#send(record);
     return record;
@@ -416,8 +419,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
 
   #send(record: CommandRecord): void {
     const { commandId, runId, action } = record;
-    // Not the trainer's: the hub notifies, and has made the best checkpoint a certain one.
-    if (action.kind === 'notify' || action.kind === 'restore_best_checkpoint') return;
+    // Not the trainer's: the hub sets rules, notifies, and has made the best checkpoint a certain one.
+    if (action.kind === 'set_rules' || action.kind === 'notify' || action.kind === 'restore_best_checkpoint') return;
     // A send that fails is tried again when the trainer attaches anew; until then the command is open or expires.
     this.#links
       .get(runId)

@@ -1,4 +1,4 @@
-import { Command } from '@plumbline/shared/command';
+import { AskedCommand } from '@plumbline/shared/command';
 import { Watch } from '@plumbline/shared/socket';
 import { howToControl } from '../access/how-to-control.js';
 import type { Sessions } from '../access/sessions.js';
@@ -59,7 +59,7 @@ function serveDashboard(
     answer(ack, onError, async () => {
       limit('command');
       if (!sessions.mayControl(socket.handshake.headers.cookie)) throw new Refusal('forbidden', howToControl);
-      return { record: await runs.command(Command.parse(message), 'dashboard') };
+      return { record: await runs.command(AskedCommand.parse(message), 'dashboard') };
     }),
   );
 }

@@ -1,6 +1,10 @@
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { HistoryResponse, RulesResponse } from '@plumbline/shared/http';
+import { GuardRules } from '@plumbline/shared/rule';
+import { CheckpointId, RunId } from '@plumbline/shared/run';
 import { openBrowser } from '../support/browser.js';
+import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 
 /** A rule from the form to its effect: a real browser, the real hub, the real trainer. */
@@ -39,6 +43,16 @@ describe('a guard rule from a browser', () => {
     expect(await by('rule-1-errors').count()).toBe(0);
   });
 
+  it('has its limit in the unit of its series and condition', async () => {
+    const units = () => by('rule-0').locator('.field-label .dim').allInnerTexts();
+    expect(await units()).toEqual(['pp']);
+    await by('rule-0-metric').fill('shift/kl');
+    await by('rule-0-comparison').selectOption('slope_above');
+    expect(await units()).toEqual(['nats/step']);
+    await by('rule-0-metric').fill('held_out/mean/accuracy');
+    await by('rule-0-comparison').selectOption('below_base');
+  });
+
   it('refuses a notification that the hub would not send, and says what to set', async () => {
     await by('rule-1-action-0').selectOption('notify');
     await by('rule-1').locator('input[placeholder="https://"]').fill('https://hooks.example.org/x');
@@ -51,6 +65,7 @@ describe('a guard rule from a browser', () => {
   });
 
   it('acts, and the page shows that it has fired, what it did and why', async () => {
+    await by('new-run-steps').fill('100000');
     await by('new-run-start').click();
     await by('live-page').waitFor();
     await by('rule-state-Held-out drop').getByText('armed', { exact: true }).waitFor();
@@ -59,6 +74,72 @@ describe('a guard rule from a browser', () => {
     const line = by('timeline').locator('li', { hasText: 'Pause' });
     await line.locator('xpath=self::*[@data-state="applied"]').waitFor();
     expect(await line.innerText()).toMatch(/by rule “Any loss”[\s\S]*train\/loss was [\d.]+ at step 1: above 0/);
+  });
+
+  it('is taken away and another one added while the run goes on', async () => {
+    await by('rules-edit').click();
+    expect(await by('rule-1-name').inputValue()).toBe('Any loss');
+    await by('rule-1-remove').click();
+    await by('rule-preset-1').click();
+    await by('rule-1-limit').fill('');
+    await by('rules-set').click();
+    expect(await by('rule-1-errors').innerText()).toBe('Limit: Give a number.');
+    await by('rule-1-limit').fill('0.9');
+    await by('rules-set').click();
+    await by('rules-form').waitFor({ state: 'detached' });
+    await by('rule-state-Bias drift').getByText('armed', { exact: true }).waitFor();
+    expect(await by('rules').locator('article b').allInnerTexts()).toEqual(['Held-out drop', 'Bias drift']);
+    const line = by('timeline').locator('li', { hasText: 'Set 2 guard rules' });
+    expect(await line.innerText()).toMatch(/step \d+[\s\S]*added Bias drift[\s\S]*removed Any loss/);
+    await page.reload();
+    await by('rule-state-Bias drift').waitFor();
+  });
+
+  it('that has lowered the learning rate does not do so again in the branch, where that is in force', async () => {
+    const [session] = await page.context().cookies();
+    const client = HubClient.withCookie(hub, `${session!.name}=${session!.value}`);
+    const rules = GuardRules.parse([
+      {
+        ...{ name: 'slower', metric: 'train/loss', condition: { kind: 'threshold', side: 'above', value: 0 } },
+        actions: [{ kind: 'lower_learning_rate', factor: 0.5 }],
+      },
+    ]);
+    const config = { rules, learningRate: 1e-3, schedule: 'constant', warmupSteps: 0, steps: 100_000 } as const;
+    const runId = await client.startRun({ ...config, checkpointEverySteps: 5 });
+    await client.step(runId, 8);
+    const { action } = await client.commandEnd(runId, {
+      kind: 'restore_checkpoint',
+      checkpointId: CheckpointId.parse('step-000005'),
+    });
+    const branchRunId = action.kind === 'restore_checkpoint' ? action.branchRunId! : runId;
+    await client.until('the branch', () => client.run(branchRunId).catch(() => undefined));
+    await client.step(branchRunId, 10);
+    const { series } = await client.get<HistoryResponse>(`/runs/${branchRunId}/history?metric=train/learning_rate`);
+    expect(series['train/learning_rate']!.values.every((rate) => rate === 5e-4)).toBe(true);
+    expect((await client.get<RulesResponse>(`/runs/${branchRunId}/rules`)).rules).toMatchObject([
+      { armed: false, firings: 1, last: { step: 1 } },
+    ]);
+    await client.commandEnd(branchRunId, { kind: 'stop' });
+    client.close();
+  });
+
+  it('goes along with a run that is restored; one that ends while that is asked is asked no more', async () => {
+    await by('control-resume').click();
+    await by('run-state').getByText('Running').waitFor();
+    await by('control-restore').click();
+    expect(await by('restore-says').innerText()).toMatch(/Its guard rules go along, each as it stood then\./);
+    await by('restore-step-000000').click();
+    await by('restore-confirm').waitFor();
+    const [session] = await page.context().cookies();
+    const client = HubClient.withCookie(hub, `${session!.name}=${session!.value}`);
+    const runId = RunId.parse(new URL(page.url()).searchParams.get('run'));
+    await client.commandEnd(runId, { kind: 'stop' });
+    client.close();
+    await by('restore-says').getByText('This run has ended (stopped)').waitFor();
+    expect(await by('restore-confirm').count()).toBe(0);
+    await by('restore-step-000000').click();
+    await by('new-run-rules').getByText('Guard rules (2)').waitFor();
+    expect(await by('rule-1-name').inputValue()).toBe('Bias drift');
     expect(errors).toEqual([]);
   });
 });

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandId } from '@plumbline/shared/command';
 import { GuardRule, ruleAuthor } from '@plumbline/shared/rule';
-import { ruleCommandId } from '../../server/run/rule-watch.js';
+import { ruleCommandId } from '../../server/run/rule-commands.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { TrainerProcess } from './trainer-process.js';
@@ -22,13 +22,16 @@ const rule = GuardRule.parse({
   actions: [{ kind: 'save_checkpoint' }],
 });
 
-/** The commands that have to follow from what a trainer said: at the third value above 50 after each of 30 or less. */
-function firings({ runId, emitted }: TrainerProcess): CommandId[] {
+/**
+ * The commands that have to follow from what a trainer said after an event: at the third value above 50 after each of 30
+ * or less.
+ */
+function firings({ runId, emitted }: TrainerProcess, afterSeq: number): CommandId[] {
   const ids: CommandId[] = [];
   let [armed, inARow] = [true, 0];
   for (const event of emitted.values()) {
     const value = 'metrics' in event ? event.metrics[metric] : undefined;
-    if (typeof value !== 'number') continue;
+    if (typeof value !== 'number' || event.seq <= afterSeq) continue;
     if (value <= 30) armed = true;
     inARow = value > 50 ? inARow + 1 : 0;
     if (!armed || inARow < 3) continue;
@@ -50,15 +53,25 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
     await hub?.remove();
   });
 
-  it('fires at each value at which it has to, once', async () => {
+  it.each([
+    ['that its run began with', 'run-rules', [rule]],
+    ['that was set in mid-run', 'run-set-rules', []],
+  ])('%s fires at each value at which it has to, once', async (_, name, rules) => {
     const token = await readFile(join(hub.dataDir, 'trainer-token'), 'utf8');
-    const trainer = await TrainerProcess.start('run-rules', {
-      ...{ hubPort: hub.port, folder: hub.dataDir, token, stepMs: 4, rules: [rule] },
+    const trainer = await TrainerProcess.start(name, {
+      ...{ hubPort: hub.port, folder: hub.dataDir, token, stepMs: 4, rules },
     });
     const { runId } = trainer;
     await client.until('the run to begin', async () =>
       (await client.run(runId).catch(() => null))?.state === 'running' ? true : undefined,
     );
+    let afterSeq = 0;
+    if (rules.length === 0) {
+      await client.step(runId, 60);
+      const set = await client.command(runId, { kind: 'set_rules', rules: [rule] });
+      afterSeq = set.afterSeq!;
+      expect(afterSeq).toBeGreaterThan(60);
+    }
     for (let fault = 0; fault < 6; fault++) {
       await pause(200 + random() * 800);
       if (fault % 2 === 0) trainer.proxy.reset();
@@ -69,7 +82,7 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
       }
     }
     // A trainer that ends takes no more commands: what its last values lead to may be rejected, and nothing else.
-    const before = firings(trainer);
+    const before = firings(trainer, afterSeq);
     await client.until('the commands to be applied', async () => {
       const records = await client.commands(runId);
       const applied = new Set(records.flatMap((record) => (record.state === 'applied' ? [record.commandId] : [])));
@@ -79,9 +92,9 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
     expect(trainer.lost).toBeNull();
     await client.state(runId, 'finished');
 
-    const expected = firings(trainer);
+    const expected = firings(trainer, afterSeq);
     expect(expected.length).toBeGreaterThan(1);
-    const records = await client.commands(runId);
+    const records = (await client.commands(runId)).filter(({ action }) => action.kind !== 'set_rules');
     expect(records.map(({ commandId }) => commandId).sort()).toEqual(expected.sort());
     for (const record of records) {
       expect(record.author).toBe(ruleAuthor('high'));

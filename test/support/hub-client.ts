@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { io, type Socket } from 'socket.io-client';
-import { type CommandAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
+import { type AskedAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
 import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/study/hub-session.js';
@@ -39,18 +39,14 @@ export class HubClient extends HubSession {
   }
 
   /** Gives a command and returns the record that the hub answers with (usually pending). */
-  async command(
-    runId: RunId,
-    action: CommandAction,
-    commandId = CommandId.parse(randomUUID()),
-  ): Promise<CommandRecord> {
+  async command(runId: RunId, action: AskedAction, commandId = CommandId.parse(randomUUID())): Promise<CommandRecord> {
     const answer = await this.socket.timeout(10_000).emitWithAck('command', { commandId, runId, action });
     if (!answer.ok) throw new Error(`${answer.error.code}: ${answer.error.message}`);
     return answer.record;
   }
 
   /** Gives a command and waits for its end. */
-  async commandEnd(runId: RunId, action: CommandAction): Promise<CommandRecord> {
+  async commandEnd(runId: RunId, action: AskedAction): Promise<CommandRecord> {
     const { commandId } = await this.command(runId, action);
     return this.until(`the end of ${action.kind}`, async () => {
       const record = (await this.commands(runId)).find((entry) => entry.commandId === commandId);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { io, type Socket } from 'socket.io-client';
-import { CommandId, type CommandAction, type CommandRecord } from '@plumbline/shared/command';
+import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId, type RunSummary } from '@plumbline/shared/run';
 import {
@@ -129,7 +129,7 @@ export const attachment = (runId: RunId, config: Partial<RunConfig> = {}) => ({
   config: RunConfig.parse({ name: 'test', ...config }),
   parent: null,
 });
-export const aCommand = (runId: RunId, action: CommandAction) => ({
+export const aCommand = (runId: RunId, action: AskedAction): AskedCommand => ({
   commandId: CommandId.parse(randomUUID()),
   runId,
   action,

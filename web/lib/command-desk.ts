@@ -1,10 +1,10 @@
-import { CommandId, type Command, type CommandAction, type CommandRecord } from '@plumbline/shared/command';
+import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { Result } from '@plumbline/shared/socket';
 
 export interface CommandTransport {
   /** Sends once and waits for the hub's answer; throws when none came. */
-  sendCommand(command: Command): Promise<Result<{ record: CommandRecord }>>;
+  sendCommand(command: AskedCommand): Promise<Result<{ record: CommandRecord }>>;
   /** Resolves a little later while connected, else at the next connection or after `limitMs`. */
   connected(limitMs: number): Promise<void>;
 }
@@ -23,8 +23,8 @@ export class CommandDesk {
     private readonly now: () => number = Date.now,
   ) {}
 
-  give(runId: RunId, action: CommandAction): CommandId {
-    const command: Command = { commandId: newCommandId(), runId, action };
+  give(runId: RunId, action: AskedAction): CommandId {
+    const command: AskedCommand = { commandId: newCommandId(), runId, action };
     const record: CommandRecord = {
       ...command,
       author: 'dashboard',
@@ -41,7 +41,7 @@ export class CommandDesk {
     return command.commandId;
   }
 
-  async #send(command: Command, record: CommandRecord): Promise<void> {
+  async #send(command: AskedCommand, record: CommandRecord): Promise<void> {
     for (;;) {
       const leftMs = record.receivedMs + giveUpAfterMs - this.now();
       if (leftMs <= 0) {

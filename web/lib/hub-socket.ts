@@ -1,5 +1,5 @@
 import { io, type Socket } from 'socket.io-client';
-import type { Command, CommandRecord } from '@plumbline/shared/command';
+import type { AskedCommand, CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard, Result } from '@plumbline/shared/socket';
 import { api, ApiError } from './api';
@@ -108,7 +108,7 @@ class HubSocket implements FeedTransport, CommandTransport {
   events = api.events;
   commands = api.commands;
 
-  async sendCommand(command: Command): Promise<Result<{ record: CommandRecord }>> {
+  async sendCommand(command: AskedCommand): Promise<Result<{ record: CommandRecord }>> {
     if (!this.#io.connected) throw new ApiError('unreachable', 'Not connected.');
     return await this.#io.timeout(answerTimeoutMs).emitWithAck('command', command);
   }

@@ -77,6 +77,10 @@ export function actionWords(action: GivenAction): string {
       return action.selection.kind === 'recipe' && action.selection.recipe === 'none'
         ? 'Freeze everything'
         : `Train ${selectionWords(action.selection)}`;
+    case 'set_rules':
+      return action.rules.length === 0
+        ? 'Remove all guard rules'
+        : `Set ${action.rules.length} guard rule${action.rules.length > 1 ? 's' : ''}`;
     case 'set_learning_rate':
       return `Peak learning rate ${formatLearningRate(action.learningRate)}`;
     case 'lower_learning_rate':

@@ -8,6 +8,7 @@ import { formatClock, formatStep, formatValue } from '../../charts/format';
 import { configAt } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { useReadOnlyReason } from '../../lib/use-hub';
+import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
 import { useControlsOff, type CommandControl } from './use-command';
@@ -60,9 +61,12 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
       <dialog ref={dialog} className="sheet narrow" onClose={() => setAsked(null)} aria-labelledby="restore-title">
         <header className="sheet-head">
           <h2 id="restore-title">Restore a checkpoint</h2>
-          <p>
-            {ended ? 'A new run goes on from it as a branch.' : 'This run ends and goes on as a branch from there.'} The
-            curves of this run stay.
+          <p aria-live="polite" data-testid="restore-says">
+            {run && ended
+              ? `This run has ended (${stateWords[run.state].toLowerCase()}): a new run starts from a checkpoint as a ` +
+                'branch. Its form has the guard rules of this one; they begin armed.'
+              : 'This run ends and goes on as a branch from there. Its guard rules go along, each as it stood then.'}{' '}
+            The curves of this run stay.
           </p>
         </header>
         <ul className="checkpoint-list">
@@ -75,7 +79,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                   {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
                 </span>
               </span>
-              {asked === event ? (
+              {asked === event && !ended ? (
                 <span className="checkpoint-ask" role="alert">
                   <span>This ends the run at step {formatStep(run?.lastStep ?? 0)}.</span>
                   <button type="button" className="button small" autoFocus onClick={() => setAsked(null)}>
@@ -97,7 +101,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                   onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
                   data-testid={`restore-${event.checkpointId}`}
                 >
-                  Branch from here
+                  {ended ? 'New run from here …' : 'Branch from here'}
                 </button>
               )}
             </li>

@@ -1,11 +1,11 @@
 'use client';
 import { useState } from 'react';
-import type { CommandAction, CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { AskedAction, CommandId, CommandRecord } from '@plumbline/shared/command';
 import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
 
 export interface CommandControl {
-  give: (action: CommandAction) => void;
+  give: (action: AskedAction) => void;
   /** The last command given with this control, as far as it has come. */
   record: CommandRecord | undefined;
   isPending: boolean;

@@ -57,7 +57,7 @@ export function ContributionStrip(): React.ReactNode {
                     style={{ '--share': changeShare, '--push': Math.abs(pushShare) } as CSSProperties}
                   >
                     <span>{formatValue(change, '')}</span>
-                    <i className="push" data-sign={pushShare < 0 ? 'down' : 'up'} />
+                    <i className="token-push" data-sign={pushShare < 0 ? 'down' : 'up'} />
                   </td>
                 ))}
               </tr>

@@ -13,7 +13,7 @@ const offered = [
   ...['colour', 'shape', 'position', 'yes_no', 'caption', 'digits', 'easy_vqa'].map(heldOutAccuracy),
 ];
 
-/** The guard rules of a run that is about to start. */
+/** The guard rules of a run, as they are edited. */
 export function RuleEditor({
   rules,
   errors,

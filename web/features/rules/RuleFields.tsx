@@ -6,6 +6,7 @@ import {
   blankAction,
   comparisons,
   hasWindow,
+  limitUnit,
   type ActionForm,
   type Comparison,
   type RuleErrors,
@@ -53,7 +54,9 @@ export function RuleFields({
     set({ actions: rule.actions.map((action, i) => (i === at ? { ...action, ...change } : action)) });
   const field = (key: keyof typeof fieldNames) => (
     <label className="field" data-field={key}>
-      <span className="field-label">{fieldNames[key]}</span>
+      <span className="field-label">
+        {fieldNames[key]} {key === 'limit' && <span className="dim">{limitUnit(rule)}</span>}
+      </span>
       <input
         className="field-input"
         name={`rule-${index}-${key}`}

@@ -1,35 +1,45 @@
 'use client';
-import {
-  describeAction,
-  describeCondition,
-  type GuardRule,
-  type RuleAction,
-  type RuleState,
-} from '@plumbline/shared/rule';
+import { useState } from 'react';
+import { describeAction, describeCondition, type RuleAction, type RuleState } from '@plumbline/shared/rule';
 import { hasEnded } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
 import { selectionWords } from '../../lib/words';
+import { useControlsOff } from '../control/use-command';
 import { useRun } from '../live/use-run';
+import { RulesDialog } from './RulesDialog';
 import { useRuleStates } from './use-rule-states';
 import './rules.css';
 
-/** The rules of the run and where each stands; nothing where there are none. */
+/** The rules of the run, where each stands, and the way to others; nothing where there were none and can be none. */
 export function RuleStrip(): React.ReactNode {
   const { runId, store } = useRun();
+  const { states, problem } = useRuleStates(runId);
+  const off = useControlsOff();
+  const [isEditing, setIsEditing] = useState(false);
   const run = store.runSummary;
-  const rules = run?.config.rules ?? [];
-  const { states, problem } = useRuleStates(runId, rules.length > 0);
-  if (!run || rules.length === 0) return null;
+  if (!run) return null;
+  const isOver = hasEnded(run.state);
+  if (isOver && !isEditing && !problem && !states?.length) return null;
   return (
     <section className="rule-strip" aria-label="Guard rules" data-testid="rules">
-      {rules.map((rule) => (
-        <RuleCard
-          key={rule.name}
-          rule={rule}
-          state={states.find(({ name }) => name === rule.name)}
-          isOver={hasEnded(run.state)}
-        />
+      {states?.map((state) => (
+        <RuleCard key={state.rule.name} state={state} isOver={isOver} />
       ))}
+      {states && !isOver && (
+        <button
+          type="button"
+          className="button small rule-edit"
+          disabled={off !== ''}
+          title={off}
+          onClick={() => setIsEditing(true)}
+          data-testid="rules-edit"
+        >
+          {states.length > 0 ? 'Edit rules …' : '+ Guard rules …'}
+        </button>
+      )}
+      {states && isEditing && (
+        <RulesDialog rules={states.map(({ rule }) => rule)} off={off} onClose={() => setIsEditing(false)} />
+      )}
       {problem && (
         <p className="notice" data-kind="warn" role="alert">
           Where the rules stand could not be fetched: {problem}
@@ -39,15 +49,8 @@ export function RuleStrip(): React.ReactNode {
   );
 }
 
-function RuleCard({
-  rule,
-  state,
-  isOver,
-}: {
-  rule: GuardRule;
-  state: RuleState | undefined;
-  isOver: boolean;
-}): React.ReactNode {
+function RuleCard({ state, isOver }: { state: RuleState; isOver: boolean }): React.ReactNode {
+  const { rule, last } = state;
   const { stands, words } = standing(state, isOver);
   const what = `${rule.metric} ${describeCondition(rule.condition)}`;
   const then = rule.actions.map(says).join(', ');
@@ -59,7 +62,7 @@ function RuleCard({
           {words}
         </span>
       </p>
-      <p className="rule-says" title={state?.last?.cause ?? `${what} → ${then}`}>
+      <p className="rule-says" title={last?.cause ?? `${what} → ${then}`}>
         {what} → {then}
       </p>
     </article>
@@ -69,9 +72,7 @@ function RuleCard({
 const says = (action: RuleAction): string =>
   action.kind === 'set_trainable' ? `train ${selectionWords(action.selection)}` : describeAction(action);
 
-function standing(state: RuleState | undefined, isOver: boolean): { stands: string; words: string } {
-  if (!state) return { stands: 'unknown', words: '…' };
-  const { armed, firings, last } = state;
+function standing({ armed, firings, last }: RuleState, isOver: boolean): { stands: string; words: string } {
   const times = firings > 1 ? `, ${firings} times` : '';
   if (last && (!armed || isOver)) return { stands: 'fired', words: `fired at step ${formatStep(last.step)}${times}` };
   if (isOver) return { stands: 'over', words: 'did not fire' };

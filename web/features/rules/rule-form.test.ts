@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { GuardRule } from '@plumbline/shared/rule';
-import { blankAction, named, presets, readRules, toRuleForm, type RuleForm } from './rule-form';
+import { blankAction, limitUnit, named, presets, readRules, toRuleForm, type RuleForm } from './rule-form';
 
 const [drop, bias, empty] = presets.map(({ rule }) => rule) as [RuleForm, RuleForm, RuleForm];
 const errorsOf = (...forms: RuleForm[]) => {
@@ -75,5 +75,20 @@ describe('named', () => {
     expect(named(drop, []).name).toBe('Held-out drop');
     expect(named(drop, [drop, { ...drop, name: 'Held-out drop 2 ' }]).name).toBe('Held-out drop 3');
     expect(named(empty, []).name).toBe('Rule');
+  });
+});
+
+describe('limitUnit', () => {
+  it.each([
+    ['held_out/mean/accuracy', 'below', '%'],
+    ['held_out/mean/accuracy', 'below_base', 'pp'],
+    ['held_out/mean/accuracy', 'slope_below', 'pp/step'],
+    [' shift/kl ', 'above', 'nats'],
+    ['shift/kl', 'slope_above', 'nats/step'],
+    ['drift/language_model', 'above', '× the base'],
+    ['train/gradient_norm', 'above_window', ''],
+    ['train/gradient_norm', 'slope_above', '1/step'],
+  ] as const)('of %s that %s is %s', (metric, comparison, unit) => {
+    expect(limitUnit({ metric, comparison })).toBe(unit);
   });
 });

@@ -1,4 +1,4 @@
-import { metrics } from '@plumbline/shared/metric';
+import { metrics, unitOf, type MetricUnit } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
 
 /** What is compared with what, as one choice: a kind of condition with its side. */
@@ -15,6 +15,27 @@ export const comparisons = {
 } as const;
 export type Comparison = keyof typeof comparisons;
 export const hasWindow = (comparison: Comparison): boolean => /window|slope/.test(comparison);
+
+const unitWords: Record<MetricUnit, string> = {
+  percent: '%',
+  nats: 'nats',
+  probability: 'probability',
+  ratio: '× the base',
+  logits: 'logits',
+  milliseconds: 'ms',
+  parameters: 'parameters',
+  bytes: 'bytes',
+  joules: 'J',
+  grams: 'g CO₂e',
+};
+
+/** What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number. */
+export function limitUnit({ metric, comparison }: Pick<RuleForm, 'metric' | 'comparison'>): string {
+  const unit = unitOf(metric.trim());
+  const words = unit === null ? '' : unit === 'percent' && !isValue(comparison) ? 'pp' : unitWords[unit];
+  return comparison.startsWith('slope') ? `${words || '1'}/step` : words;
+}
+const isValue = (comparison: Comparison): boolean => comparison === 'above' || comparison === 'below';
 
 /** One action as it is edited; only what its kind needs is read. */
 export interface ActionForm {

@@ -6,15 +6,13 @@ import { api } from '../../lib/api';
 import { hubSocket } from '../../lib/hub-socket';
 import { useConnection } from '../../lib/use-hub';
 
-const none: RuleState[] = [];
-
-/** Where the rules of a run stand, live: fetched at each connection, then as the run's room tells. */
-export function useRuleStates(runId: RunId, hasRules: boolean): { states: RuleState[]; problem: string } {
-  const [states, setStates] = useState<RuleState[]>(none);
+/** The rules of a run and where each stands, live: fetched at each connection, then as the run's room tells; null before. */
+export function useRuleStates(runId: RunId): { states: RuleState[] | null; problem: string } {
+  const [states, setStates] = useState<RuleState[] | null>(null);
   const [problem, setProblem] = useState('');
   const { state: connection } = useConnection();
   useEffect(() => {
-    if (!hasRules || connection !== 'connected') return;
+    if (connection !== 'connected') return;
     let gone = false;
     let told = false;
     const stop = hubSocket.onRules((message) => {
@@ -35,6 +33,6 @@ export function useRuleStates(runId: RunId, hasRules: boolean): { states: RuleSt
       gone = true;
       stop();
     };
-  }, [runId, hasRules, connection]);
+  }, [runId, connection]);
   return { states, problem };
 }

@@ -5,6 +5,7 @@ import { canTrain, misfitWords } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
 import { api } from '../../lib/api';
+import { focusFirstProblem } from '../../lib/focus-first-problem';
 import { methodWords, recipeWords, sequenceWords } from '../../lib/words';
 import { RuleEditor } from '../rules/RuleEditor';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from '../rules/rule-form';
@@ -31,23 +32,33 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   const dialog = useRef<HTMLDialogElement>(null);
   const [form, setForm] = useState<RunForm>(from ? toForm(from.config) : { ...blank, name: '' });
   const [errors, setErrors] = useState<RunFormErrors>({});
-  const [rules, setRules] = useState<RuleForm[]>(from ? from.config.rules.map(toRuleForm) : []);
+  /** Null until those of the run that it starts from are known, which may have been set in mid-run. */
+  const [rules, setRules] = useState<RuleForm[] | null>(from ? null : []);
+  const [hadRules, setHadRules] = useState(false);
   const [ruleErrors, setRuleErrors] = useState<RuleErrors[]>([]);
   const [starting, setStarting] = useState(false);
   const [refusal, setRefusal] = useState('');
 
   useEffect(() => dialog.current?.showModal(), []);
+  const fromRunId = from?.runId;
   useEffect(() => {
-    if (from) return;
     let gone = false;
-    api.catalog().then(
-      ({ defaults }) => !gone && setForm((now) => ({ ...toForm(defaults), name: now.name })),
-      (error: unknown) => !gone && setRefusal(error instanceof Error ? error.message : String(error)),
-    );
+    const fill = async (): Promise<void> => {
+      if (!fromRunId) {
+        const { defaults } = await api.catalog();
+        if (!gone) setForm((now) => ({ ...toForm(defaults), name: now.name }));
+        return;
+      }
+      const states = await api.rules(fromRunId);
+      if (gone) return;
+      setRules(states.map(({ rule }) => toRuleForm(rule)));
+      setHadRules(states.length > 0);
+    };
+    fill().catch((error: unknown) => !gone && setRefusal(error instanceof Error ? error.message : String(error)));
     return () => {
       gone = true;
     };
-  }, [from]);
+  }, [fromRunId]);
 
   const set =
     <K extends keyof RunForm>(key: K) =>
@@ -66,17 +77,13 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   ].join(', ');
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
+    if (!rules) return;
     const read = readForm({ ...form, name: form.name.trim() || suggestedName });
     const readOfRules = readRules(rules);
     if (!read.ok || !readOfRules.ok) {
       if (!read.ok) setErrors(read.errors);
       if (!readOfRules.ok) setRuleErrors(readOfRules.errors);
-      // Of what is marked as wrong, the first; marked when the errors are shown.
-      requestAnimationFrame(() => {
-        const field = dialog.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
-        field?.closest('details')?.setAttribute('open', '');
-        field?.focus();
-      });
+      focusFirstProblem(dialog.current);
       return;
     }
     setStarting(true);
@@ -185,10 +192,10 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               </label>
             </div>
           </details>
-          <details open={from && from.config.rules.length > 0} data-testid="new-run-rules">
-            <summary>Guard rules{rules.length > 0 && ` (${rules.length})`}</summary>
+          <details open={hadRules} data-testid="new-run-rules">
+            <summary>Guard rules{rules && rules.length > 0 && ` (${rules.length})`}</summary>
             <RuleEditor
-              rules={rules}
+              rules={rules ?? []}
               errors={ruleErrors}
               onChange={(changed) => {
                 setRules(changed);
@@ -205,7 +212,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
           <button type="button" className="button" onClick={() => dialog.current?.close()}>
             Cancel
           </button>
-          <button type="submit" className="button primary" disabled={starting} data-testid="new-run-start">
+          <button type="submit" className="button primary" disabled={starting || !rules} data-testid="new-run-start">
             {starting ? 'Starting …' : 'Start run'}
           </button>
         </footer>

@@ -1,0 +1,48 @@
+import { createHash } from 'node:crypto';
+import { CommandId, type CommandRecord, type GivenAction, type GivenCommand } from '@plumbline/shared/command';
+import { toWireNumber } from '@plumbline/shared/metric';
+import { ruleAuthor, type RuleAction } from '@plumbline/shared/rule';
+import type { RunId } from '@plumbline/shared/run';
+import type { Firing } from './rule-machine.js';
+
+export interface RuleCommand {
+  command: GivenCommand;
+  author: string;
+}
+
+/** The commands that follow from a firing, in the order of the rule's actions. */
+export function commandsOf(runId: RunId, firing: Firing): RuleCommand[] {
+  const { rule, seq, cause } = firing;
+  return rule.actions.map((action, index) => ({
+    author: ruleAuthor(rule.name),
+    command: { commandId: ruleCommandId(runId, rule.name, seq, index), runId, action: asked(action, firing), cause },
+  }));
+}
+
+/** The same for the same value of the same run, whichever hub evaluates it and however often. */
+export function ruleCommandId(runId: RunId, rule: string, seq: number, actionIndex: number): CommandId {
+  const of = JSON.stringify([runId, rule, seq, actionIndex]);
+  return CommandId.parse(`rule-${createHash('sha256').update(of).digest('base64url')}`);
+}
+
+function asked(action: RuleAction, { rule, step, value }: Firing): GivenAction {
+  if (action.kind !== 'notify') return action;
+  const { name, metric } = rule;
+  return { ...action, rule: name, metric, step, value: toWireNumber(value), firedMs: Date.now() };
+}
+
+/**
+ * The commands of these firings that have not been given. They are given in order, so that of each rule only those after
+ * the last one given can be missing. Where a rule has given a command that does not follow from these values, values are
+ * missing that it was given on; then nothing tells what has been given, and nothing is.
+ */
+export function ungiven(runId: RunId, firings: readonly Firing[], given: readonly CommandRecord[]): RuleCommand[] {
+  const all = firings.flatMap((firing) => commandsOf(runId, firing));
+  const ids = new Set(all.map(({ command }) => command.commandId));
+  const givenIds = new Set(given.map(({ commandId }) => commandId));
+  return [...new Set(all.map(({ author }) => author))].flatMap((author) => {
+    if (given.some((record) => record.author === author && !ids.has(record.commandId))) return [];
+    const own = all.filter((command) => command.author === author);
+    return own.slice(own.findLastIndex(({ command }) => givenIds.has(command.commandId)) + 1);
+  });
+}

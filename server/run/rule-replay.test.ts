@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { GuardRule } from '@plumbline/shared/rule';
+import type { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { applied, firedAt, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
+import { aCommand, stepped, TestHub } from '../../test/support/test-hub.js';
+
+let hub: TestHub;
+beforeAll(async () => {
+  hub = await TestHub.start();
+});
+afterAll(() => hub.remove());
+const { attach, running, send, log, logged, states, stands } = ruledRuns(() => hub);
+
+describe('a run that goes on from a checkpoint', () => {
+  const lower = rule({
+    ...{ name: 'high loss', condition: { kind: 'threshold', side: 'above', value: 1 } },
+    actions: [{ kind: 'lower_learning_rate', factor: 0.5 }],
+  });
+  const ended = (seq: number, step: number): TrainerEvent => ({
+    ...{ type: 'run_stopped', seq, step, wallTimeMs: 2, reason: 'x' },
+  });
+  const parentAt = (runId: RunId, step: number) => ({ runId, checkpointId: `step-${step}` as never, step });
+  /** Another run that goes on from a checkpoint of this one. */
+  const goOn = (runId: RunId, rules: GuardRule[], step: number) =>
+    running(rules, { ...parentAt(runId, step), goesOn: true });
+  const at = (seq: number, step: number, loss: number): TrainerEvent => ({
+    ...stepped(seq, { 'train/loss': loss }),
+    step,
+  });
+
+  it('has its rules as they stood there: one that had lowered the learning rate does so no more', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 2)]);
+    await logged(runId, 1);
+    await send(trainer, [applied(3, 1, firedAt(runId, 2)), saved(4, 2), ended(5, 2)]);
+    const part = await goOn(runId, [lower], 2);
+    await send(part.trainer, [at(2, 3, 2), at(3, 4, 2)]);
+    expect(await stands(part.runId, false, 1)).toMatchObject({ last: { step: 1 } });
+    // A part of a part, at a hub that has to read it all again.
+    await send(part.trainer, [saved(4, 4), ended(5, 4)]);
+    await hub.restart();
+    const third = await goOn(part.runId, [lower], 4);
+    await send(third.trainer, [at(2, 5, 2)]);
+    await hub.restart();
+    expect(await states(third.runId)).toMatchObject([{ armed: false, firings: 1, last: { step: 1 } }]);
+    expect([...(await log(part.runId)), ...(await log(third.runId))]).toEqual([]);
+    // Back, and past it again: once more.
+    const back = await attach(third.runId, [lower], { ...parentAt(part.runId, 4), goesOn: true });
+    await send(back.trainer, [at(3, 6, 0), at(4, 7, 2)]);
+    expect(await logged(third.runId, 1)).toMatchObject([{ commandId: firedAt(third.runId, 4) }]);
+  });
+
+  it('does not know what came after the checkpoint', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 0), saved(3, 1), at(4, 2, 2)]);
+    await logged(runId, 1);
+    await send(trainer, [applied(5, 2, firedAt(runId, 4)), saved(6, 2), ended(7, 2)]);
+    const branch = await goOn(runId, [lower], 1);
+    expect(await states(branch.runId)).toMatchObject([{ armed: true, firings: 0, last: null }]);
+    await send(branch.trainer, [at(2, 2, 2)]);
+    expect(await logged(branch.runId, 1)).toMatchObject([{ commandId: firedAt(branch.runId, 2) }]);
+  });
+
+  it('lets a rule fire again whose change the checkpoint does not hold', async () => {
+    const { runId, trainer } = await running([lower]);
+    // The checkpoint of a step is saved before what its values lead to arrives.
+    await send(trainer, [at(2, 1, 2), saved(3, 1)]);
+    await logged(runId, 1);
+    await send(trainer, [applied(4, 1, firedAt(runId, 2)), ended(5, 2)]);
+    const part = await goOn(runId, [lower], 1);
+    await stands(part.runId, true, 0);
+    await send(part.trainer, [at(2, 2, 2)]);
+    expect(await logged(part.runId, 1)).toMatchObject([{ commandId: firedAt(part.runId, 2) }]);
+  });
+
+  it('goes on counting values in a row, and counts once what is measured again at the checkpoint', async () => {
+    const three = rule({ condition: { kind: 'threshold', side: 'above', value: 1, consecutive: 3 } });
+    const { runId, trainer } = await running([three]);
+    await send(trainer, [at(2, 1, 0), probed(3, 2, 2, 'train/loss'), saved(4, 2), at(5, 3, 0), ended(6, 3)]);
+    const part = await goOn(runId, [three], 2);
+    await send(part.trainer, [probed(2, 2, 2, 'train/loss'), at(3, 3, 3), at(4, 4, 4)]);
+    expect(await logged(part.runId, 1)).toMatchObject([
+      { commandId: firedAt(part.runId, 4), cause: expect.stringContaining('(the last values: 2, 3, 4)') },
+    ]);
+    const without = await goOn(runId, [three], 2);
+    await send(without.trainer, [at(2, 3, 3), at(3, 4, 4), at(4, 5, 0)]);
+    expect(await logged(without.runId, 1)).toMatchObject([{ commandId: firedAt(without.runId, 3) }]);
+  });
+
+  it('is another matter than a new run that starts at a checkpoint: its rules are armed', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 2)]);
+    await logged(runId, 1);
+    await send(trainer, [applied(3, 1, firedAt(runId, 2)), saved(4, 2), ended(5, 2)]);
+    const fresh = await running([lower], parentAt(runId, 2));
+    await send(fresh.trainer, [at(2, 3, 2)]);
+    expect(await logged(fresh.runId, 1)).toMatchObject([{ commandId: firedAt(fresh.runId, 2) }]);
+  });
+
+  it('has the rules that were set since, whenever that was, unless it is configured otherwise', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 2)]);
+    await logged(runId, 1);
+    await send(trainer, [applied(3, 1, firedAt(runId, 2)), saved(4, 2), at(5, 3, 2)]);
+    const late = rule({ name: 'late' });
+    await hub.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [late, lower] }), 'dashboard');
+    await send(trainer, [ended(6, 3)]);
+    const branch = await goOn(runId, [lower], 2);
+    expect(await states(branch.runId)).toMatchObject([
+      { rule: late, armed: true, firings: 0 },
+      { rule: lower, armed: false, firings: 1 },
+    ]);
+    await send(branch.trainer, [at(2, 3, 2), at(3, 4, 2)]);
+    expect(await logged(branch.runId, 1)).toMatchObject([{ author: 'rule:late' }]);
+    const asked = await goOn(runId, [lower, rule({ name: 'asked for' })], 2);
+    expect((await states(asked.runId)).map(({ rule: { name }, armed }) => [name, armed])).toEqual([
+      ['high loss', false],
+      ['asked for', true],
+    ]);
+  });
+});

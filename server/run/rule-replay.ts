@@ -1,0 +1,129 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { CommandRecord, SetRules } from '@plumbline/shared/command';
+import type { GuardRule } from '@plumbline/shared/rule';
+import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { everyPoint, type EventStore, type Series } from '../store/event-store.js';
+import { ruleCommandId } from './rule-commands.js';
+import { RuleMachine, type Firing } from './rule-machine.js';
+
+type Run = Pick<RunSummary, 'runId' | 'config' | 'parent'>;
+
+/** What the rules of a run made of what is stored of it. */
+export interface Replayed {
+  machine: RuleMachine;
+  /** Of this run alone, in the order of events. */
+  firings: Firing[];
+  /** Up to which event number the machine has seen. */
+  lastSeq: number;
+  /** It had a rule at some time. */
+  isWatched: boolean;
+  /** What the run goes on from could be read; else its rules count as fired at its start. */
+  hasBeginning: boolean;
+}
+
+/** Runs that were stored before there were rules have no list of them. */
+export const rulesAtStart = ({ config }: Pick<Run, 'config'>): GuardRule[] => config.rules ?? [];
+
+/**
+ * The rules of a run as they stand after all that is stored of it: as configured, or as they stood at the checkpoint that
+ * the run goes on from, then as they were set in its command log.
+ */
+export const replayRules = (store: EventStore, run: Run): Promise<Replayed> => replay(store, run, null, new Set());
+
+/**
+ * @param upTo the checkpoint before whose saving all of it was; then set as they were at the end of the run
+ * @param children runs that go on from this one: a trainer may say anything of its parents, and a circle ends here
+ */
+async function replay(
+  store: EventStore,
+  run: Run,
+  upTo: RunParent | null,
+  children: ReadonlySet<RunId>,
+): Promise<Replayed> {
+  const { machine, hasBeginning } = await beginning(store, run, new Set([...children, run.runId]));
+  const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
+  for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
+  const changes = changesIn(records);
+  const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
+  const saved = upTo && savedAt(events, upTo);
+  const endSeq = upTo ? (saved?.seq ?? 0) : Infinity;
+  const range = { metrics: [...new Set(all.map(({ metric }) => metric))], toStep: upTo?.step, maxPoints: everyPoint };
+  const { lastSeq, series } =
+    all.length > 0
+      ? await store.history(run.runId, range)
+      : { lastSeq: await store.lastSeq(run.runId), series: new Map<string, Series>() };
+
+  const firings: Firing[] = [];
+  const taken = new Map<string, number>();
+  const takeUntil = (seq: number): void => {
+    for (const [metric, { seqs, steps, values }] of series) {
+      let i = taken.get(metric) ?? 0;
+      for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++)
+        firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
+      taken.set(metric, i);
+    }
+  };
+  for (const { afterSeq, rules } of changes.filter((change) => change.afterSeq < endSeq)) {
+    takeUntil(afterSeq);
+    machine.set(rules);
+  }
+  takeUntil(Infinity);
+  for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
+  for (const { rules } of changes.filter((change) => change.afterSeq >= endSeq)) machine.set(rules);
+  return {
+    machine,
+    firings: firings.sort((a, b) => a.seq - b.seq),
+    lastSeq,
+    isWatched: all.length > 0,
+    hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),
+  };
+}
+
+/** The rules before the first value of a run. */
+async function beginning(
+  store: EventStore,
+  run: Run,
+  children: ReadonlySet<RunId>,
+): Promise<Pick<Replayed, 'machine' | 'hasBeginning'>> {
+  const rules = rulesAtStart(run);
+  const { parent } = run;
+  const from = parent?.goesOn && !children.has(parent.runId) ? await store.run(parent.runId) : null;
+  if (!parent || !from) return { machine: new RuleMachine(rules), hasBeginning: true };
+  const { machine, hasBeginning } = await replay(store, from, parent, children);
+  // What people have set since its configuration was made goes along, unless this one's asks for something else.
+  if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
+  if (!hasBeginning) machine.missed();
+  machine.goOn(parent.step);
+  return { machine, hasBeginning };
+}
+
+/** The event of a checkpoint's saving: of several under one name the last at its step. */
+const savedAt = (events: readonly ControlEvent[], { checkpointId, step }: RunParent): ControlEvent | undefined =>
+  events.findLast(
+    (event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId && event.step === step,
+  );
+
+/** When rules were set, in order. */
+function changesIn(records: readonly CommandRecord[]): { afterSeq: number; rules: GuardRule[] }[] {
+  const isChange = (record: CommandRecord): record is CommandRecord & { action: SetRules; afterSeq: number } =>
+    record.action.kind === 'set_rules' && record.state === 'applied' && record.afterSeq !== undefined;
+  return records
+    .filter(isChange)
+    .map(({ afterSeq, receivedMs, action: { rules } }) => ({ afterSeq, receivedMs, rules }))
+    .sort((a, b) => a.afterSeq - b.afterSeq || a.receivedMs - b.receivedMs);
+}
+
+/**
+ * Whether a checkpoint holds what a firing changed of the training. The checkpoint of a step is saved before what the
+ * step's values lead to is applied, and of a run that died it never was: then the rule has yet to do its work.
+ */
+function isHeld(runId: RunId, { rule, seq }: Firing, events: readonly ControlEvent[], savedSeq: number): boolean {
+  return rule.actions.every(({ kind }, index) => {
+    if (kind !== 'set_trainable' && kind !== 'lower_learning_rate') return true;
+    const commandId = ruleCommandId(runId, rule.name, seq, index);
+    return events.some(
+      (event) => event.type === 'command_applied' && event.commandId === commandId && event.seq < savedSeq,
+    );
+  });
+}

@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { GuardRule } from '@plumbline/shared/rule';
+import type { RunId } from '@plumbline/shared/run';
+import { firedAt, losses, rule, ruledRuns } from '../../test/support/ruled-runs.js';
+import { aCommand, aRunId, eventually, TestHub } from '../../test/support/test-hub.js';
+import { StoreUnavailableError } from '../store/event-store.js';
+
+let hub: TestHub;
+beforeAll(async () => {
+  hub = await TestHub.start();
+});
+afterAll(() => hub.remove());
+const { attach, running, send, log, logged, states, stands } = ruledRuns(() => hub);
+
+const command = (runId: RunId, rules: GuardRule[]) => aCommand(runId, { kind: 'set_rules', rules });
+/** Sets rules as the dashboard does. */
+async function set(runId: RunId, rules: GuardRule[], given = command(runId, rules)) {
+  const answer = await hub.dashboard(await hub.cookie()).emitWithAck('command', given);
+  return answer.ok ? answer.record : answer.error;
+}
+const other = rule({ name: 'other', condition: { kind: 'threshold', side: 'above', value: 5 } });
+
+describe('rules that are set in mid-run', () => {
+  it('watch from then on, and are in the audit log', async () => {
+    const { runId, trainer } = await running([]);
+    const seen: string[][] = [];
+    const dashboard = hub.dashboard();
+    dashboard.on('rules', (message) => seen.push(message.rules.map(({ rule: { name } }) => name)));
+    await dashboard.emitWithAck('watch', { runId });
+    await send(trainer, losses(2, 2, 2));
+    expect(await set(runId, [rule()])).toMatchObject({
+      ...{ state: 'applied', author: 'dashboard', step: 3, afterSeq: 3, after: { added: 'high loss' } },
+      action: { kind: 'set_rules', rules: [rule()] },
+    });
+    await eventually(() => (seen.length > 0 ? true : null));
+    expect(seen).toEqual([['high loss']]);
+    // What was before is not counted.
+    await send(trainer, losses(4, 2, 2));
+    expect(await logged(runId, 2)).toMatchObject([{ action: { kind: 'set_rules' } }, { commandId: firedAt(runId, 5) }]);
+  });
+
+  it('leave an unchanged one as it stands, begin a changed one anew and end one that is not among them', async () => {
+    const { runId, trainer } = await running([rule(), other, rule({ name: 'third' })]);
+    await send(trainer, losses(2, 9, 9));
+    await logged(runId, 3);
+    const changed = { ...other, rearmMargin: 1 };
+    expect(await set(runId, [rule(), changed])).toMatchObject({ after: { changed: 'other', removed: 'third' } });
+    expect(await states(runId)).toMatchObject([
+      { rule: rule(), armed: false, firings: 1 },
+      { rule: changed, armed: true, firings: 0 },
+    ]);
+    await send(trainer, losses(4, 9));
+    const records = await logged(runId, 5);
+    expect(records.slice(4)).toMatchObject([{ author: 'rule:other' }]);
+    // A run that is over has its rules as they were in the end.
+    await send(trainer, [{ type: 'run_finished', seq: 5, step: 5, wallTimeMs: 1 }]);
+    expect(await states(runId)).toMatchObject([{ firings: 1 }, { firings: 1, last: { step: 4 } }]);
+  });
+
+  it('stay over a restart, where the trainer comes with the configuration it began with', async () => {
+    const { runId, trainer } = await running([other]);
+    await send(trainer, losses(2, 9, 2));
+    await logged(runId, 1);
+    await set(runId, [rule()]);
+    await send(trainer, losses(4, 2));
+    await hub.restart();
+    const back = await attach(runId, [other]);
+    expect(await states(runId)).toMatchObject([{ rule: rule(), armed: true, firings: 0 }]);
+    // One was counted before the restart.
+    await send(back.trainer, losses(5, 9));
+    expect((await logged(runId, 3)).map(({ author }) => author)).toEqual(['rule:other', 'dashboard', 'rule:high loss']);
+    await hub.restart();
+    await stands(runId, false, 1);
+    expect(await log(runId)).toHaveLength(3);
+  });
+
+  it('are set once by one command, however often it comes', async () => {
+    const { runId } = await running([]);
+    const first = command(runId, [rule()]);
+    const [one, twin] = await Promise.all([set(runId, [], first), set(runId, [], first)]);
+    expect(twin).toEqual(one);
+    await set(runId, [other]);
+    expect(await set(runId, [], first)).toEqual(one);
+    expect(await states(runId)).toMatchObject([{ rule: other }]);
+    expect(await log(runId)).toHaveLength(2);
+  });
+
+  it('may be none', async () => {
+    const { runId, trainer } = await running();
+    expect(await set(runId, [])).toMatchObject({ state: 'applied', after: { removed: 'high loss' } });
+    await send(trainer, losses(2, 2, 2, 2));
+    expect(await states(runId)).toEqual([]);
+    expect(await log(runId)).toHaveLength(1);
+  });
+});
+
+describe('rules are not set', () => {
+  it('by whoever may only watch', async () => {
+    const { runId } = await running([]);
+    expect(await hub.dashboard().emitWithAck('command', command(runId, [rule()]))).toMatchObject({
+      error: { code: 'forbidden' },
+    });
+    expect(await states(runId)).toEqual([]);
+  });
+
+  it('that the schema or the hub’s settings do not allow', async () => {
+    const { runId } = await running();
+    expect(await set(runId, [rule(), rule()])).toMatchObject({
+      ...{ code: 'invalid', message: expect.stringContaining('two rules are called "high loss"') },
+    });
+    expect(await set(runId, undefined as never)).toMatchObject({ code: 'invalid' });
+    const loud = rule({ actions: [{ kind: 'notify', url: 'https://hooks.example.org/x' }] });
+    expect(await set(runId, [loud])).toMatchObject({
+      ...{ state: 'rejected', reason: expect.stringMatching(/"high loss" cannot notify.*PLUMBLINE_WEBHOOK_SECRET/) },
+    });
+    expect(await states(runId)).toMatchObject([{ rule: rule() }]);
+  });
+
+  it('of a run that has ended', async () => {
+    const { runId, trainer } = await running();
+    await send(trainer, [{ type: 'run_finished', seq: 2, step: 1, wallTimeMs: 1 }]);
+    expect(await set(runId, [])).toMatchObject({
+      ...{ state: 'rejected', reason: 'The run has ended (finished); it takes no more commands.' },
+    });
+  });
+
+  it('before that is durable', async () => {
+    const { runId, trainer } = await running();
+    const { store } = hub.hub.runs;
+    const { putCommand } = store;
+    store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
+    expect(await set(runId, [])).toMatchObject({ code: 'store_failed' });
+    store.putCommand = putCommand;
+    await send(trainer, losses(2, 2, 2));
+    expect(await logged(runId, 1)).toMatchObject([{ commandId: firedAt(runId, 3) }]);
+  });
+
+  it('of a run that there is none of', async () => {
+    expect(await set(aRunId(), [])).toMatchObject({ code: 'not_found' });
+  });
+});
