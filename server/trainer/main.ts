@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -15,6 +14,7 @@ import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
 import { train, type EventSink } from './training-loop.js';
+import { writeUnsentEvents } from './unsent-events.js';
 
 /*
  * The built-in trainer: a process of its own that speaks to the hub as any trainer does. It reads one TrainerLaunch as
@@ -129,7 +129,10 @@ async function lastWord(): Promise<boolean> {
   });
   if (stored || link.unacknowledged.length === 0) return stored;
   const path = join(folderOf(position.runId), 'unsent-events.jsonl');
-  await writeFile(path, link.unacknowledged.map((event) => JSON.stringify(event) + '\n').join(''));
-  console.error(`The hub did not take ${link.unacknowledged.length} events; they are in ${path}.`);
+  await writeUnsentEvents(path, position.runId, link.unacknowledged);
+  console.error(
+    `The hub did not take ${link.unacknowledged.length} events; they are in ${path}. ` +
+      `Where the hub is, while it is stopped: npm run plumbline -- import ${path}`,
+  );
   return false;
 }
