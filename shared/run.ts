@@ -32,8 +32,10 @@ export const LearningRate = z
   .positive('a learning rate is above 0')
   .max(learningRateLimit, `a learning rate above ${learningRateLimit} destroys any model`);
 
+export const maxNameLength = 80;
+
 const settings = z.object({
-  name: z.string().trim().min(1).max(80),
+  name: z.string().trim().min(1).max(maxNameLength),
   /** The target skills, taught one after another, each in a stage of its own. */
   tasks: z.array(z.enum(targetTaskNames)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
   recipe: Recipe.default('full'),

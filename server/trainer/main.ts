@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { branchName } from '@plumbline/shared/branch-name';
 import { TrainerLaunch } from '@plumbline/shared/launch';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
@@ -96,7 +97,8 @@ async function trainAll(): Promise<number> {
     control = new ControlPoint((event) => link.emit(event));
     if (hurried) control.requestStop(toldToEnd);
     const { step } = checkpoint.position;
-    await link.attach(branchRunId, launch.config, { runId, checkpointId, step, goesOn: true });
+    const config = { ...launch.config, name: branchName(launch.config.name, step) };
+    await link.attach(branchRunId, config, { runId, checkpointId, step, goesOn: true });
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
     Object.assign(position, { runId, step });

@@ -1,5 +1,6 @@
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { branchName } from '@plumbline/shared/branch-name';
 import { weightDrift } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import { openBrowser } from '../support/browser.js';
@@ -178,7 +179,11 @@ describe('steering a run from a browser', () => {
       const id = new URL(page.url()).searchParams.get('run');
       return id !== null && id !== parent && RunId.parse(id);
     });
-    expect(await client.run(branch)).toMatchObject({ parent: { runId: parent, step: saved.step } });
+    const { name } = (await client.run(parent)).config;
+    expect(await client.run(branch)).toMatchObject({
+      config: { name: branchName(name, saved.step) },
+      parent: { runId: parent, step: saved.step },
+    });
     await client.step(branch, saved.step + 5);
     const { series } = await client.history(branch, '&metric=train/loss');
     expect(series['train/loss']!.steps[0]).toBe(saved.step + 1);

@@ -1,4 +1,5 @@
 import Link from 'next/link';
+import { saysItsStep } from '@plumbline/shared/branch-name';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
@@ -106,7 +107,9 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
                     <i className="swatch" data-color={each.color} />
                     <span>
                       <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
-                      {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
+                      {run.parent && !saysItsStep(run) && (
+                        <span className="dim"> from step {formatStep(run.parent.step)}</span>
+                      )}
                       {!hasEnded(run.state) && <span className="dim"> so far</span>}
                     </span>
                   </div>

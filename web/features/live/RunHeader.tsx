@@ -7,7 +7,7 @@ import { formatCount, formatDuration, formatLearningRate, formatStep } from '../
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords, stateWords } from '../../lib/words';
+import { branchWords, recipeWords, sequenceWords, stateWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -65,7 +65,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
               <Fragment key={branch.runId}>
                 {index > 0 && ', '}
                 <Link href={`/runs/?run=${branch.runId}`} title={branch.runId}>
-                  {branch.config.name} from step {formatStep(branch.parent!.step)}
+                  {branchWords(branch)}
                 </Link>
               </Fragment>
             ))}{' '}
