@@ -1,7 +1,8 @@
 import Link from 'next/link';
 import { saysItsStep } from '@plumbline/shared/branch-name';
+import { formatEnergy } from '@plumbline/shared/energy';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
-import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
