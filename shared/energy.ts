@@ -37,7 +37,11 @@ const joulesPerWattHour = joulesPerKilowattHour / 1000;
 
 /** To two digits, as far as they stand before or behind the point: `0.064`, `6.4`, `64`, `640`. */
 const twoDigits = (value: number): string =>
-  value === 0 ? '0' : value >= 100 ? Math.round(value).toLocaleString('en-US') : Number(value.toPrecision(2)).toString();
+  value === 0
+    ? '0'
+    : value >= 100
+      ? Math.round(value).toLocaleString('en-US')
+      : Number(value.toPrecision(2)).toString();
 interface Scale {
   unit: string;
   by: number;

@@ -99,7 +99,8 @@ export class StudyRunner {
       for (const run of found) {
         const different = Object.keys(config).filter(
           (key) =>
-            key !== 'name' && !isDeepStrictEqual(config[key as keyof typeof config], run.config[key as keyof typeof config]),
+            key !== 'name' &&
+            !isDeepStrictEqual(config[key as keyof typeof config], run.config[key as keyof typeof config]),
         );
         if (different.length > 0)
           throw new Error(

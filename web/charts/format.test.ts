@@ -1,12 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  formatDelta,
-  formatDuration,
-  formatLearningRate,
-  formatTick,
-  formatValue,
-  formatWhen,
-} from './format';
+import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue, formatWhen } from './format';
 
 describe('formatValue', () => {
   it('writes each unit as people read it', () => {
