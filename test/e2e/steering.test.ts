@@ -75,9 +75,26 @@ describe('steering a run from a browser', () => {
     await page.getByText('More settings').click();
     await by('new-run-batchSize').fill('8');
     await by('new-run-probeEverySteps').fill('5');
+    // On a window in which it does not all fit, and from the form's end: the wrong field comes with what is said of it.
+    await page.setViewportSize({ width: 390, height: 480 });
     await by('new-run-learningRate').fill('0');
+    await by('new-run-form')
+      .locator('.sheet-body')
+      .evaluate((body) => body.scrollTo({ top: body.scrollHeight }));
     await by('new-run-start').click();
-    await by('new-run-learningRate-error').waitFor();
+    const message = by('new-run-learningRate-error');
+    await message.waitFor();
+    const isShown = (one: Element): boolean => {
+      const { left, top, width, height } = one.getBoundingClientRect();
+      return one.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+    };
+    await until('the message in sight', () => message.evaluate(isShown));
+    const wrong = by('new-run-learningRate');
+    expect(await wrong.evaluate(isShown)).toBe(true);
+    expect(await wrong.evaluate((one) => one === document.activeElement)).toBe(true);
+    expect(await wrong.getAttribute('aria-invalid')).toBe('true');
+    expect(await wrong.getAttribute('aria-describedby')).toBe(await message.getAttribute('id'));
+    await page.setViewportSize({ width: 1440, height: 900 });
     await by('new-run-learningRate').fill('0.001');
     await by('new-run-start').click();
     await by('live-page').waitFor();

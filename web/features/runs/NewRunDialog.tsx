@@ -26,6 +26,20 @@ export interface StartingPoint {
   config: RunConfig;
 }
 
+/** Shows and focuses the first of what is marked as wrong, with what is said of it, wherever the form stands. */
+function goToFirstWrong(form: HTMLElement | null): void {
+  const wrong = form?.querySelector<HTMLElement>('[aria-invalid="true"]');
+  if (!wrong) return;
+  wrong.closest('details')?.setAttribute('open', '');
+  // A group of radio buttons takes no focus itself.
+  const field = wrong.matches('fieldset') ? wrong.querySelector<HTMLElement>('input:checked') : wrong;
+  field?.focus({ preventScroll: true });
+  // What is said of it stands below and may be beyond the fold.
+  const message = document.getElementById(wrong.getAttribute('aria-describedby') ?? '');
+  (message ?? wrong).scrollIntoView({ block: 'center' });
+  wrong.scrollIntoView({ block: 'nearest' });
+}
+
 /** Starts a run of the built-in trainer, from the base model or from a checkpoint, and goes to its page. */
 export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
   const router = useRouter();
@@ -74,12 +88,8 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     if (!read.ok || !readOfRules.ok) {
       if (!read.ok) setErrors(read.errors);
       if (!readOfRules.ok) setRuleErrors(readOfRules.errors);
-      // Of what is marked as wrong, the first; marked when the errors are shown.
-      requestAnimationFrame(() => {
-        const field = dialog.current?.querySelector<HTMLElement>('[aria-invalid="true"]');
-        field?.closest('details')?.setAttribute('open', '');
-        field?.focus();
-      });
+      // It is marked when the errors are shown.
+      requestAnimationFrame(() => goToFirstWrong(dialog.current));
       return;
     }
     setStarting(true);
