@@ -83,6 +83,9 @@ export type RunConfig = z.infer<typeof RunConfig>;
 /** Optimizer steps of all stages. */
 export const totalSteps = ({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>): number => tasks.length * steps;
 
+/** The target skills of a run, each once, in the order in which they are first taught. */
+export const distinctTasks = ({ tasks }: Pick<RunConfig, 'tasks'>): TargetTask[] => [...new Set(tasks)];
+
 /** One target skill of a run's sequence: steps in (firstStep, lastStep] train `task`. */
 export interface Stage {
   index: number;

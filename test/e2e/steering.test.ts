@@ -218,7 +218,7 @@ describe('steering a run from a browser', () => {
     await by(`tick-${runId}`).check();
     await by('compare').click();
     await by('compare-page').waitFor();
-    for (const chart of ['held-out', 'target', 'bias', 'kl', 'loss'])
+    for (const chart of ['held-out', 'target-counting', 'bias', 'kl', 'loss'])
       await until(`both runs' ${chart}`, async () => {
         const legend = by(`compare-${chart}`).locator('.chart-legend b');
         const values = await legend.allInnerTexts();

@@ -29,7 +29,15 @@ describe('what is in force', () => {
     store.run(
       RunSummary.parse({
         ...{ runId: 'run-1', config: { name: 'x', learningRate: 1e-3 }, parent: null, state: 'running', reason: '' },
-        ...{ trainer: null, trainerConnected: true, createdMs: 0, startedMs: 0, endedMs: null, lastStep: 0, lastSeq: 0 },
+        ...{
+          trainer: null,
+          trainerConnected: true,
+          createdMs: 0,
+          startedMs: 0,
+          endedMs: null,
+          lastStep: 0,
+          lastSeq: 0,
+        },
       }),
     );
     expect(settingsInForce(store)).toEqual(['Full', 'lr 1e-3']);

@@ -6,7 +6,7 @@ import { formatLearningRate, formatStep, formatValue } from '../../charts/format
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords } from '../../lib/words';
+import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -57,8 +57,18 @@ const columns: readonly Column[] = [
   },
   {
     head: 'Target gain, points',
-    hint: 'Target accuracy won against the base model',
-    cell: ({ figures }) => points(figures.targetGain),
+    hint: 'Target accuracy won against the base model; of several tasks the mean, and each',
+    cell: ({ figures: { targetGain, targetGains } }) => (
+      <span>
+        {points(targetGain)}
+        {targetGains.length > 1 &&
+          targetGains.map((each) => (
+            <small key={each.task}>
+              {taskWords[each.task]} {points(each.points)}
+            </small>
+          ))}
+      </span>
+    ),
   },
   { head: 'KL(base ‖ now), nats', cell: ({ figures }) => formatValue(figures.kl, '') },
   {
