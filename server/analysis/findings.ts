@@ -130,7 +130,7 @@ export function findings(
         text:
           `Number tokens took ${(back.worst * 100).toFixed(1)} % of the probability on held-out prompts at step ${step} ` +
           `(base ${(biasBase * 100).toFixed(1)} %, noise ${(noise * 100).toFixed(1)}) and ${(back.now * 100).toFixed(1)} % ` +
-          `${atTheEnd}: ${back.percent.toFixed(0)} % recovered.`,
+          `${hasEnded(run.state) ? 'at the end' : 'now'}: ${back.percent.toFixed(0)} % recovered.`,
         values: { worst: back.worst, end: back.now, base: biasBase, recoveredPercent: back.percent, noise },
       });
     }

@@ -205,8 +205,9 @@ function Targets({ run, targets }: { run: RunSummary; targets: RunNumbers['targe
     return <Numbers label="Target" series={seriesOf(tasks[0]!)} unit="percent" color="target" low={0} high={100} />;
   return (
     <span className="run-targets" data-testid={`targets-${run.runId}`}>
+      <span className="run-number-label">Target accuracy</span>
       {tasks.map((task) => (
-        <span key={task}>
+        <span key={task} className="run-target">
           <span>{taskWords[task]}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
         </span>
       ))}
