@@ -113,7 +113,7 @@ async function start(flags: StartFlags): Promise<void> {
   });
   if (flags.prepare) {
     if ((await runTrainerProgram(rootDir, 'setup')) !== 0)
-      say('Training goes on without the native backend, several times slower; `npm run plumbline doctor` says why.');
+      say('Training goes on without the native backend, several times slower; `npm run plumbline -- doctor` says why.');
     if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
   }
   const hub = await startHub(config);

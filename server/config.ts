@@ -237,7 +237,9 @@ function influx(setting: z.infer<typeof Environment>): StoreConfig {
   const path = influxTokenFile(resolve(setting.PLUMBLINE_ACCESS_DIR ?? setting.PLUMBLINE_DATA_DIR));
   const token = setting.PLUMBLINE_INFLUX_TOKEN ?? (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
   if (!token)
-    throw new Error('InfluxDB needs a token: run plumbline influx-setup once, or set PLUMBLINE_INFLUX_TOKEN.');
+    throw new Error(
+      'InfluxDB needs a token: run `npm run plumbline -- influx-setup` once, or set PLUMBLINE_INFLUX_TOKEN.',
+    );
   return {
     kind: 'influx',
     url: setting.PLUMBLINE_INFLUX_URL,

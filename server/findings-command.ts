@@ -8,7 +8,9 @@ import { hubUrl } from './hub-address.js';
 export function addFindingsCommand(program: Command, say: (line: string) => void): void {
   program
     .command('findings')
-    .description('say why a run went as it went: what dropped, when, with what, and what each intervention changed')
+    .description(
+      'say why a run went as it went: what each task came to, what dropped, when, with what, and what interventions changed',
+    )
     .argument('<run>', 'id of the run')
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--json', 'for programs')

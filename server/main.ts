@@ -160,7 +160,7 @@ function inUse(error: StoreInUseError, dataDir: string): Error {
   const url = hubUrl(dataDir);
   if (url === null) return error;
   return new Error(
-    `${error.message} It answers at ${url}; npm run plumbline link prints a link to control runs there.`,
+    `${error.message} It answers at ${url}; npm run plumbline -- link prints a link to control runs there.`,
     {
       cause: error,
     },

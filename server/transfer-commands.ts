@@ -12,6 +12,7 @@ import { importRun } from './transfer/import-run.js';
 import { openJsonl } from './transfer/jsonl-file.js';
 import { archiveOf } from './transfer/run-archive.js';
 import { unfinishedNote, type Progress } from './transfer/store-run.js';
+import { handInEvents, unsentEventsOf } from './transfer/unsent-events.js';
 
 interface Flags {
   dataDir?: string;
@@ -23,7 +24,7 @@ export function addTransferCommands(program: Command, say: Say): void {
   const dataDir = () => new Option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)');
   program
     .command('export')
-    .description('write a run to a file or folder that anyone can read and `plumbline import` takes back')
+    .description('write a run to a file or folder that anyone can read and `npm run plumbline -- import` takes back')
     .argument('<run>', 'id of the run', runId)
     .addOption(
       new Option('--format <format>', 'jsonl: one text file; parquet, csv: a folder with a table of all numbers')
@@ -35,8 +36,8 @@ export function addTransferCommands(program: Command, say: Say): void {
     .action((run: RunId, flags: Flags & { format: ExportFormat; out?: string }) => exportAction(run, flags, say));
   program
     .command('import')
-    .description('bring an exported run into the store; its digest is checked first')
-    .argument('<path>', 'what `plumbline export` wrote')
+    .description('bring an exported run, or the events that a trainer could not give to its hub, into the store')
+    .argument('<path>', 'what `npm run plumbline -- export` wrote, or unsent-events.jsonl of a trainer')
     .option('--as <id>', 'another id for the run', runId)
     .addOption(dataDir())
     .action((path: string, flags: Flags & { as?: RunId }) => importAction(path, flags, say));
@@ -85,12 +86,30 @@ async function exportAction(
 
 async function importAction(path: string, { as, ...flags }: Flags & { as?: RunId }, say: Say): Promise<void> {
   const config = configOf(flags);
+  const lost = await unsentEventsOf(path);
+  if (lost) return handInAction(path, lost, as, config, say);
   const progress: Progress = (run, seq, lastSeq) => say(`${run}: ${seq} of ${lastSeq} events`);
   await withStores([openStore(config)], config.dataDir, async ([store]) => {
     const { archive, digest, unchanged } = await importRun(path, store!, as, progress);
     const { runId: id } = archive.run;
     if (unchanged) say(`${id} is already there with the same digest: nothing to do.`);
     else say(`Imported ${id}: ${archive.lastSeq} events, ${digest}.${unfinishedNote(archive)}`);
+  });
+}
+
+/** The run's state and its commands follow when a hub starts on the store. */
+async function handInAction(
+  path: string,
+  run: RunId,
+  as: RunId | undefined,
+  config: HubConfig,
+  say: Say,
+): Promise<void> {
+  if (as) throw new Error(`${path} has the last events of ${run}, not a run of its own: leave --as out.`);
+  await withStores([openStore(config, { mustExist: true })], config.dataDir, async ([store]) => {
+    const { appended, lastSeq } = await handInEvents(path, run, store!);
+    if (appended === 0) say(`${run} has these events already: nothing to do.`);
+    else say(`Handed in ${appended} events of ${run}, which now has ${lastSeq}. They show when its hub is started.`);
   });
 }
 

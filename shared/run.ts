@@ -32,8 +32,10 @@ export const LearningRate = z
   .positive('a learning rate is above 0')
   .max(learningRateLimit, `a learning rate above ${learningRateLimit} destroys any model`);
 
+export const maxNameLength = 80;
+
 const settings = z.object({
-  name: z.string().trim().min(1).max(80),
+  name: z.string().trim().min(1).max(maxNameLength),
   /** The target skills, taught one after another, each in a stage of its own. */
   tasks: z.array(z.enum(targetTaskNames)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
   recipe: Recipe.default('full'),
@@ -80,6 +82,9 @@ export type RunConfig = z.infer<typeof RunConfig>;
 
 /** Optimizer steps of all stages. */
 export const totalSteps = ({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>): number => tasks.length * steps;
+
+/** The target skills of a run, each once, in the order in which they are first taught. */
+export const distinctTasks = ({ tasks }: Pick<RunConfig, 'tasks'>): TargetTask[] => [...new Set(tasks)];
 
 /** One target skill of a run's sequence: steps in (firstStep, lastStep] train `task`. */
 export interface Stage {

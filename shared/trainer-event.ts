@@ -120,6 +120,10 @@ export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
 export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
 
+/** After one of these a trainer has nothing more to say about its run. */
+export const isLastWord = ({ type }: TrainerEvent): boolean =>
+  type === 'run_finished' || type === 'run_stopped' || type === 'run_failed';
+
 export type EvaluationCompleted = Extract<ControlEvent, { type: 'evaluation_completed' }>;
 export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;
 

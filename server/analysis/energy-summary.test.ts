@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyByRecipe, energySummary, type EnergySummary } from './energy-summary.js';
-import type { MetricSeries } from './findings.js';
+import type { MetricSeries } from './finding.js';
 
 const target = 'target/counting/accuracy';
 const basis = {

@@ -1,7 +1,7 @@
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EnergyBasis } from '@plumbline/shared/energy';
-import type { MetricSeries } from './findings.js';
+import type { MetricSeries } from './finding.js';
 
 /** Joules, with what they are at least and at most. */
 export interface Bounded {

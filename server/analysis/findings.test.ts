@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { CommandId } from '@plumbline/shared/command';
+import { RunConfig } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { correlation, findings, slope, type MetricSeries } from './findings.js';
+import type { MetricSeries } from './finding.js';
+import { correlation, findings, slope } from './findings.js';
 
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
 const started = (baseline: Record<string, number>): ControlEvent => ({
@@ -15,6 +17,7 @@ const started = (baseline: Record<string, number>): ControlEvent => ({
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],
 });
+const ended = { config: RunConfig.parse({ name: 'x' }), state: 'finished', parent: null } as const;
 const changed = (step: number): ControlEvent => ({
   type: 'trainable_changed',
   seq: 2,
@@ -58,7 +61,7 @@ describe('findings', () => {
   ]);
 
   it('tells drop, recovery, bias and their relation', () => {
-    const told = new Map(findings(run, [started(base)], 100).map((finding) => [finding.kind, finding]));
+    const told = new Map(findings(run, [started(base)], 100, ended).map((finding) => [finding.kind, finding]));
     expect(told.get('held_out_drop')).toMatchObject({
       step: 20,
       values: { worst: -40, end: -20, recoveredPercent: 50 },
@@ -70,8 +73,15 @@ describe('findings', () => {
     expect(told.get('drop_follows_bias')!.values['correlation']).toBeCloseTo(-1, 10);
     expect(told.get('weight_drift')!.values).toEqual({ 'language_model.layers.0.mlp.up_proj': 0.2 });
   });
+  it('says how it is so far of a run that goes on, and nothing of an end', () => {
+    const texts = findings(run, [started(base)], 100, { ...ended, state: 'running' }).map(({ text }) => text);
+    expect(texts.filter((text) => / end(ed)?\b/.test(text))).toEqual([]);
+    expect(texts.filter((text) => text.includes('so far'))).toHaveLength(2);
+    expect(texts.join('\n')).toMatch(/and 20\.0 % now: 50 % recovered/);
+    expect(texts[0]).toContain('is at -20.0 points so far: 50 % recovered; the worst task so far is colour');
+  });
   it('tells what an intervention changed, per 100 steps', () => {
-    const told = findings(run, [started(base), changed(20)], 100).find(({ kind }) => kind === 'intervention')!;
+    const told = findings(run, [started(base), changed(20)], 100, ended).find(({ kind }) => kind === 'intervention')!;
     expect(told.step).toBe(20);
     expect(told.values['before']).toBeCloseTo(-200, 8);
     expect(told.values['after']).toBeCloseTo(100, 8);
@@ -86,12 +96,14 @@ describe('findings', () => {
   });
   it('tells a change of the learning rate, once with what else was changed at that step', () => {
     const slower = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 * 3 });
-    const told = findings(run, [started(base), changed(20), slower], 100).filter(({ kind }) => kind === 'intervention');
+    const told = findings(run, [started(base), changed(20), slower], 100, ended).filter(
+      ({ kind }) => kind === 'intervention',
+    );
     expect(told.map(({ text }) => text)).toEqual([
       'From step 20 on sa_proj was trained (1 tensor) and the learning rate was 0.3 instead of 0.1: held-out accuracy ' +
         'moved by -200.0 points per 100 steps before and by +100.0 points after.',
     ]);
-    const [alone] = findings(run, [started(base), slower], 100).filter(({ kind }) => kind === 'intervention');
+    const [alone] = findings(run, [started(base), slower], 100, ended).filter(({ kind }) => kind === 'intervention');
     expect(alone!.values['before']).toBeCloseTo(-200, 8);
     expect(alone!.text).toContain('the learning rate was 0.3 instead of 0.1');
   });
@@ -101,7 +113,7 @@ describe('findings', () => {
       applied(30, { probed_step: 20 }, { probed_step: 30, held_out_mean: 60 }),
       applied(40, { run: 'run-1', step: 40 }, { run: 'run-2', step: 10, checkpoint: 'step-000010' }),
     ];
-    const told = findings(run, events, 100).filter(({ kind }) => kind === 'intervention');
+    const told = findings(run, events, 100, ended).filter(({ kind }) => kind === 'intervention');
     expect(told).toEqual([
       {
         kind: 'intervention',
@@ -117,10 +129,10 @@ describe('findings', () => {
       ['bias/number_tokens/held_out', series(0, 0.0015, 0.001)],
       ['shift/kl', series(0, 0.03, 0.004)],
     ]);
-    expect(findings(quiet, [started(base)], 100)).toEqual([]);
+    expect(findings(quiet, [started(base)], 100, ended)).toEqual([]);
   });
   it('names the step at which the loss diverged', () => {
-    const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100);
+    const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100, ended);
     expect(told).toMatchObject([{ kind: 'diverged', step: 20 }]);
   });
 });

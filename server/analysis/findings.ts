@@ -1,31 +1,12 @@
 import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-
-/** One metric over a run; `steps` ascend. */
-export interface MetricSeries {
-  steps: ArrayLike<number>;
-  values: ArrayLike<number>;
-}
-
-/** One sentence about what happened, with the numbers it rests on. */
-export interface Finding {
-  kind:
-    | 'diverged'
-    | 'held_out_drop'
-    | 'bias_drift'
-    | 'drop_follows_bias'
-    | 'output_shift'
-    | 'weight_drift'
-    | 'intervention';
-  step: number;
-  text: string;
-  values: Record<string, number>;
-}
+import { points, type Finding, type MetricSeries } from './finding.js';
+import { targetFindings } from './target-findings.js';
 
 const rounded = (value: number): string => String(Number(value.toPrecision(4)));
-const points = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)} points`;
 
 /** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
 export function correlation(a: MetricSeries, b: MetricSeries): number {
@@ -73,20 +54,24 @@ export function slope(series: MetricSeries, from: number, to: number): number {
 }
 
 /**
- * Why a run went as it went: what dropped, when, whether the drop went with bias drift, where the weights moved, and
+ * Why a run went as it went: what each target task came to, what dropped, when, whether the drop went with bias drift, where the weights moved, and
  * what each intervention (what is trained, the learning rate, going back to a checkpoint) changed. Always in this order,
  * however bad each is. Pure: the same series give the same findings.
  *
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
- * @param questionsPerTask how many held-out questions one accuracy rests on, for the noise floor
+ * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
+ * @param run its tasks and their stages; of one that goes on, sentences say how it is so far
  */
 export function findings(
   series: ReadonlyMap<string, MetricSeries>,
   events: readonly ControlEvent[],
   questionsPerTask: number,
+  run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
 ): Finding[] {
   const found: Finding[] = [];
+  const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
+  const cameTo = (value: string): string => (hasEnded(run.state) ? `ended at ${value}` : `is at ${value} so far`);
   const baseline = new Map<string, number>();
   for (const event of events) {
     if (event.type !== 'run_started') continue;
@@ -101,6 +86,8 @@ export function findings(
       found.push({ kind: 'diverged', step, text: `The loss became ${loss.values[bad]!} at step ${step}.`, values: {} });
     }
   }
+
+  found.push(...targetFindings(series, baseline, questionsPerTask, run));
 
   const heldOut = series.get(metrics.heldOutMean);
   const heldOutBase = baseline.get(metrics.heldOutMean);
@@ -118,13 +105,13 @@ export function findings(
           return base === undefined || last === undefined ? [] : [{ task: name.split('/')[1]!, change: last - base }];
         })
         .sort((a, b) => a.change - b.change);
-      const worst = drops[0] ? `; the worst task at the end is ${drops[0].task} (${points(drops[0].change)})` : '';
+      const worst = drops[0] ? `; the worst task ${atTheEnd} is ${drops[0].task} (${points(drops[0].change)})` : '';
       found.push({
         kind: 'held_out_drop',
         step,
         text:
           `Held-out accuracy was lowest at step ${step} (${points(back.worst - heldOutBase)} against the base, noise ` +
-          `${noise.toFixed(1)}) and ended at ${points(back.now - heldOutBase)}: ${back.percent.toFixed(0)} % recovered${worst}.`,
+          `${noise.toFixed(1)}) and ${cameTo(points(back.now - heldOutBase))}: ${back.percent.toFixed(0)} % recovered${worst}.`,
         values: { worst: back.worst - heldOutBase, end: back.now - heldOutBase, recoveredPercent: back.percent, noise },
       });
     }
@@ -143,7 +130,7 @@ export function findings(
         text:
           `Number tokens took ${(back.worst * 100).toFixed(1)} % of the probability on held-out prompts at step ${step} ` +
           `(base ${(biasBase * 100).toFixed(1)} %, noise ${(noise * 100).toFixed(1)}) and ${(back.now * 100).toFixed(1)} % ` +
-          `at the end: ${back.percent.toFixed(0)} % recovered.`,
+          `${hasEnded(run.state) ? 'at the end' : 'now'}: ${back.percent.toFixed(0)} % recovered.`,
         values: { worst: back.worst, end: back.now, base: biasBase, recoveredPercent: back.percent, noise },
       });
     }
@@ -172,7 +159,7 @@ export function findings(
         step,
         text:
           `The output distribution was furthest from the base model's at step ${step} (KL ${back.worst.toFixed(3)} nats, ` +
-          `noise ${noise}) and ended at ${back.now.toFixed(3)}: ${back.percent.toFixed(0)} % recovered.`,
+          `noise ${noise}) and ${cameTo(back.now.toFixed(3))}: ${back.percent.toFixed(0)} % recovered.`,
         values: { worst: back.worst, end: back.now, recoveredPercent: back.percent, noise },
       });
     }

@@ -1,7 +1,8 @@
 import { metrics } from '@plumbline/shared/metric';
 import { Rng } from '@plumbline/shared/rng';
 import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from './bootstrap.js';
-import { correlation, type MetricSeries } from './findings.js';
+import type { MetricSeries } from './finding.js';
+import { correlation } from './findings.js';
 import {
   accuraciesOf,
   finalMeasures,

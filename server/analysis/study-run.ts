@@ -1,5 +1,5 @@
 import type { Evaluation } from './sequence-measures.js';
-import type { MetricSeries } from './findings.js';
+import type { MetricSeries } from './finding.js';
 
 /** One run of a study as the stores hold it: with what its parents hold of the steps before it. */
 export interface StudyRun {

@@ -35,10 +35,11 @@ export function analysisRoutes({ runs }: { runs: RunService }): Router {
     })
     .get('/runs/:runId/findings', async (request, response) => {
       const runId = RunId.parse(request.params.runId);
-      await runs.get(runId);
+      const run = await runs.get(runId);
       const { series } = await runs.store.history(runId, { maxPoints: findingsPoints });
       const { events } = await runs.store.controlEvents(runId);
-      response.json({ runId, findings: findings(series, events, questionsPerTask(events)) } satisfies FindingsResponse);
+      const found = findings(series, events, questionsPerTask(events), run);
+      response.json({ runId, findings: found } satisfies FindingsResponse);
     })
     .get('/compare', async (request, response) => {
       const { run, metric, ...range } = CompareQuery.parse(request.query);

@@ -70,7 +70,7 @@ describe('sessions', () => {
     expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
     const second = await hub.request('POST', '/session', { token });
     expect(second.status).toBe(401);
-    expect(await second.json()).toMatchObject({ error: { message: expect.stringContaining('plumbline link') } });
+    expect(await second.json()).toMatchObject({ error: { message: expect.stringContaining('plumbline -- link') } });
     expect(await json(hub.request('GET', '/session'))).toEqual({ mayControl: false });
   });
 

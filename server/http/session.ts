@@ -17,7 +17,7 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
       if (id === null)
         throw new Refusal(
           'unauthorized',
-          'This link was used already or is too old; `npm run plumbline link` prints a new one.',
+          'This link was used already or is too old; `npm run plumbline -- link` prints a new one.',
         );
       response.cookie(sessions.cookieName, id, {
         httpOnly: true,

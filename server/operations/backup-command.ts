@@ -31,7 +31,7 @@ export function addBackupCommands(program: Command): void {
   program
     .command('restore')
     .description('make a new data folder of a backup')
-    .argument('<folder>', 'what `plumbline backup` wrote')
+    .argument('<folder>', 'what `npm run plumbline -- backup` wrote')
     .requiredOption('--data-dir <folder>', 'empty or new')
     .action(async (folder: string, { dataDir }: { dataDir: string }) => {
       const createdMs = await restoreBackup(resolve(folder), resolve(dataDir));

@@ -5,6 +5,7 @@ import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary }
 import type { Attach, WireError } from '@plumbline/shared/socket';
 import {
   checkpointsOf,
+  isLastWord,
   isMetricEvent,
   type CheckpointSaved,
   type ControlEvent,
@@ -21,7 +22,7 @@ import { RuleWatch } from './rule-watch.js';
 import { RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
-import { afterEvent, checkSteps, isLastWord, nextState, stateFromEvents, wasLost } from './run-state.js';
+import { afterEvent, checkSteps, nextState, stateFromEvents, wasLost } from './run-state.js';
 import { RunTable } from './run-table.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
 import { isNotification, type WebhookOptions } from './webhook.js';

@@ -38,10 +38,6 @@ export const nextState = (state: RunState, change: StateChange): RunState => tra
 export const stateFromEvents = (events: readonly ControlEvent[]): RunState =>
   events.reduce<RunState>((state, event) => nextState(state, event.type), 'created');
 
-/** After one of these a trainer has nothing more to say about its run. */
-export const isLastWord = (event: TrainerEvent): boolean =>
-  event.type === 'run_finished' || event.type === 'run_stopped' || event.type === 'run_failed';
-
 /** A run whose state is `failed` although its trainer never said a last word was lost, and may come back. */
 export const wasLost = (state: RunState, events: readonly ControlEvent[]): boolean =>
   hasEnded(state) && !hasEnded(stateFromEvents(events));

@@ -8,6 +8,7 @@ import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { misfitWords } from '@plumbline/shared/method';
 import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
 
@@ -206,9 +207,6 @@ function signal(pid: number, name: NodeJS.Signals | 0): boolean {
     return false;
   }
 }
-
-/** What TensorFlow says of itself whenever it starts: no part of any failure. */
-const startUpNotice = /absl::InitializeLog|oneDNN custom operations/;
 
 /** The last words in a log, for the reason of a failure. */
 function lastLines(path: string): string {

@@ -99,7 +99,7 @@ describe('control', () => {
     const answer = await hub.dashboard().emitWithAck('command', aCommand(runId, { kind: 'pause' }));
     expect(answer).toMatchObject({
       ok: false,
-      error: { code: 'forbidden', message: expect.stringContaining('plumbline link') },
+      error: { code: 'forbidden', message: expect.stringContaining('plumbline -- link') },
     });
     const forged = hub.dashboard(`${hub.hub.sessions.cookieName}=${'x'.repeat(43)}`);
     expect(await forged.emitWithAck('command', aCommand(runId, { kind: 'pause' }))).toMatchObject({

@@ -153,9 +153,9 @@ export class InfluxClient {
     const status = error instanceof HttpError ? error.statusCode : 0;
     const advice =
       status === 401 || status === 403
-        ? `refuses the token. It has to read and write bucket "${bucket}"; plumbline influx-setup makes one (PLUMBLINE_INFLUX_TOKEN)`
+        ? `refuses the token. It has to read and write bucket "${bucket}"; npm run plumbline -- influx-setup makes one (PLUMBLINE_INFLUX_TOKEN)`
         : status === 404
-          ? `knows no organisation "${org}" with a bucket "${bucket}". plumbline influx-setup makes them (PLUMBLINE_INFLUX_ORG, PLUMBLINE_INFLUX_BUCKET)`
+          ? `knows no organisation "${org}" with a bucket "${bucket}". npm run plumbline -- influx-setup makes them (PLUMBLINE_INFLUX_ORG, PLUMBLINE_INFLUX_BUCKET)`
           : status === 429
             ? 'asks for fewer requests. The hub waits as long as it says and goes on by itself'
             : status >= 500

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { branchName } from '@plumbline/shared/branch-name';
 import type { CommandAction } from '@plumbline/shared/command';
 import type { WireMetrics } from '@plumbline/shared/metric';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
@@ -116,7 +117,9 @@ describe('collectRun', () => {
     await first.command({ kind: 'set_trainable', selection: frozen });
     const branchRunId = aRunId();
     await first.command({ kind: 'restore_checkpoint', checkpointId: saved.checkpointId, branchRunId });
-    const second = await Part.open(full!.config, saved, branchRunId);
+    // Named as the built-in trainer names a branch.
+    const config = { ...full!.config, name: branchName(full!.config.name, saved.step) };
+    const second = await Part.open(config, saved, branchRunId);
     await second.train(10);
     const { interventions } = await collectRun(session, full!, second.runId);
     expect(interventions).toEqual([{ step: 4, author: 'person', what: 'went back from step 7 to step-4' }]);

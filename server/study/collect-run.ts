@@ -1,3 +1,4 @@
+import { goesByName } from '@plumbline/shared/branch-name';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
@@ -45,7 +46,8 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
       if (event.type === 'evaluation_completed' && (event.stage === null ? index === 0 : isHere(event.step)))
         evaluations.push(event);
     }
-    if (line[index - 1] && line[index - 1]!.config.name !== run.config.name)
+    const isPlanned = (part: RunSummary): boolean => goesByName(part, planned.config.name);
+    if (index > 0 && isPlanned(run) && !isPlanned(line[index - 1]!))
       interventions.push(...branchWords(run, events, planned));
     interventions.push(...interventionsOf(await hub.commands(run.runId), events, next));
     const history = await hub.history(run.runId);

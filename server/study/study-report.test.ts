@@ -90,7 +90,7 @@ describe('studyReport', () => {
   });
   it('tells recovery: 90 -> 40 -> 50 is a fifth of the way', () => expect(row('| full | -50')).toMatch(/\| 20 \[/));
   it('tells cost with its range', () =>
-    expect(row('| full | – | 2.0 MB')).toContain('| 2.0 MB | – | 2 kJ (1–4) | 200 mg |'));
+    expect(row('| full | – | 2.0 MB')).toContain('| 2.0 MB | – | 0.56 Wh (0.28–1.1 Wh) | 0.2 g CO₂e |'));
   it('has a figure for each that it names, and each stands in the page', () => {
     const named = [...markdown.matchAll(/\]\(([\w-]+\.svg)\)/g)].map(([, file]) => file!);
     expect(named).toHaveLength(5);

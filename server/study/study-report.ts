@@ -1,3 +1,4 @@
+import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy';
 import { metrics } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from '../analysis/bootstrap.js';
@@ -210,7 +211,7 @@ function tableSection(
     'Cost, mean over seeds; runs shared the machine, so times and energy compare only roughly:',
     '',
     ...table(
-      ['variant', 'trained', 'optimizer', 'a step', 'energy (range)', 'CO2e'],
+      ['variant', 'trained', 'optimizer', 'a step', 'energy (range)', 'emissions'],
       [...byVariant].map(([name, runs]) => [name, ...costCells(runs)]),
     ),
   ];
@@ -248,18 +249,17 @@ function recoveryCells(runs: readonly StudyRun[]): string[] {
 function costCells(runs: readonly StudyRun[]): string[] {
   const of = (metric: string): number => mean(runs.map((run) => lastOf(run, metric)));
   const stepMs = mean(runs.map((run) => median(Array.from(run.series[metrics.stepDurationMs]?.values ?? []))));
-  const kilojoules = [metrics.energyJoules, metrics.energyJoulesLow, metrics.energyJoulesHigh].map((metric) =>
-    digits(of(metric) / 1000),
-  );
-  const isMetered = Number.isFinite(of(metrics.energyJoules));
+  const [joules, low, high] = [of(metrics.energyJoules), of(metrics.energyJoulesLow), of(metrics.energyJoulesHigh)];
+  const range = Number.isFinite(low + high) ? ` (${formatEnergyRange(joules, low, high)})` : '';
+  const grams = of(metrics.co2Grams);
   return [
     Number.isNaN(of(metrics.trainableParameters))
       ? '–'
       : Math.round(of(metrics.trainableParameters)).toLocaleString('en-US'),
     `${(mean(runs.map((run) => largestOf(run, metrics.optimizerBytes))) / 1e6).toFixed(1)} MB`,
     Number.isNaN(stepMs) ? '–' : `${stepMs.toFixed(0)} ms`,
-    isMetered ? `${kilojoules[0]} kJ (${kilojoules[1]}–${kilojoules[2]})` : '–',
-    isMetered ? `${digits(1000 * of(metrics.co2Grams))} mg` : '–',
+    Number.isFinite(joules) ? formatEnergy(joules) + range : '–',
+    Number.isFinite(grams) ? formatEmissions(grams) : '–',
   ];
 }
 

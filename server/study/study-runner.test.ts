@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { goesByName } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
 import { aCommand, eventually, TestHub } from '../../test/support/test-hub.js';
@@ -47,6 +48,8 @@ socket.on('command', async ({ commandId, action }, ack) => {
   await say({ type: 'run_stopped', reason: 'continued' });
   // As slow as the disk may be.
   await new Promise((resolve) => setTimeout(resolve, 300));
+  // Named as the built-in trainer names a branch.
+  config.name += ', from step 10';
   [parent, runId, seq, step] = [{ runId, checkpointId: action.checkpointId, step: 10 }, action.branchRunId, 0, 10];
   await begin();
   await finish();
@@ -85,9 +88,9 @@ async function bringToEnd(
 }
 const open = async <S extends HubSession>(Session: new (url: string, cookie: string) => S): Promise<S> =>
   new Session(hub.url, await hub.cookie());
-/** The hub's runs of a planned name, oldest first. */
+/** The hub's runs of a planned name and their branches, oldest first. */
 const runsOf = async (name: string): Promise<RunSummary[]> =>
-  (await hub.hub.runs.list()).filter(({ config }) => config.name === name).reverse();
+  (await hub.hub.runs.list()).filter((run) => goesByName(run, name)).reverse();
 const waitingRun = (name: string): Promise<RunSummary> =>
   eventually(async () => {
     const run = (await runsOf(name)).at(-1);

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { goesByName } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
@@ -94,10 +95,12 @@ export class StudyRunner {
   async #findRuns(): Promise<void> {
     const known = await this.#patiently(() => this.hub.runs());
     for (const { config } of this.runs) {
-      const found = known.filter((run) => run.config.name === config.name).sort((a, b) => a.createdMs - b.createdMs);
+      const found = known.filter((run) => goesByName(run, config.name)).sort((a, b) => a.createdMs - b.createdMs);
       for (const run of found) {
         const different = Object.keys(config).filter(
-          (key) => !isDeepStrictEqual(config[key as keyof typeof config], run.config[key as keyof typeof config]),
+          (key) =>
+            key !== 'name' &&
+            !isDeepStrictEqual(config[key as keyof typeof config], run.config[key as keyof typeof config]),
         );
         if (different.length > 0)
           throw new Error(
@@ -134,7 +137,7 @@ export class StudyRunner {
         this.#tell();
         continue;
       }
-      const next = last?.state === 'stopped' ? await this.#continuationOf(last) : null;
+      const next = last?.state === 'stopped' ? await this.#continuationOf(last, name) : null;
       if (next) {
         chain.push(next);
         continue;
@@ -156,14 +159,14 @@ export class StudyRunner {
    * The run that a stopped one goes on as by itself: it went back to a checkpoint, or a person started it again.
    * @throws Error when a command has stopped it for good
    */
-  async #continuationOf({ runId, config, lastStep }: RunSummary): Promise<RunSummary | null> {
+  async #continuationOf({ runId, lastStep }: RunSummary, name: string): Promise<RunSummary | null> {
     const commands = await this.#patiently(() => this.hub.commands(runId));
     const wasGiven = (kind: string): boolean =>
       commands.some(({ action, state }) => action.kind === kind && state === 'applied');
     const deadlineMs = Date.now() + branchLimitMs;
     do {
       const runs = await this.#patiently(() => this.hub.runs());
-      const next = runs.find((run) => run.config.name === config.name && run.parent?.runId === runId);
+      const next = runs.find((run) => run.parent?.runId === runId && goesByName(run, name));
       if (next) return next;
       if (wasGiven('stop'))
         throw new Error(

@@ -1,7 +1,7 @@
-import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { branchName } from '@plumbline/shared/branch-name';
 import { TrainerLaunch } from '@plumbline/shared/launch';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
@@ -15,6 +15,7 @@ import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
 import { train, type EventSink } from './training-loop.js';
+import { writeUnsentEvents } from './unsent-events.js';
 
 /*
  * The built-in trainer: a process of its own that speaks to the hub as any trainer does. It reads one TrainerLaunch as
@@ -96,7 +97,8 @@ async function trainAll(): Promise<number> {
     control = new ControlPoint((event) => link.emit(event));
     if (hurried) control.requestStop(toldToEnd);
     const { step } = checkpoint.position;
-    await link.attach(branchRunId, launch.config, { runId, checkpointId, step, goesOn: true });
+    const config = { ...launch.config, name: branchName(launch.config.name, step) };
+    await link.attach(branchRunId, config, { runId, checkpointId, step, goesOn: true });
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
     Object.assign(position, { runId, step });
@@ -129,7 +131,10 @@ async function lastWord(): Promise<boolean> {
   });
   if (stored || link.unacknowledged.length === 0) return stored;
   const path = join(folderOf(position.runId), 'unsent-events.jsonl');
-  await writeFile(path, link.unacknowledged.map((event) => JSON.stringify(event) + '\n').join(''));
-  console.error(`The hub did not take ${link.unacknowledged.length} events; they are in ${path}.`);
+  await writeUnsentEvents(path, position.runId, link.unacknowledged);
+  console.error(
+    `The hub did not take ${link.unacknowledged.length} events; they are in ${path}. ` +
+      `Where the hub is, while it is stopped: npm run plumbline -- import ${path}`,
+  );
   return false;
 }

@@ -84,7 +84,7 @@ export async function openJsonl(path: string): Promise<RunFile> {
 }
 
 /** Lines of a file, numbered from 1. Node's readline would also end a line at U+2028, which JSON text may hold. */
-async function* lines(path: string): AsyncGenerator<{ text: string; number: number }> {
+export async function* lines(path: string): AsyncGenerator<{ text: string; number: number }> {
   let rest = '';
   let number = 0;
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 2 ** 18 })) {
@@ -112,7 +112,8 @@ async function lastLine(path: string): Promise<string> {
   }
 }
 
-function json(text: string): unknown {
+/** What a line says; undefined where it is no JSON. */
+export function json(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -152,7 +152,7 @@ const Opening = z.object({ format: z.literal(archiveFormat), version: z.number()
 export function readOpening<T>(schema: ZodType<T>, data: unknown, name: string): T {
   const opening = Opening.safeParse(data);
   if (!opening.success)
-    throw new TransferError(`${name} is no run of Plumbline. Give what \`plumbline export\` wrote.`);
+    throw new TransferError(`${name} is no run of Plumbline. Give what \`npm run plumbline -- export\` wrote.`);
   if (opening.data.version > archiveVersion)
     throw new TransferError(
       `${name} was written by a later version of Plumbline (format ${opening.data.version}, this one reads up to ` +

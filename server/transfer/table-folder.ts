@@ -100,7 +100,9 @@ export async function writeTableFolder(archive: RunArchive, format: TableFormat,
 export async function openTableFolder(folder: string): Promise<RunFile> {
   const path = join(folder, recordName);
   if (!existsSync(path))
-    throw new TransferError(`${folder} has no ${recordName}. Give a folder or file that \`plumbline export\` wrote.`);
+    throw new TransferError(
+      `${folder} has no ${recordName}. Give a folder or file that \`npm run plumbline -- export\` wrote.`,
+    );
   const {
     points,
     digest,

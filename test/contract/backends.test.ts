@@ -37,6 +37,12 @@ describe('training backends', () => {
     expect(reference.every(Number.isFinite)).toBe(true);
     expect(reference[8]!).toBeLessThan(reference[0]!);
   });
+  it('doctor says which are usable, and nothing that TensorFlow says of itself', async () => {
+    const doctor = [fileURLToPath(new URL('../../server/dist/cli.js', import.meta.url)), 'doctor'];
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, doctor);
+    expect(stdout).toMatch(/^Training backends, best first:\n[^]*\* tensorflow .*TensorFlow 2[^]*Base model: /);
+    expect(stderr).toBe('');
+  });
   it.each([
     ['tensorflow', /TensorFlow 2/],
     ['webgpu', /./],

@@ -1,5 +1,6 @@
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { branchName } from '@plumbline/shared/branch-name';
 import { weightDrift } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import { openBrowser } from '../support/browser.js';
@@ -74,9 +75,26 @@ describe('steering a run from a browser', () => {
     await page.getByText('More settings').click();
     await by('new-run-batchSize').fill('8');
     await by('new-run-probeEverySteps').fill('5');
+    // On a window in which it does not all fit, and from the form's end: the wrong field comes with what is said of it.
+    await page.setViewportSize({ width: 390, height: 480 });
     await by('new-run-learningRate').fill('0');
+    await by('new-run-form')
+      .locator('.sheet-body')
+      .evaluate((body) => body.scrollTo({ top: body.scrollHeight }));
     await by('new-run-start').click();
-    await by('new-run-learningRate-error').waitFor();
+    const message = by('new-run-learningRate-error');
+    await message.waitFor();
+    const isShown = (one: Element): boolean => {
+      const { left, top, width, height } = one.getBoundingClientRect();
+      return one.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+    };
+    await until('the message in sight', () => message.evaluate(isShown));
+    const wrong = by('new-run-learningRate');
+    expect(await wrong.evaluate(isShown)).toBe(true);
+    expect(await wrong.evaluate((one) => one === document.activeElement)).toBe(true);
+    expect(await wrong.getAttribute('aria-invalid')).toBe('true');
+    expect(await wrong.getAttribute('aria-describedby')).toBe(await message.getAttribute('id'));
+    await page.setViewportSize({ width: 1440, height: 900 });
     await by('new-run-learningRate').fill('0.001');
     await by('new-run-start').click();
     await by('live-page').waitFor();
@@ -178,7 +196,11 @@ describe('steering a run from a browser', () => {
       const id = new URL(page.url()).searchParams.get('run');
       return id !== null && id !== parent && RunId.parse(id);
     });
-    expect(await client.run(branch)).toMatchObject({ parent: { runId: parent, step: saved.step } });
+    const { name } = (await client.run(parent)).config;
+    expect(await client.run(branch)).toMatchObject({
+      config: { name: branchName(name, saved.step) },
+      parent: { runId: parent, step: saved.step },
+    });
     await client.step(branch, saved.step + 5);
     const { series } = await client.history(branch, '&metric=train/loss');
     expect(series['train/loss']!.steps[0]).toBe(saved.step + 1);
@@ -196,7 +218,7 @@ describe('steering a run from a browser', () => {
     await by(`tick-${runId}`).check();
     await by('compare').click();
     await by('compare-page').waitFor();
-    for (const chart of ['held-out', 'target', 'bias', 'kl', 'loss'])
+    for (const chart of ['held-out', 'target-counting', 'bias', 'kl', 'loss'])
       await until(`both runs' ${chart}`, async () => {
         const legend = by(`compare-${chart}`).locator('.chart-legend b');
         const values = await legend.allInnerTexts();

@@ -103,12 +103,12 @@ describe('writes that InfluxDB does not take for a while', () => {
     [
       'it refuses the token',
       { kind: 'changed', headers: { authorization: 'Token wrong' } },
-      /refuses the token.*plumbline influx-setup.*PLUMBLINE_INFLUX_TOKEN.*401/s,
+      /refuses the token.*plumbline -- influx-setup.*PLUMBLINE_INFLUX_TOKEN.*401/s,
     ],
     [
       'the bucket is not there',
       { kind: 'changed', path: (path) => path.replace(/bucket=[^&]*/, 'bucket=nowhere') },
-      /bucket "bucket-\d+".*plumbline influx-setup.*404/s,
+      /bucket "bucket-\d+".*plumbline -- influx-setup.*404/s,
     ],
     ['it has a fault', json(500, 'internal error'), /fault of its own.*500 internal error/s],
     ['it is overloaded', json(503, 'overloaded'), /fault of its own.*503/s],

@@ -1,15 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  formatDelta,
-  formatDuration,
-  formatEmissions,
-  formatEnergy,
-  formatEnergyRange,
-  formatLearningRate,
-  formatTick,
-  formatValue,
-  formatWhen,
-} from './format';
+import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue, formatWhen } from './format';
 
 describe('formatValue', () => {
   it('writes each unit as people read it', () => {
@@ -66,15 +56,4 @@ it('writes a moment with its day, and with its year where that is another', () =
   const now = new Date(2026, 10, 24, 15, 0).getTime();
   expect(formatWhen(new Date(2026, 10, 24, 9, 5).getTime(), now)).toBe('24 Nov 09:05');
   expect(formatWhen(new Date(2025, 2, 1, 23, 59).getTime(), now)).toBe('1 Mar 2025 23:59');
-});
-
-it('reads energy in watt hours, its range in the same unit, and emissions in grams', () => {
-  expect([0, 36, 360, 2304, 230_400, 2_304_000, 4_320_000].map(formatEnergy)).toEqual([
-    ...['0 mWh', '10 mWh', '0.1 Wh', '0.64 Wh', '64 Wh', '640 Wh', '1.2 kWh'],
-  ]);
-  expect(formatEnergyRange(2304, 115.2, 54_000)).toBe('0.032–15 Wh');
-  expect(formatEnergyRange(4_320_000, 2_160_000, 8_640_000)).toBe('0.6–2.4 kWh');
-  expect([0.0082, 0.3027, 45.2, 1500].map(formatEmissions)).toEqual([
-    ...['8.2 mg CO₂e', '0.3 g CO₂e', '45 g CO₂e', '1.5 kg CO₂e'],
-  ]);
 });

@@ -101,34 +101,3 @@ export function formatWhen(wallTimeMs: number, nowMs: number): string {
   });
   return `${day} ${when.toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })}`;
 }
-
-/** To two digits, as far as they stand before or behind the point: `0.064`, `6.4`, `64`, `640`. */
-const twoDigits = (value: number): string =>
-  value === 0 ? '0' : value >= 100 ? grouped(Math.round(value)) : Number(value.toPrecision(2)).toString();
-interface Scale {
-  unit: string;
-  by: number;
-}
-const scaleOf = (value: number, base: string): Scale =>
-  value >= 1000
-    ? { unit: `k${base}`, by: 1000 }
-    : value < 0.1
-      ? { unit: `m${base}`, by: 0.001 }
-      : { unit: base, by: 1 };
-
-const joulesPerWattHour = 3600;
-/** Energy in watt hours, to two digits: `0.64 Wh`, `35 mWh`. */
-export function formatEnergy(joules: number): string {
-  const { unit, by } = scaleOf(joules / joulesPerWattHour, 'Wh');
-  return `${twoDigits(joules / joulesPerWattHour / by)} ${unit}`;
-}
-/** What it is at least and at most, in the unit of the value between: `0.31–1.6 Wh`. */
-export function formatEnergyRange(joules: number, low: number, high: number): string {
-  const { unit, by } = scaleOf(joules / joulesPerWattHour, 'Wh');
-  return `${twoDigits(low / joulesPerWattHour / by)}–${twoDigits(high / joulesPerWattHour / by)} ${unit}`;
-}
-/** Emissions, to two digits: `0.3 g CO₂e`. */
-export function formatEmissions(grams: number): string {
-  const { unit, by } = scaleOf(grams, 'g');
-  return `${twoDigits(grams / by)} ${unit} CO₂e`;
-}

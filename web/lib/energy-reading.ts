@@ -1,5 +1,5 @@
+import { formatEmissions, formatEnergyRange } from '@plumbline/shared/energy';
 import { metrics } from '@plumbline/shared/metric';
-import { formatEmissions, formatEnergyRange } from '../charts/format';
 import type { RunStore } from './run-store';
 
 /** All that a reading is made of. */

@@ -95,6 +95,11 @@ describe('readPast', () => {
     expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
     expect(peakLearningRate(child.config, past.inForce)).toBe(5e-4);
   });
+  it('takes over what was set where a run goes on as its checkpoint was, without a command', async () => {
+    const goingOn = { ...child, parent: { ...child.parent!, goesOn: true } };
+    const past = (await readPast(goingOn, [root, goingOn], hubOf(false)))!;
+    expect(peakLearningRate(goingOn.config, past.inForce)).toBe(5e-4);
+  });
   it('takes over nothing where the branch is a new run with a configuration of its own', async () => {
     const past = (await readPast(child, runs, hubOf(false)))!;
     expect(past.commands).toHaveLength(1);

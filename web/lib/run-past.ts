@@ -76,10 +76,12 @@ export async function readPast(
         lastSeq,
         series: history.series,
         records: commands.filter(({ commandId }) => before.has(commandId)),
-        isRestored: commands.some(
-          ({ action, state }) =>
-            state === 'applied' && action.kind === 'restore_checkpoint' && action.branchRunId === child.runId,
-        ),
+        goesOn:
+          child.parent!.goesOn === true ||
+          commands.some(
+            ({ action, state }) =>
+              state === 'applied' && action.kind === 'restore_checkpoint' && action.branchRunId === child.runId,
+          ),
       };
     }),
   );
@@ -101,7 +103,7 @@ export async function readPast(
       ),
     );
   }
-  const ownStart = parts.findIndex(({ isRestored }) => !isRestored);
+  const ownStart = parts.findIndex(({ goesOn }) => !goesOn);
   const takenOver = ownStart < 0 ? parts : parts.slice(0, ownStart);
   return {
     ancestors,

@@ -52,12 +52,14 @@ export class RunStore implements FeedSink {
     return this.controlEvents.findLast((event): event is EventOf<T> => event.type === type);
   }
 
+  /** What the trainer said of what it trains: at the start, and with each change. */
+  get selections(): readonly EventOf<'run_started' | 'trainable_changed'>[] {
+    return this.controlEvents.filter((event) => event.type === 'run_started' || event.type === 'trainable_changed');
+  }
+
   /** Names of the parameters that train now; undefined before the trainer has said. */
   get trainable(): readonly string[] | undefined {
-    return this.controlEvents.findLast(
-      (event): event is EventOf<'run_started' | 'trainable_changed'> =>
-        event.type === 'run_started' || event.type === 'trainable_changed',
-    )?.trainable;
+    return this.selections.at(-1)?.trainable;
   }
 
   /** Which of its target skills the run is at. */

@@ -1,6 +1,9 @@
 import { describeMethod } from '@plumbline/shared/method';
 import { RunConfig } from '@plumbline/shared/run';
-import { formatStep, formatValue } from '../charts/format';
+import { formatLearningRate, formatStep, formatValue } from '../charts/format';
+import { peakLearningRate } from './changes';
+import type { RunStore } from './run-store';
+import { recipeWords, selectionWords } from './words';
 
 const defaults = RunConfig.parse({ name: 'default' });
 
@@ -24,4 +27,19 @@ export function chosenSettings(config: RunConfig, only = Object.keys(words) as (
     const say = words[key] as ((value: RunConfig[typeof key]) => string) | undefined;
     return say && JSON.stringify(config[key]) !== JSON.stringify(defaults[key]) ? [say(config[key])] : [];
   });
+}
+
+/** What a run trains and how fast, in words; with what it began with where that was changed since. */
+export function settingsInForce(store: RunStore): string[] {
+  const { runSummary: run, selections, past } = store;
+  if (!run) return [];
+  const trains = [selections[0], selections.at(-1)].map((said) =>
+    said ? selectionWords(said.selection) : recipeWords[run.config.recipe].name,
+  );
+  const rates = [past?.inForce ?? [], store.changesInForce].map(
+    (changes) => `lr ${formatLearningRate(peakLearningRate(run.config, changes))}`,
+  );
+  return [trains, rates].map(([first, now]) =>
+    first === now ? now! : `${now} (began with ${first!.replace('lr ', '')})`,
+  );
 }

@@ -25,5 +25,5 @@ export function useReadOnlyReason(): string {
   const session = useSession();
   if (session.state === 'opening') return 'Asking the hub what this browser may do …';
   if (session.mayControl) return '';
-  return 'This browser may only watch. Open the link that npm start printed; npm run plumbline link prints a new one.';
+  return 'This browser may only watch. Open the link that npm start printed; npm run plumbline -- link prints a new one.';
 }

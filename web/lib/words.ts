@@ -1,8 +1,9 @@
+import { saysItsStep } from '@plumbline/shared/branch-name';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import type { TrainingMethod } from '@plumbline/shared/method';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
-import type { RunState, TargetTask } from '@plumbline/shared/run';
+import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
@@ -58,6 +59,10 @@ export const stateWords: Record<RunState, string> = {
   stopped: 'Stopped',
   failed: 'Failed',
 };
+
+/** A branch's name, with the step at which it begins. */
+export const branchWords = (branch: RunSummary): string =>
+  saysItsStep(branch) ? branch.config.name : `${branch.config.name} from step ${formatStep(branch.parent!.step)}`;
 
 export const selectionWords = (selection: TrainableSelection): string =>
   selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);

@@ -72,7 +72,7 @@ async function startTensorflowGpu(): Promise<BackendCandidate> {
   });
   // Asked first: loading CUDA where there is none takes seconds and fills the log.
   if (!hasNvidiaDriver()) return refuse('no driver for an NVIDIA GPU runs here.', 'It needs an NVIDIA GPU on Linux.');
-  if (!nativeIsSetUp(packageName)) return refuse(whyNotSetUp(packageName), 'npm run plumbline setup -- --gpu');
+  if (!nativeIsSetUp(packageName)) return refuse(whyNotSetUp(packageName), 'npm run plumbline -- setup --gpu');
   const { version, isUsingGpuDevice } = await loadTensorflow(packageName);
   if (!isUsingGpuDevice) return refuse('TensorFlow sees no GPU.', 'Compare nvidia-smi with what CUDA 12 asks for.');
   return { name: 'tensorflow-gpu', usable: true, device: `GPU, TensorFlow ${version}`, reason: '', remedy: '' };
@@ -84,7 +84,7 @@ async function startTensorflowCpu(): Promise<BackendCandidate> {
   const packageName =
     gpuAddon && nativeIsSetUp('@tensorflow/tfjs-node-gpu') ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
   if (!nativeIsSetUp(packageName)) {
-    const remedy = 'npm run plumbline setup (needs python3 with pip and g++)';
+    const remedy = 'npm run plumbline -- setup (needs python3 with pip and g++)';
     return { name: 'tensorflow', usable: false, device: '', reason: whyNotSetUp(packageName), remedy };
   }
   const { version } = await loadTensorflow(packageName);

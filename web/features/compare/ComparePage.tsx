@@ -3,7 +3,7 @@ import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { RunId } from '@plumbline/shared/run';
+import { distinctTasks, RunId, type TargetTask } from '@plumbline/shared/run';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
 import type { Columns } from '../../charts/columns';
@@ -12,9 +12,8 @@ import { LineChart } from '../../charts/LineChart';
 import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
-import type { RunStore } from '../../lib/run-store';
 import { useSession } from '../../lib/use-hub';
-import { stateWords } from '../../lib/words';
+import { stateWords, taskWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { usePast } from '../live/use-family';
 import { useRuns } from '../runs/use-runs';
@@ -38,33 +37,36 @@ interface ComparedChart {
   hint: string;
   unit: Unit;
   include: readonly number[];
-  metric: (store: RunStore) => string;
+  metric: string;
+  /** Drawn for the runs that teach it only. */
+  task?: TargetTask;
   logarithm?: 'off' | 'on';
   testId: string;
 }
-const charts: readonly ComparedChart[] = [
-  {
-    title: 'Held-out accuracy',
-    hint: 'Mean over the tasks that are never trained on. Dashed: the base model.',
-    unit: 'percent',
-    include: percent,
-    metric: () => metrics.heldOutMean,
-    testId: 'compare-held-out',
-  },
-  {
-    title: 'Target accuracy',
-    hint: 'The task each run is taught, of several the last. Dashed: the base model.',
-    unit: 'percent',
-    include: percent,
-    metric: (store) => targetAccuracy(store.runSummary?.config.tasks.at(-1) ?? 'counting'),
-    testId: 'compare-target',
-  },
+const heldOutChart: ComparedChart = {
+  title: 'Held-out accuracy',
+  hint: 'Mean over the tasks that are never trained on. Dashed: the base model.',
+  unit: 'percent',
+  include: percent,
+  metric: metrics.heldOutMean,
+  testId: 'compare-held-out',
+};
+const targetChart = (task: TargetTask): ComparedChart => ({
+  title: `${taskWords[task]} accuracy`,
+  hint: 'A target: of the runs that are taught it. Dashed: the base model.',
+  unit: 'percent',
+  include: percent,
+  metric: targetAccuracy(task),
+  task,
+  testId: `compare-target-${task}`,
+});
+const otherCharts: readonly ComparedChart[] = [
   {
     title: 'Number-token bias',
     hint: 'Probability mass on number tokens at answer positions of held-out prompts. Dashed: the base model.',
     unit: 'probability',
     include: zero,
-    metric: () => metrics.numberTokensHeldOut,
+    metric: metrics.numberTokensHeldOut,
     logarithm: 'on',
     testId: 'compare-bias',
   },
@@ -73,7 +75,7 @@ const charts: readonly ComparedChart[] = [
     hint: 'Divergence of the output token distribution from the base model’s.',
     unit: 'nats',
     include: zero,
-    metric: () => metrics.kl,
+    metric: metrics.kl,
     testId: 'compare-kl',
   },
   {
@@ -81,7 +83,7 @@ const charts: readonly ComparedChart[] = [
     hint: '',
     unit: '',
     include: zero,
-    metric: () => metrics.loss,
+    metric: metrics.loss,
     logarithm: 'off',
     testId: 'compare-loss',
   },
@@ -126,15 +128,18 @@ export function ComparePage(): React.ReactNode {
   const names = namesApart(known.map(({ run }) => run));
   const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
   const missing = runs ? runIds.filter((id) => !runs.some(({ runId }) => runId === id)) : [];
-  const seriesOf = ({ metric }: ComparedChart): ChartSeries[] => {
-    const bases = new Set(shown.flatMap(({ store }) => store.baseline(metric(store)) ?? []));
+  const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
+  const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
+  const seriesOf = ({ metric, task }: ComparedChart): ChartSeries[] => {
+    const drawn = shown.filter(({ run }) => task === undefined || run.config.tasks.includes(task));
+    const bases = new Set(drawn.flatMap(({ store }) => store.baseline(metric) ?? []));
     return [
-      ...shown.map(({ run, store, color, name }) => ({
+      ...drawn.map(({ run, store, color, name }) => ({
         id: run.runId,
         label: name,
         color,
-        columns: store.buffer(metric(store)),
-        past: store.past?.columns.get(metric(store)),
+        columns: store.buffer(metric),
+        past: store.past?.columns.get(metric),
       })),
       ...[...bases].map((base) => ({
         id: `base ${base}`,

@@ -1,10 +1,12 @@
 import Link from 'next/link';
+import { saysItsStep } from '@plumbline/shared/branch-name';
+import { formatEnergy } from '@plumbline/shared/energy';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
-import { formatEnergy, formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords } from '../../lib/words';
+import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -55,8 +57,18 @@ const columns: readonly Column[] = [
   },
   {
     head: 'Target gain, points',
-    hint: 'Target accuracy won against the base model',
-    cell: ({ figures }) => points(figures.targetGain),
+    hint: 'Target accuracy won against the base model; of several tasks the mean, and each',
+    cell: ({ figures: { targetGain, targetGains } }) => (
+      <span>
+        {points(targetGain)}
+        {targetGains.length > 1 &&
+          targetGains.map((each) => (
+            <small key={each.task}>
+              {taskWords[each.task]} {points(each.points)}
+            </small>
+          ))}
+      </span>
+    ),
   },
   { head: 'KL(base ‖ now), nats', cell: ({ figures }) => formatValue(figures.kl, '') },
   {
@@ -106,7 +118,9 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
                     <i className="swatch" data-color={each.color} />
                     <span>
                       <Link href={`/runs/?run=${run.runId}`}>{each.name}</Link>
-                      {run.parent && <span className="dim"> from step {formatStep(run.parent.step)}</span>}
+                      {run.parent && !saysItsStep(run) && (
+                        <span className="dim"> from step {formatStep(run.parent.step)}</span>
+                      )}
                       {!hasEnded(run.state) && <span className="dim"> so far</span>}
                     </span>
                   </div>

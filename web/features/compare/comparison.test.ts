@@ -58,11 +58,34 @@ it('says what a run cost and brought, against the base model', () => {
     lowestHeldOut: 55,
     forgetting: 10,
     recovered: 75,
+    targetGains: [{ task: 'counting', points: 80 }],
     targetGain: 80,
     kl: 0.3,
     bias: undefined,
     energy: null,
     changes: ['lr 2e-4 at 20'],
+  });
+});
+
+it('says of each task of a sequence what was won, and their mean', () => {
+  const store = new RunStore();
+  store.run(
+    RunSummary.parse({
+      ...{ runId: 'run-1', config: { name: 'x', tasks: ['counting', 'clock', 'counting'] }, parent: null },
+      ...{ state: 'finished', reason: '', trainer: null, trainerConnected: false, createdMs: 0, startedMs: 0 },
+      ...{ endedMs: 1, lastStep: 30, lastSeq: 2 },
+    }),
+  );
+  const baseline = { 'target/counting/accuracy': 10, 'target/clock/accuracy': 5 };
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  const last = { ...probe(2, 30, 80, 40), metrics: { 'target/counting/accuracy': 40, 'target/clock/accuracy': 65 } };
+  store.metrics([last]);
+  expect(comparisonOf(store)).toMatchObject({
+    targetGains: [
+      { task: 'counting', points: 30 },
+      { task: 'clock', points: 60 },
+    ],
+    targetGain: 45,
   });
 });
 

@@ -1,5 +1,6 @@
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
+import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
 import { changesOf, peakLearningRate, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
@@ -15,7 +16,9 @@ export interface Comparison {
   forgetting: number | undefined;
   /** How much of the worst drop has come back, in percent; undefined where nothing dropped past the noise floor. */
   recovered: number | undefined;
-  /** Percentage points above the base model, mean over the tasks that it teaches. */
+  /** Percentage points above the base model, of each task that it teaches. */
+  targetGains: readonly { task: TargetTask; points: number | undefined }[];
+  /** Their mean. */
   targetGain: number | undefined;
   kl: number | undefined;
   bias: number | undefined;
@@ -39,13 +42,15 @@ export function comparisonOf(store: RunStore): Comparison | null {
   const finite = values.filter(Number.isFinite);
   const subject = recoverySubject(store, metrics.heldOutMean);
   const gain = above(metrics.heldOutMean);
+  const targetGains = distinctTasks(run.config).map((task) => ({ task, points: above(targetAccuracy(task)) }));
   return {
     peak: peakLearningRate(run.config, store.changesInForce),
     heldOut: measured.lastValue,
     lowestHeldOut: finite.length > 0 ? finite.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
     recovered: (subject && recovery(values, subject.base, 'lower', subject.noiseFloor)?.percent) ?? undefined,
-    targetGain: meanOf([...new Set(run.config.tasks)].map((task) => above(targetAccuracy(task)))),
+    targetGains,
+    targetGain: meanOf(targetGains.map((each) => each.points)),
     kl: latest(metrics.kl),
     bias: latest(metrics.numberTokensHeldOut),
     energy: energyReading(store),

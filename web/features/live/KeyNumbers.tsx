@@ -1,7 +1,8 @@
 'use client';
+import { formatEnergy } from '@plumbline/shared/energy';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
-import { formatDelta, formatEnergy, formatLearningRate, formatValue, type Unit } from '../../charts/format';
+import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import { peakLearningRate } from '../../lib/changes';
 import { energyReading } from '../../lib/energy-reading';
 import { taskWords } from '../../lib/words';

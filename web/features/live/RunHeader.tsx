@@ -3,11 +3,11 @@ import Link from 'next/link';
 import { Fragment } from 'react';
 import { wallTimeSeries } from '@plumbline/shared/metric';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
-import { formatCount, formatDuration, formatLearningRate, formatStep } from '../../charts/format';
+import { formatCount, formatDuration, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
-import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords, stateWords } from '../../lib/words';
+import { chosenSettings, settingsInForce } from '../../lib/settings';
+import { branchWords, sequenceWords, stateWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -37,8 +37,11 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
       </div>
       <p className="run-facts">
         <span>{sequenceWords(config.tasks)}</span>
-        <span>{recipeWords[config.recipe].name}</span>
-        <span>lr {formatLearningRate(config.learningRate)}</span>
+        {settingsInForce(store).map((setting) => (
+          <span key={setting} data-testid="setting-in-force">
+            {setting}
+          </span>
+        ))}
         <span>seed {config.seed}</span>
         {chosenSettings(config).map((setting) => (
           <span key={setting}>{setting}</span>
@@ -65,7 +68,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
               <Fragment key={branch.runId}>
                 {index > 0 && ', '}
                 <Link href={`/runs/?run=${branch.runId}`} title={branch.runId}>
-                  {branch.config.name} from step {formatStep(branch.parent!.step)}
+                  {branchWords(branch)}
                 </Link>
               </Fragment>
             ))}{' '}

@@ -1,3 +1,5 @@
+import { useId } from 'react';
+
 /** Cards of which one is chosen. */
 export function Choice({
   legend,
@@ -15,8 +17,14 @@ export function Choice({
   error?: string | undefined;
   onChange: (value: string) => void;
 }): React.ReactNode {
+  const errorId = useId();
   return (
-    <fieldset className="choice">
+    <fieldset
+      className="choice"
+      role="radiogroup"
+      aria-invalid={error !== undefined}
+      aria-describedby={error === undefined ? undefined : errorId}
+    >
       <legend className="field-label">{legend}</legend>
       {options.map((option) => (
         <label
@@ -38,7 +46,7 @@ export function Choice({
         </label>
       ))}
       {error !== undefined && (
-        <p className="field-error" role="alert" data-testid={`new-run-${name}-error`}>
+        <p className="field-error" role="alert" id={errorId} data-testid={`new-run-${name}-error`}>
           {error}
         </p>
       )}

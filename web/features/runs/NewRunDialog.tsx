@@ -1,6 +1,7 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, misfitWords } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
@@ -30,7 +31,9 @@ export interface StartingPoint {
 export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
-  const [form, setForm] = useState<RunForm>(from ? toForm(from.config) : { ...blank, name: '' });
+  const [form, setForm] = useState<RunForm>(
+    from ? toForm({ ...from.config, name: branchName(from.config.name, from.step) }) : { ...blank, name: '' },
+  );
   const [errors, setErrors] = useState<RunFormErrors>({});
   /** Null until those of the run that it starts from are known, which may have been set in mid-run. */
   const [rules, setRules] = useState<RuleForm[] | null>(from ? null : []);

@@ -1,7 +1,14 @@
 'use client';
 import Link from 'next/link';
 import { Fragment, useState } from 'react';
-import { hasEnded, totalSteps, type RunId } from '@plumbline/shared/run';
+import {
+  distinctTasks,
+  hasEnded,
+  totalSteps,
+  type RunId,
+  type RunSummary,
+  type TargetTask,
+} from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
@@ -9,10 +16,10 @@ import { compareAddress, maxCompared } from '../../lib/addresses';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords, stateWords } from '../../lib/words';
+import { recipeWords, sequenceWords, stateWords, taskWords } from '../../lib/words';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
-import { useRunNumbers, useRuns } from './use-runs';
+import { useRunNumbers, useRuns, type RunNumbers } from './use-runs';
 import './runs.css';
 
 /** All runs with their state and latest key numbers, and the way to a new one. */
@@ -183,10 +190,28 @@ function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
         <progress max={1} value={share} aria-label="Progress" />
       </span>
       <Numbers label="Loss" series={numbers?.loss} unit="" color="slate" low={0} />
-      <Numbers label="Target" series={numbers?.target} unit="percent" color="target" low={0} high={100} />
+      <Targets run={run} targets={numbers?.targets} />
       <Numbers label="Held-out" series={numbers?.heldOut} unit="percent" color="held-out" low={0} high={100} />
       <Numbers label="Number-token bias" series={numbers?.bias} unit="probability" color="violet" low={0} />
     </Link>
+  );
+}
+
+/** Of one task its accuracy with the course, of several the accuracy of each by name. */
+function Targets({ run, targets }: { run: RunSummary; targets: RunNumbers['targets'] | undefined }): React.ReactNode {
+  const tasks = distinctTasks(run.config);
+  const seriesOf = (task: TargetTask): SeriesBuffer | undefined => targets?.find((each) => each.task === task)?.series;
+  if (tasks.length === 1)
+    return <Numbers label="Target" series={seriesOf(tasks[0]!)} unit="percent" color="target" low={0} high={100} />;
+  return (
+    <span className="run-targets" data-testid={`targets-${run.runId}`}>
+      <span className="run-number-label">Target accuracy</span>
+      {tasks.map((task) => (
+        <span key={task} className="run-target">
+          <span>{taskWords[task]}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
+        </span>
+      ))}
+    </span>
   );
 }
 

@@ -1,3 +1,4 @@
+import { useId } from 'react';
 import { targetTaskNames, type TargetTask } from '@plumbline/shared/run';
 import { taskSays, taskWords } from '../../lib/words';
 
@@ -11,6 +12,7 @@ export function TaskSequence({
   error: string | undefined;
   onChange: (tasks: TargetTask[]) => void;
 }): React.ReactNode {
+  const errorId = useId();
   return (
     <fieldset className="choice">
       <legend className="field-label">
@@ -24,6 +26,8 @@ export function TaskSequence({
               type="checkbox"
               name="tasks"
               checked={at >= 0}
+              aria-invalid={error !== undefined}
+              aria-describedby={error === undefined ? undefined : errorId}
               onChange={() => onChange(at >= 0 ? tasks.filter((other) => other !== task) : [...tasks, task])}
             />
             <b>{taskWords[task]}</b>
@@ -33,7 +37,7 @@ export function TaskSequence({
         );
       })}
       {error !== undefined && (
-        <p className="field-error" data-testid="new-run-tasks-error">
+        <p className="field-error" id={errorId} data-testid="new-run-tasks-error">
           {error}
         </p>
       )}

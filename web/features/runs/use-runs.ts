@@ -1,7 +1,7 @@
 'use client';
 import { useEffect, useState } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { hasEnded, stageAt, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { distinctTasks, hasEnded, type RunId, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { hubSocket } from '../../lib/hub-socket';
@@ -39,9 +39,9 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
 
 export interface RunNumbers {
   loss: SeriesBuffer;
-  target: SeriesBuffer;
+  /** Accuracy of each task that the run teaches, in the order in which it teaches them. */
+  targets: readonly { task: TargetTask; series: SeriesBuffer }[];
   heldOut: SeriesBuffer;
-  kl: SeriesBuffer;
   bias: SeriesBuffer;
   /** What was changed in mid-run, in a few words each. */
   changes: string[];
@@ -53,7 +53,6 @@ const refreshMs = 3000;
 export function useRunNumbers(run: RunSummary): RunNumbers | null {
   const [numbers, setNumbers] = useState<RunNumbers | null>(null);
   const { runId, lastSeq, state } = run;
-  const { task } = stageAt(run.config, run.lastStep);
   const { probeEverySteps } = run.config;
   const going = !hasEnded(state);
   const [beat, setBeat] = useState(0);
@@ -64,7 +63,7 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
   }, [going]);
   useEffect(() => {
     let gone = false;
-    fetchNumbers(runId, task, probeEverySteps).then(
+    fetchNumbers(runId, distinctTasks(run.config), probeEverySteps).then(
       (fresh) => !gone && setNumbers(fresh),
       // The row stays as it is: the connection's state, always in sight, tells of a hub that is gone.
       () => undefined,
@@ -72,21 +71,27 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
     return () => {
       gone = true;
     };
-  }, [runId, task, probeEverySteps, beat, state, going ? 0 : lastSeq]);
+  }, [runId, run.config.tasks.join(), probeEverySteps, beat, state, going ? 0 : lastSeq]);
   return numbers;
 }
 
-async function fetchNumbers(runId: RunId, task: string, probeEverySteps: number): Promise<RunNumbers> {
-  const names = [metrics.loss, targetAccuracy(task), metrics.heldOutMean, metrics.kl, metrics.numberTokensHeldOut];
+async function fetchNumbers(runId: RunId, tasks: readonly TargetTask[], probeEverySteps: number): Promise<RunNumbers> {
+  const names = [metrics.loss, metrics.heldOutMean, metrics.numberTokensHeldOut, ...tasks.map(targetAccuracy)];
   const [{ series }, commands] = await Promise.all([
     api.history(runId, { metrics: names, maxPoints }),
     api.commands(runId),
   ]);
-  const [loss, target, heldOut, kl, bias] = names.map((name) => {
+  const bufferOf = (name: string): SeriesBuffer => {
     const buffer = new SeriesBuffer(name === metrics.loss ? 1 : probeEverySteps);
     const fetched = series[name];
     if (fetched) buffer.merge(fetched);
     return buffer;
-  }) as [SeriesBuffer, SeriesBuffer, SeriesBuffer, SeriesBuffer, SeriesBuffer];
-  return { loss, target, heldOut, kl, bias, changes: changesOf(commands).map(shortChangeWords) };
+  };
+  return {
+    loss: bufferOf(metrics.loss),
+    targets: tasks.map((task) => ({ task, series: bufferOf(targetAccuracy(task)) })),
+    heldOut: bufferOf(metrics.heldOutMean),
+    bias: bufferOf(metrics.numberTokensHeldOut),
+    changes: changesOf(commands).map(shortChangeWords),
+  };
 }

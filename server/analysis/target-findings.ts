@@ -1,0 +1,102 @@
+import { targetAccuracy } from '@plumbline/shared/metric';
+import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { distinctTasks, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
+import { points, type Finding, type MetricSeries } from './finding.js';
+
+interface Probe {
+  step: number;
+  accuracy: number;
+}
+
+/**
+ * What each target task of a run came to: learned in its stage, lost in the stages after it, and come back. A task that
+ * is taught more than once is judged by its last stage that has begun. Percentage points; learned against the base
+ * model, lost and come back against the end of its stage (this project's `recovery`, beside the measures of arXiv
+ * 2510.08564). A task whose stage has no probe yet is left out.
+ *
+ * @param series by metric name, as the store returns them
+ * @param baseline the base model's values, by metric name
+ * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
+ */
+export function targetFindings(
+  series: ReadonlyMap<string, MetricSeries>,
+  baseline: ReadonlyMap<string, number>,
+  questionsPerTask: number,
+  run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
+): Finding[] {
+  const ended = hasEnded(run.state);
+  return distinctTasks(run.config).flatMap((task) => {
+    const probes = probesOf(series.get(targetAccuracy(task)));
+    const base = baseline.get(targetAccuracy(task));
+    const last = probes.at(-1);
+    if (base === undefined || !last) return [];
+    const stage = lastStageOf(task, run.config, last.step);
+    if (!stage) return [];
+    // A branch from behind the stage has what its run had learned by then.
+    const isTaught = (run.parent?.step ?? 0) >= stage.lastStep;
+    const learned = isTaught ? probes[0]! : probes.findLast(({ step }) => step <= stage.lastStep);
+    if (!learned || learned.step <= stage.firstStep) return [];
+    const after = probes.filter(({ step }) => step > learned.step);
+    const gain = learned.accuracy - base;
+    const gainNoise = accuracyNoiseFloor(base, questionsPerTask);
+    const name = `${task} (stage ${stage.index + 1} of ${run.config.tasks.length})`;
+    const isUnderWay = !ended && learned.step < stage.lastStep && after.length === 0;
+    const found: Finding = {
+      kind: 'target_task',
+      step: learned.step,
+      text: `${name} ${learnedWords(gain, gainNoise, learned.step, { isTaught, isUnderWay })}`,
+      values: { learned: gain, noise: gainNoise },
+    };
+    if (after.length === 0) return [{ ...found, text: `${found.text}.` }];
+    const noise = accuracyNoiseFloor(learned.accuracy, questionsPerTask);
+    const back = recovery(
+      after.map(({ accuracy }) => accuracy),
+      learned.accuracy,
+      'lower',
+      noise,
+    );
+    if (!back) {
+      const change = last.accuracy - learned.accuracy;
+      const kept = `what came after took nothing beyond the noise (${noise.toFixed(1)}) from it${ended ? '' : ' so far'}`;
+      return [{ ...found, text: `${found.text}; ${kept}.`, values: { ...found.values, end: change } }];
+    }
+    const worst = back.worst - learned.accuracy;
+    const end = back.now - learned.accuracy;
+    const { step } = after[back.worstIndex]!;
+    const forgotten =
+      `afterwards it was lowest at step ${step} (${points(worst)}, noise ${noise.toFixed(1)}) and ` +
+      `${ended ? `ended at ${points(end)}` : `is at ${points(end)} so far`}: ${back.percent.toFixed(0)} % recovered`;
+    const values = { ...found.values, forgottenNoise: noise, worst, end, recoveredPercent: back.percent };
+    return [{ ...found, step, text: `${found.text}; ${forgotten}.`, values }];
+  });
+}
+
+function learnedWords(
+  gain: number,
+  noise: number,
+  step: number,
+  { isTaught, isUnderWay }: { isTaught: boolean; isUnderWay: boolean },
+): string {
+  const against = `${points(gain)} against the base, noise ${noise.toFixed(1)}`;
+  if (isTaught) return `was taught before this branch, which began with it at ${against}`;
+  if (gain <= noise)
+    return `${isUnderWay ? 'has' : 'had'} learned nothing beyond the noise by step ${step} (${against})`;
+  return isUnderWay ? `has learned ${against}, so far (step ${step})` : `had learned ${against}, by step ${step}`;
+}
+
+/** The last stage that teaches a task, of those that had begun at a step. */
+function lastStageOf(
+  task: TargetTask,
+  { tasks, steps }: RunSummary['config'],
+  step: number,
+): { index: number; firstStep: number; lastStep: number } | undefined {
+  const index = tasks.findLastIndex((other, at) => other === task && at * steps < step);
+  return index < 0 ? undefined : { index, firstStep: index * steps, lastStep: (index + 1) * steps };
+}
+
+const probesOf = (series: MetricSeries | undefined): Probe[] =>
+  series
+    ? Array.from(series.steps, (step, index) => ({ step, accuracy: series.values[index]! })).filter(({ accuracy }) =>
+        Number.isFinite(accuracy),
+      )
+    : [];

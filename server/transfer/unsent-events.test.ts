@@ -1,0 +1,82 @@
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { keep, sampleRun } from '../../test/support/sample-run.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import { writeUnsentEvents } from '../trainer/unsent-events.js';
+import { canonicalJson } from './run-archive.js';
+import { handInEvents, unsentEventsOf } from './unsent-events.js';
+
+const whole = sampleRun('run-a');
+const { runId } = whole.run;
+/** The hub had this many, and had acknowledged fewer: a part of the file is in the store already. */
+const had = 300;
+let folder: string;
+let store: EmbeddedStore;
+let path: string;
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'plumbline-unsent-'));
+  store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  await keep({ ...whole, events: whole.events.slice(0, had) }, store);
+  path = join(folder, 'unsent-events.jsonl');
+  await writeUnsentEvents(path, runId, whole.events.slice(had - 100));
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+const stored = async (): Promise<TrainerEvent[]> => {
+  const all: TrainerEvent[] = [];
+  for (;;) {
+    const page = await store.events(runId, all.length + 1, maxEventsPerBatch);
+    if (page.length === 0) return all;
+    all.push(...page);
+  }
+};
+const refused = async (reason: RegExp): Promise<void> => {
+  await expect(handInEvents(path, runId, store)).rejects.toThrow(reason);
+  expect(await store.lastSeq(runId)).toBe(had);
+};
+
+it('the run is whole afterwards, and handing in the same file again changes nothing', async () => {
+  expect(await unsentEventsOf(path)).toBe(runId);
+  const lastSeq = whole.events.length;
+  expect(await handInEvents(path, runId, store)).toEqual({ appended: lastSeq - had, lastSeq });
+  expect(canonicalJson(await stored())).toBe(canonicalJson(whole.events));
+  expect(await handInEvents(path, runId, store)).toEqual({ appended: 0, lastSeq });
+  expect(await stored()).toHaveLength(lastSeq);
+});
+it('is refused where events before it are missing', async () => {
+  await writeUnsentEvents(path, runId, whole.events.slice(had + 1));
+  await refused(/begin with 302, and run-a goes up to 300 here/);
+});
+it('is refused where the run went on otherwise', async () => {
+  const [first, ...rest] = whole.events.slice(had - 1);
+  await writeUnsentEvents(path, runId, [{ ...first!, step: first!.step + 1 }, ...rest]);
+  await refused(/another trainer took it up/);
+});
+it('is refused after the last word of the run', async () => {
+  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1 } as const;
+  await store.append(runId, [ended]);
+  await writeUnsentEvents(path, runId, [{ ...ended, seq: had + 2 }]);
+  await expect(handInEvents(path, runId, store)).rejects.toThrow(/another trainer took it up/);
+});
+it('is refused where a line is damaged or missing, naming it', async () => {
+  appendFileSync(path, '{"type":"run_fin');
+  await refused(/^Line \d+ of .*unsent-events.jsonl is not valid/);
+  await writeUnsentEvents(path, runId, [whole.events[had]!, whole.events[had + 2]!]);
+  await refused(/Line 3 of .* has event 303 where 302 should be/);
+});
+it('is refused by a store without its run', async () => {
+  const other = new EmbeddedStore(join(folder, 'other.duckdb'));
+  await expect(handInEvents(path, runId, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);
+  await other.close();
+});
+it('tells such a file from others', async () => {
+  expect(await unsentEventsOf(folder)).toBeNull();
+  expect(await unsentEventsOf(join(folder, 'nothing'))).toBeNull();
+  writeFileSync(path, '{"format":"plumbline-run","version":1}\n');
+  expect(await unsentEventsOf(path)).toBeNull();
+});
