@@ -14,7 +14,8 @@ export interface Finding {
     | 'drop_follows_bias'
     | 'output_shift'
     | 'weight_drift'
-    | 'intervention';
+    | 'intervention'
+    | 'energy';
   step: number;
   text: string;
   values: Record<string, number>;

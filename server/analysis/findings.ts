@@ -3,6 +3,7 @@ import { describeSelection } from '@plumbline/shared/parameter';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { targetFindings } from './target-findings.js';
 
@@ -54,9 +55,9 @@ export function slope(series: MetricSeries, from: number, to: number): number {
 }
 
 /**
- * Why a run went as it went: what each target task came to, what dropped, when, whether the drop went with bias drift, where the weights moved, and
- * what each intervention (what is trained, the learning rate, going back to a checkpoint) changed. Always in this order,
- * however bad each is. Pure: the same series give the same findings.
+ * Why a run went as it went: what each target task came to, what dropped, when, whether the drop went with bias drift,
+ * where the weights moved, what each intervention (what is trained, the learning rate, going back to a checkpoint)
+ * changed, and what energy it took. Always in this order, however bad each is. Pure: the same series give the same findings.
  *
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
@@ -199,6 +200,8 @@ export function findings(
       values: { backTo: step },
     });
   }
+  const energy = energyFinding(series, events.find(({ type }) => type === 'run_started')?.step ?? 0);
+  if (energy) found.push(energy);
   return found;
 }
 

@@ -1,0 +1,40 @@
+import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy';
+import { metrics } from '@plumbline/shared/metric';
+import type { Finding, MetricSeries } from './finding.js';
+
+/**
+ * What a run took, and each of its optimizer steps: a branch counts both from its branch point. Pauses and probes are in
+ * it, as they are in the run.
+ * @param series by metric name, as the store returns them; steps ascend
+ * @param firstStep where the run began
+ * @returns undefined for a run whose trainer told no energy
+ */
+export function energyFinding(series: ReadonlyMap<string, MetricSeries>, firstStep: number): Finding | undefined {
+  const told = series.get(metrics.energyJoules);
+  const joules = lastOf(told);
+  if (!told || joules === undefined) return undefined;
+  const step = told.steps[told.steps.length - 1]!;
+  // A trainer that tells no bounds is taken at its word.
+  const low = lastOf(series.get(metrics.energyJoulesLow)) ?? joules;
+  const high = lastOf(series.get(metrics.energyJoulesHigh)) ?? joules;
+  const measured = lastOf(series.get(metrics.energyMeasured)) ?? 0;
+  const grams = lastOf(series.get(metrics.co2Grams));
+  const perStep = step > firstStep ? joules / (step - firstStep) : undefined;
+  const emissions = grams === undefined ? '' : `, ${formatEmissions(grams)}`;
+  const each = perStep === undefined ? '' : `: ${formatEnergy(perStep)} a step`;
+  return {
+    kind: 'energy',
+    step,
+    text:
+      `The run took ${formatEnergy(joules)} (${formatEnergyRange(joules, low, high)}, ${measured.toFixed(0)} % of it ` +
+      `measured)${emissions}${each}.`,
+    values: {
+      ...{ joules, low, high, measuredPercent: measured },
+      ...(grams !== undefined && { co2Grams: grams }),
+      ...(perStep !== undefined && { joulesPerStep: perStep }),
+    },
+  };
+}
+
+const lastOf = (series: MetricSeries | undefined): number | undefined =>
+  series && series.values.length > 0 ? series.values[series.values.length - 1]! : undefined;
