@@ -89,10 +89,13 @@ describe('the kernels for WASM', () => {
     expectClose(all, productByDefinition(flat[0]!, tf.tile(one, [6, 1, 1])));
   });
 
-  it('multiply with data that were multiplied with in another shape before', () => {
-    const b = random(1, 6, 4);
-    const again = tf.reshape(b, [1, 4, 6]);
-    const [a, c] = [random(1, 5, 6), random(1, 5, 4)];
+  it.each([
+    { first: [6, 4], then: [4, 6] },
+    { first: [4, 1], then: [1, 4] },
+  ])('multiply with data as $then that were multiplied with as $first before', ({ first, then }) => {
+    const b = random(1, ...first);
+    const again = tf.reshape(b, [1, ...then]);
+    const [a, c] = [random(1, 5, first[0]!), random(1, 5, then[0]!)];
     expectClose(tf.matMul(a, b), productByDefinition(a, b));
     expectClose(tf.matMul(c, again), productByDefinition(c, again));
     expectClose(tf.matMul(a, b), productByDefinition(a, b));

@@ -79,7 +79,8 @@ function product({ inputs, attrs, backend }: Call, original: Original): tf.Tenso
   let out: tf.TensorInfo;
   if (count === 1) {
     const shape = String(right.shape.slice(-2));
-    if ((packedShapes.get(right.dataId) ?? shape) !== shape) right = transposed(transposed(right));
+    const fits = (packedShapes.get(right.dataId) ?? shape) === shape;
+    if (!fits) [right] = kept(...parts(backend, right, 0, [right.shape[0]!])) as [tf.TensorInfo];
     packedShapes.set(right.dataId, shape);
     out = multiply(left, right);
   } else {
