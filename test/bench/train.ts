@@ -75,9 +75,7 @@ const times = new Map<string, number[]>();
 for (const recipe of recipes)
   for (let round = 0; round < Number(flags.rounds); round++)
     for (const { name, ask } of contenders) {
-      // WASM is an order of magnitude slower: a turn of one step, and after the warm-up two of them, have to do.
-      if (name === 'wasm' && round > 2) continue;
-      const { stepMs } = await ask(`${recipe} ${name === 'wasm' ? 1 : flags.steps}`);
+      const { stepMs } = await ask(`${recipe} ${flags.steps}`);
       // The first turn warms up.
       if (round > 0) times.set(`${name} ${recipe}`, [...(times.get(`${name} ${recipe}`) ?? []), stepMs]);
     }

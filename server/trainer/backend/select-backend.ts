@@ -163,16 +163,11 @@ function hasGpuDevice(): boolean {
 }
 
 async function startWasm(): Promise<BackendCandidate> {
-  const { setWasmPaths, setThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
+  const { setWasmPaths } = await import('@tensorflow/tfjs-backend-wasm');
+  await import('./wasm-kernels.js');
   setWasmPaths(`${packageFolder('@tensorflow/tfjs-backend-wasm')!}/dist/`);
-  setThreadsCount(availableParallelism());
   if (!(await tf.setBackend('wasm'))) throw new Error('tfjs could not start it');
   await tf.ready();
-  return {
-    name: 'wasm',
-    usable: true,
-    device: `${availableParallelism()} CPU threads, WebAssembly`,
-    reason: '',
-    remedy: '',
-  };
+  // Of more, tfjs makes use in browsers only.
+  return { name: 'wasm', usable: true, device: '1 CPU thread, WebAssembly', reason: '', remedy: '' };
 }
