@@ -19,10 +19,10 @@ import { addTrainCommand } from './train-command.js';
 import { addTransferCommands } from './transfer-commands.js';
 
 /**
- * What `--demo` trains in a data folder without runs: counting with the whole language model, the recipe that drifts most. It drifts within the first
- * minute and goes on for several more, so that there is time to steer.
+ * What `--demo` trains in a data folder without runs: counting with the whole language model, the recipe that drifts
+ * most. It drifts within the first minute and goes on for several more, so that there is time to steer.
  */
-const demo = RunConfig.parse({ name: 'Demo counting full', recipe: 'full', steps: 2000 });
+const demo = RunConfig.parse({ name: 'Demo counting full', recipe: 'full', steps: 6000 });
 
 interface StartFlags {
   demo?: true;
