@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { metrics } from '@plumbline/shared/metric';
-import { blockCorrelation, seedInterval, studyClaims, type Claim } from './study-claims.js';
+import { blockCorrelation, studyClaims, type Claim } from './study-claims.js';
 import type { StudyRun } from './study-run.js';
 
 const questions = 200;
@@ -181,14 +181,4 @@ describe('blockCorrelation', () => {
     const flat = [run('full', 1, { learnt: 0, heldOut: [80, 80, 80], bias: [0.2, 0.2, 0.2] })];
     expect(blockCorrelation(flat, metrics.heldOutMean, metrics.numberTokensHeldOut)).toBeNull();
   });
-});
-
-describe('seedInterval', () => {
-  it("is Student's: 1, 2, 3 give 2 ± 4.303 / sqrt(3)", () => {
-    const { estimate, low, high } = seedInterval([1, 2, 3])!;
-    expect(estimate).toBe(2);
-    expect(high - estimate).toBeCloseTo(4.303 / Math.sqrt(3), 3);
-    expect(estimate - low).toBeCloseTo(high - estimate, 10);
-  });
-  it('is null for one seed', () => expect(seedInterval([1])).toBeNull());
 });

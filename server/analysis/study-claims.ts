@@ -3,6 +3,7 @@ import { Rng } from '@plumbline/shared/rng';
 import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from './bootstrap.js';
 import type { MetricSeries } from './finding.js';
 import { correlation } from './findings.js';
+import { seedInterval } from './seed-interval.js';
 import {
   accuraciesOf,
   finalMeasures,
@@ -290,16 +291,4 @@ function whereWritten(
         `${worst[1]!.toPrecision(2)} where attention alone is.`,
     );
   return { ...claim, verdict: verdictOf([above(gap)]), evidence };
-}
-
-/** 97.5 % quantiles of Student's t for 1 to 9 degrees of freedom. */
-const studentT = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-
-/** Mean over seeds with Student's 95 % interval; null with fewer than two. */
-export function seedInterval(values: readonly number[]): { estimate: number; low: number; high: number } | null {
-  if (values.length < 2) return null;
-  const estimate = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - estimate) ** 2, 0) / (values.length - 1);
-  const reach = (studentT[values.length - 2] ?? 1.96) * Math.sqrt(variance / values.length);
-  return { estimate, low: estimate - reach, high: estimate + reach };
 }

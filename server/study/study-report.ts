@@ -2,6 +2,7 @@ import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/sha
 import { metrics } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from '../analysis/bootstrap.js';
+import { seedInterval } from '../analysis/seed-interval.js';
 import {
   accuraciesOf,
   finalMeasures,
@@ -9,14 +10,7 @@ import {
   type SequenceMeasureName,
   type SequenceRun,
 } from '../analysis/sequence-measures.js';
-import {
-  seedInterval,
-  sequencesOf,
-  studyClaims,
-  withInterval,
-  type Claim,
-  type ClaimVariants,
-} from '../analysis/study-claims.js';
+import { sequencesOf, studyClaims, withInterval, type Claim, type ClaimVariants } from '../analysis/study-claims.js';
 import { largestOf, lastOf, mean, type StudyRun } from '../analysis/study-run.js';
 import { figuresOf, type Figure, type MeasuredRow } from './report-figures.js';
 import { reportPage } from './report-page.js';
