@@ -363,7 +363,13 @@ const methodSection = ({ saProj, mlpGateUp, mlp }: ClaimVariants): string[] => [
   '- Every run answers the same evaluation questions, which share no content with training.',
   '- Target learning is measured right after each skill’s stage; target forgetting from there to the end of the sequence; ' +
     'held-out is the mean over tasks that no stage trains. Negative is worse.',
-  '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`. For each recipe they look at the ' +
+  '- The rules by which a claim holds or not are fixed in `server/analysis/study-claims.ts`. What a claim wants to be above 0 ' +
+    'or below speaks for it where its 95 % intervals lie wholly on that side. (a) and (c) rest on answers, and on two ' +
+    'intervals of each number, which must agree: the bootstrap’s, which is shown, and Student’s over the seeds alone. (b) and ' +
+    '(d) rest on probes, and on the one interval that is shown: of (b) a bootstrap over seeds and stages, of (d) Student’s ' +
+    'over the seeds. A probe keeps the mean over its prompts, so neither says what other prompts would have shown. With one ' +
+    'seed nothing is decided.',
+  '- For each recipe the claims look at the ' +
     'first variant that trains it by plain fine-tuning and does nothing else, without rule or branch: ' +
     `SA Proj is ${saProj ?? 'not there'}, MLP Gate & Up ${mlpGateUp ?? 'not there'}, MLP ${mlp ?? 'not there'}.`,
   '',
