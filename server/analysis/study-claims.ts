@@ -155,7 +155,7 @@ function dropWithBias(runs: ReadonlyMap<string, readonly StudyRun[]>, { referenc
  * Pearson correlation of two series over all probes after the first, with a 95 % interval. Probes that follow one
  * another are alike, so whole blocks are drawn anew, one a stage and seed (block bootstrap, Kunsch 1989); a skill does
  * much the same to every seed, so seeds and stages are drawn apart and crossed, as in bootstrap.ts, and of n seeds n - 1.
- * @returns null with fewer than two seeds, or where a series does not vary, be it only within what is drawn
+ * @returns null with fewer than two seeds, or where a series varies in no draw
  */
 export function blockCorrelation(
   runs: readonly StudyRun[],
