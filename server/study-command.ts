@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
 import type { Command } from 'commander';
 import { Sessions } from './access/sessions.js';
+import type { Contents } from './analysis/bootstrap.js';
 import type { StudyRun } from './analysis/study-run.js';
 import { readConfig, type HubConfig } from './config.js';
 import { hubUrl } from './hub-address.js';
@@ -11,7 +12,7 @@ import { stopOnSignal } from './stop-on-signal.js';
 import { collectRun } from './study/collect-run.js';
 import { HubSession } from './study/hub-session.js';
 import { studyReport } from './study/study-report.js';
-import { readResults, reportable, writeResults } from './study/study-results.js';
+import { readResults, reportable, writeResults, type AskedQuestions } from './study/study-results.js';
 import { StudyRunner, type StudyProgress } from './study/study-runner.js';
 import { readStudy, type PlannedRun, type StudySpec } from './study/study-spec.js';
 import { wholeNumber } from './whole-number.js';
@@ -48,13 +49,18 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
   const resultsPath = join(out, 'runs.json');
   await mkdir(out, { recursive: true });
   const problems = flags.reportOnly ? new Map<string, string>() : await makeRuns(spec, runs, resultsPath, flags, say);
-  const complete = reportable(spec, runs, await readResults(resultsPath));
+  const stored = await readResults(resultsPath);
+  const { contents, asked } = await drawnQuestions(runs);
+  const complete = reportable(spec, runs, stored, asked);
   const { results, missing } = complete;
   const isWritten = spec.reference in complete.spec.variants;
   if (isWritten) {
-    // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
-    const { questionContents } = await import('./study/question-contents.js');
-    const report = studyReport(complete, questionContents(runs[0]!.config), commandLine(file, flags));
+    if (!stored.asked)
+      say(
+        `${resultsPath} does not say which questions were asked: the report takes them for the ones drawn now from ` +
+          `evaluationSeed ${asked.evaluationSeed}.`,
+      );
+    const report = studyReport(complete, contents, commandLine(file, flags));
     for (const [name, content] of report) await writeFile(join(out, name), content);
     if (flags.json) say(resultLine(spec.name, startMs, results.length, report.get('results.json')!));
     else say(`The report is ${join(out, 'report.md')} and report.html beside it.`);
@@ -105,11 +111,19 @@ async function makeRuns(
       const runId = finished.get(planned.config.name);
       if (runId) results.push(await collectRun(session, planned, runId));
     }
-    await writeResults(resultsPath, results);
+    await writeResults(resultsPath, { asked: (await drawnQuestions(runs)).asked, runs: results });
     return problems;
   } finally {
     await close();
   }
+}
+
+/** What the study's questions are about, which all of its runs have in common. */
+async function drawnQuestions([first]: readonly PlannedRun[]): Promise<{ contents: Contents; asked: AskedQuestions }> {
+  // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
+  const { askedQuestions, questionContents } = await import('./study/question-contents.js');
+  const contents = questionContents(first!.config);
+  return { contents, asked: askedQuestions(first!.config, contents) };
 }
 
 function resultLine(study: string, startMs: number, runs: number, resultsJson: string): string {

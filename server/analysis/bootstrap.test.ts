@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Rng } from '@plumbline/shared/rng';
-import { bootstrapDifferences, bootstrapIntervals } from './bootstrap.js';
+import { bootstrapDifferences, bootstrapIntervals, quantile, type Interval } from './bootstrap.js';
 import { finalMeasures, type SequenceRun } from './sequence-measures.js';
 
 const right = (n: number, of: number): string => '1'.repeat(n) + '0'.repeat(of - n);
@@ -190,10 +190,29 @@ describe('bootstrap of a paired difference', () => {
     expect(difference.low).toBeGreaterThan(0);
     expect(difference.high - difference.low).toBeLessThan(0.6 * (alone.high - alone.low));
   });
+  it('is against a share of the other where one is given: all of 100 is 25 more than three quarters of it, half 25 less', () => {
+    const none = right(0, 100);
+    const [all, half] = [100, 50].map((n) => [1, 2].map((seed) => run(seed, none, right(n, 100))));
+    const against = (of: SequenceRun[]): Interval =>
+      bootstrapDifferences(of, all!, finalMeasures, { share: 0.75 }).heldOutForgetting!;
+    expect(against(all!)).toMatchObject({ estimate: 25, low: 25, high: 25 });
+    // How often the right half of the questions is drawn is open.
+    const { estimate, low, high } = against(half!);
+    expect(estimate).toBe(-25);
+    expect(Math.abs(low - (-25 - 1.96 * 5))).toBeLessThanOrEqual(1.5);
+    expect(Math.abs(high - (-25 + 1.96 * 5))).toBeLessThanOrEqual(1.5);
+  });
   it('refuses recipes with other seeds or other questions', () => {
     expect(() => bootstrapDifferences([run(1, '11', '01')], [run(2, '11', '01')], finalMeasures)).toThrow(
       /same seeds on both sides; they have 1 and 2/,
     );
     expect(() => bootstrapDifferences([run(1, '11', '01')], [run(1, '111', '011')], finalMeasures)).toThrow(/asked 3/);
+  });
+});
+
+describe('quantile', () => {
+  it('lies between the two values that are nearest', () => {
+    expect([0, 0.25, 0.5, 1].map((share) => quantile([0, 10, 30], share))).toEqual([0, 5, 10, 30]);
+    expect(quantile([7], 0.975)).toBe(7);
   });
 });

@@ -1,8 +1,9 @@
 import { metrics } from '@plumbline/shared/metric';
 import { Rng } from '@plumbline/shared/rng';
-import { bootstrapDifferences, bootstrapIntervals, type Contents, type Interval } from './bootstrap.js';
+import { bootstrapDifferences, bootstrapIntervals, quantile, type Contents, type Interval } from './bootstrap.js';
 import type { MetricSeries } from './finding.js';
 import { correlation } from './findings.js';
+import { seedInterval } from './seed-interval.js';
 import {
   accuraciesOf,
   finalMeasures,
@@ -14,9 +15,13 @@ import { largestOf, mean, valueAt, type StudyRun } from './study-run.js';
 
 /*
  * What arXiv 2510.08564 says of large models, asked of a study's runs, by rules that are fixed here. Each part of a claim
- * is a number that the claim wants above 0 (or below). It speaks for the claim where both its intervals lie wholly on
- * that side: the bootstrap's over seeds and questions, and Student's over the seeds alone, which a few lucky questions
- * cannot narrow; against it where both lie wholly on the other side; else it decides nothing, and with one seed nothing does.
+ * is a number that the claim wants above 0 (or below). It speaks for the claim where all its 95 % intervals lie wholly on
+ * that side; against it where all lie wholly on the other side; else it decides nothing, and with one seed nothing does.
+ *
+ * Which intervals a part has depends on what can be drawn anew. What answers tell, (a) and (c), has two: the bootstrap's
+ * over seeds and questions, and Student's over the seeds alone, which a few lucky questions cannot narrow. What probes
+ * tell has one, since a probe keeps the mean over its prompts: (b) a bootstrap over seeds and stages, (d), of which each
+ * seed has one value, Student's over the seeds. Neither says what other prompts would have shown.
  */
 
 export const verdicts = ['holds', 'holds in part', 'does not hold', 'not decided'] as const;
@@ -150,7 +155,7 @@ function dropWithBias(runs: ReadonlyMap<string, readonly StudyRun[]>, { referenc
  * Pearson correlation of two series over all probes after the first, with a 95 % interval. Probes that follow one
  * another are alike, so whole blocks are drawn anew, one a stage and seed (block bootstrap, Kunsch 1989); a skill does
  * much the same to every seed, so seeds and stages are drawn apart and crossed, as in bootstrap.ts, and of n seeds n - 1.
- * @returns null with fewer than two seeds, or where a series does not vary
+ * @returns null with fewer than two seeds, or where a series varies in no draw
  */
 export function blockCorrelation(
   runs: readonly StudyRun[],
@@ -193,8 +198,8 @@ export function blockCorrelation(
   })
     .filter(Number.isFinite)
     .sort((x, y) => x - y);
-  const at = (share: number): number => samples[Math.round(share * (samples.length - 1))]!;
-  return { estimate, low: at(0.025), high: at(0.975), points: blocks.flat(2).length };
+  if (samples.length === 0) return null;
+  return { estimate, low: quantile(samples, 0.025), high: quantile(samples, 0.975), points: blocks.flat(2).length };
 }
 
 function recipes(
@@ -237,19 +242,22 @@ function recipeAgainst(
   contents: Contents,
 ): { part: Part; evidence: string } {
   const { heldOutForgetting, targetLearning } = bootstrapDifferences(own, whole, finalMeasures, { contents });
+  /** Points that it learns above the share that counts as similar. */
+  const margin = bootstrapDifferences(own, whole, finalMeasures, { contents, share: similarLearning }).targetLearning;
   const measuresOf = (runs: readonly SequenceRun[]): ReturnType<typeof finalMeasures>[] =>
     runs.toSorted((x, y) => x.seed - y.seed).map((run) => finalMeasures(accuraciesOf(run)));
   const [ofOwn, ofWhole] = [measuresOf(own), measuresOf(whole)];
-  const saved = ofOwn.map((run, index) => run.heldOutForgetting! - ofWhole[index]!.heldOutForgetting!);
-  /** Points that it learns above the share that counts as similar. */
-  const margin = ofOwn.map((run, index) => run.targetLearning! - similarLearning * ofWhole[index]!.targetLearning!);
+  const savedBySeed = ofOwn.map((run, index) => run.heldOutForgetting! - ofWhole[index]!.heldOutForgetting!);
+  const marginBySeed = ofOwn.map(
+    (run, index) => run.targetLearning! - similarLearning * ofWhole[index]!.targetLearning!,
+  );
   const share = mean(ofOwn.map((run) => run.targetLearning!)) / mean(ofWhole.map((run) => run.targetLearning!));
   return {
-    part: all([above(heldOutForgetting, seedInterval(saved)), above(seedInterval(margin))]),
+    part: all([above(heldOutForgetting, seedInterval(savedBySeed)), above(margin, seedInterval(marginBySeed))]),
     evidence:
       `${name} against ${reference}: held-out ${withInterval(heldOutForgetting!)} points, target learning ` +
       `${withInterval(targetLearning!)} points (${(100 * share).toFixed(0)} % of what ${reference} learns; ` +
-      `${100 * similarLearning} % counts as similar).`,
+      `${withInterval(margin!)} points against the ${100 * similarLearning} % that count as similar).`,
   };
 }
 
@@ -290,16 +298,4 @@ function whereWritten(
         `${worst[1]!.toPrecision(2)} where attention alone is.`,
     );
   return { ...claim, verdict: verdictOf([above(gap)]), evidence };
-}
-
-/** 97.5 % quantiles of Student's t for 1 to 9 degrees of freedom. */
-const studentT = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-
-/** Mean over seeds with Student's 95 % interval; null with fewer than two. */
-export function seedInterval(values: readonly number[]): { estimate: number; low: number; high: number } | null {
-  if (values.length < 2) return null;
-  const estimate = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - estimate) ** 2, 0) / (values.length - 1);
-  const reach = (studentT[values.length - 2] ?? 1.96) * Math.sqrt(variance / values.length);
-  return { estimate, low: estimate - reach, high: estimate + reach };
 }

@@ -1,6 +1,7 @@
 import type { RunConfig } from '@plumbline/shared/run';
 import type { Contents } from '../analysis/bootstrap.js';
-import { evaluationQuestions } from '../trainer/data/evaluation-questions.js';
+import { contentDigest, evaluationQuestions } from '../trainer/data/evaluation-questions.js';
+import type { AskedQuestions } from './study-results.js';
 
 /**
  * What the questions that runs of this configuration are asked are about, by task. They follow from it alone, so runs
@@ -16,3 +17,12 @@ export const questionContents = ({
       examples.map(({ content }) => content),
     ]),
   );
+
+/** By what a study's results tell these questions from others. @param contents of the questions of this configuration */
+export const askedQuestions = (
+  { evaluationSeed }: Pick<RunConfig, 'evaluationSeed'>,
+  contents: Contents,
+): AskedQuestions => ({
+  evaluationSeed,
+  contents: Object.fromEntries(Object.entries(contents).map(([task, of]) => [task, contentDigest(of)])),
+});

@@ -1,17 +1,10 @@
 import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
-import { bootstrapIntervals, type Contents, type Interval } from '../analysis/bootstrap.js';
-import { sequenceMeasures, type SequenceMeasureName, type SequenceRun } from '../analysis/sequence-measures.js';
+import { bootstrapIntervals, type Contents } from '../analysis/bootstrap.js';
+import { sequenceMeasures } from '../analysis/sequence-measures.js';
 import { mean, valueAt, type StudyRun } from '../analysis/study-run.js';
 import { layerFigure, scatterFigure, stageFigure, tradeOffFigure } from './figures.js';
+import type { Row } from './report-rows.js';
 import type { StudySpec } from './study-spec.js';
-
-/** A row of the report's main table: a variant, or one of the weights that a WiSE-FT variant was evaluated at. */
-export interface MeasuredRow {
-  name: string;
-  variant: string;
-  sequences: SequenceRun[];
-  measures: Record<SequenceMeasureName, Interval | null>;
-}
 
 /** A figure of the report: a file beside it. */
 export interface Figure {
@@ -24,7 +17,7 @@ export interface Figure {
 export function figuresOf(
   spec: StudySpec,
   byVariant: ReadonlyMap<string, readonly StudyRun[]>,
-  rows: readonly MeasuredRow[],
+  rows: readonly Row[],
   contents: Contents,
 ): Figure[] {
   const stages = [...byVariant.values()][0]![0]!.tasks;

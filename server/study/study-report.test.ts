@@ -80,6 +80,12 @@ describe('studyReport', () => {
     expect(row('| sa_proj (attention) | +24.9 |')).toMatch(/−0\.6 \| −5\.0/));
   it('says which variants the claims are about: a branch shows no recipe', () =>
     expect(markdown).toContain('SA Proj is attention, MLP Gate & Up not there, MLP not there.'));
+  it('says on which intervals each claim rests', () => {
+    expect(markdown).toMatch(
+      /\(a\) and \(c\) rest on answers, and on two intervals .* Student’s over the seeds alone\./,
+    );
+    expect(markdown).toMatch(/of \(b\) a bootstrap over seeds and stages, of \(d\) Student’s over the seeds\./);
+  });
   it('says how many contents the questions of a task are about', () => {
     expect(row('| **clock** |')).toMatch(/^\| \*\*clock\*\* \| 10 \| 0\.0 /);
     expect(row('| colour |')).toMatch(/^\| colour \| 100 \| 90\.0 /);

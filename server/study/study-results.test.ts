@@ -14,6 +14,8 @@ const aRun = (variant: string, seed: number, values: number[] = []): StudyRun =>
   interventions: [{ step: 3, author: 'study', what: 'trains sa_proj' }],
 });
 
+const asked = { evaluationSeed: 2, contents: { counting: 'a1', clock: 'b2' } };
+
 describe('the results of a study in a file', () => {
   let folder: string;
   beforeAll(async () => {
@@ -24,8 +26,15 @@ describe('the results of a study in a file', () => {
   it('are read as they were written, numbers that are not finite too', async () => {
     const runs = [aRun('full', 1, [NaN, Infinity, -Infinity, 0.5]), aRun('full', 2)];
     const path = join(folder, 'runs.json');
-    await writeResults(path, runs);
-    expect(await readResults(path)).toEqual(runs);
+    await writeResults(path, { asked, runs });
+    expect(await readResults(path)).toEqual({ asked, runs });
+  });
+
+  it('are read as of unknown questions where they are a list of runs, as they were once written', async () => {
+    const runs = [aRun('full', 1, [0.5])];
+    const path = join(folder, 'runs-alone.json');
+    await writeFile(path, JSON.stringify(runs));
+    expect(await readResults(path)).toEqual({ asked: null, runs });
   });
 
   it('are refused when they are not there, or something else', async () => {
@@ -33,6 +42,8 @@ describe('the results of a study in a file', () => {
     const path = join(folder, 'other.json');
     await writeFile(path, '[{"variant": "full"}]');
     await expect(readResults(path)).rejects.toThrow(/does not hold a study's results[\s\S]*seed/);
+    await writeFile(path, '{"asked": null}');
+    await expect(readResults(path)).rejects.toThrow(/does not hold a study's results[\s\S]*runs/);
     await writeFile(path, '[{"vari');
     await expect(readResults(path)).rejects.toThrow(/does not hold a study's results/);
   });
@@ -53,24 +64,42 @@ describe('what can be reported', () => {
     const results = [...planned.toReversed(), { variant: 'full', seed: 3 }, { variant: 'gone', seed: 1 }].map(
       ({ variant, seed }) => aRun(variant, seed),
     );
-    const found = reportable(spec, planned, results);
+    const found = reportable(spec, planned, { asked, runs: results }, asked);
     expect(names(found.results)).toEqual(names(planned));
     expect(found).toMatchObject({ spec, planned, missing: [] });
   });
 
   it('is nothing when the results are of other questions than are planned', () => {
     const other = plan({ ...spec, config: { ...spec.config, evaluationQuestions: 5 } });
-    expect(() => reportable(spec, other, [aRun('full', 1)])).toThrow(
+    expect(() => reportable(spec, other, { asked, runs: [aRun('full', 1)] }, asked)).toThrow(
       /trial\/full\/s1 are of 4 questions of counting, the study plans 5. Set its evaluationQuestions/,
     );
   });
 
+  it('is nothing when as many questions were drawn with another seed, or by another code of a task', () => {
+    const results = { asked, runs: [aRun('full', 1), aRun('full', 2)] };
+    expect(() => reportable(spec, planned, results, { ...asked, evaluationSeed: 3 })).toThrow(
+      /drawn with evaluationSeed 2, the study draws them with 3. Set its evaluationSeed to 2/,
+    );
+    const drawn = { ...asked, contents: { counting: 'a1', clock: 'c3', reading: 'd4' } };
+    expect(() => reportable(spec, planned, results, drawn)).toThrow(/other questions of clock than are drawn now/);
+    // A task that has come since was not asked about.
+    const more = { ...asked, contents: { ...asked.contents, reading: 'd4' } };
+    expect(names(reportable(spec, planned, results, more).results)).toEqual(['full 1', 'full 2']);
+  });
+
+  it('is results of unknown questions too', () => {
+    const results = { asked: null, runs: [aRun('full', 1), aRun('full', 2)] };
+    expect(names(reportable(spec, planned, results, asked).results)).toEqual(['full 1', 'full 2']);
+  });
+
   it('is the variants whose seeds are all there, without branches of those that are not', () => {
-    const results = planned.filter(({ variant, seed }) => variant !== 'mlp' || seed === 1);
+    const there = planned.filter(({ variant, seed }) => variant !== 'mlp' || seed === 1);
     const found = reportable(
       spec,
       planned,
-      results.map(({ variant, seed }) => aRun(variant, seed)),
+      { asked, runs: there.map(({ variant, seed }) => aRun(variant, seed)) },
+      asked,
     );
     expect(Object.keys(found.spec.variants)).toEqual(['full']);
     expect(names(found.planned)).toEqual(['full 1', 'full 2']);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunList } from '@plumbline/shared/http';
 import type { StudyRun } from '../../server/analysis/study-run.js';
+import { readResults } from '../../server/study/study-results.js';
 import { eventually } from '../support/eventually.js';
 import { HubClient } from '../support/hub-client.js';
 
@@ -52,7 +53,7 @@ describe('a study', () => {
     return { process: child, output: () => said, ended: new Promise((resolve) => child.once('exit', resolve)) };
   }
   const results = async (name: string): Promise<StudyRun[]> =>
-    JSON.parse(await readFile(join(folder, `${name}-report`, 'runs.json'), 'utf8')) as StudyRun[];
+    (await readResults(join(folder, `${name}-report`, 'runs.json'))).runs;
 
   it('runs all variants and writes a report', async () => {
     const study = start('whole');
@@ -145,7 +146,7 @@ describe('a study', () => {
     expect(joules).toEqual(joules.toSorted((a, b) => a - b));
   });
 
-  it('reports the variants that are complete, and fails naming what is missing', async () => {
+  it('reports the variants that are complete, and fails naming what is missing or of other questions', async () => {
     await writeFile(join(folder, 'study.yaml'), `${spec}  mlp: { config: { recipe: mlp } }\n`);
     const study = start('whole', '--report-only');
     expect(await study.ended).toBe(1);
@@ -153,6 +154,11 @@ describe('a study', () => {
       /1 of 3 runs are missing, and their variants in the report:\s+trial\/mlp\/s1: no results/,
     );
     expect(await readFile(join(folder, 'whole-report', 'report.md'), 'utf8')).toContain('2 variants, seeds 1');
+
+    await writeFile(join(folder, 'study.yaml'), spec.replace('evaluationQuestions: 4', '$&, evaluationSeed: 7'));
+    const drawnAnew = start('whole', '--report-only');
+    expect(await drawnAnew.ended).toBe(1);
+    expect(drawnAnew.output()).toMatch(/questions drawn with evaluationSeed \d+, the study draws them with 7/);
 
     await writeFile(join(folder, 'study.yaml'), `${spec}  mlp: { config: { recipe: mlp } }\nreference: mlp\n`);
     const without = start('whole', '--report-only');

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { heldOutTasks } from './held-out-tasks.js';
 import { targetTasks } from './target-tasks.js';
 import { drawQuestions, type Example } from './task.js';
@@ -12,3 +13,10 @@ export const evaluationQuestions = (seed: number, questionsPerTask: number): { t
     task: task.name,
     examples: drawQuestions(task, `evaluation ${seed}`, questionsPerTask),
   }));
+
+/**
+ * A digest of what a task's questions are about, in the order in which they are asked: answers that are kept tell by it
+ * whether the questions drawn now are theirs. @returns 16 hexadecimal digits
+ */
+export const contentDigest = (contents: readonly string[]): string =>
+  createHash('sha256').update(JSON.stringify(contents)).digest('hex').slice(0, 16);
