@@ -3,7 +3,7 @@ import { branchName } from '@plumbline/shared/branch-name';
 import type { CommandAction } from '@plumbline/shared/command';
 import type { WireMetrics } from '@plumbline/shared/metric';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
-import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
+import { CheckpointId, type RunConfig, type RunId, type RunParent } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 import { collectRun } from './collect-run.js';
@@ -65,6 +65,10 @@ class Part {
     await this.#say({ type: 'checkpoint_saved', checkpointId, bytes: 1, digest: 'd' });
     return { runId, checkpointId, step };
   }
+  async evaluate(weights: readonly (number | null)[]): Promise<void> {
+    for (const weight of weights)
+      await this.#say({ type: 'evaluation_completed', stage: 0, weight, right: { counting: '1' } });
+  }
   /** Gives a command and carries it out. */
   async command(action: CommandAction, after: Record<string, string | number> = {}): Promise<void> {
     const { commandId } = await hub.hub.runs.command(aCommand(this.runId, action), 'person');
@@ -123,6 +127,21 @@ describe('collectRun', () => {
     await second.train(10);
     const { interventions } = await collectRun(session, full!, second.runId);
     expect(interventions).toEqual([{ step: 4, author: 'person', what: 'went back from step 7 to step-4' }]);
+  });
+
+  it('leaves to a parent what its method evaluated beside its model', async () => {
+    const evaluated = async (method: RunConfig['method']): Promise<(number | null)[]> => {
+      const parent = await Part.open({ ...full!.config, method: { kind: 'wise_ft', weights: [0.5] } });
+      await parent.train(4);
+      await parent.evaluate([null, 0.5]);
+      const course = { ...branch!, config: { ...branch!.config, method } };
+      const child = await Part.open(course.config, await parent.save());
+      await child.train(10);
+      const { evaluations } = await collectRun(session, course, child.runId);
+      return evaluations.map(({ weight }) => weight);
+    };
+    expect(await evaluated({ kind: 'fine_tuning' })).toEqual([null]);
+    expect(await evaluated({ kind: 'wise_ft', weights: [0.5] })).toEqual([null, 0.5]);
   });
 
   it('says once that a planned branch left another run, however often it was gone on with', async () => {

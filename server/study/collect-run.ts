@@ -42,9 +42,11 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
         baseline = Object.fromEntries(
           Object.entries(event.baseline).map(([name, value]) => [name, fromWireNumber(value)]),
         );
+      if (event.type !== 'evaluation_completed') continue;
+      // What a parent's method evaluated beside its model is the parent's alone.
+      if (event.weight !== null && planned.config.method.kind !== run.config.method.kind) continue;
       // The base is evaluated anew by each part, with the same answers.
-      if (event.type === 'evaluation_completed' && (event.stage === null ? index === 0 : isHere(event.step)))
-        evaluations.push(event);
+      if (event.stage === null ? index === 0 : isHere(event.step)) evaluations.push(event);
     }
     const isPlanned = (part: RunSummary): boolean => goesByName(part, planned.config.name);
     if (index > 0 && isPlanned(run) && !isPlanned(line[index - 1]!))
