@@ -20,7 +20,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'plumbline-unsent-'));
   store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
   await keep({ ...whole, events: whole.events.slice(0, had) }, store);
-  path = join(folder, 'unsent-events.jsonl');
+  path = join(folder, 'runs', runId, 'unsent-events.jsonl');
   await writeUnsentEvents(path, runId, whole.events.slice(had - 100));
 });
 afterEach(async () => {
