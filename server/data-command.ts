@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { DataFormatName } from './trainer/data/formats/data-formats.js';
+import { dataFormatNames, type DataFormatName } from './trainer/data/formats/data-format-names.js';
 import type { Survey, WordCounts } from './trainer/data/formats/survey.js';
 import { wholeNumber } from './whole-number.js';
 
@@ -22,7 +22,7 @@ export function addDataCommand(program: Command, say: Say): void {
     .description(
       'check a data set on disk record by record and say what it holds; exit code 1 where something is broken',
     )
-    .argument('<format>', 'its layout: cub_200, pixmo_count, path_vqa, text_vqa, time_clock or llava')
+    .argument('<format>', `its layout: ${dataFormatNames.join(', ')}`)
     .argument('<path>', 'its folder, or one file of records')
     .option('--images <folder>', 'where its pictures are, if not where the layout has them')
     .option('--to-llava <file>', 'write the records that are whole as conversations in LLaVA’s JSON')
@@ -33,15 +33,16 @@ export function addDataCommand(program: Command, say: Say): void {
 
 async function dataAction(format: string, path: string, flags: Flags, say: Say): Promise<void> {
   // Loaded here since other commands need neither pictures nor tables.
-  const [{ dataFormats }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
+  const [{ dataFormats }, { folderOf }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
     import('./trainer/data/formats/data-formats.js'),
+    import('./trainer/data/formats/record-file.js'),
     import('./trainer/data/formats/survey.js'),
     import('./trainer/data/formats/llava-file.js'),
   ]);
   if (!Object.hasOwn(dataFormats, format))
-    throw new Error(`There is no format "${format}"; there are ${Object.keys(dataFormats).join(', ')}.`);
+    throw new Error(`There is no format "${format}"; there are ${dataFormatNames.join(', ')}.`);
   const set = { path: resolve(path), images: flags.images && resolve(flags.images) };
-  const llava = flags.toLlava === undefined ? null : LlavaFile.create(resolve(flags.toLlava));
+  const llava = flags.toLlava === undefined ? null : LlavaFile.create(resolve(flags.toLlava), folderOf(set));
   const survey = await surveyDataSet(dataFormats[format as DataFormatName], set, (questions) => llava?.add(questions));
   const written = (await llava?.close()) ?? null;
   if (flags.json) say(JSON.stringify({ format, ...forPrograms(survey, flags.limit), written }));

@@ -9,7 +9,8 @@ export function addFindingsCommand(program: Command, say: (line: string) => void
   program
     .command('findings')
     .description(
-      'say why a run went as it went: what each task came to, what dropped, when, with what, and what interventions changed',
+      'say why a run went as it went: what each task came to, what dropped, when, with what, what interventions ' +
+        'changed, and what energy it took',
     )
     .argument('<run>', 'id of the run')
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
@@ -27,7 +28,15 @@ export function addFindingsCommand(program: Command, say: (line: string) => void
       const body = (await response.json()) as FindingsResponse & { error?: { message: string } };
       if (!response.ok) throw new Error(body.error?.message ?? `The hub answered ${response.status}.`);
       if (json) return say(JSON.stringify(body));
-      if (body.findings.length === 0) say('Nothing stands out: no drop beyond the noise, no drift, no intervention.');
-      for (const { step, text } of body.findings) say(`step ${String(step).padStart(6)}  ${text}`);
+      for (const line of findingLines(body.findings)) say(line);
     });
+}
+
+/** What a run took is told of each, and does not stand out. */
+export function findingLines(findings: FindingsResponse['findings']): string[] {
+  const nothing = 'Nothing stands out: no drop beyond the noise, no drift, no intervention.';
+  return [
+    ...(findings.every(({ kind }) => kind === 'energy') ? [nothing] : []),
+    ...findings.map(({ step, text }) => `step ${String(step).padStart(6)}  ${text}`),
+  ];
 }

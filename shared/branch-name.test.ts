@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { branchName, goesByName, saysItsStep } from './branch-name.js';
-import { RunConfig, RunParent } from './run.js';
+import { branchName, runsNamed, saysItsStep } from './branch-name.js';
+import { RunConfig, RunId, RunParent } from './run.js';
 
 const run = (name: string, step?: number) => ({
   config: RunConfig.parse({ name }),
@@ -16,12 +16,39 @@ it('is a name that a run may have, however long the parent’s is', () => {
   expect(name).toMatch(/^x+…, from step 1,000,000$/);
   expect(run(name).config.name).toBe(name);
 });
-it('knows a branch by the name of its run, whatever that is cut to', () => {
-  const long = 'y'.repeat(80);
-  expect(goesByName(run(long), long)).toBe(true);
-  expect(goesByName(run(branchName(long, 120), 120), long)).toBe(true);
-  expect(goesByName(run('Counting, from step 120', 120), 'Clock')).toBe(false);
-  expect(goesByName(run('Counting, from step 120'), 'Counting')).toBe(false);
+it('knows the runs of a name and those that they were continued as, not what else came from them', () => {
+  const named = (runId: string, name: string, parent?: string, step = 120) => ({
+    ...{ runId: RunId.parse(runId), config: RunConfig.parse({ name }) },
+    parent: parent === undefined ? null : RunParent.parse({ runId: parent, checkpointId: 'step-1', step }),
+  });
+  const runs = [
+    named('branch-2', 'Counting, from step 300', 'branch-1', 300),
+    named('branch-1', 'Counting, from step 120', 'run-1'),
+    named('other', 'My try', 'run-1'),
+    named('of-the-other', 'Counting, from step 120', 'other'),
+    named('by-hand', 'Counting, from step 120'),
+    named('again', 'Counting', 'other'),
+    named('run-1', 'Counting'),
+  ];
+  expect(runsNamed(runs, 'Counting').map(({ runId }) => runId)).toEqual(['branch-2', 'branch-1', 'again', 'run-1']);
+});
+it('tells runs apart whose branches have the same name, being cut to it', () => {
+  const [study, variant] = ['s'.repeat(31), 'v'.repeat(31)];
+  const runs = [1, 2].flatMap((seed) => {
+    const config = RunConfig.parse({ name: `${study}/${variant}/s${seed}` });
+    const [root, branch] = [RunId.parse(`run-${seed}`), RunId.parse(`branch-${seed}`)];
+    const parent = RunParent.parse({ runId: root, checkpointId: 'step-1000', step: 1000 });
+    return [
+      { runId: root, config, parent: null },
+      { runId: branch, config: { ...config, name: branchName(config.name, 1000) }, parent },
+    ];
+  });
+  expect(runs[1]!.config.name).toBe(runs[3]!.config.name);
+  for (const seed of [1, 2])
+    expect(runsNamed(runs, `${study}/${variant}/s${seed}`).map(({ runId }) => runId)).toEqual([
+      `run-${seed}`,
+      `branch-${seed}`,
+    ]);
 });
 it('says whether the name tells the step', () => {
   expect(saysItsStep(run('Counting, from step 120', 120))).toBe(true);

@@ -13,9 +13,22 @@ export function branchName(name: string, step: number): string {
   return (whole.length <= room ? whole : `${whole.slice(0, room - 1).trimEnd()}…`) + from;
 }
 
-/** Whether a run has this name, or is a branch that was named after it by itself. */
-export const goesByName = ({ config, parent }: Pick<RunSummary, 'config' | 'parent'>, name: string): boolean =>
-  config.name === name || (parent !== null && config.name === branchName(name, parent.step));
+/**
+ * Those of some runs that have this name, and the branches that they were continued as: of one of them, and named after
+ * it by itself. The name of a branch alone does not tell: long names may be cut to the same.
+ */
+export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'parent'>>(
+  runs: readonly R[],
+  name: string,
+): R[] {
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  const isOne = ({ config, parent }: R): boolean => {
+    if (config.name === name) return true;
+    const from = parent && byId.get(parent.runId);
+    return !!from && config.name === branchName(from.config.name, parent.step) && isOne(from);
+  };
+  return runs.filter(isOne);
+}
 
 /** Whether a branch's name says already at which step it begins. */
 export const saysItsStep = ({ config, parent }: Pick<RunSummary, 'config' | 'parent'>): boolean =>

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { fromWireNumber, toWireMetrics } from './metric.js';
-import { EventBatch, maxEventsPerBatch } from './trainer-event.js';
+import { EventBatch, maxEventsPerBatch, orderFault, TrainerEvent } from './trainer-event.js';
 import { Command } from './command.js';
-import { RunConfig } from './run.js';
+import { RunConfig, RunId } from './run.js';
 
 const step = (seq: number, metrics: Record<string, unknown>) => ({
   type: 'step_completed',
@@ -48,4 +48,24 @@ describe('commands and configurations', () => {
   it('takes a learning rate between', () =>
     expect(command({ kind: 'set_learning_rate', learningRate: 5e-6 }).success).toBe(true));
   it('refuses an unknown command', () => expect(command({ kind: 'shutdown' }).success).toBe(false));
+});
+
+describe('the order of events', () => {
+  const known = { runId: RunId.parse('run-a'), lastSeq: 4, lastStep: 7 };
+  const at = (seq: number, atStep: number, type = 'run_resumed') =>
+    TrainerEvent.parse({ type, seq, step: atStep, wallTimeMs: 1 });
+
+  it('is right where steps stay or go up, whatever was said of them before', () => {
+    expect(orderFault(known, [at(5, 7), at(6, 7), at(7, 9), at(8, 9, 'run_finished')])).toBeNull();
+    expect(orderFault(known, [at(3, 1), at(4, 0), at(5, 7)])).toBeNull();
+    expect(orderFault(known, [])).toBeNull();
+  });
+  it('is not where a step goes back, in a batch or behind what is stored', () => {
+    expect(orderFault(known, [at(5, 6)])).toMatch(/^Event 5 of run-a is at step 6, after step 7\./);
+    expect(orderFault(known, [at(4, 7), at(5, 9), at(6, 8)])).toMatch(/^Event 6 of run-a is at step 8, after step 9\./);
+  });
+  it('leaves a gap to the store', () => expect(orderFault(known, [at(6, 0)])).toBeNull());
+  it('is not where something follows the last word', () => {
+    expect(orderFault(known, [at(5, 7, 'run_finished'), at(6, 7)])).toBe('An event follows the one that ends the run.');
+  });
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { WireMetrics } from './metric.js';
 import { ParameterInfo, TrainableSelection } from './parameter.js';
-import { CheckpointId, TrainerInfo } from './run.js';
+import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
 import { CommandId } from './command.js';
 
 /**
@@ -123,6 +123,30 @@ export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
 /** After one of these a trainer has nothing more to say about its run. */
 export const isLastWord = ({ type }: TrainerEvent): boolean =>
   type === 'run_finished' || type === 'run_stopped' || type === 'run_failed';
+
+/**
+ * What is wrong with the order of events that follow on those stored of a run, in a sentence; null when nothing is: steps
+ * do not go back, and a last word is the last. Of those that are stored already the steps are not looked at again, and a
+ * gap is the store's to refuse: it knows where the sender has to go on.
+ */
+export function orderFault(
+  { runId, lastSeq, lastStep }: Pick<RunSummary, 'runId' | 'lastSeq' | 'lastStep'>,
+  events: readonly TrainerEvent[],
+): string | null {
+  if (events.slice(0, -1).some(isLastWord)) return 'An event follows the one that ends the run.';
+  let [seq, step] = [lastSeq, lastStep];
+  for (const event of events) {
+    if (event.seq <= lastSeq) continue;
+    if (event.seq !== ++seq) return null;
+    if (event.step < step)
+      return (
+        `Event ${event.seq} of ${runId} is at step ${event.step}, after step ${step}. Steps do not go back; a branch ` +
+        'is a run of its own.'
+      );
+    step = event.step;
+  }
+  return null;
+}
 
 export type EvaluationCompleted = Extract<ControlEvent, { type: 'evaluation_completed' }>;
 export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;

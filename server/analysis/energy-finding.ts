@@ -7,9 +7,14 @@ import type { Finding, MetricSeries } from './finding.js';
  * it, as they are in the run.
  * @param series by metric name, as the store returns them; steps ascend
  * @param firstStep where the run began
+ * @param hasEnded of a run that goes on the sentence says what it has taken so far
  * @returns undefined for a run whose trainer told no energy
  */
-export function energyFinding(series: ReadonlyMap<string, MetricSeries>, firstStep: number): Finding | undefined {
+export function energyFinding(
+  series: ReadonlyMap<string, MetricSeries>,
+  firstStep: number,
+  hasEnded: boolean,
+): Finding | undefined {
   const told = series.get(metrics.energyJoules);
   const joules = lastOf(told);
   if (!told || joules === undefined) return undefined;
@@ -20,14 +25,15 @@ export function energyFinding(series: ReadonlyMap<string, MetricSeries>, firstSt
   const measured = lastOf(series.get(metrics.energyMeasured)) ?? 0;
   const grams = lastOf(series.get(metrics.co2Grams));
   const perStep = step > firstStep ? joules / (step - firstStep) : undefined;
+  const took = hasEnded ? `took ${formatEnergy(joules)}` : `has taken ${formatEnergy(joules)} so far`;
   const emissions = grams === undefined ? '' : `, ${formatEmissions(grams)}`;
   const each = perStep === undefined ? '' : `: ${formatEnergy(perStep)} a step`;
   return {
     kind: 'energy',
     step,
     text:
-      `The run took ${formatEnergy(joules)} (${formatEnergyRange(joules, low, high)}, ${measured.toFixed(0)} % of it ` +
-      `measured)${emissions}${each}.`,
+      `The run ${took} (${formatEnergyRange(joules, low, high)}, ${measured.toFixed(0)} % of it measured)` +
+      `${emissions}${each}.`,
     values: {
       ...{ joules, low, high, measuredPercent: measured },
       ...(grams !== undefined && { co2Grams: grams }),

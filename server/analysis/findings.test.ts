@@ -58,6 +58,7 @@ describe('findings', () => {
     ['shift/kl', series(0, 0.3, 0.8, 0.4, 0.2)],
     ['drift/language_model.layers.0.mlp.up_proj', series(0, 0.1, 0.2, 0.2, 0.2)],
     ['drift/vision_tower', series(0, 0, 0, 0, 0)],
+    ['energy/joules', series(0, 1000, 2000, 3000, 7200)],
   ]);
 
   it('tells drop, recovery, bias and their relation', () => {
@@ -76,7 +77,8 @@ describe('findings', () => {
   it('says how it is so far of a run that goes on, and nothing of an end', () => {
     const texts = findings(run, [started(base)], 100, { ...ended, state: 'running' }).map(({ text }) => text);
     expect(texts.filter((text) => / end(ed)?\b/.test(text))).toEqual([]);
-    expect(texts.filter((text) => text.includes('so far'))).toHaveLength(2);
+    expect(texts.filter((text) => text.includes('so far'))).toHaveLength(3);
+    expect(texts.at(-1)).toMatch(/^The run has taken 2 Wh so far/);
     expect(texts.join('\n')).toMatch(/and 20\.0 % now: 50 % recovered/);
     expect(texts[0]).toContain('is at -20.0 points so far: 50 % recovered; the worst task so far is colour');
   });

@@ -200,7 +200,8 @@ export function findings(
       values: { backTo: step },
     });
   }
-  const energy = energyFinding(series, events.find(({ type }) => type === 'run_started')?.step ?? 0);
+  const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
+  const energy = energyFinding(series, firstStep, hasEnded(run.state));
   if (energy) found.push(energy);
   return found;
 }

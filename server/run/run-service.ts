@@ -5,8 +5,8 @@ import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary }
 import type { Attach, WireError } from '@plumbline/shared/socket';
 import {
   checkpointsOf,
-  isLastWord,
   isMetricEvent,
+  orderFault,
   type CheckpointSaved,
   type ControlEvent,
   type TrainerEvent,
@@ -22,7 +22,7 @@ import { RuleWatch } from './rule-watch.js';
 import { RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
-import { afterEvent, checkSteps, nextState, stateFromEvents, wasLost } from './run-state.js';
+import { afterEvent, nextState, stateFromEvents, wasLost } from './run-state.js';
 import { RunTable } from './run-table.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
 import { isNotification, type WebhookOptions } from './webhook.js';
@@ -252,9 +252,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       throw new Refusal('conflict', `The run ${runId} has ended (${known.state}); it takes no more events.`);
     if (!hasEnded(known.state) && !this.#table.held.has(runId))
       throw new Refusal('conflict', `Another hub holds the run ${runId} now: its trainer connected there.`);
-    checkSteps(known, events);
-    if (events.slice(0, -1).some(isLastWord))
-      throw new Refusal('invalid', 'An event follows the one that ends the run.');
+    const fault = orderFault(known, events);
+    if (fault !== null) throw new Refusal('invalid', fault);
     const { lastSeq, appended } = await this.store.append(runId, events);
     const isControl = (event: TrainerEvent): event is ControlEvent => !isMetricEvent(event);
     const control = appended.filter(isControl);

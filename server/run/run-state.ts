@@ -1,6 +1,5 @@
 import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { Refusal } from './refusal.js';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
 /** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
 export type StateChange = ControlEvent['type'] | 'trainer_lost';
@@ -57,21 +56,5 @@ export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
       return { ...run, state, reason, endedMs: event.wallTimeMs };
     default:
       return { ...run, state, reason };
-  }
-}
-
-/** @throws Refusal `invalid` when an event's step is before the one of the event before it */
-export function checkSteps({ runId, lastSeq, lastStep }: RunSummary, events: readonly TrainerEvent[]): void {
-  let [seq, step] = [lastSeq, lastStep];
-  for (const event of events) {
-    if (event.seq <= lastSeq) continue;
-    // A gap is the store's to refuse: it knows where the sender has to go on.
-    if (event.seq !== ++seq) return;
-    if (event.step < step)
-      throw new Refusal(
-        'invalid',
-        `Event ${event.seq} of ${runId} is at step ${event.step}, after step ${step}. Steps do not go back; a branch is a run of its own.`,
-      );
-    step = event.step;
   }
 }

@@ -1,4 +1,4 @@
-import { goesByName } from '@plumbline/shared/branch-name';
+import { runsNamed } from '@plumbline/shared/branch-name';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
@@ -27,6 +27,7 @@ const cumulative: readonly string[] = [
  */
 export async function collectRun(hub: HubSession, planned: PlannedRun, runId: RunId): Promise<StudyRun> {
   const line = await lineage(hub, runId);
+  const own = new Set(runsNamed(line, planned.config.name));
   const series: Record<string, { steps: number[]; values: number[] }> = {};
   const evaluations: Evaluation[] = [];
   const interventions: Interventions = [];
@@ -48,8 +49,7 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
       // The base is evaluated anew by each part, with the same answers.
       if (event.stage === null ? index === 0 : isHere(event.step)) evaluations.push(event);
     }
-    const isPlanned = (part: RunSummary): boolean => goesByName(part, planned.config.name);
-    if (index > 0 && isPlanned(run) && !isPlanned(line[index - 1]!))
+    if (index > 0 && own.has(run) && !own.has(line[index - 1]!))
       interventions.push(...branchWords(run, events, planned));
     interventions.push(...interventionsOf(await hub.commands(run.runId), events, next));
     const history = await hub.history(run.runId);

@@ -34,7 +34,9 @@ export function tableSection(
       ['variant', 'what it is', 'target learning', 'target forgetting', 'target overall', 'held-out'],
       rows.map(({ name, variant, measures }) => [
         name,
-        name === variant ? plain(spec.variants[variant]!.says) : '',
+        name === variant
+          ? plain(spec.variants[variant]!.says)
+          : 'Between the base’s weights (0) and those trained (1).',
         ...sequenceMeasureNames.map((measure) => cell(measures[measure])),
       ]),
     ),
@@ -98,7 +100,8 @@ export function tableSection(
 }
 
 /** Two digits that count, never as a power of ten; – for what was not measured. */
-const digits = (value: number): string => (Number.isFinite(value) ? String(Number(value.toPrecision(2))) : '–');
+const digits = (value: number): string =>
+  Number.isFinite(value) ? String(Number(value.toPrecision(2))).replace('-', '−') : '–';
 
 /** Mean over seeds with Student's interval, to two digits; the mean alone for one seed. */
 function overSeeds(values: readonly number[]): string {

@@ -94,7 +94,7 @@ describe('studyReport', () => {
     expect(row('| freeze | full |')).toMatch(/\+20\.0 \[/);
     expect(markdown).toContain('- freeze, seed 2: step 5, study: branched from full');
   });
-  it('tells recovery: 90 -> 40 -> 50 is a fifth of the way', () => expect(row('| full | -50')).toMatch(/\| 20 \[/));
+  it('tells recovery: 90 -> 40 -> 50 is a fifth of the way', () => expect(row('| full | −50')).toMatch(/\| 20 \[/));
   it('tells cost with its range', () =>
     expect(row('| full | – | 2.0 MB')).toContain('| 2.0 MB | – | 0.56 Wh (0.28–1.1 Wh) | 0.2 g CO₂e |'));
   it('has a figure for each that it names, and each stands in the page', () => {

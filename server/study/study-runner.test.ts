@@ -2,13 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { goesByName } from '@plumbline/shared/branch-name';
+import { branchName, runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
 import { aCommand, eventually, TestHub } from '../../test/support/test-hub.js';
 import { HubAway, HubSession } from './hub-session.js';
 import { StudyRunner, type StudyOutcome } from './study-runner.js';
-import { plan, StudySpec } from './study-spec.js';
+import { plan, StudySpec, type PlannedRun } from './study-spec.js';
 
 /**
  * A trainer in a few lines that does as its variant is called, at the real hub. Training itself is tested with the real
@@ -74,13 +74,17 @@ afterAll(async () => {
 });
 
 /** A study of one seed whose first variant is the reference. */
+const study = (name: string, variants: Record<string, object>, seed = 1): StudySpec => {
+  const config = { tasks: ['counting'], steps: 100, evaluationQuestions: 1 };
+  return StudySpec.parse({ name, seeds: [seed], reference: Object.keys(variants)[0], config, variants });
+};
 async function bringToEnd(
   name: string,
   variants: Record<string, object>,
   session?: HubSession,
+  seed?: number,
 ): Promise<StudyOutcome & { notes: string[] }> {
-  const config = { tasks: ['counting'], steps: 100, evaluationQuestions: 1 };
-  const spec = StudySpec.parse({ name, seeds: [1], reference: Object.keys(variants)[0], config, variants });
+  const spec = study(name, variants, seed);
   const notes: string[] = [];
   const options = { jobs: 1, pollMs: 20, onNote: (note: string) => void notes.push(note) };
   const runner = new StudyRunner(session ?? (await open(HubSession)), name, plan(spec), options);
@@ -89,8 +93,7 @@ async function bringToEnd(
 const open = async <S extends HubSession>(Session: new (url: string, cookie: string) => S): Promise<S> =>
   new Session(hub.url, await hub.cookie());
 /** The hub's runs of a planned name and their branches, oldest first. */
-const runsOf = async (name: string): Promise<RunSummary[]> =>
-  (await hub.hub.runs.list()).filter((run) => goesByName(run, name)).reverse();
+const runsOf = async (name: string): Promise<RunSummary[]> => runsNamed(await hub.hub.runs.list(), name).reverse();
 const waitingRun = (name: string): Promise<RunSummary> =>
   eventually(async () => {
     const run = (await runsOf(name)).at(-1);
@@ -155,21 +158,34 @@ describe('a study', () => {
   });
 
   it('follows a run that goes back to a checkpoint', async () => {
-    const study = bringToEnd('f', { waits: {} });
+    const bringing = bringToEnd('f', { waits: {} });
     const { runId } = await waitingRun('f/waits/s1');
     const checkpointId = CheckpointId.parse('step-10');
     await hub.hub.runs.command(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }), 'test');
-    const { finished } = await study;
+    const { finished } = await bringing;
     const runs = await runsOf('f/waits/s1');
     expect(runs).toMatchObject([{ runId }, { parent: { runId } }]);
     expect(finished.get('f/waits/s1')).toBe(runs[1]!.runId);
   });
 
+  it('does not take another seed’s branch for its own, where names are as long as they may be', async () => {
+    const [name, variant] = ['k'.repeat(31), 'v'.repeat(31)];
+    const [{ config }] = plan(study(name, { [variant]: {} }, 1)) as [PlannedRun];
+    const { runs } = hub.hub;
+    const { runId } = await runs.create(config, null);
+    const parent = { runId, checkpointId: CheckpointId.parse('step-1000'), step: 1000, goesOn: true };
+    const branch = await runs.create({ ...config, name: branchName(config.name, 1000) }, parent);
+    for (const one of [runId, branch.runId]) await runs.trainerLost(one, 'a test');
+    const { finished, notes } = await bringToEnd(name, { [variant]: {} }, undefined, 2);
+    expect([...finished.keys()]).toEqual([`${name}/${variant}/s2`]);
+    expect(notes).toEqual([]);
+  });
+
   it('does not start again what a command has stopped', async () => {
-    const study = bringToEnd('g', { waits: {} });
+    const bringing = bringToEnd('g', { waits: {} });
     const { runId } = await waitingRun('g/waits/s1');
     await hub.hub.runs.command(aCommand(runId, { kind: 'stop' }), 'test');
-    for (const { finished, problems } of [await study, await bringToEnd('g', { waits: {} })]) {
+    for (const { finished, problems } of [await bringing, await bringToEnd('g', { waits: {} })]) {
       expect(finished.size).toBe(0);
       expect(problems.get('g/waits/s1')).toMatch(/stopped by a command at step 10\..*start a run with its name/);
     }

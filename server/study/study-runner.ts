@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { goesByName } from '@plumbline/shared/branch-name';
+import { runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
@@ -44,8 +44,9 @@ const hubAwayLimitMs = 120_000;
 const branchLimitMs = 30_000;
 
 /**
- * Brings all runs of a study to their end at a hub. Killed, it finds its runs again by their names: those that have
- * finished are not repeated, those under way are waited for, and those that died go on from their last checkpoint.
+ * Brings all runs of a study to their end at a hub. Killed, it finds its runs again by their names, and what they were
+ * continued as: those that have finished are not repeated, those under way are waited for, and those that died go on from
+ * their last checkpoint.
  */
 export class StudyRunner {
   /** By planned name: the runs that make one up, oldest first; all but the last ended before their time. */
@@ -95,7 +96,7 @@ export class StudyRunner {
   async #findRuns(): Promise<void> {
     const known = await this.#patiently(() => this.hub.runs());
     for (const { config } of this.runs) {
-      const found = known.filter((run) => goesByName(run, config.name)).sort((a, b) => a.createdMs - b.createdMs);
+      const found = runsNamed(known, config.name).sort((a, b) => a.createdMs - b.createdMs);
       for (const run of found) {
         const different = Object.keys(config).filter(
           (key) =>
@@ -166,7 +167,7 @@ export class StudyRunner {
     const deadlineMs = Date.now() + branchLimitMs;
     do {
       const runs = await this.#patiently(() => this.hub.runs());
-      const next = runs.find((run) => run.parent?.runId === runId && goesByName(run, name));
+      const next = runsNamed(runs, name).find(({ parent }) => parent?.runId === runId);
       if (next) return next;
       if (wasGiven('stop'))
         throw new Error(

@@ -10,6 +10,7 @@ import { ModelConfig, requireWeights } from './model/model-config.js';
 import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';
 import { DamagedFileError, readSafetensors, writeSafetensors } from './safetensors.js';
 import { Tokenizer } from './tokenizer.js';
+import { writeWhole } from './whole-file.js';
 
 /** What a run needs beside weights and moments to go on as if it had never stopped. */
 export const TrainingPosition = z.object({
@@ -162,11 +163,9 @@ export interface BaseModel {
 /** Writes a model as people know it from model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
 export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>): Promise<string> {
   const weights = writeSafetensors(model.weights);
-  await mkdir(folder, { recursive: true });
-  await writeDurably(join(folder, 'model.safetensors.writing'), weights);
-  await rename(join(folder, 'model.safetensors.writing'), join(folder, 'model.safetensors'));
-  await writeDurably(join(folder, 'config.json'), json(model.config));
-  await writeDurably(join(folder, 'tokenizer.json'), json(model.tokenizer));
+  await writeWhole(join(folder, 'model.safetensors'), weights);
+  await writeWhole(join(folder, 'config.json'), json(model.config));
+  await writeWhole(join(folder, 'tokenizer.json'), json(model.tokenizer));
   return sha256(weights);
 }
 

@@ -133,8 +133,9 @@ async function lastWord(): Promise<boolean> {
   const path = join(folderOf(position.runId), 'unsent-events.jsonl');
   await writeUnsentEvents(path, position.runId, link.unacknowledged);
   console.error(
-    `The hub did not take ${link.unacknowledged.length} events; they are in ${path}. ` +
-      `Where the hub is, while it is stopped: npm run plumbline -- import ${path}`,
+    `The hub did not take ${link.unacknowledged.length} events; they are in ${path}. Where the hub is, while it is ` +
+      `stopped, and with its own data folder if that is another: npm run plumbline -- import ${path} --data-dir ` +
+      launch.dataDir,
   );
   return false;
 }

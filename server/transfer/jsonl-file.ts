@@ -121,7 +121,8 @@ export function json(text: string): unknown {
   }
 }
 
-function parsed(text: string, number: number, path: string): unknown {
+/** What a line says. @throws TransferError naming the line where it is no JSON */
+export function parsed(text: string, number: number, path: string): unknown {
   const value = json(text);
   if (value === undefined)
     throw new TransferError(`Line ${number} of ${path} is not JSON: the file was cut short or changed.`);

@@ -60,11 +60,22 @@ export async function storedCommands(store: EventStore, runId: RunId): Promise<C
 export const byAge = (a: CommandRecord, b: CommandRecord): number =>
   a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1);
 
-/** The events that a store holds of a run up to `lastSeq`. */
+/**
+ * The events that a store holds of a run up to `lastSeq`. Reading them throws TransferError when it cannot give them all:
+ * InfluxDB gives what has arrived there, and a hub that was killed may have left the last ones in its spool.
+ */
 export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
   async function* pages(fromSeq: number): AsyncGenerator<TrainerEvent> {
-    for (let next = fromSeq; next <= lastSeq; next += maxEventsPerBatch)
-      yield* await store.events(runId, next, Math.min(maxEventsPerBatch, lastSeq - next + 1));
+    for (let next = fromSeq; next <= lastSeq; next += maxEventsPerBatch) {
+      const wanted = Math.min(maxEventsPerBatch, lastSeq - next + 1);
+      const page = await store.events(runId, next, wanted);
+      yield* page;
+      if (page.length < wanted)
+        throw new TransferError(
+          `The store cannot be read up to event ${lastSeq} of ${runId} yet, only up to ${next + page.length - 1}: the ` +
+            'others are on their way to InfluxDB. Start InfluxDB, or wait, then do this again.',
+        );
+    }
   }
   return { lastSeq, events: (fromSeq = 1) => inBatches(pages(fromSeq), fromSeq, lastSeq, `The store's run ${runId}`) };
 }
@@ -153,12 +164,17 @@ export function readOpening<T>(schema: ZodType<T>, data: unknown, name: string):
   const opening = Opening.safeParse(data);
   if (!opening.success)
     throw new TransferError(`${name} is no run of Plumbline. Give what \`npm run plumbline -- export\` wrote.`);
-  if (opening.data.version > archiveVersion)
-    throw new TransferError(
-      `${name} was written by a later version of Plumbline (format ${opening.data.version}, this one reads up to ` +
-        `${archiveVersion}). Update Plumbline, then import it.`,
-    );
+  refuseLaterVersion(opening.data.version, archiveVersion, name);
   return readPart(schema, data, name);
+}
+
+/** @throws TransferError when a file is of a later version than the one that this program knows */
+export function refuseLaterVersion(version: number, known: number, name: string): void {
+  if (version > known)
+    throw new TransferError(
+      `${name} was written by a later version of Plumbline (format ${version}, this one reads up to ${known}). ` +
+        'Update Plumbline, then import it.',
+    );
 }
 
 /** @throws TransferError naming the first thing that is wrong */

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -20,7 +20,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'plumbline-unsent-'));
   store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
   await keep({ ...whole, events: whole.events.slice(0, had) }, store);
-  path = join(folder, 'unsent-events.jsonl');
+  path = join(folder, 'runs', runId, 'unsent-events.jsonl');
   await writeUnsentEvents(path, runId, whole.events.slice(had - 100));
 });
 afterEach(async () => {
@@ -63,9 +63,21 @@ it('is refused after the last word of the run', async () => {
   await writeUnsentEvents(path, runId, [{ ...ended, seq: had + 2 }]);
   await expect(handInEvents(path, runId, store)).rejects.toThrow(/another trainer took it up/);
 });
+it('is refused where its events do not follow on one another as a trainer says them', async () => {
+  const [first, second, ...rest] = whole.events.slice(had);
+  await writeUnsentEvents(path, runId, [first!, { ...second!, step: 3 }, ...rest]);
+  await refused(/unsent-events.jsonl cannot be handed in\. Event 302 of run-a is at step 3, after step 29\d\./);
+  await writeUnsentEvents(path, runId, [{ ...first!, step: 3 }, second!, ...rest]);
+  await refused(/Event 301 of run-a is at step 3/);
+  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1 } as const;
+  await writeUnsentEvents(path, runId, [ended, { ...ended, seq: had + 2 }]);
+  await refused(/An event follows the one that ends the run/);
+});
 it('is refused where a line is damaged or missing, naming it', async () => {
   appendFileSync(path, '{"type":"run_fin');
-  await refused(/^Line \d+ of .*unsent-events.jsonl is not valid/);
+  await refused(/^Line \d+ of .*unsent-events.jsonl is not JSON: the file was cut short/);
+  writeFileSync(path, `${readFileSync(path, 'utf8').split('\n')[0]}\n{"type":"run_finished","seq":301}\n`);
+  await refused(/^Line 2 of .*unsent-events.jsonl is not valid \(step: /);
   await writeUnsentEvents(path, runId, [whole.events[had]!, whole.events[had + 2]!]);
   await refused(/Line 3 of .* has event 303 where 302 should be/);
 });
@@ -79,4 +91,10 @@ it('tells such a file from others', async () => {
   expect(await unsentEventsOf(join(folder, 'nothing'))).toBeNull();
   writeFileSync(path, '{"format":"plumbline-run","version":1}\n');
   expect(await unsentEventsOf(path)).toBeNull();
+});
+it('says that such a file is of a later version, or what is wrong with its head', async () => {
+  writeFileSync(path, '{"format":"plumbline-unsent-events","version":2}\n');
+  await expect(unsentEventsOf(path)).rejects.toThrow(/later version of Plumbline \(format 2.*Update Plumbline/);
+  writeFileSync(path, '{"format":"plumbline-unsent-events","version":1}\n');
+  await expect(unsentEventsOf(path)).rejects.toThrow(/^Line 1 of .*unsent-events.jsonl is not valid \(runId: /);
 });

@@ -1,15 +1,27 @@
 import { statSync } from 'node:fs';
+import { z } from 'zod';
 import type { RunId } from '@plumbline/shared/run';
-import { isLastWord, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { UnsentEventsHeader } from '@plumbline/shared/unsent-events';
+import { isLastWord, maxEventsPerBatch, orderFault, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { UnsentEventsHeader, unsentEventsVersion } from '@plumbline/shared/unsent-events';
 import type { EventStore } from '../store/event-store.js';
-import { json, lines } from './jsonl-file.js';
-import { canonicalJson, readPart, TransferError } from './run-archive.js';
+import { json, lines, parsed } from './jsonl-file.js';
+import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
 
-/** The run whose trainer left its last events in this file because its hub was gone; null for anything else. */
+const Opening = UnsentEventsHeader.pick({ format: true }).extend({ version: z.number().int().positive() });
+
+/**
+ * The run whose trainer left its last events in this file because its hub was gone; null for anything else.
+ * @throws TransferError when it is such a file of a later version, or with a damaged head
+ */
 export async function unsentEventsOf(path: string): Promise<RunId | null> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return null;
-  for await (const { text } of lines(path)) return UnsentEventsHeader.safeParse(json(text)).data?.runId ?? null;
+  for await (const { text, number } of lines(path)) {
+    const header = json(text);
+    const opening = Opening.safeParse(header);
+    if (!opening.success) return null;
+    refuseLaterVersion(opening.data.version, unsentEventsVersion, path);
+    return readPart(UnsentEventsHeader, header, `Line ${number} of ${path}`).runId;
+  }
   return null;
 }
 
@@ -18,8 +30,8 @@ export async function unsentEventsOf(path: string): Promise<RunId | null> {
  * handing in the same file again changes nothing. The run's state and its commands follow from the events when a hub
  * takes up the store.
  * @returns how many were new, and how far the run goes now
- * @throws TransferError, before anything is written, when the store has no such run, lacks events before these, or holds
- *   others in their place
+ * @throws TransferError, before anything is written, when the file is damaged or a trainer cannot have said what is in it,
+ *   or when the store has no such run, lacks events before these, holds others in their place, or cannot be read that far
  */
 export async function handInEvents(
   path: string,
@@ -30,48 +42,63 @@ export async function handInEvents(
     throw new TransferError(
       `There is no run ${runId} here, to which these events belong: name its folder with --data-dir.`,
     );
-  const events: TrainerEvent[] = [];
-  for await (const { text, number } of lines(path)) {
-    if (number === 1) continue;
-    const event = readPart(TrainerEvent, json(text), `Line ${number} of ${path}`);
-    const last = events.at(-1);
-    if (last && event.seq !== last.seq + 1)
-      throw new TransferError(`Line ${number} of ${path} has event ${event.seq} where ${last.seq + 1} should be.`);
-    events.push(event);
-  }
-  const first = events[0]?.seq;
+  const events = await eventsIn(path);
   let lastSeq = await store.lastSeq(runId);
-  if (first === undefined) return { appended: 0, lastSeq };
-  if (first > lastSeq + 1)
+  const [first] = events;
+  if (!first) return { appended: 0, lastSeq };
+  if (first.seq > lastSeq + 1)
     throw new TransferError(
-      `The events in ${path} begin with ${first}, and ${runId} goes up to ${lastSeq} here: those between are missing. ` +
-        'Restore the store that its hub wrote, then do this again.',
+      `The events in ${path} begin with ${first.seq}, and ${runId} goes up to ${lastSeq} here: those between are ` +
+        'missing. Restore the store that its hub wrote, then do this again.',
     );
-  await refuseOtherEvents(events, runId, store, path);
+  const lastStep = await refuseOtherEvents(events, runId, lastSeq, store, path);
+  const fault = orderFault({ runId, lastSeq, lastStep }, events);
+  if (fault !== null) throw new TransferError(`${path} cannot be handed in. ${fault}`);
   const fresh = events.filter(({ seq }) => seq > lastSeq);
   for (let next = 0; next < fresh.length; next += maxEventsPerBatch)
     ({ lastSeq } = await store.append(runId, fresh.slice(next, next + maxEventsPerBatch)));
   return { appended: fresh.length, lastSeq };
 }
 
-/** What the store holds under the numbers of these events must be these events, and the end of the run no other. */
+/** The events in a file, which are numbered without a gap. */
+async function eventsIn(path: string): Promise<TrainerEvent[]> {
+  const events: TrainerEvent[] = [];
+  for await (const { text, number } of lines(path)) {
+    if (number === 1) continue;
+    const event = readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`);
+    const last = events.at(-1);
+    if (last && event.seq !== last.seq + 1)
+      throw new TransferError(`Line ${number} of ${path} has event ${event.seq} where ${last.seq + 1} should be.`);
+    events.push(event);
+  }
+  return events;
+}
+
+/**
+ * What the store holds under the numbers of these events must be these events, and the end of the run no other.
+ * @param events of which the first follows on `lastSeq`, the last in the store, or is stored
+ * @returns the step that the stored ones before or among them come to
+ */
 async function refuseOtherEvents(
   events: readonly TrainerEvent[],
   runId: RunId,
+  lastSeq: number,
   store: EventStore,
   path: string,
-): Promise<void> {
-  const lastSeq = await store.lastSeq(runId);
+): Promise<number> {
   const others = new TransferError(
     `The run ${runId} went on without the events in ${path}: another trainer took it up. Nothing was written.`,
   );
-  const held = events.filter(({ seq }) => seq <= lastSeq);
-  for (let next = 0; next < held.length; next += maxEventsPerBatch) {
-    const ours = held.slice(next, next + maxEventsPerBatch);
-    const stored = await store.events(runId, ours[0]!.seq, ours.length);
-    if (canonicalJson(stored) !== canonicalJson(ours)) throw others;
+  const [first, end] = [events[0]!.seq, events.at(-1)!.seq];
+  const until = Math.min(lastSeq, end);
+  let last: TrainerEvent | undefined;
+  // From the one before them at least: it may be the run's last word.
+  for await (const stored of storedEvents(store, runId, until).events(Math.max(1, Math.min(first, lastSeq)))) {
+    const held = stored.filter(({ seq }) => seq >= first);
+    const ours = held.map(({ seq }) => events[seq - first]);
+    if (canonicalJson(held) !== canonicalJson(ours)) throw others;
+    last = stored.at(-1);
   }
-  if (held.length === events.length || lastSeq === 0) return;
-  const [last] = await store.events(runId, lastSeq, 1);
-  if (last && isLastWord(last)) throw others;
+  if (last && isLastWord(last) && end > until) throw others;
+  return last?.step ?? 0;
 }

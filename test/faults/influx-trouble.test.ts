@@ -10,6 +10,8 @@ import { StoreUnavailableError } from '../../server/store/event-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { SpoolFullError } from '../../server/store/spool.js';
 import { storedRun, stepEvent } from '../contract/event-store-contract.js';
+import { writeUnsentEvents } from '../../server/trainer/unsent-events.js';
+import { handInEvents } from '../../server/transfer/unsent-events.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { aRunId, eventually, started, stepped, TestHub } from '../support/test-hub.js';
 import { UnreliableInflux, type Trouble } from '../support/unreliable-influx.js';
@@ -314,6 +316,29 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
     expect(await store.drained(20_000)).toBe(true);
     answer.open();
     expect(await reading).toEqual(expected);
+  });
+});
+
+describe('events that a trainer left in a file', () => {
+  it('are neither appended nor said to be others while InfluxDB lacks what they are compared with', async () => {
+    const last: TrainerEvent = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: 1 };
+    const [again, behind] = [join(folder, 'again.jsonl'), join(folder, 'behind.jsonl')];
+    await writeUnsentEvents(again, runId, [...events(38, 39), last]);
+    await writeUnsentEvents(behind, runId, events(41, 42));
+    await append(1, 5);
+    expect(await store.drained(10_000)).toBe(true);
+    door.trouble.write = json(503, 'overloaded');
+    await append(6, 39);
+    await store.append(runId, [last]);
+    for (const path of [again, behind])
+      await expect(handInEvents(path, runId, store)).rejects.toThrow(
+        /cannot be read up to event 40 of run-trouble yet.*Start InfluxDB/,
+      );
+    expect(await store.lastSeq(runId)).toBe(40);
+    door.trouble.write = null;
+    expect(await store.drained(10_000)).toBe(true);
+    expect(await handInEvents(again, runId, store)).toEqual({ appended: 0, lastSeq: 40 });
+    await expect(handInEvents(behind, runId, store)).rejects.toThrow(/another trainer took it up/);
   });
 });
 

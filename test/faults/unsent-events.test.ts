@@ -26,12 +26,12 @@ it('what a trainer could not say while its hub was gone is handed in afterwards,
   const path = join(hub.dataDir, 'runs', runId, 'unsent-events.jsonl');
   const said = await client.until(
     'the trainer to say where its events are',
-    async () => /npm run plumbline -- import (\S+)/.exec(await hub.trainerLog(runId)) ?? undefined,
+    async () => /npm run plumbline -- (import .*)/.exec(await hub.trainerLog(runId)) ?? undefined,
   );
   client.close();
-  expect(said[1]).toBe(path);
+  expect(said[1]).toContain(path);
 
-  const handedIn = await plumbline('import', path, '--data-dir', hub.dataDir);
+  const handedIn = await plumbline(...said[1]!.split(' '));
   expect(handedIn.stdout).toMatch(new RegExp(`Handed in \\d+ events of ${runId}`));
   const again = await plumbline('import', path, '--data-dir', hub.dataDir);
   expect(again.stdout).toContain('has these events already: nothing to do');

@@ -101,6 +101,8 @@ export class GraphRecorder {
   readonly #sources = new Map<number, string>();
   /** What the function made of values on the host: the constants of the graph. */
   readonly #made = new WeakSet<tf.DataId>();
+  /** Ids of inputs and constants: what is there before anything is computed. */
+  readonly #given = new Set<number>();
   #nodes = 0;
 
   constructor(
@@ -112,8 +114,8 @@ export class GraphRecorder {
   /**
    * Runs `body` once, op by op, and keeps of it only what it did.
    * @param inputs all tensors that `body` reads; anything else that it reads has to be made in it, of constants
-   * @throws Error when it reads another tensor, or waits for a value (unless it is whole numbers): a graph would give
-   *   the one of today for ever
+   * @throws Error when it reads another tensor, or waits for a value: a graph would give the one of today for ever. Whole
+   *   numbers among its inputs and constants it may read, as a gather reads its indices; nothing else may depend on them
    */
   record(inputs: readonly tf.Tensor[], body: () => tf.NamedTensorMap): LoadedGraph {
     const { backend } = this;
@@ -126,6 +128,7 @@ export class GraphRecorder {
         value: (shape: number[], dtype: number, values: ArrayBufferView): number => {
           const id = binding.createTensor(shape, dtype, values);
           sources.set(id, `${this.#constant(shape, dtype, values)}:0`);
+          this.#given.add(id);
           return id;
         },
       },
@@ -146,7 +149,7 @@ export class GraphRecorder {
         value: (id: number): unknown => {
           const values = binding.tensorDataSync(id);
           // tfjs looks whether the indices of a gather are within bounds; the graph looks again each time.
-          if (values instanceof Int32Array) return values;
+          if (values instanceof Int32Array && this.#given.has(id)) return values;
           throw new Error(`${this.name} reads a value in its middle.`);
         },
       },
@@ -219,7 +222,9 @@ export class GraphRecorder {
       ],
       `input${index}`,
     );
-    this.#sources.set(this.backend.getInputTensorIds([input])[0]!, `${node}:0`);
+    const [id] = this.backend.getInputTensorIds([input]);
+    this.#sources.set(id!, `${node}:0`);
+    this.#given.add(id!);
     return node;
   }
 

@@ -21,7 +21,7 @@ export class Graphs {
    * @param inputs all tensors that `body` reads: what it reads beside them would stay as it was at the first call
    * @param body is run when the name is new, and not again
    * @returns what `body` returns; the caller disposes it
-   * @throws Error when `body` reads another tensor, or waits for a value
+   * @throws Error when `body` reads another tensor, or waits for a value that it has computed
    */
   run(name: string, inputs: readonly tf.Tensor[], body: () => tf.NamedTensorMap): tf.NamedTensorMap {
     const backend = tf.backend() as NativeBackend;

@@ -77,11 +77,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     const asked = [...tensors.get('mask')!.data.keys()].filter((at) => tensors.get('mask')!.data[at] === 1);
     const contributionsNow = (): tf.Tensor3D =>
       tf.tidy(() => {
-        const residuals = model.residuals(
-          model.imageEmbeddings(batch.images),
-          batch.inputIds,
-          tf.tensor1d(asked, 'int32'),
-        );
+        const residuals = model.residuals(model.imageEmbeddings(batch.images), batch.inputIds, asked);
         return contributions(residuals, (x) => model.head(x));
       });
     const base = contributionsNow();
@@ -98,7 +94,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
 
   it('gives at chosen positions the logits that it gives at all', async () => {
     const asked = [0, 5, 6, 17];
-    const residuals = model.residuals(model.imageEmbeddings(batch.images), batch.inputIds, tf.tensor1d(asked, 'int32'));
+    const residuals = model.residuals(model.imageEmbeddings(batch.images), batch.inputIds, asked);
     expect(residuals).toHaveLength(2 * config.decoderLayers + 1);
     const all = tf.reshape(model.forward(batch), [-1, config.vocabSize]);
     expect(

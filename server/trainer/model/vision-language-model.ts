@@ -153,16 +153,19 @@ export class VisionLanguageModel {
    * The residual stream at chosen text positions: before the first block of the decoder and after each one, attention
    * and MLP by turns. `head` of the last one is what `forward` gives at these positions.
    * @param seen [B, N, C], `imageEmbeddings` of the pictures
-   * @param inputIds [B, T] @param positions [P] int32, indices into [B, T] row by row
+   * @param inputIds [B, T] @param positions P indices into [B, T] row by row
    * @returns 2 L + 1 tensors [P, C], L decoder layers
    */
-  residuals(seen: tf.Tensor3D, inputIds: tf.Tensor2D, positions: tf.Tensor1D): tf.Tensor2D[] {
+  residuals(seen: tf.Tensor3D, inputIds: tf.Tensor2D, positions: readonly number[]): tf.Tensor2D[] {
     return tf.tidy(() => {
       const length = inputIds.shape[1];
       const embedded = tf.concat([seen, this.#textEmbeddings(inputIds)], 1);
       // Where text position t of row b stands in [B, N + T]: N image tokens come before the text of each row.
-      const row = tf.floorDiv(positions, tf.scalar(length, 'int32'));
-      const at = tf.add(positions, tf.mul(tf.add(row, tf.scalar(1, 'int32')), tf.scalar(seen.shape[1], 'int32')));
+      // On the host, because a recorded function gathers by indices that are given and not computed.
+      const at = tf.tensor1d(
+        positions.map((position) => position + (Math.floor(position / length) + 1) * seen.shape[1]),
+        'int32',
+      );
       const residuals: tf.Tensor2D[] = [];
       this.#decode(embedded as tf.Tensor3D, { read: (x) => tf.gather(x, at), residuals });
       return residuals;

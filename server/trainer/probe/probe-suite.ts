@@ -41,12 +41,12 @@ interface ProbeSet {
   answers: number[];
 }
 
-/** Questions of one forward pass, on the device. */
+/** Questions of one forward pass, their tensors on the device. */
 interface Pass {
   images: tf.Tensor4D;
   inputIds: tf.Tensor2D;
-  /** Where outputs are read: int32 indices into [rows of the pass, T]. */
-  read: tf.Tensor1D;
+  /** Where outputs are read: indices into [rows of the pass, T]. */
+  read: number[];
   /** Which of these predict a word of a held-out answer. */
   heldOutAnswers: tf.Tensor1D;
   /** The pictures' image tokens, and the data of the weights that made them. */
@@ -117,10 +117,7 @@ export class ProbeSuite {
       const heldOutAnswers = [...read.keys()].filter((output) => isAnswer(read[output]!) && isHeldOut(read[output]!));
       return {
         ...{ images, inputIds, heldOutAnswers: tf.tensor1d(heldOutAnswers, 'int32') },
-        read: tf.tensor1d(
-          read.map((at) => at - from * longest),
-          'int32',
-        ),
+        read: read.map((at) => at - from * longest),
       };
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
@@ -185,8 +182,8 @@ export class ProbeSuite {
   }
 
   dispose(): void {
-    for (const { images, inputIds, read, heldOutAnswers, seen } of this.#passes)
-      tf.dispose([images, inputIds, read, heldOutAnswers, seen?.tokens]);
+    for (const { images, inputIds, heldOutAnswers, seen } of this.#passes)
+      tf.dispose([images, inputIds, heldOutAnswers, seen?.tokens]);
     this.#baseContributions?.dispose();
     this.#graphs.dispose();
   }
@@ -201,7 +198,7 @@ export class ProbeSuite {
    */
   async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
     const passes = this.#passes.map((pass) => ({ ...pass, seen: this.#imageTokens(model, pass) }));
-    const inputs = passes.flatMap(({ seen, inputIds, read, heldOutAnswers }) => [seen, inputIds, read, heldOutAnswers]);
+    const inputs = passes.flatMap(({ seen, inputIds, heldOutAnswers }) => [seen, inputIds, heldOutAnswers]);
     const results = this.#graphs.run('probe', [...model.tensors, ...inputs], () => {
       const outputs = passes.map(({ seen, inputIds, read, heldOutAnswers }) => {
         const residuals = model.residuals(seen, inputIds, read);

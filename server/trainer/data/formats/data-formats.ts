@@ -1,5 +1,6 @@
 import { readCub200 } from './cub-200.js';
 import type { DataFormat } from './data-format.js';
+import type { DataFormatName } from './data-format-names.js';
 import { readLlava } from './llava.js';
 import { readPathVqa } from './path-vqa.js';
 import { readPixmoCount } from './pixmo-count.js';
@@ -14,5 +15,4 @@ export const dataFormats = {
   text_vqa: readTextVqa,
   time_clock: readTimeClock,
   llava: readLlava,
-} as const satisfies Record<string, DataFormat>;
-export type DataFormatName = keyof typeof dataFormats;
+} as const satisfies Record<DataFormatName, DataFormat>;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, parse, relative, sep } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, sep } from 'node:path';
+import { writeWhole } from '../../whole-file.js';
 import type { Question } from './data-format.js';
 import { pictureKey, type PictureSource } from './picture-file.js';
 
@@ -11,13 +12,20 @@ import { pictureKey, type PictureSource } from './picture-file.js';
 export class LlavaFile {
   readonly #records: object[] = [];
 
-  private constructor(private readonly path: string) {}
+  private constructor(
+    private readonly path: string,
+    private readonly root: string,
+  ) {}
 
-  /** @param path of the file, which is not there yet @throws Error when it is, or when its folder is not */
-  static create(path: string): LlavaFile {
+  /**
+   * @param path of the file, which is not there yet
+   * @param root folder of the data set: a record's id is the path of its file from here, with its number
+   * @throws Error when the file is there, or its folder is not
+   */
+  static create(path: string, root: string): LlavaFile {
     if (existsSync(path)) throw new Error(`${path} is there already. Name another file, or remove it.`);
     if (!existsSync(dirname(path))) throw new Error(`There is no folder ${dirname(path)} for ${basename(path)}.`);
-    return new LlavaFile(path);
+    return new LlavaFile(path, root);
   }
 
   /** @param questions of one record, and so about one picture */
@@ -26,10 +34,8 @@ export class LlavaFile {
     if (!first) return;
     const { file, record, picture, split } = first;
     this.#records.push({
-      id: `${parse(file).name}-${record}`,
-      image: relative(dirname(this.path), await this.#fileOf(picture))
-        .split(sep)
-        .join('/'),
+      id: `${pathFrom(this.root, file).replace(/\.[^./]+$/, '')}-${record}`,
+      image: pathFrom(dirname(this.path), await this.#fileOf(picture)),
       ...(split && { split }),
       conversations: questions.flatMap(({ prompt, answer }, index) => [
         { from: 'human', value: index === 0 ? `<image>\n${prompt}` : prompt },
@@ -47,11 +53,12 @@ export class LlavaFile {
 
   async #fileOf(picture: PictureSource): Promise<string> {
     if (typeof picture === 'string') return picture;
-    const folder = join(dirname(this.path), 'images');
-    await mkdir(folder, { recursive: true });
-    const file = join(folder, `${pictureKey(picture)}.${picture[0] === 0x89 ? 'png' : 'jpg'}`);
+    const name = `${pictureKey(picture)}.${picture[0] === 0x89 ? 'png' : 'jpg'}`;
+    const file = join(dirname(this.path), 'images', name);
     // Its name is what it holds.
-    if (!existsSync(file)) await writeFile(file, picture);
+    if (!existsSync(file)) await writeWhole(file, picture);
     return file;
   }
 }
+
+const pathFrom = (folder: string, file: string): string => relative(folder, file).split(sep).join('/');

@@ -9,7 +9,7 @@ import { Rng } from '@plumbline/shared/rng';
 import { collate } from '../batch.js';
 import type { Split, Task } from '../task.js';
 import { builtInTokenizer } from '../vocabulary.js';
-import type { DataFormatName } from './data-formats.js';
+import type { DataFormatName } from './data-format-names.js';
 import { loadTask } from './load-task.js';
 
 let folder: string;

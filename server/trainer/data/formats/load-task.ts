@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { splitOf, splits, type Example, type Split, type Task } from '../task.js';
-import { dataFormats, type DataFormatName } from './data-formats.js';
+import type { DataFormatName } from './data-format-names.js';
+import { dataFormats } from './data-formats.js';
 import { readPicture } from './picture-file.js';
 import { DataError } from './record-file.js';
 import { toWords } from './words.js';
