@@ -119,4 +119,14 @@ describe('a run that goes on from a checkpoint', () => {
       ['asked for', true],
     ]);
   });
+
+  it('keeps its rules where those of a run that goes on beside it are set later', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 0), saved(3, 1)]);
+    const branch = await goOn(runId, [lower], 1);
+    await hub.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [] }), 'dashboard');
+    await hub.restart();
+    expect(await states(branch.runId)).toMatchObject([{ rule: lower, armed: true, firings: 0 }]);
+    expect(await states(runId)).toEqual([]);
+  });
 });
