@@ -11,6 +11,7 @@ import { Refusal } from './refusal.js';
 import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 import { replayRules, rulesAtStart } from './rule-replay.js';
+import { StoredRuleStates } from './stored-rule-states.js';
 
 /** What was acknowledged may still be on its way to where history is read from: so often, and so long, it is waited for. */
 const readTries = 5;
@@ -55,9 +56,12 @@ interface Watched {
  */
 export class RuleWatch {
   readonly #watched = new Map<RunId, Watched>();
+  readonly #stored: StoredRuleStates;
   #closed = false;
 
-  constructor(readonly parts: RuleWatchParts) {}
+  constructor(readonly parts: RuleWatchParts) {
+    this.#stored = new StoredRuleStates(parts.store);
+  }
 
   /** Takes up a run, with new events of it that have just become durable. */
   take(run: RunSummary, events: readonly TrainerEvent[] = []): void {
@@ -128,8 +132,7 @@ export class RuleWatch {
 
   /** Where the rules of a run stand; of one that is not evaluated here, as of what is stored. */
   async states(run: RunSummary): Promise<RuleState[]> {
-    const machine = this.#watched.get(run.runId)?.machine;
-    return (machine ?? (await replayRules(this.parts.store, run)).machine).states;
+    return this.#watched.get(run.runId)?.machine?.states ?? this.#stored.of(run);
   }
 
   close(): void {
