@@ -38,6 +38,11 @@ export class RuleMachine {
     return this.#watches.map(({ rule }) => rule);
   }
 
+  /** Whether a rule is among its own as it is. */
+  has(rule: GuardRule): boolean {
+    return this.#watches.some((watch) => isDeepStrictEqual(watch.rule, rule));
+  }
+
   get states(): RuleState[] {
     return this.#watches.map(({ rule, armed, firings, last }) => ({
       rule,

@@ -14,6 +14,8 @@ export interface Replayed {
   machine: RuleMachine;
   /** Of this run alone, in the order of events. */
   firings: Firing[];
+  /** Those of them whose rule was changed or taken away later: what of them was not given by then never is. */
+  over: ReadonlySet<Firing>;
   /** Up to which event number the machine has seen. */
   lastSeq: number;
   /** It had a rule at some time. */
@@ -67,6 +69,7 @@ async function replay(
       : { lastSeq: await store.lastSeq(run.runId), series: new Map<string, Series>() };
 
   const firings: Firing[] = [];
+  const over = new Set<Firing>();
   const taken = new Map<string, number>();
   const takeUntil = (seq: number): void => {
     for (const [metric, { seqs, steps, values }] of series) {
@@ -79,6 +82,7 @@ async function replay(
   for (const { afterSeq, rules } of changes.filter((change) => change.afterSeq < endSeq)) {
     takeUntil(afterSeq);
     machine.set(rules);
+    for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
   }
   takeUntil(Infinity);
   for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
@@ -86,6 +90,7 @@ async function replay(
   return {
     machine,
     firings: firings.sort((a, b) => a.seq - b.seq),
+    over,
     lastSeq,
     isWatched: all.length > 0,
     hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),

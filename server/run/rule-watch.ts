@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { CommandRecord, GivenCommand, SetRules } from '@plumbline/shared/command';
 import { fromWireNumber } from '@plumbline/shared/metric';
-import type { GuardRule, RuleState } from '@plumbline/shared/rule';
+import { ruleAuthor, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
@@ -35,8 +35,9 @@ export interface RuleWatchParts {
 interface Watched {
   /** Null until what is stored of the run has been evaluated. */
   machine: RuleMachine | null;
-  /** Up to which event number the machine has seen. */
+  /** Up to which event the machine has seen: its number and its step. */
   seenSeq: number;
+  seenStep: number;
   /** Durable events that the machine has not seen. */
   backlog: TrainerEvent[];
   /** Commands of firings, in order, that have not been written down yet. */
@@ -73,8 +74,10 @@ export class RuleWatch {
 
   /**
    * Sets the rules of a run: those before judge all events up to one, these all after it, which its record in the
-   * command log says; so whoever evaluates the same stored values finds the same. The same command again does nothing.
-   * @throws Refusal `draining` when another hub has the run now; what keeps it from being written down
+   * command log says; so whoever evaluates the same stored values finds the same. What rules that are no more have yet
+   * to do is not done. The same command again does nothing.
+   * @throws Refusal `draining` when another hub has the run now; what keeps it from being written
+   *   down: then what is stored tells which rules there are
    */
   async set(run: RunSummary, command: GivenCommand & { action: SetRules }, author: string): Promise<CommandRecord> {
     const watched = this.#watched.get(run.runId) ?? this.#begin(run, run.lastSeq === 0);
@@ -96,20 +99,35 @@ export class RuleWatch {
     const known = await this.parts.log.find(command.commandId);
     if (known) return known;
     await this.#evaluate(run, watched);
-    if (this.#watched.get(run.runId) !== watched)
-      throw new Refusal(
-        'draining',
-        `The run ${run.runId} has ended or gone to another hub. Try again in a few seconds.`,
-      );
+    this.#refuseLost(run.runId, watched, 'Try again in a few seconds.');
     const machine = watched.machine!;
     const { rules } = command.action;
-    const record = await this.parts.log.addApplied(command, author, {
-      ...{ step: run.lastStep, afterSeq: watched.seenSeq, before: null },
+    const outcome = {
+      ...{ step: watched.seenStep, afterSeq: watched.seenSeq, before: null },
       after: changesBetween(machine.rules, rules),
-    });
+    };
+    const { log, onStates } = this.parts;
+    let record: CommandRecord;
+    try {
+      record = await log.addApplied(command, author, outcome);
+    } catch (error) {
+      // It may be in the log all the same: what is stored tells which rules there are, and what has been given.
+      watched.machine = null;
+      watched.owed = [];
+      this.#schedule({ ...run, lastSeq: watched.seenSeq, lastStep: watched.seenStep }, watched);
+      throw error;
+    }
+    const unchanged = new Set(rules.filter((rule) => machine.has(rule)).map(({ name }) => ruleAuthor(name)));
+    watched.owed = watched.owed.filter((owed) => unchanged.has(owed.author));
     machine.set(rules);
-    this.parts.onStates(run.runId, machine.states);
+    onStates(run.runId, machine.states);
     return record;
+  }
+
+  /** @throws Refusal `draining` when the run is not evaluated here any more */
+  #refuseLost(runId: RunId, watched: Watched, whatToDo: string): void {
+    if (this.#watched.get(runId) === watched) return;
+    throw new Refusal('draining', `The run ${runId} has ended or gone to another hub. ${whatToDo}`);
   }
 
   /**
@@ -144,7 +162,7 @@ export class RuleWatch {
   #begin(run: RunSummary, isNew: boolean): Watched {
     const watched: Watched = {
       machine: isNew && !run.parent?.goesOn ? new RuleMachine(rulesAtStart(run)) : null,
-      ...{ seenSeq: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
+      ...{ seenSeq: 0, seenStep: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
       work: Promise.resolve(),
     };
     this.#watched.set(run.runId, watched);
@@ -177,6 +195,7 @@ export class RuleWatch {
       // Another hub had the run in between, or a part of it was not to be read: what the rules made of it is not known.
       if (event.seq > watched.seenSeq + 1) watched.machine!.missed();
       watched.seenSeq = event.seq;
+      watched.seenStep = event.step;
       watched.owed.push(...evaluate(watched.machine!, event).flatMap((firing) => commandsOf(run.runId, firing)));
     }
     const after = watched.machine!.states;
@@ -216,9 +235,12 @@ export class RuleWatch {
       await sleep(readAgainMs, undefined, { ref: false });
       read = await replayRules(store, run);
     }
-    watched.owed.push(...ungiven(run.runId, read.firings, await store.commands(run.runId)));
+    // More may be stored by now than was known of the run when this began.
+    const [last] = read.lastSeq > run.lastSeq ? await store.events(run.runId, read.lastSeq, 1) : [];
+    watched.owed.push(...ungiven(run.runId, read, await store.commands(run.runId)));
     watched.machine = read.machine;
     watched.seenSeq = read.lastSeq;
+    watched.seenStep = last?.step ?? run.lastStep;
     // What was acknowledged and cannot be read, e.g. because it lies on the disk of a hub that is gone.
     if (read.lastSeq + 1 < wanted()) {
       read.machine.missed();
