@@ -18,11 +18,15 @@ const readTries = 5;
 const readAgainMs = 1_000;
 /** Pause after the store could not be read or written. */
 const tryAgainMs = 5_000;
+/** So long a change of rules may take to reach what the other hubs read; people wait for it, and the rules meanwhile. */
+const reachMs = 2_000;
 /** Events that wait for the store to be readable; older ones are read from it, or count as missing. */
 const maxBacklog = 20_000;
 
 export interface RuleWatchParts {
   store: EventStore;
+  /** Whether other hubs on the same store may take a run up. */
+  hasPeers: boolean;
   /** Where rules that are set are written down. */
   log: Pick<CommandLog, 'find' | 'addApplied'>;
   /** Gives a command as a person's is given; the same id again does nothing. */
@@ -76,7 +80,8 @@ export class RuleWatch {
    * Sets the rules of a run: those before judge all events up to one, these all after it, which its record in the
    * command log says; so whoever evaluates the same stored values finds the same. What rules that are no more have yet
    * to do is not done. The same command again does nothing.
-   * @throws Refusal `draining` when another hub has the run now; what keeps it from being written
+   * @returns its record: `failed`, and nothing is changed, where another hub that took the run up could not find it
+   * @throws Refusal `draining` when another hub has the run now or took it meanwhile; what keeps it from being written
    *   down: then what is stored tells which rules there are
    */
   async set(run: RunSummary, command: GivenCommand & { action: SetRules }, author: string): Promise<CommandRecord> {
@@ -106,10 +111,10 @@ export class RuleWatch {
       ...{ step: watched.seenStep, afterSeq: watched.seenSeq, before: null },
       after: changesBetween(machine.rules, rules),
     };
-    const { log, onStates } = this.parts;
+    const { hasPeers, log, onStates } = this.parts;
     let record: CommandRecord;
     try {
-      record = await log.addApplied(command, author, outcome);
+      record = await log.addApplied(command, author, outcome, hasPeers ? reachMs : null);
     } catch (error) {
       // It may be in the log all the same: what is stored tells which rules there are, and what has been given.
       watched.machine = null;
@@ -117,6 +122,9 @@ export class RuleWatch {
       this.#schedule({ ...run, lastSeq: watched.seenSeq, lastStep: watched.seenStep }, watched);
       throw error;
     }
+    // The other hub may have read what is stored before this was there.
+    this.#refuseLost(run.runId, watched, 'See which rules it has, and set them again where they are others.');
+    if (record.state !== 'applied') return record;
     const unchanged = new Set(rules.filter((rule) => machine.has(rule)).map(({ name }) => ruleAuthor(name)));
     watched.owed = watched.owed.filter((owed) => unchanged.has(owed.author));
     machine.set(rules);

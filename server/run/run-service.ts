@@ -85,7 +85,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.#admission = new Admission(store, options.webhooks);
     this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
     this.#rules = new RuleWatch({
-      ...{ store, log: commands },
+      ...{ store, log: commands, hasPeers: peers !== alone },
       give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,

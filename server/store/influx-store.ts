@@ -263,6 +263,10 @@ export class InfluxStore implements EventStore {
     return [...new Set(open.values())];
   }
 
+  arrived(commandId: CommandId, limitMs: number): Promise<boolean> {
+    return this.#outbox.arrived(commandId, limitMs);
+  }
+
   close(): Promise<void> {
     return this.#outbox.close();
   }
