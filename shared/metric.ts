@@ -19,6 +19,9 @@ export function fromWireNumber(value: WireNumber): number {
   return typeof value === 'number' ? value : Number(value);
 }
 
+/** A number in running text: four significant digits. */
+export const fourDigits = (value: number): string => String(Number(value.toPrecision(4)));
+
 /**
  * A series that every run has beside its metrics: the epoch milliseconds at which each step was completed. It is kept
  * and thinned like a metric; trainers do not send it, it comes from their `step_completed` events.

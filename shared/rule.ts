@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MetricName, WireNumber } from './metric.js';
+import { fourDigits, MetricName, WireNumber } from './metric.js';
 import { TrainableSelection, describeSelection } from './parameter.js';
 
 /** A rule is known by its name within its run; commands that it gives have the author `rule:<name>`. */
@@ -135,7 +135,6 @@ export const RuleState = z.object({
 });
 export type RuleState = z.infer<typeof RuleState>;
 
-const few = (value: number): string => String(Number(value.toPrecision(4)));
 /** `above 0.05 for 2 values in a row`, to be read after the metric's name. */
 export function describeCondition(condition: RuleCondition): string {
   const inARow = condition.consecutive > 1 ? ` for ${condition.consecutive} values in a row` : '';
@@ -145,15 +144,15 @@ export function describeCondition(condition: RuleCondition): string {
 function saysLimit(condition: RuleCondition): string {
   switch (condition.kind) {
     case 'threshold':
-      return `${condition.side} ${few(condition.value)}`;
+      return `${condition.side} ${fourDigits(condition.value)}`;
     case 'slope':
-      return `slope ${condition.side} ${few(condition.perStep)} a step over ${condition.window} values`;
+      return `slope ${condition.side} ${fourDigits(condition.perStep)} a step over ${condition.window} values`;
     case 'change_from_base':
-      return `more than ${few(condition.by)} ${condition.side} the base model`;
+      return `more than ${fourDigits(condition.by)} ${condition.side} the base model`;
     case 'change_from_window':
       return condition.window === 1
-        ? `more than ${few(condition.by)} ${condition.side} the value before`
-        : `more than ${few(condition.by)} ${condition.side} the mean of the ${condition.window} values before`;
+        ? `more than ${fourDigits(condition.by)} ${condition.side} the value before`
+        : `more than ${fourDigits(condition.by)} ${condition.side} the mean of the ${condition.window} values before`;
     case 'not_finite':
       return 'not finite';
   }
@@ -167,7 +166,7 @@ export function describeAction(action: RuleAction): string {
     case 'set_trainable':
       return `train ${describeSelection(action.selection)}`;
     case 'lower_learning_rate':
-      return `learning rate × ${few(action.factor)}`;
+      return `learning rate × ${fourDigits(action.factor)}`;
     case 'save_checkpoint':
       return 'save a checkpoint';
     case 'restore_best_checkpoint':

@@ -1,4 +1,4 @@
-import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
+import { fourDigits, fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
@@ -6,8 +6,6 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { targetFindings } from './target-findings.js';
-
-const rounded = (value: number): string => String(Number(value.toPrecision(4)));
 
 /** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
 export function correlation(a: MetricSeries, b: MetricSeries): number {
@@ -234,6 +232,6 @@ function changeOf(event: ControlEvent): string | undefined {
   if (event.type !== 'command_applied') return undefined;
   const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
   return typeof before === 'number' && typeof after === 'number'
-    ? `the learning rate was ${rounded(after)} instead of ${rounded(before)}`
+    ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`
     : undefined;
 }

@@ -128,18 +128,30 @@ export class CommandLog extends EventEmitter<{
     return record;
   }
 
-  /** Writes a command down that takes effect at the hub as it is written. */
+  /**
+   * Writes a command down that takes effect at the hub as it is written.
+   * @param reachMs within this time whichever hub takes the run up next has to find it, or it has failed, as its record
+   *   then says; null where there is no other hub
+   */
   async addApplied(
     command: GivenCommand,
     author: string,
     outcome: Pick<CommandRecord, 'step' | 'before' | 'after' | 'afterSeq'>,
+    reachMs: number | null,
   ): Promise<CommandRecord> {
-    const record: CommandRecord = {
+    let record: CommandRecord = {
       ...asReceived(command, author),
       ...{ state: 'applied', endedMs: Date.now() },
       ...outcome,
     };
     await this.store.putCommand(record);
+    if (reachMs !== null && (await this.store.arrived?.(record.commandId, reachMs)) === false) {
+      const reason =
+        `The store that all hubs share did not have it within ${reachMs / 1000} s, and another hub could not know of it: ` +
+        'nothing is changed. Try again once the store answers.';
+      record = { ...record, state: 'failed', endedMs: Date.now(), reason };
+      await this.store.putCommand(record);
+    }
     this.emit('record', record);
     return record;
   }

@@ -1,10 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId } from '@plumbline/shared/command';
-import type { GuardRule } from '@plumbline/shared/rule';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
 import type { CommandLog } from './command-log.js';
 import type { Peers } from './peers.js';
-import { rulesAtStart } from './rule-replay.js';
 import {
   defaultTiming,
   deliver,
@@ -16,8 +14,6 @@ import {
 
 /** Pause before an outcome is written again that the store did not take. */
 const writeAgainMs = 2_000;
-
-const notifies = ({ actions }: GuardRule): boolean => actions.some(({ kind }) => kind === 'notify');
 
 /** Another hub delivers it from now on. */
 class LetGo extends Error {}
@@ -41,10 +37,9 @@ export class Notifier {
   }
 
   /** Takes up what is still to be told of these runs, which have ended, where the hub that would have told it is gone. */
-  async takeUp(runs: readonly RunSummary[]): Promise<void> {
-    for (const { runId, config } of runs) {
-      // Rules that were set in mid-run are in the command log alone; a hub that sends nothing has taken none that notify.
-      if (this.options.secret === null && !rulesAtStart({ config }).some(notifies)) continue;
+  async takeUp(runs: readonly RunId[]): Promise<void> {
+    const withOpen = new Set(await this.commands.store.runsWithOpenCommands());
+    for (const runId of runs.filter((each) => withOpen.has(each))) {
       if ((await this.#openOf(runId)).length === 0 || !(await this.peers.claimIfFree(runId))) continue;
       // Read anew: the hub before may have delivered some until now.
       for (const record of await this.#openOf(runId)) this.commands.takeUp(record);

@@ -32,17 +32,25 @@ function asked(action: RuleAction, { rule, step, value }: Firing): GivenAction {
 }
 
 /**
- * The commands of these firings that have not been given. They are given in order, so that of each rule only those after
+ * The commands of these firings that have not been given and still are to be. They are given in order, so that of each rule only those after
  * the last one given can be missing. Where a rule has given a command that does not follow from these values, values are
  * missing that it was given on; then nothing tells what has been given, and nothing is.
+ * @param over firings of rules that are no more: nothing of them is given any more
  */
-export function ungiven(runId: RunId, firings: readonly Firing[], given: readonly CommandRecord[]): RuleCommand[] {
-  const all = firings.flatMap((firing) => commandsOf(runId, firing));
+export function ungiven(
+  runId: RunId,
+  { firings, over }: { firings: readonly Firing[]; over: ReadonlySet<Firing> },
+  given: readonly CommandRecord[],
+): RuleCommand[] {
+  const all = firings.flatMap((firing) =>
+    commandsOf(runId, firing).map((one) => ({ ...one, isOver: over.has(firing) })),
+  );
   const ids = new Set(all.map(({ command }) => command.commandId));
   const givenIds = new Set(given.map(({ commandId }) => commandId));
   return [...new Set(all.map(({ author }) => author))].flatMap((author) => {
     if (given.some((record) => record.author === author && !ids.has(record.commandId))) return [];
     const own = all.filter((command) => command.author === author);
-    return own.slice(own.findLastIndex(({ command }) => givenIds.has(command.commandId)) + 1);
+    const due = own.slice(own.findLastIndex(({ command }) => givenIds.has(command.commandId)) + 1);
+    return due.filter(({ isOver }) => !isOver).map(({ command }) => ({ command, author }));
   });
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
+import { fourDigits, fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../analysis/findings.js';
 
@@ -36,6 +36,11 @@ export class RuleMachine {
 
   get rules(): GuardRule[] {
     return this.#watches.map(({ rule }) => rule);
+  }
+
+  /** Whether a rule is among its own as it is. */
+  has(rule: GuardRule): boolean {
+    return this.#watches.some((watch) => isDeepStrictEqual(watch.rule, rule));
   }
 
   get states(): RuleState[] {
@@ -196,12 +201,10 @@ class Watch {
   #cause({ step, value }: Measured, base: number): string {
     const { metric, condition } = this.rule;
     const what = condition.kind === 'slope' ? 'slopes' : condition.kind.startsWith('change') ? 'changes' : 'values';
-    const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${this.#latest.map(shown).join(', ')})` : '';
+    const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${this.#latest.map(fourDigits).join(', ')})` : '';
     const isPlain = condition.kind === 'threshold' || condition.kind === 'not_finite' || condition.consecutive > 1;
-    const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${shown(this.#latest.at(-1)!)})`;
-    const from = condition.kind === 'change_from_base' ? `, base ${shown(base)}` : '';
-    return `${metric} was ${shown(value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
+    const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${fourDigits(this.#latest.at(-1)!)})`;
+    const from = condition.kind === 'change_from_base' ? `, base ${fourDigits(base)}` : '';
+    return `${metric} was ${fourDigits(value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
   }
 }
-
-const shown = (value: number): string => String(Number(value.toPrecision(4)));

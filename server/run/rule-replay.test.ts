@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { applied, firedAt, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
+import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
 import { aCommand, stepped, TestHub } from '../../test/support/test-hub.js';
 
 let hub: TestHub;
@@ -118,5 +118,34 @@ describe('a run that goes on from a checkpoint', () => {
       ['high loss', false],
       ['asked for', true],
     ]);
+  });
+
+  it('keeps its rules where those of a run that goes on beside it are set later', async () => {
+    const { runId, trainer } = await running([lower]);
+    await send(trainer, [at(2, 1, 0), saved(3, 1)]);
+    const branch = await goOn(runId, [lower], 1);
+    await hub.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [] }), 'dashboard');
+    await hub.restart();
+    expect(await states(branch.runId)).toMatchObject([{ rule: lower, armed: true, firings: 0 }]);
+    expect(await states(runId)).toEqual([]);
+  });
+});
+
+describe('the rules of a run that has ended', () => {
+  it('are worked out once for all who ask', async () => {
+    const { runId, trainer } = await running();
+    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await hub.restart();
+    const { store } = hub.hub.runs;
+    const { history } = store;
+    let reads = 0;
+    store.history = (asked, range) => {
+      if (asked === runId) reads++;
+      return history(asked, range);
+    };
+    const first = await states(runId);
+    expect(first).toMatchObject([{ armed: false, firings: 1 }]);
+    expect(await states(runId)).toEqual(first);
+    expect(reads).toBe(1);
   });
 });

@@ -7,13 +7,15 @@ import { everyPoint, type EventStore, type Series } from '../store/event-store.j
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 
-type Run = Pick<RunSummary, 'runId' | 'config' | 'parent'>;
+type Run = Pick<RunSummary, 'runId' | 'config' | 'parent' | 'createdMs'>;
 
 /** What the rules of a run made of what is stored of it. */
 export interface Replayed {
   machine: RuleMachine;
   /** Of this run alone, in the order of events. */
   firings: Firing[];
+  /** Those of them whose rule was changed or taken away later: what of them was not given by then never is. */
+  over: ReadonlySet<Firing>;
   /** Up to which event number the machine has seen. */
   lastSeq: number;
   /** It had a rule at some time. */
@@ -31,30 +33,43 @@ export const rulesAtStart = ({ config }: Pick<Run, 'config'>): GuardRule[] => co
  */
 export const replayRules = (store: EventStore, run: Run): Promise<Replayed> => replay(store, run, null, new Set());
 
+/** Where a run goes on from another. */
+interface GoingOn {
+  /** The checkpoint: all that happened to the rules by its saving is so for the run that goes on. */
+  from: RunParent;
+  /** When it began: rules that were set by then are its rules too, even after the checkpoint; later ones are not. */
+  atMs: number;
+}
+
 /**
- * @param upTo the checkpoint before whose saving all of it was; then set as they were at the end of the run
+ * @param upTo where a child goes on; null for all that is stored
  * @param children runs that go on from this one: a trainer may say anything of its parents, and a circle ends here
  */
 async function replay(
   store: EventStore,
   run: Run,
-  upTo: RunParent | null,
+  upTo: GoingOn | null,
   children: ReadonlySet<RunId>,
 ): Promise<Replayed> {
   const { machine, hasBeginning } = await beginning(store, run, new Set([...children, run.runId]));
   const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
   for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
-  const changes = changesIn(records);
+  const changes = changesIn(records, upTo?.atMs ?? Infinity);
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
-  const saved = upTo && savedAt(events, upTo);
+  const saved = upTo && savedAt(events, upTo.from);
   const endSeq = upTo ? (saved?.seq ?? 0) : Infinity;
-  const range = { metrics: [...new Set(all.map(({ metric }) => metric))], toStep: upTo?.step, maxPoints: everyPoint };
+  const range = {
+    metrics: [...new Set(all.map(({ metric }) => metric))],
+    toStep: upTo?.from.step,
+    maxPoints: everyPoint,
+  };
   const { lastSeq, series } =
     all.length > 0
       ? await store.history(run.runId, range)
       : { lastSeq: await store.lastSeq(run.runId), series: new Map<string, Series>() };
 
   const firings: Firing[] = [];
+  const over = new Set<Firing>();
   const taken = new Map<string, number>();
   const takeUntil = (seq: number): void => {
     for (const [metric, { seqs, steps, values }] of series) {
@@ -67,6 +82,7 @@ async function replay(
   for (const { afterSeq, rules } of changes.filter((change) => change.afterSeq < endSeq)) {
     takeUntil(afterSeq);
     machine.set(rules);
+    for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
   }
   takeUntil(Infinity);
   for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
@@ -74,6 +90,7 @@ async function replay(
   return {
     machine,
     firings: firings.sort((a, b) => a.seq - b.seq),
+    over,
     lastSeq,
     isWatched: all.length > 0,
     hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),
@@ -90,7 +107,7 @@ async function beginning(
   const { parent } = run;
   const from = parent?.goesOn && !children.has(parent.runId) ? await store.run(parent.runId) : null;
   if (!parent || !from) return { machine: new RuleMachine(rules), hasBeginning: true };
-  const { machine, hasBeginning } = await replay(store, from, parent, children);
+  const { machine, hasBeginning } = await replay(store, from, { from: parent, atMs: run.createdMs }, children);
   // What people have set since its configuration was made goes along, unless this one's asks for something else.
   if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
   if (!hasBeginning) machine.missed();
@@ -104,12 +121,13 @@ const savedAt = (events: readonly ControlEvent[], { checkpointId, step }: RunPar
     (event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId && event.step === step,
   );
 
-/** When rules were set, in order. */
-function changesIn(records: readonly CommandRecord[]): { afterSeq: number; rules: GuardRule[] }[] {
+/** When rules were set, in order; up to a wall time. */
+function changesIn(records: readonly CommandRecord[], untilMs: number): { afterSeq: number; rules: GuardRule[] }[] {
   const isChange = (record: CommandRecord): record is CommandRecord & { action: SetRules; afterSeq: number } =>
     record.action.kind === 'set_rules' && record.state === 'applied' && record.afterSeq !== undefined;
   return records
     .filter(isChange)
+    .filter(({ receivedMs }) => receivedMs <= untilMs)
     .map(({ afterSeq, receivedMs, action: { rules } }) => ({ afterSeq, receivedMs, rules }))
     .sort((a, b) => a.afterSeq - b.afterSeq || a.receivedMs - b.receivedMs);
 }

@@ -85,6 +85,71 @@ describe('rules that are set in mid-run', () => {
     expect(await log(runId)).toHaveLength(2);
   });
 
+  it('end what a rule that is no more has yet to do, after a restart too', async () => {
+    const back = rule({
+      ...{ name: 'back', condition: { kind: 'threshold', side: 'above', value: 1 } },
+      actions: [{ kind: 'restore_best_checkpoint', metric: 'held_out/mean/accuracy', better: 'higher' }],
+    });
+    const { runId, trainer } = await running([back]);
+    await send(trainer, losses(2, 0));
+    await eventually(async () => ((await states(runId))[0]?.armed ? true : null));
+    const { store } = hub.hub.runs;
+    const { history } = store;
+    let refusals = 0;
+    store.history = () => Promise.reject(new StoreUnavailableError(`Away for the ${++refusals}th time.`));
+    await send(trainer, losses(3, 2));
+    await eventually(() => (refusals > 0 ? true : null));
+    await set(runId, []);
+    store.history = history;
+    await send(trainer, losses(4, 2));
+    // After all that is done about the events before.
+    await set(runId, [other]);
+    const kinds = async () => (await log(runId)).map(({ action }) => action.kind);
+    expect(await kinds()).toEqual(['set_rules', 'set_rules']);
+    await hub.restart();
+    await attach(runId, [back]);
+    await set(runId, [back]);
+    expect(await kinds()).toEqual(['set_rules', 'set_rules', 'set_rules']);
+  });
+
+  it('name one moment: the step of the last event that those before have judged', async () => {
+    const { runId, trainer } = await running([]);
+    await send(trainer, losses(2, 0, 0));
+    const { store } = hub.hub.runs;
+    const { command: find } = store;
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => (release = resolve));
+    let isAsked = false;
+    store.command = async (id) => {
+      isAsked = true;
+      await released;
+      return find(id);
+    };
+    const setting = set(runId, [rule()]);
+    await eventually(() => isAsked || null);
+    await send(trainer, losses(4, 0, 0));
+    release();
+    expect(await setting).toMatchObject({ step: 5, afterSeq: 5 });
+    store.command = find;
+  });
+
+  it('are those in the log where the store failed and had written them all the same', async () => {
+    const { runId, trainer } = await running([]);
+    const { store } = hub.hub.runs;
+    const { putCommand } = store;
+    store.putCommand = async (record) => {
+      await putCommand(record);
+      throw new StoreUnavailableError('The disk is full.');
+    };
+    const given = command(runId, [rule()]);
+    expect(await set(runId, [], given)).toMatchObject({ code: 'store_failed' });
+    store.putCommand = putCommand;
+    expect(await set(runId, [], given)).toMatchObject({ state: 'applied' });
+    await send(trainer, losses(2, 2, 2));
+    expect((await logged(runId, 2)).map(({ commandId }) => commandId)).toEqual([given.commandId, firedAt(runId, 3)]);
+    expect(await states(runId)).toMatchObject([{ rule: rule(), firings: 1 }]);
+  });
+
   it('may be none', async () => {
     const { runId, trainer } = await running();
     expect(await set(runId, [])).toMatchObject({ state: 'applied', after: { removed: 'high loss' } });

@@ -343,6 +343,23 @@ describe('a notification', () => {
     expect(new Set(received.map(({ id }) => id))).toEqual(new Set([firedAt(runId, 3)]));
   });
 
+  it('of a rule that was set in mid-run has failed where the hub has no secret any more', async () => {
+    const { host } = new URL(hook);
+    const own = await TestHub.start({ webhooks: { secret: 'a secret of the test', hosts: [host] } });
+    const runs = ruledRuns(() => own);
+    const { runId, trainer } = await runs.running([]);
+    status = 503;
+    await own.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [notify()] }), 'dashboard');
+    await runs.send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await eventually(() => (received.length > 0 ? true : null));
+    Object.assign(own.config, { webhooks: { secret: null, hosts: [] } });
+    await own.restart();
+    await own.hub.runs.list();
+    const told = await eventually(async () => (await runs.log(runId)).find(({ state }) => state === 'failed') ?? null);
+    expect(told.reason).toContain('set PLUMBLINE_WEBHOOK_SECRET');
+    await own.remove();
+  });
+
   it('that is refused has failed, with its receiver’s answer', async () => {
     const { runId, trainer } = await running([notify()]);
     status = 410;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { CommandRecord, GivenCommand, SetRules } from '@plumbline/shared/command';
 import { fromWireNumber } from '@plumbline/shared/metric';
-import type { GuardRule, RuleState } from '@plumbline/shared/rule';
+import { ruleAuthor, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
@@ -11,17 +11,22 @@ import { Refusal } from './refusal.js';
 import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 import { replayRules, rulesAtStart } from './rule-replay.js';
+import { StoredRuleStates } from './stored-rule-states.js';
 
 /** What was acknowledged may still be on its way to where history is read from: so often, and so long, it is waited for. */
 const readTries = 5;
 const readAgainMs = 1_000;
 /** Pause after the store could not be read or written. */
 const tryAgainMs = 5_000;
+/** So long a change of rules may take to reach what the other hubs read; people wait for it, and the rules meanwhile. */
+const reachMs = 2_000;
 /** Events that wait for the store to be readable; older ones are read from it, or count as missing. */
 const maxBacklog = 20_000;
 
 export interface RuleWatchParts {
   store: EventStore;
+  /** Whether other hubs on the same store may take a run up. */
+  hasPeers: boolean;
   /** Where rules that are set are written down. */
   log: Pick<CommandLog, 'find' | 'addApplied'>;
   /** Gives a command as a person's is given; the same id again does nothing. */
@@ -34,8 +39,9 @@ export interface RuleWatchParts {
 interface Watched {
   /** Null until what is stored of the run has been evaluated. */
   machine: RuleMachine | null;
-  /** Up to which event number the machine has seen. */
+  /** Up to which event the machine has seen: its number and its step. */
   seenSeq: number;
+  seenStep: number;
   /** Durable events that the machine has not seen. */
   backlog: TrainerEvent[];
   /** Commands of firings, in order, that have not been written down yet. */
@@ -55,9 +61,12 @@ interface Watched {
  */
 export class RuleWatch {
   readonly #watched = new Map<RunId, Watched>();
+  readonly #stored: StoredRuleStates;
   #closed = false;
 
-  constructor(readonly parts: RuleWatchParts) {}
+  constructor(readonly parts: RuleWatchParts) {
+    this.#stored = new StoredRuleStates(parts.store);
+  }
 
   /** Takes up a run, with new events of it that have just become durable. */
   take(run: RunSummary, events: readonly TrainerEvent[] = []): void {
@@ -69,8 +78,11 @@ export class RuleWatch {
 
   /**
    * Sets the rules of a run: those before judge all events up to one, these all after it, which its record in the
-   * command log says; so whoever evaluates the same stored values finds the same. The same command again does nothing.
-   * @throws Refusal `draining` when another hub has the run now; what keeps it from being written down
+   * command log says; so whoever evaluates the same stored values finds the same. What rules that are no more have yet
+   * to do is not done. The same command again does nothing.
+   * @returns its record: `failed`, and nothing is changed, where another hub that took the run up could not find it
+   * @throws Refusal `draining` when another hub has the run now or took it meanwhile; what keeps it from being written
+   *   down: then what is stored tells which rules there are
    */
   async set(run: RunSummary, command: GivenCommand & { action: SetRules }, author: string): Promise<CommandRecord> {
     const watched = this.#watched.get(run.runId) ?? this.#begin(run, run.lastSeq === 0);
@@ -92,20 +104,38 @@ export class RuleWatch {
     const known = await this.parts.log.find(command.commandId);
     if (known) return known;
     await this.#evaluate(run, watched);
-    if (this.#watched.get(run.runId) !== watched)
-      throw new Refusal(
-        'draining',
-        `The run ${run.runId} has ended or gone to another hub. Try again in a few seconds.`,
-      );
+    this.#refuseLost(run.runId, watched, 'Try again in a few seconds.');
     const machine = watched.machine!;
     const { rules } = command.action;
-    const record = await this.parts.log.addApplied(command, author, {
-      ...{ step: run.lastStep, afterSeq: watched.seenSeq, before: null },
+    const outcome = {
+      ...{ step: watched.seenStep, afterSeq: watched.seenSeq, before: null },
       after: changesBetween(machine.rules, rules),
-    });
+    };
+    const { hasPeers, log, onStates } = this.parts;
+    let record: CommandRecord;
+    try {
+      record = await log.addApplied(command, author, outcome, hasPeers ? reachMs : null);
+    } catch (error) {
+      // It may be in the log all the same: what is stored tells which rules there are, and what has been given.
+      watched.machine = null;
+      watched.owed = [];
+      this.#schedule({ ...run, lastSeq: watched.seenSeq, lastStep: watched.seenStep }, watched);
+      throw error;
+    }
+    // The other hub may have read what is stored before this was there.
+    this.#refuseLost(run.runId, watched, 'See which rules it has, and set them again where they are others.');
+    if (record.state !== 'applied') return record;
+    const unchanged = new Set(rules.filter((rule) => machine.has(rule)).map(({ name }) => ruleAuthor(name)));
+    watched.owed = watched.owed.filter((owed) => unchanged.has(owed.author));
     machine.set(rules);
-    this.parts.onStates(run.runId, machine.states);
+    onStates(run.runId, machine.states);
     return record;
+  }
+
+  /** @throws Refusal `draining` when the run is not evaluated here any more */
+  #refuseLost(runId: RunId, watched: Watched, whatToDo: string): void {
+    if (this.#watched.get(runId) === watched) return;
+    throw new Refusal('draining', `The run ${runId} has ended or gone to another hub. ${whatToDo}`);
   }
 
   /**
@@ -128,8 +158,7 @@ export class RuleWatch {
 
   /** Where the rules of a run stand; of one that is not evaluated here, as of what is stored. */
   async states(run: RunSummary): Promise<RuleState[]> {
-    const machine = this.#watched.get(run.runId)?.machine;
-    return (machine ?? (await replayRules(this.parts.store, run)).machine).states;
+    return this.#watched.get(run.runId)?.machine?.states ?? this.#stored.of(run);
   }
 
   close(): void {
@@ -141,7 +170,7 @@ export class RuleWatch {
   #begin(run: RunSummary, isNew: boolean): Watched {
     const watched: Watched = {
       machine: isNew && !run.parent?.goesOn ? new RuleMachine(rulesAtStart(run)) : null,
-      ...{ seenSeq: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
+      ...{ seenSeq: 0, seenStep: 0, backlog: [], owed: [], failing: new Set(), retry: undefined },
       work: Promise.resolve(),
     };
     this.#watched.set(run.runId, watched);
@@ -174,6 +203,7 @@ export class RuleWatch {
       // Another hub had the run in between, or a part of it was not to be read: what the rules made of it is not known.
       if (event.seq > watched.seenSeq + 1) watched.machine!.missed();
       watched.seenSeq = event.seq;
+      watched.seenStep = event.step;
       watched.owed.push(...evaluate(watched.machine!, event).flatMap((firing) => commandsOf(run.runId, firing)));
     }
     const after = watched.machine!.states;
@@ -213,9 +243,12 @@ export class RuleWatch {
       await sleep(readAgainMs, undefined, { ref: false });
       read = await replayRules(store, run);
     }
-    watched.owed.push(...ungiven(run.runId, read.firings, await store.commands(run.runId)));
+    // More may be stored by now than was known of the run when this began.
+    const [last] = read.lastSeq > run.lastSeq ? await store.events(run.runId, read.lastSeq, 1) : [];
+    watched.owed.push(...ungiven(run.runId, read, await store.commands(run.runId)));
     watched.machine = read.machine;
     watched.seenSeq = read.lastSeq;
+    watched.seenStep = last?.step ?? run.lastStep;
     // What was acknowledged and cannot be read, e.g. because it lies on the disk of a hub that is gone.
     if (read.lastSeq + 1 < wanted()) {
       read.machine.missed();

@@ -118,7 +118,7 @@ export class RunHolding {
     const { peers, table, links, notifier } = this.parts;
     const run = table.get(runId);
     if (!run || table.held.has(runId)) return;
-    if (hasEnded(run.state)) return notifier.takeUp([run]);
+    if (hasEnded(run.state)) return notifier.takeUp([runId]);
     if (!(await peers.claimIfFree(runId))) return;
     const taken = await this.takeUp(runId);
     if (!hasEnded(taken.state)) links.startGrace(runId);

@@ -85,7 +85,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.#admission = new Admission(store, options.webhooks);
     this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
     this.#rules = new RuleWatch({
-      ...{ store, log: commands },
+      ...{ store, log: commands, hasPeers: peers !== alone },
       give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
@@ -395,7 +395,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     for (const record of (await this.store.leftOver?.()) ?? [])
       if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);
-    void this.#notifier.takeUp(this.#table.all.filter(({ state }) => hasEnded(state))).catch(this.options.onError);
+    const over = this.#table.all.filter(({ state }) => hasEnded(state)).map(({ runId }) => runId);
+    void this.#notifier.takeUp(over).catch(this.options.onError);
     void this.#holding.correctFailed(this.#closing.signal).catch(this.options.onError);
     if (this.#isReachable) this.#missTrainers();
   }

@@ -237,6 +237,12 @@ export class EmbeddedStore implements EventStore {
       .sort((a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1));
   }
 
+  async runsWithOpenCommands(): Promise<RunId[]> {
+    // Within a string the quotes would be escaped; a key of this name deeper inside is one run too many.
+    const found = await this.#read(`SELECT DISTINCT run_id FROM commands WHERE record LIKE '%"state":"pending"%'`);
+    return found.map(([runId]) => runId as RunId);
+  }
+
   copyTo(path: string): Promise<void> {
     return this.#file.copyTo(path);
   }

@@ -134,6 +134,13 @@ export interface EventStore {
   undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;
+  /** Runs with a command that is pending; there may be some among them whose commands have all ended. */
+  runsWithOpenCommands(): Promise<RunId[]>;
+  /**
+   * Waits until another hub on the same store would find the record of a command that this one has written.
+   * @returns false when it would not within `limitMs`
+   */
+  arrived?(commandId: CommandId, limitMs: number): Promise<boolean>;
 
   /**
    * Writes a copy of all that is stored at one moment to a new file, which a store of the same kind opens. Writing goes

@@ -163,7 +163,10 @@ export function rankOf({ state, step }: CommandRecord): number {
   return state === 'rejected' || step !== null ? 2 : 1;
 }
 
-/** Commands of one millisecond lie apart by a hash of their ids: one in a million pairs of them would collide. */
+/**
+ * Commands of one millisecond lie apart by a hash of their ids: one in a million pairs of them would collide. A record
+ * takes the place of one of its rank, whose parts are all replaced only where it is not shorter.
+ */
 export function lineOfCommand(record: CommandRecord): string {
   let hash = 0;
   for (const character of record.commandId) hash = (hash * 31 + character.charCodeAt(0)) % 1_000_003;

@@ -119,10 +119,20 @@ export class InfluxOutbox {
   }
 
   /** Waits until all that was added is in InfluxDB. @returns false when it was not within `limitMs` */
-  async drained(limitMs: number): Promise<boolean> {
-    const { spool, delivery } = await this.open();
+  drained(limitMs: number): Promise<boolean> {
+    return this.#within(limitMs, ({ spool }) => spool.last);
+  }
+
+  /** Waits until a command's newest record is in InfluxDB. @returns false when it was not within `limitMs` */
+  async arrived(commandId: CommandId, limitMs: number): Promise<boolean> {
+    const onItsWay = this.#commands.get(commandId);
+    return onItsWay === undefined || (await this.#within(limitMs, () => onItsWay.number));
+  }
+
+  async #within(limitMs: number, number: (open: Open) => number): Promise<boolean> {
+    const open = await this.open();
     const endMs = performance.now() + limitMs;
-    while (!(await delivery.until(spool.last, 50))) {
+    while (!(await open.delivery.until(number(open), 50))) {
       if (performance.now() >= endMs) return false;
       // Where InfluxDB does not answer, that came back at once.
       await sleep(20);

@@ -40,6 +40,22 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
 export const queryCommands = (client: InfluxClient, runId: RunId): Promise<CommandRecord[]> =>
   commandsWhere(client, `r.run == "${runId}"`, always);
 
+/** The commands of all runs that have no record but that they are pending. */
+export async function queryOpenCommands(client: InfluxClient): Promise<{ commandId: CommandId; runId: RunId }[]> {
+  const open = new Map<string, string>();
+  const ended = new Set<string>();
+  await client.query(
+    `${from(client, always)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and r._field == "command")`,
+    (row) => {
+      if (row('rank') === '0') open.set(row('_value'), row('run'));
+      else ended.add(row('_value'));
+    },
+  );
+  return [...open]
+    .filter(([commandId]) => !ended.has(commandId))
+    .map(([commandId, runId]) => ({ commandId: commandId as CommandId, runId: runId as RunId }));
+}
+
 export async function queryCommand(client: InfluxClient, commandId: CommandId): Promise<CommandRecord | null> {
   let at: string | undefined;
   await client.query(

@@ -30,7 +30,16 @@ import {
 import { querySeries } from './influx-series.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
 import { pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
-import { endOfTime, from, highest, queryCommand, queryCommands, queryRuns, type RunRecord } from './influx-records.js';
+import {
+  endOfTime,
+  from,
+  highest,
+  queryCommand,
+  queryCommands,
+  queryOpenCommands,
+  queryRuns,
+  type RunRecord,
+} from './influx-records.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
@@ -241,6 +250,21 @@ export class InfluxStore implements EventStore {
     return highest([...there, ...here]).sort(
       (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
     );
+  }
+
+  async runsWithOpenCommands(): Promise<RunId[]> {
+    await this.#outbox.open();
+    // Noted before InfluxDB is asked, as in `runs`.
+    const here = this.#outbox.commands;
+    const open = new Map((await queryOpenCommands(this.#client)).map(({ commandId, runId }) => [commandId, runId]));
+    for (const { commandId, runId, state } of here)
+      if (state === 'pending') open.set(commandId, runId);
+      else open.delete(commandId);
+    return [...new Set(open.values())];
+  }
+
+  arrived(commandId: CommandId, limitMs: number): Promise<boolean> {
+    return this.#outbox.arrived(commandId, limitMs);
   }
 
   close(): Promise<void> {

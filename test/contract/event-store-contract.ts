@@ -319,6 +319,9 @@ export function eventStoreContract(
       );
       expect(await store.command(record('command-9', 0, 'pending').commandId)).toBeNull();
       expect(await store.commands(RunId.parse('nowhere'))).toEqual([]);
+      expect(await store.runsWithOpenCommands()).toEqual([runId]);
+      await store.putCommand(record('command-1', 10, 'applied'));
+      expect(await store.runsWithOpenCommands()).toEqual([]);
     });
 
     it('refuses work after it is closed', async () => {

@@ -184,6 +184,40 @@ describe('two hubs', () => {
     trainer.link.close();
   });
 
+  it('set rules only where the other finds them too', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const rule = GuardRule.parse({
+      ...{ name: 'far', metric: 'train/gradient_norm', actions: [{ kind: 'save_checkpoint' }] },
+      condition: { kind: 'threshold', side: 'above', value: 50 },
+    });
+    const trainer = await Trainer.start(first.url);
+    trainer.train(10);
+    await trainer.link.flush();
+    const [near, far] = [watching(first), watching(second)];
+    await far.until('the run to be stored', async () =>
+      (await far.history(trainer.runId)).lastSeq >= 11 ? true : undefined,
+    );
+    const rulesAt = async (client: HubClient) =>
+      (await client.get<RulesResponse>(`/runs/${trainer.runId}/rules`)).rules.map(({ rule: { name } }) => name);
+    const set = { kind: 'set_rules' as const, rules: [rule] };
+
+    // Durable on the hub's own disk, where no other hub could read it.
+    cluster.storeProxies[0]!.become({ kind: 'half-open' });
+    const failed = await near.command(trainer.runId, set);
+    expect(failed).toMatchObject({ state: 'failed', reason: expect.stringContaining('nothing is changed') });
+    expect(await rulesAt(near)).toEqual([]);
+
+    cluster.storeProxies[0]!.become({ kind: 'healthy' });
+    await far.until('the failure to be stored', async () => (await far.commands(trainer.runId))[0]);
+    expect(await far.commands(trainer.runId)).toMatchObject([{ commandId: failed.commandId, state: 'failed' }]);
+    expect(await far.command(trainer.runId, set)).toMatchObject({ state: 'applied', after: { added: 'far' } });
+    expect(await far.commands(trainer.runId)).toMatchObject([{ state: 'failed' }, { state: 'applied' }]);
+    for (const client of [near, far]) expect(await rulesAt(client)).toEqual(['far']);
+    await trainer.finish();
+    for (const each of [near, far]) each.close();
+    trainer.link.close();
+  });
+
   it('go on while Redis is gone, each with its own, and find each other again', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const trainer = await Trainer.start(first.url);

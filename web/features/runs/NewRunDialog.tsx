@@ -27,6 +27,8 @@ export interface StartingPoint {
   config: RunConfig;
 }
 
+const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Starts a run of the built-in trainer, from the base model or from a checkpoint, and goes to its page. */
 export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
   const router = useRouter();
@@ -38,6 +40,8 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   /** Null until those of the run that it starts from are known, which may have been set in mid-run. */
   const [rules, setRules] = useState<RuleForm[] | null>(from ? null : []);
   const [hadRules, setHadRules] = useState(false);
+  const [rulesProblem, setRulesProblem] = useState('');
+  const [rulesAsked, setRulesAsked] = useState(1);
   const [ruleErrors, setRuleErrors] = useState<RuleErrors[]>([]);
   const [starting, setStarting] = useState(false);
   const [refusal, setRefusal] = useState('');
@@ -45,23 +49,31 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   useEffect(() => dialog.current?.showModal(), []);
   const fromRunId = from?.runId;
   useEffect(() => {
+    if (fromRunId) return;
     let gone = false;
-    const fill = async (): Promise<void> => {
-      if (!fromRunId) {
-        const { defaults } = await api.catalog();
-        if (!gone) setForm((now) => ({ ...toForm(defaults), name: now.name }));
-        return;
-      }
-      const states = await api.rules(fromRunId);
-      if (gone) return;
-      setRules(states.map(({ rule }) => toRuleForm(rule)));
-      setHadRules(states.length > 0);
-    };
-    fill().catch((error: unknown) => !gone && setRefusal(error instanceof Error ? error.message : String(error)));
+    api.catalog().then(
+      ({ defaults }) => !gone && setForm((now) => ({ ...toForm(defaults), name: now.name })),
+      (error: unknown) => !gone && setRefusal(wordsOf(error)),
+    );
     return () => {
       gone = true;
     };
   }, [fromRunId]);
+  useEffect(() => {
+    if (!fromRunId) return;
+    let gone = false;
+    api.rules(fromRunId).then(
+      (states) => {
+        if (gone) return;
+        setRules(states.map(({ rule }) => toRuleForm(rule)));
+        setHadRules(states.length > 0);
+      },
+      (error: unknown) => !gone && setRulesProblem(wordsOf(error)),
+    );
+    return () => {
+      gone = true;
+    };
+  }, [fromRunId, rulesAsked]);
 
   const set =
     <K extends keyof RunForm>(key: K) =>
@@ -99,7 +111,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
       router.push(`/runs/?run=${run.runId}`);
       dialog.current?.close();
     } catch (error) {
-      setRefusal(error instanceof Error ? error.message : String(error));
+      setRefusal(wordsOf(error));
       setStarting(false);
     }
   };
@@ -195,22 +207,42 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               </label>
             </div>
           </details>
-          <details open={hadRules} data-testid="new-run-rules">
+          <details open={hadRules || rulesProblem !== ''} data-testid="new-run-rules">
             <summary>Guard rules{rules && rules.length > 0 && ` (${rules.length})`}</summary>
-            <RuleEditor
-              rules={rules ?? []}
-              errors={ruleErrors}
-              onChange={(changed) => {
-                setRules(changed);
-                setRuleErrors([]);
-                setRefusal('');
-              }}
-            />
+            {rules && (
+              <RuleEditor
+                rules={rules}
+                errors={ruleErrors}
+                onChange={(changed) => {
+                  setRules(changed);
+                  setRuleErrors([]);
+                  setRefusal('');
+                }}
+              />
+            )}
+            {rulesProblem && (
+              <div className="rules-unread">
+                <p className="field-error">
+                  The rules that {fromRunId} has now could not be read. {rulesProblem}
+                </p>
+                <button
+                  type="button"
+                  className="button small"
+                  onClick={() => {
+                    setRulesProblem('');
+                    setRulesAsked((times) => times + 1);
+                  }}
+                  data-testid="new-run-rules-again"
+                >
+                  Try again
+                </button>
+              </div>
+            )}
           </details>
         </div>
         <footer className="sheet-foot">
           <p className="push field-error" role="alert">
-            {refusal}
+            {refusal || (rulesProblem && 'The guard rules could not be read: see “Guard rules”.')}
           </p>
           <button type="button" className="button" onClick={() => dialog.current?.close()}>
             Cancel
