@@ -87,8 +87,10 @@ export function stageFigure(
       `<text x="${x(stage)}" y="${size.height - size.bottom + 20}" text-anchor="middle">${escape(stage)}</text>`,
   );
   const lines = variants.map(({ values }, index) => {
-    // Side by side, so that bars do not hide one another.
-    const at = (stage: number): number => x(stages[stage]!)! + (index - (variants.length - 1) / 2) * 4;
+    // Side by side, so that bars do not hide one another, but within the margins; all begin at one point.
+    const apart = Math.min(4, 32 / variants.length);
+    const at = (stage: number): number =>
+      x(stages[stage]!)! + (stage === 0 ? 0 : (index - (variants.length - 1) / 2) * apart);
     const known = values.flatMap((value, stage) => (value ? [[at(stage), value] as const] : []));
     const path = line<(typeof known)[number]>()
       .x(([px]) => px)
