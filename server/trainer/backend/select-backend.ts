@@ -103,8 +103,8 @@ async function loadTensorflow(name: NativePackage): Promise<{ version: string; i
   util['isString'] ??= (value: unknown) => typeof value === 'string';
   util['isNumber'] ??= (value: unknown) => typeof value === 'number';
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
-  // Kernels of this size lose more by handing work between threads than they gain: on two cores a training step takes
-  // 104 ms with one thread and 116 ms with two (bench:train).
+  // Threads within a kernel: a graph runs kernels side by side already, and those of this size lose more by sharing work
+  // than they gain. On two cores a training step takes 31 ms with one and 34 ms with two (bench:train).
   process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / 2)));
   require(name);
   if (!(await tf.setBackend('tensorflow'))) throw new Error('tfjs could not start it');
