@@ -10,6 +10,7 @@ import type { RunStore } from '../../lib/run-store';
 import { useReadOnlyReason } from '../../lib/use-hub';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
+import { useRuns } from '../runs/use-runs';
 import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
 import { useControlsOff, type CommandControl } from './use-command';
 
@@ -31,12 +32,13 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const ended = run ? hasEnded(run.state) : false;
   const checkpoints = checkpointsOf(store.controlEvents).reverse();
 
-  // The hub names the branch when it takes the command.
+  // The hub names the branch when it takes the command; the branch is there when the trainer has begun it.
   const action = record?.state === 'applied' ? record.action : undefined;
   const branchRunId = action?.kind === 'restore_checkpoint' ? action.branchRunId : undefined;
+  const branchIsThere = useRuns().runs?.some((one) => one.runId === branchRunId) ?? false;
   useEffect(() => {
-    if (branchRunId) router.push(`/runs/?run=${branchRunId}`);
-  }, [branchRunId, router]);
+    if (branchIsThere) router.push(`/runs/?run=${branchRunId}`);
+  }, [branchIsThere, branchRunId, router]);
 
   const restore = ({ checkpointId, step }: CheckpointSaved): void => {
     close();
