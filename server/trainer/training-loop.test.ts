@@ -345,7 +345,9 @@ describe('train', () => {
     });
 
     it('leaves nothing behind when it fails', async () => {
-      await run(inFront, { at: { 3: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } } });
+      await run(inFront, {
+        at: { 3: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } },
+      });
       expect(await readdir(join(folder, 'checkpoints'))).not.toContain('step-000003');
     });
 

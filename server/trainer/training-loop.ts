@@ -370,9 +370,7 @@ class TrainingLoop implements Steered {
   /** Checkpoints at the end of a stage, those that the configuration names, and those in front of a change stay. */
   #keeps(step: number): boolean {
     const { steps, keepCheckpointsAt } = this.of.config;
-    return (
-      step % steps === 0 || keepCheckpointsAt.includes(step) || this.#changedAt.slice(-keptChanges).includes(step)
-    );
+    return step % steps === 0 || keepCheckpointsAt.includes(step) || this.#changedAt.slice(-keptChanges).includes(step);
   }
 
   async #removeOld(): Promise<void> {
