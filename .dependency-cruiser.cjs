@@ -40,7 +40,8 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^server/',
-        pathNot: '^server/((main|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
+        pathNot:
+          '^server/((main|findings-command|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
       },
       to: { path: '^server/store/(?!event-store|influx-setup)' },
     },

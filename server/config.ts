@@ -8,6 +8,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** The repository's root, from the sources and from the build alike. */
 export const rootDir = resolve(here, here.endsWith('dist') ? '../..' : '..');
 
+/** The data folder, from where a command is typed, that none is named for. */
+export const defaultDataDir = '.plumbline';
+
 const list = z
   .string()
   .default('')
@@ -34,7 +37,7 @@ const Environment = z.object({
   PLUMBLINE_HOST: z.string().min(1).default('127.0.0.1'),
   PLUMBLINE_PORT: z.coerce.number().int().min(0).max(65535).default(4517),
   /** Folder of the store, checkpoints, sessions and the trainer token. */
-  PLUMBLINE_DATA_DIR: z.string().min(1).default('.plumbline'),
+  PLUMBLINE_DATA_DIR: z.string().min(1).default(defaultDataDir),
   /** `embedded` (a file in the data folder) or `influx` (an InfluxDB 2 server). */
   PLUMBLINE_STORE: z.enum(['embedded', 'influx']).default('embedded'),
   PLUMBLINE_INFLUX_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:8086'),

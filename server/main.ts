@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { linkCommand } from './access/how-to-control.js';
 import { Sessions } from './access/sessions.js';
 import { trainerToken } from './access/trainer-token.js';
 import type { HubConfig } from './config.js';
@@ -145,7 +146,7 @@ function openDataDir({ dataDir, accessDir }: HubConfig): { sessions: Sessions; t
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.W_OK);
     const folder = accessDir ?? dataDir;
-    return { sessions: new Sessions(folder), token: trainerToken(folder) };
+    return { sessions: new Sessions(folder, dataDir), token: trainerToken(folder) };
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
     throw new Error(
@@ -160,7 +161,7 @@ function inUse(error: StoreInUseError, dataDir: string): Error {
   const url = hubUrl(dataDir);
   if (url === null) return error;
   return new Error(
-    `${error.message} It answers at ${url}; npm run plumbline -- link prints a link to control runs there.`,
+    `${error.message} It answers at ${url}; ${linkCommand(dataDir)} prints a link to control runs there.`,
     {
       cause: error,
     },

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import type { targetTaskNames, backends } from './run.js';
-import { RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
+import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { CommandRecord } from './command.js';
 import { RuleState } from './rule.js';
 import type { recipes } from './parameter.js';
@@ -24,7 +24,11 @@ export interface ReadinessResponse {
 
 /** POST /api/session: a one-time link's token for a session cookie. GET tells what this browser may do. */
 export const SessionRequest = z.object({ token: z.string().min(1).max(200) });
-export const SessionInfo = z.object({ mayControl: z.boolean() });
+export const SessionInfo = z.object({
+  mayControl: z.boolean(),
+  /** What a person does to control runs from this browser, where it may not. */
+  howToControl: z.string().optional(),
+});
 export type SessionInfo = z.infer<typeof SessionInfo>;
 
 /** GET /api/runs -> newest first. */
@@ -116,6 +120,19 @@ export interface ControlEventsResponse {
   lastSeq: number;
   events: ControlEvent[];
 }
+
+/** GET /api/runs/:runId/checkpoints -> those that the run can go back to, in the order they were saved. */
+export const CheckpointsResponse = z.object({
+  checkpoints: z.array(
+    z.object({
+      checkpointId: CheckpointId,
+      step: z.number().int().nonnegative(),
+      /** Whether this hub's data folder holds it: an imported run's lie where it was trained. */
+      isHere: z.boolean(),
+    }),
+  ),
+});
+export type CheckpointsResponse = z.infer<typeof CheckpointsResponse>;
 
 /** GET /api/runs/:runId/export -> all of a run, one JSON value a line: what `plumbline export --format jsonl` writes. */
 

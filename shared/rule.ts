@@ -7,6 +7,9 @@ export const RuleName = z.string().trim().min(1, 'a rule needs a name').max(60, 
 const authorPrefix = 'rule:';
 export const ruleAuthor = (name: string): string => authorPrefix + name;
 export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
+/** The name of the rule that is this author; undefined for people. */
+export const ruleOf = (author: string): string | undefined =>
+  isRuleAuthor(author) ? author.slice(authorPrefix.length) : undefined;
 
 const side = z.enum(['above', 'below'], 'a side is above or below');
 const limit = z.number('give a number');

@@ -17,11 +17,18 @@ export class Sessions {
   readonly #links: string;
   readonly #sessions: string;
 
-  constructor(dataDir: string) {
-    this.#links = join(dataDir, 'links');
-    this.#sessions = join(dataDir, 'sessions');
+  /**
+   * @param folder where they lie
+   * @param dataDir the hub's data folder, which people name to get a new link
+   */
+  constructor(
+    folder: string,
+    readonly dataDir = folder,
+  ) {
+    this.#links = join(folder, 'links');
+    this.#sessions = join(folder, 'sessions');
     // Cookies do not tell ports apart: two hubs on one machine need two names.
-    this.cookieName = `plumbline_${digest(dataDir).slice(0, 8)}`;
+    this.cookieName = `plumbline_${digest(folder).slice(0, 8)}`;
     for (const folder of [this.#links, this.#sessions]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
 

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { CommandId } from '@plumbline/shared/command';
-import { RunConfig } from '@plumbline/shared/run';
+import { CommandId, type CommandRecord } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { MetricSeries } from './finding.js';
-import { correlation, findings, slope } from './findings.js';
+import { correlation, findings } from './findings.js';
+import { slope } from './slope.js';
 
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
 const started = (baseline: Record<string, number>): ControlEvent => ({
@@ -108,6 +109,63 @@ describe('findings', () => {
     const [alone] = findings(run, [started(base), slower], 100, ended).filter(({ kind }) => kind === 'intervention');
     expect(alone!.values['before']).toBeCloseTo(-200, 8);
     expect(alone!.text).toContain('the learning rate was 0.3 instead of 0.1');
+  });
+  describe('in a sequence of skills', () => {
+    const config = RunConfig.parse({ name: 'x', tasks: ['counting', 'clock'], steps: 50 });
+    const course = new Map([['held_out/mean/accuracy', series(90, 80, 70, 72, 74, 76, 50, 20, 20, 20)]]);
+    const told = (...events: ControlEvent[]) =>
+      findings(course, [started({}), ...events], 100, { ...ended, config }).filter(
+        ({ kind }) => kind === 'intervention',
+      );
+
+    it('credits nothing of the next stage to a change in this one, nor of the last to one in the next', () => {
+      expect(told(changed(20))).toMatchObject([{ values: { before: -100, after: 20 } }]);
+      const [next] = told(changed(70));
+      expect(next!.values['before']).toBeCloseTo(-280, 8);
+      expect(next!.values['after']).toBeCloseTo(0, 8);
+      expect(next!.text).toMatch(/before and by \S+ points after, both within the stage\.$/);
+    });
+    it('compares the two stages where something was changed between them', () => {
+      const [between] = told(changed(50));
+      expect(between!.values['after']).toBeLessThan(-100);
+      expect(between!.values['before']).toBeGreaterThan(-50);
+    });
+    it('says of a change that it cannot be judged where too few probes lie beside it', () => {
+      expect(told(changed(49))).toEqual([
+        {
+          ...{ kind: 'intervention', step: 49, values: {} },
+          text:
+            'From step 49 on sa_proj was trained (1 tensor); too few probes lie before or after it within the stage ' +
+            'to say how held-out accuracy moved.',
+        },
+      ]);
+    });
+  });
+  it('says which rule did it', () => {
+    const record = (commandId: CommandId, author: string): CommandRecord => ({
+      ...{ commandId, author, runId: RunId.parse('run-1'), action: { kind: 'pause' }, state: 'applied' },
+      ...{ receivedMs: 0, endedMs: 0, step: 20, before: null, after: null, reason: '' },
+    });
+    const commandId = CommandId.parse('command-1');
+    const events = [
+      started(base),
+      changed(20),
+      applied(20, { selection: 'full' }, { selection: 'sa_proj' }),
+      applied(20, { learning_rate: 0.2 }, { learning_rate: 0.1 }),
+      applied(40, { paused: false }, { paused: true }),
+    ];
+    const texts = (author: string): string[] =>
+      findings(run, events, 100, ended, [record(commandId, author)]).flatMap(({ kind, text }) =>
+        kind === 'intervention' ? [text] : [],
+      );
+    expect(texts('rule:steep drop')).toEqual([
+      expect.stringMatching(
+        /^From step 20 on sa_proj was trained \(1 tensor\) by the rule “steep drop” and the learning rate was 0\.1 instead of 0\.2 by the rule “steep drop”: /,
+      ),
+      'At step 40 training was paused by the rule “steep drop”.',
+    ]);
+    // What people do is not theirs, and a pause of theirs is no finding.
+    expect(texts('dashboard')).toEqual([expect.not.stringContaining('by the rule')]);
   });
   it('says where training went on when it went back to a checkpoint, and nothing of other commands', () => {
     const events = [

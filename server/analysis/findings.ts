@@ -1,10 +1,11 @@
-import { fourDigits, fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
-import { describeSelection } from '@plumbline/shared/parameter';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
+import { interventionFindings } from './intervention-findings.js';
 import { targetFindings } from './target-findings.js';
 
 /** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
@@ -31,27 +32,6 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
   return aa === 0 || bb === 0 ? NaN : ab / Math.sqrt(aa * bb);
 }
 
-/** Least-squares slope of the finite values with `from <= step < to`, in units a step; NaN with fewer than two steps. */
-export function slope(series: MetricSeries, from: number, to: number): number {
-  let n = 0;
-  let sx = 0;
-  let sy = 0;
-  let sxx = 0;
-  let sxy = 0;
-  for (let i = 0; i < series.steps.length; i++) {
-    const x = series.steps[i]!;
-    const y = series.values[i]!;
-    if (x < from || x >= to || !Number.isFinite(y)) continue;
-    n++;
-    sx += x;
-    sy += y;
-    sxx += x * x;
-    sxy += x * y;
-  }
-  const spread = n * sxx - sx * sx;
-  return n < 2 || spread === 0 ? NaN : (n * sxy - sx * sy) / spread;
-}
-
 /**
  * Why a run went as it went: what each target task came to, what dropped, when, whether the drop went with bias drift,
  * where the weights moved, what each intervention (what is trained, the learning rate, going back to a checkpoint)
@@ -61,12 +41,14 @@ export function slope(series: MetricSeries, from: number, to: number): number {
  * @param events the run's control events; `run_started` brings the base model's values
  * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
  * @param run its tasks and their stages; of one that goes on, sentences say how it is so far
+ * @param commands the run's audit log: what rules did is said to be theirs
  */
 export function findings(
   series: ReadonlyMap<string, MetricSeries>,
   events: readonly ControlEvent[],
   questionsPerTask: number,
   run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
+  commands: readonly CommandRecord[] = [],
 ): Finding[] {
   const found: Finding[] = [];
   const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
@@ -186,52 +168,9 @@ export function findings(
     });
   }
 
-  if (heldOut) found.push(...interventions(heldOut, events));
-  for (const event of events) {
-    if (event.type !== 'command_applied') continue;
-    const { run, step, checkpoint } = event.after;
-    if (typeof run !== 'string' || typeof step !== 'number' || typeof checkpoint !== 'string') continue;
-    found.push({
-      kind: 'intervention',
-      step: event.step,
-      text: `At step ${event.step} training went back to ${checkpoint} and on as ${run}: compare the two runs from step ${step}.`,
-      values: { backTo: step },
-    });
-  }
+  found.push(...interventionFindings(heldOut, events, commands, run.config));
   const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
   const energy = energyFinding(series, firstStep, hasEnded(run.state));
   if (energy) found.push(energy);
   return found;
-}
-
-/** How fast held-out accuracy moved before and after each change of what is trained or of the learning rate. */
-function interventions(heldOut: MetricSeries, events: readonly ControlEvent[]): Finding[] {
-  // What was changed at one step has one effect.
-  const changes = new Map<number, string[]>();
-  for (const event of events) {
-    const change = changeOf(event);
-    if (change) changes.set(event.step, [...(changes.get(event.step) ?? []), change]);
-  }
-  const steps = [...changes.keys()].sort((a, b) => a - b);
-  return steps.flatMap((step, index) => {
-    const before = slope(heldOut, steps[index - 1] ?? 0, step + 1) * 100;
-    const after = slope(heldOut, step, steps[index + 1] ?? Infinity) * 100;
-    if (!Number.isFinite(before) || !Number.isFinite(after)) return [];
-    const text =
-      `From step ${step} on ${changes.get(step)!.join(' and ')}: held-out accuracy moved by ` +
-      `${points(before)} per 100 steps before and by ${points(after)} after.`;
-    return [{ kind: 'intervention', step, text, values: { before, after } }];
-  });
-}
-
-function changeOf(event: ControlEvent): string | undefined {
-  if (event.type === 'trainable_changed') {
-    const { length } = event.trainable;
-    return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
-  }
-  if (event.type !== 'command_applied') return undefined;
-  const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
-  return typeof before === 'number' && typeof after === 'number'
-    ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`
-    : undefined;
 }

@@ -7,15 +7,10 @@ import {
   type FindingsResponse,
   type WindowsResponse,
 } from '@plumbline/shared/http';
-import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { findings } from '../analysis/findings.js';
+import { runFindings } from '../run/run-findings.js';
 import type { RunService } from '../run/run-service.js';
 import type { Windows } from '../store/event-store.js';
-
-/** Points of a series that findings are made from: all of it for any run but a very long one. */
-const findingsPoints = 20_000;
 
 /**
  * What is asked afterwards.
@@ -36,10 +31,7 @@ export function analysisRoutes({ runs }: { runs: RunService }): Router {
     .get('/runs/:runId/findings', async (request, response) => {
       const runId = RunId.parse(request.params.runId);
       const run = await runs.get(runId);
-      const { series } = await runs.store.history(runId, { maxPoints: findingsPoints });
-      const { events } = await runs.store.controlEvents(runId);
-      const found = findings(series, events, questionsPerTask(events), run);
-      response.json({ runId, findings: found } satisfies FindingsResponse);
+      response.json({ runId, findings: await runFindings(runs.store, run) } satisfies FindingsResponse);
     })
     .get('/compare', async (request, response) => {
       const { run, metric, ...range } = CompareQuery.parse(request.query);
@@ -64,13 +56,6 @@ export function analysisRoutes({ runs }: { runs: RunService }): Router {
 /** A parameter that is given once comes as itself, more than once as a list. */
 const list = <T extends string>(value: T | T[] | undefined): T[] | undefined =>
   typeof value === 'string' ? [value] : value;
-
-function questionsPerTask(events: readonly ControlEvent[]): number {
-  const start = events.find((event) => event.type === 'run_started');
-  const given = start?.type === 'run_started' ? start.baseline[metrics.questionsPerTask] : undefined;
-  // A trainer that does not say is taken to have asked many: its noise is then not overrated.
-  return given === undefined ? 1000 : fromWireNumber(given);
-}
 
 function toWire({ fromSteps, counts, minima, maxima, means, lasts }: Windows) {
   const columns = { fromSteps, counts, minima, maxima, means, lasts };

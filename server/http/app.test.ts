@@ -71,7 +71,11 @@ describe('sessions', () => {
     const second = await hub.request('POST', '/session', { token });
     expect(second.status).toBe(401);
     expect(await second.json()).toMatchObject({ error: { message: expect.stringContaining('plumbline -- link') } });
-    expect(await json(hub.request('GET', '/session'))).toEqual({ mayControl: false });
+    // The hub of this test has a folder of its own, which the command has to name.
+    expect(await json(hub.request('GET', '/session'))).toEqual({
+      mayControl: false,
+      howToControl: expect.stringContaining(`npm run plumbline -- link --data-dir ${hub.config.dataDir} prints`),
+    });
   });
 
   it('a session survives the hub, until it is given up', async () => {
@@ -79,7 +83,7 @@ describe('sessions', () => {
     await hub.restart();
     expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
     await hub.request('DELETE', '/session', undefined, headers);
-    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: false });
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toMatchObject({ mayControl: false });
   });
 
   it('a link that is a day old opens nothing', async () => {

@@ -1,5 +1,5 @@
 import { Router } from 'express';
-import { StartRunRequest, type RunList, type RunResponse } from '@plumbline/shared/http';
+import { StartRunRequest, type CheckpointsResponse, type RunList, type RunResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunService } from '../run/run-service.js';
@@ -12,7 +12,7 @@ export interface RunParts {
   sessions: Sessions;
 }
 
-/** GET and POST /api/runs, GET /api/runs/:runId. */
+/** GET and POST /api/runs, GET /api/runs/:runId and /api/runs/:runId/checkpoints. */
 export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
   return Router()
     .get('/runs', async (_request, response) => {
@@ -25,5 +25,14 @@ export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
     .get('/runs/:runId', async (request, response) => {
       const run = await runs.get(RunId.parse(request.params.runId));
       response.json({ run } satisfies RunResponse);
+    })
+    .get('/runs/:runId/checkpoints', async (request, response) => {
+      const runId = RunId.parse(request.params.runId);
+      const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
+        checkpointId,
+        step,
+        isHere: supervisor.hasCheckpoint({ runId, checkpointId }),
+      }));
+      response.json({ checkpoints } satisfies CheckpointsResponse);
     });
 }

@@ -1,6 +1,6 @@
 import { Router, type RequestHandler } from 'express';
 import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
-import { howToControl } from '../access/how-to-control.js';
+import { howToControl, linkCommand } from '../access/how-to-control.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal } from '../run/refusal.js';
@@ -10,14 +10,16 @@ import { limited } from './rate-limit.js';
 export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
   return Router()
     .get('/session', (request, response) => {
-      response.json({ mayControl: sessions.mayControl(request.headers.cookie) } satisfies SessionInfo);
+      const mayControl = sessions.mayControl(request.headers.cookie);
+      response.json((mayControl ? { mayControl } : readOnly(sessions)) satisfies SessionInfo);
     })
     .post('/session', limited(30), (request, response) => {
       const id = sessions.open(SessionRequest.parse(request.body).token);
       if (id === null)
         throw new Refusal(
           'unauthorized',
-          'This link was used already or is too old; `npm run plumbline -- link` prints a new one.',
+          "This link was used already, is more than a day old, or never was one of this hub's; " +
+            `${linkCommand(sessions.dataDir)} prints a new one.`,
         );
       response.cookie(sessions.cookieName, id, {
         httpOnly: true,
@@ -31,9 +33,11 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
     .delete('/session', (request, response) => {
       sessions.close(request.headers.cookie);
       response.clearCookie(sessions.cookieName, { path: '/' });
-      response.json({ mayControl: false } satisfies SessionInfo);
+      response.json(readOnly(sessions) satisfies SessionInfo);
     });
 }
+
+const readOnly = ({ dataDir }: Sessions): SessionInfo => ({ mayControl: false, howToControl: howToControl(dataDir) });
 
 /** Lets browsers with a session pass, and programs that show the trainer token as `Authorization: Bearer`. */
 export function mayOperate(sessions: Sessions, token: string): RequestHandler {
@@ -51,6 +55,10 @@ export function mayOperate(sessions: Sessions, token: string): RequestHandler {
 /** Lets only browsers with a session pass. */
 export function mayControl(sessions: Sessions): RequestHandler {
   return (request, _response, next) => {
-    next(sessions.mayControl(request.headers.cookie) ? undefined : new Refusal('forbidden', howToControl));
+    next(
+      sessions.mayControl(request.headers.cookie)
+        ? undefined
+        : new Refusal('forbidden', howToControl(sessions.dataDir)),
+    );
   };
 }

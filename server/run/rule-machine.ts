@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fourDigits, fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
-import { slope } from '../analysis/findings.js';
+import { slope } from '../analysis/slope.js';
 
 /** One value of a run's series. */
 export interface Measured {

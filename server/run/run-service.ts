@@ -345,11 +345,15 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     return record;
   }
 
+  /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
+  async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
+    await this.get(runId);
+    return checkpointsOf((await this.store.controlEvents(runId)).events);
+  }
+
   /** @throws Refusal when the run has no such checkpoint */
   async checkpoint(runId: RunId, checkpointId: string): Promise<CheckpointSaved> {
-    await this.get(runId);
-    const { events } = await this.store.controlEvents(runId);
-    const found = checkpointsOf(events).find((event) => event.checkpointId === checkpointId);
+    const found = (await this.checkpoints(runId)).find((event) => event.checkpointId === checkpointId);
     if (!found) throw new Refusal('not_found', noCheckpoint(runId, checkpointId));
     return found;
   }

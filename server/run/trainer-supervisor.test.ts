@@ -179,7 +179,10 @@ describe('a built-in trainer', () => {
     await expect(start('finish', { runId, checkpointId: CheckpointId.parse('step-9') })).rejects.toThrow(
       /no checkpoint/,
     );
+    const checkpoints = async () => (await hub.request('GET', `/runs/${runId}/checkpoints`)).json();
+    expect(await checkpoints()).toEqual({ checkpoints: [{ checkpointId, step: 2, isHere: false }] });
     mkdirSync(join(hub.config.dataDir, 'runs', runId, 'checkpoints', checkpointId), { recursive: true });
+    expect(await checkpoints()).toEqual({ checkpoints: [{ checkpointId, step: 2, isHere: true }] });
     const short = RunConfig.parse({ name: 'finish', steps: 2 });
     await expect(hub.hub.supervisor.start({ config: short, from: { runId, checkpointId } })).rejects.toThrow(
       /leave nothing to train/,

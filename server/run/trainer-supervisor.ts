@@ -7,7 +7,14 @@ import type { EnergySettings } from '@plumbline/shared/energy';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { misfitWords } from '@plumbline/shared/method';
-import { hasEnded, totalSteps, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import {
+  hasEnded,
+  totalSteps,
+  type RunId,
+  type RunParent,
+  type RunSummary,
+  type StartingPoint,
+} from '@plumbline/shared/run';
 import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
 import type { RunService } from './run-service.js';
@@ -64,11 +71,10 @@ export class TrainerSupervisor {
   }
 
   async #start(config: StartRunRequest['config'], from: StartRunRequest['from']): Promise<RunSummary> {
-    const { dataDir } = this.options;
     let parent: RunParent | null = null;
     if (from) {
       const { step } = await this.runs.checkpoint(from.runId, from.checkpointId);
-      if (!existsSync(join(dataDir, 'runs', from.runId, 'checkpoints', from.checkpointId)))
+      if (!this.hasCheckpoint(from))
         throw new Refusal('not_found', `The checkpoint ${from.checkpointId} of ${from.runId} is not on this machine.`);
       if (totalSteps(config) <= step)
         throw new Refusal(
@@ -88,6 +94,11 @@ export class TrainerSupervisor {
       throw new Refusal('internal', `The trainer could not be started: ${cause}`);
     }
     return run;
+  }
+
+  /** Whether this hub's data folder holds a checkpoint: that of a run which was trained elsewhere is there. */
+  hasCheckpoint({ runId, checkpointId }: Pick<StartingPoint, 'runId' | 'checkpointId'>): boolean {
+    return existsSync(join(this.#folder(runId), 'checkpoints', checkpointId));
   }
 
   /**

@@ -58,7 +58,8 @@ function serveDashboard(
   socket.on('command', (message, ack) =>
     answer(ack, onError, async () => {
       limit('command');
-      if (!sessions.mayControl(socket.handshake.headers.cookie)) throw new Refusal('forbidden', howToControl);
+      if (!sessions.mayControl(socket.handshake.headers.cookie))
+        throw new Refusal('forbidden', howToControl(sessions.dataDir));
       return { record: await runs.command(AskedCommand.parse(message), 'dashboard') };
     }),
   );

@@ -86,6 +86,14 @@ describe('plan', () => {
       { variants: { full: { config: { evaluationQuestions: 0 } } } },
       /^variants\.full\.config\.evaluationQuestions: .*rests on answers/,
     ],
+    [
+      'all at one time: what is common once, and what a variant adds to it',
+      {
+        config: { learningRate: -1, tasks: ['chess'] },
+        variants: { sa_proj: { config: { recipe: 'everything' } }, x: { from: { variant: 'y', step: 1 } } },
+      },
+      /^reference: there is no variant "full".*; variants\.x\.from: .*"y".*; config\.tasks\.0: [^;]*; config\.learningRate: [^;]*; variants\.sa_proj\.config\.recipe: [^;]*$/,
+    ],
     ['no questions at all', { config: { evaluationQuestions: 0 } }, /^config\.evaluationQuestions: .*rests on answers/],
   ])('refuses %s', (_what, changes, message) => {
     expect(() => plan(study(changes))).toThrow(message);

@@ -9,6 +9,9 @@ const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 o
 /** What a run's configuration may say; checked as a whole once the parts are laid over each other. */
 const Settings = z.record(z.string(), z.unknown());
 
+/** So many faults of a file are told at one time. */
+const maxFaults = 10;
+
 /** What all runs of a study have in common, or their answers could not be compared. */
 const commonSettings = ['tasks', 'evaluationQuestions', 'evaluationSeed'] as const;
 
@@ -62,7 +65,7 @@ export async function readStudy(path: string): Promise<{ spec: StudySpec; runs: 
     });
   }
   const read = StudySpec.safeParse(content);
-  if (!read.success) throw new Error(`${path}: ${sayIssues(read.error)}`);
+  if (!read.success) throw new Error(`${path}: ${sayFaults(read.error.issues.map((issue) => faultWords(issue)))}`);
   try {
     return { spec: read.data, runs: plan(read.data) };
   } catch (error) {
@@ -73,31 +76,33 @@ export async function readStudy(path: string): Promise<{ spec: StudySpec; runs: 
 /** All runs of a study, seed after seed, each after the one it branches from. @throws Error saying what does not fit */
 export function plan(spec: StudySpec): PlannedRun[] {
   const variants = Object.entries(spec.variants);
+  // All that is wrong is told at one time.
+  const faults: string[] = [];
   if (!(spec.reference in spec.variants))
-    throw new Error(
+    faults.push(
       `reference: there is no variant "${spec.reference}"; there are ${Object.keys(spec.variants).join(', ')}.`,
     );
   const kept = new Map<string, number[]>();
   for (const [name, { from }] of variants) {
     if (!from) continue;
     const parent = spec.variants[from.variant];
-    if (!parent) throw new Error(`variants.${name}.from: there is no variant "${from.variant}".`);
-    if (parent.from)
-      throw new Error(`variants.${name}.from: ${from.variant} is itself a branch; name the one it is from.`);
+    if (!parent) faults.push(`variants.${name}.from: there is no variant "${from.variant}".`);
+    else if (parent.from)
+      faults.push(`variants.${name}.from: ${from.variant} is itself a branch; name the one it is from.`);
     kept.set(from.variant, [...(kept.get(from.variant) ?? []), from.step]);
   }
   // Branches last, so that what they start from is there.
   const ordered = [...variants.filter(([, { from }]) => !from), ...variants.filter(([, { from }]) => from)];
   const common = { evaluationQuestions: 200, ...spec.config };
-  // What is wrong without any variant is not the first one's fault.
-  readSettings({ ...common, name: spec.name }, 'config');
+  const settingsOf = (variant: string, seed: number): Record<string, unknown> => ({
+    ...{ ...common, ...spec.variants[variant]!.config, name: plannedName(spec.name, variant, seed), seed },
+    ...(kept.has(variant) && { keepCheckpointsAt: kept.get(variant) }),
+  });
+  faults.push(...settingFaults(common, spec, settingsOf));
+  if (faults.length > 0) throw new Error(sayFaults(faults));
   const runs = spec.seeds.flatMap((seed) =>
-    ordered.map(([variant, { config, from }]): PlannedRun => {
-      const settings = {
-        ...{ ...common, ...config, name: plannedName(spec.name, variant, seed), seed },
-        ...(kept.has(variant) && { keepCheckpointsAt: kept.get(variant) }),
-      };
-      const read = readSettings(settings, `variants.${variant}.config`);
+    ordered.map(([variant, { from }]): PlannedRun => {
+      const read = RunConfig.parse(settingsOf(variant, seed));
       if (from && from.step >= totalSteps(read))
         throw new Error(`variants.${variant}.from: step ${from.step} leaves nothing of ${totalSteps(read)} steps.`);
       return { variant, seed, config: read, ...(from && { from }) };
@@ -135,18 +140,38 @@ export const plainVariant = (runs: readonly PlannedRun[], recipe: Recipe): strin
       ['fine_tuning', 'wise_ft'].includes(config.method.kind),
   )?.variant ?? null;
 
-/** The settings of a run. @param where the place in the file that is to blame for what is wrong @throws Error naming it */
-function readSettings(settings: Record<string, unknown>, where: string): RunConfig {
-  const read = RunConfig.strict().safeParse(settings);
-  if (!read.success) throw new Error(sayIssues(read.error, where));
-  if (read.data.evaluationQuestions === 0)
-    throw new Error(`${where}.evaluationQuestions: a study rests on answers; ask at least 1 question a task.`);
-  return read.data;
+/** What is wrong with the settings of runs, told of the common ones and not of each variant again. */
+function settingFaults(
+  common: Record<string, unknown>,
+  spec: StudySpec,
+  settingsOf: (variant: string, seed: number) => Record<string, unknown>,
+): string[] {
+  const ofAll = issuesOf({ ...common, name: spec.name });
+  const known = new Set(ofAll.map((issue) => faultWords(issue)));
+  return [
+    ...ofAll.map((issue) => faultWords(issue, 'config')),
+    ...Object.keys(spec.variants).flatMap((variant) =>
+      issuesOf(settingsOf(variant, spec.seeds[0]!))
+        .filter((issue) => !known.has(faultWords(issue)))
+        .map((issue) => faultWords(issue, `variants.${variant}.config`)),
+    ),
+  ];
 }
 
-function sayIssues({ issues }: z.ZodError, where?: string): string {
-  return issues
-    .slice(0, 3)
-    .map(({ path, message }) => `${[...(where ? [where] : []), ...path].join('.') || 'the file'}: ${message}`)
-    .join('; ');
+type Issue = Pick<z.core.$ZodIssue, 'path' | 'message'>;
+
+function issuesOf(settings: Record<string, unknown>): Issue[] {
+  const read = RunConfig.strict().safeParse(settings);
+  if (!read.success) return read.error.issues;
+  const message = 'a study rests on answers; ask at least 1 question a task.';
+  return read.data.evaluationQuestions === 0 ? [{ path: ['evaluationQuestions'], message }] : [];
+}
+
+/** @param where the place in the file that the issue's path goes on from */
+const faultWords = ({ path, message }: Issue, where?: string): string =>
+  `${[...(where ? [where] : []), ...path].join('.') || 'the file'}: ${message}`;
+
+function sayFaults(faults: readonly string[]): string {
+  const left = faults.length - maxFaults;
+  return [...faults.slice(0, maxFaults), ...(left > 0 ? [`and ${left} more`] : [])].join('; ');
 }

@@ -57,7 +57,7 @@ describe('train', () => {
     overrides: Partial<RunConfig> = {},
     options: {
       from?: Checkpoint;
-      at?: Record<number, CommandAction>;
+      at?: Record<number, CommandAction | CommandAction[]>;
       /** Given at each pause. */
       onPause?: CommandAction;
       /** Told to end once this step is done. */
@@ -77,14 +77,16 @@ describe('train', () => {
     const emit = (event: UnnumberedEvent): void => {
       events.push(event);
       options.onEvent?.(event);
-      const action =
+      const given =
         event.type === 'step_completed'
           ? options.at?.[event.step]
           : event.type === 'run_paused'
             ? options.onPause
             : undefined;
-      const commandId = CommandId.parse(`command-${events.length}`);
-      if (action) control.take({ commandId, runId: RunId.parse('run-1'), action });
+      [given ?? []].flat().forEach((action, index) => {
+        const commandId = CommandId.parse(`command-${events.length}-${index}`);
+        control.take({ commandId, runId: RunId.parse('run-1'), action });
+      });
       if (event.type === 'step_completed' && event.step === options.stopAfter)
         setImmediate(() => control.requestStop('told to end'));
     };
@@ -302,6 +304,63 @@ describe('train', () => {
     expect(await readdir(join(folder, 'checkpoints'))).toEqual(
       [0, 2, 5, 6, 7, 8, 9].map((step) => `step-00000${step}`),
     );
+  });
+
+  describe('a change of what is trained or how fast', () => {
+    const attention = { kind: 'recipe', recipe: 'sa_proj' } as const;
+    const inFront = { steps: 12, schedule: 'constant', warmupSteps: 0 } as const;
+
+    it('leaves the state in front of it behind, however long the run goes on', async () => {
+      const { events } = await run(
+        { ...inFront, checkpointEverySteps: 1 },
+        {
+          at: {
+            2: { kind: 'set_trainable', selection: attention },
+            4: { kind: 'lower_learning_rate', factor: 0.5 },
+          },
+        },
+      );
+      expect(await readdir(join(folder, 'checkpoints'))).toEqual(
+        [0, 2, 4, 8, 9, 10, 11, 12].map((step) => `step-${String(step).padStart(6, '0')}`),
+      );
+      const { position } = await loadCheckpoint(join(folder, 'checkpoints', 'step-000002'));
+      expect(position).toMatchObject({ step: 2, selection: { recipe: 'full' }, learningRate: 1e-3 });
+      // Written when the step was done; not again for the change.
+      expect(events.filter((event) => event.type === 'checkpoint_saved' && event.step === 2)).toHaveLength(1);
+    });
+
+    it('saves that state where none was due, once for all that changes there, before it changes', async () => {
+      const { events } = await run(inFront, {
+        at: {
+          3: [
+            { kind: 'set_learning_rate', learningRate: 0.02 },
+            { kind: 'set_trainable', selection: attention },
+          ],
+        },
+      });
+      const at3 = events.filter(({ step, type }) => step === 3 && /^(checkpoint|command)/.test(type));
+      expect(at3.map(({ type }) => type)).toEqual(['checkpoint_saved', 'command_applied', 'command_applied']);
+      const { position } = await loadCheckpoint(join(folder, 'checkpoints', 'step-000003'));
+      expect(position).toMatchObject({ step: 3, learningRate: 1e-3, selection: { recipe: 'full' } });
+    });
+
+    it('leaves nothing behind when it fails', async () => {
+      await run(inFront, {
+        at: { 3: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } },
+      });
+      expect(await readdir(join(folder, 'checkpoints'))).not.toContain('step-000003');
+    });
+
+    it('leaves the newest twenty behind', async () => {
+      const steps = Array.from({ length: 30 }, (_, i) => i + 1);
+      await run(
+        { ...inFront, steps: 31, checkpointEverySteps: 1000, probeEverySteps: 31 },
+        { at: Object.fromEntries(steps.map((step) => [step, { kind: 'lower_learning_rate', factor: 0.9 }])) },
+      );
+      expect(await readdir(join(folder, 'checkpoints'))).toEqual(
+        [0, ...steps.slice(10), 31].map((step) => `step-${String(step).padStart(6, '0')}`),
+      );
+    });
   });
 
   it('leaves for a branch with the checkpoint it will start from', async () => {

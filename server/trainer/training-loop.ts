@@ -66,6 +66,8 @@ export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'bra
 
 /** Automatic checkpoints that are kept, beside the first and those of `#keeps`. */
 const keptCheckpoints = 5;
+/** Of the changes of what is trained or how fast, the newest whose checkpoints are kept: rules may make any number. */
+const keptChanges = 20;
 const paddedStep = (step: number): string => String(step).padStart(6, '0');
 
 /** Trains one run to its end. The last event says how it ended; it never throws for what a run can meet. */
@@ -94,6 +96,8 @@ class TrainingLoop implements Steered {
   /** The last automatic checkpoint could not be written: it is tried again before training goes on. */
   #saveOwed = false;
   #probedStep = -1;
+  /** Steps at which a command changed what is trained or how fast. */
+  readonly #changedAt: number[] = [];
 
   constructor(private readonly of: TrainingRun) {
     const { config, from, method } = of;
@@ -228,16 +232,18 @@ class TrainingLoop implements Steered {
     }
   }
 
-  #setLearningRate(learningRate: number): Applied {
+  async #setLearningRate(learningRate: number): Promise<Applied> {
+    await this.#keepBefore();
     const before = { learning_rate: this.#learningRate };
     this.#learningRate = learningRate;
     this.#changedSince = true;
     return { before, after: { learning_rate: learningRate } };
   }
 
-  #setTrainable(selection: TrainableSelection): Applied {
+  async #setTrainable(selection: TrainableSelection): Promise<Applied> {
     const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
     if (!resolved.ok) throw new CommandError(resolved.reason);
+    await this.#keepBefore();
     const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
     this.#selection = selection;
     this.#trainable = resolved.trainable;
@@ -310,6 +316,16 @@ class TrainingLoop implements Steered {
     return false;
   }
 
+  /**
+   * Keeps the state in front of a change of what is trained or how fast, so that one can go back and train on without it.
+   * Changes at one step have one state in front of them.
+   */
+  async #keepBefore(): Promise<void> {
+    if (this.#changedAt.at(-1) === this.step) return;
+    this.#changedAt.push(this.step);
+    await this.#save();
+  }
+
   /** @returns why it could not be written; empty when it was, or had been before */
   async #trySave(): Promise<string> {
     if (this.#savedStep === this.step && !this.#changedSince) return '';
@@ -351,10 +367,10 @@ class TrainingLoop implements Steered {
     }
   }
 
-  /** Checkpoints at the end of a stage, and those that the configuration names, stay. */
+  /** Checkpoints at the end of a stage, those that the configuration names, and those in front of a change stay. */
   #keeps(step: number): boolean {
     const { steps, keepCheckpointsAt } = this.of.config;
-    return step % steps === 0 || keepCheckpointsAt.includes(step);
+    return step % steps === 0 || keepCheckpointsAt.includes(step) || this.#changedAt.slice(-keptChanges).includes(step);
   }
 
   async #removeOld(): Promise<void> {

@@ -151,6 +151,19 @@ describe('moving a run', () => {
     expect(readFileSync(out, 'utf8') === exported).toBe(true);
   });
 
+  it('its findings are told where no hub runs as where one does', async () => {
+    const findings = (...more: string[]) => plumbline('findings', runId, '--data-dir', ...more);
+    const told = await findings(path('data-jsonl'));
+    expect(told).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^step +\d+ {2}\S/m) });
+    await hub.start();
+    expect(await findings(hub.dataDir)).toEqual(told);
+    await hub.kill();
+    expect(await plumbline('findings', 'nowhere', '--data-dir', hub.dataDir)).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^There is no run nowhere in .*--data-dir/),
+    });
+  });
+
   it('a hub shows the run that was imported', async () => {
     const { code } = await plumbline('import', path('parquet'), '--as', 'arrived', '--data-dir', hub.dataDir);
     expect(code).toBe(0);

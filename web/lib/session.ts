@@ -1,7 +1,8 @@
+import type { SessionInfo } from '@plumbline/shared/http';
 import { api, ApiError } from './api';
 import { hubSocket } from './hub-socket';
 
-export type Session = { state: 'opening' } | { state: 'open'; mayControl: boolean; problem: string };
+export type Session = { state: 'opening' } | ({ state: 'open'; problem: string } & SessionInfo);
 
 /** What this browser may do at the hub. A one-time token in the address is exchanged for a session and taken out of it. */
 class SessionStore {
@@ -35,9 +36,9 @@ class SessionStore {
     }
     for (;;) {
       try {
-        const { mayControl } = await api.session();
+        const session = await api.session();
         // A used link in a browser that has its session already is no problem.
-        return this.#is({ state: 'open', mayControl, problem: mayControl ? '' : problem });
+        return this.#is({ state: 'open', ...session, problem: session.mayControl ? '' : problem });
       } catch (error) {
         if (error instanceof ApiError && error.code === 'unreachable') {
           await new Promise((resolve) => setTimeout(resolve, 2000));

@@ -25,5 +25,6 @@ export function useReadOnlyReason(): string {
   const session = useSession();
   if (session.state === 'opening') return 'Asking the hub what this browser may do …';
   if (session.mayControl) return '';
-  return 'This browser may only watch. Open the link that npm start printed; npm run plumbline -- link prints a new one.';
+  // Without the hub's own words the session could not be asked for, and its problem is shown.
+  return session.howToControl ?? session.problem;
 }

@@ -182,6 +182,10 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               {method.kind !== 'wise_ft' && evaluationQuestions}
               {field('evaluationSeed', 'Evaluation seed')}
             </div>
+            <p className="field-note">
+              Of the checkpoints the first is kept, the 5 newest, the end of each task, the state in front of a change
+              of what is trained or of the learning rate, and what is saved by hand; the others are removed.
+            </p>
             <div className="field-row">
               <Choice
                 legend="Schedule"

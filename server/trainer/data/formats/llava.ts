@@ -7,7 +7,9 @@ import { DataError, parseRecord, splitRecords } from './record-file.js';
 const LlavaRecord = z.object({
   image: z.union([z.string(), z.array(z.string())]).optional(),
   split: z.enum(splits).optional(),
-  conversations: z.array(z.object({ from: z.enum(['human', 'gpt']), value: z.string() })).min(2),
+  conversations: z
+    .array(z.object({ from: z.enum(['human', 'gpt']), value: z.string() }))
+    .min(2, 'a conversation has at least a question and its answer'),
 });
 const layout =
   'A record has an "image" and "conversations": [{"from": "human", "value": "<image>\\n…"}, {"from": "gpt", "value": "…"}, …].';

@@ -268,7 +268,11 @@ describe('conversations as LLaVA has them', () => {
   it.each([
     ['without a picture', { conversations: turn('hello ?', 'hello') }, /train\.json, record 2: it has no "image"/],
     ['with two pictures', { image: ['a.png', 'a.png'], conversations: turn('x ?', 'y') }, /record 2: it has a list of/],
-    ['without an answer', { image: 'a.png', conversations: turn('x ?', 'y').slice(0, 1) }, /record 2: "conversations"/],
+    [
+      'without an answer',
+      { image: 'a.png', conversations: turn('x ?', 'y').slice(0, 1) },
+      /record 2: "conversations": a conversation has at least a question and its answer/,
+    ],
     [
       'with a question left',
       { image: 'a.png', conversations: [...turn('x ?', 'y'), turn('z ?', 'y')[0]] },

@@ -1,0 +1,91 @@
+import type { CommandRecord } from '@plumbline/shared/command';
+import { fourDigits } from '@plumbline/shared/metric';
+import { describeSelection } from '@plumbline/shared/parameter';
+import { ruleOf } from '@plumbline/shared/rule';
+import { stageAfter, stageAt, type RunConfig } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { points, type Finding, type MetricSeries } from './finding.js';
+import { slope } from './slope.js';
+
+/**
+ * What each intervention did: how fast held-out accuracy moved before and after each change of what is trained or of the
+ * learning rate, where training went back to a checkpoint, and where a rule paused it. A window before or after a change
+ * ends at the next change and at the end of the stage, since another skill moves held-out accuracy by itself.
+ *
+ * @param heldOut mean held-out accuracy in percent, where it was measured
+ * @param commands the run's audit log, which says what rules gave
+ */
+export function interventionFindings(
+  heldOut: MetricSeries | undefined,
+  events: readonly ControlEvent[],
+  commands: readonly CommandRecord[],
+  config: Pick<RunConfig, 'tasks' | 'steps'>,
+): Finding[] {
+  const rules = new Map(commands.map(({ commandId, author }) => [commandId, ruleOf(author)]));
+  const byRule = (event: ControlEvent | undefined): string => {
+    const rule = event?.type === 'command_applied' ? rules.get(event.commandId) : undefined;
+    return rule ? ` by the rule “${rule}”` : '';
+  };
+  // What was changed at one step has one effect.
+  const changes = new Map<number, string[]>();
+  events.forEach((event, index) => {
+    const change = changeOf(event);
+    if (!change) return;
+    // A trainer says what is trained now, then that the command for it was applied.
+    const by = byRule(event.type === 'trainable_changed' ? events[index + 1] : event);
+    changes.set(event.step, [...(changes.get(event.step) ?? []), change + by]);
+  });
+  return [
+    ...(heldOut ? effects(heldOut, changes, config) : []),
+    ...events.flatMap((event): Finding[] => {
+      if (event.type !== 'command_applied') return [];
+      const by = byRule(event);
+      const said = (text: string, values: Finding['values'] = {}): Finding[] => [
+        { kind: 'intervention', step: event.step, text, values },
+      ];
+      const { run, step, checkpoint, paused } = event.after;
+      if (typeof run === 'string' && typeof step === 'number' && typeof checkpoint === 'string')
+        return said(
+          `At step ${event.step} training went back to ${checkpoint} and on as ${run}${by}: compare the two runs from step ${step}.`,
+          { backTo: step },
+        );
+      return paused === true && by ? said(`At step ${event.step} training was paused${by}.`) : [];
+    }),
+  ];
+}
+
+function effects(
+  heldOut: MetricSeries,
+  changes: ReadonlyMap<number, string[]>,
+  config: Pick<RunConfig, 'tasks' | 'steps'>,
+): Finding[] {
+  const steps = [...changes.keys()].sort((a, b) => a - b);
+  return steps.map((step, index): Finding => {
+    const from = Math.max(steps[index - 1] ?? 0, stageAt(config, step).firstStep);
+    const to = Math.min(steps[index + 1] ?? Infinity, stageAfter(config, step).lastStep + 1);
+    const before = slope(heldOut, from, step + 1) * 100;
+    const after = slope(heldOut, step, to) * 100;
+    const what = `From step ${step} on ${changes.get(step)!.join(' and ')}`;
+    const within = config.tasks.length > 1 ? ' within the stage' : '';
+    if (!Number.isFinite(before) || !Number.isFinite(after)) {
+      const text = `${what}; too few probes lie before or after it${within} to say how held-out accuracy moved.`;
+      return { kind: 'intervention', step, text, values: {} };
+    }
+    const text =
+      `${what}: held-out accuracy moved by ${points(before)} per 100 steps before and by ${points(after)} after` +
+      `${within && `, both${within}`}.`;
+    return { kind: 'intervention', step, text, values: { before, after } };
+  });
+}
+
+function changeOf(event: ControlEvent): string | undefined {
+  if (event.type === 'trainable_changed') {
+    const { length } = event.trainable;
+    return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
+  }
+  if (event.type !== 'command_applied') return undefined;
+  const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
+  return typeof before === 'number' && typeof after === 'number'
+    ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`
+    : undefined;
+}
