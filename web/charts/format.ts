@@ -104,7 +104,7 @@ export function formatLearningRate(rate: number, digits = 3): string {
   return rounded >= 0.01 ? String(rounded) : rounded.toExponential().replace('e+', 'e');
 }
 const longestName = 20;
-/** A long name without its middle, e.g. `Counting… step 850`: runs of one family differ at the end, others at the start. */
+/** A long name without its middle, `Counting… step 850`: runs of one family differ at the end, others at the start. */
 export const shortName = (name: string): string =>
   name.length <= longestName ? name : `${name.slice(0, 8).trimEnd()}… ${name.slice(-11).replace(/^\S*\s/, '')}`;
 

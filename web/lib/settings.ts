@@ -38,7 +38,8 @@ export interface Setting {
 export const settingWords = ({ now, began }: Setting): string => (began ? `${now} (${began})` : now);
 
 /**
- * What a run trains and its peak learning rate, in words, the same on every page; with what it began with where that was changed since.
+ * What a run trains and its peak learning rate, in words, the same on every page; with what it began with where that was
+ * changed since.
  * @param takenOver what a branch goes on under of what was changed before it began
  * @param own what was changed since
  */

@@ -44,9 +44,9 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     const subject = recoverySubject(store, metric);
     if (!subject) return [];
     const before = store.past?.columns.get(metric);
-    const of = (part: string, measured: Columns, after?: Columns): Columns => {
-      const key = `${metric} ${part} ${after?.length ?? 0} ${subject.base} ${subject.noiseFloor}`;
-      const columns = recoveries.get(key) ?? new RecoverySeries(measured, subject, after);
+    const of = (part: string, measured: Columns, earlier?: Columns): Columns => {
+      const key = `${metric} ${part} ${earlier?.length ?? 0} ${subject.base} ${subject.noiseFloor}`;
+      const columns = recoveries.get(key) ?? new RecoverySeries(measured, subject, earlier);
       recoveries.set(key, columns);
       return columns.update();
     };
