@@ -227,9 +227,40 @@ describe('steering a run from a browser', () => {
     const rows = by('compare-table').locator('tbody tr');
     expect(await rows.count()).toBe(2);
     // The branch took over what its parent had changed before the checkpoint.
-    for (const row of await rows.all()) expect(await row.innerText()).toMatch(/SA Proj at \d+/);
+    for (const row of await rows.all())
+      await until('what changed in mid-run', async () => /SA Proj at \d+/.test(await row.innerText()));
     await page.goto(`${hub.url}/runs/?run=${runId}`);
     await runIs('running|paused');
+  });
+
+  it('is no wider than a phone with a long name in the bar that stays in sight', async () => {
+    const desktop = page.viewportSize()!;
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.mouse.move(200, 600);
+    await page.mouse.wheel(0, 900);
+    const bar = page.locator('.control-run[data-shown="true"]');
+    await bar.waitFor();
+    expect(await bar.locator('b').innerText()).toMatch(/^From the browser, from step/);
+    const [content, screen] = await page.evaluate(() => {
+      const { scrollWidth, clientWidth } = document.documentElement;
+      return [scrollWidth, clientWidth] as const;
+    });
+    expect(content).toBe(screen);
+    await page.setViewportSize(desktop);
+  });
+
+  it('takes another theme in charts that are out of sight, too', async () => {
+    await page.evaluate(() => window.scrollTo(0, 0));
+    const last = by('chart-probe-cost').locator('canvas').first();
+    expect((await last.boundingBox())!.y).toBeGreaterThan(page.viewportSize()!.height);
+    const picture = (): Promise<string> => last.evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+    if (await by('control-pause').isVisible()) await by('control-pause').click();
+    await runIs('paused');
+    const before = await picture();
+    await by('theme-toggle').click();
+    await until('the other colours', async () => (await picture()) !== before);
+    await by('theme-toggle').click();
+    await until('the first colours', async () => (await picture()) === before);
   });
 
   it('stops, with every event stored once and every command ended', async () => {

@@ -10,7 +10,7 @@ import {
 } from 'react';
 import type { ChartMark, ChartSeries, ChartSource } from './chart-types';
 import type { ChartView, StepWindow } from './chart-view';
-import { formatStep, formatValue, unitLabel, type Unit } from './format';
+import { formatStep, formatValue, shortName, unitLabel, type Unit } from './format';
 import { cancelPaint, requestPaint } from './frame';
 import { margin, paintPlot, paintPointer, prepareCanvas, type PlotGeometry } from './paint';
 import { currentPalette, onThemeChange } from './palette';
@@ -30,8 +30,8 @@ export interface LineChartProps {
   include?: readonly number[];
   /** A switch to a logarithmic scale, and how it stands at first. */
   logarithm?: 'off' | 'on';
-  /** `values` where the page names the colours itself, `none` where the lines are too many. */
-  legend?: 'names' | 'values' | 'none';
+  /** `short` where names are long and the page has them whole, `none` where the lines are too many. */
+  legend?: 'names' | 'short' | 'none';
   /** A remark under the title, e.g. what the values rest on. */
   note?: string;
   /** Said instead of the plot while no series has a value. */
@@ -121,7 +121,9 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     sight.observe(host);
     const size = new ResizeObserver(repaint);
     size.observe(host);
-    const stops = [source.onData(repaint), view.onWindow(repaint), view.onHover(repaintTop), onThemeChange(repaint)];
+    // Out of sight too, or it would scroll into view in the colours of the theme before.
+    const recolor = (): void => requestPaint(paintAll);
+    const stops = [source.onData(repaint), view.onWindow(repaint), view.onHover(repaintTop), onThemeChange(recolor)];
     return () => {
       for (const stop of stops) stop();
       sight.disconnect();
@@ -199,7 +201,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
             log
           </button>
         )}
-        {legend !== 'none' && <Legend {...{ series, unit, view, source }} showsNames={legend === 'names'} />}
+        {legend !== 'none' && <Legend {...{ series, unit, view, source }} isShort={legend === 'short'} />}
       </header>
       {note && <p className="chart-note">{note}</p>}
       <div
@@ -244,8 +246,8 @@ function Legend({
   unit,
   view,
   source,
-  showsNames,
-}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'> & { showsNames: boolean }): React.ReactNode {
+  isShort,
+}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'> & { isShort: boolean }): React.ReactNode {
   const hoverStep = useSyncExternalStore(
     view.onHover,
     () => view.hoverStep,
@@ -257,14 +259,14 @@ function Legend({
     () => 0,
   );
   return (
-    <ul className="chart-legend">
+    <ul className="chart-legend" data-short={isShort}>
       {series.map((each) => {
         const isMeasured = each.columns.length > 0;
         const value = hoverStep === null || !isMeasured ? latestReading(each) : readingAt(each, hoverStep)?.value;
         return (
           <li key={each.id} data-quiet={each.quiet}>
             <i className="swatch" data-color={each.color} />
-            <span className={showsNames ? undefined : 'visually-hidden'}>{each.label}</span>
+            <span title={each.label}>{isShort ? shortName(each.label) : each.label}</span>
             <b title={each.label}>{formatValue(value, unit)}</b>
           </li>
         );

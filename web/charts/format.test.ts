@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { formatDelta, formatDuration, formatLearningRate, formatTick, formatValue, formatWhen } from './format';
+import {
+  formatDelta,
+  formatDuration,
+  formatLearningRate,
+  formatTicks,
+  formatValue,
+  formatWhen,
+  shortName,
+} from './format';
 
 describe('formatValue', () => {
   it('writes each unit as people read it', () => {
@@ -26,9 +34,20 @@ describe('formatDelta', () => {
   });
 });
 
-describe('formatTick', () => {
+it('says of a divergence that is float32 rounding that it is 0', () => {
+  expect(formatValue(1.21e-17, 'nats')).toBe('0 nats');
+  expect(formatValue(-3e-8, 'nats')).toBe('0 nats');
+  expect(formatValue(2e-7, 'nats')).toBe('2e-7 nats');
+  expect(formatValue(1.21e-17, 'probability')).toBe('1.21e-17');
+});
+
+describe('formatTicks', () => {
+  it('writes small ones all in one form', () => {
+    expect(formatTicks([0, 4e-4, 8e-4, 1.2e-3], '')).toEqual(['0', '4e-4', '8e-4', '1.2e-3']);
+    expect(formatTicks([0.002, 0.004], '')).toEqual(['0.002', '0.004']);
+  });
   it('is short and exact', () => {
-    expect([0, 0.25, 5e-4, 100, 20_000, 0.30000000000000004].map((value) => formatTick(value, ''))).toEqual([
+    expect(formatTicks([0, 0.25, 5e-4, 100, 20_000, 0.30000000000000004], '')).toEqual([
       '0',
       '0.25',
       '5e-4',
@@ -36,8 +55,14 @@ describe('formatTick', () => {
       '20k',
       '0.3',
     ]);
-    expect(formatTick(0.02, 'ratio')).toBe('2');
+    expect(formatTicks([0.02], 'ratio')).toEqual(['2']);
   });
+});
+
+it('shortens a long name in its middle', () => {
+  expect(shortName('Counting, Full')).toBe('Counting, Full');
+  expect(shortName('Counting → Clock reading, from step 850')).toBe('Counting… step 850');
+  expect(shortName('Counting → Clock reading (copy-1)')).toBe('Counting… (copy-1)');
 });
 
 it('writes learning rates and durations', () => {

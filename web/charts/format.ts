@@ -21,6 +21,14 @@ function plain(value: number): string {
   return minus(value.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : 3));
 }
 
+/**
+ * What float32 cannot tell from 0 beside 1 (2^-23): probabilities are measured in it and add up to 1, so a divergence
+ * below this is their rounding.
+ */
+const float32Epsilon = 2 ** -23;
+/** A divergence in nats, 0 where it is not more than the rounding of what it was measured from. */
+export const withoutRounding = (nats: number): number => (Math.abs(nats) < float32Epsilon ? 0 : nats);
+
 /** A value with its unit as people read it, e.g. `48.2 %`, `0.151`, `143 ms`, `5e-4`; `–` for a value that is missing. */
 export function formatValue(value: number | undefined, unit: Unit): string {
   if (value === undefined) return '–';
@@ -35,7 +43,7 @@ export function formatValue(value: number | undefined, unit: Unit): string {
     case 'rate':
       return `${value.toFixed(value < 10 ? 2 : 1)} /s`;
     case 'nats':
-      return `${plain(value)} nats`;
+      return `${plain(withoutRounding(value))} nats`;
     default:
       return plain(value);
   }
@@ -48,12 +56,19 @@ export function formatDelta(value: number, unit: Unit): string {
   return sign + formatValue(value, unit);
 }
 
-/** A tick's label: short, the unit stands at the chart's title. */
-export function formatTick(value: number, unit: Unit): string {
-  if (value === 0) return '0';
-  const shown = unit === 'ratio' ? value * 100 : value;
+/** The labels of an axis: short, the unit stands at the chart's title; small ones all in one form: `8e-4`, `1.2e-3`. */
+export function formatTicks(ticks: readonly number[], unit: Unit): string[] {
+  const shown = ticks.map((tick) => (unit === 'ratio' ? tick * 100 : tick));
+  const sizes = shown.map(Math.abs).filter((size) => size > 0);
+  const areSmall = Math.min(...sizes) < 0.001 && Math.max(...sizes) < 0.01;
+  return shown.map((tick) => formatTick(tick, areSmall));
+}
+
+function formatTick(shown: number, isOfSmall: boolean): string {
+  if (shown === 0) return '0';
   const size = Math.abs(shown);
-  if (size < 0.001 || size >= 1e6) return minus(shown.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
+  if (isOfSmall || size < 0.001 || size >= 1e6)
+    return minus(shown.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
   if (size >= 10_000) return minus(format('~s')(shown));
   return minus(format('~r')(Number(shown.toPrecision(6))));
 }
@@ -88,6 +103,11 @@ export function formatLearningRate(rate: number, digits = 3): string {
   const rounded = Number(rate.toPrecision(digits));
   return rounded >= 0.01 ? String(rounded) : rounded.toExponential().replace('e+', 'e');
 }
+const longestName = 20;
+/** A long name without its middle, `Counting… step 850`: runs of one family differ at the end, others at the start. */
+export const shortName = (name: string): string =>
+  name.length <= longestName ? name : `${name.slice(0, 8).trimEnd()}… ${name.slice(-11).replace(/^\S*\s/, '')}`;
+
 export const formatClock = (wallTimeMs: number): string =>
   new Date(wallTimeMs).toLocaleTimeString('en-GB', { hour12: false });
 /** `24 Nov 14:03`, with the year where it is another. */

@@ -2,12 +2,12 @@ import { scaleLinear } from 'd3';
 import type { StepWindow } from './chart-view';
 import type { ChartMark, ChartSeries } from './chart-types';
 import { decimate, type DecimatedLine } from './decimate';
-import { formatStep, formatTick, formatValue, type Unit } from './format';
+import { formatStep, formatTicks, formatValue, type Unit } from './format';
 import type { Palette } from './palette';
 import { readingAt } from './reading';
 import { yScale, yTicks, type YScale } from './scale';
 
-export const margin = { top: 8, right: 10, bottom: 20, left: 42 } as const;
+export const margin = { top: 8, right: 10, bottom: 20, left: 46 } as const;
 const font = '10.5px Inter, ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 
 export interface PlotContent {
@@ -135,13 +135,15 @@ function paintAxes(
   context.fillStyle = palette.axis;
   context.textBaseline = 'middle';
   context.textAlign = 'right';
-  for (const tick of yTicks(y, plotHeight)) {
+  const ticks = yTicks(y, plotHeight);
+  const labels = formatTicks(ticks, unit);
+  for (const [index, tick] of ticks.entries()) {
     const at = crisp(y(tick));
     context.beginPath();
     context.moveTo(0, at);
     context.lineTo(plotWidth, at);
     context.stroke();
-    context.fillText(formatTick(tick, unit), -6, at);
+    context.fillText(labels[index]!, -6, at);
   }
   context.textBaseline = 'top';
   context.fillText('step', -6, plotHeight + 6);

@@ -20,16 +20,19 @@ export const chartColors = [
 export type ChartColor = (typeof chartColors)[number];
 export type Palette = Record<ChartColor, string>;
 
-/** For series without a meaning of their own, told apart also by people who see colours differently. */
+/**
+ * For series without a meaning of their own, told apart also by people who see colours differently. The second blue and
+ * the second orange come last: few charts have so many lines.
+ */
 export const categorical: readonly ChartColor[] = [
   'target',
   'amber',
   'green',
   'rose',
+  'violet',
+  'ink',
   'sky',
   'held-out',
-  'violet',
-  'slate',
 ];
 export const categoricalColor = (index: number): ChartColor => categorical[index % categorical.length]!;
 

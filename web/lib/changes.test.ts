@@ -52,13 +52,18 @@ describe('configAt', () => {
 });
 
 describe('changesOf', () => {
-  it('has what changes the optimizer, in the order of steps, in a few words', () => {
+  it('has what changes the optimizer and the rules, in the order of steps, in a few words', () => {
     const selection = { kind: 'recipe', recipe: 'sa_proj' };
     const commands = [
       rate(3e-4, 1200),
       record({ kind: 'set_trainable', selection }, 400),
       record({ kind: 'pause' }, 9),
+      record({ kind: 'set_rules', rules: [] }, 1300),
     ];
-    expect(changesOf(commands).map(shortChangeWords)).toEqual(['SA Proj at 400', 'lr 3e-4 at 1,200']);
+    expect(changesOf(commands).map(shortChangeWords)).toEqual([
+      'SA Proj at 400',
+      'lr 3e-4 at 1,200',
+      'no guard rules at 1,300',
+    ]);
   });
 });

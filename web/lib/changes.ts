@@ -1,18 +1,18 @@
-import type { CommandAction, CommandRecord } from '@plumbline/shared/command';
+import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
+import type { TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep } from '../charts/format';
-import { selectionWords } from './words';
+import { guardRulesWords, selectionWords } from './words';
 
+const changing = ['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'set_rules'] as const;
 type Change = CommandRecord & {
-  action: Extract<CommandAction, { kind: 'set_trainable' | 'set_learning_rate' | 'lower_learning_rate' }>;
+  action: Extract<GivenAction, { kind: (typeof changing)[number] }>;
   step: number;
 };
 const isChange = (record: CommandRecord): record is Change =>
-  record.state === 'applied' &&
-  record.step !== null &&
-  ['set_trainable', 'set_learning_rate', 'lower_learning_rate'].includes(record.action.kind);
+  record.state === 'applied' && record.step !== null && (changing as readonly string[]).includes(record.action.kind);
 
-/** What was changed in mid-run of what the optimizer does, oldest first. */
+/** What was changed in mid-run of what a run is configured with, oldest first. */
 export const changesOf = (commands: Iterable<CommandRecord>): Change[] =>
   [...commands].filter(isChange).sort((a, b) => a.step - b.step || a.receivedMs - b.receivedMs);
 
@@ -24,18 +24,25 @@ export function peakLearningRate(config: RunConfig, commands: Iterable<CommandRe
   }, config.learningRate);
 }
 
+/** What trains: what was chosen last, else the configuration's recipe. */
+export function selectionAfter(config: RunConfig, commands: Iterable<CommandRecord>): TrainableSelection {
+  return changesOf(commands).reduce<TrainableSelection>(
+    (selection, { action }) => (action.kind === 'set_trainable' ? action.selection : selection),
+    { kind: 'recipe', recipe: config.recipe },
+  );
+}
+
 /**
  * The configuration under which a run trained at a step: its own, with what was changed up to there. What was chosen by
  * groups or by a pattern has no place in a configuration and is left out.
  */
 export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
   const changes = changesOf(commands).filter((change) => change.step <= step);
-  const selections = changes.flatMap(({ action }) => (action.kind === 'set_trainable' ? [action.selection] : []));
-  const last = selections.at(-1);
+  const selection = selectionAfter(config, changes);
   return {
     ...config,
     learningRate: peakLearningRate(config, changes),
-    ...(last?.kind === 'recipe' && { recipe: last.recipe }),
+    ...(selection.kind === 'recipe' && { recipe: selection.recipe }),
   };
 }
 
@@ -52,5 +59,7 @@ function whatChanged(action: Change['action']): string {
       return `lr ${formatLearningRate(action.learningRate)}`;
     case 'lower_learning_rate':
       return `lr × ${action.factor}`;
+    case 'set_rules':
+      return guardRulesWords(action.rules.length);
   }
 }

@@ -4,7 +4,7 @@ import type { WireSeries } from '@plumbline/shared/http';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { peakLearningRate } from './changes';
-import { ancestorsOf, branchesOf, readPast } from './run-past';
+import { ancestorsOf, branchesOf, readPast, readTakenOver } from './run-past';
 
 const run = (runId: string, parent?: [runId: string, step: number]): RunSummary =>
   RunSummary.parse({
@@ -65,7 +65,9 @@ function hubOf(restored: boolean): Parameters<typeof readPast>[2] {
       const step = runId === 'root' ? 2 : 3;
       const events = [
         event('command_applied', 3, step, { commandId: `${runId}-rate-before` }),
+        event('stage_started', 3.5, step, { stage: 1 }),
         event('checkpoint_saved', 4, step, { checkpointId: `step-${step}` }),
+        event('stage_started', 4.5, step, { stage: 2 }),
         event('command_applied', 5, step, { commandId: `${runId}-rate-after` }),
       ];
       return Promise.resolve({ runId, lastSeq: 9, events });
@@ -94,6 +96,25 @@ describe('readPast', () => {
     const past = (await readPast(child, runs, hubOf(true)))!;
     expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
     expect(peakLearningRate(child.config, past.inForce)).toBe(5e-4);
+  });
+  it('takes over rules that were set before the checkpoint', async () => {
+    const hub = hubOf(true);
+    const rules = (afterSeq: number, state = 'applied'): CommandRecord =>
+      CommandRecord.parse({
+        ...{ commandId: `root-rules-${afterSeq}`, runId: 'root', action: { kind: 'set_rules', rules: [] } },
+        ...{ author: 'dashboard', state, receivedMs: 1, endedMs: 1, step: 2, before: null, after: null, reason: '' },
+        afterSeq,
+      });
+    const commands = async (runId: RunId): Promise<CommandRecord[]> => [
+      ...(await hub.commands(runId)),
+      ...[rules(1), rules(2, 'failed'), rules(6)],
+    ];
+    const takenOver = await readTakenOver(child, [root], { ...hub, commands });
+    expect(takenOver.map(({ commandId }) => commandId)).toEqual(['root-rate-before', 'root-rules-1']);
+  });
+  it('has the stages that began before the checkpoint', async () => {
+    const past = (await readPast(child, runs, hubOf(false)))!;
+    expect(past.stages.map(({ run, event }) => [run.runId, event.stage])).toEqual([['root', 1]]);
   });
   it('takes over what was set where a run goes on as its checkpoint was, without a command', async () => {
     const goingOn = { ...child, parent: { ...child.parent!, goesOn: true } };

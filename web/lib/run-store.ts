@@ -3,6 +3,7 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+import { joinColumns } from '../charts/columns';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
@@ -70,6 +71,12 @@ export class RunStore implements FeedSink {
   /** The commands whose effect this run stands under. */
   get changesInForce(): readonly CommandRecord[] {
     return [...(this.past?.inForce ?? []), ...this.commandRecords.values()];
+  }
+
+  /** All values of a metric, in order; of a branch with its ancestors' up to where it began, as charts show it. */
+  wholeCourse(metric: string): Float64Array {
+    const parts = [this.past?.columns.get(metric), this.series.get(metric)].filter((part) => part !== undefined);
+    return joinColumns(parts.map((columns) => ({ columns, length: columns.length }))).values;
   }
 
   baseline(metric: string): number | undefined {

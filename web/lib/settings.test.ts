@@ -1,9 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
-import { RunConfig, RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { RunStore } from './run-store';
-import { chosenSettings, settingsInForce } from './settings';
+import { RunConfig } from '@plumbline/shared/run';
+import { chosenSettings, settingWords, trainingWords } from './settings';
 
 it('tells what differs from the default and nothing else', () => {
   expect(chosenSettings(RunConfig.parse({ name: 'x', steps: 90, seed: 7, recipe: 'mlp' }))).toEqual([]);
@@ -15,44 +13,31 @@ it('tells what differs from the default and nothing else', () => {
   expect(chosenSettings(config, ['weightDecay', 'batchSize'])).toEqual(['weight decay 0.1', 'batch size 8']);
 });
 
-describe('what is in force', () => {
-  const store = new RunStore();
-  const event = (type: string, seq: number, recipe: string): ControlEvent =>
-    ({ type, seq, step: seq, selection: { kind: 'recipe', recipe }, trainable: [] }) as unknown as ControlEvent;
-  const rate = (learningRate: number): CommandRecord =>
+describe('trainingWords', () => {
+  const config = RunConfig.parse({ name: 'x', learningRate: 1e-3 });
+  const applied = (action: unknown): CommandRecord =>
     CommandRecord.parse({
-      ...{ commandId: 'command-1', runId: 'run-1', action: { kind: 'set_learning_rate', learningRate } },
-      ...{ author: 'dashboard', state: 'applied', receivedMs: 1, endedMs: 1, step: 5, before: null, after: null },
-      reason: '',
+      ...{ commandId: 'command-1', runId: 'run-1', action, author: 'dashboard', state: 'applied' },
+      ...{ receivedMs: 1, endedMs: 1, step: 5, before: null, after: null, reason: '' },
     });
-  it('is what the run began with, until that is changed', () => {
-    store.run(
-      RunSummary.parse({
-        ...{ runId: 'run-1', config: { name: 'x', learningRate: 1e-3 }, parent: null, state: 'running', reason: '' },
-        ...{
-          trainer: null,
-          trainerConnected: true,
-          createdMs: 0,
-          startedMs: 0,
-          endedMs: null,
-          lastStep: 0,
-          lastSeq: 0,
-        },
-      }),
-    );
-    expect(settingsInForce(store)).toEqual(['Full', 'lr 1e-3']);
-    store.control([event('run_started', 1, 'full')]);
-    store.control([event('trainable_changed', 2, 'sa_proj')]);
-    store.commands([rate(1e-4)]);
-    expect(settingsInForce(store)).toEqual(['SA Proj (began with Full)', 'lr 1e-4 (began with 1e-3)']);
-    store.control([event('trainable_changed', 3, 'full')]);
-    expect(settingsInForce(store)[0]).toBe('Full');
+  const rate = (learningRate: number): CommandRecord => applied({ kind: 'set_learning_rate', learningRate });
+  const train = (recipe: string): CommandRecord =>
+    applied({ kind: 'set_trainable', selection: { kind: 'recipe', recipe } });
+  it('say what a run began with, until that is changed, and again when it is changed back', () => {
+    expect(trainingWords(config, [], [])).toEqual({
+      trains: { now: 'Full', began: '' },
+      rate: { now: '1e-3', began: '' },
+    });
+    const { trains, rate: now } = trainingWords(config, [], [train('sa_proj'), rate(1e-4)]);
+    expect([trains, now].map(settingWords)).toEqual(['SA Proj (began with Full)', '1e-4 (began with 1e-3)']);
+    expect(settingWords(trainingWords(config, [], [train('sa_proj'), train('full')]).trains)).toBe('Full');
   });
-  it('of a branch that took over its parent’s changes, began with those', () => {
-    const branch = new RunStore();
-    branch.run({ ...store.runSummary!, parent: null });
-    branch.control([event('run_started', 1, 'sa_proj')]);
-    branch.pastIs({ ancestors: [], columns: new Map(), commands: [], inForce: [rate(2e-4)] });
-    expect(settingsInForce(branch)).toEqual(['SA Proj', 'lr 2e-4']);
+  it('say of a branch that took over its parent’s changes that it began with those', () => {
+    const takenOver = [train('mlp_gate_up'), rate(5e-4)];
+    expect(trainingWords(config, takenOver, [])).toEqual({
+      trains: { now: 'MLP Gate & Up', began: '' },
+      rate: { now: '5e-4', began: '' },
+    });
+    expect(trainingWords(config, takenOver, [rate(2e-4)]).rate).toEqual({ now: '2e-4', began: 'began with 5e-4' });
   });
 });

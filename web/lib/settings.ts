@@ -1,9 +1,9 @@
+import type { CommandRecord } from '@plumbline/shared/command';
 import { describeMethod } from '@plumbline/shared/method';
 import { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
-import { peakLearningRate } from './changes';
-import type { RunStore } from './run-store';
-import { recipeWords, selectionWords } from './words';
+import { peakLearningRate, selectionAfter } from './changes';
+import { selectionWords } from './words';
 
 const defaults = RunConfig.parse({ name: 'default' });
 
@@ -29,17 +29,32 @@ export function chosenSettings(config: RunConfig, only = Object.keys(words) as (
   });
 }
 
-/** What a run trains and how fast, in words; with what it began with where that was changed since. */
-export function settingsInForce(store: RunStore): string[] {
-  const { runSummary: run, selections, past } = store;
-  if (!run) return [];
-  const trains = [selections[0], selections.at(-1)].map((said) =>
-    said ? selectionWords(said.selection) : recipeWords[run.config.recipe].name,
-  );
-  const rates = [past?.inForce ?? [], store.changesInForce].map(
-    (changes) => `lr ${formatLearningRate(peakLearningRate(run.config, changes))}`,
-  );
-  return [trains, rates].map(([first, now]) =>
-    first === now ? now! : `${now} (began with ${first!.replace('lr ', '')})`,
-  );
+/** A setting in words, and what it was at first; empty where it still is that. */
+export interface Setting {
+  now: string;
+  began: string;
+}
+/** Both in one line: `SA Proj (began with Full)`. */
+export const settingWords = ({ now, began }: Setting): string => (began ? `${now} (${began})` : now);
+
+/**
+ * What a run trains and its peak learning rate, in words, the same on every page; with what it began with where that was
+ * changed since.
+ * @param takenOver what a branch goes on under of what was changed before it began
+ * @param own what was changed since
+ */
+export function trainingWords(
+  config: RunConfig,
+  takenOver: readonly CommandRecord[],
+  own: readonly CommandRecord[],
+): { trains: Setting; rate: Setting } {
+  const [began, now] = [takenOver, [...takenOver, ...own]].map((changes) => ({
+    trains: selectionWords(selectionAfter(config, changes)),
+    rate: formatLearningRate(peakLearningRate(config, changes)),
+  }));
+  const setting = (first: string, last: string): Setting => ({
+    now: last,
+    began: first === last ? '' : `began with ${first}`,
+  });
+  return { trains: setting(began!.trains, now!.trains), rate: setting(began!.rate, now!.rate) };
 }

@@ -67,6 +67,10 @@ export const branchWords = (branch: RunSummary): string =>
 export const selectionWords = (selection: TrainableSelection): string =>
   selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);
 
+/** `no guard rules`, `1 guard rule`, `2 guard rules`. */
+export const guardRulesWords = (count: number): string =>
+  `${count === 0 ? 'no' : count} guard rule${count === 1 ? '' : 's'}`;
+
 /** What a command asks for, e.g. `Train SA Proj`, `Peak learning rate 1e-4`. */
 export function actionWords(action: GivenAction): string {
   switch (action.kind) {
@@ -83,9 +87,7 @@ export function actionWords(action: GivenAction): string {
         ? 'Freeze everything'
         : `Train ${selectionWords(action.selection)}`;
     case 'set_rules':
-      return action.rules.length === 0
-        ? 'Remove all guard rules'
-        : `Set ${action.rules.length} guard rule${action.rules.length > 1 ? 's' : ''}`;
+      return action.rules.length === 0 ? 'Remove all guard rules' : `Set ${guardRulesWords(action.rules.length)}`;
     case 'set_learning_rate':
       return `Peak learning rate ${formatLearningRate(action.learningRate)}`;
     case 'lower_learning_rate':

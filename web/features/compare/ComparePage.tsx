@@ -7,7 +7,7 @@ import { distinctTasks, RunId, type TargetTask } from '@plumbline/shared/run';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
 import type { Columns } from '../../charts/columns';
-import type { Unit } from '../../charts/format';
+import { formatValue, withoutRounding, type Unit } from '../../charts/format';
 import { LineChart } from '../../charts/LineChart';
 import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
@@ -130,9 +130,15 @@ export function ComparePage(): React.ReactNode {
   const missing = runs ? runIds.filter((id) => !runs.some(({ runId }) => runId === id)) : [];
   const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
   const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
-  const seriesOf = ({ metric, task }: ComparedChart): ChartSeries[] => {
+  const seriesOf = ({ metric, task, unit }: ComparedChart): ChartSeries[] => {
     const drawn = shown.filter(({ run }) => task === undefined || run.config.tasks.includes(task));
-    const bases = new Set(drawn.flatMap(({ store }) => store.baseline(metric) ?? []));
+    // Two runs of one base model may have measured it on two backends: what reads the same is one line.
+    const bases = new Map(
+      drawn.flatMap(({ store }) => {
+        const base = store.baseline(metric);
+        return base === undefined ? [] : [[formatValue(base, unit), base] as const];
+      }),
+    );
     return [
       ...drawn.map(({ run, store, color, name }) => ({
         id: run.runId,
@@ -140,8 +146,9 @@ export function ComparePage(): React.ReactNode {
         color,
         columns: store.buffer(metric),
         past: store.past?.columns.get(metric),
+        ...(unit === 'nats' && { transform: withoutRounding }),
       })),
-      ...[...bases].map((base) => ({
+      ...[...bases.values()].map((base) => ({
         id: `base ${base}`,
         label: 'base model',
         color: 'slate' as const,
@@ -219,7 +226,7 @@ export function ComparePage(): React.ReactNode {
               marks={marks}
               view={view}
               source={compared}
-              legend="values"
+              legend="short"
             />
           </div>
         ))}

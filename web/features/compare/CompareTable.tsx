@@ -2,11 +2,11 @@ import Link from 'next/link';
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import { formatEnergy } from '@plumbline/shared/energy';
 import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
-import { formatLearningRate, formatStep, formatValue } from '../../charts/format';
+import { formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords, taskWords } from '../../lib/words';
+import { sequenceWords, taskWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -28,14 +28,23 @@ interface Column {
 const columns: readonly Column[] = [
   {
     head: 'Recipe',
-    cell: ({ run: { config } }) =>
-      [
-        recipeWords[config.recipe].name,
-        ...chosenSettings(config, ['method']),
-        sequenceWords(config.tasks).toLowerCase(),
-      ].join(', '),
+    cell: ({ run: { config }, figures: { training } }) => (
+      <span>
+        {[training.trains.now, ...chosenSettings(config, ['method'])].join(', ')}
+        {training.trains.began && <small>{training.trains.began}</small>}
+        <small>{sequenceWords(config.tasks)}</small>
+      </span>
+    ),
   },
-  { head: 'Peak learning rate', cell: ({ figures }) => formatLearningRate(figures.peak) },
+  {
+    head: 'Peak learning rate',
+    cell: ({ figures: { training } }) => (
+      <span>
+        {training.rate.now}
+        {training.rate.began && <small>{training.rate.began}</small>}
+      </span>
+    ),
+  },
   {
     head: 'Steps',
     cell: ({ run }) =>
@@ -44,7 +53,11 @@ const columns: readonly Column[] = [
         : `${formatStep(run.lastStep)} of ${formatStep(totalSteps(run.config))}`,
   },
   { head: 'Held-out accuracy, final', cell: ({ figures }) => formatValue(figures.heldOut, 'percent') },
-  { head: 'Held-out accuracy, lowest', cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent') },
+  {
+    head: 'Held-out accuracy, lowest',
+    hint: 'Of a branch over its whole course, as the charts show it',
+    cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent'),
+  },
   {
     head: 'Forgetting, points',
     hint: 'Held-out accuracy lost against the base model',
@@ -52,7 +65,7 @@ const columns: readonly Column[] = [
   },
   {
     head: 'Recovered',
-    hint: 'How much of the worst drop has come back; a dash where nothing dropped past the noise floor',
+    hint: 'Of a branch over its whole course: how much of the worst drop has come back; a dash where nothing dropped past the noise floor',
     cell: ({ figures }) => formatValue(figures.recovered, 'percent'),
   },
   {
@@ -83,13 +96,26 @@ const columns: readonly Column[] = [
       energy ? (
         <span title={energy.rests}>
           {formatEnergy(energy.joules)}
-          <small>{[energy.range, energy.emissions, energy.how].filter(Boolean).join(' · ')}</small>
+          {[energy.range, [energy.emissions, energy.how].filter(Boolean).join(' · ')].map(
+            (line) => line && <small key={line}>{line}</small>,
+          )}
         </span>
       ) : (
         '–'
       ),
   },
-  { head: 'Changed mid-run', cell: ({ figures }) => figures.changes.join('; ') || 'nothing' },
+  {
+    head: 'Changed mid-run',
+    hint: 'What trains, the learning rate and the guard rules; of a branch also what it took over from its parent',
+    cell: ({ figures: { changes, takenOver } }) => (
+      <span>
+        {changes.length === 0
+          ? 'nothing'
+          : changes.map((change, index) => <span key={`${index} ${change}`}>{change}</span>)}
+        {takenOver.length > 0 && <small>took over {takenOver.join(', ')}</small>}
+      </span>
+    ),
+  },
 ];
 
 /** What each run came to, beside the others; of a run under way, so far. */

@@ -3,6 +3,7 @@ import { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { RunStore } from '../../lib/run-store';
+import { SeriesBuffer } from '../../lib/series-buffer';
 import { comparisonOf, namesApart } from './comparison';
 
 const probe = (seq: number, step: number, heldOut: number, target: number): MetricEvent => ({
@@ -53,7 +54,7 @@ it('says what a run cost and brought, against the base model', () => {
     }),
   ]);
   expect(comparisonOf(store)).toEqual({
-    peak: 2e-4,
+    training: { trains: { now: 'Full', began: '' }, rate: { now: '2e-4', began: 'began with 1e-3' } },
     heldOut: 85,
     lowestHeldOut: 55,
     forgetting: 10,
@@ -64,7 +65,28 @@ it('says what a run cost and brought, against the base model', () => {
     bias: undefined,
     energy: null,
     changes: ['lr 2e-4 at 20'],
+    takenOver: [],
   });
+});
+
+it('measures a branch over its whole course', () => {
+  const store = new RunStore();
+  store.run(
+    RunSummary.parse({
+      ...{ runId: 'run-2', config: { name: 'x' }, parent: { runId: 'run-1', checkpointId: 'step-20', step: 20 } },
+      ...{ state: 'running', reason: '', trainer: null, trainerConnected: true, createdMs: 0, startedMs: 0 },
+      ...{ endedMs: null, lastStep: 30, lastSeq: 2 },
+    }),
+  );
+  const baseline = { 'held_out/mean/accuracy': 95, 'probe/questions_per_task': 100 };
+  store.control([{ type: 'run_started', seq: 1, step: 20, baseline } as unknown as ControlEvent]);
+  store.metrics([probe(2, 30, 85, 90)]);
+  const before = new SeriesBuffer(10);
+  before.append(1, 10, 55);
+  before.append(2, 20, 75);
+  const columns = new Map([['held_out/mean/accuracy', before]]);
+  store.pastIs({ ancestors: [], columns, stages: [], commands: [], inForce: [] });
+  expect(comparisonOf(store)).toMatchObject({ heldOut: 85, lowestHeldOut: 55, recovered: 75, forgetting: 10 });
 });
 
 it('says of each task of a sequence what was won, and their mean', () => {

@@ -1,14 +1,16 @@
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
-import { changesOf, peakLearningRate, shortChangeWords } from '../../lib/changes';
+import { changesOf, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
+import { trainingWords, type Setting } from '../../lib/settings';
 import { recoverySubject } from '../drift/recovery-view';
 
 /** What a run came to, or has come to so far; undefined is what was not measured. */
 export interface Comparison {
-  peak: number;
+  /** What trains and the peak learning rate, in words. */
+  training: { trains: Setting; rate: Setting };
   /** Accuracy in percent, final and at its worst. */
   heldOut: number | undefined;
   lowestHeldOut: number | undefined;
@@ -24,11 +26,13 @@ export interface Comparison {
   bias: number | undefined;
   /** Null where the trainer tells none; a branch counts from its own start. */
   energy: EnergyReading | null;
-  /** With what a restored branch took over from its parent. */
+  /** In mid-run, in a few words each. */
   changes: string[];
+  /** What a restored branch took over of its parent's changes. */
+  takenOver: string[];
 }
 
-/** Reads the figures of one run; a branch counts from its branch point, against the base model. */
+/** Reads the figures of one run against the base model; of a branch over its whole course, its ancestors' with it. */
 export function comparisonOf(store: RunStore): Comparison | null {
   const run = store.runSummary;
   if (!run) return null;
@@ -38,13 +42,15 @@ export function comparisonOf(store: RunStore): Comparison | null {
     return now === undefined || base === undefined ? undefined : now - base;
   };
   const measured = store.buffer(metrics.heldOutMean);
-  const values = measured.values.subarray(0, measured.length);
+  const values = store.wholeCourse(metrics.heldOutMean);
+  const takenOver = store.past?.inForce ?? [];
+  const own = [...store.commandRecords.values()];
   const finite = values.filter(Number.isFinite);
   const subject = recoverySubject(store, metrics.heldOutMean);
   const gain = above(metrics.heldOutMean);
   const targetGains = distinctTasks(run.config).map((task) => ({ task, points: above(targetAccuracy(task)) }));
   return {
-    peak: peakLearningRate(run.config, store.changesInForce),
+    training: trainingWords(run.config, takenOver, own),
     heldOut: measured.lastValue,
     lowestHeldOut: finite.length > 0 ? finite.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
@@ -54,7 +60,8 @@ export function comparisonOf(store: RunStore): Comparison | null {
     kl: latest(metrics.kl),
     bias: latest(metrics.numberTokensHeldOut),
     energy: energyReading(store),
-    changes: changesOf(store.changesInForce).map(shortChangeWords),
+    changes: changesOf(own).map(shortChangeWords),
+    takenOver: changesOf(takenOver).map(shortChangeWords),
   };
 }
 

@@ -2,9 +2,9 @@
 import { useState, type FormEvent } from 'react';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { metrics } from '@plumbline/shared/metric';
-import { LearningRate } from '@plumbline/shared/run';
 import { formatLearningRate } from '../../charts/format';
 import { peakLearningRate } from '../../lib/changes';
+import { learningRateProblem } from '../../lib/learning-rate';
 import type { RunStore } from '../../lib/run-store';
 import { useRun } from '../live/use-run';
 import type { CommandControl } from './use-command';
@@ -28,17 +28,10 @@ export function LearningRateField({
   const peak = config && peakLearningRate(config, store.changesInForce);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    const parsed = LearningRate.safeParse(text.trim() === '' ? undefined : Number(text));
-    if (!parsed.success) {
-      onProblem(
-        text.trim() !== '' && Number.isNaN(Number(text))
-          ? `“${text}” is not a number: write it like 1e-4`
-          : parsed.error.issues[0]!.message,
-      );
-      return;
-    }
-    onProblem('');
-    command.give({ kind: 'set_learning_rate', learningRate: parsed.data });
+    const wrong = learningRateProblem(text);
+    onProblem(wrong);
+    if (wrong) return;
+    command.give({ kind: 'set_learning_rate', learningRate: Number(text) });
     setText('');
   };
   return (

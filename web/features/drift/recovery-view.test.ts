@@ -20,6 +20,15 @@ it('follows a drop and its way back, and says nothing within the noise floor', (
   expect(recovered.update().values[5]).toBe(0);
 });
 
+it('counts from the worst of the course before, of a branch', () => {
+  const [before, own] = [new SeriesBuffer(20), new SeriesBuffer(20)];
+  [90, 50, 60].forEach((value, index) => before.append(index + 1, index * 20, value));
+  own.append(1, 60, 70);
+  const subject = { metric: 'held_out/mean/accuracy', worse: 'lower', base: 90, noiseFloor: 5 } as const;
+  expect(new RecoverySeries(own, subject, before).update().values[0]).toBe(50);
+  expect(new RecoverySeries(own, subject).update().values[0]).toBe(0);
+});
+
 it('says what an accuracy rests on, where the trainer told', () => {
   const store = new RunStore();
   expect(sampleWords(store)).toBe('');

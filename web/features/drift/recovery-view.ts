@@ -38,7 +38,10 @@ export function heldOutTasks(store: RunStore): string[] {
   return [...new Set(tasks)].filter((task) => task !== 'mean').sort();
 }
 
-/** Recovery in percent after each probe; a point is left out while the drift is within the noise floor. */
+/**
+ * Recovery in percent after each probe; a point is left out while the drift is within the noise floor. The worst value
+ * may be one of those before it: of a branch, its ancestors'.
+ */
 export class RecoverySeries implements Columns {
   length = 0;
   steps = new Float64Array(0);
@@ -49,17 +52,19 @@ export class RecoverySeries implements Columns {
   constructor(
     private readonly measured: Columns,
     private readonly subject: RecoverySubject,
+    private readonly before?: Columns,
   ) {}
 
   /** Follows the measured series; cheap when nothing is new. */
   update(): this {
-    const { measured, subject } = this;
+    const { measured, subject, before } = this;
     if (measured.length === this.#read) return this;
     this.steps = new Float64Array(measured.length);
     this.values = new Float64Array(measured.length);
     this.reach = new Float64Array(measured.length).fill(Infinity);
     this.length = 0;
-    const worstAndNow = new Float64Array(2).fill(NaN);
+    const earlier = before && recovery(before.values.subarray(0, before.length), subject.base, subject.worse, 0);
+    const worstAndNow = new Float64Array([earlier?.worst ?? NaN, NaN]);
     for (let index = 0; index < measured.length; index++) {
       const value = measured.values[index]!;
       if (!Number.isFinite(value)) continue;

@@ -109,11 +109,24 @@ describe('the end in the timeline', () => {
 });
 
 describe('lineageMarks', () => {
-  it('marks where a run began, where others left it, and what was changed before', () => {
+  it('marks where a run began, where others left it, and what was taught and changed before', () => {
     const parent = run('parent');
     const child = run('child', { parent: { runId: 'parent', checkpointId: 'step-50', step: 50 } });
-    const past = { ancestors: [parent], columns: new Map(), commands: [{ run: parent, record: rate }], inForce: [] };
+    const stage = {
+      type: 'stage_started',
+      seq: 3,
+      step: 30,
+      wallTimeMs: 0,
+      stage: 1,
+      task: 'clock',
+      steps: 30,
+    } as const;
+    const past = {
+      ...{ ancestors: [parent], columns: new Map(), stages: [{ run: parent, event: stage }] },
+      ...{ commands: [{ run: parent, record: rate }], inForce: [] },
+    };
     expect(lineageMarks(child, past, []).map(({ step, kind, label }) => [step, kind, label])).toEqual([
+      [30, 'stage', 'parent: Stage 2: Clock reading'],
       [40, 'change', 'parent: Peak learning rate 1e-4 · learning rate 5e-4 → 1e-4'],
       [50, 'branch', 'branched from parent'],
     ]);

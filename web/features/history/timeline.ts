@@ -152,6 +152,9 @@ export function lineageMarks(
   branches: readonly RunSummary[],
 ): ChartMark[] {
   const marks: ChartMark[] = [];
+  for (const { run, event } of past?.stages ?? [])
+    for (const mark of stageMarks([event]))
+      marks.push({ ...mark, id: `${run.runId} ${mark.id}`, label: `${run.config.name}: ${mark.label}` });
   for (const { run, record } of past?.commands ?? [])
     for (const mark of chartMarks([record])) marks.push({ ...mark, label: `${run.config.name}: ${mark.label}` });
   for (const [index, ancestor] of (past?.ancestors ?? []).entries()) {

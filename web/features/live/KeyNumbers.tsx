@@ -19,11 +19,7 @@ export function KeyNumbers(): React.ReactNode {
     return now === undefined || base === undefined ? '' : `${formatDelta(now - base, unit)} vs base`;
   };
   const heldOut = recoverySubject(store, metrics.heldOutMean);
-  const measured = store.series.get(metrics.heldOutMean);
-  const back =
-    heldOut && measured
-      ? recovery(measured.values.subarray(0, measured.length), heldOut.base, 'lower', heldOut.noiseFloor)
-      : null;
+  const back = heldOut && recovery(store.wholeCourse(metrics.heldOutMean), heldOut.base, 'lower', heldOut.noiseFloor);
   const floor = heldOut ? `noise ${heldOut.noiseFloor.toFixed(1)} pp` : '';
   const rate = latest(metrics.learningRate);
   const energy = energyReading(store);
@@ -52,7 +48,7 @@ export function KeyNumbers(): React.ReactNode {
         }
       />
       <Tile
-        label="Number tokens, held-out"
+        label="Number-token bias"
         color="held-out"
         value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
         note={against(metrics.numberTokensHeldOut, 'probability')}
@@ -111,7 +107,7 @@ function Tile({
     <div className="key-number" title={hint} data-testid={testId}>
       <dt>
         <i className="swatch" data-color={color} />
-        {label}
+        <span title={label}>{label}</span>
       </dt>
       <dd>
         <b data-bad={value === 'NaN' || value.includes('∞')}>{value}</b>

@@ -6,7 +6,7 @@ import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
-import { chosenSettings, settingsInForce } from '../../lib/settings';
+import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
 import { branchWords, sequenceWords, stateWords } from '../../lib/words';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
@@ -18,6 +18,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
   if (!run) return null;
   const { config } = run;
   const started = store.latest('run_started');
+  const training = trainingWords(config, store.past?.inForce ?? [], [...store.commandRecords.values()]);
   const pace = stepsPerSecond(store.buffer(wallTimeSeries));
   const left = Math.max(0, totalSteps(config) - run.lastStep);
   const size = started?.model.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
@@ -37,7 +38,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
       </div>
       <p className="run-facts">
         <span>{sequenceWords(config.tasks)}</span>
-        {settingsInForce(store).map((setting) => (
+        {[settingWords(training.trains), `lr ${settingWords(training.rate)}`].map((setting) => (
           <span key={setting} data-testid="setting-in-force">
             {setting}
           </span>

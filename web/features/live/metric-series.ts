@@ -1,6 +1,8 @@
 import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import type { TargetTask } from '@plumbline/shared/run';
 import type { ChartSeries } from '../../charts/chart-types';
+import type { Columns } from '../../charts/columns';
+import { withoutRounding } from '../../charts/format';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { heldOutTaskName, taskWords } from '../../lib/words';
@@ -41,17 +43,32 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
   const recovered = (metric: string, label: string, color: ChartSeries['color']): ChartSeries[] => {
     const subject = recoverySubject(store, metric);
     if (!subject) return [];
-    const key = `${metric} ${subject.base} ${subject.noiseFloor}`;
-    const columns = recoveries.get(key) ?? new RecoverySeries(store.buffer(metric), subject);
-    recoveries.set(key, columns);
-    return [{ id: `recovery ${metric}`, label, color, columns: columns.update() }];
+    const before = store.past?.columns.get(metric);
+    const of = (part: string, measured: Columns, earlier?: Columns): Columns => {
+      const key = `${metric} ${part} ${earlier?.length ?? 0} ${subject.base} ${subject.noiseFloor}`;
+      const columns = recoveries.get(key) ?? new RecoverySeries(measured, subject, earlier);
+      recoveries.set(key, columns);
+      return columns.update();
+    };
+    return [
+      {
+        id: `recovery ${metric}`,
+        label,
+        color,
+        columns: of('own', store.buffer(metric), before),
+        past: before && of('past', before),
+      },
+    ];
   };
   return {
     bias: [
       line(metrics.numberTokensTarget, 'target', 'target'),
       line(metrics.numberTokensHeldOut, 'held-out', 'held-out'),
     ],
-    shift: [plain(metrics.kl, 'KL', 'violet'), plain(metrics.js, 'JS', 'green')],
+    shift: [
+      { ...plain(metrics.kl, 'KL', 'violet'), transform: withoutRounding },
+      { ...plain(metrics.js, 'JS', 'green'), transform: withoutRounding },
+    ],
     agreement: [line(metrics.top1Agreement, 'agreement', 'violet')],
     accuracy: [
       // One skill has the target's colour; of several each has its own.

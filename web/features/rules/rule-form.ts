@@ -85,7 +85,7 @@ export const presets: readonly { label: string; rule: RuleForm }[] = [
     },
   },
   {
-    label: 'Freeze MLP on bias drift',
+    label: 'Train only SA Proj on bias drift',
     rule: {
       ...blank,
       ...{ name: 'Bias drift', metric: metrics.numberTokensHeldOut, comparison: 'above', limit: '0.05' },

@@ -5,6 +5,7 @@ import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, misfitWords } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
+import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
 import { methodWords, recipeWords, sequenceWords } from '../../lib/words';
@@ -89,7 +90,9 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     sequenceWords(form.tasks),
     recipeWords[recipe].name,
     ...(method.kind === 'fine_tuning' ? [] : [methodWords[method.kind].name]),
-  ].join(', ');
+  ]
+    .filter(Boolean)
+    .join(', ');
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();
     if (!rules) return;
@@ -118,17 +121,17 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   const field = (key: Asked, label: string, hint?: string): React.ReactNode => (
     <Field name={key} label={label} hint={hint} value={form[key]} error={errors[key]} onChange={set(key)} />
   );
-  const evaluationQuestions = field('evaluationQuestions', 'Evaluate', 'questions a task');
+  const evaluationQuestions = field('evaluationQuestions', 'Evaluate', 'questions a task, 0: none');
 
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="new-run-title" onClose={onClose}>
       <form onSubmit={(event) => void submit(event)} noValidate data-testid="new-run-form">
         <header className="sheet-head">
-          <h2 id="new-run-title">{from ? `New run from step ${from.step}` : 'New run'}</h2>
+          <h2 id="new-run-title">{from ? `New run from step ${formatStep(from.step)}` : 'New run'}</h2>
           <p>
             {from
               ? `Goes on from ${from.checkpointId} with the settings below; steps count from the base model.`
-              : 'Fine-tunes the base model on one new skill while what it knew before is measured.'}
+              : 'Fine-tunes the base model on new skills, one after another, while what it knew before is measured.'}
           </p>
         </header>
         <div className="sheet-body">

@@ -9,17 +9,17 @@ import {
   type RunSummary,
   type TargetTask,
 } from '@plumbline/shared/run';
-import { formatLearningRate, formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
+import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
-import { chosenSettings } from '../../lib/settings';
-import { recipeWords, sequenceWords, stateWords, taskWords } from '../../lib/words';
+import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
+import { sequenceWords, stateWords, taskWords } from '../../lib/words';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
-import { useRunNumbers, useRuns, type RunNumbers } from './use-runs';
+import { useRunNumbers, useRuns, useTakenOver, type RunNumbers } from './use-runs';
 import './runs.css';
 
 /** All runs with their state and latest key numbers, and the way to a new one. */
@@ -111,7 +111,7 @@ export function RunsPage(): React.ReactNode {
                   data-testid={`tick-${row.run.runId}`}
                 />
               </label>
-              <RunRow {...row} />
+              <RunRow {...row} runs={runs} />
             </li>
           ))}
         </ul>
@@ -135,20 +135,17 @@ export function RunsPage(): React.ReactNode {
   );
 }
 
-function RunRow({ run, parent, depth }: RunRowModel): React.ReactNode {
+function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly RunSummary[] }): React.ReactNode {
   const numbers = useRunNumbers(run);
   const { config } = run;
   const share = Math.min(1, run.lastStep / totalSteps(config));
-  const changes = numbers?.changes ?? [];
+  const training = trainingWords(config, useTakenOver(run, runs), numbers?.commands ?? []);
   const facts = [
     sequenceWords(config.tasks),
-    recipeWords[config.recipe].name,
-    `lr ${formatLearningRate(config.learningRate)}`,
+    settingWords(training.trains),
+    `lr ${settingWords(training.rate)}`,
     `seed ${config.seed}`,
     ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize']),
-    // The first changes tell runs apart; a list of many would not.
-    ...changes.slice(0, 2).map((change) => `then ${change}`),
-    ...(changes.length > 2 ? [`and ${changes.length - 2} more`] : []),
   ];
   return (
     <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`}>

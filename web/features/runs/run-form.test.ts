@@ -18,9 +18,9 @@ describe('readForm', () => {
   });
   it.each([
     ['', 'Give a number.'],
-    ['0', 'Has to be above 0.'],
-    ['-1e-4', 'Has to be above 0.'],
-    ['2', 'At most 1: above that any model is destroyed.'],
+    ['0', 'A learning rate is above 0.'],
+    ['-1e-4', 'A learning rate is above 0.'],
+    ['2', 'A learning rate above 1 destroys any model.'],
     ['fast', '“fast” is not a number. Write it like 5e-4 or 0.0005.'],
     ['NaN', '“NaN” is not a number. Write it like 5e-4 or 0.0005.'],
   ])('says what is wrong with the learning rate %j', (learningRate, message) => {
@@ -36,6 +36,9 @@ describe('readForm', () => {
     });
     expect(errorsOf({ evaluationSeed: '' })).toEqual({ evaluationSeed: 'Give a number.' });
     expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
+  });
+  it('says that a task has to be chosen', () => {
+    expect(errorsOf({ tasks: [] })).toEqual({ tasks: 'Choose at least one task.' });
   });
   it('says what the method does not go with', () => {
     const lora = { kind: 'lora', rank: 8, alpha: 16 } as const;

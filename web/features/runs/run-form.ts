@@ -1,5 +1,6 @@
 import { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate } from '../../charts/format';
+import { learningRateProblem } from '../../lib/learning-rate';
 
 /** What is chosen whole; the form asks for the rest as text. */
 const whole = ['tasks', 'method', 'keepCheckpointsAt'] as const;
@@ -48,7 +49,8 @@ export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok:
   if (!parsed.success) {
     for (const issue of parsed.error.issues) {
       const key = issue.path[0] as Asked | Whole;
-      errors[key] ??= isAsked(key) ? sayIssue(key, issue, form[key]) : issue.message;
+      if (key === 'tasks') errors.tasks ??= 'Choose at least one task.';
+      else errors[key] ??= isAsked(key) ? sayIssue(key, issue, form[key]) : issue.message;
     }
   } else if (parsed.data.warmupSteps > parsed.data.steps) {
     errors.warmupSteps = 'Warm-up is longer than a task’s steps.';
@@ -63,10 +65,7 @@ function sayIssue(
   typed: string,
 ): string {
   if (key === 'name') return issue.code === 'too_big' ? 'At most 80 characters.' : 'Give the run a name.';
-  if (key === 'learningRate') {
-    if (issue.code === 'invalid_type') return `“${typed}” is not a number. Write it like 5e-4 or 0.0005.`;
-    return issue.code === 'too_big' ? 'At most 1: above that any model is destroyed.' : 'Has to be above 0.';
-  }
+  if (key === 'learningRate') return learningRateProblem(typed);
   if (issue.code === 'invalid_type') {
     return typed.trim() !== '' && Number.isFinite(Number(typed))
       ? 'Has to be a whole number.'

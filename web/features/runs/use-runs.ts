@@ -1,10 +1,11 @@
 'use client';
 import { useEffect, useState } from 'react';
+import type { CommandRecord } from '@plumbline/shared/command';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { distinctTasks, hasEnded, type RunId, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
-import { changesOf, shortChangeWords } from '../../lib/changes';
 import { hubSocket } from '../../lib/hub-socket';
+import { ancestorsOf, readTakenOver } from '../../lib/run-past';
 import { SeriesBuffer } from '../../lib/series-buffer';
 import { useConnection, useSession } from '../../lib/use-hub';
 
@@ -43,8 +44,7 @@ export interface RunNumbers {
   targets: readonly { task: TargetTask; series: SeriesBuffer }[];
   heldOut: SeriesBuffer;
   bias: SeriesBuffer;
-  /** What was changed in mid-run, in a few words each. */
-  changes: string[];
+  commands: readonly CommandRecord[];
 }
 const maxPoints = 200;
 const refreshMs = 3000;
@@ -75,6 +75,28 @@ export function useRunNumbers(run: RunSummary): RunNumbers | null {
   return numbers;
 }
 
+const none: readonly CommandRecord[] = [];
+
+/** What a branch goes on under of what was changed before it began; none for a run from the base model. */
+export function useTakenOver(run: RunSummary, runs: readonly RunSummary[]): readonly CommandRecord[] {
+  const [takenOver, setTakenOver] = useState(none);
+  const ancestors = ancestorsOf(run, runs);
+  useEffect(() => {
+    if (ancestors.length === 0) return;
+    let gone = false;
+    readTakenOver(run, ancestors, api).then(
+      (records) => !gone && setTakenOver(records),
+      // As with the numbers: the connection's state tells of a hub that is gone.
+      () => undefined,
+    );
+    return () => {
+      gone = true;
+    };
+    // What lies before a checkpoint changes no more.
+  }, [run.runId, ancestors.map(({ runId }) => runId).join()]);
+  return takenOver;
+}
+
 async function fetchNumbers(runId: RunId, tasks: readonly TargetTask[], probeEverySteps: number): Promise<RunNumbers> {
   const names = [metrics.loss, metrics.heldOutMean, metrics.numberTokensHeldOut, ...tasks.map(targetAccuracy)];
   const [{ series }, commands] = await Promise.all([
@@ -92,6 +114,6 @@ async function fetchNumbers(runId: RunId, tasks: readonly TargetTask[], probeEve
     targets: tasks.map((task) => ({ task, series: bufferOf(targetAccuracy(task)) })),
     heldOut: bufferOf(metrics.heldOutMean),
     bias: bufferOf(metrics.numberTokensHeldOut),
-    changes: changesOf(commands).map(shortChangeWords),
+    commands,
   };
 }

@@ -1,0 +1,11 @@
+import { LearningRate } from '@plumbline/shared/run';
+
+/** What is wrong with a learning rate as typed, in a sentence; empty where nothing is. */
+export function learningRateProblem(typed: string): string {
+  if (typed.trim() === '') return 'Give a number.';
+  const read = LearningRate.safeParse(Number(typed));
+  if (read.success) return '';
+  if (Number.isNaN(Number(typed))) return `“${typed}” is not a number. Write it like 5e-4 or 0.0005.`;
+  const said = read.error.issues[0]!.message;
+  return `${said.charAt(0).toUpperCase()}${said.slice(1)}.`;
+}
