@@ -23,6 +23,8 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const readOnlyReason = useReadOnlyReason();
   const [from, setFrom] = useState<StartingPoint | null>(null);
   const [asked, setAsked] = useState<CheckpointSaved | null>(null);
+  /** The rows of the open dialog: nothing moves under the pointer while checkpoints come and go. */
+  const [listed, setListed] = useState<readonly CheckpointSaved[]>([]);
   const close = (): void => {
     dialog.current?.close();
     setAsked(null);
@@ -30,6 +32,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const run = store.runSummary;
   const ended = run ? hasEnded(run.state) : false;
   const checkpoints = checkpointsOf(store.controlEvents).reverse();
+  const newer = checkpoints.filter((one) => !listed.some(({ seq }) => seq >= one.seq)).length;
+  const open = (): void => {
+    setListed(checkpoints);
+    dialog.current?.showModal();
+  };
 
   // The hub names the branch when it takes the command.
   const action = record?.state === 'applied' ? record.action : undefined;
@@ -52,7 +59,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
         className="button"
         disabled={why !== '' || isPending}
         title={why}
-        onClick={() => dialog.current?.showModal()}
+        onClick={open}
         data-testid="control-restore"
       >
         Restore …
@@ -65,50 +72,81 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
             {run && ended
               ? `This run has ended (${stateWords[run.state].toLowerCase()}): a new run starts from a checkpoint as a ` +
                 'branch. Its form has the guard rules of this one; they begin armed.'
-              : 'This run ends and goes on as a branch from there. Its guard rules go along, each as it stood then.'}{' '}
+              : 'This run ends and goes on as a branch from there. Its guard rules go along as they are now: one that has ' +
+                'not been changed since stands as it stood then, armed or fired; the others begin armed.'}{' '}
             The curves of this run stay.
           </p>
         </header>
         <ul className="checkpoint-list">
-          {checkpoints.map((event) => (
-            <li key={event.seq}>
-              <span>
-                <b>step {formatStep(event.step)}</b>
-                <span>{heldOutAt(store, event)}</span>
-                <span className="dim">
-                  {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
+          {listed.map((event) => {
+            const isGone = !checkpoints.some(({ checkpointId }) => checkpointId === event.checkpointId);
+            return (
+              <li key={event.seq} data-gone={isGone}>
+                <span>
+                  <b>step {formatStep(event.step)}</b>
+                  <span>{heldOutAt(store, event)}</span>
+                  <span className="dim">
+                    {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
+                  </span>
                 </span>
-              </span>
-              {asked === event && !ended ? (
-                <span className="checkpoint-ask" role="alert">
-                  <span>This ends the run at step {formatStep(run?.lastStep ?? 0)}.</span>
-                  <button type="button" className="button small" autoFocus onClick={() => setAsked(null)}>
-                    Keep running
-                  </button>
+                {asked === event && !ended ? (
+                  <span className="checkpoint-ask" role="alert">
+                    <span>
+                      {isGone
+                        ? 'Removed meanwhile, as newer ones were saved: choose another.'
+                        : `This ends the run at step ${formatStep(run?.lastStep ?? 0)}.`}
+                    </span>
+                    {/* A button of its own where the checkpoint is gone: it takes the focus from the one that is off then. */}
+                    <button
+                      key={String(isGone)}
+                      type="button"
+                      className="button small"
+                      autoFocus
+                      onClick={() => setAsked(null)}
+                    >
+                      Keep running
+                    </button>
+                    <button
+                      type="button"
+                      className="button small danger"
+                      disabled={isGone}
+                      onClick={() => restore(event)}
+                      data-testid="restore-confirm"
+                    >
+                      End it and branch
+                    </button>
+                  </span>
+                ) : (
                   <button
                     type="button"
-                    className="button small danger"
-                    onClick={() => restore(event)}
-                    data-testid="restore-confirm"
+                    className="button small"
+                    disabled={isGone}
+                    onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
+                    data-testid={`restore-${event.checkpointId}`}
                   >
-                    End it and branch
+                    {isGone ? 'Removed meanwhile' : ended ? 'New run from here …' : 'Branch from here'}
                   </button>
-                </span>
-              ) : (
-                <button
-                  type="button"
-                  className="button small"
-                  onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
-                  data-testid={`restore-${event.checkpointId}`}
-                >
-                  {ended ? 'New run from here …' : 'Branch from here'}
-                </button>
-              )}
-            </li>
-          ))}
+                )}
+              </li>
+            );
+          })}
         </ul>
         <footer className="sheet-foot">
-          <span className="push" />
+          <span className="push">
+            {newer > 0 && (
+              <button
+                type="button"
+                className="button small"
+                onClick={() => {
+                  setAsked(null);
+                  setListed(checkpoints);
+                }}
+                data-testid="restore-newer"
+              >
+                Show {newer} newer
+              </button>
+            )}
+          </span>
           <button type="button" className="button" onClick={close}>
             Cancel
           </button>

@@ -17,7 +17,7 @@ export function seriesWithValues({ series, past }: Pick<RunStore, 'series' | 'pa
 /** What is to be said of a series that is not known, with the name that was probably meant; empty of one that is. */
 export function unknownWords(metric: string, { names, areAll }: KnownSeries): string {
   const typed = metric.trim();
-  if (names.length === 0 || names.includes(typed)) return '';
+  if (typed === '' || names.length === 0 || names.includes(typed)) return '';
   const meant = closestName(typed, names);
   const hint = meant === null ? '' : `: did you mean ${meant}?`;
   if (areAll) return `No run of these tasks has the series “${typed}”${hint || '.'}`;
