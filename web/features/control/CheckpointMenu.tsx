@@ -18,6 +18,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const { runId, store } = useRun();
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
+  const list = useRef<HTMLUListElement>(null);
   const { give, record, isPending } = command;
   const off = useControlsOff();
   const readOnlyReason = useReadOnlyReason();
@@ -28,6 +29,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const close = (): void => {
     dialog.current?.close();
     setAsked(null);
+  };
+  /** The button that was pressed goes: the list has the focus then. */
+  const askNoMore = (): void => {
+    setAsked(null);
+    list.current?.focus();
   };
   const run = store.runSummary;
   const ended = run ? hasEnded(run.state) : false;
@@ -77,7 +83,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
             The curves of this run stay.
           </p>
         </header>
-        <ul className="checkpoint-list">
+        <ul className="checkpoint-list" ref={list} tabIndex={-1}>
           {listed.map((event) => {
             const isGone = !checkpoints.some(({ checkpointId }) => checkpointId === event.checkpointId);
             return (
@@ -93,17 +99,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                   <span className="checkpoint-ask" role="alert">
                     <span>
                       {isGone
-                        ? 'Removed meanwhile, as newer ones were saved: choose another.'
+                        ? 'This checkpoint was removed meanwhile.'
                         : `This ends the run at step ${formatStep(run?.lastStep ?? 0)}.`}
                     </span>
                     {/* A button of its own where the checkpoint is gone: it takes the focus from the one that is off then. */}
-                    <button
-                      key={String(isGone)}
-                      type="button"
-                      className="button small"
-                      autoFocus
-                      onClick={() => setAsked(null)}
-                    >
+                    <button key={String(isGone)} type="button" className="button small" autoFocus onClick={askNoMore}>
                       Keep running
                     </button>
                     <button
@@ -138,7 +138,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                 type="button"
                 className="button small"
                 onClick={() => {
-                  setAsked(null);
+                  askNoMore();
                   setListed(checkpoints);
                 }}
                 data-testid="restore-newer"

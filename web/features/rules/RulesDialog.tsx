@@ -85,7 +85,7 @@ export function RulesDialog({
           </p>
           {isOutdated && (
             <button type="button" className="button" onClick={takeIn} data-testid="rules-take-in">
-              Show them with mine
+              Show them
             </button>
           )}
           <button type="button" className="button" onClick={() => dialog.current?.close()}>
