@@ -37,7 +37,15 @@ export const Command = z.object({ commandId: CommandId, runId: RunId, action: Co
 export type Command = z.infer<typeof Command>;
 
 /** Watches a run by these rules from now on, instead of those before; the hub does it. Unchanged ones stay as they stand. */
-export const SetRules = z.object({ kind: z.literal('set_rules'), rules: GuardRules });
+export const SetRules = z.object({
+  kind: z.literal('set_rules'),
+  rules: GuardRules,
+  /**
+   * Those that whoever gives it has seen: where others are in force by now, it is rejected, so that nobody takes away
+   * what he does not know of. Without it these replace whatever there is. Not kept in the log.
+   */
+  replaces: GuardRules.optional(),
+});
 export type SetRules = z.infer<typeof SetRules>;
 
 /** What people ask for. */

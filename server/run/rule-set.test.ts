@@ -160,6 +160,30 @@ describe('rules that are set in mid-run', () => {
 });
 
 describe('rules are not set', () => {
+  it('where others are in force than those they are to replace', async () => {
+    const { runId } = await running();
+    const replacing = (replaces: GuardRule[], rules: GuardRule[]) =>
+      set(runId, [], aCommand(runId, { kind: 'set_rules', rules, replaces }));
+    expect(await replacing([rule()], [rule(), other])).toMatchObject({ state: 'applied', after: { added: 'other' } });
+    // Another person, who had the form open before that.
+    expect(await replacing([rule()], [])).toMatchObject({
+      ...{
+        state: 'rejected',
+        reason: expect.stringMatching(/^The rules were changed meanwhile, by dashboard at step 0:/),
+      },
+    });
+    expect((await states(runId)).map((state) => state.rule)).toEqual([rule(), other]);
+    expect(await replacing([rule(), other], [other])).toMatchObject({ state: 'applied' });
+    expect((await states(runId)).map((state) => state.rule)).toEqual([other]);
+    expect((await log(runId)).map(({ state, action }) => [state, 'replaces' in action])).toEqual([
+      ...[
+        ['applied', false],
+        ['rejected', false],
+        ['applied', false],
+      ],
+    ]);
+  });
+
   it('by whoever may only watch', async () => {
     const { runId } = await running([]);
     expect(await hub.dashboard().emitWithAck('command', command(runId, [rule()]))).toMatchObject({

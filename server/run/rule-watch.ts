@@ -28,7 +28,7 @@ export interface RuleWatchParts {
   /** Whether other hubs on the same store may take a run up. */
   hasPeers: boolean;
   /** Where rules that are set are written down. */
-  log: Pick<CommandLog, 'find' | 'addApplied'>;
+  log: Pick<CommandLog, 'find' | 'add' | 'addApplied'>;
   /** Gives a command as a person's is given; the same id again does nothing. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
   onStates: (runId: RunId, states: RuleState[]) => void;
@@ -80,7 +80,8 @@ export class RuleWatch {
    * Sets the rules of a run: those before judge all events up to one, these all after it, which its record in the
    * command log says; so whoever evaluates the same stored values finds the same. What rules that are no more have yet
    * to do is not done. The same command again does nothing.
-   * @returns its record: `failed`, and nothing is changed, where another hub that took the run up could not find it
+   * @returns its record; nothing is changed where that is `rejected`, as others are in force than it is to replace, or
+   *   `failed`, as another hub that took the run up could not find it
    * @throws Refusal `draining` when another hub has the run now or took it meanwhile; what keeps it from being written
    *   down: then what is stored tells which rules there are
    */
@@ -106,15 +107,19 @@ export class RuleWatch {
     await this.#evaluate(run, watched);
     this.#refuseLost(run.runId, watched, 'Try again in a few seconds.');
     const machine = watched.machine!;
-    const { rules } = command.action;
+    const { hasPeers, log, onStates } = this.parts;
+    const { replaces, ...action } = command.action;
+    const { rules } = action;
+    const given = { ...command, action };
+    if (replaces && !isDeepStrictEqual(machine.rules, replaces))
+      return log.add(given, author, await this.#changedMeanwhile(run.runId));
     const outcome = {
       ...{ step: watched.seenStep, afterSeq: watched.seenSeq, before: null },
       after: changesBetween(machine.rules, rules),
     };
-    const { hasPeers, log, onStates } = this.parts;
     let record: CommandRecord;
     try {
-      record = await log.addApplied(command, author, outcome, hasPeers ? reachMs : null);
+      record = await log.addApplied(given, author, outcome, hasPeers ? reachMs : null);
     } catch (error) {
       // It may be in the log all the same: what is stored tells which rules there are, and what has been given.
       watched.machine = null;
@@ -130,6 +135,15 @@ export class RuleWatch {
     machine.set(rules);
     onStates(run.runId, machine.states);
     return record;
+  }
+
+  /** Why rules are not set that were made from others than those in force. */
+  async #changedMeanwhile(runId: RunId): Promise<string> {
+    const last = (await this.parts.store.commands(runId)).findLast(
+      ({ action, state }) => action.kind === 'set_rules' && state === 'applied',
+    );
+    const by = last ? `, by ${last.author} at step ${last.step}` : '';
+    return `The rules were changed meanwhile${by}: nothing is set. See those in force, and change these.`;
   }
 
   /** @throws Refusal `draining` when the run is not evaluated here any more */

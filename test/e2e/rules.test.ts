@@ -18,7 +18,8 @@ describe('a guard rule from a browser', () => {
   beforeAll(async () => {
     hub = await HubProcess.start({ prepare: true });
     browser = await openBrowser();
-    page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
+    page = await context.newPage();
     page.setDefaultTimeout(120_000);
     page.on('pageerror', (error) => errors.push(error.message));
     await page.goto(`${hub.url}/?token=${hub.token}`);
@@ -36,11 +37,27 @@ describe('a guard rule from a browser', () => {
     expect(await by('rule-0-metric').inputValue()).toBe('held_out/mean/accuracy');
     await by('rule-1-name').fill('Any loss');
     await by('new-run-start').click();
-    await by('rule-1-errors').waitFor();
-    expect(await by('rule-1-errors').innerText()).toBe('Limit: Give a number.');
+    await by('rule-1-limit-error').waitFor();
+    expect(await by('rule-1-limit-error').innerText()).toBe('Limit: Give a number.');
     expect(await by('rule-1-limit').getAttribute('aria-invalid')).toBe('true');
+    await by('rule-1-limit').fill('lots');
+    expect(await by('rule-1-limit-error').count()).toBe(0);
+    await by('new-run-start').click();
+    expect(await by('rule-1-limit-error').innerText()).toBe('Limit: “lots” is not a number.');
     await by('rule-1-limit').fill('0');
-    expect(await by('rule-1-errors').count()).toBe(0);
+  });
+
+  it('is on a series that the run will have', async () => {
+    const offered = () =>
+      page.locator('datalist option').evaluateAll((all) => all.map((one) => one.getAttribute('value')));
+    expect(await offered()).toEqual(expect.arrayContaining(['target/counting/accuracy', 'held_out/chart/accuracy']));
+    expect(await offered()).not.toContain('target/kinds/accuracy');
+    await by('rule-0-metric').fill('held_out/mean/acuracy');
+    await by('new-run-start').click();
+    expect(await by('rule-0-metric-error').innerText()).toMatch(/did you mean held_out\/mean\/accuracy\?$/);
+    expect(await by('rule-0-metric').getAttribute('aria-invalid')).toBe('true');
+    await by('rule-0-metric').fill('held_out/mean/accuracy');
+    expect(await by('rule-0-metric-error').count()).toBe(0);
   });
 
   it('has its limit in the unit of its series and condition', async () => {
@@ -83,7 +100,7 @@ describe('a guard rule from a browser', () => {
     await by('rule-preset-1').click();
     await by('rule-1-limit').fill('');
     await by('rules-set').click();
-    expect(await by('rule-1-errors').innerText()).toBe('Limit: Give a number.');
+    expect(await by('rule-1-limit-error').innerText()).toBe('Limit: Give a number.');
     await by('rule-1-limit').fill('0.9');
     await by('rules-set').click();
     await by('rules-form').waitFor({ state: 'detached' });
@@ -93,6 +110,35 @@ describe('a guard rule from a browser', () => {
     expect(await line.innerText()).toMatch(/step \d+[\s\S]*added Bias drift[\s\S]*removed Any loss/);
     await page.reload();
     await by('rule-state-Bias drift').waitFor();
+  });
+
+  it('is not taken away by whoever had the rules open before it was set', async () => {
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    await other.getByTestId('rules-edit').click();
+    await by('rules-edit').click();
+    await by('rule-preset-2').click();
+    await by('rule-2-name').fill('Typo');
+    await by('rule-2-metric').fill('my/own');
+    await by('rule-2-limit').fill('1');
+    expect(await by('rule-2-metric-warning').innerText()).toBe('This run has had no value of “my/own” so far.');
+    await by('rules-set').click();
+    await by('rule-state-Typo').getByText('no values yet', { exact: true }).waitFor();
+    const there = (id: string): Locator => other.getByTestId(id);
+    await there('rules-problem')
+      .getByText(/changed elsewhere meanwhile at step \d+ \(added Typo\)/)
+      .waitFor();
+    expect(await there('rules-set').isDisabled()).toBe(true);
+    // More than there is to lose: the run goes on for what follows.
+    await there('rule-0-limit').fill('100');
+    await there('rules-take-in').click();
+    expect(await there('rule-0-limit').inputValue()).toBe('100');
+    expect(await there('rule-2-name').inputValue()).toBe('Typo');
+    await there('rules-set').click();
+    await there('rules-form').waitFor({ state: 'detached' });
+    await by('rule-state-Held-out drop').getByText('more than 100 below').waitFor();
+    expect(await by('rules').locator('article b').allInnerTexts()).toEqual(['Held-out drop', 'Bias drift', 'Typo']);
+    await other.close();
   });
 
   it('that has lowered the learning rate does not do so again in the branch, where that is in force', async () => {
@@ -127,9 +173,17 @@ describe('a guard rule from a browser', () => {
     await by('control-resume').click();
     await by('run-state').getByText('Running').waitFor();
     await by('control-restore').click();
-    expect(await by('restore-says').innerText()).toMatch(/Its guard rules go along, each as it stood then\./);
+    expect(await by('restore-says').innerText()).toMatch(
+      /Its guard rules go along as they are now: one that has not been changed since stands as it stood then/,
+    );
     await by('restore-step-000000').click();
     await by('restore-confirm').waitFor();
+    // Others come meanwhile, and old ones go: what is asked stays where it was asked.
+    const rows = () => page.locator('.checkpoint-list li b').allInnerTexts();
+    const asked = await rows();
+    await by('restore-newer').waitFor();
+    expect(await rows()).toEqual(asked);
+    expect(await by('restore-confirm').count()).toBe(1);
     const [session] = await page.context().cookies();
     const client = HubClient.withCookie(hub, `${session!.name}=${session!.value}`);
     const runId = RunId.parse(new URL(page.url()).searchParams.get('run'));
@@ -138,8 +192,11 @@ describe('a guard rule from a browser', () => {
     await by('restore-says').getByText('This run has ended (stopped)').waitFor();
     expect(await by('restore-confirm').count()).toBe(0);
     await by('restore-step-000000').click();
-    await by('new-run-rules').getByText('Guard rules (2)').waitFor();
+    await by('new-run-rules').getByText('Guard rules (3)').waitFor();
     expect(await by('rule-1-name').inputValue()).toBe('Bias drift');
+    await by('new-run-form').getByText('Cancel').click();
+    await by('rule-state-Typo').getByText('never had values', { exact: true }).waitFor();
+    await by('rule-state-Bias drift').getByText('did not fire', { exact: true }).waitFor();
     expect(errors).toEqual([]);
   });
 });

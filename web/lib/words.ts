@@ -4,6 +4,7 @@ import type { TrainingMethod } from '@plumbline/shared/method';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
+import type { HeldOutTask } from '@plumbline/shared/series';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
@@ -39,7 +40,7 @@ export const taskSays: Record<TargetTask, string> = {
 };
 /** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
 export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map((task) => taskWords[task]).join(' → ');
-const heldOutTaskWords: Record<string, string> = {
+const heldOutTaskWords: Record<HeldOutTask, string> = {
   colour: 'Colour',
   shape: 'Shape',
   position: 'Position',
@@ -50,7 +51,8 @@ const heldOutTaskWords: Record<string, string> = {
   chart: 'Chart',
 };
 /** A held-out task's name; a trainer may bring tasks of its own. */
-export const heldOutTaskName = (task: string): string => heldOutTaskWords[task] ?? task.replaceAll('_', ' ');
+export const heldOutTaskName = (task: string): string =>
+  (heldOutTaskWords as Record<string, string>)[task] ?? task.replaceAll('_', ' ');
 export const stateWords: Record<RunState, string> = {
   created: 'Starting',
   running: 'Running',

@@ -8,6 +8,9 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
+import { parameterGroup } from '@plumbline/shared/parameter';
+import { RunConfig } from '@plumbline/shared/run';
+import { builtInSeries } from '@plumbline/shared/series';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
@@ -15,6 +18,7 @@ import { collate, toDevice } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import { drawQuestions, type Example } from '../data/task.js';
+import { parameterShapes } from '../model/model-config.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
 import { answersRight, percentTrue } from './accuracy.js';
@@ -52,6 +56,16 @@ describe('probes of the shipped base model', () => {
     expect(contributions.length).toBe(2 * 2 * base.config.decoderLayers);
     expect(contributions.every(([, change]) => change === 0)).toBe(true);
     expect(values[metrics.probeDurationMs]).toBeGreaterThan(0);
+  });
+
+  it('have the series that the form for a new run knows of', async () => {
+    const known = builtInSeries(RunConfig.parse({ name: 'x', tasks: ['counting'] }));
+    const ofProbes = known.filter((name) => !/^(train|energy)\//.test(name));
+    expect(Object.keys(await suite.run(model)).sort()).toEqual(ofProbes.sort());
+    const method = { kind: 'mixture_of_experts', experts: 2 } as const;
+    const groups = parameterShapes({ ...base.config, experts: 2 }).map(({ name }) => weightDrift(parameterGroup(name)));
+    const drifts = builtInSeries({ tasks: ['counting'], method }).filter((name) => name.startsWith('drift/'));
+    expect(drifts.sort()).toEqual([...new Set(groups)].sort());
   });
 
   it('say the same of held-out prompts however many target tasks are asked beside them', async () => {

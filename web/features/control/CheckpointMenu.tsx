@@ -19,18 +19,31 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const { runId, store } = useRun();
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
+  const list = useRef<HTMLUListElement>(null);
   const { give, record, isPending } = command;
   const off = useControlsOff();
   const readOnlyReason = useReadOnlyReason();
   const [from, setFrom] = useState<StartingPoint | null>(null);
   const [asked, setAsked] = useState<CheckpointSaved | null>(null);
+  /** The rows of the open dialog: nothing moves under the pointer while checkpoints come and go. */
+  const [listed, setListed] = useState<readonly CheckpointSaved[]>([]);
   const close = (): void => {
     dialog.current?.close();
     setAsked(null);
   };
+  /** The button that was pressed goes: the list has the focus then. */
+  const askNoMore = (): void => {
+    setAsked(null);
+    list.current?.focus();
+  };
   const run = store.runSummary;
   const ended = run ? hasEnded(run.state) : false;
   const checkpoints = checkpointsOf(store.controlEvents).reverse();
+  const newer = checkpoints.filter((one) => !listed.some(({ seq }) => seq >= one.seq)).length;
+  const open = (): void => {
+    setListed(checkpoints);
+    dialog.current?.showModal();
+  };
 
   // The hub names the branch when it takes the command; the branch is there when the trainer has begun it.
   const action = record?.state === 'applied' ? record.action : undefined;
@@ -54,7 +67,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
         className="button"
         disabled={why !== '' || isPending}
         title={why}
-        onClick={() => dialog.current?.showModal()}
+        onClick={open}
         data-testid="control-restore"
       >
         Restore …
@@ -67,50 +80,75 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
             {run && ended
               ? `This run has ended (${stateWords[run.state].toLowerCase()}): a new run starts from a checkpoint as a ` +
                 'branch. Its form has the guard rules of this one; they begin armed.'
-              : 'This run ends and goes on as a branch from there. Its guard rules go along, each as it stood then.'}{' '}
+              : 'This run ends and goes on as a branch from there. Its guard rules go along as they are now: one that has ' +
+                'not been changed since stands as it stood then, armed or fired; the others begin armed.'}{' '}
             The curves of this run stay.
           </p>
         </header>
-        <ul className="checkpoint-list">
-          {checkpoints.map((event) => (
-            <li key={event.seq}>
-              <span>
-                <b>step {formatStep(event.step)}</b>
-                <span>{heldOutAt(store, event)}</span>
-                <span className="dim">
-                  {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
+        <ul className="checkpoint-list" ref={list} tabIndex={-1}>
+          {listed.map((event) => {
+            const isGone = !checkpoints.some(({ checkpointId }) => checkpointId === event.checkpointId);
+            return (
+              <li key={event.seq} data-gone={isGone}>
+                <span>
+                  <b>step {formatStep(event.step)}</b>
+                  <span>{heldOutAt(store, event)}</span>
+                  <span className="dim">
+                    {event.checkpointId} · {(event.bytes / 1e6).toFixed(1)} MB · {formatClock(event.wallTimeMs)}
+                  </span>
                 </span>
-              </span>
-              {asked === event && !ended ? (
-                <span className="checkpoint-ask" role="alert">
-                  <span>This ends the run at step {formatStep(run?.lastStep ?? 0)}.</span>
-                  <button type="button" className="button small" autoFocus onClick={() => setAsked(null)}>
-                    Keep running
-                  </button>
+                {asked === event && !ended ? (
+                  <span className="checkpoint-ask" role="alert">
+                    <span>
+                      {isGone
+                        ? 'This checkpoint was removed meanwhile.'
+                        : `This ends the run at step ${formatStep(run?.lastStep ?? 0)}.`}
+                    </span>
+                    {/* A button of its own where the checkpoint is gone: it takes the focus from the one that is off then. */}
+                    <button key={String(isGone)} type="button" className="button small" autoFocus onClick={askNoMore}>
+                      Keep running
+                    </button>
+                    <button
+                      type="button"
+                      className="button small danger"
+                      disabled={isGone}
+                      onClick={() => restore(event)}
+                      data-testid="restore-confirm"
+                    >
+                      End it and branch
+                    </button>
+                  </span>
+                ) : (
                   <button
                     type="button"
-                    className="button small danger"
-                    onClick={() => restore(event)}
-                    data-testid="restore-confirm"
+                    className="button small"
+                    disabled={isGone}
+                    onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
+                    data-testid={`restore-${event.checkpointId}`}
                   >
-                    End it and branch
+                    {isGone ? 'Removed meanwhile' : ended ? 'New run from here …' : 'Branch from here'}
                   </button>
-                </span>
-              ) : (
-                <button
-                  type="button"
-                  className="button small"
-                  onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
-                  data-testid={`restore-${event.checkpointId}`}
-                >
-                  {ended ? 'New run from here …' : 'Branch from here'}
-                </button>
-              )}
-            </li>
-          ))}
+                )}
+              </li>
+            );
+          })}
         </ul>
         <footer className="sheet-foot">
-          <span className="push" />
+          <span className="push">
+            {newer > 0 && (
+              <button
+                type="button"
+                className="button small"
+                onClick={() => {
+                  askNoMore();
+                  setListed(checkpoints);
+                }}
+                data-testid="restore-newer"
+              >
+                Show {newer} newer
+              </button>
+            )}
+          </span>
           <button type="button" className="button" onClick={close}>
             Cancel
           </button>

@@ -1,33 +1,28 @@
 'use client';
 import { useId } from 'react';
-import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { RuleFields } from './RuleFields';
-import { named, presets, type RuleErrors, type RuleForm } from './rule-form';
+import type { KnownSeries } from './known-series';
+import { named, presets, unknownSeries, type RuleErrors, type RuleForm } from './rule-form';
 import './rules.css';
-
-/** Names that are offered; a trainer may have others. */
-const offered = [
-  ...[metrics.loss, metrics.gradientNorm, metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.numberTokensTarget],
-  ...[metrics.kl, metrics.js, metrics.entropy, metrics.top1Agreement, metrics.stepDurationMs],
-  ...['counting', 'clock'].map(targetAccuracy),
-  ...['colour', 'shape', 'position', 'yes_no', 'caption', 'digits', 'easy_vqa'].map(heldOutAccuracy),
-];
 
 /** The guard rules of a run, as they are edited. */
 export function RuleEditor({
   rules,
   errors,
+  series,
   onChange,
 }: {
   rules: readonly RuleForm[];
   errors: readonly RuleErrors[];
+  /** What is offered to be watched; of others it warns. */
+  series: KnownSeries;
   onChange: (rules: RuleForm[]) => void;
 }): React.ReactNode {
   const metricList = useId();
   return (
     <div className="rule-editor">
       <datalist id={metricList}>
-        {offered.map((metric) => (
+        {series.names.map((metric) => (
           <option key={metric} value={metric} />
         ))}
       </datalist>
@@ -37,6 +32,7 @@ export function RuleEditor({
           index={index}
           rule={rule}
           errors={errors[index] ?? {}}
+          warnings={unknownSeries(rule, series)}
           metricList={metricList}
           onChange={(changed) => onChange(rules.map((other, i) => (i === index ? changed : other)))}
           onRemove={() => onChange(rules.filter((_, i) => i !== index))}

@@ -36,6 +36,7 @@ export function RuleFields({
   index,
   rule,
   errors,
+  warnings,
   metricList,
   onChange,
   onRemove,
@@ -43,15 +44,36 @@ export function RuleFields({
   index: number;
   rule: RuleForm;
   errors: RuleErrors;
+  /** What is said of a field in which nothing is wrong. */
+  warnings: RuleErrors;
   /** Id of the list of metric names to offer. */
   metricList: string;
   onChange: (rule: RuleForm) => void;
   onRemove: () => void;
 }): React.ReactNode {
-  const errorsId = useId();
+  const id = useId();
   const set = (change: Partial<RuleForm>): void => onChange({ ...rule, ...change });
   const setAction = (at: number, change: Partial<ActionForm>): void =>
     set({ actions: rule.actions.map((action, i) => (i === at ? { ...action, ...change } : action)) });
+  /** Of what is said of a field; none where nothing is. */
+  const saidId = (key: string): string | undefined => ((errors[key] ?? warnings[key]) ? `${id}-${key}` : undefined);
+  /** What is said of the fields of a row, below them: by name where there are several. */
+  const said = (...keys: string[]) =>
+    keys.map((key) => {
+      const name = keys.length > 1 ? `${fieldNames[key as keyof typeof fieldNames]}: ` : '';
+      const words = errors[key] ?? warnings[key];
+      if (!words) return null;
+      return (
+        <p
+          key={key}
+          id={saidId(key)}
+          className={errors[key] ? 'field-error' : 'field-warning'}
+          data-testid={`rule-${index}-${key}-${errors[key] ? 'error' : 'warning'}`}
+        >
+          {name + words}
+        </p>
+      );
+    });
   const field = (key: keyof typeof fieldNames) => (
     <label className="field" data-field={key}>
       <span className="field-label">
@@ -66,13 +88,12 @@ export function RuleFields({
         autoComplete="off"
         spellCheck={false}
         aria-invalid={errors[key] !== undefined}
-        aria-describedby={errors[key] === undefined ? undefined : errorsId}
+        aria-describedby={saidId(key)}
         onChange={(event) => set({ [key]: event.target.value })}
         data-testid={`rule-${index}-${key}`}
       />
     </label>
   );
-  const problems = Object.entries(errors);
   return (
     <fieldset className="rule-fields" data-testid={`rule-${index}`}>
       <legend className="visually-hidden">Rule {rule.name || index + 1}</legend>
@@ -81,6 +102,7 @@ export function RuleFields({
         <button type="button" className="button small" onClick={onRemove} data-testid={`rule-${index}-remove`}>
           Remove
         </button>
+        {said('name')}
       </div>
       <div className="rule-row">
         {field('metric')}
@@ -99,12 +121,14 @@ export function RuleFields({
             ))}
           </select>
         </label>
+        {said('metric')}
       </div>
       <div className="rule-row">
         {rule.comparison !== 'not_finite' && field('limit')}
         {hasWindow(rule.comparison) && field('window')}
         {field('consecutive')}
         {rule.comparison !== 'not_finite' && field('rearmMargin')}
+        {said('limit', 'window', 'consecutive', 'rearmMargin')}
       </div>
       {rule.actions.map((action, at) => (
         <div className="rule-row" key={at}>
@@ -126,6 +150,7 @@ export function RuleFields({
           <ActionArgument
             action={action}
             isInvalid={errors[`actions.${at}`] !== undefined}
+            saidId={saidId(`actions.${at}`)}
             metricList={metricList}
             onChange={(change) => setAction(at, change)}
           />
@@ -147,17 +172,10 @@ export function RuleFields({
               And …
             </button>
           )}
+          {said(`actions.${at}`)}
         </div>
       ))}
-      {problems.length > 0 && (
-        <ul className="field-error" id={errorsId} role="alert" data-testid={`rule-${index}-errors`}>
-          {problems.map(([key, message]) => (
-            <li key={key}>
-              {fieldNames[key as keyof typeof fieldNames] ?? 'Action'}: {message}
-            </li>
-          ))}
-        </ul>
-      )}
+      {said('actions')}
     </fieldset>
   );
 }
@@ -166,11 +184,14 @@ export function RuleFields({
 function ActionArgument({
   action,
   isInvalid,
+  saidId,
   metricList,
   onChange,
 }: {
   action: ActionForm;
   isInvalid: boolean;
+  /** Id of what is said of it. */
+  saidId: string | undefined;
   metricList: string;
   onChange: (change: Partial<ActionForm>) => void;
 }): React.ReactNode {
@@ -184,6 +205,7 @@ function ActionArgument({
         autoComplete="off"
         spellCheck={false}
         aria-invalid={isInvalid}
+        aria-describedby={saidId}
         onChange={(event) => onChange({ [key]: event.target.value })}
         {...more}
       />

@@ -6,6 +6,7 @@ import { formatStep } from '../../charts/format';
 import { selectionWords } from '../../lib/words';
 import { useControlsOff } from '../control/use-command';
 import { useRun } from '../live/use-run';
+import { seriesWithValues } from './known-series';
 import { RulesDialog } from './RulesDialog';
 import { useRuleStates } from './use-rule-states';
 import './rules.css';
@@ -19,11 +20,15 @@ export function RuleStrip(): React.ReactNode {
   const run = store.runSummary;
   if (!run) return null;
   const isOver = hasEnded(run.state);
+  const valued = new Set(seriesWithValues(store));
+  // Before the run's history is there nothing is known of any series.
+  const isRead = store.feedPhase === 'live' || store.feedPhase === 'catching_up';
+  const hasValues = (metric: string): boolean => !isRead || valued.has(metric);
   if (isOver && !isEditing && !problem && !states?.length) return null;
   return (
     <section className="rule-strip" aria-label="Guard rules" data-testid="rules">
       {states?.map((state) => (
-        <RuleCard key={state.rule.name} state={state} isOver={isOver} />
+        <RuleCard key={state.rule.name} state={state} isOver={isOver} hasValues={hasValues(state.rule.metric)} />
       ))}
       {states && !isOver && (
         <button
@@ -49,9 +54,18 @@ export function RuleStrip(): React.ReactNode {
   );
 }
 
-function RuleCard({ state, isOver }: { state: RuleState; isOver: boolean }): React.ReactNode {
+function RuleCard({
+  state,
+  isOver,
+  hasValues,
+}: {
+  state: RuleState;
+  isOver: boolean;
+  /** Whether its series has had a value. */
+  hasValues: boolean;
+}): React.ReactNode {
   const { rule, last } = state;
-  const { stands, words } = standing(state, isOver);
+  const { stands, words } = standing(state, isOver, hasValues);
   const what = `${rule.metric} ${describeCondition(rule.condition)}`;
   const then = rule.actions.map(says).join(', ');
   return (
@@ -72,9 +86,14 @@ function RuleCard({ state, isOver }: { state: RuleState; isOver: boolean }): Rea
 const says = (action: RuleAction): string =>
   action.kind === 'set_trainable' ? `train ${selectionWords(action.selection)}` : describeAction(action);
 
-function standing({ armed, firings, last }: RuleState, isOver: boolean): { stands: string; words: string } {
+function standing(
+  { armed, firings, last }: RuleState,
+  isOver: boolean,
+  hasValues: boolean,
+): { stands: string; words: string } {
   const times = firings > 1 ? `, ${firings} times` : '';
   if (last && (!armed || isOver)) return { stands: 'fired', words: `fired at step ${formatStep(last.step)}${times}` };
+  if (!last && !hasValues) return { stands: 'waiting', words: isOver ? 'never had values' : 'no values yet' };
   if (isOver) return { stands: 'over', words: 'did not fire' };
   if (last) return { stands: 'armed', words: `armed again, fired at step ${formatStep(last.step)}${times}` };
   return armed ? { stands: 'armed', words: 'armed' } : { stands: 'waiting', words: 'armed once its values are back' };

@@ -1,18 +1,26 @@
 'use client';
-import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import type { GuardRule } from '@plumbline/shared/rule';
+import { formatStep } from '../../charts/format';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
+import type { RunStore } from '../../lib/run-store';
 import { useCommand } from '../control/use-command';
+import { useRun } from '../live/use-run';
 import { RuleEditor } from './RuleEditor';
+import { seriesWithValues } from './known-series';
+import { rebaseRules } from './rebase-rules';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from './rule-form';
 
-/** Sets the rules of a run in mid-run; closes once the hub has. */
+/**
+ * Sets the rules of a run in mid-run; closes once the hub has. Where somebody else changes them meanwhile these are not
+ * set over those: the form can take them in.
+ */
 export function RulesDialog({
   rules,
   off,
   onClose,
 }: {
-  /** As they are at present; the form starts with those there were when it opened. */
+  /** As they are at present. */
   rules: readonly GuardRule[];
   /** Why commands are off; empty where they are on. */
   off: string;
@@ -20,11 +28,18 @@ export function RulesDialog({
 }): React.ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const { give, record, isPending } = useCommand();
-  const [before] = useState(rules);
+  const { store } = useRun();
+  /** Those that the form was made from. */
+  const [before, setBefore] = useState(rules);
   const [forms, setForms] = useState<RuleForm[]>(rules.map(toRuleForm));
   const [errors, setErrors] = useState<RuleErrors[]>([]);
   const isSet = record?.state === 'applied';
-  const isOutdated = !isSet && JSON.stringify(rules) !== JSON.stringify(before);
+  const isOutdated = !isSet && !isPending && asEdited(rules) !== asEdited(before);
+  const [taken, setTaken] = useState(record);
+  // What was said of a list that has taken in the others is over.
+  const reason = record === taken ? '' : (record?.reason ?? '');
+  const valued = seriesWithValues(store).join();
+  const series = useMemo(() => ({ names: valued === '' ? [] : valued.split(','), areAll: false }), [valued]);
 
   useEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
@@ -33,10 +48,18 @@ export function RulesDialog({
 
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    const read = readRules(forms);
-    if (read.ok) return give({ kind: 'set_rules', rules: read.rules });
+    const read = readRules(forms, series);
+    if (read.ok) return give({ kind: 'set_rules', rules: read.rules, replaces: [...before] });
     setErrors(read.errors);
     focusFirstProblem(dialog.current);
+  };
+  const takeIn = (): void => {
+    setForms(rebaseRules(forms, { before: before.map(toRuleForm), now: rules.map(toRuleForm) }));
+    setBefore(rules);
+    setErrors([]);
+    setTaken(record);
+    // The button that was pressed goes.
+    dialog.current?.querySelector('input')?.focus();
   };
   return (
     <dialog ref={dialog} className="sheet" aria-labelledby="rules-title" onClose={onClose}>
@@ -49,6 +72,7 @@ export function RulesDialog({
           <RuleEditor
             rules={forms}
             errors={errors}
+            series={series}
             onChange={(changed) => {
               setForms(changed);
               setErrors([]);
@@ -57,18 +81,21 @@ export function RulesDialog({
         </div>
         <footer className="sheet-foot">
           <p className="push field-error" role="alert" data-testid="rules-problem">
-            {off ||
-              (record?.reason ?? '') ||
-              (isOutdated && 'The rules were changed elsewhere meanwhile; yours replace them.')}
+            {off || (isOutdated && `The rules were changed elsewhere meanwhile${changes(store)}.`) || reason}
           </p>
+          {isOutdated && (
+            <button type="button" className="button" onClick={takeIn} data-testid="rules-take-in">
+              Show them
+            </button>
+          )}
           <button type="button" className="button" onClick={() => dialog.current?.close()}>
             Cancel
           </button>
           <button
             type="submit"
             className="button primary"
-            disabled={off !== '' || isPending}
-            title={off}
+            disabled={off !== '' || isPending || isOutdated}
+            title={off || (isOutdated ? 'First see what was changed.' : '')}
             data-testid="rules-set"
           >
             {isPending ? 'Setting …' : 'Set rules'}
@@ -77,4 +104,17 @@ export function RulesDialog({
       </form>
     </dialog>
   );
+}
+
+const asEdited = (rules: readonly GuardRule[]): string => JSON.stringify(rules.map(toRuleForm));
+
+/** What the last change of the rules was: ` at step 120 (added Bias drift)`; empty where it is not known yet. */
+function changes({ commandRecords }: RunStore): string {
+  const last = [...commandRecords.values()]
+    .filter(({ action, state }) => action.kind === 'set_rules' && state === 'applied')
+    .sort((a, b) => a.receivedMs - b.receivedMs)
+    .at(-1);
+  if (!last) return '';
+  const words = Object.entries(last.after ?? {}).map(([what, names]) => `${what} ${String(names)}`);
+  return ` at step ${formatStep(last.step ?? 0)}${words.length > 0 ? ` (${words.join('; ')})` : ''}`;
 }

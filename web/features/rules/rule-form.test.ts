@@ -1,16 +1,26 @@
 import { describe, expect, it } from 'vitest';
 import { GuardRule } from '@plumbline/shared/rule';
-import { blankAction, limitUnit, named, presets, readRules, toRuleForm, type RuleForm } from './rule-form';
+import {
+  blankAction,
+  limitUnit,
+  named,
+  presets,
+  readRules,
+  toRuleForm,
+  unknownSeries,
+  type RuleForm,
+} from './rule-form';
 
 const [drop, bias, empty] = presets.map(({ rule }) => rule) as [RuleForm, RuleForm, RuleForm];
+const any = { names: [], areAll: false };
 const errorsOf = (...forms: RuleForm[]) => {
-  const read = readRules(forms);
+  const read = readRules(forms, any);
   return read.ok ? [] : read.errors;
 };
 
 describe('readRules', () => {
   it('reads the presets as they are', () => {
-    expect(readRules([drop, bias])).toEqual({
+    expect(readRules([drop, bias], any)).toEqual({
       ok: true,
       rules: [
         {
@@ -47,7 +57,7 @@ describe('readRules', () => {
         ],
       }),
     );
-    expect(readRules(rules.map(toRuleForm))).toEqual({ ok: true, rules });
+    expect(readRules(rules.map(toRuleForm), any)).toEqual({ ok: true, rules });
   });
 
   it('says what is wrong by rule and field', () => {
@@ -56,8 +66,10 @@ describe('readRules', () => {
       { name: 'A rule needs a name.', limit: 'Give a number.' },
     ]);
     expect(errorsOf({ ...drop, limit: 'five', consecutive: '1.5', rearmMargin: '' })).toEqual([
-      { limit: 'Give a number.', consecutive: 'Give a whole number.', rearmMargin: 'Give a number.' },
+      { limit: '“five” is not a number.', consecutive: 'Give a whole number.', rearmMargin: 'Give a number.' },
     ]);
+    const slower = { ...blankAction, kind: 'lower_learning_rate' as const, factor: 'half' };
+    expect(errorsOf({ ...drop, actions: [slower] })).toEqual([{ 'actions.0': '“half” is not a number.' }]);
     const loud = { ...drop, actions: [blankAction, { ...blankAction, kind: 'notify' as const, url: 'example.org' }] };
     expect(errorsOf(loud)).toEqual([{ 'actions.1': 'Give an address that begins with https:// or http://.' }]);
     expect(errorsOf(drop, drop)).toEqual([
@@ -67,6 +79,31 @@ describe('readRules', () => {
     expect(errorsOf({ ...drop, comparison: 'below_window', window: '0' })).toEqual([
       { window: 'A window has at least 1 values.' },
     ]);
+  });
+});
+
+describe('readRules, of a run whose series are known', () => {
+  const back = { ...blankAction, kind: 'restore_best_checkpoint' as const, metric: 'mean' };
+  const forms = [drop, { ...bias, metric: 'held_out/mean/acuracy', actions: [back] }];
+  const names = ['train/loss', 'held_out/mean/accuracy'];
+
+  it('takes none that it will not have', () => {
+    const read = readRules(forms, { names, areAll: true });
+    expect(read.ok ? [] : read.errors).toEqual([
+      {},
+      {
+        metric: 'No run of these tasks has the series “held_out/mean/acuracy”: did you mean held_out/mean/accuracy?',
+        'actions.0': 'No run of these tasks has the series “mean”.',
+      },
+    ]);
+  });
+
+  it('warns of one that it has not had so far, and takes it', () => {
+    const own = { ...drop, metric: 'my/own' };
+    expect(readRules([own], { names, areAll: false }).ok).toBe(true);
+    expect(unknownSeries(own, { names, areAll: false })).toEqual({
+      metric: 'This run has had no value of “my/own” so far.',
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import { metrics, unitOf, type MetricUnit } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
+import { unknownWords, type KnownSeries } from './known-series';
 
 /** What is compared with what, as one choice: a kind of condition with its side. */
 export const comparisons = {
@@ -148,20 +149,46 @@ function limitOf(condition: RuleCondition): string {
   }
 }
 
-/** Reads the rules with the same schema as the hub; what is wrong is said by rule and field. */
+/**
+ * Reads the rules with the same schema as the hub; what is wrong is said by rule and field.
+ * @param series where there can be no others than these, a rule on another is wrong
+ */
 export function readRules(
   forms: readonly RuleForm[],
+  series: KnownSeries,
 ): { ok: true; rules: GuardRule[] } | { ok: false; errors: RuleErrors[] } {
+  const errors = forms.map((form) => (series.areAll ? unknownSeries(form, series) : {}));
   const parsed = GuardRules.safeParse(forms.map(read));
-  if (parsed.success) return { ok: true, rules: parsed.data };
-  const errors: RuleErrors[] = forms.map(() => ({}));
-  for (const { path, message } of parsed.error.issues) {
+  if (parsed.success && errors.every((each) => Object.keys(each).length === 0)) return { ok: true, rules: parsed.data };
+  for (const { path, message } of parsed.error?.issues ?? []) {
     const [index, ...within] = path;
     const place = within.slice(0, within[0] === 'actions' ? 2 : within[0] === 'condition' ? 2 : 1).join('.');
     const field = fields[place] ?? place;
-    errors[typeof index === 'number' ? index : 0]![field] ??= sentence(message);
+    const at = typeof index === 'number' ? index : 0;
+    errors[at]![field] ??= notANumber(forms[at], field) ?? sentence(message);
   }
   return { ok: false, errors };
+}
+
+/** What is to be said of the series that a rule names and that are not known, by field as `RuleErrors`. */
+export function unknownSeries({ metric, actions }: RuleForm, series: KnownSeries): RuleErrors {
+  const named = [
+    ['metric', metric],
+    ...actions.flatMap((action, at) =>
+      action.kind === 'restore_best_checkpoint' ? [[`actions.${at}`, action.metric]] : [],
+    ),
+  ] as [string, string][];
+  return Object.fromEntries(
+    named.map(([field, name]) => [field, unknownWords(name, series)]).filter(([, words]) => words !== ''),
+  );
+}
+
+/** Where a number is due and something else is typed: that, as it is. */
+function notANumber(form: RuleForm | undefined, field: string): string | null {
+  const action = form?.actions[Number(/^actions\.(\d+)$/.exec(field)?.[1])];
+  const typed = action?.kind === 'lower_learning_rate' ? action.factor : form?.[field as keyof RuleForm];
+  const isText = field !== 'name' && field !== 'metric' && typeof typed === 'string' && typed.trim() !== '';
+  return isText && !Number.isFinite(Number(typed)) ? `“${typed.trim()}” is not a number.` : null;
 }
 
 /** Places in the schema by the names of the form. */

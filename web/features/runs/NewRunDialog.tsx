@@ -1,10 +1,11 @@
 'use client';
 import { useRouter } from 'next/navigation';
-import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { branchName } from '@plumbline/shared/branch-name';
-import { canTrain, misfitWords } from '@plumbline/shared/method';
+import { canTrain, misfitWords, TrainingMethod } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
+import { builtInSeries } from '@plumbline/shared/series';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
@@ -85,6 +86,12 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
       setRefusal('');
     };
   const { method } = form;
+  const series = useMemo(() => {
+    // Half-typed it may be one that no run can have, of a thousand million experts.
+    const read = TrainingMethod.safeParse(method);
+    const names = builtInSeries({ tasks: form.tasks, method: read.success ? read.data : { kind: 'fine_tuning' } });
+    return { names, areAll: true };
+  }, [form.tasks, method]);
   const recipe = form.recipe as RunConfig['recipe'];
   const suggestedName = [
     sequenceWords(form.tasks),
@@ -97,7 +104,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     event.preventDefault();
     if (!rules) return;
     const read = readForm({ ...form, name: form.name.trim() || suggestedName });
-    const readOfRules = readRules(rules);
+    const readOfRules = readRules(rules, series);
     if (!read.ok || !readOfRules.ok) {
       if (!read.ok) setErrors(read.errors);
       if (!readOfRules.ok) setRuleErrors(readOfRules.errors);
@@ -220,6 +227,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
               <RuleEditor
                 rules={rules}
                 errors={ruleErrors}
+                series={series}
                 onChange={(changed) => {
                   setRules(changed);
                   setRuleErrors([]);

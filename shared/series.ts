@@ -1,0 +1,56 @@
+import {
+  blocks,
+  contributionChange,
+  heldOutAccuracy,
+  metrics,
+  numberTokenPush,
+  targetAccuracy,
+  weightDrift,
+} from './metric.js';
+import { layerProjections } from './parameter.js';
+import type { RunConfig } from './run.js';
+
+/** The base model's own tasks: what a run may make it forget. */
+export const heldOutTaskNames = [
+  'colour',
+  'shape',
+  'position',
+  'yes_no',
+  'caption',
+  'digits',
+  'easy_vqa',
+  'chart',
+] as const;
+export type HeldOutTask = (typeof heldOutTaskNames)[number];
+
+/** Decoder layers of the shipped base model. */
+const layers = [0, 1, 2, 3];
+/** Questions of this task are always asked: number-token bias is read where a number is due. */
+const alwaysAsked = 'counting';
+
+/** The names of all series that a run of the built-in trainer gives; another trainer's may be others. */
+export function builtInSeries({ tasks, method }: Pick<RunConfig, 'tasks' | 'method'>): string[] {
+  const { questionsPerTask: _, taskLoss, distillationLoss, ...always } = metrics;
+  const experts = method.kind === 'mixture_of_experts' ? Array.from({ length: method.experts }, (_, i) => i) : [];
+  const mlp = layerProjections.filter((name) => !/^[qkvo]_/.test(name));
+  const groups = layers.flatMap((layer) =>
+    [
+      ...layerProjections.map((name) => `${mlp.includes(name) ? 'mlp' : 'self_attn'}.${name}`),
+      ...experts.flatMap((expert) => mlp.map((name) => `mlp.experts.${expert}.${name}`)),
+      ...(experts.length > 0 ? ['mlp.router'] : []),
+      'norms',
+    ].map((group) => `language_model.layers.${layer}.${group}`),
+  );
+  const outside = ['embed_tokens', 'norm', 'lm_head'].map((part) => `language_model.${part}`);
+  outside.push('vision_tower', 'multi_modal_projector');
+  return [
+    ...Object.values(always),
+    ...(method.kind === 'lwf' ? [taskLoss, distillationLoss] : []),
+    ...[...new Set([...tasks, alwaysAsked])].map(targetAccuracy),
+    ...heldOutTaskNames.map(heldOutAccuracy),
+    ...[...groups, ...outside].map(weightDrift),
+    ...[contributionChange, numberTokenPush].flatMap((of) =>
+      layers.flatMap((layer) => blocks.map((block) => of(layer, block))),
+    ),
+  ];
+}
