@@ -32,6 +32,11 @@ interface StartFlags {
   dataDir?: string;
 }
 const say = (line: string): void => console.log(line);
+// A hub outlives who reads what it says: a closed terminal, `| head`.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
 
 const { version } = JSON.parse(readFileSync(join(rootDir, 'package.json'), 'utf8')) as { version: string };
 const program = new Command('plumbline')

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import type { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
+import { eventually } from '../support/eventually.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { Ledger } from '../support/ledger.js';
@@ -60,6 +61,15 @@ class LoadTrainer {
 }
 
 describe('SIGTERM', () => {
+  it('ends a hub in order that nobody reads any more, and that went on meanwhile', async () => {
+    const hub = await startHub();
+    hub.deafen();
+    const trainer = new LoadTrainer(hub);
+    await trainer.start();
+    await eventually(() => (trainer.acknowledged > 100 ? true : null));
+    expect(await hub.stop()).toBe(0);
+  });
+
   it('under load: every acknowledged event is kept, everything kept was acknowledged, and the exit code is 0', async () => {
     const hub = await startHub();
     const trainers = [new LoadTrainer(hub), new LoadTrainer(hub), new LoadTrainer(hub)];

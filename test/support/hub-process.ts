@@ -80,6 +80,12 @@ export class HubProcess {
     });
   }
 
+  /** Nobody reads any more what it says. */
+  deafen(): void {
+    this.#child?.stdout?.destroy();
+    this.#child?.stderr?.destroy();
+  }
+
   /** kill -9: nothing is flushed, nothing is said. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
