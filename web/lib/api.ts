@@ -5,6 +5,7 @@ import {
   RunResponse,
   SessionInfo,
   type CatalogResponse,
+  CheckpointsResponse,
   type ControlEventsResponse,
   type ErrorBody,
   type HistoryResponse,
@@ -65,6 +66,8 @@ export const api = {
   startRun: async (body: StartRunRequest): Promise<RunSummary> => RunResponse.parse(await post('/runs', body)).run,
   commands: async (runId: RunId): Promise<CommandRecord[]> =>
     CommandsResponse.parse(await request(`/runs/${runId}/commands`)).commands,
+  checkpoints: async (runId: RunId): Promise<CheckpointsResponse['checkpoints']> =>
+    CheckpointsResponse.parse(await request(`/runs/${runId}/checkpoints`)).checkpoints,
   rules: async (runId: RunId): Promise<RuleState[]> => RulesResponse.parse(await request(`/runs/${runId}/rules`)).rules,
   // Large and typed by the same contract on both sides: checking every point would cost more than drawing it.
   events: async (runId: RunId): Promise<ControlEventsResponse> =>

@@ -2,9 +2,10 @@
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
 import { metrics } from '@plumbline/shared/metric';
-import { hasEnded } from '@plumbline/shared/run';
+import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { formatClock, formatStep, formatValue } from '../../charts/format';
+import { api } from '../../lib/api';
 import { configAt } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { useReadOnlyReason } from '../../lib/use-hub';
@@ -27,6 +28,9 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const [asked, setAsked] = useState<CheckpointSaved | null>(null);
   /** The rows of the open dialog: nothing moves under the pointer while checkpoints come and go. */
   const [listed, setListed] = useState<readonly CheckpointSaved[]>([]);
+  /** Checkpoints of an ended run that a new one cannot start from here: those of an imported run lie where it was trained. */
+  const [elsewhere, setElsewhere] = useState<ReadonlySet<CheckpointId>>(new Set());
+  const [problem, setProblem] = useState('');
   const close = (): void => {
     dialog.current?.close();
     setAsked(null);
@@ -43,6 +47,14 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const open = (): void => {
     setListed(checkpoints);
     dialog.current?.showModal();
+    if (!ended) return;
+    api.checkpoints(runId).then(
+      (all) => {
+        setProblem('');
+        setElsewhere(new Set(all.flatMap(({ checkpointId, isHere }) => (isHere ? [] : [checkpointId]))));
+      },
+      (error: unknown) => setProblem(error instanceof Error ? error.message : String(error)),
+    );
   };
 
   // The hub names the branch when it takes the command; the branch is there when the trainer has begun it.
@@ -88,8 +100,9 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
         <ul className="checkpoint-list" ref={list} tabIndex={-1}>
           {listed.map((event) => {
             const isGone = !checkpoints.some(({ checkpointId }) => checkpointId === event.checkpointId);
+            const isElsewhere = ended && elsewhere.has(event.checkpointId);
             return (
-              <li key={event.seq} data-gone={isGone}>
+              <li key={event.seq} data-gone={isGone || isElsewhere}>
                 <span>
                   <b>step {formatStep(event.step)}</b>
                   <span>{heldOutAt(store, event)}</span>
@@ -122,11 +135,17 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                   <button
                     type="button"
                     className="button small"
-                    disabled={isGone}
+                    disabled={isGone || isElsewhere}
                     onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
                     data-testid={`restore-${event.checkpointId}`}
                   >
-                    {isGone ? 'Removed meanwhile' : ended ? 'New run from here …' : 'Branch from here'}
+                    {isGone
+                      ? 'Removed meanwhile'
+                      : isElsewhere
+                        ? 'Not on this machine'
+                        : ended
+                          ? 'New run from here …'
+                          : 'Branch from here'}
                   </button>
                 )}
               </li>
@@ -135,6 +154,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
         </ul>
         <footer className="sheet-foot">
           <span className="push">
+            {problem && (
+              <span className="field-error" role="alert">
+                {problem}
+              </span>
+            )}
             {newer > 0 && (
               <button
                 type="button"
