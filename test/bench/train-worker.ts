@@ -12,7 +12,7 @@ import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
 
 /*
  * Trains the base model on one fixed batch: for each line on standard input that names a recipe and a number of steps,
- * answers with the milliseconds a step took. `train-twin.py` answers the same for PyTorch.
+ * answers with the milliseconds a step took, by the clock and of all cores' work. `train-twin.py` answers the same for PyTorch.
  */
 
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName });
@@ -37,8 +37,10 @@ for await (const line of createInterface(process.stdin)) {
   const resolved = resolveSelection({ kind: 'recipe', recipe }, model.parameterInfos());
   if (!resolved.ok) throw new Error(resolved.reason);
   await step(resolved.trainable);
-  const startMs = performance.now();
+  const [startMs, startCpu] = [performance.now(), process.cpuUsage()];
   for (let i = 0; i < Number(steps); i++) await step(resolved.trainable);
-  console.log(JSON.stringify({ stepMs: (performance.now() - startMs) / Number(steps) }));
+  const { user, system } = process.cpuUsage(startCpu);
+  const stepMs = (performance.now() - startMs) / Number(steps);
+  console.log(JSON.stringify({ stepMs, cpuMs: (user + system) / 1000 / Number(steps) }));
 }
 process.exit(0);

@@ -21,10 +21,15 @@ if (!(Number(flags.rounds) >= 2)) throw new Error('--rounds is at least 2: the f
 const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+/** Milliseconds a step, by the clock and of all cores' work together. */
+interface Took {
+  stepMs: number;
+  cpuMs: number;
+}
 interface Contender {
   name: string;
   device: string;
-  ask(line: string): Promise<{ stepMs: number }>;
+  ask(line: string): Promise<Took>;
   end(): void;
 }
 
@@ -52,7 +57,7 @@ async function start(name: string, command: string, args: string[]): Promise<Con
     device: hello.device,
     async ask(line) {
       child.stdin.write(line + '\n');
-      const answered = await answer<{ stepMs: number }>();
+      const answered = await answer<Took>();
       if (!answered) throw new Error(`${name} ended:\n${errors}`);
       return answered;
     },
@@ -71,31 +76,35 @@ for (const backend of flags.backends.split(',')) {
 for (const { name, device } of contenders) console.log(`${name.padEnd(16)} ${device}`);
 
 const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-const times = new Map<string, number[]>();
+const turns = new Map<string, Took[]>();
 for (const recipe of recipes)
   for (let round = 0; round < Number(flags.rounds); round++)
     for (const { name, ask } of contenders) {
-      const { stepMs } = await ask(`${recipe} ${flags.steps}`);
+      const took = await ask(`${recipe} ${flags.steps}`);
       // The first turn warms up.
-      if (round > 0) times.set(`${name} ${recipe}`, [...(times.get(`${name} ${recipe}`) ?? []), stepMs]);
+      if (round > 0) turns.set(`${name} ${recipe}`, [...(turns.get(`${name} ${recipe}`) ?? []), took]);
     }
+const timesOf = (name: string, recipe: string, what: keyof Took = 'stepMs'): number[] =>
+  turns.get(`${name} ${recipe}`)!.map((took) => took[what]);
 for (const { end } of contenders) end();
 
 const result: Record<string, unknown> = { benchmark: 'train', batch: Number(flags.batch) };
 console.log(`\nmilliseconds a step${' '.repeat(8)}${recipes.map((recipe) => recipe.padStart(14)).join('')}`);
 for (const { name } of contenders) {
-  const row = recipes.map((recipe) => median(times.get(`${name} ${recipe}`)!));
+  const row = recipes.map((recipe) => median(timesOf(name, recipe)));
+  const cpu = recipes.map((recipe) => median(timesOf(name, recipe, 'cpuMs')));
   console.log(name.padEnd(27) + row.map((ms) => ms.toFixed(1).padStart(14)).join(''));
   const key = name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   result[`${key}Ms`] = Number(row[0]!.toFixed(1));
   // What a recipe that trains less saves, as a share of what the whole language model takes.
-  result[`${key}RecipeOfFull`] = Object.fromEntries(
-    recipes.slice(1).map((recipe, i) => [recipe, Number((row[i + 1]! / row[0]!).toFixed(2))]),
-  );
+  const ofFull = (values: readonly number[]): Record<string, number> =>
+    Object.fromEntries(recipes.slice(1).map((recipe, i) => [recipe, Number((values[i + 1]! / values[0]!).toFixed(2))]));
+  result[`${key}RecipeOfFull`] = ofFull(row);
+  result[`${key}RecipeOfFullCpu`] = ofFull(cpu);
   // Against PyTorch turn by turn, so that both sides of a ratio saw the same machine.
   if (torch && name !== 'torch')
     result[`${key}Ratio`] = Number(
-      median(times.get(`${name} full`)!.map((ms, i) => ms / times.get('torch full')![i]!)).toFixed(2),
+      median(timesOf(name, 'full').map((ms, i) => ms / timesOf('torch', 'full')[i]!)).toFixed(2),
     );
 }
 if ('tensorflowRatio' in result) result['ratio'] = result['tensorflowRatio'];
