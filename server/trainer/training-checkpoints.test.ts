@@ -1,0 +1,83 @@
+import { readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { CommandId } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { defaults, modelConfig, SmallRuns, tokenizer, trainer } from '../../test/support/small-run.js';
+import { loadCheckpoint } from './checkpoint.js';
+import { ControlPoint } from './control-point.js';
+import { fineTuning } from './method/fine-tuning.js';
+import { VisionLanguageModel } from './model/vision-language-model.js';
+import { ProbeSuite } from './probe/probe-suite.js';
+import { train } from './training-loop.js';
+
+describe('checkpoints of a run', () => {
+  const small = new SmallRuns();
+
+  it('keeps the first and the last automatic checkpoints of a long run', async () => {
+    await small.run({ steps: 9, checkpointEverySteps: 1 });
+    expect(await readdir(join(small.folder, 'checkpoints'))).toEqual([
+      'step-000000',
+      ...[5, 6, 7, 8, 9].map((n) => `step-00000${n}`),
+    ]);
+  });
+
+  it('saves and keeps a checkpoint where the configuration asks for one', async () => {
+    await small.run({ steps: 9, checkpointEverySteps: 2, keepCheckpointsAt: [1] });
+    expect(await readdir(join(small.folder, 'checkpoints'))).toEqual(
+      [0, 1, 2, 4, 6, 8, 9].map((step) => `step-00000${step}`),
+    );
+    await small.run({ steps: 9, checkpointEverySteps: 1, keepCheckpointsAt: [2] });
+    expect(await readdir(join(small.folder, 'checkpoints'))).toEqual(
+      [0, 2, 5, 6, 7, 8, 9].map((step) => `step-00000${step}`),
+    );
+  });
+
+  it('says which old checkpoints it removed', async () => {
+    const { events } = await small.run({ steps: 9, checkpointEverySteps: 1 });
+    const removed = events.flatMap((event) => (event.type === 'checkpoint_removed' ? [event.checkpointId] : []));
+    expect(removed).toEqual(['step-000001', 'step-000002', 'step-000003', 'step-000004']);
+    const left = await readdir(join(small.folder, 'checkpoints'));
+    expect(left.sort()).toEqual(['step-000000', ...[5, 6, 7, 8, 9].map((step) => `step-00000${step}`)]);
+  });
+
+  it('saves what a command changed since the last checkpoint when it is stopped', async () => {
+    const { events } = await small.run(
+      { steps: 8 },
+      { at: { 4: { kind: 'set_learning_rate', learningRate: 0.5 } }, stopAfter: 4 },
+    );
+    expect(events.at(-1)).toMatchObject({ type: 'run_stopped' });
+    const { position } = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
+    expect(position).toMatchObject({ step: 4, learningRate: 0.5 });
+  });
+
+  it('pauses with the reason when no checkpoint can be written, and goes on when that is mended', async () => {
+    // A file where the small.folder has to be: root may write anywhere, so permissions would not stop this test's process.
+    await writeFile(join(small.folder, 'checkpoints'), '');
+    const paused: string[] = [];
+    const model = VisionLanguageModel.initialize(modelConfig, 3);
+    const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
+    const control: ControlPoint = new ControlPoint((event) => emit(event));
+    const emit = (event: UnnumberedEvent): void => {
+      if (event.type !== 'run_paused') return;
+      paused.push(event.reason);
+      void rm(join(small.folder, 'checkpoints')).then(() =>
+        control.take({
+          commandId: CommandId.parse('command-1'),
+          runId: RunId.parse('run-1'),
+          action: { kind: 'resume' },
+        }),
+      );
+    };
+    const outcome = await train({
+      ...{ runId: RunId.parse('run-1'), config: RunConfig.parse(defaults), trainer, tokenizer, probes, control },
+      method: fineTuning(model),
+      ...{ sink: { emit, room: () => Promise.resolve() }, checkpointFolder: join(small.folder, 'checkpoints') },
+    });
+    expect(outcome.kind).toBe('finished');
+    expect(paused).toHaveLength(1);
+    expect(paused[0]).toMatch(/No checkpoint could be written: .*Make room/);
+    expect(await readdir(join(small.folder, 'checkpoints'))).toContain('step-000008');
+  });
+});

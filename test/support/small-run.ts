@@ -1,0 +1,125 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach } from 'vitest';
+import { CommandId, type CommandAction } from '@plumbline/shared/command';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { nativeIsSetUp } from '../../server/trainer/backend/native-setup.js';
+import { selectBackend } from '../../server/trainer/backend/select-backend.js';
+import type { Checkpoint } from '../../server/trainer/checkpoint.js';
+import { ControlPoint } from '../../server/trainer/control-point.js';
+import { builtInTokenizer } from '../../server/trainer/data/vocabulary.js';
+import type { EnergyReadings } from '../../server/trainer/energy/energy-meter.js';
+import { prepareMethod } from '../../server/trainer/method/prepare-method.js';
+import type { HostTensor } from '../../server/trainer/model/model-config.js';
+import { VisionLanguageModel } from '../../server/trainer/model/vision-language-model.js';
+import { Evaluation } from '../../server/trainer/probe/evaluation.js';
+import { ProbeSuite } from '../../server/trainer/probe/probe-suite.js';
+import type { Tokenizer } from '../../server/trainer/tokenizer.js';
+import { train, type Outcome } from '../../server/trainer/training-loop.js';
+
+export const tokenizer: Tokenizer = builtInTokenizer();
+/** The real thing, small: every path of the loop, a few milliseconds a step. */
+export const modelConfig = {
+  ...{ imageSize: 32, patchSize: 8, hiddenSize: 16, visionLayers: 1, visionIntermediateSize: 16, decoderLayers: 2 },
+  ...{
+    intermediateSize: 16,
+    heads: 2,
+    vocabSize: tokenizer.size,
+    maxTextTokens: 16,
+    ropeTheta: 10_000,
+    rmsNormEps: 1e-6,
+  },
+};
+export const trainer = { backend: 'test', device: 'cpu', host: 'here', processId: 1, version: '1' };
+export const defaults = {
+  name: 'test',
+  steps: 8,
+  batchSize: 2,
+  warmupSteps: 2,
+  probeEverySteps: 4,
+  checkpointEverySteps: 4,
+};
+
+/** Runs of the real loop in a few milliseconds a step. Made in a `describe`: the folder is a new one for each test. */
+export class SmallRuns {
+  folder = '';
+  baseWeights = new Map<string, HostTensor>();
+
+  constructor() {
+    beforeAll(async () => {
+      await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
+      this.baseWeights = await VisionLanguageModel.initialize(modelConfig, 3).toTensors();
+    });
+    beforeEach(async () => {
+      this.folder = await mkdtemp(join(tmpdir(), 'plumbline-loop-'));
+    });
+    afterEach(() => rm(this.folder, { recursive: true, force: true }));
+  }
+
+  /** Trains from the same start; `at` gives commands when a step was completed. */
+  async run(
+    overrides: Partial<RunConfig> = {},
+    options: {
+      from?: Checkpoint;
+      at?: Record<number, CommandAction | CommandAction[]>;
+      /** Given at each pause. */
+      onPause?: CommandAction;
+      /** Told to end once this step is done. */
+      stopAfter?: number;
+      onEvent?: (event: UnnumberedEvent) => void;
+      energy?: EnergyReadings;
+    } = {},
+  ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
+    const config = RunConfig.parse({ ...defaults, ...overrides });
+    const method = prepareMethod(config.method, { config: modelConfig, weights: this.baseWeights }, config.seed);
+    const { model } = method;
+    const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
+    const { evaluationQuestions: asked, evaluationSeed: seed } = config;
+    const evaluation =
+      asked > 0 ? await Evaluation.create(model, tokenizer, { questionsPerTask: asked, seed }) : undefined;
+    const events: UnnumberedEvent[] = [];
+    const emit = (event: UnnumberedEvent): void => {
+      events.push(event);
+      options.onEvent?.(event);
+      const given =
+        event.type === 'step_completed'
+          ? options.at?.[event.step]
+          : event.type === 'run_paused'
+            ? options.onPause
+            : undefined;
+      [given ?? []].flat().forEach((action, index) => {
+        const commandId = CommandId.parse(`command-${events.length}-${index}`);
+        control.take({ commandId, runId: RunId.parse('run-1'), action });
+      });
+      if (event.type === 'step_completed' && event.step === options.stopAfter)
+        setImmediate(() => control.requestStop('told to end'));
+    };
+    const control: ControlPoint = new ControlPoint(emit);
+    const outcome = await train({
+      ...{
+        runId: RunId.parse('run-1'),
+        config,
+        trainer,
+        method,
+        tokenizer,
+      },
+      ...{
+        probes,
+        evaluation,
+        sink: { emit, room: () => Promise.resolve() },
+        control,
+        checkpointFolder: join(this.folder, 'checkpoints'),
+      },
+      ...(options.from ? { from: options.from } : {}),
+      ...(options.energy ? { energy: options.energy } : {}),
+    });
+    return { outcome, events, model };
+  }
+}
+
+export const series = (events: UnnumberedEvent[], name: string): [number, unknown][] =>
+  events.flatMap((event) => ('metrics' in event && name in event.metrics ? [[event.step, event.metrics[name]]] : []));
+export const applied = (events: UnnumberedEvent[]): UnnumberedEvent[] =>
+  events.filter(({ type }) => type === 'command_applied');
