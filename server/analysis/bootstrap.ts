@@ -11,10 +11,12 @@ import { accuraciesOf, type Answers, type SequenceAccuracies, type SequenceRun }
  * costs all seeds as if it averaged out. Questions of the same content, as the same word in another picture, are right or
  * wrong together, so contents are drawn, each with all of its questions (cluster bootstrap: Davison & Hinkley 1997, section
  * 3.8, strategy 1; Field & Welsh 2007); a task's accuracy is that of all questions drawn, be they more or fewer than were
- * asked. Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the
- * right one, which matters with the few seeds that one can afford (Rao & Wu 1988). With two or three seeds that differ
- * by more than their questions do, intervals are still too narrow, as any are that know a spread from so few. Of n contents
- * n are drawn, so a task with few makes intervals a little narrow, by the factor sqrt((n - 1) / n): 2 % with 27 words.
+ * asked.
+ *
+ * Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the right one, which matters with the few seeds
+ * that one can afford (Rao & Wu 1988). Where two or three seeds differ by more than drawing other contents would explain,
+ * intervals are still too narrow: so few say little of how far seeds spread. Of n contents n are drawn, so a task with few
+ * makes intervals a little narrow, by the factor sqrt((n - 1) / n): 2 % with 27 words.
  */
 
 export interface Interval {

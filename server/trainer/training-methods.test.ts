@@ -109,7 +109,7 @@ describe('a run by each method', () => {
     const { tensors } = readSafetensors(await readFile(join(out, 'model.safetensors')));
     expect([...tensors.keys()]).toEqual([...small.baseWeights.keys()]);
     const merged = buildModel(ModelConfig.parse(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))), tensors);
-    const evaluation = await Evaluation.create(merged, tokenizer, 20);
+    const evaluation = await Evaluation.create(merged, tokenizer, { questionsPerTask: 20, seed: 1 });
     expect(await evaluation.ask(model)).toEqual(evaluation.base);
     await expect(mergeCheckpoint(checkpoint, out, base)).rejects.toThrow(/is there already/);
     await small.run({ method: { kind: 'mixture_of_experts', experts: 1 } });
