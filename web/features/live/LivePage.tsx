@@ -146,9 +146,6 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
             <FreezeMap />
           </section>
           <section className="panel timeline-panel" aria-labelledby="timeline-title">
-            <header className="panel-head">
-              <h2 id="timeline-title">Timeline</h2>
-            </header>
             <CommandTimeline view={view} />
           </section>
         </aside>
