@@ -15,6 +15,8 @@ export const CheckpointId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
   .brand<'CheckpointId'>();
 export type CheckpointId = z.infer<typeof CheckpointId>;
+/** How the name of a checkpoint begins that a person or a rule asked for; all others are automatic. */
+export const askedCheckpointPrefix = 'saved-';
 
 export const runStates = ['created', 'running', 'paused', 'finished', 'stopped', 'failed'] as const;
 export const RunState = z.enum(runStates);

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { metrics, toWireMetrics } from '@plumbline/shared/metric';
 import { describeSelection, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
 import {
+  askedCheckpointPrefix,
   CheckpointId,
   stageAfter,
   totalSteps,
@@ -360,7 +361,7 @@ class TrainingLoop implements Steered {
 
   /** `saved-000120`, or with a number behind it when that was saved before. */
   #freshId(): CheckpointId {
-    const name = `saved-${paddedStep(this.step)}`;
+    const name = `${askedCheckpointPrefix}${paddedStep(this.step)}`;
     for (let again = 1; ; again++) {
       const id = CheckpointId.parse(again === 1 ? name : `${name}-${again}`);
       if (!existsSync(join(this.of.checkpointFolder, id))) return id;

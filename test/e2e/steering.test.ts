@@ -233,6 +233,32 @@ describe('steering a run from a browser', () => {
     await runIs('running|paused');
   });
 
+  it('says which of the runs to compare is not there, and shows the others', async () => {
+    await page.goto(`${hub.url}/compare?run=nope&run=${runId}`);
+    await by('compare-page').waitFor();
+    expect(await by('compare-missing').innerText()).toMatch(/no run nope\b/);
+    expect(await by('compare-table').locator('tbody tr').count()).toBe(1);
+    await page.goto(`${hub.url}/compare?run=nope`);
+    await page.getByRole('heading', { name: 'No run nope' }).waitFor();
+    expect(await page.locator('.chart').count()).toBe(0);
+    await page.locator('main').getByRole('link', { name: 'All runs' }).click();
+    await by('new-run').first().waitFor();
+    await page.goto(`${hub.url}/runs/?run=${runId}`);
+    await runIs('running|paused');
+  });
+
+  it('lists only the kinds of entries that are switched on, also after a reload', async () => {
+    const kind = (name: string): Locator => by(`timeline-kind-${name}`);
+    for (const name of ['command', 'stage', 'checkpoint', 'run']) await kind(name).click();
+    await page.reload();
+    await by('timeline-all').waitFor();
+    expect(await by('timeline').count()).toBe(0);
+    await kind('run').click();
+    expect(await by('timeline').locator('li').allInnerTexts()).toEqual([expect.stringContaining('Started')]);
+    for (const name of ['command', 'stage', 'checkpoint']) await kind(name).click();
+    expect(await by('timeline').locator('li').count()).toBeGreaterThan(1);
+  });
+
   it('is no wider than a phone with a long name in the bar that stays in sight', async () => {
     const desktop = page.viewportSize()!;
     await page.setViewportSize({ width: 390, height: 844 });

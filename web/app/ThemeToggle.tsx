@@ -1,7 +1,6 @@
 'use client';
 import { useEffect, useRef } from 'react';
-
-const key = 'plumbline-theme';
+import { remember, remembered } from '../lib/remembered';
 
 /**
  * Light or dark: the system's, also when that changes, until one is chosen here, which is remembered in this browser.
@@ -12,7 +11,7 @@ export function ThemeToggle(): React.ReactNode {
   useEffect(() => {
     const system = matchMedia('(prefers-color-scheme: dark)');
     const follow = (): void => {
-      if (!isChosen.current && !isStored())
+      if (!isChosen.current && remembered('theme') === null)
         document.documentElement.dataset['theme'] = system.matches ? 'dark' : 'light';
     };
     system.addEventListener('change', follow);
@@ -23,11 +22,7 @@ export function ThemeToggle(): React.ReactNode {
     const theme = root.dataset['theme'] === 'dark' ? 'light' : 'dark';
     root.dataset['theme'] = theme;
     isChosen.current = true;
-    try {
-      localStorage.setItem(key, theme);
-    } catch {
-      // Storage may be closed to this page; the choice then lasts until it is left.
-    }
+    remember('theme', theme);
   };
   return (
     <button
@@ -43,12 +38,4 @@ export function ThemeToggle(): React.ReactNode {
       </svg>
     </button>
   );
-}
-
-function isStored(): boolean {
-  try {
-    return localStorage.getItem(key) !== null;
-  } catch {
-    return false;
-  }
 }

@@ -26,6 +26,9 @@ export class SeriesBuffer implements Columns {
   get lastValue(): number | undefined {
     return this.length > 0 ? this.values[this.length - 1] : undefined;
   }
+  get lastStep(): number | undefined {
+    return this.length > 0 ? this.steps[this.length - 1] : undefined;
+  }
 
   /** Adds a live value; one whose event is already held, or older than the newest, is skipped. */
   append(seq: number, step: number, value: number): void {

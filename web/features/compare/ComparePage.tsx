@@ -3,18 +3,20 @@ import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, RunId, type TargetTask } from '@plumbline/shared/run';
+import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
 import type { Columns } from '../../charts/columns';
 import { formatValue, withoutRounding, type Unit } from '../../charts/format';
 import { LineChart } from '../../charts/LineChart';
+import { ZoomBadge } from '../../charts/ZoomBadge';
 import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
 import { stateWords, taskWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
+import { Loading } from '../live/Loading';
 import { usePast } from '../live/use-family';
 import { useRuns } from '../runs/use-runs';
 import { CompareTable, type ComparedRun } from './CompareTable';
@@ -91,10 +93,11 @@ const otherCharts: readonly ComparedChart[] = [
 
 /** Runs laid over each other, live: they are named in the address, `/compare/?run=<id>&run=<id>`. */
 export function ComparePage(): React.ReactNode {
-  const asked = [...new Set(useSearchParams().getAll('run'))];
-  const runIds = asked.flatMap((id) => RunId.safeParse(id).data ?? []).slice(0, maxCompared);
+  const asked = [...new Set(useSearchParams().getAll('run'))].filter((id) => id !== '');
   const session = useSession();
   const { runs, error } = useRuns();
+  const existing = (runs ?? []).flatMap(({ runId }) => (asked.includes(runId) ? runId : []));
+  const runIds = existing.sort((a, b) => asked.indexOf(a) - asked.indexOf(b)).slice(0, maxCompared);
   const compared = useCompared(runIds, session.state === 'open');
   const { problem } = usePast(compared.stores, runs ?? [], comparedMetrics);
   const view = useMemo(() => new ChartView(), []);
@@ -111,15 +114,20 @@ export function ComparePage(): React.ReactNode {
     return () => stops.forEach((stop) => stop());
   }, [compared, view]);
 
-  if (runIds.length === 0) {
+  if (asked.length === 0) {
     return (
-      <main className="blank" id="controls" tabIndex={-1}>
-        <h2>Which runs?</h2>
-        <p>This address names no run. Tick two to {maxCompared} runs in the list, then choose Compare.</p>
-        <Link href="/" className="button">
-          All runs
-        </Link>
-      </main>
+      <Blank title="Which runs?">
+        This address names no run. Tick two to {maxCompared} runs in the list, then choose Compare.
+      </Blank>
+    );
+  }
+  if (!runs) return error ? <Blank title="The runs could not be loaded">{error}</Blank> : <Loading what="the runs" />;
+  const missing = asked.filter((id) => !runs.some(({ runId }) => runId === id));
+  if (existing.length === 0) {
+    return (
+      <Blank title={missing.length === 1 ? `No run ${missing[0]}` : 'None of these runs is there'}>
+        The hub has no run {missing.join(' or ')}. One that is about to start will be shown here by itself.
+      </Blank>
     );
   }
   const known = compared.stores.flatMap((store, index) =>
@@ -127,7 +135,15 @@ export function ComparePage(): React.ReactNode {
   );
   const names = namesApart(known.map(({ run }) => run));
   const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
-  const missing = runs ? runIds.filter((id) => !runs.some(({ runId }) => runId === id)) : [];
+  if (shown.length === 0) {
+    const failed = compared.stores.find(({ feedPhase }) => feedPhase === 'failed')?.feedError;
+    if (failed === undefined) return <Loading what="the runs" />;
+    return (
+      <Blank title="The runs could not be loaded">
+        {failed instanceof Error ? failed.message : String(failed)} Trying again …
+      </Blank>
+    );
+  }
   const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
   const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
   const seriesOf = ({ metric, task, unit }: ComparedChart): ChartSeries[] => {
@@ -176,8 +192,7 @@ export function ComparePage(): React.ReactNode {
       {[
         error,
         problem && `The course before a branch could not be fetched: ${problem}`,
-        missing.length > 0 && `There is no run ${missing.join(', ')}.`,
-        asked.length > maxCompared && `Only the first ${maxCompared} runs are shown.`,
+        existing.length > maxCompared && `Only the first ${maxCompared} runs are shown.`,
       ].map(
         (text) =>
           text && (
@@ -185,6 +200,15 @@ export function ComparePage(): React.ReactNode {
               {text}
             </p>
           ),
+      )}
+      {missing.length > 0 && (
+        <p className="notice" data-kind="warn" role="alert" data-testid="compare-missing">
+          <span>
+            {missing.length === 1 ? 'There is no run' : 'These runs are not there:'} {missing.join(', ')}. See{' '}
+            <Link href="/">all runs</Link>, or{' '}
+            <Link href={compareAddress(runIds)}>leave {missing.length === 1 ? 'it' : 'them'} out</Link>.
+          </span>
+        </p>
       )}
       <ul className="compare-legend" aria-label="Runs and their colours">
         {shown.map(({ run, color, name }) => (
@@ -232,6 +256,20 @@ export function ComparePage(): React.ReactNode {
         ))}
       </div>
       <CompareTable runs={shown} />
+      <ZoomBadge view={view} />
+    </main>
+  );
+}
+
+/** The page while there is nothing to compare, and why. */
+function Blank({ title, children }: { title: string; children: React.ReactNode }): React.ReactNode {
+  return (
+    <main className="blank" id="controls" tabIndex={-1}>
+      <h2>{title}</h2>
+      <p>{children}</p>
+      <Link href="/" className="button">
+        All runs
+      </Link>
     </main>
   );
 }

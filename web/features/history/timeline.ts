@@ -1,14 +1,21 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
-import { hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
+import { askedCheckpointPrefix, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
 import { actionWords, changeWords, selectionWords, stateWords, taskWords } from '../../lib/words';
 
+/** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
+export const entryKinds = ['command', 'stage', 'checkpoint', 'run'] as const;
+export type EntryKind = (typeof entryKinds)[number];
+
 /** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
 export interface TimelineEntry {
   id: string;
+  kind: EntryKind;
+  /** Of a checkpoint that nobody asked for: whether it came or went. */
+  automatic?: 'saved' | 'removed';
   wallTimeMs: number;
   step: number | null;
   title: string;
@@ -27,6 +34,7 @@ const changing = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_
 function entryOfCommand(record: CommandRecord): TimelineEntry {
   return {
     id: record.commandId,
+    kind: 'command',
     wallTimeMs: record.receivedMs,
     step: record.step,
     title: actionWords(record.action),
@@ -38,8 +46,14 @@ function entryOfCommand(record: CommandRecord): TimelineEntry {
 }
 
 function entryOfEvent(event: ControlEvent): TimelineEntry | null {
-  const entry = (title: string, details: string[] = [], state: TimelineEntry['state'] = 'event'): TimelineEntry => ({
+  const entry = (
+    kind: EntryKind,
+    title: string,
+    details: string[] = [],
+    state: TimelineEntry['state'] = 'event',
+  ): TimelineEntry => ({
     id: `event-${event.seq}`,
+    kind,
     wallTimeMs: event.wallTimeMs,
     step: event.step,
     title,
@@ -50,26 +64,32 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
   });
   switch (event.type) {
     case 'run_started':
-      return entry('Started', [
+      return entry('run', 'Started', [
         `trains ${selectionWords(event.selection)}`,
         `${event.trainer.backend} on ${event.trainer.device}`,
       ]);
     case 'checkpoint_saved':
-      return entry('Checkpoint saved', [`${event.checkpointId}, ${(event.bytes / 1e6).toFixed(1)} MB`]);
+      return {
+        ...entry('checkpoint', 'Checkpoint saved', [`${event.checkpointId}, ${(event.bytes / 1e6).toFixed(1)} MB`]),
+        ...(!event.checkpointId.startsWith(askedCheckpointPrefix) && { automatic: 'saved' }),
+      };
     case 'stage_started':
-      return entry(stageTitle(event), [`${event.steps} steps`]);
+      return entry('stage', stageTitle(event), [`${event.steps} steps`]);
     case 'evaluation_completed':
-      return entry(evaluationTitle(event), [
+      return entry('stage', evaluationTitle(event), [
         `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
       ]);
     case 'run_finished':
-      return entry('Finished');
+      return entry('run', 'Finished');
     case 'run_stopped':
-      return entry('Stopped', [event.reason]);
+      return entry('run', 'Stopped', [event.reason]);
     case 'run_failed':
-      return entry('Failed', [event.reason], 'event_failed');
+      return entry('run', 'Failed', [event.reason], 'event_failed');
     case 'checkpoint_removed':
-      return entry('Checkpoint removed', [`${event.checkpointId}, to make room for later ones`]);
+      return {
+        ...entry('checkpoint', 'Checkpoint removed', [`${event.checkpointId}, to make room for later ones`]),
+        automatic: 'removed',
+      };
     // The commands that caused these have lines of their own.
     case 'run_paused':
     case 'run_resumed':
@@ -93,6 +113,7 @@ function untoldEnd(run: RunSummary, events: readonly ControlEvent[]): TimelineEn
   return [
     {
       id: `end of ${run.runId}`,
+      kind: 'run',
       wallTimeMs: run.endedMs ?? events.at(-1)?.wallTimeMs ?? run.createdMs,
       step: run.lastStep,
       title: stateWords[run.state],

@@ -3,14 +3,20 @@ import { formatEnergy } from '@plumbline/shared/energy';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
+import type { ChartView } from '../../charts/chart-view';
+import { useZoom } from '../../charts/ZoomBadge';
 import { peakLearningRate } from '../../lib/changes';
 import { energyReading } from '../../lib/energy-reading';
 import { taskWords } from '../../lib/words';
 import { recoverySubject } from '../drift/recovery-view';
 import { useRun } from './use-run';
+import { whenWords } from './when-words';
 
-/** The state of the run in eight numbers, each against the base model where that means something. */
-export function KeyNumbers(): React.ReactNode {
+/**
+ * The state of the run in eight numbers, each against the base model where that means something: the latest, whatever
+ * steps the charts show.
+ */
+export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
   const { store } = useRun();
   const task = store.stage?.task ?? 'counting';
   const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
@@ -24,66 +30,76 @@ export function KeyNumbers(): React.ReactNode {
   const rate = latest(metrics.learningRate);
   const energy = energyReading(store);
   const { runSummary: run } = store;
+  const zoom = useZoom(view);
+  const probes = [metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, targetAccuracy(task)];
+  const probedStep = probes.map((metric) => store.series.get(metric)?.lastStep).find((step) => step !== undefined);
   const peak = run ? peakLearningRate(run.config, store.changesInForce) : undefined;
   return (
-    <dl className="key-numbers">
-      <Tile
-        label={`${taskWords[task]} accuracy`}
-        color="target"
-        value={formatValue(latest(targetAccuracy(task)), 'percent')}
-        note={against(targetAccuracy(task), 'percent')}
-      />
-      <Tile
-        label="Held-out accuracy"
-        color="held-out"
-        value={formatValue(latest(metrics.heldOutMean), 'percent')}
-        note={against(metrics.heldOutMean, 'percent')}
-      />
-      <Tile
-        label="Recovered"
-        color="held-out"
-        value={back ? formatValue(back.percent, 'percent') : '–'}
-        note={
-          back ? `of ${formatDelta(back.worst - heldOut!.base, 'percent')}, ${floor}` : floor && `no drop, ${floor}`
-        }
-      />
-      <Tile
-        label="Number-token bias"
-        color="held-out"
-        value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
-        note={against(metrics.numberTokensHeldOut, 'probability')}
-      />
-      <Tile
-        label="KL(base ‖ now)"
-        color="violet"
-        value={formatValue(latest(metrics.kl), 'nats')}
-        note={latest(metrics.js) === undefined ? '' : `JS ${formatValue(latest(metrics.js), 'nats')}`}
-      />
-      <Tile
-        label="Loss"
-        color="ink"
-        value={formatValue(latest(metrics.loss), '')}
-        note={
-          latest(metrics.gradientNorm) === undefined
-            ? ''
-            : `gradient norm ${formatValue(latest(metrics.gradientNorm), '')}`
-        }
-      />
-      <Tile
-        label="Learning rate"
-        color="slate"
-        value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
-        note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
-      />
-      <Tile
-        label={energy ? `Energy, ${energy.how}` : 'Energy'}
-        color="slate"
-        value={energy ? formatEnergy(energy.joules) : '–'}
-        note={energy ? [energy.range, energy.emissions].filter(Boolean).join(' · ') : 'not told by the trainer'}
-        hint={energy?.rests}
-        testId="key-energy"
-      />
-    </dl>
+    <section className="panel" aria-label="Key figures">
+      {run && (
+        <p className="key-when" data-testid="key-when">
+          {whenWords(run, probedStep, zoom)}
+        </p>
+      )}
+      <dl className="key-numbers">
+        <Tile
+          label={`${taskWords[task]} accuracy`}
+          color="target"
+          value={formatValue(latest(targetAccuracy(task)), 'percent')}
+          note={against(targetAccuracy(task), 'percent')}
+        />
+        <Tile
+          label="Held-out accuracy"
+          color="held-out"
+          value={formatValue(latest(metrics.heldOutMean), 'percent')}
+          note={against(metrics.heldOutMean, 'percent')}
+        />
+        <Tile
+          label="Recovered"
+          color="held-out"
+          value={back ? formatValue(back.percent, 'percent') : '–'}
+          note={
+            back ? `of ${formatDelta(back.worst - heldOut!.base, 'percent')}, ${floor}` : floor && `no drop, ${floor}`
+          }
+        />
+        <Tile
+          label="Number-token bias"
+          color="held-out"
+          value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
+          note={against(metrics.numberTokensHeldOut, 'probability')}
+        />
+        <Tile
+          label="KL(base ‖ now)"
+          color="violet"
+          value={formatValue(latest(metrics.kl), 'nats')}
+          note={latest(metrics.js) === undefined ? '' : `JS ${formatValue(latest(metrics.js), 'nats')}`}
+        />
+        <Tile
+          label="Loss"
+          color="ink"
+          value={formatValue(latest(metrics.loss), '')}
+          note={
+            latest(metrics.gradientNorm) === undefined
+              ? ''
+              : `gradient norm ${formatValue(latest(metrics.gradientNorm), '')}`
+          }
+        />
+        <Tile
+          label="Learning rate"
+          color="slate"
+          value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
+          note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
+        />
+        <Tile
+          label={energy ? `Energy, ${energy.how}` : 'Energy'}
+          color="slate"
+          value={energy ? formatEnergy(energy.joules) : '–'}
+          note={energy ? [energy.range, energy.emissions].filter(Boolean).join(' · ') : 'not told by the trainer'}
+          hint={energy?.rests}
+          testId="key-energy"
+        />
+      </dl>
+    </section>
   );
 }
 

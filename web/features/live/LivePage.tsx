@@ -1,10 +1,11 @@
 'use client';
 import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
-import { useEffect, useMemo, useRef, useSyncExternalStore } from 'react';
+import { useEffect, useMemo, useRef } from 'react';
 import { RunId } from '@plumbline/shared/run';
 import { ChartView } from '../../charts/chart-view';
-import { formatClock, formatStep } from '../../charts/format';
+import { formatClock } from '../../charts/format';
+import { ZoomBadge } from '../../charts/ZoomBadge';
 import { ApiError } from '../../lib/api';
 import { useConnection, useSession } from '../../lib/use-hub';
 import { ControlBar } from '../control/ControlBar';
@@ -13,6 +14,7 @@ import { CommandTimeline } from '../history/CommandTimeline';
 import { RuleStrip } from '../rules/RuleStrip';
 import { FailureBanner } from './FailureBanner';
 import { KeyNumbers } from './KeyNumbers';
+import { Loading } from './Loading';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
 import { useFamily } from './use-family';
@@ -42,19 +44,7 @@ export function LivePage(): React.ReactNode {
       <FollowedRunPage followed={followed} />
     </RunContext>
   ) : (
-    <Loading />
-  );
-}
-
-function Loading(): React.ReactNode {
-  const connection = useConnection();
-  return (
-    <main className="blank" role="status">
-      <i className="loading-bar" />
-      {connection.state === 'down'
-        ? `The hub does not answer since ${formatClock(connection.sinceMs)}. This page goes on by itself when it is back.`
-        : 'Loading the run …'}
-    </main>
+    <Loading what="the run" />
   );
 }
 
@@ -115,7 +105,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
         <p>{store.feedError instanceof Error ? store.feedError.message : String(store.feedError)} Trying again …</p>
       </main>
     ) : (
-      <Loading />
+      <Loading what="the run" />
     );
   }
   return (
@@ -134,7 +124,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
           {session.problem}
         </p>
       )}
-      <KeyNumbers />
+      <KeyNumbers view={view} />
       <RuleStrip />
       <div className="live-grid">
         <RunCharts view={view} branches={branches} />
@@ -146,9 +136,6 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
             <FreezeMap />
           </section>
           <section className="panel timeline-panel" aria-labelledby="timeline-title">
-            <header className="panel-head">
-              <h2 id="timeline-title">Timeline</h2>
-            </header>
             <CommandTimeline view={view} />
           </section>
         </aside>
@@ -177,23 +164,4 @@ function Notices(): React.ReactNode {
       </p>
     );
   return null;
-}
-
-function ZoomBadge({ view }: { view: ChartView }): React.ReactNode {
-  const zoom = useSyncExternalStore(
-    view.onWindow,
-    () => view.zoom,
-    () => null,
-  );
-  if (!zoom) return null;
-  return (
-    <button
-      type="button"
-      className="button primary zoom-badge"
-      onClick={() => view.resetZoom()}
-      data-testid="zoom-reset"
-    >
-      Steps {formatStep(zoom[0])} to {formatStep(zoom[1])} · show all
-    </button>
-  );
 }

@@ -1,0 +1,28 @@
+'use client';
+import { useSyncExternalStore } from 'react';
+import { formatStep } from './format';
+import type { ChartView, StepWindow } from './chart-view';
+
+/** The steps that the charts are zoomed into; null while they show all. */
+export const useZoom = (view: ChartView): StepWindow | null =>
+  useSyncExternalStore(
+    view.onWindow,
+    () => view.zoom,
+    () => null,
+  );
+
+/** While the charts are zoomed: into what, and the way back. */
+export function ZoomBadge({ view }: { view: ChartView }): React.ReactNode {
+  const zoom = useZoom(view);
+  if (!zoom) return null;
+  return (
+    <button
+      type="button"
+      className="button primary zoom-badge"
+      onClick={() => view.resetZoom()}
+      data-testid="zoom-reset"
+    >
+      Steps {formatStep(zoom[0])} to {formatStep(zoom[1])} · show all
+    </button>
+  );
+}

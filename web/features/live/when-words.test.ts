@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+import { whenWords } from './when-words';
+
+it('say that figures are of now while a run goes on, and of its end afterwards', () => {
+  expect(whenWords({ state: 'running', lastStep: 1520 }, 1520, null)).toBe('Now, at step 1,520.');
+  expect(whenWords({ state: 'paused', lastStep: 3 }, undefined, null)).toBe('Now, at step 3.');
+  expect(whenWords({ state: 'stopped', lastStep: 520 }, 520, null)).toBe('At the end, step 520.');
+});
+
+it('say where the last probe was, where that was before the last step', () => {
+  expect(whenWords({ state: 'running', lastStep: 527 }, 520, null)).toBe('Now, at step 527; probed last at step 520.');
+});
+
+it('say what the charts show instead, while they are zoomed', () => {
+  expect(whenWords({ state: 'running', lastStep: 520 }, 520, [40, 100])).toBe(
+    'Now, at step 520. The charts show steps 40 to 100; point at one for its values there.',
+  );
+});
