@@ -125,6 +125,26 @@ describe('a command ends exactly once', () => {
     expect(await ended(lost.commandId)).toMatchObject({ state: 'failed', reason: expect.stringContaining('lost') });
   });
 
+  it('rejected or failed when the run ends while it is taken', async () => {
+    for (const asked of ['command', 'putCommand'] as const) {
+      const { runId, trainer } = await running();
+      const { store } = hub.hub.runs;
+      const command = aCommand(runId, { kind: 'save_checkpoint' });
+      const original = store[asked];
+      // The store answers once the run has ended.
+      store[asked] = async (...args: never[]) => {
+        store[asked] = original as never;
+        const answer = (original as (...args: never[]) => Promise<never>).apply(store, args);
+        await trainer.emitWithAck('events', { events: [finished(2)] });
+        return answer;
+      };
+      const record = await give(command);
+      const state = asked === 'command' ? 'rejected' : 'failed';
+      expect(record).toMatchObject({ state, reason: expect.stringContaining('ended (finished)') });
+      expect(await hub.record(command.commandId)).toEqual(record);
+    }
+  });
+
   it('is taken once when its twin arrives at the same moment', async () => {
     const { runId, trainer } = await running();
     const command = aCommand(runId, { kind: 'pause' });

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { CommandLog } from './command-log.js';
 import type { RuleWatch } from './rule-watch.js';
 import type { RunTable } from './run-table.js';
@@ -8,6 +8,9 @@ import type { RunTable } from './run-table.js';
 const waitMs = 2_000;
 /** Pause after the store could not be read or written. */
 const tryAgainMs = 5_000;
+
+/** Why a command that was open when its run ended has failed. */
+export const endedBefore = (state: RunState): string => `The run ended (${state}) before it took effect.`;
 
 export interface EndingParts {
   table: RunTable;
@@ -76,7 +79,7 @@ export class RunEnding {
     const isOver = (): boolean => hasEnded(table.get(runId)!.state);
     await rules.settled(run);
     if (!isOver()) return;
-    const why = this.#said.has(runId) ? `The run ended (${run.state}) before it took effect.` : run.reason;
+    const why = this.#said.has(runId) ? endedBefore(run.state) : run.reason;
     await commands.failOpen(runId, why);
     if (!isOver()) return;
     await table.write(runId, this.#said.has(runId));

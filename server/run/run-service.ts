@@ -19,7 +19,7 @@ import { Refusal } from './refusal.js';
 import { Notifier } from './notifier.js';
 import { alone, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
-import { RunEnding } from './run-ending.js';
+import { endedBefore, RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
 import { afterEvent, nextState, stateFromEvents, wasLost } from './run-state.js';
@@ -330,17 +330,25 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       else {
         const { events } = await this.store.controlEvents(run.runId);
         await this.commands.load(run.runId, events);
-        await this.commands.failOpen(run.runId, `The run ended (${run.state}) before it took effect.`);
+        await this.commands.failOpen(run.runId, endedBefore(run.state));
       }
       return (await this.commands.find(known.commandId)) ?? known;
     }
     // What follows from events that were taken is no new work.
     if (!isRuleAuthor(author)) this.drain.refuseNewWork();
-    const admitted = await this.#admission.admit(command, author, run, this.commands.open(run.runId));
+    // As it is now: it may have ended while the store was asked.
+    const now = this.#table.get(run.runId) ?? run;
+    const admitted = await this.#admission.admit(command, author, now, this.commands.open(run.runId));
     const { action } = admitted.command;
     if (action.kind === 'set_rules' && admitted.rejection === null)
-      return this.#rules.set(run, { ...admitted.command, action }, author);
+      return this.#rules.set(now, { ...admitted.command, action }, author);
     const record = await this.commands.add(admitted.command, author, admitted.rejection);
+    const { state } = this.#table.get(run.runId) ?? run;
+    if (record.state === 'pending' && hasEnded(state) && !isNotification(record)) {
+      // Between its admission and its being written down: what ends a run fails only the commands that it finds open.
+      await this.commands.failOpen(run.runId, endedBefore(state));
+      return (await this.commands.find(record.commandId)) ?? record;
+    }
     if (record.state === 'pending') this.#send(record);
     return record;
   }
