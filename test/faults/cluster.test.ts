@@ -268,6 +268,8 @@ describe('two hubs', () => {
     expect(said(refuses)).toBe(saidBefore + 1);
     expect(hub.output).toContain('OOM command not allowed');
     await limit('0');
+    // It shows by the next message.
+    trainer.train(1);
     await eventually(() => (said(again) === saidBefore + 1 ? true : null));
     await trainer.finish();
     trainer.link.close();
