@@ -1,9 +1,13 @@
-/** Asks every 20 ms until there is an answer. @throws Error after 10 s */
+/** Far more than anything takes that is waited for: a machine may be busy with other things, too. */
+const limitMs = 30_000;
+
+/** Asks every 20 ms until there is an answer. @throws Error after 30 s */
 export async function eventually<T>(ask: () => Promise<T | null> | T | null): Promise<T> {
-  for (let attempt = 0; attempt < 500; attempt++) {
+  const endMs = Date.now() + limitMs;
+  for (;;) {
     const answer = await ask();
     if (answer !== null) return answer;
+    if (Date.now() > endMs) throw new Error(`Waited ${limitMs / 1000} s in vain.`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error('Waited 10 s in vain.');
 }
