@@ -15,7 +15,7 @@ import { StoreUnavailableError } from '../store/event-store.js';
 
 let hub: TestHub;
 beforeAll(async () => {
-  hub = await TestHub.start({ trainerGraceMs: 200, commandExpiryMs: 400 });
+  hub = await TestHub.start({ trainerGraceMs: 600, commandExpiryMs: 1200 });
 });
 afterAll(() => hub.remove());
 
@@ -100,7 +100,7 @@ describe('a command ends exactly once', () => {
     await give(command);
     expect(await ended(command.commandId)).toMatchObject({
       state: 'expired',
-      reason: expect.stringContaining('0.4 s'),
+      reason: expect.stringContaining('1.2 s'),
     });
     expect(sent).toBe(1);
     listen(await hub.attached(runId));

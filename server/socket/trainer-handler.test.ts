@@ -14,7 +14,7 @@ import { maxMessageBytes } from './socket-server.js';
 
 let hub: TestHub;
 beforeAll(async () => {
-  hub = await TestHub.start({ trainerGraceMs: 150 });
+  hub = await TestHub.start({ trainerGraceMs: 600 });
 });
 afterAll(() => hub.remove());
 
