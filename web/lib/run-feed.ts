@@ -3,6 +3,7 @@ import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/h
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+import { ApiError } from './api';
 
 /** What live messages a feed listens to, over whatever carries them. */
 export interface FeedListener {
@@ -12,6 +13,7 @@ export interface FeedListener {
   run(run: RunSummary): void;
   command(record: CommandRecord): void;
   lagged(): void;
+  deleted(): void;
 }
 export interface FeedTransport {
   /** Live messages of a run; `connected` is called at once where the connection stands, and at each reconnection. */
@@ -33,6 +35,8 @@ export interface FeedSink {
   control(events: readonly ControlEvent[]): void;
   commands(records: readonly CommandRecord[]): void;
   phase(phase: FeedPhase, error: unknown): void;
+  /** The run is no more: nothing else comes of it. */
+  deleted(): void;
 }
 /** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
 export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
@@ -85,11 +89,18 @@ export class RunFeed {
       },
       command: (record) => sink.commands([record]),
       lagged: () => void this.#catchUp(false),
+      deleted: () => this.#deleted(),
     });
+  }
+
+  #deleted(): void {
+    this.close();
+    this.sink.deleted();
   }
 
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#retry);
     this.#generation++;
     this.#stopListening();
     this.transport.unwatch(this.runId);
@@ -162,6 +173,8 @@ export class RunFeed {
       this.sink.phase('live', undefined);
     } catch (error) {
       if (!isCurrent()) return;
+      // It was there, and was deleted while this page heard nothing.
+      if (this.#loaded && error instanceof ApiError && error.code === 'not_found') return this.#deleted();
       if (error instanceof Gap) this.sink.phase('catching_up', undefined);
       else this.sink.phase('failed', error);
       const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;

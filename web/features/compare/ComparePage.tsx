@@ -123,11 +123,12 @@ export function ComparePage(): React.ReactNode {
     );
   }
   const known = compared.stores.flatMap((store, index) =>
-    store.runSummary ? [{ run: store.runSummary, store, color: categoricalColor(index) }] : [],
+    store.runSummary && !store.isDeleted ? [{ run: store.runSummary, store, color: categoricalColor(index) }] : [],
   );
   const names = namesApart(known.map(({ run }) => run));
   const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
-  const missing = runs ? runIds.filter((id) => !runs.some(({ runId }) => runId === id)) : [];
+  const deleted = compared.stores.flatMap(({ isDeleted, runSummary }) => (isDeleted && runSummary ? [runSummary] : []));
+  const missing = runs ? runIds.filter((id) => ![...runs, ...deleted].some(({ runId }) => runId === id)) : [];
   const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
   const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
   const seriesOf = ({ metric, task, unit }: ComparedChart): ChartSeries[] => {
@@ -176,6 +177,7 @@ export function ComparePage(): React.ReactNode {
       {[
         error,
         problem && `The course before a branch could not be fetched: ${problem}`,
+        deleted.length > 0 && `Deleted meanwhile: ${deleted.map(({ config }) => config.name).join(', ')}.`,
         missing.length > 0 && `There is no run ${missing.join(', ')}.`,
         asked.length > maxCompared && `Only the first ${maxCompared} runs are shown.`,
       ].map(

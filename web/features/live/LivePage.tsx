@@ -108,6 +108,19 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       </main>
     );
   }
+  if (store.isDeleted) {
+    return (
+      <main className="blank" role="alert" data-testid="run-deleted">
+        <h2>{run ? `“${run.config.name}” was deleted` : 'This run was deleted'}</h2>
+        <p>
+          Nothing of <code>{followed.runId}</code> is stored any more: no events, no commands, no checkpoints.
+        </p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
   if (!run) {
     return store.feedPhase === 'failed' ? (
       <main className="blank" role="alert">
