@@ -99,7 +99,8 @@ async function mayWrite({ url, org, tokenFile }: InfluxSetup, bucket: string): P
 
 /**
  * Makes what the hub needs and what is not there yet: organisation, bucket, a token that may read and write this one
- * bucket and nothing else, but for the thinned copies of runs, which it may write: that is what deleting takes. Called again, it changes only what was asked for differently.
+ * bucket and nothing else; with downsampling it may also write the bucket of the thinned copies, as deleting a run takes.
+ * Called again, it changes only what was asked for differently.
  * @returns what was done, a line each
  * @throws InfluxSetupError naming the permission or the object that is missing
  */
@@ -128,7 +129,8 @@ export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
     );
     if (!token) throw new InfluxSetupError(`InfluxDB at ${url} made a token and did not say it. Make one by hand.`);
     keep(tokenFile, token);
-    done.push(`Made a token that reads and writes bucket "${bucket}" and nothing else: ${tokenFile}`);
+    const more = thinned ? `, writes "${thinned.name}"` : '';
+    done.push(`Made a token that reads and writes bucket "${bucket}"${more} and nothing else: ${tokenFile}`);
   }
   if (setup.downsample) await downsampleDaily(database, setup, setup.downsample, org, done);
   return done;

@@ -3,7 +3,6 @@ import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/h
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
-import { ApiError } from './api';
 
 /** What live messages a feed listens to, over whatever carries them. */
 export interface FeedListener {
@@ -173,8 +172,6 @@ export class RunFeed {
       this.sink.phase('live', undefined);
     } catch (error) {
       if (!isCurrent()) return;
-      // It was there, and was deleted while this page heard nothing.
-      if (this.#loaded && error instanceof ApiError && error.code === 'not_found') return this.#deleted();
       if (error instanceof Gap) this.sink.phase('catching_up', undefined);
       else this.sink.phase('failed', error);
       const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;

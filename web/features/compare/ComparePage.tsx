@@ -125,9 +125,21 @@ export function ComparePage(): React.ReactNode {
   const known = compared.stores.flatMap((store, index) =>
     store.runSummary && !store.isDeleted ? [{ run: store.runSummary, store, color: categoricalColor(index) }] : [],
   );
+  const deleted = compared.stores.flatMap(({ isDeleted, runSummary }) => (isDeleted && runSummary ? [runSummary] : []));
+  const deletedNames = deleted.map(({ config }) => `“${config.name}”`).join(', ');
+  if (known.length === 0 && deleted.length > 0) {
+    return (
+      <main className="blank" role="alert">
+        <h2>{deleted.length === 1 ? 'This run was deleted' : 'These runs were deleted'}</h2>
+        <p>Nothing of {deletedNames} is stored any more.</p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
   const names = namesApart(known.map(({ run }) => run));
   const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
-  const deleted = compared.stores.flatMap(({ isDeleted, runSummary }) => (isDeleted && runSummary ? [runSummary] : []));
   const missing = runs ? runIds.filter((id) => ![...runs, ...deleted].some(({ runId }) => runId === id)) : [];
   const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
   const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
@@ -177,7 +189,7 @@ export function ComparePage(): React.ReactNode {
       {[
         error,
         problem && `The course before a branch could not be fetched: ${problem}`,
-        deleted.length > 0 && `Deleted meanwhile: ${deleted.map(({ config }) => config.name).join(', ')}.`,
+        deleted.length > 0 && `Deleted meanwhile: ${deletedNames}.`,
         missing.length > 0 && `There is no run ${missing.join(', ')}.`,
         asked.length > maxCompared && `Only the first ${maxCompared} runs are shown.`,
       ].map(

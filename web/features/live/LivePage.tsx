@@ -101,7 +101,12 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
     return (
       <main className="blank">
         <h2>No run {followed.runId}</h2>
-        <p>{store.feedError.message} If it is about to start, this page will show it by itself.</p>
+        <p>
+          {store.feedError.message}{' '}
+          {run
+            ? 'It was there before: it may have been deleted meanwhile.'
+            : 'If it is about to start, this page will show it by itself.'}
+        </p>
         <Link href="/" className="button">
           All runs
         </Link>

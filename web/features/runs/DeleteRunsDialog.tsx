@@ -27,6 +27,7 @@ export function DeleteRunsDialog({
   onClose: (deleted: readonly DeletedRun[]) => void;
 }): React.ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
+  const keep = useRef<HTMLButtonElement>(null);
   const [{ goes, stays }] = useState(() => planDeletion(chosen, runs));
   const [deleted, setDeleted] = useState<readonly DeletedRun[]>([]);
   const [deleting, setDeleting] = useState(false);
@@ -35,7 +36,11 @@ export function DeleteRunsDialog({
   const left = goes.filter((run) => runs.some(({ runId }) => runId === run.runId));
   const isLeft = (run: RunSummary): boolean => left.includes(run);
 
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+    // Not the first thing in it, which is an export: what Enter does at once is nothing.
+    keep.current?.focus();
+  }, []);
 
   const submit = async (): Promise<void> => {
     setDeleting(true);
@@ -56,7 +61,11 @@ export function DeleteRunsDialog({
     <dialog ref={dialog} className="sheet" aria-labelledby="delete-title" onClose={() => onClose(deleted)}>
       <header className="sheet-head">
         <h2 id="delete-title">
-          {goes.length === 0 ? 'Nothing here can be deleted' : `Delete ${countWords(goes.length)}?`}
+          {goes.length === 0
+            ? 'Nothing here can be deleted'
+            : goes.length + stays.length === 1
+              ? 'Delete this run?'
+              : `Delete ${countWords(goes.length)}?`}
         </h2>
         {goes.length > 0 && (
           <p>
@@ -108,7 +117,7 @@ export function DeleteRunsDialog({
         <p className="push field-error" role="alert" data-testid="delete-problem">
           {problem || off}
         </p>
-        <button type="button" className="button" autoFocus onClick={() => dialog.current?.close()}>
+        <button type="button" className="button" ref={keep} onClick={() => dialog.current?.close()}>
           {goes.length === 0 || deleted.length > 0 ? 'Close' : 'Keep'}
         </button>
         {goes.length > 0 && (
