@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { planDeletion } from '@plumbline/shared/deletion';
+import { goneWords, planDeletion } from '@plumbline/shared/deletion';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import { Sessions } from './access/sessions.js';
@@ -38,7 +38,7 @@ export function addDeleteCommand(program: Command, say: Say): void {
       try {
         const goes = await demandAll(asked, place, config);
         await confirm(goes, yes, say);
-        for (const { runId } of goes) say(deletedWords(await place.delete(runId)));
+        for (const { runId } of goes) say(`Deleted ${runId}: ${goneWords(await place.delete(runId))}.`);
         say('The room in the store is used again by later runs.');
       } finally {
         await place.close();
@@ -104,9 +104,6 @@ function inStore(config: HubConfig): Place {
     ofLive: ' Start its hub for that; it also finds out whether the trainer still lives.',
   };
 }
-
-const deletedWords = ({ runId, events, bytes }: DeletedRun): string =>
-  `Deleted ${runId}: ${events.toLocaleString('en-US')} events, ${(bytes / 1e6).toFixed(1)} MB of checkpoints and logs.`;
 
 function runIdOf(text: string): RunId {
   const parsed = RunId.safeParse(text);

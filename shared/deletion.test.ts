@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planDeletion, whyNotDelete } from './deletion.js';
+import { goneWords, planDeletion, whyNotDelete } from './deletion.js';
 import { CheckpointId, RunId, type RunState, type RunSummary } from './run.js';
 
 type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
@@ -46,4 +46,9 @@ describe('deleting several runs', () => {
   it('leaves what others go on from, and deletes the rest', () => {
     expect(planned(['aaa', 'ccc', 'ddd', 'eee'], runs)).toEqual({ goes: ['ccc'], stays: ['aaa', 'ddd', 'eee'] });
   });
+});
+
+it('says what went', () => {
+  expect(goneWords({ events: 6120, bytes: 12_400_000 })).toBe('6,120 events, 12.4 MB of checkpoints and logs');
+  expect(goneWords({ events: 1, bytes: 0 })).toBe('1 event, no checkpoints or logs');
 });

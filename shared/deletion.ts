@@ -1,3 +1,4 @@
+import type { DeletedRun } from './http.js';
 import { hasEnded, type RunId, type RunSummary } from './run.js';
 
 type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
@@ -58,4 +59,10 @@ export function planDeletion<R extends Known>(chosen: readonly R[], runs: readon
     waiting = waiting.filter((run) => !next.includes(run));
   }
   return { goes, stays };
+}
+
+/** What went with runs: `6,120 events, 12.4 MB of checkpoints and logs`. */
+export function goneWords({ events, bytes }: Pick<DeletedRun, 'events' | 'bytes'>): string {
+  const files = bytes === 0 ? 'no checkpoints or logs' : `${(bytes / 1e6).toFixed(1)} MB of checkpoints and logs`;
+  return `${events.toLocaleString('en-US')} ${events === 1 ? 'event' : 'events'}, ${files}`;
 }

@@ -12,7 +12,7 @@ import type { RunEnding } from './run-ending.js';
 import type { RunTable } from './run-table.js';
 import type { TrainerLinks } from './trainer-links.js';
 
-/** A trainer that has just said its last word, and what the hub writes of that, is waited for so long. */
+/** A trainer that has just said its last word, and the hub that writes down what follows, are waited for so long. */
 const settleMs = 5_000;
 const lookMs = 50;
 
@@ -54,19 +54,20 @@ export class RunDeletion {
     const { runId } = run;
     const { store, peers, table, dataDir } = this.parts;
     this.#refuse(runId);
-    for (const endMs = performance.now() + settleMs; this.#isBusy(runId); await sleep(lookMs))
+    const endMs = performance.now() + settleMs;
+    while (this.#isBusy(runId) || !(await peers.claimIfFree(runId)) || this.#isBusy(runId)) {
       if (performance.now() > endMs)
-        throw new Refusal('conflict', `The trainer of ${runId} has not left yet. Delete the run again in a moment.`);
+        throw new Refusal(
+          'conflict',
+          `Something is still at work on ${runId}: its trainer, or a notification that another hub delivers. ` +
+            'Delete the run when that is over.',
+        );
+      await sleep(lookMs);
+    }
     // It may have come back meanwhile, or a branch begun. From here to the mark nothing is waited for.
     this.#refuse(runId);
     this.#underWay.add(runId);
     try {
-      if (!(await peers.claimIfFree(runId)))
-        throw new Refusal(
-          'conflict',
-          `Another hub is still at work on ${runId}: its trainer is back there, or a notification is being delivered. ` +
-            'Delete it when that is over.',
-        );
       const { lastSeq: events } = table.get(runId)!;
       await store.deleteRun(runId);
       this.#forget(run, by);

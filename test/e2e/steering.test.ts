@@ -279,7 +279,7 @@ describe('steering a run from a browser', () => {
 
   it('is deleted from the list, after what goes on from it or with it, and a page that shows it says so', async () => {
     const { runId: parent } = (await client.run(runId)).parent!;
-    const shown = await page.context().newPage();
+    const shown = await browser.newPage();
     await shown.goto(`${hub.url}/runs/?run=${parent}`);
     await shown.getByTestId('live-page').waitFor();
     await page.goto(hub.url);

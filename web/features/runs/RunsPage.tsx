@@ -1,6 +1,7 @@
 'use client';
 import Link from 'next/link';
 import { Fragment, useState } from 'react';
+import { goneWords } from '@plumbline/shared/deletion';
 import type { DeletedRun } from '@plumbline/shared/http';
 import {
   distinctTasks,
@@ -150,10 +151,8 @@ export function RunsPage(): React.ReactNode {
 /** What went: `Deleted 2 runs: 6,120 events, 12.4 MB of checkpoints and logs.` */
 function deletedWords(deleted: readonly DeletedRun[]): string {
   const sum = (of: (one: DeletedRun) => number): number => deleted.reduce((total, one) => total + of(one), 0);
-  const events = sum(({ events }) => events).toLocaleString('en-US');
-  const megabytes = (sum(({ bytes }) => bytes) / 1e6).toFixed(1);
   const what = deleted.length === 1 ? deleted[0]!.runId : `${deleted.length} runs`;
-  return `Deleted ${what}: ${events} events, ${megabytes} MB of checkpoints and logs.`;
+  return `Deleted ${what}: ${goneWords({ events: sum(({ events }) => events), bytes: sum(({ bytes }) => bytes) })}.`;
 }
 
 function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly RunSummary[] }): React.ReactNode {
