@@ -141,7 +141,10 @@ export interface EventStore {
    * up their runs since cannot know of them.
    */
   leftOver?(): Promise<CommandRecord[]>;
-  /** Runs of which this hub has written something and not delivered it: another hub on the same store cannot know it. */
+  /**
+   * Runs of which this hub has written something that it has not delivered, or had not when it was opened: another hub on
+   * the same store cannot know of it, or could not until a moment ago.
+   */
   undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;

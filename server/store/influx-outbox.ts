@@ -52,6 +52,8 @@ export class InfluxOutbox {
   readonly #commands = new Map<CommandId, OnItsWay<CommandRecord>>();
   /** Commands as the process before left them in the spool. */
   readonly #leftOver = new Map<CommandId, CommandRecord>();
+  /** Runs of which the process before left something in the spool, delivered since or not. */
+  readonly #leftOverRuns = new Set<RunId>();
   /** How far each run that this hub writes has reached InfluxDB. */
   readonly #delivered = new Map<RunId, Position>();
   /** Parts of runs on their way, in order. */
@@ -98,16 +100,17 @@ export class InfluxOutbox {
   get deletions(): ReadonlyMap<RunId, Deletion> {
     return new Map([...this.#deletions].map(([runId, { value }]) => [runId, value]));
   }
-  /** Runs of which something is on its way. */
+  /** Runs of which something is on its way, or was when the process before ended. */
   get runIds(): RunId[] {
-    const commands = this.commands.map(({ runId }) => runId);
-    return [...new Set([...this.#runs.keys(), ...commands, ...this.#parts.map(({ value }) => value.runId)])];
+    const [parts, commands] = [this.#parts.map(({ value }) => value), this.commands];
+    return [...new Set([...this.#leftOverRuns, ...[...this.runs, ...parts, ...commands].map(({ runId }) => runId)])];
   }
 
   /** What is known of a run is void: it was deleted. */
   forget(runId: RunId): void {
     this.#runs.delete(runId);
     this.#delivered.delete(runId);
+    this.#leftOverRuns.delete(runId);
     this.#parts = this.#parts.filter(({ value }) => value.runId !== runId);
     for (const [commandId, { value }] of this.#commands) if (value.runId === runId) this.#commands.delete(commandId);
     for (const [commandId, record] of this.#leftOver) if (record.runId === runId) this.#leftOver.delete(commandId);
@@ -185,6 +188,7 @@ export class InfluxOutbox {
         this.#remember(number, envelope);
         if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
       }
+      for (const runId of this.runIds) this.#leftOverRuns.add(runId);
     } catch (error) {
       // The next call opens it again.
       await spool.close();
