@@ -6,6 +6,7 @@ import { RunConfig } from '@plumbline/shared/run';
 import { Sessions } from './access/sessions.js';
 import { readConfig, rootDir } from './config.js';
 import { addDataCommand } from './data-command.js';
+import { addDeleteCommand } from './delete-command.js';
 import { addFindingsCommand } from './findings-command.js';
 import { hubUrl } from './hub-address.js';
 import { startHub } from './main.js';
@@ -104,6 +105,7 @@ program
 
 addBackupCommands(program);
 addTransferCommands(program, say);
+addDeleteCommand(program, say);
 addTrainCommand(program);
 addFindingsCommand(program, say);
 addStudyCommand(program, say);

@@ -46,6 +46,16 @@ export type StartRunRequest = z.infer<typeof StartRunRequest>;
 export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
 
+/** DELETE /api/runs/:runId -> what went with the run, for good. Branches are deleted before the run they go on from. */
+export const DeletedRun = z.object({
+  runId: RunId,
+  /** Events that were stored of it. */
+  events: z.number().int().nonnegative(),
+  /** Bytes of its checkpoints and logs in the data folder of the hub that was asked. */
+  bytes: z.number().int().nonnegative(),
+});
+export type DeletedRun = z.infer<typeof DeletedRun>;
+
 /** A history or windows of more values than this, over all series, are refused as `invalid`: ask in parts. */
 export const maxAnswerValues = 4_000_000;
 

@@ -84,6 +84,8 @@ export interface HubToDashboard {
   control: (message: { runId: RunId; event: ControlEvent }) => void;
   /** A run appeared or changed its state; sent to everybody. */
   run: (run: RunSummary) => void;
+  /** A run was deleted: nothing is stored of it any more. Sent to everybody. */
+  run_deleted: (message: { runId: RunId }) => void;
   command: (record: CommandRecord) => void;
   /** The rules of a run are others, or stand differently: one has fired, or is armed again. */
   rules: (message: { runId: RunId; rules: RuleState[] }) => void;

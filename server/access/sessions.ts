@@ -61,6 +61,12 @@ export class Sessions {
     return id !== null && isFresh(join(this.#sessions, digest(id)), sessionLifeMs);
   }
 
+  /** What a session is called in a log: the beginning of its file's name, which opens nothing. */
+  nameOf(cookieHeader: string | undefined): string {
+    const id = this.#idFrom(cookieHeader);
+    return id === null ? 'none' : digest(id).slice(0, 8);
+  }
+
   #idFrom(cookieHeader = ''): string | null {
     const prefix = `${this.cookieName}=`;
     const pair = cookieHeader.split(';').find((part) => part.trim().startsWith(prefix));

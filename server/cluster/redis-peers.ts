@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { WireError } from '@plumbline/shared/socket';
-import type { PeerHandlers, Peers, Progress } from '../run/peers.js';
+import type { DeletedOne, PeerHandlers, Peers, Progress } from '../run/peers.js';
 import { Refusal, toWireError } from '../run/refusal.js';
 import type { RedisClient } from './redis-client.js';
 
 /*
  * Hubs find each other through one Redis.
  *   plumbline:run:<id>      the hub that holds the run; it renews the key, which lives for `leaseMs`
- *   plumbline:hubs          channel for all: runs that changed, progress, who took which run
+ *   plumbline:hubs          channel for all: runs that changed or were deleted, progress, who took which run
  *   plumbline:hub:<hub id>  channel of one hub: what it is asked, and the answers to what it asked
  * Nothing that has to last lies there: when Redis comes back empty, the hubs that hold runs say so again within a
  * second. While it is gone each hub goes on with the trainers and browsers that are connected to it.
@@ -39,7 +39,10 @@ const renewScript = `
   return others`;
 
 type Broadcast =
-  { kind: 'run'; run: RunSummary } | { kind: 'progress'; progress: Progress[] } | { kind: 'taken'; runId: RunId };
+  | { kind: 'run'; run: RunSummary }
+  | { kind: 'deleted'; run: DeletedOne }
+  | { kind: 'progress'; progress: Progress[] }
+  | { kind: 'taken'; runId: RunId };
 type Ask =
   { kind: 'command'; command: GivenCommand; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
 type Direct =
@@ -61,8 +64,8 @@ export class RedisPeers implements Peers {
   #timer: NodeJS.Timeout | null = null;
   /** Runs of other hubs that have not ended, as far as this hub knows, and how often in a row nobody held them. */
   readonly #elsewhere = new Map<RunId, { looks: number }>();
-  /** Runs that have ended while Redis was gone. */
-  readonly #untold = new Map<RunId, RunSummary>();
+  /** What has become of runs that have ended or were deleted while Redis was gone. */
+  readonly #untold = new Map<RunId, Broadcast>();
   #closed = false;
 
   constructor(
@@ -103,8 +106,18 @@ export class RedisPeers implements Peers {
 
   tell(run: RunSummary): void {
     // An ended run is told of once and held no more: nobody would ask for it again.
-    if (!this.client.isReady && hasEnded(run.state)) this.#untold.set(run.runId, run);
-    else void this.#publish(everybody, { kind: 'run', run });
+    this.#tell(run.runId, { kind: 'run', run }, hasEnded(run.state));
+  }
+
+  tellDeleted({ runId, createdMs }: DeletedOne): void {
+    this.#elsewhere.delete(runId);
+    this.#tell(runId, { kind: 'deleted', run: { runId, createdMs } }, true);
+  }
+
+  /** @param isLast nothing of the run is told after it, so it has to be told later where it cannot be now */
+  #tell(runId: RunId, message: Broadcast, isLast: boolean): void {
+    if (!this.client.isReady && isLast) this.#untold.set(runId, message);
+    else void this.#publish(everybody, message);
   }
 
   async forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord> {
@@ -155,7 +168,7 @@ export class RedisPeers implements Peers {
     const mine = held.filter((_, i) => others[i] === '');
     if (mine.length > 0) void this.#publish(everybody, { kind: 'progress', progress: mine.map((run) => run.progress) });
     if (this.client.isReady) {
-      for (const run of this.#untold.values()) void this.#publish(everybody, { kind: 'run', run });
+      for (const message of this.#untold.values()) void this.#publish(everybody, message);
       this.#untold.clear();
     }
     if (this.#elsewhere.size === 0) return;
@@ -186,6 +199,9 @@ export class RedisPeers implements Peers {
         if (hasEnded(message.run.state)) this.#elsewhere.delete(message.run.runId);
         else this.#isElsewhere(message.run.runId);
         return this.#handlers.onRun(message.run);
+      case 'deleted':
+        this.#elsewhere.delete(message.run.runId);
+        return this.#handlers.onDeleted(message.run);
       case 'progress':
         for (const { runId } of message.progress) this.#isElsewhere(runId);
         return this.#handlers.onProgress(message.progress);

@@ -1,5 +1,11 @@
 import { Router } from 'express';
-import { StartRunRequest, type CheckpointsResponse, type RunList, type RunResponse } from '@plumbline/shared/http';
+import {
+  StartRunRequest,
+  type CheckpointsResponse,
+  type DeletedRun,
+  type RunList,
+  type RunResponse,
+} from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunService } from '../run/run-service.js';
@@ -12,7 +18,7 @@ export interface RunParts {
   sessions: Sessions;
 }
 
-/** GET and POST /api/runs, GET /api/runs/:runId and /api/runs/:runId/checkpoints. */
+/** GET and POST /api/runs, GET and DELETE /api/runs/:runId, GET /api/runs/:runId/checkpoints. */
 export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
   return Router()
     .get('/runs', async (_request, response) => {
@@ -25,6 +31,11 @@ export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
     .get('/runs/:runId', async (request, response) => {
       const run = await runs.get(RunId.parse(request.params.runId));
       response.json({ run } satisfies RunResponse);
+    })
+    .delete('/runs/:runId', mayControl(sessions), async (request, response) => {
+      const runId = RunId.parse(request.params['runId']);
+      const by = `session ${sessions.nameOf(request.headers.cookie)} from ${request.ip ?? 'nowhere'}`;
+      response.json((await runs.delete(runId, by)) satisfies DeletedRun);
     })
     .get('/runs/:runId/checkpoints', async (request, response) => {
       const runId = RunId.parse(request.params.runId);

@@ -8,7 +8,13 @@ interface StoreWatchEvents {
   failed: [method: string, error: unknown];
 }
 
-const writes: readonly string[] = ['createRun', 'updateRun', 'append', 'putCommand'] satisfies (keyof EventStore)[];
+const writes: readonly string[] = [
+  'createRun',
+  'updateRun',
+  'deleteRun',
+  'append',
+  'putCommand',
+] satisfies (keyof EventStore)[];
 const answers = [SequenceGapError, StoreConflictError, AnswerTooLargeError];
 /** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
 const failureLifeMs = 60_000;

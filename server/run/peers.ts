@@ -8,6 +8,9 @@ export interface Progress {
   lastStep: number;
 }
 
+/** Which run was deleted: a later one may have its id. */
+export type DeletedOne = Pick<RunSummary, 'runId' | 'createdMs'>;
+
 /** What a hub does for the others with the runs that it holds. */
 export interface PeerHandlers {
   /** A run of another hub appeared or changed. */
@@ -15,6 +18,8 @@ export interface PeerHandlers {
   onProgress(progress: readonly Progress[]): void;
   /** Another hub holds this run from now on: its trainer went there. */
   onTaken(runId: RunId): void;
+  /** Another hub has deleted a run. */
+  onDeleted(run: DeletedOne): void;
   /** A hub is gone and so nobody holds these. */
   onOrphaned(runIds: readonly RunId[]): void;
   /** A command that was given to another hub, for a run that this one holds. */
@@ -40,6 +45,8 @@ export interface Peers {
   claimIfFree(runId: RunId): Promise<boolean>;
   /** Tells the others of a run that is held here. */
   tell(run: RunSummary): void;
+  /** Tells the others that a run was deleted here. */
+  tellDeleted(run: DeletedOne): void;
   /** Gives a command to the hub that holds its run. @throws Refusal when it refuses or does not answer */
   forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord>;
   /** Tells the hub that holds a run that its trainer's process has ended. */
@@ -54,6 +61,7 @@ export const alone: Peers = {
   claim: () => Promise.resolve(),
   claimIfFree: () => Promise.resolve(true),
   tell: () => undefined,
+  tellDeleted: () => undefined,
   forward: () => Promise.reject(new Error('There are no other hubs.')),
   forwardLost: () => Promise.reject(new Error('There are no other hubs.')),
   close: () => Promise.resolve(),

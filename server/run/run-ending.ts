@@ -46,6 +46,11 @@ export class RunEnding {
     await Promise.race([ending, sleep(waitMs, undefined, { ref: false })]);
   }
 
+  /** What goes with the end of a run is not all done yet. */
+  isUnderWay(runId: RunId): boolean {
+    return this.#underWay.has(runId);
+  }
+
   /** Ends all trying. */
   close(): void {
     this.#closing.abort();

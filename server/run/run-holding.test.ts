@@ -41,6 +41,7 @@ class TestPeers implements Peers {
     return Promise.resolve(holders.get(runId) === this.id);
   }
   tell = (): void => undefined;
+  tellDeleted = (): void => undefined;
   forward = alone.forward;
   forwardLost = alone.forwardLost;
   close = (): Promise<void> => Promise.resolve();
@@ -67,7 +68,11 @@ let webhooks: WebhookOptions = { secret: null, hosts: [] };
 function hub(id: string, trainerGraceMs = 60_000): { runs: RunService; peers: TestPeers } {
   const peers = new TestPeers(id);
   const onError = (error: unknown) => void errors.push(error);
-  const runs = new RunService(store, { trainerGraceMs, commandExpiryMs: 60_000, webhooks, onError }, peers);
+  const runs = new RunService(
+    store,
+    { dataDir: folder, trainerGraceMs, commandExpiryMs: 60_000, webhooks, onError },
+    peers,
+  );
   hubs.push(runs);
   return { runs, peers };
 }

@@ -79,7 +79,9 @@ export class RunHolding {
   async correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
     const { store, peers, table, commands, rules, ending } = this.parts;
     const lastSeq = await store.lastSeq(runId);
-    const run = table.get(runId)!;
+    const run = table.get(runId);
+    // Deleted meanwhile.
+    if (!run) return;
     const before = { ...run, state: 'created' as const, reason: '', endedMs: null };
     const said = { ...events.reduce<RunSummary>(afterEvent, before), lastSeq: Math.max(run.lastSeq, lastSeq) };
     const isSame = said.state === run.state && said.reason === run.reason && said.endedMs === run.endedMs;
@@ -96,7 +98,7 @@ export class RunHolding {
   async correctFailed(signal: AbortSignal): Promise<void> {
     const { store, table, onError } = this.parts;
     for (const { runId } of table.all.filter(({ state }) => state === 'failed'))
-      while (!signal.aborted && table.get(runId)!.state === 'failed')
+      while (!signal.aborted && table.get(runId)?.state === 'failed')
         try {
           const { events, lastSeq } = await store.controlEvents(runId);
           await this.correct(runId, events);

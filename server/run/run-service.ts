@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor, type RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { DeletedRun } from '@plumbline/shared/http';
 import type { Attach, WireError } from '@plumbline/shared/socket';
 import {
   checkpointsOf,
@@ -19,6 +20,7 @@ import { Refusal } from './refusal.js';
 import { Notifier } from './notifier.js';
 import { alone, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
+import { RunDeletion } from './run-deletion.js';
 import { endedBefore, RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
@@ -28,6 +30,8 @@ import { TrainerLinks, type TrainerLink } from './trainer-links.js';
 import { isNotification, type WebhookOptions } from './webhook.js';
 
 export interface RunServiceOptions {
+  /** Where the folders of runs lie. */
+  dataDir: string;
   trainerGraceMs: number;
   commandExpiryMs: number;
   webhooks: WebhookOptions;
@@ -37,6 +41,8 @@ export interface RunServiceOptions {
 interface RunServiceEvents {
   /** A run appeared or changed; what it was before, if it was there. */
   run: [run: RunSummary, before: RunSummary | undefined];
+  /** A run is no more; who deleted it, or null where another hub did. */
+  deleted: [RunId, by: string | null];
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
@@ -59,6 +65,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   readonly #links: TrainerLinks;
   readonly #holding: RunHolding;
   readonly #ending: RunEnding;
+  readonly #deletion: RunDeletion;
   readonly #admission: Admission;
   readonly #notifier: Notifier;
   readonly #rules: RuleWatch;
@@ -98,8 +105,18 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       ...{ store, peers, table, links, commands, rules, ending, notifier, drain, give, onError },
     });
     this.#holding = holding;
+    const deletion = new RunDeletion({
+      ...{ store, peers, table, links, commands, rules, ending, onError },
+      livingProcesses: this.livingProcesses,
+      dataDir: options.dataDir,
+      onDeleted: (runId, by) => this.emit('deleted', runId, by),
+    });
+    this.#deletion = deletion;
     peers.start({
-      onRun: (run) => holding.mirror(run),
+      onRun: (run) => {
+        if (!deletion.isGone(run)) holding.mirror(run);
+      },
+      onDeleted: (run) => void deletion.heard(run).catch(onError),
       onProgress: (progress) => progress.forEach((one) => holding.mirrorProgress(one)),
       onTaken: (runId) => holding.letGo(runId),
       onOrphaned: (runIds) => runIds.forEach((runId) => void holding.adopt(runId).catch(onError)),
@@ -142,16 +159,36 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     return run;
   }
 
+  /** @throws Refusal `not_found`; `conflict` while the run is being deleted, when nothing may be written of it any more */
+  async #undeleted(runId: RunId): Promise<RunSummary> {
+    const run = await this.get(runId);
+    this.#deletion.refuseWhileDeleting(runId);
+    return run;
+  }
+
   /** Where the rules of a run stand. @throws Refusal `not_found` */
   async ruleStates(runId: RunId): Promise<RuleState[]> {
     return this.#rules.states(await this.get(runId));
   }
 
-  /** @throws Refusal `draining`, or `invalid` for rules that this hub cannot carry out */
+  /** @throws Refusal `draining`, `invalid` for rules that this hub cannot carry out, or `not_found` for its parent */
   async create(config: RunConfig, parent: RunParent | null): Promise<RunSummary> {
     this.drain.refuseNewWork();
+    if (parent) await this.#undeleted(parent.runId);
     this.#admission.refuseRules(config);
     return this.#create(config, parent, newRunId(config));
+  }
+
+  /**
+   * Deletes a run that has ended, for good.
+   * @param by who does, for the log
+   * @throws Refusal `draining`, `not_found`, `conflict`; see RunDeletion
+   */
+  delete(runId: RunId, by: string): Promise<DeletedRun> {
+    return this.drain.work(async () => {
+      this.drain.refuseNewWork();
+      return this.#deletion.delete(await this.get(runId), by);
+    });
   }
 
   async #create(config: RunConfig, parent: RunParent | null, runId: RunId): Promise<RunSummary> {
@@ -178,7 +215,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    * The newest connection of a run holds it. A run that has said its last word is only answered.
    * @returns the highest stored event number
    * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word;
-   *   `conflict` for another run under this id, of another configuration or parent
+   *   `conflict` for another run under this id, of another configuration or parent, and for the rest of one that was
+   *   deleted; a trainer that has had nothing acknowledged of that begins a new run
    */
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
     const { runId } = attach;
@@ -196,8 +234,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const isBuiltIn = this.livingProcesses.has(runId) || (parent !== null && this.livingProcesses.has(parent.runId));
     if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
+    this.#deletion.refuseWhileDeleting(runId);
     let run = this.#table.get(runId) ?? (await this.#holding.fromStore(runId));
     if (!run) {
+      await this.#deletion.refuseRest(runId, acknowledgedSeq);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) this.#admission.refuseRules(config);
       run = await this.#create(config, parent, runId);
@@ -247,7 +287,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 
   async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
-    const known = await this.get(runId);
+    const known = await this.#undeleted(runId);
     if (hasEnded(known.state) && events.some((event) => event.seq > known.lastSeq))
       throw new Refusal('conflict', `The run ${runId} has ended (${known.state}); it takes no more events.`);
     if (!hasEnded(known.state) && !this.#table.held.has(runId))
@@ -309,7 +349,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
   command(command: GivenCommand, author: string): Promise<CommandRecord> {
-    return this.drain.work(async () => this.#given(await this.get(command.runId), command, author));
+    return this.drain.work(async () => this.#given(await this.#undeleted(command.runId), command, author));
   }
 
   async #given(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
@@ -409,6 +449,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       if (!this.#table.held.has(record.runId)) this.#holding.passOn(record);
     const over = this.#table.all.filter(({ state }) => hasEnded(state)).map(({ runId }) => runId);
     void this.#notifier.takeUp(over).catch(this.options.onError);
+    await this.#deletion.finish().catch(this.options.onError);
     void this.#holding.correctFailed(this.#closing.signal).catch(this.options.onError);
     if (this.#isReachable) this.#missTrainers();
   }

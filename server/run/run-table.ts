@@ -34,6 +34,13 @@ export class RunTable {
     return run;
   }
 
+  /** The run is no more. */
+  delete(runId: RunId): void {
+    this.#runs.delete(runId);
+    this.#unwritten.delete(runId);
+    this.held.delete(runId);
+  }
+
   /** The store has yet to take the run's last change. */
   owe(runId: RunId): void {
     this.#unwritten.add(runId);

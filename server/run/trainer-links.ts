@@ -30,6 +30,11 @@ export class TrainerLinks {
     return this.#links.has(runId) || this.#arriving.has(runId);
   }
 
+  /** A trainer has asked for the run and has no answer yet. */
+  isArriving(runId: RunId): boolean {
+    return this.#arriving.has(runId);
+  }
+
   /** A trainer asks for the run; followed by `arrived` whether it gets it or not. */
   arrive(runId: RunId): void {
     this.#arriving.set(runId, (this.#arriving.get(runId) ?? 0) + 1);
@@ -57,8 +62,13 @@ export class TrainerLinks {
 
   /** The run is no business of this hub's any more. */
   drop(runId: RunId): void {
-    this.endGrace(runId);
     this.#links.get(runId)?.close();
+    this.forget(runId);
+  }
+
+  /** The run is no more; its trainer's connection stays, which may be going on with another. */
+  forget(runId: RunId): void {
+    this.endGrace(runId);
     this.#links.delete(runId);
   }
 

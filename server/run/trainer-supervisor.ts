@@ -17,6 +17,7 @@ import {
 } from '@plumbline/shared/run';
 import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
+import { runFolder } from './run-folder.js';
 import type { RunService } from './run-service.js';
 
 export interface SupervisorOptions {
@@ -205,7 +206,7 @@ export class TrainerSupervisor {
   }
 
   #folder(runId: RunId): string {
-    return join(this.options.dataDir, 'runs', runId);
+    return runFolder(this.options.dataDir, runId);
   }
 }
 

@@ -18,6 +18,11 @@ export function serveDashboards(
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
   runs.on('run', (run) => namespace.emit('run', run));
+  // Every hub hears of it and tells its own browsers.
+  runs.on('deleted', (runId) => {
+    feed.forget(runId);
+    namespace.local.emit('run_deleted', { runId });
+  });
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
   runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));
   namespace.on('connection', (socket) => serveDashboard(socket, runs, sessions, onError));

@@ -65,6 +65,12 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     feed.timer ??= setTimeout(() => this.#flush(runId, feed), waitMs);
   }
 
+  /** The run is no more; one that is made anew under its id counts its events from 1. */
+  forget(runId: RunId): void {
+    clearTimeout(this.#feeds.get(runId)?.timer ?? undefined);
+    this.#feeds.delete(runId);
+  }
+
   /** What other hubs send to rooms does not pass here, so clients that cannot keep up are looked for. */
   watchOverOtherHubs(): void {
     const look = () => {

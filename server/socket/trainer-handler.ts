@@ -47,8 +47,9 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
     answer(ack, onError, async () => {
       const attach = Attach.parse(message);
       if (attached !== null && attached !== attach.runId) {
-        const current = await runs.get(attached);
-        if (!hasEnded(current.state))
+        // None where it was deleted.
+        const current = runs.known.find((run) => run.runId === attached);
+        if (current && !hasEnded(current.state))
           throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
         runs.detach(attached, link);
       }

@@ -36,6 +36,8 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
 
 interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
+  /** Shares its commit with no other. */
+  isAlone: boolean;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
 }
@@ -73,11 +75,13 @@ export class DuckDbFile {
   /**
    * Runs `work` in a transaction that may be shared with other jobs, and resolves when it is durable.
    * A refusal (sequence gap, conflict) must be thrown before anything is written; it concerns this job only.
+   * @param isAlone it shares no transaction: rows that an appender was given in one are in no table before its commit,
+   *   and a key that was deleted in one is not free in it
    * @throws StoreUnavailableError when nothing of it was kept
    */
-  write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+  write<T>(work: (transaction: Transaction) => Promise<T>, isAlone = false): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#jobs.push({ work, resolve: (value) => resolve(value as T), reject });
+      this.#jobs.push({ work, isAlone, resolve: (value) => resolve(value as T), reject });
       this.#draining ??= this.#drain();
     });
   }
@@ -172,8 +176,14 @@ export class DuckDbFile {
   async #drain(): Promise<void> {
     // Lets calls of the same tick share the first commit.
     await Promise.resolve();
-    while (this.#jobs.length > 0) await this.#commit(this.#jobs.splice(0, maxJobsPerCommit));
+    while (this.#jobs.length > 0) await this.#commit(this.#jobs.splice(0, this.#nextCommit()));
     this.#draining = null;
+  }
+
+  /** How many of the jobs that wait make up the next commit. */
+  #nextCommit(): number {
+    const alone = this.#jobs.findIndex(({ isAlone }) => isAlone);
+    return Math.min(maxJobsPerCommit, alone < 0 ? this.#jobs.length : Math.max(1, alone));
   }
 
   async #commit(jobs: Job[]): Promise<void> {

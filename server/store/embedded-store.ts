@@ -19,6 +19,7 @@ import {
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
+import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
   AnswerTooLargeError,
   newEvents,
@@ -52,6 +53,7 @@ const schema = `
   CREATE TABLE IF NOT EXISTS commands (
     command_id VARCHAR PRIMARY KEY, run_id VARCHAR NOT NULL, received_ms DOUBLE NOT NULL, record VARCHAR NOT NULL
   );
+  ${deletionSchema}
 `;
 const eventTypes = [VARCHAR, BIGINT, BIGINT, INTEGER, DOUBLE, VARCHAR, VARCHAR];
 const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
@@ -103,6 +105,7 @@ export class EmbeddedStore implements EventStore {
       const taken = await transaction.run('SELECT 1 FROM runs WHERE run_id = $1', [run.runId]);
       if (taken.rowCount > 0) throw new StoreConflictError(`There is a run ${run.runId} already.`);
       await transaction.run('INSERT INTO runs VALUES ($1, $2, $3)', [run.runId, run.createdMs, JSON.stringify(run)]);
+      await transaction.run('DELETE FROM deleted_runs WHERE run_id = $1', [run.runId]);
     });
   }
 
@@ -110,6 +113,20 @@ export class EmbeddedStore implements EventStore {
     await this.#file.write((transaction) =>
       transaction.run('UPDATE runs SET record = $2 WHERE run_id = $1', [run.runId, JSON.stringify(run)]),
     );
+  }
+
+  async deleteRun(runId: RunId): Promise<void> {
+    await this.#file.write(async (transaction) => {
+      await deleteRunRows(transaction, runId);
+      transaction.afterCommit(() => {
+        this.#positions.delete(runId);
+        this.#series.delete(runId);
+      });
+    }, true);
+  }
+
+  async deletedRuns(): Promise<RunId[]> {
+    return (await this.#read('SELECT run_id FROM deleted_runs')).map(([runId]) => runId as RunId);
   }
 
   async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {

@@ -88,6 +88,17 @@ export interface EventStore {
   runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]>;
 
   /**
+   * Deletes all that is stored of a run, for good: its record, events, series and commands, whatever of them is still on
+   * its way. From the moment that it returns none of that is answered, nor after a crash at any moment before; of other
+   * runs nothing is touched. A run that is not there, or was deleted already, is no error. The id is free again.
+   */
+  deleteRun(runId: RunId): Promise<void>;
+  /** Runs that were deleted and have not been created anew. */
+  deletedRuns(): Promise<RunId[]>;
+  /** Another hub on the same store has deleted this run: what is known of it here is void. */
+  forget?(runId: RunId): void;
+
+  /**
    * Appends events of one run, all or nothing, idempotent by (run, seq): those already stored are skipped.
    * @returns the highest stored number after the call
    * @throws SequenceGapError when the first new event does not follow the last stored one
@@ -130,7 +141,10 @@ export interface EventStore {
    * up their runs since cannot know of them.
    */
   leftOver?(): Promise<CommandRecord[]>;
-  /** Runs whose records this hub has written and not delivered: another hub on the same store cannot know of them. */
+  /**
+   * Runs of which this hub has written something that it has not delivered, or had not when it was opened: another hub on
+   * the same store cannot know of it, or could not until a moment ago.
+   */
   undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;

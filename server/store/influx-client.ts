@@ -1,7 +1,9 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB, RequestTimedOutError, type FluxTableMetaData } from '@influxdata/influxdb-client';
+import { DeleteAPI } from '@influxdata/influxdb-client-apis';
 import { AnswerTooLargeError, StoreUnavailableError } from './event-store.js';
+import { endOfTime } from './influx-lines.js';
 
 export interface InfluxOptions {
   /** e.g. `http://127.0.0.1:8086` */
@@ -13,12 +15,12 @@ export interface InfluxOptions {
   timeoutMs?: number;
 }
 
-/** What became of a batch of lines. */
+/** What became of a batch of lines, or of a request to delete. */
 export type Delivery =
   /** 204: InfluxDB has it on disk. */
   | { kind: 'stored' }
-  /** Try again, not before `retryMs` where InfluxDB has said so. */
-  | { kind: 'later'; problem: string; retryMs: number | null }
+  /** Try again, not before `retryMs` where InfluxDB has said so. `status` is that of its answer, 0 without one. */
+  | { kind: 'later'; problem: string; retryMs: number | null; status: number }
   /** InfluxDB will never take this batch as it is: a line in it is wrong, or it is too large. */
   | { kind: 'refused'; problem: string };
 
@@ -26,9 +28,11 @@ export type Row = (column: string) => string;
 
 /** Without a byte, on a connection that was used before. */
 const firstTimeoutMs = 2500;
+/** InfluxDB looks through every series of the bucket. */
+const deleteTimeoutMs = 10 * 60_000;
 
 /**
- * The two things Plumbline asks of InfluxDB: to take lines and to answer Flux.
+ * The three things Plumbline asks of InfluxDB: to take lines, to answer Flux and to delete.
  * A kept connection may be dead without anybody having said so, which shows as silence only. So the first try of each
  * request is short; the next one is patient and on a connection of its own.
  */
@@ -78,15 +82,31 @@ export class InfluxClient {
       return { kind: 'stored' };
     } catch (error) {
       if (!(error instanceof HttpError) && !again) this.#letGo(this.#first.agent);
-      if (error instanceof HttpError && [400, 413, 422].includes(error.statusCode))
-        return { kind: 'refused', problem: error.message };
-      const retryMs = error instanceof HttpError ? retryAfterMs(error) : null;
-      return {
-        kind: 'later',
-        problem: this.explain(error instanceof RequestTimedOutError ? noAnswer(timeoutMs) : error).message,
-        retryMs,
-      };
+      return this.#undelivered(error, timeoutMs);
     }
+  }
+
+  /** Deletes the points of all times that the predicate holds for, once; doing it again is harmless. */
+  async delete(bucket: string, predicate: string): Promise<Delivery> {
+    const { org, url, token } = this.options;
+    try {
+      const database = new InfluxDB({ url, token, timeout: deleteTimeoutMs });
+      await new DeleteAPI(database).postDelete({ org, bucket, body: { ...allTimes, predicate } });
+      return { kind: 'stored' };
+    } catch (error) {
+      return this.#undelivered(error, deleteTimeoutMs);
+    }
+  }
+
+  #undelivered(error: unknown, timeoutMs: number): Delivery {
+    if (error instanceof HttpError && [400, 413, 422].includes(error.statusCode))
+      return { kind: 'refused', problem: error.message };
+    return {
+      kind: 'later',
+      problem: this.explain(error instanceof RequestTimedOutError ? noAnswer(timeoutMs) : error).message,
+      retryMs: error instanceof HttpError ? retryAfterMs(error) : null,
+      status: error instanceof HttpError ? error.statusCode : 0,
+    };
   }
 
   /**
@@ -168,6 +188,8 @@ export class InfluxClient {
     });
   }
 }
+
+const allTimes = { start: '1970-01-01T00:00:00Z', stop: endOfTime };
 
 /** An answer that InfluxDB does not give, from a proxy's page perhaps. */
 class UnexpectedAnswerError extends Error {

@@ -24,6 +24,8 @@ import type { StoredRun } from './event-store.js';
  *                                         and one with its trainer's last word is later than all without
  *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
  *                                         hub gave it up (1), as it ended (2); the highest rank counts
+ *   plumbline.deleted  deleted            created_ms: the run of this id that was created then is deleted, see
+ *                                         influx-deletion.ts; lies at the time of that, the latest counts
  * Nothing that changes is overwritten: a hub that comes back and delivers late what another hub has since changed
  * harms nothing.
  *
@@ -34,6 +36,7 @@ import type { StoredRun } from './event-store.js';
 export const eventMeasurement = 'plumbline.event';
 export const runMeasurement = 'plumbline.run';
 export const commandMeasurement = 'plumbline.command';
+export const deletionMeasurement = 'plumbline.deleted';
 export const nonFinite = ':nonfinite';
 /** InfluxDB throws a field of this name away, without a word. */
 const timeField = { metric: 'time', stored: 'time:' };
@@ -45,6 +48,8 @@ const maxSeq = 999_999_999;
 export const lastWordVersion = 500_000_000;
 /** Times are 64-bit nanoseconds: they end in the year 2262. */
 const maxSecond = 9_200_000_000;
+/** InfluxDB's own, nearly. */
+export const endOfTime = '2262-01-01T00:00:00Z';
 
 /** The second at which a run's steps begin. */
 export const baseSecondOf = (createdMs: number): number => Math.floor(createdMs / 1000);

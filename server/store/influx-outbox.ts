@@ -4,6 +4,7 @@ import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import { noPosition, StoreUnavailableError, type Position, type StoredRun } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
+import type { Deletion } from './influx-deletion.js';
 import { InfluxDelivery } from './influx-delivery.js';
 import { Spool, type Damage } from './spool.js';
 
@@ -24,7 +25,8 @@ export type VersionedRun = StoredRun & { version: number };
 type Envelope =
   | ({ kind: 'events'; runId: RunId } & Position)
   | { kind: 'run'; run: StoredRun; version: number }
-  | { kind: 'command'; record: CommandRecord };
+  | { kind: 'command'; record: CommandRecord }
+  | ({ kind: 'deletion' } & Deletion);
 
 /** A value that is on its way to InfluxDB, and the number of the spool's record that brings it. */
 interface OnItsWay<T> {
@@ -50,10 +52,13 @@ export class InfluxOutbox {
   readonly #commands = new Map<CommandId, OnItsWay<CommandRecord>>();
   /** Commands as the process before left them in the spool. */
   readonly #leftOver = new Map<CommandId, CommandRecord>();
+  /** Runs of which the process before left something in the spool, delivered since or not. */
+  readonly #leftOverRuns = new Set<RunId>();
   /** How far each run that this hub writes has reached InfluxDB. */
   readonly #delivered = new Map<RunId, Position>();
   /** Parts of runs on their way, in order. */
-  readonly #parts: OnItsWay<{ runId: RunId } & Position>[] = [];
+  #parts: OnItsWay<{ runId: RunId } & Position>[] = [];
+  readonly #deletions = new Map<RunId, OnItsWay<Deletion>>();
 
   constructor(
     readonly client: InfluxClient,
@@ -91,6 +96,26 @@ export class InfluxOutbox {
   get commands(): CommandRecord[] {
     return [...this.#commands.values()].map(({ value }) => value);
   }
+  /** Deletions on their way, the latest of each run: what InfluxDB has of these runs until then is void. */
+  get deletions(): ReadonlyMap<RunId, Deletion> {
+    return new Map([...this.#deletions].map(([runId, { value }]) => [runId, value]));
+  }
+  /** Runs of which something is on its way, or was when the process before ended. */
+  get runIds(): RunId[] {
+    const [parts, commands] = [this.#parts.map(({ value }) => value), this.commands];
+    return [...new Set([...this.#leftOverRuns, ...[...this.runs, ...parts, ...commands].map(({ runId }) => runId)])];
+  }
+
+  /** What is known of a run is void: it was deleted. */
+  forget(runId: RunId): void {
+    this.#runs.delete(runId);
+    this.#delivered.delete(runId);
+    this.#leftOverRuns.delete(runId);
+    this.#parts = this.#parts.filter(({ value }) => value.runId !== runId);
+    for (const [commandId, { value }] of this.#commands) if (value.runId === runId) this.#commands.delete(commandId);
+    for (const [commandId, record] of this.#leftOver) if (record.runId === runId) this.#leftOver.delete(commandId);
+  }
+
   /** Open commands that the process before had not delivered. */
   get leftOver(): CommandRecord[] {
     return [...this.#leftOver.values()].filter(({ state }) => state === 'pending');
@@ -163,12 +188,18 @@ export class InfluxOutbox {
         this.#remember(number, envelope);
         if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
       }
+      for (const runId of this.runIds) this.#leftOverRuns.add(runId);
     } catch (error) {
       // The next call opens it again.
       await spool.close();
       throw error;
     }
     const delivery = new InfluxDelivery(spool, this.client, {
+      deletionIn: ({ payload }) => {
+        const envelope = envelopeOf(payload);
+        return envelope.kind === 'deletion' && envelope.createdMs >= 0 ? envelope.runId : null;
+      },
+      onNotDeleted: (runId, problem) => onProblem(`The run ${runId} is deleted, but not everywhere: ${problem}`),
       onDelivered: (number) => this.#onDelivered(number),
       onRefused: (lines, problem, path) => onProblem(`InfluxDB refuses ${lines} line(s), now in ${path}: ${problem}`),
       onProblem: (problem) =>
@@ -193,11 +224,15 @@ export class InfluxOutbox {
         break;
       case 'events':
         this.#parts.push({ number, value: envelope });
+        break;
+      case 'deletion':
+        if (envelope.createdMs >= 0) this.forget(envelope.runId);
+        this.#deletions.set(envelope.runId, { number, value: envelope });
     }
   }
 
   #onDelivered(number: number): void {
-    for (const held of [this.#runs, this.#commands] as Map<string, OnItsWay<unknown>>[])
+    for (const held of [this.#runs, this.#commands, this.#deletions] as Map<string, OnItsWay<unknown>>[])
       for (const [id, entry] of held) if (entry.number <= number) held.delete(id);
     let done = 0;
     for (const part of this.#parts) {

@@ -5,6 +5,7 @@ import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event'
 import { AnswerTooLargeError, type WindowRange, type Windows } from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
+  endOfTime,
   eventMeasurement,
   fromParts,
   instantOf,
@@ -16,6 +17,12 @@ import {
 } from './influx-lines.js';
 
 const text = (value: string): string => fluxString(value).toString();
+
+/** The beginning of Flux on the bucket. */
+export const from = (client: InfluxClient, range: string): string =>
+  `from(bucket: ${text(client.options.bucket)}) |> range(${range})`;
+export const always = `start: 0, stop: ${endOfTime}`;
+
 /** Where a run's points lie in time, up to the newest event that InfluxDB is known to hold. */
 export interface Extent {
   baseSecond: number;

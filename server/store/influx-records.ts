@@ -4,18 +4,10 @@ import type { InfluxClient } from './influx-client.js';
 import { commandMeasurement, fromParts, positionAt, rankOf, runMeasurement } from './influx-lines.js';
 import { upToDate, type Position } from './event-store.js';
 import type { VersionedRun } from './influx-outbox.js';
-import { queryRecords, type PointFields } from './influx-queries.js';
-
-/** InfluxDB's own, nearly. */
-export const endOfTime = '2262-01-01T00:00:00Z';
-const always = `start: 0, stop: ${endOfTime}`;
+import { always, from, queryRecords, type PointFields } from './influx-queries.js';
 
 /** A run's record in InfluxDB: with how far the run went when it was written. */
 export type RunRecord = VersionedRun & Position;
-
-/** The beginning of Flux on the bucket. */
-export const from = (client: InfluxClient, range: string): string =>
-  `from(bucket: ${JSON.stringify(client.options.bucket)}) |> range(${range})`;
 
 /** The newest record of each run, or of one. */
 export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<RunRecord[]> {

@@ -91,9 +91,16 @@ export async function tokenProblem({ url, org, bucket }: InfluxPlace, tokenFile:
     );
 }
 
+/** Whether the token in the file may write a bucket of this name: no line is a write too. */
+async function mayWrite({ url, org, tokenFile }: InfluxSetup, bucket: string): Promise<boolean> {
+  const client = new InfluxClient({ url, org, bucket, token: readFileSync(tokenFile, 'utf8').trim() });
+  return (await client.write('')).kind === 'stored';
+}
+
 /**
  * Makes what the hub needs and what is not there yet: organisation, bucket, a token that may read and write this one
- * bucket and nothing else. Called again, it changes only what was asked for differently.
+ * bucket and nothing else; with downsampling it may also write the bucket of the thinned copies, as deleting a run takes.
+ * Called again, it changes only what was asked for differently.
  * @returns what was done, a line each
  * @throws InfluxSetupError naming the permission or the object that is missing
  */
@@ -103,13 +110,18 @@ export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
   const done: string[] = [];
   const org = await findOrMakeOrg(database, setup, done);
   const { id } = await findOrMakeBucket(database, setup, org, bucket, setup.retentionDays, done);
-  if ((await tokenProblem(setup, tokenFile)) === null) {
+  const thinned = setup.downsample
+    ? await findOrMakeBucket(database, setup, org, downsampledBucket(bucket), undefined, done)
+    : null;
+  if ((await tokenProblem(setup, tokenFile)) === null && (!thinned || (await mayWrite(setup, thinned.name)))) {
     done.push(`The token in ${tokenFile} reads and writes bucket "${bucket}" already.`);
   } else {
-    const permissions = (['read', 'write'] as const).map((action) => ({
+    const permission = (action: 'read' | 'write', bucketId: string) => ({
       action,
-      resource: { type: 'buckets' as const, id: id!, orgID: org.id! },
-    }));
+      resource: { type: 'buckets' as const, id: bucketId, orgID: org.id! },
+    });
+    const permissions = [permission('read', id!), permission('write', id!)];
+    if (thinned) permissions.push(permission('write', thinned.id!));
     const { token } = await asking(url, `create a token for bucket "${bucket}"`, 'write:authorizations', () =>
       new AuthorizationsAPI(database).postAuthorizations({
         body: { orgID: org.id!, description: `Plumbline hub: bucket ${bucket}`, permissions },
@@ -117,7 +129,8 @@ export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
     );
     if (!token) throw new InfluxSetupError(`InfluxDB at ${url} made a token and did not say it. Make one by hand.`);
     keep(tokenFile, token);
-    done.push(`Made a token that reads and writes bucket "${bucket}" and nothing else: ${tokenFile}`);
+    const more = thinned ? `, writes "${thinned.name}"` : '';
+    done.push(`Made a token that reads and writes bucket "${bucket}"${more} and nothing else: ${tokenFile}`);
   }
   if (setup.downsample) await downsampleDaily(database, setup, setup.downsample, org, done);
   return done;
@@ -177,7 +190,6 @@ async function downsampleDaily(
 ): Promise<void> {
   const { url, bucket } = setup;
   const target = downsampledBucket(bucket);
-  await findOrMakeBucket(database, setup, org, target, undefined, done);
   const tasks = new TasksAPI(database);
   const name = `plumbline: downsample ${bucket}`;
   const copy = copyFlux(bucket, target, org.name, downsample, catchUpDays);

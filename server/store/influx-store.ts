@@ -18,6 +18,7 @@ import {
 import { InfluxClient, type InfluxOptions } from './influx-client.js';
 import {
   baseSecondOf,
+  endOfTime,
   eventMeasurement,
   fromParts,
   lastWordVersion,
@@ -27,19 +28,11 @@ import {
   positionAt,
   rankOf,
 } from './influx-lines.js';
+import { InfluxKnownRuns } from './influx-known-runs.js';
 import { querySeries } from './influx-series.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
-import { pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
-import {
-  endOfTime,
-  from,
-  highest,
-  queryCommand,
-  queryCommands,
-  queryOpenCommands,
-  queryRuns,
-  type RunRecord,
-} from './influx-records.js';
+import { from, pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
+import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
@@ -55,6 +48,7 @@ const versionsApart = 1000;
 export class InfluxStore implements EventStore {
   readonly #client: InfluxClient;
   readonly #outbox: InfluxOutbox;
+  readonly #runs: InfluxKnownRuns;
   /** How often each run's record was changed, as far as this hub knows. */
   readonly #versions = new Map<RunId, number>();
   /** How far each run is durable, in the spool or in InfluxDB; the base of its times. */
@@ -71,6 +65,7 @@ export class InfluxStore implements EventStore {
   constructor(options: InfluxStoreOptions) {
     this.#client = new InfluxClient(options);
     this.#outbox = new InfluxOutbox(this.#client, options);
+    this.#runs = new InfluxKnownRuns(this.#client, this.#outbox);
   }
 
   async spoolState(): Promise<SpoolState> {
@@ -86,8 +81,9 @@ export class InfluxStore implements EventStore {
 
   async createRun(run: StoredRun): Promise<void> {
     await this.#outbox.open();
-    if (this.#positions.has(run.runId) || (await this.#newest(run.runId)))
+    if (this.#positions.has(run.runId) || (await this.#runs.newest(run.runId)))
       throw new StoreConflictError(`There is a run ${run.runId} already.`);
+    await this.#runs.unhide(run);
     // Taken before it is durable, so that its twin arriving meanwhile finds it.
     this.#positions.set(run.runId, { ...noPosition, baseSecond: baseSecondOf(run.createdMs) });
     await this.updateRun(run).catch((error: unknown) => {
@@ -98,34 +94,40 @@ export class InfluxStore implements EventStore {
 
   async updateRun(run: StoredRun, hasLastWord = false): Promise<void> {
     const { lastSeq, lastStep } = await this.#position(run.runId);
-    const known = this.#versions.get(run.runId) ?? (await this.#newest(run.runId))?.version ?? 0;
+    const known = this.#versions.get(run.runId) ?? (await this.#runs.newest(run.runId))?.version ?? 0;
     const next = Math.max(known, this.#versions.get(run.runId) ?? 0) + 1;
     const version = hasLastWord && next < lastWordVersion ? lastWordVersion + next : next;
     this.#versions.set(run.runId, version);
     await this.#outbox.add({ kind: 'run', run, version }, [lineOfRun({ ...run, lastSeq, lastStep }, version)]);
   }
 
-  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+  async deleteRun(runId: RunId): Promise<void> {
     await this.#outbox.open();
-    const run = await this.#newest(runId);
-    return run ? this.#summary(run) : null;
+    await this.#appending.get(runId);
+    if (await this.#runs.delete(runId)) this.forget(runId);
   }
 
-  /** The record on its way or the one in InfluxDB, which another hub may have changed since. */
-  async #newest(runId: RunId): Promise<VersionedRun | RunRecord | null> {
-    const here = this.#outbox.run(runId);
-    const [there] = await queryRuns(this.#client, runId);
-    return there && there.version > (here?.version ?? 0) ? there : (here ?? null);
+  async deletedRuns(): Promise<RunId[]> {
+    await this.#outbox.open();
+    return this.#runs.deleted();
+  }
+
+  forget(runId: RunId): void {
+    this.letGo(runId);
+    this.#acknowledged.delete(runId);
+    this.#page = null;
+    this.#outbox.forget(runId);
+  }
+
+  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+    await this.#outbox.open();
+    const run = await this.#runs.newest(runId);
+    return run ? this.#summary(run) : null;
   }
 
   async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
     await this.#outbox.open();
-    const all = new Map<RunId, VersionedRun | RunRecord>();
-    // What is on its way is noted before InfluxDB is asked: what arrives there meanwhile is then seen in one of the two.
-    const onTheirWay = [...this.#outbox.runs];
-    for (const run of await queryRuns(this.#client)) all.set(run.runId, run);
-    for (const run of onTheirWay) if (run.version > (all.get(run.runId)?.version ?? 0)) all.set(run.runId, run);
-    const runs = await Promise.all([...all.values()].map((run) => this.#summary(run)));
+    const runs = await Promise.all((await this.#runs.all()).map((run) => this.#summary(run)));
     return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
@@ -147,7 +149,7 @@ export class InfluxStore implements EventStore {
     // What is in InfluxDB may be behind that: a reader must not take the run back there before the first append.
     this.#own.add(runId);
     // Nor may versions of its record that the hub before has yet to deliver count as newer than those written here.
-    const newest = await this.#newest(runId);
+    const newest = await this.#runs.newest(runId);
     if (newest) this.#versions.set(runId, newest.version + versionsApart);
     return lastSeq;
   }
@@ -225,10 +227,12 @@ export class InfluxStore implements EventStore {
     // While InfluxDB is down this knows only what this hub has seen lately. Steering has to go on then, and a trainer
     // takes a command's id once.
     if (delivery.problem !== null) return held;
+    const { deletions } = this.#outbox;
     const noAnswer = sleep(settleMs, null, { ref: false });
     const there = await Promise.race([queryCommand(this.#client, commandId), noAnswer]);
     // What was held before InfluxDB was asked may have reached it since, too late for its answer.
-    const known = [there, held, here()].filter((record) => record !== null);
+    const isVoid = there !== null && deletions.has(there.runId);
+    const known = [isVoid ? null : there, held, here()].filter((record) => record !== null);
     return highest(known)[0] ?? null;
   }
 
@@ -239,14 +243,14 @@ export class InfluxStore implements EventStore {
 
   async undelivered(): Promise<RunId[]> {
     await this.#outbox.open();
-    return this.#outbox.runs.map(({ runId }) => runId);
+    return this.#outbox.runIds;
   }
 
   async commands(runId: RunId): Promise<CommandRecord[]> {
     await this.#outbox.open();
-    // Noted before InfluxDB is asked, as in `runs`.
+    // Noted before InfluxDB is asked, as runs are.
     const here = this.#outbox.commands.filter((record) => record.runId === runId);
-    const there = await queryCommands(this.#client, runId);
+    const there = this.#outbox.deletions.has(runId) ? [] : await queryCommands(this.#client, runId);
     return highest([...there, ...here]).sort(
       (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
     );
@@ -254,9 +258,10 @@ export class InfluxStore implements EventStore {
 
   async runsWithOpenCommands(): Promise<RunId[]> {
     await this.#outbox.open();
-    // Noted before InfluxDB is asked, as in `runs`.
-    const here = this.#outbox.commands;
-    const open = new Map((await queryOpenCommands(this.#client)).map(({ commandId, runId }) => [commandId, runId]));
+    // Noted before InfluxDB is asked, as runs are.
+    const { commands: here, deletions } = this.#outbox;
+    const there = (await queryOpenCommands(this.#client)).filter(({ runId }) => !deletions.has(runId));
+    const open = new Map(there.map(({ commandId, runId }) => [commandId, runId]));
     for (const { commandId, runId, state } of here)
       if (state === 'pending') open.set(commandId, runId);
       else open.delete(commandId);
@@ -287,10 +292,10 @@ export class InfluxStore implements EventStore {
     await this.#outbox.open();
     const known = this.#positions.get(runId);
     if (known) return known;
-    const run = await this.#newest(runId);
+    const run = await this.#runs.newest(runId);
     if (!run) return { ...noPosition, baseSecond: 0 };
     const baseSecond = baseSecondOf(run.createdMs);
-    // Noted before InfluxDB is asked, as in `runs`.
+    // Noted before InfluxDB is asked, as runs are.
     const onItsWay = this.#outbox.onItsWay(runId);
     let position = noPosition;
     const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}

@@ -1,6 +1,7 @@
 import type {
   CommandsResponse,
   ControlEventsResponse,
+  DeletedRun,
   HistoryResponse,
   RunList,
   RunResponse,
@@ -68,6 +69,14 @@ export class HubSession {
   }
   async run(runId: RunId): Promise<RunSummary> {
     return (await this.get<RunResponse>(`/runs/${runId}`)).run;
+  }
+  /** Deletes a run that has ended, for good. @throws as `get`; a hub whose answer was lost may have deleted it */
+  delete(runId: RunId): Promise<DeletedRun> {
+    return this.#request('DELETE', `/runs/${runId}`);
+  }
+  /** Gives the session up: its cookie opens nothing any more. @throws as `get` */
+  async giveUp(): Promise<void> {
+    await this.#request('DELETE', '/session');
   }
   history(runId: RunId, query = ''): Promise<HistoryResponse> {
     return this.get(`/runs/${runId}/history?maxPoints=100000${query}`);

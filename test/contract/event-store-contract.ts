@@ -324,6 +324,102 @@ export function eventStoreContract(
       expect(await store.runsWithOpenCommands()).toEqual([]);
     });
 
+    describe('a run that is deleted', () => {
+      const other = RunId.parse('run-b');
+      const commandOf = (id: RunId): CommandRecord =>
+        CommandRecord.parse({
+          commandId: `command-${id}`,
+          runId: id,
+          action: { kind: 'pause' },
+          author: 'dashboard',
+          state: 'pending',
+          receivedMs: 10,
+          endedMs: null,
+          step: null,
+          before: null,
+          after: null,
+          reason: '',
+        });
+      /** All that a store answers of a run. */
+      const all = async (id: RunId) => ({
+        run: await store.run(id),
+        listed: (await store.runs()).some((run) => run.runId === id),
+        lastSeq: await store.lastSeq(id),
+        events: await store.events(id, 1, 1000),
+        control: await store.controlEvents(id),
+        history: await store.history(id, { maxPoints: 1000 }),
+        windows: (await store.windows(id, {})).size,
+        commands: await store.commands(id),
+        command: await store.command(commandOf(id).commandId),
+        isOpen: (await store.runsWithOpenCommands()).includes(id),
+      });
+      const nothing = {
+        ...{ run: null, listed: false, lastSeq: 0, events: [], control: { lastSeq: 0, events: [] } },
+        ...{ history: { lastSeq: 0, series: new Map() }, windows: 0, commands: [], command: null, isOpen: false },
+      };
+      const finished: TrainerEvent = { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 6 };
+      beforeEach(async () => {
+        // The same names, numbers and times as the run that stays.
+        await store.createRun(storedRun(other));
+        for (const id of [runId, other]) {
+          await store.append(id, [...lossEvents(1, 3), finished]);
+          await store.putCommand(commandOf(id));
+          await store.updateRun({ ...storedRun(id), state: 'finished' });
+        }
+      });
+
+      it('is gone with all that was stored of it, at once and after a reopening, and the others are as they were', async () => {
+        const before = await all(other);
+        expect(before).toMatchObject({ listed: true, lastSeq: 4, windows: 2, isOpen: true });
+        await store.deleteRun(runId);
+        for (let opened = 1; opened <= 2; opened++) {
+          expect(await all(runId)).toEqual(nothing);
+          expect(await all(other)).toEqual(before);
+          expect(await store.deletedRuns()).toEqual([runId]);
+          store = await reopen();
+        }
+      });
+
+      it('may be deleted again, and so may one that never was', async () => {
+        for (const id of [runId, runId, RunId.parse('nowhere')]) await store.deleteRun(id);
+        expect(await all(runId)).toEqual(nothing);
+        expect(await store.deletedRuns()).toEqual([runId]);
+        expect((await store.runs()).map((run) => run.runId)).toEqual([other]);
+      });
+
+      it.each([
+        ['later', 5_000],
+        ['as it was, by an import', 1000],
+      ])('leaves its id to a run that is created %s, which has nothing of it', async (_, createdMs) => {
+        await store.deleteRun(runId);
+        await store.createRun(storedRun(runId, createdMs));
+        await store.append(runId, [stepEvent(1, { 'train/loss': 9, 'shift/kl': 2 })]);
+        for (let opened = 1; opened <= 2; opened++) {
+          expect(await store.run(runId)).toMatchObject({ createdMs, state: 'created', lastSeq: 1, lastStep: 1 });
+          expect(await store.events(runId, 1, 1000)).toEqual([stepEvent(1, { 'train/loss': 9, 'shift/kl': 2 })]);
+          expect([...(await lossOf()).values]).toEqual([9]);
+          expect(await store.commands(runId)).toEqual([]);
+          expect(await store.deletedRuns()).toEqual([]);
+          store = await reopen();
+        }
+        await store.deleteRun(runId);
+        expect(await all(runId)).toEqual(nothing);
+      });
+
+      it('does not come back with what was written in the same moment', async () => {
+        await Promise.all([
+          store.append(other, lossEvents(1, 3)),
+          store.putCommand({ ...commandOf(runId), state: 'failed', endedMs: 1, reason: 'why' }),
+          store.updateRun({ ...storedRun(), state: 'failed' }),
+          store.deleteRun(runId),
+          store.createRun(storedRun(RunId.parse('run-c'))),
+        ]);
+        store = await reopen();
+        expect(await all(runId)).toEqual(nothing);
+        expect((await store.runs()).map((run) => run.runId).sort()).toEqual([other, 'run-c']);
+      });
+    });
+
     it('refuses work after it is closed', async () => {
       await store.close();
       await expect(store.append(runId, lossEvents(1, 1))).rejects.toThrow(/closed/);

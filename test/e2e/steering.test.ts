@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { branchName } from '@plumbline/shared/branch-name';
@@ -299,5 +301,38 @@ describe('steering a run from a browser', () => {
     }
     // Chromium reports the refused POST of an already used link as an error of its own; nothing else may be there.
     expect(errors.filter((text) => !/401|403/.test(text))).toEqual([]);
+  });
+
+  it('is deleted from the list, after what goes on from it or with it, and a page that shows it says so', async () => {
+    const { runId: parent } = (await client.run(runId)).parent!;
+    const shown = await browser.newPage();
+    await shown.goto(`${hub.url}/runs/?run=${parent}`);
+    await shown.getByTestId('live-page').waitFor();
+    await page.goto(hub.url);
+    await by(`tick-${parent}`).check();
+    await by('delete').click();
+    expect(await by('delete-stays').innerText()).toContain(`a branch that goes on from it: ${runId}.`);
+    expect(await by('delete-confirm').count()).toBe(0);
+    await page.keyboard.press('Escape');
+
+    await by(`tick-${runId}`).check();
+    await by('delete').click();
+    await until('both to be listed', async () => (await by('delete-goes').locator('li').count()) === 2);
+    // What has the focus keeps them: it takes a step to delete.
+    await page.keyboard.press('Enter');
+    await until('the dialog to be gone', async () => (await page.locator('dialog[open]').count()) === 0);
+    expect((await client.runs()).map((run) => run.runId)).toEqual(expect.arrayContaining([parent, runId]));
+    await by('delete').click();
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    expect(await by('deleted-notice').innerText()).toMatch(/^Deleted 2 runs: [\d,]+ events, \d+\.\d MB of checkpoints/);
+    for (const id of [parent, runId]) {
+      await by(`run-${id}`).waitFor({ state: 'detached' });
+      await expect(client.run(id)).rejects.toMatchObject({ status: 404 });
+      expect(existsSync(join(hub.dataDir, 'runs', id))).toBe(false);
+    }
+    await shown.getByTestId('run-deleted').getByRole('link').click();
+    await shown.getByRole('heading', { name: 'Runs', exact: true }).waitFor();
+    await shown.close();
   });
 });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -199,6 +199,58 @@ describe('moving a run', () => {
     });
     const none = await plumbline('export', runId, ...into);
     expect(none).toMatchObject({ code: 1, err: expect.stringContaining('There is no run travels') });
+  });
+
+  it('is deleted once it is elsewhere, through the hub that has it, and comes back from its export', async () => {
+    const from = ['--data-dir', hub.dataDir];
+    const copy = path('kept.jsonl');
+    expect((await plumbline('export', runId, '--out', copy, ...from)).code).toBe(0);
+    // With a link that nobody has used.
+    await hub.stop();
+    await hub.start();
+    const client = await HubClient.open(hub);
+    const told = new Promise((resolve) => client.socket.once('run_deleted', resolve));
+    await client.until('the connection', () => Promise.resolve(client.socket.connected || undefined));
+    // Nobody is at a terminal here.
+    expect(await plumbline('delete', runId, ...from)).toMatchObject({
+      ...{ code: 1, out: expect.stringMatching(/^travels {2}.*, finished, [\d,]+ events\n$/) },
+      err: 'Nothing was deleted, as nobody is there to ask. --yes deletes without asking.\n',
+    });
+    expect((await client.run(runId)).state).toBe('finished');
+    expect(await plumbline('delete', runId, 'nowhere', '--yes', ...from)).toMatchObject({
+      ...{ code: 1, err: expect.stringMatching(/^There is no run nowhere in .* Nothing was deleted\.\n$/) },
+    });
+    const folders = join(hub.dataDir, 'runs', runId, 'checkpoints', 'step-1');
+    mkdirSync(folders, { recursive: true });
+    writeFileSync(join(folders, 'model.safetensors'), 'x'.repeat(2_500_000));
+    expect(await plumbline('delete', runId, '--yes', ...from)).toMatchObject({
+      ...{ code: 0, err: '' },
+      out: expect.stringMatching(
+        new RegExp(`^Deleted ${runId}: ${total.toLocaleString('en-US')} events, 2\\.5 MB of checkpoints and logs\\.`),
+      ),
+    });
+    expect(await told).toEqual({ runId });
+    expect((await client.runs()).map((run) => run.runId)).toEqual(['arrived']);
+    expect(readdirSync(join(hub.dataDir, 'runs'))).not.toContain(runId);
+    client.close();
+
+    await hub.stop();
+    expect((await plumbline('import', copy, ...from)).code).toBe(0);
+    const back = path('back-again.jsonl');
+    expect((await plumbline('export', runId, '--out', back, ...from)).code).toBe(0);
+    expect(readFileSync(back, 'utf8') === exported).toBe(true);
+  });
+
+  it('is deleted without a hub from the store itself', async () => {
+    const from = ['--data-dir', hub.dataDir];
+    const { out, err, code } = await plumbline('delete', runId, 'arrived', '--yes', ...from);
+    expect([code, err, out.split('\n').filter((line) => line.startsWith('Deleted ')).length]).toEqual([0, '', 2]);
+    expect((await plumbline('export', runId, ...from)).err).toBe(`There is no run ${runId} here.\n`);
+    expect((await plumbline('delete', runId, '--yes', ...from)).err).toMatch(/^There is no run travels in/);
+    expect((await plumbline('delete', '../up', '--yes', ...from)).err).toBe(
+      '../up: a run id is 3 to 64 of a-z 0-9 _ -.\n',
+    );
+    expect((await plumbline('delete', runId, '--data-dir', path('no-data'))).err).toMatch(/There are no runs in/);
   });
 
   it('says what is wrong with what was typed', async () => {

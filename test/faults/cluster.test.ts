@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { CommandId, type Command } from '@plumbline/shared/command';
 import type { RulesResponse } from '@plumbline/shared/http';
@@ -107,6 +110,37 @@ describe('two hubs', () => {
     for (const ledger of ledgers) expect(await ledger.differences()).toEqual([]);
     for (const client of clients) client.close();
     trainer.link.close();
+  });
+
+  it('lose a run that is deleted at one of them, with its folder at the other, and tell the browsers of both', async () => {
+    const [first, second] = cluster.hubs as [HubProcess, HubProcess];
+    const trainer = await Trainer.start(first.url);
+    const { runId } = trainer;
+    const clients = [watching(first), watching(second)] as const;
+    await clients[1].until('the run to be known', () => clients[1].run(runId).catch(() => undefined));
+    await expect(clients[1].delete(runId)).rejects.toMatchObject({ status: 409 });
+    trainer.train(20);
+    await trainer.finish();
+    for (const client of clients) await client.state(runId, 'finished');
+    const checkpoints = join(first.dataDir, 'runs', runId, 'checkpoints');
+    await mkdir(checkpoints, { recursive: true });
+    const told = clients.map((client) => new Promise((resolve) => client.socket.once('run_deleted', resolve)));
+    expect(await clients[1].delete(runId)).toEqual({ runId, events: 22, bytes: 0 });
+    expect(await Promise.all(told)).toEqual([{ runId }, { runId }]);
+    for (const client of clients) {
+      expect((await client.runs()).map((run) => run.runId)).not.toContain(runId);
+      await expect(client.run(runId)).rejects.toMatchObject({ status: 404 });
+      client.close();
+    }
+    await eventually(() => (existsSync(checkpoints) ? null : true));
+    trainer.link.close();
+
+    // Nor does the hub that held it bring it back.
+    await first.stop();
+    await first.start();
+    const again = watching(first);
+    expect((await again.runs()).map((run) => run.runId)).not.toContain(runId);
+    again.close();
   });
 
   it('both accept a session that one of them gave, and neither one that nobody gave', async () => {

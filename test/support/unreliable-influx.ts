@@ -25,8 +25,8 @@ export type Trouble =
 
 /** A real HTTP server in front of a real InfluxDB that misbehaves on demand. */
 export class UnreliableInflux {
-  /** What happens to writes, and to queries; null: nothing. */
-  trouble: { write: Trouble | null; query: Trouble | null } = { write: null, query: null };
+  /** What happens to writes, to queries, and to deletions; null: nothing. */
+  trouble: { write: Trouble | null; query: Trouble | null; delete?: Trouble } = { write: null, query: null };
   /** Wall times at which writes came in. */
   writesAtMs: number[] = [];
   /** Event numbers of the lines that the server behind has taken, in the order it took them. */
@@ -56,7 +56,8 @@ export class UnreliableInflux {
 
   async #serve(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     const isWrite = incoming.url!.startsWith('/api/v2/write');
-    const trouble = isWrite ? this.trouble.write : this.trouble.query;
+    const isDelete = incoming.url!.startsWith('/api/v2/delete');
+    const trouble = isWrite ? this.trouble.write : isDelete ? (this.trouble.delete ?? null) : this.trouble.query;
     if (isWrite) this.writesAtMs.push(Date.now());
     const chunks: Buffer[] = [];
     try {

@@ -1,5 +1,6 @@
 import {
   CommandsResponse,
+  DeletedRun,
   RunList,
   RulesResponse,
   RunResponse,
@@ -64,6 +65,8 @@ export const api = {
   runs: async (): Promise<RunSummary[]> => RunList.parse(await request('/runs')).runs,
   run: async (runId: RunId): Promise<RunSummary> => RunResponse.parse(await request(`/runs/${runId}`)).run,
   startRun: async (body: StartRunRequest): Promise<RunSummary> => RunResponse.parse(await post('/runs', body)).run,
+  deleteRun: async (runId: RunId): Promise<DeletedRun> =>
+    DeletedRun.parse(await request(`/runs/${runId}`, { method: 'DELETE' })),
   commands: async (runId: RunId): Promise<CommandRecord[]> =>
     CommandsResponse.parse(await request(`/runs/${runId}/commands`)).commands,
   checkpoints: async (runId: RunId): Promise<CheckpointsResponse['checkpoints']> =>

@@ -64,6 +64,12 @@ class HubSocket implements FeedTransport, CommandTransport {
     return () => this.#io.off('run', listener);
   }
 
+  onRunDeleted(listener: (runId: RunId) => void): () => void {
+    const heard: HubToDashboard['run_deleted'] = ({ runId }) => listener(runId);
+    this.#io.on('run_deleted', heard);
+    return () => this.#io.off('run_deleted', heard);
+  }
+
   onRules(listener: HubToDashboard['rules']): () => void {
     this.#io.on('rules', listener);
     return () => this.#io.off('rules', listener);
@@ -76,6 +82,7 @@ class HubSocket implements FeedTransport, CommandTransport {
       metrics: (batch) => batch.runId === runId && listener.metrics(batch),
       control: (message) => message.runId === runId && listener.control(message.event),
       run: (run) => run.runId === runId && listener.run(run),
+      run_deleted: (message) => message.runId === runId && listener.deleted(),
       command: (record) => record.runId === runId && listener.command(record),
       lagged: (message) => message.runId === runId && listener.lagged(),
     };
@@ -83,6 +90,7 @@ class HubSocket implements FeedTransport, CommandTransport {
     socket.on('metrics', handlers.metrics);
     socket.on('control', handlers.control);
     socket.on('run', handlers.run);
+    socket.on('run_deleted', handlers.run_deleted);
     socket.on('command', handlers.command);
     socket.on('lagged', handlers.lagged);
     if (socket.connected) queueMicrotask(handlers.connect);
@@ -91,6 +99,7 @@ class HubSocket implements FeedTransport, CommandTransport {
       socket.off('metrics', handlers.metrics);
       socket.off('control', handlers.control);
       socket.off('run', handlers.run);
+      socket.off('run_deleted', handlers.run_deleted);
       socket.off('command', handlers.command);
       socket.off('lagged', handlers.lagged);
     };

@@ -216,6 +216,23 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual([1, 2]);
   });
 
+  it.each(['is followed', 'could not be fetched', 'is being fetched'])(
+    'ends when the run is deleted that %s',
+    async (how) => {
+      hub.stored = 4;
+      hub.failNext = how === 'could not be fetched' ? 1 : 0;
+      hub.listener.connected();
+      if (how === 'is being fetched') await vi.advanceTimersByTimeAsync(0);
+      else await hub.answer();
+      const [phase, asked, watches] = [store.feedPhase, hub.asked.length, hub.watches];
+      hub.listener.deleted();
+      expect(store.isDeleted).toBe(true);
+      await hub.answer();
+      await vi.advanceTimersByTimeAsync(60_000);
+      expect([store.feedPhase, hub.asked.length, hub.watches]).toEqual([phase, asked, watches]);
+    },
+  );
+
   it('ignores an answer that a newer connection has overtaken', async () => {
     hub.stored = 4;
     hub.listener.connected();

@@ -12,6 +12,7 @@ export interface FeedListener {
   run(run: RunSummary): void;
   command(record: CommandRecord): void;
   lagged(): void;
+  deleted(): void;
 }
 export interface FeedTransport {
   /** Live messages of a run; `connected` is called at once where the connection stands, and at each reconnection. */
@@ -33,6 +34,8 @@ export interface FeedSink {
   control(events: readonly ControlEvent[]): void;
   commands(records: readonly CommandRecord[]): void;
   phase(phase: FeedPhase, error: unknown): void;
+  /** The run is no more: nothing else comes of it. */
+  deleted(): void;
 }
 /** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
 export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
@@ -85,11 +88,18 @@ export class RunFeed {
       },
       command: (record) => sink.commands([record]),
       lagged: () => void this.#catchUp(false),
+      deleted: () => this.#deleted(),
     });
+  }
+
+  #deleted(): void {
+    this.close();
+    this.sink.deleted();
   }
 
   close(): void {
     this.#closed = true;
+    clearTimeout(this.#retry);
     this.#generation++;
     this.#stopListening();
     this.transport.unwatch(this.runId);

@@ -15,6 +15,8 @@ export class RunStore implements FeedSink {
   runSummary: RunSummary | null = null;
   feedPhase: FeedPhase = 'loading';
   feedError: unknown = undefined;
+  /** What is here is all that is left of the run. */
+  isDeleted = false;
   readonly series = new Map<string, SeriesBuffer>();
   readonly commandRecords = new Map<CommandId, CommandRecord>();
   /** Ascending by seq. */
@@ -136,6 +138,11 @@ export class RunStore implements FeedSink {
   phase(phase: FeedPhase, error: unknown): void {
     this.feedPhase = phase;
     this.feedError = error;
+    this.#changed();
+  }
+
+  deleted(): void {
+    this.isDeleted = true;
     this.#changed();
   }
 

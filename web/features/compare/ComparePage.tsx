@@ -126,7 +126,7 @@ export function ComparePage(): React.ReactNode {
   if (existing.length === 0) {
     return (
       <Blank title={missing.length === 1 ? `No run ${missing[0]}` : 'None of these runs is there'}>
-        The hub has no run {missing.join(' or ')}. One that is about to start will be shown here by itself.
+        The hub has no run {missing.join(' or ')}: deleted, or not begun. One that begins will be shown here by itself.
       </Blank>
     );
   }
@@ -204,8 +204,8 @@ export function ComparePage(): React.ReactNode {
       {missing.length > 0 && (
         <p className="notice" data-kind="warn" role="alert" data-testid="compare-missing">
           <span>
-            {missing.length === 1 ? 'There is no run' : 'These runs are not there:'} {missing.join(', ')}. See{' '}
-            <Link href="/">all runs</Link>, or{' '}
+            {missing.length === 1 ? 'There is no run' : 'These runs are not there:'} {missing.join(', ')} (deleted, or
+            not begun). See <Link href="/">all runs</Link>, or{' '}
             <Link href={compareAddress(runIds)}>leave {missing.length === 1 ? 'it' : 'them'} out</Link>.
           </span>
         </p>

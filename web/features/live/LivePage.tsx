@@ -91,7 +91,25 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
     return (
       <main className="blank">
         <h2>No run {followed.runId}</h2>
-        <p>{store.feedError.message} If it is about to start, this page will show it by itself.</p>
+        <p>
+          {store.feedError.message}{' '}
+          {run
+            ? 'It was there before: it may have been deleted meanwhile.'
+            : 'If it is about to start, this page will show it by itself.'}
+        </p>
+        <Link href="/" className="button">
+          All runs
+        </Link>
+      </main>
+    );
+  }
+  if (store.isDeleted) {
+    return (
+      <main className="blank" role="alert" data-testid="run-deleted">
+        <h2>{run ? `“${run.config.name}” was deleted` : 'This run was deleted'}</h2>
+        <p>
+          Nothing of <code>{followed.runId}</code> is stored any more: no events, no commands, no checkpoints.
+        </p>
         <Link href="/" className="button">
           All runs
         </Link>

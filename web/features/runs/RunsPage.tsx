@@ -1,6 +1,8 @@
 'use client';
 import Link from 'next/link';
 import { Fragment, useState } from 'react';
+import { goneWords } from '@plumbline/shared/deletion';
+import type { DeletedRun } from '@plumbline/shared/http';
 import {
   distinctTasks,
   hasEnded,
@@ -12,13 +14,14 @@ import {
 import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
-import { compareAddress, maxCompared } from '../../lib/addresses';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
 import { sequenceWords, stateWords, taskWords } from '../../lib/words';
+import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
+import { TickedBar } from './TickedBar';
 import { useRunNumbers, useRuns, useTakenOver, type RunNumbers } from './use-runs';
 import './runs.css';
 
@@ -28,7 +31,10 @@ export function RunsPage(): React.ReactNode {
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
   const [opening, setOpening] = useState(false);
-  const [ticked, setTicked] = useState<readonly RunId[]>([]);
+  const [allTicked, setTicked] = useState<readonly RunId[]>([]);
+  const ticked = allTicked.filter((id) => runs?.some(({ runId }) => runId === id));
+  const [deleting, setDeleting] = useState(false);
+  const [deleted, setDeleted] = useState<readonly DeletedRun[]>([]);
   const newRun = (
     <button
       type="button"
@@ -41,9 +47,10 @@ export function RunsPage(): React.ReactNode {
       New run
     </button>
   );
-  const isFull = ticked.length >= maxCompared;
-  const tick = (runId: RunId): void =>
+  const tick = (runId: RunId): void => {
+    setDeleted([]);
     setTicked((now) => (now.includes(runId) ? now.filter((other) => other !== runId) : [...now, runId]));
+  };
   const going = runs?.filter((run) => !hasEnded(run.state)).length ?? 0;
   return (
     <main className="runs-page" id="controls" tabIndex={-1}>
@@ -72,6 +79,11 @@ export function RunsPage(): React.ReactNode {
           {error}
         </p>
       )}
+      {deleted.length > 0 && (
+        <p className="notice" role="status" data-testid="deleted-notice">
+          {deletedWords(deleted)}
+        </p>
+      )}
       {!runs && !error && (
         <div className="blank" role="status">
           <i className="loading-bar" />
@@ -98,15 +110,11 @@ export function RunsPage(): React.ReactNode {
           </li>
           {orderRuns(runs).map((row) => (
             <li key={row.run.runId} className="run-line">
-              <label
-                className="run-tick"
-                title={isFull && !ticked.includes(row.run.runId) ? `At most ${maxCompared} runs` : 'Tick to compare'}
-              >
+              <label className="run-tick" title="Tick to compare or delete">
                 <input
                   type="checkbox"
-                  aria-label={`Compare ${row.run.config.name} (${row.run.runId})`}
+                  aria-label={`Tick ${row.run.config.name} (${row.run.runId})`}
                   checked={ticked.includes(row.run.runId)}
-                  disabled={isFull && !ticked.includes(row.run.runId)}
                   onChange={() => tick(row.run.runId)}
                   data-testid={`tick-${row.run.runId}`}
                 />
@@ -117,22 +125,34 @@ export function RunsPage(): React.ReactNode {
         </ul>
       )}
       {ticked.length > 0 && (
-        <div className="compare-bar" role="region" aria-label="Compare runs">
-          {ticked.length === 1 ? '1 run ticked' : `${ticked.length} runs ticked`}
-          <span className="dim">{isFull ? `${maxCompared} at most` : ticked.length === 1 ? 'tick another' : ''}</span>
-          <button type="button" className="button small" onClick={() => setTicked([])}>
-            Clear
-          </button>
-          {ticked.length > 1 && (
-            <Link href={compareAddress(ticked)} className="button small primary" data-testid="compare">
-              Compare
-            </Link>
-          )}
-        </div>
+        <TickedBar
+          ticked={ticked}
+          deleteOff={readOnlyReason}
+          onClear={() => setTicked([])}
+          onDelete={() => setDeleting(true)}
+        />
+      )}
+      {deleting && (
+        <DeleteRunsDialog
+          chosen={runs?.filter(({ runId }) => ticked.includes(runId)) ?? []}
+          runs={runs ?? []}
+          off={readOnlyReason}
+          onClose={(gone) => {
+            setDeleting(false);
+            setDeleted(gone);
+          }}
+        />
       )}
       {opening && <NewRunDialog onClose={() => setOpening(false)} />}
     </main>
   );
+}
+
+/** What went: `Deleted 2 runs: 6,120 events, 12.4 MB of checkpoints and logs.` */
+function deletedWords(deleted: readonly DeletedRun[]): string {
+  const sum = (of: (one: DeletedRun) => number): number => deleted.reduce((total, one) => total + of(one), 0);
+  const what = deleted.length === 1 ? deleted[0]!.runId : `${deleted.length} runs`;
+  return `Deleted ${what}: ${goneWords({ events: sum(({ events }) => events), bytes: sum(({ bytes }) => bytes) })}.`;
 }
 
 function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly RunSummary[] }): React.ReactNode {

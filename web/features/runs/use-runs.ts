@@ -18,21 +18,29 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
   useEffect(() => {
     if (session.state === 'opening') return;
     let gone = false;
-    // Listen first, then fetch: a run that starts in between is in one of both.
-    const stop = hubSocket.onRun((run) =>
-      setRuns((now) => (now ? [run, ...now.filter((other) => other.runId !== run.runId)] : now)),
-    );
+    const deleted = new Set<RunId>();
+    // Listen first, then fetch: a run that starts in between is in one of both, and one that is deleted in neither.
+    const stops = [
+      hubSocket.onRun((run) => {
+        deleted.delete(run.runId);
+        setRuns((now) => (now ? [run, ...now.filter((other) => other.runId !== run.runId)] : now));
+      }),
+      hubSocket.onRunDeleted((runId) => {
+        deleted.add(runId);
+        setRuns((now) => now?.filter((run) => run.runId !== runId) ?? now);
+      }),
+    ];
     api.runs().then(
       (all) => {
         if (gone) return;
-        setRuns(all);
+        setRuns(all.filter(({ runId }) => !deleted.has(runId)));
         setError('');
       },
       (reason: unknown) => !gone && setError(reason instanceof Error ? reason.message : String(reason)),
     );
     return () => {
       gone = true;
-      stop();
+      for (const stop of stops) stop();
     };
   }, [session, connection.state]);
   return { runs, error };

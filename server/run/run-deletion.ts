@@ -1,0 +1,157 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { whyNotDelete } from '@plumbline/shared/deletion';
+import type { DeletedRun } from '@plumbline/shared/http';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { EventStore } from '../store/event-store.js';
+import type { CommandLog } from './command-log.js';
+import type { DeletedOne, Peers } from './peers.js';
+import { Refusal } from './refusal.js';
+import { removeRunFolder } from './run-folder.js';
+import type { RuleWatch } from './rule-watch.js';
+import type { RunEnding } from './run-ending.js';
+import type { RunTable } from './run-table.js';
+import type { TrainerLinks } from './trainer-links.js';
+
+/** A trainer that has just said its last word, and the hub that writes down what follows, are waited for so long. */
+const settleMs = 5_000;
+const lookMs = 50;
+
+export interface DeletionParts {
+  store: EventStore;
+  peers: Peers;
+  table: RunTable;
+  links: TrainerLinks;
+  commands: CommandLog;
+  rules: RuleWatch;
+  ending: RunEnding;
+  /** Runs whose trainer's process lives. */
+  livingProcesses: ReadonlySet<RunId>;
+  dataDir: string;
+  onDeleted: (runId: RunId, by: string | null) => void;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * Deletes runs that have ended. The store comes first: from then on a run is shown nowhere, and it is noted there that it
+ * was deleted. Its folder comes after; should that be left, in a crash or because it cannot be removed, or lie with a hub
+ * that was away, it is removed when that hub starts. The other way round a run would be shown whole whose checkpoints are
+ * gone in part.
+ */
+export class RunDeletion {
+  readonly #underWay = new Set<RunId>();
+  /** Those that were deleted since this hub started, by when they were created: late news of them is none. */
+  readonly #gone = new Map<RunId, number>();
+
+  constructor(readonly parts: DeletionParts) {}
+
+  /**
+   * @param by who deletes it, for whoever listens
+   * @returns what went with it
+   * @throws Refusal `conflict` when it has not ended, has branches or is not let go of in time; `internal` when its folder
+   *   could not be removed, with the run deleted all the same
+   */
+  async delete(run: RunSummary, by: string): Promise<DeletedRun> {
+    const { runId } = run;
+    const { store, peers, table, dataDir } = this.parts;
+    this.#refuse(runId);
+    const endMs = performance.now() + settleMs;
+    while (this.#isBusy(runId) || !(await peers.claimIfFree(runId)) || this.#isBusy(runId)) {
+      if (performance.now() > endMs)
+        throw new Refusal(
+          'conflict',
+          `Something is still at work on ${runId}: its trainer, or a notification that another hub delivers. ` +
+            'Delete the run when that is over.',
+        );
+      await sleep(lookMs);
+    }
+    // It may have come back meanwhile, or a branch begun. From here to the mark nothing is waited for.
+    this.#refuse(runId);
+    this.#underWay.add(runId);
+    try {
+      const { lastSeq: events } = table.get(runId)!;
+      await store.deleteRun(runId);
+      this.#forget(run, by);
+      peers.tellDeleted(run);
+      const bytes = await removeRunFolder(dataDir, runId).catch((error: unknown) => {
+        const cause = error instanceof Error ? error.message : String(error);
+        throw new Refusal(
+          'internal',
+          `The run ${runId} is deleted, but its folder could not be removed (${cause}). The hub tries again when it is started.`,
+        );
+      });
+      return { runId, events, bytes };
+    } finally {
+      this.#underWay.delete(runId);
+    }
+  }
+
+  /** @throws Refusal `conflict` while a run is being deleted: nobody may take it up */
+  refuseWhileDeleting(runId: RunId): void {
+    if (this.#underWay.has(runId)) throw new Refusal('conflict', `The run ${runId} is being deleted.`);
+  }
+
+  /**
+   * A trainer brings a run that this hub does not know.
+   * @param acknowledgedSeq up to where it was told that its events are durable
+   * @throws Refusal `conflict` when it was deleted after that: what is left of it at the trainer is no whole run
+   */
+  async refuseRest(runId: RunId, acknowledgedSeq: number): Promise<void> {
+    if (acknowledgedSeq === 0 || !(await this.parts.store.deletedRuns()).includes(runId)) return;
+    throw new Refusal(
+      'conflict',
+      `The run ${runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
+    );
+  }
+
+  /** Whether this is late news of a run that was deleted, not of a later one under its id. */
+  isGone({ runId, createdMs }: DeletedOne): boolean {
+    return this.#gone.get(runId) === createdMs;
+  }
+
+  /** Another hub has deleted a run. */
+  async heard(run: DeletedOne): Promise<void> {
+    const known = this.parts.table.get(run.runId);
+    // There is a later one under its id already.
+    if (known && known.createdMs !== run.createdMs) return;
+    this.#forget(run, null);
+    await this.#clear(run.runId);
+  }
+
+  /** Goes on with what was left when this hub ended, and does what it did not hear of meanwhile. */
+  async finish(): Promise<void> {
+    for (const runId of await this.parts.store.deletedRuns()) await this.#clear(runId).catch(this.parts.onError);
+  }
+
+  /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
+  async #clear(runId: RunId): Promise<void> {
+    const { store, dataDir } = this.parts;
+    if ((await store.undelivered?.())?.includes(runId)) await store.deleteRun(runId);
+    store.forget?.(runId);
+    await removeRunFolder(dataDir, runId);
+  }
+
+  #refuse(runId: RunId): void {
+    const { table } = this.parts;
+    const run = table.get(runId);
+    if (!run || this.#underWay.has(runId)) throw new Refusal('not_found', `There is no run ${runId} any more.`);
+    const why = whyNotDelete(run, table.all);
+    if (why !== null) throw new Refusal('conflict', why);
+  }
+
+  /** Whether something may still be written of a run that has ended. */
+  #isBusy(runId: RunId): boolean {
+    const { table, links, ending, livingProcesses } = this.parts;
+    return livingProcesses.has(runId) || links.isArriving(runId) || table.owes(runId) || ending.isUnderWay(runId);
+  }
+
+  #forget({ runId, createdMs }: DeletedOne, by: string | null): void {
+    const { table, links, commands, rules } = this.parts;
+    this.#gone.set(runId, createdMs);
+    rules.forget(runId);
+    links.forget(runId);
+    // A notification that is still to be delivered is of a run that nobody can look at any more.
+    commands.forget(runId);
+    table.delete(runId);
+    this.parts.onDeleted(runId, by);
+  }
+}

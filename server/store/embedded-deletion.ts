@@ -1,0 +1,21 @@
+import type { RunId } from '@plumbline/shared/run';
+import type { Transaction } from './duckdb-file.js';
+
+/** Runs that were deleted, so that what lies of them elsewhere can be cleared away after a crash. */
+export const deletionSchema = `
+  CREATE TABLE IF NOT EXISTS deleted_runs (run_id VARCHAR NOT NULL);
+`;
+
+/**
+ * Deletes all rows of a run and notes that it was. It is one transaction, so a crash leaves the run whole, to be deleted
+ * again, or gone with the note: no order of its statements shows a part of it.
+ */
+export async function deleteRunRows(transaction: Transaction, runId: RunId): Promise<void> {
+  const wasThere = await transaction.run('SELECT 1 FROM runs WHERE run_id = $1', [runId]);
+  await transaction.run('DELETE FROM points WHERE series_id IN (SELECT series_id FROM series WHERE run_id = $1)', [
+    runId,
+  ]);
+  for (const table of ['series', 'events', 'commands', 'runs'])
+    await transaction.run(`DELETE FROM ${table} WHERE run_id = $1`, [runId]);
+  if (wasThere.rowCount > 0) await transaction.run('INSERT INTO deleted_runs VALUES ($1)', [runId]);
+}

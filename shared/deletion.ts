@@ -1,0 +1,68 @@
+import type { DeletedRun } from './http.js';
+import { hasEnded, type RunId, type RunSummary } from './run.js';
+
+type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
+
+/** What is to be deleted of some runs, in an order in which it can be, and what stays, each with the reason. */
+export interface DeletionPlan<R> {
+  goes: R[];
+  stays: { run: R; why: string }[];
+}
+
+/** Whether a run was branched, through however many branches, from another; a circle, which a trainer may claim, ends. */
+function comesFrom(run: Known, ancestorId: RunId, byId: ReadonlyMap<RunId, Known>): boolean {
+  const seen = new Set<RunId>();
+  for (let at: Known | undefined = run; at?.parent && !seen.has(at.runId); at = byId.get(at.parent.runId)) {
+    if (at.parent.runId === ancestorId) return true;
+    seen.add(at.runId);
+  }
+  return false;
+}
+
+/**
+ * Why a run cannot be deleted, and what to do first; null when it can.
+ * A run that has branches stays: their pages draw its course beneath theirs, what they train and how fast is told by its
+ * commands, and their guard rules stand as its values left them. Without it they would tell something else than was.
+ * @param runs all runs, to find its branches among
+ */
+export function whyNotDelete(run: Known, runs: readonly Known[]): string | null {
+  if (!hasEnded(run.state)) return `The run ${run.runId} has not ended (${run.state}). Stop it first, then delete it.`;
+  const byId = new Map(runs.map((each) => [each.runId, each]));
+  const branches = runs.filter(
+    ({ runId, parent }) => parent?.runId === run.runId && runId !== run.runId && !comesFrom(run, runId, byId),
+  );
+  if (branches.length === 0) return null;
+  const names = branches.map(({ runId }) => runId).join(', ');
+  return branches.length === 1
+    ? `The run ${run.runId} has a branch that goes on from it: ${names}. Delete that first, or both together.`
+    : `The run ${run.runId} has branches that go on from it: ${names}. Delete these first, or all together.`;
+}
+
+/**
+ * Plans the deletion of several runs: branches before what they were branched from.
+ * @param chosen some of `runs`
+ * @param runs all runs
+ */
+export function planDeletion<R extends Known>(chosen: readonly R[], runs: readonly Known[]): DeletionPlan<R> {
+  const goes: R[] = [];
+  const stays: DeletionPlan<R>['stays'] = [];
+  let left = runs;
+  // Whatever nothing goes on from goes, and with it perhaps what kept others.
+  for (let waiting = [...chosen]; waiting.length > 0;) {
+    const next = waiting.filter((run) => whyNotDelete(run, left) === null);
+    if (next.length === 0) {
+      stays.push(...waiting.map((run) => ({ run, why: whyNotDelete(run, left)! })));
+      break;
+    }
+    goes.push(...next);
+    left = left.filter((run) => !next.some(({ runId }) => runId === run.runId));
+    waiting = waiting.filter((run) => !next.includes(run));
+  }
+  return { goes, stays };
+}
+
+/** What went with runs: `6,120 events, 12.4 MB of checkpoints and logs`. */
+export function goneWords({ events, bytes }: Pick<DeletedRun, 'events' | 'bytes'>): string {
+  const files = bytes === 0 ? 'no checkpoints or logs' : `${(bytes / 1e6).toFixed(1)} MB of checkpoints and logs`;
+  return `${events.toLocaleString('en-US')} ${events === 1 ? 'event' : 'events'}, ${files}`;
+}

@@ -1,0 +1,45 @@
+'use client';
+import Link from 'next/link';
+import type { RunId } from '@plumbline/shared/run';
+import { compareAddress, maxCompared } from '../../lib/addresses';
+
+/** What can be done with the runs that are ticked in the list. */
+export function TickedBar({
+  ticked,
+  deleteOff,
+  onClear,
+  onDelete,
+}: {
+  ticked: readonly RunId[];
+  /** Why runs cannot be deleted from this browser; empty where they can. */
+  deleteOff: string;
+  onClear: () => void;
+  onDelete: () => void;
+}): React.ReactNode {
+  const isTooMany = ticked.length > maxCompared;
+  return (
+    <div className="ticked-bar" role="region" aria-label="Ticked runs">
+      <span>{ticked.length === 1 ? '1 run ticked' : `${ticked.length} runs ticked`}</span>
+      {isTooMany && <span className="dim">compare takes {maxCompared}</span>}
+      {ticked.length === 1 && <span className="dim ticked-hint">tick another to compare</span>}
+      <button type="button" className="button small" onClick={onClear}>
+        Clear
+      </button>
+      <button
+        type="button"
+        className="button small danger"
+        disabled={deleteOff !== ''}
+        title={deleteOff}
+        onClick={onDelete}
+        data-testid="delete"
+      >
+        Delete …
+      </button>
+      {ticked.length > 1 && !isTooMany && (
+        <Link href={compareAddress(ticked)} className="button small primary" data-testid="compare">
+          Compare
+        </Link>
+      )}
+    </div>
+  );
+}
