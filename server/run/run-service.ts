@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
-import { isRuleAuthor, type RuleState } from '@plumbline/shared/rule';
+import type { RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunId, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { DeletedRun } from '@plumbline/shared/http';
 import type { Attach, WireError } from '@plumbline/shared/socket';
@@ -14,6 +14,7 @@ import {
 } from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
+import { CommandIntake } from './command-intake.js';
 import { CommandLog } from './command-log.js';
 import { Drain } from './drain.js';
 import { Refusal } from './refusal.js';
@@ -21,13 +22,14 @@ import { Notifier } from './notifier.js';
 import { alone, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
 import { RunDeletion } from './run-deletion.js';
-import { endedBefore, RunEnding } from './run-ending.js';
+import { RunEnding } from './run-ending.js';
 import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
-import { afterEvent, nextState, stateFromEvents, wasLost } from './run-state.js';
+import { afterEvent } from './run-state.js';
 import { RunTable } from './run-table.js';
+import { TrainerAttendance } from './trainer-attendance.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
-import { isNotification, type WebhookOptions } from './webhook.js';
+import type { WebhookOptions } from './webhook.js';
 
 export interface RunServiceOptions {
   /** Where the folders of runs lie. */
@@ -67,11 +69,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   readonly #ending: RunEnding;
   readonly #deletion: RunDeletion;
   readonly #admission: Admission;
+  readonly #intake: CommandIntake;
+  readonly #attendance: TrainerAttendance;
   readonly #notifier: Notifier;
   readonly #rules: RuleWatch;
   #loading: Promise<void> | null = null;
-  /** Whether trainers can connect. */
-  #isReachable = false;
   readonly #closing = new AbortController();
 
   constructor(
@@ -82,36 +84,34 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     super();
     this.commands = new CommandLog(store, options.commandExpiryMs, options.onError);
     this.commands.on('record', (record) => this.emit('command', record));
-    this.#table = new RunTable(store, (run, before) => {
+    const { drain, commands, livingProcesses } = this;
+    const { onError, webhooks, dataDir, trainerGraceMs } = options;
+    const table = (this.#table = new RunTable(store, (run, before) => {
       this.emit('run', run, before);
       peers.tell(run);
-    });
-    this.#links = new TrainerLinks(options.trainerGraceMs, (runId) => this.#absent(runId));
-    const { drain, commands } = this;
-    const { onError } = options;
-    this.#admission = new Admission(store, options.webhooks);
-    this.#notifier = new Notifier(options.webhooks, commands, peers, onError);
-    this.#rules = new RuleWatch({
+    }));
+    const links = (this.#links = new TrainerLinks(trainerGraceMs, (runId) => this.#attendance.absent(runId)));
+    const admission = (this.#admission = new Admission(store, webhooks));
+    const notifier = (this.#notifier = new Notifier(webhooks, commands, peers, onError));
+    const rules = (this.#rules = new RuleWatch({
       ...{ store, log: commands, hasPeers: peers !== alone },
-      give: (command, author) => this.#given(this.#table.get(command.runId)!, command, author),
+      give: (command, author) => this.#intake.take(table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
-    });
-    const [table, links, rules, notifier] = [this.#table, this.#links, this.#rules, this.#notifier];
-    const ending = new RunEnding({ table, commands, rules, onError });
-    this.#ending = ending;
+    }));
+    const parts = { store, peers, table, links, commands, admission, rules, drain, livingProcesses, onError };
+    const intake = (this.#intake = new CommandIntake(parts));
+    const ending = (this.#ending = new RunEnding(parts));
     const give = (command: GivenCommand, author: string) => this.command(command, author);
-    const holding = new RunHolding({
-      ...{ store, peers, table, links, commands, rules, ending, notifier, drain, give, onError },
+    const holding = (this.#holding = new RunHolding({ ...parts, ending, notifier, give }));
+    const onDeleted = (runId: RunId, by: string | null) => void this.emit('deleted', runId, by);
+    const deletion = (this.#deletion = new RunDeletion({ ...parts, ending, dataDir, onDeleted }));
+    this.#attendance = new TrainerAttendance({
+      ...{ ...parts, intake, holding, ending, deletion },
+      load: () => this.load(),
+      create: (config, parent, runId) => this.#create(config, parent, runId),
+      onAttached: (run) => this.emit('attached', run),
     });
-    this.#holding = holding;
-    const deletion = new RunDeletion({
-      ...{ store, peers, table, links, commands, rules, ending, onError },
-      livingProcesses: this.livingProcesses,
-      dataDir: options.dataDir,
-      onDeleted: (runId, by) => this.emit('deleted', runId, by),
-    });
-    this.#deletion = deletion;
     peers.start({
       onRun: (run) => {
         if (!deletion.isGone(run)) holding.mirror(run);
@@ -218,63 +218,13 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    *   `conflict` for another run under this id, of another configuration or parent, and for the rest of one that was
    *   deleted; a trainer that has had nothing acknowledged of that begins a new run
    */
-  async attach(attach: Attach, link: TrainerLink): Promise<number> {
-    const { runId } = attach;
-    // It is not missed while the store is asked for its run.
-    this.#links.arrive(runId);
-    try {
-      return await this.#attach(attach, link);
-    } finally {
-      this.#links.arrived(runId);
-      this.#miss(runId);
-    }
-  }
-
-  async #attach({ runId, config, parent, acknowledgedSeq }: Attach, link: TrainerLink): Promise<number> {
-    const isBuiltIn = this.livingProcesses.has(runId) || (parent !== null && this.livingProcesses.has(parent.runId));
-    if (!isBuiltIn) this.drain.refuseNewWork();
-    await this.load();
-    this.#deletion.refuseWhileDeleting(runId);
-    let run = this.#table.get(runId) ?? (await this.#holding.fromStore(runId));
-    if (!run) {
-      await this.#deletion.refuseRest(runId, acknowledgedSeq);
-      // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
-      if (parent === null) this.#admission.refuseRules(config);
-      run = await this.#create(config, parent, runId);
-    } else this.#admission.refuseOtherRun(run, { config, parent });
-    if (hasEnded(run.state)) {
-      const { events } = await this.store.controlEvents(runId);
-      // What is known of a run that ended at another hub may be behind what its trainer was told there.
-      if (!wasLost(run.state, events)) {
-        await this.#holding.correct(runId, events);
-        return Math.max(acknowledgedSeq, this.#table.get(runId)!.lastSeq);
-      }
-      run = this.#table.set({ ...run, state: stateFromEvents(events), reason: '', endedMs: null });
-      await this.#table.write(runId);
-    }
-    await this.peers.claim(runId);
-    // A hub that is alone has all that was acknowledged, or has lost it, which its trainer has to hear. Of several, a run
-    // that is held here may have been at another meanwhile, without Redis to say so.
-    const acknowledged = this.peers === alone ? 0 : acknowledgedSeq;
-    if (!this.#table.held.has(runId) || acknowledged > run.lastSeq)
-      run = await this.#holding.takeUp(runId, acknowledged);
-    // Its last word lay in the store, and whoever held the run died before writing what follows.
-    if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);
-    this.#links.connect(runId, link);
-    // Read anew: events that were under way on the connection before may have been stored since.
-    run = this.#table.set({ ...this.#table.get(runId)!, trainerConnected: true });
-    this.emit('attached', run);
-    for (const record of this.commands.open(runId)) this.#send(record);
-    return run.lastSeq;
+  attach(attach: Attach, link: TrainerLink): Promise<number> {
+    return this.#attendance.attach(attach, link);
   }
 
   /** A trainer's connection is gone. */
   detach(runId: RunId, link: TrainerLink): void {
-    if (!this.#links.disconnect(runId, link)) return;
-    const run = this.#table.get(runId);
-    if (!run) return;
-    this.#table.set({ ...run, trainerConnected: false });
-    if (!hasEnded(run.state)) this.#links.startGrace(runId);
+    this.#attendance.detach(runId, link);
   }
 
   /**
@@ -324,73 +274,13 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 
   /** The trainer will not come back: its run has failed. */
-  async trainerLost(runId: RunId, reason: string): Promise<void> {
-    let run = this.#table.get(runId);
-    if (!run || hasEnded(run.state)) return;
-    if (!this.#table.held.has(runId)) {
-      const hub = await this.peers.holder(runId);
-      if (hub) return this.peers.forwardLost(hub, runId, reason);
-      // It may have said its last word where it was before.
-      run = await this.#holding.takeUp(runId);
-      if (hasEnded(run.state)) return;
-    }
-    this.#links.endGrace(runId);
-    const state = nextState(run.state, 'trainer_lost');
-    run = this.#table.set({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
-    // What the trainer said of its commands is what counts, should the hub not have written that down yet.
-    await this.store
-      .controlEvents(runId)
-      .then(({ events }) => this.commands.load(runId, events))
-      .catch(this.options.onError);
-    const now = this.#table.get(runId)!;
-    // Its trainer may be back.
-    if (hasEnded(now.state)) await this.#ending.end(now, false);
+  trainerLost(runId: RunId, reason: string): Promise<void> {
+    return this.#attendance.lost(runId, reason);
   }
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
   command(command: GivenCommand, author: string): Promise<CommandRecord> {
-    return this.drain.work(async () => this.#given(await this.#undeleted(command.runId), command, author));
-  }
-
-  async #given(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
-    if (!hasEnded(run.state) && !this.#table.held.has(run.runId)) {
-      const hub = await this.peers.holder(run.runId);
-      if (hub) return this.peers.forward(hub, command, author);
-      // Its hub died a moment ago; one of the others takes it up within seconds, or its trainer connects to one.
-      throw new Refusal('draining', `No hub holds the run ${run.runId} at this moment. Try again in a few seconds.`);
-    }
-    const known = await this.commands.find(command.commandId);
-    if (known) {
-      // Given to another hub, which has let go of the run since.
-      if (known.state !== 'pending') return known;
-      // Of a run that has ended another hub may be delivering it.
-      if (hasEnded(run.state) && isNotification(known) && !(await this.peers.claimIfFree(run.runId))) return known;
-      if (!this.commands.takeUp(known)) return known;
-      if (!hasEnded(run.state)) this.#send(known);
-      else {
-        const { events } = await this.store.controlEvents(run.runId);
-        await this.commands.load(run.runId, events);
-        await this.commands.failOpen(run.runId, endedBefore(run.state));
-      }
-      return (await this.commands.find(known.commandId)) ?? known;
-    }
-    // What follows from events that were taken is no new work.
-    if (!isRuleAuthor(author)) this.drain.refuseNewWork();
-    // As it is now: it may have ended while the store was asked.
-    const now = this.#table.get(run.runId) ?? run;
-    const admitted = await this.#admission.admit(command, author, now, this.commands.open(run.runId));
-    const { action } = admitted.command;
-    if (action.kind === 'set_rules' && admitted.rejection === null)
-      return this.#rules.set(now, { ...admitted.command, action }, author);
-    const record = await this.commands.add(admitted.command, author, admitted.rejection);
-    const { state } = this.#table.get(run.runId) ?? run;
-    if (record.state === 'pending' && hasEnded(state) && !isNotification(record)) {
-      // Between its admission and its being written down: what ends a run fails only the commands that it finds open.
-      await this.commands.failOpen(run.runId, endedBefore(state));
-      return (await this.commands.find(record.commandId)) ?? record;
-    }
-    if (record.state === 'pending') this.#send(record);
-    return record;
+    return this.drain.work(async () => this.#intake.take(await this.#undeleted(command.runId), command, author));
   }
 
   /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
@@ -451,56 +341,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     void this.#notifier.takeUp(over).catch(this.options.onError);
     await this.#deletion.finish().catch(this.options.onError);
     void this.#holding.correctFailed(this.#closing.signal).catch(this.options.onError);
-    if (this.#isReachable) this.#missTrainers();
+    this.#attendance.missAll();
   }
 
   /** The hub listens: trainers can connect from now on, so from now on those that do not are missed. */
   awaitTrainers(): void {
-    this.#isReachable = true;
-    this.#missTrainers();
-  }
-
-  #missTrainers(): void {
-    for (const runId of this.#table.held) this.#miss(runId);
-  }
-
-  /** Its trainer is to come within the grace, if it is to come at all and is not here. */
-  #miss(runId: RunId): void {
-    const run = this.#table.get(runId);
-    if (run && !hasEnded(run.state) && this.#table.held.has(runId) && !this.#links.isHere(runId))
-      this.#links.startGrace(runId);
-  }
-
-  #send(record: CommandRecord): void {
-    const { commandId, runId, action } = record;
-    // Not the trainer's: the hub sets rules, notifies, and has made the best checkpoint a certain one.
-    if (action.kind === 'set_rules' || action.kind === 'notify' || action.kind === 'restore_best_checkpoint') return;
-    // A send that fails is tried again when the trainer attaches anew; until then the command is open or expires.
-    this.#links
-      .get(runId)
-      ?.send({ commandId, runId, action })
-      .then(() => this.commands.confirm(commandId))
-      .catch(this.options.onError);
-  }
-
-  /** A trainer has stayed away for as long as it may. */
-  #absent(runId: RunId): void {
-    // A living process that is busy will connect again; its exit would tell of its death.
-    if (this.livingProcesses.has(runId)) return;
-    const { trainerGraceMs, onError } = this.options;
-    void this.peers
-      .holder(runId)
-      .then((hub) => {
-        if (hub) return this.#holding.letGo(runId);
-        // It may have come while that was asked.
-        if (this.#links.isHere(runId)) return;
-        const reason = `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`;
-        return this.trainerLost(runId, reason);
-      })
-      .catch((error: unknown) => {
-        onError(error);
-        // Whether its trainer is at another hub cannot be asked now.
-        this.#miss(runId);
-      });
+    this.#attendance.expect();
   }
 }
