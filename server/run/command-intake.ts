@@ -10,6 +10,7 @@ import { Refusal } from './refusal.js';
 import type { RuleWatch } from './rule-watch.js';
 import { endedBefore } from './run-ending.js';
 import type { RunTable } from './run-table.js';
+import type { RunWork } from './run-work.js';
 import type { TrainerLinks } from './trainer-links.js';
 import { isNotification } from './webhook.js';
 
@@ -17,6 +18,7 @@ export interface IntakeParts {
   store: EventStore;
   peers: Peers;
   table: RunTable;
+  work: RunWork;
   links: TrainerLinks;
   commands: CommandLog;
   admission: Admission;
@@ -32,9 +34,14 @@ export class CommandIntake {
   /**
    * @param run as it was when the command came
    * @returns the command's record; for an id that was given before, the one of that
-   * @throws Refusal `draining` when nothing new is begun, or no hub holds the run at this moment
+   * @throws Refusal `draining` when nothing new is begun, or no hub holds the run at this moment; `conflict` while the run
+   *   is being deleted
    */
-  async take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
+  take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
+    return this.parts.work.on(run.runId, () => this.#take(run, command, author));
+  }
+
+  async #take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
     const { peers, table, commands, admission, rules, drain } = this.parts;
     const { runId } = run;
     if (!hasEnded(run.state) && !table.held.has(runId)) {

@@ -3,6 +3,7 @@ import type { CommandId } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { CommandLog } from './command-log.js';
 import type { Peers } from './peers.js';
+import type { RunWork } from './run-work.js';
 import {
   defaultTiming,
   deliver,
@@ -31,6 +32,7 @@ export class Notifier {
     readonly options: WebhookOptions,
     readonly commands: CommandLog,
     readonly peers: Peers,
+    readonly work: RunWork,
     readonly onError: (error: unknown) => void,
   ) {
     commands.on('notification', (record) => void this.#carryOut(record));
@@ -39,11 +41,14 @@ export class Notifier {
   /** Takes up what is still to be told of these runs, which have ended, where the hub that would have told it is gone. */
   async takeUp(runs: readonly RunId[]): Promise<void> {
     const withOpen = new Set(await this.commands.store.runsWithOpenCommands());
-    for (const runId of runs.filter((each) => withOpen.has(each))) {
-      if ((await this.#openOf(runId)).length === 0 || !(await this.peers.claimIfFree(runId))) continue;
-      // Read anew: the hub before may have delivered some until now.
-      for (const record of await this.#openOf(runId)) this.commands.takeUp(record);
-    }
+    for (const runId of runs.filter((each) => withOpen.has(each)))
+      if (!this.work.isBeingDeleted(runId)) await this.work.on(runId, () => this.#takeUp(runId));
+  }
+
+  async #takeUp(runId: RunId): Promise<void> {
+    if ((await this.#openOf(runId)).length === 0 || !(await this.peers.claimIfFree(runId))) return;
+    // Read anew: the hub before may have delivered some until now.
+    for (const record of await this.#openOf(runId)) this.commands.takeUp(record);
   }
 
   async #openOf(runId: RunId): Promise<NotificationRecord[]> {

@@ -4,22 +4,26 @@ import type { DeletedRun } from '@plumbline/shared/http';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { EventStore } from '../store/event-store.js';
 import type { CommandLog } from './command-log.js';
-import type { DeletedOne, Peers } from './peers.js';
+import { alone, type DeletedOne, type Peers } from './peers.js';
 import { Refusal } from './refusal.js';
 import { removeRunFolder } from './run-folder.js';
 import type { RuleWatch } from './rule-watch.js';
 import type { RunEnding } from './run-ending.js';
 import type { RunTable } from './run-table.js';
+import type { RunWork } from './run-work.js';
 import type { TrainerLinks } from './trainer-links.js';
 
 /** A trainer that has just said its last word, and the hub that writes down what follows, are waited for so long. */
 const settleMs = 5_000;
 const lookMs = 50;
+/** How often runs are looked for that another hub has deleted without being heard. */
+const missedMs = 60_000;
 
 export interface DeletionParts {
   store: EventStore;
   peers: Peers;
   table: RunTable;
+  work: RunWork;
   links: TrainerLinks;
   commands: CommandLog;
   rules: RuleWatch;
@@ -28,6 +32,8 @@ export interface DeletionParts {
   livingProcesses: ReadonlySet<RunId>;
   dataDir: string;
   onDeleted: (runId: RunId, by: string | null) => void;
+  /** What was left of a deleted run in this hub's folders is removed. */
+  onCleared: (runId: RunId, bytes: number) => void;
   onError: (error: unknown) => void;
 }
 
@@ -38,9 +44,9 @@ export interface DeletionParts {
  * gone in part.
  */
 export class RunDeletion {
-  readonly #underWay = new Set<RunId>();
   /** Those that were deleted since this hub started, by when they were created: late news of them is none. */
   readonly #gone = new Map<RunId, number>();
+  #looking: NodeJS.Timeout | undefined;
 
   constructor(readonly parts: DeletionParts) {}
 
@@ -52,8 +58,8 @@ export class RunDeletion {
    */
   async delete(run: RunSummary, by: string): Promise<DeletedRun> {
     const { runId } = run;
-    const { store, peers, table, dataDir } = this.parts;
-    this.#refuse(runId);
+    const { peers, table, work } = this.parts;
+    this.#refuse(runId, table.all);
     const endMs = performance.now() + settleMs;
     while (this.#isBusy(runId) || !(await peers.claimIfFree(runId)) || this.#isBusy(runId)) {
       if (performance.now() > endMs)
@@ -64,30 +70,28 @@ export class RunDeletion {
         );
       await sleep(lookMs);
     }
-    // It may have come back meanwhile, or a branch begun. From here to the mark nothing is waited for.
-    this.#refuse(runId);
-    this.#underWay.add(runId);
-    try {
-      const { lastSeq: events } = table.get(runId)!;
-      await store.deleteRun(runId);
-      this.#forget(run, by);
-      peers.tellDeleted(run);
-      const bytes = await removeRunFolder(dataDir, runId).catch((error: unknown) => {
-        const cause = error instanceof Error ? error.message : String(error);
-        throw new Refusal(
-          'internal',
-          `The run ${runId} is deleted, but its folder could not be removed (${cause}). The hub tries again when it is started.`,
-        );
-      });
-      return { runId, events, bytes };
-    } finally {
-      this.#underWay.delete(runId);
-    }
+    // It may have come back meanwhile, or a branch begun. Between this and the mark nothing is waited for.
+    this.#refuse(runId, table.all);
+    return work.deleting(runId, () => this.#delete(run, by));
   }
 
-  /** @throws Refusal `conflict` while a run is being deleted: nobody may take it up */
-  refuseWhileDeleting(runId: RunId): void {
-    if (this.#underWay.has(runId)) throw new Refusal('conflict', `The run ${runId} is being deleted.`);
+  async #delete(run: RunSummary, by: string): Promise<DeletedRun> {
+    const { runId } = run;
+    const { store, peers, table, dataDir } = this.parts;
+    // A branch that another hub has begun a moment ago may not have been told of yet.
+    if (peers !== alone) this.#refuse(runId, [...(await store.runs()), ...table.all]);
+    const { lastSeq: events } = table.get(runId)!;
+    await store.deleteRun(runId);
+    this.#forget(run, by);
+    peers.tellDeleted(run);
+    const bytes = await removeRunFolder(dataDir, runId).catch((error: unknown) => {
+      const cause = error instanceof Error ? error.message : String(error);
+      throw new Refusal(
+        'internal',
+        `The run ${runId} is deleted, but its folder could not be removed (${cause}). The hub tries again when it is started.`,
+      );
+    });
+    return { runId, events, bytes };
   }
 
   /**
@@ -96,11 +100,28 @@ export class RunDeletion {
    * @throws Refusal `conflict` when it was deleted after that: what is left of it at the trainer is no whole run
    */
   async refuseRest(runId: RunId, acknowledgedSeq: number): Promise<void> {
-    if (acknowledgedSeq === 0 || !(await this.parts.store.deletedRuns()).includes(runId)) return;
+    if (acknowledgedSeq === 0 || !(await this.#isDeleted(runId))) return;
     throw new Refusal(
       'conflict',
       `The run ${runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
     );
+  }
+
+  /** A trainer brings a branch. @throws Refusal `conflict` when the run that it goes on from was deleted */
+  async refuseBranchOfDeleted(parent: RunId): Promise<void> {
+    if (!this.parts.table.get(parent) && (await this.#isDeleted(parent)))
+      throw new Refusal('conflict', `The run ${parent}, which this is a branch of, was deleted. Start a new run.`);
+  }
+
+  /** Forgets the run where another hub has deleted it and this one did not hear. @returns whether that was so */
+  async missed(run: DeletedOne): Promise<boolean> {
+    if (this.parts.peers === alone || !(await this.#isDeleted(run.runId))) return false;
+    await this.heard(run);
+    return true;
+  }
+
+  async #isDeleted(runId: RunId): Promise<boolean> {
+    return (await this.parts.store.deletedRuns()).includes(runId);
   }
 
   /** Whether this is late news of a run that was deleted, not of a later one under its id. */
@@ -119,7 +140,26 @@ export class RunDeletion {
 
   /** Goes on with what was left when this hub ended, and does what it did not hear of meanwhile. */
   async finish(): Promise<void> {
-    for (const runId of await this.parts.store.deletedRuns()) await this.#clear(runId).catch(this.parts.onError);
+    for (const runId of await this.parts.store.deletedRuns())
+      if (!this.parts.table.get(runId)) await this.#clear(runId).catch(this.parts.onError);
+    if (this.parts.peers === alone) return;
+    await this.#lookForMissed();
+    this.#looking ??= setInterval(() => void this.#lookForMissed().catch(this.parts.onError), missedMs).unref();
+  }
+
+  /** Ends all looking. */
+  close(): void {
+    clearInterval(this.#looking);
+  }
+
+  /** Forgets the runs that other hubs have deleted without this one hearing: while Redis was gone, or they crashed. */
+  async #lookForMissed(): Promise<void> {
+    const { store, table } = this.parts;
+    for (const runId of await store.deletedRuns()) {
+      const run = table.get(runId);
+      // A new one under its id is in the store before it is known here.
+      if (run && !(await store.run(runId))) await this.heard(run);
+    }
   }
 
   /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
@@ -127,21 +167,23 @@ export class RunDeletion {
     const { store, dataDir } = this.parts;
     if ((await store.undelivered?.())?.includes(runId)) await store.deleteRun(runId);
     store.forget?.(runId);
-    await removeRunFolder(dataDir, runId);
+    const bytes = await removeRunFolder(dataDir, runId);
+    if (bytes > 0) this.parts.onCleared(runId, bytes);
   }
 
-  #refuse(runId: RunId): void {
-    const { table } = this.parts;
-    const run = table.get(runId);
-    if (!run || this.#underWay.has(runId)) throw new Refusal('not_found', `There is no run ${runId} any more.`);
-    const why = whyNotDelete(run, table.all);
+  /** @param runs among which there may be branches of it */
+  #refuse(runId: RunId, runs: readonly Pick<RunSummary, 'runId' | 'parent' | 'state'>[]): void {
+    const run = this.parts.table.get(runId);
+    if (!run) throw new Refusal('not_found', `There is no run ${runId} any more.`);
+    const why = whyNotDelete(run, runs);
     if (why !== null) throw new Refusal('conflict', why);
   }
 
-  /** Whether something may still be written of a run that has ended. */
+  /** Whether something may still be written of a run that has ended, or somebody else deletes it. */
   #isBusy(runId: RunId): boolean {
-    const { table, links, ending, livingProcesses } = this.parts;
-    return livingProcesses.has(runId) || links.isArriving(runId) || table.owes(runId) || ending.isUnderWay(runId);
+    const { table, work, ending, livingProcesses } = this.parts;
+    if (work.isUnderWay(runId) || work.isBeingDeleted(runId)) return true;
+    return livingProcesses.has(runId) || table.owes(runId) || ending.isUnderWay(runId);
   }
 
   #forget({ runId, createdMs }: DeletedOne, by: string | null): void {

@@ -10,8 +10,10 @@ import { alone, type Peers, type Progress } from './peers.js';
 import { Refusal } from './refusal.js';
 import { afterEvent } from './run-state.js';
 import type { RuleWatch } from './rule-watch.js';
+import type { RunDeletion } from './run-deletion.js';
 import type { RunEnding } from './run-ending.js';
 import type { RunTable } from './run-table.js';
+import type { RunWork } from './run-work.js';
 import type { TrainerLinks } from './trainer-links.js';
 
 /** Pause before a command is offered again to whichever hub holds its run. */
@@ -23,11 +25,13 @@ export interface HoldingParts {
   store: EventStore;
   peers: Peers;
   table: RunTable;
+  work: RunWork;
   links: TrainerLinks;
   commands: CommandLog;
   rules: RuleWatch;
   ending: RunEnding;
   notifier: Notifier;
+  deletion: RunDeletion;
   drain: Drain;
   /** Gives a command as a person does: to this hub, or through it to the one that holds the run. */
   give: (command: GivenCommand, author: string) => Promise<CommandRecord>;
@@ -40,10 +44,10 @@ export class RunHolding {
 
   /** A run that another hub made a moment ago. */
   async fromStore(runId: RunId): Promise<RunSummary | null> {
-    const { peers, store, table } = this.parts;
+    const { peers, store, table, deletion } = this.parts;
     if (peers === alone) return null;
     const stored = await store.run(runId);
-    if (!stored) return null;
+    if (!stored || deletion.isGone(stored)) return null;
     // Its hub may have told of it meanwhile, and knows more.
     const told = table.get(runId);
     if (told) return told;
@@ -77,10 +81,15 @@ export class RunHolding {
    * @param events all that are stored of it
    */
   async correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
+    const { work } = this.parts;
+    if (!work.isBeingDeleted(runId)) await work.on(runId, () => this.#correct(runId, events));
+  }
+
+  async #correct(runId: RunId, events: readonly ControlEvent[]): Promise<void> {
     const { store, peers, table, commands, rules, ending } = this.parts;
     const lastSeq = await store.lastSeq(runId);
     const run = table.get(runId);
-    // Deleted meanwhile.
+    // Deleted since its events were read.
     if (!run) return;
     const before = { ...run, state: 'created' as const, reason: '', endedMs: null };
     const said = { ...events.reduce<RunSummary>(afterEvent, before), lastSeq: Math.max(run.lastSeq, lastSeq) };
@@ -90,6 +99,8 @@ export class RunHolding {
     // Another hub that is telling of it goes on with that.
     const isFree = await peers.claimIfFree(runId);
     await commands.load(runId, events, isFree);
+    // By another hub, to which it was free.
+    if (!table.get(runId)) return commands.forget(runId);
     if (isFree) rules.take(said);
     await ending.end(said, true);
   }

@@ -27,6 +27,7 @@ import { RunHolding } from './run-holding.js';
 import { newRunId } from './run-id.js';
 import { afterEvent } from './run-state.js';
 import { RunTable } from './run-table.js';
+import { RunWork } from './run-work.js';
 import { TrainerAttendance } from './trainer-attendance.js';
 import { TrainerLinks, type TrainerLink } from './trainer-links.js';
 import type { WebhookOptions } from './webhook.js';
@@ -45,6 +46,8 @@ interface RunServiceEvents {
   run: [run: RunSummary, before: RunSummary | undefined];
   /** A run is no more; who deleted it, or null where another hub did. */
   deleted: [RunId, by: string | null];
+  /** What a run that was deleted earlier had left in this hub's folders is removed. */
+  cleared: [RunId, bytes: number];
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
@@ -64,6 +67,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
   readonly livingProcesses = new Set<RunId>();
   readonly #table: RunTable;
+  readonly #work: RunWork;
   readonly #links: TrainerLinks;
   readonly #holding: RunHolding;
   readonly #ending: RunEnding;
@@ -85,6 +89,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.commands = new CommandLog(store, options.commandExpiryMs, options.onError);
     this.commands.on('record', (record) => this.emit('command', record));
     const { drain, commands, livingProcesses } = this;
+    const work = (this.#work = new RunWork());
     const { onError, webhooks, dataDir, trainerGraceMs } = options;
     const table = (this.#table = new RunTable(store, (run, before) => {
       this.emit('run', run, before);
@@ -92,20 +97,23 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     }));
     const links = (this.#links = new TrainerLinks(trainerGraceMs, (runId) => this.#attendance.absent(runId)));
     const admission = (this.#admission = new Admission(store, webhooks));
-    const notifier = (this.#notifier = new Notifier(webhooks, commands, peers, onError));
+    const notifier = (this.#notifier = new Notifier(webhooks, commands, peers, work, onError));
     const rules = (this.#rules = new RuleWatch({
       ...{ store, log: commands, hasPeers: peers !== alone },
       give: (command, author) => this.#intake.take(table.get(command.runId)!, command, author),
       onStates: (runId, states) => this.emit('rules', runId, states),
       onError,
     }));
-    const parts = { store, peers, table, links, commands, admission, rules, drain, livingProcesses, onError };
+    const parts = { store, peers, table, work, links, commands, admission, rules, drain, livingProcesses, onError };
     const intake = (this.#intake = new CommandIntake(parts));
     const ending = (this.#ending = new RunEnding(parts));
     const give = (command: GivenCommand, author: string) => this.command(command, author);
-    const holding = (this.#holding = new RunHolding({ ...parts, ending, notifier, give }));
-    const onDeleted = (runId: RunId, by: string | null) => void this.emit('deleted', runId, by);
-    const deletion = (this.#deletion = new RunDeletion({ ...parts, ending, dataDir, onDeleted }));
+    const deletion = (this.#deletion = new RunDeletion({
+      ...{ ...parts, ending, dataDir },
+      onDeleted: (runId, by) => this.emit('deleted', runId, by),
+      onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
+    }));
+    const holding = (this.#holding = new RunHolding({ ...parts, ending, notifier, deletion, give }));
     this.#attendance = new TrainerAttendance({
       ...{ ...parts, intake, holding, ending, deletion },
       load: () => this.load(),
@@ -124,8 +132,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       trainerLost: (runId, reason) => this.trainerLost(runId, reason),
       held: () =>
         // With those that have ended and of which something is still to be told.
-        [...new Set([...table.held, ...commands.openRuns])].map((runId) => {
-          const { lastSeq, lastStep } = table.get(runId)!;
+        [...new Set([...table.held, ...commands.openRuns])].flatMap((runId) => {
+          const run = table.get(runId);
+          // Another hub has deleted it.
+          if (!run) return [];
+          const { lastSeq, lastStep } = run;
           return { runId, connected: links.get(runId) !== undefined, progress: { runId, lastSeq, lastStep } };
         }),
     });
@@ -159,13 +170,6 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     return run;
   }
 
-  /** @throws Refusal `not_found`; `conflict` while the run is being deleted, when nothing may be written of it any more */
-  async #undeleted(runId: RunId): Promise<RunSummary> {
-    const run = await this.get(runId);
-    this.#deletion.refuseWhileDeleting(runId);
-    return run;
-  }
-
   /** Where the rules of a run stand. @throws Refusal `not_found` */
   async ruleStates(runId: RunId): Promise<RuleState[]> {
     return this.#rules.states(await this.get(runId));
@@ -174,9 +178,10 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   /** @throws Refusal `draining`, `invalid` for rules that this hub cannot carry out, or `not_found` for its parent */
   async create(config: RunConfig, parent: RunParent | null): Promise<RunSummary> {
     this.drain.refuseNewWork();
-    if (parent) await this.#undeleted(parent.runId);
     this.#admission.refuseRules(config);
-    return this.#create(config, parent, newRunId(config));
+    if (!parent) return this.#create(config, null, newRunId(config));
+    await this.get(parent.runId);
+    return this.#work.on(parent.runId, () => this.#create(config, parent, newRunId(config)));
   }
 
   /**
@@ -233,11 +238,11 @@ export class RunService extends EventEmitter<RunServiceEvents> {
    * @throws SequenceGapError, StoreUnavailableError, Refusal
    */
   append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
-    return this.drain.work(() => this.#append(runId, events));
+    return this.drain.work(() => this.#work.on(runId, () => this.#append(runId, events)));
   }
 
   async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
-    const known = await this.#undeleted(runId);
+    const known = await this.get(runId);
     if (hasEnded(known.state) && events.some((event) => event.seq > known.lastSeq))
       throw new Refusal('conflict', `The run ${runId} has ended (${known.state}); it takes no more events.`);
     if (!hasEnded(known.state) && !this.#table.held.has(runId))
@@ -280,7 +285,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
 
   /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
   command(command: GivenCommand, author: string): Promise<CommandRecord> {
-    return this.drain.work(async () => this.#intake.take(await this.#undeleted(command.runId), command, author));
+    return this.drain.work(async () => this.#intake.take(await this.get(command.runId), command, author));
   }
 
   /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
@@ -300,6 +305,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     this.#closing.abort();
     this.#links.close();
     this.#ending.close();
+    this.#deletion.close();
     this.#rules.close();
     this.#notifier.close();
     this.commands.close();
@@ -310,6 +316,8 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const ended: Promise<void>[] = [];
     const undelivered = (await this.store.undelivered?.()) ?? [];
     for (const stored of await this.store.runs()) {
+      // Another hub may have deleted it since the store was asked.
+      if (this.#deletion.isGone(stored)) continue;
       let run: RunSummary = { ...stored, trainerConnected: false };
       if (!hasEnded(run.state) && !(await this.peers.claimIfFree(run.runId))) {
         // Another hub holds it, and tells of it.

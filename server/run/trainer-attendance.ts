@@ -11,12 +11,14 @@ import type { RunEnding } from './run-ending.js';
 import type { RunHolding } from './run-holding.js';
 import { nextState, stateFromEvents, wasLost } from './run-state.js';
 import type { RunTable } from './run-table.js';
+import type { RunWork } from './run-work.js';
 import type { TrainerLink, TrainerLinks } from './trainer-links.js';
 
 export interface AttendanceParts {
   store: EventStore;
   peers: Peers;
   table: RunTable;
+  work: RunWork;
   links: TrainerLinks;
   commands: CommandLog;
   admission: Admission;
@@ -44,12 +46,13 @@ export class TrainerAttendance {
 
   /** See RunService.attach. */
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
-    const { links } = this.parts;
-    const { runId } = attach;
+    const { links, work } = this.parts;
+    const { runId, parent } = attach;
+    const attaching = () => this.#attach(attach, link);
     // It is not missed while the store is asked for its run.
     links.arrive(runId);
     try {
-      return await this.#attach(attach, link);
+      return await work.on(runId, parent ? () => work.on(parent.runId, attaching) : attaching);
     } finally {
       links.arrived(runId);
       this.#miss(runId);
@@ -62,10 +65,11 @@ export class TrainerAttendance {
     const isBuiltIn = livingProcesses.has(runId) || (parent !== null && livingProcesses.has(parent.runId));
     if (!isBuiltIn) drain.refuseNewWork();
     await load();
-    deletion.refuseWhileDeleting(runId);
     let run = table.get(runId) ?? (await holding.fromStore(runId));
+    if (run && hasEnded(run.state) && (await deletion.missed(run))) run = null;
     if (!run) {
       await deletion.refuseRest(runId, acknowledgedSeq);
+      if (parent) await deletion.refuseBranchOfDeleted(parent.runId);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) admission.refuseRules(config);
       run = await create(config, parent, runId);
@@ -107,9 +111,13 @@ export class TrainerAttendance {
 
   /** See RunService.trainerLost. */
   async lost(runId: RunId, reason: string): Promise<void> {
+    const run = this.parts.table.get(runId);
+    if (run && !hasEnded(run.state)) await this.parts.work.on(runId, () => this.#lost(run, reason));
+  }
+
+  async #lost(run: RunSummary, reason: string): Promise<void> {
     const { store, peers, table, links, commands, holding, ending, onError } = this.parts;
-    let run = table.get(runId);
-    if (!run || hasEnded(run.state)) return;
+    const { runId } = run;
     if (!table.held.has(runId)) {
       const hub = await peers.holder(runId);
       if (hub) return peers.forwardLost(hub, runId, reason);

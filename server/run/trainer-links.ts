@@ -30,11 +30,6 @@ export class TrainerLinks {
     return this.#links.has(runId) || this.#arriving.has(runId);
   }
 
-  /** A trainer has asked for the run and has no answer yet. */
-  isArriving(runId: RunId): boolean {
-    return this.#arriving.has(runId);
-  }
-
   /** A trainer asks for the run; followed by `arrived` whether it gets it or not. */
   arrive(runId: RunId): void {
     this.#arriving.set(runId, (this.#arriving.get(runId) ?? 0) + 1);

@@ -1,0 +1,294 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { GivenCommand } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
+import { CheckpointId, RunConfig, type RunParent } from '@plumbline/shared/run';
+import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import type { EventStore } from '../store/event-store.js';
+import { alone, type DeletedOne, type PeerHandlers, type Peers } from './peers.js';
+import { RunService } from './run-service.js';
+
+/** Other hubs that hold nothing; this one is told of what they are told. */
+class NoPeers implements Peers {
+  handlers!: PeerHandlers;
+  told: string[] = [];
+  start(handlers: PeerHandlers): void {
+    this.handlers = handlers;
+  }
+  holder = alone.holder;
+  claim = alone.claim;
+  claimIfFree = alone.claimIfFree;
+  tell: Peers['tell'] = ({ runId, state }) => void this.told.push(`${runId} ${state}`);
+  tellDeleted = (run: DeletedOne): void => void this.told.push(`${run.runId} deleted`);
+  forward = alone.forward;
+  forwardLost = alone.forwardLost;
+  close = alone.close;
+}
+
+let folder = '';
+let file: EmbeddedStore;
+const hubs: RunService[] = [];
+let errors: unknown[] = [];
+/** What a call of the store waits for before it is answered, by its name: an InfluxDB or a disk that takes a moment. */
+let slow: Partial<Record<keyof EventStore, Promise<unknown>>> = {};
+let asked: string[] = [];
+beforeEach(() => {
+  errors = [];
+  slow = {};
+  asked = [];
+  folder = mkdtempSync(join(tmpdir(), 'plumbline-races-'));
+  file = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+});
+afterEach(async () => {
+  for (const hub of hubs.splice(0)) hub.close();
+  await file.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** @param before whether a slow call waits before it reads or writes, rather than before it answers */
+function hub(peers: NoPeers | null = null, before: (keyof EventStore)[] = []): RunService {
+  const store = new Proxy(file, {
+    get: (target, name: keyof EventStore) => {
+      const member = Reflect.get(target, name, target) as unknown;
+      if (typeof member !== 'function') return member;
+      return async (...args: unknown[]): Promise<unknown> => {
+        asked.push(name);
+        const wait = slow[name];
+        if (before.includes(name)) await wait;
+        const answer = (await member.apply(target, args)) as unknown;
+        if (!before.includes(name)) await wait;
+        return answer;
+      };
+    },
+  });
+  const runs = new RunService(
+    store,
+    {
+      ...{
+        dataDir: folder,
+        trainerGraceMs: 60_000,
+        commandExpiryMs: 60_000,
+        webhooks: { secret: 'x', hosts: ['127.0.0.1:9'] },
+      },
+      onError: (error) => void errors.push(error),
+    },
+    peers ?? alone,
+  );
+  hubs.push(runs);
+  return runs;
+}
+const link = () => ({ send: () => Promise.resolve(), close: () => undefined });
+const attach = (runs: RunService, runId: RunId, parent: RunParent | null = null): Promise<number> =>
+  runs.attach({ ...attachment(runId), parent, acknowledgedSeq: 0 }, link());
+async function ended(runs: RunService): Promise<RunId> {
+  const runId = aRunId();
+  await attach(runs, runId);
+  await runs.append(runId, [started(), stepped(2), finished(3)]);
+  expect(await runs.get(runId)).toMatchObject({ state: 'finished' });
+  return runId;
+}
+/** Holds back the answers of a call of the store. @returns lets them go */
+function hold(name: keyof EventStore): () => void {
+  let release = (): void => undefined;
+  slow[name] = new Promise<void>((resolve) => (release = resolve));
+  return () => {
+    delete slow[name];
+    release();
+  };
+}
+const parentOf = (runId: RunId): RunParent => ({ runId, checkpointId: CheckpointId.parse('step-2'), step: 2 });
+const outcome = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'done',
+    (error: unknown) => (error as { code?: string }).code ?? String(error),
+  );
+
+describe('while a run is deleted', () => {
+  it('no branch of it is begun from the form: one of both is refused', async () => {
+    const runs = hub();
+    const parent = await ended(runs);
+    const go = hold('createRun');
+    const creating = outcome(runs.create(RunConfig.parse({ name: 'branch' }), parentOf(parent)));
+    await eventually(() => (asked.at(-1) === 'createRun' ? true : null));
+    const deleting = outcome(runs.delete(parent, 'somebody'));
+    await sleep(100);
+    go();
+    expect(['done done', 'not_found done', 'conflict done', 'done conflict']).toContain(
+      `${await creating} ${await deleting}`,
+    );
+    const known = new Set((await runs.list()).map(({ runId }) => runId));
+    for (const run of await runs.list()) if (run.parent) expect(known).toContain(run.parent.runId);
+  });
+
+  it('no trainer opens a branch of it: one of both is refused', async () => {
+    const runs = hub();
+    const parent = await ended(runs);
+    const branch = aRunId();
+    const go = hold('createRun');
+    const opening = outcome(attach(runs, branch, parentOf(parent)));
+    await eventually(() => (asked.at(-1) === 'createRun' ? true : null));
+    await outcome(runs.delete(parent, 'somebody'));
+    go();
+    await opening;
+    const known = new Set((await runs.list()).map(({ runId }) => runId));
+    for (const run of await runs.list()) if (run.parent) expect(known).toContain(run.parent.runId);
+  });
+
+  it('a command for it is not written down behind it', async () => {
+    const runs = hub();
+    const runId = await ended(runs);
+    const command = aCommand(runId, { kind: 'pause' }) as GivenCommand;
+    const go = hold('command');
+    const giving = outcome(runs.command(command, 'dashboard'));
+    await eventually(() => (asked.at(-1) === 'command' ? true : null));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    go();
+    await Promise.all([giving, deleting]);
+    expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
+  });
+
+  it('a command that was given while it went on is not open behind it, which would end the renewing of all leases', async () => {
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    const runId = aRunId();
+    await attach(runs, runId);
+    await runs.append(runId, [started()]);
+    const command = aCommand(runId, { kind: 'pause' }) as GivenCommand;
+    const go = hold('command');
+    const giving = outcome(runs.command(command, 'dashboard'));
+    await eventually(() => (asked.at(-1) === 'command' ? true : null));
+    await runs.append(runId, [finished(2)]);
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    go();
+    await Promise.all([giving, deleting]);
+    expect(() => peers.handlers.held()).not.toThrow();
+    expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
+  });
+
+  it('its trainer that is being given up leaves no error and nothing behind', async () => {
+    const runs = hub();
+    const runId = aRunId();
+    await attach(runs, runId);
+    await runs.append(runId, [started()]);
+    await runs.command(aCommand(runId, { kind: 'pause' }) as GivenCommand, 'dashboard');
+    const go = hold('commands');
+    const lost = outcome(runs.trainerLost(runId, 'The process ended.'));
+    await eventually(() => (asked.at(-1) === 'commands' ? true : null));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    go();
+    expect([await lost, await deleting]).toEqual(['done', 'done']);
+    expect(errors).toEqual([]);
+    expect([await file.run(runId), await file.commands(runId), runs.commands.openCount]).toEqual([null, [], 0]);
+  });
+});
+
+describe('a run that is deleted while a hub starts, or by another hub', () => {
+  it('does not come back with the correction of what it was taken for', async () => {
+    const first = hub();
+    const runId = aRunId();
+    await attach(first, runId);
+    await first.append(runId, [started()]);
+    await first.trainerLost(runId, 'The trainer was lost.');
+    // Its last word arrives, e.g. from another hub's spool.
+    await file.append(runId, [stepped(2), finished(3)]);
+    first.close();
+
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    const go = hold('commands');
+    await runs.load();
+    await eventually(() => (asked.at(-1) === 'commands' ? true : null));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    go();
+    expect(await deleting).toBe('done');
+    expect((await runs.list()).map((run) => run.runId)).not.toContain(runId);
+    expect(peers.told.at(-1)).toBe(`${runId} deleted`);
+  });
+
+  it('has no notification under way, which would end the renewing of all leases', async () => {
+    const first = hub();
+    const runId = await ended(first);
+    first.close();
+    await file.putCommand({
+      ...{ ...aCommand(runId, { kind: 'pause' }), author: 'rule:any', state: 'pending', receivedMs: 1, endedMs: null },
+      action: { kind: 'notify', url: 'http://127.0.0.1:9/', rule: 'any', seq: 2, step: 2, metric: 'x', value: 1 },
+      ...{ step: null, before: null, after: null, reason: '' },
+    } as never);
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    let go = (): void => undefined;
+    peers.claimIfFree = (runId) => {
+      peers.claimIfFree = alone.claimIfFree;
+      // It is free to be told of here, and what is open of it is read anew.
+      go = hold('commands');
+      asked = [];
+      return alone.claimIfFree(runId);
+    };
+    await runs.load();
+    await eventually(() => (asked.at(-1) === 'commands' ? true : null));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    go();
+    expect(await deleting).toBe('done');
+    expect(() => peers.handlers.held()).not.toThrow();
+    expect(runs.commands.openCount).toBe(0);
+  });
+
+  it('by another hub is not listed by it', async () => {
+    const first = hub();
+    const [runId, other] = [await ended(first), await ended(first)];
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    const go = hold('runs');
+    const loading = runs.load();
+    await eventually(() => (asked.at(-1) === 'runs' ? true : null));
+    const run = await first.get(runId);
+    await first.delete(runId, 'somebody');
+    peers.handlers.onDeleted(run);
+    go();
+    await loading;
+    expect((await runs.list()).map((one) => one.runId)).toEqual([other]);
+  });
+
+  it('by another hub while this one looks it up is not listed by it', async () => {
+    const first = hub();
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    await runs.load();
+    const runId = await ended(first);
+    const go = hold('run');
+    // As a hub says of a run that it made while Redis was gone.
+    peers.handlers.onProgress([{ runId, lastSeq: 3, lastStep: 3 }]);
+    await eventually(() => (asked.at(-1) === 'run' ? true : null));
+    const run = await first.get(runId);
+    await first.delete(runId, 'somebody');
+    peers.handlers.onDeleted(run);
+    await sleep(100);
+    go();
+    await sleep(100);
+    expect((await runs.list()).map((one) => one.runId)).toEqual([]);
+  });
+
+  it('by another hub, which this one did not hear while Redis was gone, is not gone on with by its trainer here', async () => {
+    const first = hub();
+    const runId = aRunId();
+    await attach(first, runId);
+    await first.append(runId, [started()]);
+    await first.trainerLost(runId, 'The trainer was lost.');
+    const runs = hub(new NoPeers());
+    await runs.load();
+    await first.delete(runId, 'somebody');
+    const again = runs.attach({ ...attachment(runId), acknowledgedSeq: 1 }, link());
+    expect(await outcome(again)).toBe('conflict');
+    expect(await outcome(runs.append(runId, [started(), stepped(2)]))).not.toBe('done');
+    expect([await file.run(runId), await file.lastSeq(runId)]).toEqual([null, 0]);
+  });
+});
