@@ -20,7 +20,7 @@ import { addTrainCommand } from './train-command.js';
 import { addTransferCommands } from './transfer-commands.js';
 
 /**
- * What `--demo` trains in a data folder without runs: counting with the whole language model, the recipe that drifts
+ * What `--demo` trains in a new data folder: counting with the whole language model, the recipe that drifts
  * most. It drifts within the first minute and goes on for several more, so that there is time to steer.
  */
 const demo = RunConfig.parse({ name: 'Demo counting full', recipe: 'full', steps: 6000 });
@@ -47,7 +47,7 @@ const program = new Command('plumbline')
 program
   .command('start')
   .description('prepare what is needed, then run the hub with its dashboard until Ctrl-C')
-  .option('--demo', 'start the demonstration run if there are no runs yet')
+  .option('--demo', 'start the demonstration run if there never was a run')
   .option('--port <number>', 'port to listen on (PLUMBLINE_PORT, 4517); 0 takes a free one')
   .option('--host <address>', 'address to listen on (PLUMBLINE_HOST, 127.0.0.1)')
   .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
@@ -130,7 +130,7 @@ async function start(flags: StartFlags): Promise<void> {
     say,
   });
   if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
-  else if (flags.demo && (await hub.runs.list()).length === 0) {
+  else if (flags.demo && (await hub.runs.list()).length === 0 && (await hub.runs.store.deletedRuns()).length === 0) {
     await hub.supervisor.start({ config: demo }).then(
       ({ runId }) => say(`Started the demonstration run ${runId}.`),
       (error: unknown) =>

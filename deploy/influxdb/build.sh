@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds a real InfluxDB 2 server from the Go and Rust package registries, for machines where no binary can be had.
-# Usage: deploy/influxdb/build.sh   -> prints the path of influxd; about five minutes on two cores, once a machine
+# Usage: deploy/influxdb/build.sh            -> prints the path of influxd; about five minutes on two cores, once a machine
+#        deploy/influxdb/build.sh --cached   -> the same, or exit code 1 where it has yet to be built
 # Needs go 1.21 or later, cargo, gcc and g++. The result is kept in $PLUMBLINE_CACHE (default ~/.cache/plumbline).
 # The server's own web pages are not part of a build from the module; its HTTP API and Flux are.
 set -euo pipefail
@@ -11,6 +12,7 @@ if [ -x "$out/influxd" ]; then
   echo "$out/influxd"
   exit
 fi
+[ "${1-}" != --cached ] || exit 1
 for tool in go cargo gcc g++; do
   command -v "$tool" >/dev/null || {
     echo "Building influxd needs $tool, which is not installed. Or put an influxd 2.7 on PATH." >&2

@@ -178,7 +178,7 @@ describe('commands to a run', () => {
     const reasons = events.flatMap((event) => (event.type === 'command_failed' ? [event.reason] : []));
     expect(reasons).toHaveLength(2);
     expect(reasons[0]).toMatch(/damaged/);
-    expect(reasons[1]).toMatch(/does not exist/);
+    expect(reasons[1]).toMatch(/no checkpoint step-999999 any more/);
   });
 
   it('goes on when the manifest of the checkpoint to restore is damaged', async () => {

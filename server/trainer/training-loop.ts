@@ -258,7 +258,13 @@ class TrainingLoop implements Steered {
     branchRunId,
   }: Extract<CommandAction, { kind: 'restore_checkpoint' }>): Promise<Applied> {
     if (!branchRunId) throw new CommandError('The hub gave no id for the branch.');
-    const checkpoint = await loadCheckpoint(join(this.of.checkpointFolder, checkpointId)).catch((error: unknown) => {
+    const folder = join(this.of.checkpointFolder, checkpointId);
+    // The hub knows which there are, but a step may lie between its look and this.
+    if (!existsSync(folder))
+      throw new CommandError(
+        `There is no checkpoint ${checkpointId} any more: it has made room for later ones. Choose another one.`,
+      );
+    const checkpoint = await loadCheckpoint(folder).catch((error: unknown) => {
       throw new CommandError(
         error instanceof DamagedFileError ? error.message : `The checkpoint could not be read: ${messageOf(error)}`,
       );
