@@ -24,7 +24,7 @@ export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWa
     const { state, reason, lastStep: step } = run;
     of(run.runId).info({ state, step, ...(reason && { reason }) }, hasEnded(state) ? 'run ended' : `run ${state}`);
   });
-  runs.on('deleted', (runId, by) => of(runId).info(by === null ? {} : { by }, 'run deleted'));
+  runs.on('deleted', ({ runId }, by) => of(runId).info(by === null ? {} : { by }, 'run deleted'));
   runs.on('refused', (runId, { code, message }) => {
     // A hub on its way down refuses as it should.
     of(runId)[code === 'draining' ? 'info' : 'warn']({ code, reason: message }, 'events refused');

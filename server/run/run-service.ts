@@ -19,7 +19,7 @@ import { CommandLog } from './command-log.js';
 import { Drain } from './drain.js';
 import { Refusal } from './refusal.js';
 import { Notifier } from './notifier.js';
-import { alone, type Peers } from './peers.js';
+import { alone, type DeletedOne, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
 import { RunDeletion } from './run-deletion.js';
 import { RunEnding } from './run-ending.js';
@@ -44,7 +44,7 @@ interface RunServiceEvents {
   /** A run appeared or changed; what it was before, if it was there. */
   run: [run: RunSummary, before: RunSummary | undefined];
   /** A run is no more; who deleted it, or null where another hub did. */
-  deleted: [RunId, by: string | null];
+  deleted: [DeletedOne, by: string | null];
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
@@ -104,7 +104,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const ending = (this.#ending = new RunEnding(parts));
     const give = (command: GivenCommand, author: string) => this.command(command, author);
     const holding = (this.#holding = new RunHolding({ ...parts, ending, notifier, give }));
-    const onDeleted = (runId: RunId, by: string | null) => void this.emit('deleted', runId, by);
+    const onDeleted = (run: DeletedOne, by: string | null) => void this.emit('deleted', run, by);
     const deletion = (this.#deletion = new RunDeletion({ ...parts, ending, dataDir, onDeleted }));
     this.#attendance = new TrainerAttendance({
       ...{ ...parts, intake, holding, ending, deletion },
