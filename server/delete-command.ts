@@ -40,9 +40,12 @@ export function addDeleteCommand(program: Command, say: Say): void {
         await confirm(goes, yes, say);
         for (const { runId } of goes) say(`Deleted ${runId}: ${goneWords(await place.delete(runId))}.`);
         say('The room in the store is used again by later runs.');
-      } finally {
-        await place.close();
+      } catch (error) {
+        // What went wrong first is what to say: a hub that went away does not take the session back either.
+        await place.close().catch(() => undefined);
+        throw error;
       }
+      await place.close();
     });
 }
 

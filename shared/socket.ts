@@ -84,8 +84,11 @@ export interface HubToDashboard {
   control: (message: { runId: RunId; event: ControlEvent }) => void;
   /** A run appeared or changed its state; sent to everybody. */
   run: (run: RunSummary) => void;
-  /** A run was deleted: nothing is stored of it any more. Sent to everybody. */
-  run_deleted: (message: { runId: RunId }) => void;
+  /**
+   * A run was deleted: nothing is stored of it any more. Sent to everybody. A `run` with the same `createdMs` that comes
+   * after it, by way of another hub, is late; one with another is a later run under the id.
+   */
+  run_deleted: (message: Pick<RunSummary, 'runId' | 'createdMs'>) => void;
   command: (record: CommandRecord) => void;
   /** The rules of a run are others, or stand differently: one has fired, or is armed again. */
   rules: (message: { runId: RunId; rules: RuleState[] }) => void;

@@ -24,7 +24,7 @@ export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWa
     const { state, reason, lastStep: step } = run;
     of(run.runId).info({ state, step, ...(reason && { reason }) }, hasEnded(state) ? 'run ended' : `run ${state}`);
   });
-  runs.on('deleted', (runId, by) => of(runId).info(by === null ? {} : { by }, 'run deleted'));
+  runs.on('deleted', ({ runId }, by) => of(runId).info(by === null ? {} : { by }, 'run deleted'));
   runs.on('cleared', (runId, bytes) => of(runId).info({ bytes }, 'folder of a deleted run removed'));
   runs.on('refused', (runId, { code, message }) => {
     // A hub on its way down refuses as it should.

@@ -72,11 +72,12 @@ describe('a run that has ended', () => {
   it('goes with its events, commands and checkpoints; others stay; the log says who', async () => {
     const [runId, other] = [await ended(), await ended()];
     for (const id of [runId, other]) withCheckpoint(id);
+    const { createdMs } = await hub.hub.runs.get(runId);
     const dashboard = hub.dashboard();
     const told = new Promise((resolve) => dashboard.once('run_deleted', resolve));
     await dashboard.emitWithAck('watch', { runId });
     expect(await remove(runId)).toEqual({ status: 200, body: { runId, events: 4, bytes: 1024 } });
-    expect(await told).toEqual({ runId });
+    expect(await told).toEqual({ runId, createdMs });
     for (const path of ['', '/history', '/events', '/commands', '/checkpoints', '/rules', '/findings', '/export'])
       expect((await hub.request('GET', `/runs/${runId}${path}`)).status).toBe(404);
     expect([await hub.hub.runs.store.commands(runId), existsSync(folderOf(runId))]).toEqual([[], false]);

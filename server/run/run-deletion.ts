@@ -31,7 +31,7 @@ export interface DeletionParts {
   /** Runs whose trainer's process lives. */
   livingProcesses: ReadonlySet<RunId>;
   dataDir: string;
-  onDeleted: (runId: RunId, by: string | null) => void;
+  onDeleted: (run: DeletedOne, by: string | null) => void;
   /** What was left of a deleted run in this hub's folders is removed. */
   onCleared: (runId: RunId, bytes: number) => void;
   onError: (error: unknown) => void;
@@ -194,6 +194,6 @@ export class RunDeletion {
     // A notification that is still to be delivered is of a run that nobody can look at any more.
     commands.forget(runId);
     table.delete(runId);
-    this.parts.onDeleted(runId, by);
+    this.parts.onDeleted({ runId, createdMs }, by);
   }
 }

@@ -19,7 +19,7 @@ import { CommandLog } from './command-log.js';
 import { Drain } from './drain.js';
 import { Refusal } from './refusal.js';
 import { Notifier } from './notifier.js';
-import { alone, type Peers } from './peers.js';
+import { alone, type DeletedOne, type Peers } from './peers.js';
 import { RuleWatch } from './rule-watch.js';
 import { RunDeletion } from './run-deletion.js';
 import { RunEnding } from './run-ending.js';
@@ -45,7 +45,7 @@ interface RunServiceEvents {
   /** A run appeared or changed; what it was before, if it was there. */
   run: [run: RunSummary, before: RunSummary | undefined];
   /** A run is no more; who deleted it, or null where another hub did. */
-  deleted: [RunId, by: string | null];
+  deleted: [DeletedOne, by: string | null];
   /** What a run that was deleted earlier had left in this hub's folders is removed. */
   cleared: [RunId, bytes: number];
   /** Events of a run became durable. */
@@ -110,7 +110,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
     const give = (command: GivenCommand, author: string) => this.command(command, author);
     const deletion = (this.#deletion = new RunDeletion({
       ...{ ...parts, ending, dataDir },
-      onDeleted: (runId, by) => this.emit('deleted', runId, by),
+      onDeleted: (run, by) => this.emit('deleted', run, by),
       onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
     }));
     const holding = (this.#holding = new RunHolding({ ...parts, ending, notifier, deletion, give }));

@@ -19,9 +19,9 @@ export function serveDashboards(
   runs.on('events', (runId, events) => feed.push(runId, events));
   runs.on('run', (run) => namespace.emit('run', run));
   // Every hub hears of it and tells its own browsers.
-  runs.on('deleted', (runId) => {
-    feed.forget(runId);
-    namespace.local.emit('run_deleted', { runId });
+  runs.on('deleted', (run) => {
+    feed.forget(run.runId);
+    namespace.local.emit('run_deleted', run);
   });
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
   runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));

@@ -216,7 +216,8 @@ describe('moving a run', () => {
       ...{ code: 1, out: expect.stringMatching(/^travels {2}.*, finished, [\d,]+ events\n$/) },
       err: 'Nothing was deleted, as nobody is there to ask. --yes deletes without asking.\n',
     });
-    expect((await client.run(runId)).state).toBe('finished');
+    const { state, createdMs } = await client.run(runId);
+    expect(state).toBe('finished');
     expect(await plumbline('delete', runId, 'nowhere', '--yes', ...from)).toMatchObject({
       ...{ code: 1, err: expect.stringMatching(/^There is no run nowhere in .* Nothing was deleted\.\n$/) },
     });
@@ -229,7 +230,7 @@ describe('moving a run', () => {
         new RegExp(`^Deleted ${runId}: ${total.toLocaleString('en-US')} events, 2\\.5 MB of checkpoints and logs\\.`),
       ),
     });
-    expect(await told).toEqual({ runId });
+    expect(await told).toEqual({ runId, createdMs });
     expect((await client.runs()).map((run) => run.runId)).toEqual(['arrived']);
     expect(readdirSync(join(hub.dataDir, 'runs'))).not.toContain(runId);
     client.close();

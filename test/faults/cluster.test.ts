@@ -125,8 +125,12 @@ describe('two hubs', () => {
     const checkpoints = join(first.dataDir, 'runs', runId, 'checkpoints');
     await mkdir(checkpoints, { recursive: true });
     const told = clients.map((client) => new Promise((resolve) => client.socket.once('run_deleted', resolve)));
+    const { createdMs } = await clients[1].run(runId);
     expect(await clients[1].delete(runId)).toEqual({ runId, events: 22, bytes: 0 });
-    expect(await Promise.all(told)).toEqual([{ runId }, { runId }]);
+    expect(await Promise.all(told)).toEqual([
+      { runId, createdMs },
+      { runId, createdMs },
+    ]);
     for (const client of clients) {
       expect((await client.runs()).map((run) => run.runId)).not.toContain(runId);
       await expect(client.run(runId)).rejects.toMatchObject({ status: 404 });

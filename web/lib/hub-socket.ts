@@ -18,6 +18,8 @@ const answerTimeoutMs = 10_000;
 class HubSocket implements FeedTransport, CommandTransport {
   connection: HubConnection = { state: 'connecting', sinceMs: Date.now() };
   readonly #listeners = new Set<() => void>();
+  /** Runs that were deleted since it connected, by when they were created. */
+  readonly #gone = new Map<RunId, number>();
   #socket: Socket<HubToDashboard, DashboardToHub> | undefined;
 
   /** Opened at first use, so that building the pages connects to nothing. */
@@ -34,7 +36,13 @@ class HubSocket implements FeedTransport, CommandTransport {
       const sinceMs = this.connection.state === 'down' ? this.connection.sinceMs : Date.now();
       this.#is({ state: 'down', sinceMs, reason });
     };
-    socket.on('connect', () => this.#is({ state: 'connected', sinceMs: Date.now() }));
+    socket.on('connect', () => {
+      // A run that was deleted may be back from its export when the hub is.
+      this.#gone.clear();
+      this.#is({ state: 'connected', sinceMs: Date.now() });
+    });
+    // Before all other listeners, so that they can ask whether a run is gone.
+    socket.on('run_deleted', ({ runId, createdMs }) => this.#gone.set(runId, createdMs));
     socket.on('connect_error', (error) => down(error.message));
     socket.on('disconnect', (reason) => {
       down(reason);
@@ -59,15 +67,21 @@ class HubSocket implements FeedTransport, CommandTransport {
     this.#io.disconnect().connect();
   }
 
-  onRun(listener: (run: RunSummary) => void): () => void {
-    this.#io.on('run', listener);
-    return () => this.#io.off('run', listener);
+  /** Whether a run was deleted: news of it is late, having come by way of another hub. A later one under its id is not. */
+  isGone({ runId, createdMs }: RunSummary): boolean {
+    return this.#gone.get(runId) === createdMs;
   }
 
-  onRunDeleted(listener: (runId: RunId) => void): () => void {
-    const heard: HubToDashboard['run_deleted'] = ({ runId }) => listener(runId);
-    this.#io.on('run_deleted', heard);
-    return () => this.#io.off('run_deleted', heard);
+  /** A run that is there appeared or changed. */
+  onRun(listener: (run: RunSummary) => void): () => void {
+    const heard: HubToDashboard['run'] = (run) => !this.isGone(run) && listener(run);
+    this.#io.on('run', heard);
+    return () => this.#io.off('run', heard);
+  }
+
+  onRunDeleted(listener: () => void): () => void {
+    this.#io.on('run_deleted', listener);
+    return () => this.#io.off('run_deleted', listener);
   }
 
   onRules(listener: HubToDashboard['rules']): () => void {
@@ -81,7 +95,7 @@ class HubSocket implements FeedTransport, CommandTransport {
       connect: () => listener.connected(),
       metrics: (batch) => batch.runId === runId && listener.metrics(batch),
       control: (message) => message.runId === runId && listener.control(message.event),
-      run: (run) => run.runId === runId && listener.run(run),
+      run: (run) => run.runId === runId && !this.isGone(run) && listener.run(run),
       run_deleted: (message) => message.runId === runId && listener.deleted(),
       command: (record) => record.runId === runId && listener.command(record),
       lagged: (message) => message.runId === runId && listener.lagged(),

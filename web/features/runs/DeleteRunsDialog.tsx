@@ -2,15 +2,16 @@
 import { useEffect, useRef, useState } from 'react';
 import { planDeletion } from '@plumbline/shared/deletion';
 import type { DeletedRun } from '@plumbline/shared/http';
-import type { RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
-import { api } from '../../lib/api';
+import { api, ApiError } from '../../lib/api';
 import { stateWords } from '../../lib/words';
 import './delete-runs.css';
 
 /**
  * Asks whether runs are to be deleted, says what goes with them and which of them cannot be, and deletes the others one
- * after another. What it lists is as it was when it was opened: nothing moves under the pointer.
+ * after another, until it is to be closed: then it waits for the one under way and leaves the rest. What it lists is as
+ * it was when it was opened: nothing moves under the pointer.
  */
 export function DeleteRunsDialog({
   chosen,
@@ -29,36 +30,75 @@ export function DeleteRunsDialog({
   const dialog = useRef<HTMLDialogElement>(null);
   const keep = useRef<HTMLButtonElement>(null);
   const [{ goes, stays }] = useState(() => planDeletion(chosen, runs));
-  const [deleted, setDeleted] = useState<readonly DeletedRun[]>([]);
-  const [deleting, setDeleting] = useState(false);
+  /** As it stands, also for what was begun before the last time this was drawn. */
+  const work = useRef({ isUnderWay: false, isToStop: false, deleted: [] as DeletedRun[] }).current;
+  const [deleting, setDeleting] = useState<RunId | null>(null);
+  const [stopping, setStopping] = useState(false);
+  const [gone, setGone] = useState<readonly RunId[]>([]);
   const [problem, setProblem] = useState('');
-  // Somebody else may have deleted some meanwhile.
-  const left = goes.filter((run) => runs.some(({ runId }) => runId === run.runId));
+  // Somebody else may have deleted some meanwhile; and with the connection down the hub does not tell of those that went.
+  const left = goes.filter(({ runId }) => !gone.includes(runId) && runs.some((run) => run.runId === runId));
   const isLeft = (run: RunSummary): boolean => left.includes(run);
 
   useEffect(() => {
+    work.isToStop = false;
     dialog.current?.showModal();
     // Not the first thing in it, which is an export: what Enter does at once is nothing.
     keep.current?.focus();
-  }, []);
+    return () => {
+      // The page was left.
+      work.isToStop = true;
+    };
+  }, [work]);
 
   const submit = async (): Promise<void> => {
-    setDeleting(true);
+    work.isUnderWay = true;
     setProblem('');
     try {
       for (const { runId } of left) {
-        const gone = await api.deleteRun(runId);
-        setDeleted((now) => [...now, gone]);
+        if (work.isToStop) break;
+        setDeleting(runId);
+        const deleted = await deleteUnlessGone(runId);
+        if (deleted) work.deleted.push(deleted);
+        setGone((now) => [...now, runId]);
       }
+      work.isUnderWay = false;
       dialog.current?.close();
     } catch (error) {
+      work.isUnderWay = work.isToStop = false;
       setProblem(error instanceof Error ? error.message : String(error));
-      setDeleting(false);
+      setDeleting(null);
+      setStopping(false);
     }
   };
-  const countWords = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
+  /** Closes the dialog: at once, or when the run that is being deleted is gone. */
+  const close = (): void => {
+    if (!work.isUnderWay) return dialog.current?.close();
+    work.isToStop = true;
+    setStopping(true);
+  };
+  const closed = (): void => {
+    if (!work.isUnderWay) return onClose(work.deleted);
+    // A browser does not let Escape be refused twice.
+    dialog.current?.showModal();
+    close();
+  };
+  const canStop = !stopping && left.some(({ runId }) => runId !== deleting);
+  const isDeletingSeveral = deleting !== null && goes.length > 1;
+  const keepWords = isDeletingSeveral ? 'Stop, keep the rest' : goes.length === 0 || gone.length > 0 ? 'Close' : 'Keep';
+  const doing = stopping ? 'Stopping …' : `Deleting, ${left.length} left …`;
+  const deleteWords = deleting === null ? `Delete ${countWords(left.length)}` : doing;
   return (
-    <dialog ref={dialog} className="sheet" aria-labelledby="delete-title" onClose={() => onClose(deleted)}>
+    <dialog
+      ref={dialog}
+      className="sheet"
+      aria-labelledby="delete-title"
+      onCancel={(event) => {
+        event.preventDefault();
+        close();
+      }}
+      onClose={closed}
+    >
       <header className="sheet-head">
         <h2 id="delete-title">
           {goes.length === 0
@@ -86,12 +126,14 @@ export function DeleteRunsDialog({
                     · {run.lastSeq.toLocaleString('en-US')} events
                   </span>
                 </span>
-                {isLeft(run) ? (
+                {!isLeft(run) ? (
+                  <span className="dim">deleted</span>
+                ) : run.runId === deleting ? (
+                  <span className="dim">deleting …</span>
+                ) : (
                   <a className="button small" href={`/api/runs/${run.runId}/export`} download>
                     Export
                   </a>
-                ) : (
-                  <span className="dim">deleted</span>
                 )}
               </li>
             ))}
@@ -117,22 +159,34 @@ export function DeleteRunsDialog({
         <p className="push field-error" role="alert" data-testid="delete-problem">
           {problem || off}
         </p>
-        <button type="button" className="button" ref={keep} onClick={() => dialog.current?.close()}>
-          {goes.length === 0 || deleted.length > 0 ? 'Close' : 'Keep'}
+        <button type="button" className="button" ref={keep} disabled={deleting !== null && !canStop} onClick={close}>
+          {keepWords}
         </button>
         {goes.length > 0 && (
           <button
             type="button"
             className="button danger primary"
-            disabled={off !== '' || deleting || left.length === 0}
+            disabled={off !== '' || deleting !== null || left.length === 0}
             title={off}
             onClick={() => void submit()}
             data-testid="delete-confirm"
           >
-            {deleting ? `Deleting, ${countWords(left.length)} left …` : `Delete ${countWords(left.length)}`}
+            {deleteWords}
           </button>
         )}
       </footer>
     </dialog>
   );
+}
+
+const countWords = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
+
+/** @returns what went; undefined where somebody else was first, or an answer was lost @throws ApiError when it stays */
+async function deleteUnlessGone(runId: RunId): Promise<DeletedRun | undefined> {
+  try {
+    return await api.deleteRun(runId);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'not_found') return undefined;
+    throw error;
+  }
 }

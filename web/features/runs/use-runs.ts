@@ -18,22 +18,18 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
   useEffect(() => {
     if (session.state === 'opening') return;
     let gone = false;
-    const deleted = new Set<RunId>();
+    const keepPresent = (all: RunSummary[]): RunSummary[] => all.filter((run) => !hubSocket.isGone(run));
     // Listen first, then fetch: a run that starts in between is in one of both, and one that is deleted in neither.
     const stops = [
-      hubSocket.onRun((run) => {
-        deleted.delete(run.runId);
-        setRuns((now) => (now ? [run, ...now.filter((other) => other.runId !== run.runId)] : now));
-      }),
-      hubSocket.onRunDeleted((runId) => {
-        deleted.add(runId);
-        setRuns((now) => now?.filter((run) => run.runId !== runId) ?? now);
-      }),
+      hubSocket.onRun((run) =>
+        setRuns((now) => (now ? [run, ...now.filter((other) => other.runId !== run.runId)] : now)),
+      ),
+      hubSocket.onRunDeleted(() => setRuns((now) => now && keepPresent(now))),
     ];
     api.runs().then(
       (all) => {
         if (gone) return;
-        setRuns(all.filter(({ runId }) => !deleted.has(runId)));
+        setRuns(keepPresent(all));
         setError('');
       },
       (reason: unknown) => !gone && setError(reason instanceof Error ? reason.message : String(reason)),
