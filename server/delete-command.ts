@@ -37,7 +37,7 @@ export function addDeleteCommand(program: Command, say: Say): void {
       const place = url === null ? inStore(config) : await atHub(url, config);
       try {
         const goes = await demandAll(asked, place, config);
-        await confirm(goes, yes, say);
+        await confirm(goes, yes, dataDir, say);
         for (const { runId } of goes) say(`Deleted ${runId}: ${goneWords(await place.delete(runId))}.`);
         say('The room in the store is used again by later runs.');
       } catch (error) {
@@ -63,7 +63,7 @@ async function demandAll(asked: ReadonlySet<RunId>, place: Place, { dataDir }: H
 }
 
 /** @throws Error when the answer is no, or nobody can be asked */
-async function confirm(runs: readonly Listed[], yes: boolean, say: Say): Promise<void> {
+async function confirm(runs: readonly Listed[], yes: boolean, dataDir: string | undefined, say: Say): Promise<void> {
   if (yes) return;
   for (const { runId, config, state, lastSeq } of runs)
     say(`${runId}  ${config.name}, ${state}, ${lastSeq.toLocaleString('en-US')} events`);
@@ -71,10 +71,11 @@ async function confirm(runs: readonly Listed[], yes: boolean, say: Say): Promise
     throw new Error('Nothing was deleted, as nobody is there to ask. --yes deletes without asking.');
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   const what = runs.length === 1 ? 'this run' : `these ${runs.length} runs`;
+  const where = dataDir === undefined ? '' : ` --data-dir ${dataDir}`;
   const answer = await lines
     .question(
       `Delete ${what} with events, commands and checkpoints? There is no way back; ` +
-        '`npm run plumbline -- export RUN` keeps a copy first. [y/N] ',
+        `\`npm run plumbline -- export ${runs[0]!.runId}${where}\` keeps a copy first. [y/N] `,
     )
     .finally(() => lines.close());
   if (!/^y(es)?$/i.test(answer.trim())) throw new Error('Nothing was deleted.');

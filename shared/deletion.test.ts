@@ -31,6 +31,13 @@ describe('whether a run can be deleted', () => {
     expect(whyNotDelete(runs[2]!, runs)).toMatch(/has a branch that goes on from it: ddd\. Delete that first/);
     expect(whyNotDelete(runs[1]!, runs)).toBeNull();
   });
+  it('says of branches that go on still that they have to be stopped', () => {
+    const runs = [run('aaa'), run('bbb', 'aaa', 'paused'), run('ccc', 'aaa')];
+    expect(whyNotDelete(runs[0]!, runs.slice(0, 2))).toMatch(
+      /on from it: bbb \(paused\)\. Stop and delete that first\./,
+    );
+    expect(whyNotDelete(runs[0]!, runs)).toMatch(/on from it: bbb \(paused\), ccc\. Stop and delete these first\./);
+  });
   it('also where trainers say that they come from each other, or from themselves', () => {
     const circle = [run('aaa', 'bbb'), run('bbb', 'aaa'), run('ccc', 'ccc')];
     for (const each of circle) expect(whyNotDelete(each, circle)).toBeNull();

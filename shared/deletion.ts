@@ -32,10 +32,15 @@ export function whyNotDelete(run: Known, runs: readonly Known[]): string | null 
     ({ runId, parent }) => parent?.runId === run.runId && runId !== run.runId && !comesFrom(run, runId, byId),
   );
   if (branches.length === 0) return null;
-  const names = branches.map(({ runId }) => runId).join(', ');
-  return branches.length === 1
-    ? `The run ${run.runId} has a branch that goes on from it: ${names}. Delete that first, or both together.`
-    : `The run ${run.runId} has branches that go on from it: ${names}. Delete these first, or all together.`;
+  const names = branches.map(({ runId, state }) => (hasEnded(state) ? runId : `${runId} (${state})`)).join(', ');
+  const [have, these, all] =
+    branches.length === 1
+      ? ['a branch that goes on from it', 'that', 'both']
+      : ['branches that go on from it', 'these', 'all'];
+  const first = branches.every(({ state }) => hasEnded(state))
+    ? `Delete ${these} first, or ${all} together.`
+    : `Stop and delete ${these} first.`;
+  return `The run ${run.runId} has ${have}: ${names}. ${first}`;
 }
 
 /**

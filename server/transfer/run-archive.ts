@@ -49,7 +49,7 @@ export async function archiveOf(store: EventStore, runId: RunId): Promise<RunArc
   // Commands first: what they miss of a run that goes on is in its events, and a hub that loads the run closes them.
   const commands = await storedCommands(store, runId);
   const summary = await store.run(runId);
-  if (!summary) throw new TransferError(`There is no run ${runId} here.`);
+  if (!summary) throw new TransferError(`There is no run ${runId} here; --data-dir names another folder.`);
   return { ...storedEvents(store, runId, summary.lastSeq), run: StoredRunRecord.parse(summary), commands };
 }
 

@@ -125,7 +125,10 @@ describe('moving a run', () => {
     const ask = () => plumbline('export', 'nowhere', '--out', path('nowhere'), '--data-dir', hub.dataDir);
     expect(await ask()).toMatchObject({ code: 1, err: 'There is no run nowhere.\n' });
     await hub.kill();
-    expect(await ask()).toMatchObject({ code: 1, err: 'There is no run nowhere here.\n' });
+    expect(await ask()).toMatchObject({
+      code: 1,
+      err: 'There is no run nowhere here; --data-dir names another folder.\n',
+    });
   });
 
   it('out of the store of a hub that crashed and left its address behind', async () => {
@@ -246,7 +249,9 @@ describe('moving a run', () => {
     const from = ['--data-dir', hub.dataDir];
     const { out, err, code } = await plumbline('delete', runId, 'arrived', '--yes', ...from);
     expect([code, err, out.split('\n').filter((line) => line.startsWith('Deleted ')).length]).toEqual([0, '', 2]);
-    expect((await plumbline('export', runId, ...from)).err).toBe(`There is no run ${runId} here.\n`);
+    expect((await plumbline('export', runId, ...from)).err).toBe(
+      `There is no run ${runId} here; --data-dir names another folder.\n`,
+    );
     expect((await plumbline('delete', runId, '--yes', ...from)).err).toMatch(/^There is no run travels in/);
     expect((await plumbline('delete', '../up', '--yes', ...from)).err).toBe(
       '../up: a run id is 3 to 64 of a-z 0-9 _ -.\n',

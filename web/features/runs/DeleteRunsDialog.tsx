@@ -83,9 +83,15 @@ export function DeleteRunsDialog({
     dialog.current?.showModal();
     close();
   };
+  /** Somebody else has deleted them all. */
+  const isOver = goes.length > 0 && left.length === 0 && deleting === null;
   const canStop = !stopping && left.some(({ runId }) => runId !== deleting);
   const isDeletingSeveral = deleting !== null && goes.length > 1;
-  const keepWords = isDeletingSeveral ? 'Stop, keep the rest' : goes.length === 0 || gone.length > 0 ? 'Close' : 'Keep';
+  const keepWords = isDeletingSeveral
+    ? 'Stop, keep the rest'
+    : goes.length === 0 || gone.length > 0 || isOver
+      ? 'Close'
+      : 'Keep';
   const doing = stopping ? 'Stopping …' : `Deleting, ${left.length} left …`;
   const deleteWords = deleting === null ? `Delete ${countWords(left.length)}` : doing;
   return (
@@ -103,11 +109,13 @@ export function DeleteRunsDialog({
         <h2 id="delete-title">
           {goes.length === 0
             ? 'Nothing here can be deleted'
-            : goes.length + stays.length === 1
-              ? 'Delete this run?'
-              : `Delete ${countWords(goes.length)}?`}
+            : isOver
+              ? `${goes.length === 1 ? 'This run is' : 'These runs are'} deleted already`
+              : goes.length + stays.length === 1
+                ? 'Delete this run?'
+                : `Delete ${countWords(goes.length)}?`}
         </h2>
-        {goes.length > 0 && (
+        {goes.length > 0 && !isOver && (
           <p>
             Events, commands and guard rules go from the store, checkpoints and logs from the hub’s data folder. There
             is no way back; an export keeps all but the checkpoints.
@@ -162,7 +170,7 @@ export function DeleteRunsDialog({
         <button type="button" className="button" ref={keep} disabled={deleting !== null && !canStop} onClick={close}>
           {keepWords}
         </button>
-        {goes.length > 0 && (
+        {goes.length > 0 && !isOver && (
           <button
             type="button"
             className="button danger primary"
