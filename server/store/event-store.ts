@@ -75,7 +75,7 @@ export function upToDate<R extends StoredRun>(record: R): R {
  * A method that returns has made its change durable; one that throws has made none.
  */
 export interface EventStore {
-  /** @throws StoreConflictError when the run id is taken */
+  /** @throws StoreConflictError when the run id is taken, or what was deleted under it is not yet gone */
   createRun(run: StoredRun): Promise<void>;
   /**
    * Writes the record anew.
@@ -90,9 +90,11 @@ export interface EventStore {
   /**
    * Deletes all that is stored of a run, for good: its record, events, series and commands, whatever of them is still on
    * its way. From the moment that it returns none of that is answered, nor after a crash at any moment before; of other
-   * runs nothing is touched. A run that is not there, or was deleted already, is no error. The id is free again.
+   * runs nothing is touched. A run that is not there, or was deleted already, is no error. The id is free again, at
+   * once or, where the store is on a server of its own, when that has deleted it.
+   * @param onlyRest what this hub still brought of a run that another had deleted; one that is there is left alone
    */
-  deleteRun(runId: RunId): Promise<void>;
+  deleteRun(runId: RunId, onlyRest?: boolean): Promise<void>;
   /** Runs that were deleted and have not been created anew. */
   deletedRuns(): Promise<RunId[]>;
   /** Another hub on the same store has deleted this run: what is known of it here is void. */

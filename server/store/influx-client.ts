@@ -1,7 +1,6 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB, RequestTimedOutError, type FluxTableMetaData } from '@influxdata/influxdb-client';
-import { DeleteAPI } from '@influxdata/influxdb-client-apis';
 import { AnswerTooLargeError, StoreUnavailableError } from './event-store.js';
 import { endOfTime } from './influx-lines.js';
 
@@ -21,8 +20,8 @@ export type Delivery =
   | { kind: 'stored' }
   /** Try again, not before `retryMs` where InfluxDB has said so. `status` is that of its answer, 0 without one. */
   | { kind: 'later'; problem: string; retryMs: number | null; status: number }
-  /** InfluxDB will never take this batch as it is: a line in it is wrong, or it is too large. */
-  | { kind: 'refused'; problem: string };
+  /** InfluxDB will never do this, e.g. because a line is wrong or the batch is too large. */
+  | { kind: 'refused'; problem: string; status: number };
 
 export type Row = (column: string) => string;
 
@@ -57,53 +56,38 @@ export class InfluxClient {
   async write(lines: string, again = false): Promise<Delivery> {
     const timeoutMs = again ? this.#timeoutMs : Math.min(firstTimeoutMs, this.#timeoutMs);
     try {
-      await new Promise<void>((resolve, reject) => {
-        let status: number | undefined;
-        const signal = AbortSignal.timeout(timeoutMs);
-        // A request that is aborted says nothing more.
-        signal.addEventListener('abort', () => reject(noAnswer(timeoutMs)));
-        (again ? this.#patient : this.#first.database).transport.send(
-          this.#writePath,
-          lines,
-          {
-            method: 'POST',
-            headers: { 'content-type': 'text/plain; charset=utf-8' },
-            signal,
-          },
-          {
-            responseStarted: (_, statusCode) => (status = statusCode),
-            error: reject,
-            // Anything else, a proxy's page with 200 for instance, does not mean that it is stored.
-            complete: () =>
-              status === 204 ? resolve() : reject(new UnexpectedAnswerError(`It answered ${status}, not 204.`)),
-          },
-        );
-      });
+      const { database } = again ? { database: this.#patient } : this.#first;
+      await post(database, this.#writePath, 'text/plain; charset=utf-8', lines, AbortSignal.timeout(timeoutMs));
       return { kind: 'stored' };
     } catch (error) {
       if (!(error instanceof HttpError) && !again) this.#letGo(this.#first.agent);
-      return this.#undelivered(error, timeoutMs);
+      return this.#undelivered(error, timeoutMs, refusedLines);
     }
   }
 
-  /** Deletes the points of all times that the predicate holds for, once; doing it again is harmless. */
-  async delete(bucket: string, predicate: string): Promise<Delivery> {
+  /**
+   * Deletes the points of all times that the predicate holds for, once; doing it again is harmless.
+   * @param signal breaks it off, which is `later`; InfluxDB may have done it all the same
+   */
+  async delete(bucket: string, predicate: string, signal: AbortSignal): Promise<Delivery> {
     const { org, url, token } = this.options;
     try {
       const database = new InfluxDB({ url, token, timeout: deleteTimeoutMs });
-      await new DeleteAPI(database).postDelete({ org, bucket, body: { ...allTimes, predicate } });
+      const path = `/api/v2/delete?${new URLSearchParams({ org, bucket })}`;
+      const limit = AbortSignal.any([signal, AbortSignal.timeout(deleteTimeoutMs)]);
+      await post(database, path, 'application/json', JSON.stringify({ ...allTimes, predicate }), limit);
       return { kind: 'stored' };
     } catch (error) {
-      return this.#undelivered(error, deleteTimeoutMs);
+      return this.#undelivered(error, deleteTimeoutMs, refusedDeletions);
     }
   }
 
-  #undelivered(error: unknown, timeoutMs: number): Delivery {
-    if (error instanceof HttpError && [400, 413, 422].includes(error.statusCode))
-      return { kind: 'refused', problem: error.message };
+  #undelivered(error: unknown, timeoutMs: number, refusals: readonly number[]): Delivery {
+    if (error instanceof HttpError && refusals.includes(error.statusCode))
+      return { kind: 'refused', problem: error.message, status: error.statusCode };
     return {
       kind: 'later',
-      problem: this.explain(error instanceof RequestTimedOutError ? noAnswer(timeoutMs) : error).message,
+      problem: this.explain(isTimeout(error) ? noAnswer(timeoutMs) : error).message,
       retryMs: error instanceof HttpError ? retryAfterMs(error) : null,
       status: error instanceof HttpError ? error.statusCode : 0,
     };
@@ -189,12 +173,43 @@ export class InfluxClient {
   }
 }
 
+/** Posts once. @throws what came instead of 204, or the signal's reason */
+function post(
+  { transport }: InfluxDB,
+  path: string,
+  contentType: string,
+  body: string,
+  signal: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let status: number | undefined;
+    // A request that is aborted says nothing more.
+    signal.addEventListener('abort', () => reject(signal.reason as Error));
+    const options = { method: 'POST', headers: { 'content-type': contentType }, signal };
+    transport.send(path, body, options, {
+      responseStarted: (_, statusCode) => (status = statusCode),
+      error: reject,
+      // Anything else, a proxy's page with 200 for instance, does not mean that it is done.
+      complete: () =>
+        status === 204 ? resolve() : reject(new UnexpectedAnswerError(`It answered ${status}, not 204.`)),
+    });
+  });
+}
+
+/** What lines are refused with for what they are. */
+const refusedLines = [400, 413, 422];
+/** As well where there is no such bucket, or something between here and InfluxDB lets nobody delete. */
+const refusedDeletions = [...refusedLines, 404, 405, 501];
+
 const allTimes = { start: '1970-01-01T00:00:00Z', stop: endOfTime };
 
 /** An answer that InfluxDB does not give, from a proxy's page perhaps. */
 class UnexpectedAnswerError extends Error {
   override name = 'UnexpectedAnswerError';
 }
+
+const isTimeout = (error: unknown): boolean =>
+  error instanceof RequestTimedOutError || (error instanceof DOMException && error.name === 'TimeoutError');
 
 const noAnswer = (timeoutMs: number): Error => new Error(`no answer within ${timeoutMs / 1000} s`);
 

@@ -1,24 +1,18 @@
 import { appendFile, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RunId } from '@plumbline/shared/run';
-import type { Delivery, InfluxClient } from './influx-client.js';
-import { deletePoints } from './influx-deletion.js';
+import type { InfluxClient } from './influx-client.js';
+import { backoffMs, insist, messageOf, pause } from './influx-retry.js';
 import type { Spool, SpoolRecord } from './spool.js';
 
 /** Bytes of one request: large enough that InfluxDB's sync to disk does not count, small enough to be answered soon. */
 const maxBatchBytes = 4 << 20;
 /** Payloads kept in memory for the next requests; what is above is read from disk again when its turn comes. */
 const maxHeldBytes = 64 << 20;
-const firstRetryMs = 100;
-const lastRetryMs = 2000;
-const longestPauseMs = 5 * 60_000;
 
 export interface DeliveryOptions {
-  /** The run that a record says is deleted, or null. */
-  deletionIn: (record: SpoolRecord) => RunId | null;
-  /** Points of a deleted run that InfluxDB will not delete. */
-  onNotDeleted: (runId: RunId, problem: string) => void;
+  /** InfluxDB has these; the spool lets go of them after this, or they are delivered again. */
+  beforeRelease: (records: readonly SpoolRecord[]) => Promise<void>;
   /** Everything up to this number is in InfluxDB (or set aside, which `onRefused` has told). */
   onDelivered: (number: number) => void;
   /** Lines that InfluxDB will never take; they are in `path`. */
@@ -30,8 +24,7 @@ export interface DeliveryOptions {
 /**
  * Brings what is in the spool to InfluxDB, in order, one request at a time, for as long as it takes. A request is
  * answered with 204 or its lines go again: the same line twice is the same point, so nothing is there twice. Lines that
- * InfluxDB refuses for what they are, which would block the way for ever, are set aside in a file. A run that is deleted
- * is so in its turn: after the lines that were written of it before, and before those that come after.
+ * InfluxDB refuses for what they are, which would block the way for ever, are set aside in a file.
  */
 export class InfluxDelivery {
   /** Appended lately, in order; empty or contiguous up to the spool's last. */
@@ -101,7 +94,7 @@ export class InfluxDelivery {
       } catch (error) {
         this.#setProblem(messageOf(error));
         this.#retries++;
-        await this.#pause(backoffMs(failures++));
+        await pause(backoffMs(failures++), signal);
       }
     }
   }
@@ -117,10 +110,8 @@ export class InfluxDelivery {
       });
     const lines = batch.map(({ payload }) => linesIn(payload));
     if (!(await this.#deliver(lines.filter((text) => text !== '')))) return;
-    const last = batch.at(-1)!;
-    const deleted = this.options.deletionIn(last);
-    if (deleted !== null && !(await this.#delete(deleted))) return;
-    const { number } = last;
+    await this.options.beforeRelease(batch);
+    const { number } = batch.at(-1)!;
     // A cursor that cannot be written costs a second delivery at the next start, nothing else.
     this.#setProblem(await this.spool.release(number).then(() => null, messageOf));
     this.#delivered = number;
@@ -135,11 +126,7 @@ export class InfluxDelivery {
     if (isChange) this.options.onProblem(problem);
   }
 
-  async #pause(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-  }
-
-  /** The next records, up to the size of a request or the deletion of a run; at least one where there is one. */
+  /** The next records, up to the size of a request; at least one where there is one. */
   async #next(): Promise<SpoolRecord[]> {
     if (this.#delivered >= this.spool.last) return [];
     const source = this.#held[0]?.number === this.#delivered + 1 ? this.#held : this.spool.read(this.#delivered);
@@ -149,7 +136,6 @@ export class InfluxDelivery {
       if (batch.length > 0 && bytes + record.payload.length > maxBatchBytes) break;
       batch.push(record);
       bytes += record.payload.length;
-      if (this.options.deletionIn(record) !== null) break;
     }
     return batch;
   }
@@ -157,28 +143,14 @@ export class InfluxDelivery {
   /** @returns false when it was stopped before all of it was delivered */
   async #deliver(texts: string[]): Promise<boolean> {
     if (texts.length === 0) return true;
-    const answer = await this.#insist((again) => this.client.write(texts.join('\n'), again));
+    const answer = await insist((again) => this.client.write(texts.join('\n'), again), {
+      signal: this.#stopping.signal,
+      onLater: (problem) => {
+        this.#setProblem(problem);
+        this.#retries++;
+      },
+    });
     return answer?.kind === 'refused' ? this.#halve(texts, answer.problem) : answer !== null;
-  }
-
-  /** @returns false when it was stopped before the points of the run were deleted */
-  async #delete(runId: RunId): Promise<boolean> {
-    const answer = await this.#insist(() => deletePoints(this.client, runId));
-    if (answer?.kind === 'refused') this.options.onNotDeleted(runId, answer.problem);
-    return answer !== null;
-  }
-
-  /** Asks until InfluxDB has decided; null when it was stopped before. */
-  async #insist(ask: (again: boolean) => Promise<Delivery>): Promise<Exclude<Delivery, { kind: 'later' }> | null> {
-    const { signal } = this.#stopping;
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      const answer = await ask(attempt > 0);
-      if (answer.kind !== 'later') return answer;
-      this.#setProblem(answer.problem);
-      this.#retries++;
-      await this.#pause(Math.min(longestPauseMs, answer.retryMs ?? backoffMs(attempt)));
-    }
-    return null;
   }
 
   /** Finds the lines that are refused by halving, and sets them aside. */
@@ -217,12 +189,6 @@ export class InfluxDelivery {
     return path;
   }
 }
-
-/** Half of it at random, so that hubs do not come back to a server all at once. */
-const backoffMs = (attempt: number): number =>
-  Math.min(lastRetryMs, firstRetryMs * 2 ** attempt) * (0.5 + Math.random() / 2);
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const measurementOf = (line: string): string => line.slice(0, line.indexOf(','));
 

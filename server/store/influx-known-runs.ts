@@ -1,8 +1,14 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunId } from '@plumbline/shared/run';
+import { StoreConflictError, StoreUnavailableError, type StoredRun } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
-import { isHidden, lineOfDeletion, queryDeletions, type Deletion, type Hidden } from './influx-deletion.js';
+import { isHidden, lineOfDeletion, lineOfNewLife, queryPasts, type Past } from './influx-deletion.js';
 import type { InfluxOutbox, VersionedRun } from './influx-outbox.js';
 import { queryRuns, type RunRecord } from './influx-records.js';
+
+/** How long a new run waits for the points of a deleted one of its id to be gone. */
+const clearingMs = 5000;
 
 /** Which runs there are: the records on their way laid over those in InfluxDB, without those that deletions hide. */
 export class InfluxKnownRuns {
@@ -24,48 +30,65 @@ export class InfluxKnownRuns {
   async #newest(runId?: RunId): Promise<Map<RunId, VersionedRun | RunRecord>> {
     // What is on its way is noted before InfluxDB is asked: what arrives there meanwhile is then seen in one of the two.
     const onTheirWay = this.outbox.runs.filter((run) => runId === undefined || run.runId === runId);
-    const { deletions } = this.outbox;
-    const [hidden, there] = await Promise.all([this.#hidden(runId), queryRuns(this.client, runId)]);
+    const [pasts, there] = await Promise.all([this.#pasts(runId), queryRuns(this.client, runId)]);
     const found = new Map<RunId, VersionedRun | RunRecord>();
-    for (const run of [...there.filter((run) => !deletions.has(run.runId)), ...onTheirWay])
-      if (!isHidden(hidden, run) && run.version > (found.get(run.runId)?.version ?? 0)) found.set(run.runId, run);
+    for (const run of [...there, ...onTheirWay])
+      if (!isHidden(pasts.get(run.runId), run.createdMs) && run.version > (found.get(run.runId)?.version ?? 0))
+        found.set(run.runId, run);
     return found;
   }
 
   /** Runs that were deleted and are not there again. */
   async deleted(): Promise<RunId[]> {
-    const [hidden, there] = [await this.#hidden(), await this.#newest()];
-    return [...hidden].flatMap(([runId, createdMs]) => (createdMs >= 0 && !there.has(runId) ? [runId] : []));
+    return [...(await this.#pasts())].flatMap(([runId, { isDeleted }]) => (isDeleted ? [runId] : []));
   }
 
   /**
-   * Deletes a run, see influx-deletion.ts; one that was deleted already once more, for what another hub has delivered of
-   * it since. @returns false when there never was such a run
+   * Deletes a run, see influx-deletion.ts; one that was deleted already once more, for what this hub has delivered of it
+   * since. @returns false when there is no such run and never was
    */
-  async delete(runId: RunId): Promise<boolean> {
-    const run = await this.newest(runId);
-    const createdMs = run?.createdMs ?? (await this.#hidden(runId)).get(runId) ?? -1;
-    if (createdMs < 0) return false;
-    await this.#note({ runId, createdMs });
+  async delete(runId: RunId, onlyRest: boolean): Promise<boolean> {
+    // Asked first: should a new run begin before its record is looked for, this is of the life before, and leaves it alone.
+    const past = (await this.#pasts(runId)).get(runId);
+    const run = onlyRest ? null : await this.newest(runId);
+    const createdMs = run?.createdMs ?? (past?.isDeleted ? past.hiddenMs : null);
+    if (createdMs === null) return false;
+    const deletion = { runId, createdMs, id: randomUUID(), life: past?.life ?? 0, atMs: Date.now() };
+    await this.outbox.add({ kind: 'deletion', ...deletion }, [lineOfDeletion(deletion)]);
     return true;
   }
 
-  /** A run of this id is there again from now on; one that comes back as it was (an import) is as old as the deleted one. */
-  async unhide(run: Pick<Deletion, 'runId' | 'createdMs'>): Promise<void> {
-    if (isHidden(await this.#hidden(run.runId), run)) await this.#note({ runId: run.runId, createdMs: -1 });
+  /**
+   * A run is about to be created that is not there. Where one of its id was deleted, InfluxDB is told of the new one.
+   * @throws StoreConflictError while points of the deleted one may still be there or a request to delete them be under way
+   */
+  async beginLife({ runId, createdMs }: Pick<StoredRun, 'runId' | 'createdMs'>): Promise<void> {
+    const past = await this.#cleared(runId);
+    if (!past) return;
+    const line = lineOfNewLife({ runId, createdMs, life: past.life + 1, atMs: Date.now() });
+    const said = await this.client.write(line, true);
+    if (said.kind !== 'stored') throw new StoreUnavailableError(said.problem);
+    // A hub that has noted a deletion meanwhile may not have seen this before it asked for it.
+    await this.#cleared(runId);
   }
 
-  async #note(what: Omit<Deletion, 'atMs'>): Promise<void> {
-    const atMs = Math.max(Date.now(), (this.outbox.deletions.get(what.runId)?.atMs ?? 0) + 1);
-    const deletion = { ...what, atMs };
-    await this.outbox.add({ kind: 'deletion', ...deletion }, [lineOfDeletion(deletion)]);
+  /** Waits a moment for all deletions under an id to be done. @returns what is known of it then */
+  async #cleared(runId: RunId): Promise<Past | undefined> {
+    const endMs = performance.now() + clearingMs;
+    for (;;) {
+      const past = (await this.#pasts(runId)).get(runId);
+      if (!past || past.uncleared.size === 0) return past;
+      if (performance.now() >= endMs)
+        throw new StoreConflictError(
+          `The run ${runId} that there was is still being deleted from InfluxDB; try again in a moment. ` +
+            'Where that does not end, see the log of the hub that deleted it, or take another id.',
+        );
+      await sleep(50);
+    }
   }
 
-  /** What is noted here and on its way is newer than what InfluxDB has. */
-  async #hidden(runId?: RunId): Promise<Hidden> {
-    const here = this.outbox.deletions;
-    const hidden = await queryDeletions(this.client, runId);
-    for (const { runId, createdMs } of here.values()) hidden.set(runId, createdMs);
-    return hidden;
+  /** With what is noted here and on its way. */
+  #pasts(runId?: RunId): Promise<Map<RunId, Past>> {
+    return queryPasts(this.client, this.outbox.deletions, runId);
   }
 }

@@ -24,8 +24,9 @@ import type { StoredRun } from './event-store.js';
  *                                         and one with its trainer's last word is later than all without
  *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
  *                                         hub gave it up (1), as it ended (2); the highest rank counts
- *   plumbline.deleted  deleted            created_ms: the run of this id that was created then is deleted, see
- *                                         influx-deletion.ts; lies at the time of that, the latest counts
+ *   plumbline.deleted  deleted, id, life, created_ms: of the run of the id `deleted` that was created then is said that
+ *                      word               it is deleted, or that its points are gone (word=cleared), or that it is
+ *                                         there after others were deleted (word=new_life); see influx-deletion.ts
  * Nothing that changes is overwritten: a hub that comes back and delivers late what another hub has since changed
  * harms nothing.
  *

@@ -6,6 +6,7 @@ import { noPosition, StoreUnavailableError, type Position, type StoredRun } from
 import type { InfluxClient } from './influx-client.js';
 import type { Deletion } from './influx-deletion.js';
 import { InfluxDelivery } from './influx-delivery.js';
+import { PointRemoval } from './influx-point-removal.js';
 import { Spool, type Damage } from './spool.js';
 
 export interface InfluxOutboxOptions {
@@ -58,12 +59,17 @@ export class InfluxOutbox {
   readonly #delivered = new Map<RunId, Position>();
   /** Parts of runs on their way, in order. */
   #parts: OnItsWay<{ runId: RunId } & Position>[] = [];
-  readonly #deletions = new Map<RunId, OnItsWay<Deletion>>();
+  /** By their own ids. */
+  readonly #deletions = new Map<string, OnItsWay<Deletion>>();
+  readonly #removal: PointRemoval;
 
   constructor(
     readonly client: InfluxClient,
     readonly options: InfluxOutboxOptions,
-  ) {}
+  ) {
+    const { spoolFolder: folder, onProblem = () => undefined, onMended = () => undefined } = options;
+    this.#removal = new PointRemoval(client, { folder, onProblem, onMended });
+  }
 
   /** @throws StoreUnavailableError when the spool cannot be used, or after `close` */
   open(): Promise<Open> {
@@ -96,9 +102,17 @@ export class InfluxOutbox {
   get commands(): CommandRecord[] {
     return [...this.#commands.values()].map(({ value }) => value);
   }
-  /** Deletions on their way, the latest of each run: what InfluxDB has of these runs until then is void. */
-  get deletions(): ReadonlyMap<RunId, Deletion> {
-    return new Map([...this.#deletions].map(([runId, { value }]) => [runId, value]));
+  /** Deletions of this hub whose points InfluxDB may still have. */
+  get deletions(): Deletion[] {
+    return [...[...this.#deletions.values()].map(({ value }) => value), ...this.#removal.waiting];
+  }
+  /** What InfluxDB has of these runs is void. */
+  get deleting(): ReadonlySet<RunId> {
+    return new Set(this.deletions.map(({ runId }) => runId));
+  }
+  /** Which deletion waits and why, or null. */
+  get deletionProblem(): string | null {
+    return this.#removal.problem;
   }
   /** Runs of which something is on its way, or was when the process before ended. */
   get runIds(): RunId[] {
@@ -143,9 +157,16 @@ export class InfluxOutbox {
     if (newest) await delivery.until(newest.number, settleMs);
   }
 
-  /** Waits until all that was added is in InfluxDB. @returns false when it was not within `limitMs` */
+  /**
+   * Waits until all that was added is in InfluxDB, and what was deleted is not.
+   * @returns false when that was not so within `limitMs`
+   */
   drained(limitMs: number): Promise<boolean> {
-    return this.#within(limitMs, ({ spool }) => spool.last);
+    return this.#within(
+      limitMs,
+      ({ spool }) => spool.last,
+      () => this.#removal.isDone,
+    );
   }
 
   /** Waits until a command's newest record is in InfluxDB. @returns false when it was not within `limitMs` */
@@ -154,12 +175,12 @@ export class InfluxOutbox {
     return onItsWay === undefined || (await this.#within(limitMs, () => onItsWay.number));
   }
 
-  async #within(limitMs: number, number: (open: Open) => number): Promise<boolean> {
+  async #within(limitMs: number, number: (open: Open) => number, isDone = () => true): Promise<boolean> {
     const open = await this.open();
     const endMs = performance.now() + limitMs;
-    while (!(await open.delivery.until(number(open), 50))) {
+    while (!(await open.delivery.until(number(open), 50)) || !isDone()) {
       if (performance.now() >= endMs) return false;
-      // Where InfluxDB does not answer, that came back at once.
+      // Where InfluxDB does not answer, or all lines are there, that came back at once.
       await sleep(20);
     }
     return true;
@@ -172,7 +193,7 @@ export class InfluxOutbox {
     if (opening) await this.drained(settleMs).catch(() => false);
     this.#closed = true;
     const open = await opening?.catch(() => null);
-    await open?.delivery.stop();
+    await Promise.all([open?.delivery.stop(), this.#removal.stop()]);
     await open?.spool.close();
   }
 
@@ -183,23 +204,28 @@ export class InfluxOutbox {
       onDamage: (damage) => onProblem(sayDamage(spoolFolder, damage)),
     });
     try {
+      await this.#removal.load();
       for await (const { number, payload } of spool.read()) {
         const envelope = envelopeOf(payload);
         this.#remember(number, envelope);
         if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
       }
-      for (const runId of this.runIds) this.#leftOverRuns.add(runId);
+      // A note may be here because the cursor was lost in a power cut, with lines before it that InfluxDB had deleted since
+      // and gets again.
+      const noted = [...this.#deletions.values()].map(({ value }) => value.runId);
+      for (const runId of [...this.runIds, ...noted]) this.#leftOverRuns.add(runId);
     } catch (error) {
       // The next call opens it again.
       await spool.close();
       throw error;
     }
     const delivery = new InfluxDelivery(spool, this.client, {
-      deletionIn: ({ payload }) => {
-        const envelope = envelopeOf(payload);
-        return envelope.kind === 'deletion' && envelope.createdMs >= 0 ? envelope.runId : null;
+      beforeRelease: async (records) => {
+        for (const { payload } of records) {
+          const { kind, ...deletion } = envelopeOf(payload);
+          if (kind === 'deletion') await this.#removal.add(deletion as Deletion);
+        }
       },
-      onNotDeleted: (runId, problem) => onProblem(`The run ${runId} is deleted, but not everywhere: ${problem}`),
       onDelivered: (number) => this.#onDelivered(number),
       onRefused: (lines, problem, path) => onProblem(`InfluxDB refuses ${lines} line(s), now in ${path}: ${problem}`),
       onProblem: (problem) =>
@@ -208,6 +234,7 @@ export class InfluxOutbox {
           : onProblem(`What comes in waits on disk, up to PLUMBLINE_SPOOL_MAX_MB. ${problem}`),
     });
     delivery.start();
+    this.#removal.start();
     return { spool, delivery };
   }
 
@@ -226,8 +253,8 @@ export class InfluxOutbox {
         this.#parts.push({ number, value: envelope });
         break;
       case 'deletion':
-        if (envelope.createdMs >= 0) this.forget(envelope.runId);
-        this.#deletions.set(envelope.runId, { number, value: envelope });
+        this.forget(envelope.runId);
+        this.#deletions.set(envelope.id, { number, value: envelope });
     }
   }
 

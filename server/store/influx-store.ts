@@ -71,19 +71,24 @@ export class InfluxStore implements EventStore {
   async spoolState(): Promise<SpoolState> {
     const { spool, delivery } = await this.#outbox.open();
     const { problem, retries } = delivery;
-    return { depth: spool.depth, bytes: spool.bytes, ageMs: spool.ageMs(), retries, problem };
+    const { deletionProblem } = this.#outbox;
+    const { depth, bytes } = spool;
+    return { depth, bytes, ageMs: spool.ageMs(), retries, problem: problem ?? deletionProblem };
   }
 
-  /** Waits until all that was appended is in InfluxDB. @returns false when it was not within `limitMs` */
+  /**
+   * Waits until all that was appended is in InfluxDB, and what was deleted is not.
+   * @returns false when that was not so within `limitMs`
+   */
   drained(limitMs: number): Promise<boolean> {
     return this.#outbox.drained(limitMs);
   }
 
   async createRun(run: StoredRun): Promise<void> {
     await this.#outbox.open();
-    if (this.#positions.has(run.runId) || (await this.#runs.newest(run.runId)))
-      throw new StoreConflictError(`There is a run ${run.runId} already.`);
-    await this.#runs.unhide(run);
+    const isThere = this.#positions.has(run.runId) || (await this.#runs.newest(run.runId)) !== null;
+    if (!isThere) await this.#runs.beginLife(run);
+    if (isThere || this.#positions.has(run.runId)) throw new StoreConflictError(`There is a run ${run.runId} already.`);
     // Taken before it is durable, so that its twin arriving meanwhile finds it.
     this.#positions.set(run.runId, { ...noPosition, baseSecond: baseSecondOf(run.createdMs) });
     await this.updateRun(run).catch((error: unknown) => {
@@ -101,10 +106,10 @@ export class InfluxStore implements EventStore {
     await this.#outbox.add({ kind: 'run', run, version }, [lineOfRun({ ...run, lastSeq, lastStep }, version)]);
   }
 
-  async deleteRun(runId: RunId): Promise<void> {
+  async deleteRun(runId: RunId, onlyRest = false): Promise<void> {
     await this.#outbox.open();
     await this.#appending.get(runId);
-    if (await this.#runs.delete(runId)) this.forget(runId);
+    if (await this.#runs.delete(runId, onlyRest)) this.forget(runId);
   }
 
   async deletedRuns(): Promise<RunId[]> {
@@ -227,11 +232,11 @@ export class InfluxStore implements EventStore {
     // While InfluxDB is down this knows only what this hub has seen lately. Steering has to go on then, and a trainer
     // takes a command's id once.
     if (delivery.problem !== null) return held;
-    const { deletions } = this.#outbox;
+    const { deleting } = this.#outbox;
     const noAnswer = sleep(settleMs, null, { ref: false });
     const there = await Promise.race([queryCommand(this.#client, commandId), noAnswer]);
     // What was held before InfluxDB was asked may have reached it since, too late for its answer.
-    const isVoid = there !== null && deletions.has(there.runId);
+    const isVoid = there !== null && deleting.has(there.runId);
     const known = [isVoid ? null : there, held, here()].filter((record) => record !== null);
     return highest(known)[0] ?? null;
   }
@@ -250,7 +255,7 @@ export class InfluxStore implements EventStore {
     await this.#outbox.open();
     // Noted before InfluxDB is asked, as runs are.
     const here = this.#outbox.commands.filter((record) => record.runId === runId);
-    const there = this.#outbox.deletions.has(runId) ? [] : await queryCommands(this.#client, runId);
+    const there = this.#outbox.deleting.has(runId) ? [] : await queryCommands(this.#client, runId);
     return highest([...there, ...here]).sort(
       (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
     );
@@ -259,8 +264,8 @@ export class InfluxStore implements EventStore {
   async runsWithOpenCommands(): Promise<RunId[]> {
     await this.#outbox.open();
     // Noted before InfluxDB is asked, as runs are.
-    const { commands: here, deletions } = this.#outbox;
-    const there = (await queryOpenCommands(this.#client)).filter(({ runId }) => !deletions.has(runId));
+    const { commands: here, deleting } = this.#outbox;
+    const there = (await queryOpenCommands(this.#client)).filter(({ runId }) => !deleting.has(runId));
     const open = new Map(there.map(({ commandId, runId }) => [commandId, runId]));
     for (const { commandId, runId, state } of here)
       if (state === 'pending') open.set(commandId, runId);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, mkdir, writeFile, type FileHandle } from 'node:fs/promises';
 import { copyFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { StoreUnavailableError } from './event-store.js';
 import { FolderLock } from './folder-lock.js';
 
@@ -340,7 +340,8 @@ function recordAt(content: Buffer, offset: number): SpoolRecord | null {
   return { number: Number(number.readBigUInt64LE()), payload };
 }
 
-async function writeDurably(path: string, content: Buffer): Promise<void> {
+/** All of it is in the file after a power cut, or what was there before. */
+export async function writeDurably(path: string, content: Buffer): Promise<void> {
   const file = await open(`${path}.writing`, 'w', 0o600);
   try {
     await file.writeFile(content);
@@ -349,6 +350,7 @@ async function writeDurably(path: string, content: Buffer): Promise<void> {
     await file.close();
   }
   await rename(`${path}.writing`, path);
+  await syncFolder(dirname(path));
 }
 
 /** A new file is only there after a power cut once its folder is on disk too. */

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
@@ -60,18 +61,33 @@ async function write(store: InfluxStore, ...runs: RunId[]): Promise<void> {
     await store.updateRun({ ...storedRun(id), state: 'finished' });
   }
 }
+async function written(store: InfluxStore, ...runs: RunId[]): Promise<InfluxStore> {
+  await write(store, ...runs);
+  expect(await store.drained(10_000)).toBe(true);
+  return store;
+}
+/** InfluxDB hears of requests to delete only once the result is called. */
+function holdDeletions(): () => void {
+  let go = (): void => undefined;
+  door.trouble.delete = { kind: 'late', until: new Promise<void>((resolve) => (go = resolve)) };
+  return () => {
+    delete door.trouble.delete;
+    go();
+  };
+}
+const stillDeleting = /run-a .*is still being deleted .*try again in a moment/s;
 const shown = async (store: InfluxStore): Promise<string[]> => (await store.runs()).map((run) => run.runId).sort();
 
 describe('a run that is deleted from InfluxDB', () => {
   it('is hidden at once, and gone with its points once InfluxDB can delete, across a hub that ends meanwhile', async () => {
     const options = { url: door.url, spoolFolder: join(folder, 'mid-delete') };
-    const store = hub(options);
-    await write(store, runId, other);
-    expect(await store.drained(10_000)).toBe(true);
+    const store = await written(hub(options), runId, other);
     door.trouble.delete = { kind: 'answer', status: 503 };
     await store.deleteRun(runId);
     expect(await shown(store)).toEqual([other]);
-    await eventually(async () => (await store.spoolState()).problem);
+    const problem = await eventually(async () => (await store.spoolState()).problem);
+    expect(problem).toMatch(/^InfluxDB has yet to delete run run-a: .*503/);
+    expect(said).toEqual([problem]);
     await store.close();
     expect(await runsInInflux()).toEqual([runId, other]);
 
@@ -86,15 +102,17 @@ describe('a run that is deleted from InfluxDB', () => {
     expect(await next.deletedRuns()).toEqual([runId]);
   });
 
-  it('takes along what waited in the spool, and a later run under its id keeps what is written behind it', async () => {
+  it('takes along what waited in the spool, before its id is free again', async () => {
     const store = hub({ url: door.url });
     await write(store, other);
     door.trouble.write = { kind: 'answer', status: 503 };
     await write(store, runId);
     await store.deleteRun(runId);
+    await expect(store.createRun(storedRun(runId, 9000))).rejects.toThrow(stillDeleting);
+    door.trouble.write = null;
+    expect(await store.drained(20_000)).toBe(true);
     await store.createRun(storedRun(runId, 9000));
     await store.append(runId, [stepEvent(1, { 'shift/kl': 7 })]);
-    door.trouble.write = null;
     expect(await store.drained(20_000)).toBe(true);
     expect(await store.run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 1 });
     expect(await store.events(runId, 1, 10)).toEqual([stepEvent(1, { 'shift/kl': 7 })]);
@@ -105,9 +123,7 @@ describe('a run that is deleted from InfluxDB', () => {
 
   it('is not brought back by the spool of another hub that was away', async () => {
     const away = { url: door.url, spoolFolder: join(folder, 'away') };
-    const first = hub();
-    await write(first, runId, other);
-    expect(await first.drained(10_000)).toBe(true);
+    const first = await written(hub(), runId, other);
     const second = hub(away);
     await second.takeUp(runId, 5);
     door.trouble.write = { kind: 'answer', status: 503 };
@@ -121,10 +137,163 @@ describe('a run that is deleted from InfluxDB', () => {
     const back = hub(away);
     expect([await shown(back), await back.run(runId), await back.undelivered()]).toEqual([[other], null, [runId]]);
     // As the hub does when it starts.
-    await back.deleteRun(runId);
+    await back.deleteRun(runId, true);
     expect(await back.drained(20_000)).toBe(true);
     expect(await runsInInflux()).toEqual([other]);
     for (const store of [first, back]) expect(await shown(store)).toEqual([other]);
+  });
+});
+
+describe('a spool that delivers once more what was deleted since', () => {
+  it('has the hub delete it once more', async () => {
+    const options = { spoolFolder: join(folder, 'without-cursor') };
+    const store = await written(hub(options), runId, other);
+    await store.deleteRun(runId);
+    expect(await store.drained(10_000)).toBe(true);
+    await store.close();
+    // As a power cut may.
+    rmSync(join(options.spoolFolder, 'cursor'));
+    const next = hub(options);
+    expect(await next.undelivered()).toContain(runId);
+    expect(await next.drained(10_000)).toBe(true);
+    await next.deleteRun(runId, true);
+    expect(await next.drained(10_000)).toBe(true);
+    expect([await runsInInflux(), await shown(next)]).toEqual([[other], [other]]);
+  });
+});
+
+describe('while InfluxDB is at deleting the points of a run', () => {
+  // As an import does, with the time at which the deleted one was created, and later.
+  it.each([1000, 9000])('its id is taken, and then free for a run that was created at %i', async (createdMs) => {
+    const [first, second] = [await written(hub({ url: door.url }), runId), hub()];
+    const go = holdDeletions();
+    await first.deleteRun(runId);
+    // The note is there; the points are still being deleted.
+    expect(await first.drained(1500)).toBe(false);
+    expect(await second.run(runId)).toBe(null);
+    const creations = [first, second].map((store) => store.createRun(storedRun(runId, createdMs)));
+    await Promise.all(creations.map((creation) => expect(creation).rejects.toThrow(stillDeleting)));
+    go();
+    expect(await first.drained(10_000)).toBe(true);
+    await second.createRun(storedRun(runId, createdMs));
+    await second.append(runId, [stepEvent(1, { 'train/loss': 5 })]);
+    expect(await second.drained(10_000)).toBe(true);
+    for (const store of [first, second, hub()])
+      expect(await store.run(runId)).toMatchObject({ createdMs, state: 'created', lastSeq: 1 });
+  });
+
+  it('its hub can stop, which leaves the id taken, and goes on at its next start', async () => {
+    const options = { url: door.url, spoolFolder: join(folder, 'gone') };
+    const [first, second] = [await written(hub(options), runId), hub()];
+    holdDeletions();
+    await first.deleteRun(runId);
+    await eventually(async () => ((await second.run(runId)) === null ? true : null));
+    await first.close();
+    await expect(second.createRun(storedRun(runId, 9000))).rejects.toThrow(stillDeleting);
+    delete door.trouble.delete;
+    expect(await hub(options).drained(10_000)).toBe(true);
+    await second.createRun(storedRun(runId, 9000));
+  });
+
+  it('other runs are written and read, and nothing is wrong', async () => {
+    const store = await written(hub({ url: door.url }), runId, other);
+    const go = holdDeletions();
+    await store.deleteRun(runId);
+    expect(await store.drained(1500)).toBe(false);
+    await store.append(other, events(6, 6));
+    const history = await store.history(other, { maxPoints: 10 });
+    const { problem, depth } = await store.spoolState();
+    go();
+    expect([history.lastSeq, problem, depth, said]).toEqual([6, null, 0, []]);
+  });
+});
+
+describe('a run that is there again', () => {
+  it('waits for a hub that began to delete the one before in the same moment', async () => {
+    const [first, second] = [await written(hub({ url: door.url }), runId), hub({ url: door.url })];
+    await first.deleteRun(runId);
+    expect(await first.drained(10_000)).toBe(true);
+    let letWrite = (): void => undefined;
+    door.trouble.write = { kind: 'late', until: new Promise<void>((resolve) => (letWrite = resolve)) };
+    door.writesAtMs = [];
+    const creation = second.createRun(storedRun(runId, 9000));
+    // Neither has seen anything of the other when it looked.
+    await eventually(() => (door.writesAtMs.length > 0 ? true : null));
+    door.trouble.write = null;
+    const go = holdDeletions();
+    await first.deleteRun(runId, true);
+    expect(await first.drained(1500)).toBe(false);
+    letWrite();
+    const given = creation.then(() => second.append(runId, events(1, 3)));
+    expect(await Promise.race([given.then(() => 'given'), sleep(1500, 'waits')])).toBe('waits');
+    go();
+    await given;
+    for (const store of [first, second]) expect(await store.drained(10_000)).toBe(true);
+    expect(await hub().run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 3 });
+  });
+
+  it('stays when a hub that was away deletes what it had of the one before', async () => {
+    const away = { url: door.url, spoolFolder: join(folder, 'away-long') };
+    const first = await written(hub(), runId);
+    const second = hub(away);
+    await second.takeUp(runId, 5);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await second.updateRun({ ...storedRun(), state: 'failed', reason: 'said late' }, true);
+    await first.deleteRun(runId);
+    expect(await first.drained(10_000)).toBe(true);
+
+    // It has noted that, but nobody can know.
+    await second.deleteRun(runId, true);
+    await first.createRun(storedRun(runId, 9000));
+    await first.append(runId, events(1, 3));
+    expect(await first.drained(10_000)).toBe(true);
+    door.trouble.write = null;
+    expect(await second.drained(10_000)).toBe(true);
+    // Nor does it when it sees the new one.
+    await second.deleteRun(runId, true);
+    expect(await second.drained(10_000)).toBe(true);
+    for (const store of [first, second, hub()]) {
+      expect(await store.run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 3 });
+      expect([await store.events(runId, 1, 10), await store.deletedRuns()]).toEqual([events(1, 3), []]);
+    }
+    // And is deleted when that is meant.
+    await second.deleteRun(runId);
+    expect(await second.drained(10_000)).toBe(true);
+    expect([await runsInInflux(), await first.run(runId), await first.deletedRuns()]).toEqual([[], null, [runId]]);
+  });
+});
+
+describe('requests to delete that InfluxDB refuses', () => {
+  it.each([401, 403])('for the token (%i) hold up no lines, and go again', async (status) => {
+    const store = await written(hub({ url: door.url }), runId, other);
+    door.trouble.delete = { kind: 'answer', status };
+    await store.deleteRun(runId);
+    const problem = await eventually(async () => (await store.spoolState()).problem);
+    expect(problem).toMatch(/^InfluxDB has yet to delete run run-a: .*refuses the token.*influx-setup/);
+    await store.append(other, events(6, 6));
+    await eventually(async () => ((await store.spoolState()).depth === 0 ? true : null));
+    expect(await hub().events(other, 6, 10)).toEqual(events(6, 6));
+    delete door.trouble.delete;
+    expect(await store.drained(20_000)).toBe(true);
+    expect([await runsInInflux(), (await store.spoolState()).problem, said]).toEqual([[other], null, [problem]]);
+  });
+
+  it.each([404, 405, 501])('for good (%i) are said once, and made again at the next start', async (status) => {
+    const options = { url: door.url, spoolFolder: join(folder, `for-good-${status}`) };
+    const store = await written(hub(options), runId, other);
+    door.trouble.delete = { kind: 'answer', status };
+    await store.deleteRun(runId);
+    await store.append(other, events(6, 6));
+    expect(await store.drained(10_000)).toBe(true);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toMatch(
+      /InfluxDB will not delete what it has of run run-a: .*POST \/api\/v2\/delete.*start the hub/s,
+    );
+    expect([await shown(hub()), (await store.spoolState()).problem]).toEqual([[other], null]);
+    await store.close();
+    delete door.trouble.delete;
+    expect(await hub(options).drained(10_000)).toBe(true);
+    expect(await runsInInflux()).toEqual([other]);
   });
 });
 
@@ -135,9 +304,7 @@ describe('the thinned copies of a run', () => {
     const place = { url: server.url, org: server.org, bucket: name, adminToken: server.token, tokenFile };
     await setUpInflux(place);
     const narrow = readFileSync(tokenFile, 'utf8').trim();
-    const store = hub({ bucket: name, token: server.token });
-    await write(store, runId, other);
-    expect(await store.drained(10_000)).toBe(true);
+    await written(hub({ bucket: name, token: server.token }), runId, other);
     await setUpInflux({ ...place, downsample: { afterDays: 1, steps: 2 } });
     const copies = downsampledBucket(name);
     expect(await runsInInflux(copies)).toEqual([runId, other]);
