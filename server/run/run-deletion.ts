@@ -165,7 +165,7 @@ export class RunDeletion {
   /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
   async #clear(runId: RunId): Promise<void> {
     const { store, dataDir } = this.parts;
-    if ((await store.undelivered?.())?.includes(runId)) await store.deleteRun(runId);
+    if ((await store.undelivered?.())?.includes(runId)) await store.deleteRun(runId, true);
     store.forget?.(runId);
     const bytes = await removeRunFolder(dataDir, runId);
     if (bytes > 0) this.parts.onCleared(runId, bytes);
