@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { contributionChange, heldOutAccuracy, metrics, targetAccuracy, unitOf, weightDrift } from './metric.js';
+import {
+  contributionChange,
+  heldOutAccuracy,
+  metrics,
+  measuredWords,
+  targetAccuracy,
+  unitOf,
+  weightDrift,
+} from './metric.js';
 
 describe('unitOf', () => {
   it.each([
@@ -19,4 +27,18 @@ describe('unitOf', () => {
     [metrics.gradientNorm, null],
     ['my/own', null],
   ])('of %s is %s', (metric, unit) => expect(unitOf(metric)).toBe(unit));
+});
+
+describe('measuredWords', () => {
+  it.each([
+    [metrics.heldOutMean, 52.5999, false, '52.6 %'],
+    [metrics.heldOutMean, -33.333, true, '−33.33 pp'],
+    [metrics.kl, 1.3771, false, '1.377 nats'],
+    [metrics.kl, -1.5e-7, true, '−1.5e-7 nats'],
+    [metrics.numberTokensHeldOut, 0.061, false, '0.061'],
+    [metrics.learningRate, 5e-4, false, '0.0005'],
+    [metrics.loss, NaN, false, 'NaN'],
+  ])('of %s %d', (metric, value, isDifference, words) =>
+    expect(measuredWords(metric, value, isDifference)).toBe(words),
+  );
 });

@@ -19,8 +19,8 @@ export function fromWireNumber(value: WireNumber): number {
   return typeof value === 'number' ? value : Number(value);
 }
 
-/** A number in running text: four significant digits. */
-export const fourDigits = (value: number): string => String(Number(value.toPrecision(4)));
+/** A number in running text: four significant digits, with a real minus sign; an exponent keeps its own. */
+export const fourDigits = (value: number): string => String(Number(value.toPrecision(4))).replace(/^-/, '−');
 
 /**
  * A series that every run has beside its metrics: the epoch milliseconds at which each step was completed. It is kept
@@ -128,3 +128,30 @@ const units: readonly (readonly [of: RegExp, unit: MetricUnit])[] = [
 
 /** What a series is measured in; null where it is a bare number, such as a learning rate or a norm, or is not known. */
 export const unitOf = (metric: string): MetricUnit | null => units.find(([of]) => of.test(metric))?.[1] ?? null;
+
+const unitWords: Record<MetricUnit, string> = {
+  percent: '%',
+  nats: 'nats',
+  probability: 'probability',
+  ratio: '× the base',
+  logits: 'logits',
+  milliseconds: 'ms',
+  parameters: 'parameters',
+  bytes: 'bytes',
+  joules: 'J',
+  grams: 'g CO₂e',
+};
+
+/** What stands behind a value of a series, or behind a difference of two: `%` and `pp`; empty for a bare number. */
+export function unitWordsOf(metric: string, isDifference: boolean): string {
+  const unit = unitOf(metric);
+  if (unit === null) return '';
+  return unit === 'percent' && isDifference ? 'pp' : unitWords[unit];
+}
+
+/** A value of a series in running text, or a difference of two, with its unit: `52.6 %`, `−40.1 pp`, `1.377 nats`. */
+export function measuredWords(metric: string, value: number, isDifference = false): string {
+  const isBare = unitOf(metric) === 'probability' || !Number.isFinite(value);
+  const unit = isBare ? '' : unitWordsOf(metric, isDifference);
+  return unit === '' ? fourDigits(value) : `${fourDigits(value)} ${unit}`;
+}

@@ -1,4 +1,5 @@
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
@@ -108,7 +109,7 @@ export class Admission {
       return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
     const { checkpointId } = best.checkpoint;
     const extreme = better === 'higher' ? 'highest' : 'lowest';
-    const why = `${checkpointId} has the ${extreme} ${metric}: ${best.value} at step ${best.measuredAtStep}`;
+    const why = `${checkpointId} has the ${extreme} ${metric}: ${measuredWords(metric, best.value)} at step ${best.measuredAtStep}`;
     return {
       command: {
         ...command,

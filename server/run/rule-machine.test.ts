@@ -187,17 +187,17 @@ describe('a cause', () => {
     [
       rule({ kind: 'threshold', side: 'above', value: 0.05, consecutive: 2 }),
       [0.055, 0.061],
-      'train/loss was 0.061 at step 1: above 0.05 for 2 values in a row (the last values: 0.055, 0.061)',
+      'train/loss was 0.061 nats at step 1: above 0.05 for 2 values in a row (the last values: 0.055, 0.061 nats)',
     ],
     [
       rule({ kind: 'change_from_base', side: 'below', by: 5 }),
       [91],
-      'train/loss was 91 at step 0, base 97: more than 5 below the base model (change -6)',
+      'train/loss was 91 nats at step 0, base 97 nats: more than 5 below the base model (change −6 nats)',
     ],
     [
       rule({ kind: 'slope', side: 'below', perStep: -0.5, window: 2 }),
       [3, 1],
-      'train/loss was 1 at step 1: slope below -0.5 a step over 2 values (slope -2)',
+      'train/loss was 1 nats at step 1: slope below −0.5 a step over 2 values (slope −2 nats a step)',
     ],
     [rule({ kind: 'not_finite' }), [NaN], 'train/loss was NaN at step 0: not finite'],
   ])('names the values', (of, values, cause) => {

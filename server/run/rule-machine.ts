@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { fourDigits, fromWireNumber, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
+import { fourDigits, fromWireNumber, measuredWords, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../analysis/slope.js';
 
@@ -201,10 +201,13 @@ class Watch {
   #cause({ step, value }: Measured, base: number): string {
     const { metric, condition } = this.rule;
     const what = condition.kind === 'slope' ? 'slopes' : condition.kind.startsWith('change') ? 'changes' : 'values';
-    const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${this.#latest.map(fourDigits).join(', ')})` : '';
+    const latest =
+      measuredWords(metric, this.#latest.at(-1)!, what !== 'values') + (what === 'slopes' ? ' a step' : '');
+    const readings = [...this.#latest.slice(0, -1).map(fourDigits), latest].join(', ');
+    const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${readings})` : '';
     const isPlain = condition.kind === 'threshold' || condition.kind === 'not_finite' || condition.consecutive > 1;
-    const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${fourDigits(this.#latest.at(-1)!)})`;
-    const from = condition.kind === 'change_from_base' ? `, base ${fourDigits(base)}` : '';
-    return `${metric} was ${fourDigits(value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
+    const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${latest})`;
+    const from = condition.kind === 'change_from_base' ? `, base ${measuredWords(metric, base)}` : '';
+    return `${metric} was ${measuredWords(metric, value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
   }
 }

@@ -81,7 +81,7 @@ describe('a run that goes on from a checkpoint', () => {
     const part = await goOn(runId, [three], 2);
     await send(part.trainer, [probed(2, 2, 2, 'train/loss'), at(3, 3, 3), at(4, 4, 4)]);
     expect(await logged(part.runId, 1)).toMatchObject([
-      { commandId: firedAt(part.runId, 4), cause: expect.stringContaining('(the last values: 2, 3, 4)') },
+      { commandId: firedAt(part.runId, 4), cause: expect.stringContaining('(the last values: 2, 3, 4 nats)') },
     ]);
     const without = await goOn(runId, [three], 2);
     await send(without.trainer, [at(2, 3, 3), at(3, 4, 4), at(4, 5, 0)]);

@@ -51,7 +51,7 @@ describe('a rule', () => {
         author: 'rule:high loss',
         action: { kind: 'pause' },
         state: 'pending',
-        cause: 'train/loss was 3 at step 4: above 1 for 2 values in a row (the last values: 2, 3)',
+        cause: 'train/loss was 3 nats at step 4: above 1 for 2 values in a row (the last values: 2, 3 nats)',
       },
     ]);
     await eventually(() => (commands.length > 0 ? true : null));
@@ -187,8 +187,8 @@ describe('a rule that goes back', () => {
       state: 'pending',
       action: { kind: 'restore_checkpoint', checkpointId: 'step-10', branchRunId: expect.any(String) },
       cause:
-        'held_out/mean/accuracy was 90 at step 30, base 97: more than 5 below the base model (change -7). ' +
-        'step-10 has the highest held_out/mean/accuracy: 98 at step 10',
+        'held_out/mean/accuracy was 90 % at step 30, base 97 %: more than 5 below the base model (change −7 pp). ' +
+        'step-10 has the highest held_out/mean/accuracy: 98 % at step 10',
     });
     await eventually(() => (commands.length > 0 ? true : null));
     const { action } = commands[0]!;

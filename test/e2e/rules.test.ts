@@ -90,7 +90,7 @@ describe('a guard rule from a browser', () => {
     await by('run-state').getByText('Paused').waitFor();
     const line = by('timeline').locator('li', { hasText: 'Pause' });
     await line.locator('xpath=self::*[@data-state="applied"]').waitFor();
-    expect(await line.innerText()).toMatch(/by rule “Any loss”[\s\S]*train\/loss was [\d.]+ at step 1: above 0/);
+    expect(await line.innerText()).toMatch(/by rule “Any loss”[\s\S]*train\/loss was [\d.]+ nats at step 1: above 0/);
   });
 
   it('is taken away and another one added while the run goes on', async () => {

@@ -193,6 +193,8 @@ describe('steering a run from a browser', () => {
     )!;
     await by('control-restore').click();
     await by(`restore-${'checkpointId' in saved ? saved.checkpointId : ''}`).click();
+    // A paused run is ended no sooner than a running one.
+    await by('restore-confirm').click();
     const parent = runId;
     const branch = await until('the branch', async () => {
       const id = new URL(page.url()).searchParams.get('run');

@@ -3,6 +3,7 @@ import { CommandRecord } from '@plumbline/shared/command';
 import type { WireSeries } from '@plumbline/shared/http';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { decimate } from '../charts/decimate';
 import { peakLearningRate } from './changes';
 import { ancestorsOf, branchesOf, readPast, readTakenOver } from './run-past';
 
@@ -60,7 +61,12 @@ function hubOf(restored: boolean): Parameters<typeof readPast>[2] {
   const commands = (runId: string): CommandRecord[] =>
     runId === 'root' ? [rate(runId, 'before', 5e-4), rate(runId, 'after', 1e-5)] : [];
   return {
-    history: (runId: RunId) => Promise.resolve({ runId, lastSeq: 9, series: { 'train/loss': series[runId]! } }),
+    history: (runId: RunId, { toStep = Infinity }) => {
+      const { steps, seqs, values } = series[runId]!;
+      const upTo = <T>(column: readonly T[]): T[] => column.filter((_, index) => steps[index]! <= toStep);
+      const loss = { steps: upTo(steps), seqs: upTo(seqs), values: upTo(values), bucketSteps: 0 };
+      return Promise.resolve({ runId, lastSeq: 9, series: { 'train/loss': loss } });
+    },
     events: (runId: RunId) => {
       const step = runId === 'root' ? 2 : 3;
       const events = [
@@ -91,6 +97,28 @@ describe('readPast', () => {
     expect([...loss.steps]).toEqual([1, 2, 3]);
     expect([...loss.values]).toEqual([9, 8, 6]);
     expect(past.ancestors).toEqual([child, root]);
+  });
+  it('joins probes that are as far apart as they are configured, and leaves a gap where one is missing', async () => {
+    const probes: WireSeries = { steps: [0, 20, 60], seqs: [1, 2, 9], values: [95, 90, 60], bucketSteps: 0 };
+    const probed = { ...root, config: { ...root.config, probeEverySteps: 20 } };
+    const hub = hubOf(false);
+    const history = (runId: RunId): ReturnType<typeof hub.history> =>
+      Promise.resolve({ runId, lastSeq: 9, series: { 'held_out/mean/accuracy': probes } });
+    const saved = {
+      type: 'checkpoint_saved',
+      seq: 5,
+      step: 60,
+      wallTimeMs: 0,
+      checkpointId: 'step-60',
+    } as ControlEvent;
+    const events = (runId: RunId): ReturnType<typeof hub.events> =>
+      Promise.resolve({ runId, lastSeq: 9, events: [saved] });
+    const branch = run('child', ['root', 60]);
+    const past = (await readPast(branch, [probed, branch], { ...hub, history, events }))!;
+    const course = decimate(past.columns.get('held_out/mean/accuracy')!, 0, 60, 600);
+    // The last was measured after the checkpoint was saved, at its step: of the same weights.
+    expect(course.value).toEqual([95, 90, 60]);
+    expect(course.starts).toEqual([true, false, true]);
   });
   it('takes over what was set before the checkpoint, not what was set at the same step after it', async () => {
     const past = (await readPast(child, runs, hubOf(true)))!;

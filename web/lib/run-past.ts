@@ -46,7 +46,6 @@ type Hub = Pick<FeedTransport, 'history' | 'events' | 'commands'>;
 /** Of one ancestor what came before the checkpoint where it was left. */
 interface Left {
   ancestor: RunSummary;
-  lastSeq: number;
   stages: StageStarted[];
   records: CommandRecord[];
   /** Whether the child went on as the checkpoint was, not as configured anew. */
@@ -65,7 +64,6 @@ async function readLeft(ancestor: RunSummary, child: RunSummary, hub: Omit<Hub, 
   const applied = new Set(earlier.flatMap((event) => (event.type === 'command_applied' ? [event.commandId] : [])));
   return {
     ancestor,
-    lastSeq,
     stages: earlier.filter((event) => event.type === 'stage_started'),
     records: commands.filter(
       // Rules are the hub's: of them it knows after which event they were set, and the trainer nothing.
@@ -125,6 +123,7 @@ export async function readPast(
     ancestors.map(async (ancestor, index) => {
       const child = childOf(run, ancestors, index);
       const [{ series }, left] = await Promise.all([
+        // What was measured at the checkpoint's step is of its weights, also where it was measured after it was saved.
         hub.history(ancestor.runId, { toStep: child.parent!.step, maxPoints, ...(metrics && { metrics }) }),
         readLeft(ancestor, child, hub),
       ]);
@@ -138,13 +137,12 @@ export async function readPast(
     columns.set(
       name,
       joinColumns(
-        eldestFirst.flatMap(({ series, lastSeq }) => {
+        eldestFirst.flatMap(({ ancestor, series }) => {
           const part = series[name];
           if (!part) return [];
-          const buffer = new SeriesBuffer();
+          const buffer = SeriesBuffer.of(name, ancestor.config);
           buffer.merge(part);
-          const over = buffer.seqs.subarray(0, buffer.length).findIndex((seq) => seq > lastSeq);
-          return [{ columns: buffer, length: over < 0 ? buffer.length : over }];
+          return [{ columns: buffer, length: buffer.length }];
         }),
       ),
     );

@@ -3,7 +3,7 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
-import { joinColumns } from '../charts/columns';
+import { joinColumns, type Columns } from '../charts/columns';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
@@ -43,8 +43,7 @@ export class RunStore implements FeedSink {
   buffer(metric: string): SeriesBuffer {
     let buffer = this.series.get(metric);
     if (!buffer) {
-      const everyStep = metric.startsWith('train/') || metric === wallTimeSeries;
-      buffer = new SeriesBuffer(everyStep ? 1 : (this.runSummary?.config.probeEverySteps ?? 1));
+      buffer = SeriesBuffer.of(metric, this.runSummary?.config ?? { probeEverySteps: 1 });
       this.series.set(metric, buffer);
     }
     return buffer;
@@ -75,6 +74,22 @@ export class RunStore implements FeedSink {
     return [...(this.past?.inForce ?? []), ...this.commandRecords.values()];
   }
 
+  /**
+   * Of a branch, the course of a metric before it began, as charts draw it: it goes on to the branch's own first value,
+   * unless values are missing between.
+   */
+  courseBefore(metric: string): Columns | undefined {
+    const past = this.past?.columns.get(metric);
+    const own = this.series.get(metric);
+    if (!past?.length || !own?.length) return past;
+    const last = past.length - 1;
+    const usual = past.reach[last]!;
+    const farthest = Math.max(own.rhythm, Number.isFinite(usual) ? usual : 0);
+    const distance = own.steps[0]! - past.steps[last]!;
+    if (distance <= 0 || distance > farthest) return past;
+    return joinColumns([past, own].map((columns) => ({ columns, length: columns === own ? 1 : columns.length })));
+  }
+
   /** All values of a metric, in order; of a branch with its ancestors' up to where it began, as charts show it. */
   wholeCourse(metric: string): Float64Array {
     const parts = [this.past?.columns.get(metric), this.series.get(metric)].filter((part) => part !== undefined);
@@ -99,7 +114,8 @@ export class RunStore implements FeedSink {
   }
   run(run: RunSummary): void {
     if (this.runSummary && run.lastSeq < this.runSummary.lastSeq && run.state === this.runSummary.state) return;
-    this.runSummary = run;
+    // A branch stands where it left its parent until its trainer has told of a step.
+    this.runSummary = { ...run, lastStep: Math.max(run.lastStep, run.parent?.step ?? 0) };
     this.#changed();
   }
   history(history: HistoryResponse): void {

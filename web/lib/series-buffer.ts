@@ -1,5 +1,6 @@
 import type { WireSeries } from '@plumbline/shared/http';
-import { fromWireNumber } from '@plumbline/shared/metric';
+import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import type { RunConfig } from '@plumbline/shared/run';
 import type { Columns } from '../charts/columns';
 
 const columnNames = ['seqs', 'steps', 'values', 'reach'] as const;
@@ -16,11 +17,14 @@ export class SeriesBuffer implements Columns {
   reach = new Float64Array(0);
   /** True once merged history was thinned by the hub: zooming in can then fetch more. */
   thinned = false;
-  #rhythm: number;
 
   /** @param rhythm steps between two values that are expected: 1 for what every step reports */
-  constructor(rhythm = 1) {
-    this.#rhythm = rhythm;
+  constructor(public rhythm = 1) {}
+
+  /** The empty buffer of a run's metric: values are expected with every step, or with every probe. */
+  static of(metric: string, { probeEverySteps }: Pick<RunConfig, 'probeEverySteps'>): SeriesBuffer {
+    const isOfEveryStep = metric.startsWith('train/') || metric === wallTimeSeries;
+    return new SeriesBuffer(isOfEveryStep ? 1 : probeEverySteps);
   }
 
   get lastValue(): number | undefined {
@@ -34,10 +38,10 @@ export class SeriesBuffer implements Columns {
   append(seq: number, step: number, value: number): void {
     if (this.length > 0 && seq <= this.seqs[this.length - 1]!) return;
     this.#reserve(this.length + 1);
-    this.#put(this.length, seq, step, value, this.#rhythm);
+    this.#put(this.length, seq, step, value, this.rhythm);
     this.length++;
     if (this.#learnRhythm(this.steps, this.length - 1))
-      this.reach[this.length - 1] = this.reach[this.length - 2] = this.#rhythm;
+      this.reach[this.length - 1] = this.reach[this.length - 2] = this.rhythm;
   }
 
   /**
@@ -50,7 +54,7 @@ export class SeriesBuffer implements Columns {
     const thinned = series.bucketSteps > 0;
     if (thinned) this.thinned = true;
     else for (let index = 2; index < count; index++) this.#learnRhythm(series.steps, index);
-    const reach = Math.max(this.#rhythm, 2 * series.bucketSteps);
+    const reach = Math.max(this.rhythm, 2 * series.bucketSteps);
 
     const held = columnNames.map((name) => this[name].subarray(0, this.length));
     const [seqs, steps, values, reaches] = held as [Float64Array, Float64Array, Float64Array, Float64Array];
@@ -90,8 +94,8 @@ export class SeriesBuffer implements Columns {
   #learnRhythm(steps: ArrayLike<number>, index: number): boolean {
     if (index < 2) return false;
     const spacing = steps[index]! - steps[index - 1]!;
-    if (spacing <= this.#rhythm || spacing !== steps[index - 1]! - steps[index - 2]!) return false;
-    this.#rhythm = spacing;
+    if (spacing <= this.rhythm || spacing !== steps[index - 1]! - steps[index - 2]!) return false;
+    this.rhythm = spacing;
     return true;
   }
 

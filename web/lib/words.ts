@@ -5,7 +5,7 @@ import { describeSelection, type Recipe, type TrainableSelection } from '@plumbl
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
 import type { HeldOutTask } from '@plumbline/shared/series';
-import { formatLearningRate, formatStep, formatValue } from '../charts/format';
+import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
@@ -111,12 +111,18 @@ export function actionWords(action: GivenAction): string {
 export const authorWords = (author: string): string =>
   isRuleAuthor(author) ? `rule “${author.slice(ruleAuthor('').length)}”` : author;
 
+/** What a trainer's answer to a command names otherwise than this page does. */
+const answerWords: Record<string, { name: string; unit: Unit }> = {
+  held_out_mean: { name: 'held-out accuracy', unit: 'percent' },
+};
+
 const longestWord = 48;
 function valueWords(key: string, value: unknown): string {
   if (value === undefined || value === null) return '–';
   if (typeof value === 'number') {
     if (/rate/i.test(key)) return formatLearningRate(value);
-    return Number.isInteger(value) ? formatStep(value) : formatValue(value, '');
+    const unit = answerWords[key]?.unit;
+    return unit === undefined && Number.isInteger(value) ? formatStep(value) : formatValue(value, unit ?? '');
   }
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
@@ -132,10 +138,11 @@ export function changeWords({ before, after }: Pick<CommandRecord, 'before' | 'a
   return keys.flatMap((key) => {
     const [from, to] = [before?.[key], after?.[key]];
     if (JSON.stringify(from) === JSON.stringify(to)) return [];
-    const name = key
+    const spelled = key
       .replace(/([A-Z])/g, ' $1')
       .replaceAll('_', ' ')
       .toLowerCase();
+    const name = answerWords[key]?.name ?? spelled;
     return [
       from === undefined
         ? `${name} ${valueWords(key, to)}`

@@ -161,7 +161,7 @@ export function ComparePage(): React.ReactNode {
         label: name,
         color,
         columns: store.buffer(metric),
-        past: store.past?.columns.get(metric),
+        past: store.courseBefore(metric),
         ...(unit === 'nats' && { transform: withoutRounding }),
       })),
       ...[...bases.values()].map((base) => ({

@@ -8,7 +8,7 @@ import { formatClock, formatStep, formatValue } from '../../charts/format';
 import { api } from '../../lib/api';
 import { configAt } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
-import { useReadOnlyReason } from '../../lib/use-hub';
+import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { useRuns } from '../runs/use-runs';
@@ -24,6 +24,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const { give, record, isPending } = command;
   const off = useControlsOff();
   const readOnlyReason = useReadOnlyReason();
+  const isHubDown = useConnection().state === 'down';
   const [from, setFrom] = useState<StartingPoint | null>(null);
   const [asked, setAsked] = useState<CheckpointSaved | null>(null);
   /** The rows of the open dialog: nothing moves under the pointer while checkpoints come and go. */
@@ -71,7 +72,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
     if (ended) setFrom({ runId, checkpointId, step, config: configAt(run!.config, store.changesInForce, step) });
     else give({ kind: 'restore_checkpoint', checkpointId });
   };
-  const why = readOnlyReason || (ended ? '' : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
+  const why = (ended && !isHubDown ? readOnlyReason : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
   return (
     <>
       <button
@@ -96,6 +97,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                 'not been changed since stands as it stood then, armed or fired; the others begin armed.'}{' '}
             The curves of this run stay.
           </p>
+          {ended && listed.length > 0 && listed.every(({ checkpointId }) => elsewhere.has(checkpointId)) && (
+            <p role="status" data-testid="restore-elsewhere">
+              None of its checkpoints is on this machine: an imported run brings none along.
+            </p>
+          )}
         </header>
         <ul className="checkpoint-list" ref={list} tabIndex={-1}>
           {listed.map((event) => {
@@ -119,7 +125,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                     </span>
                     {/* A button of its own where the checkpoint is gone: it takes the focus from the one that is off then. */}
                     <button key={String(isGone)} type="button" className="button small" autoFocus onClick={askNoMore}>
-                      Keep running
+                      {run?.state === 'paused' ? 'Keep it paused' : 'Keep running'}
                     </button>
                     <button
                       type="button"
@@ -136,7 +142,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
                     type="button"
                     className="button small"
                     disabled={isGone || isElsewhere}
-                    onClick={() => (run?.state === 'running' ? setAsked(event) : restore(event))}
+                    onClick={() => (ended ? restore(event) : setAsked(event))}
                     data-testid={`restore-${event.checkpointId}`}
                   >
                     {isGone

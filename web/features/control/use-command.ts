@@ -3,6 +3,7 @@ import { useState } from 'react';
 import type { AskedAction, CommandId, CommandRecord } from '@plumbline/shared/command';
 import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
+import { controlsOffWords } from './controls-off';
 
 export interface CommandControl {
   give: (action: AskedAction) => void;
@@ -23,13 +24,6 @@ export function useCommand(): CommandControl {
 export function useControlsOff(): string {
   const { store } = useRun();
   const readOnlyReason = useReadOnlyReason();
-  const connection = useConnection();
-  if (readOnlyReason) return readOnlyReason;
-  if (connection.state === 'down') return 'The hub is not reachable; controls work again when it is back.';
-  const run = store.runSummary;
-  if (!run) return 'The run is being loaded.';
-  if (run.state === 'created') return 'The run is starting; controls work once the trainer is connected.';
-  if (run.state === 'finished' || run.state === 'stopped' || run.state === 'failed')
-    return 'This run has ended. A checkpoint can be continued as a branch.';
-  return '';
+  const isHubDown = useConnection().state === 'down';
+  return readOnlyReason || controlsOffWords(store.runSummary, isHubDown);
 }

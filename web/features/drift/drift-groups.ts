@@ -11,7 +11,7 @@ import type { RunStore } from '../../lib/run-store';
 export function driftSeries(store: RunStore, parameters: readonly ParameterInfo[]): ChartSeries[] {
   const groups = [...new Set(parameters.map((parameter) => parameter.group))];
   return groups.flatMap((group): ChartSeries[] => {
-    const past = store.past?.columns.get(weightDrift(group));
+    const past = store.courseBefore(weightDrift(group));
     const columns = store.buffer(weightDrift(group));
     if (columns.length === 0 && !past) return [];
     const projection = layerProjections.findIndex((name) => group.endsWith(name));

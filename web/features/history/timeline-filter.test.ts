@@ -91,9 +91,10 @@ describe('timelineLines', () => {
 });
 
 describe('countKinds', () => {
-  it('counts every entry under one kind, folded or not', () => {
-    const entries = entriesOf(saved(20), removed(20), pause(30), stage(40), evaluated(40), finished(60));
+  it('counts every entry under one kind, folded or not; of checkpoints those saved, as the lines do', () => {
+    const entries = entriesOf(saved(20), saved(25), removed(25), pause(30), stage(40), evaluated(40), finished(60));
     expect(countKinds(entries)).toEqual({ command: 1, stage: 2, checkpoint: 2, run: 1 });
+    expect(lineWords(entries)).toContainEqual(expect.stringMatching(/^2 checkpoints, /));
   });
 });
 

@@ -5,7 +5,7 @@ import { entryKinds, type EntryKind, type TimelineEntry } from './timeline';
 export const kindWords: Record<EntryKind, { name: string; says: string }> = {
   command: { name: 'Commands', says: 'Commands of people and of guard rules' },
   stage: { name: 'Stages', says: 'Stages and evaluations' },
-  checkpoint: { name: 'Checkpoints', says: 'Checkpoints saved and removed' },
+  checkpoint: { name: 'Checkpoints', says: 'Checkpoints saved, and those removed; the number is of those saved' },
   run: { name: 'Run', says: 'Start and end of the run' },
 };
 
@@ -14,10 +14,10 @@ export const readHidden = (stored: string | null): ReadonlySet<EntryKind> =>
   new Set(entryKinds.filter((kind) => stored?.split(' ').includes(kind)));
 export const writeHidden = (hidden: ReadonlySet<EntryKind>): string => [...hidden].join(' ');
 
-/** How many entries there are of each kind. */
+/** How many entries there are of each kind; of checkpoints, how many were saved. */
 export function countKinds(entries: readonly TimelineEntry[]): Record<EntryKind, number> {
   const counts = { command: 0, stage: 0, checkpoint: 0, run: 0 };
-  for (const { kind } of entries) counts[kind]++;
+  for (const { kind, automatic } of entries) if (automatic !== 'removed') counts[kind]++;
   return counts;
 }
 

@@ -51,6 +51,14 @@ describe('timeline', () => {
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
   });
 
+  it('names what an evaluation found as the key figures do', () => {
+    const evaluated = record(
+      { kind: 'evaluate_now' },
+      { before: {}, after: { probed_step: 40, held_out_mean: 43.75 } },
+    );
+    expect(timeline([evaluated], [], null)[0]!.details).toEqual(['probed step 40', 'held-out accuracy 43.8 %']);
+  });
+
   it('says of a rule’s command why it was given, beside what came of it', () => {
     const ruled = record(
       { kind: 'lower_learning_rate', factor: 0.5 },

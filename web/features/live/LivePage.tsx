@@ -18,6 +18,7 @@ import { Loading } from './Loading';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
 import { useFamily } from './use-family';
+import { hubAwayWords } from './when-words';
 import { RunContext, useFollowedRun, useRun, type FollowedRun } from './use-run';
 import './live.css';
 import '../control/control.css';
@@ -95,7 +96,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
           {store.feedError.message}{' '}
           {run
             ? 'It was there before: it may have been deleted meanwhile.'
-            : 'If it is about to start, this page will show it by itself.'}
+            : 'It may have been deleted. If it is about to start, this page will show it by itself.'}
         </p>
         <Link href="/" className="button">
           All runs
@@ -170,8 +171,7 @@ function Notices(): React.ReactNode {
   if (connection.state === 'down')
     return (
       <p className="notice" data-kind="bad" role="alert">
-        The hub is not reachable since {formatClock(connection.sinceMs)}. Training goes on without it; what is missing
-        here is fetched when it is back.
+        The hub is not reachable since {formatClock(connection.sinceMs)}. {hubAwayWords(store.runSummary!.state)}
       </p>
     );
   if (store.feedPhase === 'failed')

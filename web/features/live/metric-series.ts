@@ -30,7 +30,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     label,
     color,
     columns: store.buffer(metric),
-    past: store.past?.columns.get(metric),
+    past: store.courseBefore(metric),
     base: store.baseline(metric),
   });
   const plain = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
@@ -38,12 +38,12 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     label,
     color,
     columns: store.buffer(metric),
-    past: store.past?.columns.get(metric),
+    past: store.courseBefore(metric),
   });
   const recovered = (metric: string, label: string, color: ChartSeries['color']): ChartSeries[] => {
     const subject = recoverySubject(store, metric);
     if (!subject) return [];
-    const before = store.past?.columns.get(metric);
+    const before = store.courseBefore(metric);
     const of = (part: string, measured: Columns, earlier?: Columns): Columns => {
       const key = `${metric} ${part} ${earlier?.length ?? 0} ${subject.base} ${subject.noiseFloor}`;
       const columns = recoveries.get(key) ?? new RecoverySeries(measured, subject, earlier);

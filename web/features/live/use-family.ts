@@ -28,13 +28,15 @@ export function usePast(
   metrics?: readonly string[],
 ): { problem: string } {
   const [problem, setProblem] = useState('');
-  const { state } = useConnection();
+  const isConnected = useConnection().state === 'connected';
   const lineages = stores.map(({ runSummary: run }) =>
     run ? [run, ...ancestorsOf(run, runs)].map(({ runId }) => runId).join(' ') : '',
   );
   useEffect(() => {
     let gone = false;
     setProblem('');
+    // Without the hub nothing can be read; what was read stays.
+    if (!isConnected) return;
     for (const store of stores) {
       const run = store.runSummary;
       if (!run || ancestorsOf(run, runs).length === 0) continue;
@@ -47,6 +49,6 @@ export function usePast(
       gone = true;
     };
     // A lineage names all that the past is read from; runs and stores change far more often.
-  }, [lineages.join(), state === 'connected']);
+  }, [lineages.join(), isConnected]);
   return { problem };
 }

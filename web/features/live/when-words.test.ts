@@ -1,10 +1,20 @@
 import { expect, it } from 'vitest';
-import { whenWords } from './when-words';
+import { hubAwayWords, whenWords } from './when-words';
 
 it('say that figures are of now while a run goes on, and of its end afterwards', () => {
   expect(whenWords({ state: 'running', lastStep: 1520 }, 1520, null)).toBe('Now, at step 1,520.');
   expect(whenWords({ state: 'paused', lastStep: 3 }, undefined, null)).toBe('Now, at step 3.');
   expect(whenWords({ state: 'stopped', lastStep: 520 }, 520, null)).toBe('At the end, step 520.');
+});
+
+it('say that a run is starting before it has done a step', () => {
+  expect(whenWords({ state: 'created', lastStep: 1900 }, undefined, null)).toBe('Starting at step 1,900.');
+});
+
+it('say that training goes on without the hub only of a run that trains', () => {
+  expect(hubAwayWords('running')).toMatch(/^Training goes on without it; /);
+  for (const state of ['paused', 'finished', 'stopped', 'failed'] as const)
+    expect(hubAwayWords(state)).not.toMatch(/goes on/);
 });
 
 it('say where the last probe was, where that was before the last step', () => {

@@ -1,4 +1,4 @@
-import { metrics, unitOf, type MetricUnit } from '@plumbline/shared/metric';
+import { metrics, unitWordsOf } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
 import { unknownWords, type KnownSeries } from './known-series';
 
@@ -17,23 +17,9 @@ export const comparisons = {
 export type Comparison = keyof typeof comparisons;
 export const hasWindow = (comparison: Comparison): boolean => /window|slope/.test(comparison);
 
-const unitWords: Record<MetricUnit, string> = {
-  percent: '%',
-  nats: 'nats',
-  probability: 'probability',
-  ratio: '× the base',
-  logits: 'logits',
-  milliseconds: 'ms',
-  parameters: 'parameters',
-  bytes: 'bytes',
-  joules: 'J',
-  grams: 'g CO₂e',
-};
-
 /** What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number. */
 export function limitUnit({ metric, comparison }: Pick<RuleForm, 'metric' | 'comparison'>): string {
-  const unit = unitOf(metric.trim());
-  const words = unit === null ? '' : unit === 'percent' && !isValue(comparison) ? 'pp' : unitWords[unit];
+  const words = unitWordsOf(metric.trim(), !isValue(comparison));
   return comparison.startsWith('slope') ? `${words || '1'}/step` : words;
 }
 const isValue = (comparison: Comparison): boolean => comparison === 'above' || comparison === 'below';

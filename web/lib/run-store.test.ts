@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { metrics } from '@plumbline/shared/metric';
+import { RunSummary } from '@plumbline/shared/run';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { decimate } from '../charts/decimate';
+import { RunStore } from './run-store';
+import { SeriesBuffer } from './series-buffer';
+
+const branchAt = (step: number): RunSummary =>
+  RunSummary.parse({
+    ...{ runId: 'branch', config: { name: 'Branch', probeEverySteps: 20 }, state: 'created', reason: '' },
+    ...{ parent: { runId: 'parent', checkpointId: `step-${step}`, step }, trainer: null, trainerConnected: false },
+    ...{ createdMs: 0, startedMs: null, endedMs: null, lastStep: 0, lastSeq: 0 },
+  });
+const probe = (step: number, heldOut: number): MetricEvent => ({
+  ...{ type: 'probe_completed', seq: step + 1, step, wallTimeMs: step, stage: 0 },
+  metrics: { [metrics.heldOutMean]: heldOut },
+});
+/** A branch whose parent was probed at the given steps. */
+function branch(at: number, probed: readonly number[]): RunStore {
+  const store = new RunStore();
+  store.run(branchAt(at));
+  const measured = new SeriesBuffer(20);
+  measured.merge({ seqs: [...probed], steps: [...probed], values: probed.map((step) => 95 - step), bucketSteps: 0 });
+  store.pastIs({
+    ...{ ancestors: [], stages: [], commands: [], inForce: [] },
+    columns: new Map([[metrics.heldOutMean, measured]]),
+  });
+  return store;
+}
+/** The steps of each unbroken line of what is drawn of a branch's past. */
+function lines(store: RunStore): number[][] {
+  const { x, starts } = decimate(store.courseBefore(metrics.heldOutMean)!, 0, 1000, 1000);
+  const drawn: number[][] = [];
+  for (const [index, step] of x.entries())
+    if (starts[index]) drawn.push([step]);
+    else drawn.at(-1)!.push(step);
+  return drawn;
+}
+
+describe('the course before a branch', () => {
+  it('leads to the first value of the branch', () => {
+    const store = branch(50, [0, 20, 40]);
+    expect(lines(store)).toEqual([[0, 20, 40]]);
+    store.metrics([probe(50, 44), probe(60, 40)]);
+    expect(lines(store)).toEqual([[0, 20, 40, 50]]);
+  });
+  it('is a line where the parent was probed once before', () => {
+    const store = branch(20, [0]);
+    store.metrics([probe(20, 75)]);
+    expect(lines(store)).toEqual([[0, 20]]);
+  });
+  it('is its own where it has a value at the branch point', () => {
+    const store = branch(20, [0, 20]);
+    store.metrics([probe(20, 70)]);
+    expect(lines(store)).toEqual([[0, 20]]);
+    expect([...store.courseBefore(metrics.heldOutMean)!.values.subarray(0, 2)]).toEqual([95, 75]);
+  });
+  it('ends where values are missing before the branch', () => {
+    const store = branch(60, [0, 20]);
+    store.metrics([probe(60, 30), probe(80, 25)]);
+    expect(lines(store)).toEqual([[0, 20]]);
+  });
+  it('is nothing for a run without one', () => {
+    const store = new RunStore();
+    store.run({ ...branchAt(0), parent: null });
+    store.metrics([probe(0, 95)]);
+    expect(store.courseBefore(metrics.heldOutMean)).toBeUndefined();
+  });
+});
+
+describe('where a run stands', () => {
+  it('is its parent’s step for a branch that has told of none, and the step it told last from then on', () => {
+    const store = branch(1900, []);
+    expect(store.runSummary!.lastStep).toBe(1900);
+    store.run({ ...branchAt(1900), state: 'running', lastStep: 1912, lastSeq: 30 });
+    expect(store.runSummary!.lastStep).toBe(1912);
+  });
+});
