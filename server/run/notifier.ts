@@ -80,13 +80,17 @@ export class Notifier {
   }
 
   async #write(record: NotificationRecord, delivery: Delivery): Promise<void> {
+    const end = () =>
+      delivery.delivered
+        ? this.commands.endOwn(record, 'applied', {
+            after: { status: delivery.status, attempts: delivery.attempts },
+          })
+        : this.commands.endOwn(record, 'failed', { reason: delivery.reason });
     while (!this.#closing.signal.aborted)
       try {
-        if (delivery.delivered) {
-          const { status, attempts } = delivery;
-          return await this.commands.endOwn(record, 'applied', { after: { status, attempts } });
-        }
-        return await this.commands.endOwn(record, 'failed', { reason: delivery.reason });
+        // With a run that is being deleted its records go, unless that fails: one written meanwhile would stay behind.
+        while (this.work.isBeingDeleted(record.runId)) await sleep(50, undefined, { ref: false });
+        return this.commands.isOpen(record.commandId) ? await this.work.on(record.runId, end) : undefined;
       } catch (error) {
         this.onError(error);
         await sleep(writeAgainMs, undefined, { signal: this.#closing.signal, ref: false });
