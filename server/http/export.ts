@@ -21,14 +21,16 @@ export interface ExportParts {
  */
 export function exportRoutes({ runs, onError }: ExportParts): Router {
   return Router().get('/runs/:runId/export', limited(exportsPerMinute), async (request, response) => {
-    const { runId } = await runs.get(RunId.parse(request.params['runId']));
-    const archive = await archiveOf(runs.store, runId);
-    response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
-    try {
-      await pipeline(Readable.from(jsonLines(archive)), response);
-    } catch (error) {
-      // Too late for an error answer: the connection is closed, which the receiver sees. That it left is no fault.
-      if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') onError(error);
-    }
+    const runId = RunId.parse(request.params['runId']);
+    await runs.whole(runId, async () => {
+      const archive = await archiveOf(runs.store, runId);
+      response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
+      try {
+        await pipeline(Readable.from(jsonLines(archive)), response);
+      } catch (error) {
+        // Too late for an error answer: the connection is closed, which the receiver sees. That it left is no fault.
+        if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') onError(error);
+      }
+    });
   });
 }

@@ -1,5 +1,11 @@
 import { EventEmitter } from 'node:events';
-import { AnswerTooLargeError, SequenceGapError, StoreConflictError, type EventStore } from '../store/event-store.js';
+import {
+  AnswerTooLargeError,
+  SequenceGapError,
+  StoreBusyError,
+  StoreConflictError,
+  type EventStore,
+} from '../store/event-store.js';
 
 interface StoreWatchEvents {
   /** A call of this method succeeded. */
@@ -15,7 +21,7 @@ const writes: readonly string[] = [
   'append',
   'putCommand',
 ] satisfies (keyof EventStore)[];
-const answers = [SequenceGapError, StoreConflictError, AnswerTooLargeError];
+const answers = [SequenceGapError, StoreConflictError, StoreBusyError, AnswerTooLargeError];
 /** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
 const failureLifeMs = 60_000;
 

@@ -34,8 +34,7 @@ export class CommandIntake {
   /**
    * @param run as it was when the command came
    * @returns the command's record; for an id that was given before, the one of that
-   * @throws Refusal `draining` when nothing new is begun, or no hub holds the run at this moment; `conflict` while the run
-   *   is being deleted
+   * @throws Refusal `draining` when nothing new is begun, no hub holds the run at this moment, or it is being deleted
    */
   take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
     return this.parts.work.on(run.runId, () => this.#take(run, command, author));

@@ -3,6 +3,7 @@ import { ZodError } from 'zod';
 import {
   AnswerTooLargeError,
   SequenceGapError,
+  StoreBusyError,
   StoreConflictError,
   StoreUnavailableError,
 } from '../store/event-store.js';
@@ -23,7 +24,8 @@ export function toWireError(error: unknown): WireError {
   if (error instanceof Refusal) return { code: error.code, message: error.message };
   if (error instanceof SequenceGapError) return { code: 'gap', message: error.message };
   if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
-  if (error instanceof StoreUnavailableError) return { code: 'store_failed', message: error.message };
+  if (error instanceof StoreUnavailableError || error instanceof StoreBusyError)
+    return { code: 'store_failed', message: error.message };
   if (error instanceof AnswerTooLargeError) return { code: 'invalid', message: error.message };
   if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
   return { code: 'internal', message: 'The hub failed to do this; its log says why.' };

@@ -117,7 +117,7 @@ describe('while a run is deleted', () => {
     const deleting = outcome(runs.delete(parent, 'somebody'));
     await sleep(100);
     go();
-    expect(['done done', 'not_found done', 'conflict done', 'done conflict']).toContain(
+    expect(['done done', 'not_found done', 'draining done', 'done conflict']).toContain(
       `${await creating} ${await deleting}`,
     );
     const known = new Set((await runs.list()).map(({ runId }) => runId));
@@ -187,6 +187,38 @@ describe('while a run is deleted', () => {
     expect(errors).toEqual([]);
     expect([await file.run(runId), await file.commands(runId), runs.commands.openCount]).toEqual([null, [], 0]);
   });
+
+  it('waits for whoever reads all of it', async () => {
+    const runs = hub();
+    const runId = await ended(runs);
+    let read = (): void => undefined;
+    const reading = runs.whole(runId, () => new Promise<void>((resolve) => (read = resolve)));
+    await eventually(() => (asked.length > 0 ? true : null));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await sleep(100);
+    expect(await file.run(runId)).not.toBeNull();
+    read();
+    await reading;
+    expect(await deleting).toBe('done');
+  });
+
+  it('its trainer is asked to try again, and goes on when it stays after all', async () => {
+    const runs = hub();
+    const runId = aRunId();
+    await attach(runs, runId);
+    await runs.append(runId, [started()]);
+    await runs.trainerLost(runId, 'The trainer was lost.');
+    const { deleteRun } = EmbeddedStore.prototype;
+    let fail = (): void => undefined;
+    file.deleteRun = () => new Promise((_, reject) => (fail = () => reject(new Error('The disk is full.'))));
+    const deleting = outcome(runs.delete(runId, 'somebody'));
+    await eventually(() => (asked.at(-1) === 'deleteRun' ? true : null));
+    expect(await outcome(attach(runs, runId))).toBe('draining');
+    fail();
+    expect(await deleting).toMatch('The disk is full.');
+    expect(await outcome(attach(runs, runId))).toBe('done');
+    file.deleteRun = deleteRun;
+  });
 });
 
 describe('a run that is deleted while a hub starts, or by another hub', () => {
@@ -240,6 +272,37 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     expect(await deleting).toBe('done');
     expect(() => peers.handlers.held()).not.toThrow();
     expect(runs.commands.openCount).toBe(0);
+  });
+
+  it('goes although this hub owed it a write when another one took it up', async () => {
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    const runId = aRunId();
+    await attach(runs, runId);
+    const { updateRun } = EmbeddedStore.prototype;
+    file.updateRun = () => Promise.reject(new Error('The disk is full.'));
+    await expect(runs.append(runId, [started()])).rejects.toThrow('The disk is full.');
+    file.updateRun = updateRun;
+    peers.handlers.onTaken(runId);
+    peers.handlers.onRun({ ...(await runs.get(runId)), state: 'finished', trainerConnected: false });
+    expect(await outcome(runs.delete(runId, 'somebody'))).toBe('done');
+  });
+
+  it('is not ended any more by a hub that was at that', async () => {
+    const peers = new NoPeers();
+    const runs = hub(peers);
+    const runId = aRunId();
+    await attach(runs, runId);
+    await runs.append(runId, [started()]);
+    const go = hold('updateRun');
+    const ending = outcome(runs.append(runId, [finished(2)]));
+    await eventually(() => (asked.at(-1) === 'updateRun' ? true : null));
+    peers.handlers.onDeleted(await runs.get(runId));
+    go();
+    await ending;
+    await sleep(100);
+    expect(errors).toEqual([]);
+    expect((await runs.list()).map((one) => one.runId)).toEqual([]);
   });
 
   it('by another hub is not listed by it', async () => {

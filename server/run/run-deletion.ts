@@ -46,6 +46,8 @@ export interface DeletionParts {
 export class RunDeletion {
   /** Those that were deleted since this hub started, by when they were created: late news of them is none. */
   readonly #gone = new Map<RunId, number>();
+  /** Those of which something may still be here, because that could not be cleared away; by when they were created. */
+  readonly #uncleared = new Map<RunId, number | null>();
   #looking: NodeJS.Timeout | undefined;
 
   constructor(readonly parts: DeletionParts) {}
@@ -65,7 +67,7 @@ export class RunDeletion {
       if (performance.now() > endMs)
         throw new Refusal(
           'conflict',
-          `Something is still at work on ${runId}: its trainer, or a notification that another hub delivers. ` +
+          `Something is still at work on ${runId}: its trainer, an export, or a notification that another hub delivers. ` +
             'Delete the run when that is over.',
         );
       await sleep(lookMs);
@@ -135,16 +137,16 @@ export class RunDeletion {
     // There is a later one under its id already.
     if (known && known.createdMs !== run.createdMs) return;
     this.#forget(run, null);
-    await this.#clear(run.runId);
+    await this.#clear(run.runId, run.createdMs);
   }
 
   /** Goes on with what was left when this hub ended, and does what it did not hear of meanwhile. */
   async finish(): Promise<void> {
-    for (const runId of await this.parts.store.deletedRuns())
-      if (!this.parts.table.get(runId)) await this.#clear(runId).catch(this.parts.onError);
-    if (this.parts.peers === alone) return;
-    await this.#lookForMissed();
-    this.#looking ??= setInterval(() => void this.#lookForMissed().catch(this.parts.onError), missedMs).unref();
+    const { store, peers, table, onError } = this.parts;
+    if (peers !== alone)
+      this.#looking ??= setInterval(() => void this.#lookForMissed().catch(onError), missedMs).unref();
+    for (const runId of await store.deletedRuns()) if (!table.get(runId)) await this.#clear(runId, null).catch(onError);
+    if (peers !== alone) await this.#lookForMissed();
   }
 
   /** Ends all looking. */
@@ -160,15 +162,18 @@ export class RunDeletion {
       // A new one under its id is in the store before it is known here.
       if (run && !(await store.run(runId))) await this.heard(run);
     }
+    for (const [runId, createdMs] of this.#uncleared) await this.#clear(runId, createdMs);
   }
 
   /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
-  async #clear(runId: RunId): Promise<void> {
+  async #clear(runId: RunId, createdMs: number | null): Promise<void> {
     const { store, dataDir } = this.parts;
-    if ((await store.undelivered?.())?.includes(runId)) await store.deleteRun(runId, true);
-    store.forget?.(runId);
+    this.#uncleared.set(runId, createdMs);
     const bytes = await removeRunFolder(dataDir, runId);
     if (bytes > 0) this.parts.onCleared(runId, bytes);
+    if ((await store.undelivered?.())?.includes(runId)) await store.deleteRest?.(runId, createdMs);
+    store.forget?.(runId);
+    this.#uncleared.delete(runId);
   }
 
   /** @param runs among which there may be branches of it */

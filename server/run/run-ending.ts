@@ -79,9 +79,14 @@ export class RunEnding {
 
   async #end(runId: RunId): Promise<void> {
     const { table, commands, rules } = this.parts;
-    const run = table.get(runId)!;
-    // A trainer that was given up may be back by now, at any moment of this.
-    const isOver = (): boolean => hasEnded(table.get(runId)!.state);
+    const run = table.get(runId);
+    // Another hub has deleted it.
+    if (!run) return;
+    // A trainer that was given up may be back by now, at any moment of this, or the run deleted.
+    const isOver = (): boolean => {
+      const now = table.get(runId);
+      return now !== undefined && hasEnded(now.state);
+    };
     await rules.settled(run);
     if (!isOver()) return;
     const why = this.#said.has(runId) ? endedBefore(run.state) : run.reason;

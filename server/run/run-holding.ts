@@ -141,7 +141,7 @@ export class RunHolding {
   letGo(runId: RunId): void {
     const { store, table, links, commands, rules } = this.parts;
     // Of a run that has ended, what is still to be told.
-    if (!table.held.delete(runId)) return commands.forget(runId);
+    if (!table.letGo(runId)) return commands.forget(runId);
     rules.forget(runId);
     links.drop(runId);
     const open = commands.open(runId);

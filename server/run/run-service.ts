@@ -185,6 +185,15 @@ export class RunService extends EventEmitter<RunServiceEvents> {
   }
 
   /**
+   * Reads all of a run, which is not deleted meanwhile at this hub.
+   * @throws Refusal `not_found`, or `draining` while it is being deleted
+   */
+  async whole<T>(runId: RunId, read: () => Promise<T>): Promise<T> {
+    await this.get(runId);
+    return this.#work.on(runId, read);
+  }
+
+  /**
    * Deletes a run that has ended, for good.
    * @param by who does, for the log
    * @throws Refusal `draining`, `not_found`, `conflict`; see RunDeletion

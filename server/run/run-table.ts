@@ -41,6 +41,12 @@ export class RunTable {
     this.held.delete(runId);
   }
 
+  /** Another hub holds the run from now on, and writes it. @returns false when this one did not hold it */
+  letGo(runId: RunId): boolean {
+    this.#unwritten.delete(runId);
+    return this.held.delete(runId);
+  }
+
   /** The store has yet to take the run's last change. */
   owe(runId: RunId): void {
     this.#unwritten.add(runId);

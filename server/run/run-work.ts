@@ -17,9 +17,13 @@ export class RunWork {
     return this.#deleting.has(runId);
   }
 
-  /** Does something with a run. @throws Refusal `conflict` while the run is being deleted */
+  /**
+   * Does something with a run.
+   * @throws Refusal `draining` while the run is being deleted: whether it will be is not certain, so it is to be tried again
+   */
   async on<T>(runId: RunId, job: () => Promise<T>): Promise<T> {
-    if (this.#deleting.has(runId)) throw new Refusal('conflict', `The run ${runId} is being deleted.`);
+    if (this.#deleting.has(runId))
+      throw new Refusal('draining', `The run ${runId} is being deleted. Try again in a moment.`);
     this.#underWay.set(runId, (this.#underWay.get(runId) ?? 0) + 1);
     try {
       return await job();

@@ -75,7 +75,7 @@ export function upToDate<R extends StoredRun>(record: R): R {
  * A method that returns has made its change durable; one that throws has made none.
  */
 export interface EventStore {
-  /** @throws StoreConflictError when the run id is taken, or what was deleted under it is not yet gone */
+  /** @throws StoreConflictError when the run id is taken; StoreBusyError when what was deleted under it is not yet gone */
   createRun(run: StoredRun): Promise<void>;
   /**
    * Writes the record anew.
@@ -92,9 +92,14 @@ export interface EventStore {
    * its way. From the moment that it returns none of that is answered, nor after a crash at any moment before; of other
    * runs nothing is touched. A run that is not there, or was deleted already, is no error. The id is free again, at
    * once or, where the store is on a server of its own, when that has deleted it.
-   * @param onlyRest what this hub still brought of a run that another had deleted; one that is there is left alone
    */
-  deleteRun(runId: RunId, onlyRest?: boolean): Promise<void>;
+  deleteRun(runId: RunId): Promise<void>;
+  /**
+   * Deletes what this hub brings, or has yet to bring, of a run that another hub has deleted. A later run under its id is
+   * left alone.
+   * @param createdMs when the deleted run was created; null where only the store may know
+   */
+  deleteRest?(runId: RunId, createdMs: number | null): Promise<void>;
   /** Runs that were deleted and have not been created anew. */
   deletedRuns(): Promise<RunId[]>;
   /** Another hub on the same store has deleted this run: what is known of it here is void. */
@@ -226,6 +231,11 @@ export function newEvents(
 /** A run id that is taken already. */
 export class StoreConflictError extends Error {
   override name = 'StoreConflictError';
+}
+
+/** This cannot be done yet, with nothing wrong: it is to be tried again. */
+export class StoreBusyError extends Error {
+  override name = 'StoreBusyError';
 }
 
 /** More was asked for than `maxValues` allows. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RunId } from '@plumbline/shared/run';
-import { StoreConflictError, StoreUnavailableError, type StoredRun } from './event-store.js';
+import { StoreBusyError, StoreUnavailableError, type StoredRun } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
 import { isHidden, lineOfDeletion, lineOfNewLife, queryPasts, type Past } from './influx-deletion.js';
 import type { InfluxOutbox, VersionedRun } from './influx-outbox.js';
@@ -43,15 +43,26 @@ export class InfluxKnownRuns {
     return [...(await this.#pasts())].flatMap(([runId, { isDeleted }]) => (isDeleted ? [runId] : []));
   }
 
-  /**
-   * Deletes a run, see influx-deletion.ts; one that was deleted already once more, for what this hub has delivered of it
-   * since. @returns false when there is no such run and never was
-   */
-  async delete(runId: RunId, onlyRest: boolean): Promise<boolean> {
+  /** Deletes a run, see influx-deletion.ts; again where it was deleted already. @returns false when there never was one */
+  async delete(runId: RunId): Promise<boolean> {
     // Asked first: should a new run begin before its record is looked for, this is of the life before, and leaves it alone.
     const past = (await this.#pasts(runId)).get(runId);
-    const run = onlyRest ? null : await this.newest(runId);
-    const createdMs = run?.createdMs ?? (past?.isDeleted ? past.hiddenMs : null);
+    const run = await this.newest(runId);
+    return this.#note(runId, run?.createdMs ?? (past?.isDeleted ? past.hiddenMs : null), past);
+  }
+
+  /**
+   * Deletes what this hub has delivered, or will, of a run that another has deleted.
+   * @param createdMs the run's, which tells it from a later one while the other hub's note is on its way; null: not known
+   * @returns false when InfluxDB knows of no deletion and this does not either, or the id has another run by now
+   */
+  async deleteRest(runId: RunId, createdMs: number | null): Promise<boolean> {
+    const past = (await this.#pasts(runId)).get(runId);
+    if (past?.isDeleted) return this.#note(runId, past.hiddenMs, past);
+    return createdMs !== null && !isHidden(past, createdMs) && this.#note(runId, createdMs, past);
+  }
+
+  async #note(runId: RunId, createdMs: number | null, past: Past | undefined): Promise<boolean> {
     if (createdMs === null) return false;
     const deletion = { runId, createdMs, id: randomUUID(), life: past?.life ?? 0, atMs: Date.now() };
     await this.outbox.add({ kind: 'deletion', ...deletion }, [lineOfDeletion(deletion)]);
@@ -60,7 +71,7 @@ export class InfluxKnownRuns {
 
   /**
    * A run is about to be created that is not there. Where one of its id was deleted, InfluxDB is told of the new one.
-   * @throws StoreConflictError while points of the deleted one may still be there or a request to delete them be under way
+   * @throws StoreBusyError while points of the deleted one may still be there or a request to delete them be under way
    */
   async beginLife({ runId, createdMs }: Pick<StoredRun, 'runId' | 'createdMs'>): Promise<void> {
     const past = await this.#cleared(runId);
@@ -79,7 +90,7 @@ export class InfluxKnownRuns {
       const past = (await this.#pasts(runId)).get(runId);
       if (!past || past.uncleared.size === 0) return past;
       if (performance.now() >= endMs)
-        throw new StoreConflictError(
+        throw new StoreBusyError(
           `The run ${runId} that there was is still being deleted from InfluxDB; try again in a moment. ` +
             'Where that does not end, see the log of the hub that deleted it, or take another id.',
         );

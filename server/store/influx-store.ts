@@ -106,10 +106,16 @@ export class InfluxStore implements EventStore {
     await this.#outbox.add({ kind: 'run', run, version }, [lineOfRun({ ...run, lastSeq, lastStep }, version)]);
   }
 
-  async deleteRun(runId: RunId, onlyRest = false): Promise<void> {
+  async deleteRun(runId: RunId): Promise<void> {
     await this.#outbox.open();
     await this.#appending.get(runId);
-    if (await this.#runs.delete(runId, onlyRest)) this.forget(runId);
+    if (await this.#runs.delete(runId)) this.forget(runId);
+  }
+
+  async deleteRest(runId: RunId, createdMs: number | null): Promise<void> {
+    await this.#outbox.open();
+    await this.#appending.get(runId);
+    if (await this.#runs.deleteRest(runId, createdMs)) this.forget(runId);
   }
 
   async deletedRuns(): Promise<RunId[]> {

@@ -137,7 +137,7 @@ describe('a run that is deleted from InfluxDB', () => {
     const back = hub(away);
     expect([await shown(back), await back.run(runId), await back.undelivered()]).toEqual([[other], null, [runId]]);
     // As the hub does when it starts.
-    await back.deleteRun(runId, true);
+    await back.deleteRest(runId, null);
     expect(await back.drained(20_000)).toBe(true);
     expect(await runsInInflux()).toEqual([other]);
     for (const store of [first, back]) expect(await shown(store)).toEqual([other]);
@@ -156,7 +156,7 @@ describe('a spool that delivers once more what was deleted since', () => {
     const next = hub(options);
     expect(await next.undelivered()).toContain(runId);
     expect(await next.drained(10_000)).toBe(true);
-    await next.deleteRun(runId, true);
+    await next.deleteRest(runId, null);
     expect(await next.drained(10_000)).toBe(true);
     expect([await runsInInflux(), await shown(next)]).toEqual([[other], [other]]);
   });
@@ -221,7 +221,7 @@ describe('a run that is there again', () => {
     await eventually(() => (door.writesAtMs.length > 0 ? true : null));
     door.trouble.write = null;
     const go = holdDeletions();
-    await first.deleteRun(runId, true);
+    await first.deleteRest(runId, null);
     expect(await first.drained(1500)).toBe(false);
     letWrite();
     const given = creation.then(() => second.append(runId, events(1, 3)));
@@ -230,6 +230,28 @@ describe('a run that is there again', () => {
     await given;
     for (const store of [first, second]) expect(await store.drained(10_000)).toBe(true);
     expect(await hub().run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 3 });
+  });
+
+  it('goes with what another hub had of it, though the note of the one that deleted it is still on its way', async () => {
+    await written(hub(), runId);
+    const second = hub({ url: door.url });
+    await second.takeUp(runId, 5);
+    door.trouble.write = { kind: 'answer', status: 503 };
+    await second.updateRun({ ...storedRun(), state: 'failed', reason: 'said late' }, true);
+    // Of a run that nobody has deleted, as far as it can know.
+    await second.deleteRest(runId, null);
+    expect(await second.run(runId)).toMatchObject({ state: 'failed' });
+    await second.deleteRest(runId, storedRun().createdMs);
+    expect(await second.run(runId)).toBeNull();
+    door.trouble.write = null;
+    expect(await second.drained(10_000)).toBe(true);
+    expect([await runsInInflux(), await second.deletedRuns()]).toEqual([[], [runId]]);
+    // Heard once more when the id has another run.
+    const next = hub();
+    await next.createRun(storedRun(runId, 9000));
+    await second.deleteRest(runId, storedRun().createdMs);
+    for (const store of [next, second]) expect(await store.drained(10_000)).toBe(true);
+    expect([await runsInInflux(), (await next.run(runId))?.createdMs]).toEqual([[runId], 9000]);
   });
 
   it('stays when a hub that was away deletes what it had of the one before', async () => {
@@ -243,14 +265,14 @@ describe('a run that is there again', () => {
     expect(await first.drained(10_000)).toBe(true);
 
     // It has noted that, but nobody can know.
-    await second.deleteRun(runId, true);
+    await second.deleteRest(runId, null);
     await first.createRun(storedRun(runId, 9000));
     await first.append(runId, events(1, 3));
     expect(await first.drained(10_000)).toBe(true);
     door.trouble.write = null;
     expect(await second.drained(10_000)).toBe(true);
     // Nor does it when it sees the new one.
-    await second.deleteRun(runId, true);
+    await second.deleteRest(runId, null);
     expect(await second.drained(10_000)).toBe(true);
     for (const store of [first, second, hub()]) {
       expect(await store.run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 3 });
