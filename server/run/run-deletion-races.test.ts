@@ -106,6 +106,13 @@ const outcome = (work: Promise<unknown>): Promise<string> =>
     () => 'done',
     (error: unknown) => (error as { code?: string }).code ?? String(error),
   );
+/** Asks for a deletion, and lets go what is held back while that waits. @returns how the deletion ended */
+async function deletedMeanwhile(runs: RunService, runId: RunId, go: () => void): Promise<string> {
+  const deleting = outcome(runs.delete(runId, 'somebody'));
+  await sleep(100);
+  go();
+  return deleting;
+}
 
 describe('while a run is deleted', () => {
   it('no branch of it is begun from the form: one of both is refused', async () => {
@@ -145,10 +152,8 @@ describe('while a run is deleted', () => {
     const go = hold('command');
     const giving = outcome(runs.command(command, 'dashboard'));
     await eventually(() => (asked.at(-1) === 'command' ? true : null));
-    const deleting = outcome(runs.delete(runId, 'somebody'));
-    await sleep(100);
-    go();
-    await Promise.all([giving, deleting]);
+    await deletedMeanwhile(runs, runId, go);
+    await giving;
     expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
   });
 
@@ -163,10 +168,8 @@ describe('while a run is deleted', () => {
     const giving = outcome(runs.command(command, 'dashboard'));
     await eventually(() => (asked.at(-1) === 'command' ? true : null));
     await runs.append(runId, [finished(2)]);
-    const deleting = outcome(runs.delete(runId, 'somebody'));
-    await sleep(100);
-    go();
-    await Promise.all([giving, deleting]);
+    await deletedMeanwhile(runs, runId, go);
+    await giving;
     expect(() => peers.handlers.held()).not.toThrow();
     expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
   });
@@ -180,10 +183,8 @@ describe('while a run is deleted', () => {
     const go = hold('commands');
     const lost = outcome(runs.trainerLost(runId, 'The process ended.'));
     await eventually(() => (asked.at(-1) === 'commands' ? true : null));
-    const deleting = outcome(runs.delete(runId, 'somebody'));
-    await sleep(100);
-    go();
-    expect([await lost, await deleting]).toEqual(['done', 'done']);
+    const deleted = await deletedMeanwhile(runs, runId, go);
+    expect([await lost, deleted]).toEqual(['done', 'done']);
     expect(errors).toEqual([]);
     expect([await file.run(runId), await file.commands(runId), runs.commands.openCount]).toEqual([null, [], 0]);
   });
@@ -237,10 +238,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     const go = hold('commands');
     await runs.load();
     await eventually(() => (asked.at(-1) === 'commands' ? true : null));
-    const deleting = outcome(runs.delete(runId, 'somebody'));
-    await sleep(100);
-    go();
-    expect(await deleting).toBe('done');
+    expect(await deletedMeanwhile(runs, runId, go)).toBe('done');
     expect((await runs.list()).map((run) => run.runId)).not.toContain(runId);
     expect(peers.told.at(-1)).toBe(`${runId} deleted`);
   });
@@ -266,10 +264,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     };
     await runs.load();
     await eventually(() => (asked.at(-1) === 'commands' ? true : null));
-    const deleting = outcome(runs.delete(runId, 'somebody'));
-    await sleep(100);
-    go();
-    expect(await deleting).toBe('done');
+    expect(await deletedMeanwhile(runs, runId, () => go())).toBe('done');
     expect(() => peers.handlers.held()).not.toThrow();
     expect(runs.commands.openCount).toBe(0);
   });

@@ -156,20 +156,21 @@ export class RunDeletion {
 
   /** Forgets the runs that other hubs have deleted without this one hearing: while Redis was gone, or they crashed. */
   async #lookForMissed(): Promise<void> {
-    const { store, table } = this.parts;
+    const { store, table, onError } = this.parts;
     for (const runId of await store.deletedRuns()) {
       const run = table.get(runId);
       // A new one under its id is in the store before it is known here.
       if (run && !(await store.run(runId))) await this.heard(run);
     }
-    for (const [runId, createdMs] of this.#uncleared) await this.#clear(runId, createdMs);
+    for (const [runId, createdMs] of this.#uncleared) await this.#clear(runId, createdMs).catch(onError);
   }
 
   /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
   async #clear(runId: RunId, createdMs: number | null): Promise<void> {
-    const { store, dataDir } = this.parts;
+    const { store, table, dataDir } = this.parts;
     this.#uncleared.set(runId, createdMs);
-    const bytes = await removeRunFolder(dataDir, runId);
+    // Tried again later, the folder may be a new run's under its id.
+    const bytes = table.get(runId) ? 0 : await removeRunFolder(dataDir, runId);
     if (bytes > 0) this.parts.onCleared(runId, bytes);
     if ((await store.undelivered?.())?.includes(runId)) await store.deleteRest?.(runId, createdMs);
     store.forget?.(runId);

@@ -171,8 +171,8 @@ export class RunHolding {
 
   /** What another hub says of a run that it holds. */
   mirror(run: RunSummary): void {
-    const { table } = this.parts;
-    if (!table.held.has(run.runId)) table.put(run);
+    const { table, deletion } = this.parts;
+    if (!table.held.has(run.runId) && !deletion.isGone(run)) table.put(run);
   }
 
   mirrorProgress({ runId, lastSeq, lastStep }: Progress): void {

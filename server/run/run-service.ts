@@ -121,9 +121,7 @@ export class RunService extends EventEmitter<RunServiceEvents> {
       onAttached: (run) => this.emit('attached', run),
     });
     peers.start({
-      onRun: (run) => {
-        if (!deletion.isGone(run)) holding.mirror(run);
-      },
+      onRun: (run) => holding.mirror(run),
       onDeleted: (run) => void deletion.heard(run).catch(onError),
       onProgress: (progress) => progress.forEach((one) => holding.mirrorProgress(one)),
       onTaken: (runId) => holding.letGo(runId),
