@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, readdirSync, statSync, writ
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxAnswerValues, type FindingsResponse, type HistoryResponse } from '@plumbline/shared/http';
 import { aRunId, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
@@ -18,6 +19,11 @@ writeFileSync(
 writeFileSync(join(webDir, 'runs/index.html'), '<p>runs</p><script>3</script>');
 writeFileSync(join(webDir, '404.html'), '<p>lost</p>');
 writeFileSync(join(webDir, '_next/static/a.js'), '1');
+const script = 'export const longer = 1;\n'.repeat(50);
+writeFileSync(join(webDir, '_next/static/b.js'), script);
+writeFileSync(join(webDir, '_next/static/b.js.br'), brotliCompressSync(script));
+writeFileSync(join(webDir, '_next/static/b.js.gz'), gzipSync(script));
+writeFileSync(join(webDir, 'runs/index.html.br'), brotliCompressSync('<p>runs</p><script>3</script>'));
 
 let hub: TestHub;
 beforeAll(async () => {
@@ -310,6 +316,35 @@ describe('the dashboard', () => {
   it('keeps named-by-content files for long and asks for pages anew', async () => {
     expect((await fetch(`${hub.url}/_next/static/a.js`)).headers.get('cache-control')).toContain('immutable');
     expect((await fetch(`${hub.url}/`)).headers.get('cache-control')).toBe('no-cache');
+  });
+
+  it.each([
+    ['br, gzip', 'br'],
+    ['gzip', 'gzip'],
+    ['gzip;q=0, br;q=0', null],
+    ['identity', null],
+  ])('answers a browser that takes %s with what the build compressed: %s', async (accepted, coding) => {
+    const answer = await fetch(`${hub.url}/_next/static/b.js`, { headers: { 'accept-encoding': accepted } });
+    expect(answer.headers.get('content-encoding')).toBe(coding);
+    expect(answer.headers.get('vary')).toContain('Accept-Encoding');
+    expect(answer.headers.get('content-type')).toMatch(/^(text|application)\/javascript/);
+    expect(answer.headers.get('cache-control')).toContain('immutable');
+    expect(await answer.text()).toBe(script);
+  });
+
+  it('gives a compressed page the policy of its scripts, and a request that is no GET no coding', async () => {
+    expect(await policyOf('/runs/')).toContain(hash('3'));
+    const page = await fetch(`${hub.url}/runs/`, { headers: { 'accept-encoding': 'br' } });
+    expect(page.headers.get('content-encoding')).toBe('br');
+    expect(page.headers.get('content-type')).toContain('text/html');
+    expect(await page.text()).toContain('runs');
+    const posted = await fetch(`${hub.url}/_next/static/b.js`, { method: 'POST' });
+    expect([posted.status, posted.headers.get('content-encoding'), await posted.text()]).toEqual([
+      404,
+      null,
+      '<p>lost</p>',
+    ]);
+    expect((await fetch(`${hub.url}/%E0%A4%A/`)).status).toBe(404);
   });
 
   it('answers an unknown page with its own page, and leads to the one with a slash', async () => {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join, sep } from 'node:path';
-import express, { Router } from 'express';
+import { extname, join, sep } from 'node:path';
+import express, { Router, type RequestHandler } from 'express';
 
 /**
- * The dashboard's static export. Next.js starts its pages with inline scripts, which differ from page to page: each
+ * The dashboard's static export, in the copies that `dashboard-build.ts` compressed. Next.js starts its pages with inline scripts, which differ from page to page: each
  * page's policy allows its own by their hashes, and no other script but the dashboard's files.
  */
 export function dashboardFiles(webDir: string): Router {
@@ -16,8 +16,10 @@ export function dashboardFiles(webDir: string): Router {
     response.status(503).set('Content-Security-Policy', "default-src 'none'").type('html').send(notBuilt);
   });
   router.use(
+    preferCompressed(webDir),
     express.static(webDir, {
-      setHeaders: (response, path) => {
+      setHeaders: (response, file) => {
+        const path = file.replace(/\.(br|gz)$/, '');
         if (path.endsWith('.html')) response.setHeader('Content-Security-Policy', policyOf(path));
         // Names there carry a hash of the content, so what is cached never goes stale; pages are asked for anew.
         response.setHeader(
@@ -28,9 +30,43 @@ export function dashboardFiles(webDir: string): Router {
     }),
   );
   return router.use((_request, response) => {
+    // A compressed copy that went away in this moment.
+    response.removeHeader('Content-Encoding');
     if (!existsSync(notFoundPage)) return void response.status(404).type('text').send('There is no such page.');
     response.status(404).set('Content-Security-Policy', policyOf(notFoundPage)).sendFile(notFoundPage);
   });
+}
+
+/** What the build writes beside a file, best first: the extension of each content coding. */
+const extensionOf = { br: '.br', gzip: '.gz' } as const;
+
+/** Points a request at the copy that the build compressed, where there is one and the browser takes its coding. */
+function preferCompressed(webDir: string): RequestHandler {
+  return (request, response, next) => {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return next();
+    const path = request.path.endsWith('/') ? `${request.path}index.html` : request.path;
+    const codings = (['br', 'gzip'] as const).filter((coding) =>
+      existsSync(fileOf(webDir, path + extensionOf[coding])),
+    );
+    if (codings.length === 0) return next();
+    response.vary('Accept-Encoding');
+    const coding = request.acceptsEncodings([...codings, 'identity']);
+    if (coding === 'br' || coding === 'gzip') {
+      response.set('Content-Encoding', coding).type(extname(path));
+      request.url = path + extensionOf[coding];
+    }
+    next();
+  };
+}
+
+/** The file behind the path of a request; one that would lie outside the folder is none. */
+function fileOf(webDir: string, path: string): string {
+  try {
+    const file = join(webDir, decodeURIComponent(path));
+    return file.startsWith(webDir + sep) ? file : '';
+  } catch {
+    return '';
+  }
 }
 
 /** Read anew for each page view, so that a dashboard built while the hub runs works at once. */

@@ -2,7 +2,10 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
 
 /** Written into the export: the digest of what it was built from. */
 const stampName = '.built-from';
@@ -25,8 +28,22 @@ export async function buildDashboard(rootDir: string, say: (line: string) => voi
     child.once('error', reject);
     child.once('exit', resolve);
   });
-  if (code === 0) writeFileSync(stamp, digest);
-  return code === 0;
+  if (code !== 0) return false;
+  await compressFiles(join(web, 'out'));
+  writeFileSync(stamp, digest);
+  return true;
+}
+
+/** Writes a `.br` and a `.gz` beside each text file, once, so that the hub compresses nothing while it serves. */
+async function compressFiles(folder: string): Promise<void> {
+  for (const name of await readdir(folder, { recursive: true })) {
+    if (!/\.(html|js|css|svg|txt|json)$/.test(name)) continue;
+    const path = join(folder, name);
+    const content = await readFile(path);
+    const params = { [constants.BROTLI_PARAM_SIZE_HINT]: content.length };
+    await writeFile(`${path}.br`, await promisify(brotliCompress)(content, { params }));
+    await writeFile(`${path}.gz`, await promisify(gzip)(content, { level: constants.Z_BEST_COMPRESSION }));
+  }
 }
 
 function sourceDigest(rootDir: string): string {
