@@ -29,7 +29,7 @@ export function interventionFindings(
   };
   // What was changed at one step has one effect. What left everything as it was has none.
   const changes = new Map<number, string[]>();
-  let trained: readonly string[] = [];
+  let trained: readonly string[] | undefined;
   events.forEach((event, index) => {
     const before = trained;
     if (event.type === 'run_started' || event.type === 'trainable_changed') trained = event.trainable;
@@ -82,12 +82,12 @@ function effects(
   });
 }
 
-/** @param trained what was trained until this event, by name */
-function changeOf(event: ControlEvent, trained: readonly string[]): string | undefined {
+/** @param trained what was trained until this event, by name, where that is known */
+function changeOf(event: ControlEvent, trained: readonly string[] | undefined): string | undefined {
   if (event.type === 'trainable_changed') {
     const { length } = event.trainable;
-    const before = new Set(trained);
-    if (length === before.size && event.trainable.every((name) => before.has(name))) return undefined;
+    const before = trained && new Set(trained);
+    if (before?.size === length && event.trainable.every((name) => before.has(name))) return undefined;
     return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
   }
   if (event.type !== 'command_applied' || changesNothing(event)) return undefined;
