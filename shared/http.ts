@@ -154,6 +154,41 @@ export type CommandsResponse = z.infer<typeof CommandsResponse>;
 export const RulesResponse = z.object({ rules: z.array(RuleState) });
 export type RulesResponse = z.infer<typeof RulesResponse>;
 
+/** An estimate in percent, or in percentage points where it is a difference, with its 95 % interval. */
+export interface PercentInterval {
+  estimate: number;
+  low: number;
+  high: number;
+}
+
+/** GET /api/runs/:runId/evaluations -> how each task's questions were answered, at the base model and after each stage. */
+export interface EvaluationsResponse {
+  runId: RunId;
+  /** What share of such intervals holds the true value. */
+  level: number;
+  tasks: {
+    task: string;
+    /** In the order in which they were made. */
+    evaluations: {
+      seq: number;
+      step: number;
+      /** The stage that had ended, from 0; null: the base model. */
+      stage: number | null;
+      /** WiSE-FT's share of the trained weights; null: the model as it is. */
+      weight: number | null;
+      right: number;
+      asked: number;
+      /** With Wilson's interval. */
+      accuracy: PercentInterval;
+      /**
+       * Minus the base model's accuracy on the same questions, with Newcombe's interval for paired shares, and how many
+       * questions went from wrong to right and from right to wrong. Null for the base, or where it was asked others.
+       */
+      againstBase: (PercentInterval & { gained: number; lost: number }) | null;
+    }[];
+  }[];
+}
+
 /** GET /api/catalog: what the new-run form offers. */
 export interface CatalogResponse {
   tasks: typeof targetTaskNames;
