@@ -10,6 +10,8 @@ it('says of a command whether it left everything as it was', () => {
 
 it('takes silence for a change, but not the hub’s word that no rule is another', () => {
   expect(changesNothing({ before: {}, after: {} })).toBe(false);
+  const groups = { selection: '2 groups', trainable_parameters: 100 };
+  expect(changesNothing({ before: groups, after: groups })).toBe(false);
   expect(changesNothing({ before: null, after: null })).toBe(false);
   expect(changesNothing({ before: null, after: { added: 'drift' } })).toBe(false);
   expect(changesNothing({ before: null, after: {} })).toBe(true);

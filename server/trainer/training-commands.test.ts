@@ -134,12 +134,17 @@ describe('commands to a run', () => {
             // The same parameters by another name.
             { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'language_model.*self_attn.*' } },
           ],
+          // Two groups of one size.
+          6: [0, 1].map((layer) => ({
+            kind: 'set_trainable',
+            selection: { kind: 'groups', groups: [`language_model.layers.${layer}.self_attn.q_proj`] },
+          })),
         },
       });
       const commands = applied(events) as Extract<UnnumberedEvent, { type: 'command_applied' }>[];
-      expect(commands.map(({ before, after }) => changesNothing({ before, after }))).toEqual([true, true, false, true]);
+      expect(commands.map(({ before, after }) => changesNothing({ before, after }))).toEqual([true, true, false, true, false, false]);
       expect(commands[3]!.after['selection']).toBe('sa_proj');
-      expect(events.filter(({ type }) => type === 'trainable_changed')).toHaveLength(1);
+      expect(events.filter(({ type }) => type === 'trainable_changed')).toHaveLength(3);
       expect(await readdir(join(small.folder, 'checkpoints'))).not.toContain('step-000003');
     });
 

@@ -65,6 +65,8 @@ export interface Branch {
 }
 export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
 
+/** Characters of a value that a command's outcome may have. */
+const longestChangeText = 20_000;
 /** Automatic checkpoints that are kept, beside the first and those of `#keeps`. */
 const keptCheckpoints = 5;
 /** Of the changes of what is trained or how fast, the newest whose checkpoints are kept: rules may make any number. */
@@ -256,14 +258,14 @@ class TrainingLoop implements Steered {
   async #setTrainable(selection: TrainableSelection): Promise<Applied> {
     const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
     if (!resolved.ok) throw new CommandError(resolved.reason);
-    const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
+    const before = { selection: selectionText(this.#selection), trainable_parameters: this.#trainableSize() };
     if (haveSameNames(resolved.trainable, this.#trainable)) return { before, after: before };
     await this.#keepBefore();
     this.#selection = selection;
     this.#trainable = resolved.trainable;
     this.#changedSince = true;
     this.#emit({ type: 'trainable_changed', selection, trainable: resolved.trainable });
-    return { before, after: { selection: describeSelection(selection), trainable_parameters: resolved.trainableSize } };
+    return { before, after: { selection: selectionText(selection), trainable_parameters: resolved.trainableSize } };
   }
 
   async #restore({
@@ -453,6 +455,12 @@ class TrainingLoop implements Steered {
 function baselineOf(probes: ProbeSuite): Record<string, number> {
   const scores = Object.entries(probes.baseline).filter(([name]) => !/^(drift|contribution|probe)\//.test(name));
   return { ...Object.fromEntries(scores), [metrics.questionsPerTask]: probes.questionsPerTask };
+}
+
+/** What a selection is, so that two texts are equal only where the two select the same. */
+function selectionText(selection: TrainableSelection): string {
+  const names = selection.kind === 'groups' ? selection.groups.join(',') : describeSelection(selection);
+  return names.length <= longestChangeText ? names : describeSelection(selection);
 }
 
 /** @param a, b names without repeats */
