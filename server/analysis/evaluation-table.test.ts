@@ -43,7 +43,10 @@ it('says of each task how the base, each stage and each weight answered, and how
 it('compares with no base that was not asked the same, and reads no inherited name', () => {
   const [row] = evaluationTable([evaluated(0, { counting: '10' })])[0]!.evaluations;
   expect(row!.againstBase).toBeNull();
-  const other = evaluationTable([evaluated(null, { counting: '101' }), evaluated(0, { constructor: '1', counting: '10' })]);
+  const other = evaluationTable([
+    evaluated(null, { counting: '101' }),
+    evaluated(0, { constructor: '1', counting: '10' }),
+  ]);
   expect(other.map(({ task }) => task)).toEqual(['constructor', 'counting']);
   expect(other[0]!.evaluations).toHaveLength(1);
   expect(other[0]!.evaluations[0]!.againstBase).toBeNull();

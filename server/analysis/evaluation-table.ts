@@ -38,10 +38,7 @@ function rowOf(
 }
 
 /** Null where the base model was not asked the same questions. */
-function difference(
-  answers: string,
-  base: string | undefined,
-): TaskEvaluations['evaluations'][number]['againstBase'] {
+function difference(answers: string, base: string | undefined): TaskEvaluations['evaluations'][number]['againstBase'] {
   if (base?.length !== answers.length) return null;
   const pairs = { bothRight: 0, gained: 0, lost: 0, bothWrong: 0 };
   for (let i = 0; i < answers.length; i++) {

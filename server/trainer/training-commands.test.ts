@@ -142,7 +142,14 @@ describe('commands to a run', () => {
         },
       });
       const commands = applied(events) as Extract<UnnumberedEvent, { type: 'command_applied' }>[];
-      expect(commands.map(({ before, after }) => changesNothing({ before, after }))).toEqual([true, true, false, true, false, false]);
+      expect(commands.map(({ before, after }) => changesNothing({ before, after }))).toEqual([
+        true,
+        true,
+        false,
+        true,
+        false,
+        false,
+      ]);
       expect(commands[3]!.after['selection']).toBe('sa_proj');
       expect(events.filter(({ type }) => type === 'trainable_changed')).toHaveLength(3);
       expect(await readdir(join(small.folder, 'checkpoints'))).not.toContain('step-000003');

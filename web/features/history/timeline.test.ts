@@ -52,10 +52,10 @@ describe('timeline', () => {
   });
 
   it('says of a command that changed nothing that it did not', () => {
-    const idle = record(
-      { kind: 'set_learning_rate', learningRate: 1e-4 } as CommandAction,
-      { before: { learning_rate: 1e-4 }, after: { learning_rate: 1e-4 } },
-    );
+    const idle = record({ kind: 'set_learning_rate', learningRate: 1e-4 } as CommandAction, {
+      before: { learning_rate: 1e-4 },
+      after: { learning_rate: 1e-4 },
+    });
     expect(timeline([idle], [], null)[0]!.details).toEqual(['nothing changed']);
     expect(chartMarks([idle])).toEqual([]);
   });
