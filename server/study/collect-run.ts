@@ -7,7 +7,7 @@ import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Evaluation } from '../analysis/sequence-measures.js';
 import type { StudyRun } from '../analysis/study-run.js';
-import type { HubSession } from './hub-session.js';
+import type { HubSession } from '../hub-api.js';
 import type { PlannedRun } from './study-spec.js';
 
 type Interventions = StudyRun['interventions'][number][];
