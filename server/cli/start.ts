@@ -1,7 +1,6 @@
 import type { Command } from 'commander';
 import { RunConfig } from '@plumbline/shared/run';
 import { readConfig, rootDir } from '../config.js';
-import { startHub } from '../main.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { linkTo } from './link.js';
@@ -46,6 +45,8 @@ async function start(flags: Flags, say: Say): Promise<void> {
       say('Training goes on without the native backend, several times slower; `npm run plumbline -- doctor` says why.');
     if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
   }
+  // Loaded here since other commands need no hub.
+  const { startHub } = await import('../main.js');
   const hub = await startHub(config);
   stopOnSignal({
     words: 'Stopping: built-in trainers save a checkpoint (again to leave at once) ...',

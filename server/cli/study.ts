@@ -7,7 +7,6 @@ import type { Contents } from '../analysis/bootstrap.js';
 import type { StudyRun } from '../analysis/study-run.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
-import { startHub } from '../main.js';
 import { stopOnSignal } from './stop-on-signal.js';
 import { collectRun } from '../study/collect-run.js';
 import { HubSession } from '../hub-api.js';
@@ -153,7 +152,8 @@ interface StudyHub {
 /** The hub of the data folder, or one that lives as long as the study. */
 async function openHub(config: HubConfig, say: Say): Promise<StudyHub> {
   const running = hubUrl(config.dataDir);
-  const hub = running === null ? await startHub(config) : null;
+  // Loaded here since other commands need no hub.
+  const hub = running === null ? await (await import('../main.js')).startHub(config) : null;
   const url = running ?? hub!.url;
   const sessions = new Sessions(config.accessDir ?? config.dataDir);
   say(`Runs can be watched and steered at ${url}/?token=${sessions.createLink()}`);
