@@ -13,7 +13,7 @@ it('leaves nothing in text that a terminal would obey', () => {
 it('writes JSON on one line that reads back the same and has no control characters', () => {
   const line = jsonLine({ name: nasty });
   expect(JSON.parse(line)).toEqual({ name: nasty });
-   
+
   expect(line).not.toMatch(/[\0-\x1f\x7f-\x9f\u202e]/);
 });
 

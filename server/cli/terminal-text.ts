@@ -5,7 +5,7 @@
  */
 export function terminalText(text: string, breaks: 'line' | 'lines' = 'line'): string {
   const kept = breaks === 'line' ? text.replace(/[\r\n\t\u2028\u2029]+/g, ' ') : text;
-   
+
   return kept.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '�');
 }
 

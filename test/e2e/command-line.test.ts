@@ -20,7 +20,7 @@ let folder: string;
 const trainers: ChildProcess[] = [];
 
 beforeAll(async () => {
-  hub = await HubProcess.start({ env: { PLUMBLINE_TRAINER_GRACE_MS: "5000" } });
+  hub = await HubProcess.start({ env: { PLUMBLINE_TRAINER_GRACE_MS: '5000' } });
   api = new HubApi(hub.url);
   folder = mkdtempSync(join(tmpdir(), 'plumbline-cli-'));
 });
