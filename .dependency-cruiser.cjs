@@ -40,8 +40,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^server/',
-        pathNot:
-          '^server/((main|delete-command|findings-command|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
+        pathNot: '^server/(main\\.ts|cli/(delete|findings|transfer|backup)\\.ts|store/)|\\.test\\.ts$',
       },
       to: { path: '^server/store/(?!event-store|influx-setup)' },
     },
@@ -61,7 +60,7 @@ module.exports = {
       // What is measured and logged does not know that it is.
       name: 'only-main-and-the-command-line-know-operations',
       severity: 'error',
-      from: { path: '^server/', pathNot: '^server/(main\\.ts|cli\\.ts|operations/)|\\.test\\.ts$' },
+      from: { path: '^server/', pathNot: '^server/(main\\.ts|cli/|operations/)|\\.test\\.ts$' },
       to: { path: '^server/operations/' },
     },
     {
@@ -69,6 +68,12 @@ module.exports = {
       severity: 'error',
       from: { path: '^server/operations/', pathNot: '\\.test\\.ts$' },
       to: { path: '^server/(http|trainer|analysis|prepare)/' },
+    },
+    {
+      name: 'nothing-imports-the-command-line',
+      severity: 'error',
+      from: { path: '^(server|shared|web)/', pathNot: '^server/(cli/|cli\\.ts)' },
+      to: { path: '^server/cli/' },
     },
     {
       name: 'analysis-imports-shared-only',

@@ -92,7 +92,7 @@ export type CommandState = z.infer<typeof CommandState>;
 /** A line of the audit log. */
 export const CommandRecord = z.object({
   ...GivenCommand.shape,
-  /** Who gave it: `dashboard`, or `rule:<name>`. */
+  /** Who gave it: `dashboard`, `cli` for `plumbline`, `api` for another program, or `rule:<name>`. */
   author: z.string().max(80),
   state: CommandState,
   receivedMs: z.number(),

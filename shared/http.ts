@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import type { targetTaskNames, backends } from './run.js';
 import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
-import { CommandRecord } from './command.js';
+import { AskedCommand, CommandRecord } from './command.js';
 import { RuleState } from './rule.js';
 import type { recipes } from './parameter.js';
 import type { ControlEvent } from './trainer-event.js';
@@ -150,9 +150,62 @@ export type CheckpointsResponse = z.infer<typeof CheckpointsResponse>;
 export const CommandsResponse = z.object({ commands: z.array(CommandRecord) });
 export type CommandsResponse = z.infer<typeof CommandsResponse>;
 
+/**
+ * POST /api/runs/:runId/commands: a command, whose id is made by whoever gives it. Who may: a browser's session, or a
+ * program that shows the trainer token as `Authorization: Bearer`. The run may stand in the body too.
+ */
+export const GiveCommandRequest = AskedCommand.extend({ runId: RunId.optional() });
+export type GiveCommandRequest = z.infer<typeof GiveCommandRequest>;
+
+export const maxCommandWaitMs = 60_000;
+/** How long to wait for the command's end, for POST and for GET /api/runs/:runId/commands/:commandId. */
+export const GiveCommandQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(maxCommandWaitMs).default(0) });
+
+/** The command's line of the audit log. Status 202 while it is pending, 200 once it has ended, however it ended. */
+export const CommandResponse = z.object({ command: CommandRecord });
+export type CommandResponse = z.infer<typeof CommandResponse>;
+
+/** What `plumbline` calls itself, with its version: `User-Agent: plumbline-cli/0.1.0`. */
+export const cliUserAgent = 'plumbline-cli';
+
 /** GET /api/runs/:runId/rules -> the rules that the run is watched by, in their order, and where each stands. */
 export const RulesResponse = z.object({ rules: z.array(RuleState) });
 export type RulesResponse = z.infer<typeof RulesResponse>;
+
+/** An estimate in percent, or in percentage points where it is a difference, with its 95 % interval. */
+export interface PercentInterval {
+  estimate: number;
+  low: number;
+  high: number;
+}
+
+/** GET /api/runs/:runId/evaluations -> how each task's questions were answered, at the base model and after each stage. */
+export interface EvaluationsResponse {
+  runId: RunId;
+  /** What share of such intervals holds the true value. */
+  level: number;
+  tasks: {
+    task: string;
+    /** In the order in which they were made. */
+    evaluations: {
+      seq: number;
+      step: number;
+      /** The stage that had ended, from 0; null: the base model. */
+      stage: number | null;
+      /** WiSE-FT's share of the trained weights; null: the model as it is. */
+      weight: number | null;
+      right: number;
+      asked: number;
+      /** With Wilson's interval. */
+      accuracy: PercentInterval;
+      /**
+       * Minus the base model's accuracy on the same questions, with Newcombe's interval for paired shares, and how many
+       * questions went from wrong to right and from right to wrong. Null for the base, or where it was asked others.
+       */
+      againstBase: (PercentInterval & { gained: number; lost: number }) | null;
+    }[];
+  }[];
+}
 
 /** GET /api/catalog: what the new-run form offers. */
 export interface CatalogResponse {

@@ -110,6 +110,16 @@ describe('findings', () => {
     expect(alone!.values['before']).toBeCloseTo(-200, 8);
     expect(alone!.text).toContain('the learning rate was 0.3 instead of 0.1');
   });
+  it('credits nothing to a command that changed nothing', () => {
+    const idle = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 });
+    const twice = [started(base), changed(10), changed(30), applied(40, { paused: true }, { paused: true })];
+    const told = (...events: ControlEvent[]) =>
+      findings(run, events, 100, ended).filter(({ kind }) => kind === 'intervention');
+    expect(told(started(base), idle)).toEqual([]);
+    // The second says again what is trained already, and does not end the window of the first.
+    expect(told(...twice).map(({ step }) => step)).toEqual([10]);
+    expect(told(...twice)).toEqual(told(started(base), changed(10)));
+  });
   describe('in a sequence of skills', () => {
     const config = RunConfig.parse({ name: 'x', tasks: ['counting', 'clock'], steps: 50 });
     const course = new Map([['held_out/mean/accuracy', series(90, 80, 70, 72, 74, 76, 50, 20, 20, 20)]]);

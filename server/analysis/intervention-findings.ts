@@ -1,4 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
+import { changesNothing } from '@plumbline/shared/command-change';
 import { fourDigits } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { ruleOf } from '@plumbline/shared/rule';
@@ -26,10 +27,13 @@ export function interventionFindings(
     const rule = event?.type === 'command_applied' ? rules.get(event.commandId) : undefined;
     return rule ? ` by the rule “${rule}”` : '';
   };
-  // What was changed at one step has one effect.
+  // What was changed at one step has one effect. What left everything as it was has none.
   const changes = new Map<number, string[]>();
+  let trained: readonly string[] | undefined;
   events.forEach((event, index) => {
-    const change = changeOf(event);
+    const before = trained;
+    if (event.type === 'run_started' || event.type === 'trainable_changed') trained = event.trainable;
+    const change = changeOf(event, before);
     if (!change) return;
     // A trainer says what is trained now, then that the command for it was applied.
     const by = byRule(event.type === 'trainable_changed' ? events[index + 1] : event);
@@ -38,7 +42,7 @@ export function interventionFindings(
   return [
     ...(heldOut ? effects(heldOut, changes, config) : []),
     ...events.flatMap((event): Finding[] => {
-      if (event.type !== 'command_applied') return [];
+      if (event.type !== 'command_applied' || changesNothing(event)) return [];
       const by = byRule(event);
       const said = (text: string, values: Finding['values'] = {}): Finding[] => [
         { kind: 'intervention', step: event.step, text, values },
@@ -78,12 +82,15 @@ function effects(
   });
 }
 
-function changeOf(event: ControlEvent): string | undefined {
+/** @param trained what was trained until this event, by name, where that is known */
+function changeOf(event: ControlEvent, trained: readonly string[] | undefined): string | undefined {
   if (event.type === 'trainable_changed') {
     const { length } = event.trainable;
+    const before = trained && new Set(trained);
+    if (before?.size === length && event.trainable.every((name) => before.has(name))) return undefined;
     return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
   }
-  if (event.type !== 'command_applied') return undefined;
+  if (event.type !== 'command_applied' || changesNothing(event)) return undefined;
   const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
   return typeof before === 'number' && typeof after === 'number'
     ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`

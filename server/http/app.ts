@@ -9,6 +9,7 @@ import { analysisRoutes } from './analysis.js';
 import { backupRoutes, type BackupParts } from './backup.js';
 import { catalogRoutes } from './catalog.js';
 import { commandRoutes } from './commands.js';
+import { evaluationRoutes } from './evaluations.js';
 import { eventRoutes } from './events.js';
 import { healthRoutes, type HealthParts } from './health.js';
 import { exportRoutes } from './export.js';
@@ -81,6 +82,7 @@ export function createApp(parts: AppParts): Express {
     runRoutes(parts),
     historyRoutes(parts),
     eventRoutes(parts),
+    evaluationRoutes(parts),
     analysisRoutes(parts),
     exportRoutes(parts),
     commandRoutes(parts),

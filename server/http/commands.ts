@@ -1,11 +1,80 @@
-import { Router } from 'express';
-import type { CommandsResponse, RulesResponse } from '@plumbline/shared/http';
+import { Router, type Request, type Response } from 'express';
+import { CommandId, type CommandRecord } from '@plumbline/shared/command';
+import {
+  cliUserAgent,
+  GiveCommandQuery,
+  GiveCommandRequest,
+  type CommandResponse,
+  type CommandsResponse,
+  type RulesResponse,
+} from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
+import type { Sessions } from '../access/sessions.js';
+import { Refusal } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
+import { CommandEnds } from './command-ends.js';
+import { limited } from './rate-limit.js';
+import { bearerOf, mayOperate } from './session.js';
 
-/** GET /api/runs/:runId/commands: the audit log, oldest first; /api/runs/:runId/rules: where the run's rules stand. */
-export function commandRoutes({ runs }: { runs: RunService }): Router {
+/** 20 a second, as over the socket. */
+const commandsPerMinute = 1200;
+
+export interface CommandParts {
+  runs: RunService;
+  sessions: Sessions;
+  token: string;
+}
+
+/**
+ * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. The same id again returns the
+ *   first one's record. 200 with the command's record once it has ended, however it ended; 202 while it is pending.
+ *   `?waitMs=` waits for the end for so long.
+ * GET /api/runs/:runId/commands: the audit log, oldest first; with /:commandId one of its lines
+ * GET /api/runs/:runId/rules: where the run's rules stand
+ */
+export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
+  const ends = new CommandEnds(runs);
+
+  const answer = async (request: Request, response: Response, record: CommandRecord): Promise<void> => {
+    const { waitMs } = GiveCommandQuery.parse(request.query);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const command = await ends.wait(record, waitMs, gone.signal);
+    response.status(command.state === 'pending' ? 202 : 200).json({ command } satisfies CommandResponse);
+  };
+
   return Router()
+    .post(
+      '/runs/:runId/commands',
+      limited(commandsPerMinute),
+      mayOperate(sessions, token),
+      async (request, response) => {
+        const runId = RunId.parse(request.params['runId']);
+        // Asked before anything is done.
+        GiveCommandQuery.parse(request.query);
+        if (!request.is('application/json'))
+          throw new Refusal('invalid', 'A command comes as JSON, with the header Content-Type: application/json.');
+        const { runId: named = runId, ...asked } = GiveCommandRequest.parse(request.body);
+        if (named !== runId)
+          throw new Refusal('invalid', `The command is for the run ${named}, the address is that of ${runId}.`);
+        const record = await runs.command({ ...asked, runId }, authorOf(request));
+        if (record.runId !== runId)
+          throw new Refusal(
+            'conflict',
+            `The command id ${record.commandId} was given to the run ${record.runId} before. Make a new one.`,
+          );
+        await answer(request, response, record);
+      },
+    )
+    .get('/runs/:runId/commands/:commandId', async (request, response) => {
+      const runId = RunId.parse(request.params.runId);
+      const commandId = CommandId.parse(request.params.commandId);
+      await runs.get(runId);
+      const record = await runs.store.command(commandId);
+      if (record?.runId !== runId)
+        throw new Refusal('not_found', `The run ${runId} was given no command ${commandId}.`);
+      await answer(request, response, record);
+    })
     .get('/runs/:runId/commands', async (request, response) => {
       const runId = RunId.parse(request.params.runId);
       await runs.get(runId);
@@ -14,4 +83,10 @@ export function commandRoutes({ runs }: { runs: RunService }): Router {
     .get('/runs/:runId/rules', async (request, response) => {
       response.json({ rules: await runs.ruleStates(RunId.parse(request.params.runId)) } satisfies RulesResponse);
     });
+}
+
+/** What the audit log says of who gave a command: a browser's session, our command line, or another program. */
+function authorOf(request: Request): 'dashboard' | 'cli' | 'api' {
+  if (bearerOf(request) === undefined) return 'dashboard';
+  return request.get('user-agent')?.startsWith(`${cliUserAgent}/`) ? 'cli' : 'api';
 }

@@ -10,21 +10,22 @@ import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunService } from '../run/run-service.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
-import { mayControl } from './session.js';
+import { mayControl, mayOperate } from './session.js';
 
 export interface RunParts {
   runs: RunService;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
+  token: string;
 }
 
 /** GET and POST /api/runs, GET and DELETE /api/runs/:runId, GET /api/runs/:runId/checkpoints. */
-export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
+export function runRoutes({ runs, supervisor, sessions, token }: RunParts): Router {
   return Router()
     .get('/runs', async (_request, response) => {
       response.json({ runs: await runs.list() } satisfies RunList);
     })
-    .post('/runs', mayControl(sessions), async (request, response) => {
+    .post('/runs', mayOperate(sessions, token), async (request, response) => {
       const run = await supervisor.start(StartRunRequest.parse(request.body));
       response.status(201).json({ run } satisfies RunResponse);
     })

@@ -1,4 +1,4 @@
-import { Router, type RequestHandler } from 'express';
+import { Router, type Request, type RequestHandler } from 'express';
 import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
 import { howToControl, linkCommand } from '../access/how-to-control.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
@@ -39,11 +39,24 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
 
 const readOnly = ({ dataDir }: Sessions): SessionInfo => ({ mayControl: false, howToControl: howToControl(dataDir) });
 
+/** The secret that a program shows as `Authorization: Bearer`. */
+export const bearerOf = ({ headers }: Request): string | undefined =>
+  /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1];
+
 /** Lets browsers with a session pass, and programs that show the trainer token as `Authorization: Bearer`. */
 export function mayOperate(sessions: Sessions, token: string): RequestHandler {
   return (request, response, next) => {
-    const [, given] = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '') ?? [];
-    if (given === undefined) return mayControl(sessions)(request, response, next);
+    const given = bearerOf(request);
+    if (given === undefined && sessions.mayControl(request.headers.cookie)) return next();
+    if (given === undefined)
+      return next(
+        new Refusal(
+          'forbidden',
+          isBrowser(request)
+            ? howToControl(sessions.dataDir)
+            : "Show the hub's trainer token, as `Authorization: Bearer`; it is in the hub's data folder, trainer-token.",
+        ),
+      );
     next(
       sameSecret(given, token)
         ? undefined
@@ -52,13 +65,22 @@ export function mayOperate(sessions: Sessions, token: string): RequestHandler {
   };
 }
 
-/** Lets only browsers with a session pass. */
+/** Lets only sessions pass. */
 export function mayControl(sessions: Sessions): RequestHandler {
   return (request, _response, next) => {
+    if (sessions.mayControl(request.headers.cookie)) return next();
     next(
-      sessions.mayControl(request.headers.cookie)
-        ? undefined
-        : new Refusal('forbidden', howToControl(sessions.dataDir)),
+      new Refusal(
+        'forbidden',
+        isBrowser(request)
+          ? howToControl(sessions.dataDir)
+          : "This takes a session; the trainer token is not enough. POST /api/session gives one for a link's token, " +
+              `which ${linkCommand(sessions.dataDir)} prints.`,
+      ),
     );
   };
 }
+
+/** A browser says where a request comes from; programs that are none do not. */
+const isBrowser = ({ headers }: Request): boolean =>
+  headers.origin !== undefined || headers['sec-fetch-site'] !== undefined;

@@ -7,7 +7,7 @@ import { CheckpointId, type RunConfig, type RunId, type RunParent } from '@plumb
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 import { collectRun } from './collect-run.js';
-import { HubSession } from './hub-session.js';
+import { HubSession } from '../hub-api.js';
 import { plan, StudySpec } from './study-spec.js';
 
 const [full, branch] = plan(

@@ -2,11 +2,12 @@ import { runsNamed } from '@plumbline/shared/branch-name';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
+import { changesNothing } from '@plumbline/shared/command-change';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Evaluation } from '../analysis/sequence-measures.js';
 import type { StudyRun } from '../analysis/study-run.js';
-import type { HubSession } from './hub-session.js';
+import type { HubSession } from '../hub-api.js';
 import type { PlannedRun } from './study-spec.js';
 
 type Interventions = StudyRun['interventions'][number][];
@@ -110,7 +111,7 @@ function interventionsOf(
     events.findIndex((event) => event.type === 'command_applied' && event.commandId === commandId) < end;
   return commands.flatMap((command): Interventions => {
     const { state, step, author, action, after } = command;
-    if (state !== 'applied' || step === null) return [];
+    if (state !== 'applied' || step === null || changesNothing(command)) return [];
     switch (action.kind) {
       case 'restore_checkpoint':
         if (!next || action.branchRunId !== next.runId) return [];

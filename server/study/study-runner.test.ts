@@ -6,7 +6,7 @@ import { branchName, runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
 import { aCommand, eventually, TestHub } from '../../test/support/test-hub.js';
-import { HubAway, HubSession } from './hub-session.js';
+import { HubAway, HubSession } from '../hub-api.js';
 import { StudyRunner, type StudyOutcome } from './study-runner.js';
 import { plan, StudySpec, type PlannedRun } from './study-spec.js';
 

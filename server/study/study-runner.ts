@@ -4,7 +4,7 @@ import { runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
-import { HubAway, HubRefusal, type HubSession } from './hub-session.js';
+import { HubAway, HubRefusal, type HubSession } from '../hub-api.js';
 import { plannedName, type PlannedRun, type StudySpec } from './study-spec.js';
 
 /** Where a study stands, as often as it changes. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { misfitWords, TrainingMethod } from '@plumbline/shared/method';
@@ -17,6 +17,8 @@ export const TrainingPosition = z.object({
   step: z.number().int().nonnegative(),
   /** State of the generator that draws examples: the position in the data. */
   dataRng: z.array(z.number().int().nonnegative()).length(4),
+  /** The seed that the generator started from. Checkpoints of early versions do not say. */
+  seed: z.number().int().nonnegative().optional(),
   learningRate: z.number().positive(),
   selection: TrainableSelection,
 });
@@ -51,23 +53,57 @@ async function writeDurably(path: string, content: Buffer | string): Promise<voi
   }
 }
 
-/** Moves a finished folder to its place, replacing what is there, and makes that durable. */
+/** Makes the names in a folder durable. */
+async function syncFolder(folder: string): Promise<void> {
+  const opened = await open(folder, 'r');
+  await opened.sync().finally(() => opened.close());
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Where a checkpoint lies while another takes its name. */
+const replacedBy = (folder: string): string => `${folder}.replaced`;
+
+/**
+ * Moves a finished folder to its place and makes that durable. A folder that is there moves aside first and is removed
+ * last, so one whole checkpoint is on disk at every moment; see `settle`.
+ */
 async function publish(temporary: string, folder: string): Promise<void> {
-  await rm(folder, { recursive: true, force: true });
-  await rename(temporary, folder);
-  const parent = await open(dirname(folder), 'r');
-  await parent.sync().finally(() => parent.close());
+  await syncFolder(temporary);
+  const replaced = replacedBy(folder);
+  if (await exists(folder)) await rename(folder, replaced);
+  try {
+    await rename(temporary, folder);
+  } catch (error) {
+    await settle(folder);
+    throw error;
+  }
+  await syncFolder(dirname(folder));
+  await rm(replaced, { recursive: true, force: true });
+}
+
+/** Ends a replacement that was cut short: the folder that moved aside comes back where no other has its name. */
+async function settle(folder: string): Promise<void> {
+  const replaced = replacedBy(folder);
+  if (!(await exists(replaced))) return;
+  if (await exists(folder)) await rm(replaced, { recursive: true, force: true });
+  else await rename(replaced, folder);
 }
 
 /**
  * Writes a checkpoint folder: model.safetensors, optimizer.safetensors, checkpoint.json. It is written beside its place
- * and moved there whole, so a crash or a full disk leaves either all of it or nothing.
+ * and moved there whole: a crash or a full disk leaves what was there before, or all of the new one.
  */
 export async function saveCheckpoint(
   folder: string,
   checkpoint: Checkpoint,
 ): Promise<{ bytes: number; digest: string }> {
   const temporary = `${folder}.writing`;
+  await settle(folder);
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
   try {
@@ -93,9 +129,10 @@ export async function saveCheckpoint(
 
 /** @throws DamagedFileError when a file is missing, altered or cut short; it says which and what to do */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
-  const manifest = readManifest(join(folder, 'checkpoint.json'), await readPart(folder, 'checkpoint.json'));
+  const place = (await exists(folder)) || !(await exists(replacedBy(folder))) ? folder : replacedBy(folder);
+  const manifest = readManifest(join(place, 'checkpoint.json'), await readPart(place, 'checkpoint.json'));
   const tensors = async (name: keyof typeof manifest.digests): Promise<Map<string, HostTensor>> =>
-    readVerified(folder, name, manifest.digests[name]);
+    readVerified(place, name, manifest.digests[name]);
   return {
     weights: await tensors('model.safetensors'),
     optimizer: { steps: manifest.optimizerSteps, tensors: await tensors('optimizer.safetensors') },

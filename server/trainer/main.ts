@@ -14,6 +14,7 @@ import { prepareMethod } from './method/prepare-method.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
+import { startNewRun } from './starting-point.js';
 import { train, type EventSink } from './training-loop.js';
 import { writeUnsentEvents } from './unsent-events.js';
 
@@ -112,15 +113,9 @@ function gpuOf(backend: BackendName): MeterOptions['gpu'] {
   return 'none';
 }
 
-/**
- * The checkpoint that a new run starts from. What is trained and how fast is what the new run's configuration says;
- * a run that goes on keeps what the checkpoint holds.
- */
 async function startingPoint({ runId, checkpointId, goesOn }: RunParent): Promise<Checkpoint> {
   const checkpoint = await loadCheckpoint(join(folderOf(runId), 'checkpoints', checkpointId));
-  if (goesOn) return checkpoint;
-  const { learningRate, recipe } = launch.config;
-  return { ...checkpoint, position: { ...checkpoint.position, learningRate, selection: { kind: 'recipe', recipe } } };
+  return goesOn ? checkpoint : startNewRun(checkpoint, launch.config);
 }
 
 /** Waits until everything is stored; what a lost hub cannot take is written to a file, so that nothing is lost. */

@@ -1,10 +1,11 @@
+import { rmSync, writeFileSync } from 'node:fs';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CommandId } from '@plumbline/shared/command';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
-import { defaults, modelConfig, SmallRuns, tokenizer, trainer } from '../../test/support/small-run.js';
+import { defaults, modelConfig, series, SmallRuns, tokenizer, trainer } from '../../test/support/small-run.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { fineTuning } from './method/fine-tuning.js';
@@ -48,8 +49,47 @@ describe('checkpoints of a run', () => {
       { at: { 4: { kind: 'set_learning_rate', learningRate: 0.5 } }, stopAfter: 4 },
     );
     expect(events.at(-1)).toMatchObject({ type: 'run_stopped' });
-    const { position } = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
-    expect(position).toMatchObject({ step: 4, learningRate: 0.5 });
+    const saved = events.flatMap((event) => (event.type === 'checkpoint_saved' ? [event.checkpointId] : []));
+    expect(saved).toEqual(['step-000000', 'step-000004', 'step-000004-2']);
+    const at = async (id: string) => (await loadCheckpoint(join(small.folder, 'checkpoints', id))).position;
+    // One can go back to before the change, and on from after it.
+    expect(await at('step-000004')).toMatchObject({ step: 4, learningRate: 1e-3 });
+    expect(await at('step-000004-2')).toMatchObject({ step: 4, learningRate: 0.5 });
+  });
+
+  it('changes nothing when the checkpoint in front of the change cannot be written, and says why', async () => {
+    const checkpoints = join(small.folder, 'checkpoints');
+    const { outcome, events } = await small.run(
+      { steps: 8, schedule: 'constant', warmupSteps: 0, checkpointEverySteps: 100, probeEverySteps: 100 },
+      {
+        at: {
+          3: [
+            { kind: 'set_learning_rate', learningRate: 0.5 },
+            { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } },
+          ],
+          5: { kind: 'set_learning_rate', learningRate: 0.02 },
+        },
+        onEvent: (event) => {
+          // A disk that is full: nothing can be made in the folder. Root may write anywhere, so permissions do not do it.
+          if (event.type === 'step_completed' && event.step === 3) {
+            rmSync(checkpoints, { recursive: true });
+            writeFileSync(checkpoints, '');
+          }
+          if (event.type === 'step_completed' && event.step === 4) rmSync(checkpoints);
+        },
+      },
+    );
+    expect(outcome.kind).toBe('finished');
+    const failures = events.filter(({ type }) => type === 'command_failed');
+    expect(failures).toHaveLength(2);
+    for (const failure of failures)
+      expect(failure).toMatchObject({ step: 3, reason: expect.stringMatching(/Nothing was changed.*Make room/) });
+    expect(events.some(({ type }) => type === 'trainable_changed' || type === 'run_paused')).toBe(false);
+    expect(series(events, 'train/learning_rate').map(([, rate]) => rate)).toEqual([
+      1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 0.02, 0.02, 0.02,
+    ]);
+    const { position } = await loadCheckpoint(join(checkpoints, 'step-000005'));
+    expect(position).toMatchObject({ learningRate: 1e-3, selection: { recipe: 'full' } });
   });
 
   it('pauses with the reason when no checkpoint can be written, and goes on when that is mended', async () => {

@@ -3,8 +3,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { CommandAction } from '@plumbline/shared/command';
+import { changesNothing } from '@plumbline/shared/command-change';
 import { weightDrift } from '@plumbline/shared/metric';
 import { CheckpointId, RunId } from '@plumbline/shared/run';
+import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { applied, series, SmallRuns } from '../../test/support/small-run.js';
 import { loadCheckpoint } from './checkpoint.js';
 
@@ -118,6 +120,39 @@ describe('commands to a run', () => {
       expect(at3.map(({ type }) => type)).toEqual(['checkpoint_saved', 'command_applied', 'command_applied']);
       const { position } = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000003'));
       expect(position).toMatchObject({ step: 3, learningRate: 1e-3, selection: { recipe: 'full' } });
+    });
+
+    it('is none where it would change nothing: no checkpoint, no word of a change', async () => {
+      const { events } = await small.run(inFront, {
+        at: {
+          3: [
+            { kind: 'set_learning_rate', learningRate: 1e-3 },
+            { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'full' } },
+          ],
+          5: [
+            { kind: 'set_trainable', selection: attention },
+            // The same parameters by another name.
+            { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'language_model.*self_attn.*' } },
+          ],
+          // Two groups of one size.
+          6: [0, 1].map((layer) => ({
+            kind: 'set_trainable',
+            selection: { kind: 'groups', groups: [`language_model.layers.${layer}.self_attn.q_proj`] },
+          })),
+        },
+      });
+      const commands = applied(events) as Extract<UnnumberedEvent, { type: 'command_applied' }>[];
+      expect(commands.map(({ before, after }) => changesNothing({ before, after }))).toEqual([
+        true,
+        true,
+        false,
+        true,
+        false,
+        false,
+      ]);
+      expect(commands[3]!.after['selection']).toBe('sa_proj');
+      expect(events.filter(({ type }) => type === 'trainable_changed')).toHaveLength(3);
+      expect(await readdir(join(small.folder, 'checkpoints'))).not.toContain('step-000003');
     });
 
     it('leaves nothing behind when it fails', async () => {

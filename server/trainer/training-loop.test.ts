@@ -3,9 +3,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { targetAccuracy, weightDrift } from '@plumbline/shared/metric';
-import { series, SmallRuns } from '../../test/support/small-run.js';
+import { RunConfig } from '@plumbline/shared/run';
+import { defaults, series, SmallRuns } from '../../test/support/small-run.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { EnergyMeter } from './energy/energy-meter.js';
+import { startNewRun } from './starting-point.js';
 
 describe('train', () => {
   const small = new SmallRuns();
@@ -108,6 +110,26 @@ describe('train', () => {
     expect(series(rest.events, weightDrift('language_model.lm_head')).at(-1)).toEqual(
       series(whole.events, weightDrift('language_model.lm_head')).at(-1),
     );
+  });
+
+  it('draws from its own seed as a new run from a checkpoint', async () => {
+    const whole = await small.run();
+    const from = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
+    const lossOf = async (seed: number, start = from): Promise<unknown> => {
+      const config = { seed, learningRate: 5e-4 };
+      const asNew = startNewRun(start, RunConfig.parse({ ...defaults, ...config }));
+      return series((await small.run(config, { from: asNew })).events, 'train/loss');
+    };
+    const [first, second] = [await lossOf(1), await lossOf(2)];
+    expect(second).not.toEqual(first);
+    expect(await lossOf(2)).toEqual(second);
+    // With the seed of the run before, the order of the data goes on: no example is taught twice.
+    expect((first as unknown[])[0]).toEqual(series(whole.events, 'train/loss')[4]);
+    // A checkpoint of a new run is of its own seed, and one that does not say its seed is of no run's.
+    expect((await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000008'))).position.seed).toBe(2);
+    const { seed, ...unsaid } = from.position;
+    expect(seed).toBe(1);
+    expect(await lossOf(1, { ...from, position: unsaid })).not.toEqual(first);
   });
 
   it('does not finish before its last checkpoint is written', async () => {

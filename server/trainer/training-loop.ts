@@ -65,11 +65,18 @@ export interface Branch {
 }
 export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
 
+/** Characters of a value that a command's outcome may have. */
+const longestChangeText = 20_000;
 /** Automatic checkpoints that are kept, beside the first and those of `#keeps`. */
 const keptCheckpoints = 5;
 /** Of the changes of what is trained or how fast, the newest whose checkpoints are kept: rules may make any number. */
 const keptChanges = 20;
-const paddedStep = (step: number): string => String(step).padStart(6, '0');
+/**
+ * `step-000120`, and `step-000120-2` for the second state of that step: what is in front of a change and what is behind
+ * it have names of their own.
+ */
+const checkpointIdOf = (prefix: 'step-' | typeof askedCheckpointPrefix, step: number, times: number): CheckpointId =>
+  CheckpointId.parse(`${prefix}${String(step).padStart(6, '0')}${times === 1 ? '' : `-${times}`}`);
 
 /** Trains one run to its end. The last event says how it ended; it never throws for what a run can meet. */
 export async function train(run: TrainingRun): Promise<Outcome> {
@@ -87,11 +94,14 @@ class TrainingLoop implements Steered {
   /** The stage that the next step belongs to. */
   #stage: Stage;
   readonly #dataRng: Rng;
+  /** What `#dataRng` started from. */
+  readonly #seed: number;
   #learningRate: number;
   #selection: TrainableSelection;
   #trainable: string[];
   #branch: Branch | undefined;
-  #savedStep = -1;
+  /** The last automatic checkpoint that was written. */
+  #saved: { step: number; times: number; checkpointId: CheckpointId } | undefined;
   /** A command has changed what a checkpoint holds since the last one was written. */
   #changedSince = false;
   /** The last automatic checkpoint could not be written: it is tried again before training goes on. */
@@ -111,6 +121,7 @@ class TrainingLoop implements Steered {
       if (this.step > this.#stage.firstStep) this.#optimizer.load(from.optimizer);
     }
     this.#dataRng = from ? Rng.fromState(from.position.dataRng) : new Rng(config.seed);
+    this.#seed = from?.position.seed ?? config.seed;
     this.#learningRate = from?.position.learningRate ?? config.learningRate;
     this.#selection = from?.position.selection ?? { kind: 'recipe', recipe: config.recipe };
     this.#trainable = this.#resolve(this.#selection);
@@ -202,8 +213,10 @@ class TrainingLoop implements Steered {
       type: 'run_failed',
       reason:
         `The ${Number.isFinite(lossValue) ? 'gradient norm' : 'loss'} became ${Number.isFinite(lossValue) ? normValue : lossValue} ` +
-        `at step ${this.step} with learning rate ${rate.toPrecision(3)}. The last good checkpoint is step-${paddedStep(this.#savedStep)}: ` +
-        'start a new run from it with a lower learning rate.',
+        `at step ${this.step} with learning rate ${rate.toPrecision(3)}. ` +
+        (this.#saved
+          ? `The last good checkpoint is ${this.#saved.checkpointId}: start a new run from it with a lower learning rate.`
+          : 'No checkpoint was written: start a new run with a lower learning rate.'),
     });
     return false;
   }
@@ -234,8 +247,9 @@ class TrainingLoop implements Steered {
   }
 
   async #setLearningRate(learningRate: number): Promise<Applied> {
-    await this.#keepBefore();
     const before = { learning_rate: this.#learningRate };
+    if (learningRate === this.#learningRate) return { before, after: before };
+    await this.#keepBefore();
     this.#learningRate = learningRate;
     this.#changedSince = true;
     return { before, after: { learning_rate: learningRate } };
@@ -244,13 +258,14 @@ class TrainingLoop implements Steered {
   async #setTrainable(selection: TrainableSelection): Promise<Applied> {
     const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
     if (!resolved.ok) throw new CommandError(resolved.reason);
+    const before = { selection: selectionText(this.#selection), trainable_parameters: this.#trainableSize() };
+    if (haveSameNames(resolved.trainable, this.#trainable)) return { before, after: before };
     await this.#keepBefore();
-    const before = { selection: describeSelection(this.#selection), trainable_parameters: this.#trainableSize() };
     this.#selection = selection;
     this.#trainable = resolved.trainable;
     this.#changedSince = true;
     this.#emit({ type: 'trainable_changed', selection, trainable: resolved.trainable });
-    return { before, after: { selection: describeSelection(selection), trainable_parameters: resolved.trainableSize } };
+    return { before, after: { selection: selectionText(selection), trainable_parameters: resolved.trainableSize } };
   }
 
   async #restore({
@@ -316,8 +331,8 @@ class TrainingLoop implements Steered {
   /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
   async #save(): Promise<boolean> {
     const problem = await this.#trySave();
-    this.#saveOwed = problem !== '';
     if (!problem) return true;
+    this.#saveOwed = true;
     const reason = `No checkpoint could be written: ${problem}. Make room or mend the folder, then resume.`;
     this.of.control.pause(reason, this.step);
     return false;
@@ -326,20 +341,28 @@ class TrainingLoop implements Steered {
   /**
    * Keeps the state in front of a change of what is trained or how fast, so that one can go back and train on without it.
    * Changes at one step have one state in front of them.
+   * @throws CommandError when it cannot be written: the change is not made then
    */
   async #keepBefore(): Promise<void> {
     if (this.#changedAt.at(-1) === this.step) return;
+    const problem = await this.#trySave();
+    if (problem)
+      throw new CommandError(
+        `Nothing was changed, as the checkpoint in front of the change could not be written: ${problem}. ` +
+          'Make room or mend the folder, then give the command again.',
+      );
     this.#changedAt.push(this.step);
-    await this.#save();
   }
 
   /** @returns why it could not be written; empty when it was, or had been before */
   async #trySave(): Promise<string> {
-    if (this.#savedStep === this.step && !this.#changedSince) return '';
+    if (this.#saved?.step === this.step && !this.#changedSince) return '';
     try {
-      await this.#write(CheckpointId.parse(`step-${paddedStep(this.step)}`));
-      this.#savedStep = this.step;
+      const times = this.#saved?.step === this.step ? this.#saved.times + 1 : 1;
+      const checkpointId = await this.#write(checkpointIdOf('step-', this.step, times));
+      this.#saved = { step: this.step, times, checkpointId };
       this.#changedSince = false;
+      this.#saveOwed = false;
       await this.#removeOld();
       return '';
     } catch (error) {
@@ -356,6 +379,7 @@ class TrainingLoop implements Steered {
       position: {
         step: this.step,
         dataRng: this.#dataRng.state,
+        seed: this.#seed,
         learningRate: this.#learningRate,
         selection: this.#selection,
       },
@@ -367,9 +391,8 @@ class TrainingLoop implements Steered {
 
   /** `saved-000120`, or with a number behind it when that was saved before. */
   #freshId(): CheckpointId {
-    const name = `${askedCheckpointPrefix}${paddedStep(this.step)}`;
-    for (let again = 1; ; again++) {
-      const id = CheckpointId.parse(again === 1 ? name : `${name}-${again}`);
+    for (let times = 1; ; times++) {
+      const id = checkpointIdOf(askedCheckpointPrefix, this.step, times);
       if (!existsSync(join(this.of.checkpointFolder, id))) return id;
     }
   }
@@ -381,11 +404,13 @@ class TrainingLoop implements Steered {
   }
 
   async #removeOld(): Promise<void> {
-    const stepOf = (name: string): number => Number(name.slice('step-'.length));
     const automatic = (await readdir(this.of.checkpointFolder))
-      .filter((name) => /^step-\d+$/.test(name))
-      .sort((a, b) => stepOf(a) - stepOf(b));
-    for (const name of automatic.slice(1, -keptCheckpoints).filter((name) => !this.#keeps(stepOf(name)))) {
+      .flatMap((name) => {
+        const [, step, times = '1'] = /^step-(\d+)(?:-(\d+))?$/.exec(name) ?? [];
+        return step === undefined ? [] : [{ name, step: Number(step), times: Number(times) }];
+      })
+      .sort((a, b) => a.step - b.step || a.times - b.times);
+    for (const { name } of automatic.slice(1, -keptCheckpoints).filter(({ step }) => !this.#keeps(step))) {
       // Said first: one that is still offered and is not there would be worse than the other way round.
       this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
       await rm(join(this.of.checkpointFolder, name), { recursive: true });
@@ -431,5 +456,15 @@ function baselineOf(probes: ProbeSuite): Record<string, number> {
   const scores = Object.entries(probes.baseline).filter(([name]) => !/^(drift|contribution|probe)\//.test(name));
   return { ...Object.fromEntries(scores), [metrics.questionsPerTask]: probes.questionsPerTask };
 }
+
+/** What a selection is, so that two texts are equal only where the two select the same. */
+function selectionText(selection: TrainableSelection): string {
+  const names = selection.kind === 'groups' ? selection.groups.join(',') : describeSelection(selection);
+  return names.length <= longestChangeText ? names : describeSelection(selection);
+}
+
+/** @param a, b names without repeats */
+const haveSameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && new Set([...a, ...b]).size === a.length;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -175,17 +175,18 @@ describe('plumbline data', () => {
   });
 
   it.each([
-    ['a format that is none', ['coco', '.'], /There is no format "coco"; there are cub_200, .*llava/],
-    ['a path that is none', ['llava', '/nowhere/a.json'], /There is no \/nowhere\/a\.json\. Name the folder/],
+    ['a format that is none', 2, ['coco', '.'], /There is no format "coco"; there are cub_200, .*llava/],
+    ['a path that is none', 1, ['llava', '/nowhere/a.json'], /There is no \/nowhere\/a\.json\. Name the folder/],
     [
       'a file in a folder that is none',
+      1,
       ['llava', '.', '--to-llava', '/nowhere/a.json'],
       /There is no folder \/nowhere/,
     ],
-    ['a limit that is none', ['llava', '.', '--limit', 'many'], /A whole number of 0 or more/],
-  ])('refuses %s', async (_what, args, message) => {
+    ['a limit that is none', 2, ['llava', '.', '--limit', 'many'], /A whole number of 0 or more/],
+  ] as const)('refuses %s', async (_what, exitCode, args, message) => {
     const { code, stderr } = await data(...args);
-    expect(code).toBe(1);
+    expect(code).toBe(exitCode);
     expect(stderr).toMatch(message);
   });
   it('refuses a data set without a record', async () => {

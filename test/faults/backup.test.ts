@@ -58,7 +58,7 @@ describe('backup and restore of a hub with real runs', () => {
 
   const restore = async (from: string): Promise<HubProcess> => {
     const dataDir = join(folder, `restored-${readdirSync(folder).length}`);
-    const { code, output } = await plumbline('restore', from, '--data-dir', dataDir);
+    const { code, output } = await plumbline('restore-backup', from, '--data-dir', dataDir);
     expect([code, output]).toEqual([0, expect.stringContaining(`--data-dir ${dataDir}`)]);
     return HubProcess.start({ dataDir });
   };
@@ -116,17 +116,17 @@ describe('backup and restore of a hub with real runs', () => {
       expect([code, output]).toEqual([1, expect.stringContaining(words)]);
     };
     await refused('is not empty', 'backup', running, '--data-dir', hub.dataDir);
-    await refused('is not empty', 'restore', stopped, '--data-dir', hub.dataDir);
+    await refused('is not empty', 'restore-backup', stopped, '--data-dir', hub.dataDir);
     await refused('There is no store', 'backup', join(folder, 'x'), '--data-dir', join(folder, 'nowhere'));
     await refused('inside the data folder', 'backup', join(hub.dataDir, 'b'), '--data-dir', hub.dataDir);
     const target = join(folder, 'target');
-    await refused('no complete backup', 'restore', join(stopped, 'runs'), '--data-dir', target);
+    await refused('no complete backup', 'restore-backup', join(stopped, 'runs'), '--data-dir', target);
     appendFileSync(join(stopped, 'plumbline.duckdb'), 'x');
-    await refused('not as it was written', 'restore', stopped, '--data-dir', target);
+    await refused('not as it was written', 'restore-backup', stopped, '--data-dir', target);
     rmSync(join(running, 'plumbline.duckdb'));
-    await refused('is missing', 'restore', running, '--data-dir', target);
+    await refused('is missing', 'restore-backup', running, '--data-dir', target);
     writeFileSync(join(running, 'backup.json'), '{');
-    await refused('backup.json', 'restore', running, '--data-dir', target);
+    await refused('backup.json', 'restore-backup', running, '--data-dir', target);
     expect(existsSync(target)).toBe(false);
   });
 });

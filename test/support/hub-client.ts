@@ -3,7 +3,7 @@ import { io, type Socket } from 'socket.io-client';
 import { type AskedAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
-import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/study/hub-session.js';
+import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/hub-api.js';
 
 /** A person at the dashboard, without the browser: the same REST calls and the same socket. */
 export class HubClient extends HubSession {

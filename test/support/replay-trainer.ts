@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import type { Command } from '@plumbline/shared/command';
 import {
+  describeSelection,
   parameterGroup,
   resolveSelection,
   type ParameterInfo,
@@ -153,10 +154,12 @@ function apply({ commandId, action }: Command): void {
     case 'set_trainable': {
       const resolved = resolveSelection(action.selection, parameters);
       if (!resolved.ok) return emit({ type: 'command_failed', ...now(), commandId, reason: resolved.reason });
-      const count = trainable().length;
+      const trained = trainable();
+      const change = { selection: describeSelection(selection), trainable: trained.length };
+      if (resolved.trainable.join() === trained.join()) return applied(change, change);
       selection = action.selection;
       emit({ type: 'trainable_changed', ...now(), selection, trainable: resolved.trainable });
-      return applied({ trainable: count }, { trainable: resolved.trainable.length });
+      return applied(change, { selection: describeSelection(selection), trainable: resolved.trainable.length });
     }
     case 'evaluate_now':
       probe();

@@ -33,6 +33,11 @@ describe('peakLearningRate', () => {
   });
 });
 
+it('leaves out commands that changed nothing', () => {
+  const idle = { ...rate(1e-4, 300), before: { learning_rate: 1e-4 }, after: { learning_rate: 1e-4 } };
+  expect(changesOf([rate(1e-4, 200), idle]).map(({ step }) => step)).toEqual([200]);
+});
+
 describe('configAt', () => {
   const chosen = (selection: unknown, step: number): CommandRecord =>
     record({ kind: 'set_trainable', selection }, step);

@@ -1,4 +1,5 @@
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
+import { changesNothing } from '@plumbline/shared/command-change';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunConfig } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep } from '../charts/format';
@@ -10,7 +11,10 @@ type Change = CommandRecord & {
   step: number;
 };
 const isChange = (record: CommandRecord): record is Change =>
-  record.state === 'applied' && record.step !== null && (changing as readonly string[]).includes(record.action.kind);
+  record.state === 'applied' &&
+  record.step !== null &&
+  (changing as readonly string[]).includes(record.action.kind) &&
+  !changesNothing(record);
 
 /** What was changed in mid-run of what a run is configured with, oldest first. */
 export const changesOf = (commands: Iterable<CommandRecord>): Change[] =>

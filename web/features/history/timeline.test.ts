@@ -51,6 +51,15 @@ describe('timeline', () => {
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
   });
 
+  it('says of a command that changed nothing that it did not', () => {
+    const idle = record({ kind: 'set_learning_rate', learningRate: 1e-4 } as CommandAction, {
+      before: { learning_rate: 1e-4 },
+      after: { learning_rate: 1e-4 },
+    });
+    expect(timeline([idle], [], null)[0]!.details).toEqual(['nothing changed']);
+    expect(chartMarks([idle])).toEqual([]);
+  });
+
   it('names what an evaluation found as the key figures do', () => {
     const evaluated = record(
       { kind: 'evaluate_now' },

@@ -1,4 +1,5 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
+import { changesNothing } from '@plumbline/shared/command-change';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
 import { askedCheckpointPrefix, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
@@ -38,11 +39,16 @@ function entryOfCommand(record: CommandRecord): TimelineEntry {
     wallTimeMs: record.receivedMs,
     step: record.step,
     title: actionWords(record.action),
-    details: record.state === 'applied' ? changeWords(record) : record.reason ? [record.reason] : [],
+    details: detailsOf(record),
     cause: record.cause ?? '',
     state: record.state,
     author: record.author,
   };
+}
+
+function detailsOf(record: CommandRecord): string[] {
+  if (record.state !== 'applied') return record.reason ? [record.reason] : [];
+  return changesNothing(record) ? ['nothing changed'] : changeWords(record);
 }
 
 function entryOfEvent(event: ControlEvent): TimelineEntry | null {
@@ -141,11 +147,11 @@ export function timeline(
   return entries.sort((a, b) => pendingFirst(a) - pendingFirst(b) || b.wallTimeMs - a.wallTimeMs);
 }
 
-/** Where commands took effect, as marks on charts, oldest first. */
+/** Where commands took effect, as marks on charts, oldest first. One that changed nothing has none. */
 export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
   return [...commands]
     .flatMap((record): ChartMark[] => {
-      if (record.state !== 'applied' || record.step === null) return [];
+      if (record.state !== 'applied' || record.step === null || changesNothing(record)) return [];
       const label = [actionWords(record.action), ...changeWords(record).slice(0, 1)].join(' · ');
       return [
         { id: record.commandId, step: record.step, label, kind: changing.has(record.action.kind) ? 'change' : 'quiet' },

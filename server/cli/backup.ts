@@ -6,12 +6,12 @@ import type { ReadableStream } from 'node:stream/web';
 import type { Command } from 'commander';
 import type { ErrorBody } from '@plumbline/shared/http';
 import { trainerToken } from '../access/trainer-token.js';
-import { readConfig } from '../config.js';
+import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import { openStore, storeFile } from '../store/open-store.js';
-import { makeBackup, restoreBackup } from './backup.js';
+import { makeBackup, restoreBackup } from '../operations/backup.js';
 
-/** `plumbline backup` and `plumbline restore`. */
+/** `plumbline backup` and `plumbline restore-backup`. */
 export function addBackupCommands(program: Command): void {
   program
     .command('backup')
@@ -24,12 +24,12 @@ export function addBackupCommands(program: Command): void {
         throw new Error(
           'Runs are in InfluxDB: back them up with `influx backup`, and the data folder, which holds the checkpoints, with your own tools.',
         );
-      const { files, bytes } = await backup(config.dataDir, resolve(folder));
+      const { files, bytes } = await backup(config, resolve(folder));
       console.log(`${folder} holds ${files} files, ${(bytes / 1e6).toFixed(1)} MB.`);
     });
 
   program
-    .command('restore')
+    .command('restore-backup')
     .description('make a new data folder of a backup')
     .argument('<folder>', 'what `npm run plumbline -- backup` wrote')
     .requiredOption('--data-dir <folder>', 'empty or new')
@@ -42,11 +42,11 @@ export function addBackupCommands(program: Command): void {
     });
 }
 
-async function backup(dataDir: string, folder: string): Promise<{ files: number; bytes: number }> {
+async function backup({ dataDir, accessDir }: HubConfig, folder: string): Promise<{ files: number; bytes: number }> {
   if (!existsSync(join(dataDir, storeFile)))
     throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const url = await runningHub(dataDir);
-  const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, trainerToken(dataDir));
+  const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, trainerToken(accessDir ?? dataDir));
   return makeBackup({ dataDir, storeFile, copyStore }, folder);
 }
 

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { readInfluxSetupConfig } from '../config.js';
 import { InfluxSetupError, isFresh, setUpFresh, setUpInflux, tokenProblem } from '../store/influx-setup.js';
-import { wholeNumber } from '../whole-number.js';
+import { wholeNumber } from './whole-number.js';
 
 interface SetupFlags {
   url?: string;

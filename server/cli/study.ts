@@ -2,19 +2,18 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
 import type { Command } from 'commander';
-import { Sessions } from './access/sessions.js';
-import type { Contents } from './analysis/bootstrap.js';
-import type { StudyRun } from './analysis/study-run.js';
-import { readConfig, type HubConfig } from './config.js';
-import { hubUrl } from './hub-address.js';
-import { startHub } from './main.js';
+import { Sessions } from '../access/sessions.js';
+import type { Contents } from '../analysis/bootstrap.js';
+import type { StudyRun } from '../analysis/study-run.js';
+import { readConfig, type HubConfig } from '../config.js';
+import { hubUrl } from '../hub-address.js';
 import { stopOnSignal } from './stop-on-signal.js';
-import { collectRun } from './study/collect-run.js';
-import { HubSession } from './study/hub-session.js';
-import { studyReport } from './study/study-report.js';
-import { readResults, reportable, writeResults, type AskedQuestions } from './study/study-results.js';
-import { StudyRunner, type StudyProgress } from './study/study-runner.js';
-import { readStudy, type PlannedRun, type StudySpec } from './study/study-spec.js';
+import { collectRun } from '../study/collect-run.js';
+import { HubSession } from '../hub-api.js';
+import { studyReport } from '../study/study-report.js';
+import { readResults, reportable, writeResults, type AskedQuestions } from '../study/study-results.js';
+import { StudyRunner, type StudyProgress } from '../study/study-runner.js';
+import { readStudy, type PlannedRun, type StudySpec } from '../study/study-spec.js';
 import { wholeNumber } from './whole-number.js';
 
 interface Flags {
@@ -121,7 +120,7 @@ async function makeRuns(
 /** What the study's questions are about, which all of its runs have in common. */
 async function drawnQuestions([first]: readonly PlannedRun[]): Promise<{ contents: Contents; asked: AskedQuestions }> {
   // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
-  const { askedQuestions, questionContents } = await import('./study/question-contents.js');
+  const { askedQuestions, questionContents } = await import('../study/question-contents.js');
   const contents = questionContents(first!.config);
   return { contents, asked: askedQuestions(first!.config, contents) };
 }
@@ -153,7 +152,8 @@ interface StudyHub {
 /** The hub of the data folder, or one that lives as long as the study. */
 async function openHub(config: HubConfig, say: Say): Promise<StudyHub> {
   const running = hubUrl(config.dataDir);
-  const hub = running === null ? await startHub(config) : null;
+  // Loaded here since other commands need no hub.
+  const hub = running === null ? await (await import('../main.js')).startHub(config) : null;
   const url = running ?? hub!.url;
   const sessions = new Sessions(config.accessDir ?? config.dataDir);
   say(`Runs can be watched and steered at ${url}/?token=${sessions.createLink()}`);

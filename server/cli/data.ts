@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { dataFormatNames, type DataFormatName } from './trainer/data/formats/data-format-names.js';
-import type { Survey, WordCounts } from './trainer/data/formats/survey.js';
+import { dataFormatNames, type DataFormatName } from '../trainer/data/formats/data-format-names.js';
+import type { Survey, WordCounts } from '../trainer/data/formats/survey.js';
+import { UsageError } from './exit-codes.js';
 import { wholeNumber } from './whole-number.js';
 
 interface Flags {
@@ -34,13 +35,13 @@ export function addDataCommand(program: Command, say: Say): void {
 async function dataAction(format: string, path: string, flags: Flags, say: Say): Promise<void> {
   // Loaded here since other commands need neither pictures nor tables.
   const [{ dataFormats }, { folderOf }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
-    import('./trainer/data/formats/data-formats.js'),
-    import('./trainer/data/formats/record-file.js'),
-    import('./trainer/data/formats/survey.js'),
-    import('./trainer/data/formats/llava-file.js'),
+    import('../trainer/data/formats/data-formats.js'),
+    import('../trainer/data/formats/record-file.js'),
+    import('../trainer/data/formats/survey.js'),
+    import('../trainer/data/formats/llava-file.js'),
   ]);
   if (!Object.hasOwn(dataFormats, format))
-    throw new Error(`There is no format "${format}"; there are ${dataFormatNames.join(', ')}.`);
+    throw new UsageError(`There is no format "${format}"; there are ${dataFormatNames.join(', ')}.`);
   const set = { path: resolve(path), images: flags.images && resolve(flags.images) };
   const llava = flags.toLlava === undefined ? null : LlavaFile.create(resolve(flags.toLlava), folderOf(set));
   const survey = await surveyDataSet(dataFormats[format as DataFormatName], set, (questions) => llava?.add(questions));

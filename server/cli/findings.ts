@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { FindingsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
-import { readConfig, type HubConfig } from './config.js';
-import { hubUrl } from './hub-address.js';
-import { runFindings } from './run/run-findings.js';
-import { openStore } from './store/open-store.js';
+import { readConfig, type HubConfig } from '../config.js';
+import { hubUrl } from '../hub-address.js';
+import { runFindings } from '../run/run-findings.js';
+import { openStore } from '../store/open-store.js';
 
 /** `plumbline findings RUN`: why a run went as it went, from the hub that has it or else from the store. */
 export function addFindingsCommand(program: Command, say: (line: string) => void): void {

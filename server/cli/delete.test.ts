@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { expect, it, onTestFinished } from 'vitest';
-import { addDeleteCommand } from './delete-command.js';
-import { writeHubAddress } from './hub-address.js';
+import { addDeleteCommand } from './delete.js';
+import { writeHubAddress } from '../hub-address.js';
 
 it('says why the hub did not delete, also when the hub is gone right after', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-delete-'));

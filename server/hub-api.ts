@@ -1,4 +1,6 @@
+import type { AskedCommand, CommandRecord } from '@plumbline/shared/command';
 import type {
+  CommandResponse,
   CommandsResponse,
   ControlEventsResponse,
   DeletedRun,
@@ -36,12 +38,71 @@ export interface HubAddress {
   token: string;
 }
 
-/** A program that may control a hub's runs, through the same REST API as a browser. */
-export class HubSession {
+/** A hub's REST API, for programs. */
+export class HubApi {
+  /** @param headers what shows who asks; of each request */
   constructor(
     readonly url: string,
-    readonly cookie: string,
+    readonly headers: Readonly<Record<string, string>> = {},
   ) {}
+
+  /** @throws HubRefusal when the hub refuses, HubAway when it does not answer */
+  async get<T>(path: string): Promise<T> {
+    return this.request('GET', path);
+  }
+
+  /** Starts a run of the built-in trainer. @throws as `get`; a hub whose answer was lost may have started it */
+  async start(request: StartRunRequest): Promise<RunSummary> {
+    return (await this.request<RunResponse>('POST', '/runs', request)).run;
+  }
+  async runs(): Promise<RunSummary[]> {
+    return (await this.get<RunList>('/runs')).runs;
+  }
+  async run(runId: RunId): Promise<RunSummary> {
+    return (await this.get<RunResponse>(`/runs/${runId}`)).run;
+  }
+  /** Deletes a run that has ended, for good. @throws as `get`; a hub whose answer was lost may have deleted it */
+  delete(runId: RunId): Promise<DeletedRun> {
+    return this.request('DELETE', `/runs/${runId}`);
+  }
+  history(runId: RunId, query = ''): Promise<HistoryResponse> {
+    return this.get(`/runs/${runId}/history?maxPoints=100000${query}`);
+  }
+  controlEvents(runId: RunId): Promise<ControlEventsResponse> {
+    return this.get(`/runs/${runId}/events`);
+  }
+  async commands(runId: RunId): Promise<CommandsResponse['commands']> {
+    return (await this.get<CommandsResponse>(`/runs/${runId}/commands`)).commands;
+  }
+  /** Gives a command, or asks again what became of it. @param waitMs how long to wait for its end @throws as `get` */
+  async give({ runId, ...asked }: AskedCommand, waitMs = 0): Promise<CommandRecord> {
+    return (await this.request<CommandResponse>('POST', `/runs/${runId}/commands?waitMs=${waitMs}`, asked)).command;
+  }
+
+  /** @throws as `get` */
+  protected async request<T>(method: string, path: string, body?: unknown): Promise<T> {
+    try {
+      const response = await fetch(`${this.url}/api${path}`, {
+        method,
+        headers: { ...this.headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+      });
+      if (!response.ok) throw await refusalOf(response);
+      return (await response.json()) as T;
+    } catch (error) {
+      throw isLostConnection(error) ? new HubAway(this.url, error) : error;
+    }
+  }
+}
+
+/** A program that may control a hub's runs by a session, as a browser does. */
+export class HubSession extends HubApi {
+  constructor(
+    url: string,
+    readonly cookie: string,
+  ) {
+    super(url, { cookie, origin: url });
+  }
 
   /** @throws HubRefusal when the token is used or too old */
   static async open({ url, token }: HubAddress): Promise<HubSession> {
@@ -55,55 +116,9 @@ export class HubSession {
     return new HubSession(url, cookies.join('; '));
   }
 
-  /** @throws HubRefusal when the hub refuses, HubAway when it does not answer */
-  async get<T>(path: string): Promise<T> {
-    return this.#request('GET', path);
-  }
-
-  /** Starts a run of the built-in trainer. @throws as `get`; a hub whose answer was lost may have started it */
-  async start(request: StartRunRequest): Promise<RunSummary> {
-    return (await this.#request<RunResponse>('POST', '/runs', request)).run;
-  }
-  async runs(): Promise<RunSummary[]> {
-    return (await this.get<RunList>('/runs')).runs;
-  }
-  async run(runId: RunId): Promise<RunSummary> {
-    return (await this.get<RunResponse>(`/runs/${runId}`)).run;
-  }
-  /** Deletes a run that has ended, for good. @throws as `get`; a hub whose answer was lost may have deleted it */
-  delete(runId: RunId): Promise<DeletedRun> {
-    return this.#request('DELETE', `/runs/${runId}`);
-  }
   /** Gives the session up: its cookie opens nothing any more. @throws as `get` */
   async giveUp(): Promise<void> {
-    await this.#request('DELETE', '/session');
-  }
-  history(runId: RunId, query = ''): Promise<HistoryResponse> {
-    return this.get(`/runs/${runId}/history?maxPoints=100000${query}`);
-  }
-  controlEvents(runId: RunId): Promise<ControlEventsResponse> {
-    return this.get(`/runs/${runId}/events`);
-  }
-  async commands(runId: RunId): Promise<CommandsResponse['commands']> {
-    return (await this.get<CommandsResponse>(`/runs/${runId}/commands`)).commands;
-  }
-
-  async #request<T>(method: string, path: string, body?: unknown): Promise<T> {
-    try {
-      const response = await fetch(`${this.url}/api${path}`, {
-        method,
-        headers: {
-          cookie: this.cookie,
-          origin: this.url,
-          ...(body !== undefined && { 'content-type': 'application/json' }),
-        },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-      });
-      if (!response.ok) throw await refusalOf(response);
-      return (await response.json()) as T;
-    } catch (error) {
-      throw isLostConnection(error) ? new HubAway(this.url, error) : error;
-    }
+    await this.request('DELETE', '/session');
   }
 }
 

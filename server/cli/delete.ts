@@ -3,12 +3,12 @@ import type { Command } from 'commander';
 import { goneWords, planDeletion } from '@plumbline/shared/deletion';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
-import { Sessions } from './access/sessions.js';
-import { readConfig, type HubConfig } from './config.js';
-import { hubUrl } from './hub-address.js';
-import { removeRunFolder } from './run/run-folder.js';
-import { openStore } from './store/open-store.js';
-import { HubSession } from './study/hub-session.js';
+import { Sessions } from '../access/sessions.js';
+import { readConfig, type HubConfig } from '../config.js';
+import { hubUrl } from '../hub-address.js';
+import { removeRunFolder } from '../run/run-folder.js';
+import { openStore } from '../store/open-store.js';
+import { HubSession } from '../hub-api.js';
 
 type Say = (line: string) => void;
 type Listed = Omit<RunSummary, 'trainerConnected'>;

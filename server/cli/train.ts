@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { RunConfig, RunId } from '@plumbline/shared/run';
-import { readConfig, rootDir } from './config.js';
-import { runTrainerProgram } from './prepare/trainer-program.js';
+import { readConfig, rootDir } from '../config.js';
+import { runTrainerProgram } from '../prepare/trainer-program.js';
 
 interface TrainFlags {
   hub: string;

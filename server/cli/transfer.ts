@@ -1,18 +1,18 @@
 import { rm } from 'node:fs/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { RunId } from '@plumbline/shared/run';
-import { influxStoreConfig, readConfig, type HubConfig } from './config.js';
-import { hubUrl } from './hub-address.js';
-import { StoreInUseError, type EventStore } from './store/event-store.js';
-import { openStore, storeKinds, type StoreKind } from './store/open-store.js';
-import { copyRuns } from './transfer/copy-runs.js';
-import { exportFormats, exportPath, exportRun, partialPath, type ExportFormat } from './transfer/export-run.js';
-import { downloadRun } from './transfer/hub-download.js';
-import { importRun } from './transfer/import-run.js';
-import { openJsonl } from './transfer/jsonl-file.js';
-import { archiveOf } from './transfer/run-archive.js';
-import { unfinishedNote, type Progress } from './transfer/store-run.js';
-import { handInEvents, unsentEventsOf } from './transfer/unsent-events.js';
+import { influxStoreConfig, readConfig, type HubConfig } from '../config.js';
+import { hubUrl } from '../hub-address.js';
+import { StoreInUseError, type EventStore } from '../store/event-store.js';
+import { openStore, storeKinds, type StoreKind } from '../store/open-store.js';
+import { copyRuns } from '../transfer/copy-runs.js';
+import { exportFormats, exportPath, exportRun, partialPath, type ExportFormat } from '../transfer/export-run.js';
+import { downloadRun } from '../transfer/hub-download.js';
+import { importRun } from '../transfer/import-run.js';
+import { openJsonl } from '../transfer/jsonl-file.js';
+import { archiveOf } from '../transfer/run-archive.js';
+import { unfinishedNote, type Progress } from '../transfer/store-run.js';
+import { handInEvents, unsentEventsOf } from '../transfer/unsent-events.js';
 
 interface Flags {
   dataDir?: string;

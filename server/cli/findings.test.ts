@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { findingLines } from './findings-command.js';
+import { findingLines } from './findings.js';
 
 const finding = (kind: string, step: number, text: string) => ({ kind, step, text, values: {} });
 const nothing = 'Nothing stands out: no drop beyond the noise, no drift, no intervention.';

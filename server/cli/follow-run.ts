@@ -1,0 +1,105 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HistoryResponse, WireSeries } from '@plumbline/shared/http';
+import type { WireNumber } from '@plumbline/shared/metric';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { HubApi } from '../hub-api.js';
+import { isPassing } from './give-command.js';
+import { metricQuery } from './key-metrics.js';
+
+/** Values that one event of a run brought. */
+export interface MetricsLine {
+  type: 'metrics';
+  seq: number;
+  step: number;
+  metrics: Record<string, WireNumber>;
+}
+export type RunLine = MetricsLine | ControlEvent;
+
+export interface FollowOptions {
+  /** Where to begin. */
+  fromStep: number;
+  /** Names of series. */
+  metrics: readonly string[];
+  signal: AbortSignal;
+  /** The hub does not answer; told once each time. */
+  onAway: (error: Error) => void;
+}
+
+/** How often the hub is asked for what is new. */
+const askEveryMs = 500;
+const askAgainMs = 1000;
+/** Steps asked for at one time, so that no answer is thinned or too large. */
+const stepsAtOnce = 20_000;
+
+/**
+ * What happens in a run, in order of its event numbers, each once, until it has ended. A hub that goes away is asked again
+ * from where it left off.
+ * @returns the run as it ended; null when the signal came first
+ * @throws HubRefusal when the run is deleted meanwhile
+ */
+export async function* followRun(
+  hub: HubApi,
+  runId: RunId,
+  { fromStep, metrics, signal, onAway }: FollowOptions,
+): AsyncGenerator<RunLine, RunSummary | null> {
+  /** Everything up to this event, and before this step, has been told. */
+  let told = { seq: 0, step: fromStep };
+  let isAway = false;
+  while (!signal.aborted) {
+    try {
+      const run = await hub.run(runId);
+      isAway = false;
+      if (run.lastSeq > told.seq) {
+        const { lines, upTo } = await readOn(hub, run, told, metrics);
+        // Told before it is told: who stops reading here does not come back.
+        told = upTo;
+        yield* lines;
+        continue;
+      }
+      if (hasEnded(run.state)) return run;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      if (!isAway) onAway(error as Error);
+      isAway = true;
+    }
+    await sleep(isAway ? askAgainMs : askEveryMs, undefined, { signal }).catch(() => undefined);
+  }
+  return null;
+}
+
+/** What comes after what was told, up to `stepsAtOnce` steps of it. */
+async function readOn(
+  hub: HubApi,
+  { runId, lastStep }: RunSummary,
+  told: { seq: number; step: number },
+  metrics: readonly string[],
+): Promise<{ lines: RunLine[]; upTo: typeof told }> {
+  const toStep = told.step + stepsAtOnce;
+  const query = `${metricQuery(metrics)}&fromStep=${told.step}&toStep=${toStep}&maxPoints=100000`;
+  const [history, control] = await Promise.all([
+    hub.get<HistoryResponse>(`/runs/${runId}/history?${query}`),
+    hub.controlEvents(runId),
+  ]);
+  const seq = Math.min(history.lastSeq, control.lastSeq);
+  const lines = [...metricLines(history.series), ...control.events]
+    .filter((line) => line.seq > told.seq && line.seq <= seq && line.step >= told.step && line.step <= toStep)
+    .sort((a, b) => a.seq - b.seq);
+  const last = lines.at(-1);
+  // Steps do not go back, so that all of the next part comes after this one.
+  const upTo =
+    lastStep > toStep ? { seq: last?.seq ?? told.seq, step: toStep + 1 } : { seq, step: last?.step ?? told.step };
+  return { lines, upTo };
+}
+
+/** The values of several series, together again by the event that brought them. */
+function metricLines(series: Record<string, WireSeries>): MetricsLine[] {
+  const bySeq = new Map<number, MetricsLine>();
+  for (const [name, { seqs, steps, values }] of Object.entries(series))
+    seqs.forEach((seq, index) => {
+      const line = bySeq.get(seq) ?? { type: 'metrics', seq, step: steps[index]!, metrics: {} };
+      bySeq.set(seq, line);
+      line.metrics[name] = values[index]!;
+    });
+  return [...bySeq.values()];
+}

@@ -1,0 +1,103 @@
+import { Option, type Command } from 'commander';
+import {
+  describeSelection,
+  recipes,
+  resolveSelection,
+  TrainableSelection,
+  type Recipe,
+} from '@plumbline/shared/parameter';
+import type { RunId } from '@plumbline/shared/run';
+import type { HubApi } from '../hub-api.js';
+import { UsageError } from './exit-codes.js';
+import { give, withGiveOptions, type GiveFlags } from './give-command.js';
+import { findRun, hubOf } from './hub.js';
+import { jsonLine, terminalText } from './terminal-text.js';
+
+interface Flags extends GiveFlags {
+  recipe?: Recipe;
+  groups?: string[];
+  pattern?: string;
+  preview?: true;
+}
+
+/** What a selection would do to a run. */
+interface Preview {
+  runId: RunId;
+  selection: TrainableSelection;
+  /** Numbers in the tensors that would be trained, and in all. */
+  trainableSize: number;
+  totalSize: number;
+  /** Names of tensors. */
+  trainable: string[];
+  newlyTrained: string[];
+  newlyFrozen: string[];
+}
+
+/** `plumbline freeze RUN`: what is trained from now on. */
+export function addFreezeCommand(program: Command, say: (line: string) => void): void {
+  withGiveOptions(
+    program
+      .command('freeze')
+      .description('train only what is chosen from now on, and freeze everything else')
+      .argument('<run>', 'id of the run, or the beginning of it')
+      .addOption(new Option('--recipe <recipe>', 'by recipe').choices(recipes).conflicts(['groups', 'pattern']))
+      .addOption(
+        new Option('--groups <groups>', 'by parameter groups, with commas between')
+          .argParser((text: string) => text.split(',').map((group) => group.trim()))
+          .conflicts('pattern'),
+      )
+      .option('--pattern <pattern>', "by names, with commas between and * for anything: 'language_model.*.mlp.*'")
+      .option('--preview', 'say how many parameters that hits, and change nothing'),
+  ).action(async (text: string, flags: Flags) => {
+    const selection = selectionOf(flags);
+    const hub = hubOf(flags);
+    const { runId } = await findRun(hub, text);
+    const preview = await previewOf(hub, runId, selection);
+    if (flags.preview) return say(flags.json ? jsonLine(preview) : previewWords(preview));
+    if (!flags.json) say(previewWords(preview));
+    await give(hub, runId, { kind: 'set_trainable', selection }, flags, say);
+  });
+}
+
+function selectionOf({ recipe, groups, pattern }: Flags): TrainableSelection {
+  const asked =
+    recipe !== undefined
+      ? { kind: 'recipe', recipe }
+      : groups !== undefined
+        ? { kind: 'groups', groups }
+        : pattern !== undefined
+          ? { kind: 'pattern', pattern }
+          : null;
+  if (asked === null) throw new UsageError('Say what is to be trained: --recipe, --groups or --pattern.');
+  const parsed = TrainableSelection.safeParse(asked);
+  if (!parsed.success) throw new UsageError(`--${asked.kind}: ${parsed.error.issues[0]!.message}.`);
+  return parsed.data;
+}
+
+/** @throws Error when the run has not said what its model is, or the selection hits nothing */
+async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelection): Promise<Preview> {
+  const { events } = await hub.controlEvents(runId);
+  const started = events.findLast((event) => event.type === 'run_started');
+  if (!started) throw new Error(`${runId} has not started yet: its parameters are not known.`);
+  const resolved = resolveSelection(selection, started.model.parameters);
+  if (!resolved.ok) throw new Error(resolved.reason);
+  const { trainable, trainableSize, totalSize } = resolved;
+  const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
+  const [before, after] = [new Set(now?.trainable), new Set(trainable)];
+  return {
+    ...{ runId, selection, trainableSize, totalSize, trainable },
+    newlyTrained: trainable.filter((name) => !before.has(name)),
+    newlyFrozen: [...before].filter((name) => !after.has(name)),
+  };
+}
+
+function previewWords(preview: Preview): string {
+  const { selection, trainableSize, totalSize, trainable, newlyTrained, newlyFrozen } = preview;
+  const share = totalSize === 0 ? 0 : (100 * trainableSize) / totalSize;
+  const number = (value: number): string => value.toLocaleString('en-US');
+  return terminalText(
+    `${describeSelection(selection)}: ${number(trainableSize)} of ${number(totalSize)} parameters (${share.toFixed(1)} %) ` +
+      `in ${number(trainable.length)} ${trainable.length === 1 ? 'tensor' : 'tensors'}; ` +
+      `${number(newlyTrained.length)} newly trained, ${number(newlyFrozen.length)} newly frozen`,
+  );
+}

@@ -1,0 +1,39 @@
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { rootDir } from '../config.js';
+import { buildDashboard } from '../prepare/dashboard-build.js';
+import { runTrainerProgram } from '../prepare/trainer-program.js';
+
+/** `plumbline setup`, `build`, `doctor` and `merge`: what is done by programs of the trainer and the dashboard. */
+export function addPrepareCommands(program: Command, say: (line: string) => void): void {
+  program
+    .command('setup')
+    .description('set up the fastest training backend that this machine can have')
+    .option('--gpu', 'set up the one for NVIDIA GPUs even if this machine shows none')
+    .action(({ gpu }: { gpu?: true }) => runBuilt('setup', gpu ? ['--gpu'] : []));
+  program
+    .command('build')
+    .description('build the dashboard, which start does too when it is stale')
+    .action(async () => {
+      if (!(await buildDashboard(rootDir, say))) process.exitCode = 1;
+    });
+  program
+    .command('doctor')
+    .description('say which training backend is used, why the better ones are not, and what would bring them')
+    .option('--json', 'for programs')
+    .action(({ json }: { json?: true }) => runBuilt('doctor', json ? ['--json'] : []));
+  program
+    .command('merge')
+    .description(
+      "write a checkpoint as a plain model: LoRA's adapters merged in, as safetensors with config and tokenizer",
+    )
+    .argument('<checkpoint>', 'folder of the checkpoint, e.g. .plumbline/runs/RUN/checkpoints/step-000400')
+    .argument('<out>', 'folder to write, new')
+    .action((checkpoint: string, out: string) => runBuilt('merge', [resolve(checkpoint), resolve(out)]));
+}
+
+async function runBuilt(name: 'setup' | 'doctor' | 'merge', args: string[]): Promise<void> {
+  const code = await runTrainerProgram(rootDir, name, args);
+  if (code === null) console.error(`The trainer's ${name} is not built. Run: npm run build`);
+  process.exitCode = code ?? 1;
+}

@@ -1,0 +1,77 @@
+import { Command, CommanderError } from 'commander';
+import { addBackupCommands } from './backup.js';
+import { addDataCommand } from './data.js';
+import { addDeleteCommand } from './delete.js';
+import { exitCodes, UsageError } from './exit-codes.js';
+import { addFindingsCommand } from './findings.js';
+import { addFreezeCommand } from './freeze.js';
+import { addInfluxSetupCommand } from './influx-setup.js';
+import { addLearningRateCommand } from './learning-rate.js';
+import { addLinkCommand } from './link.js';
+import { addPrepareCommands } from './prepare.js';
+import { addRestoreCommand } from './restore.js';
+import { addRulesCommand } from './rules.js';
+import { addRunsCommand } from './runs.js';
+import { addShowCommand } from './show.js';
+import { addStartCommand } from './start.js';
+import { addSteeringCommands } from './steer.js';
+import { addStudyCommand } from './study.js';
+import { terminalText } from './terminal-text.js';
+import { addTrainCommand } from './train.js';
+import { addTransferCommands } from './transfer.js';
+import { version } from './version.js';
+import { addWatchCommand } from './watch.js';
+
+/** Runs `plumbline` with the arguments of this process, and sets its exit code. */
+export async function runProgram(): Promise<void> {
+  const say = (line: string): void => console.log(line);
+  // A hub outlives who reads what it says: a closed terminal, `| head`.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+
+  const program = new Command('plumbline')
+    .description('Watch and steer bias drift while a multimodal model is fine-tuned')
+    .version(version)
+    .exitOverride()
+    .addHelpText('after', '\nExit codes: 0 done, 1 refused or failed, 2 used wrongly.');
+  program.commandsGroup('The hub:');
+  addStartCommand(program, say);
+  addLinkCommand(program, say);
+  program.commandsGroup('Runs, at a hub:');
+  addRunsCommand(program, say);
+  addShowCommand(program, say);
+  addWatchCommand(program, say);
+  addSteeringCommands(program, say);
+  addFreezeCommand(program, say);
+  addLearningRateCommand(program, say);
+  addRestoreCommand(program, say);
+  addRulesCommand(program, say);
+  program.commandsGroup('Runs, afterwards:');
+  addFindingsCommand(program, say);
+  addTransferCommands(program, say);
+  addDeleteCommand(program, say);
+  addBackupCommands(program);
+  program.commandsGroup('Training and studies:');
+  addTrainCommand(program);
+  addStudyCommand(program, say);
+  addDataCommand(program, say);
+  program.commandsGroup('Setting up:');
+  addPrepareCommands(program, say);
+  addInfluxSetupCommand(program);
+
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+    // Commander has said it already.
+    if (!(error instanceof CommanderError))
+      console.error(terminalText(error instanceof Error ? error.message : String(error), 'lines'));
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  return error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
+}

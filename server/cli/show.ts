@@ -1,0 +1,119 @@
+import type { Command } from 'commander';
+import type { CommandRecord } from '@plumbline/shared/command';
+import type { CheckpointsResponse, HistoryResponse } from '@plumbline/shared/http';
+import type { WireNumber } from '@plumbline/shared/metric';
+import { describeMethod } from '@plumbline/shared/method';
+import { describeSelection } from '@plumbline/shared/parameter';
+import type { RunSummary } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { HubApi } from '../hub-api.js';
+import { outcomeWords } from './give-command.js';
+import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
+import { keyMetrics, valueWords } from './key-metrics.js';
+import { table } from './table.js';
+import { jsonLine, terminalText } from './terminal-text.js';
+
+interface Shown {
+  run: RunSummary;
+  /** The last value of each series of the last steps. */
+  last: Record<string, { step: number; value: WireNumber }>;
+  /** What is trained now; null before the run has started. */
+  trainable: { selection: string; parameters: number; of: number } | null;
+  checkpoints: CheckpointsResponse['checkpoints'];
+  commands: CommandRecord[];
+}
+
+/** Commands that people are shown; programs get all. */
+const shownCommands = 10;
+
+/** `plumbline show RUN`: how a run stands. */
+export function addShowCommand(program: Command, say: (line: string) => void): void {
+  withHubOptions(
+    program
+      .command('show')
+      .description('say how a run stands: settings, state, last values, what is trained, checkpoints, commands')
+      .argument('<run>', 'id of the run, or the beginning of it'),
+  ).action(async (text: string, flags: HubFlags & { json?: true }) => {
+    const hub = hubOf(flags);
+    const shown = await read(hub, await findRun(hub, text));
+    if (flags.json) return say(jsonLine(shown));
+    for (const line of lines(shown)) say(line);
+  });
+}
+
+async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
+  const { runId, config, lastStep } = run;
+  // Far enough back for the last two probes.
+  const fromStep = Math.max(0, lastStep - 2 * config.probeEverySteps);
+  const [{ series }, { events }, { checkpoints }, commands] = await Promise.all([
+    hub.get<HistoryResponse>(`/runs/${runId}/history?fromStep=${fromStep}&maxPoints=5`),
+    hub.controlEvents(runId),
+    hub.get<CheckpointsResponse>(`/runs/${runId}/checkpoints`),
+    hub.commands(runId),
+  ]);
+  const last = Object.entries(series).flatMap(([name, { steps, values }]) =>
+    steps.length === 0 ? [] : [[name, { step: steps.at(-1)!, value: values.at(-1)! }] as const],
+  );
+  return { run, last: Object.fromEntries(last), trainable: trainableOf(events), checkpoints, commands };
+}
+
+function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
+  const started = events.findLast((event) => event.type === 'run_started');
+  const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
+  if (!started || !now) return null;
+  const sizes = new Map(started.model.parameters.map(({ name, size }) => [name, size]));
+  const sum = (names: Iterable<string>): number =>
+    [...names].reduce((total, name) => total + (sizes.get(name) ?? 0), 0);
+  return { selection: describeSelection(now.selection), parameters: sum(now.trainable), of: sum(sizes.keys()) };
+}
+
+function lines({ run, last, trainable, checkpoints, commands }: Shown): string[] {
+  const { runId, config, parent, state, reason, trainer, trainerConnected, lastStep } = run;
+  const facts: [string, string][] = [
+    ['run', `${runId}  ${config.name}`],
+    ['state', `${state} at step ${lastStep}${reason ? `: ${reason}` : ''}`],
+    ['settings', settingsWords(config)],
+  ];
+  if (parent) facts.push(['from', `${parent.checkpointId} of ${parent.runId}, step ${parent.step}`]);
+  if (trainer)
+    facts.push([
+      'trainer',
+      `${trainer.backend} on ${trainer.device}, ${trainerConnected ? 'connected' : 'not connected'}`,
+    ]);
+  if (trainable) {
+    const { selection, parameters, of } = trainable;
+    facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
+  }
+  const values = keyMetrics.flatMap(({ name, word }) =>
+    last[name] ? [`${word} ${valueWords(name, last[name].value)}`] : [],
+  );
+  if (values.length > 0) facts.push(['last values', values.join('  ')]);
+  if (checkpoints.length > 0)
+    facts.push([
+      'checkpoints',
+      checkpoints.map(({ checkpointId, isHere }) => checkpointId + (isHere ? '' : ' (elsewhere)')).join(', '),
+    ]);
+  const width = Math.max(...facts.map(([name]) => name.length));
+  return [
+    ...facts.map(([name, text]) => `${name.padEnd(width)}  ${terminalText(text)}`),
+    ...(commands.length > 0
+      ? [`commands, the last ${Math.min(shownCommands, commands.length)} of ${commands.length}:`]
+      : []),
+    ...table(
+      ['TIME', 'BY', 'WHAT CAME OF IT'],
+      commands
+        .slice(-shownCommands)
+        .map((record) => [new Date(record.receivedMs).toISOString(), record.author, outcomeWords(record)]),
+    ).slice(commands.length > 0 ? 0 : 1),
+  ];
+}
+
+function settingsWords(config: RunSummary['config']): string {
+  const { tasks, recipe, method, learningRate, schedule, steps, batchSize, seed } = config;
+  return (
+    `${tasks.join(' → ')}, ${recipe}, ${describeMethod(method)}, learning rate ${learningRate} ${schedule}, ` +
+    `${steps} steps a task, batch ${batchSize}, seed ${seed}`
+  );
+}
+
+const number = (value: number): string => value.toLocaleString('en-US');

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import type { AskedAction } from '@plumbline/shared/command';
+import { give, withGiveOptions, type GiveFlags } from './give-command.js';
+import { findRun, hubOf } from './hub.js';
+
+/** Commands that need nothing but a run. */
+const verbs: Record<string, { action: AskedAction; says: string }> = {
+  pause: { action: { kind: 'pause' }, says: 'pause a run' },
+  resume: { action: { kind: 'resume' }, says: 'let a paused run go on' },
+  step: { action: { kind: 'step_once' }, says: 'take one optimizer step of a paused run' },
+  stop: { action: { kind: 'stop' }, says: 'end a run; the built-in trainer saves a checkpoint first' },
+  checkpoint: { action: { kind: 'save_checkpoint' }, says: 'save a checkpoint, which stays' },
+};
+
+/** `plumbline pause`, `resume`, `step`, `stop` and `checkpoint`. */
+export function addSteeringCommands(program: Command, say: (line: string) => void): void {
+  for (const [name, { action, says }] of Object.entries(verbs))
+    withGiveOptions(
+      program.command(name).description(says).argument('<run>', 'id of the run, or the beginning of it'),
+    ).action(async (text: string, flags: GiveFlags) => {
+      const hub = hubOf(flags);
+      const { runId } = await findRun(hub, text);
+      await give(hub, runId, action, flags, say);
+    });
+}

@@ -1,0 +1,23 @@
+import { terminalText } from './terminal-text.js';
+
+/**
+ * Rows in columns, for people, with the heads above. Text comes out safe for a terminal.
+ * @param right which columns are numbers and stand to the right
+ */
+export function table(
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  right: readonly number[] = [],
+): string[] {
+  const cells = [heads, ...rows].map((row) => row.map((cell) => terminalText(cell)));
+  const widths = heads.map((_, column) => Math.max(...cells.map((row) => [...(row[column] ?? '')].length)));
+  return cells.map((row) =>
+    row
+      .map((cell, column) => {
+        const space = ' '.repeat(widths[column]! - [...cell].length);
+        return right.includes(column) ? space + cell : cell + space;
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,143 @@
+import { Option, type Command } from 'commander';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { describeSelection } from '@plumbline/shared/parameter';
+import type { RunSummary } from '@plumbline/shared/run';
+import { isLastWord } from '@plumbline/shared/trainer-event';
+import type { HubApi } from '../hub-api.js';
+import { exitCodes } from './exit-codes.js';
+import { followRun, type RunLine } from './follow-run.js';
+import { changeWords } from './give-command.js';
+import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
+import { keyMetrics, keyWord, valueWords } from './key-metrics.js';
+import { jsonLine, terminalText } from './terminal-text.js';
+import { wholeNumber } from './whole-number.js';
+
+interface Flags extends HubFlags {
+  from?: number;
+  metric?: string[];
+  json?: true;
+}
+
+/** Steps before the present one that are told first. */
+const stepsBefore = 10;
+
+/** `plumbline watch RUN`: what happens in a run, line by line, until it ends. */
+export function addWatchCommand(program: Command, say: (line: string) => void): void {
+  withHubOptions(
+    program
+      .command('watch')
+      .description('follow a run until it ends: key metrics of each step, and what happens; Ctrl-C leaves')
+      .argument('<run>', 'id of the run, or the beginning of it')
+      .option('--from <step>', `begin at this step, 0 for all (the last ${stepsBefore})`, wholeNumber(0))
+      .addOption(
+        new Option('--metric <names>', 'these series, with commas between, instead of the key ones').argParser(
+          (text: string) => text.split(',').map((name) => name.trim()),
+        ),
+      ),
+  )
+    .addHelpText(
+      'after',
+      '\n--json prints a JSON value a line: {"type":"metrics",...} for values, else the event as /api/runs/RUN/events has it.' +
+        '\nExit code 1 when the run has failed; 0 when it has finished or was stopped, or at Ctrl-C.',
+    )
+    .action(async (text: string, flags: Flags) => {
+      const hub = hubOf(flags);
+      const run = await findRun(hub, text);
+      await watch(hub, run, flags, say);
+    });
+}
+
+async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: string) => void): Promise<void> {
+  const left = new AbortController();
+  const leave = (): void => left.abort();
+  process.once('SIGINT', leave);
+  process.once('SIGTERM', leave);
+  // Nobody reads any more: `| head`, a closed terminal.
+  process.stdout.once('error', leave);
+  const lines = followRun(hub, run.runId, {
+    fromStep: flags.from ?? Math.max(0, run.lastStep - stepsBefore),
+    metrics: flags.metric ?? keyMetrics.map(({ name }) => name),
+    signal: left.signal,
+    onAway: ({ message }) => console.error(`${message} Trying again ...`),
+  });
+  const commands = new CommandNames(hub, run);
+  let isEndTold = false;
+  for (;;) {
+    const next = await lines.next();
+    if (left.signal.aborted) break;
+    if (next.done) {
+      // The hub's word, where its trainer did not live to say it.
+      if (next.value && !isEndTold) sayEnd(next.value, flags, say);
+      if (next.value?.state === 'failed') process.exitCode = exitCodes.failed;
+      break;
+    }
+    const line = next.value;
+    isEndTold ||= line.type !== 'metrics' && isLastWord(line);
+    say(flags.json ? jsonLine(line) : await lineWords(line, commands));
+    // Word of a closed pipe comes after the write.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  process.off('SIGINT', leave);
+  process.off('SIGTERM', leave);
+}
+
+function sayEnd({ state, reason, lastStep: step }: RunSummary, { json }: Flags, say: (line: string) => void): void {
+  say(json ? jsonLine({ type: `run_${state}`, seq: null, step, reason }) : atStep(step, `${state}: ${reason}`));
+}
+
+const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${terminalText(words)}`;
+
+async function lineWords(line: RunLine, commands: CommandNames): Promise<string> {
+  return atStep(line.step, line.type === 'metrics' ? metricWords(line.metrics) : await eventWords(line, commands));
+}
+
+const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics']): string =>
+  Object.entries(metrics)
+    .map(([name, value]) => `${keyWord(name)} ${valueWords(name, value)}`)
+    .join('  ');
+
+async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands: CommandNames): Promise<string> {
+  switch (event.type) {
+    case 'run_started':
+      return `started: trains ${describeSelection(event.selection)}, ${event.trainer.backend} on ${event.trainer.device}`;
+    case 'stage_started':
+      return `stage ${event.stage + 1}: ${event.task}, ${event.steps} steps`;
+    case 'evaluation_completed':
+      return `evaluated ${Object.keys(event.right).length} tasks`;
+    case 'trainable_changed':
+      return `trains ${describeSelection(event.selection)}, ${event.trainable.length} tensors`;
+    case 'checkpoint_saved':
+    case 'checkpoint_removed':
+      return `${event.type.replace('_', ' ')}: ${event.checkpointId}`;
+    case 'command_applied':
+      return `${await commands.nameOf(event.commandId)} applied: ${changeWords(event)}`;
+    case 'command_failed':
+      return `${await commands.nameOf(event.commandId)} failed: ${event.reason}`;
+    case 'run_paused':
+    case 'run_stopped':
+    case 'run_failed':
+      return event.type.replace('run_', '') + (event.reason ? `: ${event.reason}` : '');
+    case 'run_resumed':
+    case 'run_finished':
+      return event.type.replace('run_', '');
+  }
+}
+
+/** What commands ask for and who gave them, which their ends do not say. */
+class CommandNames {
+  readonly #names = new Map<string, string>();
+  constructor(
+    readonly hub: HubApi,
+    readonly run: RunSummary,
+  ) {}
+
+  async nameOf(commandId: CommandRecord['commandId']): Promise<string> {
+    if (!this.#names.has(commandId)) {
+      // A hub that is away just now: the line is told without.
+      const records = await this.hub.commands(this.run.runId).catch((): CommandRecord[] => []);
+      for (const { commandId: id, action, author } of records)
+        this.#names.set(id, `${action.kind.replaceAll('_', ' ')} by ${author}`);
+    }
+    return this.#names.get(commandId) ?? 'command';
+  }
+}

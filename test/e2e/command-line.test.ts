@@ -1,0 +1,266 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CommandRecord } from '@plumbline/shared/command';
+import type { RunSummary } from '@plumbline/shared/run';
+import { HubApi } from '../../server/hub-api.js';
+import { eventually } from '../support/eventually.js';
+import { HubProcess } from '../support/hub-process.js';
+import { Plumbline, plumbline, startReplay, type Said } from '../support/plumbline.js';
+
+/*
+ * The command line against a real hub and a trainer of another kind, in processes of their own.
+ */
+
+let hub: HubProcess;
+let api: HubApi;
+let folder: string;
+const trainers: ChildProcess[] = [];
+
+beforeAll(async () => {
+  hub = await HubProcess.start({ env: { PLUMBLINE_TRAINER_GRACE_MS: '5000' } });
+  api = new HubApi(hub.url);
+  folder = mkdtempSync(join(tmpdir(), 'plumbline-cli-'));
+});
+afterAll(async () => {
+  for (const trainer of trainers) trainer.kill('SIGKILL');
+  await hub.remove();
+  rmSync(folder, { recursive: true });
+});
+
+const token = (): string => readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+/** A run that goes on until it is stopped, with steps behind it. */
+async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; trainer: ChildProcess }> {
+  const trainer = startReplay(hub, token(), { name, stepMs });
+  trainers.push(trainer);
+  const run = await eventually(
+    async () => (await api.runs()).find(({ config, lastStep }) => config.name === name && lastStep > 6) ?? null,
+  );
+  return { run, trainer };
+}
+/** At the hub of the data folder. */
+const at = (...args: string[]): Promise<Said> => plumbline(...args, '--data-dir', hub.dataDir);
+/** One that has to do what it was told. */
+async function done(...args: string[]): Promise<string> {
+  const { code, output, errors } = await at(...args);
+  expect(code, errors).toBe(0);
+  return output;
+}
+const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await done(...args, '--json')) as T;
+
+describe('a run from the command line', () => {
+  let run: RunSummary;
+  let trainer: ChildProcess;
+  beforeAll(async () => {
+    ({ run, trainer } = await newRun('steered \u001b[31mred'));
+  });
+  const log = (): Promise<CommandRecord[]> => api.commands(run.runId);
+
+  it('is listed, by state and so many, for people and for programs', async () => {
+    const output = await done('runs');
+    expect(output).toMatch(/^RUN +STATE +STEP +LOSS +HELD-OUT +NAME\n/);
+    expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
+    expect(output).not.toContain('\u001b');
+    const [listed] = await json<(RunSummary & { last: Record<string, number> })[]>('runs', '--state', 'running,paused');
+    expect(listed).toMatchObject({ runId: run.runId, config: { name: 'steered \u001b[31mred' } });
+    expect(listed!.last['train/loss']).toBeGreaterThan(0);
+    expect(await json('runs', '--state', 'failed')).toEqual([]);
+    expect((await at('runs', '--state', 'lost')).code).toBe(2);
+    expect((await at('runs', '--limit', '0')).code).toBe(2);
+  });
+
+  it('is steered: each verb says what it changed and at which step, and the log says it was the command line', async () => {
+    // By the beginning of its id.
+    const text = run.runId.slice(0, -2);
+    expect(await done('pause', text)).toMatch(/^pause: applied at step \d+: state running → paused\n$/);
+    const again = await at('pause', text);
+    expect([again.code, again.output]).toEqual([1, '']);
+    expect(again.errors).toBe('pause: rejected: The run is paused already.\n');
+    const { step } = await json<CommandRecord>('checkpoint', text);
+    expect(await done('step', text)).toBe(`step once: applied at step ${step}: step ${step} → ${step! + 1}\n`);
+    const lowered = `set learning rate: applied at step ${step! + 1}: learning rate 0.001 → 0.0003\n`;
+    expect(await done('lr', text, '3e-4')).toBe(lowered);
+    expect(await done('lr', text, '3e-4')).toMatch(/: nothing changed\n$/);
+    const refused = await at('lr', text, '7');
+    expect([refused.code, refused.errors]).toEqual([2, expect.stringMatching(/above 1 destroys any model/)]);
+    // The replay trainer keeps none.
+    const restored = await at('restore', text, `step-${step}`);
+    expect([restored.code, restored.errors]).toEqual([1, expect.stringContaining('A replay keeps no checkpoints.')]);
+    expect((await at('restore', text)).code).toBe(2);
+    expect(await done('resume', text)).toMatch(/^resume: applied at step \d+: state paused → running\n$/);
+    const records = await log();
+    expect(new Set(records.map(({ author }) => author))).toEqual(new Set(['cli']));
+    expect(records.map(({ action: { kind }, state }) => `${kind} ${state}`)).toEqual([
+      ...['pause applied', 'pause rejected', 'save_checkpoint applied', 'step_once applied'],
+      ...['set_learning_rate applied', 'set_learning_rate applied', 'restore_checkpoint failed', 'resume applied'],
+    ]);
+  });
+
+  it('is frozen by recipe, groups or pattern, after a preview that changes nothing', async () => {
+    const before = (await log()).length;
+    expect(await done('freeze', run.runId, '--recipe', 'sa_proj', '--preview')).toBe(
+      'sa_proj: 147,456 of 294,912 parameters (50.0 %) in 16 tensors; 0 newly trained, 14 newly frozen\n',
+    );
+    const preview = await json<{ trainable: string[]; newlyFrozen: string[] }>(
+      ...['freeze', run.runId, '--pattern', 'language_model.layers.0.*', '--preview'],
+    );
+    expect(preview.trainable).toHaveLength(7);
+    expect(preview.newlyFrozen).toHaveLength(23);
+    expect(await log()).toHaveLength(before);
+    expect(await done('freeze', run.runId, '--recipe', 'sa_proj')).toMatch(
+      /selection full → sa_proj, trainable 30 → 16\n$/,
+    );
+    const groups = 'language_model.layers.0.self_attn.q_proj,language_model.layers.1.self_attn.q_proj';
+    expect(await done('freeze', run.runId, '--groups', groups)).toContain(
+      'in 2 tensors; 0 newly trained, 14 newly frozen',
+    );
+    for (const [code, ...args] of [
+      [1, '--groups', 'nothing.of.it'],
+      [1, '--pattern', 'experts.*'],
+      [2],
+      [2, '--recipe', 'all'],
+      [2, '--recipe', 'full', '--pattern', '*'],
+    ] as const)
+      expect((await at('freeze', run.runId, ...args)).code, args.join(' ')).toBe(code);
+    expect(await log()).toHaveLength(before + 2);
+  });
+
+  it('is watched by rules that are set from a file, printed as they are read, and cleared', async () => {
+    const path = join(folder, 'rules.yaml');
+    const rule =
+      '- name: drift\n  metric: shift/kl\n  condition: {kind: threshold, side: above, value: 50}\n  actions: [{kind: pause}]\n';
+    writeFileSync(path, rule);
+    expect(await done('rules', run.runId)).toBe(`${run.runId} is watched by no guard rules.\n`);
+    expect(await done('rules', run.runId, '--set', path)).toMatch(/^set rules: applied at step \d+: added drift\n$/);
+    expect(await done('rules', run.runId)).toMatch(/drift +shift\/kl above 50 +pause +0 +armed\n/);
+    const printed = join(folder, 'rules.json');
+    writeFileSync(printed, await done('rules', run.runId, '--json'));
+    expect(await done('rules', run.runId, '--set', printed)).toMatch(/: nothing changed\n$/);
+    writeFileSync(path, rule.replace('above', 'beside'));
+    const wrong = await at('rules', run.runId, '--set', path);
+    expect([wrong.code, wrong.errors]).toEqual([1, expect.stringMatching(/rules\.yaml: 0\.condition/)]);
+    expect(await done('rules', run.runId, '--clear')).toMatch(/: removed drift\n$/);
+    expect((await at('rules', run.runId, '--clear', '--set', path)).code).toBe(2);
+  });
+
+  it('is shown whole', async () => {
+    const output = await done('show', run.runId);
+    for (const part of [
+      /^run +replay-\w+ {2}steered �\[31mred$/m,
+      /^settings +counting, full, fine-tuning, learning rate 0.001 cosine/m,
+      /^trains +2 groups: [\d,]+ of 294,912 parameters$/m,
+      /^last values +loss [\d.]+ {2}lr 0\.0003 {2}held-out [\d.]+ %/m,
+      /^checkpoints +step-\d+ \(elsewhere\)$/m,
+      / cli {2}set rules: applied at step \d+: removed drift$/m,
+    ])
+      expect(output).toMatch(part);
+    const shown = await json<{ last: object; commands: CommandRecord[] }>('show', run.runId);
+    expect(Object.keys(shown.last)).toContain('drift/vision_tower');
+    expect(shown.commands).toEqual(await log());
+  });
+
+  it('is found by nobody’s beginning but its own', async () => {
+    const { run: other } = await newRun('other');
+    const both = await at('pause', 'replay-');
+    expect([both.code, both.errors]).toEqual([
+      1,
+      expect.stringMatching(/beginning of several runs: replay-.*, replay-/),
+    ]);
+    const none = await at('pause', 'nothing');
+    expect([none.code, none.errors]).toEqual([1, expect.stringMatching(/There is no run nothing at/)]);
+    expect(await done('stop', other.runId)).toMatch(/^stop: applied/);
+  });
+
+  it('is steered at a hub elsewhere with its token, and only watched without', async () => {
+    const path = join(folder, 'token');
+    writeFileSync(path, `${token()}\n`);
+    const elsewhere = (...args: string[]) => plumbline(...args, '--hub', `${hub.url}/`);
+    expect((await elsewhere('checkpoint', run.runId, '--token-file', path)).code).toBe(0);
+    expect((await elsewhere('show', run.runId)).code).toBe(0);
+    const [before, bare] = [(await log()).length, await elsewhere('pause', run.runId)];
+    expect([bare.code, bare.errors]).toEqual([1, expect.stringMatching(/Show the hub's trainer token/)]);
+    writeFileSync(path, 'x'.repeat(43));
+    const wrong = await elsewhere('pause', run.runId, '--token-file', path);
+    expect([wrong.code, wrong.errors]).toEqual([1, expect.stringMatching(/The token is wrong/)]);
+    expect((await plumbline('pause', run.runId, '--hub', 'here')).code).toBe(2);
+    expect((await plumbline('runs', '--hub', 'http://127.0.0.1:9')).code).toBe(1);
+    expect(await log()).toHaveLength(before);
+  });
+
+  it('takes a command once, though the hub is killed while its end is waited for', async () => {
+    trainer.kill('SIGSTOP');
+    const waiting = new Plumbline('lr', run.runId, '2e-4', '--data-dir', hub.dataDir);
+    await eventually(async () => (await log()).find(({ state }) => state === 'pending') ?? null);
+    await hub.kill();
+    await hub.start();
+    trainer.kill('SIGCONT');
+    const { code, output, errors } = await waiting.ended;
+    expect([code, output], errors).toEqual([0, expect.stringMatching(/learning rate 0.0003 → 0.0002\n$/)]);
+    const given = (await log()).filter(
+      ({ action }) => action.kind === 'set_learning_rate' && action.learningRate === 2e-4,
+    );
+    expect(given).toHaveLength(1);
+  });
+
+  it('is given a command that is not waited for', async () => {
+    trainer.kill('SIGSTOP');
+    expect(await done('pause', run.runId, '--no-wait')).toMatch(/^pause: given, as [\w-]+\n$/);
+    trainer.kill('SIGCONT');
+    await eventually(async () => ((await api.run(run.runId)).state === 'paused' ? true : null));
+  });
+});
+
+describe('watching a run', () => {
+  it('tells each event once and in order, across a hub that is killed, until the run ends', async () => {
+    const { run } = await newRun('watched', 20);
+    const watching = new Plumbline('watch', run.runId, '--from', '0', '--json', '--data-dir', hub.dataDir);
+    await eventually(() => (watching.lines.length > 10 ? true : null));
+    await hub.kill();
+    await eventually(() => (watching.errors.includes('Trying again') ? true : null));
+    await hub.start();
+    const there = watching.lines.length;
+    await eventually(() => (watching.lines.length > there + 5 ? true : null));
+    await done('stop', run.runId);
+    const { code, output } = await watching.ended;
+    expect(code).toBe(0);
+    const told = output
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { seq: number; type: string });
+    const { lastSeq, state } = await api.run(run.runId);
+    expect(state).toBe('stopped');
+    expect(told.map(({ seq }) => seq)).toEqual(Array.from({ length: lastSeq }, (_, index) => index + 1));
+    expect(told.at(-1)!.type).toBe('run_stopped');
+    // From a step on, as people read it.
+    const words = await done('watch', run.runId, '--from', '5');
+    expect(words).toMatch(/^step {6}5 {2}loss [\d.]+ {2}lr [\d.]+\nstep {6}5 {2}.*held-out [\d.]+ %/);
+    expect(words).toMatch(/\nstep +\d+ {2}stop by cli applied: state running → stopped\nstep +\d+ {2}.*\n/);
+    expect(words).toMatch(/stopped: Stopped by a command\.\n$/);
+  });
+
+  it('ends at Ctrl-C and where nobody reads any more, as done', async () => {
+    const { run } = await newRun('left');
+    const interrupted = new Plumbline('watch', run.runId, '--data-dir', hub.dataDir);
+    await eventually(() => (interrupted.lines.length > 0 ? true : null));
+    interrupted.child.kill('SIGINT');
+    expect(await interrupted.ended).toMatchObject({ code: 0, errors: '' });
+    const unread = new Plumbline('watch', run.runId, '--data-dir', hub.dataDir);
+    await eventually(() => (unread.lines.length > 0 ? true : null));
+    unread.child.stdout.destroy();
+    expect(await unread.ended).toMatchObject({ code: 0, errors: '' });
+    await done('stop', run.runId);
+  });
+
+  it('fails with a run that fails, in the hub’s words where its trainer did not live to say any', async () => {
+    const { run, trainer } = await newRun('lost');
+    const watching = new Plumbline('watch', run.runId, '--json', '--metric', 'train/loss', '--data-dir', hub.dataDir);
+    await eventually(() => (watching.lines.length > 0 ? true : null));
+    expect(Object.keys((JSON.parse(watching.lines[0]!) as { metrics: object }).metrics)).toEqual(['train/loss']);
+    trainer.kill('SIGKILL');
+    const { code, output } = await watching.ended;
+    expect(code).toBe(1);
+    expect(JSON.parse(output.trimEnd().split('\n').at(-1)!)).toMatchObject({ type: 'run_failed', seq: null });
+  });
+});
