@@ -1,8 +1,8 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { Callers } from './access/caller.js';
 import { linkCommand } from './access/how-to-control.js';
 import { Sessions } from './access/sessions.js';
 import { trainerToken } from './access/trainer-token.js';
@@ -12,6 +12,7 @@ import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
 import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
+import { createHttpServer, UnknownConnections } from './http/http-server.js';
 import { createLog, logEvents, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
@@ -21,6 +22,7 @@ import { alone } from './run/peers.js';
 import { RunService } from './run/run-service.js';
 import { TrainerSupervisor } from './run/trainer-supervisor.js';
 import { serveDashboards } from './socket/dashboard-handler.js';
+import { FrontDoor } from './socket/front-door.js';
 import { createSocketServer } from './socket/socket-server.js';
 import { serveTrainers } from './socket/trainer-handler.js';
 import { StoreInUseError, StoreUnavailableError } from './store/event-store.js';
@@ -66,6 +68,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   });
   const metrics = new HubMetrics(runs, storeWatch);
   if (store.spoolState) metrics.followSpool(() => store.spoolState!());
+  const callers = new Callers(sessions, token, config.trustedProxies);
+  const unknown = new UnknownConnections();
   const app = createApp({
     ...{
       runs,
@@ -74,7 +78,9 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
       token,
       guard: config,
       webDir: config.webDir,
-      trustedProxies: config.trustedProxies,
+      callers,
+      onKnown: unknown.isKnown,
+      watch: config.watch,
       dataDir: config.dataDir,
       log,
       onError,
@@ -82,13 +88,15 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     readiness: () => readiness(runs, storeWatch),
     metrics: metrics.registry,
   });
-  const server = createServer(app);
+  const server = createHttpServer(app);
+  unknown.follow(server);
   const connections = openConnections(server);
   const livePublishing = new PublishWatch();
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
-  const sockets = createSocketServer(server, config, live);
-  serveTrainers(sockets.trainers, runs, token, onError);
-  const feed = serveDashboards(sockets.dashboards, runs, sessions, onError);
+  const door = new FrontDoor(callers, config, unknown.isKnown);
+  const sockets = createSocketServer(server, door, live);
+  serveTrainers(sockets.trainers, runs, token, door, onError);
+  const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
   if (live) {
     feed.watchOverOtherHubs();
     metrics.followPublishing(livePublishing);

@@ -19,13 +19,16 @@ export interface ErrorBody {
  */
 export interface ReadinessResponse {
   ready: boolean;
-  problems: WireError[];
+  /** Only for those who may watch. */
+  problems?: WireError[];
 }
 
 /** POST /api/session: a one-time link's token for a session cookie. GET tells what this browser may do. */
 export const SessionRequest = z.object({ token: z.string().min(1).max(200) });
 export const SessionInfo = z.object({
   mayControl: z.boolean(),
+  /** Whether this browser is shown the runs. */
+  mayWatch: z.boolean(),
   /** What a person does to control runs from this browser, where it may not. */
   howToControl: z.string().optional(),
 });
