@@ -13,7 +13,7 @@ import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
 import { createHttpServer, UnknownConnections } from './http/http-server.js';
-import { createLog, logEvents, logPublishing } from './operations/hub-log.js';
+import { createLog, logEvents, logFault, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
 import { openConnections, shutDown } from './operations/shutdown.js';
@@ -50,7 +50,7 @@ export interface Hub {
 export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
   // What the store could not do is logged where it happens, whoever asked for it.
   const onError = (error: unknown) => {
-    if (!(error instanceof StoreUnavailableError)) log.error(error);
+    if (!(error instanceof StoreUnavailableError)) logFault(log, error);
   };
   const { sessions, token } = openDataDir(config);
   const storeWatch = new StoreWatch();
@@ -103,7 +103,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     logPublishing(log, livePublishing);
   }
   metrics.follow(feed);
-  logEvents(log, runs, feed, storeWatch);
+  logEvents(log, runs, feed, storeWatch, door);
 
   let storeProblem: string | null;
   try {
@@ -134,6 +134,11 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   // For `plumbline link`, `export` and `backup`, which are other processes.
   writeHubAddress(config.dataDir, url);
   log.info({ url, dataDir: config.dataDir }, 'hub started');
+  if (config.watch === 'open' && !isLoopback(config.host))
+    log.warn(
+      { host: config.host },
+      'Everybody who reaches this address can watch and export all runs. PLUMBLINE_WATCH=session asks for a link.',
+    );
 
   return {
     url,
@@ -186,6 +191,11 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: HubConfig): E
   if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
     return new Error(`This machine has no address "${host}". --host takes one of its own, 127.0.0.1 or 0.0.0.0.`);
   return error;
+}
+
+/** Whether the address is reachable from this machine only. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
 /** An address that a browser or a trainer on this machine can open. */

@@ -19,8 +19,8 @@ export interface ErrorBody {
  */
 export interface ReadinessResponse {
   ready: boolean;
-  /** Only for those who may watch. */
-  problems?: WireError[];
+  /** Empty for those who may not watch. */
+  problems: WireError[];
 }
 
 /** POST /api/session: a one-time link's token for a session cookie. GET tells what this browser may do. */
@@ -29,7 +29,7 @@ export const SessionInfo = z.object({
   mayControl: z.boolean(),
   /** Whether this browser is shown the runs. */
   mayWatch: z.boolean(),
-  /** What a person does to control runs from this browser, where it may not. */
+  /** What a person does to control runs, or to watch them, from this browser, where it may not. */
   howToControl: z.string().optional(),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;

@@ -74,7 +74,7 @@ export const exportBudget: Budget = { burst: 30, perSecond: 0.5 };
 export const joinWithinMs = 20_000;
 
 /** A WebSocket that the hub has closed and the other side has not by then is cut. */
-export const closeWithinMs = 5_000;
+export const closeWithinMs = 10_000;
 
 /** Plain HTTP connections, in milliseconds and in number. */
 export const httpLimits = {

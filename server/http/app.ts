@@ -124,10 +124,14 @@ function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error: unknown, _request, response, _next) => {
     const wireError = bodyError(error) ?? toWireError(error);
+    if (hasGone(error)) return void response.destroy();
     if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
     response.status(statusOf[wireError.code]).json({ error: wireError } satisfies ErrorBody);
   };
 }
+
+/** The other side has left before it had its answer; Express says so. */
+const hasGone = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ECONNABORTED';
 
 /** Faults that Express finds in a request before any of our code sees it. */
 function bodyError(error: unknown): WireError | null {

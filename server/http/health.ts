@@ -19,7 +19,7 @@ export function healthRoutes({ readiness, watch }: HealthParts): Router {
     })
     .get('/readyz', async (_request, response) => {
       const full = await readiness();
-      const answer = mayWatch(watch, callerOf(response).kind) ? full : { ready: full.ready };
+      const answer = mayWatch(watch, callerOf(response).kind) ? full : { ready: full.ready, problems: [] };
       response
         .set('Cache-Control', 'no-store')
         .status(answer.ready ? 200 : 503)

@@ -29,16 +29,18 @@ export class UnknownConnections {
   isKnown = ({ socket }: IncomingMessage): void => void this.#sockets.delete(socket);
 }
 
+type HttpTimes = Pick<typeof httpLimits, 'headersWithinMs' | 'requestWithinMs' | 'lookEveryMs'>;
+
 /**
  * An HTTP server that holds no connection for those who say nothing, or say it slowly.
  * @param app answers requests
  */
-export function createHttpServer(app: RequestListener): Server {
+export function createHttpServer(app: RequestListener, limits: HttpTimes = httpLimits): Server {
   return createServer(
     {
-      headersTimeout: httpLimits.headersWithinMs,
-      requestTimeout: httpLimits.requestWithinMs,
-      connectionsCheckingInterval: httpLimits.lookEveryMs,
+      headersTimeout: limits.headersWithinMs,
+      requestTimeout: limits.requestWithinMs,
+      connectionsCheckingInterval: limits.lookEveryMs,
     },
     app,
   );

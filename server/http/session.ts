@@ -19,10 +19,11 @@ export interface SessionParts {
  * looking a token up costs no more than refusing to.
  */
 export function sessionRoutes({ sessions, watch }: SessionParts): Router {
+  const isShown = mayWatch(watch, 'address');
   const withoutSession = (): SessionInfo => ({
     mayControl: false,
-    mayWatch: mayWatch(watch, 'address'),
-    howToControl: howToControl(sessions.dataDir),
+    mayWatch: isShown,
+    howToControl: (isShown ? howToControl : howToWatch)(sessions.dataDir),
   });
   return Router()
     .get('/session', (request, response) => {

@@ -11,6 +11,9 @@ import { RateLimit } from '../access/rate-limit.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
+/** The dashboards of one session. */
+const sessionRoom = (name: string): string => `session:${name}`;
+
 export interface DashboardParts {
   runs: RunService;
   sessions: Sessions;
@@ -28,6 +31,10 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
     const full = door.admit(socket.conn, kind === 'address' ? 'watching' : kind);
     next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
+  // At whichever hub they are.
+  sessions.on('closed', (name) => {
+    if (!mayWatch(watch, 'address')) namespace.in(sessionRoom(name)).disconnectSockets(true);
+  });
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
   runs.on('run', (run) => namespace.emit('run', run));
@@ -38,7 +45,11 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   });
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
   runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));
-  namespace.on('connection', (socket) => serveDashboard(socket, runs, sessions, onError));
+  namespace.on('connection', (socket) => {
+    const { kind, name } = door.callerOf(socket.conn);
+    if (kind === 'session') void socket.join(sessionRoom(name));
+    serveDashboard(socket, runs, sessions, onError);
+  });
   return feed;
 }
 
