@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { watchSettings, type WatchSetting } from './access/may-watch.js';
 import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -55,6 +56,8 @@ const Environment = z.object({
   PLUMBLINE_TRAINER_HUB_URL: z.url({ protocol: /^https?$/ }).optional(),
   /** Where browsers find the hub, as behind a proxy: what one-time links begin with; else the hub's own address. */
   PLUMBLINE_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Who may watch: `open` everybody who reaches the port, `session` only who opened a link or shows the trainer token. */
+  PLUMBLINE_WATCH: z.enum(watchSettings).default('open'),
   /** Proxies in front of the hub, whose word on where a request comes from is taken. */
   PLUMBLINE_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
   /** Host names beside `localhost` and plain addresses under which the hub may be asked; comma-separated. */
@@ -121,6 +124,7 @@ export interface HubConfig {
   accessDir: string | null;
   trainerHubUrl: string | null;
   publicUrl: string | null;
+  watch: WatchSetting;
   trustedProxies: number;
   allowedHosts: string[];
   allowedOrigins: string[];
@@ -153,6 +157,7 @@ export function readConfig(
     store: storeConfig(setting),
     redisUrl: redisUrl(setting),
     accessDir: setting.PLUMBLINE_ACCESS_DIR === undefined ? null : resolve(setting.PLUMBLINE_ACCESS_DIR),
+    watch: setting.PLUMBLINE_WATCH,
     trustedProxies: setting.PLUMBLINE_TRUSTED_PROXIES,
     trainerHubUrl: setting.PLUMBLINE_TRAINER_HUB_URL ?? null,
     publicUrl: setting.PLUMBLINE_PUBLIC_URL?.replace(/\/+$/, '') ?? null,

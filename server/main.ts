@@ -1,8 +1,8 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
+import { Callers } from './access/caller.js';
 import { linkCommand } from './access/how-to-control.js';
 import { Sessions } from './access/sessions.js';
 import { trainerToken } from './access/trainer-token.js';
@@ -12,7 +12,8 @@ import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
 import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
-import { createLog, logEvents, logPublishing } from './operations/hub-log.js';
+import { createHttpServer, UnknownConnections } from './http/http-server.js';
+import { createLog, logEvents, logFault, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
 import { openConnections, shutDown } from './operations/shutdown.js';
@@ -21,6 +22,7 @@ import { alone } from './run/peers.js';
 import { RunService } from './run/run-service.js';
 import { TrainerSupervisor } from './run/trainer-supervisor.js';
 import { serveDashboards } from './socket/dashboard-handler.js';
+import { FrontDoor } from './socket/front-door.js';
 import { createSocketServer } from './socket/socket-server.js';
 import { serveTrainers } from './socket/trainer-handler.js';
 import { StoreInUseError, StoreUnavailableError } from './store/event-store.js';
@@ -48,7 +50,7 @@ export interface Hub {
 export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
   // What the store could not do is logged where it happens, whoever asked for it.
   const onError = (error: unknown) => {
-    if (!(error instanceof StoreUnavailableError)) log.error(error);
+    if (!(error instanceof StoreUnavailableError)) logFault(log, error);
   };
   const { sessions, token } = openDataDir(config);
   const storeWatch = new StoreWatch();
@@ -66,6 +68,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   });
   const metrics = new HubMetrics(runs, storeWatch);
   if (store.spoolState) metrics.followSpool(() => store.spoolState!());
+  const callers = new Callers(sessions, token, config.trustedProxies);
+  const unknown = new UnknownConnections();
   const app = createApp({
     ...{
       runs,
@@ -74,7 +78,9 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
       token,
       guard: config,
       webDir: config.webDir,
-      trustedProxies: config.trustedProxies,
+      callers,
+      onKnown: unknown.isKnown,
+      watch: config.watch,
       dataDir: config.dataDir,
       log,
       onError,
@@ -82,20 +88,22 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     readiness: () => readiness(runs, storeWatch),
     metrics: metrics.registry,
   });
-  const server = createServer(app);
+  const server = createHttpServer(app);
+  unknown.follow(server);
   const connections = openConnections(server);
   const livePublishing = new PublishWatch();
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
-  const sockets = createSocketServer(server, config, live);
-  serveTrainers(sockets.trainers, runs, token, onError);
-  const feed = serveDashboards(sockets.dashboards, runs, sessions, onError);
+  const door = new FrontDoor(callers, config, unknown.isKnown);
+  const sockets = createSocketServer(server, door, live);
+  serveTrainers(sockets.trainers, runs, token, door, onError);
+  const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
   if (live) {
     feed.watchOverOtherHubs();
     metrics.followPublishing(livePublishing);
     logPublishing(log, livePublishing);
   }
   metrics.follow(feed);
-  logEvents(log, runs, feed, storeWatch);
+  logEvents(log, runs, feed, storeWatch, door);
 
   let storeProblem: string | null;
   try {
@@ -126,6 +134,11 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   // For `plumbline link`, `export` and `backup`, which are other processes.
   writeHubAddress(config.dataDir, url);
   log.info({ url, dataDir: config.dataDir }, 'hub started');
+  if (config.watch === 'open' && !isLoopback(config.host))
+    log.warn(
+      { host: config.host },
+      'Everybody who reaches this address can watch and export all runs. PLUMBLINE_WATCH=session asks for a link.',
+    );
 
   return {
     url,
@@ -178,6 +191,11 @@ function listenError(error: NodeJS.ErrnoException, { host, port }: HubConfig): E
   if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
     return new Error(`This machine has no address "${host}". --host takes one of its own, 127.0.0.1 or 0.0.0.0.`);
   return error;
+}
+
+/** Whether the address is reachable from this machine only. */
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
 /** An address that a browser or a trainer on this machine can open. */

@@ -19,6 +19,7 @@ export interface ErrorBody {
  */
 export interface ReadinessResponse {
   ready: boolean;
+  /** Empty for those who may not watch. */
   problems: WireError[];
 }
 
@@ -26,7 +27,9 @@ export interface ReadinessResponse {
 export const SessionRequest = z.object({ token: z.string().min(1).max(200) });
 export const SessionInfo = z.object({
   mayControl: z.boolean(),
-  /** What a person does to control runs from this browser, where it may not. */
+  /** Whether this browser is shown the runs. */
+  mayWatch: z.boolean(),
+  /** What a person does to control runs, or to watch them, from this browser, where it may not. */
   howToControl: z.string().optional(),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;

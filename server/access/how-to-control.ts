@@ -10,3 +10,8 @@ export function linkCommand(dataDir: string): string {
 /** What a browser without a session is told when it tries to change something. */
 export const howToControl = (dataDir: string): string =>
   `This browser may only watch. Open the link that npm start printed; ${linkCommand(dataDir)} prints a new one.`;
+
+/** What a browser without a session is told by a hub whose runs may not be watched without one. */
+export const howToWatch = (dataDir: string): string =>
+  `This hub shows its runs to browsers that opened one of its links. Open the link that npm start printed; ` +
+  `${linkCommand(dataDir)} prints a new one. Programs show the trainer token as "Authorization: Bearer".`;

@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { EventEmitter } from 'node:events';
 import { existsSync, mkdirSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -7,12 +8,17 @@ export const sessionLifeMs = 30 * 24 * 3600_000;
 
 const digest = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 
+interface SessionEvents {
+  /** A session was given up. */
+  closed: [name: string];
+}
+
 /**
  * Who may control runs. A one-time link's token is exchanged for a session, kept by the browser as a cookie.
  * Both are random and lie in the data folder as one empty file each, named by their SHA-256 digest: they survive the
  * hub, another process can add a link, using a link is one atomic `unlink`, and reading the folder gives no access.
  */
-export class Sessions {
+export class Sessions extends EventEmitter<SessionEvents> {
   readonly cookieName: string;
   readonly #links: string;
   readonly #sessions: string;
@@ -25,6 +31,7 @@ export class Sessions {
     folder: string,
     readonly dataDir = folder,
   ) {
+    super();
     this.#links = join(folder, 'links');
     this.#sessions = join(folder, 'sessions');
     // Cookies do not tell ports apart: two hubs on one machine need two names.
@@ -52,7 +59,9 @@ export class Sessions {
 
   close(cookieHeader: string | undefined): void {
     const id = this.#idFrom(cookieHeader);
-    if (id) rmSync(join(this.#sessions, digest(id)), { force: true });
+    if (id === null) return;
+    rmSync(join(this.#sessions, digest(id)), { force: true });
+    this.emit('closed', this.nameOf(cookieHeader));
   }
 
   /** Whether a request with this `Cookie` header may control runs. */

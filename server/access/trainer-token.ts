@@ -20,6 +20,13 @@ export function trainerToken(dataDir: string): string {
   return token;
 }
 
+/** What a program on the hub's machine shows it. @throws as `trainerToken` */
+export function tokenHeader({ accessDir, dataDir }: { accessDir: string | null; dataDir: string }): {
+  authorization: string;
+} {
+  return { authorization: `Bearer ${trainerToken(accessDir ?? dataDir)}` };
+}
+
 /**
  * Puts a token there unless another hub on the same folder has just done so. Never half there: a disk that is full
  * leaves no token rather than a short one.

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
 import type { Command } from 'commander';
 import type { ErrorBody } from '@plumbline/shared/http';
-import { trainerToken } from '../access/trainer-token.js';
+import { tokenHeader } from '../access/trainer-token.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import { openStore, storeFile } from '../store/open-store.js';
@@ -42,11 +42,12 @@ export function addBackupCommands(program: Command): void {
     });
 }
 
-async function backup({ dataDir, accessDir }: HubConfig, folder: string): Promise<{ files: number; bytes: number }> {
+async function backup(config: HubConfig, folder: string): Promise<{ files: number; bytes: number }> {
+  const { dataDir } = config;
   if (!existsSync(join(dataDir, storeFile)))
     throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const url = await runningHub(dataDir);
-  const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, trainerToken(accessDir ?? dataDir));
+  const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, tokenHeader(config));
   return makeBackup({ dataDir, storeFile, copyStore }, folder);
 }
 
@@ -71,8 +72,8 @@ const copyStopped = (dataDir: string) => async (path: string) => {
   }
 };
 
-const copyRunning = (url: string, token: string) => async (path: string) => {
-  const response = await fetch(`${url}/api/backup`, { method: 'POST', headers: { authorization: `Bearer ${token}` } });
+const copyRunning = (url: string, headers: Record<string, string>) => async (path: string) => {
+  const response = await fetch(`${url}/api/backup`, { method: 'POST', headers });
   if (!response.ok || !response.body) {
     const { error } = (await response.json()) as ErrorBody;
     throw new Error(`The hub at ${url} gave no backup: ${error.message}`);

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { FindingsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
+import { tokenHeader } from '../access/trainer-token.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import { runFindings } from '../run/run-findings.js';
@@ -22,14 +23,14 @@ export function addFindingsCommand(program: Command, say: (line: string) => void
       const runId = RunId.safeParse(run);
       if (!runId.success) throw new Error(`${runId.error.issues[0]!.message}.`);
       const url = hubUrl(config.dataDir);
-      const answer = url === null ? await fromStore(config, runId.data) : await fromHub(url, runId.data);
+      const answer = url === null ? await fromStore(config, runId.data) : await fromHub(url, config, runId.data);
       if (json) return say(JSON.stringify(answer));
       for (const line of findingLines(answer.findings)) say(line);
     });
 }
 
-async function fromHub(url: string, runId: RunId): Promise<FindingsResponse> {
-  const response = await fetch(`${url}/api/runs/${runId}/findings`);
+async function fromHub(url: string, config: HubConfig, runId: RunId): Promise<FindingsResponse> {
+  const response = await fetch(`${url}/api/runs/${runId}/findings`, { headers: tokenHeader(config) });
   const body = (await response.json()) as FindingsResponse & { error?: { message: string } };
   if (!response.ok) throw new Error(body.error?.message ?? `The hub answered ${response.status}.`);
   return body;

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { RunId } from '@plumbline/shared/run';
+import { tokenHeader } from '../access/trainer-token.js';
 import { influxStoreConfig, readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import { StoreInUseError, type EventStore } from '../store/event-store.js';
@@ -74,7 +75,7 @@ async function exportAction(
     if (url === null) throw error;
     const download = partialPath(`${path}.download`);
     try {
-      await downloadRun(url, run, download);
+      await downloadRun(url, tokenHeader(config), run, download);
       await write(await openJsonl(download));
     } finally {
       await rm(download, { force: true });

@@ -73,13 +73,17 @@ describe('sessions', () => {
     const cookie = first.headers.getSetCookie()[0]!;
     expect(cookie).toMatch(/^plumbline_\w+=[\w-]{43}; .*HttpOnly; SameSite=Strict/);
     const headers = { cookie: cookie.split(';')[0]! };
-    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({
+      mayControl: true,
+      mayWatch: true,
+    });
     const second = await hub.request('POST', '/session', { token });
     expect(second.status).toBe(401);
     expect(await second.json()).toMatchObject({ error: { message: expect.stringContaining('plumbline -- link') } });
     // The hub of this test has a folder of its own, which the command has to name.
     expect(await json(hub.request('GET', '/session'))).toEqual({
       mayControl: false,
+      mayWatch: true,
       howToControl: expect.stringContaining(`npm run plumbline -- link --data-dir ${hub.config.dataDir} prints`),
     });
   });
@@ -87,7 +91,10 @@ describe('sessions', () => {
   it('a session survives the hub, until it is given up', async () => {
     const headers = { cookie: await hub.cookie() };
     await hub.restart();
-    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({ mayControl: true });
+    expect(await json(hub.request('GET', '/session', undefined, headers))).toEqual({
+      mayControl: true,
+      mayWatch: true,
+    });
     await hub.request('DELETE', '/session', undefined, headers);
     expect(await json(hub.request('GET', '/session', undefined, headers))).toMatchObject({ mayControl: false });
   });

@@ -1,8 +1,11 @@
+import type { IncomingMessage } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
 import type { ErrorBody } from '@plumbline/shared/http';
 import type { ErrorCode, WireError } from '@plumbline/shared/socket';
+import type { Callers } from '../access/caller.js';
+import { requestBudgets } from '../access/limits.js';
 import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
 import { Refusal, toWireError } from '../run/refusal.js';
 import { analysisRoutes } from './analysis.js';
@@ -17,14 +20,15 @@ import { limited } from './rate-limit.js';
 import { historyRoutes } from './history.js';
 import { metricsRoutes, type MetricsParts } from './metrics.js';
 import { runRoutes, type RunParts } from './runs.js';
-import { sessionRoutes } from './session.js';
+import { onlyWatchers, sessionRoutes, type SessionParts } from './session.js';
 import { dashboardFiles } from './dashboard-files.js';
 
-export interface AppParts extends RunParts, BackupParts, HealthParts, MetricsParts {
+export interface AppParts extends RunParts, BackupParts, HealthParts, MetricsParts, SessionParts {
   guard: GuardOptions;
+  callers: Callers;
+  /** Is told of requests that show a session or the token. */
+  onKnown: (request: IncomingMessage) => void;
   webDir: string;
-  /** How many proxies stand in front; rates are limited by the address that the outermost one saw. */
-  trustedProxies: number;
   log: Logger;
   onError: (error: unknown) => void;
 }
@@ -48,8 +52,14 @@ const statusOf: Record<ErrorCode, number> = {
 export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by');
-  app.set('trust proxy', parts.trustedProxies);
+  app.set('trust proxy', parts.callers.trustedProxies);
   app.use(logRequests(parts.log));
+  app.use((request, response, next) => {
+    const caller = parts.callers.of(request);
+    response.locals['caller'] = caller;
+    if (caller.kind !== 'address') parts.onKnown(request);
+    next();
+  });
   app.use((request, _response, next) => {
     const refusal = refusedRequest(request, parts.guard);
     next(refusal === null ? undefined : new Refusal('forbidden', refusal));
@@ -68,17 +78,20 @@ export function createApp(parts: AppParts): Express {
     }),
   );
 
-  app.use(healthRoutes(parts), metricsRoutes(parts));
+  const [limit, watchers] = [limited(requestBudgets), onlyWatchers(parts)];
+  app.use(healthRoutes(parts));
+  app.use('/metrics', limit, watchers);
+  app.use(metricsRoutes(parts));
   const api = express.Router();
-  api.use(limited(3000));
-  api.use(express.json({ limit: '256kb' }));
   api.use((_request, response, next) => {
     response.set('Cache-Control', 'no-store');
     next();
   });
+  api.use(sessionRoutes(parts));
+  api.use(limit, watchers);
+  api.use(express.json({ limit: '256kb' }));
   api.use(
     catalogRoutes(),
-    sessionRoutes(parts),
     runRoutes(parts),
     historyRoutes(parts),
     eventRoutes(parts),
@@ -113,10 +126,14 @@ function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error: unknown, _request, response, _next) => {
     const wireError = bodyError(error) ?? toWireError(error);
+    if (hasGone(error)) return void response.destroy();
     if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
     response.status(statusOf[wireError.code]).json({ error: wireError } satisfies ErrorBody);
   };
 }
+
+/** The other side has left before it had its answer; Express says so. */
+const hasGone = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ECONNABORTED';
 
 /** Faults that Express finds in a request before any of our code sees it. */
 function bodyError(error: unknown): WireError | null {

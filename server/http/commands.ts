@@ -13,11 +13,9 @@ import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
 import { CommandEnds } from './command-ends.js';
-import { limited } from './rate-limit.js';
-import { bearerOf, mayOperate } from './session.js';
-
-/** 20 a second, as over the socket. */
-const commandsPerMinute = 1200;
+import { callerOf, limited } from './rate-limit.js';
+import { dashboardBudgets } from '../access/limits.js';
+import { mayOperate } from './session.js';
 
 export interface CommandParts {
   runs: RunService;
@@ -46,7 +44,7 @@ export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
   return Router()
     .post(
       '/runs/:runId/commands',
-      limited(commandsPerMinute),
+      limited(dashboardBudgets.command),
       mayOperate(sessions, token),
       async (request, response) => {
         const runId = RunId.parse(request.params['runId']);
@@ -57,7 +55,7 @@ export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
         const { runId: named = runId, ...asked } = GiveCommandRequest.parse(request.body);
         if (named !== runId)
           throw new Refusal('invalid', `The command is for the run ${named}, the address is that of ${runId}.`);
-        const record = await runs.command({ ...asked, runId }, authorOf(request));
+        const record = await runs.command({ ...asked, runId }, authorOf(request, response));
         if (record.runId !== runId)
           throw new Refusal(
             'conflict',
@@ -86,7 +84,7 @@ export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
 }
 
 /** What the audit log says of who gave a command: a browser's session, our command line, or another program. */
-function authorOf(request: Request): 'dashboard' | 'cli' | 'api' {
-  if (bearerOf(request) === undefined) return 'dashboard';
+function authorOf(request: Request, response: Response): 'dashboard' | 'cli' | 'api' {
+  if (callerOf(response).kind === 'session') return 'dashboard';
   return request.get('user-agent')?.startsWith(`${cliUserAgent}/`) ? 'cli' : 'api';
 }

@@ -5,10 +5,8 @@ import { RunId } from '@plumbline/shared/run';
 import type { RunService } from '../run/run-service.js';
 import { jsonLines } from '../transfer/jsonl-file.js';
 import { archiveOf } from '../transfer/run-archive.js';
+import { exportBudget } from '../access/limits.js';
 import { limited } from './rate-limit.js';
-
-/** All of a run is read for each of these. */
-const exportsPerMinute = 30;
 
 export interface ExportParts {
   runs: RunService;
@@ -20,7 +18,7 @@ export interface ExportParts {
  * as fast as the receiver takes it; an answer without its last line, the digest, broke off.
  */
 export function exportRoutes({ runs, onError }: ExportParts): Router {
-  return Router().get('/runs/:runId/export', limited(exportsPerMinute), async (request, response) => {
+  return Router().get('/runs/:runId/export', limited(exportBudget), async (request, response) => {
     const runId = RunId.parse(request.params['runId']);
     await runs.whole(runId, async () => {
       const archive = await archiveOf(runs.store, runId);

@@ -1,21 +1,28 @@
 import { Router } from 'express';
 import type { ReadinessResponse } from '@plumbline/shared/http';
+import { mayWatch, type WatchSetting } from '../access/may-watch.js';
+import { callerOf } from './rate-limit.js';
 
 export interface HealthParts {
   readiness: () => Promise<ReadinessResponse>;
+  watch: WatchSetting;
 }
 
-/** GET /healthz: the process answers. GET /readyz: it can do its work; 503 with what is wrong and what to do otherwise. */
-export function healthRoutes({ readiness }: HealthParts): Router {
+/**
+ * GET /healthz: the process answers. GET /readyz: it can do its work; 503 otherwise. What is wrong and what to do is for
+ * those who may watch.
+ */
+export function healthRoutes({ readiness, watch }: HealthParts): Router {
   return Router()
     .get('/healthz', (_request, response) => {
       response.set('Cache-Control', 'no-store').json({ ok: true });
     })
     .get('/readyz', async (_request, response) => {
-      const answer = await readiness();
+      const full = await readiness();
+      const answer = mayWatch(watch, callerOf(response).kind) ? full : { ready: full.ready, problems: [] };
       response
         .set('Cache-Control', 'no-store')
         .status(answer.ready ? 200 : 503)
-        .json(answer);
+        .json(answer satisfies ReadinessResponse);
     });
 }

@@ -1,15 +1,21 @@
-import type { RequestHandler } from 'express';
-import { rateLimit } from 'express-rate-limit';
+import type { RequestHandler, Response } from 'express';
+import { CallerBudgets, type Caller } from '../access/caller.js';
+import type { Budget } from '../access/limits.js';
 import { Refusal } from '../run/refusal.js';
 
-/** At most so many requests a minute from one address. */
-export function limited(perMinute: number): RequestHandler {
-  return rateLimit({
-    windowMs: 60_000,
-    limit: perMinute,
-    standardHeaders: 'draft-8',
-    legacyHeaders: false,
-    handler: (_request, _response, next) =>
-      next(new Refusal('rate_limited', `More than ${perMinute} requests a minute; wait and try again.`)),
-  });
+/** Answers 429 to a caller that has used up its budget. @param budgets one for all kinds of callers, or one for each */
+export function limited(budgets: Budget | Record<Caller['kind'], Budget>): RequestHandler {
+  const limits = new CallerBudgets(
+    'burst' in budgets ? { address: budgets, session: budgets, trainer: budgets } : budgets,
+  );
+  return (_request, response, next) => {
+    const limit = limits.of(callerOf(response));
+    if (limit.take()) return next();
+    const seconds = Math.ceil(limit.waitSeconds);
+    response.set('Retry-After', String(seconds));
+    next(new Refusal('rate_limited', `Too many requests; try again in ${seconds} s.`));
+  };
 }
+
+/** Who sent the request that this answers. */
+export const callerOf = ({ locals }: Response): Caller => locals['caller'] as Caller;

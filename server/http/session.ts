@@ -1,19 +1,36 @@
-import { Router, type Request, type RequestHandler } from 'express';
+import { json, Router, type Request, type RequestHandler } from 'express';
 import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
-import { howToControl, linkCommand } from '../access/how-to-control.js';
+import { howToControl, howToWatch, linkCommand } from '../access/how-to-control.js';
+import { bearerToken } from '../access/caller.js';
+import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal } from '../run/refusal.js';
-import { limited } from './rate-limit.js';
+import { callerOf } from './rate-limit.js';
 
-/** GET, POST and DELETE /api/session: may this browser control; a link's token for a cookie; giving it up. */
-export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
+export interface SessionParts {
+  sessions: Sessions;
+  watch: WatchSetting;
+}
+
+/**
+ * GET, POST and DELETE /api/session: what may this browser do; a link's token for a cookie; giving it up.
+ * Not limited, so that a right link opens a session however many wrong ones came before: no one guesses 256 bits, and
+ * looking a token up costs no more than refusing to.
+ */
+export function sessionRoutes({ sessions, watch }: SessionParts): Router {
+  const isShown = mayWatch(watch, 'address');
+  const withoutSession = (): SessionInfo => ({
+    mayControl: false,
+    mayWatch: isShown,
+    howToControl: (isShown ? howToControl : howToWatch)(sessions.dataDir),
+  });
   return Router()
     .get('/session', (request, response) => {
       const mayControl = sessions.mayControl(request.headers.cookie);
-      response.json((mayControl ? { mayControl } : readOnly(sessions)) satisfies SessionInfo);
+      response.json((mayControl ? withSession : withoutSession()) satisfies SessionInfo);
     })
-    .post('/session', limited(30), (request, response) => {
+    .post('/session', json({ limit: maxLinkBytes }), (request, response) => {
       const id = sessions.open(SessionRequest.parse(request.body).token);
       if (id === null)
         throw new Refusal(
@@ -28,40 +45,40 @@ export function sessionRoutes({ sessions }: { sessions: Sessions }): Router {
         maxAge: sessionLifeMs,
         path: '/',
       });
-      response.json({ mayControl: true } satisfies SessionInfo);
+      response.json(withSession satisfies SessionInfo);
     })
     .delete('/session', (request, response) => {
       sessions.close(request.headers.cookie);
       response.clearCookie(sessions.cookieName, { path: '/' });
-      response.json(readOnly(sessions) satisfies SessionInfo);
+      response.json(withoutSession() satisfies SessionInfo);
     });
 }
 
-const readOnly = ({ dataDir }: Sessions): SessionInfo => ({ mayControl: false, howToControl: howToControl(dataDir) });
-
-/** The secret that a program shows as `Authorization: Bearer`. */
-export const bearerOf = ({ headers }: Request): string | undefined =>
-  /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1];
+const withSession: SessionInfo = { mayControl: true, mayWatch: true };
+/** A link's token and some room. */
+const maxLinkBytes = 1024;
 
 /** Lets browsers with a session pass, and programs that show the trainer token as `Authorization: Bearer`. */
 export function mayOperate(sessions: Sessions, token: string): RequestHandler {
   return (request, response, next) => {
-    const given = bearerOf(request);
-    if (given === undefined && sessions.mayControl(request.headers.cookie)) return next();
-    if (given === undefined)
-      return next(
-        new Refusal(
-          'forbidden',
-          isBrowser(request)
-            ? howToControl(sessions.dataDir)
-            : "Show the hub's trainer token, as `Authorization: Bearer`; it is in the hub's data folder, trainer-token.",
-        ),
-      );
-    next(
-      sameSecret(given, token)
-        ? undefined
-        : new Refusal('unauthorized', "The token is wrong; it is in the hub's data folder, trainer-token."),
-    );
+    const given = bearerToken(request);
+    if (given !== null) return next(sameSecret(given, token) ? undefined : wrongToken());
+    if (sessions.mayControl(request.headers.cookie)) return next();
+    const howTo = isBrowser(request)
+      ? howToControl(sessions.dataDir)
+      : "Show the hub's trainer token, as `Authorization: Bearer`; it is in the hub's data folder, trainer-token.";
+    next(new Refusal('forbidden', howTo));
+  };
+}
+
+const wrongToken = (): Refusal =>
+  new Refusal('unauthorized', "The token is wrong; it is in the hub's data folder, trainer-token.");
+
+/** Lets those pass who may watch. */
+export function onlyWatchers({ sessions, watch }: SessionParts): RequestHandler {
+  return (request, response, next) => {
+    if (mayWatch(watch, callerOf(response).kind)) return next();
+    next(bearerToken(request) === null ? new Refusal('unauthorized', howToWatch(sessions.dataDir)) : wrongToken());
   };
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
-import { createLog } from './hub-log.js';
+import { createLog, logFault } from './hub-log.js';
 
 let hub: TestHub;
 afterEach(() => hub?.remove());
@@ -93,4 +93,45 @@ describe('the log', () => {
     expect(text).toContain('[secret]');
     expect(text).not.toContain('s3cret');
   });
+});
+
+describe('what others send', () => {
+  it('that is refused without end fills no log', async () => {
+    hub = await TestHub.start({ logLevel: 'info' });
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    for (let i = 0; i < 50; i++) await trainer.emitWithAck('events', { events: [stepped(5)] });
+    expect(hub.logged.filter(({ msg }) => msg === 'events refused')).toMatchObject([
+      { level: warn, code: 'gap', runId },
+    ]);
+
+    const refusals: unknown[] = [];
+    for (let i = 0; i < 10; i++) {
+      const stranger = hub.trainer({ token: 'wrong', protocol: 1 });
+      stranger.on('connect_error', (error) => refusals.push(error));
+    }
+    await eventually(() => (refusals.length === 10 ? true : null));
+    expect(hub.logged.filter(({ msg }) => msg === 'connection refused')).toMatchObject([
+      { level: info, address: '127.0.0.1', reason: expect.stringContaining('trainer token is wrong') },
+    ]);
+  });
+
+  it('reaches no terminal as a control character', () => {
+    let text = '';
+    const log = createLog('info', { write: (line) => (text += line) });
+    const sent = '\u001b[31m\u0000\u007f\u009b2J\u202e\u2028\u2066';
+    log.info({ sent }, sent);
+    expect(text).toMatch(/^[\x20-\x7e]+\n$/);
+    expect(JSON.parse(text)).toMatchObject({ sent, msg: sent });
+  });
+
+  it.each([[undefined], [null], [''], [{ reason: 'odd' }], [new Error('')], [new TypeError('why')]])(
+    'makes no line without words where a fault of the hub shows (%s)',
+    (fault) => {
+      const lines: { msg: string; err: { message: string } }[] = [];
+      logFault(createLog('error', { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[0]) }), fault);
+      expect(lines).toHaveLength(1);
+      expect(lines[0]!.msg).toMatch(/\w/);
+    },
+  );
 });

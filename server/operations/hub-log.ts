@@ -3,6 +3,8 @@ import { hasEnded } from '@plumbline/shared/run';
 import type { PublishWatch } from '../cluster/publish-watch.js';
 import type { RunService } from '../run/run-service.js';
 import type { LiveFeed } from '../socket/live-feed.js';
+import type { FrontDoor } from '../socket/front-door.js';
+import { Repeats } from './repeats.js';
 import type { StoreWatch } from './store-watch.js';
 
 const secrets = ['token', 'cookie', 'authorization', 'password', 'auth'];
@@ -10,12 +12,35 @@ const secrets = ['token', 'cookie', 'authorization', 'password', 'auth'];
 /** JSON lines, on standard error unless told otherwise. Nothing here logs a secret; if something does, it is struck out. */
 export function createLog(level: LevelWithSilent, destination: DestinationStream = pino.destination(2)): Logger {
   const paths = secrets.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
-  return pino({ level, redact: { paths, censor: '[secret]' } }, destination);
+  return pino({ level, redact: { paths, censor: '[secret]' } }, plain(destination));
+}
+
+/**
+ * JSON escapes the control characters below U+0020 only. The others, which a terminal may obey too, and those that turn
+ * the direction of text are escaped here: what a client sends changes no terminal that shows the log.
+ */
+const plain = (destination: DestinationStream): DestinationStream => ({
+  write: (line) => destination.write(line.replace(unseen, escaped)),
+});
+const unseen = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** Writes down a fault of the hub. Whatever was thrown, the line says what it is. */
+export function logFault(log: Logger, fault: unknown): void {
+  const err = fault instanceof Error ? fault : new Error(`${JSON.stringify(fault) ?? String(fault)} was thrown`);
+  log.error({ err }, err.message || err.name);
 }
 
 /** Writes down what happens to runs, commands, clients and the store. */
-export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWatch: StoreWatch): void {
+export function logEvents(
+  log: Logger,
+  runs: RunService,
+  feed: LiveFeed,
+  storeWatch: StoreWatch,
+  door: FrontDoor,
+): void {
   const of = (runId: string | null) => log.child({ runId });
+  const repeats = new Repeats();
 
   runs.on('attached', (run) => of(run.runId).info({ lastSeq: run.lastSeq }, 'trainer attached'));
   runs.on('run', (run, before) => {
@@ -28,7 +53,10 @@ export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWa
   runs.on('cleared', (runId, bytes) => of(runId).info({ bytes }, 'folder of a deleted run removed'));
   runs.on('refused', (runId, { code, message }) => {
     // A hub on its way down refuses as it should.
-    of(runId)[code === 'draining' ? 'info' : 'warn']({ code, reason: message }, 'events refused');
+    const level = code === 'draining' ? 'info' : 'warn';
+    repeats.write(`events ${runId} ${code}`, (times) =>
+      of(runId)[level]({ code, reason: message, ...times }, 'events refused'),
+    );
   });
   runs.on('command', (record) => {
     const { commandId, runId, author, action, state, step, reason } = record;
@@ -37,6 +65,11 @@ export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWa
       .child({ runId, commandId })
       .info({ author, kind: action.kind, state, step, ...(reason && { reason }) }, `command ${verb}`);
   });
+  door.on('refused', (reason, address) =>
+    repeats.write(`connection ${address} ${reason}`, (times) =>
+      log.info({ address, reason, ...times }, 'connection refused'),
+    ),
+  );
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
   storeWatch.on('failed', (operation, err) => log.error({ operation, err }, 'store failed'));
 }

@@ -1,20 +1,40 @@
 import { AskedCommand } from '@plumbline/shared/command';
 import { Watch } from '@plumbline/shared/socket';
-import { howToControl } from '../access/how-to-control.js';
+import { howToControl, howToWatch } from '../access/how-to-control.js';
+import { dashboardBudgets } from '../access/limits.js';
+import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
 import { LiveFeed, roomOf } from './live-feed.js';
-import { RateLimit } from './rate-limit.js';
-import { answer, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
+import { RateLimit } from '../access/rate-limit.js';
+import type { FrontDoor } from './front-door.js';
+import { answer, connectError, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
-/** Namespace `/dashboard`: everybody who reaches the hub may watch, a session may give commands. */
-export function serveDashboards(
-  namespace: DashboardNamespace,
-  runs: RunService,
-  sessions: Sessions,
-  onError: (error: unknown) => void,
-): LiveFeed {
+/** The dashboards of one session. */
+const sessionRoom = (name: string): string => `session:${name}`;
+
+export interface DashboardParts {
+  runs: RunService;
+  sessions: Sessions;
+  door: FrontDoor;
+  watch: WatchSetting;
+  onError: (error: unknown) => void;
+}
+
+/** Namespace `/dashboard`: those who may watch (see WatchSetting) do so, a session may give commands. */
+export function serveDashboards(namespace: DashboardNamespace, parts: DashboardParts): LiveFeed {
+  const { runs, sessions, door, watch, onError } = parts;
+  namespace.use((socket, next) => {
+    const { kind } = door.callerOf(socket.conn);
+    if (!mayWatch(watch, kind)) return next(connectError(new Refusal('unauthorized', howToWatch(sessions.dataDir))));
+    const full = door.admit(socket.conn, kind === 'address' ? 'watching' : kind);
+    next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
+  });
+  // At whichever hub they are.
+  sessions.on('closed', (name) => {
+    if (!mayWatch(watch, 'address')) namespace.in(sessionRoom(name)).disconnectSockets(true);
+  });
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
   runs.on('run', (run) => namespace.emit('run', run));
@@ -25,7 +45,11 @@ export function serveDashboards(
   });
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
   runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));
-  namespace.on('connection', (socket) => serveDashboard(socket, runs, sessions, onError));
+  namespace.on('connection', (socket) => {
+    const { kind, name } = door.callerOf(socket.conn);
+    if (kind === 'session') void socket.join(sessionRoom(name));
+    serveDashboard(socket, runs, sessions, onError);
+  });
   return feed;
 }
 
@@ -36,7 +60,7 @@ function serveDashboard(
   onError: (error: unknown) => void,
 ): void {
   socket.data.lagging = new Set();
-  const limits = { command: new RateLimit(20, 250), watch: new RateLimit(50, 100) };
+  const limits = { command: new RateLimit(dashboardBudgets.command), watch: new RateLimit(dashboardBudgets.watch) };
   const limit = (what: keyof typeof limits) => {
     if (!limits[what].take()) throw new Refusal('rate_limited', 'Too many requests; wait a second and try again.');
   };

@@ -4,8 +4,9 @@ import type { Ack, DashboardToHub, HubToDashboard, HubToTrainer, TrainerToHub } 
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
 import type { RedisClient } from '../cluster/redis-client.js';
-import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
-import { toWireError } from '../run/refusal.js';
+import { maxMessageBytes } from '../access/limits.js';
+import { toWireError, type Refusal } from '../run/refusal.js';
+import type { FrontDoor } from './front-door.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {
@@ -17,11 +18,8 @@ export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
 export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 
-/** A longer message ends the connection (WebSocket close code 1009). */
-export const maxMessageBytes = 8 * 1024 * 1024;
-
 /** Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered. */
-export function createSocketServer(http: HttpServer, guard: GuardOptions, redis: RedisClient | null = null) {
+export function createSocketServer(http: HttpServer, door: FrontDoor, redis: RedisClient | null = null) {
   const io = new Server(http, {
     ...(redis && {
       adapter: createAdapter(redis, { streamName: 'plumbline:live', maxLen: 2000, onlyPlaintext: true }),
@@ -33,16 +31,25 @@ export function createSocketServer(http: HttpServer, guard: GuardOptions, redis:
     maxHttpBufferSize: maxMessageBytes,
     perMessageDeflate: false,
     serveClient: false,
-    allowRequest: (request, decide) => {
-      const refusal = refusedRequest(request, guard);
-      decide(refusal, refusal === null);
-    },
+    allowRequest: door.allowRequest,
+    destroyUpgrade: false,
   });
+  // Engine.IO would only end its own side of the connection.
+  http.on('upgrade', ({ url }, socket) => {
+    if (!url?.startsWith(`${io.path()}/`))
+      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n', () => socket.destroy());
+  });
+  door.guardServer(io);
   return {
     io,
     trainers: io.of('/trainer') as TrainerNamespace,
     dashboards: io.of('/dashboard') as DashboardNamespace,
   };
+}
+
+/** Refuses a connection to a namespace: `connect_error` at the other end carries code and message as `data`. */
+export function connectError({ code, message }: Refusal): Error {
+  return Object.assign(new Error(message), { data: { code, message } });
 }
 
 /** Does the work and tells the other side how it went; a caller that wants no answer gets none, and causes no error. */

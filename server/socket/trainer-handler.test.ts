@@ -10,7 +10,7 @@ import {
   TestHub,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
-import { maxMessageBytes } from './socket-server.js';
+import { maxMessageBytes } from '../access/limits.js';
 
 let hub: TestHub;
 beforeAll(async () => {

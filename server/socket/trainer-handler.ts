@@ -1,13 +1,14 @@
 import type { Command } from '@plumbline/shared/command';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
-import { Attach, protocolVersion, TrainerAuth, type ErrorCode } from '@plumbline/shared/socket';
+import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
 import { EventBatch, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal, toWireError } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
 import type { TrainerLink } from '../run/trainer-links.js';
 import { SequenceGapError } from '../store/event-store.js';
-import { answer, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
+import type { FrontDoor } from './front-door.js';
+import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
 /** How long a trainer has to say that it has queued a command; one step of a slow backend blocks it for seconds. */
 const confirmMs = 50_000;
@@ -17,19 +18,17 @@ export function serveTrainers(
   namespace: TrainerNamespace,
   runs: RunService,
   token: string,
+  door: FrontDoor,
   onError: (error: unknown) => void,
 ): void {
   namespace.use((socket, next) => {
-    const auth = TrainerAuth.safeParse(socket.handshake.auth);
-    if (!auth.success || !sameSecret(auth.data.token, token))
-      return next(
-        refused('unauthorized', "The trainer token is wrong; it is in the hub's data folder, trainer-token."),
-      );
-    if (auth.data.protocol !== protocolVersion)
-      return next(
-        refused('unsupported', `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}.`),
-      );
-    next();
+    const refusal = refusedTrainer(socket.handshake.auth, token);
+    if (refusal) {
+      door.emit('refused', refusal.message, door.callerOf(socket.conn).address);
+      return next(connectError(refusal));
+    }
+    const full = door.admit(socket.conn, 'trainer');
+    next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
   namespace.on('connection', (socket) => serveTrainer(socket, runs, onError));
 }
@@ -90,7 +89,11 @@ function countEvents(message: unknown): number {
   return Array.isArray(message.events) ? message.events.length : 0;
 }
 
-/** A refusal of a connection: `connect_error` at the other end carries it as `data`. */
-function refused(code: ErrorCode, message: string): Error {
-  return Object.assign(new Error(message), { data: { code, message } });
+/** Why a trainer that shows this may not connect; `null` when it may. */
+function refusedTrainer(shown: unknown, token: string): Refusal | null {
+  const auth = TrainerAuth.safeParse(shown);
+  if (!auth.success || !sameSecret(auth.data.token, token))
+    return new Refusal('unauthorized', "The trainer token is wrong; it is in the hub's data folder, trainer-token.");
+  if (auth.data.protocol === protocolVersion) return null;
+  return new Refusal('unsupported', `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}.`);
 }

@@ -73,6 +73,8 @@ export class HubLink {
     this.#options = { ...defaults, ...options };
     this.#socket = io(`${hubUrl}/trainer`, {
       auth: { token, protocol: protocolVersion },
+      // Shown from the first request on, the token has a trainer's place kept for it however many others connect.
+      extraHeaders: { authorization: `Bearer ${token}` },
       reconnectionDelay: 200,
       reconnectionDelayMax: 1000,
       transports: ['websocket'],

@@ -9,10 +9,16 @@ import { TransferError } from './run-archive.js';
 
 /**
  * Fetches a run from a running hub, which holds its store alone, into a jsonl file.
+ * @param headers what shows the hub that this program may read
  * @throws TransferError with the hub's own reason, or when the hub cannot be reached or breaks off
  */
-export async function downloadRun(hubUrl: string, runId: RunId, path: string): Promise<void> {
-  const response = await fetch(`${hubUrl}/api/runs/${runId}/export`).catch((error: unknown) => {
+export async function downloadRun(
+  hubUrl: string,
+  headers: Record<string, string>,
+  runId: RunId,
+  path: string,
+): Promise<void> {
+  const response = await fetch(`${hubUrl}/api/runs/${runId}/export`, { headers }).catch((error: unknown) => {
     throw failure(error, `The store is open in another program, and no hub answers at ${hubUrl}`, 'Wait until it ends');
   });
   if (!response.ok) {

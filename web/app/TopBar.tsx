@@ -9,6 +9,7 @@ export function TopBar(): React.ReactNode {
   const connection = useConnection();
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
+  const mayWatch = session.state !== 'open' || session.mayWatch;
   return (
     <div className="top-bar">
       <Link href="/" className="brand" aria-label="Plumbline: all runs">
@@ -22,16 +23,18 @@ export function TopBar(): React.ReactNode {
         <Link href="/">Runs</Link>
       </nav>
       <span className="push" />
-      {session.state === 'open' && !session.mayControl && (
+      {session.state === 'open' && session.mayWatch && !session.mayControl && (
         <span className="read-only" title={readOnlyReason} data-testid="read-only">
           read only
         </span>
       )}
-      <span className="state" data-state={connection.state} role="status" data-testid="hub-connection">
-        {connection.state === 'connected' && 'Hub connected'}
-        {connection.state === 'connecting' && 'Connecting to hub …'}
-        {connection.state === 'down' && `Hub down since ${formatClock(connection.sinceMs)}, reconnecting`}
-      </span>
+      {mayWatch && (
+        <span className="state" data-state={connection.state} role="status" data-testid="hub-connection">
+          {connection.state === 'connected' && 'Hub connected'}
+          {connection.state === 'connecting' && 'Connecting to hub …'}
+          {connection.state === 'down' && `Hub down since ${formatClock(connection.sinceMs)}, reconnecting`}
+        </span>
+      )}
       <ThemeToggle />
     </div>
   );

@@ -1,5 +1,6 @@
 import type { Metadata, Viewport } from 'next';
 import { TopBar } from './TopBar';
+import { WatchGate } from './WatchGate';
 import './globals.css';
 
 export const metadata: Metadata = {
@@ -22,7 +23,7 @@ export default function RootLayout({ children }: { children: React.ReactNode }):
           Skip to the controls
         </a>
         <TopBar />
-        {children}
+        <WatchGate>{children}</WatchGate>
       </body>
     </html>
   );

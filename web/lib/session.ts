@@ -2,7 +2,8 @@ import type { SessionInfo } from '@plumbline/shared/http';
 import { api, ApiError } from './api';
 import { hubSocket } from './hub-socket';
 
-export type Session = { state: 'opening' } | ({ state: 'open'; problem: string } & SessionInfo);
+/** `withLink`: a link's token is being exchanged. */
+export type Session = { state: 'opening'; withLink?: true } | ({ state: 'open'; problem: string } & SessionInfo);
 
 /** What this browser may do at the hub. A one-time token in the address is exchanged for a session and taken out of it. */
 class SessionStore {
@@ -24,11 +25,12 @@ class SessionStore {
     if (token !== null) {
       address.searchParams.delete('token');
       history.replaceState(history.state, '', address);
+      this.#is({ state: 'opening', withLink: true });
       try {
-        const { mayControl } = await api.openSession(token);
+        const session = await api.openSession(token);
         // The right to control is read when the socket connects.
         hubSocket.reconnect();
-        return this.#is({ state: 'open', mayControl, problem: '' });
+        return this.#is({ state: 'open', ...session, problem: '' });
       } catch (error) {
         problem = `The link did not open a session: ${error instanceof Error ? error.message : String(error)}`;
         hubSocket.reconnect();
@@ -45,7 +47,7 @@ class SessionStore {
           continue;
         }
         const said = error instanceof Error ? error.message : String(error);
-        return this.#is({ state: 'open', mayControl: false, problem: problem || said });
+        return this.#is({ state: 'open', mayControl: false, mayWatch: true, problem: problem || said });
       }
     }
   }
