@@ -81,6 +81,15 @@ it('is refused where a line is damaged or missing, naming it', async () => {
   await writeUnsentEvents(path, runId, [whole.events[had]!, whole.events[had + 2]!]);
   await refused(/Line 3 of .* has event 303 where 302 should be/);
 });
+it('is refused where it is not UTF-8, before anything is written', async () => {
+  const [lines, last] = [
+    readFileSync(path),
+    { type: 'run_failed', seq: whole.events.length + 1, step: 10_000, wallTimeMs: 1 },
+  ];
+  const text = JSON.stringify({ ...last, reason: 'gone: ?' });
+  writeFileSync(path, Buffer.concat([lines, Buffer.from(text.replace('?', '\xe9'), 'latin1'), Buffer.from('\n')]));
+  await refused(/unsent-events.jsonl is not UTF-8 at byte \d+, in line \d+/);
+});
 it('is refused by a store without its run', async () => {
   const other = new EmbeddedStore(join(folder, 'other.duckdb'));
   await expect(handInEvents(path, runId, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);
