@@ -262,7 +262,17 @@ describe('a file that is not as it was exported', () => {
 
   it('csv that is wrong in its last row, behind all that is read at first', async () => {
     const table = copyOf('csv');
-    edit(join(table, 'points.csv'), (text) => text.replace(/\n(\d+),\d+(,[^\n]*\n)$/, '\n$1,two$2'));
+    const [points, record] = [join(table, 'points.csv'), join(table, 'run.json')];
+    const last = sample.events.length;
+    const more = Array.from(
+      { length: 50_000 },
+      (_, index) => `${last + 1 + index},5000,0,1,step_completed,train/loss,1`,
+    );
+    edit(record, (text) => text.replace(`"events": ${last}`, `"events": ${last + more.length + 1}`));
+    edit(
+      points,
+      (text) => `${text}${more.join('\n')}\n${last + more.length + 1},two,0,1,step_completed,train/loss,1\n`,
+    );
     await refused(table, /points.csv cannot be read: it was cut short or changed\. \(.*two/);
   });
 
