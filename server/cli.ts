@@ -17,6 +17,7 @@ import { runTrainerProgram } from './prepare/trainer-program.js';
 import { stopOnSignal } from './stop-on-signal.js';
 import { addStudyCommand } from './study-command.js';
 import { addTrainCommand } from './train-command.js';
+import { say, sayError } from './terminal.js';
 import { addTransferCommands } from './transfer-commands.js';
 
 /**
@@ -32,7 +33,6 @@ interface StartFlags {
   host?: string;
   dataDir?: string;
 }
-const say = (line: string): void => console.log(line);
 // A hub outlives who reads what it says: a closed terminal, `| head`.
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -129,12 +129,11 @@ async function start(flags: StartFlags): Promise<void> {
     close: () => hub.close(),
     say,
   });
-  if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
+  if (hub.storeProblem) sayError(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
   else if (flags.demo && (await hub.runs.list()).length === 0 && (await hub.runs.store.deletedRuns()).length === 0) {
     await hub.supervisor.start({ config: demo }).then(
       ({ runId }) => say(`Started the demonstration run ${runId}.`),
-      (error: unknown) =>
-        console.error(`No demonstration run: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) => sayError(`No demonstration run: ${error instanceof Error ? error.message : String(error)}`),
     );
   }
   say(
@@ -148,11 +147,11 @@ function linkTo(url: string, sessions: Sessions): string {
 }
 
 function missing(name: string): number {
-  console.error(`The trainer's ${name} is not built. Run: npm run build`);
+  sayError(`The trainer's ${name} is not built. Run: npm run build`);
   return 1;
 }
 
 program.parseAsync().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
+  sayError(error);
   process.exitCode = 1;
 });
