@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import { TrainableSelection } from './parameter.js';
+import { allPlain } from './plain-text.js';
 import { CheckpointId, LearningRate, RunId } from './run.js';
 import { GuardRules, LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
 
@@ -53,7 +54,7 @@ export const AskedAction = z.discriminatedUnion('kind', [...CommandAction.option
 export type AskedAction = z.infer<typeof AskedAction>;
 
 /** A command as a person gives it. */
-export const AskedCommand = z.object({ commandId: CommandId, runId: RunId, action: AskedAction });
+export const AskedCommand = z.object({ commandId: CommandId, runId: RunId, action: AskedAction.superRefine(allPlain) });
 export type AskedCommand = z.infer<typeof AskedCommand>;
 
 /** Word of a rule's firing to a webhook. */

@@ -3,6 +3,7 @@ import { MetricName, WireNumber } from './metric.js';
 import type { targetTaskNames, backends } from './run.js';
 import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
+import { allPlain } from './plain-text.js';
 import { RuleState } from './rule.js';
 import type { recipes } from './parameter.js';
 import type { ControlEvent } from './trainer-event.js';
@@ -40,7 +41,7 @@ export type RunList = z.infer<typeof RunList>;
 
 /** POST /api/runs: starts the built-in trainer, from the base model or from a checkpoint of another run. */
 export const StartRunRequest = z.object({
-  config: RunConfig,
+  config: RunConfig.superRefine(allPlain),
   from: StartingPoint.optional(),
 });
 export type StartRunRequest = z.infer<typeof StartRunRequest>;

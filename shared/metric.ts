@@ -1,15 +1,21 @@
 import { z } from 'zod';
+import { boundedRecord } from './bounded-record.js';
 
+const maxMetricNameLength = 200;
 /** Slashed metric name: `train/loss`, `held_out/colour/accuracy`, `drift/language_model.layers.0.mlp.up_proj`. */
 export const MetricName = z
   .string()
-  .max(200)
+  // The pattern is not tried on a longer one: its stack would overflow.
+  .max(maxMetricNameLength, { message: `a metric name has at most ${maxMetricNameLength} characters`, abort: true })
   .regex(/^[a-z][a-z0-9_]*(\/[A-Za-z0-9_.-]+)+$/, 'a metric name is slashed lower-case words, e.g. train/loss');
 export type MetricName = z.infer<typeof MetricName>;
 
 /** JSON has no NaN and no Infinity; on the wire they are these words, so that a diverged loss is seen, not lost. */
 export const nonFiniteWords = ['NaN', 'Infinity', '-Infinity'] as const;
-export const WireNumber = z.union([z.number(), z.literal(nonFiniteWords)]);
+export const WireNumber = z.union(
+  [z.number(), z.literal(nonFiniteWords)],
+  `a value is a number or one of the words ${nonFiniteWords.join(', ')}`,
+);
 export type WireNumber = z.infer<typeof WireNumber>;
 
 export function toWireNumber(value: number): WireNumber {
@@ -30,13 +36,12 @@ export const wallTimeSeries = 'run/wall_time_ms';
 
 /** At most this many values in one event: a large model's per-group drift fits, a mistake does not. */
 export const maxMetricsPerEvent = 5_000;
-export const WireMetrics = z
-  .record(MetricName, WireNumber)
-  .refine(
-    (metrics) => Object.keys(metrics).length <= maxMetricsPerEvent,
-    `at most ${maxMetricsPerEvent} metrics an event`,
-  )
-  .refine((metrics) => !(wallTimeSeries in metrics), `${wallTimeSeries} is no metric: it comes from the events' times`);
+export const WireMetrics = boundedRecord(
+  MetricName,
+  WireNumber,
+  { entries: maxMetricsPerEvent, nameLength: maxMetricNameLength },
+  'metrics an event',
+).refine((metrics) => !(wallTimeSeries in metrics), `${wallTimeSeries} is no metric: it comes from the events' times`);
 export type WireMetrics = z.infer<typeof WireMetrics>;
 
 export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMetrics {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { boundedRecord } from './bounded-record.js';
 import { WireMetrics } from './metric.js';
 import { ParameterInfo, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
@@ -17,7 +18,12 @@ const base = {
 export const maxReasonLength = 4000;
 const reason = z.string().min(1).max(maxReasonLength);
 /** What a command changed, before and after, in a form a person can read. */
-const change = z.record(z.string().max(200), z.union([z.string().max(20_000), z.number(), z.boolean(), z.null()]));
+const change = boundedRecord(
+  z.string().max(200),
+  z.union([z.string().max(20_000), z.number(), z.boolean(), z.null()]),
+  { entries: 1000, nameLength: 200 },
+  'changes a command',
+);
 
 const RunStarted = z.object({
   ...base,
@@ -61,7 +67,12 @@ const EvaluationCompleted = z.object({
   /** WiSE-FT's share of the trained weights, the rest being the base's; null: the model as it is. */
   weight: z.number().min(0).max(1).nullable(),
   /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
-  right: z.record(z.string().min(1).max(80), z.string().regex(/^[01]{1,2000}$/)),
+  right: boundedRecord(
+    z.string().min(1).max(80),
+    z.string().regex(/^[01]{1,2000}$/, 'answers are digits 0 and 1, at most 2000'),
+    { entries: 1000, nameLength: 80 },
+    'tasks an evaluation',
+  ),
 });
 const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
 const RunResumed = z.object({ ...base, type: z.literal('run_resumed') });

@@ -8,6 +8,7 @@ import type { ErrorBody } from '@plumbline/shared/http';
 import { tokenHeader } from '../access/trainer-token.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
+import { say } from '../terminal.js';
 import { openStore, storeFile } from '../store/open-store.js';
 import { makeBackup, restoreBackup } from '../operations/backup.js';
 
@@ -25,7 +26,7 @@ export function addBackupCommands(program: Command): void {
           'Runs are in InfluxDB: back them up with `influx backup`, and the data folder, which holds the checkpoints, with your own tools.',
         );
       const { files, bytes } = await backup(config, resolve(folder));
-      console.log(`${folder} holds ${files} files, ${(bytes / 1e6).toFixed(1)} MB.`);
+      say(`${folder} holds ${files} files, ${(bytes / 1e6).toFixed(1)} MB.`);
     });
 
   program
@@ -34,8 +35,8 @@ export function addBackupCommands(program: Command): void {
     .argument('<folder>', 'what `npm run plumbline -- backup` wrote')
     .requiredOption('--data-dir <folder>', 'empty or new')
     .action(async (folder: string, { dataDir }: { dataDir: string }) => {
-      const createdMs = await restoreBackup(resolve(folder), resolve(dataDir));
-      console.log(
+      const createdMs = await restoreBackup(resolve(folder), resolve(dataDir), storeFile);
+      say(
         `${dataDir} is as it was at ${new Date(createdMs).toISOString()}. ` +
           `Start a hub on it with: npm run plumbline -- start --data-dir ${dataDir}`,
       );

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { Question } from '../trainer/data/formats/data-format.js';
 import { dataFormatNames, type DataFormatName } from '../trainer/data/formats/data-format-names.js';
 import type { Survey, WordCounts } from '../trainer/data/formats/survey.js';
 import { UsageError } from './exit-codes.js';
@@ -36,30 +37,40 @@ async function dataAction(format: string, path: string, flags: Flags, say: Say):
   // Loaded here since other commands need neither pictures nor tables.
   const [{ dataFormats }, { folderOf }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
     import('../trainer/data/formats/data-formats.js'),
-    import('../trainer/data/formats/record-file.js'),
+    import('../trainer/data/formats/data-set.js'),
     import('../trainer/data/formats/survey.js'),
     import('../trainer/data/formats/llava-file.js'),
   ]);
   if (!Object.hasOwn(dataFormats, format))
     throw new UsageError(`There is no format "${format}"; there are ${dataFormatNames.join(', ')}.`);
   const set = { path: resolve(path), images: flags.images && resolve(flags.images) };
-  const llava = flags.toLlava === undefined ? null : LlavaFile.create(resolve(flags.toLlava), folderOf(set));
-  const survey = await surveyDataSet(dataFormats[format as DataFormatName], set, (questions) => llava?.add(questions));
-  const written = (await llava?.close()) ?? null;
-  if (flags.json) say(JSON.stringify({ format, ...forPrograms(survey, flags.limit), written }));
-  else for (const line of [...surveyLines(survey, flags.limit), ...writtenLine(written, flags)]) say(line);
-  if (survey.broken.length > 0) process.exitCode = 1;
+  const survey = async (onRecord?: (questions: readonly Question[]) => Promise<void>): Promise<Survey> =>
+    surveyDataSet(dataFormats[format as DataFormatName], set, flags.limit, onRecord);
+  if (flags.toLlava === undefined) return tell(format, await survey(), null, flags, say);
+  const llava = await LlavaFile.create(resolve(flags.toLlava), folderOf(set));
+  try {
+    const found = await survey((questions) => llava.add(questions));
+    tell(format, found, await llava.close(), flags, say);
+  } catch (error) {
+    await llava.discard();
+    throw error;
+  }
+}
+
+function tell(format: string, survey: Survey, written: number | null, flags: Flags, say: Say): void {
+  if (flags.json) say(JSON.stringify({ format, ...forPrograms(survey), written }));
+  else for (const line of [...surveyLines(survey), ...writtenLine(written, flags)]) say(line);
+  if (survey.broken > 0) process.exitCode = 1;
 }
 
 const writtenLine = (written: number | null, { toLlava }: Flags): string[] =>
   written === null ? [] : [`Wrote ${counted(written, 'record')} to ${toLlava}.`];
 
-const forPrograms = ({ broken, answerWords, unknownWords, ...survey }: Survey, limit: number): object => ({
+const forPrograms = ({ faults, answerWords, unknownWords, ...survey }: Survey): object => ({
   ...survey,
   answerWords: answerWords.slice(0, mostWords),
   unknownWords: unknownWords.slice(0, mostWords),
-  broken: broken.length,
-  faults: broken.slice(0, limit).map(({ place: { file, record }, wrong, todo }) => ({ file, record, wrong, todo })),
+  faults: faults.map(({ place: { file, record, line }, wrong, todo }) => ({ file, record, line, wrong, todo })),
 });
 
 const number = (value: number): string => value.toLocaleString('en-US');
@@ -71,14 +82,14 @@ const wordList = (counts: WordCounts): string =>
     .map(({ word, count }) => `${word} ×${number(count)}`)
     .join(', ') || 'none';
 
-function surveyLines(survey: Survey, limit: number): string[] {
-  const { records, broken, pictures, questions, answerWords, words, unknownWords } = survey;
+function surveyLines(survey: Survey): string[] {
+  const { records, broken, faults, pictures, questions, answerWords, words, unknownWords } = survey;
   const splitNames = { train: 'to train', evaluation: 'to evaluate', undivided: 'not divided' };
   const bySplit = (['train', 'evaluation', 'undivided'] as const)
     .filter((split) => questions[split] > 0)
     .map((split) => `${number(questions[split])} ${splitNames[split]}`);
   const lines = [
-    `${counted(records, 'record')}, ${broken.length === 0 ? 'none' : number(broken.length)} broken`,
+    `${counted(records, 'record')}, ${broken === 0 ? 'none' : number(broken)} broken`,
     counted(pictures, 'picture'),
     `${counted(questions.train + questions.evaluation + questions.undivided, 'question')}${bySplit.length === 0 ? '' : `: ${bySplit.join(', ')}`}`,
     `words of answers, most frequent first: ${wordList(answerWords)}`,
@@ -87,7 +98,7 @@ function surveyLines(survey: Survey, limit: number): string[] {
   ];
   if (unknownWords.length > 0)
     lines.push(`words that it does not know, most frequent first: ${wordList(unknownWords)}`);
-  lines.push(...broken.slice(0, limit).map(({ message }) => message));
-  if (broken.length > limit) lines.push(`... and ${number(broken.length - limit)} more (--limit)`);
+  lines.push(...faults.map(({ message }) => message));
+  if (broken > faults.length) lines.push(`... and ${number(broken - faults.length)} more (--limit)`);
   return lines;
 }

@@ -11,7 +11,7 @@ import type { HubApi } from '../hub-api.js';
 import { UsageError } from './exit-codes.js';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
-import { jsonLine, terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
 
 interface Flags extends GiveFlags {
   recipe?: Recipe;
@@ -53,7 +53,7 @@ export function addFreezeCommand(program: Command, say: (line: string) => void):
     const hub = hubOf(flags);
     const { runId } = await findRun(hub, text);
     const preview = await previewOf(hub, runId, selection);
-    if (flags.preview) return say(flags.json ? jsonLine(preview) : previewWords(preview));
+    if (flags.preview) return say(flags.json ? JSON.stringify(preview) : previewWords(preview));
     if (!flags.json) say(previewWords(preview));
     await give(hub, runId, { kind: 'set_trainable', selection }, flags, say);
   });
@@ -95,7 +95,7 @@ function previewWords(preview: Preview): string {
   const { selection, trainableSize, totalSize, trainable, newlyTrained, newlyFrozen } = preview;
   const share = totalSize === 0 ? 0 : (100 * trainableSize) / totalSize;
   const number = (value: number): string => value.toLocaleString('en-US');
-  return terminalText(
+  return visibleLine(
     `${describeSelection(selection)}: ${number(trainableSize)} of ${number(totalSize)} parameters (${share.toFixed(1)} %) ` +
       `in ${number(trainable.length)} ${trainable.length === 1 ? 'tensor' : 'tensors'}; ` +
       `${number(newlyTrained.length)} newly trained, ${number(newlyFrozen.length)} newly frozen`,

@@ -8,7 +8,8 @@ import type { RunId } from '@plumbline/shared/run';
 import { HubAway, HubRefusal, type HubApi } from '../hub-api.js';
 import { exitCodes } from './exit-codes.js';
 import { withHubOptions, type HubFlags } from './hub.js';
-import { jsonLine, terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
+import { sayError } from '../terminal.js';
 
 /** How long one request waits for the command's end. */
 const waitMs = 20_000;
@@ -39,9 +40,9 @@ export async function give(
   const record = await outcomeOf(hub, { commandId, runId, action }, wait);
   const isFine = record.state === 'applied' || record.state === 'pending';
   if (!isFine) process.exitCode = exitCodes.failed;
-  if (json) return say(jsonLine(record));
+  if (json) return say(JSON.stringify(record));
   if (isFine) say(outcomeWords(record));
-  else console.error(outcomeWords(record));
+  else sayError(outcomeWords(record));
 }
 
 async function outcomeOf(hub: HubApi, command: AskedCommand, wait: boolean): Promise<CommandRecord> {
@@ -70,8 +71,8 @@ export function outcomeWords(record: CommandRecord): string {
   const what = action.kind.replaceAll('_', ' ');
   const at = step === null ? '' : ` at step ${step}`;
   if (state === 'pending') return `${what}: given, as ${commandId}`;
-  if (state !== 'applied') return terminalText(`${what}: ${state}${at}: ${reason}`);
-  return terminalText(`${what}: applied${at}: ${changeWords(record)}`);
+  if (state !== 'applied') return visibleLine(`${what}: ${state}${at}: ${reason}`);
+  return visibleLine(`${what}: applied${at}: ${changeWords(record)}`);
 }
 
 /** `learning rate 0.001 → 0.0001, trainable parameters 10 → 4`. */

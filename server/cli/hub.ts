@@ -7,7 +7,7 @@ import { readConfig } from '../config.js';
 import { HubApi, HubRefusal } from '../hub-api.js';
 import { UsageError } from './exit-codes.js';
 import { demandHubUrl } from './link.js';
-import { terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
 import { version } from './version.js';
 
 /** Says at which hub a command works: that of a data folder on this machine, or one elsewhere. */
@@ -44,7 +44,7 @@ export function hubOf({ dataDir, hub, tokenFile }: HubFlags): HubApi {
     return new HubApi(url, headers(trainerToken(config.accessDir ?? config.dataDir)));
   }
   if (!URL.canParse(hub) || !/^https?:$/.test(new URL(hub).protocol))
-    throw new UsageError(`--hub takes an address as http://127.0.0.1:4517, not ${terminalText(hub)}.`);
+    throw new UsageError(`--hub takes an address as http://127.0.0.1:4517, not ${visibleLine(hub)}.`);
   const token = tokenFile === undefined ? undefined : readFileSync(tokenFile, 'utf8').trim();
   return new HubApi(hub.replace(/\/+$/, ''), headers(token));
 }
@@ -66,7 +66,7 @@ export async function findRun(hub: HubApi, text: string): Promise<RunSummary> {
   if (meant.length === 1) return meant[0]!;
   if (meant.length === 0)
     throw new Error(
-      `There is no run ${terminalText(text)} at ${hub.url}. \`plumbline runs\` lists those that are there.`,
+      `There is no run ${visibleLine(text)} at ${hub.url}. \`plumbline runs\` lists those that are there.`,
     );
   const named = meant.slice(0, 5).map(({ runId }) => runId);
   const more = meant.length > named.length ? ` and ${meant.length - named.length} more` : '';

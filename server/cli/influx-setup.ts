@@ -3,6 +3,7 @@ import { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { readInfluxSetupConfig } from '../config.js';
 import { InfluxSetupError, isFresh, setUpFresh, setUpInflux, tokenProblem } from '../store/influx-setup.js';
+import { say } from '../terminal.js';
 import { wholeNumber } from './whole-number.js';
 
 interface SetupFlags {
@@ -59,7 +60,7 @@ async function setUp(flags: SetupFlags): Promise<void> {
     const username = config.username ?? (await ask('User name of the first user of InfluxDB: '));
     const password = config.password ?? (await ask('Password, 8 characters or more: ', true));
     adminToken = await setUpFresh(config, { username, password });
-    console.log(`InfluxDB at ${config.url} has its first user, "${username}", who may do everything.`);
+    say(`InfluxDB at ${config.url} has its first user, "${username}", who may do everything.`);
   }
   if (adminToken === undefined) {
     // A second call has nothing to do, and needs no rights for that.
@@ -69,11 +70,11 @@ async function setUp(flags: SetupFlags): Promise<void> {
       throw new InfluxSetupError(
         `InfluxDB at ${config.url} is set up already: give an all-access token in PLUMBLINE_INFLUX_ADMIN_TOKEN.${problem === null ? '' : ` (${problem})`}`,
       );
-    console.log(`The token in ${config.tokenFile} reads and writes bucket "${config.bucket}". Nothing is to be done.`);
+    say(`The token in ${config.tokenFile} reads and writes bucket "${config.bucket}". Nothing is to be done.`);
     return;
   }
-  for (const line of await setUpInflux({ ...config, adminToken, retentionDays, downsample })) console.log(line);
-  console.log('Start the hub with PLUMBLINE_STORE=influx and the same --data-dir.');
+  for (const line of await setUpInflux({ ...config, adminToken, retentionDays, downsample })) say(line);
+  say('Start the hub with PLUMBLINE_STORE=influx and the same --data-dir.');
 }
 
 async function ask(question: string, hidden = false): Promise<string> {

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
+import { sayError } from '../terminal.js';
 
 /** `plumbline setup`, `build`, `doctor` and `merge`: what is done by programs of the trainer and the dashboard. */
 export function addPrepareCommands(program: Command, say: (line: string) => void): void {
@@ -34,6 +35,6 @@ export function addPrepareCommands(program: Command, say: (line: string) => void
 
 async function runBuilt(name: 'setup' | 'doctor' | 'merge', args: string[]): Promise<void> {
   const code = await runTrainerProgram(rootDir, name, args);
-  if (code === null) console.error(`The trainer's ${name} is not built. Run: npm run build`);
+  if (code === null) sayError(`The trainer's ${name} is not built. Run: npm run build`);
   process.exitCode = code ?? 1;
 }

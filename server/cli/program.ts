@@ -16,15 +16,14 @@ import { addShowCommand } from './show.js';
 import { addStartCommand } from './start.js';
 import { addSteeringCommands } from './steer.js';
 import { addStudyCommand } from './study.js';
-import { terminalText } from './terminal-text.js';
 import { addTrainCommand } from './train.js';
 import { addTransferCommands } from './transfer.js';
+import { say, sayError } from '../terminal.js';
 import { version } from './version.js';
 import { addWatchCommand } from './watch.js';
 
 /** Runs `plumbline` with the arguments of this process, and sets its exit code. */
 export async function runProgram(): Promise<void> {
-  const say = (line: string): void => console.log(line);
   // A hub outlives who reads what it says: a closed terminal, `| head`.
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -66,8 +65,7 @@ export async function runProgram(): Promise<void> {
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     // Commander has said it already.
-    if (!(error instanceof CommanderError))
-      console.error(terminalText(error instanceof Error ? error.message : String(error), 'lines'));
+    if (!(error instanceof CommanderError)) sayError(error);
   }
 }
 

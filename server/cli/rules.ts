@@ -7,7 +7,6 @@ import type { RulesResponse } from '@plumbline/shared/http';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 import { table } from './table.js';
-import { jsonLine } from './terminal-text.js';
 
 interface Flags extends GiveFlags {
   set?: string;
@@ -35,7 +34,7 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       // Rejected when somebody has set others since: nobody takes away what was not seen.
       if (rules !== undefined)
         return give(hub, runId, { kind: 'set_rules', rules, replaces: states.map(({ rule }) => rule) }, flags, say);
-      if (flags.json) return say(jsonLine(states.map(({ rule, ...state }) => ({ ...rule, state }))));
+      if (flags.json) return say(JSON.stringify(states.map(({ rule, ...state }) => ({ ...rule, state }))));
       if (states.length === 0) return say(`${runId} is watched by no guard rules.`);
       for (const line of table(['NAME', 'WHEN', 'THEN', 'FIRED', 'STATE'], states.map(rowOf), [3])) say(line);
     });

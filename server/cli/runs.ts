@@ -6,7 +6,6 @@ import type { HubApi } from '../hub-api.js';
 import { hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { metricQuery, valueWords } from './key-metrics.js';
 import { table } from './table.js';
-import { jsonLine } from './terminal-text.js';
 import { wholeNumber } from './whole-number.js';
 
 interface Flags extends HubFlags {
@@ -37,7 +36,7 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
       hub,
       shown.map(({ runId }) => runId),
     );
-    if (json) return say(jsonLine(shown.map((run) => ({ ...run, last: last.get(run.runId) ?? {} }))));
+    if (json) return say(JSON.stringify(shown.map((run) => ({ ...run, last: last.get(run.runId) ?? {} }))));
     if (shown.length === 0)
       return say(runs.length === 0 && states === runStates ? 'There are no runs yet.' : 'No run.');
     const rows = shown.map((run) => rowOf(run, last.get(run.runId) ?? {}));

@@ -11,7 +11,7 @@ import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { keyMetrics, valueWords } from './key-metrics.js';
 import { table } from './table.js';
-import { jsonLine, terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
 
 interface Shown {
   run: RunSummary;
@@ -36,7 +36,7 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
   ).action(async (text: string, flags: HubFlags & { json?: true }) => {
     const hub = hubOf(flags);
     const shown = await read(hub, await findRun(hub, text));
-    if (flags.json) return say(jsonLine(shown));
+    if (flags.json) return say(JSON.stringify(shown));
     for (const line of lines(shown)) say(line);
   });
 }
@@ -95,7 +95,7 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
     ]);
   const width = Math.max(...facts.map(([name]) => name.length));
   return [
-    ...facts.map(([name, text]) => `${name.padEnd(width)}  ${terminalText(text)}`),
+    ...facts.map(([name, text]) => `${name.padEnd(width)}  ${visibleLine(text)}`),
     ...(commands.length > 0
       ? [`commands, the last ${Math.min(shownCommands, commands.length)} of ${commands.length}:`]
       : []),

@@ -5,6 +5,7 @@ import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { linkTo } from './link.js';
 import { stopOnSignal } from './stop-on-signal.js';
+import { sayError } from '../terminal.js';
 
 /**
  * What `--demo` trains in a new data folder: counting with the whole language model, the recipe that drifts
@@ -53,16 +54,17 @@ async function start(flags: Flags, say: Say): Promise<void> {
     close: () => hub.close(),
     say,
   });
-  if (hub.storeProblem) console.error(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
+  if (hub.storeProblem) sayError(`The store cannot be used yet, so nothing is recorded: ${hub.storeProblem}`);
   else if (flags.demo && (await hub.runs.list()).length === 0 && (await hub.runs.store.deletedRuns()).length === 0) {
     await hub.supervisor.start({ config: demo }).then(
       ({ runId }) => say(`Started the demonstration run ${runId}.`),
-      (error: unknown) =>
-        console.error(`No demonstration run: ${error instanceof Error ? error.message : String(error)}`),
+      (error: unknown) => sayError(`No demonstration run: ${error instanceof Error ? error.message : String(error)}`),
     );
   }
-  say(
-    `\n  Plumbline runs. Open this link once to control runs from your browser:\n\n    ${linkTo(config.publicUrl ?? hub.url, hub.sessions)}\n`,
-  );
-  say('  Ctrl-C stops it; built-in trainers save a checkpoint first.\n');
+  const link = linkTo(config.publicUrl ?? hub.url, hub.sessions);
+  const lines = [
+    ...['', '  Plumbline runs. Open this link once to control runs from your browser:', '', `    ${link}`, ''],
+    ...['  Ctrl-C stops it; built-in trainers save a checkpoint first.', ''],
+  ];
+  for (const line of lines) say(line);
 }

@@ -1,3 +1,5 @@
+import { sayError } from '../terminal.js';
+
 export interface SignalOptions {
   /** What is said at once. */
   words: string;
@@ -21,7 +23,7 @@ export function stopOnSignal({ words, close, say, isUnfinished = false }: Signal
       await close();
       process.exit(isUnfinished ? 128 + number : 0);
     } catch (error) {
-      console.error(error instanceof Error ? error.message : error);
+      sayError(error);
       process.exit(1);
     }
   };

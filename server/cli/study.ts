@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { SingleBar, type Params } from 'cli-progress';
 import type { Command } from 'commander';
+import { visibleLine } from '@plumbline/shared/plain-text';
 import { Sessions } from '../access/sessions.js';
 import type { Contents } from '../analysis/bootstrap.js';
 import type { StudyRun } from '../analysis/study-run.js';
@@ -207,11 +208,11 @@ function progressBar(say: Say): { update: (progress: StudyProgress) => void; not
     update: (progress) => {
       if (isStopped) return;
       bar.setTotal(progress.steps);
-      bar.update(progress.stepsDone, { words: words(progress) });
+      bar.update(progress.stepsDone, { words: visibleLine(words(progress)) });
     },
     note: (note) => {
       // Above the bar, which is drawn anew below it.
-      if (!isStopped) process.stdout.write(`\r\x1b[K${note}\n`);
+      if (!isStopped) process.stdout.write(`\r\x1b[K${visibleLine(note)}\n`);
     },
     stop: () => {
       isStopped = true;

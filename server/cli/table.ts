@@ -1,4 +1,4 @@
-import { terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
 
 /**
  * Rows in columns, for people, with the heads above. Text comes out safe for a terminal.
@@ -9,7 +9,7 @@ export function table(
   rows: readonly (readonly string[])[],
   right: readonly number[] = [],
 ): string[] {
-  const cells = [heads, ...rows].map((row) => row.map((cell) => terminalText(cell)));
+  const cells = [heads, ...rows].map((row) => row.map((cell) => visibleLine(cell)));
   const widths = heads.map((_, column) => Math.max(...cells.map((row) => [...(row[column] ?? '')].length)));
   return cells.map((row) =>
     row

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { TrainerLaunch } from '@plumbline/shared/launch';
+import { allPlain } from '@plumbline/shared/plain-text';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
+import { say } from '../terminal.js';
 
 interface TrainFlags {
   hub: string;
@@ -39,7 +41,7 @@ export function addTrainCommand(program: Command): void {
         dataDir: settings.dataDir,
         energy: settings.energy,
       };
-      console.log(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
+      say(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
       process.exitCode = (await runTrainerProgram(rootDir, 'main', [], JSON.stringify(launch))) ?? 1;
     });
 }
@@ -51,7 +53,7 @@ function readRunConfig(text: string, name?: string): RunConfig {
   } catch (error) {
     throw new Error(`--config is no JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
-  const parsed = RunConfig.safeParse({ name: name ?? 'Remote run', ...(given as object) });
+  const parsed = RunConfig.superRefine(allPlain).safeParse({ name: name ?? 'Remote run', ...(given as object) });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`--config: ${issue!.path.join('.') || 'it'}: ${issue!.message}`);

@@ -9,8 +9,9 @@ import { followRun, type RunLine } from './follow-run.js';
 import { changeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { keyMetrics, keyWord, valueWords } from './key-metrics.js';
-import { jsonLine, terminalText } from './terminal-text.js';
+import { visibleLine } from '@plumbline/shared/plain-text';
 import { wholeNumber } from './whole-number.js';
+import { sayError } from '../terminal.js';
 
 interface Flags extends HubFlags {
   from?: number;
@@ -58,7 +59,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     fromStep: flags.from ?? Math.max(0, run.lastStep - stepsBefore),
     metrics: flags.metric ?? keyMetrics.map(({ name }) => name),
     signal: left.signal,
-    onAway: ({ message }) => console.error(`${message} Trying again ...`),
+    onAway: ({ message }) => sayError(`${message} Trying again ...`),
   });
   const commands = new CommandNames(hub, run);
   let isEndTold = false;
@@ -73,7 +74,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     }
     const line = next.value;
     isEndTold ||= line.type !== 'metrics' && isLastWord(line);
-    say(flags.json ? jsonLine(line) : await lineWords(line, commands));
+    say(flags.json ? JSON.stringify(line) : await lineWords(line, commands));
     // Word of a closed pipe comes after the write.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -82,10 +83,10 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
 }
 
 function sayEnd({ state, reason, lastStep: step }: RunSummary, { json }: Flags, say: (line: string) => void): void {
-  say(json ? jsonLine({ type: `run_${state}`, seq: null, step, reason }) : atStep(step, `${state}: ${reason}`));
+  say(json ? JSON.stringify({ type: `run_${state}`, seq: null, step, reason }) : atStep(step, `${state}: ${reason}`));
 }
 
-const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${terminalText(words)}`;
+const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${visibleLine(words)}`;
 
 async function lineWords(line: RunLine, commands: CommandNames): Promise<string> {
   return atStep(line.step, line.type === 'metrics' ? metricWords(line.metrics) : await eventWords(line, commands));

@@ -1,18 +1,18 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve, sep } from 'node:path';
+import { copyFile, lstat, mkdir, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
 /** Written last: a folder without it is no complete backup. */
 const manifestName = 'backup.json';
-/** A path that stays inside the folder, whoever wrote the manifest. */
-const InsidePath = z.string().refine((path) => !path.startsWith('/') && !path.split('/').includes('..'));
+/** The folder of the runs, in a data folder and in a backup. */
+const runsFolder = 'runs';
 const Manifest = z.object({
   format: z.literal('plumbline-backup-1'),
   createdMs: z.number(),
-  files: z.array(z.object({ path: InsidePath, bytes: z.number(), sha256: z.string() })),
+  files: z.array(z.object({ path: z.string(), bytes: z.number(), sha256: z.string() })),
 });
 type Manifest = z.infer<typeof Manifest>;
 
@@ -39,7 +39,7 @@ export async function makeBackup(
   await demandEmpty(folder);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await copyStore(join(folder, storeFile));
-  await copyTree(join(dataDir, 'runs'), join(folder, 'runs'));
+  await copyTree(join(dataDir, runsFolder), join(folder, runsFolder));
   const files: Manifest['files'] = [];
   for (const path of await filesIn(folder)) {
     const file = join(folder, path);
@@ -51,18 +51,25 @@ export async function makeBackup(
 }
 
 /**
- * Makes a data folder of a backup, after checking every file of it.
+ * Makes a data folder of a backup, after checking every file of it. Only what a backup has is taken: the store and files
+ * of runs. Whoever wrote it may have listed more, such as sessions that would let them in.
+ * @param storeFile name of the store's file
  * @returns when the backup was made, epoch milliseconds
- * @throws Error when the backup is incomplete or damaged, or the new folder is not empty; nothing is written then
+ * @throws Error when the backup is incomplete or damaged, lists what no backup has, or the new folder is not empty;
+ *   nothing is written then
  */
-export async function restoreBackup(folder: string, dataDir: string): Promise<number> {
+export async function restoreBackup(folder: string, dataDir: string, storeFile: string): Promise<number> {
   const text = await readFile(join(folder, manifestName), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new Error(`${folder} holds no complete backup: it has no ${manifestName}. Choose another backup.`);
   });
   const manifest = readManifest(text, folder);
+  refuseForeign(manifest, folder, storeFile);
   await demandEmpty(dataDir);
+  const root = await realpath(folder);
   for (const { path, sha256 } of manifest.files) {
+    if (!(await isFileItself(root, path)))
+      throw new Error(`${join(folder, path)} is a link or no file: no backup has such. Choose another backup.`);
     const found = await digest(join(folder, path)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
       throw error;
@@ -91,6 +98,36 @@ function readManifest(text: string, folder: string): Manifest {
     return Manifest.parse(JSON.parse(text));
   } catch (error) {
     throw new Error(`${join(folder, manifestName)} cannot be read. Choose another backup.`, { cause: error });
+  }
+}
+
+/** @throws Error when a backup lists a file that is neither the store nor in the folder of the runs, or one twice */
+function refuseForeign({ files }: Manifest, folder: string, storeFile: string): void {
+  const seen = new Set<string>();
+  for (const { path } of files) {
+    const [top, ...names] = path.split('/');
+    const isOfRuns = top === runsFolder && names.length > 0 && names.every(isFileName);
+    const wrong = path !== storeFile && !isOfRuns ? 'which no backup has' : seen.has(path) ? 'twice' : undefined;
+    if (wrong !== undefined)
+      throw new Error(`${join(folder, manifestName)} lists ${JSON.stringify(path)}, ${wrong}. Choose another backup.`);
+    seen.add(path);
+  }
+  if (!seen.has(storeFile))
+    throw new Error(`${join(folder, manifestName)} lists no ${storeFile}. Choose another backup.`);
+}
+
+/** Whether it names a file or folder right below another, and leads nowhere else. */
+const isFileName = (name: string): boolean =>
+  name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && basename(name) === name;
+
+/** Whether it is a plain file that lies where its path says, not behind a link; true where there is nothing. */
+async function isFileItself(root: string, path: string): Promise<boolean> {
+  const file = join(root, path);
+  try {
+    return (await lstat(file)).isFile() && (await realpath(file)) === file;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true;
+    throw error;
   }
 }
 

@@ -1,3 +1,4 @@
+import { visibleLine } from '@plumbline/shared/plain-text';
 import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { ZodError } from 'zod';
 import {
@@ -31,10 +32,19 @@ export function toWireError(error: unknown): WireError {
   return { code: 'internal', message: 'The hub failed to do this; its log says why.' };
 }
 
+/** Names and messages are told up to this many characters: whoever sent them may have made them as long as he likes. */
+const shownLength = 120;
+const short = (text: string): string => (text.length > shownLength ? `${text.slice(0, shownLength)}…` : text);
+
 /** The first three faults of a message, each with the place it is at. */
 function describeIssues(error: ZodError): string {
   return error.issues
     .slice(0, 3)
-    .map((issue) => (issue.path.length > 0 ? `${issue.path.join('.')}: ${issue.message}` : issue.message))
+    .map((issue) => {
+      const place = issue.path.map((part) => short(String(part))).join('.');
+      // What is wrong with a name stands inside.
+      const { message } = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
+      return visibleLine(place === '' ? short(message) : `${place}: ${short(message)}`);
+    })
     .join('; ');
 }

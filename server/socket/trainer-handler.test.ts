@@ -53,6 +53,35 @@ describe('a trainer that connects', () => {
   });
 });
 
+describe('text that would steer a terminal', () => {
+  it('is cleaned in the name of a new run and in what its trainer says, and the run goes on', async () => {
+    const runId = aRunId();
+    const { config, ...rest } = attachment(runId);
+    const odd = { ...rest, config: { ...config, name: 'Nice \u001b[2K name' } };
+    const trainer = hub.trainer();
+    expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
+    expect((await hub.hub.runs.get(runId)).config.name).toBe('Nice \uFFFD[2K name');
+    expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
+    const failed = {
+      type: 'run_failed',
+      seq: 2,
+      step: 0,
+      wallTimeMs: 1,
+      reason: 'line 1\n\u001b[31mCUDA error\u001b[0m',
+    };
+    expect(await sendAnything(trainer, 'events', { events: [started(), failed] })).toMatchObject({ ok: true });
+    expect((await hub.hub.runs.get(runId)).reason).toBe('line 1\n\uFFFD[31mCUDA error\uFFFD[0m');
+  });
+  it('was stored before: its run is gone on with as it is', async () => {
+    const { config } = attachment(aRunId());
+    const old = { ...config, name: 'Old \u0007 name' };
+    const { runId } = await hub.hub.runs.create(old, null);
+    const attached = await sendAnything(hub.trainer(), 'attach', { runId, config: old, parent: null });
+    expect(attached).toMatchObject({ ok: true });
+    expect((await hub.hub.runs.get(runId)).config.name).toBe(old.name);
+  });
+});
+
 describe('a trainer that attaches again', () => {
   it('on the same connection keeps it and is told where the hub stands', async () => {
     const runId = aRunId();

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Command } from '@plumbline/shared/command';
-import { hasEnded, type RunId } from '@plumbline/shared/run';
+import { cleaned } from '@plumbline/shared/plain-text';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
-import { EventBatch, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { z, ZodError } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal, toWireError } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
@@ -44,7 +47,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
 
   socket.on('attach', (message, ack) =>
     answer(ack, onError, async () => {
-      const attach = Attach.parse(message);
+      const attach = cleanedAttach(Attach.parse(message), runs.known);
       if (attached !== null && attached !== attach.runId) {
         // None where it was deleted.
         const current = runs.known.find((run) => run.runId === attached);
@@ -76,7 +79,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
     if (attached === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
     if (countEvents(message) > maxEventsPerBatch)
       throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-    return runs.append(attached, EventBatch.parse(message).events);
+    return runs.append(attached, eventsOf(message));
   }
 
   socket.on('disconnect', () => {
@@ -84,6 +87,27 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
   });
 }
 
+/** With a name that is plain text, if the run is new; one that was stored before keeps what it has. */
+function cleanedAttach(attach: Attach, known: readonly Pick<RunSummary, 'runId' | 'config'>[]): Attach {
+  const stored = known.find(({ runId }) => runId === attach.runId);
+  return stored && isDeepStrictEqual(stored.config, attach.config) ? attach : cleaned(attach);
+}
+
+const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
+
+/**
+ * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. One that
+ * is broken ends the reading, as the faults of all of them would take seconds to collect.
+ */
+function eventsOf(message: unknown): TrainerEvent[] {
+  const { events } = EventsUnread.parse(message);
+  return events.map((event, index) => {
+    const parsed = TrainerEvent.safeParse(event);
+    if (parsed.success) return isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data);
+    const [first] = parsed.error.issues;
+    throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
+  });
+}
 function countEvents(message: unknown): number {
   if (typeof message !== 'object' || message === null || !('events' in message)) return 0;
   return Array.isArray(message.events) ? message.events.length : 0;

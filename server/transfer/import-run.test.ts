@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -65,6 +66,19 @@ async function refused(path: string, reason: RegExp) {
   expect([await store.runs(), await store.lastSeq(runId)]).toEqual([[], 0]);
   await store.close();
 }
+
+it.each(['jsonl', 'csv'] as const)(
+  'a run as %s may have been given a byte order mark and other line ends',
+  async (format) => {
+    const copy = copyOf(format);
+    const files = format === 'jsonl' ? [copy] : ['run.json', 'points.csv'].map((name) => join(copy, name));
+    for (const file of files) edit(file, (text) => `\uFEFF${text.replaceAll('\n', '\r\n')}`);
+    const store = newStore();
+    expect(await importRun(copy, store)).toMatchObject({ digest, unchanged: false });
+    expect(await held(store, runId)).toEqual(sample);
+    await store.close();
+  },
+);
 
 describe.each(exportFormats)('a run as %s', (format) => {
   it('comes back as it was, with the same digest, and a second import changes nothing', async () => {
@@ -244,6 +258,48 @@ describe('a file that is not as it was exported', () => {
     const table = copyOf('csv');
     edit(join(table, 'points.csv'), (text) => text.replace(found, replacement));
     await refused(table, reason);
+  });
+
+  it('csv that is wrong in its last row, behind all that is read at first', async () => {
+    const table = copyOf('csv');
+    const [points, record] = [join(table, 'points.csv'), join(table, 'run.json')];
+    const last = sample.events.length;
+    const more = Array.from(
+      { length: 50_000 },
+      (_, index) => `${last + 1 + index},5000,0,1,step_completed,train/loss,1`,
+    );
+    edit(record, (text) => text.replace(`"events": ${last}`, `"events": ${last + more.length + 1}`));
+    edit(
+      points,
+      (text) => `${text}${more.join('\n')}\n${last + more.length + 1},two,0,1,step_completed,train/loss,1\n`,
+    );
+    await refused(table, /points.csv cannot be read: it was cut short or changed\. \(.*two/);
+  });
+
+  it('parquet with a byte that is another, wherever it stands', async () => {
+    for (const part of [0.05, 0.3, 0.6, 0.8]) {
+      const table = copyOf('parquet');
+      const points = join(table, 'points.parquet');
+      const bytes = readFileSync(points);
+      for (let at = Math.floor(bytes.length * part), end = at + 40; at < end; at++) bytes[at]! ^= 0x5a;
+      writeFileSync(points, bytes);
+      await refused(table, /points.parquet cannot be read: it was cut short or changed|was changed after its export/);
+    }
+  });
+
+  it('text that is not UTF-8', async () => {
+    const latin = (path: string): void => {
+      const text = readFileSync(path, 'latin1');
+      writeFileSync(path, text.replace(Buffer.from('zażółć').toString('latin1'), 'za\xbf\xf3\xb3\xe6'), 'latin1');
+    };
+    const [file, table] = [copyOf('jsonl'), copyOf('csv')];
+    latin(file);
+    await refused(file, /damaged-\w+ is not UTF-8 at byte \d+, in line \d+: .* Copy or export it again/);
+    latin(join(table, 'run.json'));
+    await refused(table, /run\.json is not UTF-8 at byte \d+, in line \d+: /);
+    const csv = copyOf('csv');
+    appendFileSync(join(csv, 'points.csv'), Buffer.from([0xff, 0x0a]));
+    await refused(csv, /points\.csv cannot be read: /);
   });
 
   it('parquet cut short, and a table that is missing', async () => {

@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { NotUtf8Error, textLines, utf8Text } from '@plumbline/shared/utf8-text';
 import {
   archiveFormat,
   archiveVersion,
@@ -10,6 +11,7 @@ import {
   Digest,
   from,
   inBatches,
+  notUtf8,
   readOpening,
   readPart,
   RunDigest,
@@ -83,17 +85,20 @@ export async function openJsonl(path: string): Promise<RunFile> {
   };
 }
 
-/** Lines of a file, numbered from 1. Node's readline would also end a line at U+2028, which JSON text may hold. */
+/**
+ * Lines of a file, numbered from 1.
+ * @throws TransferError naming the line that is not UTF-8, or too long for an event
+ */
 export async function* lines(path: string): AsyncGenerator<{ text: string; number: number }> {
-  let rest = '';
-  let number = 0;
-  for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 2 ** 18 })) {
-    const parts = (rest + (chunk as string)).split('\n');
-    rest = parts.pop()!;
-    if (rest.length > maxLineLength) throw new TransferError(`Line ${number + 1} of ${path} is too long for an event.`);
-    for (const text of parts) yield { text, number: ++number };
+  const chunks = createReadStream(path, { highWaterMark: 2 ** 18 });
+  try {
+    for await (const { number, text } of textLines(utf8Text(chunks), maxLineLength)) {
+      if (text === null) throw new TransferError(`Line ${number} of ${path} is too long for an event.`);
+      yield { text, number };
+    }
+  } catch (error) {
+    throw error instanceof NotUtf8Error ? notUtf8(path, error) : error;
   }
-  if (rest !== '') yield { text: rest, number: number + 1 };
 }
 
 async function lastLine(path: string): Promise<string> {

@@ -3,6 +3,7 @@ import { z, type ZodType } from 'zod';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 
 /** What every file of an export says first. A change that an older reader would misread raises the version. */
@@ -40,6 +41,13 @@ export interface RunFile extends RunArchive {
 export class TransferError extends Error {
   override name = 'TransferError';
 }
+
+/** What is said of a file that is not UTF-8. */
+export const notUtf8 = (path: string, cause: NotUtf8Error): TransferError =>
+  new TransferError(
+    `${path} is ${cause.message}: it is no run of Plumbline, or it was changed after its export. Copy or export it again.`,
+    { cause },
+  );
 
 /**
  * A run as its store holds it now; events that come later are not part of it.

@@ -1,5 +1,5 @@
-import { createWriteStream, existsSync } from 'node:fs';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,12 +8,14 @@ import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { isMetricEvent, TrainerEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { NotUtf8Error, utf8Text } from '@plumbline/shared/utf8-text';
 import {
   archiveFormat,
   archiveVersion,
   Digest,
   from,
   inBatches,
+  notUtf8,
   readOpening,
   readPart,
   RunDigest,
@@ -40,6 +42,8 @@ const Record = z.object({
   controlEvents: z.array(TrainerEvent),
 });
 export const recordName = 'run.json';
+/** It is read whole, and a string of JavaScript holds half a gigabyte. */
+const maxRecordBytes = 256 * 2 ** 20;
 
 /**
  * The long table: a row a value, by event number and then by name of the metric. A metric event without metrics is one
@@ -178,17 +182,25 @@ async function* metricEvents(source: string, table: string): AsyncGenerator<Trai
 
 const sameEvent = (a: Row, b: Row): boolean => a[1] === b[1] && a[2] === b[2] && a[3] === b[3] && a[4] === b[4];
 
+/**
+ * The rows of a table in its order. DuckDB's client tells a result that fails on its way as one that has ended, so a row
+ * of its own marks the end.
+ */
 async function* tableRows(source: string, table: string): AsyncGenerator<Row[]> {
   const instance = await openDuckDb();
   try {
     const connection = await instance.connect();
+    const typed = 'seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, metric, value';
     const result = await connection.stream(
-      `SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, metric, value FROM ${source}`,
+      `SELECT ${typed}, FALSE FROM ${source} UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, TRUE`,
     );
     for (;;) {
       const chunk = await result.fetchChunk();
-      if (!chunk || chunk.rowCount === 0) return;
-      yield chunk.getRows() as DuckDBValue[][] as Row[];
+      if (!chunk || chunk.rowCount === 0) return void (await tellFault(connection, `SELECT ${typed} FROM ${source}`));
+      const rows = chunk.getRows() as DuckDBValue[][];
+      const isEnd = rows.at(-1)!.at(-1) === true;
+      yield (isEnd ? rows.slice(0, -1) : rows) as unknown as Row[];
+      if (isEnd) return;
     }
   } catch (error) {
     if (error instanceof TransferError) throw error;
@@ -197,6 +209,12 @@ async function* tableRows(source: string, table: string): AsyncGenerator<Row[]> 
   } finally {
     instance.closeSync();
   }
+}
+
+/** Reads all rows again without keeping one, which fails as it should. @throws Error always: why a result broke off */
+async function tellFault(connection: DuckDBConnection, query: string): Promise<never> {
+  await connection.run(`SELECT bit_xor(hash(all_rows)) FROM (${query}) all_rows`);
+  throw new Error('reading it broke off');
 }
 
 async function inDuckDb(work: (connection: DuckDBConnection) => Promise<unknown>): Promise<void> {
@@ -218,10 +236,17 @@ function csvTable(path: string): string {
 const quoted = (path: string): string => `'${path.replaceAll("'", "''")}'`;
 
 async function readJson(path: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8');
+  const { size } = await stat(path);
+  if (size > maxRecordBytes)
+    throw new TransferError(
+      `${path} is too large for the record of a run (${size} bytes of at most ${maxRecordBytes}).`,
+    );
+  let text = '';
   try {
+    for await (const part of utf8Text(createReadStream(path))) text += part;
     return JSON.parse(text);
   } catch (error) {
+    if (error instanceof NotUtf8Error) throw notUtf8(path, error);
     throw new TransferError(`${path} is not JSON: it was cut short or changed. Copy or export it again.`, {
       cause: error,
     });

@@ -81,6 +81,22 @@ it('is refused where a line is damaged or missing, naming it', async () => {
   await writeUnsentEvents(path, runId, [whole.events[had]!, whole.events[had + 2]!]);
   await refused(/Line 3 of .* has event 303 where 302 should be/);
 });
+it('is refused where it is not UTF-8, before anything is written', async () => {
+  const [lines, last] = [
+    readFileSync(path),
+    { type: 'run_failed', seq: whole.events.length + 1, step: 10_000, wallTimeMs: 1 },
+  ];
+  const text = JSON.stringify({ ...last, reason: 'gone: ?' });
+  writeFileSync(path, Buffer.concat([lines, Buffer.from(text.replace('?', '\xe9'), 'latin1'), Buffer.from('\n')]));
+  await refused(/unsent-events.jsonl is not UTF-8 at byte \d+, in line \d+/);
+});
+it('is handed in with its texts as a hub takes them, once', async () => {
+  const failed = { type: 'run_failed', seq: had + 1, step: 10_000, wallTimeMs: 1, reason: '\u001b[31mgone' } as const;
+  await writeUnsentEvents(path, runId, [failed]);
+  expect(await handInEvents(path, runId, store)).toMatchObject({ appended: 1 });
+  expect((await stored()).at(-1)).toEqual({ ...failed, reason: '\uFFFD[31mgone' });
+  expect(await handInEvents(path, runId, store)).toMatchObject({ appended: 0 });
+});
 it('is refused by a store without its run', async () => {
   const other = new EmbeddedStore(join(folder, 'other.duckdb'));
   await expect(handInEvents(path, runId, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);

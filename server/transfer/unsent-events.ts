@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
+import { cleaned } from '@plumbline/shared/plain-text';
 import type { RunId } from '@plumbline/shared/run';
 import { isLastWord, maxEventsPerBatch, orderFault, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { UnsentEventsHeader, unsentEventsVersion } from '@plumbline/shared/unsent-events';
@@ -65,7 +66,8 @@ async function eventsIn(path: string): Promise<TrainerEvent[]> {
   const events: TrainerEvent[] = [];
   for await (const { text, number } of lines(path)) {
     if (number === 1) continue;
-    const event = readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`);
+    // As a hub takes them: what it stored of these is compared with them.
+    const event = cleaned(readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`));
     const last = events.at(-1);
     if (last && event.seq !== last.seq + 1)
       throw new TransferError(`Line ${number} of ${path} has event ${event.seq} where ${last.seq + 1} should be.`);

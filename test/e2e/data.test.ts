@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
@@ -172,6 +172,24 @@ describe('plumbline data', () => {
     expect(second!.image).toBe(first!.image);
     expect(await readFile(join(folder, first!.image))).toEqual(png(77));
     expect(await json('llava', file)).toMatchObject({ records: 2, pictures: 1, broken: 0 });
+  });
+
+  it('reads a long table whole, and writes nothing of a file that it cannot read on', async () => {
+    const rows = 'a.png,is it ?,yes\n'.repeat(49_999);
+    const file = join(folder, 'train.csv');
+    const out = join(folder, 'out.json');
+    const table = (row: string): Promise<void> =>
+      write({ 'train.csv': `image,question,answer\n${rows}${row}\n${rows}`, 'a.png': 10 });
+
+    await table('a.png,"what, then ?",no');
+    expect(await json('path_vqa', file)).toMatchObject({ records: 99_999, broken: 0 });
+    await table('a.png,what, then ?,no');
+    expect(await json('path_vqa', file)).toMatchObject({ records: 99_999, broken: 1, faults: [{ line: 50_001 }] });
+    await table('a.png,what "then" ?,no');
+    const { code, stdout, stderr } = await data('path_vqa', file, '--to-llava', out);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/train\.csv cannot be read as a table: .*line 50001/);
+    expect(await readdir(folder)).toEqual(['a.png', 'train.csv']);
   });
 
   it.each([

@@ -2,12 +2,13 @@
 import { useEffect, useRef } from 'react';
 import type { Columns } from './columns';
 import { decimate } from './decimate';
+import { isDrawable } from './drawable';
 import { requestPaint, cancelPaint } from './frame';
 import { prepareCanvas } from './paint';
 import { currentPalette, onThemeChange, type ChartColor } from './palette';
 import './charts.css';
 
-/** A series as a word-sized line, without axes; `base` is a faint line to compare with. */
+/** A series as a word-sized line, without axes; `base` is a faint line to compare with. What is off the scale is marked. */
 export function Sparkline({
   columns,
   color,
@@ -31,12 +32,16 @@ export function Sparkline({
       const palette = currentPalette();
       const first = columns.steps[0]!;
       const line = decimate(columns, first, Math.max(first + 1, columns.steps[columns.length - 1]!), width - 4);
-      const bottom = Math.min(low ?? Infinity, line.low, base ?? Infinity);
-      const top = Math.max(high ?? -Infinity, line.high, base ?? -Infinity);
+      context.fillStyle = palette.bad;
+      for (const { x } of line.offScale) context.fillRect(x + 1.25, 0, 1.5, height);
+      if (line.x.length === 0) return;
+      const shown = base !== undefined && isDrawable(base) ? base : undefined;
+      const bottom = Math.min(low ?? Infinity, line.low, shown ?? Infinity);
+      const top = Math.max(high ?? -Infinity, line.high, shown ?? -Infinity);
       const y = (value: number): number => height - 3 - ((value - bottom) / (top - bottom || 1)) * (height - 6);
-      if (base !== undefined) {
+      if (shown !== undefined) {
         context.fillStyle = palette.grid;
-        context.fillRect(0, Math.round(y(base)), width, 1);
+        context.fillRect(0, Math.round(y(shown)), width, 1);
       }
       context.strokeStyle = context.fillStyle = palette[color];
       context.lineWidth = 1.5;
@@ -48,11 +53,9 @@ export function Sparkline({
         else context.lineTo(x + 2, at);
       });
       context.stroke();
-      if (line.x.length > 0) {
-        context.beginPath();
-        context.arc(line.x.at(-1)! + 2, y(line.value.at(-1)!), 2, 0, 2 * Math.PI);
-        context.fill();
-      }
+      context.beginPath();
+      context.arc(line.x.at(-1)! + 2, y(line.value.at(-1)!), 2, 0, 2 * Math.PI);
+      context.fill();
     };
     requestPaint(paint);
     const stop = onThemeChange(() => requestPaint(paint));

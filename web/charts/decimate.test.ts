@@ -54,7 +54,7 @@ describe('decimate', () => {
 
   it('marks NaN and infinities and breaks the line there', () => {
     const line = decimate(columns([1, NaN, 2, Infinity, 3]), 0, 4, 400);
-    expect(line.nonFinite).toEqual([
+    expect(line.offScale).toEqual([
       { x: 100, value: NaN },
       { x: 300, value: Infinity },
     ]);
@@ -63,8 +63,26 @@ describe('decimate', () => {
     expect(line.high).toBe(3);
   });
 
+  it.each([1.7976931348623157e308, -1.7976931348623157e308, 3.4028234663852886e38, -1e39])(
+    'marks an overflow as it marks an infinity, and keeps the scale of the others: %d',
+    (overflow) => {
+      const line = decimate(columns([2.5, 2.4, overflow, 2.3, 2.2]), 0, 4, 400);
+      expect(line.offScale).toEqual([{ x: 200, value: overflow }]);
+      expect([line.low, line.high]).toEqual([2.2, 2.5]);
+      expect(line.starts).toEqual([true, false, true, false]);
+      expect(decimate(columns([1, -1e38, 1e38]), 0, 2, 200).offScale).toEqual([]);
+    },
+  );
+  it('marks an overflow among very many points', () => {
+    const values = new Array<number>(100_000).fill(1);
+    values[50_001] = 1.7976931348623157e308;
+    const line = decimate(columns(values), 0, 100_000, 100);
+    expect(line.offScale).toEqual([{ x: 50.001, value: 1.7976931348623157e308 }]);
+    expect([line.low, line.high]).toEqual([1, 1]);
+  });
+
   it('says once a column that values are not finite, however many there are', () => {
-    expect(decimate(columns(new Array<number>(10_000).fill(NaN)), 0, 10_000, 50).nonFinite.length).toBe(50);
+    expect(decimate(columns(new Array<number>(10_000).fill(NaN)), 0, 10_000, 50).offScale.length).toBe(50);
   });
 
   it('takes one point beyond each edge of the window but measures only inside it', () => {

@@ -1,14 +1,15 @@
 import { lowerBound, type Columns } from './columns';
+import { isDrawable } from './drawable';
 
 /** A line ready to draw: `x` in pixels from the plot's left edge, `value` still in the series' own unit. */
 export interface DecimatedLine {
   x: number[];
   value: number[];
-  /** True where the line starts anew: the first point, after a gap, after a value that is not finite. */
+  /** True where the line starts anew: the first point, after a gap, after a value that is off the scale. */
   starts: boolean[];
-  /** Values that cannot be drawn as height; they are marked at the plot's edge. */
-  nonFinite: { x: number; value: number }[];
-  /** Extent of the finite values inside the window; Infinity and -Infinity when there is none. */
+  /** Values that cannot be drawn as height (see `isDrawable`); they are marked at the plot's edge. */
+  offScale: { x: number; value: number }[];
+  /** Extent of the drawn values inside the window; Infinity and -Infinity when there is none. */
   low: number;
   high: number;
 }
@@ -16,7 +17,7 @@ export interface DecimatedLine {
 /**
  * Thins a series to the pixels that can show it, without losing what a person could see: of each pixel column it keeps
  * the first, smallest, largest and last point (the method of uPlot's linear paths), so no spike disappears; gaps stay
- * gaps and every column with a NaN or an infinity says so once.
+ * gaps and every column with a NaN, an infinity or an overflow says so once.
  *
  * @param from first step of the window (left edge)
  * @param to last step of the window (right edge), above `from`
@@ -30,7 +31,7 @@ export function decimate(
   width: number,
   transform?: (value: number) => number,
 ): DecimatedLine {
-  const line: DecimatedLine = { x: [], value: [], starts: [], nonFinite: [], low: Infinity, high: -Infinity };
+  const line: DecimatedLine = { x: [], value: [], starts: [], offScale: [], low: Infinity, high: -Infinity };
   const { steps, values } = columns;
   // One point beyond each edge, so that a line leaves the window instead of ending inside it.
   const begin = Math.max(0, lowerBound(columns, from) - 1);
@@ -54,10 +55,11 @@ export function decimate(
       const value = valueAt(index);
       const step = steps[index]!;
       const inside = step >= from && step <= to;
-      if (!Number.isFinite(value)) {
-        const previous = line.nonFinite.at(-1);
-        const isSaid = previous && Math.floor(previous.x) === column && Object.is(previous.value, value);
-        if (inside && !isSaid) line.nonFinite.push({ x: (step - from) * scale, value });
+      if (!isDrawable(value)) {
+        const previous = line.offScale.at(-1);
+        const isSaid =
+          previous && Math.floor(previous.x) === column && Object.is(Math.sign(previous.value), Math.sign(value));
+        if (inside && !isSaid) line.offScale.push({ x: (step - from) * scale, value });
         startsNext = true;
         index++;
         continue;
@@ -76,7 +78,7 @@ export function decimate(
   return line;
 }
 
-/** From `start`, whose value is finite, to the next gap, value that is not finite or `end`: where it is lowest and highest. */
+/** From `start`, whose value is drawn, to the next gap, value that is off the scale or `end`: where it is lowest and highest. */
 function scanRun(
   { steps, values, reach }: Columns,
   start: number,
@@ -91,7 +93,7 @@ function scanRun(
   let index = start + 1;
   for (; index < end; index++) {
     const value = transform ? transform(values[index]!) : values[index]!;
-    if (steps[index]! - steps[index - 1]! > reach[index]! || !(value - value === 0)) break;
+    if (steps[index]! - steps[index - 1]! > reach[index]! || !isDrawable(value)) break;
     if (value < low) {
       low = value;
       lowest = index;

@@ -7,7 +7,20 @@ import {
   formatValue,
   formatWhen,
   shortName,
+  units,
 } from './format';
+
+describe('the largest numbers', () => {
+  it.each(units)('are short in any unit, and no infinity: %s', (unit) => {
+    for (const value of [
+      1.7976931348623157e308, -1.7976931348623157e308, 3.4028234663852886e38, 1e21, 123_456_789_012_345,
+    ])
+      for (const words of [formatValue(value, unit), formatDelta(value, unit)]) {
+        expect(words).toMatch(/^\+?−?\d(\.\d+)?e\d+( \S+)?$/);
+        expect(words.length).toBeLessThanOrEqual(14);
+      }
+  });
+});
 
 describe('formatValue', () => {
   it('writes each unit as people read it', () => {

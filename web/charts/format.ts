@@ -33,15 +33,19 @@ export const withoutRounding = (nats: number): number => (Math.abs(nats) < float
 export function formatValue(value: number | undefined, unit: Unit): string {
   if (value === undefined) return '–';
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '−∞';
+  const isHuge = Math.abs(value) >= 1e12;
   switch (unit) {
     case 'percent':
-      return `${minus(value.toFixed(1))} %`;
+      return `${isHuge ? plain(value) : minus(value.toFixed(1))} %`;
     case 'ratio':
+      // Beyond a thousand million it is no longer a share that anybody reads in percent.
+      if (isHuge) return `${plain(value)} ×`;
       return `${minus((value * 100).toFixed(Math.abs(value) < 0.001 && value !== 0 ? 3 : 2))} %`;
     case 'milliseconds':
+      if (isHuge) return `${plain(value)} ms`;
       return value >= 10_000 ? formatDuration(value) : `${minus(value.toFixed(value < 10 ? 1 : 0))} ms`;
     case 'rate':
-      return `${value.toFixed(value < 10 ? 2 : 1)} /s`;
+      return `${isHuge ? plain(value) : value.toFixed(value < 10 ? 2 : 1)} /s`;
     case 'nats':
       return `${plain(withoutRounding(value))} nats`;
     default:
@@ -52,7 +56,7 @@ export function formatValue(value: number | undefined, unit: Unit): string {
 /** A difference with its sign: percent values differ by percentage points (`−3.1 pp`). */
 export function formatDelta(value: number, unit: Unit): string {
   const sign = value > 0 ? '+' : '';
-  if (unit === 'percent') return `${sign}${minus(value.toFixed(1))} pp`;
+  if (unit === 'percent' && Math.abs(value) < 1e12) return `${sign}${minus(value.toFixed(1))} pp`;
   return sign + formatValue(value, unit);
 }
 
@@ -61,14 +65,25 @@ export function formatTicks(ticks: readonly number[], unit: Unit): string[] {
   const shown = ticks.map((tick) => (unit === 'ratio' ? tick * 100 : tick));
   const sizes = shown.map(Math.abs).filter((size) => size > 0);
   const areSmall = Math.min(...sizes) < 0.001 && Math.max(...sizes) < 0.01;
-  return shown.map((tick) => formatTick(tick, areSmall));
+  let labels: string[] = [];
+  // As few digits as tell the ticks apart.
+  for (let digits = 1; digits <= 6; digits++) {
+    labels = shown.map((tick) => formatTick(tick, areSmall, digits));
+    if (new Set(labels).size === labels.length) break;
+  }
+  return labels;
 }
 
-function formatTick(shown: number, isOfSmall: boolean): string {
+function formatTick(shown: number, isOfSmall: boolean, digits: number): string {
   if (shown === 0) return '0';
   const size = Math.abs(shown);
   if (isOfSmall || size < 0.001 || size >= 1e6)
-    return minus(shown.toExponential(1).replace('e+', 'e').replace('.0e', 'e'));
+    return minus(
+      shown
+        .toExponential(digits)
+        .replace('e+', 'e')
+        .replace(/\.?0+e/, 'e'),
+    );
   if (size >= 10_000) return minus(format('~s')(shown));
   return minus(format('~r')(Number(shown.toPrecision(6))));
 }

@@ -2,6 +2,7 @@ import { scaleLinear } from 'd3';
 import type { StepWindow } from './chart-view';
 import type { ChartMark, ChartSeries } from './chart-types';
 import { decimate, type DecimatedLine } from './decimate';
+import { isDrawable } from './drawable';
 import { formatStep, formatTicks, formatValue, type Unit } from './format';
 import type { Palette } from './palette';
 import { readingAt } from './reading';
@@ -59,7 +60,7 @@ export function paintPlot(
     series.past ? decimate(series.past, window[0], window[1], plotWidth, series.transform) : null,
   );
   const drawn = [...lines, ...pasts.filter((line) => line !== null)];
-  const bases = content.series.flatMap(({ base }) => (base !== undefined && Number.isFinite(base) ? [base] : []));
+  const bases = content.series.flatMap(({ base }) => (base !== undefined && isDrawable(base) ? [base] : []));
   const low = Math.min(...drawn.map((line) => line.low), ...bases);
   const high = Math.max(...drawn.map((line) => line.high), ...bases);
   const y = yScale(
@@ -91,7 +92,7 @@ export function paintPlot(
   context.clip();
   for (const mark of content.marks) paintMark(context, x(mark.step), plotHeight, mark.kind, palette);
   content.series.forEach((series) => {
-    if (series.base === undefined || !Number.isFinite(series.base)) return;
+    if (series.base === undefined || !isDrawable(series.base)) return;
     context.strokeStyle = palette[series.color];
     context.globalAlpha = 0.75;
     context.lineWidth = 1;
@@ -215,13 +216,16 @@ function paintLine(
     context.fill();
   }
   context.globalAlpha = 1;
-  for (const { x, value } of line.nonFinite) {
-    const at = value === Infinity ? 6 : plotHeight - 6;
-    context.fillStyle = palette.bad;
+  context.fillStyle = palette.bad;
+  context.textBaseline = 'middle';
+  for (const { x, value } of line.offScale) {
     context.fillRect(x - 0.75, 0, 1.5, plotHeight);
-    context.textAlign = 'center';
-    context.textBaseline = 'middle';
-    if (line.nonFinite.length <= 3) context.fillText(formatValue(value, ''), Math.max(10, x - 16), at);
+    if (line.offScale.length > 3) continue;
+    const words = formatValue(value, '');
+    // Beside the mark, on the side that has room.
+    const isLeft = x - 5 > context.measureText(words).width;
+    context.textAlign = isLeft ? 'right' : 'left';
+    context.fillText(words, isLeft ? x - 5 : x + 5, value > 0 ? 6 : plotHeight - 6);
   }
 }
 
@@ -254,7 +258,7 @@ export function paintPointer(
     if (!reading) continue;
     const { value } = reading;
     const x = geometry.x(reading.step);
-    if (!Number.isFinite(value) || x < margin.left - 1) continue;
+    if (!isDrawable(value) || x < margin.left - 1) continue;
     context.fillStyle = palette[each.color];
     context.strokeStyle = palette.surface;
     context.lineWidth = 1.5;

@@ -1,4 +1,10 @@
 import { scaleLinear, scaleLog, type ScaleContinuousNumeric } from 'd3';
+import { isDrawable } from './drawable';
+
+/** Sizes below are 0 to an axis: ticks between subnormal numbers cannot be computed. */
+const smallestTold = 1e-290;
+/** What differs by less of its size is one value to an axis: ticks between would be one number. */
+const finestTold = 1e-12;
 
 export type YScale = ScaleContinuousNumeric<number, number>;
 
@@ -19,14 +25,17 @@ export function yScale(
 ): YScale {
   let bottom = Math.min(low, ...include);
   let top = Math.max(high, ...include);
-  if (!Number.isFinite(bottom) || !Number.isFinite(top)) [bottom, top] = [0, 1];
-  if (logarithmic && low > 0 && Number.isFinite(low)) {
-    const margin = high > low ? (high / low) ** 0.06 : 1.5;
+  if (!isDrawable(bottom) || !isDrawable(top)) [bottom, top] = [0, 1];
+  if (logarithmic && low >= smallestTold && isDrawable(low) && isDrawable(high)) {
+    const decades = Math.log10(high) - Math.log10(low);
+    const margin = decades > finestTold ? 10 ** (0.06 * decades) : 1.5;
     return scaleLog([low / margin, Math.min(high * margin, Math.max(high, ceiling))], [height, 0]);
   }
-  if (bottom === top) {
-    const room = Math.abs(bottom) * 0.1 || 1;
-    [bottom, top] = include.includes(bottom) ? [bottom, bottom + room] : [bottom - room, top + room];
+  const size = Math.max(Math.abs(bottom), Math.abs(top));
+  if (top - bottom <= Math.max(size * finestTold, smallestTold)) {
+    const room = size < smallestTold ? 1 : size * 0.1;
+    const isEdge = include.includes(bottom) || include.includes(top);
+    [bottom, top] = isEdge ? [bottom, top + room] : [bottom - room, top + room];
   }
   const room = (top - bottom) * 0.06;
   // A bound that was asked for is an edge, not a line with air beyond it.

@@ -1,8 +1,10 @@
 import type { CSSProperties } from 'react';
+import { isDrawable } from '../../charts/drawable';
 import { formatCount, formatValue } from '../../charts/format';
 import type { MapCell, Training } from './freeze-map';
 
-/** One parameter group: coloured by how far it has drifted, hatched where frozen, locked where the method keeps it, flagged where the draft changes it. */
+/** One parameter group: coloured by how far it has drifted, marked where that is no
+ * number that can be drawn, hatched where frozen, locked where the method keeps it, flagged where the draft changes it. */
 export function FreezeMapCell(props: {
   cell: MapCell;
   training: Training;
@@ -15,7 +17,8 @@ export function FreezeMapCell(props: {
   onToggle: () => void;
 }): React.ReactNode {
   const { cell, training, isChanged, drift, most, isTabStop, compact, onToggle } = props;
-  const share = drift !== undefined && Number.isFinite(drift) ? Math.min(1, drift / most) : 0;
+  const isBad = drift !== undefined && !isDrawable(drift);
+  const share = isBad ? 1 : Math.min(1, (drift ?? 0) / most);
   const isOther = !cell.group.includes('.layers.');
   const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training === 'fixed' ? 'kept by the method' : training}, drift ${formatValue(drift, 'ratio')}`;
   return (
@@ -26,6 +29,7 @@ export function FreezeMapCell(props: {
       data-training={training}
       data-changed={isChanged}
       data-deep={share > 0.68}
+      data-bad={isBad}
       aria-selected={training === 'trainable' || training === 'partly'}
       aria-disabled={training === 'fixed'}
       aria-label={isChanged ? `${words}, changed but not applied` : words}
@@ -41,7 +45,9 @@ export function FreezeMapCell(props: {
       {isOther && <span className="map-cell-name">{cell.label}</span>}
       {training === 'fixed' && <LockSign />}
       {!compact && training !== 'fixed' && (
-        <span className="map-cell-drift">{drift === undefined ? '' : (drift * 100).toFixed(drift >= 0.1 ? 0 : 1)}</span>
+        <span className="map-cell-drift">
+          {drift === undefined ? '' : isBad ? '!' : drift >= 1000 ? '≫' : (drift * 100).toFixed(drift >= 0.1 ? 0 : 1)}
+        </span>
       )}
     </div>
   );

@@ -49,11 +49,12 @@ export function ContributionStrip(): React.ReactNode {
             {view.rows.map(({ block, cells }) => (
               <tr key={block}>
                 <th scope="row">{blockWords[block]}</th>
-                {cells.map(({ layer, change, push, changeShare, pushShare }) => (
+                {cells.map(({ layer, change, push, isBad, changeShare, pushShare }) => (
                   <td
                     key={layer}
                     title={`layer ${layer}, ${blockWords[block]}: change ${formatValue(change, '')}, number tokens ${formatDelta(push, '')} logits`}
                     data-deep={changeShare > 0.68}
+                    data-bad={isBad}
                     style={{ '--share': changeShare, '--push': Math.abs(pushShare) } as CSSProperties}
                   >
                     <span>{formatValue(change, '')}</span>

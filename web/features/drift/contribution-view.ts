@@ -1,5 +1,6 @@
 import { scaleLinear } from 'd3';
 import { blocks, contributionChange, numberTokenPush, type Block } from '@plumbline/shared/metric';
+import { isDrawable } from '../../charts/drawable';
 import type { RunStore } from '../../lib/run-store';
 
 export interface ContributionCell {
@@ -7,6 +8,8 @@ export interface ContributionCell {
   /** Root mean square change of what the block adds to the logits, and its push of number tokens; both in logits. */
   change: number;
   push: number;
+  /** One of them is no number that can be drawn: it must not look like no change. */
+  isBad: boolean;
   /** The same as shares of the largest on the strip: 0..1, and -1..1. */
   changeShare: number;
   pushShare: number;
@@ -38,9 +41,13 @@ export function contributionView(store: RunStore): ContributionView | null {
       layer,
       change: last(contributionChange(layer, block)),
       push: last(numberTokenPush(layer, block)),
+      isBad: [contributionChange, numberTokenPush].some((of) => {
+        const value = store.series.get(of(layer, block))?.lastValue;
+        return value !== undefined && !isDrawable(value);
+      }),
     })),
   }));
-  const most = (values: number[]): number => Math.max(leastChange, ...values.filter(Number.isFinite));
+  const most = (values: number[]): number => Math.max(leastChange, ...values.filter(isDrawable));
   const all = measured.flatMap(({ cells }) => cells);
   const mostChange = most(all.map(({ change }) => change));
   const mostPush = most(all.map(({ push }) => Math.abs(push)));

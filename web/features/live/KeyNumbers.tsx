@@ -2,6 +2,7 @@
 import { formatEnergy } from '@plumbline/shared/energy';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
+import { isDrawable } from '../../charts/drawable';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
@@ -46,18 +47,21 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
           label={`${taskWords[task]} accuracy`}
           color="target"
           value={formatValue(latest(targetAccuracy(task)), 'percent')}
+          measured={latest(targetAccuracy(task))}
           note={against(targetAccuracy(task), 'percent')}
         />
         <Tile
           label="Held-out accuracy"
           color="held-out"
           value={formatValue(latest(metrics.heldOutMean), 'percent')}
+          measured={latest(metrics.heldOutMean)}
           note={against(metrics.heldOutMean, 'percent')}
         />
         <Tile
           label="Recovered"
           color="held-out"
           value={back ? formatValue(back.percent, 'percent') : '–'}
+          measured={back?.percent}
           note={
             back ? `of ${formatDelta(back.worst - heldOut!.base, 'percent')}, ${floor}` : floor && `no drop, ${floor}`
           }
@@ -66,18 +70,21 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
           label="Number-token bias"
           color="held-out"
           value={formatValue(latest(metrics.numberTokensHeldOut), 'probability')}
+          measured={latest(metrics.numberTokensHeldOut)}
           note={against(metrics.numberTokensHeldOut, 'probability')}
         />
         <Tile
           label="KL(base ‖ now)"
           color="violet"
           value={formatValue(latest(metrics.kl), 'nats')}
+          measured={latest(metrics.kl)}
           note={latest(metrics.js) === undefined ? '' : `JS ${formatValue(latest(metrics.js), 'nats')}`}
         />
         <Tile
           label="Loss"
           color="ink"
           value={formatValue(latest(metrics.loss), '')}
+          measured={latest(metrics.loss)}
           note={
             latest(metrics.gradientNorm) === undefined
               ? ''
@@ -88,12 +95,14 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
           label="Learning rate"
           color="slate"
           value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
+          measured={rate}
           note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
         />
         <Tile
           label={energy ? `Energy, ${energy.how}` : 'Energy'}
           color="slate"
           value={energy ? formatEnergy(energy.joules) : '–'}
+          measured={energy?.joules}
           note={energy ? [energy.range, energy.emissions].filter(Boolean).join(' · ') : 'not told by the trainer'}
           hint={energy?.rests}
           testId="key-energy"
@@ -108,6 +117,7 @@ function Tile({
   color,
   value,
   note,
+  measured,
   hint,
   testId,
 }: {
@@ -115,6 +125,8 @@ function Tile({
   color: string;
   value: string;
   note: string;
+  /** What the value was made from: marked where it is no number that can be drawn. */
+  measured?: number | undefined;
   /** Shown while the pointer rests on it. */
   hint?: string | undefined;
   testId?: string;
@@ -126,7 +138,7 @@ function Tile({
         <span title={label}>{label}</span>
       </dt>
       <dd>
-        <b data-bad={value === 'NaN' || value.includes('∞')}>{value}</b>
+        <b data-bad={measured !== undefined && !isDrawable(measured)}>{value}</b>
         <span>{note}</span>
       </dd>
     </div>

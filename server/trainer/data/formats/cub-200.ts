@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { eachRecord, type DataFormat } from './data-format.js';
 import { firstFile } from './picture-file.js';
-import { DataError, type Place } from './record-file.js';
+import { linesOf } from './record-file.js';
+import { DataError, type Place } from './record.js';
 
 /**
  * CUB-200-2011 (Wah et al. 2011) as its archive unpacks: `images.txt`, `image_class_labels.txt`, `train_test_split.txt`
@@ -16,11 +16,15 @@ export const readCub200: DataFormat = async function* ({ path, images }) {
   const root = existsSync(unpacked) ? unpacked : path;
   const lists = {
     images: await readList(root, 'images.txt'),
-    labels: await readList(root, 'image_class_labels.txt'),
-    splits: await readList(root, 'train_test_split.txt'),
+    labels: await readList(root, 'image_class_labels.txt', { form: /^\d+$/, else: 'no number of a class' }),
+    splits: await readList(root, 'train_test_split.txt', { form: /^[01]$/, else: 'neither 1 nor 0' }),
     classes: await readList(root, 'classes.txt'),
   };
   for (const { broken } of Object.values(lists)) yield* broken;
+  for (const { values } of [lists.labels, lists.splits])
+    for (const [id, { place }] of values)
+      if (!lists.images.values.has(id))
+        yield new DataError(place, `images.txt has no image ${id}`, 'Unpack the archive anew.');
   const records = Readable.from(lists.images.values) as AsyncIterable<[string, ListValue]>;
   yield* eachRecord(records, ([id, { value, place }]) => {
     const valueIn = ({ name, values }: List, key: string, what: string): string => {
@@ -54,17 +58,26 @@ interface List {
   broken: DataError[];
 }
 
-/** The lines `<number> <value>` of a file. */
-async function readList(root: string, name: string): Promise<List> {
+/**
+ * The lines `<number> <value>` of a file.
+ * @param values what one looks like, and what is said of another
+ * @throws Error saying what to do when the file is missing or is not UTF-8
+ */
+async function readList(root: string, name: string, values?: { form: RegExp; else: string }): Promise<List> {
   const file = join(root, name);
   if (!existsSync(file)) throw new Error(`${file} is missing. Give the folder that CUB_200_2011.tgz unpacks to.`);
   const list: List = { name, values: new Map(), broken: [] };
-  for (const [index, text] of (await readFile(file, 'utf8')).split('\n').entries()) {
-    if (text.trim() === '') continue;
-    const place = { file, record: index + 1 };
-    const [, id, value] = /^(\d+) (\S.*)$/.exec(text.trim()) ?? [];
-    if (id === undefined || value === undefined)
-      list.broken.push(new DataError(place, `"${text}" is not a number and a value`, 'Unpack the archive anew.'));
+  for await (const { number: record, text } of linesOf(file)) {
+    const line = text?.trim() ?? 'a very long line';
+    if (line === '') continue;
+    const place = { file, record };
+    const refuse = (wrong: string): void => {
+      list.broken.push(new DataError(place, wrong, 'Unpack the archive anew.'));
+    };
+    const [, id, value] = /^(\d+) (\S.*)$/.exec(line) ?? [];
+    if (id === undefined || value === undefined) refuse(`"${line.slice(0, 200)}" is not a number and a value`);
+    else if (values && !values.form.test(value)) refuse(`"${value.slice(0, 200)}" is ${values.else}`);
+    else if (list.values.has(id)) refuse(`the number ${id} is there a second time`);
     else list.values.set(id, { value, place });
   }
   return list;

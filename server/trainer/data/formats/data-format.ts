@@ -1,6 +1,7 @@
 import type { Split } from '../task.js';
 import type { PictureSource } from './picture-file.js';
-import { DataError, type DataSet, type Place } from './record-file.js';
+import type { DataSet } from './data-set.js';
+import { DataError, type Place } from './record.js';
 
 /** A question as a data set has it. */
 export interface Question extends Place {
@@ -17,6 +18,25 @@ export interface Question extends Place {
  */
 export type DataFormat = (set: DataSet) => AsyncIterable<Question[] | DataError>;
 
+/** What stands for the picture in a conversation: a trainer counts each as a picture. */
+export const imageToken = '<image>';
+
+/** @throws DataError when a question cannot be taught or asked, whatever the layout that it comes in */
+function refuseUnusable(question: Question): void {
+  for (const [what, text] of [
+    ['question', question.prompt],
+    ['answer', question.answer],
+  ] as const) {
+    if (text.trim() === '') throw new DataError(question, `it has an empty ${what}`, 'Fill it in, or take it out.');
+    if (text.includes(imageToken))
+      throw new DataError(
+        question,
+        `its ${what} holds ${imageToken}, which a trainer takes for a picture`,
+        'Write it in another way, or take the record out.',
+      );
+  }
+}
+
 /** The questions of each record; one that is broken comes as its error, and those after it are read all the same. */
 export async function* eachRecord<T>(
   records: AsyncIterable<T | DataError>,
@@ -30,6 +50,7 @@ export async function* eachRecord<T>(
     let questions: Question[] | DataError;
     try {
       questions = read(record);
+      for (const question of questions) refuseUnusable(question);
     } catch (error) {
       if (!(error instanceof DataError)) throw error;
       questions = error;

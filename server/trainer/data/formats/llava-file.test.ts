@@ -12,7 +12,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 it('gives records of two files with one name ids of their own', async () => {
   const path = join(folder, 'out.json');
-  const llava = LlavaFile.create(path, folder);
+  const llava = await LlavaFile.create(path, folder);
   for (const file of ['train.jsonl', 'data/train.jsonl'])
     await llava.add([
       {

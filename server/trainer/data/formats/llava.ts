@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { splits } from '../task.js';
-import { eachRecord, type DataFormat } from './data-format.js';
+import { eachRecord, imageToken, type DataFormat } from './data-format.js';
 import { findPicture } from './picture-file.js';
-import { DataError, parseRecord, splitRecords } from './record-file.js';
+import { splitRecords } from './data-set.js';
+import { DataError, parseRecord } from './record.js';
 
 const LlavaRecord = z.object({
   image: z.union([z.string(), z.array(z.string())]).optional(),
@@ -22,20 +23,31 @@ const layout =
 export const readLlava: DataFormat = (set) =>
   eachRecord(splitRecords(set.path), (record) => {
     const { image, conversations, split = record.split } = parseRecord(LlavaRecord, record, layout);
-    if (image === undefined || image === '')
-      throw new DataError(record, 'it has no "image"', 'Every question here is about a picture: take the record out.');
-    if (Array.isArray(image))
+    const images = typeof image === 'string' ? [image] : (image ?? []);
+    if (images.length > 1)
       throw new DataError(
         record,
-        'it has a list of pictures',
+        `it has a list of ${images.length} pictures`,
         'One picture a record is what the model takes: split it.',
       );
-    const picture = findPicture(record, set, image);
+    const [path = ''] = images;
+    if (path === '')
+      throw new DataError(record, 'it has no "image"', 'Every question here is about a picture: take the record out.');
+    const tokens = conversations.flatMap(({ from, value }) =>
+      from === 'human' ? value.split(imageToken).slice(1) : [],
+    );
+    if (tokens.length > 1)
+      throw new DataError(
+        record,
+        `its questions hold ${imageToken} ${tokens.length} times, and it has one picture`,
+        'Keep the first.',
+      );
+    const picture = findPicture(record, set, path);
     return Array.from({ length: Math.ceil(conversations.length / 2) }, (_, turn) => {
       const [human, gpt] = [conversations[2 * turn]!, conversations[2 * turn + 1]];
       if (human.from !== 'human' || gpt?.from !== 'gpt')
         throw new DataError(record, `turn ${turn + 1} is not a question of "human" and an answer of "gpt"`, layout);
-      const prompt = human.value.replaceAll('<image>', ' ').trim();
+      const prompt = human.value.replace(imageToken, ' ').trim();
       if (prompt === '' || gpt.value.trim() === '')
         throw new DataError(record, `turn ${turn + 1} has an empty question or answer`, layout);
       return { ...record, picture, prompt, answer: gpt.value, split };

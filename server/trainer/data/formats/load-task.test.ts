@@ -85,6 +85,21 @@ describe('CUB-200-2011', () => {
       /train_test_split\.txt, record 2: "2" is not a number and/,
     ],
     [
+      'a line of images.txt',
+      { 'images.txt': cub['images.txt'].split('\n').slice(0, 2).join('\n') },
+      /image_class_labels\.txt, record 3: images\.txt has no image 3/,
+    ],
+    [
+      'a whole number of the split',
+      { 'train_test_split.txt': '1 1.0\n2 1.0\n3 0.0\n' },
+      /train_test_split\.txt, record 1: "1\.0" is neither 1 nor 0/,
+    ],
+    [
+      'a number of its own',
+      { 'train_test_split.txt': '1 1\n2 1\n2 0\n3 0\n' },
+      /train_test_split\.txt, record 3: the number 2 is there a second time/,
+    ],
+    [
       'a picture',
       { 'images/002.Indigo_Bunting/b.jpg': undefined },
       /images\.txt, record 2: there is no picture .*b\.jpg/,
@@ -113,6 +128,22 @@ describe('PixmoCount', () => {
       '20 | how many dogs are there ? | 0',
     ]);
     expect(examples(task, 'evaluation')).toEqual(['30 | how many dogs are there ? | 12']);
+  });
+  it.each(['csv', 'tsv'])('is read from a table as %s, whose counts are text', async (type) => {
+    const lines = (...rows: string[][]): string =>
+      rows.map((fields) => fields.join(type === 'csv' ? ',' : '\t')).join('\n');
+    const head = ['image_sha256', 'image_url', 'label', 'count'];
+    await write({
+      [`train.${type}`]: lines(head, ['aa', '', 'dogs', '3']),
+      [`test.${type}`]: lines(head, ['bb', '', 'dogs', '0']),
+      'images/aa.jpg': 10,
+      'images/bb.jpg': 20,
+    });
+    const task = await load('pixmo_count');
+    expect(examples(task, 'train')).toEqual(['10 | how many dogs are there ? | 3']);
+    expect(examples(task, 'evaluation')).toEqual(['20 | how many dogs are there ? | 0']);
+    await write({ [`train.${type}`]: lines(head, ['aa', '', 'dogs', '3.5']) });
+    await expect(load('pixmo_count')).rejects.toThrow(/record 1 \(line 2\): "count": /);
   });
   it.each([
     ['a count of text', { ...row, count: 'three' }, /train\.json, record 2: "count": .* A record of PixmoCount has/],
@@ -161,6 +192,14 @@ describe('PathVQA', () => {
     expect(examples(task, 'train')).toEqual(['10 | what is it ? | a cell']);
     expect(examples(task, 'evaluation')).toEqual(['20 | what is it ? | a cell']);
   });
+  it.each([
+    ['an empty question', { question: ' ' }, /record 1: it has an empty question/],
+    ['the sign of a picture', { question: 'is <image> it ?' }, /record 1: its question holds <image>/],
+  ])('refuses a record with %s', async (_, changed, message) => {
+    const record = { image: 'a.jpg', question: 'is it ?', answer: 'yes', ...changed };
+    await write({ 'train.jsonl': JSON.stringify(record), 'a.jpg': 10 });
+    await expect(load('path_vqa')).rejects.toThrow(message);
+  });
   it('refuses a record without an answer and says what one holds', async () => {
     await write({ 'train.jsonl': '{"image": "a.jpg", "question": "is it ?"}\n', 'a.jpg': 10 });
     await expect(load('path_vqa')).rejects.toThrow(/train\.jsonl, record 1: "answer": .*A record of PathVQA has/);
@@ -180,6 +219,22 @@ describe('TextVQA', () => {
     const task = await load('text_vqa');
     expect(examples(task, 'train')).toEqual(['10 | what is the brand ? | nokia']);
     expect(examples(task, 'evaluation')).toEqual(['20 | what is the brand ? | y']);
+  });
+  it.each([
+    [['Nokia', 'nokia', 'NOKIA', 'nokia ', 'samsung', 'samsung'], 'nokia'],
+    [['', '', ' ', 'nokia', 'nokia', 'samsung'], 'nokia'],
+    [['b', 'a'], 'b'],
+  ])('takes %j for %s', async (answers, answer) => {
+    await write({
+      'TextVQA_0.5.1_train.json': file({ ...record, answers }),
+      'TextVQA_0.5.1_val.json': file(record),
+      'train_images/a1.jpg': 10,
+    });
+    expect(examples(await load('text_vqa'), 'train')).toEqual([`10 | what is the brand ? | ${answer}`]);
+  });
+  it('refuses a record whose answers are all empty', async () => {
+    await write({ 'TextVQA_0.5.1_train.json': file({ ...record, answers: ['', ' '] }), 'train_images/a1.jpg': 10 });
+    await expect(load('text_vqa')).rejects.toThrow(/record 1: all of its answers are empty/);
   });
   it('refuses a missing file, a missing picture and a record without answers', async () => {
     await expect(load('text_vqa')).rejects.toThrow(/TextVQA_0\.5\.1_train\.json is missing/);
@@ -219,6 +274,7 @@ describe('clocks', () => {
   });
   it.each([
     [{ image: 'a.png', answer: 'noon' }, /record 1: it has no time. A record of a clock has/],
+    [{ image: 'a.png', answer: '110:08' }, /record 1: it has no time/],
     [{ image: 'a.png', answer: '10:75' }, /record 1: 10:75 is no time of day/],
     [{ answer: '10:15' }, /record 1: it names no picture/],
   ])('are refused: %j', async (record, message) => {
@@ -258,6 +314,18 @@ describe('conversations as LLaVA has them', () => {
     expect(evaluation.size).toBeLessThan(25);
     expect(examples(task, 'evaluation')).toHaveLength(evaluation.size * 2);
   });
+  it('name their picture by an absolute path, or in a list of one', async () => {
+    const record = (image: unknown): unknown => ({ image, conversations: turn('<image> x ?', 'y') });
+    await write({
+      'train.json': [record(join(folder, 'elsewhere/a.png'))],
+      'test.json': [record(['b.png'])],
+      'elsewhere/a.png': 10,
+      'b.png': 20,
+    });
+    const task = await load('llava');
+    expect(examples(task, 'train')).toEqual(['10 | x ? | y']);
+    expect(examples(task, 'evaluation')).toEqual(['20 | x ? | y']);
+  });
   it('name a word that the built-in tokenizer does not know', async () => {
     const record = (image: string): unknown => ({ image, conversations: turn('<image>what is it ?', 'A zebra') });
     await write({ 'train.json': [record('a.png')], 'test.json': [record('a.png')], 'a.png': 1 });
@@ -283,6 +351,17 @@ describe('conversations as LLaVA has them', () => {
       { image: 'a.png', conversations: [{ from: 'system', value: 'x' }, ...turn('x ?', 'y')] },
       /record 2: "conversations\.0\.from"/,
     ],
+    [
+      'with the sign of a picture in an answer',
+      { image: 'a.png', conversations: turn('x ?', 'the <image> element') },
+      /record 2: its answer holds <image>, which a trainer takes for a picture/,
+    ],
+    [
+      'with the sign of a picture in two questions',
+      { image: 'a.png', conversations: [...turn('<image> x ?', 'y'), ...turn('<image> z ?', 'y')] },
+      /record 2: its questions hold <image> 2 times/,
+    ],
+    ['with an empty list of pictures', { image: [], conversations: turn('x ?', 'y') }, /record 2: it has no "image"/],
     ['with an empty answer', { image: 'a.png', conversations: turn('<image>', 'y') }, /record 2: turn 1 has an empty/],
     [
       'of a missing picture',

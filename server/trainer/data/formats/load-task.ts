@@ -3,7 +3,7 @@ import { splitOf, splits, type Example, type Split, type Task } from '../task.js
 import type { DataFormatName } from './data-format-names.js';
 import { dataFormats } from './data-formats.js';
 import { readPicture } from './picture-file.js';
-import { DataError } from './record-file.js';
+import { DataError } from './record.js';
 import { toWords } from './words.js';
 
 /**

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { eachRecord, type DataFormat } from './data-format.js';
 import { findPicture, PictureField } from './picture-file.js';
-import { parseRecord, splitRecords } from './record-file.js';
+import { splitRecords } from './data-set.js';
+import { parseRecord } from './record.js';
 
 const PathVqaRecord = z.object({ image: PictureField, question: z.string().min(1), answer: z.string().min(1) });
 

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 import { z } from 'zod';
 import { pictureSize } from '../task.js';
-import { DataError, folderOf, type DataSet, type Place } from './record-file.js';
+import { folderOf, type DataSet } from './data-set.js';
+import { DataError, type Place } from './record.js';
 
 /** A picture of a data set: a file, or the file's bytes where the table holds them. */
 export type PictureSource = string | Uint8Array;
@@ -25,8 +26,8 @@ export const PictureField = z.union([
 export const pictureFolder = (set: DataSet, name: string): string => set.images ?? join(folderOf(set), name);
 
 /**
- * The picture that a record names, looked for in the data set's folder and in `images` in it, or in the folder that was
- * given for pictures.
+ * The picture that a record names. A path that is not absolute is looked for in the data set's folder and in `images` in
+ * it, or in the folder that was given for pictures.
  * @throws Error with the place and what to do when there is none
  */
 export function findPicture(place: Place, set: DataSet, field: z.infer<typeof PictureField>): PictureSource {
@@ -34,11 +35,11 @@ export function findPicture(place: Place, set: DataSet, field: z.infer<typeof Pi
   const path = typeof field === 'object' ? field.path : field;
   if (!path)
     throw new DataError(place, 'it has neither the bytes nor the path of a picture', 'Take it out, or add one.');
+  if (isAbsolute(path)) return firstFile(place, [path]);
+  const roots = set.images === undefined ? [folderOf(set), pictureFolder(set, 'images')] : [set.images];
   return firstFile(
     place,
-    (set.images === undefined ? [folderOf(set), pictureFolder(set, 'images')] : [set.images]).map((root) =>
-      join(root, path),
-    ),
+    roots.map((root) => join(root, path)),
   );
 }
 

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { eachRecord, type DataFormat } from './data-format.js';
 import { findPicture, firstFile, pictureFolder, PictureField } from './picture-file.js';
-import { parseRecord, splitRecords } from './record-file.js';
+import { splitRecords } from './data-set.js';
+import { parseRecord, WholeNumber } from './record.js';
 
 const PixmoRecord = z
   .object({
@@ -10,14 +11,13 @@ const PixmoRecord = z
     image_url: z.string().min(1).nullish(),
     image_sha256: z.string().min(1).nullish(),
     label: z.string().min(1),
-    // A table's whole numbers come as big ones.
-    count: z.union([z.number().int().nonnegative(), z.bigint().nonnegative().transform(Number)]),
+    count: WholeNumber,
   })
   .refine(({ image, image_url, image_sha256 }) => image ?? image_url ?? image_sha256, 'it names no picture');
 
 /**
  * PixmoCount (Deitke et al. 2024) as on the hub: rows of `image_url`, `image_sha256`, `label` and `count`, in Parquet,
- * JSON or JSON lines. The data set has addresses, not pictures, and nothing is downloaded here: a picture is
+ * CSV, JSON or JSON lines. The data set has addresses, not pictures, and nothing is downloaded here: a picture is
  * `images/<image_sha256>.jpg` (or `.png`), else `images/` and the last part of its address, else what `image` says.
  */
 export const readPixmoCount: DataFormat = (set) =>

@@ -2,7 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DataError, readRecords, splitFiles, type FileRecord } from './record-file.js';
+import { splitFiles } from './data-set.js';
+import { readRecords } from './record-file.js';
+import { DataError, type FileRecord } from './record.js';
 
 let folder: string;
 beforeEach(async () => {

@@ -1,7 +1,8 @@
 import { builtInTokenizer } from '../vocabulary.js';
 import type { DataFormat, Question } from './data-format.js';
 import { pictureKey, readPicture } from './picture-file.js';
-import { DataError, type DataSet } from './record-file.js';
+import type { DataSet } from './data-set.js';
+import { DataError } from './record.js';
 import { toWords } from './words.js';
 
 /** How often a word stands there, most often first. */
@@ -11,8 +12,10 @@ export type WordCounts = { word: string; count: number }[];
 export interface Survey {
   /** All records, broken ones too. */
   records: number;
-  /** In the order of the records. */
-  broken: DataError[];
+  /** How many of them are broken. */
+  broken: number;
+  /** What is wrong with the first of those. */
+  faults: DataError[];
   /** Different ones, of whole records. */
   pictures: number;
   /** By split; `undivided` where the data set has no part for evaluation. */
@@ -27,22 +30,30 @@ export interface Survey {
 
 /**
  * Reads a data set whole, with every picture decoded.
+ * @param mostFaults the most that are kept of what is wrong
  * @param onRecord is given the questions of each record that is not broken
  * @throws Error saying what to do when a file is missing or cannot be read at all, or when there is no record
  */
 export async function surveyDataSet(
   format: DataFormat,
   set: DataSet,
+  mostFaults: number,
   onRecord: (questions: readonly Question[]) => Promise<void> | void = () => {},
 ): Promise<Survey> {
-  const survey = { records: 0, broken: [] as DataError[], questions: { train: 0, evaluation: 0, undivided: 0 } };
+  const survey = {
+    records: 0,
+    broken: 0,
+    faults: [] as DataError[],
+    questions: { train: 0, evaluation: 0, undivided: 0 },
+  };
   const pictures = new Set<string>();
   const [inAnswers, inAll] = [new Map<string, number>(), new Map<string, number>()];
   for await (const read of format(set)) {
     survey.records++;
-    const broken = read instanceof DataError ? read : await brokenPicture(read, pictures);
-    if (broken) {
-      survey.broken.push(broken);
+    const fault = read instanceof DataError ? read : await brokenPicture(read, pictures);
+    if (fault) {
+      survey.broken++;
+      if (survey.faults.length < mostFaults) survey.faults.push(fault);
       continue;
     }
     const questions = read as Question[];

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { eachRecord, type DataFormat } from './data-format.js';
 import { firstFile, pictureFolder } from './picture-file.js';
-import { parseRecord, readRecords } from './record-file.js';
+import { readRecords } from './record-file.js';
+import { DataError, parseRecord } from './record.js';
 
 const TextVqaRecord = z.object({
   image_id: z.string().min(1),
@@ -15,7 +16,8 @@ const files = { train: 'TextVQA_0.5.1_train.json', evaluation: 'TextVQA_0.5.1_va
 /**
  * TextVQA (Singh et al. 2019) as its site gives it: `TextVQA_0.5.1_train.json` and `TextVQA_0.5.1_val.json`, the
  * records under `data`, and `train_images/<image_id>.jpg` for both. Of the ten people's answers the most frequent one
- * counts, of equally frequent ones the first. The test file has no answers and is not read.
+ * counts, of equally frequent ones the first; capital letters and spaces around it make no other answer, and one that is
+ * empty counts for nothing. The test file has no answers and is not read.
  */
 export const readTextVqa: DataFormat = async function* (set) {
   for (const split of ['train', 'evaluation'] as const) {
@@ -25,13 +27,25 @@ export const readTextVqa: DataFormat = async function* (set) {
       const layout = 'A record of TextVQA has an "image_id", a "question" and a list of "answers".';
       const { image_id, question, answers } = parseRecord(TextVqaRecord, record, layout);
       const picture = firstFile(record, [join(pictureFolder(set, 'train_images'), `${image_id}.jpg`)]);
-      return [{ ...record, picture, prompt: question, answer: mostFrequent(answers), split }];
+      const answer = mostFrequent(answers);
+      if (answer === undefined) throw new DataError(record, 'all of its answers are empty', layout);
+      return [{ ...record, picture, prompt: question, answer, split }];
     });
   }
 };
 
-function mostFrequent(answers: readonly string[]): string {
-  const counts = new Map<string, number>();
-  for (const answer of answers) counts.set(answer, (counts.get(answer) ?? 0) + 1);
-  return [...counts].reduce((best, next) => (next[1] > best[1] ? next : best))[0];
+/** The answer that most people gave, in the spelling that most of them gave it; undefined when nobody wrote anything. */
+function mostFrequent(answers: readonly string[]): string | undefined {
+  const given = answers.map((answer) => answer.trim()).filter((answer) => answer !== '');
+  return largestGroup(
+    largestGroup(given, (answer) => answer.toLowerCase()),
+    String,
+  )[0];
+}
+
+/** The largest group of texts that have the same key; of equally large ones the first. */
+function largestGroup(texts: readonly string[], key: (text: string) => string): string[] {
+  const groups = new Map<string, string[]>();
+  for (const text of texts) groups.set(key(text), [...(groups.get(key(text)) ?? []), text]);
+  return [...groups.values()].reduce((best, next) => (next.length > best.length ? next : best), []);
 }

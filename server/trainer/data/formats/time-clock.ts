@@ -1,24 +1,17 @@
 import { z } from 'zod';
 import { eachRecord, type DataFormat } from './data-format.js';
 import { findPicture, PictureField } from './picture-file.js';
-import { DataError, parseRecord, splitRecords, type FileRecord } from './record-file.js';
+import { splitRecords } from './data-set.js';
+import { DataError, parseRecord, WholeNumber, type FileRecord } from './record.js';
 
-const wholeNumber = z.union([
-  z.number().int(),
-  z.bigint().transform(Number),
-  z
-    .string()
-    .regex(/^\d+$/)
-    .transform((text) => Number(text)),
-]);
 const ClockRecord = z
   .object({
     image: PictureField.nullish(),
     file_name: z.string().min(1).nullish(),
     answer: z.string().nullish(),
     time: z.string().nullish(),
-    hour: wholeNumber.nullish(),
-    minute: wholeNumber.nullish(),
+    hour: WholeNumber.nullish(),
+    minute: WholeNumber.nullish(),
   })
   .refine(({ image, file_name }) => image ?? file_name, 'it names no picture');
 const layout =
@@ -26,7 +19,7 @@ const layout =
 
 /**
  * Pictures of clocks with their time, as TimeClock has them on the hub (`image`, `question`, `answer`: "10:08") and as
- * the tables of "It's About Time" (Yang et al. 2022) do (`file_name`, `hour`, `minute`): Parquet, CSV, JSON, JSON lines.
+ * the tables of "It's About Time" (Yang et al. 2022) do (`file_name`, `hour`, `minute`): tables as Parquet, CSV, JSON or JSON lines.
  * The question is always the built-in one and the answer "10 : 08", so that the built-in vocabulary has every word.
  */
 export const readTimeClock: DataFormat = (set) =>
@@ -38,7 +31,8 @@ export const readTimeClock: DataFormat = (set) =>
 
 /** The time on a dial: hours 1 to 12, minutes of two digits. */
 function timeOf({ answer, time, hour, minute }: z.infer<typeof ClockRecord>, record: FileRecord): string {
-  const [, hours, minutes] = /(\d{1,2}):(\d{2})/.exec(answer ?? time ?? '') ?? [undefined, hour, minute];
+  // More digits on either side are no time: "110:08".
+  const [, hours, minutes] = /(?<!\d)(\d{1,2}):(\d{2})(?!\d)/.exec(answer ?? time ?? '') ?? [undefined, hour, minute];
   if (hours == null || minutes == null) throw new DataError(record, 'it has no time', layout);
   const [h, m] = [Number(hours), Number(minutes)];
   if (h > 23 || m > 59) throw new DataError(record, `${h}:${m} is no time of day`, layout);
