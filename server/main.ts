@@ -12,6 +12,7 @@ import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
 import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
+import { maxSeriesWindows, readQueues } from './http/heavy-read.js';
 import { createLog, logEvents, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
@@ -64,6 +65,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     hubUrl: () => config.trainerHubUrl ?? url,
     onError,
   });
+  const reads = readQueues(() => process.memoryUsage.rss() < config.memory.crowdedBytes);
   const metrics = new HubMetrics(runs, storeWatch);
   if (store.spoolState) metrics.followSpool(() => store.spoolState!());
   const app = createApp({
@@ -78,6 +80,10 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
       dataDir: config.dataDir,
       log,
       onError,
+      reads,
+      clientOf: ({ headers, ip = 'nowhere' }) =>
+        sessions.mayControl(headers.cookie) ? `session ${sessions.nameOf(headers.cookie)}` : ip,
+      maxSeriesWindows: maxSeriesWindows(config.memory.answerBytes),
     },
     readiness: () => readiness(runs, storeWatch),
     metrics: metrics.registry,

@@ -10,16 +10,17 @@ import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunService } from '../run/run-service.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
+import { heavy, type ReadParts } from './heavy-read.js';
 import { mayControl } from './session.js';
 
-export interface RunParts {
+export interface RunParts extends ReadParts {
   runs: RunService;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
 }
 
 /** GET and POST /api/runs, GET and DELETE /api/runs/:runId, GET /api/runs/:runId/checkpoints. */
-export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
+export function runRoutes({ runs, supervisor, sessions, reads, clientOf }: RunParts): Router {
   return Router()
     .get('/runs', async (_request, response) => {
       response.json({ runs: await runs.list() } satisfies RunList);
@@ -37,13 +38,16 @@ export function runRoutes({ runs, supervisor, sessions }: RunParts): Router {
       const by = `session ${sessions.nameOf(request.headers.cookie)} from ${request.ip ?? 'nowhere'}`;
       response.json((await runs.delete(runId, by)) satisfies DeletedRun);
     })
-    .get('/runs/:runId/checkpoints', async (request, response) => {
-      const runId = RunId.parse(request.params.runId);
-      const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
-        checkpointId,
-        step,
-        isHere: supervisor.hasCheckpoint({ runId, checkpointId }),
-      }));
-      response.json({ checkpoints } satisfies CheckpointsResponse);
-    });
+    .get(
+      '/runs/:runId/checkpoints',
+      heavy(reads.answers, clientOf, async (request, response) => {
+        const runId = RunId.parse(request.params['runId']);
+        const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
+          checkpointId,
+          step,
+          isHere: supervisor.hasCheckpoint({ runId, checkpointId }),
+        }));
+        response.json({ checkpoints } satisfies CheckpointsResponse);
+      }),
+    );
 }

@@ -2,6 +2,7 @@ import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { ZodError } from 'zod';
 import {
   AnswerTooLargeError,
+  ReadTooLargeError,
   SequenceGapError,
   StoreBusyError,
   StoreConflictError,
@@ -14,6 +15,8 @@ export class Refusal extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
+    /** Seconds after which to try again, where that is known. */
+    readonly retryAfterS?: number,
   ) {
     super(message);
   }
@@ -26,6 +29,7 @@ export function toWireError(error: unknown): WireError {
   if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
   if (error instanceof StoreUnavailableError || error instanceof StoreBusyError)
     return { code: 'store_failed', message: error.message };
+  if (error instanceof ReadTooLargeError) return { code: 'rate_limited', message: error.message };
   if (error instanceof AnswerTooLargeError) return { code: 'invalid', message: error.message };
   if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
   return { code: 'internal', message: 'The hub failed to do this; its log says why.' };

@@ -1,0 +1,30 @@
+import type { RequestHandler } from 'express';
+
+/** How long a reader may take nothing to speak of while something waits for it. */
+export const stalledMs = 10_000;
+/** What it has to take in that time: 52 kbit/s. */
+const leastBytes = 64 * 1024;
+
+/**
+ * Cuts off readers that do not read: what waits for them and what they hold (a run, a place in the queue) is let go.
+ * A reader is cut off between one and two times `intervalMs` after it stopped.
+ */
+export function cutOffStalledReaders(intervalMs = stalledMs): RequestHandler {
+  return (_request, response, next) => {
+    let handedOver = 0;
+    let taken = 0;
+    const look = (): void => {
+      const { socket } = response;
+      // Behind another answer on the same connection.
+      if (!socket) return;
+      const takenNow = socket.bytesWritten - socket.writableLength;
+      // Something has waited since the last look, and little of what waits was taken.
+      if (handedOver > takenNow && takenNow - taken < leastBytes) socket.destroy();
+      handedOver = socket.bytesWritten;
+      taken = takenNow;
+    };
+    const timer = setInterval(look, intervalMs).unref();
+    response.once('close', () => clearInterval(timer));
+    next();
+  };
+}
