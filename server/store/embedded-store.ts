@@ -36,7 +36,8 @@ import {
   upToDate,
 } from './event-store.js';
 import { SeriesColumns } from './series-columns.js';
-import { historyCount, historyQuery, windowsCount, windowsQuery } from './history-query.js';
+import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
+import { inBatches } from './series-batches.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -64,6 +65,24 @@ const chunkRows = 2048;
 /** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
 const maxPageBytes = 2 * 2 ** 20;
 const maxPageValues = 50_000;
+
+/** What DuckDB takes to group by series and window, with room for three queries at one time. */
+const bytesPerGroup = 1024;
+/** A thinned series has three points a bucket, and its query groups by bucket several times. */
+const pointGroups = 2 / 3;
+
+/** What there is of a series in a range of steps. */
+interface SeriesLength {
+  points: number;
+  firstStep: number;
+  lastStep: number;
+}
+interface BatchOptions {
+  range: WindowRange;
+  lastSeq: number;
+  lengthOf: (length: SeriesLength) => number;
+  groupsPerPoint: number;
+}
 
 /** The default store: one DuckDB file, nothing to install or run beside the hub. */
 export class EmbeddedStore implements EventStore {
@@ -230,15 +249,17 @@ export class EmbeddedStore implements EventStore {
     const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
     const ids = [...metrics.keys()];
     await this.#file.read(async (reader) => {
-      const atMost = ids.length * Math.min(range.maxPoints, lastSeq);
-      await refuseAbove(reader, range, atMost, historyCount(ids, range, lastSeq));
-      const { sql, values } = historyQuery(ids, range, lastSeq, lastStep);
-      // Width, event number, step, value.
-      const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
-        take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
-      );
-      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-      await columns.end();
+      const lengthOf = (length: SeriesLength): number => Math.min(length.points, range.maxPoints);
+      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: pointGroups });
+      for (const batch of batches) {
+        const { sql, values } = historyQuery(batch, range, lastSeq, lastStep);
+        // Width, event number, step, value.
+        const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
+          take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
+        );
+        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+        await columns.end();
+      }
     }, signal);
     return { lastSeq };
   }
@@ -255,17 +276,58 @@ export class EmbeddedStore implements EventStore {
     if (metrics.size === 0) return;
     const ids = [...metrics.keys()];
     await this.#file.read(async (reader) => {
-      const atMost = ids.length * (range.everySteps === undefined ? 1 : lastSeq);
-      await refuseAbove(reader, range, atMost, windowsCount(ids, range));
-      const { sql, values } = windowsQuery(ids, range);
-      const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
-        take(metrics.get(id)!, {
-          ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima!, means: means!, lasts: lasts! },
-        }),
-      );
-      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-      await columns.end();
+      const { fromStep = 0, everySteps = Infinity } = range;
+      const windowOf = (step: number): number => Math.floor((step - fromStep) / everySteps);
+      // At most: one for each point, and for each width between the first and the last.
+      const lengthOf = ({ points, firstStep, lastStep }: SeriesLength): number =>
+        Math.min(points, windowOf(lastStep) - windowOf(firstStep) + 1);
+      const count = async (ids: number[]): Promise<[number, number]> => {
+        const { sql, values } = windowsCount(ids, range);
+        return (await reader.rows(sql, values))[0] as [number, number];
+      };
+      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: 1 }, count);
+      for (const batch of batches) {
+        const { sql, values } = windowsQuery(batch, range);
+        const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
+          take(metrics.get(id)!, {
+            ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
+            ...{ means: means!, lasts: lasts! },
+          }),
+        );
+        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+        await columns.end();
+      }
     }, signal);
+  }
+
+  /**
+   * Series in batches that are grouped in memory, of an answer that may be given.
+   * @param lengthOf values of a series in the answer, at most
+   * @param count those of all series and of the longest, exactly, where `lengthOf` may be more than there are
+   * @throws AnswerTooLargeError
+   */
+  async #batches(
+    reader: Reader,
+    ids: number[],
+    { range, lastSeq, lengthOf, groupsPerPoint }: BatchOptions,
+    count?: (ids: number[]) => Promise<[number, number]>,
+  ): Promise<number[][]> {
+    const groupsPerBatch = this.#file.memoryBytes / bytesPerGroup / groupsPerPoint;
+    const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
+    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Infinity });
+    // Short whatever there is of it: no need to look.
+    if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
+    const { sql, values } = lengthsQuery(ids, range, lastSeq);
+    const found = (await reader.rows(sql, values)) as [number, number, number, number][];
+    const lengths = new Map(
+      found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
+    );
+    let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
+    let most = Math.max(0, ...lengths.values());
+    if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
+    if (all > maxValues) throw new AnswerTooLargeError(maxValues);
+    if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
+    return inBatches([...lengths.keys()], (id) => lengths.get(id)!, groupsPerBatch);
   }
 
   async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
@@ -402,19 +464,6 @@ export class EmbeddedStore implements EventStore {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
-}
-
-/** Counts only where the answer could be too large. @throws AnswerTooLargeError */
-async function refuseAbove(
-  reader: Reader,
-  { maxValues = Infinity, maxSeriesValues = Infinity }: Pick<WindowRange, 'maxValues' | 'maxSeriesValues'>,
-  atMost: number,
-  count: { sql: string; values: (string | number)[] },
-): Promise<void> {
-  if (atMost <= Math.min(maxValues, maxSeriesValues)) return;
-  const [[all, longest]] = (await reader.rows(count.sql, count.values)) as [[number, number]];
-  if (all > maxValues) throw new AnswerTooLargeError(maxValues);
-  if (longest > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
 }
 
 /** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */

@@ -78,15 +78,13 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
   return { sql, values };
 }
 
-/** SQL for how many points `historyQuery` gives at most. */
-export function historyCount(seriesIds: readonly number[], range: HistoryRange, lastSeq: number): Query {
+/** SQL for how long series are: a row a series with its points, and the first and last step of them. */
+export function lengthsQuery(seriesIds: readonly number[], range: WindowRange, lastSeq: number): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
   const sql = `
-    SELECT coalesce(sum(least(n, ${bind(range.maxPoints)})), 0)::DOUBLE, 0::DOUBLE FROM (
-      SELECT count(*) AS n FROM points
-      WHERE seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id
-    )`;
+    SELECT series_id, count(*)::DOUBLE, min(step)::DOUBLE, max(step)::DOUBLE FROM points
+    WHERE seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id ORDER BY series_id`;
   return { sql, values };
 }
 

@@ -3,6 +3,7 @@ import { AnswerTooLargeError, bucketSteps, type HistoryRange, type Series, type 
 import type { InfluxClient, Row } from './influx-client.js';
 import { positionAt } from './influx-lines.js';
 import { askedFor, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
+import { inBatches } from './series-batches.js';
 
 /** Points that are held at one time, beside those of one series. */
 const batchPoints = 100_000;
@@ -34,21 +35,6 @@ export async function querySeries(
     for (const [metric, series] of await queryBatch(client, runId, extent, { ...range, metrics }, lengths, signal))
       await take(metric, series);
   }
-}
-
-/** Cuts a list where the sizes of its entries come to more than `most`; an entry above that is alone. */
-export function inBatches<T>(entries: readonly T[], sizeOf: (entry: T) => number, most: number): T[][] {
-  const batches: T[][] = [];
-  let size = Infinity;
-  for (const entry of entries) {
-    if (size + sizeOf(entry) > most) {
-      batches.push([]);
-      size = 0;
-    }
-    batches.at(-1)!.push(entry);
-    size += sizeOf(entry);
-  }
-  return batches;
 }
 
 async function queryBatch(

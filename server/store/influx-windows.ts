@@ -3,7 +3,7 @@ import { AnswerTooLargeError, type TakeSeries, type WindowRange, type Windows } 
 import type { InfluxClient, Row } from './influx-client.js';
 import { positionAt } from './influx-lines.js';
 import { askedFor, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
-import { inBatches } from './influx-series.js';
+import { inBatches } from './series-batches.js';
 
 const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;
 type Figures = Partial<Record<(typeof aggregates)[number], number>>;
