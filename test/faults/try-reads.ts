@@ -14,6 +14,10 @@ const runId = await storeLongRun(dataDir, {
 console.log('filled', (performance.now() - t) / 1000);
 const hub = await HubProcess.start({ dataDir, env: { PLUMBLINE_MEMORY_MB: process.argv[3] ?? '512' } });
 console.log('idle', residentMb(hub.processId));
+async function lag(): Promise<string> {
+  const m = await (await fetch(hub.url + '/metrics')).text();
+  return [...m.matchAll(/eventloop_lag_(max|p99)_seconds (\S+)/g)].map(([, k, v]) => `${k} ${(1000 * Number(v)).toFixed(0)}`).join(' ') + ' gc ' + [...m.matchAll(/gc_duration_seconds_sum\{kind="(\w+)"\} (\S+)/g)].map(([, k, v]) => `${k} ${Number(v).toFixed(2)}`).join(' ');
+}
 async function read(path: string) {
   const t = performance.now();
   const r = await fetch(hub.url + path);
@@ -32,11 +36,11 @@ async function read(path: string) {
     peakMb(hub.processId).toFixed(0),
   );
 }
-await read(`/api/runs/${runId}/history?maxPoints=2000`);
-await read(`/api/runs/${runId}/findings`);
-await read(`/api/runs/${runId}/windows?everySteps=1`);
-await Promise.all(Array.from({ length: 16 }, () => read(`/api/runs/${runId}/windows?everySteps=1`)));
-await read(`/api/runs/${runId}/export`);
+console.log(await lag());await read(`/api/runs/${runId}/history?maxPoints=2000`);console.log(await lag());
+await read(`/api/runs/${runId}/findings`);console.log(await lag());
+await read(`/api/runs/${runId}/windows?everySteps=1`);console.log(await lag());
+await Promise.all(Array.from({ length: Number(process.argv[4] ?? 16) }, () => read(`/api/runs/${runId}/windows?everySteps=1`)));
+console.log(await lag());await read(`/api/runs/${runId}/export`);console.log(await lag());await read(`/api/runs/${runId}/export`);console.log(await lag());
 await read(`/healthz`);
 const m = await (await fetch(hub.url + '/metrics')).text();
 console.log(
