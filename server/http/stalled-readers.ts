@@ -1,8 +1,11 @@
 import type { RequestHandler } from 'express';
 
-/** How long a reader may take nothing to speak of while something waits for it. */
-export const stalledMs = 10_000;
-/** What it has to take in that time: 52 kbit/s. */
+/**
+ * How long a reader may take nothing to speak of while something waits for it. Not shorter: a receiver that is slow with
+ * megabytes in its kernel's buffer makes room for more in bursts, seconds apart.
+ */
+export const stalledMs = 20_000;
+/** What it has to take in that time. */
 const leastBytes = 64 * 1024;
 
 /**
