@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { RequestHandler } from 'express';
 
 /**
@@ -20,7 +21,7 @@ export function cutOffStalledReaders(intervalMs = stalledMs): RequestHandler {
       const { socket } = response;
       // Behind another answer on the same connection.
       if (!socket) return;
-      const takenNow = socket.bytesWritten - socket.writableLength;
+      const takenNow = bytesTaken(socket);
       // Something has waited since the last look, and little of what waits was taken.
       if (handedOver > takenNow && takenNow - taken < leastBytes) socket.destroy();
       handedOver = socket.bytesWritten;
@@ -30,4 +31,13 @@ export function cutOffStalledReaders(intervalMs = stalledMs): RequestHandler {
     response.once('close', () => clearInterval(timer));
     next();
   };
+}
+
+/**
+ * Bytes that the kernel has taken for a connection. Node says of a write only that all of it was taken; how far a large
+ * one has come its handle knows, which Node's own timeouts look at too.
+ */
+function bytesTaken(socket: Socket): number {
+  const { _handle: handle } = socket as { _handle?: { bytesWritten: number; writeQueueSize: number } | null };
+  return handle ? handle.bytesWritten - handle.writeQueueSize : socket.bytesWritten - socket.writableLength;
 }
