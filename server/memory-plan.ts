@@ -11,14 +11,14 @@ export interface MemoryPlan {
 }
 
 /**
- * A quarter for DuckDB, an eighth for answers; the rest is for the program itself (about 150 MB), what its runs, sockets
+ * An eighth for DuckDB, which fills it and keeps it, and an eighth for answers; the rest is for the program itself (about 150 MB), what its runs, sockets
  * and batches under way take, and what allocators keep.
  */
 export function planMemory(totalMb: number): MemoryPlan {
   const totalBytes = totalMb * 2 ** 20;
   return {
     totalBytes,
-    storeBytes: totalBytes / 4,
+    storeBytes: totalBytes / 8,
     answerBytes: totalBytes / 8,
     crowdedBytes: 0.8 * totalBytes,
   };

@@ -44,11 +44,11 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
 }
 
 /** Bytes that DuckDB may take for tables, sorting and grouping where no setting says so. */
-export const defaultMemoryBytes = 256 * 2 ** 20;
+export const defaultMemoryBytes = 128 * 2 ** 20;
 /** What does not fit in memory goes to disk, up to this many times the memory. */
-const diskPerMemory = 8;
-/** DuckDB's own advice: less than this a thread, and threads take memory from each other. */
-const bytesPerThread = 125 * 10 ** 6;
+const diskPerMemory = 16;
+/** With less than this a thread, threads take memory from each other. */
+const bytesPerThread = 64 * 2 ** 20;
 
 interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
