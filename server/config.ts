@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { watchSettings, type WatchSetting } from './access/may-watch.js';
 import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
+import { planMemory, type MemoryPlan } from './memory-plan.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** The repository's root, from the sources and from the build alike. */
@@ -86,6 +87,8 @@ const Environment = z.object({
    * the scheme's own. Whoever may control a run chooses the address, so the hub calls no other host.
    */
   PLUMBLINE_WEBHOOK_HOSTS: list,
+  /** What the hub's process may hold, in MiB; docs/operations.md says how it is divided. */
+  PLUMBLINE_MEMORY_MB: z.coerce.number().int().min(384).default(1024),
   /** A hub that is being stopped ends after this time whatever is still open. */
   PLUMBLINE_SHUTDOWN_LIMIT_MS: milliseconds.default(25_000),
   /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
@@ -132,6 +135,7 @@ export interface HubConfig {
   commandExpiryMs: number;
   maxTrainers: number;
   webhooks: { secret: string | null; hosts: string[] };
+  memory: MemoryPlan;
   shutdownLimitMs: number;
   /** For built-in trainers. */
   energy: EnergySettings;
@@ -170,6 +174,7 @@ export function readConfig(
       secret: setting.PLUMBLINE_WEBHOOK_SECRET || null,
       hosts: setting.PLUMBLINE_WEBHOOK_HOSTS.map((host) => host.toLowerCase()),
     },
+    memory: planMemory(setting.PLUMBLINE_MEMORY_MB),
     shutdownLimitMs: setting.PLUMBLINE_SHUTDOWN_LIMIT_MS,
     energy: {
       gridIntensity: setting.PLUMBLINE_GRID_INTENSITY,

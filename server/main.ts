@@ -12,6 +12,7 @@ import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
 import { RedisPeers } from './cluster/redis-peers.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
+import { maxSeriesWindows, readQueues } from './http/heavy-read.js';
 import { createHttpServer, UnknownConnections } from './http/http-server.js';
 import { createLog, logEvents, logFault, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
@@ -66,6 +67,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     hubUrl: () => config.trainerHubUrl ?? url,
     onError,
   });
+  const reads = readQueues(() => process.memoryUsage.rss() < config.memory.crowdedBytes);
   const metrics = new HubMetrics(runs, storeWatch);
   if (store.spoolState) metrics.followSpool(() => store.spoolState!());
   const callers = new Callers(sessions, token, config.trustedProxies);
@@ -84,6 +86,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
       dataDir: config.dataDir,
       log,
       onError,
+      reads,
+      maxSeriesWindows: maxSeriesWindows(config.memory.answerBytes),
     },
     readiness: () => readiness(runs, storeWatch),
     metrics: metrics.registry,

@@ -8,6 +8,13 @@ import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
 import { targetFindings } from './target-findings.js';
 
+/** Means of series over windows of steps, in place of a course that is too long to be held. */
+export interface Averages {
+  everySteps: number;
+  /** By metric name; a window's step is its first. */
+  series: ReadonlyMap<string, MetricSeries>;
+}
+
 /** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
 export function correlation(a: MetricSeries, b: MetricSeries): number {
   const at = new Map<number, number>();
@@ -42,6 +49,8 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
  * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
  * @param run its tasks and their stages; of one that goes on, sentences say how it is so far
  * @param commands the run's audit log: what rules did is said to be theirs
+ * @param averages of a run whose series are thinned: correlations and slopes go by these, because extremes alone do not
+ *   show them
  */
 export function findings(
   series: ReadonlyMap<string, MetricSeries>,
@@ -49,6 +58,7 @@ export function findings(
   questionsPerTask: number,
   run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
   commands: readonly CommandRecord[] = [],
+  averages?: Averages,
 ): Finding[] {
   const found: Finding[] = [];
   const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
@@ -116,13 +126,15 @@ export function findings(
       });
     }
     if (back && heldOut) {
-      const r = correlation(heldOut, bias);
+      const averageOf = (name: string): MetricSeries | undefined => averages?.series.get(name);
+      const r = correlation(averageOf(metrics.heldOutMean) ?? heldOut, averageOf(metrics.numberTokensHeldOut) ?? bias);
+      const over = averages ? `means of ${averages.everySteps} steps` : 'the probes';
       if (Number.isFinite(r)) {
         const word = r < -0.7 ? 'went with' : r < -0.3 ? 'went partly with' : 'did not go with';
         found.push({
           kind: 'drop_follows_bias',
           step: bias.steps[back.worstIndex]!,
-          text: `The held-out drop ${word} number-token bias (correlation ${r.toFixed(2)} over the probes).`,
+          text: `The held-out drop ${word} number-token bias (correlation ${r.toFixed(2)} over ${over}).`,
           values: { correlation: r },
         });
       }
@@ -168,7 +180,8 @@ export function findings(
     });
   }
 
-  found.push(...interventionFindings(heldOut, events, commands, run.config));
+  const heldOutCourse = averages?.series.get(metrics.heldOutMean) ?? heldOut;
+  found.push(...interventionFindings(heldOutCourse, events, commands, run.config));
   const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
   const energy = energyFinding(series, firstStep, hasEnded(run.state));
   if (energy) found.push(energy);

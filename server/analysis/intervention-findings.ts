@@ -37,7 +37,9 @@ export function interventionFindings(
     if (!change) return;
     // A trainer says what is trained now, then that the command for it was applied.
     const by = byRule(event.type === 'trainable_changed' ? events[index + 1] : event);
-    changes.set(event.step, [...(changes.get(event.step) ?? []), change + by]);
+    const atStep = changes.get(event.step) ?? [];
+    changes.set(event.step, atStep);
+    atStep.push(change + by);
   });
   return [
     ...(heldOut ? effects(heldOut, changes, config) : []),

@@ -7,10 +7,12 @@ export function slope(series: MetricSeries, from: number, to: number): number {
   let sy = 0;
   let sxx = 0;
   let sxy = 0;
-  for (let i = 0; i < series.steps.length; i++) {
-    const x = series.steps[i]!;
+  const first = firstFrom(series.steps, from);
+  for (let i = first; i < series.steps.length && series.steps[i]! < to; i++) {
+    // Counted from the first: squares of large steps would leave no digits for what differs.
+    const x = series.steps[i]! - series.steps[first]!;
     const y = series.values[i]!;
-    if (x < from || x >= to || !Number.isFinite(y)) continue;
+    if (!Number.isFinite(y)) continue;
     n++;
     sx += x;
     sy += y;
@@ -19,4 +21,15 @@ export function slope(series: MetricSeries, from: number, to: number): number {
   }
   const spread = n * sxx - sx * sx;
   return n < 2 || spread === 0 ? NaN : (n * sxy - sx * sy) / spread;
+}
+
+/** Index of the first step that is `from` or more, of steps that ascend. */
+function firstFrom(steps: ArrayLike<number>, from: number): number {
+  let [low, high] = [0, steps.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (steps[middle]! < from) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

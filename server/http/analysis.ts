@@ -1,66 +1,96 @@
 import { Router } from 'express';
-import {
-  CompareQuery,
-  maxAnswerValues,
-  WindowsQuery,
-  type CompareResponse,
-  type FindingsResponse,
-  type WindowsResponse,
-} from '@plumbline/shared/http';
+import { CompareQuery, maxAnswerValues, WindowsQuery, type FindingsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
 import type { RunService } from '../run/run-service.js';
 import type { Windows } from '../store/event-store.js';
+import { heavy, type ReadParts } from './heavy-read.js';
+import { JsonAnswer } from './json-answer.js';
+
+export interface AnalysisParts extends ReadParts {
+  runs: RunService;
+  /** Windows of one series that an answer may hold. */
+  maxSeriesWindows: number;
+}
 
 /**
  * What is asked afterwards.
- * GET /api/runs/:runId/windows: count, min, max, mean and last of each metric in windows of steps
+ * GET /api/runs/:runId/windows: count, min, max, mean and last of each metric in windows of steps; a `WindowsResponse`
  * GET /api/runs/:runId/findings: why the run went as it went, in sentences with their numbers
- * GET /api/compare?run=A&run=B: the same figures of several runs, over all their steps or a range
+ * GET /api/compare?run=A&run=B: the same figures of several runs, over all their steps or a range; a `CompareResponse`
  */
-export function analysisRoutes({ runs }: { runs: RunService }): Router {
+export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts): Router {
   return Router()
-    .get('/runs/:runId/windows', async (request, response) => {
-      const runId = RunId.parse(request.params.runId);
-      const { metric, ...range } = WindowsQuery.parse(request.query);
-      await runs.get(runId);
-      const windows = await runs.store.windows(runId, { ...range, metrics: list(metric), maxValues: maxAnswerValues });
-      const series = Object.fromEntries([...windows].map(([name, columns]) => [name, toWire(columns)]));
-      response.json({ runId, series } satisfies WindowsResponse);
-    })
-    .get('/runs/:runId/findings', async (request, response) => {
-      const runId = RunId.parse(request.params.runId);
-      const run = await runs.get(runId);
-      response.json({ runId, findings: await runFindings(runs.store, run) } satisfies FindingsResponse);
-    })
-    .get('/compare', async (request, response) => {
-      const { run, metric, ...range } = CompareQuery.parse(request.query);
-      const runIds = list(run)!;
-      const compared = await Promise.all(
-        runIds.map(async (runId) => {
-          const summary = await runs.get(runId);
-          const windows = await runs.store.windows(runId, { ...range, metrics: list(metric) });
-          const figures = Object.fromEntries(
-            [...windows].map(([name, { counts, minima, maxima, means, lasts }]) => [
-              name,
-              { count: counts[0]!, min: minima[0]!, max: maxima[0]!, mean: means[0]!, last: lasts[0]! },
-            ]),
+    .get(
+      '/runs/:runId/windows',
+      heavy(reads.answers, async (request, response, signal) => {
+        const runId = RunId.parse(request.params['runId']);
+        const { metric, ...range } = WindowsQuery.parse(request.query);
+        await runs.get(runId);
+        const answer = new JsonAnswer(response, signal);
+        const series = answer.entries();
+        await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
+        await runs.store.eachWindows(
+          runId,
+          { ...range, metrics: list(metric), maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
+          (name, windows) => series(name, () => writeWindows(answer, windows)),
+          signal,
+        );
+        answer.end('}}');
+      }),
+    )
+    .get(
+      '/runs/:runId/findings',
+      heavy(reads.answers, async (request, response, signal) => {
+        const runId = RunId.parse(request.params['runId']);
+        const run = await runs.get(runId);
+        response.json({ runId, findings: await runFindings(runs.store, run, signal) } satisfies FindingsResponse);
+      }),
+    )
+    .get(
+      '/compare',
+      heavy(reads.answers, async (request, response, signal) => {
+        const { run, metric, ...range } = CompareQuery.parse(request.query);
+        const summaries = await Promise.all(list(run)!.map((runId) => runs.get(runId)));
+        const answer = new JsonAnswer(response, signal);
+        await answer.write('{"runs":[');
+        for (const [index, summary] of summaries.entries()) {
+          await answer.write(`${index === 0 ? '' : ','}{"run":${JSON.stringify(summary)},"metrics":{`);
+          const metrics = answer.entries();
+          await runs.store.eachWindows(
+            summary.runId,
+            { ...range, metrics: list(metric) },
+            (name, { counts, minima, maxima, means, lasts }) =>
+              metrics(name, () => {
+                const figures = {
+                  count: counts[0]!,
+                  min: minima[0]!,
+                  max: maxima[0]!,
+                  mean: means[0]!,
+                  last: lasts[0]!,
+                };
+                return answer.write(JSON.stringify(figures));
+              }),
+            signal,
           );
-          return { run: summary, metrics: figures };
-        }),
-      );
-      response.json({ runs: compared } satisfies CompareResponse);
-    });
+          await answer.write('}}');
+        }
+        answer.end(']}');
+      }),
+    );
 }
 
 /** A parameter that is given once comes as itself, more than once as a list. */
 const list = <T extends string>(value: T | T[] | undefined): T[] | undefined =>
   typeof value === 'string' ? [value] : value;
 
-function toWire({ fromSteps, counts, minima, maxima, means, lasts }: Windows) {
-  const columns = { fromSteps, counts, minima, maxima, means, lasts };
-  return Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, [...column]])) as Record<
-    keyof typeof columns,
-    number[]
-  >;
+async function writeWindows(answer: JsonAnswer, windows: Windows): Promise<void> {
+  const { fromSteps, counts, minima, maxima, means, lasts } = windows;
+  let before = '{';
+  for (const [name, column] of Object.entries({ fromSteps, counts, minima, maxima, means, lasts })) {
+    await answer.write(before);
+    await answer.column(name, column);
+    before = ',';
+  }
+  await answer.write('}');
 }

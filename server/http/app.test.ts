@@ -177,14 +177,14 @@ describe('asking afterwards', () => {
     const trainer = await hub.attached(runId);
     await trainer.emitWithAck('events', { events: [started(), stepped(2), stepped(3)] });
     const { store } = hub.hub.runs;
-    const { history, windows } = store;
+    const { eachSeries, eachWindows } = store;
     // The limit of the routes, brought down to where three events are above it.
     const small = <R extends { maxValues?: number | undefined }>(range: R) => ({
       ...range,
       maxValues: range.maxValues! - maxAnswerValues + 1,
     });
-    store.history = (id, range) => history.call(store, id, small(range));
-    store.windows = (id, range) => windows.call(store, id, small(range));
+    store.eachSeries = (id, range, ...rest) => eachSeries.call(store, id, small(range), ...rest);
+    store.eachWindows = (id, range, ...rest) => eachWindows.call(store, id, small(range), ...rest);
     try {
       for (const path of ['history?metric=train/loss', 'windows?everySteps=1']) {
         const answer = await hub.request('GET', `/runs/${runId}/${path}`);
@@ -198,7 +198,7 @@ describe('asking afterwards', () => {
       }
       expect((await hub.request('GET', `/runs/${runId}/history?metric=train/loss&toStep=2`)).status).toBe(200);
     } finally {
-      Object.assign(store, { history, windows });
+      Object.assign(store, { eachSeries, eachWindows });
     }
   });
 

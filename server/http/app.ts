@@ -8,7 +8,8 @@ import type { Callers } from '../access/caller.js';
 import { requestBudgets } from '../access/limits.js';
 import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import { analysisRoutes } from './analysis.js';
+import { ReadAbandonedError, ReadTooLargeError } from '../store/event-store.js';
+import { analysisRoutes, type AnalysisParts } from './analysis.js';
 import { backupRoutes, type BackupParts } from './backup.js';
 import { catalogRoutes } from './catalog.js';
 import { commandRoutes } from './commands.js';
@@ -21,9 +22,10 @@ import { historyRoutes } from './history.js';
 import { metricsRoutes, type MetricsParts } from './metrics.js';
 import { runRoutes, type RunParts } from './runs.js';
 import { onlyWatchers, sessionRoutes, type SessionParts } from './session.js';
+import { cutOffStalledReaders } from './stalled-readers.js';
 import { dashboardFiles } from './dashboard-files.js';
 
-export interface AppParts extends RunParts, BackupParts, HealthParts, MetricsParts, SessionParts {
+export interface AppParts extends RunParts, BackupParts, AnalysisParts, HealthParts, MetricsParts, SessionParts {
   guard: GuardOptions;
   callers: Callers;
   /** Is told of requests that show a session or the token. */
@@ -53,7 +55,7 @@ export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by');
   app.set('trust proxy', parts.callers.trustedProxies);
-  app.use(logRequests(parts.log));
+  app.use(logRequests(parts.log), cutOffStalledReaders());
   app.use((request, response, next) => {
     const caller = parts.callers.of(request);
     response.locals['caller'] = caller;
@@ -125,10 +127,18 @@ function logRequests(log: Logger): RequestHandler {
 function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
   // Express knows an error handler by its four parameters.
   return (error: unknown, _request, response, _next) => {
+    if (error instanceof ReadAbandonedError) return void response.destroy();
     const wireError = bodyError(error) ?? toWireError(error);
     if (hasGone(error)) return void response.destroy();
     if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
-    response.status(statusOf[wireError.code]).json({ error: wireError } satisfies ErrorBody);
+    // Too late for an error answer: the connection is closed, so that nobody takes what came for whole.
+    if (response.headersSent) return void response.destroy();
+    const retryAfterS =
+      error instanceof ReadTooLargeError ? 10 : error instanceof Refusal ? error.retryAfterS : undefined;
+    if (retryAfterS !== undefined) response.set('Retry-After', String(retryAfterS));
+    // A hub that has too much to do, in contrast to a client that asks too often.
+    const status = retryAfterS === undefined ? statusOf[wireError.code] : 503;
+    response.status(status).json({ error: wireError } satisfies ErrorBody);
   };
 }
 

@@ -4,9 +4,10 @@ import { Router } from 'express';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
+import { heavy, type ReadParts } from './heavy-read.js';
 import { mayOperate } from './session.js';
 
-export interface BackupParts {
+export interface BackupParts extends ReadParts {
   runs: RunService;
   sessions: Sessions;
   token: string;
@@ -14,30 +15,39 @@ export interface BackupParts {
 }
 
 /** POST /api/backup: a copy of the store as it is now, as a file. The hub goes on storing meanwhile. */
-export function backupRoutes({ runs, sessions, token, dataDir }: BackupParts): Router {
+export function backupRoutes({ runs, sessions, token, dataDir, reads }: BackupParts): Router {
   const path = join(dataDir, 'backup.partial.duckdb');
   const clear = async () => {
     for (const file of [path, `${path}.wal`]) await rm(file, { force: true });
   };
   let underWay = false;
-  return Router().post('/backup', mayOperate(sessions, token), async (_request, response) => {
-    if (!runs.store.copyTo)
-      throw new Refusal('unsupported', 'This store lies on a server of its own; use the backup tools of that server.');
-    if (underWay) throw new Refusal('conflict', 'A backup is being made already; try again when it has ended.');
-    underWay = true;
-    try {
-      // A hub that was killed may have left one.
-      await clear();
-      await runs.store.copyTo(path);
-      await new Promise<void>((resolve, reject) =>
-        response.type('application/octet-stream').sendFile(path, { dotfiles: 'allow' }, (error: Error | undefined) =>
-          // A client that went away half-way needs no answer.
-          error && !response.headersSent ? reject(error) : resolve(),
-        ),
-      );
-    } finally {
-      await clear();
-      underWay = false;
-    }
-  });
+  return Router().post(
+    '/backup',
+    mayOperate(sessions, token),
+    heavy(reads.downloads, async (_request, response) => {
+      if (!runs.store.copyTo)
+        throw new Refusal(
+          'unsupported',
+          'This store lies on a server of its own; use the backup tools of that server.',
+        );
+      if (underWay) throw new Refusal('conflict', 'A backup is being made already; try again when it has ended.');
+      underWay = true;
+      try {
+        // A hub that was killed may have left one.
+        await clear();
+        await runs.store.copyTo(path);
+        // Its reader may have gone meanwhile; there is nobody to send it to then.
+        if (response.destroyed) return;
+        await new Promise<void>((resolve, reject) =>
+          response.type('application/octet-stream').sendFile(path, { dotfiles: 'allow' }, (error: Error | undefined) =>
+            // A client that went away half-way needs no answer.
+            error && !response.headersSent ? reject(error) : resolve(),
+          ),
+        );
+      } finally {
+        await clear();
+        underWay = false;
+      }
+    }),
+  );
 }

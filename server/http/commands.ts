@@ -5,7 +5,6 @@ import {
   GiveCommandQuery,
   GiveCommandRequest,
   type CommandResponse,
-  type CommandsResponse,
   type RulesResponse,
 } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
@@ -13,11 +12,13 @@ import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
 import type { RunService } from '../run/run-service.js';
 import { CommandEnds } from './command-ends.js';
+import { heavy, type ReadParts } from './heavy-read.js';
+import { JsonAnswer } from './json-answer.js';
 import { callerOf, limited } from './rate-limit.js';
 import { dashboardBudgets } from '../access/limits.js';
 import { mayOperate } from './session.js';
 
-export interface CommandParts {
+export interface CommandParts extends ReadParts {
   runs: RunService;
   sessions: Sessions;
   token: string;
@@ -27,10 +28,10 @@ export interface CommandParts {
  * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. The same id again returns the
  *   first one's record. 200 with the command's record once it has ended, however it ended; 202 while it is pending.
  *   `?waitMs=` waits for the end for so long.
- * GET /api/runs/:runId/commands: the audit log, oldest first; with /:commandId one of its lines
+ * GET /api/runs/:runId/commands: the audit log, oldest first, a `CommandsResponse`; with /:commandId one of its lines
  * GET /api/runs/:runId/rules: where the run's rules stand
  */
-export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
+export function commandRoutes({ runs, sessions, token, reads }: CommandParts): Router {
   const ends = new CommandEnds(runs);
 
   const answer = async (request: Request, response: Response, record: CommandRecord): Promise<void> => {
@@ -73,14 +74,24 @@ export function commandRoutes({ runs, sessions, token }: CommandParts): Router {
         throw new Refusal('not_found', `The run ${runId} was given no command ${commandId}.`);
       await answer(request, response, record);
     })
-    .get('/runs/:runId/commands', async (request, response) => {
-      const runId = RunId.parse(request.params.runId);
-      await runs.get(runId);
-      response.json({ commands: await runs.store.commands(runId) } satisfies CommandsResponse);
-    })
-    .get('/runs/:runId/rules', async (request, response) => {
-      response.json({ rules: await runs.ruleStates(RunId.parse(request.params.runId)) } satisfies RulesResponse);
-    });
+    .get(
+      '/runs/:runId/commands',
+      heavy(reads.answers, async (request, response, signal) => {
+        const runId = RunId.parse(request.params['runId']);
+        await runs.get(runId);
+        const answer = new JsonAnswer(response, signal);
+        await answer.write('{"commands":[');
+        await runs.store.eachCommands(runId, answer.list(), signal);
+        answer.end(']}');
+      }),
+    )
+    .get(
+      '/runs/:runId/rules',
+      // Of an ended run it takes reading the series that its rules watch.
+      heavy(reads.answers, async (request, response) => {
+        response.json({ rules: await runs.ruleStates(RunId.parse(request.params['runId'])) } satisfies RulesResponse);
+      }),
+    );
 }
 
 /** What the audit log says of who gave a command: a browser's session, our command line, or another program. */

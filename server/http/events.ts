@@ -1,13 +1,20 @@
 import { Router } from 'express';
-import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { RunService } from '../run/run-service.js';
+import { heavy, type ReadParts } from './heavy-read.js';
+import { JsonAnswer } from './json-answer.js';
 
-/** GET /api/runs/:runId/events: its control events, ascending. */
-export function eventRoutes({ runs }: { runs: RunService }): Router {
-  return Router().get('/runs/:runId/events', async (request, response) => {
-    const runId = RunId.parse(request.params.runId);
-    await runs.get(runId);
-    response.json({ runId, ...(await runs.store.controlEvents(runId)) } satisfies ControlEventsResponse);
-  });
+/** GET /api/runs/:runId/events: its control events, ascending; a `ControlEventsResponse`. */
+export function eventRoutes({ runs, reads }: ReadParts & { runs: RunService }): Router {
+  return Router().get(
+    '/runs/:runId/events',
+    heavy(reads.answers, async (request, response, signal) => {
+      const runId = RunId.parse(request.params['runId']);
+      await runs.get(runId);
+      const answer = new JsonAnswer(response, signal);
+      await answer.write(`{"runId":${JSON.stringify(runId)},"events":[`);
+      const { lastSeq } = await runs.store.eachControlEvents(runId, answer.list(), { signal });
+      answer.end(`],"lastSeq":${lastSeq}}`);
+    }),
+  );
 }

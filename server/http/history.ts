@@ -1,28 +1,41 @@
 import { Router } from 'express';
-import { HistoryQuery, maxAnswerValues, type HistoryResponse, type WireSeries } from '@plumbline/shared/http';
-import { toWireNumber } from '@plumbline/shared/metric';
+import { HistoryQuery, maxAnswerValues } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { RunService } from '../run/run-service.js';
-import type { Series } from '../store/event-store.js';
+import { heavy, type ReadParts } from './heavy-read.js';
+import { JsonAnswer } from './json-answer.js';
 
-/** GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each. */
-export function historyRoutes({ runs }: { runs: RunService }): Router {
-  return Router().get('/runs/:runId/history', async (request, response) => {
-    const runId = RunId.parse(request.params.runId);
-    const { metric, ...range } = HistoryQuery.parse(request.query);
-    await runs.get(runId);
-    const metrics = typeof metric === 'string' ? [metric] : metric;
-    const { lastSeq, series } = await runs.store.history(runId, { ...range, metrics, maxValues: maxAnswerValues });
-    const wire = Object.fromEntries([...series].map(([name, columns]) => [name, toWire(columns)]));
-    response.json({ runId, lastSeq, series: wire } satisfies HistoryResponse);
-  });
-}
-
-function toWire({ steps, seqs, values, bucketSteps }: Series): WireSeries {
-  return {
-    steps: [...steps],
-    seqs: [...seqs],
-    values: Array.from(values, toWireNumber),
-    bucketSteps,
-  };
+/**
+ * GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each; a
+ * `HistoryResponse`.
+ */
+export function historyRoutes({ runs, reads }: ReadParts & { runs: RunService }): Router {
+  return Router().get(
+    '/runs/:runId/history',
+    heavy(reads.answers, async (request, response, signal) => {
+      const runId = RunId.parse(request.params['runId']);
+      const { metric, ...range } = HistoryQuery.parse(request.query);
+      await runs.get(runId);
+      const metrics = typeof metric === 'string' ? [metric] : metric;
+      const answer = new JsonAnswer(response, signal);
+      const series = answer.entries();
+      await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
+      const { lastSeq } = await runs.store.eachSeries(
+        runId,
+        { ...range, metrics, maxValues: maxAnswerValues },
+        (name, { steps, seqs, values, bucketSteps }) =>
+          series(name, async () => {
+            await answer.write('{');
+            await answer.column('steps', steps);
+            await answer.write(',');
+            await answer.column('seqs', seqs);
+            await answer.write(',');
+            await answer.column('values', values);
+            await answer.write(`,"bucketSteps":${bucketSteps}}`);
+          }),
+        signal,
+      );
+      answer.end(`},"lastSeq":${lastSeq}}`);
+    }),
+  );
 }

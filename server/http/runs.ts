@@ -10,9 +10,10 @@ import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunService } from '../run/run-service.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
+import { heavy, type ReadParts } from './heavy-read.js';
 import { mayControl, mayOperate } from './session.js';
 
-export interface RunParts {
+export interface RunParts extends ReadParts {
   runs: RunService;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
@@ -20,7 +21,7 @@ export interface RunParts {
 }
 
 /** GET and POST /api/runs, GET and DELETE /api/runs/:runId, GET /api/runs/:runId/checkpoints. */
-export function runRoutes({ runs, supervisor, sessions, token }: RunParts): Router {
+export function runRoutes({ runs, supervisor, sessions, token, reads }: RunParts): Router {
   return Router()
     .get('/runs', async (_request, response) => {
       response.json({ runs: await runs.list() } satisfies RunList);
@@ -38,13 +39,16 @@ export function runRoutes({ runs, supervisor, sessions, token }: RunParts): Rout
       const by = `session ${sessions.nameOf(request.headers.cookie)} from ${request.ip ?? 'nowhere'}`;
       response.json((await runs.delete(runId, by)) satisfies DeletedRun);
     })
-    .get('/runs/:runId/checkpoints', async (request, response) => {
-      const runId = RunId.parse(request.params.runId);
-      const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
-        checkpointId,
-        step,
-        isHere: supervisor.hasCheckpoint({ runId, checkpointId }),
-      }));
-      response.json({ checkpoints } satisfies CheckpointsResponse);
-    });
+    .get(
+      '/runs/:runId/checkpoints',
+      heavy(reads.answers, async (request, response) => {
+        const runId = RunId.parse(request.params['runId']);
+        const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
+          checkpointId,
+          step,
+          isHere: supervisor.hasCheckpoint({ runId, checkpointId }),
+        }));
+        response.json({ checkpoints } satisfies CheckpointsResponse);
+      }),
+    );
 }

@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import {
   AnswerTooLargeError,
+  ReadAbandonedError,
+  ReadTooLargeError,
   SequenceGapError,
   StoreBusyError,
   StoreConflictError,
@@ -21,7 +23,10 @@ const writes: readonly string[] = [
   'append',
   'putCommand',
 ] satisfies (keyof EventStore)[];
-const answers = [SequenceGapError, StoreConflictError, StoreBusyError, AnswerTooLargeError];
+const answers = [
+  ...[SequenceGapError, StoreConflictError, StoreBusyError],
+  ...[AnswerTooLargeError, ReadTooLargeError, ReadAbandonedError],
+];
 /** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
 const failureLifeMs = 60_000;
 

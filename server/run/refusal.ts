@@ -3,6 +3,7 @@ import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { ZodError } from 'zod';
 import {
   AnswerTooLargeError,
+  ReadTooLargeError,
   SequenceGapError,
   StoreBusyError,
   StoreConflictError,
@@ -15,6 +16,8 @@ export class Refusal extends Error {
   constructor(
     readonly code: ErrorCode,
     message: string,
+    /** Seconds after which to try again, where that is known. */
+    readonly retryAfterS?: number,
   ) {
     super(message);
   }
@@ -27,6 +30,7 @@ export function toWireError(error: unknown): WireError {
   if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
   if (error instanceof StoreUnavailableError || error instanceof StoreBusyError)
     return { code: 'store_failed', message: error.message };
+  if (error instanceof ReadTooLargeError) return { code: 'rate_limited', message: error.message };
   if (error instanceof AnswerTooLargeError) return { code: 'invalid', message: error.message };
   if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
   return { code: 'internal', message: 'The hub failed to do this; its log says why.' };

@@ -1,3 +1,4 @@
+import { setImmediate as afterOthers } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { CommandRecord, SetRules } from '@plumbline/shared/command';
 import type { GuardRule } from '@plumbline/shared/rule';
@@ -24,14 +25,20 @@ export interface Replayed {
   hasBeginning: boolean;
 }
 
+/** Values that are judged in one go; then others have the event loop. */
+const valuesPerTurn = 5_000;
+
 /** Runs that were stored before there were rules have no list of them. */
 export const rulesAtStart = ({ config }: Pick<Run, 'config'>): GuardRule[] => config.rules ?? [];
 
 /**
  * The rules of a run as they stand after all that is stored of it: as configured, or as they stood at the checkpoint that
  * the run goes on from, then as they were set in its command log.
+ * @param maxValues refuses a run whose rules watch more values than this
+ * @throws AnswerTooLargeError
  */
-export const replayRules = (store: EventStore, run: Run): Promise<Replayed> => replay(store, run, null, new Set());
+export const replayRules = (store: EventStore, run: Run, maxValues?: number): Promise<Replayed> =>
+  replay(store, run, null, new Set(), maxValues);
 
 /** Where a run goes on from another. */
 interface GoingOn {
@@ -50,8 +57,9 @@ async function replay(
   run: Run,
   upTo: GoingOn | null,
   children: ReadonlySet<RunId>,
+  maxValues?: number,
 ): Promise<Replayed> {
-  const { machine, hasBeginning } = await beginning(store, run, new Set([...children, run.runId]));
+  const { machine, hasBeginning } = await beginning(store, run, new Set([...children, run.runId]), maxValues);
   const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
   for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
@@ -62,6 +70,7 @@ async function replay(
     metrics: [...new Set(all.map(({ metric }) => metric))],
     toStep: upTo?.from.step,
     maxPoints: everyPoint,
+    maxValues,
   };
   const { lastSeq, series } =
     all.length > 0
@@ -71,20 +80,22 @@ async function replay(
   const firings: Firing[] = [];
   const over = new Set<Firing>();
   const taken = new Map<string, number>();
-  const takeUntil = (seq: number): void => {
+  const takeUntil = async (seq: number): Promise<void> => {
     for (const [metric, { seqs, steps, values }] of series) {
       let i = taken.get(metric) ?? 0;
-      for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++)
+      for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++) {
         firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
+        if (i % valuesPerTurn === valuesPerTurn - 1) await afterOthers();
+      }
       taken.set(metric, i);
     }
   };
   for (const { afterSeq, rules } of changes.filter((change) => change.afterSeq < endSeq)) {
-    takeUntil(afterSeq);
+    await takeUntil(afterSeq);
     machine.set(rules);
     for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
   }
-  takeUntil(Infinity);
+  await takeUntil(Infinity);
   for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
   for (const { rules } of changes.filter((change) => change.afterSeq >= endSeq)) machine.set(rules);
   return {
@@ -102,12 +113,19 @@ async function beginning(
   store: EventStore,
   run: Run,
   children: ReadonlySet<RunId>,
+  maxValues: number | undefined,
 ): Promise<Pick<Replayed, 'machine' | 'hasBeginning'>> {
   const rules = rulesAtStart(run);
   const { parent } = run;
   const from = parent?.goesOn && !children.has(parent.runId) ? await store.run(parent.runId) : null;
   if (!parent || !from) return { machine: new RuleMachine(rules), hasBeginning: true };
-  const { machine, hasBeginning } = await replay(store, from, { from: parent, atMs: run.createdMs }, children);
+  const { machine, hasBeginning } = await replay(
+    store,
+    from,
+    { from: parent, atMs: run.createdMs },
+    children,
+    maxValues,
+  );
   // What people have set since its configuration was made goes along, unless this one's asks for something else.
   if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
   if (!hasBeginning) machine.missed();

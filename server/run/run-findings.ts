@@ -1,21 +1,140 @@
-import { fromWireNumber, metrics } from '@plumbline/shared/metric';
-import type { RunSummary } from '@plumbline/shared/run';
+import { setImmediate as afterOthers } from 'node:timers/promises';
+import { ruleOf } from '@plumbline/shared/rule';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { distinctTasks, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import type { Finding } from '../analysis/finding.js';
-import { findings } from '../analysis/findings.js';
-import type { EventStore } from '../store/event-store.js';
+import type { Finding, MetricSeries } from '../analysis/finding.js';
+import { findings, type Averages } from '../analysis/findings.js';
+import type { EventStore, Series } from '../store/event-store.js';
+import { Refusal } from './refusal.js';
 
-/** Points of a series that findings are made from: all of it for any run but a very long one. */
-const findingsPoints = 20_000;
+type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
+type Run = Pick<RunSummary, 'runId' | 'config' | 'state' | 'parent'>;
 
-/** Why a run went as it went, from what is stored of it. */
-export async function runFindings(
-  store: Pick<EventStore, 'history' | 'controlEvents' | 'commands'>,
-  run: Pick<RunSummary, 'runId' | 'config' | 'state' | 'parent'>,
-): Promise<Finding[]> {
-  const { series } = await store.history(run.runId, { maxPoints: findingsPoints });
-  const { events } = await store.controlEvents(run.runId);
-  return findings(series, events, questionsPerTask(events), run, await store.commands(run.runId));
+/** Of every series: the least that a thinned one has, its ends, extremes and first value that is not finite. */
+const outlinePoints = 5;
+/** Of a series whose course counts: all of it, for two million steps with a probe every 40. */
+const coursePoints = 50_000;
+/** What findings are made from beside series. */
+const maxChanges = 20_000;
+const maxChangeBytes = 16 * 2 ** 20;
+/** Text that is parsed in one go. */
+const parsedBytes = 2 ** 20;
+
+/**
+ * Why a run went as it went, from what is stored of it. What it holds has a bound, however long the run is: of most
+ * series the ends and extremes, of those whose course counts up to `coursePoints` points. In a longer run correlations and
+ * slopes go by means over windows of steps.
+ * @param signal ends the reading
+ * @throws Refusal `invalid` for a run with too many commands
+ */
+export async function runFindings(store: Store, run: Run, signal?: AbortSignal): Promise<Finding[]> {
+  const { runId } = run;
+  const series = new Map<string, MetricSeries>();
+  await store.eachSeries(
+    runId,
+    { maxPoints: outlinePoints },
+    (name, { steps, values }) => void series.set(name, { steps, values }),
+    signal,
+  );
+  const averages = await readCourses(store, run, series);
+  const { changes, questionsPerTask, commands } = await readChanges(store, run, signal);
+  return findings(series, changes, questionsPerTask, run, commands, averages);
+}
+
+/**
+ * Puts the courses of those series that need them in the place of their outlines.
+ * @returns means over windows of steps, where the course is thinned
+ */
+async function readCourses(store: Store, run: Run, series: Map<string, MetricSeries>): Promise<Averages | undefined> {
+  const { runId, config } = run;
+  const targets = distinctTasks(config).map(targetAccuracy);
+  const both = [metrics.heldOutMean, metrics.numberTokensHeldOut];
+  const courses = await store.history(runId, { metrics: [...both, ...targets], maxPoints: coursePoints });
+  for (const [name, course] of courses.series) series.set(name, course);
+  const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
+  if (width === 0) return undefined;
+  // A thinned series need not have the value at the end of a stage: stage by stage, each has both its ends.
+  const ofStages = await Promise.all(
+    config.tasks.map((_, stage) =>
+      store.history(runId, {
+        ...{
+          metrics: targets,
+          fromStep: stage === 0 ? 0 : stage * config.steps + 1,
+          toStep: (stage + 1) * config.steps,
+        },
+        maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / config.tasks.length)),
+      }),
+    ),
+  );
+  for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
+  const windows = await store.windows(runId, { metrics: both, everySteps: width });
+  return {
+    everySteps: width,
+    series: new Map([...windows].map(([name, { fromSteps, means }]) => [name, { steps: fromSteps, values: means }])),
+  };
+}
+
+const joined = (parts: readonly Series[]): MetricSeries => ({
+  steps: Float64Array.from(parts.flatMap(({ steps }) => [...steps])),
+  values: Float64Array.from(parts.flatMap(({ values }) => [...values])),
+});
+
+/** The events and commands that findings speak of. */
+async function readChanges(
+  store: Store,
+  { runId }: Run,
+  signal: AbortSignal | undefined,
+): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
+  let [count, bytes] = [0, 0];
+  const keep = <T>(list: T[], entry: T, text: string): void => {
+    count++;
+    bytes += text.length;
+    if (count > maxChanges || bytes > maxChangeBytes)
+      throw new Refusal(
+        'invalid',
+        `Findings are made of at most ${maxChanges} changes by commands, or ${maxChangeBytes / 2 ** 20} MiB of them; ` +
+          `the run ${runId} has more. Read them at /api/runs/${runId}/events.`,
+      );
+    list.push(entry);
+  };
+  const changes: ControlEvent[] = [];
+  await store.eachControlEvents(
+    runId,
+    inTurns((text) => {
+      const event = JSON.parse(text) as ControlEvent;
+      // What follows a change of what is trained says which command asked for it.
+      if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
+    }),
+    { ...(signal && { signal }) },
+  );
+  const commands: CommandRecord[] = [];
+  await store.eachCommands(
+    runId,
+    inTurns((text) => {
+      const record = JSON.parse(text) as CommandRecord;
+      if (ruleOf(record.author) !== undefined) keep(commands, record, text);
+    }),
+    signal,
+  );
+  return { changes, questionsPerTask: questionsPerTask(changes), commands };
+}
+
+const told: ReadonlySet<ControlEvent['type']> = new Set(['run_started', 'trainable_changed', 'command_applied']);
+
+/** Takes texts one by one, and lets others have the event loop after each `parsedBytes`. */
+function inTurns(take: (text: string) => void): (texts: readonly string[]) => Promise<void> {
+  return async (texts) => {
+    let bytes = 0;
+    for (const text of texts) {
+      take(text);
+      bytes += text.length;
+      if (bytes < parsedBytes) continue;
+      bytes = 0;
+      await afterOthers();
+    }
+  };
 }
 
 function questionsPerTask(events: readonly ControlEvent[]): number {

@@ -5,6 +5,8 @@ import { replayRules } from './rule-replay.js';
 
 /** Runs that have ended whose states are kept. */
 const maxKept = 200;
+/** Values that rules are judged by at the most: 48 MB while they are read. */
+const maxReplayedValues = 2_000_000;
 
 /**
  * Where the rules of runs stand by what is stored of them, for those that no hub evaluates here. It takes reading their
@@ -26,7 +28,7 @@ export class StoredRuleStates {
       this.#kept.set(runId, kept);
       return kept.states;
     }
-    const read = await replayRules(this.store, run);
+    const read = await replayRules(this.store, run, maxReplayedValues);
     const { states } = read.machine;
     const isWhole = read.hasBeginning && read.lastSeq >= lastSeq;
     if (hasEnded(state) && isWhole) this.#kept.set(runId, { of, states });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { dirname } from 'node:path';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
 import {
   BIGINT,
   DOUBLE,
@@ -8,11 +9,19 @@ import {
   DuckDBInstance,
   type DuckDBAppender,
   type DuckDBConnection,
+  type DuckDBDataChunk,
   type DuckDBMaterializedResult,
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
-import { SequenceGapError, StoreConflictError, StoreInUseError, StoreUnavailableError } from './event-store.js';
+import {
+  ReadAbandonedError,
+  ReadTooLargeError,
+  SequenceGapError,
+  StoreConflictError,
+  StoreInUseError,
+  StoreUnavailableError,
+} from './event-store.js';
 
 /** What the jobs that share one commit work with. */
 export interface Transaction {
@@ -34,6 +43,13 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
   ];
 }
 
+/** Bytes that DuckDB may take for tables, sorting and grouping where no setting says so. */
+export const defaultMemoryBytes = 128 * 2 ** 20;
+/** What does not fit in memory goes to disk, up to this many times the memory. */
+const diskPerMemory = 16;
+/** With less than this a thread, threads take memory from each other. */
+const bytesPerThread = 64 * 2 ** 20;
+
 interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
   /** Shares its commit with no other. */
@@ -53,18 +69,23 @@ export class DuckDbFile {
   #opening: Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> | null = null;
   #jobs: Job[] = [];
   #draining: Promise<void> | null = null;
-  /** Reads under way. An instance must not be closed under one: DuckDB would keep it, and its hold on the file, alive. */
-  readonly #reading = new Set<Promise<unknown>>();
+  /**
+   * Reads under way, each with what ends it. An instance must not be closed under one: DuckDB would keep it, and its hold
+   * on the file, alive.
+   */
+  readonly #reading = new Map<Promise<unknown>, (reason: Error) => void>();
   #closing: Promise<void> | null = null;
   #closed = false;
 
   /**
    * @param onOpened reads what the caller keeps in memory; called each time the file is opened
+   * @param memoryBytes what DuckDB may take; it keeps pages of the file up to this
    */
   constructor(
     readonly path: string,
     readonly schema: string,
     readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
+    readonly memoryBytes = defaultMemoryBytes,
   ) {}
 
   /** @throws StoreUnavailableError when the file cannot be opened or written */
@@ -86,24 +107,39 @@ export class DuckDbFile {
     });
   }
 
-  /** Reads on a connection of its own, beside the writer: sees what is committed. */
-  async read<T>(query: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  /**
+   * Reads on a connection of its own, beside the writer: sees what is committed.
+   * @param signal ends the read, and interrupts the query that it is at
+   * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreUnavailableError
+   */
+  async read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const ended = new AbortController();
+    let reader: Reader | undefined;
+    const onAbort = (): void => ended.abort(new ReadAbandonedError('Whoever asked for this is gone.'));
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener('abort', onAbort, { once: true });
     const work = async (): Promise<T> => {
       const { instance } = await this.#open();
+      ended.signal.throwIfAborted();
       const connection = await instance.connect();
+      ended.signal.addEventListener('abort', () => connection.interrupt(), { once: true });
       try {
-        return await query(connection);
+        return await query((reader = new Reader(connection, ended.signal)));
       } finally {
         connection.closeSync();
       }
     };
     const reading = work();
-    this.#reading.add(reading);
+    this.#reading.set(reading, (reason) => ended.abort(reason));
     try {
       return await reading;
     } catch (error) {
-      throw explain(error, this.path);
+      // The query says that it was interrupted; the reason says why.
+      if (ended.signal.aborted) throw ended.signal.reason as Error;
+      if (reader && !reader.fileFailed) throw error;
+      throw isOutOfMemory(error) ? new ReadTooLargeError(error) : explain(error, this.path);
     } finally {
+      signal?.removeEventListener('abort', onAbort);
       this.#reading.delete(reading);
     }
   }
@@ -115,15 +151,15 @@ export class DuckDbFile {
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;
-    await this.read(async (connection) => {
-      const [[source]] = (await connection.runAndReadAll('SELECT current_database()')).getRows() as [[string]];
-      await connection.run(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
+    await this.read(async (reader) => {
+      const [[source]] = (await reader.rows('SELECT current_database()')) as [[string]];
+      await reader.rows(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
       try {
-        await connection.run(`COPY FROM DATABASE "${source}" TO ${copy}`);
+        await reader.rows(`COPY FROM DATABASE "${source}" TO ${copy}`);
         // All of it in the one file, none in a write-ahead log beside it.
-        await connection.run(`CHECKPOINT ${copy}`);
+        await reader.rows(`CHECKPOINT ${copy}`);
       } finally {
-        await connection.run(`DETACH ${copy}`);
+        await reader.rows(`DETACH ${copy}`);
       }
     });
   }
@@ -146,8 +182,18 @@ export class DuckDbFile {
 
   async #openFile() {
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    const instance = await DuckDBInstance.create(this.path);
+    const spill = join(`${this.path}.tmp`, randomUUID());
+    mkdirSync(dirname(spill), { recursive: true, mode: 0o700 });
+    const instance = await DuckDBInstance.create(this.path, {
+      memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
+      threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
+      temp_directory: spill,
+      max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
+    });
     try {
+      // What a process that was killed has left. The file is ours from here on, so nobody uses it.
+      for (const name of readdirSync(dirname(spill)))
+        if (join(dirname(spill), name) !== spill) rmSync(join(dirname(spill), name), { recursive: true, force: true });
       const writer = await instance.connect();
       await writer.run(this.schema);
       await this.onOpened(writer);
@@ -162,8 +208,10 @@ export class DuckDbFile {
   #abandon(): Promise<void> {
     const opening = this.#opening;
     this.#opening = null;
-    // Those of now: a read that comes later waits for this to end.
-    const reading = [...this.#reading];
+    // Those of now: a read that comes later waits for this to end. None may keep the file for as long as its taker likes.
+    const reading = [...this.#reading.keys()];
+    const reason = new StoreUnavailableError('The store is closed for a moment. Try again.');
+    for (const end of this.#reading.values()) end(reason);
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
@@ -226,6 +274,59 @@ export class DuckDbFile {
   }
 }
 
+/** Whether more is wanted; nothing said is yes. */
+type Taken = boolean | void;
+
+/** Reads through one connection, until it is ended. */
+export class Reader {
+  /** DuckDB could not answer; any other error is of who reads. */
+  fileFailed = false;
+
+  constructor(
+    readonly connection: DuckDBConnection,
+    readonly signal = new AbortController().signal,
+  ) {}
+
+  /** All rows of a small answer. */
+  async rows(sql: string, values: readonly (string | number)[] = []): Promise<DuckDBValue[][]> {
+    return (await this.#ask(this.connection.runAndReadAll(sql, ...bound(values)))).getRows();
+  }
+
+  /**
+   * An answer of any size, about 2,000 rows at a time; the next ones are read when `take` resolves, and none when it
+   * says `false`.
+   * @throws the signal's reason at once when the read is ended, also while `take` is under way
+   */
+  async chunks(
+    sql: string,
+    values: readonly (string | number)[],
+    take: (chunk: DuckDBDataChunk) => Taken | Promise<Taken>,
+  ): Promise<void> {
+    const ended = new Promise<never>((_resolve, reject) => {
+      const end = (): void => reject(this.signal.reason as Error);
+      if (this.signal.aborted) end();
+      this.signal.addEventListener('abort', end, { once: true });
+    });
+    ended.catch(() => undefined);
+    const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
+    for (;;) {
+      this.signal.throwIfAborted();
+      const chunk = await this.#ask(result.fetchChunk());
+      if (!chunk || chunk.rowCount === 0) return;
+      if ((await Promise.race([take(chunk), ended])) === false) return;
+    }
+  }
+
+  async #ask<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      this.fileFailed = true;
+      throw error;
+    }
+  }
+}
+
 /** Says what is wrong with the file and what a person can do about it. */
 function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
@@ -240,7 +341,13 @@ function explain(error: unknown, path: string): StoreUnavailableError {
   });
 }
 
+const isOutOfMemory = (error: unknown): boolean => error instanceof Error && /Out of Memory/i.test(error.message);
+
 const remedies: [RegExp, (path: string) => string][] = [
+  [
+    /Out of Memory/i,
+    (path) => `There is no memory to write ${path}. Give the hub more (PLUMBLINE_MEMORY_MB): it goes on by itself.`,
+  ],
   [
     /No space left|ENOSPC|File too large|disk.*full/i,
     (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,

@@ -5,7 +5,6 @@ import {
   VARCHAR,
   DuckDBDataChunk,
   type DuckDBConnection,
-  type DuckDBListValue,
   type DuckDBValue,
 } from '@duckdb/node-api';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
@@ -18,7 +17,7 @@ import {
 } from '@plumbline/shared/metric';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
-import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
+import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
   AnswerTooLargeError,
@@ -30,11 +29,15 @@ import {
   type Position,
   type Series,
   type StoredRun,
+  type TakeSeries,
+  type TakeTexts,
   type WindowRange,
   type Windows,
   upToDate,
 } from './event-store.js';
-import { historyCount, historyQuery, windowsCount, windowsQuery } from './history-query.js';
+import { SeriesColumns } from './series-columns.js';
+import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
+import { inBatches } from './series-batches.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -59,6 +62,27 @@ const eventTypes = [VARCHAR, BIGINT, BIGINT, INTEGER, DOUBLE, VARCHAR, VARCHAR];
 const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
 /** Rows of a DuckDB vector. */
 const chunkRows = 2048;
+/** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
+const maxPageBytes = 2 * 2 ** 20;
+const maxPageValues = 50_000;
+
+/** What DuckDB takes to group by series and window, with room for three queries at one time. */
+const bytesPerGroup = 1024;
+/** A thinned series has three points a bucket, and its query groups by bucket several times. */
+const pointGroups = 2 / 3;
+
+/** What there is of a series in a range of steps. */
+interface SeriesLength {
+  points: number;
+  firstStep: number;
+  lastStep: number;
+}
+interface BatchOptions {
+  range: WindowRange;
+  lastSeq: number;
+  lengthOf: (length: SeriesLength) => number;
+  groupsPerPoint: number;
+}
 
 /** The default store: one DuckDB file, nothing to install or run beside the hub. */
 export class EmbeddedStore implements EventStore {
@@ -71,8 +95,9 @@ export class EmbeddedStore implements EventStore {
   /** What the transaction under way has added; jobs of one transaction see it, readers do not. */
   #uncommitted = new WeakMap<Transaction, Map<string, Position>>();
 
-  constructor(path: string) {
-    this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection));
+  /** @param memoryBytes what DuckDB may take */
+  constructor(path: string, memoryBytes?: number) {
+    this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection), memoryBytes);
   }
 
   /** Opens the file now rather than at first use. @throws StoreUnavailableError */
@@ -81,11 +106,11 @@ export class EmbeddedStore implements EventStore {
   }
 
   async #load(connection: DuckDBConnection): Promise<void> {
-    const positions = await rows(
-      connection,
+    const reader = new Reader(connection);
+    const positions = await reader.rows(
       'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
     );
-    const series = await rows(connection, 'SELECT run_id, metric, series_id FROM series');
+    const series = await reader.rows('SELECT run_id, metric, series_id FROM series');
     this.#positions = new Map(
       positions.map(([runId, lastSeq, lastStep]) => [
         runId as string,
@@ -164,71 +189,166 @@ export class EmbeddedStore implements EventStore {
 
   async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
     const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
-    const [found, points] = await Promise.all([
-      this.#read(
-        `SELECT seq::DOUBLE, step::DOUBLE, stage, wall_time_ms, type, payload
-         FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq`,
-        range,
-      ),
-      this.#read(
+    return this.#file.read(async (reader) => {
+      // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
+      const found = await reader.rows(
+        `WITH page AS (SELECT seq, payload FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3),
+           longer AS (SELECT seq, sum(strlen(payload)) OVER (ORDER BY seq) AS bytes FROM page WHERE payload IS NOT NULL)
+         SELECT seq::DOUBLE, step::DOUBLE, stage, wall_time_ms, type, payload FROM events
+         WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3) ORDER BY seq`,
+        [...range, maxPageBytes],
+      );
+      const metrics = new Map<number, WireMetrics>();
+      // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
+      let [values, endSeq] = [0, Infinity];
+      const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
+      await reader.chunks(
         `SELECT seq::DOUBLE, metric, value FROM points JOIN series USING (series_id)
          WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
-        [...range, wallTimeSeries],
-      ),
-    ]);
-    let point = 0;
-    return found.map(([seq, step, stage, wallTimeMs, type, payload]) => {
-      if (payload !== null) return JSON.parse(payload as string) as ControlEvent;
-      const metrics: WireMetrics = {};
-      for (; points[point]?.[0] === seq; point++)
-        metrics[points[point]![1] as string] = toWireNumber(points[point]![2] as number);
-      return { type, seq, step, stage, wallTimeMs, metrics } as MetricEvent;
+        [runId, fromSeq, lastFound, wallTimeSeries],
+        (chunk) => {
+          const [seqs, names, numbers] = chunk.getColumns() as [number[], string[], number[]];
+          for (const [i, seq] of seqs.entries()) {
+            const isNew = !metrics.has(seq);
+            if (isNew && values > maxPageValues) {
+              endSeq = seq;
+              return false;
+            }
+            if (isNew) metrics.set(seq, {});
+            metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
+            values++;
+          }
+          return true;
+        },
+      );
+      return found
+        .filter(([seq]) => (seq as number) < endSeq)
+        .map(([seq, step, stage, wallTimeMs, type, payload]) => {
+          if (payload !== null) return JSON.parse(payload as string) as ControlEvent;
+          return { type, seq, step, stage, wallTimeMs, metrics: metrics.get(seq as number) ?? {} } as MetricEvent;
+        });
     });
   }
 
   async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
-    // Read first: points up to here are committed, whatever else arrives while the query runs.
-    const lastSeq = await this.lastSeq(runId);
-    const metrics = this.#metrics(runId, range.metrics);
     const series = new Map<string, Series>();
-    if (metrics.size === 0) return { lastSeq, series };
-    const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
-    const ids = [...metrics.keys()];
-    const atMost = ids.length * Math.min(range.maxPoints, lastSeq);
-    await this.#refuseAbove(range.maxValues, atMost, historyCount(ids, range, lastSeq));
-    const { sql, values } = historyQuery(ids, range, lastSeq, lastStep);
-    for (const [id, width, ...lists] of await this.#read(sql, values)) {
-      const [seqs, steps, numbers] = lists.map(toColumn) as [Float64Array, Float64Array, Float64Array];
-      series.set(metrics.get(id as number)!, { seqs, steps, values: numbers, bucketSteps: width as number });
-    }
+    const { lastSeq } = await this.eachSeries(runId, range, (metric, columns) => void series.set(metric, columns));
     return { lastSeq, series };
   }
 
-  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
-    await this.#file.open();
+  async eachSeries(
+    runId: RunId,
+    range: HistoryRange,
+    take: TakeSeries<Series>,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number }> {
+    // Read first: points up to here are committed, whatever else arrives while the query runs.
+    const lastSeq = await this.lastSeq(runId);
     const metrics = this.#metrics(runId, range.metrics);
-    const found = new Map<string, Windows>();
-    if (metrics.size === 0) return found;
+    if (metrics.size === 0) return { lastSeq };
+    const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
     const ids = [...metrics.keys()];
-    const atMost = ids.length * (range.everySteps === undefined ? 1 : (this.#positions.get(runId)?.lastSeq ?? 0));
-    await this.#refuseAbove(range.maxValues, atMost, windowsCount(ids, range));
-    const { sql, values } = windowsQuery(ids, range);
-    for (const [id, ...lists] of await this.#read(sql, values)) {
-      const [fromSteps, counts, minima, maxima, means, lasts] = lists.map(toColumn) as Float64Array[];
-      found.set(metrics.get(id as number)!, {
-        ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima!, means: means!, lasts: lasts! },
-      });
-    }
+    await this.#file.read(async (reader) => {
+      const lengthOf = (length: SeriesLength): number => Math.min(length.points, range.maxPoints);
+      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: pointGroups });
+      for (const batch of batches) {
+        const { sql, values } = historyQuery(batch, range, lastSeq, lastStep);
+        // Width, event number, step, value.
+        const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
+          take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
+        );
+        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+        await columns.end();
+      }
+    }, signal);
+    return { lastSeq };
+  }
+
+  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+    const found = new Map<string, Windows>();
+    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
     return found;
   }
 
-  async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+  async eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void> {
     const lastSeq = await this.lastSeq(runId);
-    const found = await this.#read(
-      'SELECT payload FROM events WHERE run_id = $1 AND payload IS NOT NULL AND seq <= $2 ORDER BY seq',
-      [runId, lastSeq],
+    const metrics = this.#metrics(runId, range.metrics);
+    if (metrics.size === 0) return;
+    const ids = [...metrics.keys()];
+    await this.#file.read(async (reader) => {
+      const { fromStep = 0, everySteps = Infinity } = range;
+      const windowOf = (step: number): number => Math.floor((step - fromStep) / everySteps);
+      // At most: one for each point, and for each width between the first and the last.
+      const lengthOf = ({ points, firstStep, lastStep }: SeriesLength): number =>
+        Math.min(points, windowOf(lastStep) - windowOf(firstStep) + 1);
+      const count = async (ids: number[]): Promise<[number, number]> => {
+        const { sql, values } = windowsCount(ids, range);
+        return (await reader.rows(sql, values))[0] as [number, number];
+      };
+      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: 1 }, count);
+      for (const batch of batches) {
+        const { sql, values } = windowsQuery(batch, range);
+        const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
+          take(metrics.get(id)!, {
+            ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
+            ...{ means: means!, lasts: lasts! },
+          }),
+        );
+        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+        await columns.end();
+      }
+    }, signal);
+  }
+
+  /**
+   * Series in batches that are grouped in memory, of an answer that may be given.
+   * @param lengthOf values of a series in the answer, at most
+   * @param count those of all series and of the longest, exactly, where `lengthOf` may be more than there are
+   * @throws AnswerTooLargeError
+   */
+  async #batches(
+    reader: Reader,
+    ids: number[],
+    { range, lastSeq, lengthOf, groupsPerPoint }: BatchOptions,
+    count?: (ids: number[]) => Promise<[number, number]>,
+  ): Promise<number[][]> {
+    const groupsPerBatch = this.#file.memoryBytes / bytesPerGroup / groupsPerPoint;
+    const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
+    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Infinity });
+    // Short whatever there is of it: no need to look.
+    if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
+    const { sql, values } = lengthsQuery(ids, range, lastSeq);
+    const found = (await reader.rows(sql, values)) as [number, number, number, number][];
+    const lengths = new Map(
+      found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
     );
-    return { lastSeq, events: found.map(([payload]) => JSON.parse(payload as string) as ControlEvent) };
+    let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
+    let most = Math.max(0, ...lengths.values());
+    if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
+    if (all > maxValues) throw new AnswerTooLargeError(maxValues);
+    if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
+    return inBatches([...lengths.keys()], (id) => lengths.get(id)!, groupsPerBatch);
+  }
+
+  async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+    const events: ControlEvent[] = [];
+    const { lastSeq } = await this.eachControlEvents(runId, (texts) => {
+      for (const text of texts) events.push(JSON.parse(text) as ControlEvent);
+    });
+    return { lastSeq, events };
+  }
+
+  async eachControlEvents(
+    runId: RunId,
+    take: TakeTexts,
+    { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+  ): Promise<{ lastSeq: number }> {
+    const lastSeq = await this.lastSeq(runId);
+    const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
+    const sql = `SELECT payload FROM events
+      WHERE run_id = $1 AND payload IS NOT NULL AND seq <= $2 ${ofTypes} ORDER BY seq`;
+    await this.#eachText(sql, [runId, lastSeq], take, signal);
+    return { lastSeq };
   }
 
   async putCommand(record: CommandRecord): Promise<void> {
@@ -248,10 +368,18 @@ export class EmbeddedStore implements EventStore {
   }
 
   async commands(runId: RunId): Promise<CommandRecord[]> {
-    const found = await this.#read('SELECT record FROM commands WHERE run_id = $1', [runId]);
-    return found
-      .map(([record]) => JSON.parse(record as string) as CommandRecord)
-      .sort((a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1));
+    const records: CommandRecord[] = [];
+    await this.eachCommands(runId, (texts) => {
+      for (const text of texts) records.push(JSON.parse(text) as CommandRecord);
+    });
+    return records;
+  }
+
+  async eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
+    // In order of the records' own times: files of older versions hold other numbers in received_ms.
+    const sql = `SELECT record FROM commands WHERE run_id = $1
+      ORDER BY (record->>'$.receivedMs')::DOUBLE, command_id`;
+    await this.#eachText(sql, [runId], take, signal);
   }
 
   async runsWithOpenCommands(): Promise<RunId[]> {
@@ -320,31 +448,22 @@ export class EmbeddedStore implements EventStore {
     return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
   }
 
-  /** Counts only where the answer could be too large. */
-  async #refuseAbove(maxValues = Infinity, atMost: number, count: { sql: string; values: (string | number)[] }) {
-    if (atMost <= maxValues) return;
-    const [row] = await this.#read(count.sql, count.values);
-    if ((row![0] as number) > maxValues) throw new AnswerTooLargeError(maxValues);
+  #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {
+    return this.#file.read((reader) => reader.rows(sql, values));
   }
 
-  #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {
-    return this.#file.read((connection) => rows(connection, sql, values));
+  /** The first column of the rows, in parts. */
+  async #eachText(sql: string, values: (string | number)[], take: TakeTexts, signal?: AbortSignal): Promise<void> {
+    await this.#file.read(
+      (reader) => reader.chunks(sql, values, (chunk) => take(chunk.getColumnValues(0) as string[])),
+      signal,
+    );
   }
 
   #summary(record: string): Omit<RunSummary, 'trainerConnected'> {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
-}
-
-const toColumn = (list: DuckDBValue): Float64Array => Float64Array.from((list as DuckDBListValue).items as number[]);
-
-async function rows(
-  connection: DuckDBConnection,
-  sql: string,
-  values: (string | number)[] = [],
-): Promise<DuckDBValue[][]> {
-  return (await connection.runAndReadAll(sql, ...bound(values))).getRows();
 }
 
 /** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */

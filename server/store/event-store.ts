@@ -29,9 +29,19 @@ export interface WindowRange {
   toStep?: number | undefined;
   /** Refuses an answer of more windows than this, over all series, without putting it together; no limit without it. */
   maxValues?: number | undefined;
+  /** Refuses an answer with more windows than this in one series: they are held together. */
+  maxSeriesValues?: number | undefined;
   /** Width of a window in steps, counted from `fromStep`; without it, one window holds the whole range. */
   everySteps?: number | undefined;
 }
+
+/**
+ * Takes one series of an answer. The store reads the next one when this resolves, so a slow taker holds one series and
+ * not the whole answer. Ends the read by throwing.
+ */
+export type TakeSeries<Columns> = (metric: string, columns: Columns) => void | Promise<void>;
+/** Takes part of a list, each entry as the JSON text it is stored as; the next part is read when this resolves. */
+export type TakeTexts = (texts: readonly string[]) => void | Promise<void>;
 
 export interface HistoryRange {
   /** Names of metrics; `undefined` means all of the run. */
@@ -114,6 +124,7 @@ export interface EventStore {
   lastSeq(runId: RunId): Promise<number>;
   /**
    * Whole events in order of their number, from `fromSeq` on, at most `limit`; none past the last or of an unknown run.
+   * Fewer where they are large, but at least one: what is held at one time has a bound.
    * Metric events have the metrics they came with, sorted by name; what is not finite is a word, as on the wire.
    */
   events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]>;
@@ -129,13 +140,39 @@ export interface EventStore {
   letGo?(runId: RunId): void;
 
   /**
-   * Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete.
+   * Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete. Holds all of
+   * them: ask for few, or use `eachSeries`.
    * @throws AnswerTooLargeError
    */
   history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }>;
+  /**
+   * The same, series by series.
+   * @param signal ends the read
+   * @returns the event number up to which the series are complete
+   * @throws AnswerTooLargeError before anything is taken, ReadAbandonedError after `signal`
+   */
+  eachSeries(
+    runId: RunId,
+    range: HistoryRange,
+    take: TakeSeries<Series>,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number }>;
   /** What the series come to in windows of steps, computed where they are stored. @throws AnswerTooLargeError */
   windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
+  /** The same, series by series. @throws as `eachSeries` does */
+  eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
+  /**
+   * The same, in parts, as JSON texts.
+   * @param types only events of these types
+   * @returns the event number up to which the events are complete
+   * @throws ReadAbandonedError after `signal`
+   */
+  eachControlEvents(
+    runId: RunId,
+    take: TakeTexts,
+    options?: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal },
+  ): Promise<{ lastSeq: number }>;
 
   /**
    * Writes the record, replacing an earlier one of the same command. Records go one way: pending, then given up by a hub
@@ -155,6 +192,8 @@ export interface EventStore {
   undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;
+  /** The same, in parts, as JSON texts. @throws ReadAbandonedError after `signal` */
+  eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void>;
   /** Runs with a command that is pending; there may be some among them whose commands have all ended. */
   runsWithOpenCommands(): Promise<RunId[]>;
   /**
@@ -240,12 +279,30 @@ export class StoreBusyError extends Error {
 
 /** More was asked for than `maxValues` allows. */
 export class AnswerTooLargeError extends Error {
-  constructor(maxValues: number) {
+  /** @param of what the limit is for, where that is not the whole answer */
+  constructor(maxValues: number, of = '') {
     super(
-      `This would be more than ${maxValues} values. Ask for fewer metrics, a shorter range of steps, ` +
+      `This would be more than ${maxValues} values${of && ` ${of}`}. Ask for fewer metrics, a shorter range of steps, ` +
         'fewer points (maxPoints) or wider windows (everySteps).',
     );
     this.name = 'AnswerTooLargeError';
+  }
+}
+
+/** Whoever asked is gone, so the read was ended: nobody waits for its answer. */
+export class ReadAbandonedError extends Error {
+  override name = 'ReadAbandonedError';
+}
+
+/** One read needs more memory than the store may take. Nothing is wrong with the store. */
+export class ReadTooLargeError extends Error {
+  constructor(cause: unknown) {
+    super(
+      'The hub has no memory for this read now. Ask for fewer metrics or a shorter range of steps, try again later, ' +
+        'or give the hub more memory (PLUMBLINE_MEMORY_MB).',
+      { cause },
+    );
+    this.name = 'ReadTooLargeError';
   }
 }
 

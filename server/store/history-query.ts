@@ -6,8 +6,8 @@ interface Query {
 }
 
 /**
- * SQL for series up to `lastSeq`, thinned inside the database: a row a series, with its event numbers,
- * steps and values as lists in order of event number.
+ * SQL for series up to `lastSeq`, thinned inside the database: a row a point (series, bucket width, event number, step,
+ * value), in order of series and event number. Rows and not lists: DuckDB sorts rows on disk when memory is short.
  * A series longer than `maxPoints` is cut into buckets of equal step width; of each bucket stay the smallest and the
  * largest point (of equal ones the first) and the first that is NaN or infinite, and of the series both ends.
  * @param seriesIds not empty
@@ -54,13 +54,14 @@ export function historyQuery(
       UNION ALL
       SELECT *, ${width}::BIGINT AS width FROM (${points}) SEMI JOIN kept USING (series_id, seq)
     )
-    SELECT series_id, any_value(width)::DOUBLE, list(seq::DOUBLE ORDER BY seq), list(step::DOUBLE ORDER BY seq),
-      list(value ORDER BY seq)
-    FROM shown GROUP BY series_id`;
+    SELECT series_id, width::DOUBLE, seq::DOUBLE, step::DOUBLE, value FROM shown ORDER BY series_id, shown.seq`;
   return { sql, values };
 }
 
-/** SQL for what the finite values of each series come to in windows of steps: a row a series, columns as lists. */
+/**
+ * SQL for what the finite values of each series come to in windows of steps: a row a window (series, first step, count,
+ * minimum, maximum, mean, last), in order of series and step.
+ */
 export function windowsQuery(seriesIds: readonly number[], range: WindowRange): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
@@ -71,34 +72,32 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
         arg_max(value, seq) AS last
       FROM points WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id, number
     )
-    SELECT series_id,
-      list((${from}::BIGINT + number * ${bind(range.everySteps ?? 1)}::BIGINT)::DOUBLE ORDER BY number),
-      list(n::DOUBLE ORDER BY number), list(low ORDER BY number), list(high ORDER BY number),
-      list(mean ORDER BY number), list(last ORDER BY number)
-    FROM windowed GROUP BY series_id`;
+    SELECT series_id, (${from}::BIGINT + number * ${bind(range.everySteps ?? 1)}::BIGINT)::DOUBLE,
+      n::DOUBLE, low, high, mean, last
+    FROM windowed ORDER BY series_id, number`;
   return { sql, values };
 }
 
-/** SQL for how many points `historyQuery` gives at most. */
-export function historyCount(seriesIds: readonly number[], range: HistoryRange, lastSeq: number): Query {
+/** SQL for how long series are: a row a series with its points, and the first and last step of them. */
+export function lengthsQuery(seriesIds: readonly number[], range: WindowRange, lastSeq: number): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
   const sql = `
-    SELECT coalesce(sum(least(n, ${bind(range.maxPoints)})), 0)::DOUBLE FROM (
-      SELECT count(*) AS n FROM points
-      WHERE seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id
-    )`;
+    SELECT series_id, count(*)::DOUBLE, min(step)::DOUBLE, max(step)::DOUBLE FROM points
+    WHERE seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id ORDER BY series_id`;
   return { sql, values };
 }
 
-/** SQL for how many windows `windowsQuery` gives. */
+/** SQL for how many windows `windowsQuery` gives: over all series, and of the longest one. */
 export function windowsCount(seriesIds: readonly number[], range: WindowRange): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
   const sql = `
-    SELECT count(*)::DOUBLE FROM (
-      SELECT DISTINCT series_id, ${windowOf(range, bind)} FROM points
-      WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)}
+    SELECT coalesce(sum(n), 0)::DOUBLE, coalesce(max(n), 0)::DOUBLE FROM (
+      SELECT count(*) AS n FROM (
+        SELECT DISTINCT series_id, ${windowOf(range, bind)} AS number FROM points
+        WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)}
+      ) GROUP BY series_id
     )`;
   return { sql, values };
 }

@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { HttpError, InfluxDB, RequestTimedOutError, type FluxTableMetaData } from '@influxdata/influxdb-client';
-import { AnswerTooLargeError, StoreUnavailableError } from './event-store.js';
+import { AnswerTooLargeError, ReadAbandonedError, StoreUnavailableError } from './event-store.js';
 import { endOfTime } from './influx-lines.js';
 
 export interface InfluxOptions {
@@ -95,12 +95,14 @@ export class InfluxClient {
 
   /**
    * Runs Flux and hands over row by row.
-   * @throws StoreUnavailableError saying what to do, AnswerTooLargeError when `onRow` does
+   * @param signal ends the query at its next row
+   * @throws StoreUnavailableError saying what to do, AnswerTooLargeError when `onRow` does, ReadAbandonedError
    */
-  async query(flux: string, onRow: (row: Row, table: FluxTableMetaData) => void): Promise<void> {
+  async query(flux: string, onRow: (row: Row, table: FluxTableMetaData) => void, signal?: AbortSignal): Promise<void> {
     let rows = 0;
     const counting = (row: Row, table: FluxTableMetaData): void => {
       rows++;
+      if (signal?.aborted) throw new ReadAbandonedError('Whoever asked for this is gone.');
       onRow(row, table);
     };
     try {
@@ -112,7 +114,7 @@ export class InfluxClient {
         return this.#query(this.#patient, flux, onRow);
       });
     } catch (error) {
-      if (error instanceof AnswerTooLargeError) throw error;
+      if (error instanceof AnswerTooLargeError || error instanceof ReadAbandonedError) throw error;
       throw this.explain(error instanceof RequestTimedOutError ? noAnswer(this.#timeoutMs) : error);
     }
   }

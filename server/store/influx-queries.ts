@@ -2,7 +2,6 @@ import { fluxString } from '@influxdata/influxdb-client';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { AnswerTooLargeError, type WindowRange, type Windows } from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
   endOfTime,
@@ -110,64 +109,6 @@ export function askedFor(metrics: readonly string[] | undefined): (metric: strin
   return (metric) => asked.has(metric);
 }
 
-/** Called for each value that is taken. @throws AnswerTooLargeError above the limit, while InfluxDB still answers */
-export function atMost(maxValues = Infinity): () => void {
-  let taken = 0;
-  return () => {
-    if (++taken > maxValues) throw new AnswerTooLargeError(maxValues);
-  };
-}
-
-const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;
-
-/** Count, minimum, maximum, mean and last of each window, aggregated by InfluxDB. */
-export async function queryWindows(
-  client: InfluxClient,
-  runId: RunId,
-  extent: Extent,
-  range: WindowRange,
-): Promise<Map<string, Windows>> {
-  const fromStep = range.fromStep ?? 0;
-  const lastStep = Math.min(range.toStep ?? Infinity, extent.lastStep);
-  const found = new Map<string, Map<number, Partial<Record<(typeof aggregates)[number], number>>>>();
-  const take = atMost(range.maxValues);
-  const points = pointsOf(client.options.bucket, runId, extent, range);
-  if (points === null) return new Map();
-  const isAsked = askedFor(range.metrics);
-  const width = Math.min(range.everySteps ?? Infinity, lastStep - fromStep + 1);
-  const offset = (extent.baseSecond + fromStep) % width;
-  const windowed = `${points} |> ${seriesFilter(range.metrics, false)} |> window(every: ${width}s, offset: ${offset}s)`;
-  await Promise.all(
-    aggregates.map((aggregate) =>
-      client.query(`${windowed} |> ${aggregate}()`, (row) => {
-        const key = keyOf(row);
-        if (!key || !isAsked(key.metric)) return;
-        const start = Math.max(fromStep, positionAt(extent.baseSecond, row('_start')).step);
-        const windows =
-          found.get(key.metric) ?? new Map<number, Partial<Record<(typeof aggregates)[number], number>>>();
-        found.set(key.metric, windows);
-        if (!windows.has(start)) take();
-        windows.set(start, { ...windows.get(start), [aggregate]: Number(row('_value')) });
-      }),
-    ),
-  );
-  return new Map(
-    [...found].map(([metric, byStart]) => {
-      const rows = [...byStart].sort(([a], [b]) => a - b);
-      const column = (name: (typeof aggregates)[number]): Float64Array =>
-        Float64Array.from(rows, ([, values]) => values[name] ?? NaN);
-      const fromSteps = Float64Array.from(rows, ([start]) => start);
-      return [
-        metric,
-        {
-          ...{ fromSteps, counts: column('count'), minima: column('min'), maxima: column('max') },
-          ...{ means: column('mean'), lasts: column('last') },
-        },
-      ];
-    }),
-  );
-}
-
 /** The fields of one point. */
 export interface PointFields {
   time: string;
@@ -176,15 +117,19 @@ export interface PointFields {
 }
 
 /** Points put together from their fields, which InfluxDB answers one by one. */
-export async function queryRecords(client: InfluxClient, flux: string): Promise<PointFields[]> {
+export async function queryRecords(client: InfluxClient, flux: string, signal?: AbortSignal): Promise<PointFields[]> {
   const records = new Map<string, PointFields>();
-  await client.query(flux, (row) => {
-    const [time, run] = [row('_time'), row('run')];
-    const key = `${run} ${time} ${row('rank')}`;
-    const record = records.get(key) ?? { time, run, fields: new Map<string, string>() };
-    records.set(key, record);
-    record.fields.set(row('_field'), row('_value'));
-  });
+  await client.query(
+    flux,
+    (row) => {
+      const [time, run] = [row('_time'), row('run')];
+      const key = `${run} ${time} ${row('rank')}`;
+      const record = records.get(key) ?? { time, run, fields: new Map<string, string>() };
+      records.set(key, record);
+      record.fields.set(row('_field'), row('_value'));
+    },
+    signal,
+  );
   return [...records.values()];
 }
 

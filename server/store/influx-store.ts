@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   noPosition,
@@ -12,6 +12,8 @@ import {
   type Series,
   type SpoolState,
   type StoredRun,
+  type TakeSeries,
+  type TakeTexts,
   type WindowRange,
   type Windows,
 } from './event-store.js';
@@ -21,6 +23,7 @@ import {
   endOfTime,
   eventMeasurement,
   fromParts,
+  instantOf,
   lastWordVersion,
   lineOfCommand,
   lineOfRun,
@@ -30,14 +33,25 @@ import {
 } from './influx-lines.js';
 import { InfluxKnownRuns } from './influx-known-runs.js';
 import { querySeries } from './influx-series.js';
+import { queryWindows } from './influx-windows.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
-import { from, pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
+import { from, pointsOf, queryEvents, queryRecords, type Extent } from './influx-queries.js';
 import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
 /** How many versions of a run's record a hub may have in its spool when another one takes the run up. */
 const versionsApart = 1000;
+
+/** Control events that one query answers. */
+const eventsPerQuery = 500;
+/** What `events` reads at one time, beside its first events: about as many characters. */
+const maxPageLength = 2 * 2 ** 20;
+/** Events of a run that is read for the first time, of which nobody knows how large they are. */
+const eventsPerFirstQuery = 50;
+/** About as many characters as an event is in JSON. */
+const lengthOf = (event: TrainerEvent): number =>
+  isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
 
 /**
  * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is
@@ -58,7 +72,7 @@ export class InfluxStore implements EventStore {
   /** Runs that this hub has taken up or appended to: nobody else moves them. */
   readonly #own = new Set<RunId>();
   /** Where the page of events that was read last ended. */
-  #page: { runId: RunId; nextSeq: number; step: number } | null = null;
+  #page: { runId: RunId; nextSeq: number; step: number; eventLength: number } | null = null;
   /** Appends of one run follow one another. */
   readonly #appending = new Map<RunId, Promise<unknown>>();
 
@@ -176,13 +190,31 @@ export class InfluxStore implements EventStore {
   }
 
   async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
+    const series = new Map<string, Series>();
+    const { lastSeq } = await this.eachSeries(runId, range, (metric, columns) => void series.set(metric, columns));
+    return { lastSeq, series };
+  }
+
+  async eachSeries(
+    runId: RunId,
+    range: HistoryRange,
+    take: TakeSeries<Series>,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number }> {
     const { lastSeq, extent } = await this.#settled(runId);
-    return { lastSeq, series: await querySeries(this.#client, runId, extent, range) };
+    await querySeries(this.#client, runId, extent, range, take, signal);
+    return { lastSeq };
   }
 
   async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+    const found = new Map<string, Windows>();
+    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
+    return found;
+  }
+
+  async eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void> {
     const { extent } = await this.#settled(runId);
-    return queryWindows(this.#client, runId, extent, range);
+    await queryWindows(this.#client, runId, extent, range, take, signal);
   }
 
   async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
@@ -197,17 +229,65 @@ export class InfluxStore implements EventStore {
     return { lastSeq, events: events.filter(({ seq }) => seq <= lastSeq).sort((a, b) => a.seq - b.seq) };
   }
 
+  async eachControlEvents(
+    runId: RunId,
+    take: TakeTexts,
+    { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+  ): Promise<{ lastSeq: number }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    const points = pointsOf(this.#client.options.bucket, runId, extent, {});
+    if (points === null) return { lastSeq };
+    const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
+    const payloads = (field: string): string =>
+      `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
+    // Where they are, before what they say.
+    const places: { step: number; seq: number }[] = [];
+    await this.#client.query(
+      `${points} |> ${payloads('r._field == "payload_0"')} |> keep(columns: ["_time"])`,
+      (row) => {
+        const place = positionAt(extent.baseSecond, row('_time'));
+        if (place.seq <= lastSeq) places.push(place);
+      },
+      signal,
+    );
+    places.sort((a, b) => a.step - b.step || a.seq - b.seq);
+    for (let next = 0; next < places.length; next += eventsPerQuery) {
+      const [first, last] = [places[next]!, places[Math.min(places.length, next + eventsPerQuery) - 1]!];
+      const { baseSecond } = extent;
+      const between = `start: ${instantOf(baseSecond, first.step, first.seq)}, stop: ${instantOf(baseSecond, last.step, last.seq + 1)}`;
+      const found = await queryRecords(
+        this.#client,
+        `${from(this.#client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${payloads('r._field =~ /^payload_/')}`,
+        signal,
+      );
+      const events = found.map(({ fields }) => fromParts<ControlEvent>('payload', fields));
+      await take(events.sort((a, b) => a.seq - b.seq).map((event) => JSON.stringify(event)));
+    }
+    return { lastSeq };
+  }
+
   async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
     const events: TrainerEvent[] = [];
+    const isNext = this.#page?.runId === runId && this.#page.nextSeq === fromSeq;
     let step = await this.#stepOf(runId, extent, fromSeq);
-    // Most steps have one event: as many steps as events are wanted is a page, or a little more.
-    for (; events.length < limit && step <= extent.lastStep; step += limit)
-      for (const event of await queryEvents(this.#client, runId, extent, step, step + limit))
-        if (event.seq >= fromSeq && event.seq <= lastSeq) events.push(event);
+    // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
+    // large, which the first few tell.
+    let eventLength = isNext ? this.#page!.eventLength : maxPageLength / eventsPerFirstQuery;
+    let length = 0;
+    while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
+      const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
+      for (const event of await queryEvents(this.#client, runId, extent, step, step + steps))
+        if (event.seq >= fromSeq && event.seq <= lastSeq) {
+          events.push(event);
+          length += lengthOf(event);
+        }
+      if (events.length > 0) eventLength = length / events.length;
+      step += steps;
+    }
     const page = events.slice(0, limit);
     const last = page.at(-1);
-    this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step } : null;
+    this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step, eventLength } : null;
     return page;
   }
 
@@ -265,6 +345,10 @@ export class InfluxStore implements EventStore {
     return highest([...there, ...here]).sort(
       (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
     );
+  }
+
+  async eachCommands(runId: RunId, take: TakeTexts): Promise<void> {
+    await take((await this.commands(runId)).map((record) => JSON.stringify(record)));
   }
 
   async runsWithOpenCommands(): Promise<RunId[]> {

@@ -22,7 +22,7 @@ interface OpenOptions {
 
 /** Picks a store; it is opened at its first use. */
 export function openStore(
-  { dataDir, store }: { dataDir: string; store: StoreConfig },
+  { dataDir, store, memory }: { dataDir: string; store: StoreConfig; memory?: { storeBytes: number } },
   { mustExist = false, onProblem = console.error, onMended = console.error }: OpenOptions = {},
 ): EventStore {
   if (store.kind === 'influx')
@@ -30,5 +30,5 @@ export function openStore(
   const path = join(dataDir, storeFile);
   if (mustExist && !existsSync(path))
     throw new Error(`There are no runs in ${dataDir}. Name the data folder of a hub with --data-dir.`);
-  return new EmbeddedStore(path);
+  return new EmbeddedStore(path, memory?.storeBytes);
 }

@@ -1,5 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { setImmediate as afterOthers } from 'node:timers/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
@@ -43,7 +44,11 @@ export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   yield `${canonicalJson(header)}\n`;
   yield [run, ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
   const digest = new RunDigest(archive);
-  for await (const events of archive.events()) yield digest.add(events);
+  for await (const events of archive.events()) {
+    yield digest.add(events);
+    // A receiver as fast as this would leave nobody else a turn.
+    await afterOthers();
+  }
   yield `${canonicalJson({ digest: digest.value() })}\n`;
 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
-import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 
@@ -74,15 +74,18 @@ export const byAge = (a: CommandRecord, b: CommandRecord): number =>
  */
 export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
   async function* pages(fromSeq: number): AsyncGenerator<TrainerEvent> {
-    for (let next = fromSeq; next <= lastSeq; next += maxEventsPerBatch) {
-      const wanted = Math.min(maxEventsPerBatch, lastSeq - next + 1);
-      const page = await store.events(runId, next, wanted);
-      yield* page;
-      if (page.length < wanted)
+    let wanted = maxEventsPerBatch;
+    for (let next = fromSeq; next <= lastSeq;) {
+      const page = await store.events(runId, next, Math.min(wanted, lastSeq - next + 1));
+      if (page.length === 0)
         throw new TransferError(
-          `The store cannot be read up to event ${lastSeq} of ${runId} yet, only up to ${next + page.length - 1}: the ` +
+          `The store cannot be read up to event ${lastSeq} of ${runId} yet, only up to ${next - 1}: the ` +
             'others are on their way to InfluxDB. Start InfluxDB, or wait, then do this again.',
         );
+      yield* page;
+      next += page.length;
+      // Of large events a page has few: the store need not look for more.
+      wanted = Math.min(maxEventsPerBatch, 2 * page.length);
     }
   }
   return { lastSeq, events: (fromSeq = 1) => inBatches(pages(fromSeq), fromSeq, lastSeq, `The store's run ${runId}`) };
@@ -100,6 +103,7 @@ export async function* inBatches(
 ): AsyncGenerator<TrainerEvent[]> {
   let expected = fromSeq;
   let batch: TrainerEvent[] = [];
+  let size = 0;
   for await (const event of events) {
     if (event.seq !== expected || expected > lastSeq)
       throw new TransferError(
@@ -107,13 +111,22 @@ export async function* inBatches(
       );
     expected += 1;
     batch.push(event);
-    if (batch.length < maxEventsPerBatch) continue;
+    size += sizeOf(event);
+    if (batch.length < maxEventsPerBatch && size < maxBatchSize) continue;
     yield batch;
     batch = [];
+    size = 0;
   }
   if (expected <= lastSeq)
     throw new TransferError(`${owner} ends after event ${expected - 1} of ${lastSeq}: it was cut short.`);
   if (batch.length > 0) yield batch;
+}
+
+/** What is made text in one go: metric values, and parameters of a model, for about ten milliseconds. */
+const maxBatchSize = 10_000;
+function sizeOf(event: TrainerEvent): number {
+  if (isMetricEvent(event)) return 1 + Object.keys(event.metrics).length;
+  return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;
 }
 
 /** Leaves out what comes before an event; a file can only be read from its beginning. */

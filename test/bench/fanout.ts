@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import { Cluster } from '../support/cluster.js';
 import { HubProcess } from '../support/hub-process.js';
+import { peakMb } from '../support/process-memory.js';
 import type { FanoutClientResult } from './fanout-clients.js';
 import type { SenderOptions, SenderResult } from './ingest-sender.js';
 
@@ -95,6 +96,5 @@ async function answer(): Promise<string> {
 
 /** The most memory the hub of the browsers has held so far. */
 function peakMemoryMb(): number {
-  const [, kb] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${browsersHub.processId}/status`, 'utf8')) ?? [];
-  return Math.round(Number(kb) / 1024);
+  return Math.round(peakMb(browsersHub.processId));
 }

@@ -4,9 +4,10 @@ import { io, type Socket } from 'socket.io-client';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { quantile } from './quantile.js';
 
 /**
- * The trainer's side of bench:ingest, a process of its own as a trainer is: reads one JSON of options from its first
+ * The trainer's side of bench:ingest, bench:fanout and bench:soak, a process of its own as a trainer is: reads one JSON of options from its first
  * argument and prints one JSON of what was acknowledged.
  */
 export interface SenderOptions {
@@ -23,6 +24,9 @@ export interface SenderResult {
   values: number;
   seconds: number;
   lastSeq: number;
+  /** Milliseconds from `emit` to the acknowledgement of a batch. */
+  ackP50Ms: number;
+  ackP99Ms: number;
 }
 
 const options = JSON.parse(process.argv[2] ?? '') as SenderOptions;
@@ -32,6 +36,7 @@ const batchesInFlight = valuesPerS === null ? 3 : 1;
 const names = Array.from({ length: metricsPerStep }, (_, i) => `drift/language_model.layers.${i}.mlp.up_proj`);
 let seq = 0;
 let durable = 0;
+const ackMs: number[] = [];
 
 const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, {
   auth: { token: options.token, protocol: protocolVersion },
@@ -60,7 +65,10 @@ await send([
 const startMs = performance.now();
 const elapsedS = () => (performance.now() - startMs) / 1000;
 await Promise.all(Array.from({ length: batchesInFlight }, pump));
-const result: SenderResult = { values: (durable - 1) * metricsPerStep, seconds: elapsedS(), lastSeq: durable };
+const result: SenderResult = {
+  ...{ values: (durable - 1) * metricsPerStep, seconds: elapsedS(), lastSeq: durable },
+  ...{ ackP50Ms: quantile(ackMs, 0.5), ackP99Ms: quantile(ackMs, 0.99) },
+};
 await send([{ type: 'run_finished', seq: ++seq, step: seq, wallTimeMs: Date.now() }]);
 socket.close();
 console.log(JSON.stringify(result));
@@ -83,7 +91,9 @@ function nextStep(): TrainerEvent {
 }
 
 async function send(events: TrainerEvent[]): Promise<void> {
+  const emittedMs = performance.now();
   const answer = await socket.emitWithAck('events', { events });
+  ackMs.push(performance.now() - emittedMs);
   if (!answer.ok) throw new Error(`${answer.error.code}: ${answer.error.message}`);
   durable = Math.max(durable, answer.lastSeq);
 }

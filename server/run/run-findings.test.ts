@@ -1,0 +1,108 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { correlation } from '../analysis/findings.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import type { EventStore } from '../store/event-store.js';
+import { started } from '../../test/support/test-hub.js';
+import { runFindings } from './run-findings.js';
+
+/** More probes than are read point by point, over two stages. */
+const probes = 60_000;
+const stageSteps = probes / 2;
+const runId = RunId.parse('long');
+const run = {
+  runId,
+  config: RunConfig.parse({ name: 'long', tasks: ['counting', 'reading'], steps: stageSteps }),
+  state: 'finished',
+  parent: null,
+} as const;
+/** Falls slowly and swings fast, as noisy accuracies do; its ends and its lowest value stand out. */
+const heldOutAt = (step: number): number => (step === 41_234 ? 5 : 90 - step / 2000 + 3 * Math.sin(step));
+const biasAt = (step: number): number => 0.01 + step / 200_000 + 0.01 * Math.cos(3 * step);
+/** At the end of its stage neither the largest nor the smallest value around. */
+const countingAt = (step: number): number => (step === stageSteps ? 70 : 60 + (step % 2) * 30);
+
+describe('findings of a run with more probes than are held', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-findings-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+
+  beforeAll(async () => {
+    const stored = { runId, config: run.config, parent: null, state: 'finished', reason: '', trainer: null } as const;
+    await store.createRun({ ...stored, createdMs: 1, startedMs: 1, endedMs: 2 });
+    const baseline = {
+      'held_out/mean/accuracy': 90,
+      'bias/number_tokens/held_out': 0.01,
+      'target/counting/accuracy': 10,
+    };
+    await store.append(runId, [{ ...started(), baseline } as TrainerEvent]);
+    const groups = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`drift/group.${i}`, i]));
+    for (let from = 1; from <= probes; from += 5000)
+      await store.append(
+        runId,
+        Array.from({ length: 5000 }, (_, i): TrainerEvent => {
+          const step = from + i;
+          const metrics = {
+            ...{ 'held_out/mean/accuracy': heldOutAt(step), 'bias/number_tokens/held_out': biasAt(step) },
+            ...{ 'target/counting/accuracy': countingAt(step), 'train/loss': step === 777 ? ('NaN' as const) : 1 },
+            ...groups,
+          };
+          return { type: 'probe_completed', seq: step + 1, step, stage: 0, wallTimeMs: step, metrics };
+        }),
+      );
+  }, 120_000);
+  afterAll(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('are right where they speak of single values: first, lowest, last, at the end of a stage', async () => {
+    const found = await runFindings(store, run);
+    const ofKind = (kind: string) => found.find((finding) => finding.kind === kind)!;
+    expect(ofKind('diverged')).toMatchObject({ step: 777 });
+    expect(ofKind('held_out_drop')).toMatchObject({ step: 41_234 });
+    expect(ofKind('held_out_drop').values['worst']).toBeCloseTo(5 - 90, 9);
+    expect(ofKind('held_out_drop').values['end']).toBeCloseTo(heldOutAt(probes) - 90, 9);
+    expect(ofKind('target_task').values['learned']).toBeCloseTo(70 - 10, 9);
+    expect(ofKind('weight_drift').values).toEqual({ 'group.7': 7, 'group.6': 6, 'group.5': 5 });
+  });
+
+  it('go by means where extremes alone would mislead, and say so', async () => {
+    const found = (await runFindings(store, run)).find(({ kind }) => kind === 'drop_follows_bias')!;
+    expect(found.text).toMatch(/over means of \d+ steps/);
+    const [, width] = /means of (\d+) steps/.exec(found.text)!.map(Number) as [number, number];
+    const means = (valueAt: (step: number) => number) => {
+      const windows = Array.from({ length: Math.ceil((probes + 1) / width) }, (_, window) =>
+        Array.from({ length: width }, (_, i) => window * width + i).filter((step) => step >= 1 && step <= probes),
+      ).filter((steps) => steps.length > 0);
+      return {
+        steps: windows.map(([first]) => first!),
+        values: windows.map((steps) => steps.reduce((sum, step) => sum + valueAt(step), 0) / steps.length),
+      };
+    };
+    expect(found.values['correlation']).toBeCloseTo(correlation(means(heldOutAt), means(biasAt)), 6);
+  });
+
+  it('read what they need: no series of weights point by point', async () => {
+    let read = 0;
+    const counting = {
+      history: async (...[id, range]: Parameters<EventStore['history']>) => {
+        const answer = await store.history(id, range);
+        for (const { values } of answer.series.values()) read += values.length;
+        return answer;
+      },
+      windows: store.windows.bind(store),
+      controlEvents: store.controlEvents.bind(store),
+      commands: store.commands.bind(store),
+      eachSeries: store.eachSeries.bind(store),
+      eachControlEvents: store.eachControlEvents.bind(store),
+      eachCommands: store.eachCommands.bind(store),
+    };
+    await runFindings(counting, run);
+    // Held-out accuracy, bias and the target task, in 50,000 points each at most, the target once more by stages.
+    expect(read).toBeLessThanOrEqual(4 * 50_000);
+  });
+});

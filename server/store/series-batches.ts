@@ -1,0 +1,14 @@
+/** Cuts a list where the sizes of its entries come to more than `most`; an entry above that is alone. */
+export function inBatches<T>(entries: readonly T[], sizeOf: (entry: T) => number, most: number): T[][] {
+  const batches: T[][] = [];
+  let size = Infinity;
+  for (const entry of entries) {
+    if (size + sizeOf(entry) > most) {
+      batches.push([]);
+      size = 0;
+    }
+    batches.at(-1)!.push(entry);
+    size += sizeOf(entry);
+  }
+  return batches;
+}
