@@ -42,6 +42,21 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
+/** Watches over what a file holds, around its opening and its commits; see StoreGuard. */
+export interface FileGuard {
+  /** Why nothing more can be stored until the process ends, or null. */
+  readonly fault: StoreUnavailableError | null;
+  /** @throws StoreUnavailableError when opening the file would lose something */
+  beforeOpening(): Promise<void>;
+  openingFailed(): Promise<void>;
+  /** @throws StoreUnavailableError when the open files are not those at the path */
+  demandFiles(): void;
+  /** Resolves when what was committed is noted, so that whoever waits for it can be answered. Never rejects. */
+  noted(): Promise<void>;
+  closeFiles(): void;
+  close(): Promise<void>;
+}
+
 /** Jobs that wait are committed together, so that one sync to disk serves many callers; this many at most. */
 const maxJobsPerCommit = 64;
 
@@ -57,14 +72,18 @@ export class DuckDbFile {
   readonly #reading = new Set<Promise<unknown>>();
   #closing: Promise<void> | null = null;
   #closed = false;
+  /** Answers that wait for the guard to have noted their commit. */
+  #answering: Promise<void> = Promise.resolve();
 
   /**
    * @param onOpened reads what the caller keeps in memory; called each time the file is opened
+   * @param guard none for a file whose content is of no worth
    */
   constructor(
     readonly path: string,
     readonly schema: string,
     readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
+    readonly guard: FileGuard | null = null,
   ) {}
 
   /** @throws StoreUnavailableError when the file cannot be opened or written */
@@ -130,8 +149,10 @@ export class DuckDbFile {
 
   async close(): Promise<void> {
     await this.#draining;
+    await this.#answering;
     this.#closed = true;
     await this.#abandon();
+    await this.guard?.close();
   }
 
   async #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
@@ -146,14 +167,17 @@ export class DuckDbFile {
 
   async #openFile() {
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    const instance = await DuckDBInstance.create(this.path);
+    await this.guard?.beforeOpening();
+    let instance: DuckDBInstance | null = null;
     try {
+      instance = await DuckDBInstance.create(this.path);
       const writer = await instance.connect();
       await writer.run(this.schema);
       await this.onOpened(writer);
       return { instance, writer };
     } catch (error) {
-      instance.closeSync();
+      instance?.closeSync();
+      await this.guard?.openingFailed();
       throw error;
     }
   }
@@ -167,6 +191,9 @@ export class DuckDbFile {
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
+      // A checkpoint at closing would remove the log of whatever files are at the path now.
+      if (this.guard?.fault) await open?.writer.run('PRAGMA disable_checkpoint_on_shutdown');
+      this.guard?.closeFiles();
       open?.writer.closeSync();
       open?.instance.closeSync();
     })();
@@ -191,6 +218,7 @@ export class DuckDbFile {
     const waiting = new Set(jobs);
     try {
       const { writer } = await this.#open();
+      this.guard?.demandFiles();
       const appenders = new Map<string, DuckDBAppender>();
       const effects: (() => void)[] = [];
       const transaction: Transaction = {
@@ -215,9 +243,19 @@ export class DuckDbFile {
       }
       for (const appender of appenders.values()) appender.closeSync();
       await writer.run('COMMIT');
+      this.guard?.demandFiles();
       for (const effect of effects) effect();
-      for (const answer of answers) answer();
+      // The next commit need not wait for this one to be noted.
+      const noted = this.guard?.noted();
+      const answer = () => answers.forEach((one) => one());
+      if (noted) this.#answering = noted.then(answer);
+      else answer();
     } catch (error) {
+      // What is open is all that there is of it: it stays open, to be copied.
+      if (this.guard?.fault && error === this.guard.fault) {
+        for (const job of waiting) job.reject(error);
+        return;
+      }
       // Closing without a commit rolls back; what is in memory is read again at the next opening.
       await this.#abandon();
       const failure = explain(error, this.path);

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, mkdir, writeFile, type FileHandle } from 'node:fs/promises';
 import { copyFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { syncFolder, writeDurably } from './durable-file.js';
 import { StoreUnavailableError } from './event-store.js';
 import { FolderLock } from './folder-lock.js';
 
@@ -338,25 +339,6 @@ function recordAt(content: Buffer, offset: number): SpoolRecord | null {
   const number = content.subarray(offset + 8, offset + 16);
   if (!checksum(number, payload).equals(content.subarray(offset + 16, offset + 24))) return null;
   return { number: Number(number.readBigUInt64LE()), payload };
-}
-
-/** All of it is in the file after a power cut, or what was there before. */
-export async function writeDurably(path: string, content: Buffer): Promise<void> {
-  const file = await open(`${path}.writing`, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.writing`, path);
-  await syncFolder(dirname(path));
-}
-
-/** A new file is only there after a power cut once its folder is on disk too. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  await handle.sync().finally(() => handle.close());
 }
 
 function unavailable(folder: string, error: unknown): StoreUnavailableError {
