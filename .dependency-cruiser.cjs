@@ -41,7 +41,7 @@ module.exports = {
       from: {
         path: '^server/',
         pathNot:
-          '^server/((main|delete-command|findings-command|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
+          '^server/((main|delete-command|findings-command|transfer-commands|operations/(backup|repair)-command)\\.ts|store/)|\\.test\\.ts$',
       },
       to: { path: '^server/store/(?!event-store|influx-setup)' },
     },

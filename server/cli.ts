@@ -12,6 +12,7 @@ import { hubUrl } from './hub-address.js';
 import { startHub } from './main.js';
 import { addBackupCommands } from './operations/backup-command.js';
 import { addInfluxSetupCommand } from './operations/influx-setup-command.js';
+import { addRepairCommand } from './operations/repair-command.js';
 import { buildDashboard } from './prepare/dashboard-build.js';
 import { runTrainerProgram } from './prepare/trainer-program.js';
 import { stopOnSignal } from './stop-on-signal.js';
@@ -104,6 +105,7 @@ program
   });
 
 addBackupCommands(program);
+addRepairCommand(program, say);
 addTransferCommands(program, say);
 addDeleteCommand(program, say);
 addTrainCommand(program);

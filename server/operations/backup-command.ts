@@ -7,9 +7,9 @@ import type { Command } from 'commander';
 import type { ErrorBody } from '@plumbline/shared/http';
 import { trainerToken } from '../access/trainer-token.js';
 import { readConfig } from '../config.js';
-import { hubUrl } from '../hub-address.js';
 import { openStore, storeFile } from '../store/open-store.js';
 import { makeBackup, restoreBackup } from './backup.js';
+import { runningHub } from './running-hub.js';
 
 /** `plumbline backup` and `plumbline restore`. */
 export function addBackupCommands(program: Command): void {
@@ -43,21 +43,12 @@ export function addBackupCommands(program: Command): void {
 }
 
 async function backup(dataDir: string, folder: string): Promise<{ files: number; bytes: number }> {
-  if (!existsSync(join(dataDir, storeFile)))
-    throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const url = await runningHub(dataDir);
+  // A hub whose file was deleted still has it open.
+  if (url === null && !existsSync(join(dataDir, storeFile)))
+    throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, trainerToken(dataDir));
   return makeBackup({ dataDir, storeFile, copyStore }, folder);
-}
-
-/** The address of the hub that has the data folder open; `null` when it left, or died and left its address behind. */
-async function runningHub(dataDir: string): Promise<string | null> {
-  const url = hubUrl(dataDir);
-  if (url === null) return null;
-  return fetch(`${url}/healthz`).then(
-    () => url,
-    () => null,
-  );
 }
 
 /** @throws StoreInUseError when a hub runs after all */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { mkdirSync } from 'node:fs';
 import {
   BIGINT,
@@ -172,8 +172,11 @@ export class DuckDbFile {
     try {
       instance = await DuckDBInstance.create(this.path);
       const writer = await instance.connect();
+      // A file that turns out to be damaged is left as it is.
+      await writer.run('PRAGMA disable_checkpoint_on_shutdown');
       await writer.run(this.schema);
       await this.onOpened(writer);
+      await writer.run('PRAGMA enable_checkpoint_on_shutdown');
       return { instance, writer };
     } catch (error) {
       instance?.closeSync();
@@ -264,8 +267,12 @@ export class DuckDbFile {
   }
 }
 
+/** The command that saves what can be saved of the store in this file. */
+export const repairCommand = (path: string): string =>
+  `npm run plumbline -- repair --data-dir ${dirname(resolve(path))}`;
+
 /** Says what is wrong with the file and what a person can do about it. */
-function explain(error: unknown, path: string): StoreUnavailableError {
+export function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
   if (/lock on file|Conflicting lock/i.test(cause))
@@ -280,15 +287,57 @@ function explain(error: unknown, path: string): StoreUnavailableError {
 
 const remedies: [RegExp, (path: string) => string][] = [
   [
-    /No space left|ENOSPC|File too large|disk.*full/i,
+    /EFBIG|File too large/i,
+    (path) =>
+      `A limit on the size of files keeps ${path} from growing (\`ulimit -f\`, LimitFSIZE of systemd, or the file ` +
+      'system). The disk need not be full. Raise the limit and start the hub again.',
+  ],
+  [
+    /EDQUOT|quota exceeded/i,
+    (path) =>
+      `The disk quota of the user that runs the hub is used up, so ${path} cannot grow. Free some space or raise the quota: ` +
+      'the hub goes on by itself.',
+  ],
+  [
+    /No space left|ENOSPC|disk.*full/i,
     (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,
   ],
   [
-    /EACCES|EROFS|EPERM|Permission denied|read-only/i,
+    /EROFS|read-only file system/i,
+    (path) =>
+      `${path} lies on a file system that is read-only. One that was not before has often met an error: see \`dmesg\`. ` +
+      'Mount it for writing, or choose another --data-dir.',
+  ],
+  [
+    /EMFILE|ENFILE|Too many open files/i,
+    (path) =>
+      `${path} cannot be opened: the hub has as many files and connections open as it may. Raise the limit ` +
+      '(`ulimit -n`, LimitNOFILE of systemd) and start the hub again.',
+  ],
+  [
+    /EIO\b|Input\/output error/i,
+    (path) =>
+      `The disk of ${path} fails to read or write. See \`dmesg\`, and copy the data folder to another disk before ` +
+      `anything else; then, where it is damaged: ${repairCommand(path)}`,
+  ],
+  [
+    /EISDIR|Is a directory/i,
+    (path) =>
+      `${path} or its .wal is a folder, not a file. Move the folder away and put the file back, or restore a backup.`,
+  ],
+  [
+    /EACCES|EPERM|Permission denied|read-only/i,
     (path) => `${path} cannot be written. Make its folder writable, or choose another --data-dir.`,
   ],
   [
-    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization/i,
-    (path) => `${path} is damaged. Move it and its .wal file away to start empty, or put a copy back in their place.`,
+    /version number|newer version|created with an older|storage version/i,
+    (path) =>
+      `${path} was written by another version of the store. Start the version of Plumbline that wrote it, or restore a backup.`,
+  ],
+  [
+    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization|not read enough bytes/i,
+    (path) =>
+      `${path} is damaged. Leave its files where they are, stop the hub and let it save what is whole; nothing is ` +
+      `deleted: ${repairCommand(path)}`,
   ],
 ];

@@ -44,7 +44,7 @@ import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
  * Neither has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
  */
-const schema = `
+export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
     run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage INTEGER,

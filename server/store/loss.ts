@@ -23,11 +23,10 @@ export function describeLoss({ runId, isGone, isBack, events, commands, lastStep
     ...(commands > 0 ? [`${commands} command record${commands === 1 ? '' : 's'}`] : []),
   ];
   const what = parts.join(' and ');
+  const isOne = (events ? events.to - events.from + 1 : 0) + commands === 1;
   if (isGone)
     return what === ''
       ? `Run ${runId} is gone. It had no events yet.`
-      : `Run ${runId} is gone, with ${what} that were acknowledged.`;
-  return `Run ${runId}: ${what} that ${events?.from === events?.to && commands === 0 ? 'was' : 'were'} acknowledged ${
-    events?.from === events?.to && commands === 0 ? 'is' : 'are'
-  } gone. The run now ends at step ${lastStep ?? 0}.`;
+      : `Run ${runId} is gone, with ${what} that ${isOne ? 'was' : 'were'} acknowledged.`;
+  return `Run ${runId}: ${what} that ${isOne ? 'was acknowledged is' : 'were acknowledged are'} gone. The run now ends at step ${lastStep ?? 0}.`;
 }

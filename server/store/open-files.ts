@@ -1,7 +1,5 @@
 import { existsSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
-
-/** A DuckDB file begins with three headers. */
-const headersBytes = 3 * 4096;
+import { headersBytes } from './duckdb-format.js';
 
 /**
  * Notices that the files of an open DuckDB database were deleted or replaced: DuckDB goes on with what it has open, and

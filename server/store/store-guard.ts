@@ -1,8 +1,10 @@
-import { copyFile, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:buffer';
+import { copyFile, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { AcknowledgedLedger, type Held } from './acknowledged-ledger.js';
-import type { FileGuard } from './duckdb-file.js';
+import { repairCommand, type FileGuard } from './duckdb-file.js';
 import { StoreUnavailableError } from './event-store.js';
+import { wouldBeDropped } from './duckdb-format.js';
 import { describeLoss } from './loss.js';
 import { OpenFiles } from './open-files.js';
 
@@ -13,15 +15,13 @@ export interface StoreGuardOptions {
   onMended: (message: string) => void;
 }
 
+const maxBufferBytes = Math.min(constants.MAX_LENGTH, 2 ** 31 - 1);
+
 /** How often the files of a store that nobody writes to are looked at. */
 const lookMs = 5_000;
 
 /** The file beside a store that counts what was acknowledged. */
 export const ledgerOf = (path: string): string => `${path}.ledger`;
-
-/** The command that saves what can be saved of the store in this file. */
-export const repairCommand = (path: string): string =>
-  `npm run plumbline -- repair --data-dir ${dirname(resolve(path))}`;
 
 /**
  * Sees to it that nothing acknowledged of a DuckDB file is lost without a word: it refuses to begin an empty file where
@@ -70,6 +70,12 @@ export class StoreGuard implements FileGuard {
             `backup. Where there is none: ${repairCommand(this.path)} moves what is left aside, and the hub starts empty.`,
         );
     }
+    // A log that no buffer can hold is left to DuckDB.
+    if (logBytes && logBytes < maxBufferBytes && wouldBeDropped(await readFile(log)))
+      throw new StoreUnavailableError(
+        `${log} is damaged, and DuckDB would drop what it holds. Nothing is stored until it is repaired, and trainers ` +
+          `wait. Stop the hub and repair it; nothing is deleted: ${repairCommand(this.path)}`,
+      );
     await rm(this.#logCopy, { force: true });
     if (logBytes)
       await copyFile(log, this.#logCopy).catch((error: unknown) =>
