@@ -12,6 +12,7 @@ import {
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
+import { diskRemedy } from './disk-remedies.js';
 import { SequenceGapError, StoreConflictError, StoreInUseError, StoreUnavailableError } from './event-store.js';
 
 /** What the jobs that share one commit work with. */
@@ -279,7 +280,7 @@ export function explain(error: unknown, path: string): StoreUnavailableError {
     return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir.`, {
       cause: error,
     });
-  const advice = remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
+  const advice = diskRemedy(cause, path) ?? remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
   return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
     cause: error,
   });
@@ -287,47 +288,9 @@ export function explain(error: unknown, path: string): StoreUnavailableError {
 
 const remedies: [RegExp, (path: string) => string][] = [
   [
-    /EFBIG|File too large/i,
-    (path) =>
-      `A limit on the size of files keeps ${path} from growing (\`ulimit -f\`, LimitFSIZE of systemd, or the file ` +
-      'system). The disk need not be full. Raise the limit and start the hub again.',
-  ],
-  [
-    /EDQUOT|quota exceeded/i,
-    (path) =>
-      `The disk quota of the user that runs the hub is used up, so ${path} cannot grow. Free some space or raise the quota: ` +
-      'the hub goes on by itself.',
-  ],
-  [
-    /No space left|ENOSPC|disk.*full/i,
-    (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,
-  ],
-  [
-    /EROFS|read-only file system/i,
-    (path) =>
-      `${path} lies on a file system that is read-only. One that was not before has often met an error: see \`dmesg\`. ` +
-      'Mount it for writing, or choose another --data-dir.',
-  ],
-  [
-    /EMFILE|ENFILE|Too many open files/i,
-    (path) =>
-      `${path} cannot be opened: the hub has as many files and connections open as it may. Raise the limit ` +
-      '(`ulimit -n`, LimitNOFILE of systemd) and start the hub again.',
-  ],
-  [
-    /EIO\b|Input\/output error/i,
-    (path) =>
-      `The disk of ${path} fails to read or write. See \`dmesg\`, and copy the data folder to another disk before ` +
-      `anything else; then, where it is damaged: ${repairCommand(path)}`,
-  ],
-  [
     /EISDIR|Is a directory/i,
     (path) =>
       `${path} or its .wal is a folder, not a file. Move the folder away and put the file back, or restore a backup.`,
-  ],
-  [
-    /EACCES|EPERM|Permission denied|read-only/i,
-    (path) => `${path} cannot be written. Make its folder writable, or choose another --data-dir.`,
   ],
   [
     /version number|newer version|created with an older|storage version/i,

@@ -5,6 +5,8 @@
  * rest. A write-ahead log begins with its version and goes on in entries: 8 bytes length, 8 bytes checksum, content. Integers
  * are little-endian. The checksum is the XOR of one product for each 8 bytes, so each of them can be solved for.
  *
+ * A checksum is no code that corrects errors: some altered bytes it leaves open, and these are not touched.
+ *
  * Where a later DuckDB differs, no checksum fits and nothing is mended; DuckDB itself judges what comes out.
  */
 
@@ -21,6 +23,8 @@ const factor = 0xbf58476d1ce4e5b9n;
 const inverse = inverseOf(factor);
 const remainderFactor = 0xc6a4a7935bd1e995n;
 const seed = 5381n;
+/** As often as a word has to occur for one that differs from it in a byte to be taken for it. */
+const many = 16;
 
 /** What was found in a file. Places are in bytes from its start. */
 export interface Mended {
@@ -160,9 +164,10 @@ const isPossibleInHeader = (word: number, value: bigint): boolean =>
   word < 7 ? value < 1n << 32n || value === mask : value === 0n;
 
 /**
- * The one byte that accounts for the difference of two checksums, where there is no other that could. There is one where
- * another word has the value that the altered one had, and where the altered byte is the highest of its word. Of those
- * only a lone byte between zeros is taken, as in the unused rest of a block.
+ * The one byte that accounts for the difference of two checksums. Several could where another word has the value that
+ * the altered one had, and where the altered byte is the highest of its word. Then it is the one that stands alone: its
+ * word is the only one between zeros that is not zero, or is like no other now and would be like many.
+ * @returns null where none could, or several could as well
  */
 function alteredByte(
   part: Buffer,
@@ -170,32 +175,40 @@ function alteredByte(
   isPossible: (word: number, value: bigint) => boolean = () => true,
 ): { offset: number; value: number } | null {
   const words = part.length >> 3;
-  const wordAt = (word: number): bigint => part.readBigUInt64LE(word * 8);
-  const candidates: { offset: number; value: number }[] = [];
-  const between: typeof candidates = [];
+  const candidates: { offset: number; value: number; now: bigint; then: bigint }[] = [];
   for (let word = 0; word < words; word++) {
-    const now = wordAt(word);
+    const now = part.readBigUInt64LE(word * 8);
     const then = ((((now * factor) & mask) ^ difference) * inverse) & mask;
     const change = now ^ then;
     if (change === 0n || !isOneByte(change) || !isPossible(word, then)) continue;
     const byte = byteOf(change);
-    const candidate = { offset: word * 8 + byte, value: Number((then >> BigInt(byte * 8)) & 0xffn) };
-    candidates.push(candidate);
-    if (then === 0n && isAmongZeros(part, word)) between.push(candidate);
+    const value = Number((then >> BigInt(byte * 8)) & 0xffn);
+    candidates.push({ offset: word * 8 + byte, value, now, then });
   }
   const rest = Buffer.from(part.subarray(words * 8));
   const wanted = remainder(rest) ^ difference;
   for (let offset = 0; offset < rest.length; offset++)
     for (let change = 1; change < 256; change++) {
       rest[offset]! ^= change;
-      if (remainder(rest) === wanted) candidates.push({ offset: words * 8 + offset, value: rest[offset]! });
+      const fits = remainder(rest) === wanted;
+      const value = rest[offset]!;
       rest[offset]! ^= change;
+      // It is no word, so it is like none.
+      if (fits) candidates.push({ offset: words * 8 + offset, value, now: -1n, then: -1n });
     }
-  if (candidates.length === 1) return candidates[0]!;
-  return between.length === 1 ? between[0]! : null;
+  if (candidates.length <= 1) return candidates[0] ?? null;
+  const amongZeros = candidates.filter(({ offset, then }) => then === 0n && isAmongZeros(part, offset >> 3));
+  if (amongZeros.length === 1) return amongZeros[0]!;
+  const times = new Map<bigint, number>();
+  for (let word = 0; word < words; word++) {
+    const value = part.readBigUInt64LE(word * 8);
+    times.set(value, (times.get(value) ?? 0) + 1);
+  }
+  const alone = candidates.filter(({ now, then }) => times.get(now) === 1 && (times.get(then) ?? 0) >= many);
+  return alone.length === 1 ? alone[0]! : null;
 }
 
-/** Whether the words around one are all zero. */
+/** Whether the eight words before one and the eight after it are zero. */
 function isAmongZeros(part: Buffer, word: number): boolean {
   const [from, to] = [word * 8 - 64, word * 8 + 72];
   if (from < 0 || to > part.length) return false;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, mkdir, writeFile, type FileHandle } from 'node:fs/promises';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { diskRemedy } from './disk-remedies.js';
 import { syncFolder, writeDurably } from './durable-file.js';
 import { StoreUnavailableError } from './event-store.js';
 import { FolderLock } from './folder-lock.js';
@@ -344,10 +345,6 @@ function recordAt(content: Buffer, offset: number): SpoolRecord | null {
 function unavailable(folder: string, error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
-  const advice = /ENOSPC|EFBIG|EDQUOT/.test(cause)
-    ? 'Its disk is full. Free some space: the hub goes on by itself.'
-    : /EACCES|EROFS|EPERM/.test(cause)
-      ? 'It cannot be written. Make the folder writable, or choose another --data-dir.'
-      : 'It failed.';
-  return new StoreUnavailableError(`The spool ${folder}: ${advice} (${cause})`, { cause: error });
+  const advice = diskRemedy(cause, folder) ?? `${folder} failed.`;
+  return new StoreUnavailableError(`The spool: ${advice} (${cause})`, { cause: error });
 }

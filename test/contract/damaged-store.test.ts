@@ -217,6 +217,29 @@ describe('a store that DuckDB cannot open, or would open without a part', () => 
     expect(await opened(path)).toMatchObject({ refusal: null, losses: [], runs: { early: 500, late: 100 } });
   });
 
+  it('a byte flipped anywhere in the log: what is not saved is told to the event', async () => {
+    let whole = 0;
+    const places = 24;
+    for (let place = 0; place < places; place++) {
+      const path = found(inLog(flip(Math.floor((logBytes() * (place + 0.37)) / places))));
+      if ((await opened(path)).refusal !== null) await repairStore(path, { startEmpty: false });
+      const { refusal, runs, losses } = await opened(path);
+      expect(refusal).toBeNull();
+      if (runs['late'] === 100 && losses.length === 0) {
+        expect(runs['early']).toBe(500);
+        whole++;
+      } else {
+        expect(runs['early']).toBeGreaterThanOrEqual(300);
+        const lost = losses.join(' ');
+        if (runs['early']! < 500) expect(lost).toContain(`Run early: events ${runs['early']! + 1} to 500 `);
+        else expect(lost).not.toContain('Run early');
+        if (runs['late'] === undefined) expect(lost).toContain(lossOfLog[1]);
+        else if (runs['late'] < 100) expect(lost).toContain(`Run late: events ${runs['late'] + 1} to 100 `);
+      }
+    }
+    expect(whole).toBeGreaterThan(places / 3);
+  });
+
   it('a part of the log overwritten: the main file and the log before it are saved, the rest is told', async () => {
     const path = found(inLog(overwrite((size) => size >> 1, 300)));
     expect((await opened(path)).refusal).toContain('repair');
