@@ -345,6 +345,6 @@ function recordAt(content: Buffer, offset: number): SpoolRecord | null {
 function unavailable(folder: string, error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
-  const advice = diskRemedy(cause, folder) ?? `${folder} failed.`;
-  return new StoreUnavailableError(`The spool: ${advice} (${cause})`, { cause: error });
+  const advice = diskRemedy(cause, folder) ?? 'It failed.';
+  return new StoreUnavailableError(`The spool ${folder}: ${advice} (${cause})`, { cause: error });
 }
