@@ -171,7 +171,7 @@ export class Spool {
     while (this.#times.length > 0 && this.#times[0]!.number <= this.#released) this.#times.shift();
     try {
       // A cursor that is lost in a power cut costs a second delivery, so it is not synced.
-      await writeFile(`${this.#cursorPath}.writing`, String(this.#released));
+      await writeFile(`${this.#cursorPath}.writing`, cursorOf(this.#released));
       await rename(`${this.#cursorPath}.writing`, this.#cursorPath);
       while (this.#segments.length > 1 && this.#segments[1]!.first <= this.#released + 1) {
         const { first } = this.#segments.shift()!;
@@ -199,13 +199,14 @@ export class Spool {
   }
 
   async #load(): Promise<void> {
+    const names = (await readdir(this.folder)).filter((name) => /^\d{16}\.log$/.test(name)).sort();
     const cursor = await readFile(this.#cursorPath, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
-      return '0';
+      return null;
     });
-    // A cursor that was cut to nothing means delivering again what is there, which harms nobody.
-    this.#released = /^\d+$/.test(cursor) ? Number(cursor) : 0;
-    const names = (await readdir(this.folder)).filter((name) => /^\d{16}\.log$/.test(name)).sort();
+    const beforeAll = Math.max(0, Number(names[0]?.slice(0, 16) ?? 1) - 1);
+    // A cursor that is damaged means delivering again what is there, which harms nobody.
+    this.#released = cursor === null ? 0 : (releasedIn(cursor) ?? beforeAll);
     this.#next = this.#released + 1;
     const atMs = Date.now();
     for (const [index, name] of names.entries()) {
@@ -299,6 +300,17 @@ export class Spool {
     }
     segment.bytes += content.length;
   }
+}
+
+/** With a checksum: a number that is altered would let go of records that nobody has delivered. */
+function cursorOf(released: number): string {
+  return `${released} ${createHash('sha256').update(String(released)).digest('hex').slice(0, 16)}\n`;
+}
+
+/** What a cursor says, one of a version without a checksum too; null where it is damaged. */
+function releasedIn(cursor: string): number | null {
+  const number = /^\d+/.exec(cursor)?.[0];
+  return number !== undefined && (cursor === number || cursor === cursorOf(Number(number))) ? Number(number) : null;
 }
 
 function checksum(number: Buffer, payload: Buffer): Buffer {

@@ -65,7 +65,7 @@ export class StoreGuard implements FileGuard {
       const counted = (await AcknowledgedLedger.open(ledgerOf(this.path), this.options)).runs;
       if (logBytes || counted > 0)
         throw new StoreUnavailableError(
-          `${this.path} is missing${counted > 0 ? `, with the ${counted} runs that it held` : ''}. ` +
+          `${this.path} is missing${counted > 0 ? `, with the ${counted === 1 ? 'run' : `${counted} runs`} that it held` : ''}. ` +
             'See whether its disk is mounted and put the file back, with its .wal file if it has one, or restore a ' +
             `backup. Where there is none: ${repairCommand(this.path)} moves what is left aside, and the hub starts empty.`,
         );

@@ -288,6 +288,20 @@ describe('a store that DuckDB cannot open, or would open without a part', () => 
     expect(await opened(path)).toMatchObject({ losses: [], runs: { early: 500, late: 100 } });
   });
 
+  it('the main file is missing, and the log was begun with the store: all of it is saved', async () => {
+    const young = join(folder, 'young');
+    const store = new EmbeddedStore(join(young, 'plumbline.duckdb'));
+    await store.createRun(storedRun(late));
+    await store.append(late, steps(1, 100));
+    const path = join(folder, 'young-crashed', 'plumbline.duckdb');
+    cpSync(young, join(path, '..'), { recursive: true });
+    await store.close();
+    rmSync(path);
+    expect((await opened(path)).refusal).toMatch(/is missing, with the run that it held/);
+    expect((await repairStore(path, { startEmpty: false })).losses).toEqual([]);
+    expect(await opened(path)).toMatchObject({ losses: [], runs: { late: 100 } });
+  });
+
   it('both files are missing: nothing is begun in their place, unless asked for', async () => {
     const path = found(both(remove, inLog(remove)));
     expect((await opened(path)).refusal).toMatch(/is missing, with the 2 runs/);
