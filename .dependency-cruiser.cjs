@@ -40,7 +40,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^server/',
-        pathNot: '^server/(main\\.ts|cli/(delete|findings|transfer|backup)\\.ts|store/)|\\.test\\.ts$',
+        pathNot: '^server/(main\\.ts|cli/(delete|findings|transfer|backup|repair)\\.ts|store/)|\\.test\\.ts$',
       },
       to: { path: '^server/store/(?!event-store|influx-setup)' },
     },

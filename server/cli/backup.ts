@@ -7,10 +7,10 @@ import type { Command } from 'commander';
 import type { ErrorBody } from '@plumbline/shared/http';
 import { tokenHeader } from '../access/trainer-token.js';
 import { readConfig, type HubConfig } from '../config.js';
-import { hubUrl } from '../hub-address.js';
 import { say } from '../terminal.js';
 import { openStore, storeFile } from '../store/open-store.js';
 import { makeBackup, restoreBackup } from '../operations/backup.js';
+import { runningHub } from '../operations/running-hub.js';
 
 /** `plumbline backup` and `plumbline restore-backup`. */
 export function addBackupCommands(program: Command): void {
@@ -45,21 +45,12 @@ export function addBackupCommands(program: Command): void {
 
 async function backup(config: HubConfig, folder: string): Promise<{ files: number; bytes: number }> {
   const { dataDir } = config;
-  if (!existsSync(join(dataDir, storeFile)))
-    throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const url = await runningHub(dataDir);
+  // A hub whose file was deleted still has it open.
+  if (url === null && !existsSync(join(dataDir, storeFile)))
+    throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, tokenHeader(config));
   return makeBackup({ dataDir, storeFile, copyStore }, folder);
-}
-
-/** The address of the hub that has the data folder open; `null` when it left, or died and left its address behind. */
-async function runningHub(dataDir: string): Promise<string | null> {
-  const url = hubUrl(dataDir);
-  if (url === null) return null;
-  return fetch(`${url}/healthz`).then(
-    () => url,
-    () => null,
-  );
 }
 
 /** @throws StoreInUseError when a hub runs after all */

@@ -9,6 +9,7 @@ import { addInfluxSetupCommand } from './influx-setup.js';
 import { addLearningRateCommand } from './learning-rate.js';
 import { addLinkCommand } from './link.js';
 import { addPrepareCommands } from './prepare.js';
+import { addRepairCommand } from './repair.js';
 import { addRestoreCommand } from './restore.js';
 import { addRulesCommand } from './rules.js';
 import { addRunsCommand } from './runs.js';
@@ -52,6 +53,7 @@ export async function runProgram(): Promise<void> {
   addTransferCommands(program, say);
   addDeleteCommand(program, say);
   addBackupCommands(program);
+  addRepairCommand(program, say);
   program.commandsGroup('Training and studies:');
   addTrainCommand(program);
   addStudyCommand(program, say);

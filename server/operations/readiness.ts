@@ -12,6 +12,7 @@ const noCommand = CommandId.parse('readiness-probe');
  * Whether the hub can do its work now: it is not being stopped, it knows its runs, its store took the last write.
  * A store with a spool does that work while the server behind it is gone: this is told of, and the hub stays ready. If
  * each hub behind one address called itself unready then, trainers would have nowhere to go and the spools no use.
+ * What a store has lost is told of in the same way, until somebody has taken note: the hub can still do its work.
  */
 export async function readiness(runs: RunService, storeWatch: StoreWatch): Promise<ReadinessResponse> {
   const faults: unknown[] = [];
@@ -26,7 +27,10 @@ export async function readiness(runs: RunService, storeWatch: StoreWatch): Promi
     const spool = await runs.store.spoolState?.();
     if (spool && spool.problem !== null) borne.push(new StoreUnavailableError(spool.problem));
     else await runs.store.command(noCommand).catch((error: unknown) => (spool ? borne : faults).push(error));
-    if (storeWatch.failedWrite) faults.push(storeWatch.failedWrite);
+    const condition = await runs.store.condition?.();
+    if (condition?.fault) faults.push(condition.fault);
+    else if (storeWatch.failedWrite) faults.push(storeWatch.failedWrite);
+    borne.push(...(condition?.losses ?? []).map((loss) => new StoreUnavailableError(loss)));
   } catch (error) {
     faults.push(error);
   }

@@ -9,6 +9,7 @@ import { alone, type Peers } from './peers.js';
 import type { RunDeletion } from './run-deletion.js';
 import type { RunEnding } from './run-ending.js';
 import type { RunHolding } from './run-holding.js';
+import { Refusal } from './refusal.js';
 import { nextState, stateFromEvents, wasLost } from './run-state.js';
 import type { RunTable } from './run-table.js';
 import type { RunWork } from './run-work.js';
@@ -36,6 +37,11 @@ export interface AttendanceParts {
   onAttached: (run: RunSummary) => void;
   onError: (error: unknown) => void;
 }
+
+/** Why a run cannot go on whose trainer has let go of events that the store has not. */
+const lostEvents = ({ lastSeq }: RunSummary, acknowledgedSeq: number): string =>
+  `The store has lost events ${lastSeq + 1} to ${acknowledgedSeq} of this run: its trainer was told that they are ` +
+  'stored and cannot send them again. Put an intact copy of the store back, or start a new run from the last checkpoint.';
 
 /** Which trainers are here: they come, go, come back, and are missed when they do not. */
 export class TrainerAttendance {
@@ -88,6 +94,11 @@ export class TrainerAttendance {
     // A hub that is alone has all that was acknowledged, or has lost it, which its trainer has to hear. Of several, a run
     // that is held here may have been at another meanwhile, without Redis to say so.
     const acknowledged = peers === alone ? 0 : acknowledgedSeq;
+    if (peers === alone && !hasEnded(run.state) && acknowledgedSeq > run.lastSeq) {
+      const reason = lostEvents(run, acknowledgedSeq);
+      await this.#lost(run, reason);
+      throw new Refusal('conflict', reason);
+    }
     if (!table.held.has(runId) || acknowledged > run.lastSeq) run = await holding.takeUp(runId, acknowledged);
     // Its last word lay in the store, and whoever held the run died before writing what follows.
     if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);

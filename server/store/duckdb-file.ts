@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   BIGINT,
   DOUBLE,
@@ -14,6 +14,7 @@ import {
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
+import { diskRemedy } from './disk-remedies.js';
 import {
   ReadAbandonedError,
   ReadTooLargeError,
@@ -58,6 +59,21 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
+/** Watches over what a file holds, around its opening and its commits; see StoreGuard. */
+export interface FileGuard {
+  /** Why nothing more can be stored until the process ends, or null. */
+  readonly fault: StoreUnavailableError | null;
+  /** @throws StoreUnavailableError when opening the file would lose something */
+  beforeOpening(): Promise<void>;
+  openingFailed(): Promise<void>;
+  /** @throws StoreUnavailableError when the open files are not those at the path */
+  demandFiles(): void;
+  /** Resolves when what was committed is noted, so that whoever waits for it can be answered. Never rejects. */
+  noted(): Promise<void>;
+  closeFiles(): void;
+  close(): Promise<void>;
+}
+
 /** Jobs that wait are committed together, so that one sync to disk serves many callers; this many at most. */
 const maxJobsPerCommit = 64;
 
@@ -76,15 +92,19 @@ export class DuckDbFile {
   readonly #reading = new Map<Promise<unknown>, (reason: Error) => void>();
   #closing: Promise<void> | null = null;
   #closed = false;
+  /** Answers that wait for the guard to have noted their commit. */
+  #answering: Promise<void> = Promise.resolve();
 
   /**
    * @param onOpened reads what the caller keeps in memory; called each time the file is opened
+   * @param guard none for a file whose content is of no worth
    * @param memoryBytes what DuckDB may take; it keeps pages of the file up to this
    */
   constructor(
     readonly path: string,
     readonly schema: string,
     readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
+    readonly guard: FileGuard | null = null,
     readonly memoryBytes = defaultMemoryBytes,
   ) {}
 
@@ -166,8 +186,10 @@ export class DuckDbFile {
 
   async close(): Promise<void> {
     await this.#draining;
+    await this.#answering;
     this.#closed = true;
     await this.#abandon();
+    await this.guard?.close();
   }
 
   async #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
@@ -182,24 +204,30 @@ export class DuckDbFile {
 
   async #openFile() {
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
-    const spill = join(`${this.path}.tmp`, randomUUID());
-    mkdirSync(dirname(spill), { recursive: true, mode: 0o700 });
-    const instance = await DuckDBInstance.create(this.path, {
-      memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
-      threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
-      temp_directory: spill,
-      max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
-    });
+    await this.guard?.beforeOpening();
+    let instance: DuckDBInstance | null = null;
     try {
+      const spill = join(`${this.path}.tmp`, randomUUID());
+      mkdirSync(dirname(spill), { recursive: true, mode: 0o700 });
+      instance = await DuckDBInstance.create(this.path, {
+        memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
+        threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
+        temp_directory: spill,
+        max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
+      });
       // What a process that was killed has left. The file is ours from here on, so nobody uses it.
       for (const name of readdirSync(dirname(spill)))
         if (join(dirname(spill), name) !== spill) rmSync(join(dirname(spill), name), { recursive: true, force: true });
       const writer = await instance.connect();
+      // A file that turns out to be damaged is left as it is.
+      await writer.run('PRAGMA disable_checkpoint_on_shutdown');
       await writer.run(this.schema);
       await this.onOpened(writer);
+      await writer.run('PRAGMA enable_checkpoint_on_shutdown');
       return { instance, writer };
     } catch (error) {
-      instance.closeSync();
+      instance?.closeSync();
+      await this.guard?.openingFailed();
       throw error;
     }
   }
@@ -215,6 +243,9 @@ export class DuckDbFile {
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
+      // A checkpoint at closing would remove the log of whatever files are at the path now.
+      if (this.guard?.fault) await open?.writer.run('PRAGMA disable_checkpoint_on_shutdown');
+      this.guard?.closeFiles();
       open?.writer.closeSync();
       open?.instance.closeSync();
     })();
@@ -239,6 +270,7 @@ export class DuckDbFile {
     const waiting = new Set(jobs);
     try {
       const { writer } = await this.#open();
+      this.guard?.demandFiles();
       const appenders = new Map<string, DuckDBAppender>();
       const effects: (() => void)[] = [];
       const transaction: Transaction = {
@@ -263,9 +295,19 @@ export class DuckDbFile {
       }
       for (const appender of appenders.values()) appender.closeSync();
       await writer.run('COMMIT');
+      this.guard?.demandFiles();
       for (const effect of effects) effect();
-      for (const answer of answers) answer();
+      // The next commit need not wait for this one to be noted.
+      const noted = this.guard?.noted();
+      const answer = () => answers.forEach((one) => one());
+      if (noted) this.#answering = noted.then(answer);
+      else answer();
     } catch (error) {
+      // What is open is all that there is of it: it stays open, to be copied.
+      if (this.guard?.fault && error === this.guard.fault) {
+        for (const job of waiting) job.reject(error);
+        return;
+      }
       // Closing without a commit rolls back; what is in memory is read again at the next opening.
       await this.#abandon();
       const failure = explain(error, this.path);
@@ -326,16 +368,19 @@ export class Reader {
     }
   }
 }
+/** The command that saves what can be saved of the store in this file. */
+export const repairCommand = (path: string): string =>
+  `npm run plumbline -- repair --data-dir ${dirname(resolve(path))}`;
 
 /** Says what is wrong with the file and what a person can do about it. */
-function explain(error: unknown, path: string): StoreUnavailableError {
+export function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
   if (/lock on file|Conflicting lock/i.test(cause))
     return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir.`, {
       cause: error,
     });
-  const advice = remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
+  const advice = diskRemedy(cause, path) ?? remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
   return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
     cause: error,
   });
@@ -349,15 +394,19 @@ const remedies: [RegExp, (path: string) => string][] = [
     (path) => `There is no memory to write ${path}. Give the hub more (PLUMBLINE_MEMORY_MB): it goes on by itself.`,
   ],
   [
-    /No space left|ENOSPC|File too large|disk.*full/i,
-    (path) => `The disk of ${path} is full. Free some space: the hub goes on by itself.`,
+    /EISDIR|Is a directory/i,
+    (path) =>
+      `${path} or its .wal is a folder, not a file. Move the folder away and put the file back, or restore a backup.`,
   ],
   [
-    /EACCES|EROFS|EPERM|Permission denied|read-only/i,
-    (path) => `${path} cannot be written. Make its folder writable, or choose another --data-dir.`,
+    /version number|newer version|created with an older|storage version/i,
+    (path) =>
+      `${path} was written by another version of the store. Start the version of Plumbline that wrote it, or restore a backup.`,
   ],
   [
-    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization/i,
-    (path) => `${path} is damaged. Move it and its .wal file away to start empty, or put a copy back in their place.`,
+    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization|not read enough bytes/i,
+    (path) =>
+      `${path} is damaged. Leave its files where they are, stop the hub and let it save what is whole; nothing is ` +
+      `deleted: ${repairCommand(path)}`,
   ],
 ];

@@ -18,6 +18,7 @@ import {
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
+import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
   AnswerTooLargeError,
@@ -28,6 +29,7 @@ import {
   type HistoryRange,
   type Position,
   type Series,
+  type StoreCondition,
   type StoredRun,
   type TakeSeries,
   type TakeTexts,
@@ -38,12 +40,14 @@ import {
 import { SeriesColumns } from './series-columns.js';
 import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
 import { inBatches } from './series-batches.js';
+import { describeLoss } from './loss.js';
+import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
  * Neither has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
  */
-const schema = `
+export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
     run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage INTEGER,
@@ -84,6 +88,11 @@ interface BatchOptions {
   groupsPerPoint: number;
 }
 
+export interface EmbeddedStoreOptions extends StoreGuardOptions {
+  /** What DuckDB may take. */
+  memoryBytes: number;
+}
+
 /** The default store: one DuckDB file, nothing to install or run beside the hub. */
 export class EmbeddedStore implements EventStore {
   readonly #file: DuckDbFile;
@@ -95,9 +104,14 @@ export class EmbeddedStore implements EventStore {
   /** What the transaction under way has added; jobs of one transaction see it, readers do not. */
   #uncommitted = new WeakMap<Transaction, Map<string, Position>>();
 
-  /** @param memoryBytes what DuckDB may take */
-  constructor(path: string, memoryBytes?: number) {
-    this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection), memoryBytes);
+  readonly #guard: StoreGuard;
+
+  constructor(
+    path: string,
+    { memoryBytes, onProblem = console.error, onMended = console.error }: Partial<EmbeddedStoreOptions> = {},
+  ) {
+    this.#guard = new StoreGuard(path, { onProblem, onMended });
+    this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection), this.#guard, memoryBytes);
   }
 
   /** Opens the file now rather than at first use. @throws StoreUnavailableError */
@@ -123,6 +137,18 @@ export class EmbeddedStore implements EventStore {
       this.#seriesOf(runId).set(metric, id);
       this.#lastSeriesId = Math.max(this.#lastSeriesId, id);
     }
+    await this.#guard.afterOpening(await held(reader, this.#positions));
+  }
+
+  async condition(): Promise<StoreCondition> {
+    await this.#file.open();
+    return { losses: this.#guard.losses, fault: this.#guard.fault };
+  }
+
+  /** What was found to be gone is told no more. @returns a sentence for each of it */
+  async acceptLosses(): Promise<string[]> {
+    await this.#file.open();
+    return (await this.#guard.ledger.accept()).map(describeLoss);
   }
 
   async createRun(run: StoredRun): Promise<void> {
@@ -131,6 +157,7 @@ export class EmbeddedStore implements EventStore {
       if (taken.rowCount > 0) throw new StoreConflictError(`There is a run ${run.runId} already.`);
       await transaction.run('INSERT INTO runs VALUES ($1, $2, $3)', [run.runId, run.createdMs, JSON.stringify(run)]);
       await transaction.run('DELETE FROM deleted_runs WHERE run_id = $1', [run.runId]);
+      transaction.afterCommit(() => this.#guard.ledger.count(run.runId, { lastSeq: 0, commands: 0 }));
     });
   }
 
@@ -146,6 +173,7 @@ export class EmbeddedStore implements EventStore {
       transaction.afterCommit(() => {
         this.#positions.delete(runId);
         this.#series.delete(runId);
+        this.#guard.ledger.delete(runId);
       });
     }, true);
   }
@@ -176,7 +204,10 @@ export class EmbeddedStore implements EventStore {
       if (appended.length > 0) {
         await this.#write(transaction, runId, appended);
         uncommitted.set(runId, { lastSeq, lastStep });
-        transaction.afterCommit(() => this.#positions.set(runId, { lastSeq, lastStep }));
+        transaction.afterCommit(() => {
+          this.#positions.set(runId, { lastSeq, lastStep });
+          this.#guard.ledger.count(runId, { lastSeq });
+        });
       }
       return { lastSeq, appended };
     });
@@ -352,14 +383,17 @@ export class EmbeddedStore implements EventStore {
   }
 
   async putCommand(record: CommandRecord): Promise<void> {
-    await this.#file.write((transaction) =>
-      transaction.run('INSERT OR REPLACE INTO commands VALUES ($1, $2, $3, $4)', [
-        record.commandId,
-        record.runId,
-        record.receivedMs,
+    await this.#file.write(async (transaction) => {
+      const { commandId, runId, receivedMs } = record;
+      const known = await transaction.run('SELECT 1 FROM commands WHERE command_id = $1', [commandId]);
+      await transaction.run('INSERT OR REPLACE INTO commands VALUES ($1, $2, $3, $4)', [
+        ...[commandId, runId, receivedMs],
         JSON.stringify(record),
-      ]),
-    );
+      ]);
+      const { ledger } = this.#guard;
+      if (known.rowCount === 0)
+        transaction.afterCommit(() => ledger.count(runId, { commands: ledger.commands(runId) + 1 }));
+    });
   }
 
   async command(commandId: CommandId): Promise<CommandRecord | null> {
@@ -464,6 +498,21 @@ export class EmbeddedStore implements EventStore {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
+}
+
+/** What the ledger counts, as the file has it. */
+async function held(reader: Reader, positions: ReadonlyMap<string, Position>): Promise<Held> {
+  const runs = await reader.rows('SELECT run_id FROM runs');
+  const commands = await reader.rows('SELECT run_id, count(*)::DOUBLE FROM commands GROUP BY run_id');
+  const deleted = await reader.rows('SELECT run_id FROM deleted_runs');
+  const counts = new Map(commands as [string, number][]);
+  const ids = new Set([...(runs as [string][]).map(([runId]) => runId), ...positions.keys()]);
+  return {
+    runs: new Map(
+      [...ids].map((runId) => [runId, { ...(positions.get(runId) ?? noPosition), commands: counts.get(runId) ?? 0 }]),
+    ),
+    deleted: new Set((deleted as [string][]).map(([runId]) => runId)),
+  };
 }
 
 /** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */

@@ -208,11 +208,22 @@ export interface EventStore {
    */
   copyTo?(path: string): Promise<void>;
 
+  /** What a person has to know of a store whose files are on this machine. @throws StoreUnavailableError */
+  condition?(): Promise<StoreCondition>;
+
   /** What waits on this machine's disk for a store that is elsewhere. */
   spoolState?(): Promise<SpoolState>;
 
   /** Waits for what is under way and closes; the store cannot be used afterwards. */
   close(): Promise<void>;
+}
+
+/** How the files of a store are. */
+export interface StoreCondition {
+  /** What is gone of what was acknowledged, until somebody has taken note of it: a sentence for each run. */
+  losses: string[];
+  /** Why nothing more can be stored, although the store can be read; or null. */
+  fault: StoreUnavailableError | null;
 }
 
 /** What waits on disk for the server that the store is on, and how that goes. */

@@ -4,7 +4,7 @@ import { StoreUnavailableError } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
 import { deletePoints, lineOfCleared, queryPasts, type Deletion, type Removal } from './influx-deletion.js';
 import { insist, messageOf } from './influx-retry.js';
-import { writeDurably } from './spool.js';
+import { writeDurably } from './durable-file.js';
 
 export interface PointRemovalOptions {
   /** Of the spool, which keeps other processes out. */

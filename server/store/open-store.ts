@@ -30,5 +30,5 @@ export function openStore(
   const path = join(dataDir, storeFile);
   if (mustExist && !existsSync(path))
     throw new Error(`There are no runs in ${dataDir}. Name the data folder of a hub with --data-dir.`);
-  return new EmbeddedStore(path, memory?.storeBytes);
+  return new EmbeddedStore(path, { ...(memory && { memoryBytes: memory.storeBytes }), onProblem, onMended });
 }

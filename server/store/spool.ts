@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { open, readdir, readFile, rename, rm, mkdir, writeFile, type FileHandle } from 'node:fs/promises';
 import { copyFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { diskRemedy } from './disk-remedies.js';
+import { syncFolder, writeDurably } from './durable-file.js';
 import { StoreUnavailableError } from './event-store.js';
 import { FolderLock } from './folder-lock.js';
 
@@ -169,7 +171,7 @@ export class Spool {
     while (this.#times.length > 0 && this.#times[0]!.number <= this.#released) this.#times.shift();
     try {
       // A cursor that is lost in a power cut costs a second delivery, so it is not synced.
-      await writeFile(`${this.#cursorPath}.writing`, String(this.#released));
+      await writeFile(`${this.#cursorPath}.writing`, cursorOf(this.#released));
       await rename(`${this.#cursorPath}.writing`, this.#cursorPath);
       while (this.#segments.length > 1 && this.#segments[1]!.first <= this.#released + 1) {
         const { first } = this.#segments.shift()!;
@@ -197,13 +199,14 @@ export class Spool {
   }
 
   async #load(): Promise<void> {
+    const names = (await readdir(this.folder)).filter((name) => /^\d{16}\.log$/.test(name)).sort();
     const cursor = await readFile(this.#cursorPath, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error;
-      return '0';
+      return null;
     });
-    // A cursor that was cut to nothing means delivering again what is there, which harms nobody.
-    this.#released = /^\d+$/.test(cursor) ? Number(cursor) : 0;
-    const names = (await readdir(this.folder)).filter((name) => /^\d{16}\.log$/.test(name)).sort();
+    const beforeAll = Math.max(0, Number(names[0]?.slice(0, 16) ?? 1) - 1);
+    // A cursor that is damaged means delivering again what is there, which harms nobody.
+    this.#released = cursor === null ? 0 : (releasedIn(cursor) ?? beforeAll);
     this.#next = this.#released + 1;
     const atMs = Date.now();
     for (const [index, name] of names.entries()) {
@@ -299,6 +302,17 @@ export class Spool {
   }
 }
 
+/** With a checksum: a number that is altered would let go of records that nobody has delivered. */
+function cursorOf(released: number): string {
+  return `${released} ${createHash('sha256').update(String(released)).digest('hex').slice(0, 16)}\n`;
+}
+
+/** What a cursor says, one of a version without a checksum too; null where it is damaged. */
+function releasedIn(cursor: string): number | null {
+  const number = /^\d+/.exec(cursor)?.[0];
+  return number !== undefined && (cursor === number || cursor === cursorOf(Number(number))) ? Number(number) : null;
+}
+
 function checksum(number: Buffer, payload: Buffer): Buffer {
   return createHash('sha256').update(number).update(payload).digest().subarray(0, 8);
 }
@@ -340,32 +354,9 @@ function recordAt(content: Buffer, offset: number): SpoolRecord | null {
   return { number: Number(number.readBigUInt64LE()), payload };
 }
 
-/** All of it is in the file after a power cut, or what was there before. */
-export async function writeDurably(path: string, content: Buffer): Promise<void> {
-  const file = await open(`${path}.writing`, 'w', 0o600);
-  try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.writing`, path);
-  await syncFolder(dirname(path));
-}
-
-/** A new file is only there after a power cut once its folder is on disk too. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  await handle.sync().finally(() => handle.close());
-}
-
 function unavailable(folder: string, error: unknown): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = error instanceof Error ? error.message : String(error);
-  const advice = /ENOSPC|EFBIG|EDQUOT/.test(cause)
-    ? 'Its disk is full. Free some space: the hub goes on by itself.'
-    : /EACCES|EROFS|EPERM/.test(cause)
-      ? 'It cannot be written. Make the folder writable, or choose another --data-dir.'
-      : 'It failed.';
+  const advice = diskRemedy(cause, folder) ?? 'It failed.';
   return new StoreUnavailableError(`The spool ${folder}: ${advice} (${cause})`, { cause: error });
 }

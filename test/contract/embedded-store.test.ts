@@ -70,7 +70,7 @@ describe('the embedded store in trouble', () => {
     await first.close();
     writeFileSync(path, 'not a database, '.repeat(1000));
     const store = new EmbeddedStore(path);
-    await expect(store.runs()).rejects.toThrow(/is damaged. Move it/);
+    await expect(store.runs()).rejects.toThrow(/is damaged. Leave its files where they are.*plumbline -- repair/);
     await expect(store.append(runId, [stepEvent(1, {})])).rejects.toThrow(StoreUnavailableError);
     await store.close();
   });

@@ -86,6 +86,23 @@ describe('the spool', () => {
     await again.close();
   });
 
+  it('delivers again, and lets go of nothing, when its cursor is altered', async () => {
+    const folder = newFolder();
+    const spool = await written(folder, 40, { segmentBytes: 500 });
+    await spool.release(25);
+    await spool.close();
+    const path = join(folder, 'cursor');
+    const cursor = readFileSync(path, 'utf8');
+    for (const altered of [cursor.replace('25', '35'), cursor.replace('25', '95'), cursor.slice(0, 1), '']) {
+      writeFileSync(path, altered);
+      const reports: Damage[] = [];
+      const again = await Spool.open(folder, { onDamage: (damage) => reports.push(damage) });
+      expect([...(await contentOf(again)).keys()]).toEqual(expect.arrayContaining(numbers(26, 40)));
+      expect(reports).toEqual([]);
+      await again.close();
+    }
+  });
+
   it('refuses what goes above its bound, keeps what it has, and takes more once there is room', async () => {
     const spool = await written(newFolder(), 20, { maxBytes: 2000, segmentBytes: 300 });
     await expect(spool.append(Buffer.alloc(2000))).rejects.toThrow(SpoolFullError);

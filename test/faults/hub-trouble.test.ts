@@ -48,10 +48,10 @@ function connect(dataDir: string, port: number): Socket<HubToTrainer, TrainerToH
   return socket;
 }
 
-describe('a full disk', () => {
+describe('a disk that takes no more', () => {
   it('is said, nothing is acknowledged that is not kept, and the same events are taken once there is room', async () => {
     const [dataDir, port, runId] = [newFolder(), await freePort(), aRunId()];
-    // A limit on the size of files (2 MB) fails writes as a full disk does, where none can be filled.
+    // A limit on the size of files (2 MB) fails writes as a full disk does, where none can be filled. It is told apart.
     const first = await startHub(dataDir, port, "trap '' XFSZ; ulimit -f 4000;");
     const trainer = connect(dataDir, port);
     await trainer.emitWithAck('attach', attachment(runId));
@@ -65,7 +65,10 @@ describe('a full disk', () => {
       if (answer.ok) acknowledged = answer.lastSeq;
       else refused = answer.error;
     }
-    expect(refused).toMatchObject({ code: 'store_failed', message: expect.stringContaining('is full') });
+    expect(refused).toMatchObject({
+      code: 'store_failed',
+      message: expect.stringMatching(/limit on the size of files.*ulimit -f.*Raise the limit/),
+    });
     const run = (await (await fetch(`http://127.0.0.1:${port}/api/runs/${runId}`)).json()) as RunResponse;
     expect(run.run.lastSeq).toBe(acknowledged);
     trainer.disconnect();
@@ -174,6 +177,9 @@ describe('the command line', () => {
     const port = await freePort();
     await startHub(dataDir, port);
     const health = await fetch(`http://127.0.0.1:${port}/readyz`);
-    expect([health.status, await health.text()]).toEqual([503, expect.stringContaining('is damaged. Move it')]);
+    expect([health.status, await health.text()]).toEqual([
+      503,
+      expect.stringMatching(/is damaged. Leave its files where they are.*plumbline -- repair/),
+    ]);
   });
 });

@@ -1,0 +1,275 @@
+import { createHash } from 'node:crypto';
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import type { Loss } from './loss.js';
+import { writeDurably } from './durable-file.js';
+
+/*
+ * What the hub has acknowledged, counted beside the store in a file of its own, so that a loss is told by run and number.
+ *
+ * The invariant: acknowledged <= ledger <= committed. A commit is on disk before the ledger has it, and the ledger is on
+ * disk before anybody is answered. So a hub that is killed at any moment leaves no count above what its store holds, and
+ * a store that holds less than the ledger has lost something that somebody was told is safe.
+ *
+ * The file is text, one record a line: 16 hexadecimal digits of the SHA-256 of the rest, a space, JSON. Records hold
+ * absolute values, so a line that is damaged costs what it says and no other. The file is written anew when it has grown
+ * to several times what it says.
+ */
+
+/** What one run amounts to. */
+export interface RunCount {
+  lastSeq: number;
+  /** Command records. */
+  commands: number;
+}
+
+/** What a store holds when it is opened. */
+export interface Held {
+  runs: Map<string, RunCount & { lastStep: number }>;
+  deleted: Set<string>;
+}
+
+type Entry =
+  | { run: string; lastSeq: number; commands: number }
+  | { deleted: string }
+  | { loss: Loss }
+  /** The losses before it have been taken note of. */
+  | { accepted: number };
+
+export interface LedgerOptions {
+  /** Bytes above which the file is written anew, if it says far less than it holds. */
+  compactBytes?: number;
+  /** Told of what a person has to know. */
+  onProblem: (message: string) => void;
+  /** Told when such a thing is over. */
+  onMended: (message: string) => void;
+}
+
+/** Deletions that are remembered, the newest: the file has a limit. */
+const maxDeletions = 10_000;
+
+export class AcknowledgedLedger {
+  readonly #counts = new Map<string, RunCount>();
+  readonly #deleted = new Set<string>();
+  #losses: Loss[] = [];
+  #file: FileHandle | null = null;
+  #bytes = 0;
+  /** Size of the file when it was last written anew. */
+  #compactedBytes = 0;
+  #lines: string[] = [];
+  #flushing: Promise<void> | null = null;
+  /** The file does not hold what it should: it is to be written anew. */
+  #isBehind = false;
+  #hasFailed = false;
+  #closed = false;
+  readonly #compactBytes: number;
+
+  private constructor(
+    readonly path: string,
+    readonly options: LedgerOptions,
+  ) {
+    this.#compactBytes = options.compactBytes ?? 1 << 20;
+  }
+
+  /** Reads the ledger; one that is not there is empty. Nothing is written. @throws Error when the file cannot be read */
+  static async open(path: string, options: LedgerOptions): Promise<AcknowledgedLedger> {
+    const ledger = new AcknowledgedLedger(path, options);
+    const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      ledger.#isBehind = true;
+      return '';
+    });
+    const lines = text.split('\n');
+    // A crash leaves the last line unfinished; nobody was told of what it says.
+    const isTorn = lines.pop() !== '';
+    const entries = lines.map(decode);
+    const damaged = entries.filter((entry) => entry === null).length;
+    for (const entry of entries) if (entry) ledger.#apply(entry);
+    if (damaged > 0)
+      options.onProblem(
+        `${path} is damaged: ${damaged} of its ${lines.length} lines cannot be read. ` +
+          'What they counted is not known, so a loss may be told as smaller than it is. The runs are not affected.',
+      );
+    ledger.#bytes = Buffer.byteLength(text);
+    ledger.#isBehind ||= isTorn || damaged > 0;
+    return ledger;
+  }
+
+  /** Losses that nobody has taken note of. */
+  get losses(): readonly Loss[] {
+    return this.#losses;
+  }
+  /** How many runs it counts. */
+  get runs(): number {
+    return this.#counts.size;
+  }
+
+  /**
+   * Compares the store with what was acknowledged, remembers what is gone and counts on from what is there.
+   * @returns what is found to be gone now
+   */
+  async reconcile(held: Held, nowMs = Date.now()): Promise<Loss[]> {
+    await this.#flushing;
+    const found: Loss[] = [];
+    for (const [runId, count] of this.#counts) {
+      const run = held.runs.get(runId);
+      // A version without a ledger has deleted it.
+      if (!run && held.deleted.has(runId)) continue;
+      const has = run ?? { lastSeq: 0, commands: 0, lastStep: 0 };
+      if (run && has.lastSeq >= count.lastSeq && has.commands >= count.commands) continue;
+      found.push({
+        ...{ runId, isGone: !run, isBack: false, foundMs: nowMs, lastStep: run ? run.lastStep : null },
+        events: has.lastSeq < count.lastSeq ? { from: has.lastSeq + 1, to: count.lastSeq } : null,
+        commands: Math.max(0, count.commands - has.commands),
+      });
+    }
+    for (const runId of this.#deleted)
+      if (held.runs.has(runId))
+        found.push({
+          ...{ runId, isGone: false, isBack: true, events: null, commands: 0, foundMs: nowMs },
+          lastStep: held.runs.get(runId)!.lastStep,
+        });
+    // What was gone and has been put back since is no loss.
+    const left = this.#losses.filter((loss) => !isPutBack(loss, this.#counts.get(loss.runId), held));
+    const differs =
+      found.length > 0 ||
+      left.length < this.#losses.length ||
+      held.runs.size !== this.#counts.size ||
+      [...held.runs].some(([runId, run]) => {
+        const count = this.#counts.get(runId);
+        return count?.lastSeq !== run.lastSeq || count.commands !== run.commands;
+      });
+    if (differs) {
+      this.#losses = [...left, ...found];
+      for (const { runId, isBack } of found) if (isBack) this.#deleted.delete(runId);
+      this.#counts.clear();
+      for (const [runId, { lastSeq, commands }] of held.runs) this.#counts.set(runId, { lastSeq, commands });
+      this.#isBehind = true;
+    }
+    if (this.#isBehind) await this.flush();
+    return found;
+  }
+
+  /** A run amounts to this now. It counts once `flush` has resolved. */
+  count(runId: string, change: Partial<RunCount>): void {
+    const { lastSeq, commands } = { ...(this.#counts.get(runId) ?? { lastSeq: 0, commands: 0 }), ...change };
+    this.#note({ run: runId, lastSeq, commands });
+  }
+
+  /** Command records of a run. */
+  commands(runId: string): number {
+    return this.#counts.get(runId)?.commands ?? 0;
+  }
+
+  delete(runId: string): void {
+    this.#note({ deleted: runId });
+  }
+
+  /** Losses up to now are told no more. @returns them */
+  async accept(): Promise<readonly Loss[]> {
+    const accepted = this.#losses;
+    this.#note({ accepted: Date.now() });
+    await this.flush();
+    return accepted;
+  }
+
+  /**
+   * Resolves when all that was counted is on disk, or cannot be: then `onProblem` was told, and what follows is tried
+   * anew. Counting must not keep from storing.
+   */
+  async flush(): Promise<void> {
+    if (this.#lines.length === 0 && !this.#isBehind) return this.#flushing ?? undefined;
+    // What is under way may have begun before the newest line was added.
+    this.#flushing = (this.#flushing ?? Promise.resolve()).then(() => this.#write());
+    return this.#flushing;
+  }
+
+  async close(): Promise<void> {
+    await this.flush();
+    this.#closed = true;
+    await this.#file?.close();
+    this.#file = null;
+  }
+
+  #note(entry: Entry): void {
+    this.#apply(entry);
+    this.#lines.push(encode(entry));
+  }
+
+  #apply(entry: Entry): void {
+    if ('run' in entry) {
+      this.#counts.set(entry.run, { lastSeq: entry.lastSeq, commands: entry.commands });
+      this.#deleted.delete(entry.run);
+    } else if ('deleted' in entry) {
+      this.#counts.delete(entry.deleted);
+      this.#deleted.add(entry.deleted);
+      if (this.#deleted.size > maxDeletions) this.#deleted.delete(this.#deleted.values().next().value!);
+    } else if ('loss' in entry) this.#losses.push(entry.loss);
+    else this.#losses = [];
+  }
+
+  async #write(): Promise<void> {
+    if (this.#closed || (this.#lines.length === 0 && !this.#isBehind)) return;
+    const lines = this.#lines;
+    this.#lines = [];
+    try {
+      const isLarge = this.#bytes > Math.max(this.#compactBytes, 4 * this.#compactedBytes);
+      if (this.#isBehind || isLarge) await this.#writeAnew();
+      else await this.#append(lines.join(''));
+      if (this.#hasFailed) this.options.onMended(`${this.path} can be written again.`);
+      this.#hasFailed = false;
+    } catch (error) {
+      this.#isBehind = true;
+      if (!this.#hasFailed)
+        this.options.onProblem(
+          `${this.path} cannot be written, so a loss of what is stored from now on could not be told: ` +
+            `${error instanceof Error ? error.message : String(error)}. Storing goes on.`,
+        );
+      this.#hasFailed = true;
+    }
+  }
+
+  async #append(text: string): Promise<void> {
+    this.#file ??= await open(this.path, 'a', 0o600);
+    await this.#file.appendFile(text);
+    await this.#file.datasync();
+    this.#bytes += Buffer.byteLength(text);
+  }
+
+  async #writeAnew(): Promise<void> {
+    const entries: Entry[] = [
+      ...[...this.#deleted].map((deleted) => ({ deleted })),
+      ...[...this.#counts].map(([run, count]) => ({ run, ...count })),
+      ...this.#losses.map((loss) => ({ loss })),
+    ];
+    const text = Buffer.from(entries.map(encode).join(''));
+    await this.#file?.close();
+    this.#file = null;
+    await writeDurably(this.path, text);
+    this.#bytes = this.#compactedBytes = text.length;
+    this.#isBehind = false;
+  }
+}
+
+/** The store holds again what it had lost, and nothing new was written in its place meanwhile. */
+function isPutBack(loss: Loss, count: RunCount | undefined, held: Held): boolean {
+  const run = held.runs.get(loss.runId);
+  if (loss.isBack) return !run;
+  if (!run) return false;
+  if (loss.isGone && count) return false;
+  if (loss.events && ((count?.lastSeq ?? 0) >= loss.events.to || run.lastSeq < loss.events.to)) return false;
+  return loss.commands === 0 || run.commands >= (count?.commands ?? 0) + loss.commands;
+}
+
+function encode(entry: Entry): string {
+  const json = JSON.stringify(entry);
+  return `${checksum(json)} ${json}\n`;
+}
+
+function decode(line: string): Entry | null {
+  const json = line.slice(17);
+  return line[16] === ' ' && line.slice(0, 16) === checksum(json) ? (JSON.parse(json) as Entry) : null;
+}
+
+function checksum(json: string): string {
+  return createHash('sha256').update(json).digest('hex').slice(0, 16);
+}

@@ -1,0 +1,32 @@
+/** What is gone of one run, of that which was acknowledged. */
+export interface Loss {
+  runId: string;
+  /** The run's record is gone, and with it the run. */
+  isGone: boolean;
+  /** The run was deleted, and is there again. */
+  isBack: boolean;
+  /** Event numbers that are gone, both included; null where none is. */
+  events: { from: number; to: number } | null;
+  /** How many command records are gone. */
+  commands: number;
+  /** The last step of what is left; null where nothing is. */
+  lastStep: number | null;
+  /** When it was found, epoch milliseconds. */
+  foundMs: number;
+}
+
+/** One sentence for people, with the run and the numbers. */
+export function describeLoss({ runId, isGone, isBack, events, commands, lastStep }: Loss): string {
+  if (isBack) return `Run ${runId} was deleted and is there again: the deletion is gone.`;
+  const parts = [
+    ...(events ? [events.from === events.to ? `event ${events.from}` : `events ${events.from} to ${events.to}`] : []),
+    ...(commands > 0 ? [`${commands} command record${commands === 1 ? '' : 's'}`] : []),
+  ];
+  const what = parts.join(' and ');
+  const isOne = (events ? events.to - events.from + 1 : 0) + commands === 1;
+  if (isGone)
+    return what === ''
+      ? `Run ${runId} is gone. It had no events yet.`
+      : `Run ${runId} is gone, with ${what} that ${isOne ? 'was' : 'were'} acknowledged.`;
+  return `Run ${runId}: ${what} that ${isOne ? 'was acknowledged is' : 'were acknowledged are'} gone. The run now ends at step ${lastStep ?? 0}.`;
+}

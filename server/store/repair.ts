@@ -1,0 +1,341 @@
+import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
+import { RunConfig, type RunId } from '@plumbline/shared/run';
+import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
+import { explain } from './duckdb-file.js';
+import { EmbeddedStore, schema } from './embedded-store.js';
+import { StoreInUseError, type StoredRun } from './event-store.js';
+import { timeInName } from './store-guard.js';
+
+export interface RepairOptions {
+  /** Begins an empty store where nothing can be saved. */
+  startEmpty: boolean;
+}
+
+export interface RepairReport {
+  /** What was found and done, a sentence each. */
+  done: string[];
+  /** Where the files are as they were found; null where they stay as they are. */
+  aside: string | null;
+  /** What is gone of what was acknowledged, a sentence each. */
+  losses: string[];
+}
+
+const tables = ['runs', 'events', 'series', 'points', 'commands', 'deleted_runs'];
+/** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
+const rowGroup = 122_880;
+const fewestRows = rowGroup / 64;
+/** Blocks of a database that are read at a time. */
+const chunkBytes = 64 * 262_144;
+
+/** Nothing of the store can be saved, and nothing was changed. */
+export class BeyondRepairError extends Error {
+  override name = 'BeyondRepairError';
+}
+
+/**
+ * Makes a whole store of a damaged one. It works on a copy, reads from it all that can be read, writes that to a new
+ * file, and puts this in the place of the damaged ones, which are moved aside and never deleted.
+ * @param path the store's file; it needs room for two more of its size
+ * @throws StoreInUseError while a hub has it open; BeyondRepairError; Error when the disk fails
+ */
+export async function repairStore(path: string, { startEmpty }: RepairOptions): Promise<RepairReport> {
+  if (await isWhole(path)) return { done: ['The store is whole.'], aside: null, losses: await lossesOf(path) };
+  const time = timeInName();
+  const work = `${path}.repair-${time}`;
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  try {
+    const saved = join(work, 'saved.duckdb');
+    const repair = new Repair(join(work, 'copy.duckdb'), saved);
+    const isSaved = (await repair.from(path, true)) || (await repair.from(path, false));
+    if (!isSaved) {
+      if (!startEmpty)
+        throw new BeyondRepairError(
+          `Nothing can be saved of ${path}. ${repair.done.join(' ')} Everything is as it was. Restore a backup ` +
+            '(npm run plumbline -- restore), or run this again with --start-empty: it moves the files aside.',
+        );
+      await makeEmpty(saved);
+      repair.done.push('The store is empty now.');
+    }
+    const aside = join(dirname(path), `damaged-${time}`);
+    await mkdir(aside, { mode: 0o700 });
+    for (const file of [`${path}.wal`, path]) await moveInto(aside, file);
+    await rename(saved, path);
+    const losses = [...repair.losses, ...(await lossesOf(path))];
+    await writeFile(join(aside, 'report.txt'), [...repair.done, ...losses, ''].join('\n'));
+    return { done: repair.done, aside, losses };
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+/** Opens the store as a hub would. @returns what the ledger knows to be gone */
+async function lossesOf(path: string): Promise<string[]> {
+  const store = new EmbeddedStore(path, { onProblem: () => undefined, onMended: () => undefined });
+  try {
+    return (await store.condition()).losses;
+  } finally {
+    await store.close();
+  }
+}
+
+/** Whether all of a store can be read. Changes nothing. @throws StoreInUseError while a hub has it open */
+async function isWhole(path: string): Promise<boolean> {
+  if ((await bytesOf(path)) === null) return false;
+  const log = `${path}.wal`;
+  if ((await bytesOf(log)) !== null && wouldBeDropped(await readFile(log))) return false;
+  try {
+    await within(path, true, async (connection) => {
+      // Counting each column reads each block.
+      for (const table of tables) await connection.run(`SELECT count(COLUMNS(*)), max(COLUMNS(*)) FROM ${table}`);
+    });
+    return true;
+  } catch (error) {
+    if (explain(error, path) instanceof StoreInUseError) throw explain(error, path);
+    return false;
+  }
+}
+
+async function within<T>(path: string, readOnly: boolean, work: (connection: DuckDBConnection) => Promise<T>) {
+  const instance = await DuckDBInstance.create(path, readOnly ? { access_mode: 'READ_ONLY' } : {});
+  try {
+    const connection = await instance.connect();
+    try {
+      return await work(connection);
+    } finally {
+      connection.closeSync();
+    }
+  } finally {
+    instance.closeSync();
+  }
+}
+
+const makeEmpty = (path: string): Promise<unknown> =>
+  within(path, false, async (connection) => {
+    await connection.run(schema);
+    await connection.run('CHECKPOINT');
+  });
+
+/** One repair: the ways to read the copy, those first that lose least. */
+class Repair {
+  readonly done: string[] = [];
+  readonly losses: string[] = [];
+
+  constructor(
+    readonly copy: string,
+    readonly saved: string,
+  ) {}
+
+  /**
+   * @param mends puts altered bytes right first
+   * @returns whether something was saved
+   */
+  async from(path: string, mends: boolean): Promise<boolean> {
+    const log = `${this.copy}.wal`;
+    this.done.length = this.losses.length = 0;
+    for (const file of [this.copy, log, this.saved, `${this.saved}.wal`])
+      await rm(file, { recursive: true, force: true });
+    const hasMain = await copyIfThere(path, this.copy);
+    const hasLog = await copyIfThere(`${path}.wal`, log);
+    if (!hasMain) {
+      this.done.push(`${path} is missing.`);
+      if (!hasLog) return false;
+      // A log that begins with the tables themselves needs no file that it goes on from.
+      await rm(log);
+      await within(this.copy, false, (connection) => connection.run('CHECKPOINT'));
+      await copyFile(`${path}.wal`, log);
+    }
+    if (hasMain && mends) await this.#mend(this.copy, mendInPlace);
+    if (hasLog && mends) await this.#mend(log, mendLogInPlace);
+    if (hasMain) await this.#renewFirstHeader();
+    if (!(await this.#openLog(log))) return false;
+    if (!hasMain && (await bytesOf(log)) === null) return false;
+    const error = await this.#save();
+    if (error === null) return true;
+    this.done.push(`The rest cannot be read (${error}).`);
+    return false;
+  }
+
+  async #mend(file: string, mend: (file: string) => Promise<Mended>): Promise<void> {
+    const { mended } = await mend(file);
+    if (mended.length > 0)
+      this.done.push(
+        `${named(file)}: ${mended.length === 1 ? 'one altered byte was' : `${mended.length} altered bytes were`} found ` +
+          `by the checksums and put right (at ${mended.slice(0, 5).join(', ')}${mended.length > 5 ? ', …' : ''}).`,
+      );
+  }
+
+  /** The first header says which format this is, the same in every file of this version. */
+  async #renewFirstHeader(): Promise<void> {
+    const file = await open(this.copy, 'r+');
+    try {
+      const header = Buffer.alloc(4096);
+      const { bytesRead } = await file.read(header, 0, header.length, 0);
+      if (bytesRead < header.length || mendDatabase(header).damaged.length === 0) return;
+      const fresh = `${this.saved}.fresh`;
+      await rm(fresh, { force: true });
+      await makeEmpty(fresh);
+      await file.write((await readFile(fresh)).subarray(0, header.length), 0, header.length, 0);
+      this.done.push(`${named(this.copy)}: its first header is damaged; one of a new file is in its place.`);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Keeps of the log what DuckDB takes. @returns whether the database can be opened */
+  async #openLog(log: string): Promise<boolean> {
+    for (;;) {
+      const error = await failure(() => within(this.copy, true, () => Promise.resolve()));
+      if (error === null) return true;
+      const bytes = await bytesOf(log);
+      if (bytes === null) {
+        this.done.push(`${named(this.copy)} cannot be opened (${error}).`);
+        return false;
+      }
+      const position = /WAL file: entry at byte position (\d+)/.exec(error);
+      const end = position ? logBefore(Number(position[1])) : 0;
+      if (end > 0 && end < bytes) {
+        await truncate(log, end);
+        this.done.push(
+          `The write-ahead log is damaged at byte ${end} of ${bytes}: what comes before it is kept, the rest is lost.`,
+        );
+      } else {
+        await rm(log, { recursive: true });
+        this.done.push(`The write-ahead log cannot be read (${error}): the main file is taken alone.`);
+      }
+    }
+  }
+
+  /** Copies what can be read into the new file. @returns why nothing can, or null */
+  async #save(): Promise<string | null> {
+    return failure(() =>
+      within(this.saved, false, async (connection) => {
+        await connection.run(schema);
+        await connection.run(`ATTACH '${this.copy.replaceAll("'", "''")}' AS damaged (READ_ONLY)`);
+        for (const table of tables) await this.#saveTable(connection, table);
+        await this.#renewRecords(connection);
+        await this.#tellHoles(connection);
+        await connection.run('DETACH damaged');
+        await connection.run('CHECKPOINT');
+      }),
+    );
+  }
+
+  async #saveTable(connection: DuckDBConnection, table: string): Promise<void> {
+    const has = await connection.runAndReadAll(
+      `SELECT 1 FROM duckdb_tables() WHERE database_name = 'damaged' AND table_name = '${table}'`,
+    );
+    if (has.currentRowCount === 0) return;
+    const insert = `INSERT INTO ${table} SELECT * FROM damaged.${table}`;
+    if ((await failure(() => connection.run(insert))) === null) return;
+    const [[last]] = (await connection.runAndReadAll(`SELECT max(rowid)::DOUBLE FROM damaged.${table}`)).getRows() as [
+      [number | null],
+    ];
+    let lost = 0;
+    const take = async (from: number, rows: number): Promise<void> => {
+      const range = `${insert} WHERE rowid BETWEEN ${from} AND ${from + rows - 1}`;
+      if ((await failure(() => connection.run(range))) === null) return;
+      if (rows <= fewestRows) lost += Math.min(rows, (last ?? -1) - from + 1);
+      else for (let part = from; part < from + rows; part += rows / 2) await take(part, rows / 2);
+    };
+    for (let from = 0; from <= (last ?? -1); from += rowGroup) await take(from, rowGroup);
+    this.losses.push(`Table ${table}: ${lost} of ${(last ?? -1) + 1} rows cannot be read.`);
+  }
+
+  /** Which runs have holes now. */
+  async #tellHoles(connection: DuckDBConnection): Promise<void> {
+    const holes = await connection.runAndReadAll(
+      `SELECT run_id, (before + 1)::DOUBLE, (seq - 1)::DOUBLE
+       FROM (SELECT run_id, seq, lag(seq, 1, 0) OVER (PARTITION BY run_id ORDER BY seq) AS before FROM events)
+       WHERE seq > before + 1 ORDER BY ALL`,
+    );
+    for (const [runId, from, to] of holes.getRows() as [string, number, number][])
+      this.losses.push(`Run ${runId}: events ${from} to ${to} are gone from its middle.`);
+    const empty = await connection.runAndReadAll(
+      `SELECT run_id, count(*)::DOUBLE, min(seq)::DOUBLE, max(seq)::DOUBLE FROM events
+       WHERE type = 'step_completed' AND NOT EXISTS (
+         SELECT 1 FROM points JOIN series USING (series_id) WHERE series.run_id = events.run_id AND points.seq = events.seq)
+       GROUP BY run_id ORDER BY ALL`,
+    );
+    for (const [runId, count, from, to] of empty.getRows() as [string, number, number, number][])
+      this.losses.push(`Run ${runId}: ${count} steps between events ${from} and ${to} have no values any more.`);
+  }
+
+  /** A run without a record is shown nowhere: it gets one that says so. */
+  async #renewRecords(connection: DuckDBConnection): Promise<void> {
+    const found = await connection.runAndReadAll(
+      `SELECT run_id, min(wall_time_ms), max(wall_time_ms) FROM events
+       WHERE run_id NOT IN (SELECT run_id FROM runs) GROUP BY run_id ORDER BY ALL`,
+    );
+    for (const [runId, createdMs, endedMs] of found.getRows() as [RunId, number, number][]) {
+      const record: StoredRun = {
+        ...{ runId, config: RunConfig.parse({ name: runId.slice(0, 60) }), parent: null, trainer: null },
+        ...{ state: 'failed', reason: 'The record of this run was lost: what it was set to is not known.' },
+        ...{ createdMs, startedMs: createdMs, endedMs },
+      };
+      await connection.run('INSERT INTO runs VALUES ($1, $2, $3)', [runId, createdMs, JSON.stringify(record)]);
+      this.losses.push(`Run ${runId}: its record is gone, with its settings; it is listed as failed.`);
+    }
+  }
+}
+
+async function mendInPlace(path: string): Promise<Mended> {
+  const all: Mended = { mended: [], damaged: [] };
+  const file = await open(path, 'r+');
+  try {
+    const buffer = Buffer.alloc(chunkBytes);
+    for (let at = 0; ;) {
+      // Headers first, so that the rest begins at a block.
+      const { bytesRead } = await file.read(buffer, 0, at === 0 ? headersBytes : chunkBytes, at);
+      if (bytesRead === 0) return all;
+      const part = buffer.subarray(0, bytesRead);
+      const found = mendDatabase(part, at);
+      if (found.mended.length > 0) await file.write(part, 0, bytesRead, at);
+      all.mended.push(...found.mended);
+      all.damaged.push(...found.damaged);
+      at += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+async function mendLogInPlace(path: string): Promise<Mended> {
+  const content = await readFile(path);
+  const found = mendLog(content);
+  if (found.mended.length > 0) await writeFile(path, content);
+  return found;
+}
+
+/** The name that people know of a file of the copy. */
+const named = (file: string): string => (file.endsWith('.wal') ? 'The write-ahead log' : 'The main file');
+
+async function copyIfThere(from: string, to: string): Promise<boolean> {
+  const found = await stat(from).catch(gone);
+  if (!found?.isFile()) return false;
+  await copyFile(from, to);
+  return true;
+}
+
+async function bytesOf(path: string): Promise<number | null> {
+  return (await stat(path).catch(gone))?.size ?? null;
+}
+
+async function moveInto(folder: string, path: string): Promise<void> {
+  await rename(path, join(folder, basename(path))).catch(gone);
+}
+
+function gone(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+/** What an attempt fails with, or null. */
+async function failure(attempt: () => Promise<unknown>): Promise<string | null> {
+  try {
+    await attempt();
+    return null;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
