@@ -25,6 +25,14 @@ export function fromWireNumber(value: WireNumber): number {
   return typeof value === 'number' ? value : Number(value);
 }
 
+/**
+ * Training computes in float32, which ends at 3.4e38. What is beyond stands for an overflow: trackers that cannot store
+ * Infinity store the largest number of a type in its place.
+ */
+const largestMeasured = 1e38;
+/** Whether a value was measured: not NaN, not infinite, and not what stands for an overflow. */
+export const isMeasured = (value: number): boolean => Math.abs(value) <= largestMeasured;
+
 /** A number in running text: four significant digits, with a real minus sign; an exponent keeps its own. */
 export const fourDigits = (value: number): string => String(Number(value.toPrecision(4))).replace(/^-/, '−');
 

@@ -9,6 +9,10 @@ describe('recovery', () => {
   it('reads the other way for measures where more is worse: 0 -> 0.4 -> 0.1 is 75 percent', () => {
     expect(recovery([0, 0.4, 0.1], 0, 'higher', 0.01)!.percent).toBeCloseTo(75, 10);
   });
+  it('is no recovery from a value that stands for an overflow', () => {
+    for (const overflow of [Infinity, 1.7976931348623157e308, 3.4028234663852886e38])
+      expect(recovery([0, 0.4, overflow, 0.2], 0, 'higher', 0.01)).toMatchObject({ percent: 50, worst: 0.4 });
+  });
   it('is 0 at the worst value and above 100 past the base', () => {
     expect(recovery([90, 40], 90, 'lower', 2)!.percent).toBe(0);
     expect(recovery([90, 40, 95], 90, 'lower', 2)!.percent).toBeCloseTo(110, 10);

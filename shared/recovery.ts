@@ -1,15 +1,15 @@
-import { metrics } from './metric.js';
+import { isMeasured, metrics } from './metric.js';
 
 /**
  * How much of a drift has come back, in percent (this project's definition, beside the measures of arXiv 2510.08564).
  *
  * recovered = (now - worst) / (base - worst): 0 at the worst value so far, 100 back at the base model's.
  *
- * @param values the series so far, in order; non-finite values are passed over
+ * @param values the series so far, in order; values that were not measured (`isMeasured`) are passed over
  * @param base the base model's value of the same measure
  * @param worse `lower` where less is worse (accuracy), `higher` where more is worse (bias, KL)
  * @param noiseFloor |base - worst| below this is noise, not drift
- * @returns null while nothing has drifted past the noise floor, or there is no finite value
+ * @returns null while nothing has drifted past the noise floor, or no value was measured
  */
 export function recovery(
   values: ArrayLike<number>,
@@ -23,7 +23,7 @@ export function recovery(
   let now = NaN;
   for (let index = 0; index < values.length; index++) {
     const value = values[index]!;
-    if (!Number.isFinite(value)) continue;
+    if (!isMeasured(value)) continue;
     now = value;
     if (worstIndex < 0 || sign * value < sign * worst) {
       worst = value;

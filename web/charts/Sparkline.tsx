@@ -1,8 +1,8 @@
 'use client';
+import { isMeasured } from '@plumbline/shared/metric';
 import { useEffect, useRef } from 'react';
 import type { Columns } from './columns';
 import { decimate } from './decimate';
-import { isDrawable } from './drawable';
 import { requestPaint, cancelPaint } from './frame';
 import { prepareCanvas } from './paint';
 import { currentPalette, onThemeChange, type ChartColor } from './palette';
@@ -35,7 +35,7 @@ export function Sparkline({
       context.fillStyle = palette.bad;
       for (const { x } of line.offScale) context.fillRect(x + 1.25, 0, 1.5, height);
       if (line.x.length === 0) return;
-      const shown = base !== undefined && isDrawable(base) ? base : undefined;
+      const shown = base !== undefined && isMeasured(base) ? base : undefined;
       const bottom = Math.min(low ?? Infinity, line.low, shown ?? Infinity);
       const top = Math.max(high ?? -Infinity, line.high, shown ?? -Infinity);
       const y = (value: number): number => height - 3 - ((value - bottom) / (top - bottom || 1)) * (height - 6);

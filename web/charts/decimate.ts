@@ -1,5 +1,5 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import { lowerBound, type Columns } from './columns';
-import { isDrawable } from './drawable';
 
 /** A line ready to draw: `x` in pixels from the plot's left edge, `value` still in the series' own unit. */
 export interface DecimatedLine {
@@ -7,7 +7,7 @@ export interface DecimatedLine {
   value: number[];
   /** True where the line starts anew: the first point, after a gap, after a value that is off the scale. */
   starts: boolean[];
-  /** Values that cannot be drawn as height (see `isDrawable`); they are marked at the plot's edge. */
+  /** Values that cannot be drawn as height (see `isMeasured`); they are marked at the plot's edge. */
   offScale: { x: number; value: number }[];
   /** Extent of the drawn values inside the window; Infinity and -Infinity when there is none. */
   low: number;
@@ -55,7 +55,7 @@ export function decimate(
       const value = valueAt(index);
       const step = steps[index]!;
       const inside = step >= from && step <= to;
-      if (!isDrawable(value)) {
+      if (!isMeasured(value)) {
         const previous = line.offScale.at(-1);
         const isSaid =
           previous && Math.floor(previous.x) === column && Object.is(Math.sign(previous.value), Math.sign(value));
@@ -93,7 +93,7 @@ function scanRun(
   let index = start + 1;
   for (; index < end; index++) {
     const value = transform ? transform(values[index]!) : values[index]!;
-    if (steps[index]! - steps[index - 1]! > reach[index]! || !isDrawable(value)) break;
+    if (steps[index]! - steps[index - 1]! > reach[index]! || !isMeasured(value)) break;
     if (value < low) {
       low = value;
       lowest = index;

@@ -1,8 +1,8 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import { scaleLinear } from 'd3';
 import type { StepWindow } from './chart-view';
 import type { ChartMark, ChartSeries } from './chart-types';
 import { decimate, type DecimatedLine } from './decimate';
-import { isDrawable } from './drawable';
 import { formatStep, formatTicks, formatValue, type Unit } from './format';
 import type { Palette } from './palette';
 import { readingAt } from './reading';
@@ -60,7 +60,7 @@ export function paintPlot(
     series.past ? decimate(series.past, window[0], window[1], plotWidth, series.transform) : null,
   );
   const drawn = [...lines, ...pasts.filter((line) => line !== null)];
-  const bases = content.series.flatMap(({ base }) => (base !== undefined && isDrawable(base) ? [base] : []));
+  const bases = content.series.flatMap(({ base }) => (base !== undefined && isMeasured(base) ? [base] : []));
   const low = Math.min(...drawn.map((line) => line.low), ...bases);
   const high = Math.max(...drawn.map((line) => line.high), ...bases);
   const y = yScale(
@@ -92,7 +92,7 @@ export function paintPlot(
   context.clip();
   for (const mark of content.marks) paintMark(context, x(mark.step), plotHeight, mark.kind, palette);
   content.series.forEach((series) => {
-    if (series.base === undefined || !isDrawable(series.base)) return;
+    if (series.base === undefined || !isMeasured(series.base)) return;
     context.strokeStyle = palette[series.color];
     context.globalAlpha = 0.75;
     context.lineWidth = 1;
@@ -106,9 +106,10 @@ export function paintPlot(
   });
   content.series.forEach((series, index) => {
     const past = pasts[index];
-    if (past) paintLine(context, past, { ...series, quiet: true }, y, plotHeight, palette);
+    if (past) paintLine(context, past, { ...series, quiet: true }, y, palette);
   });
-  content.series.forEach((series, index) => paintLine(context, lines[index]!, series, y, plotHeight, palette));
+  content.series.forEach((series, index) => paintLine(context, lines[index]!, series, y, palette));
+  paintOffScale(context, drawn, plotHeight, palette);
   context.restore();
   return {
     x: (step) => margin.left + x(step),
@@ -192,7 +193,6 @@ function paintLine(
   line: DecimatedLine,
   series: ChartSeries,
   y: YScale,
-  plotHeight: number,
   palette: Palette,
 ): void {
   context.strokeStyle = context.fillStyle = palette[series.color];
@@ -216,17 +216,33 @@ function paintLine(
     context.fill();
   }
   context.globalAlpha = 1;
+}
+
+/** Marks what cannot be drawn as height over the whole plot, with its value where there is room for the words. */
+function paintOffScale(
+  context: CanvasRenderingContext2D,
+  lines: readonly DecimatedLine[],
+  plotHeight: number,
+  palette: Palette,
+): void {
   context.fillStyle = palette.bad;
   context.textBaseline = 'middle';
-  for (const { x, value } of line.offScale) {
-    context.fillRect(x - 0.75, 0, 1.5, plotHeight);
-    if (line.offScale.length > 3) continue;
-    const words = formatValue(value, '');
-    // Beside the mark, on the side that has room.
-    const isLeft = x - 5 > context.measureText(words).width;
-    context.textAlign = isLeft ? 'right' : 'left';
-    context.fillText(words, isLeft ? x - 5 : x + 5, value > 0 ? 6 : plotHeight - 6);
-  }
+  const words: { from: number; to: number; isHigh: boolean }[] = [];
+  for (const { offScale } of lines)
+    for (const { x, value } of offScale) {
+      context.fillRect(x - 0.75, 0, 1.5, plotHeight);
+      if (offScale.length > 3) continue;
+      const text = formatValue(value, '');
+      const width = context.measureText(text).width;
+      // Beside the mark, on the side that has room.
+      const from = x - 5 > width ? x - 5 - width : x + 5;
+      const isHigh = value > 0;
+      if (words.some((other) => other.isHigh === isHigh && from < other.to + 4 && other.from < from + width + 4))
+        continue;
+      words.push({ from, to: from + width, isHigh });
+      context.textAlign = 'left';
+      context.fillText(text, from, isHigh ? 6 : plotHeight - 6);
+    }
 }
 
 /** Paints what follows the pointer: the crosshair with its step, a dot on each line, the window being dragged. */
@@ -258,7 +274,7 @@ export function paintPointer(
     if (!reading) continue;
     const { value } = reading;
     const x = geometry.x(reading.step);
-    if (!isDrawable(value) || x < margin.left - 1) continue;
+    if (!isMeasured(value) || x < margin.left - 1) continue;
     context.fillStyle = palette[each.color];
     context.strokeStyle = palette.surface;
     context.lineWidth = 1.5;

@@ -1,5 +1,5 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import { describe, expect, it } from 'vitest';
-import { isDrawable } from './drawable';
 import { formatTicks } from './format';
 import { yScale, yTicks } from './scale';
 
@@ -28,7 +28,7 @@ describe('yScale', () => {
   const numbers = [...extremes, ...extremes.map((value) => -value)];
   const extents = numbers.flatMap((low) =>
     [...numbers, ...numbers.map((value) => value + 0.25), ...numbers.map((value) => value * (1 + 1e-15))]
-      .filter((high) => high >= low && isDrawable(high))
+      .filter((high) => high >= low && isMeasured(high))
       .map((high) => [low, high] as const),
   );
   it.each([

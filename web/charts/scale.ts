@@ -1,5 +1,5 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import { scaleLinear, scaleLog, type ScaleContinuousNumeric } from 'd3';
-import { isDrawable } from './drawable';
 
 /** Sizes below are 0 to an axis: ticks between subnormal numbers cannot be computed. */
 const smallestTold = 1e-290;
@@ -25,8 +25,8 @@ export function yScale(
 ): YScale {
   let bottom = Math.min(low, ...include);
   let top = Math.max(high, ...include);
-  if (!isDrawable(bottom) || !isDrawable(top)) [bottom, top] = [0, 1];
-  if (logarithmic && low >= smallestTold && isDrawable(low) && isDrawable(high)) {
+  if (!isMeasured(bottom) || !isMeasured(top)) [bottom, top] = [0, 1];
+  if (logarithmic && low >= smallestTold && isMeasured(low) && isMeasured(high)) {
     const decades = Math.log10(high) - Math.log10(low);
     const margin = decades > finestTold ? 10 ** (0.06 * decades) : 1.5;
     return scaleLog([low / margin, Math.min(high * margin, Math.max(high, ceiling))], [height, 0]);

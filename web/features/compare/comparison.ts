@@ -1,4 +1,4 @@
-import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
 import { changesOf, shortChangeWords } from '../../lib/changes';
@@ -45,14 +45,14 @@ export function comparisonOf(store: RunStore): Comparison | null {
   const values = store.wholeCourse(metrics.heldOutMean);
   const takenOver = store.past?.inForce ?? [];
   const own = [...store.commandRecords.values()];
-  const finite = values.filter(Number.isFinite);
+  const measuredValues = values.filter(isMeasured);
   const subject = recoverySubject(store, metrics.heldOutMean);
   const gain = above(metrics.heldOutMean);
   const targetGains = distinctTasks(run.config).map((task) => ({ task, points: above(targetAccuracy(task)) }));
   return {
     training: trainingWords(run.config, takenOver, own),
     heldOut: measured.lastValue,
-    lowestHeldOut: finite.length > 0 ? finite.reduce((low, value) => Math.min(low, value)) : undefined,
+    lowestHeldOut: measuredValues.length > 0 ? measuredValues.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
     recovered: (subject && recovery(values, subject.base, 'lower', subject.noiseFloor)?.percent) ?? undefined,
     targetGains,

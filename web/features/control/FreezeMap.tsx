@@ -1,8 +1,7 @@
 'use client';
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
-import { weightDrift } from '@plumbline/shared/metric';
+import { weightDrift, isMeasured } from '@plumbline/shared/metric';
 import { recipes, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
-import { isDrawable } from '../../charts/drawable';
 import { formatValue } from '../../charts/format';
 import { recipeWords, selectionWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
@@ -73,7 +72,7 @@ export function FreezeMap(): React.ReactNode {
     return <p className="map-empty">The map appears when the trainer has said what the model is made of.</p>;
 
   const drifts = [...now.keys()].map((group) => store.series.get(weightDrift(group))?.lastValue ?? 0);
-  const most = Math.max(0.001, ...drifts.filter(isDrawable));
+  const most = Math.max(0.001, ...drifts.filter(isMeasured));
   const paint = (groups: readonly string[], trains: boolean): void =>
     setDraft(paintGroups(chosen, new Set(groups), trains));
   const toggle = (groups: readonly string[]): void => {

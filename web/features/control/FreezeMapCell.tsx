@@ -1,5 +1,5 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import type { CSSProperties } from 'react';
-import { isDrawable } from '../../charts/drawable';
 import { formatCount, formatValue } from '../../charts/format';
 import type { MapCell, Training } from './freeze-map';
 
@@ -17,7 +17,7 @@ export function FreezeMapCell(props: {
   onToggle: () => void;
 }): React.ReactNode {
   const { cell, training, isChanged, drift, most, isTabStop, compact, onToggle } = props;
-  const isBad = drift !== undefined && !isDrawable(drift);
+  const isBad = drift !== undefined && !isMeasured(drift);
   const share = isBad ? 1 : Math.min(1, (drift ?? 0) / most);
   const isOther = !cell.group.includes('.layers.');
   const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training === 'fixed' ? 'kept by the method' : training}, drift ${formatValue(drift, 'ratio')}`;

@@ -1,6 +1,5 @@
 import { scaleLinear } from 'd3';
-import { blocks, contributionChange, numberTokenPush, type Block } from '@plumbline/shared/metric';
-import { isDrawable } from '../../charts/drawable';
+import { blocks, contributionChange, numberTokenPush, type Block, isMeasured } from '@plumbline/shared/metric';
 import type { RunStore } from '../../lib/run-store';
 
 export interface ContributionCell {
@@ -43,11 +42,11 @@ export function contributionView(store: RunStore): ContributionView | null {
       push: last(numberTokenPush(layer, block)),
       isBad: [contributionChange, numberTokenPush].some((of) => {
         const value = store.series.get(of(layer, block))?.lastValue;
-        return value !== undefined && !isDrawable(value);
+        return value !== undefined && !isMeasured(value);
       }),
     })),
   }));
-  const most = (values: number[]): number => Math.max(leastChange, ...values.filter(isDrawable));
+  const most = (values: number[]): number => Math.max(leastChange, ...values.filter(isMeasured));
   const all = measured.flatMap(({ cells }) => cells);
   const mostChange = most(all.map(({ change }) => change));
   const mostPush = most(all.map(({ push }) => Math.abs(push)));

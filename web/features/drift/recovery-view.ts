@@ -1,4 +1,4 @@
-import { metrics } from '@plumbline/shared/metric';
+import { metrics, isMeasured } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
@@ -67,7 +67,7 @@ export class RecoverySeries implements Columns {
     const worstAndNow = new Float64Array([earlier?.worst ?? NaN, NaN]);
     for (let index = 0; index < measured.length; index++) {
       const value = measured.values[index]!;
-      if (!Number.isFinite(value)) continue;
+      if (!isMeasured(value)) continue;
       // Of all before, only the worst matters: so each point costs the same however long the run.
       worstAndNow[1] = value;
       const found = recovery(worstAndNow, subject.base, subject.worse, subject.noiseFloor);

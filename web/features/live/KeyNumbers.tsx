@@ -1,8 +1,7 @@
 'use client';
 import { formatEnergy } from '@plumbline/shared/energy';
-import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
-import { isDrawable } from '../../charts/drawable';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
@@ -138,7 +137,7 @@ function Tile({
         <span title={label}>{label}</span>
       </dt>
       <dd>
-        <b data-bad={measured !== undefined && !isDrawable(measured)}>{value}</b>
+        <b data-bad={measured !== undefined && !isMeasured(measured)}>{value}</b>
         <span>{note}</span>
       </dd>
     </div>

@@ -2,6 +2,7 @@
 import Link from 'next/link';
 import { Fragment, useState } from 'react';
 import { goneWords } from '@plumbline/shared/deletion';
+import { isMeasured } from '@plumbline/shared/metric';
 import type { DeletedRun } from '@plumbline/shared/http';
 import {
   distinctTasks,
@@ -244,7 +245,9 @@ function Numbers(props: {
   return (
     <span className="run-number">
       <span className="run-number-label">{label}</span>
-      <b>{formatValue(series?.lastValue, unit)}</b>
+      <b data-bad={series?.lastValue !== undefined && !isMeasured(series.lastValue)}>
+        {formatValue(series?.lastValue, unit)}
+      </b>
       {series && series.length > 1 && (
         <Sparkline columns={series} color={color} low={low} {...(high !== undefined && { high })} />
       )}
