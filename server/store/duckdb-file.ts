@@ -128,11 +128,22 @@ export class DuckDbFile {
   }
 
   /**
-   * Reads on a connection of its own, beside the writer: sees what is committed.
+   * Reads on a connection of its own, beside the writer: sees what is committed. A read that the closing of the file has
+   * ended begins anew with the next opening, unless part of its answer was taken by then.
+   * @param query may be called more than once
    * @param signal ends the read, and interrupts the query that it is at
    * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreUnavailableError
    */
   async read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (;;)
+      try {
+        return await this.#readOnce(query, signal);
+      } catch (error) {
+        if (!(error instanceof FileClosedError) || error.wasTaken) throw error;
+      }
+  }
+
+  async #readOnce<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const ended = new AbortController();
     let reader: Reader | undefined;
     const onAbort = (): void => ended.abort(new ReadAbandonedError('Whoever asked for this is gone.'));
@@ -155,7 +166,9 @@ export class DuckDbFile {
       return await reading;
     } catch (error) {
       // The query says that it was interrupted; the reason says why.
-      if (ended.signal.aborted) throw ended.signal.reason as Error;
+      const reason = ended.signal.reason as Error | undefined;
+      if (reason instanceof FileClosedError) throw new FileClosedError(reader?.wasTaken);
+      if (reason) throw reason;
       if (reader && !reader.fileFailed) throw error;
       throw isOutOfMemory(error) ? new ReadTooLargeError(error) : explain(error, this.path);
     } finally {
@@ -238,8 +251,7 @@ export class DuckDbFile {
     this.#opening = null;
     // Those of now: a read that comes later waits for this to end. None may keep the file for as long as its taker likes.
     const reading = [...this.#reading.keys()];
-    const reason = new StoreUnavailableError('The store is closed for a moment. Try again.');
-    for (const end of this.#reading.values()) end(reason);
+    for (const end of this.#reading.values()) end(new FileClosedError());
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
@@ -316,6 +328,13 @@ export class DuckDbFile {
   }
 }
 
+/** The file was closed, after a failed write or for good, while it was read. */
+class FileClosedError extends StoreUnavailableError {
+  constructor(readonly wasTaken = false) {
+    super('The store was closed for a moment. Try again.');
+  }
+}
+
 /** Whether more is wanted; nothing said is yes. */
 type Taken = boolean | void;
 
@@ -323,6 +342,8 @@ type Taken = boolean | void;
 export class Reader {
   /** DuckDB could not answer; any other error is of who reads. */
   fileFailed = false;
+  /** Part of an answer was handed over. */
+  wasTaken = false;
 
   constructor(
     readonly connection: DuckDBConnection,
@@ -355,6 +376,7 @@ export class Reader {
       this.signal.throwIfAborted();
       const chunk = await this.#ask(result.fetchChunk());
       if (!chunk || chunk.rowCount === 0) return;
+      this.wasTaken = true;
       if ((await Promise.race([take(chunk), ended])) === false) return;
     }
   }
