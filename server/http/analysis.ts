@@ -9,7 +9,7 @@ import {
 } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { Windows } from '../store/event-store.js';
 
 /**
@@ -18,7 +18,7 @@ import type { Windows } from '../store/event-store.js';
  * GET /api/runs/:runId/findings: why the run went as it went, in sentences with their numbers
  * GET /api/compare?run=A&run=B: the same figures of several runs, over all their steps or a range
  */
-export function analysisRoutes({ runs }: { runs: RunService }): Router {
+export function analysisRoutes({ runs }: { runs: RunRegistry }): Router {
   return Router()
     .get('/runs/:runId/windows', async (request, response) => {
       const runId = RunId.parse(request.params.runId);

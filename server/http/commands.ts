@@ -1,10 +1,10 @@
 import { Router } from 'express';
 import type { CommandsResponse, RulesResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 
 /** GET /api/runs/:runId/commands: the audit log, oldest first; /api/runs/:runId/rules: where the run's rules stand. */
-export function commandRoutes({ runs }: { runs: RunService }): Router {
+export function commandRoutes({ runs }: { runs: RunRegistry }): Router {
   return Router()
     .get('/runs/:runId/commands', async (request, response) => {
       const runId = RunId.parse(request.params.runId);

@@ -1,10 +1,10 @@
 import { Router } from 'express';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 
 /** GET /api/runs/:runId/events: its control events, ascending. */
-export function eventRoutes({ runs }: { runs: RunService }): Router {
+export function eventRoutes({ runs }: { runs: RunRegistry }): Router {
   return Router().get('/runs/:runId/events', async (request, response) => {
     const runId = RunId.parse(request.params.runId);
     await runs.get(runId);

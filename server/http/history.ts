@@ -2,11 +2,11 @@ import { Router } from 'express';
 import { HistoryQuery, maxAnswerValues, type HistoryResponse, type WireSeries } from '@plumbline/shared/http';
 import { toWireNumber } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { Series } from '../store/event-store.js';
 
 /** GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each. */
-export function historyRoutes({ runs }: { runs: RunService }): Router {
+export function historyRoutes({ runs }: { runs: RunRegistry }): Router {
   return Router().get('/runs/:runId/history', async (request, response) => {
     const runId = RunId.parse(request.params.runId);
     const { metric, ...range } = HistoryQuery.parse(request.query);

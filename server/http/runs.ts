@@ -8,12 +8,12 @@ import {
 } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
 import { mayControl } from './session.js';
 
 export interface RunParts {
-  runs: RunService;
+  runs: RunRegistry;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
 }

@@ -1,7 +1,7 @@
 import { pino, type DestinationStream, type LevelWithSilent, type Logger } from 'pino';
 import { hasEnded } from '@plumbline/shared/run';
 import type { PublishWatch } from '../cluster/publish-watch.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { StoreWatch } from './store-watch.js';
 
@@ -14,7 +14,7 @@ export function createLog(level: LevelWithSilent, destination: DestinationStream
 }
 
 /** Writes down what happens to runs, commands, clients and the store. */
-export function logEvents(log: Logger, runs: RunService, feed: LiveFeed, storeWatch: StoreWatch): void {
+export function logEvents(log: Logger, runs: RunRegistry, feed: LiveFeed, storeWatch: StoreWatch): void {
   const of = (runId: string | null) => log.child({ runId });
 
   runs.on('attached', (run) => of(run.runId).info({ lastSeq: run.lastSeq }, 'trainer attached'));

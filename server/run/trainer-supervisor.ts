@@ -18,7 +18,7 @@ import {
 import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
 import { runFolder } from './run-folder.js';
-import type { RunService } from './run-service.js';
+import type { RunRegistry } from './registry.js';
 
 export interface SupervisorOptions {
   trainerEntry: string;
@@ -48,7 +48,7 @@ export class TrainerSupervisor {
   #polling: NodeJS.Timeout | null = null;
 
   constructor(
-    readonly runs: RunService,
+    readonly runs: RunRegistry,
     readonly options: SupervisorOptions,
   ) {
     runs.on('attached', (run) => void this.#follow(run).catch(options.onError));

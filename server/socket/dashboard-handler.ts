@@ -3,7 +3,7 @@ import { Watch } from '@plumbline/shared/socket';
 import { howToControl } from '../access/how-to-control.js';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { LiveFeed, roomOf } from './live-feed.js';
 import { RateLimit } from './rate-limit.js';
 import { answer, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
@@ -11,7 +11,7 @@ import { answer, type DashboardNamespace, type DashboardSocket } from './socket-
 /** Namespace `/dashboard`: everybody who reaches the hub may watch, a session may give commands. */
 export function serveDashboards(
   namespace: DashboardNamespace,
-  runs: RunService,
+  runs: RunRegistry,
   sessions: Sessions,
   onError: (error: unknown) => void,
 ): LiveFeed {
@@ -31,7 +31,7 @@ export function serveDashboards(
 
 function serveDashboard(
   socket: DashboardSocket,
-  runs: RunService,
+  runs: RunRegistry,
   sessions: Sessions,
   onError: (error: unknown) => void,
 ): void {

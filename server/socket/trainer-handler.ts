@@ -4,8 +4,8 @@ import { Attach, protocolVersion, TrainerAuth, type ErrorCode } from '@plumbline
 import { EventBatch, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
-import type { TrainerLink } from '../run/trainer-links.js';
+import type { RunRegistry } from '../run/registry.js';
+import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import { answer, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
@@ -15,7 +15,7 @@ const confirmMs = 50_000;
 /** Namespace `/trainer`: who shows the token may attach a run and send its events. */
 export function serveTrainers(
   namespace: TrainerNamespace,
-  runs: RunService,
+  runs: RunRegistry,
   token: string,
   onError: (error: unknown) => void,
 ): void {
@@ -34,7 +34,7 @@ export function serveTrainers(
   namespace.on('connection', (socket) => serveTrainer(socket, runs, onError));
 }
 
-function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: unknown) => void): void {
+function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error: unknown) => void): void {
   let attached: RunId | null = null;
   const link: TrainerLink = {
     send: async (command: Command) => {

@@ -16,7 +16,7 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
@@ -30,6 +30,7 @@ import {
   type Position,
   type Series,
   type StoredRun,
+  type StoredSummary,
   type WindowRange,
   type Windows,
   upToDate,
@@ -43,7 +44,7 @@ import { historyCount, historyQuery, windowsCount, windowsQuery } from './histor
 const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
-    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage INTEGER,
+    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage BIGINT,
     wall_time_ms DOUBLE NOT NULL, type VARCHAR NOT NULL, payload VARCHAR
   );
   CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
@@ -55,7 +56,7 @@ const schema = `
   );
   ${deletionSchema}
 `;
-const eventTypes = [VARCHAR, BIGINT, BIGINT, INTEGER, DOUBLE, VARCHAR, VARCHAR];
+const eventTypes = [VARCHAR, BIGINT, BIGINT, BIGINT, DOUBLE, VARCHAR, VARCHAR];
 const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
 /** Rows of a DuckDB vector. */
 const chunkRows = 2048;
@@ -81,6 +82,7 @@ export class EmbeddedStore implements EventStore {
   }
 
   async #load(connection: DuckDBConnection): Promise<void> {
+    await widenStages(connection);
     const positions = await rows(
       connection,
       'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
@@ -129,12 +131,12 @@ export class EmbeddedStore implements EventStore {
     return (await this.#read('SELECT run_id FROM deleted_runs')).map(([runId]) => runId as RunId);
   }
 
-  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+  async run(runId: RunId): Promise<StoredSummary | null> {
     const [row] = await this.#read('SELECT record FROM runs WHERE run_id = $1', [runId]);
     return row ? this.#summary(row[0] as string) : null;
   }
 
-  async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
+  async runs(): Promise<StoredSummary[]> {
     const found = await this.#read('SELECT record FROM runs');
     // By the records: files of before hold other numbers in created_ms and received_ms.
     return found
@@ -166,7 +168,7 @@ export class EmbeddedStore implements EventStore {
     const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
     const [found, points] = await Promise.all([
       this.#read(
-        `SELECT seq::DOUBLE, step::DOUBLE, stage, wall_time_ms, type, payload
+        `SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload
          FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq`,
         range,
       ),
@@ -275,7 +277,7 @@ export class EmbeddedStore implements EventStore {
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
-      const stage = isMetric ? event.stage : null;
+      const stage = isMetric ? BigInt(event.stage) : null;
       const payload = isMetric ? null : JSON.stringify(event);
       eventRows.push([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
       if (!isMetric) continue;
@@ -331,10 +333,25 @@ export class EmbeddedStore implements EventStore {
     return this.#file.read((connection) => rows(connection, sql, values));
   }
 
-  #summary(record: string): Omit<RunSummary, 'trainerConnected'> {
+  #summary(record: string): StoredSummary {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
+}
+
+/**
+ * Files of before have a column of 32 bits for stages, in which a stage of 2^31 and more became negative; one below 2^32
+ * is put right.
+ */
+async function widenStages(connection: DuckDBConnection): Promise<void> {
+  const [column] = await rows(
+    connection,
+    `SELECT data_type FROM duckdb_columns()
+     WHERE database_name = current_database() AND table_name = 'events' AND column_name = 'stage'`,
+  );
+  if (column?.[0] !== 'INTEGER') return;
+  await connection.run('ALTER TABLE events ALTER stage TYPE BIGINT');
+  await connection.run('UPDATE events SET stage = stage + 4294967296 WHERE stage < 0');
 }
 
 const toColumn = (list: DuckDBValue): Float64Array => Float64Array.from((list as DuckDBListValue).items as number[]);

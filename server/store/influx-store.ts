@@ -6,12 +6,13 @@ import {
   newEvents,
   noPosition,
   StoreConflictError,
-  type EventStore,
   type HistoryRange,
   type Position,
   type Series,
+  type SharedStore,
   type SpoolState,
   type StoredRun,
+  type StoredSummary,
   type WindowRange,
   type Windows,
 } from './event-store.js';
@@ -45,7 +46,7 @@ const versionsApart = 1000;
  * Reads are answered by InfluxDB, with what is still on its way laid over runs and commands; series wait for it a
  * moment, and otherwise say by their `lastSeq` how far they go.
  */
-export class InfluxStore implements EventStore {
+export class InfluxStore implements SharedStore {
   readonly #client: InfluxClient;
   readonly #outbox: InfluxOutbox;
   readonly #runs: InfluxKnownRuns;
@@ -130,13 +131,13 @@ export class InfluxStore implements EventStore {
     this.#outbox.forget(runId);
   }
 
-  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+  async run(runId: RunId): Promise<StoredSummary | null> {
     await this.#outbox.open();
     const run = await this.#runs.newest(runId);
     return run ? this.#summary(run) : null;
   }
 
-  async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
+  async runs(): Promise<StoredSummary[]> {
     await this.#outbox.open();
     const runs = await Promise.all((await this.#runs.all()).map((run) => this.#summary(run)));
     return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
@@ -340,7 +341,7 @@ export class InfluxStore implements EventStore {
     return { lastSeq, extent: { baseSecond, lastStep, lastSeq } };
   }
 
-  async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<Omit<RunSummary, 'trainerConnected'>> {
+  async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<StoredSummary> {
     // The record of an ended run was written after its last event: it says how far the run went, unless another hub
     // wrote it, which could not know what was still here.
     const { runId } = run;

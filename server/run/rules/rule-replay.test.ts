@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
-import { aCommand, stepped, TestHub } from '../../test/support/test-hub.js';
+import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
+import { aCommand, stepped, TestHub } from '../../../test/support/test-hub.js';
 
 let hub: TestHub;
 beforeAll(async () => {
