@@ -279,7 +279,7 @@ describe('reading a run', () => {
   ])('%s: %i', async (path, status, code) => {
     const answer = await hub.request('GET', path);
     expect(answer.status).toBe(status);
-    expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\w{3}/) } });
+    expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\w{3}/), retry: false } });
   });
 
   it('refuses bodies that are too long or no JSON', async () => {

@@ -3,10 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { Attach } from '@plumbline/shared/socket';
-import { isLastWord, isMetricEvent, orderFault, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isLastWord, isMetricEvent, maxEventsPerBatch, orderFault, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   StoreConflictError,
+  StoreUnavailableError,
   type EventStore,
   type Position,
   type SharedStore,
@@ -317,7 +318,7 @@ export class Run {
 
   /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
   readonly #append = async (batches: (readonly TrainerEvent[])[]): Promise<(number | Error)[]> => {
-    if (this.#isPositionUncertain) await this.#readPosition();
+    await this.#catchUpWithStore();
     const run = this.summary;
     if (!run) return batches.map(() => this.notFound());
     let position: Position = run;
@@ -367,23 +368,27 @@ export class Run {
   }
 
   async #store(events: readonly TrainerEvent[]): Promise<void> {
-    const { store, onEvents } = this.context;
-    const stored = await store.append(this.runId, events).catch((error: unknown) => {
+    const { appended, lastSeq } = await this.context.store.append(this.runId, events).catch((error: unknown) => {
       this.#isPositionUncertain = true;
       throw error;
     });
-    const { appended } = stored;
+    this.#apply(appended);
+    this.#isPositionUncertain = lastSeq > this.summary!.lastSeq;
+  }
+
+  /** Events of the run have become durable. */
+  #apply(events: TrainerEvent[]): void {
+    if (events.length === 0) return;
     const before = this.summary!;
-    let run: RunSummary = { ...before, lastSeq: Math.max(before.lastSeq, stored.lastSeq) };
-    for (const event of appended) {
-      run.lastStep = Math.max(run.lastStep, event.step);
+    let run = before;
+    for (const event of events) {
+      run = { ...run, lastSeq: event.seq, lastStep: Math.max(run.lastStep, event.step) };
       if (isControl(event)) run = afterEvent(run, event);
     }
-    run = this.record.put(run);
-    if (appended.length === 0) return;
-    onEvents(this.runId, appended);
-    this.rules.take(appended);
-    if (!appended.some(isControl)) return;
+    this.record.put(run);
+    this.context.onEvents(this.runId, events);
+    this.rules.take(events);
+    if (!events.some(isControl)) return;
     this.record.isDirty = true;
     this.record.tell(before);
   }
@@ -397,12 +402,19 @@ export class Run {
     else await this.record.write();
   }
 
-  async #readPosition(): Promise<void> {
-    const stored = await this.context.store.run(this.runId);
+  /** After an append that failed: what was stored all the same takes effect. */
+  async #catchUpWithStore(): Promise<void> {
+    if (!this.#isPositionUncertain || !this.summary) return;
+    const { store } = this.context;
+    const stored = await store.lastSeq(this.runId);
+    while (this.summary.lastSeq < stored) {
+      const events = await store.events(this.runId, this.summary.lastSeq + 1, maxEventsPerBatch);
+      if (events.length === 0)
+        throw new StoreUnavailableError(`The store cannot be read up to event ${stored} of ${this.runId} yet. Try again.`);
+      this.#apply(events);
+      await this.#follow(events.filter(isControl));
+    }
     this.#isPositionUncertain = false;
-    if (!stored || !this.summary) return;
-    const { lastSeq, lastStep } = stored;
-    this.record.put({ ...this.summary, lastSeq, lastStep });
   }
 
   /** The trainer will not come back: its run has failed. */

@@ -43,23 +43,34 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     close: () => socket.disconnect(true),
   };
 
+  // A connection holds one run: one attach is done with before the next begins.
+  let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
-    answer(ack, onError, async () => {
-      const attach = Attach.parse(message);
-      if (attached !== null && attached !== attach.runId) {
-        // None where it was deleted.
-        const current = runs.known.find((run) => run.runId === attached);
-        if (current && !hasEnded(current.state))
-          throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
-        runs.detach(attached, link);
-      }
-      const lastSeq = await runs.attach(attach, link);
-      attached = attach.runId;
-      // The connection may have gone while the run was read.
-      if (!socket.connected) runs.detach(attached, link);
-      return { lastSeq };
+    answer(ack, onError, () => {
+      const next = attaching.then(() => attach(message));
+      attaching = next.catch(() => undefined);
+      return next;
     }),
   );
+
+  async function attach(message: unknown): Promise<{ lastSeq: number }> {
+    const given = Attach.parse(message);
+    // Nobody is there to be answered, or to be sent commands.
+    if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
+    if (attached !== null && attached !== given.runId) {
+      // None where it was deleted.
+      const current = runs.known.find((run) => run.runId === attached);
+      if (current && !hasEnded(current.state))
+        throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
+      runs.detach(attached, link);
+      attached = null;
+    }
+    const lastSeq = await runs.attach(given, link);
+    attached = given.runId;
+    // The connection may have gone while the run was read.
+    if (!socket.connected) runs.detach(attached, link);
+    return { lastSeq };
+  }
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
