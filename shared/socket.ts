@@ -95,7 +95,10 @@ export interface MetricBatch {
 export interface HubToDashboard {
   metrics: (batch: MetricBatch) => void;
   control: (message: { runId: RunId; event: ControlEvent }) => void;
-  /** A run appeared or changed its state; sent to everybody. */
+  /**
+   * A run appeared, changed its state, or has come further; sent to everybody. How far it has come is told about once a
+   * second, less often where there are many. Two summaries of a run may come out of order: see `revision`.
+   */
   run: (run: RunSummary) => void;
   /**
    * A run was deleted: nothing is stored of it any more. Sent to everybody. A `run` with the same `createdMs` that comes

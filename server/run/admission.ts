@@ -1,4 +1,4 @@
-import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import type { GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';

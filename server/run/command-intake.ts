@@ -65,6 +65,8 @@ export class CommandIntake {
   /** In the run's mailbox. @returns 'again' when what was prepared does not do any more */
   async #take(command: GivenCommand, author: string, prepared: Prepared): Promise<CommandRecord | 'again'> {
     const { commands } = this.run;
+    await this.run.confirmPresence();
+    await commands.settle();
     const summary = this.#summary();
     const { commandId } = command;
     const known = commands.added === prepared.addedBefore ? prepared.known : await commands.find(commandId);

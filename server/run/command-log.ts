@@ -27,6 +27,8 @@ export interface CommandLogOptions {
 export class CommandLog {
   /** Counts the commands that were added: whoever has looked one up before knows by it whether to look again. */
   added = 0;
+  /** A command may have been written although that failed. */
+  #isUncertain = false;
   /** Open commands in the order they were given. */
   readonly #open = new Map<CommandId, CommandRecord>();
   /** Of the open commands, those that the trainer has not confirmed. */
@@ -51,6 +53,14 @@ export class CommandLog {
     // that takes up a long run would take longer the more it was steered.
     await this.closeFrom(events.filter((event) => !('commandId' in event && byId.get(event.commandId)?.step != null)));
     return records;
+  }
+
+  /** Takes up what was written of a command although that failed: whoever gave it was told that it was not. */
+  async settle(): Promise<void> {
+    if (!this.#isUncertain) return;
+    const records = await this.options.store.commands(this.runId);
+    for (const record of records) if (record.state === 'pending') this.takeUp(record);
+    this.#isUncertain = false;
   }
 
   /** Goes on with a pending command that was given elsewhere. @returns false when it is open here already */
@@ -86,7 +96,10 @@ export class CommandLog {
       ...asReceived(command, author),
       ...(rejection !== null && { state: 'rejected', endedMs: Date.now(), reason: rejection }),
     };
-    await this.#put(record);
+    await this.#put(record).catch((error: unknown) => {
+      this.#isUncertain = true;
+      throw error;
+    });
     this.added++;
     if (rejection === null) this.#hold(record);
     if (rejection === null && isNotification(record)) this.options.onNotification(record);
@@ -148,6 +161,7 @@ export class CommandLog {
 
   /** Fails all that is open of a run that has ended. */
   async failOpen(reason: string): Promise<void> {
+    await this.settle();
     for (const record of this.open)
       if (!isNotification(record)) await this.#end(record.commandId, 'failed', { reason });
   }

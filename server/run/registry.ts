@@ -34,6 +34,8 @@ export interface RunRegistryOptions {
   commandExpiryMs: number;
   /** See `stopOverdueMs` of the protocol, which it is by default. */
   stopOverdueMs?: number;
+  /** Pause after the store could not be read or written; five seconds by default. */
+  tryAgainMs?: number;
   webhooks: WebhookOptions;
   onError: (error: unknown) => void;
 }
@@ -85,10 +87,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const replay = new RuleReplay(store);
     const notifier = new Notifier(webhooks, this.#closing.signal, onError);
     this.#storedRules = new StoredRuleStates(replay);
-    const { trainerGraceMs, commandExpiryMs } = options;
+    const { trainerGraceMs, commandExpiryMs, tryAgainMs = 5_000 } = options;
     const { drain, livingProcesses } = this;
     this.#context = {
-      ...{ store, shared, cluster, replay, drain, livingProcesses, trainerGraceMs, commandExpiryMs, onError },
+      ...{ store, shared, cluster, replay, drain, livingProcesses, trainerGraceMs, commandExpiryMs, tryAgainMs, onError },
       admission: new Admission(store, webhooks, options.stopOverdueMs ?? stopOverdueMs),
       onChange: (told, before) => {
         this.emit('run', told.run, before);
@@ -100,6 +102,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       onRules: (runId, states) => this.emit('rules', runId, states),
       onAttached: (run) => this.emit('attached', run),
       onEndedByForce: (run) => this.emit('endedByForce', run),
+      onDeleted: (run) => {
+        this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, null);
+        cluster.tellDeleted(run);
+      },
       passOn: (records) => this.#passOn(records),
       closing: this.#closing.signal,
     };
@@ -216,6 +222,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   /** The runs read so far, without asking the store: empty while it cannot be read. */
   get known(): RunSummary[] {
     return [...this.#runs.values()].flatMap(({ summary }) => summary ?? []);
+  }
+
+  /** A run, if it has been read so far, without asking the store. */
+  find(runId: RunId): RunSummary | null {
+    return this.#runs.get(runId)?.summary ?? null;
   }
 
   /** @throws Refusal `not_found` */

@@ -31,8 +31,6 @@ import type { RuleState } from '@plumbline/shared/rule';
 
 /** How long whoever ends a run waits for all that goes with it. */
 const endWaitMs = 2_000;
-/** Pause after the store could not be read or written. */
-const tryAgainMs = 5_000;
 
 type NotificationOutcome = Parameters<CommandLog['endOwn']> extends [unknown, ...infer Rest] ? Rest : never;
 
@@ -47,6 +45,8 @@ export interface RunContext {
   drain: Drain;
   trainerGraceMs: number;
   commandExpiryMs: number;
+  /** Pause after the store could not be read or written. */
+  tryAgainMs: number;
   /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
   livingProcesses: ReadonlySet<RunId>;
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
@@ -58,6 +58,8 @@ export interface RunContext {
   onAttached: (run: RunSummary) => void;
   /** A person ended the run without its trainer. */
   onEndedByForce: (run: RunSummary) => void;
+  /** The run was found to be no more. */
+  onDeleted: (run: RunSummary) => void;
   /** Gives open commands of a run that another hub has taken to whichever hub has it. */
   passOn: (records: readonly CommandRecord[]) => void;
   /** Ends all waiting. */
@@ -85,6 +87,8 @@ export class Run {
   #deletedCreatedMs: number | null = null;
   /** An append may have been stored although it failed. */
   #isPositionUncertain = false;
+  /** The run may have been deleted although that failed. */
+  #isPresenceUncertain = false;
   #ending: Promise<void> | null = null;
   /** The trainer has said itself that the run has ended. */
   #hasLastWord = false;
@@ -104,7 +108,7 @@ export class Run {
     this.liveness = new Liveness(context.trainerGraceMs, () => this.#absent());
     this.#intake = new CommandIntake(this);
     this.rules = new RunRules({
-      ...{ store, shared, replay: context.replay, log: this.commands, onError },
+      ...{ store, shared, replay: context.replay, log: this.commands, tryAgainMs: context.tryAgainMs, onError },
       run: () => this.record.summary!,
       post: (handle) => this.post(handle),
       give: ({ command, author }, isDue) => this.#intake.give(command, author, isDue).then(() => undefined),
@@ -241,6 +245,7 @@ export class Run {
   /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
   async #known({ config, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.context;
+    await this.confirmPresence();
     let run = this.summary;
     if (run && hasEnded(run.state) && cluster !== singleHub && (await this.#isDeletedElsewhere())) {
       this.#forget();
@@ -318,6 +323,7 @@ export class Run {
 
   /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
   readonly #append = async (batches: (readonly TrainerEvent[])[]): Promise<(number | Error)[]> => {
+    await this.confirmPresence();
     await this.#catchUpWithStore();
     const run = this.summary;
     if (!run) return batches.map(() => this.notFound());
@@ -420,8 +426,8 @@ export class Run {
   /** The trainer will not come back: its run has failed. */
   async lost(reason: string): Promise<void> {
     const { cluster } = this.context;
-    if (!this.summary || hasEnded(this.summary.state)) return;
-    const hub = this.record.isHeld ? null : await cluster.holder(this.runId);
+    const isElsewhere = this.summary && !hasEnded(this.summary.state) && !this.record.isHeld;
+    const hub = isElsewhere ? await cluster.holder(this.runId) : null;
     if (hub) return cluster.forwardLost(hub, this.runId, reason);
     await this.post(() => this.#lost(reason));
     await this.#endingSettled();
@@ -438,7 +444,7 @@ export class Run {
   async #fail(reason: string): Promise<void> {
     const { store, onError } = this.context;
     const run = this.summary!;
-    this.liveness.endGrace();
+    this.liveness.release();
     const state = nextState(run.state, 'trainer_lost');
     this.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // What the trainer said of its commands is what counts, should the hub not have written that down yet.
@@ -499,7 +505,7 @@ export class Run {
   }
 
   async #endUntilDone(): Promise<void> {
-    const { closing, onError } = this.context;
+    const { closing, tryAgainMs, onError } = this.context;
     while (!closing.aborted)
       try {
         await this.rules.settled();
@@ -681,6 +687,7 @@ export class Run {
    */
   deleteWith<T>(check: (run: RunSummary) => void | Promise<void>, remove: (run: RunSummary) => Promise<T>): Promise<T | null> {
     return this.post(async () => {
+      await this.confirmPresence();
       const run = this.summary;
       if (!run) throw new Refusal('not_found', `There is no run ${this.runId} any more.`);
       await check(run);
@@ -688,10 +695,24 @@ export class Run {
       this.#isBeingDeleted = true;
       try {
         return await remove(run);
+      } catch (error) {
+        this.#isPresenceUncertain = this.summary !== null;
+        throw error;
       } finally {
         this.#isBeingDeleted = false;
       }
     });
+  }
+
+  /** After a deletion that failed: where the run is gone all the same, it is no more. */
+  async confirmPresence(): Promise<void> {
+    if (!this.#isPresenceUncertain || !this.summary) return;
+    const isThere = (await this.context.store.run(this.runId)) !== null;
+    this.#isPresenceUncertain = false;
+    if (isThere) return;
+    const { summary } = this;
+    this.forgetDeleted();
+    this.context.onDeleted(summary);
   }
 
   /** The run was deleted at another hub. @returns false when there is a later one under its id already */

@@ -6,6 +6,7 @@ import { Refusal } from '../run/refusal.js';
 import type { RunRegistry } from '../run/registry.js';
 import { LiveFeed, roomOf } from './live-feed.js';
 import { RateLimit } from './rate-limit.js';
+import { tellOfRuns } from './run-news.js';
 import { answer, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
 /** Namespace `/dashboard`: everybody who reaches the hub may watch, a session may give commands. */
@@ -17,7 +18,7 @@ export function serveDashboards(
 ): LiveFeed {
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
-  runs.on('run', (run) => namespace.emit('run', run));
+  tellOfRuns(runs, (run, isProgress) => (isProgress ? namespace.volatile : namespace).emit('run', run));
   // Every hub hears of it and tells its own browsers.
   runs.on('deleted', (run) => {
     feed.forget(run.runId);

@@ -59,7 +59,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
     if (attached !== null && attached !== given.runId) {
       // None where it was deleted.
-      const current = runs.known.find((run) => run.runId === attached);
+      const current = runs.find(attached);
       if (current && !hasEnded(current.state))
         throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
       runs.detach(attached, link);

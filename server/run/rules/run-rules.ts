@@ -15,8 +15,6 @@ import { rulesAtStart, type RuleReplay } from './rule-replay.js';
 /** What was acknowledged may still be on its way to where history is read from: so often, and so long, it is waited for. */
 const readTries = 5;
 const readAgainMs = 1_000;
-/** Pause after the store could not be read or written. */
-const tryAgainMs = 5_000;
 /** How long a change of rules may take to reach what the other hubs read; people wait for it, and the rules meanwhile. */
 const reachMs = 2_000;
 /** Events that wait for the store to be readable; older ones are read from it, or count as missing. */
@@ -28,6 +26,8 @@ export interface RunRulesOptions {
   shared: SharedStore | null;
   replay: RuleReplay;
   log: CommandLog;
+  /** Pause after the store could not be read or written. */
+  tryAgainMs: number;
   /** The run as it is now. */
   run: () => RunSummary;
   /** Does something in the run's mailbox. */
@@ -267,7 +267,7 @@ export class RunRules {
         if (life !== this.#life) return;
         this.options.onError(error);
         clearTimeout(this.#retry);
-        this.#retry = setTimeout(() => this.#kick(), tryAgainMs).unref();
+        this.#retry = setTimeout(() => this.#kick(), this.options.tryAgainMs).unref();
       })
       .finally(() => {
         if (this.#isKicked && this.#isActive) this.#kick();

@@ -21,9 +21,14 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
     if (session.state === 'opening') return;
     let gone = false;
     const list = new RunList();
+    let showing: ReturnType<typeof setTimeout> | undefined;
     const show = (): void => {
-      list.drop((run) => hubSocket.isGone(run));
-      if (list.runs) setRuns(list.runs);
+      // Of many runs many are told of at once: they are drawn together.
+      showing ??= setTimeout(() => {
+        showing = undefined;
+        list.drop((run) => hubSocket.isGone(run));
+        if (list.runs) setRuns(list.runs);
+      }, showMs);
     };
     // Listen first, then fetch: a run that starts in between is in one of both, and one that is deleted in neither.
     const stops = [
@@ -45,6 +50,7 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
     );
     return () => {
       gone = true;
+      clearTimeout(showing);
       for (const stop of stops) stop();
     };
   }, [session, connection.state]);
@@ -60,6 +66,7 @@ export interface RunNumbers {
   commands: readonly CommandRecord[];
 }
 const maxPoints = 200;
+const showMs = 100;
 const refreshMs = 3000;
 
 /** A run's latest key numbers with their course; fetched again three seconds after they came, while it goes on. */
