@@ -35,7 +35,8 @@ export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'paren
       if (at.config.name === name) isOne = true;
       else if (known.has(at.runId)) isOne = known.get(at.runId)!;
       // Stored runs may name each other as parents in a circle: it ends here.
-      else if (!from || seen.has(from) || at.config.name !== branchName(from.config.name, at.parent!.step)) isOne = false;
+      else if (!from || seen.has(from) || at.config.name !== branchName(from.config.name, at.parent!.step))
+        isOne = false;
       else at = from;
     }
     for (const { runId } of line) known.set(runId, isOne);

@@ -180,6 +180,7 @@ describe('asking afterwards', () => {
           error: {
             code: 'invalid',
             message: expect.stringMatching(/^This would be more than 1 values. Ask for fewer/),
+            retry: false,
           },
         });
       }

@@ -4,7 +4,8 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { Admitted } from './admission.js';
 import { endedBefore, expectedState, refusalReason } from './command-states.js';
 import { Refusal } from './refusal.js';
-import type { Run } from './run.js';
+import type { RunCore } from './run-core.js';
+import type { RunEnding } from './run-ending.js';
 import { isNotification } from './webhook.js';
 
 /** What was found out about a command before its turn. */
@@ -19,7 +20,10 @@ interface Prepared {
 
 /** The way of a run's commands from whoever gives them to the trainer: checked, written down, sent on. */
 export class CommandIntake {
-  constructor(readonly run: Run) {}
+  constructor(
+    readonly run: RunCore,
+    readonly ending: RunEnding,
+  ) {}
 
   /**
    * @param isDue asked when its turn has come; where it is not due any more, nothing is done
@@ -80,7 +84,7 @@ export class CommandIntake {
       const [before, after] = [{ state: summary.state }, { state: 'failed' }];
       const record = await commands.addApplied(complete, author, { step: summary.lastStep, before, after });
       commands.tell(record);
-      await this.run.endByForce(author);
+      await this.ending.endByForce(author);
       return record;
     }
     const record = await commands.add(complete, author, refusal ?? rejection);

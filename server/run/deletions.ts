@@ -72,7 +72,7 @@ export class Deletions {
     // A branch that another hub has begun a moment ago may not have been told of yet.
     if (cluster !== singleHub) this.#refuse(summary, [...(await store.runs()), ...summaries()]);
     await store.deleteRun(runId);
-    run.forgetDeleted();
+    run.core.forgetDeleted();
     onDeleted(summary, by);
     cluster.tellDeleted(summary);
     const bytes = await removeRunFolder(dataDir, runId).catch((error: unknown) => {
@@ -95,7 +95,11 @@ export class Deletions {
   /** Another hub has deleted a run. */
   async heard(deleted: DeletedOne): Promise<void> {
     const { runId, createdMs } = deleted;
-    if (!(await this.options.owner(runId).heardDeleted(deleted))) return;
+    if (await this.options.owner(runId).heardDeleted(deleted)) await this.found({ runId, createdMs });
+  }
+
+  /** A run was found to be deleted. */
+  async found({ runId, createdMs }: DeletedOne): Promise<void> {
     this.options.onDeleted({ runId, createdMs }, null);
     await this.#clear(runId, createdMs);
   }

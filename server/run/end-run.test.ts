@@ -87,7 +87,10 @@ describe('a run whose trainer does not stop', () => {
     await stopped(runId);
     const end = { type: 'run_stopped', seq: 3, step: 2, wallTimeMs: 9, reason: 'told to' } as const;
     await trainer.emitWithAck('events', { events: [end] });
-    expect(await give(runId, 'end_run')).toMatchObject({ state: 'rejected', reason: expect.stringContaining('(stopped)') });
+    expect(await give(runId, 'end_run')).toMatchObject({
+      state: 'rejected',
+      reason: expect.stringContaining('(stopped)'),
+    });
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'stopped', reason: 'told to' });
   });
 

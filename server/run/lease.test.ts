@@ -12,7 +12,7 @@ import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
-import { singleHub, type Cluster, type ClusterHandlers } from './cluster.js';
+import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
 import { RunRegistry } from './registry.js';
 import type { WebhookOptions } from './webhook.js';
 
@@ -40,7 +40,7 @@ class TestCluster implements Cluster {
     if (!holders.has(runId)) holders.set(runId, this.id);
     return Promise.resolve(holders.get(runId) === this.id);
   }
-  tell = (): void => undefined;
+  tell: Cluster['tell'] = () => undefined;
   tellDeleted = (): void => undefined;
   forward = singleHub.forward;
   forwardLost = singleHub.forwardLost;
@@ -102,7 +102,12 @@ async function left(events: TrainerEvent[]) {
 const lastWords = [stepped(2), finished(3)];
 
 /** All that has to be true of a run that has ended. */
-async function expectEnded(runs: RunRegistry, cluster: TestCluster, runId: RunId, commandId: GivenCommand['commandId']) {
+async function expectEnded(
+  runs: RunRegistry,
+  cluster: TestCluster,
+  runId: RunId,
+  commandId: GivenCommand['commandId'],
+) {
   const ended = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3, lastStep: 3 };
   expect(await runs.get(runId)).toMatchObject(ended);
   expect(await store.run(runId)).toMatchObject(ended);
@@ -177,6 +182,45 @@ describe('a hub that gives up a run of another hub', () => {
     expect(await attach(b.runs, runId)).toBe(3);
     expect(await store.run(runId)).toMatchObject(said);
     expect(await b.runs.get(runId)).toMatchObject(said);
+  });
+});
+
+describe('a run that was opened with a secret', () => {
+  const secret = 'a secret of this trainer, 1';
+  it('is its trainer’s at every hub', async () => {
+    const runId = aRunId();
+    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    await hub('a').runs.attach({ ...given, secret }, trainer());
+    const { runs } = hub('b');
+    await expect(runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await runs.attach({ ...given, secret }, trainer())).toBe(0);
+  });
+
+  it('is so at a hub that has only heard of it, and ended by force is told to the others', async () => {
+    const runId = aRunId();
+    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    const [a, b] = [hub('a'), hub('b')];
+    const told: ToldRun[] = [];
+    a.cluster.tell = (run) => void told.push(run);
+    await b.runs.load();
+    await a.runs.attach({ ...given, secret }, trainer());
+    b.cluster.handlers.onRun(told.at(-1)!);
+    const { run } = store;
+    // Where its record lies on the disk of the other hub only.
+    store.run = () => Promise.resolve(null);
+    await expect(b.runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
+    store.run = run;
+    const ended: RunId[] = [];
+    b.runs.on('endedByForce', (one) => ended.push(one.runId));
+    const commands = ['stop', 'end_run'] as const;
+    for (const kind of commands) {
+      await a.runs.command(aCommand(runId, { kind }) as GivenCommand, 'somebody');
+      if (kind === 'stop') await store.putCommand({ ...(await store.commands(runId))[0]!, state: 'expired' });
+    }
+    b.cluster.handlers.onRun(told.at(-1)!);
+    await eventually(() => (ended.length > 0 ? true : null));
+    expect(ended).toEqual([runId]);
+    expect(JSON.stringify([await a.runs.list(), await b.runs.list()])).not.toContain('Digest');
   });
 });
 

@@ -32,7 +32,10 @@ export function refuseCircle(
  * @param events all control events of the parent
  * @throws Refusal `invalid`
  */
-export function refuseUnknownCheckpoint({ runId, checkpointId, step }: RunParent, events: readonly ControlEvent[]): void {
+export function refuseUnknownCheckpoint(
+  { runId, checkpointId, step }: RunParent,
+  events: readonly ControlEvent[],
+): void {
   const saves = events.filter((event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId);
   if (saves.some((event) => event.step === step)) return;
   const at = [...new Set(saves.map((event) => event.step))].join(', ');

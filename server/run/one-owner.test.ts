@@ -252,7 +252,9 @@ describe('a branch', () => {
     const from = await parent();
     expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0 });
     const again = await hub.attached(from);
-    await send(again, [{ type: 'checkpoint_removed', seq: 4, step: 3, wallTimeMs: 1, checkpointId: 'step-2' as never }]);
+    await send(again, [
+      { type: 'checkpoint_removed', seq: 4, step: 3, wallTimeMs: 1, checkpointId: 'step-2' as never },
+    ]);
     expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0 });
   });
 

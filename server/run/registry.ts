@@ -19,7 +19,8 @@ import { Refusal } from './refusal.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
 import { newRunId } from './run-id.js';
-import { Run, type RunContext } from './run.js';
+import type { RunContext } from './run-context.js';
+import { Run } from './run.js';
 import type { WebhookOptions } from './webhook.js';
 
 /** Pause before a command is offered again to whichever hub holds its run. */
@@ -90,7 +91,18 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const { trainerGraceMs, commandExpiryMs, tryAgainMs = 5_000 } = options;
     const { drain, livingProcesses } = this;
     this.#context = {
-      ...{ store, shared, cluster, replay, drain, livingProcesses, trainerGraceMs, commandExpiryMs, tryAgainMs, onError },
+      ...{
+        store,
+        shared,
+        cluster,
+        replay,
+        drain,
+        livingProcesses,
+        trainerGraceMs,
+        commandExpiryMs,
+        tryAgainMs,
+        onError,
+      },
       admission: new Admission(store, webhooks, options.stopOverdueMs ?? stopOverdueMs),
       onChange: (told, before) => {
         this.emit('run', told.run, before);
@@ -102,10 +114,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       onRules: (runId, states) => this.emit('rules', runId, states),
       onAttached: (run) => this.emit('attached', run),
       onEndedByForce: (run) => this.emit('endedByForce', run),
-      onDeleted: (run) => {
-        this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, null);
-        cluster.tellDeleted(run);
-      },
+      onDeleted: (run) => this.#deletions.found(run),
       passOn: (records) => this.#passOn(records),
       closing: this.#closing.signal,
     };
@@ -118,16 +127,16 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     });
     const quietly = (work: Promise<unknown>): void => void work.catch(onError);
     cluster.start({
-      onRun: (told) => quietly(this.#owner(told.run.runId).mirror(told)),
+      onRun: (told) => quietly(this.#owner(told.run.runId).lease.mirror(told)),
       onDeleted: (run) => quietly(this.#deletions.heard(run)),
-      onProgress: (progress) => progress.forEach((one) => quietly(this.#owner(one.runId).mirrorProgress(one))),
+      onProgress: (progress) => progress.forEach((one) => quietly(this.#owner(one.runId).lease.mirrorProgress(one))),
       onTaken: (runId) => quietly(this.#owner(runId).letGo()),
-      onOrphaned: (runIds) => runIds.forEach((runId) => quietly(this.#owner(runId).adopt())),
+      onOrphaned: (runIds) => runIds.forEach((runId) => quietly(this.#owner(runId).lease.adopt())),
       command: (command, author) => this.command(command, author),
       trainerLost: (runId, reason) => this.trainerLost(runId, reason),
       held: () =>
         // Includes ended runs with open notifications.
-        [...this.#runs.values()].flatMap(({ runId, summary, record, commands, liveness }) => {
+        [...this.#runs.values()].flatMap(({ runId, summary, core: { record, commands, liveness } }) => {
           if (!summary || !(record.isHeld || commands.open.length > 0)) return [];
           const { lastSeq, lastStep } = summary;
           return { runId, connected: liveness.link !== null, progress: { runId, lastSeq, lastStep } };
@@ -148,15 +157,15 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const { shared } = this.#context;
     const { onError } = this.options;
     const undelivered = (await shared?.undelivered()) ?? [];
-    await Promise.all((await this.store.runs()).map((stored) => this.#owner(stored.runId).load(stored)));
+    await Promise.all((await this.store.runs()).map((stored) => this.#owner(stored.runId).lease.load(stored)));
     // Another hub may have given up what ended here before this one died.
     for (const runId of undelivered) {
-      const { record, summary } = this.#owner(runId);
+      const { record, summary } = this.#owner(runId).core;
       if (summary && hasEnded(summary.state)) this.cluster.tell(record.told);
     }
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     const leftOver = (await shared?.leftOver()) ?? [];
-    this.#passOn(leftOver.filter(({ runId }) => !this.#owner(runId).record.isHeld));
+    this.#passOn(leftOver.filter(({ runId }) => !this.#owner(runId).core.record.isHeld));
     void this.#takeUpNotifications().catch(onError);
     await this.#deletions.finish().catch(onError);
     void this.#correctFailed().catch(onError);
@@ -164,7 +173,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   async #takeUpNotifications(): Promise<void> {
-    for (const runId of await this.store.runsWithOpenCommands()) await this.#owner(runId).takeUpNotifications();
+    for (const runId of await this.store.runsWithOpenCommands()) await this.#owner(runId).lease.takeUpNotifications();
   }
 
   /** Looks once at all runs that count as failed whether their trainers have said otherwise; as long as that takes. */
@@ -174,7 +183,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       while (!signal.aborted && run.summary?.state === 'failed')
         try {
           const { events, lastSeq } = await this.store.controlEvents(run.runId);
-          await run.correct(events);
+          await run.lease.correctBy(events);
           // The rest is on its way.
           if (lastSeq >= (await this.store.lastSeq(run.runId))) break;
           await sleep(lookAgainMs, undefined, { ref: false });
@@ -193,7 +202,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   #expectTrainers(): void {
     if (!this.#isReachable) return;
-    for (const run of this.#runs.values()) void run.post(() => run.expectTrainer());
+    for (const run of this.#runs.values()) void run.core.post(() => run.core.expectTrainer());
   }
 
   /** The owner of a run id, whether there is such a run or not. */
@@ -236,7 +245,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /** Where the rules of a run stand. @throws Refusal `not_found` */
   async ruleStates(runId: RunId): Promise<RuleState[]> {
-    const { rules, summary } = await this.#run(runId);
+    const { rules, summary } = (await this.#run(runId)).core;
     return rules.states ?? this.#storedRules.of(summary!);
   }
 
@@ -376,7 +385,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       const run = await this.#run(command.runId);
       const { commandId, runId } = command;
       if ((this.#taking.get(commandId) ?? runId) !== runId)
-        throw new Refusal('conflict', `The id ${commandId} is a command's to another run. Give this one an id of its own.`);
+        throw new Refusal(
+          'conflict',
+          `The id ${commandId} is a command's to another run. Give this one an id of its own.`,
+        );
       this.#taking.set(commandId, runId);
       try {
         return (await run.give(command, author))!;
@@ -388,15 +400,15 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /** The record of a command, or null. */
   async findCommand(commandId: CommandId): Promise<CommandRecord | null> {
-    for (const { commands } of this.#runs.values()) {
-      const open = commands.openOne(commandId);
+    for (const { core } of this.#runs.values()) {
+      const open = core.commands.openOne(commandId);
       if (open) return open;
     }
     return this.store.command(commandId);
   }
 
   get openCommands(): number {
-    return [...this.#runs.values()].reduce((count, { commands }) => count + commands.open.length, 0);
+    return [...this.#runs.values()].reduce((count, { core }) => count + core.commands.open.length, 0);
   }
 
   /** Gives open commands to the hubs that hold their runs, as soon as there are such. */

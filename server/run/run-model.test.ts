@@ -229,7 +229,8 @@ class World {
   }
 
   #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): TrainerEvent[] {
-    const first = from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
+    const first =
+      from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
     const step = steps === 'back' ? Math.max(0, this.#sentStep - 5) : this.#sentStep;
     const batch = Array.from({ length: events }, (_, i): TrainerEvent => {
       const seq = first + i;

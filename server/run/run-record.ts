@@ -18,6 +18,8 @@ export class RunRecord {
   /** A person ended the run without its trainer. */
   isEndedByForce = false;
   trainerSecretDigest: string | undefined;
+  /** When the run was created that was deleted under this id: late news of it is none. */
+  deletedCreatedMs: number | null = null;
   #summary: RunSummary | null = null;
 
   constructor(
@@ -28,6 +30,11 @@ export class RunRecord {
   /** Null where there is no such run, as far as this hub knows. */
   get summary(): RunSummary | null {
     return this.#summary;
+  }
+
+  /** Whether this is late news of a run that was deleted, not of a later one under its id. */
+  isDeleted({ createdMs }: { createdMs: number }): boolean {
+    return this.deletedCreatedMs === createdMs;
   }
 
   /** Knows the run as it is now, and tells nobody. */

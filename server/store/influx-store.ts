@@ -203,18 +203,28 @@ export class InfluxStore implements SharedStore {
     const events: TrainerEvent[] = [];
     let step = await this.#stepOf(runId, extent, fromSeq);
     // Most steps have one event: as many steps as events are wanted is a page, or a little more.
-    for (; events.length < limit && step <= extent.lastStep; step += limit)
-      for (const event of await queryEvents(this.#client, runId, extent, step, step + limit))
-        if (event.seq >= fromSeq && event.seq <= lastSeq) events.push(event);
+    while (events.length < limit && step <= extent.lastStep) {
+      const found = (await queryEvents(this.#client, runId, extent, step, step + limit)).filter(
+        ({ seq }) => seq >= fromSeq && seq <= lastSeq,
+      );
+      events.push(...found);
+      // Where steps lie far apart, the next one that has an event is looked for.
+      const isDense = found.length >= limit / 2;
+      const next = isDense ? 0 : await this.#stepOf(runId, extent, (events.at(-1)?.seq ?? fromSeq - 1) + 1, true);
+      step = Math.max(step + limit, next);
+    }
     const page = events.slice(0, limit);
     const last = page.at(-1);
     this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step } : null;
     return page;
   }
 
-  /** The step of an event; the one that follows the page that was read last needs no search. */
-  async #stepOf(runId: RunId, extent: Extent, seq: number): Promise<number> {
-    if (seq <= 1) return 0;
+  /**
+   * The step of an event, or of the first after it; the one that follows the page that was read last needs no search.
+   * @param isFar it is known not to be among the first steps
+   */
+  async #stepOf(runId: RunId, extent: Extent, seq: number, isFar = false): Promise<number> {
+    if (seq <= 1 && !isFar) return 0;
     if (this.#page?.runId === runId && this.#page.nextSeq === seq) return this.#page.step;
     let step = Infinity;
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});

@@ -30,14 +30,21 @@ const numbers = ({ type, minimum, maximum, exclusiveMinimum }: Schema): fc.Arbit
     const edges = [min, 2 ** 31 - 1, 2 ** 31, 2 ** 32, max].filter((value) => value >= min && value <= max);
     return fc.oneof(fc.integer({ min, max }), fc.constantFrom(...edges));
   }
-  const any = fc.double({ noNaN: true, noDefaultInfinity: true, min: minimum ?? -Number.MAX_VALUE, max: maximum ?? Number.MAX_VALUE });
+  const any = fc.double({
+    noNaN: true,
+    noDefaultInfinity: true,
+    min: minimum ?? -Number.MAX_VALUE,
+    max: maximum ?? Number.MAX_VALUE,
+  });
   const edges = [0, 5e-324, 0.1, 2 ** 53, 1.7e18, Number.MAX_VALUE].filter((value) => value <= (maximum ?? value));
   return fc.oneof(any, fc.constantFrom(...edges), ...(minimum === undefined ? [fc.constant(-0)] : []));
 };
 
 const texts = ({ minLength = 0, maxLength = 200, pattern }: Schema): fc.Arbitrary<string> => {
   if (pattern !== undefined)
-    return fc.stringMatching(new RegExp(pattern)).filter((text) => text.length <= maxLength && text.length >= minLength);
+    return fc
+      .stringMatching(new RegExp(pattern))
+      .filter((text) => text.length <= maxLength && text.length >= minLength);
   const odd = `"\\,= ${String.fromCharCode(0, 10, 127, 0x2028)}é😀`;
   return fc.oneof(
     { weight: 8, arbitrary: fc.string({ unit: 'binary', minLength, maxLength: Math.min(40, maxLength) }) },
@@ -65,7 +72,10 @@ function valuesOf(schema: Schema): fc.Arbitrary<unknown> {
     case 'object': {
       if (schema.propertyNames) {
         const names = valuesOf(schema.propertyNames) as fc.Arbitrary<string>;
-        return fc.dictionary(names, valuesOf(schema.additionalProperties as Schema), { maxKeys: 5, noNullPrototype: true });
+        return fc.dictionary(names, valuesOf(schema.additionalProperties as Schema), {
+          maxKeys: 5,
+          noNullPrototype: true,
+        });
       }
       const properties = Object.fromEntries(
         Object.entries(schema.properties ?? {}).map(([name, property]) => [name, valuesOf(property)]),

@@ -19,7 +19,8 @@ export class MemoryStore implements EventStore {
   readonly #deleted = new Set<RunId>();
 
   createRun(run: StoredRun): Promise<void> {
-    if (this.#runs.has(run.runId)) return Promise.reject(new StoreConflictError(`There is a run ${run.runId} already.`));
+    if (this.#runs.has(run.runId))
+      return Promise.reject(new StoreConflictError(`There is a run ${run.runId} already.`));
     this.#runs.set(run.runId, run);
     this.#deleted.delete(run.runId);
     return Promise.resolve();

@@ -8,7 +8,12 @@ const after = <T>(ms: number, value: T) => new Promise<T>((resolve) => setTimeou
 it('applies each answer of a hub that takes longer than the pause', async () => {
   const got: number[] = [];
   let asked = 0;
-  const end = refresh(() => after(5000, ++asked), (answer) => got.push(answer), 3000, false);
+  const end = refresh(
+    () => after(5000, ++asked),
+    (answer) => got.push(answer),
+    3000,
+    false,
+  );
   await vi.advanceTimersByTimeAsync(25_000);
   expect(got).toEqual([1, 2, 3]);
   end();

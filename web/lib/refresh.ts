@@ -4,7 +4,12 @@
  * @param once whether one answer is enough
  * @returns ends it
  */
-export function refresh<T>(fetch: () => Promise<T>, apply: (answer: T) => void, pauseMs: number, once: boolean): () => void {
+export function refresh<T>(
+  fetch: () => Promise<T>,
+  apply: (answer: T) => void,
+  pauseMs: number,
+  once: boolean,
+): () => void {
   let isOver = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const next = async (): Promise<void> => {

@@ -20,8 +20,8 @@ export function EndRunButton({ off, onEnd }: { off: string; onEnd: () => void })
         <header className="sheet-head">
           <h2 id="end-title">End this run without its trainer?</h2>
           <p>
-            The trainer was told to stop and has not. The run is marked as failed, and nothing that the trainer sends later
-            is taken. A trainer that this hub started is killed; it saves no checkpoint.
+            The trainer was told to stop and has not. The run is marked as failed, and nothing that the trainer sends
+            later is taken. A trainer that this hub started is killed; it saves no checkpoint.
           </p>
         </header>
         <footer className="sheet-foot">
