@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { branchName, runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
-import { aCommand, eventually, TestHub } from '../../test/support/test-hub.js';
+import { saved } from '../../test/support/ruled-runs.js';
+import { aCommand, eventually, started, TestHub } from '../../test/support/test-hub.js';
 import { HubAway, HubSession } from './hub-session.js';
 import { StudyRunner, type StudyOutcome } from './study-runner.js';
 import { plan, StudySpec, type PlannedRun } from './study-spec.js';
@@ -173,6 +174,7 @@ describe('a study', () => {
     const [{ config }] = plan(study(name, { [variant]: {} }, 1)) as [PlannedRun];
     const { runs } = hub.hub;
     const { runId } = await runs.create(config, null);
+    await runs.append(runId, [started(), saved(2, 1000)]);
     const parent = { runId, checkpointId: CheckpointId.parse('step-1000'), step: 1000, goesOn: true };
     const branch = await runs.create({ ...config, name: branchName(config.name, 1000) }, parent);
     for (const one of [runId, branch.runId]) await runs.trainerLost(one, 'a test');
