@@ -26,7 +26,7 @@ export class EventIntake {
   /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
   readonly take = async (batches: (readonly TrainerEvent[])[]): Promise<(number | Error)[]> => {
     await this.core.confirmPresence();
-    await this.#catchUpWithStore();
+    await this.catchUp();
     const run = this.core.summary;
     if (!run) return batches.map(() => this.core.notFound());
     let position: Position = run;
@@ -108,12 +108,12 @@ export class EventIntake {
     if (!this.core.record.isDirty) return;
     // Commands first: a run that is written as ended has no open ones.
     await this.core.commands.closeFrom(control);
-    if (hasEnded(this.core.summary!.state)) this.ending.end(true);
+    if (hasEnded(this.core.summary!.state)) this.ending.end(control.some(isLastWord));
     else await this.core.record.write();
   }
 
-  /** After an append that failed: what was stored all the same takes effect. */
-  async #catchUpWithStore(): Promise<void> {
+  /** After an append that failed: what was stored all the same takes effect. In the mailbox. */
+  async catchUp(): Promise<void> {
     if (!this.#isPositionUncertain || !this.core.summary) return;
     const { store } = this.core.context;
     const stored = await store.lastSeq(this.core.runId);

@@ -144,7 +144,10 @@ class World {
       ...{ webhooks: { secret: null, hosts: [] }, onError: () => undefined },
     });
     this.runs.on('events', (_, events) => this.seen.push(...events));
-    this.runs.on('deleted', () => (this.seen = []));
+    this.runs.on('deleted', () => {
+      this.seen = [];
+      this.ends.clear();
+    });
     this.runs.on('command', (record) => {
       if (record.state === 'pending') return;
       this.ends.set(record.commandId, [...(this.ends.get(record.commandId) ?? []), record]);
@@ -317,7 +320,8 @@ async function play(scheduler: fc.Scheduler, actions: Action[], isCertain: boole
     world.runs.close();
   }
 }
-const options = { seed, numRuns, endOnFailure: false };
+const path = process.env['PLUMBLINE_MODEL_PATH'];
+const options = { seed, numRuns, ...(path !== undefined && { path }) };
 
 describe('whatever is asked of a run, in whatever order the store answers', () => {
   it('each call is answered as the order of the calls has it', async () => {

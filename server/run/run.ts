@@ -102,9 +102,14 @@ export class Run {
   /** A trainer takes up the run; see RunRegistry.attach. */
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
     this.core.refuseWhileDeleted();
-    const lastSeq = await this.core.post(() =>
-      this.#trainers.attach(attach, link).finally(() => this.core.expectTrainer()),
-    );
+    const lastSeq = await this.core.post(async () => {
+      try {
+        await this.#events.catchUp();
+        return await this.#trainers.attach(attach, link);
+      } finally {
+        this.core.expectTrainer();
+      }
+    });
     await this.#ending.settled();
     return lastSeq;
   }
@@ -137,8 +142,10 @@ export class Run {
   }
 
   async #lost(reason: string): Promise<void> {
+    // It may have said its last word.
+    await this.#events.catchUp().catch(this.context.onError);
     if (!this.summary || hasEnded(this.summary.state)) return;
-    // It may have said its last word where it was before.
+    // Or where it was before.
     if (!this.core.record.isHeld && hasEnded((await this.lease.takeUp(0)).state)) return;
     await this.#ending.fail(reason);
   }
