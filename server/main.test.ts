@@ -88,7 +88,7 @@ describe('a store that cannot be used', () => {
     const ready = await fetch(`${hub.url}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([
       503,
-      { ready: false, problems: [{ code: 'store_failed', message: expect.stringContaining('Move it') }] },
+      { ready: false, problems: [{ code: 'store_failed', message: expect.stringContaining('Move it'), retry: true }] },
     ]);
     const trainer = hub.trainer();
     const runId = aRunId();

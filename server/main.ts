@@ -9,7 +9,7 @@ import { trainerToken } from './access/trainer-token.js';
 import type { HubConfig } from './config.js';
 import { PublishWatch } from './cluster/publish-watch.js';
 import { connectForAdapter, connectRedis } from './cluster/redis-client.js';
-import { RedisPeers } from './cluster/redis-peers.js';
+import { RedisCluster } from './cluster/redis-cluster.js';
 import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
 import { maxSeriesWindows, readQueues } from './http/heavy-read.js';
@@ -19,20 +19,20 @@ import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
 import { openConnections, shutDown } from './operations/shutdown.js';
 import { StoreWatch } from './operations/store-watch.js';
-import { alone } from './run/peers.js';
-import { RunService } from './run/run-service.js';
+import { singleHub } from './run/cluster.js';
+import { RunRegistry } from './run/registry.js';
 import { TrainerSupervisor } from './run/trainer-supervisor.js';
 import { serveDashboards } from './socket/dashboard-handler.js';
 import { FrontDoor } from './socket/front-door.js';
 import { createSocketServer } from './socket/socket-server.js';
 import { serveTrainers } from './socket/trainer-handler.js';
-import { StoreInUseError, StoreUnavailableError } from './store/event-store.js';
+import { isShared, StoreInUseError, StoreUnavailableError } from './store/event-store.js';
 import { openStore } from './store/open-store.js';
 
 export interface Hub {
   /** e.g. `http://127.0.0.1:4517` */
   url: string;
-  runs: RunService;
+  runs: RunRegistry;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
   /** Set when the store could not be opened at the start; the hub stays up and tries again at every request. */
@@ -59,7 +59,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     openStore(config, { onProblem: (message) => log.error(message), onMended: (message) => log.warn(message) }),
   );
   const redis = config.redisUrl === null ? null : await connectRedis(config.redisUrl, onError);
-  const runs = new RunService(store, { ...config, onError }, redis ? new RedisPeers(redis, onError) : alone);
+  const runs = new RunRegistry(store, { ...config, onError }, redis ? new RedisCluster(redis, onError) : singleHub);
   let url = '';
   const supervisor = new TrainerSupervisor(runs, {
     ...config,
@@ -69,7 +69,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   });
   const reads = readQueues(() => process.memoryUsage.rss() < config.memory.crowdedBytes);
   const metrics = new HubMetrics(runs, storeWatch);
-  if (store.spoolState) metrics.followSpool(() => store.spoolState!());
+  if (isShared(store)) metrics.followSpool(() => store.spoolState());
   const callers = new Callers(sessions, token, config.trustedProxies);
   const unknown = new UnknownConnections();
   const app = createApp({

@@ -55,3 +55,14 @@ it('says whether the name tells the step', () => {
   expect(saysItsStep(run('Counting', 120))).toBe(false);
   expect(saysItsStep(run('Counting, from step 120', 80))).toBe(false);
 });
+it('ends at runs that name each other as parents, and follows a line of any length', () => {
+  const named = (runId: string, parent: string, step: number, from: string) => ({
+    ...{ runId: RunId.parse(runId), config: RunConfig.parse({ name: branchName(from, step) }) },
+    parent: RunParent.parse({ runId: parent, checkpointId: 'step-1', step }),
+  });
+  const circle = [named('run-a', 'run-b', 1, 'X'), named('run-b', 'run-a', 1, 'X')];
+  expect(runsNamed(circle, 'X')).toEqual([]);
+  const root = { runId: RunId.parse('run-0'), config: RunConfig.parse({ name: 'X' }), parent: null };
+  const line = [root, ...Array.from({ length: 20_000 }, (_, i) => named(`run-${i + 1}`, `run-${i}`, i, 'X'))];
+  expect(runsNamed([...line].reverse(), 'X')).toHaveLength(20_001);
+});

@@ -22,12 +22,26 @@ export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'paren
   name: string,
 ): R[] {
   const byId = new Map(runs.map((run) => [run.runId, run]));
-  const isOne = ({ config, parent }: R): boolean => {
-    if (config.name === name) return true;
-    const from = parent && byId.get(parent.runId);
-    return !!from && config.name === branchName(from.config.name, parent.step) && isOne(from);
-  };
-  return runs.filter(isOne);
+  /** By run id, whether it is one; undefined until that is found out. */
+  const known = new Map<string, boolean>();
+  return runs.filter((run) => {
+    const line: R[] = [];
+    const seen = new Set<R>();
+    let isOne: boolean | undefined;
+    for (let at: R = run; isOne === undefined;) {
+      line.push(at);
+      seen.add(at);
+      const from: R | undefined = at.parent ? byId.get(at.parent.runId) : undefined;
+      if (at.config.name === name) isOne = true;
+      else if (known.has(at.runId)) isOne = known.get(at.runId)!;
+      // Stored runs may name each other as parents in a circle: it ends here.
+      else if (!from || seen.has(from) || at.config.name !== branchName(from.config.name, at.parent!.step))
+        isOne = false;
+      else at = from;
+    }
+    for (const { runId } of line) known.set(runId, isOne);
+    return isOne;
+  });
 }
 
 /** Whether a branch's name says already at which step it begins. */

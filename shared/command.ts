@@ -49,8 +49,17 @@ export const SetRules = z.object({
 });
 export type SetRules = z.infer<typeof SetRules>;
 
+/**
+ * Ends a run whose trainer hangs: the hub marks it failed, closes the trainer's connection, ends the process of a built-in
+ * trainer and takes no more events of the run. It is allowed once a `stop` is overdue (see `stopOverdueMs`).
+ */
+export const EndRun = z.object({ kind: z.literal('end_run') });
+
+/** A `stop` that has not ended the run for this long is overdue, as is one that expired. */
+export const stopOverdueMs = 60_000;
+
 /** What people ask for. */
-export const AskedAction = z.discriminatedUnion('kind', [...CommandAction.options, SetRules]);
+export const AskedAction = z.discriminatedUnion('kind', [...CommandAction.options, SetRules, EndRun]);
 export type AskedAction = z.infer<typeof AskedAction>;
 
 /** A command as a person gives it. */

@@ -27,10 +27,9 @@ function comesFrom(run: Known, ancestorId: RunId, byId: ReadonlyMap<RunId, Known
  */
 export function whyNotDelete(run: Known, runs: readonly Known[]): string | null {
   if (!hasEnded(run.state)) return `The run ${run.runId} has not ended (${run.state}). Stop it first, then delete it.`;
-  const byId = new Map(runs.map((each) => [each.runId, each]));
-  const branches = runs.filter(
-    ({ runId, parent }) => parent?.runId === run.runId && runId !== run.runId && !comesFrom(run, runId, byId),
-  );
+  const named = runs.filter(({ runId, parent }) => parent?.runId === run.runId && runId !== run.runId);
+  const byId = new Map(named.length > 0 ? runs.map((each) => [each.runId, each]) : []);
+  const branches = named.filter(({ runId }) => !comesFrom(run, runId, byId));
   if (branches.length === 0) return null;
   const names = branches.map(({ runId, state }) => (hasEnded(state) ? runId : `${runId} (${state})`)).join(', ');
   const [have, these, all] =
@@ -51,17 +50,31 @@ export function whyNotDelete(run: Known, runs: readonly Known[]): string | null 
 export function planDeletion<R extends Known>(chosen: readonly R[], runs: readonly Known[]): DeletionPlan<R> {
   const goes: R[] = [];
   const stays: DeletionPlan<R>['stays'] = [];
-  let left = runs;
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  /** By run, how many branches go on from it. */
+  const branches = new Map<RunId, number>();
+  const parentOf = ({ runId, parent }: Known): RunId | null => {
+    const from = parent && parent.runId !== runId ? byId.get(parent.runId) : undefined;
+    return from && !comesFrom(from, runId, byId) ? from.runId : null;
+  };
+  const count = (run: Known, by: number): void => {
+    const parent = parentOf(run);
+    if (parent !== null) branches.set(parent, (branches.get(parent) ?? 0) + by);
+  };
+  for (const run of runs) count(run, 1);
   // Whatever nothing goes on from goes, and with it perhaps what kept others.
   for (let waiting = [...chosen]; waiting.length > 0;) {
-    const next = waiting.filter((run) => whyNotDelete(run, left) === null);
+    const next = waiting.filter(({ runId, state }) => hasEnded(state) && !branches.get(runId));
     if (next.length === 0) {
+      const gone = new Set(goes.map(({ runId }) => runId));
+      const left = runs.filter(({ runId }) => !gone.has(runId));
       stays.push(...waiting.map((run) => ({ run, why: whyNotDelete(run, left)! })));
       break;
     }
     goes.push(...next);
-    left = left.filter((run) => !next.some(({ runId }) => runId === run.runId));
-    waiting = waiting.filter((run) => !next.includes(run));
+    for (const run of next) count(run, -1);
+    const going = new Set(next);
+    waiting = waiting.filter((run) => !going.has(run));
   }
   return { goes, stays };
 }

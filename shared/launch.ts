@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { EnergySettings } from './energy.js';
 import { RunConfig, RunId, RunParent } from './run.js';
+import { TrainerSecret } from './socket.js';
 
 /**
  * What the hub gives a built-in trainer: one JSON object on its standard input.
@@ -14,6 +15,8 @@ export const TrainerLaunch = z.object({
   config: RunConfig,
   /** A branch starts from `<dataDir>/runs/<parent.runId>/checkpoints/<parent.checkpointId>`. */
   parent: RunParent.nullable(),
+  /** What the run is the trainer's by; see Attach. */
+  secret: TrainerSecret.optional(),
   /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */
   dataDir: z.string().min(1),
   energy: EnergySettings,

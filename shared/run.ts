@@ -149,5 +149,7 @@ export const RunSummary = z.object({
   lastStep: z.number().int().nonnegative(),
   /** Highest event number that is durably stored; 0 before the first. */
   lastSeq: z.number().int().nonnegative(),
+  /** Grows with every change: of two summaries of a run, the one with the larger number is later. */
+  revision: z.number().optional(),
 });
 export type RunSummary = z.infer<typeof RunSummary>;

@@ -11,6 +11,9 @@ export const protocolVersion = 1;
 export const TrainerAuth = z.object({ token: z.string().min(1).max(200), protocol: z.number().int() });
 export type TrainerAuth = z.infer<typeof TrainerAuth>;
 
+/** What a run is known to belong to its trainer by; at least 128 random bits. */
+export const TrainerSecret = z.string().min(22, 'a secret is 22 to 200 characters').max(200);
+
 /** Every refusal: a code for programs, a message for people that says what to do. */
 export const errorCodes = [
   'unauthorized',
@@ -30,6 +33,8 @@ export type ErrorCode = (typeof errorCodes)[number];
 export interface WireError {
   code: ErrorCode;
   message: string;
+  /** Whether the same request may succeed later, unchanged. Absent in the answers of older hubs. */
+  retry?: boolean;
 }
 export type Failure = { ok: false; error: WireError };
 export type Result<T> = ({ ok: true } & T) | Failure;
@@ -38,11 +43,19 @@ export type Ack<T> = (result: Result<T>) => void;
 /**
  * First word of a trainer on a connection. A run that the hub does not know is registered with this configuration
  * (a remote trainer brings its own run); one that it knows is gone on with.
+ *
+ * A run belongs to the trainer that opened it. The trainer makes a secret, sends it with its first attach and with every
+ * later one, and keeps it for as long as it may come back; the hub keeps a digest of it with the run. The trainer makes
+ * it, not the hub, so that it is not lost with an answer that does not arrive. An attach with another secret, or without
+ * one, is refused as `forbidden`. A run that was opened without a secret, by an older trainer or before there were
+ * secrets, is open to whoever holds the trainer token, until a trainer attaches with one.
  */
 export const Attach = z.object({
   runId: RunId,
   config: RunConfig,
+  /** The run must be known to the hub and have saved this checkpoint, when the branch is opened. */
   parent: RunParent.nullable(),
+  secret: TrainerSecret.optional(),
   /** Up to which number the trainer was told that its events are durable, by whichever hub; 0 at the start. */
   acknowledgedSeq: z.number().int().nonnegative().default(0),
 });
@@ -82,7 +95,10 @@ export interface MetricBatch {
 export interface HubToDashboard {
   metrics: (batch: MetricBatch) => void;
   control: (message: { runId: RunId; event: ControlEvent }) => void;
-  /** A run appeared or changed its state; sent to everybody. */
+  /**
+   * A run appeared, changed its state, or has come further; sent to everybody. How far it has come is told about once a
+   * second, less often where there are many. Two summaries of a run may come out of order: see `revision`.
+   */
   run: (run: RunSummary) => void;
   /**
    * A run was deleted: nothing is stored of it any more. Sent to everybody. A `run` with the same `createdMs` that comes

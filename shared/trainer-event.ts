@@ -5,13 +5,17 @@ import { ParameterInfo, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
 import { CommandId } from './command.js';
 
+/** What every store keeps as it is. A stage's number is at most that of a step. */
+export const maxSeq = 999_999_999;
+export const maxStep = 2 ** 32 - 1;
+
 /**
  * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
  * go back within a run: whoever goes back to a checkpoint opens a branch, which is a run of its own.
  */
 const base = {
-  seq: z.number().int().positive(),
-  step: z.number().int().nonnegative(),
+  seq: z.number().int().positive().max(maxSeq),
+  step: z.number().int().nonnegative().max(maxStep),
   /** Epoch milliseconds at the trainer. */
   wallTimeMs: z.number().nonnegative(),
 };
@@ -38,20 +42,20 @@ const RunStarted = z.object({
 const StepCompleted = z.object({
   ...base,
   type: z.literal('step_completed'),
-  stage: z.number().int().nonnegative(),
+  stage: z.number().int().nonnegative().max(maxStep),
   metrics: WireMetrics,
 });
 const ProbeCompleted = z.object({
   ...base,
   type: z.literal('probe_completed'),
-  stage: z.number().int().nonnegative(),
+  stage: z.number().int().nonnegative().max(maxStep),
   metrics: WireMetrics,
 });
 /** The optimizer starts afresh, and the learning rate's schedule with it. */
 const StageStarted = z.object({
   ...base,
   type: z.literal('stage_started'),
-  stage: z.number().int().nonnegative(),
+  stage: z.number().int().nonnegative().max(maxStep),
   task: z.string().min(1).max(80),
   steps: z.number().int().positive(),
 });
@@ -63,7 +67,7 @@ const EvaluationCompleted = z.object({
   ...base,
   type: z.literal('evaluation_completed'),
   /** The stage that has ended; null: the base model, before any training. */
-  stage: z.number().int().nonnegative().nullable(),
+  stage: z.number().int().nonnegative().max(maxStep).nullable(),
   /** WiSE-FT's share of the trained weights, the rest being the base's; null: the model as it is. */
   weight: z.number().min(0).max(1).nullable(),
   /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */

@@ -37,7 +37,7 @@ export async function connectRedis(url: string, onError: (error: unknown) => voi
  * A client for Socket.IO's streams adapter (0.3), which does two things that do not go with a Redis that may be gone:
  * it leaves the rejection of a heartbeat unhandled, which would end the process, and it reads on without a pause when a
  * read is refused. So here what cannot be published is let go, which browsers notice as a gap and fetch, and the clients
- * that it makes for reading wait. That Redis is gone the client of RedisPeers tells; what it refuses `watch` hears.
+ * that it makes for reading wait. That Redis is gone the client of RedisCluster tells; what it refuses `watch` hears.
  */
 export async function connectForAdapter(url: string, watch: PublishWatch): Promise<RedisClient> {
   const client = await connectRedis(url, () => undefined);

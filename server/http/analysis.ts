@@ -2,13 +2,13 @@ import { Router } from 'express';
 import { CompareQuery, maxAnswerValues, WindowsQuery, type FindingsResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { Windows } from '../store/event-store.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
 export interface AnalysisParts extends ReadParts {
-  runs: RunService;
+  runs: RunRegistry;
   /** Windows of one series that an answer may hold. */
   maxSeriesWindows: number;
 }

@@ -193,6 +193,7 @@ describe('asking afterwards', () => {
           error: {
             code: 'invalid',
             message: expect.stringMatching(/^This would be more than 1 values. Ask for fewer/),
+            retry: false,
           },
         });
       }
@@ -292,7 +293,7 @@ describe('reading a run', () => {
   ])('%s: %i', async (path, status, code) => {
     const answer = await hub.request('GET', path);
     expect(answer.status).toBe(status);
-    expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\w{3}/) } });
+    expect(await answer.json()).toEqual({ error: { code, message: expect.stringMatching(/\w{3}/), retry: false } });
   });
 
   it('refuses bodies that are too long or no JSON', async () => {

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { Router } from 'express';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { mayOperate } from './session.js';
 
 export interface BackupParts extends ReadParts {
-  runs: RunService;
+  runs: RunRegistry;
   sessions: Sessions;
   token: string;
   dataDir: string;

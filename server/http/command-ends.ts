@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 
 /** Another hub that holds the run does not tell of the command's end here, so the store is asked as well. */
 const lookEveryMs = 500;
@@ -9,7 +9,7 @@ const lookEveryMs = 500;
 export class CommandEnds {
   readonly #changed = new EventEmitter().setMaxListeners(0);
 
-  constructor(readonly runs: RunService) {
+  constructor(readonly runs: RunRegistry) {
     runs.on('command', ({ commandId }) => this.#changed.emit(commandId));
   }
 

@@ -10,7 +10,7 @@ import {
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { CommandEnds } from './command-ends.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
@@ -19,7 +19,7 @@ import { dashboardBudgets } from '../access/limits.js';
 import { mayOperate } from './session.js';
 
 export interface CommandParts extends ReadParts {
-  runs: RunService;
+  runs: RunRegistry;
   sessions: Sessions;
   token: string;
 }

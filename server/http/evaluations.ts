@@ -4,11 +4,11 @@ import { RunId } from '@plumbline/shared/run';
 import type { EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import { evaluationTable } from '../analysis/evaluation-table.js';
 import { intervalLevel } from '../analysis/proportion-interval.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 
 /** GET /api/runs/:runId/evaluations: the answers at the base model, after each stage and at WiSE-FT's weights, by task. */
-export function evaluationRoutes({ runs, reads }: ReadParts & { runs: RunService }): Router {
+export function evaluationRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   return Router().get(
     '/runs/:runId/evaluations',
     heavy(reads.answers, async (request, response, signal) => {

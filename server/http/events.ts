@@ -1,11 +1,11 @@
 import { Router } from 'express';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
 /** GET /api/runs/:runId/events: its control events, ascending; a `ControlEventsResponse`. */
-export function eventRoutes({ runs, reads }: ReadParts & { runs: RunService }): Router {
+export function eventRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   return Router().get(
     '/runs/:runId/events',
     heavy(reads.answers, async (request, response, signal) => {

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Router } from 'express';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { jsonLines } from '../transfer/jsonl-file.js';
 import { archiveOf } from '../transfer/run-archive.js';
 import { exportBudget } from '../access/limits.js';
@@ -10,7 +10,7 @@ import { heavy, type ReadParts } from './heavy-read.js';
 import { limited } from './rate-limit.js';
 
 export interface ExportParts extends ReadParts {
-  runs: RunService;
+  runs: RunRegistry;
   onError: (error: unknown) => void;
 }
 

@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import { HistoryQuery, maxAnswerValues } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
@@ -9,7 +9,7 @@ import { JsonAnswer } from './json-answer.js';
  * GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each; a
  * `HistoryResponse`.
  */
-export function historyRoutes({ runs, reads }: ReadParts & { runs: RunService }): Router {
+export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   return Router().get(
     '/runs/:runId/history',
     heavy(reads.answers, async (request, response, signal) => {

@@ -128,7 +128,7 @@ export class ReadQueue {
     return new Refusal(
       'rate_limited',
       `The hub answers ${this.limits.places} large reads at a time, and ${why}. Try again in ${retryAfterS} s.`,
-      retryAfterS,
+      { retryAfterS },
     );
   }
 }

@@ -8,13 +8,13 @@ import {
 } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { mayControl, mayOperate } from './session.js';
 
 export interface RunParts extends ReadParts {
-  runs: RunService;
+  runs: RunRegistry;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
   token: string;

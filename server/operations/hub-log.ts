@@ -1,7 +1,7 @@
 import { pino, type DestinationStream, type LevelWithSilent, type Logger } from 'pino';
 import { hasEnded } from '@plumbline/shared/run';
 import type { PublishWatch } from '../cluster/publish-watch.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { FrontDoor } from '../socket/front-door.js';
 import { Repeats } from './repeats.js';
@@ -34,7 +34,7 @@ export function logFault(log: Logger, fault: unknown): void {
 /** Writes down what happens to runs, commands, clients and the store. */
 export function logEvents(
   log: Logger,
-  runs: RunService,
+  runs: RunRegistry,
   feed: LiveFeed,
   storeWatch: StoreWatch,
   door: FrontDoor,

@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { runStates } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { PublishWatch } from '../cluster/publish-watch.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { SpoolState } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
@@ -17,14 +17,14 @@ export class HubMetrics {
   /** Of this hub alone. Whatever has figures of its own (a store's spool) registers them here, in main.ts. */
   readonly registry = new Registry();
 
-  constructor(runs: RunService, storeWatch: StoreWatch) {
+  constructor(runs: RunRegistry, storeWatch: StoreWatch) {
     collectDefaultMetrics({ register: this.registry, prefix });
     this.#measureStorage(runs, storeWatch);
     this.#measureRuns(runs);
     this.#measureCommands(runs);
   }
 
-  #measureStorage(runs: RunService, storeWatch: StoreWatch): void {
+  #measureStorage(runs: RunRegistry, storeWatch: StoreWatch): void {
     const events = this.#counter('events_stored_total', 'Events of trainers that were made durable.');
     const values = this.#counter('values_stored_total', 'Metric values in them.');
     runs.on('events', (_runId, stored) => {
@@ -49,7 +49,7 @@ export class HubMetrics {
     runs.on('refused', (_runId, { code }) => refused.inc({ reason: code }));
   }
 
-  #measureRuns(runs: RunService): void {
+  #measureRuns(runs: RunRegistry): void {
     this.#gauge(
       'runs',
       'Runs by state.',
@@ -63,7 +63,7 @@ export class HubMetrics {
     );
   }
 
-  #measureCommands(runs: RunService): void {
+  #measureCommands(runs: RunRegistry): void {
     const ended = this.#counter('commands_total', 'Commands that ended, by kind and end.', ['kind', 'state']);
     const durations = new Histogram({
       name: `${prefix}command_duration_seconds`,
@@ -77,7 +77,7 @@ export class HubMetrics {
       ended.inc({ kind, state });
       if (state !== 'rejected') durations.observe({ kind }, (endedMs - receivedMs) / 1000);
     });
-    this.#gauge('commands_open', 'Commands that have not ended.', (gauge) => gauge.set(runs.commands.openCount));
+    this.#gauge('commands_open', 'Commands that have not ended.', (gauge) => gauge.set(runs.openCommands));
   }
 
   /** The live feed is made after the HTTP server that serves these figures. */

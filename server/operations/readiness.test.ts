@@ -25,7 +25,10 @@ describe('a hub is ready', () => {
     await trainer.emitWithAck('events', { events: [started()] });
     expect(await ready()).toEqual([
       503,
-      { ready: false, problems: [{ code: 'store_failed', message: 'The disk is full. Free some space.' }] },
+      {
+        ready: false,
+        problems: [{ code: 'store_failed', message: 'The disk is full. Free some space.', retry: true }],
+      },
     ]);
     expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);
     store.append = append;

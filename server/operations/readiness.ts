@@ -1,8 +1,8 @@
 import { CommandId } from '@plumbline/shared/command';
 import type { ReadinessResponse } from '@plumbline/shared/http';
 import { toWireError } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
-import { StoreUnavailableError } from '../store/event-store.js';
+import type { RunRegistry } from '../run/registry.js';
+import { isShared, StoreUnavailableError } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
 
 /** Asked for to see whether the store answers; there is no such command. */
@@ -14,7 +14,7 @@ const noCommand = CommandId.parse('readiness-probe');
  * each hub behind one address called itself unready then, trainers would have nowhere to go and the spools no use.
  * What a store has lost is told of in the same way, until somebody has taken note: the hub can still do its work.
  */
-export async function readiness(runs: RunService, storeWatch: StoreWatch): Promise<ReadinessResponse> {
+export async function readiness(runs: RunRegistry, storeWatch: StoreWatch): Promise<ReadinessResponse> {
   const faults: unknown[] = [];
   const borne: unknown[] = [];
   try {
@@ -24,7 +24,7 @@ export async function readiness(runs: RunService, storeWatch: StoreWatch): Promi
   }
   try {
     await runs.load();
-    const spool = await runs.store.spoolState?.();
+    const spool = isShared(runs.store) ? await runs.store.spoolState() : undefined;
     if (spool && spool.problem !== null) borne.push(new StoreUnavailableError(spool.problem));
     else await runs.store.command(noCommand).catch((error: unknown) => (spool ? borne : faults).push(error));
     const condition = await runs.store.condition?.();

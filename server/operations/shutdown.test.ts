@@ -36,7 +36,10 @@ describe('a hub that is being stopped', () => {
     expect((await fetch(`${hub.url}/readyz`)).status).toBe(200);
 
     const closed = hub.hub.close();
-    const refused = { ok: false, error: { code: 'draining', message: expect.stringContaining('Try again') } };
+    const refused = {
+      ok: false,
+      error: { code: 'draining', message: expect.stringContaining('Try again'), retry: true },
+    };
     const ready = await fetch(`${hub.url}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([503, { ready: false, problems: [refused.error] }]);
     expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);

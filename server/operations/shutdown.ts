@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as afterCallbacks } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { createSocketServer } from '../socket/socket-server.js';
@@ -13,7 +13,7 @@ const trainerStopMs = 10_000;
 const clientEndMs = 5_000;
 
 export interface ShutdownParts {
-  runs: RunService;
+  runs: RunRegistry;
   supervisor: TrainerSupervisor;
   feed: LiveFeed;
   sockets: ReturnType<typeof createSocketServer>;

@@ -1,11 +1,10 @@
-import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import type { GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
-import { expectedState, refusalReason } from './command-log.js';
 import { Refusal } from './refusal.js';
 import { newRunId } from './run-id.js';
 import { refusedTarget, type WebhookOptions } from './webhook.js';
@@ -16,20 +15,25 @@ export interface Admitted {
   rejection: string | null;
 }
 
-/** Decides at the hub, before any trainer hears of it, whether a command can be carried out, and completes it. */
+/**
+ * Decides at the hub, before any trainer hears of it, whether a command can be carried out, and completes it. Whether the
+ * run's state allows it is not decided here.
+ */
 export class Admission {
   constructor(
     readonly store: EventStore,
     readonly webhooks: WebhookOptions,
+    readonly stopOverdueMs: number,
   ) {}
 
   /** @throws Refusal `invalid` naming the rule whose notification this hub would not send, and what to do */
   refuseRules({ rules }: RunConfig): void {
-    const refusal = this.#refusalOf(rules);
+    const refusal = this.refusalOf(rules);
     if (refusal !== null) throw new Refusal('invalid', refusal);
   }
 
-  #refusalOf(rules: readonly GuardRule[]): string | null {
+  /** Why this hub does not carry out one of these rules, or null. */
+  refusalOf(rules: readonly GuardRule[]): string | null {
     for (const { name, actions } of rules)
       for (const action of actions) {
         const refusal = action.kind === 'notify' ? refusedTarget(action.url, this.webhooks) : null;
@@ -57,21 +61,16 @@ export class Admission {
     );
   }
 
-  /** @param open the run's open commands, in the order they were given */
-  async admit(
-    command: GivenCommand,
-    author: string,
-    run: RunSummary,
-    open: readonly CommandRecord[],
-  ): Promise<Admitted> {
+  /** Reads what it takes to decide: not in the run's mailbox. */
+  async admit(command: GivenCommand, author: string, run: RunSummary): Promise<Admitted> {
     const { action } = command;
-    const rejection = refusalReason(action.kind, expectedState(run.state, open));
-    if (rejection !== null) return { command, rejection };
     switch (action.kind) {
       case 'notify':
         return { command, rejection: refusedTarget(action.url, this.webhooks) };
       case 'set_rules':
-        return { command, rejection: this.#refusalOf(action.rules) };
+        return { command, rejection: this.refusalOf(action.rules) };
+      case 'end_run':
+        return { command, rejection: await this.#stopNotOverdue(run.runId) };
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {
@@ -89,6 +88,17 @@ export class Admission {
       default:
         return { command, rejection: null };
     }
+  }
+
+  /** Why a run may not be ended without its trainer, or null. */
+  async #stopNotOverdue(runId: RunId): Promise<string | null> {
+    const stop = (await this.store.commands(runId)).findLast(({ action }) => action.kind === 'stop');
+    if (stop?.state === 'expired') return null;
+    if (stop?.state === 'pending' && Date.now() - stop.receivedMs >= this.stopOverdueMs) return null;
+    return (
+      'Stop the run first. It can be ended without its trainer when that does not confirm the stop, or has not stopped ' +
+      `${this.stopOverdueMs / 1000} s after it.`
+    );
   }
 
   async #restoreBest(

@@ -1,101 +1,155 @@
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import type { EventStore } from '../store/event-store.js';
-import type { Admission } from './admission.js';
-import type { CommandLog } from './command-log.js';
-import type { Drain } from './drain.js';
-import type { Peers } from './peers.js';
+import type { Admitted } from './admission.js';
+import { endedBefore, expectedState, refusalReason } from './command-states.js';
 import { Refusal } from './refusal.js';
-import type { RuleWatch } from './rule-watch.js';
-import { endedBefore } from './run-ending.js';
-import type { RunTable } from './run-table.js';
-import type { RunWork } from './run-work.js';
-import type { TrainerLinks } from './trainer-links.js';
+import type { RunCore } from './run-core.js';
+import type { RunEnding } from './run-ending.js';
 import { isNotification } from './webhook.js';
 
-export interface IntakeParts {
-  store: EventStore;
-  peers: Peers;
-  table: RunTable;
-  work: RunWork;
-  links: TrainerLinks;
-  commands: CommandLog;
-  admission: Admission;
-  rules: RuleWatch;
-  drain: Drain;
-  onError: (error: unknown) => void;
+/** What was found out about a command before its turn. */
+interface Prepared {
+  /** `CommandLog.added` when it was looked for in the log. */
+  addedBefore: number;
+  /** The record of the same id that was given before. */
+  known: CommandRecord | null;
+  /** Null where the run's state did not allow the command anyway. */
+  admitted: Admitted | null;
 }
 
-/** The way of a command from whoever gives it to the trainer of its run: checked, written down, sent on. */
+/** The way of a run's commands from whoever gives them to the trainer: checked, written down, sent on. */
 export class CommandIntake {
-  constructor(readonly parts: IntakeParts) {}
+  constructor(
+    readonly run: RunCore,
+    readonly ending: RunEnding,
+  ) {}
 
   /**
-   * @param run as it was when the command came
-   * @returns the command's record; for an id that was given before, the one of that
+   * @param isDue asked when its turn has come; where it is not due any more, nothing is done
+   * @returns the command's record, for an id that was given before the one of that; null where it was not due
    * @throws Refusal `draining` when nothing new is begun, no hub holds the run at this moment, or it is being deleted
    */
-  take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
-    return this.parts.work.on(run.runId, () => this.#take(run, command, author));
+  async give(command: GivenCommand, author: string, isDue: () => boolean = () => true): Promise<CommandRecord | null> {
+    const { run } = this;
+    const { cluster } = run.context;
+    for (;;) {
+      run.refuseWhileDeleted();
+      const summary = this.#summary();
+      if (!hasEnded(summary.state) && !run.record.isHeld) {
+        const hub = await cluster.holder(run.runId);
+        if (hub) return cluster.forward(hub, command, author);
+        if (!run.record.isHeld) throw this.#nobodyHolds();
+      }
+      const prepared = await this.#prepare(command, author, summary);
+      const { action } = command;
+      if (action.kind === 'set_rules' && !prepared.known && this.#refusal(command) === null && isDue())
+        return run.rules.set({
+          ...{ command: { ...command, action }, author, addedBefore: prepared.addedBefore },
+          rejection: () => {
+            this.#refuseNew(author);
+            return this.#refusal(command) ?? prepared.admitted?.rejection ?? null;
+          },
+        });
+      const record = await run.post(() => (isDue() ? this.#take(command, author, prepared) : null));
+      if (record !== 'again') return record;
+    }
   }
 
-  async #take(run: RunSummary, command: GivenCommand, author: string): Promise<CommandRecord> {
-    const { peers, table, commands, admission, rules, drain } = this.parts;
-    const { runId } = run;
-    if (!hasEnded(run.state) && !table.held.has(runId)) {
-      const hub = await peers.holder(runId);
-      if (hub) return peers.forward(hub, command, author);
-      // Its hub died a moment ago; one of the others takes it up within seconds, or its trainer connects to one.
-      throw new Refusal('draining', `No hub holds the run ${runId} at this moment. Try again in a few seconds.`);
-    }
+  /** Reads what it takes to decide: that takes its time, and the run goes on meanwhile. */
+  async #prepare(command: GivenCommand, author: string, summary: RunSummary): Promise<Prepared> {
+    const { commands, context } = this.run;
+    const addedBefore = commands.added;
     const known = await commands.find(command.commandId);
-    // As it is now: it may have ended while the store was asked.
-    const now = table.get(runId) ?? run;
-    if (known) return this.#takeAgain(now, known);
-    // What follows from events that were taken is no new work.
-    if (!isRuleAuthor(author)) drain.refuseNewWork();
-    const admitted = await admission.admit(command, author, now, commands.open(runId));
-    const { action } = admitted.command;
-    if (action.kind === 'set_rules' && admitted.rejection === null)
-      return rules.set(now, { ...admitted.command, action }, author);
-    const record = await commands.add(admitted.command, author, admitted.rejection);
-    const { state } = table.get(runId) ?? now;
-    if (record.state === 'pending' && hasEnded(state) && !isNotification(record)) {
-      // Between its admission and its being written down: what ends a run fails only the commands that it finds open.
-      await commands.failOpen(runId, endedBefore(state));
-      return (await commands.find(record.commandId)) ?? record;
+    const isAllowed = !known && this.#refusal(command) === null;
+    const admitted = isAllowed ? await context.admission.admit(command, author, summary) : null;
+    return { addedBefore, known, admitted };
+  }
+
+  /** In the run's mailbox. @returns 'again' when what was prepared does not do any more */
+  async #take(command: GivenCommand, author: string, prepared: Prepared): Promise<CommandRecord | 'again'> {
+    const { commands } = this.run;
+    await this.run.confirmPresence();
+    await commands.settle();
+    const summary = this.#summary();
+    const { commandId } = command;
+    const known = commands.added === prepared.addedBefore ? prepared.known : await commands.find(commandId);
+    if (known) return this.#takeAgain(known);
+    this.#refuseNew(author);
+    const refusal = this.#refusal(command);
+    if (refusal === null && prepared.admitted === null) return 'again';
+    const { command: complete, rejection } = prepared.admitted ?? { command, rejection: null };
+    const { kind } = command.action;
+    if (kind === 'end_run' && refusal === null && rejection === null) {
+      const [before, after] = [{ state: summary.state }, { state: 'failed' }];
+      const record = await commands.addApplied(complete, author, { step: summary.lastStep, before, after });
+      commands.tell(record);
+      await this.ending.endByForce(author);
+      return record;
     }
+    const record = await commands.add(complete, author, refusal ?? rejection);
     if (record.state === 'pending') this.send(record);
     return record;
   }
 
   /** A command that was given before: when it is open and its hub has let go of the run since, this one goes on with it. */
-  async #takeAgain({ runId, state }: RunSummary, known: CommandRecord): Promise<CommandRecord> {
-    const { store, peers, commands } = this.parts;
-    if (known.state !== 'pending') return known;
+  async #takeAgain(known: CommandRecord): Promise<CommandRecord> {
+    const { commands, context, runId } = this.run;
+    const { state } = this.#summary();
+    if (known.state !== 'pending' || known.runId !== runId) return known;
     // Of a run that has ended another hub may be delivering it.
-    if (hasEnded(state) && isNotification(known) && !(await peers.claimIfFree(runId))) return known;
+    if (hasEnded(state) && isNotification(known) && !(await context.cluster.claimIfFree(runId))) return known;
     if (!commands.takeUp(known)) return known;
     if (!hasEnded(state)) this.send(known);
     else {
-      const { events } = await store.controlEvents(runId);
-      await commands.load(runId, events);
-      await commands.failOpen(runId, endedBefore(state));
+      const { events } = await context.store.controlEvents(runId);
+      await commands.load(events);
+      await commands.failOpen(endedBefore(state));
     }
     return (await commands.find(known.commandId)) ?? known;
   }
 
   /** Sends an open command to the run's trainer, if it is connected here. */
   send({ commandId, runId, action }: CommandRecord): void {
-    const { links, commands, onError } = this.parts;
-    // Not the trainer's: the hub sets rules, notifies, and has made the best checkpoint a certain one.
-    if (action.kind === 'set_rules' || action.kind === 'notify' || action.kind === 'restore_best_checkpoint') return;
+    switch (action.kind) {
+      // Not the trainer's: the hub does these, and has made the best checkpoint a certain one.
+      case 'set_rules':
+      case 'end_run':
+      case 'notify':
+      case 'restore_best_checkpoint':
+        return;
+    }
+    const { commands, liveness, context } = this.run;
     // A send that fails is tried again when the trainer attaches anew; until then the command is open or expires.
-    links
-      .get(runId)
+    liveness.link
       ?.send({ commandId, runId, action })
       .then(() => commands.confirm(commandId))
-      .catch(onError);
+      .catch(context.onError);
+  }
+
+  #summary(): RunSummary {
+    const { summary } = this.run;
+    if (!summary) throw this.run.notFound();
+    return summary;
+  }
+
+  /** Why the run's state does not allow a command, or null. */
+  #refusal({ action }: GivenCommand): string | null {
+    return refusalReason(action.kind, expectedState(this.#summary().state, this.run.commands.open));
+  }
+
+  /** @throws Refusal `draining` when no new command is taken here */
+  #refuseNew(author: string): void {
+    if (!hasEnded(this.#summary().state) && !this.run.record.isHeld) throw this.#nobodyHolds();
+    // What follows from events that were taken is no new work.
+    if (!isRuleAuthor(author)) this.run.context.drain.refuseNewWork();
+  }
+
+  /** Its hub died a moment ago; one of the others takes it up within seconds, or its trainer connects to one. */
+  #nobodyHolds(): Refusal {
+    return new Refusal(
+      'draining',
+      `No hub holds the run ${this.run.runId} at this moment. Try again in a few seconds.`,
+    );
   }
 }

@@ -125,24 +125,40 @@ describe('a command ends exactly once', () => {
     expect(await ended(lost.commandId)).toMatchObject({ state: 'failed', reason: expect.stringContaining('lost') });
   });
 
-  it('rejected or failed when the run ends while it is taken', async () => {
-    for (const asked of ['command', 'putCommand'] as const) {
-      const { runId, trainer } = await running();
-      const { store } = hub.hub.runs;
-      const command = aCommand(runId, { kind: 'save_checkpoint' });
-      const original = store[asked];
-      // The store answers once the run has ended.
-      store[asked] = async (...args: never[]) => {
-        store[asked] = original as never;
-        const answer = (original as (...args: never[]) => Promise<never>).apply(store, args);
-        await trainer.emitWithAck('events', { events: [finished(2)] });
-        return answer;
-      };
-      const record = await give(command);
-      const state = asked === 'command' ? 'rejected' : 'failed';
-      expect(record).toMatchObject({ state, reason: expect.stringContaining('ended (finished)') });
-      expect(await hub.record(command.commandId)).toEqual(record);
-    }
+  it('rejected when the run ends while it is looked up', async () => {
+    const { runId, trainer } = await running();
+    const { store } = hub.hub.runs;
+    const command = aCommand(runId, { kind: 'save_checkpoint' });
+    const { command: find } = store;
+    // The store answers once the run has ended.
+    store.command = async (id) => {
+      store.command = find;
+      const answer = find(id);
+      await trainer.emitWithAck('events', { events: [finished(2)] });
+      return answer;
+    };
+    const record = await give(command);
+    expect(record).toMatchObject({ state: 'rejected', reason: expect.stringContaining('ended (finished)') });
+    expect(await hub.record(command.commandId)).toEqual(record);
+  });
+
+  it('failed when the run ends while it is written down', async () => {
+    const { runId } = await running();
+    const { store } = hub.hub.runs;
+    const command = aCommand(runId, { kind: 'save_checkpoint' });
+    const { putCommand } = store;
+    let ending: Promise<number> | undefined;
+    store.putCommand = (record) => {
+      store.putCommand = putCommand;
+      ending = hub.hub.runs.append(runId, [finished(2)]);
+      return putCommand(record);
+    };
+    await give(command);
+    expect(await ending).toBe(2);
+    expect(await hub.record(command.commandId)).toMatchObject({
+      state: 'failed',
+      reason: expect.stringContaining('ended (finished)'),
+    });
   });
 
   it('is taken once when its twin arrives at the same moment', async () => {

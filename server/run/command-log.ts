@@ -1,165 +1,152 @@
-import { EventEmitter } from 'node:events';
-import type { CommandId, CommandKind, CommandRecord, CommandState, GivenCommand } from '@plumbline/shared/command';
-import { hasEnded, type RunId, type RunState } from '@plumbline/shared/run';
+import type { CommandId, CommandRecord, CommandState, GivenCommand } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import { isNotification, type NotificationRecord } from './webhook.js';
 
-const notPaused = 'The run is not paused; pause it first.';
-/** Kinds that a state does not allow, with the reason; what is not named here is allowed while the run lives. */
-const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKind, string>>> = {
-  created: {
-    resume: notPaused,
-    step_once: notPaused,
-    restore_checkpoint: 'The run has not started yet.',
-    restore_best_checkpoint: 'The run has not started yet.',
-  },
-  running: { resume: 'The run is not paused.', step_once: notPaused },
-  paused: { pause: 'The run is paused already.' },
-};
-
-/** Why a run in this state cannot take this kind of command; `null` when it can. */
-export function refusalReason(kind: CommandKind, state: RunState): string | null {
-  // People can be told of a run whatever has become of it.
-  if (kind === 'notify') return null;
-  if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
-  return kind === 'restore_checkpoint' || kind === 'restore_best_checkpoint'
-    ? `The run has ended (${state}). Start a new run from its checkpoint instead.`
-    : `The run has ended (${state}); it takes no more commands.`;
-}
-
-/** The state a run will be in once its open commands are done: resuming right after pausing is no mistake. */
-export function expectedState(now: RunState, open: readonly CommandRecord[]): RunState {
-  return open.reduce<RunState>((state, { action }) => {
-    if (action.kind === 'pause' && !hasEnded(state)) return 'paused';
-    if (action.kind === 'resume' && state === 'paused') return 'running';
-    return state;
-  }, now);
+export interface CommandLogOptions {
+  store: EventStore;
+  /** How long a trainer has to confirm a command. */
+  expiryMs: number;
+  /** A record was written. */
+  onRecord: (record: CommandRecord) => void;
+  /** A notification is open here and durable: it is to be delivered. */
+  onNotification: (record: NotificationRecord) => void;
+  /** A command was not confirmed in time; see `expire`. */
+  onExpired: (commandId: CommandId) => void;
 }
 
 /**
- * The audit log: every command given, each ending exactly once.
- * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the
- * trainer's to end, and the end of the run fails what is still open. Both are the hub's guess about a trainer that it
- * cannot reach: should that trainer say later what became of the command, its word replaces the guess.
+ * The audit log of one run: every command given, each ending exactly once.
+ * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the trainer's to
+ * end, and the end of the run fails what is still open. Both are the hub's guess about a trainer that it cannot reach:
+ * should that trainer say later what became of the command, its word replaces the guess.
  * Notifications are the hub's own to carry out: they neither expire nor end with their run.
+ * All methods that change something are called in the run's mailbox.
  */
-export class CommandLog extends EventEmitter<{
-  record: [CommandRecord];
-  /** A notification is open here and durable: it is to be delivered. */
-  notification: [NotificationRecord];
-}> {
+export class CommandLog {
+  /** Counts the commands that were added: whoever has looked one up before knows by it whether to look again. */
+  added = 0;
+  /** A command may have been written although that failed. */
+  #isUncertain = false;
   /** Open commands in the order they were given. */
   readonly #open = new Map<CommandId, CommandRecord>();
+  /** Of the open commands, those that the trainer has not confirmed. */
   readonly #expiries = new Map<CommandId, NodeJS.Timeout>();
 
   constructor(
-    readonly store: EventStore,
-    readonly expiryMs: number,
-    readonly onError: (error: unknown) => void,
-  ) {
-    super();
-  }
+    readonly runId: RunId,
+    readonly options: CommandLogOptions,
+  ) {}
 
   /**
    * Takes up what was open when the hub went down, and ends what the run's events say has ended.
    * @param delivers this hub holds the run, so that its open notifications are to be delivered here
+   * @returns all that is in the log
    */
-  async load(runId: RunId, events: readonly ControlEvent[], delivers = true): Promise<void> {
-    const records = new Map((await this.store.commands(runId)).map((record) => [record.commandId, record]));
-    for (const record of records.values())
+  async load(events: readonly ControlEvent[], delivers = true): Promise<CommandRecord[]> {
+    const records = await this.options.store.commands(this.runId);
+    for (const record of records)
       if (record.state === 'pending' && (delivers || !isNotification(record))) this.takeUp(record);
+    const byId = new Map(records.map((record) => [record.commandId, record]));
     // Those that have their trainer's word already are left out: each would be looked up in the store again, and a hub
     // that takes up a long run would take longer the more it was steered.
-    await this.closeFrom(
-      events.filter((event) => !('commandId' in event && records.get(event.commandId)?.step != null)),
-    );
+    await this.closeFrom(events.filter((event) => !('commandId' in event && byId.get(event.commandId)?.step != null)));
+    return records;
+  }
+
+  /** Takes up what was written of a command although that failed: whoever gave it was told that it was not. */
+  async settle(): Promise<void> {
+    if (!this.#isUncertain) return;
+    const records = await this.options.store.commands(this.runId);
+    for (const record of records) if (record.state === 'pending') this.takeUp(record);
+    this.#isUncertain = false;
   }
 
   /** Goes on with a pending command that was given elsewhere. @returns false when it is open here already */
   takeUp(record: CommandRecord): boolean {
     if (this.#open.has(record.commandId)) return false;
     this.#hold(record);
-    if (isNotification(record)) this.emit('notification', record);
+    if (isNotification(record)) this.options.onNotification(record);
     return true;
   }
 
-  /** The run's commands are another hub's to end. */
-  forget(runId: RunId): void {
-    for (const { commandId } of this.open(runId)) this.#release(commandId);
+  /** The run's commands are another hub's to end, or the run is no more. */
+  forget(): void {
+    for (const commandId of [...this.#open.keys()]) this.#release(commandId);
   }
 
-  /** The record of a command given before, if there is one. */
+  /** The record of a command given before, to this run or another one. */
   async find(commandId: CommandId): Promise<CommandRecord | null> {
-    return this.#open.get(commandId) ?? (await this.store.command(commandId));
+    return this.#open.get(commandId) ?? (await this.options.store.command(commandId));
   }
 
-  /** Runs of which something is open here. */
-  get openRuns(): RunId[] {
-    return [...new Set([...this.#open.values()].map(({ runId }) => runId))];
+  get open(): CommandRecord[] {
+    return [...this.#open.values()];
   }
 
-  get openCount(): number {
-    return this.#open.size;
-  }
-
-  open(runId: RunId): CommandRecord[] {
-    return [...this.#open.values()].filter((record) => record.runId === runId);
+  /** An open command, while it is this hub's to end. */
+  openOne(commandId: CommandId): CommandRecord | undefined {
+    return this.#open.get(commandId);
   }
 
   /** Writes a command down: rejected at once with a reason, or pending. */
   async add(command: GivenCommand, author: string, rejection: string | null): Promise<CommandRecord> {
-    const twin = this.#open.get(command.commandId);
-    if (twin) return twin;
     const record: CommandRecord = {
       ...asReceived(command, author),
       ...(rejection !== null && { state: 'rejected', endedMs: Date.now(), reason: rejection }),
     };
-    // Held before it is durable, so that its twin arriving meanwhile finds it.
-    if (rejection === null) this.#hold(record);
-    try {
-      await this.store.putCommand(record);
-    } catch (error) {
-      this.#release(record.commandId);
+    await this.#put(record).catch((error: unknown) => {
+      this.#isUncertain = true;
       throw error;
-    }
-    this.emit('record', record);
-    if (rejection === null && isNotification(record)) this.emit('notification', record);
+    });
+    this.added++;
+    if (rejection === null) this.#hold(record);
+    if (rejection === null && isNotification(record)) this.options.onNotification(record);
+    this.options.onRecord(record);
     return record;
   }
 
-  /**
-   * Writes a command down that takes effect at the hub as it is written.
-   * @param reachMs within this time whichever hub takes the run up next has to find it, or it has failed, as its record
-   *   then says; null where there is no other hub
-   */
+  /** Writes a command down that takes effect at the hub as it is written. It is told of by `tell`. */
   async addApplied(
     command: GivenCommand,
     author: string,
     outcome: Pick<CommandRecord, 'step' | 'before' | 'after' | 'afterSeq'>,
-    reachMs: number | null,
   ): Promise<CommandRecord> {
-    let record: CommandRecord = {
+    const record: CommandRecord = {
       ...asReceived(command, author),
       ...{ state: 'applied', endedMs: Date.now() },
       ...outcome,
     };
-    await this.store.putCommand(record);
-    if (reachMs !== null && (await this.store.arrived?.(record.commandId, reachMs)) === false) {
-      const reason =
-        `The store that all hubs share did not have it within ${reachMs / 1000} s, and another hub could not know of it: ` +
-        'nothing is changed. Try again once the store answers.';
-      record = { ...record, state: 'failed', endedMs: Date.now(), reason };
-      await this.store.putCommand(record);
-    }
-    this.emit('record', record);
+    await this.#put(record);
+    this.added++;
     return record;
+  }
+
+  /** Writes that a command of `addApplied` came to nothing after all. */
+  async undo(applied: CommandRecord, reason: string): Promise<CommandRecord> {
+    const record: CommandRecord = { ...applied, state: 'failed', endedMs: Date.now(), reason };
+    await this.#put(record);
+    return record;
+  }
+
+  /** Tells whoever listens of a command of `addApplied`. */
+  tell(record: CommandRecord): void {
+    this.options.onRecord(record);
   }
 
   /** The trainer has queued it: from now on the command waits for the trainer's word alone. */
   confirm(commandId: CommandId): void {
     clearTimeout(this.#expiries.get(commandId));
     this.#expiries.delete(commandId);
+  }
+
+  /** Ends a command that no trainer has confirmed, unless one has by now. */
+  async expire(commandId: CommandId): Promise<void> {
+    if (!this.#expiries.has(commandId)) return;
+    await this.#end(commandId, 'expired', {
+      reason: `No trainer confirmed it within ${this.options.expiryMs / 1000} s.`,
+    });
   }
 
   /** Ends the commands whose outcome is among these events. */
@@ -173,23 +160,19 @@ export class CommandLog extends EventEmitter<{
   }
 
   /** Fails all that is open of a run that has ended. */
-  async failOpen(runId: RunId, reason: string): Promise<void> {
-    for (const record of this.open(runId))
+  async failOpen(reason: string): Promise<void> {
+    await this.settle();
+    for (const record of this.open)
       if (!isNotification(record)) await this.#end(record.commandId, 'failed', { reason });
   }
 
-  /** Whether a command is this hub's to end. */
-  isOpen(commandId: CommandId): boolean {
-    return this.#open.has(commandId);
-  }
-
-  /** Ends a command that the hub itself carried out. */
+  /** Ends a command that the hub itself carried out, if it is this hub's to end. */
   async endOwn(
     { commandId, action }: NotificationRecord,
     state: 'applied' | 'failed',
     outcome: Pick<CommandRecord, 'after'> | Pick<CommandRecord, 'reason'>,
   ): Promise<void> {
-    await this.#end(commandId, state, { step: action.step, ...outcome });
+    if (this.#open.has(commandId)) await this.#end(commandId, state, { step: action.step, ...outcome });
   }
 
   close(): void {
@@ -197,12 +180,16 @@ export class CommandLog extends EventEmitter<{
     this.#expiries.clear();
   }
 
+  #put(record: CommandRecord): Promise<void> {
+    return this.options.store.putCommand(record);
+  }
+
   #hold(record: CommandRecord): void {
-    this.#open.set(record.commandId, record);
+    const { commandId } = record;
+    this.#open.set(commandId, record);
     if (isNotification(record)) return;
-    const reason = `No trainer confirmed it within ${this.expiryMs / 1000} s.`;
-    const expire = () => void this.#end(record.commandId, 'expired', { reason }).catch(this.onError);
-    this.#expiries.set(record.commandId, setTimeout(expire, this.expiryMs).unref());
+    const expire = (): void => this.options.onExpired(commandId);
+    this.#expiries.set(commandId, setTimeout(expire, this.options.expiryMs).unref());
   }
 
   #release(commandId: CommandId): void {
@@ -210,27 +197,25 @@ export class CommandLog extends EventEmitter<{
     this.confirm(commandId);
   }
 
+  /** What cannot be written leaves the command as it was; an expiry is tried again after another `expiryMs`. */
   async #end(commandId: CommandId, state: CommandState, outcome: Partial<CommandRecord>): Promise<void> {
     const record = this.#open.get(commandId) ?? (await this.#guessed(commandId, outcome));
     if (!record) return;
-    // Taken off first: whoever comes second finds nothing to end.
-    this.#release(commandId);
     const ended = { ...record, ...outcome, state, endedMs: Date.now() };
     try {
-      await this.store.putCommand(ended);
+      await this.#put(ended);
     } catch (error) {
-      // Open again. Its trainer may have confirmed it, so it expires only if that was to be written.
       if (state === 'expired') this.#hold(record);
-      else this.#open.set(commandId, record);
       throw error;
     }
-    this.emit('record', ended);
+    this.#release(commandId);
+    this.options.onRecord(ended);
   }
 
   /** The record of a command that the hub gave up and that its trainer now speaks of: `outcome` has a step. */
   async #guessed(commandId: CommandId, outcome: Partial<CommandRecord>): Promise<CommandRecord | null> {
     if (outcome.step === undefined) return null;
-    const record = await this.store.command(commandId);
+    const record = await this.options.store.command(commandId);
     const guessed = record && record.step === null && (record.state === 'expired' || record.state === 'failed');
     return guessed ? { ...record, reason: '' } : null;
   }

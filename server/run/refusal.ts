@@ -10,30 +10,63 @@ import {
   StoreUnavailableError,
 } from '../store/event-store.js';
 
+/** Whether the same request may succeed later, unchanged, unless a refusal says otherwise. */
+const mayPass: Record<ErrorCode, boolean> = {
+  unauthorized: false,
+  forbidden: false,
+  not_found: false,
+  invalid: false,
+  conflict: false,
+  // From where the hub stands.
+  gap: true,
+  too_large: false,
+  rate_limited: true,
+  store_failed: true,
+  draining: true,
+  unsupported: false,
+  internal: true,
+};
+
+export interface RefusalOptions {
+  /** Whether the same request may succeed later, unchanged. By default, the code says so. */
+  retry?: boolean | undefined;
+  /** Seconds after which to try again, where that is known. */
+  retryAfterS?: number | undefined;
+}
+
 /** A request that cannot be met, with the code and the words that its sender gets. */
 export class Refusal extends Error {
   override name = 'Refusal';
+  readonly retry: boolean;
+  readonly retryAfterS: number | undefined;
+
   constructor(
     readonly code: ErrorCode,
     message: string,
-    /** Seconds after which to try again, where that is known. */
-    readonly retryAfterS?: number,
+    { retry = mayPass[code], retryAfterS }: RefusalOptions = {},
   ) {
     super(message);
+    this.retry = retry;
+    this.retryAfterS = retryAfterS;
   }
 }
 
 /** What a sender is told about any error; what is not meant for them is `internal` and says nothing of its inside. */
-export function toWireError(error: unknown): WireError {
-  if (error instanceof Refusal) return { code: error.code, message: error.message };
-  if (error instanceof SequenceGapError) return { code: 'gap', message: error.message };
-  if (error instanceof StoreConflictError) return { code: 'conflict', message: error.message };
+export function toWireError(error: unknown): WireError & { retry: boolean } {
+  const { code, message, retry } = refusalOf(error);
+  return { code, message, retry };
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof SequenceGapError) return new Refusal('gap', error.message);
+  if (error instanceof StoreConflictError) return new Refusal('conflict', error.message);
   if (error instanceof StoreUnavailableError || error instanceof StoreBusyError)
-    return { code: 'store_failed', message: error.message };
-  if (error instanceof ReadTooLargeError) return { code: 'rate_limited', message: error.message };
-  if (error instanceof AnswerTooLargeError) return { code: 'invalid', message: error.message };
-  if (error instanceof ZodError) return { code: 'invalid', message: describeIssues(error) };
-  return { code: 'internal', message: 'The hub failed to do this; its log says why.' };
+    return new Refusal('store_failed', error.message);
+  if (error instanceof ReadTooLargeError) return new Refusal('rate_limited', error.message);
+  if (error instanceof AnswerTooLargeError) return new Refusal('invalid', error.message);
+  if (error instanceof ZodError) return new Refusal('invalid', describeIssues(error));
+  return new Refusal('internal', 'The hub failed to do this; its log says why.');
 }
 
 /** Names and messages are told up to this many characters: whoever sent them may have made them as long as he likes. */

@@ -6,32 +6,33 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { GivenCommand } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import { CheckpointId, RunConfig, type RunParent } from '@plumbline/shared/run';
+import { saved } from '../../test/support/ruled-runs.js';
 import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import type { EventStore } from '../store/event-store.js';
-import { alone, type DeletedOne, type PeerHandlers, type Peers } from './peers.js';
-import { RunService } from './run-service.js';
+import { singleHub, type Cluster, type ClusterHandlers, type DeletedOne } from './cluster.js';
+import { RunRegistry } from './registry.js';
 
 /** Other hubs that hold nothing; this one is told of what they are told. */
-class NoPeers implements Peers {
-  handlers!: PeerHandlers;
+class NoOtherHubs implements Cluster {
+  handlers!: ClusterHandlers;
   told: string[] = [];
-  start(handlers: PeerHandlers): void {
+  start(handlers: ClusterHandlers): void {
     this.handlers = handlers;
   }
-  holder = alone.holder;
-  claim = alone.claim;
-  claimIfFree = alone.claimIfFree;
-  tell: Peers['tell'] = ({ runId, state }) => void this.told.push(`${runId} ${state}`);
+  holder = singleHub.holder;
+  claim = singleHub.claim;
+  claimIfFree = singleHub.claimIfFree;
+  tell: Cluster['tell'] = ({ run: { runId, state } }) => void this.told.push(`${runId} ${state}`);
   tellDeleted = (run: DeletedOne): void => void this.told.push(`${run.runId} deleted`);
-  forward = alone.forward;
-  forwardLost = alone.forwardLost;
-  close = alone.close;
+  forward = singleHub.forward;
+  forwardLost = singleHub.forwardLost;
+  close = singleHub.close;
 }
 
 let folder = '';
 let file: EmbeddedStore;
-const hubs: RunService[] = [];
+const hubs: RunRegistry[] = [];
 let errors: unknown[] = [];
 /** What a call of the store waits for before it is answered, by its name: an InfluxDB or a disk that takes a moment. */
 let slow: Partial<Record<keyof EventStore, Promise<unknown>>> = {};
@@ -50,7 +51,7 @@ afterEach(async () => {
 });
 
 /** @param before whether a slow call waits before it reads or writes, rather than before it answers */
-function hub(peers: NoPeers | null = null, before: (keyof EventStore)[] = []): RunService {
+function hub(cluster: NoOtherHubs | null = null, before: (keyof EventStore)[] = []): RunRegistry {
   const store = new Proxy(file, {
     get: (target, name: keyof EventStore) => {
       const member = Reflect.get(target, name, target) as unknown;
@@ -65,7 +66,7 @@ function hub(peers: NoPeers | null = null, before: (keyof EventStore)[] = []): R
       };
     },
   });
-  const runs = new RunService(
+  const runs = new RunRegistry(
     store,
     {
       ...{
@@ -76,18 +77,18 @@ function hub(peers: NoPeers | null = null, before: (keyof EventStore)[] = []): R
       },
       onError: (error) => void errors.push(error),
     },
-    peers ?? alone,
+    cluster ?? singleHub,
   );
   hubs.push(runs);
   return runs;
 }
 const link = () => ({ send: () => Promise.resolve(), close: () => undefined });
-const attach = (runs: RunService, runId: RunId, parent: RunParent | null = null): Promise<number> =>
+const attach = (runs: RunRegistry, runId: RunId, parent: RunParent | null = null): Promise<number> =>
   runs.attach({ ...attachment(runId), parent, acknowledgedSeq: 0 }, link());
-async function ended(runs: RunService): Promise<RunId> {
+async function ended(runs: RunRegistry): Promise<RunId> {
   const runId = aRunId();
   await attach(runs, runId);
-  await runs.append(runId, [started(), stepped(2), finished(3)]);
+  await runs.append(runId, [started(), saved(2, 2), finished(3)]);
   expect(await runs.get(runId)).toMatchObject({ state: 'finished' });
   return runId;
 }
@@ -107,7 +108,7 @@ const outcome = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => (error as { code?: string }).code ?? String(error),
   );
 /** Asks for a deletion, and lets go what is held back while that waits. @returns how the deletion ended */
-async function deletedMeanwhile(runs: RunService, runId: RunId, go: () => void): Promise<string> {
+async function deletedMeanwhile(runs: RunRegistry, runId: RunId, go: () => void): Promise<string> {
   const deleting = outcome(runs.delete(runId, 'somebody'));
   await sleep(100);
   go();
@@ -158,8 +159,8 @@ describe('while a run is deleted', () => {
   });
 
   it('a command that was given while it went on is not open behind it, which would end the renewing of all leases', async () => {
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     const runId = aRunId();
     await attach(runs, runId);
     await runs.append(runId, [started()]);
@@ -170,7 +171,7 @@ describe('while a run is deleted', () => {
     await runs.append(runId, [finished(2)]);
     await deletedMeanwhile(runs, runId, go);
     await giving;
-    expect(() => peers.handlers.held()).not.toThrow();
+    expect(() => cluster.handlers.held()).not.toThrow();
     expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
   });
 
@@ -186,7 +187,7 @@ describe('while a run is deleted', () => {
     const deleted = await deletedMeanwhile(runs, runId, go);
     expect([await lost, deleted]).toEqual(['done', 'done']);
     expect(errors).toEqual([]);
-    expect([await file.run(runId), await file.commands(runId), runs.commands.openCount]).toEqual([null, [], 0]);
+    expect([await file.run(runId), await file.commands(runId), runs.openCommands]).toEqual([null, [], 0]);
   });
 
   it('waits for whoever reads all of it', async () => {
@@ -233,14 +234,14 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     await file.append(runId, [stepped(2), finished(3)]);
     first.close();
 
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     const go = hold('commands');
     await runs.load();
     await eventually(() => (asked.at(-1) === 'commands' ? true : null));
     expect(await deletedMeanwhile(runs, runId, go)).toBe('done');
     expect((await runs.list()).map((run) => run.runId)).not.toContain(runId);
-    expect(peers.told.at(-1)).toBe(`${runId} deleted`);
+    expect(cluster.told.at(-1)).toBe(`${runId} deleted`);
   });
 
   it('has no notification under way, which would end the renewing of all leases', async () => {
@@ -252,47 +253,47 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
       action: { kind: 'notify', url: 'http://127.0.0.1:9/', rule: 'any', seq: 2, step: 2, metric: 'x', value: 1 },
       ...{ step: null, before: null, after: null, reason: '' },
     } as never);
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     let go = (): void => undefined;
-    peers.claimIfFree = (runId) => {
-      peers.claimIfFree = alone.claimIfFree;
+    cluster.claimIfFree = (runId) => {
+      cluster.claimIfFree = singleHub.claimIfFree;
       // It is free to be told of here, and what is open of it is read anew.
       go = hold('commands');
       asked = [];
-      return alone.claimIfFree(runId);
+      return singleHub.claimIfFree(runId);
     };
     await runs.load();
     await eventually(() => (asked.at(-1) === 'commands' ? true : null));
     expect(await deletedMeanwhile(runs, runId, () => go())).toBe('done');
-    expect(() => peers.handlers.held()).not.toThrow();
-    expect(runs.commands.openCount).toBe(0);
+    expect(() => cluster.handlers.held()).not.toThrow();
+    expect(runs.openCommands).toBe(0);
   });
 
   it('goes although this hub owed it a write when another one took it up', async () => {
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     const runId = aRunId();
     await attach(runs, runId);
     const { updateRun } = EmbeddedStore.prototype;
     file.updateRun = () => Promise.reject(new Error('The disk is full.'));
     await expect(runs.append(runId, [started()])).rejects.toThrow('The disk is full.');
     file.updateRun = updateRun;
-    peers.handlers.onTaken(runId);
-    peers.handlers.onRun({ ...(await runs.get(runId)), state: 'finished', trainerConnected: false });
+    cluster.handlers.onTaken(runId);
+    cluster.handlers.onRun({ run: { ...(await runs.get(runId)), state: 'finished', trainerConnected: false } });
     expect(await outcome(runs.delete(runId, 'somebody'))).toBe('done');
   });
 
   it('is not ended any more by a hub that was at that', async () => {
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     const runId = aRunId();
     await attach(runs, runId);
     await runs.append(runId, [started()]);
     const go = hold('updateRun');
     const ending = outcome(runs.append(runId, [finished(2)]));
     await eventually(() => (asked.at(-1) === 'updateRun' ? true : null));
-    peers.handlers.onDeleted(await runs.get(runId));
+    cluster.handlers.onDeleted(await runs.get(runId));
     go();
     await ending;
     await sleep(100);
@@ -303,14 +304,14 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
   it('by another hub is not listed by it', async () => {
     const first = hub();
     const [runId, other] = [await ended(first), await ended(first)];
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     const go = hold('runs');
     const loading = runs.load();
     await eventually(() => (asked.at(-1) === 'runs' ? true : null));
     const run = await first.get(runId);
     await first.delete(runId, 'somebody');
-    peers.handlers.onDeleted(run);
+    cluster.handlers.onDeleted(run);
     go();
     await loading;
     expect((await runs.list()).map((one) => one.runId)).toEqual([other]);
@@ -318,17 +319,17 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
 
   it('by another hub while this one looks it up is not listed by it', async () => {
     const first = hub();
-    const peers = new NoPeers();
-    const runs = hub(peers);
+    const cluster = new NoOtherHubs();
+    const runs = hub(cluster);
     await runs.load();
     const runId = await ended(first);
     const go = hold('run');
     // As a hub says of a run that it made while Redis was gone.
-    peers.handlers.onProgress([{ runId, lastSeq: 3, lastStep: 3 }]);
+    cluster.handlers.onProgress([{ runId, lastSeq: 3, lastStep: 3 }]);
     await eventually(() => (asked.at(-1) === 'run' ? true : null));
     const run = await first.get(runId);
     await first.delete(runId, 'somebody');
-    peers.handlers.onDeleted(run);
+    cluster.handlers.onDeleted(run);
     await sleep(100);
     go();
     await sleep(100);
@@ -341,7 +342,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     await attach(first, runId);
     await first.append(runId, [started()]);
     await first.trainerLost(runId, 'The trainer was lost.');
-    const runs = hub(new NoPeers());
+    const runs = hub(new NoOtherHubs());
     await runs.load();
     await first.delete(runId, 'somebody');
     const again = runs.attach({ ...attachment(runId), acknowledgedSeq: 1 }, link());

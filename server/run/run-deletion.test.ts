@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GuardRule } from '@plumbline/shared/rule';
 import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
+import { saved } from '../../test/support/ruled-runs.js';
 import {
   aCommand,
   aRunId,
@@ -36,7 +37,7 @@ async function ended(parent: RunParent | null = null): Promise<RunId> {
     actions: [{ kind: 'pause' }],
   });
   await trainer.emitWithAck('attach', { ...attachment(runId, { rules: [rule] }), parent });
-  await trainer.emitWithAck('events', { events: [started(), stepped(2), stepped(3)] });
+  await trainer.emitWithAck('events', { events: [started(), stepped(2), saved(3, 2)] });
   await hub.hub.runs.command({ ...aCommand(runId, { kind: 'evaluate_now' }) } as never, 'dashboard');
   await trainer.emitWithAck('events', { events: [finished(4)] });
   await hub.until(runId, (run) => run.state === 'finished');
@@ -124,7 +125,7 @@ describe('a run stays', () => {
         events: [{ type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1, reason: '' }],
       });
     const message = `The run ${runId} has not ended (${state}). Stop it first, then delete it.`;
-    expect(await remove(runId)).toEqual({ status: 409, body: { error: { code: 'conflict', message } } });
+    expect(await remove(runId)).toEqual({ status: 409, body: { error: { code: 'conflict', message, retry: false } } });
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state });
   });
 
@@ -167,6 +168,7 @@ describe('a trainer that comes with the id of a deleted run', () => {
       error: {
         code: 'conflict',
         message: `The run ${runId} was deleted, with the 3 events that it had. Start a new run.`,
+        retry: false,
       },
     });
     expect((await hub.request('GET', `/runs/${runId}`)).status).toBe(404);

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { hasEnded, runStates } from '@plumbline/shared/run';
-import { refusalReason } from './command-log.js';
+import { refusalReason } from './command-states.js';
 import { nextState, type StateChange } from './run-state.js';
 
 describe('run states', () => {
   it.each([
     ['created', 'run_started', 'running'],
+    ['created', 'run_finished', 'finished'],
     ['created', 'trainer_lost', 'failed'],
     ['running', 'run_paused', 'paused'],
     ['running', 'run_finished', 'finished'],

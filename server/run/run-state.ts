@@ -7,6 +7,8 @@ export type StateChange = ControlEvent['type'] | 'trainer_lost';
 const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
   created: {
     run_started: 'running',
+    // Whatever a trainer left out before it, its last word is the last.
+    run_finished: 'finished',
     run_stopped: 'stopped',
     run_failed: 'failed',
     trainer_lost: 'failed',

@@ -30,7 +30,7 @@ const begin = () => send({ ...at(), type: 'run_started', trainer, model: { name:
 const end = async (reason) => { await send({ ...at(), type: 'run_stopped', reason }); process.exit(0); };
 process.on('SIGTERM', () => end('Stopped with the hub.'));
 let runId = launch.runId, parent = launch.parent;
-const attach = () => socket.emitWithAck('attach', { runId, config: launch.config, parent });
+const attach = () => socket.emitWithAck('attach', { runId, config: launch.config, parent, secret: launch.secret });
 socket.once('connect', async () => {
   await attach();
   socket.on('connect', attach);

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +19,7 @@ import {
 import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
 import { runFolder } from './run-folder.js';
-import type { RunService } from './run-service.js';
+import type { RunRegistry } from './registry.js';
 
 export interface SupervisorOptions {
   trainerEntry: string;
@@ -34,6 +35,8 @@ export interface SupervisorOptions {
 /** What was on its way from a trainer when it exited may still arrive for this long. */
 const settleMs = 300;
 const adoptedPollMs = 1000;
+/** How long a process that was told to end has before it is killed. */
+const killAfterMs = 5_000;
 
 /**
  * Starts the built-in trainers, each a process of its own that outlives a hub that crashes, and sees them exit.
@@ -48,10 +51,11 @@ export class TrainerSupervisor {
   #polling: NodeJS.Timeout | null = null;
 
   constructor(
-    readonly runs: RunService,
+    readonly runs: RunRegistry,
     readonly options: SupervisorOptions,
   ) {
     runs.on('attached', (run) => void this.#follow(run).catch(options.onError));
+    runs.on('endedByForce', ({ runId }) => void this.#kill(runId).catch(options.onError));
   }
 
   /**
@@ -86,9 +90,10 @@ export class TrainerSupervisor {
       if (misfit) throw new Refusal('invalid', misfit);
       parent = { ...from, step };
     }
-    const run = await this.runs.create(config, parent);
+    const secret = randomBytes(24).toString('base64url');
+    const run = await this.runs.create(config, parent, secret);
     try {
-      this.#spawn(run);
+      this.#spawn(run, secret);
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
       await this.runs.trainerLost(run.runId, `The trainer could not be started: ${cause}`);
@@ -125,7 +130,7 @@ export class TrainerSupervisor {
     if (this.#polling) clearInterval(this.#polling);
   }
 
-  #spawn(run: RunSummary): void {
+  #spawn(run: RunSummary, secret: string): void {
     const { trainerEntry, dataDir, token, energy, hubUrl, onError } = this.options;
     const folder = this.#folder(run.runId);
     mkdirSync(folder, { recursive: true });
@@ -136,6 +141,7 @@ export class TrainerSupervisor {
       runId: run.runId,
       config: run.config,
       parent: run.parent,
+      secret,
       dataDir,
       energy,
     };
@@ -164,6 +170,17 @@ export class TrainerSupervisor {
     const folder = this.#folder(runId);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, 'trainer.pid'), String(pid));
+  }
+
+  /** Ends the process of a run that was ended without it: it may save what it can, and then has to go. */
+  async #kill(runId: RunId): Promise<void> {
+    const pid = this.#processes.get(runId);
+    if (pid === undefined || !signal(pid, 'SIGTERM')) return;
+    const endMs = performance.now() + killAfterMs;
+    while (signal(pid, 0)) {
+      if (performance.now() >= endMs) return void signal(pid, 'SIGKILL');
+      await sleep(50);
+    }
   }
 
   async #lost(runId: RunId, reason: string): Promise<void> {

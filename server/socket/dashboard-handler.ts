@@ -5,17 +5,18 @@ import { dashboardBudgets } from '../access/limits.js';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import type { Sessions } from '../access/sessions.js';
 import { Refusal } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
+import type { RunRegistry } from '../run/registry.js';
 import { LiveFeed, roomOf } from './live-feed.js';
 import { RateLimit } from '../access/rate-limit.js';
 import type { FrontDoor } from './front-door.js';
+import { tellOfRuns } from './run-news.js';
 import { answer, connectError, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
 /** The dashboards of one session. */
 const sessionRoom = (name: string): string => `session:${name}`;
 
 export interface DashboardParts {
-  runs: RunService;
+  runs: RunRegistry;
   sessions: Sessions;
   door: FrontDoor;
   watch: WatchSetting;
@@ -37,7 +38,7 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   });
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
-  runs.on('run', (run) => namespace.emit('run', run));
+  tellOfRuns(runs, (run, isProgress) => (isProgress ? namespace.volatile : namespace).emit('run', run));
   // Every hub hears of it and tells its own browsers.
   runs.on('deleted', (run) => {
     feed.forget(run.runId);
@@ -55,7 +56,7 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
 
 function serveDashboard(
   socket: DashboardSocket,
-  runs: RunService,
+  runs: RunRegistry,
   sessions: Sessions,
   onError: (error: unknown) => void,
 ): void {

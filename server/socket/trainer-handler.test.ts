@@ -106,6 +106,7 @@ describe('a trainer that attaches again', () => {
         message:
           `There is another run ${runId} already, with learningRate 0.001, not 0.5; parent null, not ` +
           `${JSON.stringify(parent)}. Give this one an id of its own.`,
+        retry: false,
       },
     });
     expect(await first.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });

@@ -7,8 +7,8 @@ import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/share
 import { z, ZodError } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import type { RunService } from '../run/run-service.js';
-import type { TrainerLink } from '../run/trainer-links.js';
+import type { RunRegistry } from '../run/registry.js';
+import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
@@ -19,7 +19,7 @@ const confirmMs = 50_000;
 /** Namespace `/trainer`: who shows the token may attach a run and send its events. */
 export function serveTrainers(
   namespace: TrainerNamespace,
-  runs: RunService,
+  runs: RunRegistry,
   token: string,
   door: FrontDoor,
   onError: (error: unknown) => void,
@@ -36,7 +36,7 @@ export function serveTrainers(
   namespace.on('connection', (socket) => serveTrainer(socket, runs, onError));
 }
 
-function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: unknown) => void): void {
+function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error: unknown) => void): void {
   let attached: RunId | null = null;
   const link: TrainerLink = {
     send: async (command: Command) => {
@@ -45,23 +45,35 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
     close: () => socket.disconnect(true),
   };
 
+  // A connection holds one run: one attach is done with before the next begins.
+  let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
-    answer(ack, onError, async () => {
-      const attach = cleanedAttach(Attach.parse(message), runs.known);
-      if (attached !== null && attached !== attach.runId) {
-        // None where it was deleted.
-        const current = runs.known.find((run) => run.runId === attached);
-        if (current && !hasEnded(current.state))
-          throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
-        runs.detach(attached, link);
-      }
-      const lastSeq = await runs.attach(attach, link);
-      attached = attach.runId;
-      // The connection may have gone while the run was read.
-      if (!socket.connected) runs.detach(attached, link);
-      return { lastSeq };
+    answer(ack, onError, () => {
+      const next = attaching.then(() => attach(message));
+      attaching = next.catch(() => undefined);
+      return next;
     }),
   );
+
+  async function attach(message: unknown): Promise<{ lastSeq: number }> {
+    const parsed = Attach.parse(message);
+    const given = cleanedAttach(parsed, runs.find(parsed.runId));
+    // Nobody is there to be answered, or to be sent commands.
+    if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
+    if (attached !== null && attached !== given.runId) {
+      // None where it was deleted.
+      const current = runs.find(attached);
+      if (current && !hasEnded(current.state))
+        throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
+      runs.detach(attached, link);
+      attached = null;
+    }
+    const lastSeq = await runs.attach(given, link);
+    attached = given.runId;
+    // The connection may have gone while the run was read.
+    if (!socket.connected) runs.detach(attached, link);
+    return { lastSeq };
+  }
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
@@ -88,9 +100,10 @@ function serveTrainer(socket: TrainerSocket, runs: RunService, onError: (error: 
 }
 
 /** With a name that is plain text, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, known: readonly Pick<RunSummary, 'runId' | 'config'>[]): Attach {
-  const stored = known.find(({ runId }) => runId === attach.runId);
-  return stored && isDeepStrictEqual(stored.config, attach.config) ? attach : cleaned(attach);
+function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'config'> | null): Attach {
+  return stored && isDeepStrictEqual(stored.config, attach.config)
+    ? attach
+    : { ...attach, config: cleaned(attach.config) };
 }
 
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
@@ -108,6 +121,7 @@ function eventsOf(message: unknown): TrainerEvent[] {
     throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
   });
 }
+
 function countEvents(message: unknown): number {
   if (typeof message !== 'object' || message === null || !('events' in message)) return 0;
   return Array.isArray(message.events) ? message.events.length : 0;

@@ -15,7 +15,7 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
 import type { Held } from './acknowledged-ledger.js';
@@ -31,6 +31,7 @@ import {
   type Series,
   type StoreCondition,
   type StoredRun,
+  type StoredSummary,
   type TakeSeries,
   type TakeTexts,
   type WindowRange,
@@ -40,6 +41,7 @@ import {
 import { SeriesColumns } from './series-columns.js';
 import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
 import { inBatches } from './series-batches.js';
+import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 
@@ -50,7 +52,7 @@ import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
-    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage INTEGER,
+    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage BIGINT,
     wall_time_ms DOUBLE NOT NULL, type VARCHAR NOT NULL, payload VARCHAR
   );
   CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
@@ -62,7 +64,7 @@ export const schema = `
   );
   ${deletionSchema}
 `;
-const eventTypes = [VARCHAR, BIGINT, BIGINT, INTEGER, DOUBLE, VARCHAR, VARCHAR];
+const eventTypes = [VARCHAR, BIGINT, BIGINT, BIGINT, DOUBLE, VARCHAR, VARCHAR];
 const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
 /** Rows of a DuckDB vector. */
 const chunkRows = 2048;
@@ -121,6 +123,7 @@ export class EmbeddedStore implements EventStore {
 
   async #load(connection: DuckDBConnection): Promise<void> {
     const reader = new Reader(connection);
+    await widenStages(reader);
     const positions = await reader.rows(
       'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
     );
@@ -182,12 +185,12 @@ export class EmbeddedStore implements EventStore {
     return (await this.#read('SELECT run_id FROM deleted_runs')).map(([runId]) => runId as RunId);
   }
 
-  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+  async run(runId: RunId): Promise<StoredSummary | null> {
     const [row] = await this.#read('SELECT record FROM runs WHERE run_id = $1', [runId]);
     return row ? this.#summary(row[0] as string) : null;
   }
 
-  async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
+  async runs(): Promise<StoredSummary[]> {
     const found = await this.#read('SELECT record FROM runs');
     // By the records: files of before hold other numbers in created_ms and received_ms.
     return found
@@ -225,7 +228,7 @@ export class EmbeddedStore implements EventStore {
       const found = await reader.rows(
         `WITH page AS (SELECT seq, payload FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3),
            longer AS (SELECT seq, sum(strlen(payload)) OVER (ORDER BY seq) AS bytes FROM page WHERE payload IS NOT NULL)
-         SELECT seq::DOUBLE, step::DOUBLE, stage, wall_time_ms, type, payload FROM events
+         SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
          WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3) ORDER BY seq`,
         [...range, maxPageBytes],
       );
@@ -437,7 +440,7 @@ export class EmbeddedStore implements EventStore {
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
-      const stage = isMetric ? event.stage : null;
+      const stage = isMetric ? BigInt(event.stage) : null;
       const payload = isMetric ? null : JSON.stringify(event);
       eventRows.push([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
       if (!isMetric) continue;
@@ -494,7 +497,7 @@ export class EmbeddedStore implements EventStore {
     );
   }
 
-  #summary(record: string): Omit<RunSummary, 'trainerConnected'> {
+  #summary(record: string): StoredSummary {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }

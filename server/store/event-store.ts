@@ -72,7 +72,15 @@ export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: Hist
 }
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
-export type StoredRun = Omit<RunSummary, 'trainerConnected' | 'lastSeq' | 'lastStep'>;
+export interface StoredRun extends Omit<RunSummary, 'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision'> {
+  /**
+   * SHA-256 of the secret of the trainer that the run belongs to, in hexadecimal digits. Absent where the run is open to
+   * whoever holds the trainer token. It is the hub's own: no answer, export or copy has it.
+   */
+  trainerSecretDigest?: string;
+}
+/** A run as a store answers it. */
+export type StoredSummary = StoredRun & Position;
 
 /** A run's record as it was written, by whichever version: settings that there were none of then have their default. */
 export function upToDate<R extends StoredRun>(record: R): R {
@@ -93,9 +101,9 @@ export interface EventStore {
    *   that and when
    */
   updateRun(run: StoredRun, hasLastWord?: boolean): Promise<void>;
-  run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null>;
+  run(runId: RunId): Promise<StoredSummary | null>;
   /** Newest first. */
-  runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]>;
+  runs(): Promise<StoredSummary[]>;
 
   /**
    * Deletes all that is stored of a run, for good: its record, events, series and commands, whatever of them is still on
@@ -104,16 +112,8 @@ export interface EventStore {
    * once or, where the store is on a server of its own, when that has deleted it.
    */
   deleteRun(runId: RunId): Promise<void>;
-  /**
-   * Deletes what this hub brings, or has yet to bring, of a run that another hub has deleted. A later run under its id is
-   * left alone.
-   * @param createdMs when the deleted run was created; null where only the store may know
-   */
-  deleteRest?(runId: RunId, createdMs: number | null): Promise<void>;
   /** Runs that were deleted and have not been created anew. */
   deletedRuns(): Promise<RunId[]>;
-  /** Another hub on the same store has deleted this run: what is known of it here is void. */
-  forget?(runId: RunId): void;
 
   /**
    * Appends events of one run, all or nothing, idempotent by (run, seq): those already stored are skipped.
@@ -128,16 +128,6 @@ export interface EventStore {
    * Metric events have the metrics they came with, sorted by name; what is not finite is a word, as on the wire.
    */
   events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]>;
-
-  /**
-   * A trainer takes up a run here. For a store that several hubs share: how far the run goes may have changed since this
-   * hub last knew, and what the trainer was told is durable may lie with another hub that has yet to deliver it; the run
-   * goes on behind it all.
-   * @param acknowledgedSeq up to where the trainer was told that its events are durable
-   */
-  takeUp?(runId: RunId, acknowledgedSeq: number): Promise<number>;
-  /** Another hub writes this run from now on: what is known of how far it goes may be old. */
-  letGo?(runId: RunId): void;
 
   /**
    * Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete. Holds all of
@@ -180,27 +170,12 @@ export interface EventStore {
    */
   putCommand(record: CommandRecord): Promise<void>;
   command(commandId: CommandId): Promise<CommandRecord | null>;
-  /**
-   * Open commands that this hub had written and not delivered when it died: another hub on the same store that has taken
-   * up their runs since cannot know of them.
-   */
-  leftOver?(): Promise<CommandRecord[]>;
-  /**
-   * Runs of which this hub has written something that it has not delivered, or had not when it was opened: another hub on
-   * the same store cannot know of it, or could not until a moment ago.
-   */
-  undelivered?(): Promise<RunId[]>;
   /** Oldest first. */
   commands(runId: RunId): Promise<CommandRecord[]>;
   /** The same, in parts, as JSON texts. @throws ReadAbandonedError after `signal` */
   eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void>;
   /** Runs with a command that is pending; there may be some among them whose commands have all ended. */
   runsWithOpenCommands(): Promise<RunId[]>;
-  /**
-   * Waits until another hub on the same store would find the record of a command that this one has written.
-   * @returns false when it would not within `limitMs`
-   */
-  arrived?(commandId: CommandId, limitMs: number): Promise<boolean>;
 
   /**
    * Writes a copy of all that is stored at one moment to a new file, which a store of the same kind opens. Writing goes
@@ -210,9 +185,6 @@ export interface EventStore {
 
   /** What a person has to know of a store whose files are on this machine. @throws StoreUnavailableError */
   condition?(): Promise<StoreCondition>;
-
-  /** What waits on this machine's disk for a store that is elsewhere. */
-  spoolState?(): Promise<SpoolState>;
 
   /** Waits for what is under way and closes; the store cannot be used afterwards. */
   close(): Promise<void>;
@@ -225,6 +197,49 @@ export interface StoreCondition {
   /** Why nothing more can be stored, although the store can be read; or null. */
   fault: StoreUnavailableError | null;
 }
+
+/**
+ * A store on a server of its own, which several hubs share. Each hub writes what it is given to its own disk first, and
+ * delivers it from there.
+ */
+export interface SharedStore extends EventStore {
+  /**
+   * This hub writes the run from now on. How far the run goes may have changed since this hub last knew, and what the
+   * trainer was told is durable may lie with another hub that has yet to deliver it; the run goes on behind it all.
+   * @param acknowledgedSeq up to where the trainer was told that its events are durable
+   * @returns up to where the run goes
+   */
+  takeUp(runId: RunId, acknowledgedSeq: number): Promise<number>;
+  /** Another hub writes this run from now on: what is known of how far it goes may be old. */
+  letGo(runId: RunId): void;
+  /** Another hub has deleted this run: what is known of it here is void. */
+  forget(runId: RunId): void;
+  /**
+   * Deletes what this hub has delivered, or has yet to deliver, of a run that another hub has deleted. A later run under
+   * its id is left alone.
+   * @param createdMs when the deleted run was created; null where only the store may know
+   */
+  deleteRest(runId: RunId, createdMs: number | null): Promise<void>;
+  /**
+   * Open commands that this hub had written and not delivered when it died: another hub that has taken up their runs
+   * since cannot know of them.
+   */
+  leftOver(): Promise<CommandRecord[]>;
+  /**
+   * Runs of which this hub has written something that it has not delivered, or had not when it was opened: another hub
+   * cannot know of it, or could not until a moment ago.
+   */
+  undelivered(): Promise<RunId[]>;
+  /**
+   * Waits until another hub would find the record of a command that this one has written.
+   * @returns false when it would not within `limitMs`
+   */
+  arrived(commandId: CommandId, limitMs: number): Promise<boolean>;
+  /** What waits on this machine's disk for the store. */
+  spoolState(): Promise<SpoolState>;
+}
+
+export const isShared = (store: EventStore): store is SharedStore => 'takeUp' in store;
 
 /** What waits on disk for the server that the store is on, and how that goes. */
 export interface SpoolState {

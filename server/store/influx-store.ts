@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   noPosition,
   StoreConflictError,
-  type EventStore,
   type HistoryRange,
   type Position,
   type Series,
+  type SharedStore,
   type SpoolState,
   type StoredRun,
+  type StoredSummary,
   type TakeSeries,
   type TakeTexts,
   type WindowRange,
@@ -59,7 +60,7 @@ const lengthOf = (event: TrainerEvent): number =>
  * Reads are answered by InfluxDB, with what is still on its way laid over runs and commands; series wait for it a
  * moment, and otherwise say by their `lastSeq` how far they go.
  */
-export class InfluxStore implements EventStore {
+export class InfluxStore implements SharedStore {
   readonly #client: InfluxClient;
   readonly #outbox: InfluxOutbox;
   readonly #runs: InfluxKnownRuns;
@@ -144,13 +145,13 @@ export class InfluxStore implements EventStore {
     this.#outbox.forget(runId);
   }
 
-  async run(runId: RunId): Promise<Omit<RunSummary, 'trainerConnected'> | null> {
+  async run(runId: RunId): Promise<StoredSummary | null> {
     await this.#outbox.open();
     const run = await this.#runs.newest(runId);
     return run ? this.#summary(run) : null;
   }
 
-  async runs(): Promise<Omit<RunSummary, 'trainerConnected'>[]> {
+  async runs(): Promise<StoredSummary[]> {
     await this.#outbox.open();
     const runs = await Promise.all((await this.#runs.all()).map((run) => this.#summary(run)));
     return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
@@ -277,13 +278,16 @@ export class InfluxStore implements EventStore {
     let length = 0;
     while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
       const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
-      for (const event of await queryEvents(this.#client, runId, extent, step, step + steps))
-        if (event.seq >= fromSeq && event.seq <= lastSeq) {
-          events.push(event);
-          length += lengthOf(event);
-        }
+      const found = (await queryEvents(this.#client, runId, extent, step, step + steps)).filter(
+        ({ seq }) => seq >= fromSeq && seq <= lastSeq,
+      );
+      events.push(...found);
+      length = found.reduce((sum, event) => sum + lengthOf(event), length);
       if (events.length > 0) eventLength = length / events.length;
-      step += steps;
+      // Where steps lie far apart, the next one that has an event is looked for.
+      const isDense = found.length >= steps / 2;
+      const next = isDense ? 0 : await this.#stepOf(runId, extent, (events.at(-1)?.seq ?? fromSeq - 1) + 1, true);
+      step = Math.max(step + steps, next);
     }
     const page = events.slice(0, limit);
     const last = page.at(-1);
@@ -291,9 +295,12 @@ export class InfluxStore implements EventStore {
     return page;
   }
 
-  /** The step of an event; the one that follows the page that was read last needs no search. */
-  async #stepOf(runId: RunId, extent: Extent, seq: number): Promise<number> {
-    if (seq <= 1) return 0;
+  /**
+   * The step of an event, or of the first after it; the one that follows the page that was read last needs no search.
+   * @param isFar it is known not to be among the first steps
+   */
+  async #stepOf(runId: RunId, extent: Extent, seq: number, isFar = false): Promise<number> {
+    if (seq <= 1 && !isFar) return 0;
     if (this.#page?.runId === runId && this.#page.nextSeq === seq) return this.#page.step;
     let step = Infinity;
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
@@ -424,7 +431,7 @@ export class InfluxStore implements EventStore {
     return { lastSeq, extent: { baseSecond, lastStep, lastSeq } };
   }
 
-  async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<Omit<RunSummary, 'trainerConnected'>> {
+  async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<StoredSummary> {
     // The record of an ended run was written after its last event: it says how far the run went, unless another hub
     // wrote it, which could not know what was still here.
     const { runId } = run;

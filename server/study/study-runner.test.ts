@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { branchName, runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/http';
 import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
-import { aCommand, eventually, TestHub } from '../../test/support/test-hub.js';
+import { saved } from '../../test/support/ruled-runs.js';
+import { aCommand, eventually, started, TestHub } from '../../test/support/test-hub.js';
 import { HubAway, HubSession } from '../hub-api.js';
 import { StudyRunner, type StudyOutcome } from './study-runner.js';
 import { plan, StudySpec, type PlannedRun } from './study-spec.js';
@@ -22,13 +23,13 @@ import { join } from 'node:path';
 let text = '';
 for await (const chunk of process.stdin) text += chunk;
 const { hubUrl, token, config, dataDir, ...launch } = JSON.parse(text);
-let { runId, parent } = launch, seq = 0, step = parent?.step ?? 0;
+let { runId, parent, secret } = launch, seq = 0, step = parent?.step ?? 0;
 const does = config.name.split('/')[1];
 const socket = io(hubUrl + '/trainer', { auth: { token, protocol: 1 }, transports: ['websocket'] });
 const say = (event) => socket.emitWithAck('events', { events: [{ seq: ++seq, step, wallTimeMs: Date.now(), ...event }] });
 const trainer = { backend: 'test', device: '', host: hostname(), processId: process.pid, version: '1' };
 const begin = async () => {
-  await socket.emitWithAck('attach', { runId, config, parent });
+  await socket.emitWithAck('attach', { runId, config, parent, secret });
   await say({ type: 'run_started', trainer, model: { name: 'm', parameters: [] }, baseline: {},
     selection: { kind: 'recipe', recipe: 'full' }, trainable: [] });
 };
@@ -173,6 +174,7 @@ describe('a study', () => {
     const [{ config }] = plan(study(name, { [variant]: {} }, 1)) as [PlannedRun];
     const { runs } = hub.hub;
     const { runId } = await runs.create(config, null);
+    await runs.append(runId, [started(), saved(2, 1000)]);
     const parent = { runId, checkpointId: CheckpointId.parse('step-1000'), step: 1000, goesOn: true };
     const branch = await runs.create({ ...config, name: branchName(config.name, 1000) }, parent);
     for (const one of [runId, branch.runId]) await runs.trainerLost(one, 'a test');

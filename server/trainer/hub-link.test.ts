@@ -16,8 +16,11 @@ const quick = { retryMs: 20, answerMs: 300 };
 class ScriptedHub {
   stored: TrainerEvent[] = [];
   /** Answers for the next batches, before it behaves again. */
-  script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode)[] = [];
+  script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode | { code: ErrorCode; retry: boolean })[] = [];
   attaches = 0;
+  /** Attaches that are refused for now. */
+  refusedAttaches = 0;
+  secrets: (string | undefined)[] = [];
   /** Attaches that get no answer. */
   deafAttaches = 0;
   io!: Server<TrainerToHub, HubToTrainer>;
@@ -31,17 +34,22 @@ class ScriptedHub {
       next(socket.handshake.auth['token'] === 'right' ? undefined : new Error('The trainer token is wrong.'));
     });
     this.io.of('/trainer').on('connection', (socket) => {
-      socket.on('attach', (_, ack) => {
+      socket.on('attach', ({ secret }, ack) => {
         this.attaches++;
+        this.secrets.push(secret);
         if (this.deafAttaches-- > 0) return;
+        if (this.refusedAttaches-- > 0)
+          return ack({ ok: false, error: { code: 'conflict', message: 'not now', retry: true } });
         ack({ ok: true, lastSeq: this.stored.length });
       });
       socket.on('events', ({ events }, ack) => {
         const word = this.script.shift();
         if (word === 'silence') return;
         if (word === 'disconnect') return void socket.conn.close();
-        if (word && word !== 'store_then_silence')
-          return ack({ ok: false, error: { code: word, message: `scripted ${word}` } });
+        if (word && word !== 'store_then_silence') {
+          const error = typeof word === 'string' ? { code: word } : word;
+          return ack({ ok: false, error: { ...error, message: `scripted ${error.code}` } });
+        }
         for (const event of events) {
           if (event.seq <= this.stored.length) continue;
           if (event.seq !== this.stored.length + 1)
@@ -167,6 +175,29 @@ describe('HubLink', () => {
     allOnce(40);
     expect(sizes.length).toBeGreaterThan(0);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(5);
+  });
+
+  it('attaches anew where the hub says that this may help, and ends where it says that it does not', async () => {
+    await open();
+    hub.script = [
+      { code: 'conflict', retry: true },
+      { code: 'internal', retry: true },
+    ];
+    emit(20);
+    await link.flush();
+    allOnce(20);
+    expect(hub.attaches).toBe(2);
+    hub.script = [{ code: 'store_failed', retry: false }];
+    emit(1);
+    await expect(link.flush()).rejects.toThrow(/scripted store_failed/);
+  });
+
+  it('attaches again where an attach is refused for now, with the secret that it was given', async () => {
+    hub.refusedAttaches = 2;
+    link = new HubLink(`http://127.0.0.1:${hub.port}`, 'right', quick);
+    await link.attach(runId, config, null, 'a secret of this trainer');
+    expect(hub.attaches).toBe(3);
+    expect(hub.secrets).toEqual(Array(3).fill('a secret of this trainer'));
   });
 
   it('says why when the token is wrong', async () => {

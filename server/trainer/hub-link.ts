@@ -53,7 +53,7 @@ export class HubLink {
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
-  #run: { runId: RunId; config: RunConfig; parent: RunParent | null } | undefined;
+  #run: { runId: RunId; config: RunConfig; parent: RunParent | null; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -82,9 +82,8 @@ export class HubLink {
     this.#socket.on('connect', () => void this.#attach());
     this.#socket.on('disconnect', (reason) => {
       this.#attached = false;
-      // The hub closes the line of a trainer whose run another connection has taken up.
       if (reason === 'io server disconnect')
-        this.#fail('The hub closed the connection: another trainer took up this run.');
+        this.#fail('The hub closed the connection: another trainer took up this run, or a person ended it.');
     });
     this.#socket.on('connect_error', (error) => {
       // An active socket tries again by itself; one that the hub's middleware refused does not.
@@ -118,11 +117,12 @@ export class HubLink {
   /**
    * Takes up a run; events from here on belong to it. Resolves when the hub knows the run.
    * The events of an earlier run must have been flushed.
+   * @param secret what the run is this trainer's by; see Attach
    * @throws HubLinkError
    */
-  async attach(runId: RunId, config: RunConfig, parent: RunParent | null): Promise<void> {
+  async attach(runId: RunId, config: RunConfig, parent: RunParent | null, secret?: string): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, config, parent };
+    this.#run = { runId, config, parent, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = 0;
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();
@@ -236,7 +236,7 @@ export class HubLink {
   /** Goes back to what the hub has acknowledged, after a pause where it asked for patience or said nothing. */
   async #recover(error: WireError | undefined): Promise<void> {
     this.#round++;
-    if (error && (error.code === 'gap' || error.code === 'not_found')) {
+    if (error && mustAttach(error)) {
       // The hub is not where we thought: attaching tells where it stands.
       this.#attached = false;
       await this.#wait();
@@ -309,6 +309,10 @@ export class HubLink {
   }
 }
 
-/** Refusals that pass: the hub could not store, asks for patience, or is being restarted. */
-const canRetry = ({ code }: WireError): boolean =>
-  ['store_failed', 'rate_limited', 'draining', 'internal'].includes(code);
+/** Whether trying again may help, as the hub says; a hub of before does not. */
+const canRetry = ({ code, retry }: WireError): boolean =>
+  retry ?? ['store_failed', 'rate_limited', 'draining', 'internal'].includes(code);
+
+/** Refusals of events after which only attaching anew helps: another hub may have the run by now. */
+const mustAttach = ({ code, retry }: WireError): boolean =>
+  code === 'gap' || code === 'not_found' || (code === 'conflict' && retry === true);

@@ -15,6 +15,7 @@ import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
 import { startNewRun } from './starting-point.js';
+import { trainerSecret } from './trainer-secret.js';
 import { train, type EventSink } from './training-loop.js';
 import { writeUnsentEvents } from './unsent-events.js';
 
@@ -70,7 +71,8 @@ link.close();
 /** Trains the run, and the branches it is continued as, one after another. */
 async function trainAll(): Promise<number> {
   const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
-  await link.attach(launch.runId, launch.config, launch.parent);
+  const secret = await trainerSecret(folderOf(launch.runId), launch.secret);
+  await link.attach(launch.runId, launch.config, launch.parent, secret);
   clearTimeout(noHub);
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
@@ -99,7 +101,8 @@ async function trainAll(): Promise<number> {
     if (hurried) control.requestStop(toldToEnd);
     const { step } = checkpoint.position;
     const config = { ...launch.config, name: branchName(launch.config.name, step) };
-    await link.attach(branchRunId, config, { runId, checkpointId, step, goesOn: true });
+    const parent = { runId, checkpointId, step, goesOn: true };
+    await link.attach(branchRunId, config, parent, await trainerSecret(folderOf(branchRunId)));
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
     Object.assign(position, { runId, step });

@@ -16,6 +16,7 @@ export const StoredRunRecord: ZodType<StoredRun> = RunSummary.omit({
   trainerConnected: true,
   lastSeq: true,
   lastStep: true,
+  revision: true,
 });
 
 /** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */

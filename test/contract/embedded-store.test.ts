@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { afterAll, describe, expect, it } from 'vitest';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { StoreUnavailableError } from '../../server/store/event-store.js';
@@ -22,6 +24,30 @@ eventStoreContract(async () => {
       return (store = new EmbeddedStore(path));
     },
   };
+});
+
+describe('a file of before', () => {
+  it('whose stages are 32 bits wide is opened, and gives stages of 2^31 and more as they were', async () => {
+    const path = newPath();
+    const first = new EmbeddedStore(path);
+    await first.createRun(storedRun());
+    await first.append(runId, [stepEvent(1, { 'a/b': 1 }), stepEvent(2, { 'a/b': 2 })]);
+    await first.close();
+    const instance = await DuckDBInstance.create(path);
+    const connection = await instance.connect();
+    await connection.run('ALTER TABLE events ALTER stage TYPE INTEGER');
+    // As 2^31 + 5 was cut off.
+    await connection.run('UPDATE events SET stage = -2147483643 WHERE seq = 2');
+    connection.closeSync();
+    instance.closeSync();
+
+    const store = new EmbeddedStore(path);
+    expect(await store.events(runId, 1, 10)).toMatchObject([{ stage: 0 }, { stage: 2 ** 31 + 5 }]);
+    const wide = { ...stepEvent(3, { 'a/b': 3 }), stage: 2 ** 32 - 1 } as TrainerEvent;
+    await store.append(runId, [wide]);
+    expect(await store.events(runId, 3, 1)).toEqual([wide]);
+    await store.close();
+  });
 });
 
 describe('a copy of the embedded store', () => {

@@ -1,8 +1,10 @@
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
 import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { anyEvents } from './any-event.js';
 import {
   AnswerTooLargeError,
   SequenceGapError,
@@ -34,6 +36,13 @@ export const stepEvent = (seq: number, metrics: Record<string, WireNumber>, step
 });
 const lossEvents = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': 1 / (from + i) }));
+
+/** Metrics go by name; those that are no number of JSON's, -0 among them, are told apart. The rest is JSON. */
+const comparable = (event: TrainerEvent): unknown => {
+  if (!('metrics' in event)) return JSON.parse(JSON.stringify(event)) as unknown;
+  const metrics = Object.entries(event.metrics).map(([name, value]) => [name, Object.is(value, -0) ? '-0' : value]);
+  return { ...event, metrics: metrics.sort(([a], [b]) => (a! < b! ? -1 : 1)) };
+};
 
 const plain = (windows: Windows) =>
   Object.fromEntries(Object.entries(windows).map(([name, column]) => [name, [...(column as Float64Array)]]));
@@ -230,6 +239,22 @@ export function eventStoreContract(
       const { seqs } = await lossOf(50);
       expect([seqs[0], seqs[seqs.length - 1]]).toEqual([1, 900]);
       expect(seqs.length).toBeLessThanOrEqual(50);
+    });
+
+    it('gives back every event that a trainer may send as it was', async () => {
+      let runs = 0;
+      await fc.assert(
+        fc.asyncProperty(anyEvents, async (events) => {
+          const id = RunId.parse(`run-any-${++runs}`);
+          await store.createRun(storedRun(id));
+          await store.append(id, events);
+          const back = await store.events(id, 1, events.length);
+          expect(back.map(comparable)).toEqual(events.map(comparable));
+        }),
+        { seed: 11, numRuns: 40 },
+      );
+      store = await reopen();
+      expect(await store.runs()).toHaveLength(runs + 1);
     });
 
     it('lists control events whole and in order, apart from metrics', async () => {

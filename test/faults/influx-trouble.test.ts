@@ -6,7 +6,7 @@ import { CommandRecord } from '@plumbline/shared/command';
 import type { ReadinessResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { StoreUnavailableError } from '../../server/store/event-store.js';
+import { StoreUnavailableError, type SharedStore } from '../../server/store/event-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { SpoolFullError } from '../../server/store/spool.js';
 import { storedRun, stepEvent } from '../contract/event-store-contract.js';
@@ -416,7 +416,7 @@ describe('a hub whose InfluxDB takes nothing', () => {
     expect(await ready()).toEqual({ status: 503, ready: false, problems: [full, outage] });
 
     door.trouble.write = null;
-    await eventually(async () => ((await hub.hub.runs.store.spoolState!()).depth === 0 ? true : null));
+    await eventually(async () => ((await (hub.hub.runs.store as SharedStore).spoolState()).depth === 0 ? true : null));
     const { lastSeq } = await hub.hub.runs.get(id);
     expect(await trainer.emitWithAck('events', { events: [stepped(lastSeq + 1)] })).toMatchObject({ ok: true });
     expect(await ready()).toEqual({ status: 200, ready: true, problems: [] });

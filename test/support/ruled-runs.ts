@@ -3,7 +3,7 @@ import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunParent } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { ruleCommandId } from '../../server/run/rule-commands.js';
+import { ruleCommandId } from '../../server/run/rules/rule-commands.js';
 import { aRunId, attachment, eventually, started, stepped, type TestHub, type TrainerEnd } from './test-hub.js';
 
 export const rule = (change: object = {}): GuardRule =>

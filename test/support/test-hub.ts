@@ -110,7 +110,7 @@ export class TestHub {
   }
 
   async record(commandId: CommandId): Promise<CommandRecord> {
-    return (await this.hub.runs.commands.find(commandId))!;
+    return (await this.hub.runs.findCommand(commandId))!;
   }
 
   #keep<S extends Socket>(socket: S): S {

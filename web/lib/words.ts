@@ -84,6 +84,8 @@ export function actionWords(action: GivenAction): string {
       return 'One step';
     case 'stop':
       return 'Stop';
+    case 'end_run':
+      return 'End without the trainer';
     case 'set_trainable':
       return action.selection.kind === 'recipe' && action.selection.recipe === 'none'
         ? 'Freeze everything'

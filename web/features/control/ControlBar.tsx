@@ -5,10 +5,11 @@ import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { CheckpointMenu } from './CheckpointMenu';
+import { EndRunButton } from './EndRunButton';
 import { LearningRateField, rateNow } from './LearningRateField';
 import { Outcome } from './Outcome';
 import { StopButton } from './StopButton';
-import { useCommand, useControlsOff } from './use-command';
+import { useCommand, useControlsOff, useStopOverdue } from './use-command';
 
 /** Everything that can be done to a run but for choosing what it trains, and what came of the last thing done. */
 export function ControlBar(): React.ReactNode {
@@ -19,6 +20,7 @@ export function ControlBar(): React.ReactNode {
   const evaluate = useCommand();
   const save = useCommand();
   const restore = useCommand();
+  const isOverdue = useStopOverdue();
   const [rateProblem, setRateProblem] = useState('');
   const [sentinel, isStuck] = useOutOfSight();
   const paused = store.runSummary?.state === 'paused';
@@ -77,7 +79,11 @@ export function ControlBar(): React.ReactNode {
             >
               Step once
             </button>
-            <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
+            {isOverdue ? (
+              <EndRunButton off={off} onEnd={() => run.give({ kind: 'end_run' })} />
+            ) : (
+              <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
+            )}
           </div>
           <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
           <div className="control-group">

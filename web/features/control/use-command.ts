@@ -1,9 +1,10 @@
 'use client';
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import type { AskedAction, CommandId, CommandRecord } from '@plumbline/shared/command';
 import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
 import { controlsOffWords } from './controls-off';
+import { untilOverdueMs } from './overdue-stop';
 
 export interface CommandControl {
   give: (action: AskedAction) => void;
@@ -26,4 +27,18 @@ export function useControlsOff(): string {
   const readOnlyReason = useReadOnlyReason();
   const isHubDown = useConnection().state === 'down';
   return readOnlyReason || controlsOffWords(store.runSummary, isHubDown);
+}
+
+/** Whether the run was told to stop and is late: it may be ended without its trainer. */
+export function useStopOverdue(): boolean {
+  const { store } = useRun();
+  const [, setNowMs] = useState(0);
+  const waitMs = untilOverdueMs(store.commandRecords.values(), Date.now());
+  const isWaiting = waitMs > 0 && Number.isFinite(waitMs);
+  useEffect(() => {
+    if (!isWaiting) return;
+    const timer = setTimeout(() => setNowMs(Date.now()), waitMs);
+    return () => clearTimeout(timer);
+  }, [isWaiting]);
+  return waitMs === 0;
 }

@@ -34,3 +34,17 @@ it('has a branch under way above those that have ended, and one without its pare
   ]);
   expect(order(run('orphan', 5, 6, 'gone'))).toEqual(['0 orphan']);
 });
+it('shows runs that name each other as parents, as old hubs may have stored them, and one that names itself', () => {
+  expect(order(run('aaa', 1, 2, 'bbb'), run('bbb', 2, 3, 'aaa'), run('ccc', 3, 4, 'bbb'))).toEqual([
+    '0 aaa',
+    '1 bbb',
+    '2 ccc',
+  ]);
+  expect(order(run('self', 1, 2, 'self'))).toEqual(['0 self']);
+});
+it('follows a line of branches of any length', () => {
+  const line = Array.from({ length: 20_000 }, (_, i) => run(`r-${i}`, i, i + 1, i > 0 ? `r-${i - 1}` : undefined));
+  const rows = orderRuns(line.reverse());
+  expect(rows).toHaveLength(20_000);
+  expect(rows.at(-1)).toMatchObject({ run: { runId: 'r-19999' }, depth: 19_999 });
+});

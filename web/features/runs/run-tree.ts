@@ -14,30 +14,53 @@ const activity = (run: RunSummary): [isGoing: number, at: number] => [
   hasEnded(run.state) ? (run.endedMs ?? run.startedMs ?? run.createdMs) : run.createdMs,
 ];
 
+type Activity = readonly [isGoing: number, at: number];
+const later = (a: Activity, b: Activity): number => b[0] - a[0] || b[1] - a[1];
+
 /** Runs with their branches below them; trees, and branches of one run, by the newest activity among them. */
 export function orderRuns(runs: readonly RunSummary[]): RunRowModel[] {
   const byId = new Map<string, RunSummary>(runs.map((run) => [run.runId, run]));
-  const branches = new Map<string, RunSummary[]>();
-  const roots: RunSummary[] = [];
+  const parentOf = (run: RunSummary): RunSummary | undefined => (run.parent ? byId.get(run.parent.runId) : undefined);
+  const branches = new Map<RunSummary, RunSummary[]>();
   for (const run of runs) {
-    // A branch whose parent is gone stands on its own.
-    if (run.parent && byId.has(run.parent.runId) && run.parent.runId !== run.runId) {
-      const siblings = branches.get(run.parent.runId) ?? [];
-      branches.set(run.parent.runId, [...siblings, run]);
-    } else roots.push(run);
+    const parent = parentOf(run);
+    if (!parent) continue;
+    const siblings = branches.get(parent);
+    if (siblings) siblings.push(run);
+    else branches.set(parent, [run]);
   }
-  interface Tree {
-    rows: RunRowModel[];
-    newest: readonly [number, number];
-  }
-  const later = (a: readonly [number, number], b: readonly [number, number]): number => b[0] - a[0] || b[1] - a[1];
-  const grow = (run: RunSummary, depth: number): Tree => {
-    const children = forest(branches.get(run.runId) ?? [], depth + 1);
-    const newest = [activity(run), ...children.map((child) => child.newest)].sort(later)[0]!;
-    const parent = run.parent ? byId.get(run.parent.runId) : undefined;
-    return { rows: [{ run, parent, depth }, ...children.flatMap(({ rows }) => rows)], newest };
+  // Lines of branches may be long: nothing here calls itself.
+  const depths = new Map<RunSummary, number>();
+  const roots: RunSummary[] = [];
+  const visit = (root: RunSummary): void => {
+    if (depths.has(root)) return;
+    roots.push(root);
+    const waiting: [RunSummary, number][] = [[root, 0]];
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      const [run, depth] = next;
+      if (depths.has(run)) continue;
+      depths.set(run, depth);
+      for (const branch of branches.get(run) ?? []) waiting.push([branch, depth + 1]);
+    }
   };
-  const forest = (of: RunSummary[], depth: number): Tree[] =>
-    of.map((run) => grow(run, depth)).sort((a, b) => later(a.newest, b.newest));
-  return forest(roots, 0).flatMap(({ rows }) => rows);
+  // A branch whose parent is gone stands on its own.
+  for (const run of runs) if (!parentOf(run)) visit(run);
+  // Of stored runs that name each other as parents, in a circle, the eldest counts as the first.
+  for (const run of [...runs].sort((a, b) => a.createdMs - b.createdMs)) visit(run);
+
+  const isRoot = new Set(roots);
+  const below = (run: RunSummary): RunSummary[] => (branches.get(run) ?? []).filter((branch) => !isRoot.has(branch));
+  const newest = new Map<RunSummary, Activity>();
+  // Branches were visited after the run that they go on from.
+  for (const run of [...depths.keys()].reverse())
+    newest.set(run, [activity(run), ...below(run).map((branch) => newest.get(branch)!)].sort(later)[0]!);
+  const newestLast = (some: RunSummary[]): RunSummary[] =>
+    some.sort((a, b) => later(newest.get(a)!, newest.get(b)!)).reverse();
+  const rows: RunRowModel[] = [];
+  const waiting = newestLast(roots);
+  for (let run = waiting.pop(); run; run = waiting.pop()) {
+    rows.push({ run, parent: parentOf(run), depth: depths.get(run)! });
+    waiting.push(...newestLast(below(run)));
+  }
+  return rows;
 }

@@ -5,6 +5,8 @@ import { metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { distinctTasks, hasEnded, type RunId, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
 import { hubSocket } from '../../lib/hub-socket';
+import { refresh } from '../../lib/refresh';
+import { RunList } from '../../lib/run-list';
 import { ancestorsOf, readTakenOver } from '../../lib/run-past';
 import { SeriesBuffer } from '../../lib/series-buffer';
 import { useConnection, useSession } from '../../lib/use-hub';
@@ -18,24 +20,37 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
   useEffect(() => {
     if (session.state === 'opening') return;
     let gone = false;
-    const keepPresent = (all: RunSummary[]): RunSummary[] => all.filter((run) => !hubSocket.isGone(run));
+    const list = new RunList();
+    let showing: ReturnType<typeof setTimeout> | undefined;
+    const show = (): void => {
+      // Of many runs many are told of at once: they are drawn together.
+      showing ??= setTimeout(() => {
+        showing = undefined;
+        list.drop((run) => hubSocket.isGone(run));
+        if (list.runs) setRuns(list.runs);
+      }, showMs);
+    };
     // Listen first, then fetch: a run that starts in between is in one of both, and one that is deleted in neither.
     const stops = [
-      hubSocket.onRun((run) =>
-        setRuns((now) => (now ? [run, ...now.filter((other) => other.runId !== run.runId)] : now)),
-      ),
-      hubSocket.onRunDeleted(() => setRuns((now) => now && keepPresent(now))),
+      hubSocket.onRun((run) => {
+        list.heard(run);
+        show();
+      }),
+      hubSocket.onRunDeleted(show),
     ];
+    list.asked();
     api.runs().then(
       (all) => {
         if (gone) return;
-        setRuns(keepPresent(all));
+        list.answered(all);
+        show();
         setError('');
       },
       (reason: unknown) => !gone && setError(reason instanceof Error ? reason.message : String(reason)),
     );
     return () => {
       gone = true;
+      clearTimeout(showing);
       for (const stop of stops) stop();
     };
   }, [session, connection.state]);
@@ -51,31 +66,19 @@ export interface RunNumbers {
   commands: readonly CommandRecord[];
 }
 const maxPoints = 200;
+const showMs = 100;
 const refreshMs = 3000;
 
-/** A run's latest key numbers with their course; fetched again at most every three seconds while it goes on. */
+/** A run's latest key numbers with their course; fetched again three seconds after they came, while it goes on. */
 export function useRunNumbers(run: RunSummary): RunNumbers | null {
   const [numbers, setNumbers] = useState<RunNumbers | null>(null);
   const { runId, lastSeq, state } = run;
   const { probeEverySteps } = run.config;
   const going = !hasEnded(state);
-  const [beat, setBeat] = useState(0);
-  useEffect(() => {
-    if (!going) return;
-    const timer = setInterval(() => setBeat((now) => now + 1), refreshMs);
-    return () => clearInterval(timer);
-  }, [going]);
-  useEffect(() => {
-    let gone = false;
-    fetchNumbers(runId, distinctTasks(run.config), probeEverySteps).then(
-      (fresh) => !gone && setNumbers(fresh),
-      // The row stays as it is: the connection's state, always in sight, tells of a hub that is gone.
-      () => undefined,
-    );
-    return () => {
-      gone = true;
-    };
-  }, [runId, run.config.tasks.join(), probeEverySteps, beat, state, going ? 0 : lastSeq]);
+  useEffect(
+    () => refresh(() => fetchNumbers(runId, distinctTasks(run.config), probeEverySteps), setNumbers, refreshMs, !going),
+    [runId, run.config.tasks.join(), probeEverySteps, state, going ? 0 : lastSeq],
+  );
   return numbers;
 }
 

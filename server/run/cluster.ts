@@ -11,10 +11,19 @@ export interface Progress {
 /** Which run was deleted: a later one may have its id. */
 export type DeletedOne = Pick<RunSummary, 'runId' | 'createdMs'>;
 
+/** A run as hubs tell each other of it: with what no browser is told. */
+export interface ToldRun {
+  run: RunSummary;
+  /** See StoredRun. */
+  trainerSecretDigest?: string | undefined;
+  /** A person ended it without its trainer. */
+  isEndedByForce?: boolean | undefined;
+}
+
 /** What a hub does for the others with the runs that it holds. */
-export interface PeerHandlers {
+export interface ClusterHandlers {
   /** A run of another hub appeared or changed. */
-  onRun(run: RunSummary): void;
+  onRun(told: ToldRun): void;
   onProgress(progress: readonly Progress[]): void;
   /** Another hub holds this run from now on: its trainer went there. */
   onTaken(runId: RunId): void;
@@ -31,12 +40,13 @@ export interface PeerHandlers {
 }
 
 /**
- * The other hubs on the same store. Each run that has not ended is held by one hub, the one its trainer is or was last
- * connected to: only that one writes its record, ends its commands and says when its trainer is lost.
+ * The other hubs on the same store. Each run that has not ended is held by one hub, the one that its trainer is or was
+ * last connected to, under a lease that the hub renews: only that one writes its record, ends its commands and says when
+ * its trainer is lost.
  */
-export interface Peers {
+export interface Cluster {
   /** Begins to speak with the others. */
-  start(handlers: PeerHandlers): void;
+  start(handlers: ClusterHandlers): void;
   /** The other hub that holds a run, or null. @throws Refusal `internal` when that cannot be found out now */
   holder(runId: RunId): Promise<string | null>;
   /** This hub holds the run from now on, whoever did before. */
@@ -44,7 +54,7 @@ export interface Peers {
   /** This hub holds the run from now on unless another does. */
   claimIfFree(runId: RunId): Promise<boolean>;
   /** Tells the others of a run that is held here. */
-  tell(run: RunSummary): void;
+  tell(told: ToldRun): void;
   /** Tells the others that a run was deleted here. */
   tellDeleted(run: DeletedOne): void;
   /** Gives a command to the hub that holds its run. @throws Refusal when it refuses or does not answer */
@@ -55,7 +65,7 @@ export interface Peers {
 }
 
 /** A hub without others. */
-export const alone: Peers = {
+export const singleHub: Cluster = {
   start: () => undefined,
   holder: () => Promise.resolve(null),
   claim: () => Promise.resolve(),

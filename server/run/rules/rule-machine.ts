@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { fourDigits, fromWireNumber, measuredWords, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
-import { slope } from '../analysis/slope.js';
+import { slope } from '../../analysis/slope.js';
 
 /** One value of a run's series. */
 export interface Measured {
@@ -27,6 +27,14 @@ export class RuleMachine {
 
   constructor(rules: readonly GuardRule[]) {
     this.#watches = rules.map((rule) => new Watch(rule));
+  }
+
+  /** Another machine that stands as this one does. */
+  copy(): RuleMachine {
+    const copy = new RuleMachine([]);
+    copy.#watches = this.#watches.map((watch) => watch.copy());
+    copy.#baseline = this.#baseline;
+    return copy;
   }
 
   /** There is no rule at present. */
@@ -87,8 +95,8 @@ export class RuleMachine {
    * Values are missing here, and what the rules made of them is not known: each counts as having fired, so that none
    * can do so twice, and is armed again as after any firing.
    */
-  missed(): void {
-    for (const watch of this.#watches) watch.missed();
+  gap(): void {
+    for (const watch of this.#watches) watch.gap();
   }
 }
 
@@ -112,6 +120,21 @@ class Watch {
   #values: number[] = [];
 
   constructor(readonly rule: GuardRule) {}
+
+  copy(): Watch {
+    const copy = new Watch(this.rule);
+    copy.armed = this.armed;
+    copy.firings = this.firings;
+    copy.last = this.last;
+    copy.#lastButOne = this.#lastButOne;
+    copy.#step = this.#step;
+    copy.#repeatedStep = this.#repeatedStep;
+    copy.#inARow = this.#inARow;
+    copy.#latest = [...this.#latest];
+    copy.#steps = [...this.#steps];
+    copy.#values = [...this.#values];
+    return copy;
+  }
 
   take(measured: Measured, base: number): Firing | null {
     if (measured.step === this.#repeatedStep) return null;
@@ -138,7 +161,7 @@ class Watch {
     this.#repeatedStep = this.#step === step ? step : -1;
   }
 
-  missed(): void {
+  gap(): void {
     this.armed = false;
     this.#inARow = 0;
     this.#latest = [];

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
-import { firedAt, losses, rule, ruledRuns } from '../../test/support/ruled-runs.js';
-import { aCommand, aRunId, eventually, TestHub } from '../../test/support/test-hub.js';
-import { StoreUnavailableError } from '../store/event-store.js';
+import { firedAt, losses, rule, ruledRuns } from '../../../test/support/ruled-runs.js';
+import { aCommand, aRunId, eventually, TestHub } from '../../../test/support/test-hub.js';
+import { StoreUnavailableError } from '../../store/event-store.js';
 
 let hub: TestHub;
 beforeAll(async () => {

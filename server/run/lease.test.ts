@@ -12,19 +12,19 @@ import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
-import { alone, type PeerHandlers, type Peers } from './peers.js';
-import { RunService } from './run-service.js';
+import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
+import { RunRegistry } from './registry.js';
 import type { WebhookOptions } from './webhook.js';
 
 /** Who holds which run, among hubs in one process on one store. */
 const holders = new Map<RunId, string>();
 /** A hub's way to the others, with a lease that lasts until it is taken off. */
-class TestPeers implements Peers {
-  handlers!: PeerHandlers;
+class TestCluster implements Cluster {
+  handlers!: ClusterHandlers;
   /** What has to happen before `holder` answers. */
   asked: Promise<unknown> = Promise.resolve();
   constructor(readonly id: string) {}
-  start(handlers: PeerHandlers): void {
+  start(handlers: ClusterHandlers): void {
     this.handlers = handlers;
   }
   async holder(runId: RunId): Promise<string | null> {
@@ -40,16 +40,16 @@ class TestPeers implements Peers {
     if (!holders.has(runId)) holders.set(runId, this.id);
     return Promise.resolve(holders.get(runId) === this.id);
   }
-  tell = (): void => undefined;
+  tell: Cluster['tell'] = () => undefined;
   tellDeleted = (): void => undefined;
-  forward = alone.forward;
-  forwardLost = alone.forwardLost;
+  forward = singleHub.forward;
+  forwardLost = singleHub.forwardLost;
   close = (): Promise<void> => Promise.resolve();
 }
 
 let folder = '';
 let store: EmbeddedStore;
-const hubs: RunService[] = [];
+const hubs: RunRegistry[] = [];
 let errors: unknown[] = [];
 beforeEach(() => {
   holders.clear();
@@ -65,23 +65,23 @@ afterEach(async () => {
 });
 
 let webhooks: WebhookOptions = { secret: null, hosts: [] };
-function hub(id: string, trainerGraceMs = 60_000): { runs: RunService; peers: TestPeers } {
-  const peers = new TestPeers(id);
+function hub(id: string, trainerGraceMs = 60_000): { runs: RunRegistry; cluster: TestCluster } {
+  const cluster = new TestCluster(id);
   const onError = (error: unknown) => void errors.push(error);
-  const runs = new RunService(
+  const runs = new RunRegistry(
     store,
     { dataDir: folder, trainerGraceMs, commandExpiryMs: 60_000, webhooks, onError },
-    peers,
+    cluster,
   );
   hubs.push(runs);
-  return { runs, peers };
+  return { runs, cluster };
 }
 function trainer() {
   const sent: Command[] = [];
   const send = (command: Command) => Promise.resolve(void sent.push(command));
   return { sent, send, close: () => undefined };
 }
-const attach = (runs: RunService, runId: RunId, link = trainer()): Promise<number> =>
+const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<number> =>
   runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
 
 /** A run that hub A held until it died, with a command open and this stored, of which A has written nothing more. */
@@ -102,7 +102,12 @@ async function left(events: TrainerEvent[]) {
 const lastWords = [stepped(2), finished(3)];
 
 /** All that has to be true of a run that has ended. */
-async function expectEnded(runs: RunService, peers: TestPeers, runId: RunId, commandId: GivenCommand['commandId']) {
+async function expectEnded(
+  runs: RunRegistry,
+  cluster: TestCluster,
+  runId: RunId,
+  commandId: GivenCommand['commandId'],
+) {
   const ended = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3, lastStep: 3 };
   expect(await runs.get(runId)).toMatchObject(ended);
   expect(await store.run(runId)).toMatchObject(ended);
@@ -110,23 +115,23 @@ async function expectEnded(runs: RunService, peers: TestPeers, runId: RunId, com
     state: 'failed',
     reason: 'The run ended (finished) before it took effect.',
   });
-  expect(peers.handlers.held()).toEqual([]);
+  expect(cluster.handlers.held()).toEqual([]);
   expect(errors).toEqual([]);
 }
 
 describe('a run whose last word is stored while its record says that it runs is ended', () => {
   it('by a hub that starts', async () => {
     const { runId, commandId } = await left(lastWords);
-    const { runs, peers } = hub('c');
+    const { runs, cluster } = hub('c');
     await runs.load();
-    await expectEnded(runs, peers, runId, commandId);
+    await expectEnded(runs, cluster, runId, commandId);
   });
 
   it('by a hub that adopts it', async () => {
     const { runId, commandId, b } = await left(lastWords);
-    b.peers.handlers.onOrphaned([runId]);
+    b.cluster.handlers.onOrphaned([runId]);
     await eventually(async () => ((await store.run(runId))!.state === 'finished' ? true : null));
-    await expectEnded(b.runs, b.peers, runId, commandId);
+    await expectEnded(b.runs, b.cluster, runId, commandId);
   });
 
   it('by a hub that its trainer comes to, which is sent no command', async () => {
@@ -134,13 +139,13 @@ describe('a run whose last word is stored while its record says that it runs is 
     const link = trainer();
     expect(await attach(b.runs, runId, link)).toBe(3);
     expect(link.sent).toEqual([]);
-    await expectEnded(b.runs, b.peers, runId, commandId);
+    await expectEnded(b.runs, b.cluster, runId, commandId);
   });
 
   it('by a hub that hears that its trainer is gone', async () => {
     const { runId, commandId, b } = await left(lastWords);
     await b.runs.trainerLost(runId, 'The process ended.');
-    await expectEnded(b.runs, b.peers, runId, commandId);
+    await expectEnded(b.runs, b.cluster, runId, commandId);
   });
 });
 
@@ -164,12 +169,12 @@ describe('a hub that gives up a run of another hub', () => {
 
   it('is overruled by the last word that arrives later, at the next start', async () => {
     const { runId } = await givenUp();
-    const { runs, peers } = hub('c');
+    const { runs, cluster } = hub('c');
     await runs.load();
     await eventually(async () => ((await store.run(runId))!.state === 'finished' ? true : null));
     expect(await store.run(runId)).toMatchObject(said);
     expect(await runs.get(runId)).toMatchObject(said);
-    await eventually(() => (peers.handlers.held().length === 0 ? true : null));
+    await eventually(() => (cluster.handlers.held().length === 0 ? true : null));
   });
 
   it('is overruled by it when the trainer asks', async () => {
@@ -180,7 +185,46 @@ describe('a hub that gives up a run of another hub', () => {
   });
 });
 
-describe('a trainer is missed', () => {
+describe('a run that was opened with a secret', () => {
+  const secret = 'a secret of this trainer, 1';
+  it('is its trainer’s at every hub', async () => {
+    const runId = aRunId();
+    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    await hub('a').runs.attach({ ...given, secret }, trainer());
+    const { runs } = hub('b');
+    await expect(runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await runs.attach({ ...given, secret }, trainer())).toBe(0);
+  });
+
+  it('is so at a hub that has only heard of it, and ended by force is told to the others', async () => {
+    const runId = aRunId();
+    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    const [a, b] = [hub('a'), hub('b')];
+    const told: ToldRun[] = [];
+    a.cluster.tell = (run) => void told.push(run);
+    await b.runs.load();
+    await a.runs.attach({ ...given, secret }, trainer());
+    b.cluster.handlers.onRun(told.at(-1)!);
+    const { run } = store;
+    // Where its record lies on the disk of the other hub only.
+    store.run = () => Promise.resolve(null);
+    await expect(b.runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
+    store.run = run;
+    const ended: RunId[] = [];
+    b.runs.on('endedByForce', (one) => ended.push(one.runId));
+    const commands = ['stop', 'end_run'] as const;
+    for (const kind of commands) {
+      await a.runs.command(aCommand(runId, { kind }) as GivenCommand, 'somebody');
+      if (kind === 'stop') await store.putCommand({ ...(await store.commands(runId))[0]!, state: 'expired' });
+    }
+    b.cluster.handlers.onRun(told.at(-1)!);
+    await eventually(() => (ended.length > 0 ? true : null));
+    expect(ended).toEqual([runId]);
+    expect(JSON.stringify([await a.runs.list(), await b.runs.list()])).not.toContain('Digest');
+  });
+});
+
+describe('a trainer counts as lost', () => {
   it('only once it can connect', async () => {
     const { runId } = await left([]);
     const { runs } = hub('c', 50);
@@ -193,10 +237,10 @@ describe('a trainer is missed', () => {
 
   it('not while it attaches, nor when it has come while the holder was asked for', async () => {
     const { runId } = await left([]);
-    const { runs, peers } = hub('c', 50);
+    const { runs, cluster } = hub('c', 50);
     await runs.load();
     let answer = (): void => undefined;
-    peers.asked = new Promise<void>((resolve) => (answer = resolve));
+    cluster.asked = new Promise<void>((resolve) => (answer = resolve));
     runs.awaitTrainers();
     // The grace is over, and the holder is being asked for.
     await sleep(200);
@@ -208,9 +252,9 @@ describe('a trainer is missed', () => {
 
   it('when it was refused and stays away', async () => {
     const { runId } = await left([]);
-    const { runs, peers } = hub('c', 50);
+    const { runs, cluster } = hub('c', 50);
     await runs.load();
-    peers.claim = () => Promise.reject(new Error('refused'));
+    cluster.claim = () => Promise.reject(new Error('refused'));
     await expect(attach(runs, runId)).rejects.toThrow('refused');
     await eventually(async () => ((await runs.get(runId)).state === 'failed' ? true : null));
   });
@@ -237,26 +281,26 @@ describe('a notification of a run that has ended', () => {
     await a.runs.append(runId, [started(), ...lastWords]);
     expect(await store.run(runId)).toMatchObject({ state: 'finished' });
     await eventually(() => (received.length > 0 ? true : null));
-    expect(a.peers.handlers.held()).toMatchObject([{ runId }]);
+    expect(a.cluster.handlers.held()).toMatchObject([{ runId }]);
 
     const others = [hub('b'), hub('c')];
     for (const { runs } of others) await runs.load();
     // Whether by starting, or by being told that nobody holds it while A does.
-    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    for (const { cluster } of others) cluster.handlers.onOrphaned([runId]);
     await sleep(200);
-    for (const { peers } of others) expect(peers.handlers.held()).toEqual([]);
+    for (const { cluster } of others) expect(cluster.handlers.held()).toEqual([]);
 
     a.runs.close();
     holders.delete(runId);
     status = 204;
-    for (const { peers } of others) peers.handlers.onOrphaned([runId]);
+    for (const { cluster } of others) cluster.handlers.onOrphaned([runId]);
     const [record] = await eventually(async () => {
       const records = await store.commands(runId);
       return records[0]?.state === 'applied' ? records : null;
     });
     expect(new Set(received)).toEqual(new Set([record!.commandId]));
     expect(record!.after).toEqual({ status: 204, attempts: 1 });
-    expect(others.map(({ peers }) => peers.handlers.held())).toEqual([[], []]);
+    expect(others.map(({ cluster }) => cluster.handlers.held())).toEqual([[], []]);
     receiver.close();
   });
 });

@@ -4,7 +4,7 @@ import type { CommandRecord, SetRules } from '@plumbline/shared/command';
 import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { everyPoint, type EventStore, type Series } from '../store/event-store.js';
+import { everyPoint, type EventStore, type Series } from '../../store/event-store.js';
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 
@@ -31,15 +31,6 @@ const valuesPerTurn = 5_000;
 /** Runs that were stored before there were rules have no list of them. */
 export const rulesAtStart = ({ config }: Pick<Run, 'config'>): GuardRule[] => config.rules ?? [];
 
-/**
- * The rules of a run as they stand after all that is stored of it: as configured, or as they stood at the checkpoint that
- * the run goes on from, then as they were set in its command log.
- * @param maxValues refuses a run whose rules watch more values than this
- * @throws AnswerTooLargeError
- */
-export const replayRules = (store: EventStore, run: Run, maxValues?: number): Promise<Replayed> =>
-  replay(store, run, null, new Set(), maxValues);
-
 /** Where a run goes on from another. */
 interface GoingOn {
   /** The checkpoint: all that happened to the rules by its saving is so for the run that goes on. */
@@ -48,18 +39,109 @@ interface GoingOn {
   atMs: number;
 }
 
+/** The rules before the first value of a run. */
+type Beginning = Pick<Replayed, 'machine' | 'hasBeginning'>;
+
+/** Runs that go on from others whose beginnings are kept. */
+const maxKept = 1000;
+/** A line of branches is followed up to here; what lies beyond counts as not readable. */
+const maxLine = 1000;
+
+/**
+ * The rules of runs as they stand after all that is stored of them: as configured, or as they stood at the checkpoint
+ * that the run goes on from, then as they were set in its command log.
+ * Where the rules of a run begin does not change once all of it could be read, so it is worked out once: a branch at the
+ * end of a long line of branches costs no more than any other.
+ */
+export class RuleReplay {
+  /** By run, those used last at the end. */
+  readonly #beginnings = new Map<RunId, { createdMs: number; machine: RuleMachine }>();
+
+  constructor(readonly store: EventStore) {}
+
+  /**
+   * @param maxValues refuses a run whose rules, or those of a run that it goes on from, watch more values than this
+   * @throws AnswerTooLargeError
+   */
+  async of(run: Run, maxValues?: number): Promise<Replayed> {
+    return replay(this.store, run, null, await this.#beginning(run, maxValues), maxValues);
+  }
+
+  async #beginning(run: Run, maxValues: number | undefined): Promise<Beginning> {
+    /** From the run up, those whose beginnings are to be worked out. */
+    const line: { child: Run; from: Run }[] = [];
+    const seen = new Set<RunId>();
+    let beginning: Beginning | null = null;
+    for (let at = run; beginning === null;) {
+      seen.add(at.runId);
+      const kept = this.#kept(at);
+      const { parent } = at;
+      // A trainer of before may have said anything of its parents: a circle ends here.
+      const isRoot = !parent?.goesOn || seen.has(parent.runId);
+      const from = kept || isRoot ? null : await this.store.run(parent.runId);
+      if (kept) beginning = { machine: kept, hasBeginning: true };
+      else if (!from) beginning = { machine: new RuleMachine(rulesAtStart(at)), hasBeginning: true };
+      else if (line.length >= maxLine) beginning = { machine: new RuleMachine(rulesAtStart(at)), hasBeginning: false };
+      else {
+        line.push({ child: at, from });
+        at = from;
+      }
+    }
+    for (const { child, from } of line.reverse()) {
+      beginning = await goOn(this.store, child, from, beginning, maxValues);
+      if (beginning.hasBeginning) this.#keep(child, beginning.machine.copy());
+    }
+    return beginning;
+  }
+
+  #kept({ runId, createdMs }: Run): RuleMachine | null {
+    const kept = this.#beginnings.get(runId);
+    // Another run may have been made under the id of a deleted one.
+    if (kept?.createdMs !== createdMs) return null;
+    this.#keep({ runId, createdMs }, kept.machine);
+    return kept.machine.copy();
+  }
+
+  #keep({ runId, createdMs }: Pick<Run, 'runId' | 'createdMs'>, machine: RuleMachine): void {
+    this.#beginnings.delete(runId);
+    this.#beginnings.set(runId, { createdMs, machine });
+    for (const oldest of this.#beginnings.keys()) {
+      if (this.#beginnings.size <= maxKept) break;
+      this.#beginnings.delete(oldest);
+    }
+  }
+}
+
+/** The rules before the first value of a run that goes on from another, by where those of the other begin. */
+async function goOn(
+  store: EventStore,
+  child: Run,
+  from: Run,
+  beginning: Beginning,
+  maxValues: number | undefined,
+): Promise<Beginning> {
+  const parent = child.parent!;
+  const upTo = { from: parent, atMs: child.createdMs };
+  const { machine, hasBeginning } = await replay(store, from, upTo, beginning, maxValues);
+  const rules = rulesAtStart(child);
+  // What people have set since its configuration was made goes along, unless this one's asks for something else.
+  if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
+  if (!hasBeginning) machine.gap();
+  machine.goOn(parent.step);
+  return { machine, hasBeginning };
+}
+
 /**
  * @param upTo where a child goes on; null for all that is stored
- * @param children runs that go on from this one: a trainer may say anything of its parents, and a circle ends here
+ * @param beginning of which the machine is used up
  */
 async function replay(
   store: EventStore,
   run: Run,
   upTo: GoingOn | null,
-  children: ReadonlySet<RunId>,
+  { machine, hasBeginning }: Beginning,
   maxValues?: number,
 ): Promise<Replayed> {
-  const { machine, hasBeginning } = await beginning(store, run, new Set([...children, run.runId]), maxValues);
   const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
   for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
@@ -106,31 +188,6 @@ async function replay(
     isWatched: all.length > 0,
     hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),
   };
-}
-
-/** The rules before the first value of a run. */
-async function beginning(
-  store: EventStore,
-  run: Run,
-  children: ReadonlySet<RunId>,
-  maxValues: number | undefined,
-): Promise<Pick<Replayed, 'machine' | 'hasBeginning'>> {
-  const rules = rulesAtStart(run);
-  const { parent } = run;
-  const from = parent?.goesOn && !children.has(parent.runId) ? await store.run(parent.runId) : null;
-  if (!parent || !from) return { machine: new RuleMachine(rules), hasBeginning: true };
-  const { machine, hasBeginning } = await replay(
-    store,
-    from,
-    { from: parent, atMs: run.createdMs },
-    children,
-    maxValues,
-  );
-  // What people have set since its configuration was made goes along, unless this one's asks for something else.
-  if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
-  if (!hasBeginning) machine.missed();
-  machine.goOn(parent.step);
-  return { machine, hasBeginning };
 }
 
 /** The event of a checkpoint's saving: of several under one name the last at its step. */

@@ -177,7 +177,7 @@ describe('values that are missing', () => {
     const machine = new RuleMachine([rule({ kind: 'threshold', side: 'above', value: 1 })]);
     const at = (seq: number, value: number) => machine.take('train/loss', { seq, step: seq, value }).length;
     expect(at(1, 0)).toBe(0);
-    machine.missed();
+    machine.gap();
     expect([at(9, 2), at(10, 1), at(11, 2)]).toEqual([0, 0, 1]);
   });
 });

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
-import type { RunId } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../test/support/ruled-runs.js';
-import { aCommand, stepped, TestHub } from '../../test/support/test-hub.js';
+import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
+import { MemoryStore } from '../../../test/support/memory-store.js';
+import { aCommand, attachment, started, stepped, TestHub } from '../../../test/support/test-hub.js';
+import { RuleReplay } from './rule-replay.js';
 
 let hub: TestHub;
 beforeAll(async () => {
@@ -147,5 +149,50 @@ describe('the rules of a run that has ended', () => {
     expect(first).toMatchObject([{ armed: false, firings: 1 }]);
     expect(await states(runId)).toEqual(first);
     expect(reads).toBe(1);
+  });
+});
+
+describe('a line of branches', () => {
+  const lower = rule({ name: 'high loss', condition: { kind: 'threshold', side: 'above', value: 1 } });
+  /** A line of runs, each of which goes on from the one before. */
+  async function line(length: number) {
+    const store = new MemoryStore();
+    const idOf = (i: number): RunId => RunId.parse(`line-${i}`);
+    for (let i = 0; i < length; i++) {
+      const parent = i > 0 ? { runId: idOf(i - 1), checkpointId: 'step-1' as never, step: 1, goesOn: true } : null;
+      const { config } = attachment(idOf(i), { rules: [lower] });
+      const times = { createdMs: i, startedMs: null, endedMs: i };
+      await store.createRun({ runId: idOf(i), config, parent, state: 'finished', reason: '', trainer: null, ...times });
+      await store.append(idOf(i), [started(), saved(2, 1)]);
+    }
+    let asked = 0;
+    const { controlEvents } = store;
+    store.controlEvents = (runId) => {
+      asked++;
+      return controlEvents.call(store, runId);
+    };
+    return { store, run: async (i: number) => (await store.run(idOf(i)))!, asked: () => asked };
+  }
+
+  it('however long, is read once: a branch at its end costs no more than any other', async () => {
+    const { store, run, asked } = await line(600);
+    const replay = new RuleReplay(store);
+    expect((await replay.of(await run(598))).hasBeginning).toBe(true);
+    const before = asked();
+    expect(before).toBe(599);
+    await replay.of(await run(599));
+    expect(asked() - before).toBe(2);
+  });
+
+  it('that is longer than any is followed up to a bound, beyond which it counts as not to be read', async () => {
+    const { store, run } = await line(1100);
+    expect((await new RuleReplay(store).of(await run(1099))).hasBeginning).toBe(false);
+  });
+
+  it('that is a circle, as hubs of before may have stored, ends', async () => {
+    const { store, run } = await line(3);
+    const first = await run(0);
+    await store.updateRun({ ...first, parent: { ...(await run(1)).parent!, runId: (await run(2)).runId } });
+    expect((await new RuleReplay(store).of(await run(2))).machine.rules).toEqual([lower]);
   });
 });

@@ -1,7 +1,6 @@
 import type { RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
-import type { EventStore } from '../store/event-store.js';
-import { replayRules } from './rule-replay.js';
+import type { RuleReplay } from './rule-replay.js';
 
 /** Runs that have ended whose states are kept. */
 const maxKept = 200;
@@ -16,7 +15,7 @@ export class StoredRuleStates {
   /** By run, those that were asked for last at the end; each for as long as its run is as it was then. */
   readonly #kept = new Map<RunId, { of: string; states: RuleState[] }>();
 
-  constructor(readonly store: EventStore) {}
+  constructor(readonly replay: RuleReplay) {}
 
   async of(run: RunSummary): Promise<RuleState[]> {
     const { runId, state, lastSeq, endedMs } = run;
@@ -28,7 +27,7 @@ export class StoredRuleStates {
       this.#kept.set(runId, kept);
       return kept.states;
     }
-    const read = await replayRules(this.store, run, maxReplayedValues);
+    const read = await this.replay.of(run, maxReplayedValues);
     const { states } = read.machine;
     const isWhole = read.hasBeginning && read.lastSeq >= lastSeq;
     if (hasEnded(state) && isWhole) this.#kept.set(runId, { of, states });

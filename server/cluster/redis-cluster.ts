@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import type { WireError } from '@plumbline/shared/socket';
-import type { DeletedOne, PeerHandlers, Peers, Progress } from '../run/peers.js';
+import type { Cluster, ClusterHandlers, DeletedOne, Progress, ToldRun } from '../run/cluster.js';
 import { Refusal, toWireError } from '../run/refusal.js';
 import type { RedisClient } from './redis-client.js';
 
@@ -39,7 +39,7 @@ const renewScript = `
   return others`;
 
 type Broadcast =
-  | { kind: 'run'; run: RunSummary }
+  | ({ kind: 'run' } & ToldRun)
   | { kind: 'deleted'; run: DeletedOne }
   | { kind: 'progress'; progress: Progress[] }
   | { kind: 'taken'; runId: RunId };
@@ -56,11 +56,11 @@ interface Waiting {
 }
 
 /** The other hubs, through Redis. */
-export class RedisPeers implements Peers {
+export class RedisCluster implements Cluster {
   readonly id = `hub-${randomUUID().slice(0, 8)}`;
   readonly #waiting = new Map<string, Waiting>();
   #subscriber: RedisClient | null = null;
-  #handlers: PeerHandlers | null = null;
+  #handlers: ClusterHandlers | null = null;
   #timer: NodeJS.Timeout | null = null;
   /** Runs of other hubs that have not ended, as far as this hub knows, and how often in a row nobody held them. */
   readonly #elsewhere = new Map<RunId, { looks: number }>();
@@ -73,7 +73,7 @@ export class RedisPeers implements Peers {
     readonly onError: (error: unknown) => void,
   ) {}
 
-  start(handlers: PeerHandlers): void {
+  start(handlers: ClusterHandlers): void {
     this.#handlers = handlers;
     const tick = async () => {
       await this.#listen()
@@ -104,9 +104,10 @@ export class RedisPeers implements Peers {
     return other === '';
   }
 
-  tell(run: RunSummary): void {
+  tell(told: ToldRun): void {
+    const { runId, state } = told.run;
     // An ended run is told of once and held no more: nobody would ask for it again.
-    this.#tell(run.runId, { kind: 'run', run }, hasEnded(run.state));
+    this.#tell(runId, { kind: 'run', ...told }, hasEnded(state));
   }
 
   tellDeleted({ runId, createdMs }: DeletedOne): void {
@@ -160,7 +161,7 @@ export class RedisPeers implements Peers {
     await subscriber.subscribe(channelOf(this.id), (text) => this.#toldDirectly(JSON.parse(text) as FromHub<Direct>));
   }
 
-  async #renew(handlers: PeerHandlers): Promise<void> {
+  async #renew(handlers: ClusterHandlers): Promise<void> {
     const held = handlers.held();
     const others = await this.#claimAll(held);
     // Asked again, because its trainer may have come here while that was answered.
@@ -198,7 +199,7 @@ export class RedisPeers implements Peers {
       case 'run':
         if (hasEnded(message.run.state)) this.#elsewhere.delete(message.run.runId);
         else this.#isElsewhere(message.run.runId);
-        return this.#handlers.onRun(message.run);
+        return this.#handlers.onRun(message);
       case 'deleted':
         this.#elsewhere.delete(message.run.runId);
         return this.#handlers.onDeleted(message.run);
@@ -225,7 +226,8 @@ export class RedisPeers implements Peers {
     if (message.kind === 'ask') return void this.#answer(message).catch(this.onError);
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
-    if (message.error) waiting?.reject(new Refusal(message.error.code, message.error.message));
+    if (message.error)
+      waiting?.reject(new Refusal(message.error.code, message.error.message, { retry: message.error.retry }));
     else waiting?.resolve(message.record);
   }
 

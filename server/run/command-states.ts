@@ -1,0 +1,37 @@
+import type { CommandKind, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunState } from '@plumbline/shared/run';
+
+const notPaused = 'The run is not paused; pause it first.';
+/** Kinds that a state does not allow, with the reason; what is not named here is allowed while the run lives. */
+const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKind, string>>> = {
+  created: {
+    resume: notPaused,
+    step_once: notPaused,
+    restore_checkpoint: 'The run has not started yet.',
+    restore_best_checkpoint: 'The run has not started yet.',
+  },
+  running: { resume: 'The run is not paused.', step_once: notPaused },
+  paused: { pause: 'The run is paused already.' },
+};
+
+/** Why a run in this state cannot take this kind of command; `null` when it can. */
+export function refusalReason(kind: CommandKind, state: RunState): string | null {
+  // People can be told of a run whatever has become of it.
+  if (kind === 'notify') return null;
+  if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
+  return kind === 'restore_checkpoint' || kind === 'restore_best_checkpoint'
+    ? `The run has ended (${state}). Start a new run from its checkpoint instead.`
+    : `The run has ended (${state}); it takes no more commands.`;
+}
+
+/** The state a run will be in once its open commands are done: resuming right after pausing is no mistake. */
+export function expectedState(now: RunState, open: readonly CommandRecord[]): RunState {
+  return open.reduce<RunState>((state, { action }) => {
+    if (action.kind === 'pause' && !hasEnded(state)) return 'paused';
+    if (action.kind === 'resume' && state === 'paused') return 'running';
+    return state;
+  }, now);
+}
+
+/** Why a command that was open when its run ended has failed. */
+export const endedBefore = (state: RunState): string => `The run ended (${state}) before it took effect.`;

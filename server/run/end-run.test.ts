@@ -1,0 +1,149 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Command } from '@plumbline/shared/command';
+import { RunConfig, type RunId } from '@plumbline/shared/run';
+import {
+  aCommand,
+  aRunId,
+  attachment,
+  eventually,
+  started,
+  stepped,
+  TestHub,
+  type TrainerEnd,
+} from '../../test/support/test-hub.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
+import { RunRegistry } from './registry.js';
+
+let hub: TestHub;
+let cookie: string;
+beforeAll(async () => {
+  hub = await TestHub.start({ trainerGraceMs: 60_000, commandExpiryMs: 300 });
+  cookie = await hub.cookie();
+});
+afterAll(() => hub.remove());
+
+/** A run whose trainer sends nothing more and confirms no command. */
+async function hung(): Promise<{ runId: RunId; trainer: TrainerEnd }> {
+  const runId = aRunId();
+  const trainer = await hub.attached(runId);
+  await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+  return { runId, trainer };
+}
+async function give(runId: RunId, kind: 'stop' | 'end_run' | 'pause', as: string | undefined = cookie) {
+  const answer = await hub.dashboard(as).emitWithAck('command', aCommand(runId, { kind }));
+  return answer.ok ? answer.record : answer.error;
+}
+/** Stops it, and waits until that is overdue. */
+async function stopped(runId: RunId): Promise<void> {
+  await give(runId, 'stop');
+  await eventually(async () =>
+    (await hub.hub.runs.store.commands(runId)).some(({ state }) => state === 'expired') ? true : null,
+  );
+}
+const reason = 'Ended without its trainer, by dashboard: it had been told to stop and did not.';
+
+describe('a run whose trainer does not stop', () => {
+  it('is ended from the page; its trainer is let go, and told so when it comes back', async () => {
+    const { runId, trainer } = await hung();
+    await stopped(runId);
+    const closed = new Promise((resolve) => trainer.once('disconnect', resolve));
+    expect(await give(runId, 'end_run')).toMatchObject({
+      ...{ state: 'applied', author: 'dashboard', step: 2, before: { state: 'running' }, after: { state: 'failed' } },
+    });
+    expect(await closed).toBe('io server disconnect');
+    expect(await hub.until(runId, (run) => run.state === 'failed')).toMatchObject({ reason, trainerConnected: false });
+    const kinds = (await hub.hub.runs.store.commands(runId)).map(({ action, state }) => [action.kind, state]);
+    expect(kinds).toEqual([
+      ['stop', 'expired'],
+      ['end_run', 'applied'],
+    ]);
+    const refused = {
+      ok: false,
+      error: { code: 'conflict', message: expect.stringContaining('was ended at the hub'), retry: false },
+    };
+    expect(await hub.trainer().emitWithAck('attach', { ...attachment(runId), acknowledgedSeq: 2 })).toEqual(refused);
+    await hub.restart();
+    expect(await hub.trainer().emitWithAck('attach', { ...attachment(runId), acknowledgedSeq: 2 })).toEqual(refused);
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'failed', reason, lastSeq: 2 });
+  });
+
+  it('is not ended before it was told to stop, nor by whoever may only watch', async () => {
+    const { runId } = await hung();
+    expect(await give(runId, 'end_run')).toMatchObject({
+      ...{ state: 'rejected', reason: expect.stringContaining('Stop the run first') },
+    });
+    await stopped(runId);
+    const dashboard = await hub.dashboard().emitWithAck('command', aCommand(runId, { kind: 'end_run' }));
+    expect(dashboard).toMatchObject({ error: { code: 'forbidden' } });
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'running' });
+  });
+
+  it('and has ended by then is left as it ended', async () => {
+    const { runId, trainer } = await hung();
+    await stopped(runId);
+    const end = { type: 'run_stopped', seq: 3, step: 2, wallTimeMs: 9, reason: 'told to' } as const;
+    await trainer.emitWithAck('events', { events: [end] });
+    expect(await give(runId, 'end_run')).toMatchObject({
+      state: 'rejected',
+      reason: expect.stringContaining('(stopped)'),
+    });
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'stopped', reason: 'told to' });
+  });
+
+  it('is ended by the hub that comes after one that died between the command and the end', async () => {
+    const { runId } = await hung();
+    await stopped(runId);
+    const { store } = hub.hub.runs;
+    const { updateRun } = store;
+    store.updateRun = () => Promise.reject(new Error('The hub is gone.'));
+    await give(runId, 'end_run');
+    store.updateRun = updateRun;
+    await hub.restart();
+    await eventually(async () => ((await hub.hub.runs.store.run(runId))!.state === 'failed' ? true : null));
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'failed', reason });
+  });
+});
+
+it('a trainer that has confirmed a stop has its time', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-end-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  const runs = new RunRegistry(store, {
+    ...{ dataDir: folder, trainerGraceMs: 60_000, commandExpiryMs: 60_000, stopOverdueMs: 400 },
+    ...{ webhooks: { secret: null, hosts: [] }, onError: (error: unknown) => expect(error).toBeUndefined() },
+  });
+  const runId = aRunId();
+  const link = { send: (_: Command) => Promise.resolve(), close: () => undefined };
+  await runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
+  await runs.append(runId, [started()]);
+  await runs.command(aCommand(runId, { kind: 'stop' }), 'dashboard');
+  expect(await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard')).toMatchObject({ state: 'rejected' });
+  await sleep(500);
+  expect(await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard')).toMatchObject({ state: 'applied' });
+  await expect(runs.append(runId, [stepped(2)])).rejects.toThrow('was ended at the hub');
+  // The stop has failed with the run.
+  await eventually(async () => ((await store.commands(runId))[0]!.state === 'failed' ? true : null));
+  runs.close();
+  await store.close();
+  rmSync(folder, { recursive: true });
+});
+
+it('the process of a built-in trainer that hangs is killed', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-hung-'));
+  const trainerEntry = join(folder, 'trainer.mjs');
+  // It does not even answer to being told to end.
+  writeFileSync(trainerEntry, `process.on('SIGTERM', () => {}); setInterval(() => {}, 1000);`);
+  const own = await TestHub.start({ trainerEntry, commandExpiryMs: 300 });
+  const { runId } = await own.hub.supervisor.start({ config: RunConfig.parse({ name: 'hung' }) });
+  expect(own.hub.runs.livingProcesses.has(runId)).toBe(true);
+  await own.hub.runs.command(aCommand(runId, { kind: 'stop' }), 'dashboard');
+  await eventually(async () => ((await own.hub.runs.store.commands(runId))[0]!.state === 'expired' ? true : null));
+  await own.hub.runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard');
+  await eventually(() => (own.hub.runs.livingProcesses.has(runId) ? null : true));
+  expect(await own.hub.runs.get(runId)).toMatchObject({ state: 'failed', reason });
+  await own.remove();
+  rmSync(folder, { recursive: true });
+});

@@ -1,0 +1,133 @@
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import {
+  isLastWord,
+  isMetricEvent,
+  maxEventsPerBatch,
+  orderFault,
+  type ControlEvent,
+  type TrainerEvent,
+} from '@plumbline/shared/trainer-event';
+import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
+import { Refusal } from './refusal.js';
+import { endedByForce, type RunCore } from './run-core.js';
+import type { RunEnding } from './run-ending.js';
+import { afterEvent, nextState } from './run-state.js';
+
+/** Takes a run's events: checks their order, makes them durable, and lets them take effect. */
+export class EventIntake {
+  /** An append may have been stored although it failed. */
+  #isPositionUncertain = false;
+
+  constructor(
+    readonly core: RunCore,
+    readonly ending: RunEnding,
+  ) {}
+
+  /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
+  readonly take = async (batches: (readonly TrainerEvent[])[]): Promise<(number | Error)[]> => {
+    await this.core.confirmPresence();
+    await this.catchUp();
+    const run = this.core.summary;
+    if (!run) return batches.map(() => this.core.notFound());
+    let position: Position = run;
+    let { state } = run;
+    const fresh: TrainerEvent[] = [];
+    const answers = batches.map((events) => {
+      const refused = this.#refused({ ...run, ...position, state }, events);
+      if (refused instanceof Error) return refused;
+      position = { lastSeq: refused.lastSeq, lastStep: refused.lastStep };
+      for (const event of refused.appended) {
+        fresh.push(event);
+        if (isLastWord(event)) state = nextState(state, event.type as ControlEvent['type']);
+      }
+      return position.lastSeq;
+    });
+    const taken = batches.filter((_, i) => typeof answers[i] === 'number').flat();
+    try {
+      if (fresh.length > 0) await this.#store(fresh);
+      await this.#follow(taken.filter(isControl));
+    } catch (error) {
+      const failure = error instanceof Error ? error : new Error(String(error));
+      return answers.map((answer) => (typeof answer === 'number' ? failure : answer));
+    }
+    return answers;
+  };
+
+  /** Which of the events follow on a run, or why the batch is refused. */
+  #refused(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents> | Error {
+    const { runId, lastSeq, state } = run;
+    if (hasEnded(state)) {
+      if (events.some((event) => event.seq > lastSeq))
+        return new Refusal(
+          'conflict',
+          this.core.record.isEndedByForce
+            ? endedByForce(run)
+            : `The run ${runId} has ended (${state}); it takes no more events.`,
+        );
+    } else if (!this.core.record.isHeld)
+      return new Refusal('conflict', `Another hub holds the run ${runId} now: attach it again.`, { retry: true });
+    const fault = orderFault(run, events);
+    if (fault !== null) return new Refusal('invalid', fault);
+    try {
+      return newEvents(runId, run, events);
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
+  async #store(events: readonly TrainerEvent[]): Promise<void> {
+    const { appended, lastSeq } = await this.core.context.store
+      .append(this.core.runId, events)
+      .catch((error: unknown) => {
+        this.#isPositionUncertain = true;
+        throw error;
+      });
+    this.#apply(appended);
+    this.#isPositionUncertain = lastSeq > this.core.summary!.lastSeq;
+  }
+
+  /** Events of the run have become durable. */
+  #apply(events: TrainerEvent[]): void {
+    if (events.length === 0) return;
+    const before = this.core.summary!;
+    let run = before;
+    for (const event of events) {
+      run = { ...run, lastSeq: event.seq, lastStep: Math.max(run.lastStep, event.step) };
+      if (isControl(event)) run = afterEvent(run, event);
+    }
+    this.core.record.put(run);
+    this.core.context.onEvents(this.core.runId, events);
+    this.core.rules.take(events);
+    if (!events.some(isControl)) return;
+    this.core.record.isDirty = true;
+    this.core.record.tell(before);
+  }
+
+  /** Writes down what follows from control events, those included that were stored before without it. */
+  async #follow(control: readonly ControlEvent[]): Promise<void> {
+    if (!this.core.record.isDirty) return;
+    // Commands first: a run that is written as ended has no open ones.
+    await this.core.commands.closeFrom(control);
+    if (hasEnded(this.core.summary!.state)) this.ending.end(control.some(isLastWord));
+    else await this.core.record.write();
+  }
+
+  /** After an append that failed: what was stored all the same takes effect. In the mailbox. */
+  async catchUp(): Promise<void> {
+    if (!this.#isPositionUncertain || !this.core.summary) return;
+    const { store } = this.core.context;
+    const stored = await store.lastSeq(this.core.runId);
+    while (this.core.summary.lastSeq < stored) {
+      const events = await store.events(this.core.runId, this.core.summary.lastSeq + 1, maxEventsPerBatch);
+      if (events.length === 0)
+        throw new StoreUnavailableError(
+          `The store cannot be read up to event ${stored} of ${this.core.runId} yet. Try again.`,
+        );
+      this.#apply(events);
+      await this.#follow(events.filter(isControl));
+    }
+    this.#isPositionUncertain = false;
+  }
+}
+
+const isControl = (event: TrainerEvent): event is ControlEvent => !isMetricEvent(event);

@@ -1,0 +1,450 @@
+import { EventEmitter } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CommandId, CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import type { RuleState } from '@plumbline/shared/rule';
+import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { DeletedRun } from '@plumbline/shared/http';
+import { stopOverdueMs } from '@plumbline/shared/command';
+import type { Attach, WireError } from '@plumbline/shared/socket';
+import { checkpointsOf, type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isShared, type EventStore } from '../store/event-store.js';
+import { Admission, noCheckpoint } from './admission.js';
+import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
+import { Deletions } from './deletions.js';
+import { Drain } from './drain.js';
+import { refuseCircle, refuseUnknownCheckpoint } from './lineage.js';
+import type { TrainerLink } from './liveness.js';
+import { Notifier } from './notifier.js';
+import { Refusal } from './refusal.js';
+import { RuleReplay } from './rules/rule-replay.js';
+import { StoredRuleStates } from './rules/stored-rule-states.js';
+import { newRunId } from './run-id.js';
+import type { RunContext } from './run-context.js';
+import { Run } from './run.js';
+import type { WebhookOptions } from './webhook.js';
+
+/** Pause before a command is offered again to whichever hub holds its run. */
+const passOnMs = 500;
+/** Pause before a run is looked at again whose events could not be read, or not all of them. */
+const lookAgainMs = 5_000;
+
+export interface RunRegistryOptions {
+  /** Where the folders of runs lie. */
+  dataDir: string;
+  trainerGraceMs: number;
+  commandExpiryMs: number;
+  /** See `stopOverdueMs` of the protocol, which it is by default. */
+  stopOverdueMs?: number;
+  /** Pause after the store could not be read or written; five seconds by default. */
+  tryAgainMs?: number;
+  webhooks: WebhookOptions;
+  onError: (error: unknown) => void;
+}
+
+interface RunRegistryEvents {
+  /** A run appeared or changed; what it was before, if it was there. */
+  run: [run: RunSummary, before: RunSummary | undefined];
+  /** A run is no more; who deleted it, or null where another hub did. */
+  deleted: [DeletedOne, by: string | null];
+  /** What a run that was deleted earlier had left in this hub's folders is removed. */
+  cleared: [RunId, bytes: number];
+  /** Events of a run became durable. */
+  events: [RunId, TrainerEvent[]];
+  command: [CommandRecord];
+  /** The rules of a run are others, or stand differently. */
+  rules: [RunId, RuleState[]];
+  /** A trainer took up a run. */
+  attached: [RunSummary];
+  /** A person ended a run without its trainer. */
+  endedByForce: [RunSummary];
+  /** A batch of events was not taken; `null` when its sender had attached no run. */
+  refused: [RunId | null, WireError];
+}
+
+/** Makes, finds and forgets the owners of runs: whoever watches (sockets) listens, whoever acts (REST, sockets) calls. */
+export class RunRegistry extends EventEmitter<RunRegistryEvents> {
+  /** Ends the taking of new work when the hub is stopped. */
+  readonly drain = new Drain();
+  /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
+  readonly livingProcesses = new Set<RunId>();
+  readonly #runs = new Map<RunId, Run>();
+  readonly #context: RunContext;
+  readonly #deletions: Deletions;
+  readonly #storedRules: StoredRuleStates;
+  readonly #closing = new AbortController();
+  /** Which run each command is for that is being taken. */
+  readonly #taking = new Map<CommandId, RunId>();
+  #isReachable = false;
+  #loading: Promise<void> | null = null;
+
+  constructor(
+    readonly store: EventStore,
+    readonly options: RunRegistryOptions,
+    readonly cluster: Cluster = singleHub,
+  ) {
+    super();
+    const { onError, webhooks, dataDir } = options;
+    const shared = isShared(store) ? store : null;
+    const replay = new RuleReplay(store);
+    const notifier = new Notifier(webhooks, this.#closing.signal, onError);
+    this.#storedRules = new StoredRuleStates(replay);
+    const { trainerGraceMs, commandExpiryMs, tryAgainMs = 5_000 } = options;
+    const { drain, livingProcesses } = this;
+    this.#context = {
+      ...{
+        store,
+        shared,
+        cluster,
+        replay,
+        drain,
+        livingProcesses,
+        trainerGraceMs,
+        commandExpiryMs,
+        tryAgainMs,
+        onError,
+      },
+      admission: new Admission(store, webhooks, options.stopOverdueMs ?? stopOverdueMs),
+      onChange: (told, before) => {
+        this.emit('run', told.run, before);
+        cluster.tell(told);
+      },
+      onEvents: (runId, events) => this.emit('events', runId, events),
+      onCommand: (record) => this.emit('command', record),
+      onNotification: (record) => void notifier.carryOut(this.#owner(record.runId), record),
+      onRules: (runId, states) => this.emit('rules', runId, states),
+      onAttached: (run) => this.emit('attached', run),
+      onEndedByForce: (run) => this.emit('endedByForce', run),
+      onDeleted: (run) => this.#deletions.found(run),
+      passOn: (records) => this.#passOn(records),
+      closing: this.#closing.signal,
+    };
+    this.#deletions = new Deletions({
+      ...{ store, shared, cluster, dataDir, onError },
+      summaries: () => this.known,
+      owner: (runId) => this.#owner(runId),
+      onDeleted: (run, by) => this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, by),
+      onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
+    });
+    const quietly = (work: Promise<unknown>): void => void work.catch(onError);
+    cluster.start({
+      onRun: (told) => quietly(this.#owner(told.run.runId).lease.mirror(told)),
+      onDeleted: (run) => quietly(this.#deletions.heard(run)),
+      onProgress: (progress) => progress.forEach((one) => quietly(this.#owner(one.runId).lease.mirrorProgress(one))),
+      onTaken: (runId) => quietly(this.#owner(runId).letGo()),
+      onOrphaned: (runIds) => runIds.forEach((runId) => quietly(this.#owner(runId).lease.adopt())),
+      command: (command, author) => this.command(command, author),
+      trainerLost: (runId, reason) => this.trainerLost(runId, reason),
+      held: () =>
+        // Includes ended runs with open notifications.
+        [...this.#runs.values()].flatMap(({ runId, summary, core: { record, commands, liveness } }) => {
+          if (!summary || !(record.isHeld || commands.open.length > 0)) return [];
+          const { lastSeq, lastStep } = summary;
+          return { runId, connected: liveness.link !== null, progress: { runId, lastSeq, lastStep } };
+        }),
+    });
+  }
+
+  /** Reads all runs, once; called by every method, so a store that was down at the start is tried again. */
+  load(): Promise<void> {
+    this.#loading ??= this.#load().catch((error: unknown) => {
+      this.#loading = null;
+      throw error;
+    });
+    return this.#loading;
+  }
+
+  async #load(): Promise<void> {
+    const { shared } = this.#context;
+    const { onError } = this.options;
+    const undelivered = (await shared?.undelivered()) ?? [];
+    await Promise.all((await this.store.runs()).map((stored) => this.#owner(stored.runId).lease.load(stored)));
+    // Another hub may have given up what ended here before this one died.
+    for (const runId of undelivered) {
+      const { record, summary } = this.#owner(runId).core;
+      if (summary && hasEnded(summary.state)) this.cluster.tell(record.told);
+    }
+    // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
+    const leftOver = (await shared?.leftOver()) ?? [];
+    this.#passOn(leftOver.filter(({ runId }) => !this.#owner(runId).core.record.isHeld));
+    void this.#takeUpNotifications().catch(onError);
+    await this.#deletions.finish().catch(onError);
+    void this.#correctFailed().catch(onError);
+    this.#expectTrainers();
+  }
+
+  async #takeUpNotifications(): Promise<void> {
+    for (const runId of await this.store.runsWithOpenCommands()) await this.#owner(runId).lease.takeUpNotifications();
+  }
+
+  /** Looks once at all runs that count as failed whether their trainers have said otherwise; as long as that takes. */
+  async #correctFailed(): Promise<void> {
+    const { signal } = this.#closing;
+    for (const run of [...this.#runs.values()])
+      while (!signal.aborted && run.summary?.state === 'failed')
+        try {
+          const { events, lastSeq } = await this.store.controlEvents(run.runId);
+          await run.lease.correctBy(events);
+          // The rest is on its way.
+          if (lastSeq >= (await this.store.lastSeq(run.runId))) break;
+          await sleep(lookAgainMs, undefined, { ref: false });
+        } catch (error) {
+          if (signal.aborted) return;
+          this.options.onError(error);
+          await sleep(lookAgainMs, undefined, { ref: false });
+        }
+  }
+
+  /** The hub listens: trainers can connect from now on, so from now on those that stay away count as lost. */
+  awaitTrainers(): void {
+    this.#isReachable = true;
+    this.#expectTrainers();
+  }
+
+  #expectTrainers(): void {
+    if (!this.#isReachable) return;
+    for (const run of this.#runs.values()) void run.core.post(() => run.core.expectTrainer());
+  }
+
+  /** The owner of a run id, whether there is such a run or not. */
+  #owner(runId: RunId): Run {
+    const known = this.#runs.get(runId);
+    if (known) return known;
+    const run = new Run(runId, this.#context);
+    this.#runs.set(runId, run);
+    return run;
+  }
+
+  /** The owner of a run that there is. @throws Refusal `not_found` */
+  async #run(runId: RunId): Promise<Run> {
+    await this.load();
+    const run = this.#runs.get(runId);
+    if (!run?.summary) throw new Refusal('not_found', `There is no run ${runId}.`);
+    return run;
+  }
+
+  /** Newest first. */
+  async list(): Promise<RunSummary[]> {
+    await this.load();
+    return this.known.sort((a, b) => b.createdMs - a.createdMs);
+  }
+
+  /** The runs read so far, without asking the store: empty while it cannot be read. */
+  get known(): RunSummary[] {
+    return [...this.#runs.values()].flatMap(({ summary }) => summary ?? []);
+  }
+
+  /** A run, if it has been read so far, without asking the store. */
+  find(runId: RunId): RunSummary | null {
+    return this.#runs.get(runId)?.summary ?? null;
+  }
+
+  /** @throws Refusal `not_found` */
+  async get(runId: RunId): Promise<RunSummary> {
+    return (await this.#run(runId)).summary!;
+  }
+
+  /** Where the rules of a run stand. @throws Refusal `not_found` */
+  async ruleStates(runId: RunId): Promise<RuleState[]> {
+    const { rules, summary } = (await this.#run(runId)).core;
+    return rules.states ?? this.#storedRules.of(summary!);
+  }
+
+  /**
+   * Makes a run for a trainer that the hub starts.
+   * @param secret the trainer's
+   * @throws Refusal `draining`, `invalid` for rules that this hub cannot carry out, or `not_found` for its parent
+   */
+  async create(config: RunConfig, parent: RunParent | null, secret?: string): Promise<RunSummary> {
+    this.drain.refuseNewWork();
+    this.#context.admission.refuseRules(config);
+    await this.load();
+    const runId = newRunId(config);
+    const release = parent ? await this.#holdParent(runId, parent) : () => undefined;
+    try {
+      return await this.#owner(runId).create(config, parent, secret);
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Reads all of a run, which is not deleted meanwhile at this hub.
+   * @throws Refusal `not_found`, or `draining` while it is being deleted
+   */
+  async whole<T>(runId: RunId, read: () => Promise<T>): Promise<T> {
+    const release = await (await this.#run(runId)).hold();
+    try {
+      return await read();
+    } finally {
+      release();
+    }
+  }
+
+  /**
+   * Deletes a run that has ended, for good.
+   * @param by who does, for the log
+   * @throws Refusal `draining`, `not_found`, `conflict`; see Deletions
+   */
+  delete(runId: RunId, by: string): Promise<DeletedRun> {
+    return this.drain.work(async () => {
+      this.drain.refuseNewWork();
+      return this.#deletions.delete(await this.#run(runId), by);
+    });
+  }
+
+  /**
+   * A trainer takes up a run: one it brings itself, one the hub made, or one it was torn from.
+   * The newest connection of a run holds it. A run that has said its last word is only answered.
+   * @returns the highest stored event number
+   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word;
+   *   `conflict` for another run under this id, of another configuration or parent, for the rest of one that was deleted,
+   *   and for one that a person has ended without its trainer; `forbidden` to another trainer than the run's;
+   *   `not_found` or `invalid` for a parent that there is not, or that did not save the checkpoint
+   */
+  async attach(attach: Attach, link: TrainerLink): Promise<number> {
+    const { runId, parent } = attach;
+    const { livingProcesses } = this;
+    const isBuiltIn = livingProcesses.has(runId) || (parent !== null && livingProcesses.has(parent.runId));
+    if (!isBuiltIn) this.drain.refuseNewWork();
+    await this.load();
+    const run = this.#owner(runId);
+    try {
+      const isNew = parent !== null && !run.summary && !(await run.lookUp());
+      const release = isNew ? await this.#holdParent(runId, parent) : () => undefined;
+      try {
+        return await run.attach(attach, link);
+      } finally {
+        release();
+      }
+    } finally {
+      this.#forgetVoid(run);
+    }
+  }
+
+  /** Where an attach was refused, nothing is kept of the id. */
+  #forgetVoid(run: Run): void {
+    if (run.isVoid && this.#runs.get(run.runId) === run) this.#runs.delete(run.runId);
+  }
+
+  /**
+   * Makes sure that a new run may go on from another, which is not deleted meanwhile.
+   * @returns ends that
+   * @throws Refusal see `attach`
+   */
+  async #holdParent(runId: RunId, parent: RunParent): Promise<() => void> {
+    const from = this.#owner(parent.runId);
+    refuseCircle(runId, parent, (id) => this.#runs.get(id)?.summary ?? null);
+    if (!from.summary && !(await from.lookUp())) {
+      this.#forgetVoid(from);
+      if ((await this.store.deletedRuns()).includes(parent.runId))
+        throw new Refusal(
+          'conflict',
+          `The run ${parent.runId}, which this is a branch of, was deleted. Start a new run.`,
+        );
+      throw new Refusal(
+        'not_found',
+        `There is no run ${parent.runId} to go on from. Name the run that saved the checkpoint as the parent, or none.`,
+        // Its hub may be the only one that knows of it yet.
+        { retry: this.cluster !== singleHub },
+      );
+    }
+    const release = await from.hold();
+    try {
+      const { events, lastSeq } = await this.store.controlEvents(parent.runId);
+      // What another hub has acknowledged may still be on its way to where it can be read: then nobody can say.
+      if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  /** A trainer's connection is gone. */
+  detach(runId: RunId, link: TrainerLink): void {
+    void this.#runs.get(runId)?.detach(link).catch(this.options.onError);
+  }
+
+  /**
+   * Makes events durable, then lets them take effect: state, commands' ends, watchers.
+   * @returns the highest stored event number
+   * @throws SequenceGapError, StoreUnavailableError, Refusal
+   */
+  append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
+    return this.drain.work(async () => (this.#runs.get(runId) ?? (await this.#run(runId))).append(events));
+  }
+
+  /** The trainer will not come back: its run has failed. */
+  async trainerLost(runId: RunId, reason: string): Promise<void> {
+    await this.#runs.get(runId)?.lost(reason);
+  }
+
+  /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
+  command(command: GivenCommand, author: string): Promise<CommandRecord> {
+    return this.drain.work(async () => {
+      const run = await this.#run(command.runId);
+      const { commandId, runId } = command;
+      if ((this.#taking.get(commandId) ?? runId) !== runId)
+        throw new Refusal(
+          'conflict',
+          `The id ${commandId} is a command's to another run. Give this one an id of its own.`,
+        );
+      this.#taking.set(commandId, runId);
+      try {
+        return (await run.give(command, author))!;
+      } finally {
+        this.#taking.delete(commandId);
+      }
+    });
+  }
+
+  /** The record of a command, or null. */
+  async findCommand(commandId: CommandId): Promise<CommandRecord | null> {
+    for (const { core } of this.#runs.values()) {
+      const open = core.commands.openOne(commandId);
+      if (open) return open;
+    }
+    return this.store.command(commandId);
+  }
+
+  get openCommands(): number {
+    return [...this.#runs.values()].reduce((count, { core }) => count + core.commands.open.length, 0);
+  }
+
+  /** Gives open commands to the hubs that hold their runs, as soon as there are such. */
+  #passOn(records: readonly CommandRecord[]): void {
+    for (const record of records) void this.#passOnOne(record).catch(this.options.onError);
+  }
+
+  async #passOnOne({ commandId, runId, action, cause, author }: CommandRecord): Promise<void> {
+    for (;;)
+      try {
+        await this.command({ commandId, runId, action, cause }, author);
+        return;
+      } catch (error) {
+        const mayPass = error instanceof Refusal && (error.code === 'internal' || error.code === 'draining');
+        if (!mayPass || this.drain.started) throw error;
+        await sleep(passOnMs, undefined, { ref: false });
+      }
+  }
+
+  /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
+  async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
+    await this.get(runId);
+    return checkpointsOf((await this.store.controlEvents(runId)).events);
+  }
+
+  /** @throws Refusal when the run has no such checkpoint */
+  async checkpoint(runId: RunId, checkpointId: string): Promise<CheckpointSaved> {
+    const found = (await this.checkpoints(runId)).find((event) => event.checkpointId === checkpointId);
+    if (!found) throw new Refusal('not_found', noCheckpoint(runId, checkpointId));
+    return found;
+  }
+
+  close(): void {
+    this.#closing.abort();
+    this.#deletions.close();
+    for (const run of this.#runs.values()) run.close();
+    void this.cluster.close().catch(this.options.onError);
+  }
+}

@@ -1,0 +1,350 @@
+import fc from 'fast-check';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, describe, expect, it } from 'vitest';
+import { CommandId, type CommandRecord } from '@plumbline/shared/command';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
+import { isLastWord, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { MemoryStore } from '../../test/support/memory-store.js';
+import { aRunId, attachment, finished, started, stepped } from '../../test/support/test-hub.js';
+import { SequenceGapError, StoreUnavailableError, type EventStore } from '../store/event-store.js';
+import { Refusal } from './refusal.js';
+import { RunRegistry } from './registry.js';
+
+/*
+ * Random interleavings of all that happens to a run, with a store whose answers come late, in any order, or not at all. Each
+ * call is made while those before may still be under way. PLUMBLINE_MODEL_SEED and PLUMBLINE_MODEL_RUNS ask for others.
+ */
+const seed = Number(process.env['PLUMBLINE_MODEL_SEED'] ?? 7);
+const numRuns = Number(process.env['PLUMBLINE_MODEL_RUNS'] ?? 100);
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-model-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const writes = ['createRun', 'updateRun', 'append', 'putCommand', 'deleteRun'] as const;
+const reads = ['run', 'controlEvents', 'commands', 'command', 'events', 'lastSeq', 'deletedRuns'] as const;
+
+type Action =
+  | { kind: 'attach'; connection: number; secret: string }
+  | { kind: 'detach'; connection: number }
+  | { kind: 'append'; from: 'next' | 'repeat' | 'gap'; steps: 'on' | 'back'; events: number; ends: boolean }
+  | { kind: 'command'; id: number; asks: 'pause' | 'evaluate_now' | 'stop' | 'end_run' }
+  | { kind: 'lost' }
+  | { kind: 'delete' }
+  /** The next call fails, before or after it has taken effect. */
+  | { kind: 'failure'; of: (typeof writes)[number] | (typeof reads)[number]; isDone: boolean }
+  /** All that is under way is done with. */
+  | { kind: 'calm' };
+
+const weighted = (weight: number, arbitrary: fc.Arbitrary<Action>) => ({ weight, arbitrary });
+const just = <T extends string>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
+const common = [
+  weighted(5, fc.record({ kind: just('attach'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'a', 'b') })),
+  weighted(2, fc.record({ kind: just('detach'), connection: fc.nat(2) })),
+  weighted(
+    12,
+    fc.record({
+      ...{ kind: just('append'), from: just('next', 'next', 'next', 'repeat', 'gap') },
+      steps: just('on', 'on', 'on', 'back'),
+      ...{ events: fc.integer({ min: 1, max: 3 }), ends: fc.constantFrom(false, false, false, false, true) },
+    }),
+  ),
+  weighted(
+    4,
+    fc.record({ kind: just('command'), id: fc.nat(4), asks: just('pause', 'evaluate_now', 'stop', 'end_run') }),
+  ),
+  weighted(1, fc.record({ kind: just('lost') })),
+  weighted(3, fc.record({ kind: just('calm') })),
+];
+const failures = weighted(
+  3,
+  fc.record({ kind: just('failure'), of: fc.constantFrom(...writes, ...reads), isDone: fc.boolean() }),
+);
+const deletes = weighted(2, fc.record({ kind: just('delete') }));
+const actionsOf = (...options: ReturnType<typeof weighted>[]) =>
+  fc.array(fc.oneof(...options), { minLength: 5, maxLength: 40, size: 'max' });
+
+/** What a run is by the order of the calls alone: what the owner has to make of it however the store behaves. */
+class Model {
+  exists = false;
+  owner = '';
+  lastSeq = 0;
+  lastStep = 0;
+  over: null | 'said' | 'lost' = null;
+
+  /** The connection that holds the run. */
+  connection: number | null = null;
+
+  attach(connection: number, secret: string): string {
+    if (!this.exists) {
+      this.exists = true;
+      this.owner = secret;
+    }
+    if (this.owner !== secret) return 'forbidden';
+    if (this.over === 'lost') this.over = null;
+    if (this.over === null) this.connection = connection;
+    return `ok ${this.lastSeq}`;
+  }
+  detach(connection: number): void {
+    if (this.connection === connection) this.connection = null;
+  }
+  lost(): void {
+    if (!this.exists || this.over) return;
+    this.over = 'lost';
+    this.connection = null;
+  }
+  append(events: readonly TrainerEvent[]): string {
+    if (!this.exists) return 'not_found';
+    if (this.over && events.some(({ seq }) => seq > this.lastSeq)) return 'conflict';
+    let [seq, step] = [this.lastSeq, this.lastStep];
+    for (const event of events) {
+      if (event.seq <= this.lastSeq) continue;
+      if (event.seq !== ++seq) return 'gap';
+      if (event.step < step) return 'invalid';
+      step = event.step;
+    }
+    if (events.some((event) => isLastWord(event) && event.seq > this.lastSeq)) this.over = 'said';
+    [this.lastSeq, this.lastStep] = [seq, step];
+    return `ok ${seq}`;
+  }
+}
+
+/** A hub with one run, at which calls are made that nobody waits for. */
+class World {
+  readonly runId: RunId = aRunId();
+  readonly memory = new MemoryStore();
+  readonly runs: RunRegistry;
+  readonly #failing = new Map<string, boolean[]>();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #sentSeq = 0;
+  #sentStep = 0;
+  readonly #links = [0, 1, 2].map(() => ({ send: () => Promise.resolve(), close: () => undefined }));
+  /** Events as those who watch see them; anew after a deletion. */
+  seen: TrainerEvent[] = [];
+  /** How each command ended, as was told. */
+  readonly ends = new Map<CommandId, CommandRecord[]>();
+  readonly model = new Model();
+  isDeleted = false;
+
+  constructor(
+    readonly scheduler: fc.Scheduler,
+    /** Nothing fails and nothing is deleted: the model says what every call is answered. */
+    readonly isCertain: boolean,
+  ) {
+    const store = new Proxy<EventStore>(this.memory, {
+      get: (target, name: keyof EventStore) => {
+        const member = Reflect.get(target, name, target) as unknown;
+        if (typeof member !== 'function') return member;
+        return (...args: unknown[]) => this.#call(name, () => member.apply(target, args) as Promise<unknown>);
+      },
+    });
+    this.runs = new RunRegistry(store, {
+      ...{ dataDir: folder, trainerGraceMs: 60_000, commandExpiryMs: 60_000, stopOverdueMs: 0, tryAgainMs: 1 },
+      ...{ webhooks: { secret: null, hosts: [] }, onError: () => undefined },
+    });
+    this.runs.on('events', (_, events) => this.seen.push(...events));
+    this.runs.on('deleted', () => {
+      this.seen = [];
+      this.ends.clear();
+    });
+    this.runs.on('command', (record) => {
+      if (record.state === 'pending') return;
+      this.ends.set(record.commandId, [...(this.ends.get(record.commandId) ?? []), record]);
+    });
+  }
+
+  /** A call of the store: done when the scheduler says so, answered when it says so again, if it is. */
+  async #call(name: string, work: () => Promise<unknown>): Promise<unknown> {
+    await this.scheduler.schedule(Promise.resolve(), `${name} begins`);
+    const isDone = this.#failing.get(name)?.shift();
+    if (isDone === false) throw new StoreUnavailableError(`${name} fails.`);
+    const answer = await work();
+    await this.scheduler.schedule(Promise.resolve(), `${name} is answered`);
+    if (isDone) throw new StoreUnavailableError(`${name} fails, done.`);
+    return answer;
+  }
+
+  /** Makes a call, and checks what becomes of it in its time. */
+  #expect(call: Promise<unknown>, check: (answer: string) => void | Promise<void>): void {
+    const checked = call
+      .then(
+        (answer) => `ok ${String(answer)}`,
+        (error: unknown) => {
+          if (error instanceof SequenceGapError) return 'gap';
+          if (error instanceof Refusal) return error.code;
+          if (error instanceof StoreUnavailableError) return 'store_failed';
+          throw error;
+        },
+      )
+      .then(check)
+      .finally(() => this.#underWay.delete(checked));
+    checked.catch(() => undefined);
+    this.#underWay.add(checked);
+    this.#all.push(checked);
+  }
+  readonly #all: Promise<void>[] = [];
+
+  act(action: Action): void | Promise<void> {
+    const { runs, runId, model } = this;
+    switch (action.kind) {
+      case 'attach': {
+        const link = this.#links[action.connection]!;
+        const expected = model.attach(action.connection, action.secret);
+        const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
+        return this.#expect(runs.attach(attach, link), (answer) => {
+          if (this.isCertain) expect(answer).toBe(expected);
+        });
+      }
+      case 'detach':
+        model.detach(action.connection);
+        runs.detach(runId, this.#links[action.connection]!);
+        return this.#expect(Promise.resolve(), () => undefined);
+      case 'append': {
+        const events = this.#batch(action);
+        const expected = model.append(events);
+        return this.#expect(runs.append(runId, events), async (answer) => {
+          if (this.isCertain) expect(answer).toBe(expected);
+          // Acknowledged is durable.
+          if (answer.startsWith('ok') && !this.isDeleted)
+            expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
+        });
+      }
+      case 'command': {
+        const command = { commandId: CommandId.parse(`command-${action.id}`), runId, action: { kind: action.asks } };
+        return this.#expect(runs.command(command, 'somebody'), () => undefined);
+      }
+      case 'lost':
+        model.lost();
+        return this.#expect(runs.trainerLost(runId, 'The process ended.'), () => undefined);
+      case 'delete':
+        return this.#expect(runs.delete(runId, 'somebody'), (answer) => {
+          if (!answer.startsWith('ok')) return;
+          this.isDeleted = true;
+          this.#sentSeq = this.#sentStep = 0;
+        });
+      case 'failure':
+        this.#failing.set(action.of, [...(this.#failing.get(action.of) ?? []), action.isDone]);
+        return;
+      case 'calm':
+        return this.calm();
+    }
+  }
+
+  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): TrainerEvent[] {
+    const first =
+      from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
+    const step = steps === 'back' ? Math.max(0, this.#sentStep - 5) : this.#sentStep;
+    const batch = Array.from({ length: events }, (_, i): TrainerEvent => {
+      const seq = first + i;
+      if (ends && i === events - 1) return { ...finished(seq), step: step + i };
+      return seq === 1 ? started() : { ...stepped(seq), step: step + i };
+    });
+    if (from !== 'gap' && steps === 'on') {
+      this.#sentSeq = Math.max(this.#sentSeq, batch.at(-1)!.seq);
+      this.#sentStep = Math.max(this.#sentStep, batch.at(-1)!.step);
+    }
+    return batch;
+  }
+
+  /** Lets all that was begun come to its end. */
+  async calm(): Promise<void> {
+    const begun = [...this.#underWay];
+    for (let quiet = 0; quiet < 3;) {
+      await this.scheduler.waitIdle();
+      await sleep(begun.some((call) => this.#underWay.has(call)) ? 1 : 2);
+      const isQuiet = this.scheduler.count() === 0 && begun.every((call) => !this.#underWay.has(call));
+      quiet = isQuiet ? quiet + 1 : 0;
+    }
+  }
+
+  /** What has to be so once nothing is under way. */
+  async check(): Promise<void> {
+    this.#failing.clear();
+    await this.calm();
+    await Promise.all(this.#all);
+    // The batch that comes again has what could not be written down.
+    const known = this.runs.find(this.runId);
+    const stored = await this.memory.events(this.runId, 1, 10_000);
+    if (known && stored.length > 0) {
+      const again = this.runs.append(this.runId, stored).catch(() => 0);
+      await this.calm();
+      await again;
+      await this.calm();
+    }
+    const run = this.runs.find(this.runId);
+    const record = await this.memory.run(this.runId);
+    expect(stored.map(({ seq }) => seq)).toEqual(stored.map((_, i) => i + 1));
+    for (const [i, event] of stored.entries()) {
+      expect(event.step).toBeGreaterThanOrEqual(stored[i - 1]?.step ?? 0);
+      if (i < stored.length - 1) expect(isLastWord(event)).toBe(false);
+    }
+    if (!run) {
+      // A creation that failed may be stored all the same, until its trainer comes again.
+      expect(stored).toEqual([]);
+      return;
+    }
+    expect(this.seen).toEqual(stored);
+    expect(run).toMatchObject({ lastSeq: stored.length, lastStep: stored.at(-1)?.step ?? 0 });
+    expect(record).toMatchObject({ state: run.state, reason: run.reason });
+    if (stored.some(isLastWord)) expect(run.state).toBe('finished');
+    for (const command of await this.memory.commands(this.runId)) {
+      if (hasEnded(run.state)) expect(command).not.toMatchObject({ state: 'pending' });
+      const ends = this.ends.get(command.commandId) ?? [];
+      // One that was written although that failed is told of by nobody.
+      expect(ends.length).toBeLessThanOrEqual(command.state === 'pending' ? 0 : 1);
+      if (this.isCertain && command.state !== 'pending') expect(ends).toHaveLength(1);
+      if (ends[0]) expect(ends[0]).toEqual(command);
+    }
+    if (!this.isCertain) return;
+    const { lastSeq, connection } = this.model;
+    expect(run).toMatchObject({ lastSeq, trainerConnected: connection !== null });
+  }
+}
+
+async function play(scheduler: fc.Scheduler, actions: Action[], isCertain: boolean): Promise<void> {
+  const world = new World(scheduler, isCertain);
+  const loading = world.runs.load();
+  await world.calm();
+  await loading;
+  try {
+    for (const action of actions) {
+      await world.act(action);
+      // As far as it comes without the store.
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+      // The store answers some of what it was asked, in any order.
+      if (scheduler.count() > 2) await scheduler.waitOne();
+    }
+    await world.check();
+  } finally {
+    world.runs.close();
+  }
+}
+const path = process.env['PLUMBLINE_MODEL_PATH'];
+const options = { seed, numRuns, ...(path !== undefined && { path }) };
+
+describe('whatever is asked of a run, in whatever order the store answers', () => {
+  it('each call is answered as the order of the calls has it', async () => {
+    const actions = actionsOf(...common.filter(({ weight }) => weight !== 4));
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), actions, (scheduler, given) => play(scheduler, given, true)),
+      options,
+    );
+  });
+
+  it('what is acknowledged is kept once, and the record says what is, though the store fails', async () => {
+    const actions = actionsOf(...common, failures);
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), actions, (scheduler, given) => play(scheduler, given, false)),
+      options,
+    );
+  });
+
+  it('nothing of a run comes back that was deleted', async () => {
+    const actions = actionsOf(...common, failures, deletes);
+    await fc.assert(
+      fc.asyncProperty(fc.scheduler(), actions, (scheduler, given) => play(scheduler, given, false)),
+      options,
+    );
+  });
+});

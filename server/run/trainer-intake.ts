@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import { hasEnded, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { Attach } from '@plumbline/shared/socket';
+import { StoreConflictError } from '../store/event-store.js';
+import { singleHub } from './cluster.js';
+import type { CommandIntake } from './command-intake.js';
+import type { TrainerLink } from './liveness.js';
+import { Refusal } from './refusal.js';
+import { endedByForce, type RunCore } from './run-core.js';
+import type { RunEnding } from './run-ending.js';
+import type { RunLease } from './run-lease.js';
+import { wasLost } from './run-state.js';
+
+/** Why a run cannot go on whose trainer has let go of events that the store has not. */
+const lostEvents = ({ lastSeq }: RunSummary, acknowledgedSeq: number): string =>
+  `The store has lost events ${lastSeq + 1} to ${acknowledgedSeq} of this run: its trainer was told that they are ` +
+  'stored and cannot send them again. Put an intact copy of the store back, or start a new run from the last checkpoint.';
+
+/** Lets the trainer of a run in, and no other; makes the run that a trainer brings. */
+export class TrainerIntake {
+  constructor(
+    readonly core: RunCore,
+    readonly lease: RunLease,
+    readonly ending: RunEnding,
+    readonly commandIntake: CommandIntake,
+  ) {}
+
+  /** Makes the run. @throws StoreConflictError when there is one under its id */
+  async create(config: RunConfig, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
+    const { store, cluster } = this.core.context;
+    const run: RunSummary = {
+      ...{ runId: this.core.runId, config, parent, state: 'created', reason: '', trainer: null, createdMs: Date.now() },
+      ...{ startedMs: null, endedMs: null, trainerConnected: false, lastSeq: 0, lastStep: 0 },
+    };
+    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, ...stored } = run;
+    const trainerSecretDigest = secret === undefined ? undefined : digestOf(secret);
+    await store.createRun({ ...stored, ...(trainerSecretDigest !== undefined && { trainerSecretDigest }) });
+    await cluster.claim(this.core.runId);
+    this.core.record.isHeld = true;
+    this.core.record.trainerSecretDigest = trainerSecretDigest;
+    this.core.record.deletedCreatedMs = null;
+    return this.core.record.change(run);
+  }
+
+  /** See RunRegistry.attach. */
+  async attach(attach: Attach, link: TrainerLink): Promise<number> {
+    const { store, cluster, onAttached } = this.core.context;
+    const { record, runId } = this.core;
+    const { acknowledgedSeq } = attach;
+    let run = await this.#known(attach);
+    if (hasEnded(run.state)) {
+      const { events } = await store.controlEvents(runId);
+      // What is known of a run that ended at another hub may be behind what its trainer was told there.
+      if (!wasLost(run.state, events)) {
+        await this.lease.correct(events);
+        return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
+      }
+      await this.#refuseEndedByForce(run);
+    }
+    await cluster.claim(runId);
+    // A hub that is alone has all that was acknowledged, or has lost it, which its trainer has to hear. Of several, a run
+    // that is held here may have been at another meanwhile, without Redis to say so.
+    const acknowledged = cluster === singleHub ? 0 : acknowledgedSeq;
+    const isBack = hasEnded(run.state);
+    if (isBack || !record.isHeld || acknowledged > run.lastSeq) run = await this.lease.takeUp(acknowledged);
+    // Its last word lay in the store, and whoever held the run died before writing what follows.
+    if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);
+    if (cluster === singleHub && acknowledgedSeq > run.lastSeq) {
+      const reason = lostEvents(run, acknowledgedSeq);
+      await this.ending.fail(reason);
+      throw new Refusal('conflict', reason);
+    }
+    const isNewOwner = this.#ownedBy(attach.secret);
+    if (isBack || isNewOwner) await record.write();
+    this.core.liveness.connect(link);
+    run = record.change({ ...this.core.summary!, trainerConnected: true });
+    onAttached(run);
+    for (const open of this.core.commands.open) this.commandIntake.send(open);
+    return run.lastSeq;
+  }
+
+  /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
+  async #known({ config, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+    const { store, cluster, admission } = this.core.context;
+    await this.core.confirmPresence();
+    let run = this.core.summary;
+    if (run && hasEnded(run.state) && cluster !== singleHub && (await this.#isDeletedElsewhere())) {
+      await this.core.foundDeleted();
+      run = null;
+    }
+    if (!run) {
+      if (acknowledgedSeq > 0 && (await store.deletedRuns()).includes(this.core.runId))
+        throw new Refusal(
+          'conflict',
+          `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
+        );
+      // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
+      if (parent === null) admission.refuseRules(config);
+      // Where the other hubs cannot be asked, the trainer is here, and that counts.
+      if (!(await cluster.claimIfFree(this.core.runId).catch(() => true)))
+        throw new Refusal(
+          'draining',
+          `Another hub has the run ${this.core.runId} or is opening it. Try again in a second.`,
+        );
+      try {
+        return await this.create(config, parent, secret);
+      } catch (error) {
+        // A trainer whose connection broke has opened it, at another hub or before this one died.
+        run = error instanceof StoreConflictError ? await this.core.fromStore() : null;
+        if (!run) throw error;
+      }
+    }
+    admission.refuseOtherRun(run, { config, parent });
+    this.#refuseOtherTrainer(secret);
+    return run;
+  }
+
+  #refuseOtherTrainer(secret: string | undefined): void {
+    const { trainerSecretDigest } = this.core.record;
+    if (trainerSecretDigest === undefined) return;
+    if (secret !== undefined && digestOf(secret) === trainerSecretDigest) return;
+    throw new Refusal(
+      'forbidden',
+      `The run ${this.core.runId} belongs to the trainer that opened it, which shows the secret that it opened it with. ` +
+        'Start a new run, or a branch of this one.',
+    );
+  }
+
+  /** The run belongs to the trainer with this secret from now on. @returns whether that is new */
+  #ownedBy(secret: string | undefined): boolean {
+    if (secret === undefined || this.core.record.trainerSecretDigest !== undefined) return false;
+    this.core.record.trainerSecretDigest = digestOf(secret);
+    return true;
+  }
+
+  async #refuseEndedByForce(run: RunSummary): Promise<void> {
+    this.lease.noteForce(await this.core.context.store.commands(this.core.runId));
+    if (this.core.record.isEndedByForce) throw new Refusal('conflict', endedByForce(run));
+  }
+
+  async #isDeletedElsewhere(): Promise<boolean> {
+    return (await this.core.context.store.deletedRuns()).includes(this.core.runId);
+  }
+}
+
+const digestOf = (secret: string): string => createHash('sha256').update(secret).digest('hex');

@@ -1,0 +1,115 @@
+import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { RunId } from '@plumbline/shared/run';
+import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import {
+  newEvents,
+  noPosition,
+  StoreConflictError,
+  type EventStore,
+  type Position,
+  type StoredRun,
+  type StoredSummary,
+  type TakeTexts,
+} from '../../server/store/event-store.js';
+
+/** Runs, events and commands in memory, for tests that are about whoever uses a store. It has no series. */
+export class MemoryStore implements EventStore {
+  readonly #runs = new Map<RunId, StoredRun>();
+  readonly #events = new Map<RunId, TrainerEvent[]>();
+  readonly #commands = new Map<CommandId, CommandRecord>();
+  readonly #deleted = new Set<RunId>();
+
+  createRun(run: StoredRun): Promise<void> {
+    if (this.#runs.has(run.runId))
+      return Promise.reject(new StoreConflictError(`There is a run ${run.runId} already.`));
+    this.#runs.set(run.runId, run);
+    this.#deleted.delete(run.runId);
+    return Promise.resolve();
+  }
+  updateRun(run: StoredRun): Promise<void> {
+    if (this.#runs.has(run.runId)) this.#runs.set(run.runId, run);
+    return Promise.resolve();
+  }
+  run(runId: RunId): Promise<StoredSummary | null> {
+    const run = this.#runs.get(runId);
+    return Promise.resolve(run ? { ...run, ...this.#position(runId) } : null);
+  }
+  async runs(): Promise<StoredSummary[]> {
+    const all = await Promise.all([...this.#runs.keys()].map((runId) => this.run(runId)));
+    return all.filter((run) => run !== null);
+  }
+  deleteRun(runId: RunId): Promise<void> {
+    if (this.#runs.delete(runId)) this.#deleted.add(runId);
+    this.#events.delete(runId);
+    for (const [id, record] of this.#commands) if (record.runId === runId) this.#commands.delete(id);
+    return Promise.resolve();
+  }
+  deletedRuns(): Promise<RunId[]> {
+    return Promise.resolve([...this.#deleted]);
+  }
+  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+    try {
+      const { appended, lastSeq } = newEvents(runId, this.#position(runId), events);
+      this.#events.set(runId, [...(this.#events.get(runId) ?? []), ...appended]);
+      return Promise.resolve({ lastSeq, appended });
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+  lastSeq(runId: RunId): Promise<number> {
+    return Promise.resolve(this.#position(runId).lastSeq);
+  }
+  events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+    return Promise.resolve((this.#events.get(runId) ?? []).slice(fromSeq - 1, fromSeq - 1 + limit));
+  }
+  history(runId: RunId) {
+    return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, series: new Map() });
+  }
+  eachSeries(runId: RunId): Promise<{ lastSeq: number }> {
+    return this.lastSeq(runId).then((lastSeq) => ({ lastSeq }));
+  }
+  windows() {
+    return Promise.resolve(new Map());
+  }
+  eachWindows(): Promise<void> {
+    return Promise.resolve();
+  }
+  controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+    const events = (this.#events.get(runId) ?? []).filter((event): event is ControlEvent => !isMetricEvent(event));
+    return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
+  }
+  async eachControlEvents(
+    runId: RunId,
+    take: TakeTexts,
+    { types }: { types?: readonly ControlEvent['type'][] } = {},
+  ): Promise<{ lastSeq: number }> {
+    const { lastSeq, events } = await this.controlEvents(runId);
+    await take(events.filter(({ type }) => types?.includes(type) ?? true).map((event) => JSON.stringify(event)));
+    return { lastSeq };
+  }
+  putCommand(record: CommandRecord): Promise<void> {
+    this.#commands.set(record.commandId, record);
+    return Promise.resolve();
+  }
+  command(commandId: CommandId): Promise<CommandRecord | null> {
+    return Promise.resolve(this.#commands.get(commandId) ?? null);
+  }
+  commands(runId: RunId): Promise<CommandRecord[]> {
+    return Promise.resolve([...this.#commands.values()].filter((record) => record.runId === runId));
+  }
+  async eachCommands(runId: RunId, take: TakeTexts): Promise<void> {
+    await take((await this.commands(runId)).map((record) => JSON.stringify(record)));
+  }
+  runsWithOpenCommands(): Promise<RunId[]> {
+    const open = [...this.#commands.values()].filter(({ state }) => state === 'pending');
+    return Promise.resolve([...new Set(open.map(({ runId }) => runId))]);
+  }
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #position(runId: RunId): Position {
+    const last = this.#events.get(runId)?.at(-1);
+    return last ? { lastSeq: last.seq, lastStep: last.step } : noPosition;
+  }
+}

@@ -1,0 +1,46 @@
+import { expect, it } from 'vitest';
+import { RunSummary } from '@plumbline/shared/run';
+import { RunList } from './run-list';
+
+const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): RunSummary =>
+  RunSummary.parse({
+    ...{ runId, config: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
+    ...{ trainerConnected: true, startedMs: 1, endedMs: null, lastStep, lastSeq: lastStep, revision },
+  });
+const steps = (list: RunList): string[] | undefined => list.runs?.map(({ runId, lastStep }) => `${runId} ${lastStep}`);
+
+it('keeps a run that was made while the list was fetched', () => {
+  const list = new RunList();
+  list.asked();
+  list.heard(run('new-run', 2));
+  expect(list.runs).toBeNull();
+  list.answered([run('old-run', 1)]);
+  expect(steps(list)).toEqual(['old-run 0', 'new-run 0']);
+});
+it('keeps the later of what the list and the news say, in whichever order they come', () => {
+  const list = new RunList();
+  list.asked();
+  list.heard(run('run-a', 5, 50));
+  list.heard(run('run-b', 5, 50));
+  list.answered([run('run-a', 4, 40), run('run-b', 6, 60)]);
+  expect(steps(list)).toEqual(['run-a 50', 'run-b 60']);
+  list.heard(run('run-b', 5, 50));
+  expect(steps(list)).toEqual(['run-a 50', 'run-b 60']);
+});
+it('leaves out what a later list does not have, and what was deleted', () => {
+  const list = new RunList();
+  list.asked();
+  list.answered([run('run-a', 1), run('run-b', 1)]);
+  list.asked();
+  list.heard(run('run-c', 2));
+  list.drop(({ runId }) => runId === 'run-c');
+  list.answered([run('run-b', 1)]);
+  expect(steps(list)).toEqual(['run-b 0']);
+});
+it('has the later run of an id, whatever its revision', () => {
+  const list = new RunList();
+  list.asked();
+  list.answered([run('run-a', 9, 90, 1)]);
+  list.heard(run('run-a', 1, 0, 2));
+  expect(steps(list)).toEqual(['run-a 0']);
+});
