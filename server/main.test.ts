@@ -61,6 +61,16 @@ describe('starting the hub', () => {
     );
   });
 
+  it.each([
+    ['0.0.0.0', 'open', 1],
+    ['0.0.0.0', 'session', 0],
+    ['127.0.0.1', 'open', 0],
+  ] as const)('on %s with watching %s gives %i warnings that others can watch', async (host, watch, warnings) => {
+    const hub = await TestHub.start({ host, watch, logLevel: 'warn' });
+    await hub.remove();
+    expect(hub.logged.filter(({ msg }) => msg.includes('PLUMBLINE_WATCH=session'))).toHaveLength(warnings);
+  });
+
   it('takes host names in any case, as they are asked for in one', () => {
     expect(readConfig({ PLUMBLINE_ALLOWED_HOSTS: 'Plumb.Example, other' }).allowedHosts).toEqual([
       ...['plumb.example', 'other'],
