@@ -255,13 +255,21 @@ export class DuckDbFile {
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
-      // A checkpoint at closing would remove the log of whatever files are at the path now.
-      if (this.guard?.fault) await open?.writer.run('PRAGMA disable_checkpoint_on_shutdown');
+      if (open) await this.#keepFromFiles(open.writer);
       this.guard?.closeFiles();
       open?.writer.closeSync();
       open?.instance.closeSync();
     })();
     return this.#closing;
+  }
+
+  /**
+   * What DuckDB has open may live on until its last result is collected as garbage. Its checkpoint at the end would then
+   * remove the log of whoever has the file open by that time, so it makes none; what is in the log is read at the next
+   * opening.
+   */
+  async #keepFromFiles(writer: DuckDBConnection): Promise<void> {
+    await writer.run('PRAGMA disable_checkpoint_on_shutdown');
   }
 
   async #drain(): Promise<void> {
