@@ -269,6 +269,8 @@ export class DuckDbFile {
    * opening.
    */
   async #keepFromFiles(writer: DuckDBConnection): Promise<void> {
+    // Of files that are gone nothing may be moved to those at their place. Where it fails, the log keeps what it has.
+    if (this.#closed && !this.guard?.fault) await writer.run('CHECKPOINT').catch(() => undefined);
     await writer.run('PRAGMA disable_checkpoint_on_shutdown');
   }
 
@@ -380,13 +382,28 @@ export class Reader {
     });
     ended.catch(() => undefined);
     const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
-    for (;;) {
-      this.signal.throwIfAborted();
-      const chunk = await this.#ask(result.fetchChunk());
-      if (!chunk || chunk.rowCount === 0) return;
-      this.wasTaken = true;
-      if ((await Promise.race([take(chunk), ended])) === false) return;
+    let isAtEnd = false;
+    try {
+      for (;;) {
+        this.signal.throwIfAborted();
+        const chunk = await this.#ask(result.fetchChunk());
+        isAtEnd = !chunk || chunk.rowCount === 0;
+        if (!chunk || isAtEnd) return;
+        this.wasTaken = true;
+        if ((await Promise.race([take(chunk), ended])) === false) return;
+      }
+    } finally {
+      if (!isAtEnd) await this.#drop();
     }
+  }
+
+  /**
+   * Lets go of an answer that is not read to its end: until it is collected as garbage it would keep every checkpoint, and
+   * so the closing of the file, waiting. The next query of a connection ends the one before.
+   */
+  async #drop(): Promise<void> {
+    // It may be interrupted itself, and has done its work then.
+    await this.connection.run('SELECT 1').catch(() => undefined);
   }
 
   async #ask<T>(answer: Promise<T>): Promise<T> {
