@@ -226,6 +226,9 @@ export class DuckDbFile {
         memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
         threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
         temp_directory: spill,
+        // Gives memory back that it has freed, which it otherwise keeps.
+        allocator_background_threads: 'true',
+        allocator_flush_threshold: '8MiB',
         max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
       });
       // What a process that was killed has left. The file is ours from here on, so nobody uses it.
