@@ -61,6 +61,16 @@ describe('starting the hub', () => {
     );
   });
 
+  it.each([
+    ['0.0.0.0', 'open', 1],
+    ['0.0.0.0', 'session', 0],
+    ['127.0.0.1', 'open', 0],
+  ] as const)('on %s with watching %s gives %i warnings that others can watch', async (host, watch, warnings) => {
+    const hub = await TestHub.start({ host, watch, logLevel: 'warn' });
+    await hub.remove();
+    expect(hub.logged.filter(({ msg }) => msg.includes('PLUMBLINE_WATCH=session'))).toHaveLength(warnings);
+  });
+
   it('takes host names in any case, as they are asked for in one', () => {
     expect(readConfig({ PLUMBLINE_ALLOWED_HOSTS: 'Plumb.Example, other' }).allowedHosts).toEqual([
       ...['plumb.example', 'other'],
@@ -88,14 +98,17 @@ describe('a store that cannot be used', () => {
     const ready = await fetch(`${hub.url}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([
       503,
-      { ready: false, problems: [{ code: 'store_failed', message: expect.stringContaining('Move it'), retry: true }] },
+      {
+        ready: false,
+        problems: [{ code: 'store_failed', message: expect.stringContaining('plumbline -- repair'), retry: true }],
+      },
     ]);
     const trainer = hub.trainer();
     const runId = aRunId();
     const attach = attachment(runId);
     expect(await trainer.emitWithAck('attach', attach)).toMatchObject({
       ok: false,
-      error: { code: 'store_failed', message: expect.stringContaining('Move it') },
+      error: { code: 'store_failed', message: expect.stringContaining('plumbline -- repair') },
     });
     rmSync(file);
     expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });

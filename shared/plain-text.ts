@@ -5,8 +5,8 @@ import type { z } from 'zod';
  * character. No name needs them; a name with them is not what it looks like.
  */
 const odd = /[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
-/** Line breaks and tabs, which running text may have. */
-const layout = /^[\n\t]$/;
+/** Those of running text, which may have tabs and line breaks of any system. */
+const oddInText = new RegExp(`(?!\\r\\n|[\\n\\t\\u2028\\u2029])${odd.source}`, odd.flags);
 
 /** Whether a text is one line without odd characters. */
 export const isPlain = (text: string): boolean => text.search(odd) < 0;
@@ -14,13 +14,15 @@ export const isPlain = (text: string): boolean => text.search(odd) < 0;
 /** A text for a terminal or a log: odd characters as `\u001b`, which JSON reads back as they were. */
 export const visibleLine = (text: string): string => text.replace(odd, escaped);
 /** As `visibleLine`, of a text that may have lines. */
-export const visibleText = (text: string): string =>
-  text.replace(odd, (char) => (layout.test(char) ? char : escaped(char)));
+export const visibleText = (text: string): string => text.replace(oddInText, escaped);
 const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** A value with odd characters in its texts and keys replaced by U+FFFD, one by one, so that no text gets longer. */
+/**
+ * A value with odd characters in its texts and keys replaced by U+FFFD, one by one, so that no text gets longer. Tabs and
+ * line breaks stay.
+ */
 export function cleaned<T>(value: T): T {
-  if (typeof value === 'string') return value.replace(odd, (char) => (layout.test(char) ? char : '\uFFFD')) as T;
+  if (typeof value === 'string') return value.replace(oddInText, '\uFFFD') as T;
   if (Array.isArray(value)) return value.map((item: unknown) => cleaned(item)) as T;
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [cleaned(key), cleaned(item)])) as T;

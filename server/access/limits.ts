@@ -48,11 +48,11 @@ export const standingLimits: Record<Standing, StandingLimits> = {
     ...{ perCaller: 100, total: 200 },
   },
   watching: {
-    ...{ messageBytes: 16_384, packetsPerBody: 200, packets: { burst: 500, perSecond: 100 } },
+    ...{ messageBytes: 16_384, packetsPerBody: 200, packets: { burst: 500, perSecond: 200 } },
     ...{ perCaller: 300, total: 1000 },
   },
   session: {
-    ...{ messageBytes: 1024 * 1024, packetsPerBody: 200, packets: { burst: 500, perSecond: 100 } },
+    ...{ messageBytes: 1024 * 1024, packetsPerBody: 200, packets: { burst: 500, perSecond: 200 } },
     ...{ perCaller: 100, total: 1000 },
   },
   trainer: {

@@ -201,6 +201,10 @@ describe('findings', () => {
     ]);
     expect(findings(quiet, [started(base)], 100, ended)).toEqual([]);
   });
+  it('says that the loss diverged where an overflow stands for it', () => {
+    const told = findings(new Map([['train/loss', series(1, 1.7976931348623157e308, 2)]]), [], 100, ended);
+    expect(told).toMatchObject([{ kind: 'diverged', step: 10, text: 'The loss became 1.798e+308 at step 10.' }]);
+  });
   it('names the step at which the loss diverged', () => {
     const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100, ended);
     expect(told).toMatchObject([{ kind: 'diverged', step: 20 }]);

@@ -1,5 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { fromWireNumber, metrics, weightDrift } from '@plumbline/shared/metric';
+import { fourDigits, fromWireNumber, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -71,10 +71,15 @@ export function findings(
 
   const loss = series.get(metrics.loss);
   if (loss) {
-    const bad = Array.from(loss.values).findIndex((value) => !Number.isFinite(value));
+    const bad = Array.from(loss.values).findIndex((value) => !isMeasured(value));
     if (bad >= 0) {
       const step = loss.steps[bad]!;
-      found.push({ kind: 'diverged', step, text: `The loss became ${loss.values[bad]!} at step ${step}.`, values: {} });
+      found.push({
+        kind: 'diverged',
+        step,
+        text: `The loss became ${fourDigits(loss.values[bad]!)} at step ${step}.`,
+        values: {},
+      });
     }
   }
 

@@ -149,7 +149,11 @@ const hasGone = (error: unknown): boolean => error instanceof Error && 'code' in
 function bodyError(error: unknown): WireError | null {
   if (!(error instanceof Error) || !('type' in error || 'status' in error)) return null;
   if ('type' in error && error.type === 'entity.too.large')
-    return { code: 'too_large', message: 'The request body is above 256 kB.', retry: false };
+    return {
+      code: 'too_large',
+      message: `The request body is above ${'limit' in error ? Number(error.limit) / 1024 : 256} kB.`,
+      retry: false,
+    };
   if ('status' in error && typeof error.status === 'number' && error.status >= 400 && error.status < 500)
     return { code: 'invalid', message: `The request cannot be read: ${error.message}`, retry: false };
   return null;

@@ -13,12 +13,15 @@ export interface HealthParts {
  * those who may watch.
  */
 export function healthRoutes({ readiness, watch }: HealthParts): Router {
+  let asked: Promise<ReadinessResponse> | null = null;
+  // Whoever asks meanwhile has the same answer: the store is read once at a time, however many ask.
+  const once = (): Promise<ReadinessResponse> => (asked ??= readiness().finally(() => (asked = null)));
   return Router()
     .get('/healthz', (_request, response) => {
       response.set('Cache-Control', 'no-store').json({ ok: true });
     })
     .get('/readyz', async (_request, response) => {
-      const full = await readiness();
+      const full = await once();
       const answer = mayWatch(watch, callerOf(response).kind) ? full : { ready: full.ready, problems: [] };
       response
         .set('Cache-Control', 'no-store')

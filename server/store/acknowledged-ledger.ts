@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
-import type { Loss } from './loss.js';
 import { writeDurably } from './durable-file.js';
+import { StoreUnavailableError } from './event-store.js';
+import type { Loss } from './loss.js';
 
 /*
  * What the hub has acknowledged, counted beside the store in a file of its own, so that a loss is told by run and number.
@@ -70,11 +71,19 @@ export class AcknowledgedLedger {
     this.#compactBytes = options.compactBytes ?? 1 << 20;
   }
 
-  /** Reads the ledger; one that is not there is empty. Nothing is written. @throws Error when the file cannot be read */
+  /**
+   * Reads the ledger; one that is not there is empty. Nothing is written.
+   * @throws StoreUnavailableError when the file is there and cannot be read
+   */
   static async open(path: string, options: LedgerOptions): Promise<AcknowledgedLedger> {
     const ledger = new AcknowledgedLedger(path, options);
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error;
+      if (error.code !== 'ENOENT')
+        throw new StoreUnavailableError(
+          `${path} cannot be read (${error.message}). It counts what was acknowledged: make it readable, or move it away, ` +
+            'and a loss from before cannot be told.',
+          { cause: error },
+        );
       ledger.#isBehind = true;
       return '';
     });

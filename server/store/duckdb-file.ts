@@ -226,6 +226,9 @@ export class DuckDbFile {
         memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
         threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
         temp_directory: spill,
+        // Gives memory back that it has freed, which it otherwise keeps.
+        allocator_background_threads: 'true',
+        allocator_flush_threshold: '8MiB',
         max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
       });
       // What a process that was killed has left. The file is ours from here on, so nobody uses it.
@@ -255,13 +258,23 @@ export class DuckDbFile {
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
-      // A checkpoint at closing would remove the log of whatever files are at the path now.
-      if (this.guard?.fault) await open?.writer.run('PRAGMA disable_checkpoint_on_shutdown');
+      if (open) await this.#keepFromFiles(open.writer);
       this.guard?.closeFiles();
       open?.writer.closeSync();
       open?.instance.closeSync();
     })();
     return this.#closing;
+  }
+
+  /**
+   * What DuckDB has open may live on until its last result is collected as garbage. Its checkpoint at the end would then
+   * remove the log of whoever has the file open by that time, so it makes none; what is in the log is read at the next
+   * opening.
+   */
+  async #keepFromFiles(writer: DuckDBConnection): Promise<void> {
+    // Of files that are gone nothing may be moved to those at their place. Where it fails, the log keeps what it has.
+    if (this.#closed && !this.guard?.fault) await writer.run('CHECKPOINT').catch(() => undefined);
+    await writer.run('PRAGMA disable_checkpoint_on_shutdown');
   }
 
   async #drain(): Promise<void> {
@@ -372,13 +385,28 @@ export class Reader {
     });
     ended.catch(() => undefined);
     const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
-    for (;;) {
-      this.signal.throwIfAborted();
-      const chunk = await this.#ask(result.fetchChunk());
-      if (!chunk || chunk.rowCount === 0) return;
-      this.wasTaken = true;
-      if ((await Promise.race([take(chunk), ended])) === false) return;
+    let isAtEnd = false;
+    try {
+      for (;;) {
+        this.signal.throwIfAborted();
+        const chunk = await this.#ask(result.fetchChunk());
+        isAtEnd = !chunk || chunk.rowCount === 0;
+        if (!chunk || isAtEnd) return;
+        this.wasTaken = true;
+        if ((await Promise.race([take(chunk), ended])) === false) return;
+      }
+    } finally {
+      if (!isAtEnd) await this.#drop();
     }
+  }
+
+  /**
+   * Lets go of an answer that is not read to its end: until it is collected as garbage it would keep every checkpoint, and
+   * so the closing of the file, waiting. The next query of a connection ends the one before.
+   */
+  async #drop(): Promise<void> {
+    // It may be interrupted itself, and has done its work then.
+    await this.connection.run('SELECT 1').catch(() => undefined);
   }
 
   async #ask<T>(answer: Promise<T>): Promise<T> {

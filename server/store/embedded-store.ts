@@ -348,7 +348,7 @@ export class EmbeddedStore implements EventStore {
   ): Promise<number[][]> {
     const groupsPerBatch = this.#file.memoryBytes / bytesPerGroup / groupsPerPoint;
     const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
-    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Infinity });
+    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Number.MAX_SAFE_INTEGER });
     // Short whatever there is of it: no need to look.
     if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
     const { sql, values } = lengthsQuery(ids, range, lastSeq);
@@ -357,7 +357,7 @@ export class EmbeddedStore implements EventStore {
       found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
     );
     let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
-    let most = Math.max(0, ...lengths.values());
+    let most = [...lengths.values()].reduce((most, length) => Math.max(most, length), 0);
     if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
     if (all > maxValues) throw new AnswerTooLargeError(maxValues);
     if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');

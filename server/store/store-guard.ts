@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
-import { copyFile, readFile, rename, rm, stat } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { copyFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { AcknowledgedLedger, type Held } from './acknowledged-ledger.js';
 import { repairCommand, type FileGuard } from './duckdb-file.js';
 import { StoreUnavailableError } from './event-store.js';
@@ -32,6 +32,7 @@ export class StoreGuard implements FileGuard {
   #files: OpenFiles | null = null;
   #fault: StoreUnavailableError | null = null;
   #looking: NodeJS.Timeout | null = null;
+  #hasOpened = false;
 
   constructor(
     readonly path: string,
@@ -89,16 +90,18 @@ export class StoreGuard implements FileGuard {
   async afterOpening(held: Held): Promise<void> {
     if (!this.#ledger) this.#ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.options);
     const ledger = this.#ledger;
-    const told = ledger.losses.length;
     const found = await ledger.reconcile(held);
     let kept = '';
     if (found.length > 0 && (await sizeOf(this.#logCopy)) !== null) {
       const path = `${this.path}.wal.found-${timeInName()}`;
       await rename(this.#logCopy, path);
       kept = ` The write-ahead log is kept as it was found: ${path}.`;
-    } else await rm(this.#logCopy, { force: true });
+    }
+    await this.#removeLogCopies();
     // Those of before are told at each start, not each time that a full disk made the store open its file again.
-    if (ledger.losses.length > 0 && (found.length > 0 || this.#files === null || told === 0))
+    const isFirst = !this.#hasOpened;
+    this.#hasOpened = true;
+    if (ledger.losses.length > 0 && (found.length > 0 || isFirst))
       this.options.onProblem(
         `${this.path} has lost what was acknowledged. ${ledger.losses.map(describeLoss).join(' ')}${kept} ` +
           'If there is an intact copy of the files, stop the hub and put it back. ' +
@@ -138,6 +141,14 @@ export class StoreGuard implements FileGuard {
 
   get #logCopy(): string {
     return `${this.path}.wal.opening-${process.pid}`;
+  }
+
+  /** Those of processes that were killed while they opened the store, too: the store is open here, so none is opening it. */
+  async #removeLogCopies(): Promise<void> {
+    const folder = dirname(this.path);
+    const prefix = `${basename(this.path)}.wal.opening-`;
+    for (const name of await readdir(folder))
+      if (name.startsWith(prefix)) await rm(join(folder, name), { force: true });
   }
 
   #look(): void {

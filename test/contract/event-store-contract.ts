@@ -257,6 +257,35 @@ export function eventStoreContract(
       expect(await store.runs()).toHaveLength(runs + 1);
     });
 
+    it('gives what is asked for in parts as well, and ends when whoever asked is gone', async () => {
+      await store.append(runId, lossEvents(1, 30));
+      await store.append(runId, [stepEvent(31, { 'shift/kl': 1 })]);
+      const parts = new Map<string, number[]>();
+      const take = (metric: string, { values }: { values: ArrayLike<number> }) =>
+        void parts.set(metric, [...Array.from(values)]);
+      expect(await store.eachSeries(runId, { maxPoints: 100 }, take)).toEqual({ lastSeq: 31 });
+      const { series } = await store.history(runId, { maxPoints: 100 });
+      expect(parts).toEqual(new Map([...series].map(([metric, { values }]) => [metric, [...values]])));
+
+      const goes = new AbortController();
+      let taken = 0;
+      const reading = store.eachSeries(
+        runId,
+        { maxPoints: 100 },
+        async () => {
+          taken++;
+          goes.abort();
+          await new Promise((resolve) => setImmediate(resolve));
+          goes.signal.throwIfAborted();
+        },
+        goes.signal,
+      );
+      await expect(reading).rejects.toThrow();
+      expect(taken).toBe(1);
+      // The store goes on.
+      expect((await store.history(runId, { maxPoints: 100 })).lastSeq).toBe(31);
+    });
+
     it('lists control events whole and in order, apart from metrics', async () => {
       const paused: TrainerEvent = { type: 'run_paused', seq: 2, step: 1, wallTimeMs: 5, reason: 'über "quoted" ✓' };
       const finished: TrainerEvent = { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 6 };
@@ -304,6 +333,31 @@ export function eventStoreContract(
         expect(await store.events(runId, 5, 1000)).toEqual(events.slice(4));
         expect(await store.events(runId, 7, 1000)).toEqual([]);
         expect(await store.events(RunId.parse('nowhere'), 1, 1000)).toEqual([]);
+      });
+
+      it('come in smaller pages where they are large, and all of them in the end', async () => {
+        const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/group.${i}`, i]));
+        const long = 'reason '.repeat(70_000);
+        const large = [
+          ...Array.from({ length: 120 }, (_, i) => stepEvent(i + 1, metrics)),
+          ...Array.from({ length: 8 }, (_, i) => ({
+            ...{ type: 'run_paused', seq: 121 + i, step: 120, wallTimeMs: 5, reason: long },
+          })),
+        ] as TrainerEvent[];
+        await store.append(runId, large.slice(0, 60));
+        await store.append(runId, large.slice(60));
+        const pages: TrainerEvent[][] = [];
+        for (let next = 1; next <= large.length; next += pages.at(-1)!.length) {
+          pages.push(await store.events(runId, next, 1000));
+          expect(pages.at(-1)).not.toEqual([]);
+        }
+        // Values, and characters of control events, of the largest page.
+        const valuesOf = (page: TrainerEvent[]) => page.filter(({ type }) => type === 'step_completed').length * 1000;
+        const textOf = (page: TrainerEvent[]) => page.filter(({ type }) => type === 'run_paused').length * long.length;
+        expect(Math.max(...pages.map(valuesOf))).toBeLessThanOrEqual(60_000);
+        expect(Math.max(...pages.map(textOf))).toBeLessThanOrEqual(5 * 2 ** 20);
+        expect(pages.flat().map(({ seq }) => seq)).toEqual(large.map(({ seq }) => seq));
+        expect((pages[0]![0] as MetricEvent).metrics['drift/group.999']).toBe(999);
       });
 
       it('are those of the run asked for, whatever other runs hold under the same numbers and names', async () => {

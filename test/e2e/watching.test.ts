@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Browser, Page } from 'playwright-core';
@@ -54,7 +55,9 @@ describe('a hub that asks for a link', () => {
       promisify(execFile)(process.execPath, ['server/dist/cli.js', ...args, '--data-dir', hub.dataDir]);
     expect((await plumbline('findings', runId)).stdout).toContain('Nothing stands out');
     expect((await plumbline('export', runId, '--out', join(hub.dataDir, 'out.jsonl'))).stdout).toContain('Exported');
-    expect((await plumbline('backup', join(hub.dataDir, 'backup'))).stdout).toMatch(/\w/);
+    const backups = mkdtempSync(join(tmpdir(), 'plumbline-backup-'));
+    expect((await plumbline('backup', join(backups, 'one'))).stdout).toContain('files');
+    rmSync(backups, { recursive: true });
     expect((await plumbline('delete', runId, '--yes')).stdout).toContain(`Deleted ${runId}`);
   });
 });

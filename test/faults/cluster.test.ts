@@ -151,7 +151,7 @@ describe('two hubs', () => {
     for (const hub of cluster.hubs) {
       const ask = async (given: string): Promise<unknown> =>
         (await fetch(`${hub.url}/api/session`, { headers: { cookie: given } })).json();
-      expect(await ask(cookie)).toEqual({ mayControl: true });
+      expect(await ask(cookie)).toEqual({ mayControl: true, mayWatch: true });
       expect(await ask(cookie.replace(/=.*/, '=made-up'))).toMatchObject({ mayControl: false });
     }
   });
