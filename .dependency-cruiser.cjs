@@ -35,6 +35,13 @@ module.exports = {
       to: { path: '^server/trainer/(?!data/)' },
     },
     {
+      // What the built-in trainer can be told is no part of the protocol; its run configuration still stands in run.ts.
+      name: 'the-protocol-knows-no-built-in-trainer',
+      severity: 'error',
+      from: { path: '^shared/', pathNot: '^shared/(built-in/|run\\.ts)|\\.test\\.ts$' },
+      to: { path: '^shared/built-in/' },
+    },
+    {
       // What prepares an InfluxDB server for one is no store.
       name: 'only-programs-choose-a-concrete-store',
       severity: 'error',
@@ -43,13 +50,13 @@ module.exports = {
         pathNot:
           '^server/((main|delete-command|findings-command|transfer-commands|operations/backup-command)\\.ts|store/)|\\.test\\.ts$',
       },
-      to: { path: '^server/store/(?!event-store|influx-setup)' },
+      to: { path: '^server/store/(?!event-store|protocol-1|influx-setup)' },
     },
     {
       name: 'transfer-knows-the-store-interface-only',
       severity: 'error',
       from: { path: '^server/transfer/', pathNot: '\\.test\\.ts$' },
-      to: { path: '^server/(?!transfer/|store/event-store)' },
+      to: { path: '^server/(?!transfer/|store/(event-store|protocol-1))' },
     },
     {
       name: 'run-knows-no-transport',

@@ -1,10 +1,8 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
-import type { targetTaskNames, backends } from './run.js';
 import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { CommandRecord } from './command.js';
 import { RuleState } from './rule.js';
-import type { recipes } from './parameter.js';
 import type { ControlEvent } from './trainer-event.js';
 import type { WireError } from './socket.js';
 
@@ -153,11 +151,3 @@ export type CommandsResponse = z.infer<typeof CommandsResponse>;
 /** GET /api/runs/:runId/rules -> the rules that the run is watched by, in their order, and where each stands. */
 export const RulesResponse = z.object({ rules: z.array(RuleState) });
 export type RulesResponse = z.infer<typeof RulesResponse>;
-
-/** GET /api/catalog: what the new-run form offers. */
-export interface CatalogResponse {
-  tasks: typeof targetTaskNames;
-  recipes: typeof recipes;
-  backends: typeof backends;
-  defaults: RunConfig;
-}

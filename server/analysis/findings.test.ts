@@ -13,7 +13,7 @@ const started = (baseline: Record<string, number>): ControlEvent => ({
   step: 0,
   wallTimeMs: 0,
   trainer: { backend: 'wasm', device: 'cpu', host: 'h', processId: 1, version: '1' },
-  model: { name: 'm', parameters: [] },
+  model: { name: 'm', groups: [], parameters: [], recipes: [] },
   baseline,
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],

@@ -17,8 +17,11 @@ export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
 export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 
-/** A longer message ends the connection (WebSocket close code 1009). */
-export const maxMessageBytes = 8 * 1024 * 1024;
+/**
+ * A longer message ends the connection (WebSocket close code 1009). The longest is a `run_started`: with 50,000
+ * parameters, each in a group of its own, names of 70 characters and the built-in recipes it has about 26 MB.
+ */
+export const maxMessageBytes = 32 * 1024 * 1024;
 
 /** Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered. */
 export function createSocketServer(http: HttpServer, guard: GuardOptions, redis: RedisClient | null = null) {

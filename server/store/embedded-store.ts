@@ -17,7 +17,7 @@ import {
   type WireNumber,
 } from '@plumbline/shared/metric';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { bound, DuckDbFile, type Transaction } from './duckdb-file.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
@@ -34,6 +34,7 @@ import {
   type Windows,
   upToDate,
 } from './event-store.js';
+import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 import { historyCount, historyQuery, windowsCount, windowsQuery } from './history-query.js';
 
 /**
@@ -142,7 +143,7 @@ export class EmbeddedStore implements EventStore {
       .sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }> {
     return this.#file.write(async (transaction) => {
       const uncommitted = this.#uncommitted.get(transaction) ?? new Map<string, Position>();
       this.#uncommitted.set(transaction, uncommitted);
@@ -162,7 +163,7 @@ export class EmbeddedStore implements EventStore {
     return this.#positions.get(runId)?.lastSeq ?? 0;
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
     const [found, points] = await Promise.all([
       this.#read(
@@ -178,7 +179,7 @@ export class EmbeddedStore implements EventStore {
     ]);
     let point = 0;
     return found.map(([seq, step, stage, wallTimeMs, type, payload]) => {
-      if (payload !== null) return JSON.parse(payload as string) as ControlEvent;
+      if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
       const metrics: WireMetrics = {};
       for (; points[point]?.[0] === seq; point++)
         metrics[points[point]![1] as string] = toWireNumber(points[point]![2] as number);
@@ -228,7 +229,8 @@ export class EmbeddedStore implements EventStore {
       'SELECT payload FROM events WHERE run_id = $1 AND payload IS NOT NULL AND seq <= $2 ORDER BY seq',
       [runId, lastSeq],
     );
-    return { lastSeq, events: found.map(([payload]) => JSON.parse(payload as string) as ControlEvent) };
+    const stored = found.map(([payload]) => JSON.parse(payload as string) as StoredControlEvent);
+    return { lastSeq, events: stored.map(upToDateEvent) };
   }
 
   async putCommand(record: CommandRecord): Promise<void> {
@@ -268,7 +270,7 @@ export class EmbeddedStore implements EventStore {
     return this.#file.close();
   }
 
-  async #write(transaction: Transaction, runId: RunId, events: readonly TrainerEvent[]): Promise<void> {
+  async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
     const eventRows = new RowBuffer(eventTypes);
     const pointRows = new RowBuffer(pointTypes);
     for (const event of events) {

@@ -1,6 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from './protocol-1.js';
 
 /** Columnar series of one metric, ascending by event number; `values` may hold NaN and infinities. */
 export interface Series {
@@ -110,13 +111,13 @@ export interface EventStore {
    * @returns the highest stored number after the call
    * @throws SequenceGapError when the first new event does not follow the last stored one
    */
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }>;
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }>;
   lastSeq(runId: RunId): Promise<number>;
   /**
    * Whole events in order of their number, from `fromSeq` on, at most `limit`; none past the last or of an unknown run.
-   * Metric events have the metrics they came with, sorted by name; what is not finite is a word, as on the wire.
+   * They are as they came: metric events have their metrics, sorted by name; what is not finite is a word, as on the wire.
    */
-  events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]>;
+  events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]>;
 
   /**
    * A trainer takes up a run here. For a store that several hubs share: how far the run goes may have changed since this
@@ -135,6 +136,7 @@ export interface EventStore {
   history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }>;
   /** What the series come to in windows of steps, computed where they are stored. @throws AnswerTooLargeError */
   windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
+  /** Control events as trainers say them today, whichever version said them. */
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
 
   /**
@@ -213,11 +215,11 @@ export const noPosition: Position = { lastSeq: 0, lastStep: 0 };
  * The events that a run which goes up to `position` does not have yet, and how far it goes with them.
  * @throws SequenceGapError when the first of them does not follow, or there is a gap within them
  */
-export function newEvents(
+export function newEvents<E extends StoredEvent>(
   runId: RunId,
   position: Position,
-  events: readonly TrainerEvent[],
-): Position & { appended: TrainerEvent[] } {
+  events: readonly E[],
+): Position & { appended: E[] } {
   const appended = events.filter((event) => event.seq > position.lastSeq);
   let { lastSeq, lastStep } = position;
   for (const event of appended) {

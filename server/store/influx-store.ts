@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   noPosition,
@@ -33,6 +33,7 @@ import { querySeries } from './influx-series.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
 import { from, pointsOf, queryEvents, queryRecords, queryWindows, type Extent } from './influx-queries.js';
 import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
+import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
@@ -142,7 +143,7 @@ export class InfluxStore implements EventStore {
     return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }> {
     const before = this.#appending.get(runId) ?? Promise.resolve();
     const work = before.then(() => this.#append(runId, events));
     const settled = work.catch(() => undefined);
@@ -193,13 +194,13 @@ export class InfluxStore implements EventStore {
       this.#client,
       `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field =~ /^payload_/)`,
     );
-    const events = found.map(({ fields }) => fromParts<ControlEvent>('payload', fields));
+    const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
     return { lastSeq, events: events.filter(({ seq }) => seq <= lastSeq).sort((a, b) => a.seq - b.seq) };
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
-    const events: TrainerEvent[] = [];
+    const events: StoredEvent[] = [];
     let step = await this.#stepOf(runId, extent, fromSeq);
     // Most steps have one event: as many steps as events are wanted is a page, or a little more.
     for (; events.length < limit && step <= extent.lastStep; step += limit)
@@ -287,7 +288,10 @@ export class InfluxStore implements EventStore {
     return this.#outbox.close();
   }
 
-  async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  async #append<E extends StoredEvent>(
+    runId: RunId,
+    events: readonly E[],
+  ): Promise<{ lastSeq: number; appended: E[] }> {
     const position = await this.#position(runId);
     const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
     if (appended.length === 0) return { lastSeq, appended };

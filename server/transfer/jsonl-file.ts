@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
-import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { StoredEvent } from '../store/protocol-1.js';
 import {
   archiveFormat,
   archiveVersion,
@@ -26,7 +26,7 @@ const Header = z.object({
   events: z.number().int().nonnegative(),
 });
 const Footer = z.object({ digest: Digest });
-/** The largest line is a start event with thousands of parameters, about a megabyte. */
+/** The largest line is a start event: with 50,000 parameters about 26 MB. */
 const maxLineLength = 64 * 2 ** 20;
 const footerBytes = 200;
 
@@ -67,10 +67,10 @@ export async function openJsonl(path: string): Promise<RunFile> {
   const firstEvent = head.length + 2;
   const endLine = firstEvent + header.events;
 
-  async function* events(): AsyncGenerator<TrainerEvent> {
+  async function* events(): AsyncGenerator<StoredEvent> {
     for await (const { text, number } of lines(path)) {
       if (number < firstEvent || (number >= endLine && Footer.safeParse(json(text)).success)) continue;
-      yield readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`);
+      yield readPart(StoredEvent, parsed(text, number, path), `Line ${number} of ${path}`);
     }
   }
   const { events: lastSeq } = header;
@@ -88,7 +88,9 @@ export async function* lines(path: string): AsyncGenerator<{ text: string; numbe
   let rest = '';
   let number = 0;
   for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 2 ** 18 })) {
-    const parts = (rest + (chunk as string)).split('\n');
+    // Only what is new is looked through: a long line comes in many chunks.
+    const parts = (chunk as string).split('\n');
+    parts[0] = rest + parts[0]!;
     rest = parts.pop()!;
     if (rest.length > maxLineLength) throw new TransferError(`Line ${number + 1} of ${path} is too long for an event.`);
     for (const text of parts) yield { text, number: ++number };

@@ -247,7 +247,7 @@ export function eventStoreContract(
         step: 0,
         wallTimeMs: 1_700_000_000_000.25,
         trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
-        model: { name: 'none', parameters: [] },
+        model: { name: 'none', groups: [], parameters: [], recipes: [] },
         baseline: { 'shift/kl': 'NaN' },
         selection: { kind: 'recipe', recipe: 'full' },
         trainable: ['b', 'a'],

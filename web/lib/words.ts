@@ -4,7 +4,7 @@ import type { TrainingMethod } from '@plumbline/shared/method';
 import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
-import type { HeldOutTask } from '@plumbline/shared/series';
+import type { HeldOutTask } from '@plumbline/shared/built-in/series';
 import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { parameterGroup } from '@plumbline/shared/parameter';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { joined } from './joined.js';
 
@@ -49,8 +48,9 @@ export class WeightDrift {
   readonly #measured = new Map<string, readonly object[]>();
 
   private constructor(base: VisionLanguageModel) {
+    const groups = new Map(base.describe().parameters.map(({ name, group }) => [name, group]));
     this.#weights = tf.tidy(() =>
-      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: parameterGroup(name), size })),
+      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: groups.get(name)!, size })),
     );
   }
 

@@ -5,7 +5,7 @@ import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, misfitWords, TrainingMethod } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { recipes } from '@plumbline/shared/parameter';
-import { builtInSeries } from '@plumbline/shared/series';
+import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
