@@ -238,7 +238,8 @@ def qwen_disk(name):
 
 
 def lora(model, **more):
-    targets = r".*(language_model|text_model|^model)\..*\.(q_proj|down_proj|gate_up_proj|qkv_proj)|model\.layers.*(q_proj|down_proj)"
+    # The vision tower's too: a bare pattern takes them.
+    targets = r".*\.(q_proj|down_proj|gate_up_proj|qkv_proj)"
     return peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=targets, **more))
 
 

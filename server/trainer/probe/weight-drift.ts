@@ -9,8 +9,9 @@ export interface FlatParameter {
 }
 
 /**
- * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||. Summed in double precision in
- * a fixed order, so that a frozen group's value is exactly the same at each probe.
+ * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||: 0 where nothing moved, infinite
+ * where zeros did. Summed in double precision in a fixed order, so that a frozen group's value is exactly the same at
+ * each probe.
  * @param base, now all weights, flat, in the order of `parameters`
  */
 export function groupDrift(
@@ -32,7 +33,7 @@ export function groupDrift(
   }
   if (at !== base.length || at !== now.length)
     throw new Error(`The parameters have ${at} values; got ${base.length} and ${now.length}.`);
-  return new Map([...sums].map(([group, { moved, size }]) => [group, Math.sqrt(moved / size)]));
+  return new Map([...sums].map(([group, { moved, size }]) => [group, moved === 0 ? 0 : Math.sqrt(moved / size)]));
 }
 
 /**
