@@ -27,7 +27,10 @@ export function serveTrainers(
       );
     if (auth.data.protocol !== protocolVersion)
       return next(
-        refused('unsupported', `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}.`),
+        refused(
+          'unsupported',
+          `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}: update the older of the two.`,
+        ),
       );
     next();
   });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
 import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId } from '@plumbline/shared/run';
-import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import {
   AnswerTooLargeError,
   SequenceGapError,
@@ -11,6 +11,9 @@ import {
   type StoredRun,
   type Windows,
 } from '../../server/store/event-store.js';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
+import { describeModel } from '../../server/trainer/models/parameter-roles.js';
+import { mixture } from '../support/real-models.js';
 
 export const runId = RunId.parse('run-a');
 export const storedRun = (id: RunId = runId, createdMs = 1000): StoredRun => ({
@@ -289,6 +292,55 @@ export function eventStoreContract(
         expect(await store.events(runId, 1, 1000)).toEqual(lossEvents(1, 5));
         expect(await store.events(other, 1, 1)).toEqual([stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 })]);
       });
+    });
+
+    it('gives a start of protocol 1 back as it came, and tells readers of roles and recipes', async () => {
+      const group = 'language_model.layers.3.mlp.experts.1.up_proj';
+      const old = {
+        ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, trainable: [] },
+        trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+        model: { name: 'm', parameters: [{ name: `${group}.weight`, shape: [2], size: 2, group }] },
+        selection: { kind: 'recipe', recipe: 'mlp_gate_up' },
+      } as StoredEvent;
+      await store.append(runId, [old]);
+      store = await reopen();
+      expect(await store.events(runId, 1, 1000)).toEqual([old]);
+      const [started] = (await store.controlEvents(runId)).events;
+      expect(started).toMatchObject({
+        model: {
+          ...(old as { model: object }).model,
+          groups: [
+            { name: group, part: 'language', layer: 3, block: 'mlp', projection: 'up_proj', expert: 1 },
+          ],
+          recipes: [
+            { name: 'full', label: 'Full', groups: [group] },
+            { name: 'mlp', label: 'MLP', groups: [group] },
+            { name: 'mlp_gate_up', label: 'MLP Gate & Up', groups: [group] },
+            { name: 'none', label: 'None', groups: [] },
+          ],
+        },
+      });
+      expect(TrainerEvent.safeParse(started).success).toBe(true);
+    });
+
+    it('keeps a model of 18,867 parameters and the drift of each of its groups', async () => {
+      const model = describeModel('a mixture of experts', mixture());
+      const start = {
+        ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, model },
+        trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+        selection: { kind: 'recipe', recipe: 'full' },
+        trainable: model.parameters.map(({ name }) => name),
+      } as TrainerEvent;
+      const drifts = Object.fromEntries(model.groups.map(({ name }, index) => [`drift/${name}`, index / 7]));
+      const probe = { ...stepEvent(2, drifts, 0), type: 'probe_completed' } as TrainerEvent;
+      await store.append(runId, [start]);
+      await store.append(runId, [probe]);
+      store = await reopen();
+      // As text: a deep comparison of so much takes minutes.
+      expect(JSON.stringify((await store.controlEvents(runId)).events) === JSON.stringify([start])).toBe(true);
+      const { series } = await store.history(runId, { maxPoints: 5 });
+      expect(series.size).toBe(model.groups.length);
+      expect(series.get(`drift/${model.groups[700]!.name}`)!.values).toEqual(Float64Array.of(100));
     });
 
     it('keeps the latest record of each command, oldest command first', async () => {
