@@ -8,7 +8,12 @@ module.exports = {
       from: { path: '^shared/' },
       to: { path: '^(server|web|test)/' },
     },
-    { name: 'web-imports-shared-only', severity: 'error', from: { path: '^web/' }, to: { path: '^(server|test)/' } },
+    {
+      name: 'web-imports-shared-only',
+      severity: 'error',
+      from: { path: '^web/', pathNot: '\\.test\\.tsx?$' },
+      to: { path: '^(server|test)/' },
+    },
     {
       name: 'trainer-imports-shared-only',
       severity: 'error',

@@ -271,3 +271,27 @@ export function describeSelection(selection: TrainableSelection): string {
       return selection.pattern;
   }
 }
+
+/**
+ * A group's place in a few words: `layer 3 up_proj`, `vision layer 3 fc1`, `layer 3 expert 7 up_proj`; its name where its
+ * role names no layer.
+ */
+export function describeGroup({ name, part, layer, block, projection, expert }: ParameterGroup): string {
+  if (layer === undefined || layer === null) return name;
+  return [
+    ...(part === 'language' ? [] : [part]),
+    `layer ${layer}`,
+    ...(expert === undefined || expert === null ? [] : [`expert ${expert}`]),
+    projection ?? block ?? '',
+  ]
+    .join(' ')
+    .trimEnd();
+}
+
+/** How many tensors of which part, e.g. `448 language tensors and 96 vision tensors`. */
+export function describeParts(amounts: readonly PartAmount[]): string {
+  const words = amounts.map(({ part, tensors }) => `${tensors} ${part} tensor${tensors === 1 ? '' : 's'}`);
+  const last = words.pop();
+  if (last === undefined) return 'no tensor';
+  return words.length === 0 ? last : `${words.join(', ')} and ${last}`;
+}

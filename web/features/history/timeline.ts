@@ -4,6 +4,7 @@ import type { ChartMark } from '../../charts/chart-types';
 import { askedCheckpointPrefix, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
+import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { actionWords, changeWords, selectionWords, stateWords, taskWords } from '../../lib/words';
 
 /** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
@@ -31,14 +32,14 @@ export interface TimelineEntry {
 /** Commands that change what the optimizer does stand out on charts. */
 const changing = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'restore_checkpoint']);
 
-function entryOfCommand(record: CommandRecord): TimelineEntry {
+function entryOfCommand(record: CommandRecord, recipes: readonly ModelRecipe[]): TimelineEntry {
   return {
     id: record.commandId,
     kind: 'command',
     wallTimeMs: record.receivedMs,
     step: record.step,
-    title: actionWords(record.action),
-    details: record.state === 'applied' ? changeWords(record) : record.reason ? [record.reason] : [],
+    title: actionWords(record.action, recipes),
+    details: record.state === 'applied' ? changeWords(record, recipes) : record.reason ? [record.reason] : [],
     cause: record.cause ?? '',
     state: record.state,
     author: record.author,
@@ -65,7 +66,7 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
   switch (event.type) {
     case 'run_started':
       return entry('run', 'Started', [
-        `trains ${selectionWords(event.selection)}`,
+        `trains ${selectionWords(event.selection, event.model.recipes)}`,
         `${event.trainer.backend} on ${event.trainer.device}`,
       ]);
     case 'checkpoint_saved':
@@ -131,7 +132,8 @@ export function timeline(
   events: readonly ControlEvent[],
   run: RunSummary | null,
 ): TimelineEntry[] {
-  const entries = [...commands].map(entryOfCommand);
+  const recipes = events.flatMap((event) => (event.type === 'run_started' ? event.model.recipes : []));
+  const entries = [...commands].map((record) => entryOfCommand(record, recipes));
   for (const event of events) {
     const entry = entryOfEvent(event);
     if (entry) entries.push(entry);
@@ -141,12 +143,15 @@ export function timeline(
   return entries.sort((a, b) => pendingFirst(a) - pendingFirst(b) || b.wallTimeMs - a.wallTimeMs);
 }
 
-/** Where commands took effect, as marks on charts, oldest first. */
-export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
+/**
+ * Where commands took effect, as marks on charts, oldest first.
+ * @param recipes of the model, for their labels
+ */
+export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly ModelRecipe[] = []): ChartMark[] {
   return [...commands]
     .flatMap((record): ChartMark[] => {
       if (record.state !== 'applied' || record.step === null) return [];
-      const label = [actionWords(record.action), ...changeWords(record).slice(0, 1)].join(' · ');
+      const label = [actionWords(record.action, recipes), ...changeWords(record, recipes).slice(0, 1)].join(' · ');
       return [
         { id: record.commandId, step: record.step, label, kind: changing.has(record.action.kind) ? 'change' : 'quiet' },
       ];
