@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics } from '@plumbline/shared/metric';
-import type { Recipe } from '@plumbline/shared/built-in/recipe';
+import { canTrain, recipes, type Recipe } from '@plumbline/shared/built-in/recipe';
 import { resolveSelection } from '@plumbline/shared/parameter';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
@@ -300,6 +300,23 @@ describe('methods', () => {
       method.model.generate(batch.images, prompts, { maxNewTokens: 5, endId: 0, useCache });
     expect(await write(true)).toEqual(await write(false));
     expect(await logits(method.model)).not.toEqual(baseLogits);
+  });
+
+  it('can be configured to train a recipe where that hits something, and nowhere else', () => {
+    for (const [settings, method] of [
+      [{ kind: 'fine_tuning' }, wiseFt(base, { weights: [0.5] })],
+      [{ kind: 'lora', rank: 2, alpha: 4 }, lora(base, facts.lora, 1)],
+      [{ kind: 'mixture_of_experts', experts: 2 }, mixtureOfExperts(base, { experts: 2 }, 1)],
+    ] as const) {
+      const model = method.model.describe();
+      expect(model.recipes.map(({ name }) => name)).toEqual(recipes);
+      for (const recipe of recipes)
+        expect([settings.kind, recipe, resolveSelection({ kind: 'recipe', recipe }, model).ok]).toEqual([
+          settings.kind,
+          recipe,
+          canTrain(settings, recipe),
+        ]);
+    }
   });
 
   it('refuses a base that lacks a weight rather than drawing one', () => {
