@@ -99,7 +99,9 @@ describe('resolveSelection', () => {
   it('takes exactly the named groups and refuses an unknown one by its name', () => {
     expect(trainable({ kind: 'groups', groups: ['l1.up'] })).toEqual(['text.1.mlp.up.weight']);
     expect(trainable({ kind: 'groups', groups: [] })).toEqual([]);
-    expect(reason({ kind: 'groups', groups: ['l1.up', 'nowhere'] })).toBe('This model has no parameter group "nowhere".');
+    expect(reason({ kind: 'groups', groups: ['l1.up', 'nowhere'] })).toBe(
+      'This model has no parameter group "nowhere".',
+    );
   });
   it('matches patterns with stars, whole names only, and several at once', () => {
     expect(trainable({ kind: 'pattern', pattern: 'text.*.mlp.*' })).toHaveLength(2);
@@ -137,7 +139,9 @@ describe('ModelInfo', () => {
     ]);
   });
   it('refuses two of one name', () => {
-    expect(faults({ groups: [...groups, groups[0]] })).toEqual(['two groups are called "tower"; give each its own name']);
+    expect(faults({ groups: [...groups, groups[0]] })).toEqual([
+      'two groups are called "tower"; give each its own name',
+    ]);
     expect(faults({ parameters: [...parameters, parameters[0]] })).toHaveLength(1);
     expect(faults({ recipes: [recipes[0], recipes[0]] })).toHaveLength(1);
   });

@@ -21,7 +21,9 @@ describe('the rules of a run configuration', () => {
     expect(RunConfig.safeParse({ name: 'x', rules: rules('sa_prj') }).error?.issues).toMatchObject([
       {
         path: ['rules', 0, 'actions', 0, 'selection', 'recipe'],
-        message: expect.stringMatching(/^there is no recipe "sa_prj": choose one of full, everything, sa_proj, /) as string,
+        message: expect.stringMatching(
+          /^there is no recipe "sa_prj": choose one of full, everything, sa_proj, /,
+        ) as string,
       },
     ]);
   });

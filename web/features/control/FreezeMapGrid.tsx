@@ -1,16 +1,10 @@
 'use client';
 import { Fragment, useRef, useState, type CSSProperties, type KeyboardEvent, type PointerEvent } from 'react';
 import type { Part } from '@plumbline/shared/parameter';
-import {
-  blockName,
-  type MapCell,
-  type MapColumn,
-  type MapRow,
-  type MapSection,
-  type ModelMap,
-} from '../../lib/model-map';
+import { blockName, type MapCell, type ModelMap } from '../../lib/model-map';
 import { trainingOf, type Training } from './freeze-map';
 import { FreezeMapCell } from './FreezeMapCell';
+import { bandName, bandsOf, placesOf, templateOf } from './map-bands';
 
 const partNames: Record<Part, string> = {
   language: 'Language model',
@@ -255,33 +249,6 @@ function cellsById(map: ModelMap): ReadonlyMap<string, MapCell> {
   const cells = new Map(all.flatMap((cell) => (cell ? [[cell.id, cell] as const] : [])));
   byMap.set(map, cells);
   return cells;
-}
-
-/** Neighbouring columns of one block, and of its experts, stand together under one head. */
-function bandsOf(
-  columns: MapSection['columns'],
-): (Pick<MapColumn, 'block' | 'ofExperts'> & { from: number; to: number })[] {
-  const bands: ReturnType<typeof bandsOf> = [];
-  columns.forEach(({ block, ofExperts }, index) => {
-    const last = bands.at(-1);
-    if (last && last.block === block && last.ofExperts === ofExperts) last.to = index + 1;
-    else bands.push({ block, ofExperts, from: index, to: index + 1 });
-  });
-  return bands;
-}
-/** A block of one column has its name there. */
-const bandName = (block: string, ofExperts: boolean, width: number): string =>
-  ofExperts ? 'experts' : width === 1 ? '' : blockName(block);
-
-/** CSS grid lines of the columns: the first is the layers', and a gap stands between bands. */
-function placesOf(columns: MapSection['columns']): number[] {
-  return bandsOf(columns).flatMap(({ from, to }, band) =>
-    Array.from({ length: to - from }, (_, i) => from + i + band + 2),
-  );
-}
-function templateOf(columns: MapSection['columns'], rows: readonly MapRow[]): string {
-  const bands = bandsOf(columns).map(({ from, to }) => `repeat(${to - from}, minmax(0, 1fr))`);
-  return `${rows.some(({ experts }) => experts.length > 0) ? 40 : 30}px ${bands.join(' 6px ')}`;
 }
 
 function nearest(here: HTMLElement, [dx, dy]: [number, number], grid: HTMLElement): HTMLElement | null {

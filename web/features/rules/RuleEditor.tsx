@@ -42,18 +42,28 @@ export function RuleEditor({
         />
       ))}
       <div className="rule-presets">
-        {presets.map(({ label, rule }, index) => (
-          <button
-            key={label}
-            type="button"
-            className="button small"
-            onClick={() => onChange([...rules, named(rule, rules)])}
-            data-testid={`rule-preset-${index}`}
-          >
-            + {label}
-          </button>
-        ))}
+        {presets
+          .filter(({ rule }) => isOffered(rule, recipes))
+          .map(({ label, rule }, index) => (
+            <button
+              key={label}
+              type="button"
+              className="button small"
+              onClick={() => onChange([...rules, named(rule, rules)])}
+              data-testid={`rule-preset-${index}`}
+            >
+              + {label}
+            </button>
+          ))}
       </div>
     </div>
   );
 }
+
+/** Whether the run's model, as far as it is known, has the recipes that a rule trains. */
+const isOffered = ({ actions }: RuleForm, recipes: OfferedRecipes): boolean =>
+  recipes.length === 0 ||
+  actions.every(
+    ({ kind, selection }) =>
+      kind !== 'set_trainable' || selection.kind !== 'recipe' || recipes.some(({ name }) => name === selection.recipe),
+  );

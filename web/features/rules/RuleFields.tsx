@@ -34,6 +34,12 @@ const fieldNames = {
 /** What a rule may train: the recipes of the run's model. */
 export type OfferedRecipes = readonly Pick<ModelRecipe, 'name' | 'label'>[];
 
+/** A selection that the run's model has: of a recipe that it lacks, its first one instead. */
+const offered = (selection: ActionForm['selection'], recipes: OfferedRecipes): ActionForm['selection'] =>
+  selection.kind !== 'recipe' || recipes.length === 0 || recipes.some(({ name }) => name === selection.recipe)
+    ? selection
+    : { kind: 'recipe', recipe: recipes[0]!.name };
+
 /** One rule as it is edited. */
 export function RuleFields({
   index,
@@ -142,7 +148,12 @@ export function RuleFields({
             <select
               className="field-input"
               value={action.kind}
-              onChange={(event) => setAction(at, { kind: event.target.value as ActionForm['kind'] })}
+              onChange={(event) =>
+                setAction(at, {
+                  kind: event.target.value as ActionForm['kind'],
+                  selection: offered(action.selection, recipes),
+                })
+              }
               data-testid={`rule-${index}-action-${at}`}
             >
               {Object.entries(actionNames).map(([kind, words]) => (
