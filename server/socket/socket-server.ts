@@ -19,7 +19,7 @@ export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, D
 
 /**
  * A longer message ends the connection (WebSocket close code 1009). The longest is a `run_started`: with 50,000
- * parameters, each in a group of its own, names of 70 characters and the built-in recipes it has about 26 MB.
+ * parameters, each in a group of its own, and names of 46 characters it has about 27 MB (see `ModelInfo`).
  */
 export const maxMessageBytes = 32 * 1024 * 1024;
 

@@ -31,7 +31,10 @@ export type StoredControlEvent = ControlEvent | RunStartedOfProtocol1;
 
 const WithoutGroups = z.object({
   type: z.literal('run_started'),
-  model: z.object({}).loose().refine((model) => !('groups' in model)),
+  model: z
+    .object({})
+    .loose()
+    .refine((model) => !('groups' in model)),
 });
 /** Gives back what it is given; a fault is named as its own schema names it. */
 export const StoredEvent = z.unknown().transform((data, context): StoredEvent => {
@@ -59,7 +62,8 @@ function upToDateModel({ name, parameters }: z.infer<typeof ModelOfProtocol1>): 
 }
 
 function roleOfGroup(group: string): ParameterRole {
-  const inLayer = /^language_model\.layers\.(\d{1,5})\.(?:(norms)|(self_attn|mlp)\.(?:experts\.(\d{1,6})\.)?(\w+))$/.exec(group);
+  const inLayer =
+    /^language_model\.layers\.(\d{1,5})\.(?:(norms)|(self_attn|mlp)\.(?:experts\.(\d{1,6})\.)?(\w+))$/.exec(group);
   if (inLayer) {
     const [, layer, norms, block, expert, projection] = inLayer;
     if (norms) return { part: 'language', layer: Number(layer), block: norms };

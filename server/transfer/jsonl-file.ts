@@ -26,7 +26,7 @@ const Header = z.object({
   events: z.number().int().nonnegative(),
 });
 const Footer = z.object({ digest: Digest });
-/** The largest line is a start event: with 50,000 parameters about 26 MB. */
+/** The largest line is a start event: with 50,000 parameters about 27 MB. */
 const maxLineLength = 64 * 2 ** 20;
 const footerBytes = 200;
 

@@ -309,9 +309,7 @@ export function eventStoreContract(
       expect(started).toMatchObject({
         model: {
           ...(old as { model: object }).model,
-          groups: [
-            { name: group, part: 'language', layer: 3, block: 'mlp', projection: 'up_proj', expert: 1 },
-          ],
+          groups: [{ name: group, part: 'language', layer: 3, block: 'mlp', projection: 'up_proj', expert: 1 }],
           recipes: [
             { name: 'full', label: 'Full', groups: [group] },
             { name: 'mlp', label: 'MLP', groups: [group] },

@@ -122,8 +122,7 @@ describe('number-token bias', () => {
     const each = rule ? rule.map((draw) => [...byRule(draw.positions, size, draw)]) : items!.map(numbers);
     expectClose(tokenMass(each.flat(), size, numberIds), givenTheAnswer);
     const written = writtenNumberBias(each, size, numberIds);
-    for (const key of ['mean', 'meanOfLargest', 'meanOfMost'] as const)
-      expectClose(written[key], asWritten[key], key);
+    for (const key of ['mean', 'meanOfLargest', 'meanOfMost'] as const) expectClose(written[key], asWritten[key], key);
   });
 });
 

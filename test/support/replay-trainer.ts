@@ -53,15 +53,16 @@ function end(message: string, code: number): never {
 const config = RunConfig.parse({ name: options.name, steps: Number(options.steps), probeEverySteps: 5 });
 const runId = RunId.parse(`replay-${randomUUID().slice(0, 6)}`);
 const projections = ['self_attn.q', 'self_attn.k', 'self_attn.v', 'self_attn.o', 'mlp.gate', 'mlp.up', 'mlp.down'];
-const madeUp = (): ListedParameter[] => [
-  'vision_tower.patch_embedding.weight',
-  'multi_modal_projector.linear_1.weight',
-  'language_model.embed_tokens.weight',
-  ...Array.from({ length: Number(options.layers) }, (_, layer) =>
-    projections.map((name) => `language_model.layers.${layer}.${name}_proj.weight`),
-  ).flat(),
-  'language_model.norm.weight',
-].map((name) => ({ name, shape: [96, 96], size: 96 * 96 }));
+const madeUp = (): ListedParameter[] =>
+  [
+    'vision_tower.patch_embedding.weight',
+    'multi_modal_projector.linear_1.weight',
+    'language_model.embed_tokens.weight',
+    ...Array.from({ length: Number(options.layers) }, (_, layer) =>
+      projections.map((name) => `language_model.layers.${layer}.${name}_proj.weight`),
+    ).flat(),
+    'language_model.norm.weight',
+  ].map((name) => ({ name, shape: [96, 96], size: 96 * 96 }));
 const models: Record<string, () => ListedParameter[]> = {
   'made-up': madeUp,
   llava: llava15,

@@ -19,12 +19,15 @@ const llavaCounts = {
 };
 
 describe('models by their real names', () => {
-  it.each([false, true])('LLaVA-1.5: `full` is the language model, `sa_proj` 128 tensors of it (before 4.52: %s)', (before) => {
-    const model = describeModel('llava', llava15(before));
-    expect(counts(model)).toEqual(llavaCounts);
-    expect(trainable(model, 'sa_proj').filter((name) => /vision|tower/.test(name))).toEqual([]);
-    expect(trainable(model, 'full').some((name) => /vision_tower|projector/.test(name))).toBe(false);
-  });
+  it.each([false, true])(
+    'LLaVA-1.5: `full` is the language model, `sa_proj` 128 tensors of it (before 4.52: %s)',
+    (before) => {
+      const model = describeModel('llava', llava15(before));
+      expect(counts(model)).toEqual(llavaCounts);
+      expect(trainable(model, 'sa_proj').filter((name) => /vision|tower/.test(name))).toEqual([]);
+      expect(trainable(model, 'full').some((name) => /vision_tower|projector/.test(name))).toBe(false);
+    },
+  );
   it('has the same groups whatever the spelling', () => {
     const [now, before] = [false, true].map((old) => describeModel('llava', llava15(old)).groups);
     expect(now).toEqual(before);
@@ -85,7 +88,11 @@ describe('describeModel', () => {
     const model = describeModel('moe', mixture(layers, experts));
     expect(model.parameters).toHaveLength(tensors);
     expect(ModelInfo.parse(model)).toEqual(model);
-    expect(counts(model)).toMatchObject({ mlp_gate_up: layers * experts * 2, mlp_down: layers * experts, sa_proj: layers * 4 });
+    expect(counts(model)).toMatchObject({
+      mlp_gate_up: layers * experts * 2,
+      mlp_down: layers * experts,
+      sa_proj: layers * 4,
+    });
     expect(trainable(model, 'mlp')).toHaveLength(layers * (experts * 3 + 1));
     expect(model.groups.filter(({ expert }) => expert === 127)).toHaveLength(3 * layers);
   });

@@ -1,10 +1,4 @@
-import type {
-  ModelInfo,
-  ModelRecipe,
-  ParameterGroup,
-  ParameterInfo,
-  ParameterRole,
-} from '@plumbline/shared/parameter';
+import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterInfo, ParameterRole } from '@plumbline/shared/parameter';
 import { maxGroupNameLength, maxParameterNameLength } from '@plumbline/shared/parameter';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 
@@ -20,7 +14,8 @@ const anywhere = /(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_modu
 /** Wrappers around the whole model. */
 const around = /^(module|base_model\.model)\./;
 /** What PEFT makes of `x.weight`: `x.base_layer.weight`, `x.lora_A.default.weight`, `x.lora_embedding_A.default`, ... */
-const adapted = /\.(base_layer|lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.[^.]+)?|original_module|modules_to_save\.[^.]+)(?=\.|$)/g;
+const adapted =
+  /\.(base_layer|lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.[^.]+)?|original_module|modules_to_save\.[^.]+)(?=\.|$)/g;
 
 /** A name without wrappers and adapters: the path that its parameter has in the plain model. */
 function plainName(name: string): string {
@@ -30,7 +25,8 @@ function plainName(name: string): string {
 }
 
 /** Where the language model is. Anchored at the start: a vision tower has layers with the same names inside. */
-const language = /^(?:model\.)?(?:(?:language_model|text_model)\.)?(?:model\.)?(?=layers\.\d|(?:embed_tokens|norm|lm_head|image_newline)(?:\.|$))/;
+const language =
+  /^(?:model\.)?(?:(?:language_model|text_model)\.)?(?:model\.)?(?=layers\.\d|(?:embed_tokens|norm|lm_head|image_newline)(?:\.|$))/;
 const projector =
   /^(?:model\.)?(?:multi_modal_projector|mm_projector|vision_resampler|connector|visual\.(?:deepstack_)?merger\w*)\./;
 /** CLIP and SigLIP below `vision_tower` (twice in lmms-lab's spelling), SmolVLM's `vision_model`, Qwen's `visual`. */
