@@ -291,7 +291,9 @@ export function describeGroup({ name, part, layer, block, projection, expert }: 
 
 /** How many tensors of which part, e.g. `448 language tensors and 96 vision tensors`. */
 export function describeParts(amounts: readonly PartAmount[]): string {
-  const words = amounts.map(({ part, tensors }) => `${tensors} ${part} tensor${tensors === 1 ? '' : 's'}`);
+  const words = amounts.map(
+    ({ part, tensors }) => `${tensors.toLocaleString('en-US')} ${part} tensor${tensors === 1 ? '' : 's'}`,
+  );
   const last = words.pop();
   if (last === undefined) return 'no tensor';
   return words.length === 0 ? last : `${words.join(', ')} and ${last}`;

@@ -145,9 +145,11 @@ export function FreezeMap(): React.ReactNode {
                 ]
                   .filter(Boolean)
                   .join(', ')}
-                {resolved?.ok && trains.tensors > 0 && `: hits ${describeParts(resolved.byPart)}`}
                 {trains.tensors === 0 ? '. Nothing would train: steps would change nothing.' : ''}
               </span>
+              {draft?.kind !== 'pattern' && resolved?.ok && trains.tensors > 0 && (
+                <span>Hits {describeParts(resolved.byPart)}.</span>
+              )}
             </>
           ) : (
             <>

@@ -1,7 +1,15 @@
 'use client';
-import { Fragment, useRef, useState, type CSSProperties, type KeyboardEvent, type PointerEvent } from 'react';
+import {
+  Fragment,
+  useRef,
+  useState,
+  type CSSProperties,
+  type KeyboardEvent,
+  type MouseEvent,
+  type PointerEvent,
+} from 'react';
 import type { Part } from '@plumbline/shared/parameter';
-import { blockName, type MapCell, type ModelMap } from '../../lib/model-map';
+import { blockName, type MapCell, type MapSection, type ModelMap } from '../../lib/model-map';
 import { trainingOf, type Training } from './freeze-map';
 import { FreezeMapCell } from './FreezeMapCell';
 import { bandName, bandsOf, placesOf, templateOf } from './map-bands';
@@ -16,6 +24,8 @@ const partNames: Record<Part, string> = {
 };
 /** With more rows than this they are too low for a number. */
 const mostTallRows = 10;
+/** With more columns than this their heads are small. */
+const mostWideColumns = 9;
 
 /** The groups of a model, layers by projections: each is set to train or not by click, drag and keys. */
 export function FreezeMapGrid({
@@ -41,20 +51,22 @@ export function FreezeMapGrid({
   const painting = useRef<{ trains: boolean; groups: Set<string> } | null>(null);
   /** Layers whose experts are shown one by one, as `part layer`. */
   const [unfolded, setUnfolded] = useState<ReadonlySet<string>>(new Set());
-  const rowCount = map.sections.reduce((sum, { rows }) => sum + rows.length, 0) + unfolded.size;
-  const isCompact = rowCount > mostTallRows;
+  const [part, setPart] = useState<Part | null>(null);
+  const section = map.sections.find((each) => each.part === part) ?? map.sections[0];
+  const isCompact = (section?.rows.length ?? 0) + unfolded.size > mostTallRows;
 
   const toggle = (groups: readonly string[]): void => {
     const free = groups.filter((group) => training.get(group) !== 'fixed');
     if (free.length > 0) onPaint(free, !free.every((group) => training.get(group) === 'trainable'));
   };
-  const groupsAt = (event: PointerEvent): readonly string[] | undefined => {
+  const groupsAt = (event: MouseEvent): readonly string[] | undefined => {
     const cell = document.elementFromPoint(event.clientX, event.clientY)?.closest<HTMLElement>('[data-group]');
     return cell ? cellsById(map).get(cell.dataset['group']!)?.groups : undefined;
   };
   const onPointerDown = (event: PointerEvent): void => {
     const groups = groupsAt(event);
-    if (!groups || off || event.button !== 0) return;
+    // A finger that moves scrolls; a tap is a click.
+    if (!groups || off || event.button !== 0 || event.pointerType === 'touch') return;
     const state = trainingOf(groups, training);
     if (state === 'fixed') return;
     painting.current = { trains: state !== 'trainable', groups: new Set(groups) };
@@ -66,6 +78,11 @@ export function FreezeMapGrid({
     if (!brush || !groups || groups.every((group) => brush.groups.has(group))) return;
     for (const group of groups) brush.groups.add(group);
     onPaint([...brush.groups], brush.trains);
+  };
+  const onClick = (event: MouseEvent): void => {
+    const tap = event.nativeEvent as globalThis.PointerEvent;
+    const groups = tap.pointerType === 'touch' && !off ? groupsAt(event) : undefined;
+    if (groups) toggle(groups);
   };
   const onPointerEnd = (): void => {
     painting.current = null;
@@ -114,6 +131,105 @@ export function FreezeMapGrid({
     </button>
   );
 
+  const layers = ({ part, columns, rows }: MapSection): React.ReactNode => {
+    const places = placesOf(columns);
+    const template: CSSProperties = { gridTemplateColumns: templateOf(columns, rows) };
+    const at = (column: number): CSSProperties => ({ gridColumn: places[column]! });
+    return (
+      <div
+        className="map-section"
+        role="rowgroup"
+        data-many={columns.length > mostWideColumns}
+        aria-label={partNames[part]}
+      >
+        <div className="map-heads">
+          <div className="map-row" role="row" style={template}>
+            <span className="map-corner" />
+            {bandsOf(columns).map(({ block, ofExperts, from, to }) => (
+              <Fragment key={`${block} ${ofExperts}`}>
+                {head(
+                  bandName(block, ofExperts, to - from),
+                  `All of ${block === '' ? 'the layers' : blockName(block)}`,
+                  () => rows.flatMap(({ cells }) => groupsIn(cells.slice(from, to))),
+                  { gridColumn: `${places[from]!} / ${places[to - 1]! + 1}` },
+                )}
+              </Fragment>
+            ))}
+          </div>
+          <div className="map-row" role="row" style={template}>
+            {head('layer', `All layers of the ${partNames[part].toLowerCase()}`, () =>
+              rows.flatMap(({ cells }) => groupsIn(cells)),
+            )}
+            {columns.map(({ key, label, block, ofExperts }, column) => (
+              <Fragment key={key}>
+                {head(
+                  label,
+                  `All ${ofExperts ? 'experts’ ' : ''}${label}${block === '' ? '' : ` of ${blockName(block)}`}`,
+                  () => rows.flatMap(({ cells }) => groupsIn([cells[column]!])),
+                  at(column),
+                )}
+              </Fragment>
+            ))}
+          </div>
+        </div>
+        {rows.map(({ layer, cells, experts }) => {
+          const id = `${part} ${layer}`;
+          const isUnfolded = unfolded.has(id);
+          return (
+            <Fragment key={layer}>
+              <div className="map-row" role="row" style={template}>
+                <span className="map-layer">
+                  <button
+                    type="button"
+                    role="rowheader"
+                    disabled={off !== ''}
+                    tabIndex={-1}
+                    title={`All of layer ${layer}`}
+                    onClick={() => toggle(groupsIn(cells))}
+                  >
+                    {layer}
+                  </button>
+                  {experts.length > 0 && (
+                    <button
+                      type="button"
+                      className="map-unfold"
+                      aria-expanded={isUnfolded}
+                      aria-label={`Experts of layer ${layer} one by one`}
+                      title={`${experts.length} experts, one by one`}
+                      onClick={() => setUnfolded(toggled(unfolded, id))}
+                    >
+                      {isUnfolded ? '▾' : '▸'}
+                    </button>
+                  )}
+                </span>
+                {cells.map((each, column) => cell(each, column, at(column)))}
+              </div>
+              {isUnfolded &&
+                experts.map((each) => (
+                  <div className="map-row" role="row" key={each.expert} style={template}>
+                    <button
+                      type="button"
+                      role="rowheader"
+                      className="map-expert"
+                      disabled={off !== ''}
+                      tabIndex={-1}
+                      title={`All of expert ${each.expert} of layer ${layer}`}
+                      onClick={() => toggle(groupsIn(each.cells))}
+                    >
+                      e{each.expert}
+                    </button>
+                    {each.cells.map((one, column) => cell(one, column, at(column)))}
+                  </div>
+                ))}
+            </Fragment>
+          );
+        })}
+      </div>
+    );
+  };
+  // Before the others: the first cell that is made is the one that Tab goes to.
+  const shown = section && layers(section);
+  const others = map.others.map((each) => cell(each, each.id));
   return (
     <div
       ref={grid}
@@ -127,103 +243,36 @@ export function FreezeMapGrid({
       onPointerMove={onPointerMove}
       onPointerUp={onPointerEnd}
       onPointerLeave={onPointerEnd}
+      onPointerCancel={onPointerEnd}
+      onClick={onClick}
       onKeyDown={onKeyDown}
     >
-      {map.sections.map((section) => {
-        const { part, columns, rows } = section;
-        const places = placesOf(columns);
-        const template: CSSProperties = { gridTemplateColumns: templateOf(columns, rows) };
-        const at = (column: number): CSSProperties => ({ gridColumn: places[column]! });
-        return (
-          <div className="map-section" role="rowgroup" key={part} aria-label={partNames[part]}>
-            <div className="map-heads">
-              <div className="map-row" role="row" style={template}>
-                <span className="map-corner" />
-                {bandsOf(columns).map(({ block, ofExperts, from, to }) => (
-                  <Fragment key={`${block} ${ofExperts}`}>
-                    {head(
-                      bandName(block, ofExperts, to - from),
-                      `All of ${block === '' ? 'the layers' : blockName(block)}`,
-                      () => rows.flatMap(({ cells }) => groupsIn(cells.slice(from, to))),
-                      { gridColumn: `${places[from]!} / ${places[to - 1]! + 1}` },
-                    )}
-                  </Fragment>
-                ))}
-              </div>
-              <div className="map-row" role="row" style={template}>
-                {head('layer', `All layers of the ${partNames[part].toLowerCase()}`, () =>
-                  rows.flatMap(({ cells }) => groupsIn(cells)),
-                )}
-                {columns.map(({ key, label, block, ofExperts }, column) => (
-                  <Fragment key={key}>
-                    {head(
-                      label,
-                      `All ${ofExperts ? 'experts’ ' : ''}${label}${block === '' ? '' : ` of ${blockName(block)}`}`,
-                      () => rows.flatMap(({ cells }) => groupsIn([cells[column]!])),
-                      at(column),
-                    )}
-                  </Fragment>
-                ))}
-              </div>
-            </div>
-            {rows.map(({ layer, cells, experts }) => {
-              const id = `${part} ${layer}`;
-              const isUnfolded = unfolded.has(id);
-              return (
-                <Fragment key={layer}>
-                  <div className="map-row" role="row" style={template}>
-                    <span className="map-layer">
-                      <button
-                        type="button"
-                        role="rowheader"
-                        disabled={off !== ''}
-                        tabIndex={-1}
-                        title={`All of layer ${layer}`}
-                        onClick={() => toggle(groupsIn(cells))}
-                      >
-                        {layer}
-                      </button>
-                      {experts.length > 0 && (
-                        <button
-                          type="button"
-                          className="map-unfold"
-                          aria-expanded={isUnfolded}
-                          aria-label={`Experts of layer ${layer} one by one`}
-                          title={`${experts.length} experts, one by one`}
-                          onClick={() => setUnfolded(toggled(unfolded, id))}
-                        >
-                          {isUnfolded ? '▾' : '▸'}
-                        </button>
-                      )}
-                    </span>
-                    {cells.map((each, column) => cell(each, column, at(column)))}
-                  </div>
-                  {isUnfolded &&
-                    experts.map((each) => (
-                      <div className="map-row" role="row" key={each.expert} style={template}>
-                        <button
-                          type="button"
-                          role="rowheader"
-                          className="map-expert"
-                          disabled={off !== ''}
-                          tabIndex={-1}
-                          title={`All of expert ${each.expert} of layer ${layer}`}
-                          onClick={() => toggle(groupsIn(each.cells))}
-                        >
-                          e{each.expert}
-                        </button>
-                        {each.cells.map((one, column) => cell(one, column, at(column)))}
-                      </div>
-                    ))}
-                </Fragment>
-              );
-            })}
-          </div>
-        );
-      })}
-      {map.others.length > 0 && (
+      {map.sections.length > 1 && (
+        <div className="map-parts" role="group" aria-label="Parts of the model">
+          {map.sections.map((each) => {
+            const changes = each.rows
+              .flatMap(({ cells }) => groupsIn(cells))
+              .filter((group) => changed.has(group)).length;
+            return (
+              <button
+                key={each.part}
+                type="button"
+                aria-pressed={each === section}
+                data-changed={changes > 0}
+                onClick={() => setPart(each.part)}
+                data-testid={`map-part-${each.part}`}
+              >
+                {partNames[each.part]} <small>{each.rows.length} layers</small>
+                {changes > 0 && <small className="map-part-changes">{changes} change</small>}
+              </button>
+            );
+          })}
+        </div>
+      )}
+      {shown && <div className="map-scroll">{shown}</div>}
+      {others.length > 0 && (
         <div className="map-others" role="row">
-          {map.others.map((each) => cell(each, each.id))}
+          {others}
         </div>
       )}
     </div>

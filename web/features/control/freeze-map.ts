@@ -97,8 +97,10 @@ export function amountWords(
   { tensors, size }: { tensors: number; size: number },
   of?: { tensors: number; size: number },
 ): string {
-  if (of) return `${tensors} of ${of.tensors} tensors, ${formatCount(size)} of ${formatCount(of.size)} parameters`;
-  return `${tensors} tensor${tensors === 1 ? '' : 's'}, ${formatCount(size)} parameters`;
+  const count = (value: number): string => value.toLocaleString('en-US');
+  if (of)
+    return `${count(tensors)} of ${count(of.tensors)} tensors, ${formatCount(size)} of ${formatCount(of.size)} parameters`;
+  return `${count(tensors)} tensor${tensors === 1 ? '' : 's'}, ${formatCount(size)} parameters`;
 }
 
 export type PatternPreview =
