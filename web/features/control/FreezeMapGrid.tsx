@@ -262,8 +262,7 @@ export function FreezeMapGrid({
                 onClick={() => setPart(each.part)}
                 data-testid={`map-part-${each.part}`}
               >
-                {partNames[each.part]} <small>{each.rows.length} layers</small>
-                {changes > 0 && <small className="map-part-changes">{changes} change</small>}
+                {partNames[each.part]} <small>{changes > 0 ? `${changes} change` : `${each.rows.length} layers`}</small>
               </button>
             );
           })}
