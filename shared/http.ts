@@ -1,11 +1,9 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
-import type { targetTaskNames, backends } from './run.js';
 import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
 import { allPlain } from './plain-text.js';
 import { RuleState } from './rule.js';
-import type { recipes } from './parameter.js';
 import type { ControlEvent } from './trainer-event.js';
 import type { WireError } from './socket.js';
 
@@ -209,12 +207,4 @@ export interface EvaluationsResponse {
       againstBase: (PercentInterval & { gained: number; lost: number }) | null;
     }[];
   }[];
-}
-
-/** GET /api/catalog: what the new-run form offers. */
-export interface CatalogResponse {
-  tasks: typeof targetTaskNames;
-  recipes: typeof recipes;
-  backends: typeof backends;
-  defaults: RunConfig;
 }

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { Recipe } from './parameter.js';
 
 /**
  * How a run teaches: plain fine-tuning of what is trainable, or one of the methods that arXiv 2510.08564 compares it with.
@@ -73,11 +72,3 @@ export function misfitWords(checkpoint: TrainingMethod, run: TrainingMethod): st
   const model = (words: string): string => (words === '' ? 'a model without additions' : `a model with ${words}`);
   return `The checkpoint is of ${model(has)}; this run trains ${model(needs)}. Choose the method of the checkpoint's run, or start from the base.`;
 }
-
-/** Recipes that hit nothing where only what the method has added may be trained. */
-const hitsNothing: Partial<Record<TrainingMethod['kind'], readonly Recipe[]>> = {
-  lora: ['projector'],
-  mixture_of_experts: ['projector', 'sa_proj'],
-};
-export const canTrain = (method: TrainingMethod, recipe: Recipe): boolean =>
-  !hitsNothing[method.kind]?.includes(recipe);

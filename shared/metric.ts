@@ -42,8 +42,8 @@ export const fourDigits = (value: number): string => String(Number(value.toPreci
  */
 export const wallTimeSeries = 'run/wall_time_ms';
 
-/** At most this many values in one event: a large model's per-group drift fits, a mistake does not. */
-export const maxMetricsPerEvent = 5_000;
+/** At most this many values in one event: the drift of every group of the largest model and what is measured beside it. */
+export const maxMetricsPerEvent = 55_000;
 export const WireMetrics = boundedRecord(
   MetricName,
   WireNumber,
@@ -102,16 +102,15 @@ export const targetAccuracy = (task: string): string => `target/${task}/accuracy
 /** Relative L2 distance of a parameter group from the base model: ||w - w0|| / ||w0||. */
 export const weightDrift = (group: string): string => `drift/${group}`;
 
-/** The blocks of a decoder layer: each writes an update of its own to the residual stream. */
+/** The usual blocks of a decoder layer: each writes an update of its own to the residual stream. */
 export const blocks = ['self_attn', 'mlp'] as const;
-export type Block = (typeof blocks)[number];
 /**
  * How far a block's update of the residual stream has moved from the base model's, seen through the final norm and the
  * output head: root mean square over the vocabulary and the held-out answer positions, in logits.
  */
-export const contributionChange = (layer: number, block: Block): string => `contribution/${layer}/${block}`;
+export const contributionChange = (layer: number, block: string): string => `contribution/${layer}/${block}`;
 /** How much more than in the base model a block pushes number tokens than all tokens, in logits; below 0: less. */
-export const numberTokenPush = (layer: number, block: Block): string => `contribution/number_tokens/${layer}/${block}`;
+export const numberTokenPush = (layer: number, block: string): string => `contribution/number_tokens/${layer}/${block}`;
 
 /** `ratio`: to the base model's own norm. */
 export type MetricUnit =

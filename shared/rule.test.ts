@@ -12,6 +12,23 @@ const problems = (change: object): string[] =>
   GuardRule.safeParse({ ...rule, ...change }).error?.issues.map(({ message }) => message) ?? [];
 const action = (given: object): string[] => problems({ actions: [given] });
 
+describe('the rules of a run configuration', () => {
+  it('train only recipes that the built-in trainer has', () => {
+    const rules = (recipe: string) => [
+      { ...rule, actions: [{ kind: 'set_trainable', selection: { kind: 'recipe', recipe } }] },
+    ];
+    expect(RunConfig.safeParse({ name: 'x', rules: rules('sa_qkv') }).success).toBe(true);
+    expect(RunConfig.safeParse({ name: 'x', rules: rules('sa_prj') }).error?.issues).toMatchObject([
+      {
+        path: ['rules', 0, 'actions', 0, 'selection', 'recipe'],
+        message: expect.stringMatching(
+          /^there is no recipe "sa_prj": choose one of full, everything, sa_proj, /,
+        ) as string,
+      },
+    ]);
+  });
+});
+
 describe('a guard rule', () => {
   it('has defaults for the row and the margin', () => {
     expect(GuardRule.parse(rule)).toMatchObject({ rearmMargin: 0, condition: { consecutive: 1 } });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { EnergyBasis } from './energy.js';
-import { canTrain, TrainingMethod } from './method.js';
-import { Recipe } from './parameter.js';
+import { canTrain, Recipe, recipes } from './built-in/recipe.js';
+import { TrainingMethod } from './method.js';
 import { GuardRules } from './rule.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
@@ -72,13 +72,24 @@ const settings = z.object({
  * What a run computes. Two runs with equal configuration on one backend repeat exactly as long as nobody steers them:
  * commands, of people and of rules, take effect at the step at which they happen to arrive.
  */
-export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuestions }, context) => {
+export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuestions, rules }, context) => {
   const refuse = (key: keyof z.infer<typeof settings>, message: string): void =>
     context.addIssue({ code: 'custom', path: [key], message });
   if (!canTrain(method, recipe))
     refuse('recipe', `The recipe ${recipe} hits nothing that ${method.kind} trains: choose another recipe or method.`);
   if (method.kind === 'wise_ft' && evaluationQuestions === 0)
     refuse('evaluationQuestions', 'WiSE-FT evaluates at the end of each stage: give it at least 1 question a task.');
+  for (const [index, { actions }] of rules.entries())
+    for (const [at, action] of actions.entries()) {
+      if (action.kind !== 'set_trainable' || action.selection.kind !== 'recipe') continue;
+      const asked = action.selection.recipe;
+      if ((recipes as readonly string[]).includes(asked)) continue;
+      context.addIssue({
+        code: 'custom',
+        path: ['rules', index, 'actions', at, 'selection', 'recipe'],
+        message: `there is no recipe "${asked}": choose one of ${recipes.join(', ')}`,
+      });
+    }
 });
 export type RunConfig = z.infer<typeof RunConfig>;
 

@@ -4,8 +4,11 @@ import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
 import type { RuleState } from './rule.js';
 import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
 
-/** Version of the trainer protocol; the hub refuses another major number and says which it speaks. */
-export const protocolVersion = 1;
+/**
+ * Version of the trainer protocol. The hub refuses a trainer of another one and says which it speaks: one of version 1
+ * does not say what its parameters are for.
+ */
+export const protocolVersion = 2;
 
 /** The handshake's `auth` on namespace `/trainer`. */
 export const TrainerAuth = z.object({ token: z.string().min(1).max(200), protocol: z.number().int() });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { boundedRecord } from './bounded-record.js';
 import { WireMetrics } from './metric.js';
-import { ParameterInfo, TrainableSelection } from './parameter.js';
+import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
 import { CommandId } from './command.js';
 
@@ -29,15 +29,18 @@ const change = boundedRecord(
   'changes a command',
 );
 
-const RunStarted = z.object({
+/** Names of the parameters that train. */
+const trainable = z.array(ParameterName).max(maxParameters);
+
+export const RunStarted = z.object({
   ...base,
   type: z.literal('run_started'),
   trainer: TrainerInfo,
-  model: z.object({ name: z.string().max(200), parameters: z.array(ParameterInfo).max(5000) }),
+  model: ModelInfo,
   /** The base model's own probe values: what accuracy and bias are compared with. */
   baseline: WireMetrics,
   selection: TrainableSelection,
-  trainable: z.array(z.string().max(200)).max(5000),
+  trainable,
 });
 const StepCompleted = z.object({
   ...base,
@@ -92,7 +95,7 @@ const TrainableChanged = z.object({
   ...base,
   type: z.literal('trainable_changed'),
   selection: TrainableSelection,
-  trainable: z.array(z.string().max(200)).max(5000),
+  trainable,
 });
 const CheckpointSaved = z.object({
   ...base,
@@ -132,11 +135,11 @@ export type UnnumberedEvent = TrainerEvent extends infer E ? (E extends TrainerE
 /** Events that carry series; the others are control events: rare, sent on at once, listed in the timeline. */
 export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
 export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
-export const isMetricEvent = (event: TrainerEvent): event is MetricEvent =>
+export const isMetricEvent = (event: Pick<TrainerEvent, 'type'>): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
 
 /** After one of these a trainer has nothing more to say about its run. */
-export const isLastWord = ({ type }: TrainerEvent): boolean =>
+export const isLastWord = ({ type }: Pick<TrainerEvent, 'type'>): boolean =>
   type === 'run_finished' || type === 'run_stopped' || type === 'run_failed';
 
 /**
@@ -146,7 +149,7 @@ export const isLastWord = ({ type }: TrainerEvent): boolean =>
  */
 export function orderFault(
   { runId, lastSeq, lastStep }: Pick<RunSummary, 'runId' | 'lastSeq' | 'lastStep'>,
-  events: readonly TrainerEvent[],
+  events: readonly Pick<TrainerEvent, 'type' | 'seq' | 'step'>[],
 ): string | null {
   if (events.slice(0, -1).some(isLastWord)) return 'An event follows the one that ends the run.';
   let [seq, step] = [lastSeq, lastStep];

@@ -39,8 +39,11 @@ export interface StandingLimits {
   total: number;
 }
 
-/** A longer message ends the connection (WebSocket close code 1009). */
-export const maxMessageBytes = 8 * 1024 * 1024;
+/**
+ * A longer message ends the connection (WebSocket close code 1009). The longest is a `run_started`: with 50,000
+ * parameters, each in a group of its own, and names of 46 characters it has about 27 MB (see `ModelInfo`).
+ */
+export const maxMessageBytes = 32 * 1024 * 1024;
 
 export const standingLimits: Record<Standing, StandingLimits> = {
   arriving: {

@@ -13,7 +13,7 @@ const started = (baseline: Record<string, number>): ControlEvent => ({
   step: 0,
   wallTimeMs: 0,
   trainer: { backend: 'wasm', device: 'cpu', host: 'h', processId: 1, version: '1' },
-  model: { name: 'm', parameters: [] },
+  model: { name: 'm', groups: [], parameters: [], recipes: [] },
   baseline,
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],
@@ -73,7 +73,26 @@ describe('findings', () => {
     expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.04 } });
     expect(told.get('output_shift')!.text).toContain('75 % recovered');
     expect(told.get('drop_follows_bias')!.values['correlation']).toBeCloseTo(-1, 10);
-    expect(told.get('weight_drift')!.values).toEqual({ 'language_model.layers.0.mlp.up_proj': 0.2 });
+    expect(told.get('weight_drift')).toMatchObject({
+      text: 'Weights moved most in language_model.layers.0.mlp.up_proj (20.0 %).',
+      values: { 'language_model.layers.0.mlp.up_proj': 0.2 },
+    });
+  });
+  it('says where the weights moved by the roles that the trainer gave', () => {
+    const begun = started(base) as Extract<ControlEvent, { type: 'run_started' }>;
+    begun.model.groups = [
+      { name: 'a', part: 'language', layer: 12, block: 'mlp', projection: 'up_proj' },
+      { name: 'b', part: 'vision', layer: 3, block: 'norms' },
+      { name: 'c', part: 'language', layer: 0, block: 'mlp', projection: 'gate_proj', expert: 7 },
+    ];
+    const drift = new Map([
+      ['drift/a', series(0, 0.2)],
+      ['drift/b', series(0, 0.1)],
+      ['drift/c', series(0, 0.3)],
+    ]);
+    expect(findings(drift, [begun], 100, ended)[0]!.text).toBe(
+      'Weights moved most in layer 0 expert 7 gate_proj (30.0 %), layer 12 up_proj (20.0 %), vision layer 3 norms (10.0 %).',
+    );
   });
   it('says how it is so far of a run that goes on, and nothing of an end', () => {
     const texts = findings(run, [started(base)], 100, { ...ended, state: 'running' }).map(({ text }) => text);

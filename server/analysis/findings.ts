@@ -1,5 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fourDigits, fromWireNumber, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
+import { describeGroup } from '@plumbline/shared/parameter';
 import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -163,6 +164,15 @@ export function findings(
     }
   }
 
+  const groups = new Map(
+    events
+      .flatMap((event) => (event.type === 'run_started' ? event.model.groups : []))
+      .map((group) => [group.name, group]),
+  );
+  const placeOf = (name: string): string => {
+    const group = groups.get(name);
+    return group ? describeGroup(group) : name;
+  };
   const drifts = [...series].flatMap(([name, { steps, values }]) =>
     name.startsWith(weightDrift('')) && values.length > 0
       ? [
@@ -180,7 +190,7 @@ export function findings(
     found.push({
       kind: 'weight_drift',
       step: most[0]!.step,
-      text: `Weights moved most in ${most.map(({ group, drift }) => `${group} (${(drift * 100).toFixed(1)} %)`).join(', ')}.`,
+      text: `Weights moved most in ${most.map(({ group, drift }) => `${placeOf(group)} (${(drift * 100).toFixed(1)} %)`).join(', ')}.`,
       values: Object.fromEntries(most.map(({ group, drift }) => [group, drift])),
     });
   }

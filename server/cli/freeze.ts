@@ -1,11 +1,5 @@
 import { Option, type Command } from 'commander';
-import {
-  describeSelection,
-  recipes,
-  resolveSelection,
-  TrainableSelection,
-  type Recipe,
-} from '@plumbline/shared/parameter';
+import { describeSelection, resolveSelection, TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunId } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
 import { UsageError } from './exit-codes.js';
@@ -14,7 +8,7 @@ import { findRun, hubOf } from './hub.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
 
 interface Flags extends GiveFlags {
-  recipe?: Recipe;
+  recipe?: string;
   groups?: string[];
   pattern?: string;
   preview?: true;
@@ -40,7 +34,9 @@ export function addFreezeCommand(program: Command, say: (line: string) => void):
       .command('freeze')
       .description('train only what is chosen from now on, and freeze everything else')
       .argument('<run>', 'id of the run, or the beginning of it')
-      .addOption(new Option('--recipe <recipe>', 'by recipe').choices(recipes).conflicts(['groups', 'pattern']))
+      .addOption(
+        new Option('--recipe <recipe>', 'by one of the recipes that the run has').conflicts(['groups', 'pattern']),
+      )
       .addOption(
         new Option('--groups <groups>', 'by parameter groups, with commas between')
           .argParser((text: string) => text.split(',').map((group) => group.trim()))
@@ -79,8 +75,12 @@ async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelectio
   const { events } = await hub.controlEvents(runId);
   const started = events.findLast((event) => event.type === 'run_started');
   if (!started) throw new Error(`${runId} has not started yet: its parameters are not known.`);
-  const resolved = resolveSelection(selection, started.model.parameters);
-  if (!resolved.ok) throw new Error(resolved.reason);
+  const resolved = resolveSelection(selection, started.model);
+  if (!resolved.ok) {
+    const { recipes } = started.model;
+    const isUnknown = selection.kind === 'recipe' && !recipes.some(({ name }) => name === selection.recipe);
+    throw isUnknown ? new UsageError(resolved.reason) : new Error(resolved.reason);
+  }
   const { trainable, trainableSize, totalSize } = resolved;
   const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
   const [before, after] = [new Set(now?.trainable), new Set(trainable)];

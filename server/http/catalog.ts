@@ -1,6 +1,6 @@
 import { Router } from 'express';
-import type { CatalogResponse } from '@plumbline/shared/http';
-import { recipes } from '@plumbline/shared/parameter';
+import type { CatalogResponse } from '@plumbline/shared/built-in/catalog';
+import { recipes } from '@plumbline/shared/built-in/recipe';
 import { backends, RunConfig, targetTaskNames } from '@plumbline/shared/run';
 
 /** GET /api/catalog: what the new-run form offers. */

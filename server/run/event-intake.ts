@@ -8,6 +8,7 @@ import {
   type TrainerEvent,
 } from '@plumbline/shared/trainer-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
+import { upToDateEvent } from '../store/protocol-1.js';
 import { Refusal } from './refusal.js';
 import { endedByForce, type RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -54,7 +55,7 @@ export class EventIntake {
   };
 
   /** Which of the events follow on a run, or why the batch is refused. */
-  #refused(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents> | Error {
+  #refused(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents<TrainerEvent>> | Error {
     const { runId, lastSeq, state } = run;
     if (hasEnded(state)) {
       if (events.some((event) => event.seq > lastSeq))
@@ -118,7 +119,8 @@ export class EventIntake {
     const { store } = this.core.context;
     const stored = await store.lastSeq(this.core.runId);
     while (this.core.summary.lastSeq < stored) {
-      const events = await store.events(this.core.runId, this.core.summary.lastSeq + 1, maxEventsPerBatch);
+      const page = await store.events(this.core.runId, this.core.summary.lastSeq + 1, maxEventsPerBatch);
+      const events = page.map(upToDateEvent);
       if (events.length === 0)
         throw new StoreUnavailableError(
           `The store cannot be read up to event ${stored} of ${this.core.runId} yet. Try again.`,

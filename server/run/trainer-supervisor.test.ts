@@ -19,13 +19,13 @@ for await (const chunk of process.stdin) text += chunk;
 const launch = JSON.parse(text);
 const does = launch.config.name;
 if (does === 'crash early') { console.error('no model here'); process.exit(3); }
-const socket = io(launch.hubUrl + '/trainer', { auth: { token: launch.token, protocol: 1 },
+const socket = io(launch.hubUrl + '/trainer', { auth: { token: launch.token, protocol: 2 },
   reconnectionDelayMax: 200, transports: ['websocket'] });
 let seq = 0;
 const at = () => ({ seq: ++seq, step: 0, wallTimeMs: Date.now() });
 const send = (...events) => socket.emitWithAck('events', { events });
 const trainer = { backend: 'test', device: '', host: hostname(), processId: process.pid, version: '1' };
-const begin = () => send({ ...at(), type: 'run_started', trainer, model: { name: 'm', parameters: [] }, baseline: {},
+const begin = () => send({ ...at(), type: 'run_started', trainer, model: { name: 'm', groups: [], parameters: [], recipes: [] }, baseline: {},
   selection: { kind: 'recipe', recipe: 'full' }, trainable: [] });
 const end = async (reason) => { await send({ ...at(), type: 'run_stopped', reason }); process.exit(0); };
 process.on('SIGTERM', () => end('Stopped with the hub.'));

@@ -137,7 +137,7 @@ describe('control', () => {
       { kind: 'set_learning_rate', learningRate: 0 },
       { kind: 'set_learning_rate', learningRate: -1 },
       { kind: 'set_learning_rate', learningRate: 'NaN' },
-      { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'everything' } },
+      { kind: 'set_trainable', selection: { kind: 'recipe', recipe: '' } },
     ])
       expect(await ask(aCommand(aRunId(), action as never))).toMatchObject({ error: { code: 'invalid' } });
   });

@@ -89,8 +89,8 @@ describe('what a connection may send', () => {
 
   it('is no message without an end: it is cut off long before the limit of trainers', async () => {
     const socket = await rawWebSocket(hub.url);
-    // The head of a frame of 8 MiB, and then its bytes.
-    socket.socket.write(Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x80, 0, 0, 1, 2, 3, 4]));
+    // The head of a frame of 32 MiB, and then its bytes.
+    socket.socket.write(Buffer.from([0x81, 0xff, 0, 0, 0, 0, 2, 0, 0, 0, 1, 2, 3, 4]));
     let sent = 0;
     const timer = setInterval(() => {
       sent += 16_384;
@@ -107,7 +107,7 @@ describe('what a connection may send', () => {
     await socket.closed();
   });
 
-  it('is as much as 8 MiB once the token was accepted, by polling too', async () => {
+  it('is as much as 32 MiB once the token was accepted, by polling too', async () => {
     const trainer = io(`${hub.url}/trainer`, {
       auth: { token: hub.token, protocol: protocolVersion },
       forceNew: true,
@@ -115,7 +115,7 @@ describe('what a connection may send', () => {
     });
     const send = trainer as unknown as { emitWithAck(event: string, message: unknown): Promise<unknown> };
     await send.emitWithAck('attach', attachment(aRunId()));
-    const events = { events: 'x'.repeat(7 * 1024 * 1024) };
+    const events = { events: 'x'.repeat(31 * 1024 * 1024) };
     expect(await send.emitWithAck('events', events)).toMatchObject({ ok: false, error: { code: 'invalid' } });
     trainer.disconnect();
   });
@@ -125,7 +125,7 @@ describe('what a connection may send', () => {
     await new Promise<void>((resolve) => trainer.io.engine.once('upgrade', () => resolve()));
     const send = trainer as unknown as { emitWithAck(event: string, message: unknown): Promise<unknown> };
     await send.emitWithAck('attach', attachment(aRunId()));
-    const events = { events: 'x'.repeat(7 * 1024 * 1024) };
+    const events = { events: 'x'.repeat(31 * 1024 * 1024) };
     expect(await send.emitWithAck('events', events)).toMatchObject({ ok: false, error: { code: 'invalid' } });
     trainer.disconnect();
   });

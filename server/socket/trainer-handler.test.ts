@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ControlEventsResponse } from '@plumbline/shared/http';
+import { weightDrift } from '@plumbline/shared/metric';
 import { protocolVersion } from '@plumbline/shared/socket';
-import { maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
   attachment,
@@ -11,6 +14,8 @@ import {
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 import { maxMessageBytes } from '../access/limits.js';
+import { describeModel } from '../trainer/models/parameter-roles.js';
+import { canonicalJson } from '../transfer/run-archive.js';
 
 let hub: TestHub;
 beforeAll(async () => {
@@ -40,7 +45,7 @@ describe('a trainer that connects', () => {
   it('is refused with another protocol, and told which one the hub speaks', async () => {
     expect(await refusal(hub.trainer({ token: hub.token, protocol: 99 }))).toEqual({
       code: 'unsupported',
-      message: 'This hub speaks trainer protocol 1, not 99.',
+      message: 'This hub speaks trainer protocol 2, not 99: update the older of the two.',
     });
   });
 
@@ -168,6 +173,36 @@ describe("a trainer's events", () => {
     const answer = await sendAnything(await hub.attached(runId), 'events', message);
     expect(answer).toMatchObject({ ok: false, error: { code: 'invalid', message: expect.stringMatching(/\w{5}/) } });
     expect(await hub.hub.runs.store.lastSeq(runId)).toBe(0);
+  });
+
+  it('are refused where the model says no roles, and told what is missing', async () => {
+    const model = { name: 'm', parameters: [{ name: 'a.weight', shape: [1], size: 1, group: 'a' }] };
+    const answer = await sendAnything(await hub.attached(aRunId()), 'events', { events: [{ ...started(), model }] });
+    expect(answer).toMatchObject({
+      error: {
+        code: 'invalid',
+        message:
+          'events.0.model.parameters.0.group: the parameter "a.weight" names the group "a", which is not in groups; ' +
+          'add it there with its role',
+      },
+    });
+  });
+
+  it('may tell of 49,914 parameters, each in a group of its own, and of the drift of them all', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const model = describeModel('a mixture of experts', mixture(127));
+    const trainable = model.parameters.map(({ name }) => name);
+    const start = { ...started(), model, trainable } as TrainerEvent;
+    expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
+    const drift = Object.fromEntries(model.groups.map(({ name }, index) => [weightDrift(name), index / 7]));
+    const probe = { ...stepped(2, drift), type: 'probe_completed' } as TrainerEvent;
+    expect(await trainer.emitWithAck('events', { events: [probe] })).toEqual({ ok: true, lastSeq: 2 });
+    const { events } = (await (await hub.request('GET', `/runs/${runId}/events`)).json()) as ControlEventsResponse;
+    // As text: a deep comparison of so much takes minutes.
+    expect(canonicalJson(events) === canonicalJson([start])).toBe(true);
+    const { series } = await hub.hub.runs.store.history(runId, { maxPoints: 5 });
+    expect(series.size).toBe(model.groups.length);
   });
 
   it('are refused as too large above the bound of a batch', async () => {

@@ -133,5 +133,8 @@ function refusedTrainer(shown: unknown, token: string): Refusal | null {
   if (!auth.success || !sameSecret(auth.data.token, token))
     return new Refusal('unauthorized', "The trainer token is wrong; it is in the hub's data folder, trainer-token.");
   if (auth.data.protocol === protocolVersion) return null;
-  return new Refusal('unsupported', `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}.`);
+  return new Refusal(
+    'unsupported',
+    `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}: update the older of the two.`,
+  );
 }

@@ -16,7 +16,7 @@ import {
   type WireNumber,
 } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
 import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
@@ -44,6 +44,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
+import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -198,7 +199,7 @@ export class EmbeddedStore implements EventStore {
       .sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }> {
     return this.#file.write(async (transaction) => {
       const uncommitted = this.#uncommitted.get(transaction) ?? new Map<string, Position>();
       this.#uncommitted.set(transaction, uncommitted);
@@ -221,7 +222,7 @@ export class EmbeddedStore implements EventStore {
     return this.#positions.get(runId)?.lastSeq ?? 0;
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
     return this.#file.read(async (reader) => {
       // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
@@ -258,7 +259,7 @@ export class EmbeddedStore implements EventStore {
       return found
         .filter(([seq]) => (seq as number) < endSeq)
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
-          if (payload !== null) return JSON.parse(payload as string) as ControlEvent;
+          if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
           return { type, seq, step, stage, wallTimeMs, metrics: metrics.get(seq as number) ?? {} } as MetricEvent;
         });
     });
@@ -381,7 +382,7 @@ export class EmbeddedStore implements EventStore {
     const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
     const sql = `SELECT payload FROM events
       WHERE run_id = $1 AND payload IS NOT NULL AND seq <= $2 ${ofTypes} ORDER BY seq`;
-    await this.#eachText(sql, [runId, lastSeq], take, signal);
+    await this.#eachText(sql, [runId, lastSeq], (texts) => take(texts.map(upToDateText)), signal);
     return { lastSeq };
   }
 
@@ -433,7 +434,7 @@ export class EmbeddedStore implements EventStore {
     return this.#file.close();
   }
 
-  async #write(transaction: Transaction, runId: RunId, events: readonly TrainerEvent[]): Promise<void> {
+  async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
     const eventRows = new RowBuffer(eventTypes);
     const pointRows = new RowBuffer(pointTypes);
     for (const event of events) {

@@ -1,6 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
-import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from './protocol-1.js';
 
 /** Columnar series of one metric, ascending by event number; `values` may hold NaN and infinities. */
 export interface Series {
@@ -120,14 +121,14 @@ export interface EventStore {
    * @returns the highest stored number after the call
    * @throws SequenceGapError when the first new event does not follow the last stored one
    */
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }>;
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }>;
   lastSeq(runId: RunId): Promise<number>;
   /**
    * Whole events in order of their number, from `fromSeq` on, at most `limit`; none past the last or of an unknown run.
    * Fewer where they are large, but at least one: what is held at one time has a bound.
-   * Metric events have the metrics they came with, sorted by name; what is not finite is a word, as on the wire.
+   * They are as they came: metric events have their metrics, sorted by name; what is not finite is a word, as on the wire.
    */
-  events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]>;
+  events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]>;
 
   /**
    * Series by metric name, `wallTimeSeries` among them, with the event number up to which they are complete. Holds all of
@@ -151,6 +152,7 @@ export interface EventStore {
   windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
   /** The same, series by series. @throws as `eachSeries` does */
   eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
+  /** Control events as trainers say them today, whichever version said them. */
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
   /**
    * The same, in parts, as JSON texts.
@@ -278,11 +280,11 @@ export const noPosition: Position = { lastSeq: 0, lastStep: 0 };
  * The events that a run which goes up to `position` does not have yet, and how far it goes with them.
  * @throws SequenceGapError when the first of them does not follow, or there is a gap within them
  */
-export function newEvents(
+export function newEvents<E extends StoredEvent>(
   runId: RunId,
   position: Position,
-  events: readonly TrainerEvent[],
-): Position & { appended: TrainerEvent[] } {
+  events: readonly E[],
+): Position & { appended: E[] } {
   const appended = events.filter((event) => event.seq > position.lastSeq);
   let { lastSeq, lastStep } = position;
   for (const event of appended) {

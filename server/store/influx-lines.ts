@@ -1,7 +1,8 @@
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from './protocol-1.js';
 import type { StoredRun } from './event-store.js';
 
 /*
@@ -137,7 +138,7 @@ function textOf(metric: string): { series: SeriesText; field: string } {
 }
 
 /** The lines of an event: one for itself, one for each measurement and tag of its metrics. */
-export function linesOf(runId: RunId, baseSecond: number, event: TrainerEvent): string[] {
+export function linesOf(runId: RunId, baseSecond: number, event: StoredEvent): string[] {
   const time = timeOf(baseSecond, event.step, event.seq);
   const head = `${eventMeasurement},kind=${event.type},run=${runId} seq=${event.seq}i,wall_time_ms=${event.wallTimeMs}`;
   if (!isMetricEvent(event)) return [`${head},${inParts('payload', event)} ${time}`];

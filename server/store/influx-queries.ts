@@ -1,7 +1,8 @@
 import { fluxString } from '@influxdata/influxdb-client';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
-import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import type { StoredControlEvent, StoredEvent } from './protocol-1.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
   endOfTime,
@@ -143,7 +144,7 @@ export async function queryEvents(
   extent: Extent,
   fromStep: number,
   toStep: number,
-): Promise<TrainerEvent[]> {
+): Promise<StoredEvent[]> {
   const found = new Map<
     number,
     { step: number; kind: string; fields: Map<string, string>; metrics: [string, WireNumber][] }
@@ -167,7 +168,7 @@ export async function queryEvents(
   return [...found]
     .sort(([a], [b]) => a - b)
     .map(([seq, { step, kind, fields, metrics }]) => {
-      if (fields.has('payload_0')) return fromParts<TrainerEvent>('payload', fields);
+      if (fields.has('payload_0')) return fromParts<StoredControlEvent>('payload', fields);
       metrics.sort(([a], [b]) => (a < b ? -1 : 1));
       return {
         ...{ type: kind as MetricEvent['type'], seq, step, stage: Number(fields.get('stage')) },

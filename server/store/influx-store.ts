@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   noPosition,
@@ -38,6 +38,7 @@ import { queryWindows } from './influx-windows.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
 import { from, pointsOf, queryEvents, queryRecords, type Extent } from './influx-queries.js';
 import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
+import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
@@ -51,7 +52,7 @@ const maxPageLength = 2 * 2 ** 20;
 /** Events of a run that is read for the first time, of which nobody knows how large they are. */
 const eventsPerFirstQuery = 50;
 /** About as many characters as an event is in JSON. */
-const lengthOf = (event: TrainerEvent): number =>
+const lengthOf = (event: StoredEvent): number =>
   isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
 
 /**
@@ -157,7 +158,7 @@ export class InfluxStore implements SharedStore {
     return runs.sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
   }
 
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }> {
     const before = this.#appending.get(runId) ?? Promise.resolve();
     const work = before.then(() => this.#append(runId, events));
     const settled = work.catch(() => undefined);
@@ -226,7 +227,7 @@ export class InfluxStore implements SharedStore {
       this.#client,
       `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field =~ /^payload_/)`,
     );
-    const events = found.map(({ fields }) => fromParts<ControlEvent>('payload', fields));
+    const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
     return { lastSeq, events: events.filter(({ seq }) => seq <= lastSeq).sort((a, b) => a.seq - b.seq) };
   }
 
@@ -261,15 +262,15 @@ export class InfluxStore implements SharedStore {
         `${from(this.#client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${payloads('r._field =~ /^payload_/')}`,
         signal,
       );
-      const events = found.map(({ fields }) => fromParts<ControlEvent>('payload', fields));
+      const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
       await take(events.sort((a, b) => a.seq - b.seq).map((event) => JSON.stringify(event)));
     }
     return { lastSeq };
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
-    const events: TrainerEvent[] = [];
+    const events: StoredEvent[] = [];
     const isNext = this.#page?.runId === runId && this.#page.nextSeq === fromSeq;
     let step = await this.#stepOf(runId, extent, fromSeq);
     // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
@@ -378,7 +379,10 @@ export class InfluxStore implements SharedStore {
     return this.#outbox.close();
   }
 
-  async #append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  async #append<E extends StoredEvent>(
+    runId: RunId,
+    events: readonly E[],
+  ): Promise<{ lastSeq: number; appended: E[] }> {
     const position = await this.#position(runId);
     const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
     if (appended.length === 0) return { lastSeq, appended };

@@ -1,4 +1,4 @@
-import { blocks, contributionChange, metrics, numberTokenPush, type Block } from '@plumbline/shared/metric';
+import { blocks, contributionChange, metrics, numberTokenPush } from '@plumbline/shared/metric';
 import { bootstrapIntervals, type Contents } from '../analysis/bootstrap.js';
 import { sequenceMeasures } from '../analysis/sequence-measures.js';
 import { mean, valueAt, type StudyRun } from '../analysis/study-run.js';
@@ -97,7 +97,7 @@ export function figuresOf(
 /** A measure of each layer's attention and MLP after counting (or the first skill), mean over runs; empty where not measured. */
 function byLayer(
   runs: readonly StudyRun[],
-  metric: (layer: number, block: Block) => string,
+  metric: (layer: number, block: string) => string,
 ): { layer: string; values: number[] }[] {
   const layers: { layer: string; values: number[] }[] = [];
   for (let layer = 0; runs.every(({ series }) => metric(layer, 'mlp') in series); layer++)

@@ -25,12 +25,12 @@ for await (const chunk of process.stdin) text += chunk;
 const { hubUrl, token, config, dataDir, ...launch } = JSON.parse(text);
 let { runId, parent, secret } = launch, seq = 0, step = parent?.step ?? 0;
 const does = config.name.split('/')[1];
-const socket = io(hubUrl + '/trainer', { auth: { token, protocol: 1 }, transports: ['websocket'] });
+const socket = io(hubUrl + '/trainer', { auth: { token, protocol: 2 }, transports: ['websocket'] });
 const say = (event) => socket.emitWithAck('events', { events: [{ seq: ++seq, step, wallTimeMs: Date.now(), ...event }] });
 const trainer = { backend: 'test', device: '', host: hostname(), processId: process.pid, version: '1' };
 const begin = async () => {
   await socket.emitWithAck('attach', { runId, config, parent, secret });
-  await say({ type: 'run_started', trainer, model: { name: 'm', parameters: [] }, baseline: {},
+  await say({ type: 'run_started', trainer, model: { name: 'm', groups: [], parameters: [], recipes: [] }, baseline: {},
     selection: { kind: 'recipe', recipe: 'full' }, trainable: [] });
 };
 const save = (at) => {

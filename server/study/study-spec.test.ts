@@ -90,7 +90,7 @@ describe('plan', () => {
       'all at one time: what is common once, and what a variant adds to it',
       {
         config: { learningRate: -1, tasks: ['chess'] },
-        variants: { sa_proj: { config: { recipe: 'everything' } }, x: { from: { variant: 'y', step: 1 } } },
+        variants: { sa_proj: { config: { recipe: 'all_of_it' } }, x: { from: { variant: 'y', step: 1 } } },
       },
       /^reference: there is no variant "full".*; variants\.x\.from: .*"y".*; config\.tasks\.0: [^;]*; config\.learningRate: [^;]*; variants\.sa_proj\.config\.recipe: [^;]*$/,
     ],

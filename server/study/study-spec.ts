@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import type { Recipe } from '@plumbline/shared/parameter';
+import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { RunConfig, totalSteps } from '@plumbline/shared/run';
 
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');

@@ -200,6 +200,36 @@ describe('HubLink', () => {
     expect(hub.secrets).toEqual(Array(3).fill('a secret of this trainer'));
   });
 
+  it('counts the names of a model: what says it goes alone', async () => {
+    await open({ maxBatchValues: 10, window: 1 });
+    const batches: string[][] = [];
+    hub.io
+      .of('/trainer')
+      .sockets.forEach((socket) =>
+        socket.prependAny(
+          (name, batch: { events: { type: string }[] }) =>
+            name === 'events' && batches.push(batch.events.map(({ type }) => type)),
+        ),
+      );
+    const names = ['a', 'b', 'c'];
+    const at = { step: 0, wallTimeMs: 0 };
+    const selection = { kind: 'recipe', recipe: 'all' } as const;
+    const model = {
+      name: 'm',
+      groups: names.map((name) => ({ name, part: 'other' as const })),
+      parameters: names.map((name) => ({ name, shape: [], size: 1, group: name })),
+      recipes: [{ name: 'all', label: 'All', groups: names }],
+    };
+    const trainer = { backend: 'x', device: '', host: '', processId: 1, version: '' };
+    // The first message of a link takes what is there at once: it is the step.
+    link.emit({ type: 'step_completed', ...at, stage: 0, metrics: {} });
+    link.emit({ type: 'run_started', ...at, trainer, model, baseline: {}, selection, trainable: names });
+    link.emit({ type: 'trainable_changed', ...at, selection, trainable: names });
+    link.emit({ type: 'trainable_changed', ...at, selection, trainable: names });
+    await link.flush();
+    expect(batches).toEqual([['step_completed'], ['run_started'], ['trainable_changed', 'trainable_changed']]);
+  });
+
   it('says why when the token is wrong', async () => {
     await expect(open({}, 'wrong')).rejects.toThrow(/refused the connection: The trainer token is wrong/);
   });

@@ -15,9 +15,9 @@ export class HubLinkError extends Error {
 }
 
 export interface HubLinkOptions {
-  /** Metric values kept unacknowledged before training has to wait. */
+  /** Metric values and names kept unacknowledged before training has to wait. */
   maxSpooledValues?: number;
-  /** Metric values a batch; a message stays well under the hub's limit. */
+  /** Metric values and names a batch; a message stays well under the hub's limit. An event of more goes alone. */
   maxBatchValues?: number;
   /** Batches that may be unanswered at once. More than one, because a step blocks the process: the answer to the batch
    *  before would be read only after it, and a command's outcome would wait for a whole step. */
@@ -37,7 +37,15 @@ const defaults = {
 /** How often a line is looked at for silence. */
 const lookMs = 250;
 
-const valuesIn = (event: TrainerEvent): number => ('metrics' in event ? Object.keys(event.metrics).length : 0) + 1;
+/** What makes an event long: its metrics, or the names in what it says of the model. */
+function valuesIn(event: TrainerEvent): number {
+  if ('metrics' in event) return Object.keys(event.metrics).length + 1;
+  if (event.type === 'trainable_changed') return event.trainable.length + 1;
+  if (event.type !== 'run_started') return 1;
+  const { groups, parameters, recipes } = event.model;
+  const inRecipes = recipes.reduce((sum, recipe) => sum + recipe.groups.length, 0);
+  return groups.length + parameters.length + inRecipes + event.trainable.length + 1;
+}
 
 /**
  * A trainer's line to the hub. Events get a gap-free number within their run and are kept until the hub has stored

@@ -37,6 +37,16 @@ describe('commands to a run', () => {
     expect(series(events, 'train/gradient_norm').every(([, norm]) => norm === 0)).toBe(true);
   });
 
+  it('fails a recipe that its model does not have, with the names there are', async () => {
+    const selection = { kind: 'recipe', recipe: 'sa_prj' } as const;
+    const { events } = await small.run({}, { at: { 2: { kind: 'set_trainable', selection } } });
+    expect(events.find(({ type }) => type === 'command_failed')).toMatchObject({
+      reason:
+        'This model has no recipe "sa_prj". It has full, everything, sa_proj, sa_qkv, mlp, mlp_gate_up, mlp_down, ' +
+        'projector, vision, none.',
+    });
+  });
+
   it('fails a selection that hits nothing and keeps the old one', async () => {
     const { events } = await small.run(
       {},

@@ -67,7 +67,7 @@ describe('train', () => {
         at: { 2: { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } } },
       });
       const sizes = (part: RegExp): number =>
-        model.parameterInfos().reduce((sum, { name, size }) => sum + (part.test(name) ? size : 0), 0);
+        model.describe().parameters.reduce((sum, { name, size }) => sum + (part.test(name) ? size : 0), 0);
       const whole = sizes(/^(language_model|lm_head)/);
       const attention = sizes(/^language_model.*self_attn/);
       // Two moments of each parameter that was trained in the stage: what is frozen keeps its own until that ends.

@@ -3,7 +3,12 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics, toWireMetrics } from '@plumbline/shared/metric';
-import { describeSelection, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
+import {
+  describeSelection,
+  resolveSelection,
+  type ModelInfo,
+  type TrainableSelection,
+} from '@plumbline/shared/parameter';
 import {
   askedCheckpointPrefix,
   CheckpointId,
@@ -90,6 +95,7 @@ export async function train(run: TrainingRun): Promise<Outcome> {
 
 class TrainingLoop implements Steered {
   step: number;
+  readonly #model: ModelInfo;
   #optimizer: AdamW;
   /** The stage that the next step belongs to. */
   #stage: Stage;
@@ -112,6 +118,7 @@ class TrainingLoop implements Steered {
 
   constructor(private readonly of: TrainingRun) {
     const { config, from, method } = of;
+    this.#model = method.model.describe();
     this.#optimizer = new AdamW({ weightDecay: config.weightDecay });
     this.step = from?.position.step ?? 0;
     this.#stage = stageAfter(config, this.step);
@@ -133,7 +140,7 @@ class TrainingLoop implements Steered {
     this.#emit({
       type: 'run_started',
       trainer,
-      model: { name: 'plumbline-base', parameters: method.model.parameterInfos() },
+      model: this.#model,
       baseline: toWireMetrics(baselineOf(probes)),
       selection: this.#selection,
       trainable: this.#trainable,
@@ -256,7 +263,7 @@ class TrainingLoop implements Steered {
   }
 
   async #setTrainable(selection: TrainableSelection): Promise<Applied> {
-    const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
+    const resolved = resolveSelection(selection, this.#model);
     if (!resolved.ok) throw new CommandError(resolved.reason);
     const before = { selection: selectionText(this.#selection), trainable_parameters: this.#trainableSize() };
     if (haveSameNames(resolved.trainable, this.#trainable)) return { before, after: before };
@@ -428,7 +435,7 @@ class TrainingLoop implements Steered {
   }
 
   #resolve(selection: TrainableSelection): string[] {
-    const resolved = resolveSelection(selection, this.of.method.model.parameterInfos());
+    const resolved = resolveSelection(selection, this.#model);
     if (!resolved.ok) throw new Error(resolved.reason);
     return resolved.trainable;
   }

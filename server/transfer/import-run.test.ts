@@ -14,9 +14,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { resolveSelection } from '@plumbline/shared/parameter';
 import { RunId } from '@plumbline/shared/run';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { held, keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
+import { describeModel } from '../trainer/models/parameter-roles.js';
 import { exportFormats, exportPath, exportRun } from './export-run.js';
 import { importRun } from './import-run.js';
 import { archiveOf, canonicalJson, digestOf, storedEvents } from './run-archive.js';
@@ -141,6 +144,56 @@ it('csv and parquet are one long table, with a row for an event without metrics'
 it('canonical JSON does not depend on the order of keys', () => {
   const text = '{"10":1,"9":{"a":[true,null],"b":"\u2028"},"B":0}';
   expect(canonicalJson({ B: -0, 9: { b: '\u2028', a: [true, null], c: undefined }, 10: 1 })).toBe(text);
+});
+
+describe('a run that was exported before models said their roles', () => {
+  const path = new URL('../../test/fixtures/run-of-protocol-1.jsonl', import.meta.url).pathname;
+  const text = readFileSync(path, 'utf8');
+  const { digest: its } = JSON.parse(text.trimEnd().split('\n').at(-1)!) as { digest: string };
+
+  it('comes in with its digest, and goes out again as the same text and as a table', async () => {
+    const store = newStore();
+    const { archive } = await importRun(path, store);
+    const id = archive.run.runId;
+    expect(await digestOf(await archiveOf(store, id))).toBe(its);
+    expect(await importRun(path, store)).toMatchObject({ digest: its, unchanged: true });
+    const again = join(folder, 'again.jsonl');
+    await exportRun(await archiveOf(store, id), 'jsonl', again);
+    expect(readFileSync(again, 'utf8')).toBe(text);
+    const table = join(folder, 'again-parquet');
+    expect(await exportRun(await archiveOf(store, id), 'parquet', table)).toBe(its);
+    const other = newStore();
+    expect(await importRun(table, other)).toMatchObject({ digest: its });
+    await store.close();
+    await other.close();
+  });
+
+  it('is read as its trainer would tell it today', async () => {
+    const store = newStore();
+    const { archive } = await importRun(path, store);
+    const { events } = await store.controlEvents(archive.run.runId);
+    await store.close();
+    const started = events.find((event) => event.type === 'run_started')!;
+    expect(TrainerEvent.parse(started)).toEqual(started);
+    const listed = started.model.parameters.map(({ group: _, ...parameter }) => parameter);
+    const today = describeModel('plumbline-base', listed, { wholeVision: true });
+    expect({ ...started.model, recipes: [] }).toEqual({ ...today, recipes: [] });
+    for (const recipe of started.model.recipes)
+      expect(recipe).toEqual(today.recipes.find(({ name }) => name === recipe.name));
+    // What trained then is what its recipes are read to train.
+    for (const event of events)
+      if (event.type === 'run_started' || event.type === 'trainable_changed')
+        expect(resolveSelection(event.selection, started.model)).toMatchObject({ trainable: event.trainable });
+    expect(started.model.recipes.map(({ name }) => name)).toEqual([
+      ...['full', 'sa_proj', 'mlp', 'mlp_gate_up', 'mlp_down', 'projector', 'none'],
+    ]);
+  });
+
+  it('is refused where it was changed, with the place', async () => {
+    const damaged = join(folder, 'damaged-old.jsonl');
+    writeFileSync(damaged, text.replace('"group":"language_model.embed_tokens"', '"group":7'));
+    await refused(damaged, /Line 4 of .* is not valid \(model\.parameters\.\d+\.group: /);
+  });
 });
 
 describe('an id that is taken', () => {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { CommandId } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
+import type { StoredEvent } from '../store/protocol-1.js';
 import { openRunFile } from './open-run-file.js';
 import { archiveOf, byAge, digestOf, TransferError, type RunArchive, type RunFile } from './run-archive.js';
 import { isArriving, storeRun, type Progress } from './store-run.js';
@@ -50,11 +50,11 @@ async function checkDigest(file: RunFile, path: string): Promise<void> {
 function renamed(archive: RunArchive, runId: RunId): RunArchive {
   const newId = (commandId: CommandId): CommandId =>
     CommandId.parse(createHash('sha256').update(`${runId} ${commandId}`).digest('base64url').slice(0, 32));
-  const rename = (event: TrainerEvent): TrainerEvent =>
+  const rename = (event: StoredEvent): StoredEvent =>
     event.type === 'command_applied' || event.type === 'command_failed'
       ? { ...event, commandId: newId(event.commandId) }
       : event;
-  async function* events(fromSeq?: number): AsyncGenerator<TrainerEvent[]> {
+  async function* events(fromSeq?: number): AsyncGenerator<StoredEvent[]> {
     for await (const batch of archive.events(fromSeq)) yield batch.map(rename);
   }
   const commands = archive.commands.map((command) => ({ ...command, runId, commandId: newId(command.commandId) }));

@@ -3,8 +3,8 @@ import { open } from 'node:fs/promises';
 import { setImmediate as afterOthers } from 'node:timers/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
-import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { NotUtf8Error, textLines, utf8Text } from '@plumbline/shared/utf8-text';
+import { StoredEvent } from '../store/protocol-1.js';
 import {
   archiveFormat,
   archiveVersion,
@@ -29,7 +29,7 @@ const Header = z.object({
   events: z.number().int().nonnegative(),
 });
 const Footer = z.object({ digest: Digest });
-/** The largest line is a start event with thousands of parameters, about a megabyte. */
+/** The largest line is a start event: with 50,000 parameters about 27 MB. */
 const maxLineLength = 64 * 2 ** 20;
 const footerBytes = 200;
 
@@ -74,10 +74,10 @@ export async function openJsonl(path: string): Promise<RunFile> {
   const firstEvent = head.length + 2;
   const endLine = firstEvent + header.events;
 
-  async function* events(): AsyncGenerator<TrainerEvent> {
+  async function* events(): AsyncGenerator<StoredEvent> {
     for await (const { text, number } of lines(path)) {
       if (number < firstEvent || (number >= endLine && Footer.safeParse(json(text)).success)) continue;
-      yield readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`);
+      yield readPart(StoredEvent, parsed(text, number, path), `Line ${number} of ${path}`);
     }
   }
   const { events: lastSeq } = header;

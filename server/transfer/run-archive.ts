@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
-import { isMetricEvent, maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
+import type { StoredEvent } from '../store/protocol-1.js';
 
 /** What every file of an export says first. A change that an older reader would misread raises the version. */
 export const archiveFormat = 'plumbline-run';
@@ -30,7 +31,7 @@ export interface RunArchive {
    * @param fromSeq the first one wanted, 1 when not given
    * @throws TransferError when one is missing or cannot be read
    */
-  events(fromSeq?: number): AsyncIterable<TrainerEvent[]>;
+  events(fromSeq?: number): AsyncIterable<StoredEvent[]>;
 }
 
 /** A run in a file, with the digest that was written beside it. */
@@ -74,7 +75,7 @@ export const byAge = (a: CommandRecord, b: CommandRecord): number =>
  * InfluxDB gives what has arrived there, and a hub that was killed may have left the last ones in its spool.
  */
 export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
-  async function* pages(fromSeq: number): AsyncGenerator<TrainerEvent> {
+  async function* pages(fromSeq: number): AsyncGenerator<StoredEvent> {
     let wanted = maxEventsPerBatch;
     for (let next = fromSeq; next <= lastSeq;) {
       const page = await store.events(runId, next, Math.min(wanted, lastSeq - next + 1));
@@ -97,13 +98,13 @@ export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): 
  * @param owner whose events they are, for the error
  */
 export async function* inBatches(
-  events: AsyncIterable<TrainerEvent>,
+  events: AsyncIterable<StoredEvent>,
   fromSeq: number,
   lastSeq: number,
   owner: string,
-): AsyncGenerator<TrainerEvent[]> {
+): AsyncGenerator<StoredEvent[]> {
   let expected = fromSeq;
-  let batch: TrainerEvent[] = [];
+  let batch: StoredEvent[] = [];
   let size = 0;
   for await (const event of events) {
     if (event.seq !== expected || expected > lastSeq)
@@ -125,13 +126,13 @@ export async function* inBatches(
 
 /** What is made text in one go: metric values, and parameters of a model, for about ten milliseconds. */
 const maxBatchSize = 10_000;
-function sizeOf(event: TrainerEvent): number {
+function sizeOf(event: StoredEvent): number {
   if (isMetricEvent(event)) return 1 + Object.keys(event.metrics).length;
   return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;
 }
 
 /** Leaves out what comes before an event; a file can only be read from its beginning. */
-export async function* from(fromSeq: number, batches: AsyncIterable<TrainerEvent[]>): AsyncGenerator<TrainerEvent[]> {
+export async function* from(fromSeq: number, batches: AsyncIterable<StoredEvent[]>): AsyncGenerator<StoredEvent[]> {
   for await (const batch of batches) {
     const wanted = batch.filter((event) => event.seq >= fromSeq);
     if (wanted.length > 0) yield wanted;

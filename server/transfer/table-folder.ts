@@ -7,7 +7,8 @@ import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
-import { isMetricEvent, TrainerEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { StoredEvent, type StoredControlEvent } from '../store/protocol-1.js';
 import { NotUtf8Error, utf8Text } from '@plumbline/shared/utf8-text';
 import {
   archiveFormat,
@@ -39,7 +40,7 @@ const Record = z.object({
   events: z.number().int().nonnegative(),
   run: StoredRunRecord,
   commands: z.array(CommandRecord),
-  controlEvents: z.array(TrainerEvent),
+  controlEvents: z.array(StoredEvent),
 });
 export const recordName = 'run.json';
 /** It is read whole, and a string of JavaScript holds half a gigabyte. */
@@ -65,12 +66,12 @@ const columns = {
  */
 export async function writeTableFolder(archive: RunArchive, format: TableFormat, folder: string): Promise<string> {
   const digest = new RunDigest(archive);
-  const controlEvents: ControlEvent[] = [];
+  const controlEvents: StoredControlEvent[] = [];
   async function* rows(): AsyncGenerator<string> {
     yield `${Object.keys(columns).join(',')}\n`;
     for await (const events of archive.events()) {
       digest.add(events);
-      controlEvents.push(...events.filter((event): event is ControlEvent => !isMetricEvent(event)));
+      controlEvents.push(...events.filter((event): event is StoredControlEvent => !isMetricEvent(event)));
       yield events.filter(isMetricEvent).map(csvRows).join('');
     }
   }
@@ -120,7 +121,7 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
     throw new TransferError(`${table} is missing. It belongs beside ${recordName}: copy it there too.`);
   const source = points === 'points.csv' ? csvTable(table) : `read_parquet(${quoted(table)})`;
 
-  async function* events(): AsyncGenerator<TrainerEvent> {
+  async function* events(): AsyncGenerator<StoredEvent> {
     let next = 0;
     for await (const event of metricEvents(source, table)) {
       while (next < controlEvents.length && controlEvents[next]!.seq < event.seq) yield controlEvents[next++]!;

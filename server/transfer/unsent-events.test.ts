@@ -2,6 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { RunId } from '@plumbline/shared/run';
 import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
@@ -113,4 +114,17 @@ it('says that such a file is of a later version, or what is wrong with its head'
   await expect(unsentEventsOf(path)).rejects.toThrow(/later version of Plumbline \(format 2.*Update Plumbline/);
   writeFileSync(path, '{"format":"plumbline-unsent-events","version":1}\n');
   await expect(unsentEventsOf(path)).rejects.toThrow(/^Line 1 of .*unsent-events.jsonl is not valid \(runId: /);
+});
+it('may be those of a trainer of protocol 1 whose start the hub never had', async () => {
+  const other = RunId.parse('run-b');
+  await store.createRun({ ...whole.run, runId: other });
+  const [, start] = readFileSync(new URL('../../test/fixtures/run-of-protocol-1.jsonl', import.meta.url), 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('"run_started"') || line.includes('"format"'));
+  const events = [JSON.parse(start!) as TrainerEvent];
+  await writeUnsentEvents(path, other, events);
+  expect(await handInEvents(path, other, store)).toEqual({ appended: 1, lastSeq: 1 });
+  expect(await store.events(other, 1, 10)).toEqual(events);
+  const [told] = (await store.controlEvents(other)).events;
+  expect(told?.type === 'run_started' && told.model.recipes.map(({ name }) => name)).toContain('sa_proj');
 });

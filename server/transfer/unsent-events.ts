@@ -2,9 +2,10 @@ import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { cleaned } from '@plumbline/shared/plain-text';
 import type { RunId } from '@plumbline/shared/run';
-import { isLastWord, maxEventsPerBatch, orderFault, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isLastWord, maxEventsPerBatch, orderFault } from '@plumbline/shared/trainer-event';
 import { UnsentEventsHeader, unsentEventsVersion } from '@plumbline/shared/unsent-events';
 import type { EventStore } from '../store/event-store.js';
+import { StoredEvent } from '../store/protocol-1.js';
 import { json, lines, parsed } from './jsonl-file.js';
 import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
 
@@ -62,12 +63,12 @@ export async function handInEvents(
 }
 
 /** The events in a file, which are numbered without a gap. */
-async function eventsIn(path: string): Promise<TrainerEvent[]> {
-  const events: TrainerEvent[] = [];
+async function eventsIn(path: string): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = [];
   for await (const { text, number } of lines(path)) {
     if (number === 1) continue;
     // As a hub takes them: what it stored of these is compared with them.
-    const event = cleaned(readPart(TrainerEvent, parsed(text, number, path), `Line ${number} of ${path}`));
+    const event = cleaned(readPart(StoredEvent, parsed(text, number, path), `Line ${number} of ${path}`));
     const last = events.at(-1);
     if (last && event.seq !== last.seq + 1)
       throw new TransferError(`Line ${number} of ${path} has event ${event.seq} where ${last.seq + 1} should be.`);
@@ -82,7 +83,7 @@ async function eventsIn(path: string): Promise<TrainerEvent[]> {
  * @returns the step that the stored ones before or among them come to
  */
 async function refuseOtherEvents(
-  events: readonly TrainerEvent[],
+  events: readonly StoredEvent[],
   runId: RunId,
   lastSeq: number,
   store: EventStore,
@@ -93,7 +94,7 @@ async function refuseOtherEvents(
   );
   const [first, end] = [events[0]!.seq, events.at(-1)!.seq];
   const until = Math.min(lastSeq, end);
-  let last: TrainerEvent | undefined;
+  let last: StoredEvent | undefined;
   // From the one before them at least: it may be the run's last word.
   for await (const stored of storedEvents(store, runId, until).events(Math.max(1, Math.min(first, lastSeq)))) {
     const held = stored.filter(({ seq }) => seq >= first);

@@ -55,7 +55,7 @@ await send([
     step: 0,
     wallTimeMs: Date.now(),
     trainer: { backend: 'bench', device: 'none', host: hostname(), processId: process.pid, version: '1' },
-    model: { name: 'none', parameters: [] },
+    model: { name: 'none', groups: [], parameters: [], recipes: [] },
     baseline: {},
     selection: { kind: 'recipe', recipe: 'none' },
     trainable: [],

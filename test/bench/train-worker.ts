@@ -8,7 +8,8 @@ import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js
 import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.js';
 import { Rng } from '@plumbline/shared/rng';
-import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
+import type { Recipe } from '@plumbline/shared/built-in/recipe';
+import { resolveSelection } from '@plumbline/shared/parameter';
 
 /*
  * Trains the base model on one fixed batch: for each line on standard input that names a recipe and a number of steps,
@@ -34,7 +35,7 @@ async function step(trainable: readonly string[]): Promise<void> {
 console.log(JSON.stringify({ device }));
 for await (const line of createInterface(process.stdin)) {
   const [recipe, steps] = line.split(' ') as [Recipe, string];
-  const resolved = resolveSelection({ kind: 'recipe', recipe }, model.parameterInfos());
+  const resolved = resolveSelection({ kind: 'recipe', recipe }, model.describe());
   if (!resolved.ok) throw new Error(resolved.reason);
   await step(resolved.trainable);
   const [startMs, startCpu] = [performance.now(), process.cpuUsage()];

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
 import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunConfig, RunId } from '@plumbline/shared/run';
-import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { anyEvents } from './any-event.js';
 import {
   AnswerTooLargeError,
@@ -13,6 +13,9 @@ import {
   type StoredRun,
   type Windows,
 } from '../../server/store/event-store.js';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
+import { describeModel } from '../../server/trainer/models/parameter-roles.js';
+import { mixture } from '../support/real-models.js';
 
 export const runId = RunId.parse('run-a');
 export const storedRun = (id: RunId = runId, createdMs = 1000): StoredRun => ({
@@ -38,7 +41,7 @@ const lossEvents = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': 1 / (from + i) }));
 
 /** Metrics go by name; those that are no number of JSON's, -0 among them, are told apart. The rest is JSON. */
-const comparable = (event: TrainerEvent): unknown => {
+const comparable = (event: StoredEvent): unknown => {
   if (!('metrics' in event)) return JSON.parse(JSON.stringify(event)) as unknown;
   const metrics = Object.entries(event.metrics).map(([name, value]) => [name, Object.is(value, -0) ? '-0' : value]);
   return { ...event, metrics: metrics.sort(([a], [b]) => (a! < b! ? -1 : 1)) };
@@ -301,7 +304,7 @@ export function eventStoreContract(
         step: 0,
         wallTimeMs: 1_700_000_000_000.25,
         trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
-        model: { name: 'none', parameters: [] },
+        model: { name: 'none', groups: [], parameters: [], recipes: [] },
         baseline: { 'shift/kl': 'NaN' },
         selection: { kind: 'recipe', recipe: 'full' },
         trainable: ['b', 'a'],
@@ -346,14 +349,14 @@ export function eventStoreContract(
         ] as TrainerEvent[];
         await store.append(runId, large.slice(0, 60));
         await store.append(runId, large.slice(60));
-        const pages: TrainerEvent[][] = [];
+        const pages: StoredEvent[][] = [];
         for (let next = 1; next <= large.length; next += pages.at(-1)!.length) {
           pages.push(await store.events(runId, next, 1000));
           expect(pages.at(-1)).not.toEqual([]);
         }
         // Values, and characters of control events, of the largest page.
-        const valuesOf = (page: TrainerEvent[]) => page.filter(({ type }) => type === 'step_completed').length * 1000;
-        const textOf = (page: TrainerEvent[]) => page.filter(({ type }) => type === 'run_paused').length * long.length;
+        const valuesOf = (page: StoredEvent[]) => page.filter(({ type }) => type === 'step_completed').length * 1000;
+        const textOf = (page: StoredEvent[]) => page.filter(({ type }) => type === 'run_paused').length * long.length;
         expect(Math.max(...pages.map(valuesOf))).toBeLessThanOrEqual(60_000);
         expect(Math.max(...pages.map(textOf))).toBeLessThanOrEqual(5 * 2 ** 20);
         expect(pages.flat().map(({ seq }) => seq)).toEqual(large.map(({ seq }) => seq));
@@ -368,6 +371,53 @@ export function eventStoreContract(
         expect(await store.events(runId, 1, 1000)).toEqual(lossEvents(1, 5));
         expect(await store.events(other, 1, 1)).toEqual([stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 })]);
       });
+    });
+
+    it('gives a start of protocol 1 back as it came, and tells readers of roles and recipes', async () => {
+      const group = 'language_model.layers.3.mlp.experts.1.up_proj';
+      const old = {
+        ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, trainable: [] },
+        trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+        model: { name: 'm', parameters: [{ name: `${group}.weight`, shape: [2], size: 2, group }] },
+        selection: { kind: 'recipe', recipe: 'mlp_gate_up' },
+      } as StoredEvent;
+      await store.append(runId, [old]);
+      store = await reopen();
+      expect(await store.events(runId, 1, 1000)).toEqual([old]);
+      const [started] = (await store.controlEvents(runId)).events;
+      expect(started).toMatchObject({
+        model: {
+          ...(old as { model: object }).model,
+          groups: [{ name: group, part: 'language', layer: 3, block: 'mlp', projection: 'up_proj', expert: 1 }],
+          recipes: [
+            { name: 'full', label: 'Full', groups: [group] },
+            { name: 'mlp', label: 'MLP', groups: [group] },
+            { name: 'mlp_gate_up', label: 'MLP Gate & Up', groups: [group] },
+            { name: 'none', label: 'None', groups: [] },
+          ],
+        },
+      });
+      expect(TrainerEvent.safeParse(started).success).toBe(true);
+    });
+
+    it('keeps a model of 18,867 parameters and the drift of each of its groups', async () => {
+      const model = describeModel('a mixture of experts', mixture());
+      const start = {
+        ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, model },
+        trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+        selection: { kind: 'recipe', recipe: 'full' },
+        trainable: model.parameters.map(({ name }) => name),
+      } as TrainerEvent;
+      const drifts = Object.fromEntries(model.groups.map(({ name }, index) => [`drift/${name}`, index / 7]));
+      const probe = { ...stepEvent(2, drifts, 0), type: 'probe_completed' } as TrainerEvent;
+      await store.append(runId, [start]);
+      await store.append(runId, [probe]);
+      store = await reopen();
+      // As text: a deep comparison of so much takes minutes.
+      expect(JSON.stringify((await store.controlEvents(runId)).events) === JSON.stringify([start])).toBe(true);
+      const { series } = await store.history(runId, { maxPoints: 5 });
+      expect(series.size).toBe(model.groups.length);
+      expect(series.get(`drift/${model.groups[700]!.name}`)!.values).toEqual(Float64Array.of(100));
     });
 
     it('keeps the latest record of each command, oldest command first', async () => {

@@ -9,7 +9,7 @@ import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { Recipe } from '@plumbline/shared/parameter';
+import { Recipe } from '@plumbline/shared/built-in/recipe';
 import { RunConfig, RunId, type TargetTask } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { atTarget, commonTarget } from './equal-target.js';

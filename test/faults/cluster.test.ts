@@ -45,7 +45,7 @@ class Trainer {
     link.emit({
       ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
       trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
-      model: { name: 'none', parameters: [] },
+      model: { name: 'none', groups: [], parameters: [], recipes: [] },
       selection: { kind: 'recipe', recipe: 'full' },
     });
     return trainer;

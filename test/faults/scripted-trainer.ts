@@ -61,7 +61,7 @@ try {
   emit({
     ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
     trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },
-    model: { name: 'none', parameters: [] },
+    model: { name: 'none', groups: [], parameters: [], recipes: [] },
     selection: { kind: 'recipe', recipe: 'full' },
   });
   while ((await control.serve(steered)) === 'train') {

@@ -1,6 +1,6 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import {
   newEvents,
   noPosition,
@@ -11,11 +11,12 @@ import {
   type StoredSummary,
   type TakeTexts,
 } from '../../server/store/event-store.js';
+import { upToDateEvent, type StoredControlEvent, type StoredEvent } from '../../server/store/protocol-1.js';
 
 /** Runs, events and commands in memory, for tests that are about whoever uses a store. It has no series. */
 export class MemoryStore implements EventStore {
   readonly #runs = new Map<RunId, StoredRun>();
-  readonly #events = new Map<RunId, TrainerEvent[]>();
+  readonly #events = new Map<RunId, StoredEvent[]>();
   readonly #commands = new Map<CommandId, CommandRecord>();
   readonly #deleted = new Set<RunId>();
 
@@ -47,7 +48,7 @@ export class MemoryStore implements EventStore {
   deletedRuns(): Promise<RunId[]> {
     return Promise.resolve([...this.#deleted]);
   }
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<{ lastSeq: number; appended: TrainerEvent[] }> {
+  append<E extends StoredEvent>(runId: RunId, events: readonly E[]): Promise<{ lastSeq: number; appended: E[] }> {
     try {
       const { appended, lastSeq } = newEvents(runId, this.#position(runId), events);
       this.#events.set(runId, [...(this.#events.get(runId) ?? []), ...appended]);
@@ -59,7 +60,7 @@ export class MemoryStore implements EventStore {
   lastSeq(runId: RunId): Promise<number> {
     return Promise.resolve(this.#position(runId).lastSeq);
   }
-  events(runId: RunId, fromSeq: number, limit: number): Promise<TrainerEvent[]> {
+  events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     return Promise.resolve((this.#events.get(runId) ?? []).slice(fromSeq - 1, fromSeq - 1 + limit));
   }
   history(runId: RunId) {
@@ -75,7 +76,10 @@ export class MemoryStore implements EventStore {
     return Promise.resolve();
   }
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const events = (this.#events.get(runId) ?? []).filter((event): event is ControlEvent => !isMetricEvent(event));
+    const stored = (this.#events.get(runId) ?? []).filter(
+      (event): event is StoredControlEvent => !isMetricEvent(event),
+    );
+    const events = stored.map((event): ControlEvent => upToDateEvent(event));
     return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
   }
   async eachControlEvents(

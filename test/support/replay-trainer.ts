@@ -4,16 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
 import type { Command } from '@plumbline/shared/command';
+import { describeModel } from '@plumbline/server/dist/trainer/models/parameter-roles.js';
 import {
   describeSelection,
-  parameterGroup,
   resolveSelection,
-  type ParameterInfo,
+  type ModelInfo,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
 import { RunConfig, RunId, totalSteps } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { llava15, mixture, qwen25Vl7b, type ListedParameter } from './real-models.js';
 
 /**
  * A trainer that trains nothing: it speaks the trainer's protocol and makes its numbers up, so that the hub and the
@@ -21,10 +22,13 @@ import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-ev
  */
 const usage = `npm run replay -- --token "$(cat .plumbline/trainer-token)" [options]
   --url http://127.0.0.1:4517  the hub        --name Replay  the run's name
-  --steps 400  --stepMs 200  how many steps, and how long each takes  --layers 4  of the made-up model`;
+  --steps 400  --stepMs 200  how many steps, and how long each takes
+  --model made-up            or one by its real names: llava, qwen2.5-vl, mixture-of-experts
+  --layers 4                 of the made-up model and of the mixture of experts`;
 const options = readOptions();
 
-function readOptions(): { url: string; token: string; name: string; steps: string; stepMs: string; layers: string } {
+type Options = Record<'url' | 'token' | 'name' | 'steps' | 'stepMs' | 'layers' | 'model', string>;
+function readOptions(): Options {
   try {
     const { values } = parseArgs({
       options: {
@@ -34,6 +38,7 @@ function readOptions(): { url: string; token: string; name: string; steps: strin
         steps: { type: 'string', default: '400' },
         stepMs: { type: 'string', default: '200' },
         layers: { type: 'string', default: '4' },
+        model: { type: 'string', default: 'made-up' },
         help: { type: 'boolean', default: false },
       },
     });
@@ -53,16 +58,28 @@ function end(message: string, code: number): never {
 const config = RunConfig.parse({ name: options.name, steps: Number(options.steps), probeEverySteps: 5 });
 const runId = RunId.parse(`replay-${randomUUID().slice(0, 6)}`);
 const projections = ['self_attn.q', 'self_attn.k', 'self_attn.v', 'self_attn.o', 'mlp.gate', 'mlp.up', 'mlp.down'];
-const parameters: ParameterInfo[] = [
-  'vision_tower.patch_embedding.weight',
-  'multi_modal_projector.linear_1.weight',
-  'language_model.embed_tokens.weight',
-  ...Array.from({ length: Number(options.layers) }, (_, layer) =>
-    projections.map((name) => `language_model.layers.${layer}.${name}_proj.weight`),
-  ).flat(),
-  'language_model.norm.weight',
-].map((name) => ({ name, shape: [96, 96], size: 96 * 96, group: parameterGroup(name) }));
-const groups = [...new Set(parameters.map((parameter) => parameter.group))];
+const madeUp = (): ListedParameter[] =>
+  [
+    'vision_tower.patch_embedding.weight',
+    'multi_modal_projector.linear_1.weight',
+    'language_model.embed_tokens.weight',
+    ...Array.from({ length: Number(options.layers) }, (_, layer) =>
+      projections.map((name) => `language_model.layers.${layer}.${name}_proj.weight`),
+    ).flat(),
+    'language_model.norm.weight',
+  ].map((name) => ({ name, shape: [96, 96], size: 96 * 96 }));
+const models: Record<string, () => ListedParameter[]> = {
+  'made-up': madeUp,
+  llava: llava15,
+  'qwen2.5-vl': qwen25Vl7b,
+  'mixture-of-experts': () => mixture(Number(options.layers)),
+};
+const parameters = models[options.model]?.() ?? end(`There is no model ${options.model}.\n${usage}`, 1);
+const model: ModelInfo = describeModel(options.model, parameters);
+const groupOf = new Map(model.parameters.map(({ name, group }) => [name, group]));
+const sizeOf = new Map(model.parameters.map(({ name, size }) => [name, size]));
+const layerOf = new Map(model.groups.map(({ name, layer }) => [name, layer ?? 0]));
+const groups = model.groups.map(({ name }) => name);
 const drift = new Map(groups.map((group) => [group, 0]));
 
 let selection: TrainableSelection = { kind: 'recipe', recipe: config.recipe };
@@ -119,7 +136,7 @@ async function flush(): Promise<void> {
   }
 }
 const trainable = (): string[] => {
-  const resolved = resolveSelection(selection, parameters);
+  const resolved = resolveSelection(selection, model);
   return resolved.ok ? resolved.trainable : [];
 };
 const now = () => ({ step, wallTimeMs: Date.now() });
@@ -152,7 +169,7 @@ function apply({ commandId, action }: Command): void {
       return;
     }
     case 'set_trainable': {
-      const resolved = resolveSelection(action.selection, parameters);
+      const resolved = resolveSelection(action.selection, model);
       if (!resolved.ok) return emit({ type: 'command_failed', ...now(), commandId, reason: resolved.reason });
       const trained = trainable();
       const change = { selection: describeSelection(selection), trainable: trained.length };
@@ -178,10 +195,24 @@ function apply({ commandId, action }: Command): void {
 const moved = () => Math.tanh([...drift.values()].reduce((sum, value) => sum + value, 0) / groups.length / 0.02);
 const noise = (size: number) => (Math.random() - 0.5) * size;
 
+/** Of each layer's attention and MLP, the more the deeper. */
+function contributions(shift: number): Record<string, number> {
+  const layers = new Set(model.groups.flatMap(({ part, layer }) => (part === 'language' ? (layer ?? []) : [])));
+  return Object.fromEntries(
+    [...layers].flatMap((layer) =>
+      ['self_attn', 'mlp'].flatMap((block, at) => [
+        [`contribution/${layer}/${block}`, shift * (layer + 1) * (at + 1) * 0.05],
+        [`contribution/number_tokens/${layer}/${block}`, shift * Math.sin(layer) * 0.1],
+      ]),
+    ),
+  );
+}
+
 function train(): void {
   step += 1;
-  const names = new Set(trainable().map(parameterGroup));
-  for (const group of names) drift.set(group, drift.get(group)! + learningRate * 0.1 * Math.random());
+  const names = new Set(trainable().map((name) => groupOf.get(name)!));
+  for (const group of names)
+    drift.set(group, drift.get(group)! + learningRate * 0.1 * Math.random() * (1 + layerOf.get(group)! / 4));
   const loss = step === 150 ? NaN : 0.3 + 2.5 * Math.exp(-step / 60) + noise(0.2) + (step % 97 === 0 ? 3 : 0);
   emit({
     type: 'step_completed',
@@ -192,7 +223,7 @@ function train(): void {
       'train/learning_rate': learningRate,
       'train/gradient_norm': 1 + Math.abs(noise(0.6)),
       'train/step_duration_ms': Number(options.stepMs) + noise(10),
-      'train/trainable_parameters': trainable().length * 96 * 96,
+      'train/trainable_parameters': trainable().reduce((sum, name) => sum + sizeOf.get(name)!, 0),
     },
   });
   if (step % config.probeEverySteps === 0) probe();
@@ -216,6 +247,7 @@ function probe(): void {
       'target/counting/accuracy': 60 * (1 - Math.exp(-step / 80)),
       'probe/duration_ms': 300 + noise(20),
       ...Object.fromEntries([...drift].map(([group, value]) => [`drift/${group}`, value])),
+      ...contributions(shift),
     },
   });
 }
@@ -224,7 +256,7 @@ emit({
   type: 'run_started',
   ...now(),
   trainer: { backend: 'replay', device: 'none', host: hostname(), processId: process.pid, version: '1' },
-  model: { name: 'made-up', parameters },
+  model,
   baseline: {
     'held_out/mean/accuracy': 88,
     'held_out/colour/accuracy': 97,

@@ -2,10 +2,11 @@ import { CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../../server/store/event-store.js';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
 
 export interface SampleRun {
   run: StoredRun;
-  events: TrainerEvent[];
+  events: StoredEvent[];
   commands: CommandRecord[];
 }
 
@@ -25,7 +26,12 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
     type: 'run_started',
     step: 0,
     trainer: { backend: 'test', device: '', host: 'größe', processId: 1, version: '1' },
-    model: { name: 'none', parameters: [{ name: 'a.weight', shape: [2, 0], size: 0, group: 'a' }] },
+    model: {
+      name: 'none',
+      groups: [{ name: 'a', part: 'language', layer: 0, block: 'mlp', projection: 'up_proj', expert: 3 }],
+      parameters: [{ name: 'a.weight', shape: [2, 0], size: 0, group: 'a' }],
+      recipes: [{ name: 'full', label: 'Vollständig', groups: ['a'] }],
+    },
     baseline: { 'shift/kl': 'NaN', 'held_out/mean/accuracy': 97.25 },
     selection: { kind: 'recipe', recipe: 'full' },
     trainable: ['a.weight'],
@@ -89,7 +95,7 @@ export async function keep({ run, events, commands }: SampleRun, store: EventSto
 export async function held(store: EventStore, runId: RunId): Promise<SampleRun> {
   const summary = (await store.run(runId))!;
   const { lastSeq, lastStep: _lastStep, ...run } = summary;
-  const events: TrainerEvent[] = [];
+  const events: StoredEvent[] = [];
   while (events.length < lastSeq) events.push(...(await store.events(runId, events.length + 1, 1000)));
   return { run, events, commands: await store.commands(runId) };
 }

@@ -140,7 +140,7 @@ export const started = (seq = 1): TrainerEvent => ({
   step: 0,
   wallTimeMs: 1000,
   trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
-  model: { name: 'none', parameters: [] },
+  model: { name: 'none', groups: [], parameters: [], recipes: [] },
   baseline: {},
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],

@@ -53,3 +53,22 @@ export function joinColumns(parts: readonly { columns: Columns; length: number }
   }
   return joined;
 }
+
+/** At each step that any of several series has, the largest of their values there; what is NaN is passed over. */
+export function mostOf(all: readonly Columns[]): Columns {
+  const at = new Map<number, { value: number; reach: number }>();
+  for (const { length, steps, values, reach } of all)
+    for (let index = 0; index < length; index++) {
+      const before = at.get(steps[index]!);
+      const value = before === undefined || !(before.value >= values[index]!) ? values[index]! : before.value;
+      const kept = before !== undefined && Number.isNaN(value) ? before.value : value;
+      at.set(steps[index]!, { value: kept, reach: Math.max(reach[index]!, before?.reach ?? 0) });
+    }
+  const points = [...at].sort(([a], [b]) => a - b);
+  return {
+    length: points.length,
+    steps: Float64Array.from(points, ([step]) => step),
+    values: Float64Array.from(points, ([, { value }]) => value),
+    reach: Float64Array.from(points, ([, point]) => point.reach),
+  };
+}

@@ -1,3 +1,4 @@
+import type { CatalogResponse } from '@plumbline/shared/built-in/catalog';
 import {
   CommandsResponse,
   DeletedRun,
@@ -5,7 +6,6 @@ import {
   RulesResponse,
   RunResponse,
   SessionInfo,
-  type CatalogResponse,
   CheckpointsResponse,
   type ControlEventsResponse,
   type ErrorBody,

@@ -1,3 +1,4 @@
+import { Recipe } from '@plumbline/shared/built-in/recipe';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
@@ -43,10 +44,11 @@ export function selectionAfter(config: RunConfig, commands: Iterable<CommandReco
 export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
   const changes = changesOf(commands).filter((change) => change.step <= step);
   const selection = selectionAfter(config, changes);
+  const recipe = Recipe.safeParse(selection.kind === 'recipe' ? selection.recipe : undefined);
   return {
     ...config,
     learningRate: peakLearningRate(config, changes),
-    ...(selection.kind === 'recipe' && { recipe: selection.recipe }),
+    ...(recipe.success && { recipe: recipe.data }),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
@@ -62,6 +63,11 @@ export class RunStore implements FeedSink {
   /** Names of the parameters that train now; undefined before the trainer has said. */
   get trainable(): readonly string[] | undefined {
     return this.selections.at(-1)?.trainable;
+  }
+
+  /** The recipes that the trainer has sent with its model; none before it has said. */
+  get recipes(): readonly ModelRecipe[] {
+    return this.latest('run_started')?.model.recipes ?? [];
   }
 
   /** Which of its target skills the run is at. */

@@ -1,22 +1,33 @@
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import type { TrainingMethod } from '@plumbline/shared/method';
-import { describeSelection, type Recipe, type TrainableSelection } from '@plumbline/shared/parameter';
+import type { Recipe } from '@plumbline/shared/built-in/recipe';
+import { describeSelection, type ModelRecipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
-import type { HeldOutTask } from '@plumbline/shared/series';
+import type { HeldOutTask } from '@plumbline/shared/built-in/series';
 import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   full: { name: 'Full', says: 'The whole language model. Learns fastest, forgets most.' },
+  everything: { name: 'Everything', says: 'Vision tower and projector too.' },
   sa_proj: { name: 'SA Proj', says: 'Self-attention q, k, v, o only. In the paper: forgets less.' },
+  sa_qkv: { name: 'SA QKV', says: 'Self-attention q, k, v; the output projection stays frozen.' },
   mlp: { name: 'MLP', says: 'All of the MLP. In the paper: shifts output tokens.' },
   mlp_gate_up: { name: 'MLP Gate & Up', says: 'Down stays frozen. In the paper: learns well, forgets little.' },
   mlp_down: { name: 'MLP Down', says: 'The projection that writes to the residual stream, alone.' },
   projector: { name: 'Projector', says: 'Between vision and language. The language model stays.' },
+  vision: { name: 'Vision', says: 'The vision tower alone.' },
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
+const builtInRecipe = (name: string): { name: string; says: string } | undefined =>
+  (recipeWords as Partial<Record<string, { name: string; says: string }>>)[name];
+/** What is said of a recipe beside its label; empty of one that is not known here. */
+export const recipeHint = (name: string): string => builtInRecipe(name)?.says ?? '';
+type Labels = readonly Pick<ModelRecipe, 'name' | 'label'>[];
+const recipeLabel = (name: string, recipes: Labels): string =>
+  recipes.find((recipe) => recipe.name === name)?.label ?? builtInRecipe(name)?.name ?? name;
 export const methodWords: Record<TrainingMethod['kind'], { name: string; says: string }> = {
   fine_tuning: { name: 'Fine-tuning', says: 'Plain: the recipe’s weights learn the task, nothing else.' },
   lora: { name: 'LoRA', says: 'Low-rank adapters learn, the model’s weights stay.' },
@@ -66,15 +77,16 @@ export const stateWords: Record<RunState, string> = {
 export const branchWords = (branch: RunSummary): string =>
   saysItsStep(branch) ? branch.config.name : `${branch.config.name} from step ${formatStep(branch.parent!.step)}`;
 
-export const selectionWords = (selection: TrainableSelection): string =>
-  selection.kind === 'recipe' ? recipeWords[selection.recipe].name : describeSelection(selection);
+/** @param recipes the model's own, where they are known */
+export const selectionWords = (selection: TrainableSelection, recipes: Labels = []): string =>
+  selection.kind === 'recipe' ? recipeLabel(selection.recipe, recipes) : describeSelection(selection);
 
 /** `no guard rules`, `1 guard rule`, `2 guard rules`. */
 export const guardRulesWords = (count: number): string =>
   `${count === 0 ? 'no' : count} guard rule${count === 1 ? '' : 's'}`;
 
 /** What a command asks for, e.g. `Train SA Proj`, `Peak learning rate 1e-4`. */
-export function actionWords(action: GivenAction): string {
+export function actionWords(action: GivenAction, recipes: Labels = []): string {
   switch (action.kind) {
     case 'pause':
       return 'Pause';
@@ -89,7 +101,7 @@ export function actionWords(action: GivenAction): string {
     case 'set_trainable':
       return action.selection.kind === 'recipe' && action.selection.recipe === 'none'
         ? 'Freeze everything'
-        : `Train ${selectionWords(action.selection)}`;
+        : `Train ${selectionWords(action.selection, recipes)}`;
     case 'set_rules':
       return action.rules.length === 0 ? 'Remove all guard rules' : `Set ${guardRulesWords(action.rules.length)}`;
     case 'set_learning_rate':
@@ -119,7 +131,7 @@ const answerWords: Record<string, { name: string; unit: Unit }> = {
 };
 
 const longestWord = 48;
-function valueWords(key: string, value: unknown): string {
+function valueWords(key: string, value: unknown, recipes: Labels): string {
   if (value === undefined || value === null) return '–';
   if (typeof value === 'number') {
     if (/rate/i.test(key)) return formatLearningRate(value);
@@ -128,14 +140,21 @@ function valueWords(key: string, value: unknown): string {
   }
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  if (key === 'selection' && text in recipeWords) return recipeWords[text as Recipe].name;
+  if (key === 'selection') return shortened(recipeLabel(text, recipes));
+  return shortened(text);
+}
+
+function shortened(text: string): string {
   if (text.length <= longestWord) return text;
   const parts = text.split(',').length;
   return parts > 3 ? `${parts} names` : `${text.slice(0, longestWord - 1)}…`;
 }
 
 /** What a command changed, one line for each thing that is different: `learning rate 5e-4 → 1e-4`. */
-export function changeWords({ before, after }: Pick<CommandRecord, 'before' | 'after'>): string[] {
+export function changeWords(
+  { before, after }: Pick<CommandRecord, 'before' | 'after'>,
+  recipes: Labels = [],
+): string[] {
   const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   return keys.flatMap((key) => {
     const [from, to] = [before?.[key], after?.[key]];
@@ -147,8 +166,8 @@ export function changeWords({ before, after }: Pick<CommandRecord, 'before' | 'a
     const name = answerWords[key]?.name ?? spelled;
     return [
       from === undefined
-        ? `${name} ${valueWords(key, to)}`
-        : `${name} ${valueWords(key, from)} → ${valueWords(key, to)}`,
+        ? `${name} ${valueWords(key, to, recipes)}`
+        : `${name} ${valueWords(key, from, recipes)} → ${valueWords(key, to, recipes)}`,
     ];
   });
 }

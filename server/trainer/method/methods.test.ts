@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics } from '@plumbline/shared/metric';
-import { resolveSelection, type Recipe } from '@plumbline/shared/parameter';
+import { canTrain, recipes, type Recipe } from '@plumbline/shared/built-in/recipe';
+import { resolveSelection } from '@plumbline/shared/parameter';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
@@ -50,7 +51,7 @@ function farthest(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
   return most;
 }
 const names = (method: Method, recipe: Recipe): string[] => {
-  const resolved = resolveSelection({ kind: 'recipe', recipe }, method.model.parameterInfos());
+  const resolved = resolveSelection({ kind: 'recipe', recipe }, method.model.describe());
   if (!resolved.ok) throw new Error(resolved.reason);
   return resolved.trainable;
 };
@@ -88,12 +89,12 @@ describe('methods', () => {
   }
   /** Moves what a method has added away from its start, so that it does something. */
   function disturb({ model }: Method): void {
-    for (const { name, fixed } of model.parameterInfos())
+    for (const { name, fixed } of model.describe().parameters)
       if (!fixed) model.parameters.get(name)!.assign(tf.add(model.parameters.get(name)!, 0.05));
   }
   /** The recipes' names, and that everything else of the model is fixed. */
   function expectFixed(method: Method): void {
-    const free = method.model.parameterInfos().filter(({ fixed }) => !fixed);
+    const free = method.model.describe().parameters.filter(({ fixed }) => !fixed);
     expect(free.map(({ name }) => name)).toEqual(names(method, 'full'));
     expect(free.some(({ name }) => base.weights.has(name))).toBe(false);
   }
@@ -142,7 +143,7 @@ describe('methods', () => {
       );
       expect(names(method, 'sa_proj')).toHaveLength(2 * 4 * 2);
       const select = (selection: Parameters<typeof resolveSelection>[0]): unknown =>
-        resolveSelection(selection, method.model.parameterInfos());
+        resolveSelection(selection, method.model.describe());
       expect(select({ kind: 'recipe', recipe: 'projector' })).toMatchObject({ ok: false });
       expect(select({ kind: 'groups', groups: ['language_model.norm'] })).toMatchObject({
         reason: expect.stringMatching(/keeps "language_model.norm" as it is/),
@@ -299,6 +300,23 @@ describe('methods', () => {
       method.model.generate(batch.images, prompts, { maxNewTokens: 5, endId: 0, useCache });
     expect(await write(true)).toEqual(await write(false));
     expect(await logits(method.model)).not.toEqual(baseLogits);
+  });
+
+  it('can be configured to train a recipe where that hits something, and nowhere else', () => {
+    for (const [settings, method] of [
+      [{ kind: 'fine_tuning' }, wiseFt(base, { weights: [0.5] })],
+      [{ kind: 'lora', rank: 2, alpha: 4 }, lora(base, facts.lora, 1)],
+      [{ kind: 'mixture_of_experts', experts: 2 }, mixtureOfExperts(base, { experts: 2 }, 1)],
+    ] as const) {
+      const model = method.model.describe();
+      expect(model.recipes.map(({ name }) => name)).toEqual(recipes);
+      for (const recipe of recipes)
+        expect([settings.kind, recipe, resolveSelection({ kind: 'recipe', recipe }, model).ok]).toEqual([
+          settings.kind,
+          recipe,
+          canTrain(settings, recipe),
+        ]);
+    }
   });
 
   it('refuses a base that lacks a weight rather than drawing one', () => {

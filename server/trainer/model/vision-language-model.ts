@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { parameterGroup, type ParameterInfo } from '@plumbline/shared/parameter';
+import type { ModelInfo } from '@plumbline/shared/parameter';
 import { Rng } from '@plumbline/shared/rng';
+import { describeModel } from '../models/parameter-roles.js';
 import {
   attentionWeights,
   maskedCrossEntropy,
@@ -119,14 +120,15 @@ export class VisionLanguageModel {
     }
   }
 
-  parameterInfos(): ParameterInfo[] {
-    return parameterShapes(this.config).map(({ name, shape, fixed }) => ({
+  /** Its parameters, their roles and the recipes. The vision tower is one group. */
+  describe(): ModelInfo {
+    const parameters = parameterShapes(this.config).map(({ name, shape, fixed }) => ({
       name,
       shape,
       size: tf.util.sizeFromShape(shape),
-      group: parameterGroup(name),
       ...(fixed && { fixed }),
     }));
+    return describeModel('plumbline-base', parameters, { wholeVision: true });
   }
 
   /**

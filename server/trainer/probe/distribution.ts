@@ -10,8 +10,8 @@ export function klDivergence(base: ArrayLike<number>, now: ArrayLike<number>, vo
     let sum = 0;
     for (let i = from; i < to; i++) {
       const p = Math.exp(base[i]!);
-      // 0 * log 0 is 0 here, where floating point would make it NaN.
-      if (p > 0) sum += p * (base[i]! - now[i]!);
+      // 0 * log 0 is 0 here, where floating point would make it NaN. What is NaN stays NaN.
+      if (p !== 0) sum += p * (base[i]! - now[i]!);
     }
     return Math.max(0, sum);
   });
@@ -24,9 +24,10 @@ export function jsDivergence(base: ArrayLike<number>, now: ArrayLike<number>, vo
     for (let i = from; i < to; i++) {
       const p = Math.exp(base[i]!);
       const q = Math.exp(now[i]!);
-      const logMiddle = Math.log((p + q) / 2);
-      if (p > 0) sum += 0.5 * p * (base[i]! - logMiddle);
-      if (q > 0) sum += 0.5 * q * (now[i]! - logMiddle);
+      // Half of the least probability there is would be 0.
+      const logMiddle = Math.log(p + q) - Math.LN2;
+      if (p !== 0) sum += 0.5 * p * (base[i]! - logMiddle);
+      if (q !== 0) sum += 0.5 * q * (now[i]! - logMiddle);
     }
     return Math.max(0, sum);
   });
@@ -38,15 +39,18 @@ export function entropy(now: ArrayLike<number>, vocabSize: number): number {
     let sum = 0;
     for (let i = from; i < to; i++) {
       const p = Math.exp(now[i]!);
-      if (p > 0) sum -= p * now[i]!;
+      if (p !== 0) sum -= p * now[i]!;
     }
     return sum;
   });
 }
 
-/** Positions whose most likely token is still the base model's, in percent. */
+/** Positions whose most likely token is still the base model's, in percent; of equally likely ones the first. */
 export function topOneAgreement(base: ArrayLike<number>, now: ArrayLike<number>, vocabSize: number): number {
-  return meanOverRows(base, vocabSize, (from, to) => (highest(base, from, to) === highest(now, from, to) ? 100 : 0));
+  return meanOverRows(base, vocabSize, (from, to) => {
+    const [before, after] = [highest(base, from, to), highest(now, from, to)];
+    return Number.isNaN(before + after) ? NaN : before === after ? 100 : 0;
+  });
 }
 
 /** Probability mass on the given tokens, mean over positions, 0..1: number-token bias when they are the number tokens. */
@@ -54,9 +58,13 @@ export function tokenMass(now: ArrayLike<number>, vocabSize: number, tokenIds: r
   return meanOverRows(now, vocabSize, (from) => tokenIds.reduce((sum, id) => sum + Math.exp(now[from + id]!), 0));
 }
 
+/** Where the largest is; NaN where one of them is NaN. */
 function highest(row: ArrayLike<number>, from: number, to: number): number {
   let best = from;
-  for (let i = from + 1; i < to; i++) if (row[i]! > row[best]!) best = i;
+  for (let i = from; i < to; i++) {
+    if (Number.isNaN(row[i]!)) return NaN;
+    if (row[i]! > row[best]!) best = i;
+  }
   return best;
 }
 

@@ -8,9 +8,8 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
-import { parameterGroup } from '@plumbline/shared/parameter';
 import { RunConfig } from '@plumbline/shared/run';
-import { builtInSeries } from '@plumbline/shared/series';
+import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
@@ -18,8 +17,7 @@ import { collate, toDevice } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import { drawQuestions, type Example } from '../data/task.js';
-import { parameterShapes } from '../model/model-config.js';
-import type { VisionLanguageModel } from '../model/vision-language-model.js';
+import { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
 import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
@@ -50,7 +48,7 @@ describe('probes of the shipped base model', () => {
     expect(values[metrics.js]).toBeCloseTo(0, 12);
     expect(values[metrics.top1Agreement]).toBe(100);
     const drifts = Object.entries(values).filter(([name]) => name.startsWith('drift/'));
-    expect(drifts.length).toBe(new Set(model.parameterInfos().map(({ group }) => group)).size);
+    expect(drifts.length).toBe(new Set(model.describe().groups).size);
     expect(drifts.every(([, drift]) => drift === 0)).toBe(true);
     const contributions = Object.entries(values).filter(([name]) => name.startsWith('contribution/'));
     expect(contributions.length).toBe(2 * 2 * base.config.decoderLayers);
@@ -63,9 +61,11 @@ describe('probes of the shipped base model', () => {
     const ofProbes = known.filter((name) => !/^(train|energy)\//.test(name));
     expect(Object.keys(await suite.run(model)).sort()).toEqual(ofProbes.sort());
     const method = { kind: 'mixture_of_experts', experts: 2 } as const;
-    const groups = parameterShapes({ ...base.config, experts: 2 }).map(({ name }) => weightDrift(parameterGroup(name)));
+    const mixed = VisionLanguageModel.extend({ ...base.config, experts: 2 }, base.weights, 1);
+    const groups = mixed.describe().groups.map(({ name }) => weightDrift(name));
+    mixed.dispose();
     const drifts = builtInSeries({ tasks: ['counting'], method }).filter((name) => name.startsWith('drift/'));
-    expect(drifts.sort()).toEqual([...new Set(groups)].sort());
+    expect(drifts.sort()).toEqual(groups.sort());
   });
 
   it('say the same of held-out prompts however many target tasks are asked beside them', async () => {

@@ -85,6 +85,8 @@ export class ProbeSuite {
   #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
   #weightDrift: WeightDrift | undefined;
+  /** Names of the weights that image tokens are made with. */
+  #seeing: ReadonlySet<string> = new Set();
   #baseline: Record<string, number> = {};
 
   private constructor(tokenizer: Tokenizer, options: ProbeOptions) {
@@ -128,6 +130,7 @@ export class ProbeSuite {
   static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
     const suite = new ProbeSuite(tokenizer, options);
     suite.#weightDrift = await WeightDrift.create(base);
+    suite.#seeing = seesPictures(base);
     const { logProbabilities, contributions } = await suite.#outputs(base);
     suite.#baseOutputs = logProbabilities;
     suite.#baseContributions = contributions;
@@ -226,7 +229,7 @@ export class ProbeSuite {
    * pictures are the same at each probe: they are seen anew only when one of these weights was assigned.
    */
   #imageTokens(model: VisionLanguageModel, pass: Pass): tf.Tensor3D {
-    const by = [...model.parameters].flatMap(([name, { dataId }]) => (seesPictures(name) ? [dataId] : []));
+    const by = [...model.parameters].flatMap(([name, { dataId }]) => (this.#seeing.has(name) ? [dataId] : []));
     const asBefore = by.length === pass.seen?.by.length && by.every((dataId, index) => dataId === pass.seen!.by[index]);
     if (!asBefore) {
       pass.seen?.tokens.dispose();
@@ -261,5 +264,9 @@ export class ProbeSuite {
   }
 }
 
-/** Is this one of the weights that image tokens are made with? */
-const seesPictures = (parameter: string): boolean => !/^(language_model|lm_head)\./.test(parameter);
+/** Names of the weights that image tokens are made with. */
+function seesPictures(model: VisionLanguageModel): ReadonlySet<string> {
+  const { groups, parameters } = model.describe();
+  const seeing = new Set(groups.flatMap(({ name, part }) => (part === 'vision' || part === 'projector' ? [name] : [])));
+  return new Set(parameters.flatMap(({ name, group }) => (seeing.has(group) ? [name] : [])));
+}

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { parameterGroup } from '@plumbline/shared/parameter';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { joined } from './joined.js';
 
@@ -10,8 +9,9 @@ export interface FlatParameter {
 }
 
 /**
- * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||. Summed in double precision in
- * a fixed order, so that a frozen group's value is exactly the same at each probe.
+ * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||: 0 where nothing moved, infinite
+ * where zeros did. Summed in double precision in a fixed order, so that a frozen group's value is exactly the same at
+ * each probe.
  * @param base, now all weights, flat, in the order of `parameters`
  */
 export function groupDrift(
@@ -33,7 +33,7 @@ export function groupDrift(
   }
   if (at !== base.length || at !== now.length)
     throw new Error(`The parameters have ${at} values; got ${base.length} and ${now.length}.`);
-  return new Map([...sums].map(([group, { moved, size }]) => [group, Math.sqrt(moved / size)]));
+  return new Map([...sums].map(([group, { moved, size }]) => [group, moved === 0 ? 0 : Math.sqrt(moved / size)]));
 }
 
 /**
@@ -49,8 +49,9 @@ export class WeightDrift {
   readonly #measured = new Map<string, readonly object[]>();
 
   private constructor(base: VisionLanguageModel) {
+    const groups = new Map(base.describe().parameters.map(({ name, group }) => [name, group]));
     this.#weights = tf.tidy(() =>
-      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: parameterGroup(name), size })),
+      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: groups.get(name)!, size })),
     );
   }
 

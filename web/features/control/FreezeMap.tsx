@@ -1,27 +1,27 @@
 'use client';
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type PointerEvent } from 'react';
-import { weightDrift, isMeasured } from '@plumbline/shared/metric';
-import { recipes, resolveSelection, type TrainableSelection } from '@plumbline/shared/parameter';
+import { useEffect, useMemo, useState } from 'react';
+import { isMeasured, weightDrift } from '@plumbline/shared/metric';
+import { describeParts, resolveSelection, type ModelInfo, type TrainableSelection } from '@plumbline/shared/parameter';
 import { formatValue } from '../../charts/format';
-import { recipeWords, selectionWords } from '../../lib/words';
+import { layOut } from '../../lib/model-map';
+import { recipeHint, selectionWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import {
   amountWords,
   diffTraining,
-  layOut,
   paintGroups,
   previewPattern,
   recipeOf,
+  resolveRecipes,
   trainingByGroup,
-  type MapCell,
   type Training,
 } from './freeze-map';
-import { FreezeMapCell } from './FreezeMapCell';
+import { FreezeMapGrid } from './FreezeMapGrid';
 import { Outcome } from './Outcome';
 import { PatternField } from './PatternField';
 import { useCommand, useControlsOff } from './use-command';
 
-const noParameters: never[] = [];
+const noModel: ModelInfo = { name: '', groups: [], parameters: [], recipes: [] };
 const keyWords: readonly [Training, string][] = [
   ['trainable', 'trainable'],
   ['partly', 'in part'],
@@ -36,8 +36,6 @@ export function FreezeMap(): React.ReactNode {
   const { give, record, isPending } = useCommand();
   const [draft, setDraftSelection] = useState<TrainableSelection | null>(null);
   const [pattern, setPattern] = useState('');
-  const grid = useRef<HTMLDivElement>(null);
-  const painting = useRef<{ trains: boolean; groups: Set<string> } | null>(null);
 
   /** The last way of choosing counts; what another way had left behind is cleared. */
   const setDraft = (selection: TrainableSelection | null): void => {
@@ -46,21 +44,31 @@ export function FreezeMap(): React.ReactNode {
   };
   const choosePattern = (text: string): void => {
     setPattern(text);
-    const hits = previewPattern(text, parameters).ok;
+    const hits = previewPattern(text, model).ok;
     setDraftSelection(hits ? { kind: 'pattern', pattern: text } : null);
   };
 
   const started = store.latest('run_started');
-  const parameters = started?.model.parameters ?? noParameters;
+  const model = started?.model ?? noModel;
+  const { parameters } = model;
   const trainable = store.trainable;
-  const layout = useMemo(() => layOut(parameters), [parameters]);
+  const map = useMemo(() => layOut(model), [model]);
+  const recipes = useMemo(() => resolveRecipes(model), [model]);
   const now = useMemo(() => trainingByGroup(parameters, trainable ?? []), [parameters, trainable]);
-  const resolved = useMemo(() => (draft ? resolveSelection(draft, parameters) : null), [draft, parameters]);
+  const resolved = useMemo(() => (draft ? resolveSelection(draft, model) : null), [draft, model]);
   const chosen = useMemo(
     () => (resolved?.ok ? trainingByGroup(parameters, resolved.trainable) : now),
     [resolved, parameters, now],
   );
-  const diff = diffTraining(now, chosen);
+  const diff = useMemo(() => diffTraining(now, chosen), [now, chosen]);
+  const whole = useMemo(() => ({ tensors: parameters.length, size: sizeOf(parameters) }), [parameters]);
+  const names = useMemo(() => (resolved?.ok ? resolved.trainable : (trainable ?? [])), [resolved, trainable]);
+  const trains = useMemo(
+    () => ({ tensors: names.length, size: sizeOf(parameters, new Set(names)) }),
+    [names, parameters],
+  );
+  const applied = (store.latest('trainable_changed') ?? started)?.selection;
+  const active = useMemo(() => recipeOf(names, draft ?? applied, recipes), [names, draft, applied, recipes]);
   const done = record?.state === 'applied' ? record.commandId : null;
   useEffect(() => {
     if (!done) return;
@@ -71,135 +79,43 @@ export function FreezeMap(): React.ReactNode {
   if (!started)
     return <p className="map-empty">The map appears when the trainer has said what the model is made of.</p>;
 
-  const drifts = [...now.keys()].map((group) => store.series.get(weightDrift(group))?.lastValue ?? 0);
-  const most = Math.max(0.001, ...drifts.filter(isMeasured));
-  const paint = (groups: readonly string[], trains: boolean): void =>
-    setDraft(paintGroups(chosen, new Set(groups), trains));
-  const toggle = (groups: readonly string[]): void => {
-    const free = groups.filter((group) => chosen.get(group) !== 'fixed');
-    if (free.length > 0) paint(free, !free.every((group) => chosen.get(group) === 'trainable'));
+  const driftOf = (groups: readonly string[]): number | undefined => {
+    let most: number | undefined;
+    for (const group of groups) {
+      const drift = store.series.get(weightDrift(group))?.lastValue;
+      if (drift !== undefined && !(most !== undefined && drift <= most)) most = drift;
+    }
+    return most;
   };
-  const groupAt = (event: PointerEvent): string | undefined =>
-    document.elementFromPoint(event.clientX, event.clientY)?.closest<HTMLElement>('[data-group]')?.dataset['group'];
-
-  const onPointerDown = (event: PointerEvent): void => {
-    const group = groupAt(event);
-    if (!group || off || event.button !== 0 || chosen.get(group) === 'fixed') return;
-    painting.current = { trains: chosen.get(group) !== 'trainable', groups: new Set([group]) };
-    paint([group], painting.current.trains);
-  };
-  const onPointerMove = (event: PointerEvent): void => {
-    const brush = painting.current;
-    const group = brush && groupAt(event);
-    if (!brush || !group || brush.groups.has(group)) return;
-    brush.groups.add(group);
-    paint([...brush.groups], brush.trains);
-  };
-  const onPointerEnd = (): void => {
-    painting.current = null;
-  };
-  /** Arrow keys go to the nearest cell in that direction, wherever the layout has put it. */
-  const onKeyDown = (event: KeyboardEvent): void => {
-    const here = (event.target as HTMLElement).closest<HTMLElement>('[data-group]');
-    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!here || !direction || !grid.current) return;
-    event.preventDefault();
-    nearest(here, direction as [number, number], grid.current)?.focus();
-  };
-
-  const cell = (each: MapCell | null, index: number, isFirst: boolean): React.ReactNode =>
-    each === null ? (
-      <span key={index} role="gridcell" />
-    ) : (
-      <FreezeMapCell
-        key={each.group}
-        cell={each}
-        training={chosen.get(each.group) ?? 'frozen'}
-        isChanged={diff.changed.includes(each.group)}
-        drift={store.series.get(weightDrift(each.group))?.lastValue}
-        most={most}
-        isTabStop={isFirst}
-        onToggle={() => !off && toggle([each.group])}
-        compact={layout.layers.length > 10}
-      />
-    );
-  const columnGroups = (column: number): string[] => layout.layers.flatMap(({ cells }) => cells[column]?.group ?? []);
-  const rowGroups = (cells: (MapCell | null)[]): string[] => cells.flatMap((each) => each?.group ?? []);
-  const whole = { tensors: parameters.length, size: sizeOf(parameters) };
-  const names = resolved?.ok ? resolved.trainable : (trainable ?? []);
-  const trains = { tensors: names.length, size: sizeOf(parameters, new Set(names)) };
-  const applied = (store.latest('trainable_changed') ?? started).selection;
-  const active = recipeOf(names, draft ?? applied, parameters);
+  const most = Math.max(0.001, ...[...now.keys()].map((group) => driftOf([group]) ?? 0).filter(isMeasured));
 
   return (
     <div className="freeze-map">
       <div className="recipe-row" role="group" aria-label="Recipes">
-        {recipes.map((recipe) => (
+        {recipes.map(({ name, label, trainable: hits }) => (
           <button
-            key={recipe}
+            key={name}
             type="button"
             className="button small"
-            disabled={off !== '' || !resolveSelection({ kind: 'recipe', recipe }, parameters).ok}
-            title={off || recipeWords[recipe].says}
-            aria-pressed={active === recipe}
-            onClick={() => setDraft({ kind: 'recipe', recipe })}
-            data-testid={`recipe-${recipe}`}
+            disabled={off !== '' || hits === null}
+            title={off || recipeHint(name)}
+            aria-pressed={active === name}
+            onClick={() => setDraft({ kind: 'recipe', recipe: name })}
+            data-testid={`recipe-${name}`}
           >
-            {recipeWords[recipe].name}
+            {label}
           </button>
         ))}
       </div>
-      <div
-        ref={grid}
-        className="map-grid"
-        role="grid"
-        aria-label="Parameter groups. Arrow keys move, space chooses."
-        aria-readonly={off !== ''}
-        data-off={off !== ''}
-        data-compact={layout.layers.length > 10}
-        onPointerDown={onPointerDown}
-        onPointerMove={onPointerMove}
-        onPointerUp={onPointerEnd}
-        onPointerLeave={onPointerEnd}
-        onKeyDown={onKeyDown}
-      >
-        <div className="map-row map-heads" role="row">
-          <span role="columnheader" className="map-corner">
-            layer
-          </span>
-          {layout.columns.map(({ key, label }, column) => (
-            <button
-              key={key}
-              type="button"
-              role="columnheader"
-              disabled={off !== ''}
-              tabIndex={-1}
-              title={`All ${label}`}
-              onClick={() => toggle(columnGroups(column))}
-            >
-              {label}
-            </button>
-          ))}
-        </div>
-        {layout.layers.map(({ layer, label, cells }, row) => (
-          <div className="map-row" role="row" key={`${layer} ${label}`}>
-            <button
-              type="button"
-              role="rowheader"
-              disabled={off !== ''}
-              tabIndex={-1}
-              title={`All of ${label.startsWith('+') ? `expert ${label} of ` : ''}layer ${layer}`}
-              onClick={() => toggle(rowGroups(cells))}
-            >
-              {label}
-            </button>
-            {cells.map((each, column) => cell(each, column, row === 0 && column === 0))}
-          </div>
-        ))}
-        <div className="map-others" role="row">
-          {layout.others.map((each, index) => cell(each, index, layout.layers.length === 0 && index === 0))}
-        </div>
-      </div>
+      <FreezeMapGrid
+        map={map}
+        training={chosen}
+        changed={diff.changed}
+        driftOf={driftOf}
+        most={most}
+        off={off}
+        onPaint={(groups, trains) => setDraft(paintGroups(chosen, new Set(groups), trains))}
+      />
       <div className="map-key">
         {keyWords
           .filter(([training]) => training !== 'fixed' || [...now.values()].includes('fixed'))
@@ -214,13 +130,13 @@ export function FreezeMap(): React.ReactNode {
           drift 0 to {formatValue(most, 'ratio')}
         </span>
       </div>
-      <PatternField parameters={parameters} off={off} pattern={pattern} onChange={choosePattern} />
-      <div className="apply-row" data-dirty={diff.changed.length > 0}>
+      <PatternField model={model} off={off} pattern={pattern} onChange={choosePattern} />
+      <div className="apply-row" data-dirty={diff.changed.size > 0}>
         <p className="apply-diff" data-testid="freeze-diff" role="status">
-          {diff.changed.length > 0 ? (
+          {diff.changed.size > 0 ? (
             <>
               <b>
-                {diff.changed.length} group{diff.changed.length === 1 ? ' changes' : 's change'}
+                {diff.changed.size} group{diff.changed.size === 1 ? ' changes' : 's change'}
               </b>
               <span>
                 {[
@@ -231,10 +147,13 @@ export function FreezeMap(): React.ReactNode {
                   .join(', ')}
                 {trains.tensors === 0 ? '. Nothing would train: steps would change nothing.' : ''}
               </span>
+              {draft?.kind !== 'pattern' && resolved?.ok && trains.tensors > 0 && (
+                <span>Hits {describeParts(resolved.byPart)}.</span>
+              )}
             </>
           ) : (
             <>
-              <b>{draft ? 'Nothing would change' : selectionWords(applied)}</b>
+              <b>{draft ? 'Nothing would change' : applied ? selectionWords(applied, recipes) : ''}</b>
               <span>
                 {trains.tensors === 0 ? 'Nothing trains: steps change nothing.' : `${amountWords(trains, whole)} train`}
               </span>
@@ -255,7 +174,7 @@ export function FreezeMap(): React.ReactNode {
         <button
           type="button"
           className="button primary"
-          disabled={off !== '' || !draft || !resolved?.ok || diff.changed.length === 0 || isPending}
+          disabled={off !== '' || !draft || !resolved?.ok || diff.changed.size === 0 || isPending}
           title={off}
           onClick={() => draft && give({ kind: 'set_trainable', selection: draft })}
           data-testid="freeze-apply"
@@ -269,22 +188,4 @@ export function FreezeMap(): React.ReactNode {
 
 function sizeOf(parameters: readonly { name: string; size: number }[], names?: ReadonlySet<string>): number {
   return parameters.reduce((sum, { name, size }) => sum + (!names || names.has(name) ? size : 0), 0);
-}
-
-function nearest(here: HTMLElement, [dx, dy]: [number, number], grid: HTMLElement): HTMLElement | null {
-  const from = here.getBoundingClientRect();
-  let best: HTMLElement | null = null;
-  let bestDistance = Infinity;
-  for (const other of grid.querySelectorAll<HTMLElement>('[data-group]')) {
-    const to = other.getBoundingClientRect();
-    const x = to.x + to.width / 2 - from.x - from.width / 2;
-    const y = to.y + to.height / 2 - from.y - from.height / 2;
-    const along = x * dx + y * dy;
-    const across = Math.abs(x * dy) + Math.abs(y * dx);
-    if (along > 4 && along + 3 * across < bestDistance) {
-      best = other;
-      bestDistance = along + 3 * across;
-    }
-  }
-  return best;
 }

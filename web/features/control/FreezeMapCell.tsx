@@ -1,9 +1,10 @@
 import { isMeasured } from '@plumbline/shared/metric';
 import type { CSSProperties } from 'react';
 import { formatCount, formatValue } from '../../charts/format';
-import type { MapCell, Training } from './freeze-map';
+import type { MapCell } from '../../lib/model-map';
+import type { Training } from './freeze-map';
 
-/** One parameter group: coloured by how far it has drifted, marked where that is no
+/** One parameter group, or several that are drawn as one: coloured by how far it has drifted, marked where that is no
  * number that can be drawn, hatched where frozen, locked where the method keeps it, flagged where the draft changes it. */
 export function FreezeMapCell(props: {
   cell: MapCell;
@@ -14,18 +15,25 @@ export function FreezeMapCell(props: {
   most: number;
   isTabStop: boolean;
   compact: boolean;
+  /** Has its name in it: it stands in no column that says it. */
+  isNamed: boolean;
+  /** Its place in a row. */
+  style: CSSProperties | undefined;
   onToggle: () => void;
 }): React.ReactNode {
-  const { cell, training, isChanged, drift, most, isTabStop, compact, onToggle } = props;
+  const { cell, training, isChanged, drift, most, isTabStop, compact, isNamed, style, onToggle } = props;
   const isBad = drift !== undefined && !isMeasured(drift);
   const share = isBad ? 1 : Math.min(1, (drift ?? 0) / most);
-  const isOther = !cell.group.includes('.layers.');
-  const words = `${cell.group}, ${formatCount(cell.size)} parameters, ${training === 'fixed' ? 'kept by the method' : training}, drift ${formatValue(drift, 'ratio')}`;
+  const [group, ...others] = cell.groups;
+  const what = others.length === 0 ? group : `${group} and ${others.length} more groups`;
+  const trains = training === 'fixed' ? 'kept by the method' : training === 'partly' ? 'trainable in part' : training;
+  const drifts = `${others.length === 0 ? 'drift' : 'largest drift'} ${formatValue(drift, 'ratio')}`;
+  const words = `${what}, ${formatCount(cell.size)} parameters, ${trains}, ${drifts}`;
   return (
     <div
       role="gridcell"
       className="map-cell"
-      data-group={cell.group}
+      data-group={cell.id}
       data-training={training}
       data-changed={isChanged}
       data-deep={share > 0.68}
@@ -35,14 +43,14 @@ export function FreezeMapCell(props: {
       aria-label={isChanged ? `${words}, changed but not applied` : words}
       title={words}
       tabIndex={isTabStop ? 0 : -1}
-      style={{ '--share': share } as CSSProperties}
+      style={{ ...style, '--share': share } as CSSProperties}
       onKeyDown={(event) => {
         if (event.key !== ' ' && event.key !== 'Enter') return;
         event.preventDefault();
         onToggle();
       }}
     >
-      {isOther && <span className="map-cell-name">{cell.label}</span>}
+      {isNamed && <span className="map-cell-name">{cell.label}</span>}
       {training === 'fixed' && <LockSign />}
       {!compact && training !== 'fixed' && (
         <span className="map-cell-drift">

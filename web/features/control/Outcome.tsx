@@ -1,6 +1,8 @@
+import type { ModelRecipe } from '@plumbline/shared/parameter';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { formatStep } from '../../charts/format';
 import { actionWords } from '../../lib/words';
+import { useRun } from '../live/use-run';
 
 /** Which command was given and what came of it: `Pause applied at step 1,145`. */
 export function Outcome({
@@ -13,15 +15,16 @@ export function Outcome({
   /** What an applied command led to. */
   suffix?: string;
 }): React.ReactNode {
+  const { store } = useRun();
   return (
     <span className="outcome" role="status" data-state={record?.state} data-testid={testId}>
-      {record && outcomeWords(record) + suffix}
+      {record && outcomeWords(record, store.recipes) + suffix}
     </span>
   );
 }
 
-function outcomeWords({ action, state, step, reason }: CommandRecord): string {
-  const what = actionWords(action);
+function outcomeWords({ action, state, step, reason }: CommandRecord, recipes: readonly ModelRecipe[]): string {
+  const what = actionWords(action, recipes);
   switch (state) {
     case 'pending':
       return `${what}: waiting for the trainer …`;

@@ -1,20 +1,24 @@
 'use client';
-import type { ParameterInfo } from '@plumbline/shared/parameter';
+import { useMemo } from 'react';
+import { describeParts, type ModelInfo } from '@plumbline/shared/parameter';
 import { amountWords, previewPattern } from './freeze-map';
 
-/** Chooses by name: shows, while typing, which parameters would train. */
+/** So many names are listed; a pattern may hit tens of thousands. */
+const mostListed = 200;
+
+/** Chooses by name: shows, while typing, which parameters would train, and of which part. */
 export function PatternField({
-  parameters,
+  model,
   off,
   pattern,
   onChange,
 }: {
-  parameters: readonly ParameterInfo[];
+  model: ModelInfo;
   off: string;
   pattern: string;
   onChange: (pattern: string) => void;
 }): React.ReactNode {
-  const preview = previewPattern(pattern, parameters);
+  const preview = useMemo(() => previewPattern(pattern, model), [pattern, model]);
   return (
     <div className="pattern">
       <label className="visually-hidden" htmlFor="pattern">
@@ -24,7 +28,7 @@ export function PatternField({
         id="pattern"
         className="field-input mono"
         value={pattern}
-        placeholder="by name: language_model.layers.*.mlp.up_proj.*"
+        placeholder="by name: *.mlp.up_proj.*"
         spellCheck={false}
         autoComplete="off"
         disabled={off !== ''}
@@ -38,11 +42,15 @@ export function PatternField({
         <div id="pattern-preview" className="pattern-preview" data-ok={preview.ok} data-testid="pattern-preview">
           {preview.ok ? (
             <details>
-              <summary>{amountWords({ tensors: preview.names.length, size: preview.size })}</summary>
+              <summary>
+                Hits {describeParts(preview.byPart)}
+                <small>{amountWords({ tensors: preview.names.length, size: preview.size })}</small>
+              </summary>
               <ul className="mono">
-                {preview.names.map((name) => (
+                {preview.names.slice(0, mostListed).map((name) => (
                   <li key={name}>{name}</li>
                 ))}
+                {preview.names.length > mostListed && <li>and {preview.names.length - mostListed} more</li>}
               </ul>
             </details>
           ) : (

@@ -1,12 +1,11 @@
 'use client';
 import type { CSSProperties } from 'react';
-import type { Block } from '@plumbline/shared/metric';
 import { formatDelta, formatStep, formatValue } from '../../charts/format';
 import { useRun } from '../live/use-run';
+import { blockName } from '../../lib/model-map';
 import { contributionView } from './contribution-view';
 import './contribution.css';
 
-const blockWords: Record<Block, string> = { self_attn: 'attention', mlp: 'MLP' };
 /** More layers than this have cells too narrow for a number. */
 const mostWithNumbers = 12;
 
@@ -48,11 +47,11 @@ export function ContributionStrip(): React.ReactNode {
           <tbody>
             {view.rows.map(({ block, cells }) => (
               <tr key={block}>
-                <th scope="row">{blockWords[block]}</th>
+                <th scope="row">{blockName(block)}</th>
                 {cells.map(({ layer, change, push, isBad, changeShare, pushShare }) => (
                   <td
                     key={layer}
-                    title={`layer ${layer}, ${blockWords[block]}: change ${formatValue(change, '')}, number tokens ${formatDelta(push, '')} logits`}
+                    title={`layer ${layer}, ${blockName(block)}: change ${formatValue(change, '')}, number tokens ${formatDelta(push, '')} logits`}
                     data-deep={changeShare > 0.68}
                     data-bad={isBad}
                     style={{ '--share': changeShare, '--push': Math.abs(pushShare) } as CSSProperties}

@@ -1,12 +1,10 @@
 'use client';
-import { useState } from 'react';
-import { layerProjections } from '@plumbline/shared/parameter';
+import { useMemo, useState } from 'react';
 import type { ChartMark } from '../../charts/chart-types';
 import type { ChartView } from '../../charts/chart-view';
 import { LineChart } from '../../charts/LineChart';
-import { categorical } from '../../charts/palette';
 import { useRun } from '../live/use-run';
-import { driftSeries } from './drift-groups';
+import { driftKinds, driftSeries } from './drift-groups';
 
 const zero = [0];
 
@@ -14,14 +12,18 @@ const zero = [0];
 export function WeightDriftChart({ view, marks }: { view: ChartView; marks: readonly ChartMark[] }): React.ReactNode {
   const { store } = useRun();
   const [only, setOnly] = useState('');
-  const parameters = store.latest('run_started')?.model.parameters ?? [];
-  const all = driftSeries(store, parameters);
-  const series = only === '' ? all : all.filter(({ id }) => id.endsWith(only));
+  const model = store.latest('run_started')?.model;
+  const kinds = useMemo(() => (model ? driftKinds(model) : { kinds: [], lines: [] }), [model]);
+  const shown = useMemo(
+    () => (only === '' ? kinds : { ...kinds, lines: kinds.lines.filter(({ kind }) => kind.key === only) }),
+    [kinds, only],
+  );
+  const series = driftSeries(store, shown);
   return (
     <>
       <LineChart
         title="Weight drift"
-        hint="Relative distance of each parameter group from the base model: ‖w − w₀‖ / ‖w₀‖. A frozen group stays level."
+        hint="Relative distance of each parameter group from the base model: ‖w − w₀‖ / ‖w₀‖. A frozen group stays level. Of the experts of a layer the one that moved most."
         unit="ratio"
         series={series}
         marks={marks}
@@ -32,22 +34,13 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
         emptyText="Measured with the next probe."
         testId="chart-weight-drift"
       />
-      <div className="drift-keys" role="group" aria-label="Show one projection">
-        {layerProjections.map((projection, index) => (
-          <button
-            key={projection}
-            type="button"
-            aria-pressed={only === projection}
-            onClick={() => setOnly(only === projection ? '' : projection)}
-          >
-            <i className="swatch" data-color={categorical[index]} />
-            {projection.replace('_proj', '')}
+      <div className="drift-keys" role="group" aria-label="Show one kind of weight">
+        {kinds.kinds.map(({ key, label, color }) => (
+          <button key={key} type="button" aria-pressed={only === key} onClick={() => setOnly(only === key ? '' : key)}>
+            <i className="swatch" data-color={color} />
+            {label}
           </button>
         ))}
-        <span className="drift-key">
-          <i className="swatch" data-color="slate" />
-          other groups
-        </span>
       </div>
     </>
   );

@@ -28,6 +28,17 @@ it('lays the latest probe out, layers by blocks, as shares of the largest change
   expect(shares[1]![1]).toEqual([1, 1]);
 });
 
+it('shows the layers and blocks that are measured, however many and whatever they are called', () => {
+  const store = new RunStore();
+  const deep = Array.from({ length: 64 }, (_, layer) => [`contribution/${layer}/mlp`, layer / 64] as const);
+  store.metrics([probe(1, 0, { ...Object.fromEntries(deep), 'contribution/3/cross_attn': 0.5 })]);
+  const view = contributionView(store)!;
+  expect(view.layers).toHaveLength(64);
+  expect(view.rows.map(({ block }) => block)).toEqual(['mlp', 'cross_attn']);
+  expect(view.rows[1]!.cells[3]).toMatchObject({ change: 0.5 });
+  expect(view.rows[1]!.cells[4]).toMatchObject({ change: NaN, changeShare: 0 });
+});
+
 it('shows a base model without colour, and a value that is no number as none', () => {
   const store = new RunStore();
   store.metrics([probe(1, 0, { 'contribution/0/self_attn': 0, 'contribution/0/mlp': 'NaN' })]);

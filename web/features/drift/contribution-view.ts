@@ -1,5 +1,5 @@
 import { scaleLinear } from 'd3';
-import { blocks, contributionChange, numberTokenPush, type Block, isMeasured } from '@plumbline/shared/metric';
+import { blocks, contributionChange, numberTokenPush, isMeasured } from '@plumbline/shared/metric';
 import type { RunStore } from '../../lib/run-store';
 
 export interface ContributionCell {
@@ -17,7 +17,7 @@ export interface ContributionView {
   /** Of the probe that is shown, the latest. */
   step: number;
   layers: readonly number[];
-  rows: readonly { block: Block; cells: readonly ContributionCell[] }[];
+  rows: readonly { block: string; cells: readonly ContributionCell[] }[];
   mostChange: number;
   mostPush: number;
 }
@@ -27,14 +27,17 @@ const leastChange = 0.001;
 
 /** Layer contribution change at the latest probe, layers by blocks; null where it is not measured. */
 export function contributionView(store: RunStore): ContributionView | null {
-  const layers = [...store.series.keys()]
-    .flatMap((name) => /^contribution\/(\d+)\/self_attn$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
-  const first = layers.length > 0 ? store.series.get(contributionChange(layers[0]!, blocks[0]))! : undefined;
-  if (!first || first.length === 0) return null;
+  const named = [...store.series].flatMap(([name, series]) => {
+    const found = /^contribution\/(\d+)\/([^/]+)$/.exec(name);
+    return found && series.length > 0 ? [{ layer: Number(found[1]), block: found[2]!, series }] : [];
+  });
+  if (named.length === 0) return null;
+  const layers = [...new Set(named.map(({ layer }) => layer))].sort((a, b) => a - b);
+  const found = new Set(named.map(({ block }) => block));
+  const shown = [...blocks.filter((block) => found.delete(block)), ...found];
+  const step = Math.max(...named.map(({ series }) => series.lastStep!));
   const last = (metric: string): number => store.series.get(metric)?.lastValue ?? NaN;
-  const measured = blocks.map((block) => ({
+  const measured = shown.map((block) => ({
     block,
     cells: layers.map((layer) => ({
       layer,
@@ -53,7 +56,7 @@ export function contributionView(store: RunStore): ContributionView | null {
   const changeShare = scaleLinear([0, mostChange], [0, 1]).clamp(true).unknown(0);
   const pushShare = scaleLinear([-mostPush, mostPush], [-1, 1]).clamp(true).unknown(0);
   return {
-    ...{ step: first.steps[first.length - 1]!, layers, mostChange, mostPush },
+    ...{ step, layers, mostChange, mostPush },
     rows: measured.map(({ block, cells }) => ({
       block,
       cells: cells.map((cell) => ({

@@ -5,6 +5,7 @@ import type { ChartMark } from '../../charts/chart-types';
 import { askedCheckpointPrefix, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
+import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { actionWords, changeWords, selectionWords, stateWords, taskWords } from '../../lib/words';
 
 /** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
@@ -32,23 +33,23 @@ export interface TimelineEntry {
 /** Commands that change what the optimizer does stand out on charts. */
 const changing = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'restore_checkpoint']);
 
-function entryOfCommand(record: CommandRecord): TimelineEntry {
+function entryOfCommand(record: CommandRecord, recipes: readonly ModelRecipe[]): TimelineEntry {
   return {
     id: record.commandId,
     kind: 'command',
     wallTimeMs: record.receivedMs,
     step: record.step,
-    title: actionWords(record.action),
-    details: detailsOf(record),
+    title: actionWords(record.action, recipes),
+    details: detailsOf(record, recipes),
     cause: record.cause ?? '',
     state: record.state,
     author: record.author,
   };
 }
 
-function detailsOf(record: CommandRecord): string[] {
+function detailsOf(record: CommandRecord, recipes: readonly ModelRecipe[]): string[] {
   if (record.state !== 'applied') return record.reason ? [record.reason] : [];
-  return changesNothing(record) ? ['nothing changed'] : changeWords(record);
+  return changesNothing(record) ? ['nothing changed'] : changeWords(record, recipes);
 }
 
 function entryOfEvent(event: ControlEvent): TimelineEntry | null {
@@ -71,7 +72,7 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
   switch (event.type) {
     case 'run_started':
       return entry('run', 'Started', [
-        `trains ${selectionWords(event.selection)}`,
+        `trains ${selectionWords(event.selection, event.model.recipes)}`,
         `${event.trainer.backend} on ${event.trainer.device}`,
       ]);
     case 'checkpoint_saved':
@@ -137,7 +138,8 @@ export function timeline(
   events: readonly ControlEvent[],
   run: RunSummary | null,
 ): TimelineEntry[] {
-  const entries = [...commands].map(entryOfCommand);
+  const recipes = events.flatMap((event) => (event.type === 'run_started' ? event.model.recipes : []));
+  const entries = [...commands].map((record) => entryOfCommand(record, recipes));
   for (const event of events) {
     const entry = entryOfEvent(event);
     if (entry) entries.push(entry);
@@ -147,12 +149,15 @@ export function timeline(
   return entries.sort((a, b) => pendingFirst(a) - pendingFirst(b) || b.wallTimeMs - a.wallTimeMs);
 }
 
-/** Where commands took effect, as marks on charts, oldest first. One that changed nothing has none. */
-export function chartMarks(commands: Iterable<CommandRecord>): ChartMark[] {
+/**
+ * Where commands took effect, as marks on charts, oldest first. One that changed nothing has none.
+ * @param recipes of the model, for their labels
+ */
+export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly ModelRecipe[] = []): ChartMark[] {
   return [...commands]
     .flatMap((record): ChartMark[] => {
       if (record.state !== 'applied' || record.step === null || changesNothing(record)) return [];
-      const label = [actionWords(record.action), ...changeWords(record).slice(0, 1)].join(' · ');
+      const label = [actionWords(record.action, recipes), ...changeWords(record, recipes).slice(0, 1)].join(' · ');
       return [
         { id: record.commandId, step: record.step, label, kind: changing.has(record.action.kind) ? 'change' : 'quiet' },
       ];

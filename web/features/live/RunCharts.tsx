@@ -20,7 +20,11 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   const series = runSeries(store, recoveries.current);
   const marks = useMemo(() => {
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
-    return [...lineage, ...stageMarks(store.controlEvents), ...chartMarks(store.commandRecords.values())];
+    return [
+      ...lineage,
+      ...stageMarks(store.controlEvents),
+      ...chartMarks(store.commandRecords.values(), store.recipes),
+    ];
   }, [store, store.version, branches]);
   const shared = { marks, view, source: store };
   const sample = sampleWords(store);

@@ -1,6 +1,6 @@
 'use client';
 import { useId } from 'react';
-import { RuleFields } from './RuleFields';
+import { RuleFields, type OfferedRecipes } from './RuleFields';
 import type { KnownSeries } from './known-series';
 import { named, presets, unknownSeries, type RuleErrors, type RuleForm } from './rule-form';
 import './rules.css';
@@ -10,12 +10,14 @@ export function RuleEditor({
   rules,
   errors,
   series,
+  recipes,
   onChange,
 }: {
   rules: readonly RuleForm[];
   errors: readonly RuleErrors[];
   /** What is offered to be watched; of others it warns. */
   series: KnownSeries;
+  recipes: OfferedRecipes;
   onChange: (rules: RuleForm[]) => void;
 }): React.ReactNode {
   const metricList = useId();
@@ -34,23 +36,34 @@ export function RuleEditor({
           errors={errors[index] ?? {}}
           warnings={unknownSeries(rule, series)}
           metricList={metricList}
+          recipes={recipes}
           onChange={(changed) => onChange(rules.map((other, i) => (i === index ? changed : other)))}
           onRemove={() => onChange(rules.filter((_, i) => i !== index))}
         />
       ))}
       <div className="rule-presets">
-        {presets.map(({ label, rule }, index) => (
-          <button
-            key={label}
-            type="button"
-            className="button small"
-            onClick={() => onChange([...rules, named(rule, rules)])}
-            data-testid={`rule-preset-${index}`}
-          >
-            + {label}
-          </button>
-        ))}
+        {presets
+          .filter(({ rule }) => isOffered(rule, recipes))
+          .map(({ label, rule }, index) => (
+            <button
+              key={label}
+              type="button"
+              className="button small"
+              onClick={() => onChange([...rules, named(rule, rules)])}
+              data-testid={`rule-preset-${index}`}
+            >
+              + {label}
+            </button>
+          ))}
       </div>
     </div>
   );
 }
+
+/** Whether the run's model, as far as it is known, has the recipes that a rule trains. */
+const isOffered = ({ actions }: RuleForm, recipes: OfferedRecipes): boolean =>
+  recipes.length === 0 ||
+  actions.every(
+    ({ kind, selection }) =>
+      kind !== 'set_trainable' || selection.kind !== 'recipe' || recipes.some(({ name }) => name === selection.recipe),
+  );

@@ -1,7 +1,7 @@
 'use client';
 import { useId } from 'react';
-import { recipes, type Recipe } from '@plumbline/shared/parameter';
-import { recipeWords, selectionWords } from '../../lib/words';
+import type { ModelRecipe } from '@plumbline/shared/parameter';
+import { selectionWords } from '../../lib/words';
 import {
   blankAction,
   comparisons,
@@ -31,6 +31,15 @@ const fieldNames = {
   rearmMargin: 'Armed again when back by',
 };
 
+/** What a rule may train: the recipes of the run's model. */
+export type OfferedRecipes = readonly Pick<ModelRecipe, 'name' | 'label'>[];
+
+/** A selection that the run's model has: of a recipe that it lacks, its first one instead. */
+const offered = (selection: ActionForm['selection'], recipes: OfferedRecipes): ActionForm['selection'] =>
+  selection.kind !== 'recipe' || recipes.length === 0 || recipes.some(({ name }) => name === selection.recipe)
+    ? selection
+    : { kind: 'recipe', recipe: recipes[0]!.name };
+
 /** One rule as it is edited. */
 export function RuleFields({
   index,
@@ -38,6 +47,7 @@ export function RuleFields({
   errors,
   warnings,
   metricList,
+  recipes,
   onChange,
   onRemove,
 }: {
@@ -48,6 +58,7 @@ export function RuleFields({
   warnings: RuleErrors;
   /** Id of the list of metric names to offer. */
   metricList: string;
+  recipes: OfferedRecipes;
   onChange: (rule: RuleForm) => void;
   onRemove: () => void;
 }): React.ReactNode {
@@ -137,7 +148,12 @@ export function RuleFields({
             <select
               className="field-input"
               value={action.kind}
-              onChange={(event) => setAction(at, { kind: event.target.value as ActionForm['kind'] })}
+              onChange={(event) =>
+                setAction(at, {
+                  kind: event.target.value as ActionForm['kind'],
+                  selection: offered(action.selection, recipes),
+                })
+              }
               data-testid={`rule-${index}-action-${at}`}
             >
               {Object.entries(actionNames).map(([kind, words]) => (
@@ -152,6 +168,7 @@ export function RuleFields({
             isInvalid={errors[`actions.${at}`] !== undefined}
             saidId={saidId(`actions.${at}`)}
             metricList={metricList}
+            recipes={recipes}
             onChange={(change) => setAction(at, change)}
           />
           {rule.actions.length > 1 && (
@@ -186,6 +203,7 @@ function ActionArgument({
   isInvalid,
   saidId,
   metricList,
+  recipes,
   onChange,
 }: {
   action: ActionForm;
@@ -193,6 +211,7 @@ function ActionArgument({
   /** Id of what is said of it. */
   saidId: string | undefined;
   metricList: string;
+  recipes: OfferedRecipes;
   onChange: (change: Partial<ActionForm>) => void;
 }): React.ReactNode {
   const { selection } = action;
@@ -219,12 +238,14 @@ function ActionArgument({
           <select
             className="field-input"
             value={selection.kind === 'recipe' ? selection.recipe : ''}
-            onChange={(event) => onChange({ selection: { kind: 'recipe', recipe: event.target.value as Recipe } })}
+            onChange={(event) => onChange({ selection: { kind: 'recipe', recipe: event.target.value } })}
           >
-            {selection.kind !== 'recipe' && <option value="">{selectionWords(selection)}</option>}
-            {recipes.map((recipe) => (
-              <option key={recipe} value={recipe}>
-                {recipeWords[recipe].name}
+            {!recipes.some(({ name }) => selection.kind === 'recipe' && selection.recipe === name) && (
+              <option value={selection.kind === 'recipe' ? selection.recipe : ''}>{selectionWords(selection)}</option>
+            )}
+            {recipes.map(({ name, label }) => (
+              <option key={name} value={name}>
+                {label}
               </option>
             ))}
           </select>

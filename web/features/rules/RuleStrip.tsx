@@ -1,5 +1,6 @@
 'use client';
 import { useState } from 'react';
+import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { describeAction, describeCondition, type RuleAction, type RuleState } from '@plumbline/shared/rule';
 import { hasEnded } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
@@ -28,7 +29,13 @@ export function RuleStrip(): React.ReactNode {
   return (
     <section className="rule-strip" aria-label="Guard rules" data-testid="rules">
       {states?.map((state) => (
-        <RuleCard key={state.rule.name} state={state} isOver={isOver} hasValues={hasValues(state.rule.metric)} />
+        <RuleCard
+          key={state.rule.name}
+          state={state}
+          isOver={isOver}
+          hasValues={hasValues(state.rule.metric)}
+          recipes={store.recipes}
+        />
       ))}
       {states && !isOver && (
         <button
@@ -58,16 +65,18 @@ function RuleCard({
   state,
   isOver,
   hasValues,
+  recipes,
 }: {
   state: RuleState;
   isOver: boolean;
   /** Whether its series has had a value. */
   hasValues: boolean;
+  recipes: readonly ModelRecipe[];
 }): React.ReactNode {
   const { rule, last } = state;
   const { stands, words } = standing(state, isOver, hasValues);
   const what = `${rule.metric} ${describeCondition(rule.condition)}`;
-  const then = rule.actions.map(says).join(', ');
+  const then = rule.actions.map((action) => says(action, recipes)).join(', ');
   return (
     <article className="rule-card" data-state={stands} data-testid={`rule-state-${rule.name}`}>
       <p>
@@ -83,8 +92,8 @@ function RuleCard({
   );
 }
 
-const says = (action: RuleAction): string =>
-  action.kind === 'set_trainable' ? `train ${selectionWords(action.selection)}` : describeAction(action);
+const says = (action: RuleAction, recipes: readonly ModelRecipe[]): string =>
+  action.kind === 'set_trainable' ? `train ${selectionWords(action.selection, recipes)}` : describeAction(action);
 
 function standing(
   { armed, firings, last }: RuleState,

@@ -73,6 +73,7 @@ export function RulesDialog({
             rules={forms}
             errors={errors}
             series={series}
+            recipes={store.recipes}
             onChange={(changed) => {
               setForms(changed);
               setErrors([]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/run';
-import { builtInSeries } from '@plumbline/shared/series';
+import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { RunStore } from '../../lib/run-store';
 import { closestName, seriesWithValues, unknownWords } from './known-series';
 

@@ -2,10 +2,10 @@
 import { useRouter } from 'next/navigation';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { branchName } from '@plumbline/shared/branch-name';
-import { canTrain, misfitWords, TrainingMethod } from '@plumbline/shared/method';
+import { canTrain, recipes } from '@plumbline/shared/built-in/recipe';
+import { misfitWords, TrainingMethod } from '@plumbline/shared/method';
 import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
-import { recipes } from '@plumbline/shared/parameter';
-import { builtInSeries } from '@plumbline/shared/series';
+import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
@@ -30,6 +30,9 @@ export interface StartingPoint {
 }
 
 const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What a rule of a new run may train. */
+const builtInRecipes = recipes.map((name) => ({ name, label: recipeWords[name].name }));
 
 /** Starts a run of the built-in trainer, from the base model or from a checkpoint, and goes to its page. */
 export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
@@ -228,6 +231,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
                 rules={rules}
                 errors={ruleErrors}
                 series={series}
+                recipes={builtInRecipes}
                 onChange={(changed) => {
                   setRules(changed);
                   setRuleErrors([]);

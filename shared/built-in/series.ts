@@ -6,9 +6,8 @@ import {
   numberTokenPush,
   targetAccuracy,
   weightDrift,
-} from './metric.js';
-import { layerProjections } from './parameter.js';
-import type { RunConfig } from './run.js';
+} from '../metric.js';
+import type { RunConfig } from '../run.js';
 
 /** The base model's own tasks: what a run may make it forget. */
 export const heldOutTaskNames = [
@@ -23,6 +22,8 @@ export const heldOutTaskNames = [
 ] as const;
 export type HeldOutTask = (typeof heldOutTaskNames)[number];
 
+/** Projections of a decoder layer. */
+const layerProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 /** Decoder layers of the shipped base model. */
 const layers = [0, 1, 2, 3];
 /** Questions of this task are always asked: number-token bias is read where a number is due. */

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterRole } from '@plumbline/shared/parameter';
+import { RunStarted, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
+
+/*
+ * Runs that a trainer of protocol 1 has told of. It gave parameters a group and no role, and recipes were known by name
+ * alone. What was stored stays as it is, so that digests of exports hold; readers get it as a trainer says it today. This
+ * file alone knows how the groups of the built-in trainer were spelled.
+ */
+
+const ModelOfProtocol1 = z.object({
+  name: z.string().max(200),
+  parameters: z
+    .array(
+      z.object({
+        name: z.string().min(1).max(200),
+        shape: z.array(z.number().int().nonnegative()).max(8),
+        size: z.number().int().nonnegative(),
+        group: z.string().min(1).max(200),
+        fixed: z.boolean().optional(),
+      }),
+    )
+    .max(5000),
+});
+const RunStartedOfProtocol1 = RunStarted.extend({ model: ModelOfProtocol1 });
+type RunStartedOfProtocol1 = z.infer<typeof RunStartedOfProtocol1>;
+
+/** An event as it is stored and exported: as its trainer sent it, in protocol 1 or today's. */
+export type StoredEvent = TrainerEvent | RunStartedOfProtocol1;
+export type StoredControlEvent = ControlEvent | RunStartedOfProtocol1;
+
+const WithoutGroups = z.object({
+  type: z.literal('run_started'),
+  model: z
+    .object({})
+    .loose()
+    .refine((model) => !('groups' in model)),
+});
+/** Gives back what it is given; a fault is named as its own schema names it. */
+export const StoredEvent = z.unknown().transform((data, context): StoredEvent => {
+  const parsed = (WithoutGroups.safeParse(data).success ? RunStartedOfProtocol1 : TrainerEvent).safeParse(data);
+  if (parsed.success) return parsed.data;
+  for (const { path, message } of parsed.error.issues)
+    context.addIssue({ code: 'custom', path: path as (string | number)[], message });
+  return z.NEVER;
+});
+
+/** A stored event as a trainer says it today. */
+export function upToDateEvent(event: StoredControlEvent): ControlEvent;
+export function upToDateEvent(event: StoredEvent): TrainerEvent;
+export function upToDateEvent(event: StoredEvent): TrainerEvent {
+  if (event.type !== 'run_started' || 'groups' in event.model) return event as TrainerEvent;
+  return { ...event, model: upToDateModel(event.model) };
+}
+
+/** The same of its JSON text. Models that say their roles have recipes too, so that their long texts are not parsed. */
+export function upToDateText(text: string): string {
+  if (!text.includes('"type":"run_started"') || text.includes('"recipes":[')) return text;
+  return JSON.stringify(upToDateEvent(JSON.parse(text) as StoredControlEvent));
+}
+
+function upToDateModel({ name, parameters }: z.infer<typeof ModelOfProtocol1>): ModelInfo {
+  const names = [...new Set(parameters.map(({ group }) => group))];
+  const groups = names.map((group): ParameterGroup => ({ name: group, ...roleOfGroup(group) }));
+  const recipes = oldRecipes.flatMap(({ trains, ...recipe }): ModelRecipe[] => {
+    const hit = names.filter((group) => trains.test(group));
+    return hit.length > 0 || recipe.name === 'none' ? [{ ...recipe, groups: hit }] : [];
+  });
+  return { name, groups, parameters, recipes };
+}
+
+function roleOfGroup(group: string): ParameterRole {
+  const inLayer =
+    /^language_model\.layers\.(\d{1,5})\.(?:(norms)|(self_attn|mlp)\.(?:experts\.(\d{1,6})\.)?(\w+))$/.exec(group);
+  if (inLayer) {
+    const [, layer, norms, block, expert, projection] = inLayer;
+    if (norms) return { part: 'language', layer: Number(layer), block: norms };
+    return {
+      ...{ part: 'language', layer: Number(layer), block: block!, projection: projection! },
+      ...(expert !== undefined && { expert: Number(expert) }),
+    };
+  }
+  if (group === 'language_model.embed_tokens') return { part: 'embedding' };
+  if (group === 'language_model.lm_head') return { part: 'head' };
+  if (group === 'language_model.norm') return { part: 'language', block: 'norms' };
+  if (group === 'vision_tower') return { part: 'vision' };
+  if (group === 'multi_modal_projector') return { part: 'projector' };
+  return { part: group.startsWith('language_model.') ? 'language' : 'other' };
+}
+
+const inLayer = (path: string): RegExp => new RegExp(`^language_model\\.layers\\.\\d+\\.(${path})$`);
+const mlp = (projections: string): string => `mlp\\.(experts\\.\\d+\\.)?(${projections})_proj`;
+const oldRecipes: readonly (Pick<ModelRecipe, 'name' | 'label'> & { trains: RegExp })[] = [
+  { name: 'full', label: 'Full', trains: /^language_model\./ },
+  { name: 'sa_proj', label: 'SA Proj', trains: inLayer('self_attn\\.(q|k|v|o)_proj') },
+  { name: 'mlp', label: 'MLP', trains: inLayer(`${mlp('gate|up|down')}|mlp\\.router`) },
+  { name: 'mlp_gate_up', label: 'MLP Gate & Up', trains: inLayer(mlp('gate|up')) },
+  { name: 'mlp_down', label: 'MLP Down', trains: inLayer(mlp('down')) },
+  { name: 'projector', label: 'Projector', trains: /^multi_modal_projector$/ },
+  { name: 'none', label: 'None', trains: /^(?!)/ },
+];

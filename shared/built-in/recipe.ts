@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import type { TrainingMethod } from '../method.js';
+
+/**
+ * What the built-in trainer can be told to train: the recipes of arXiv 2510.08564, parts beside the language model,
+ * `everything`, and `none`, which freezes everything. Its model has a recipe of each name.
+ */
+export const recipes = [
+  'full',
+  'everything',
+  'sa_proj',
+  'sa_qkv',
+  'mlp',
+  'mlp_gate_up',
+  'mlp_down',
+  'projector',
+  'vision',
+  'none',
+] as const;
+export const Recipe = z.enum(recipes);
+export type Recipe = z.infer<typeof Recipe>;
+
+/** Recipes that hit nothing where only what the method has added may be trained. */
+const hitsNothing: Partial<Record<TrainingMethod['kind'], readonly Recipe[]>> = {
+  lora: ['projector', 'vision'],
+  mixture_of_experts: ['projector', 'vision', 'sa_proj', 'sa_qkv'],
+};
+export const canTrain = (method: TrainingMethod, recipe: Recipe): boolean =>
+  !hitsNothing[method.kind]?.includes(recipe);
