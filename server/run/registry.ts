@@ -157,7 +157,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const { shared } = this.#context;
     const { onError } = this.options;
     const undelivered = (await shared?.undelivered()) ?? [];
-    await Promise.all((await this.store.runs()).map((stored) => this.#owner(stored.runId).lease.load(stored)));
+    // One by one: what each has said is read, and a store has memory for few large texts at one time.
+    for (const stored of await this.store.runs()) await this.#owner(stored.runId).lease.load(stored);
     // Another hub may have given up what ended here before this one died.
     for (const runId of undelivered) {
       const { record, summary } = this.#owner(runId).core;

@@ -227,12 +227,16 @@ export class EmbeddedStore implements EventStore {
     return this.#file.read(async (reader) => {
       // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
       const found = await reader.rows(
-        `WITH page AS (SELECT seq, payload FROM events WHERE run_id = $1 AND seq BETWEEN $2 AND $3),
-           longer AS (SELECT seq, sum(strlen(payload)) OVER (ORDER BY seq) AS bytes FROM page WHERE payload IS NOT NULL)
+        `WITH lengths AS MATERIALIZED (
+           SELECT seq, strlen(payload) AS length FROM events
+           WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3),
+           longer AS (SELECT seq, sum(length) OVER (ORDER BY seq) AS bytes FROM lengths)
          SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
-         WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3) ORDER BY seq`,
+         WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
         [...range, maxPageBytes],
       );
+      // Sorted here: DuckDB holds the texts that it sorts several times.
+      found.sort(([a], [b]) => (a as number) - (b as number));
       const metrics = new Map<number, WireMetrics>();
       // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
       let [values, endSeq] = [0, Infinity];
@@ -380,9 +384,20 @@ export class EmbeddedStore implements EventStore {
   ): Promise<{ lastSeq: number }> {
     const lastSeq = await this.lastSeq(runId);
     const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
-    const sql = `SELECT payload FROM events
-      WHERE run_id = $1 AND payload IS NOT NULL AND seq <= $2 ${ofTypes} ORDER BY seq`;
-    await this.#eachText(sql, [runId, lastSeq], (texts) => take(texts.map(upToDateText)), signal);
+    const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
+    await this.#file.read(async (reader) => {
+      // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
+      const lengths = await reader.rows(
+        `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where} ORDER BY seq`,
+        [runId, 1, lastSeq],
+      );
+      for (const [first, last] of textPages(lengths as [number, number][]))
+        await reader.chunks(
+          `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
+          [runId, first, last],
+          (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
+        );
+    }, signal);
     return { lastSeq };
   }
 
@@ -502,6 +517,21 @@ export class EmbeddedStore implements EventStore {
     const run = upToDate(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
+}
+
+/** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */
+function textPages(lengths: readonly [number, number][]): [number, number][] {
+  const pages: [number, number][] = [];
+  let bytes = Infinity;
+  for (const [seq, length] of lengths) {
+    bytes += length;
+    if (bytes <= maxPageBytes) pages.at(-1)![1] = seq;
+    else {
+      pages.push([seq, seq]);
+      bytes = length;
+    }
+  }
+  return pages;
 }
 
 /** What the ledger counts, as the file has it. */
