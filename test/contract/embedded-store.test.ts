@@ -50,6 +50,29 @@ describe('a file of before', () => {
   });
 });
 
+it('reads events of many megabytes one by one, with little memory', async () => {
+  const path = newPath();
+  const large = [1, 2, 3].map(
+    (seq) => ({ type: 'run_paused', seq, step: 1, wallTimeMs: 5, reason: `${seq}x`.repeat(12e6) }) as TrainerEvent,
+  );
+  const first = new EmbeddedStore(path);
+  await first.createRun(storedRun());
+  for (const event of large) await first.append(runId, [event]);
+  await first.close();
+
+  const store = new EmbeddedStore(path, { memoryBytes: 96 * 2 ** 20 });
+  const lengths: number[] = [];
+  await store.eachControlEvents(runId, (texts) => void lengths.push(...texts.map(({ length }) => length)));
+  expect(lengths).toEqual(large.map((event) => JSON.stringify(event).length));
+  for (const [i, event] of large.entries()) {
+    const page = await store.events(runId, i + 1, 1000);
+    expect(page).toHaveLength(1);
+    // Not a deep comparison: its message would be as long.
+    expect(JSON.stringify(page[0]) === JSON.stringify(event)).toBe(true);
+  }
+  await store.close();
+});
+
 describe('a copy of the embedded store', () => {
   it('is of one moment while events go on being stored, and is a store like the first', async () => {
     const store = new EmbeddedStore(newPath());

@@ -385,6 +385,9 @@ export function eventStoreContract(
       store = await reopen();
       expect(await store.events(runId, 1, 1000)).toEqual([old]);
       const [started] = (await store.controlEvents(runId)).events;
+      const texts: string[] = [];
+      await store.eachControlEvents(runId, (part) => void texts.push(...part));
+      expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual([started]);
       expect(started).toMatchObject({
         model: {
           ...(old as { model: object }).model,
