@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandId } from '@plumbline/shared/command';
 import { GuardRule, ruleAuthor } from '@plumbline/shared/rule';
-import { ruleCommandId } from '../../server/run/rule-commands.js';
+import { ruleCommandId } from '../../server/run/rules/rule-commands.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { TrainerProcess } from './trainer-process.js';
