@@ -11,6 +11,7 @@ import {
   type DuckDBConnection,
   type DuckDBDataChunk,
   type DuckDBMaterializedResult,
+  type DuckDBResult,
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
@@ -372,13 +373,29 @@ export class Reader {
     });
     ended.catch(() => undefined);
     const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
-    for (;;) {
-      this.signal.throwIfAborted();
-      const chunk = await this.#ask(result.fetchChunk());
-      if (!chunk || chunk.rowCount === 0) return;
-      this.wasTaken = true;
-      if ((await Promise.race([take(chunk), ended])) === false) return;
+    let isRead = false;
+    try {
+      for (;;) {
+        this.signal.throwIfAborted();
+        const chunk = await this.#ask(result.fetchChunk());
+        isRead = !chunk || chunk.rowCount === 0;
+        if (!chunk || isRead) return;
+        this.wasTaken = true;
+        if ((await Promise.race([take(chunk), ended])) === false) return;
+      }
+    } finally {
+      if (!isRead) await this.#giveUp(result);
     }
+  }
+
+  /**
+   * Ends a result that is not read to its end. DuckDB would keep the file open for it after it was closed, until the
+   * garbage collector comes by, and would then remove the write-ahead log of whoever has the file open by that time.
+   */
+  async #giveUp(result: DuckDBResult): Promise<void> {
+    this.connection.interrupt();
+    const next = (): Promise<DuckDBDataChunk | null> => result.fetchChunk().catch(() => null);
+    for (let chunk = await next(); chunk && chunk.rowCount > 0;) chunk = await next();
   }
 
   async #ask<T>(answer: Promise<T>): Promise<T> {
