@@ -6,7 +6,6 @@ import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Me
 import { explain } from './duckdb-file.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
-import { intendedStage } from './stage-column.js';
 import { timeInName } from './store-guard.js';
 
 export interface RepairOptions {
@@ -215,8 +214,6 @@ class Repair {
         await connection.run(schema);
         await connection.run(`ATTACH '${this.copy.replaceAll("'", "''")}' AS damaged (READ_ONLY)`);
         for (const table of tables) await this.#saveTable(connection, table);
-        // The new file has the wide column, with which opening it finds nothing to put right.
-        await connection.run(`UPDATE events SET stage = ${intendedStage} WHERE stage < 0`);
         await this.#renewRecords(connection);
         await this.#tellHoles(connection);
         await connection.run('DETACH damaged');
