@@ -7,7 +7,7 @@ const limits = { memoryMb: 600, standstillMs: 250 };
 /** An attack that does not end has something to do with the hub. */
 const attackLimitMs = 300_000;
 /** What one attack may make the hub write to its log. */
-const maxLogBytes = 500_000;
+const maxLogBytes = 2_000_000;
 
 export interface AttackRunOptions {
   attacks: readonly Attack[];
@@ -35,6 +35,7 @@ export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions
       outcomes.push(outcome);
       const { name, held, saw, peakMemoryMb, standstillMs } = outcome;
       const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
+      if (!held) await victim.restart();
       log(`${held ? 'held  ' : 'FAILED'} ${name}: ${saw} (${seconds} s, ${peakMemoryMb} MB, ${standstillMs} ms)`);
     }
   } finally {

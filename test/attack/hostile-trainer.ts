@@ -34,6 +34,19 @@ export class HostileTrainer {
     this.socket.close();
   }
 
+  /** The first words of a run, and its last, as event `seq` and the one behind it. */
+  whole(seq = 1): object[] {
+    const at = { step: 0, wallTimeMs: 1_700_000_000_000 };
+    return [
+      {
+        ...{ type: 'run_started', seq, ...at, baseline: {}, trainable: [] },
+        trainer: { backend: 'attack', device: '', host: 'here', processId: 1, version: '1' },
+        model: { name: 'none', parameters: [] },
+        selection: { kind: 'recipe', recipe: 'full' },
+      },
+      { type: 'run_finished', seq: seq + 1, ...at },
+    ];
+  }
   /** A usual step. */
   step(seq: number, metrics: Record<string, unknown> = { 'train/loss': 1 / seq }) {
     return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: 1_700_000_000_000 + seq, metrics };
@@ -45,7 +58,8 @@ export function notRefused(reply: Reply, ...codes: string[]): string | null {
   if (reply.kind !== 'answer')
     return `no answer came (${reply.kind === 'closed' ? `closed: ${reply.how}` : 'silence'})`;
   if (reply.ok) return 'it was taken';
-  if (reply.code === 'internal') return 'it was answered "internal"';
+  // Neither is the sender's fault, and for what he sent it should be.
+  if (['internal', 'store_failed'].includes(reply.code)) return `it was answered "${reply.code}": ${reply.message}`;
   if (reply.message === '') return `it was refused as ${reply.code} without a word`;
   if (reply.message.length > 10_000) return `its refusal has ${reply.message.length} characters`;
   if (codes.length > 0 && !codes.includes(reply.code))

@@ -23,7 +23,7 @@ async function lockedOut(victim: Victim): Promise<string | null> {
   else {
     const reply = await trainer.attach('attack-late');
     if (reply.kind !== 'answer' || !reply.ok) attached = `an honest attach is answered ${JSON.stringify(reply)}`;
-    await trainer.events([{ type: 'run_finished', seq: 1, step: 0, wallTimeMs: 1 }]);
+    await trainer.events(trainer.whole());
     trainer.close();
   }
   return firstOf(

@@ -104,9 +104,11 @@ async function unreadExport(victim: Victim): Promise<string | null> {
   const runId = RunId.parse('attack-unread');
   await trainer.attach(runId);
   const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i / 7]));
-  for (let seq = 1; seq <= 400; seq += 20)
-    await trainer.events(Array.from({ length: 20 }, (_, i) => ({ ...trainer.step(seq + i), metrics })));
-  await trainer.events([{ type: 'run_finished', seq: 401, step: 400, wallTimeMs: 1 }]);
+  const [first, last] = trainer.whole();
+  await trainer.events([first]);
+  for (let seq = 2; seq <= 400; seq += 19)
+    await trainer.events(Array.from({ length: 19 }, (_, i) => ({ ...trainer.step(seq + i), metrics })));
+  await trainer.events([{ ...last, seq: 401, step: 400 }]);
   trainer.close();
   const reader = await RawTcp.open(victim.port);
   reader.stopReading();

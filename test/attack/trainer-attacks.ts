@@ -9,7 +9,6 @@ import type { Victim } from './victim.js';
 /* The right token in the hands of a trainer with bad intentions, or with bugs. */
 
 const newId = (): string => `attack-${randomUUID().slice(0, 8)}`;
-const finish = (seq: number) => ({ type: 'run_finished', seq, step: seq, wallTimeMs: 1 });
 const quoted = JSON.stringify;
 
 /** A run of its own for one attack, attached. */
@@ -48,6 +47,22 @@ async function readable({ port }: Victim, runId: string): Promise<string | null>
   return null;
 }
 
+/** An event that was taken is in the export as it was given, but for fields that there are not. */
+async function comesBack({ port }: Victim, runId: string, given: Record<string, unknown>): Promise<string | null> {
+  const { body } = await ask(port, `/api/runs/${runId}/export`, { from: '127.0.0.1' });
+  const line = body.split('\n').find((text) => text.includes('"step_completed"'));
+  const stored = JSON.parse(line ?? '{}') as Record<string, unknown>;
+  const differs = ['seq', 'step', 'stage', 'wallTimeMs', 'metrics'].find(
+    (key) => canonical(stored[key]) !== canonical(given[key]),
+  );
+  return differs
+    ? `its ${differs} was taken as ${short(quoted(given[differs]), 60)} and is ${short(quoted(stored[differs]) ?? 'gone', 60)}`
+    : null;
+}
+/** JSON with its fields in order; in JSON negative zero is zero. */
+const canonical = (value: unknown): string =>
+  typeof value === 'object' && value !== null ? quoted(Object.entries(value).sort()) : (quoted(value) ?? 'gone');
+
 /** One step with something odd in it, given as text; taken or refused, and the run can be read afterwards. */
 const oddStep = (
   what: string,
@@ -67,7 +82,11 @@ const oddStep = (
       };
       const event = Object.entries({ ...usual, ...fields }).map(([key, value]) => `${quoted(key)}:${value}`);
       const reply = await trainer.ask('events', `{"events":[{${event.join()}}]}`);
-      return firstOf(judge(reply), await readable(victim, runId));
+      return firstOf(
+        judge(reply),
+        reply.kind === 'answer' && reply.ok && (await comesBack(victim, runId, JSON.parse(`{${event.join()}}`))),
+        await readable(victim, runId),
+      );
     }),
 });
 const refused =
@@ -193,6 +212,7 @@ export const trainerAttacks: Attack[] = [
       }),
   },
   { name: 'trainer: events after the last word, sent before its answer', run: afterTheEnd },
+  { name: 'trainer: a last word without a first', run: lastWordAlone },
   { name: 'trainer: two runs attached at once on one connection', run: twoAttaches },
   {
     name: 'trainer: takes the run of another that trains',
@@ -248,13 +268,13 @@ export const trainerAttacks: Attack[] = [
       }),
   },
   {
-    name: 'trainer: two thousand runs',
+    name: 'trainer: a thousand runs',
     isLong: true,
     run: async (victim) => {
       const trainer = await HostileTrainer.open(victim);
-      for (let i = 0; i < 2000; i++) {
+      for (let i = 0; i < 1000; i++) {
         const attached = await trainer.attach(`attack-many-${i}`);
-        const ended = await trainer.events([finish(1)]);
+        const ended = await trainer.events(trainer.whole());
         const fault = firstOf(neither(attached), neither(ended));
         if (fault) return `run ${i}: ${fault}`;
         if (attached.kind === 'answer' && !attached.ok) break; // A limit, told with its reason.
@@ -296,9 +316,9 @@ function toldOrRefused(reply: Reply, victim: Victim): string | null {
 function afterTheEnd(victim: Victim): Promise<string | null> {
   return withRun(victim, async (trainer, runId) => {
     const [last, after, end] = await Promise.all([
-      trainer.events([trainer.step(1), finish(2)]),
+      trainer.events(trainer.whole()),
       trainer.events([trainer.step(3)]),
-      trainer.events([finish(3)]),
+      trainer.events([{ ...trainer.whole()[1], seq: 3 }]),
     ]);
     const { body } = await victim.asOwner(`/runs/${runId}`);
     return firstOf(
@@ -306,6 +326,18 @@ function afterTheEnd(victim: Victim): Promise<string | null> {
       notRefused(after),
       notRefused(end),
       !body.includes('"lastSeq":2') && `the run goes on after its last word: ${short(body)}`,
+    );
+  });
+}
+
+function lastWordAlone(victim: Victim): Promise<string | null> {
+  return withRun(victim, async (trainer, runId) => {
+    const reply = await trainer.events([{ ...trainer.whole()[1], seq: 1 }]);
+    const { body } = await victim.asOwner(`/runs/${runId}`);
+    const isTaken = reply.kind === 'answer' && reply.ok;
+    return firstOf(
+      neither(reply),
+      isTaken && !body.includes('"state":"finished"') && `it is taken, and the run has not ended: ${short(body, 80)}`,
     );
   });
 }
@@ -339,7 +371,7 @@ async function circleOfParents(victim: Victim): Promise<string | null> {
   ] as const) {
     const reply = await trainer.attach(id, {}, from(parent));
     seen.push(neither(reply));
-    if (reply.kind === 'answer' && reply.ok) await trainer.events([finish(1)]);
+    if (reply.kind === 'answer' && reply.ok) await trainer.events(trainer.whole());
   }
   trainer.close();
   for (const id of [a, b, own]) {
@@ -370,7 +402,7 @@ async function escapesInNames(victim: Victim): Promise<string | null> {
     const reply = await trainer.attach(runId, { name });
     seen.push(neither(reply));
     if (reply.kind !== 'answer' || !reply.ok) continue;
-    await trainer.events([finish(1)]);
+    await trainer.events(trainer.whole());
     const { output } = await plumbline('delete', runId, '--data-dir', victim.hub.dataDir);
     // eslint-disable-next-line no-control-regex -- these are what must not be there
     if (/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/.test(output))

@@ -74,15 +74,23 @@ export class Victim {
 
   /**
    * What the honest notice of an attack, a sentence each: the hub is gone, the trainer cannot go on, something that was
-   * acknowledged is missing, the owner is locked out. A hub that is gone is started again.
+   * acknowledged is missing, the owner is locked out. A hub that is gone is started again for this.
    */
   async faults(): Promise<string[]> {
-    if (!(await this.#lives())) {
-      const why = this.#watch.ended ?? 'the hub died or answered nobody';
-      await this.#restart();
-      return [why, ...(await this.#honestFaults())];
-    }
-    return this.#honestFaults();
+    if (await this.#lives()) return this.#honestFaults();
+    const why = this.#watch.ended ?? 'the hub died or answered nobody';
+    await this.restart();
+    return [why, ...(await this.#honestFaults())];
+  }
+
+  /** A hub as new, on the same data: what an attack has done to this one is not to be taken for the next one's doing. */
+  async restart(): Promise<void> {
+    this.#watch.close();
+    await this.hub.kill();
+    await this.hub.start();
+    this.#logged = 0;
+    this.#watch = HubWatch.start(this.hub);
+    await this.#goesOn();
   }
 
   async remove(): Promise<void> {
@@ -101,14 +109,6 @@ export class Victim {
       await sleep(200);
     }
     return false;
-  }
-
-  async #restart(): Promise<void> {
-    this.#watch.close();
-    await this.hub.kill();
-    await this.hub.start();
-    this.#logged = 0;
-    this.#watch = HubWatch.start(this.hub);
   }
 
   async #honestFaults(): Promise<string[]> {
