@@ -163,15 +163,19 @@ export type Reply =
 
 /** A WebSocket that speaks Engine.IO and Socket.IO by hand. */
 export class RawSocket {
-  /** Packets as they came, without pings; the first is the handshake. */
+  /** Packets as they came, without pings and acknowledgements; the first is the handshake. */
   readonly packets: string[] = [];
+  /** By namespace and id, until they are taken. */
+  readonly #acks = new Map<string, string>();
   closed: string | null = null;
   #nextAck = 1;
 
   private constructor(readonly ws: WebSocket) {
     ws.on('message', (data, isBinary) => {
       const text = isBinary ? '(binary)' : (data as Buffer).toString();
+      const ack = /^43([^,]*,\d+)(\[.*)$/s.exec(text);
       if (text === '2') this.send('3');
+      else if (ack) this.#acks.set(ack[1]!, ack[2]!);
       else if (this.packets.length < 10_000) this.packets.push(text);
     });
     ws.on('error', (error) => (this.closed ??= error.message));
@@ -209,16 +213,14 @@ export class RawSocket {
 
   /** Sends an event and waits for its acknowledgement. @param message JSON text, which may be no JSON */
   async ask(namespace: string, event: string, message: string, timeoutMs = limitMs): Promise<Reply> {
-    const ack = this.#nextAck++;
-    const prefix = `43${namespace},${ack}[`;
-    let answer: string | undefined;
-    this.send(`42${namespace},${ack}[${JSON.stringify(event)},${message}]`);
-    await until(() => {
-      answer ??= this.packets.find((packet) => packet.startsWith(prefix));
-      return answer !== undefined || this.closed !== null;
-    }, timeoutMs);
-    if (answer === undefined) return this.closed === null ? { kind: 'silence' } : { kind: 'closed', how: this.closed };
-    return replyOf(answer.slice(prefix.length - 1));
+    const id = this.#nextAck++;
+    const key = `${namespace},${id}`;
+    this.send(`42${key}[${JSON.stringify(event)},${message}]`);
+    await until(() => this.#acks.has(key) || this.closed !== null, timeoutMs);
+    const answer = this.#acks.get(key);
+    this.#acks.delete(key);
+    if (answer !== undefined) return replyOf(answer);
+    return this.closed === null ? { kind: 'silence' } : { kind: 'closed', how: this.closed };
   }
 
   close(): void {

@@ -249,7 +249,6 @@ async function smuggling({ port }: Victim): Promise<string | null> {
     post('Transfer-Encoding: chunked') + `-1\r\n\r\n${hidden}`,
     post('Transfer-Encoding: chunked') + `ffffffffffffffff1\r\n${hidden}`,
     `GET /healthz HTTP/1.1\nHost: 127.0.0.1\n\n${hidden}`,
-    `GET  /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n${hidden}`,
     `GET /healthz HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n${hidden}`,
     `GET /healthz\r\n\r\n${hidden}`,
     `\0GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n${hidden}`,
