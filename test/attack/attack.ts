@@ -7,8 +7,6 @@ import type { Victim } from './victim.js';
  */
 export interface Attack {
   name: string;
-  /** Takes longer than a few seconds: the short suite leaves it out. */
-  isLong?: boolean;
   run(victim: Victim): Promise<string | null>;
 }
 

@@ -12,7 +12,6 @@ interface DataSetCase {
   file: string;
   content: string | Buffer;
   right: (end: CommandEnd) => string | null;
-  isLong?: boolean;
 }
 
 const hasRecords =
@@ -57,7 +56,7 @@ const cases: DataSetCase[] = [
     ...{ content: bytes(`${head}a.png,is it ?,${notUtf8}\n`), right: isRefused },
   },
   {
-    ...{ what: 'with one line of 100 MB', format: 'llava', file: 'train.jsonl', isLong: true },
+    ...{ what: 'with one line of 100 MB', format: 'llava', file: 'train.jsonl' },
     ...{ content: chat('word '.repeat(20_000_000)), right: (end) => (end.code === 0 ? null : isRefused(end)) },
   },
   {
@@ -78,14 +77,10 @@ const cases: DataSetCase[] = [
 /** A picture of one pixel. */
 const picture = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-export const dataSetAttacks: Attack[] = cases.map(({ what, format, file, content, right, isLong = false }) =>
-  inFolder(
-    `a data set ${what}`,
-    async (folder) => {
-      await writeFile(join(folder, file), content);
-      await writeFile(join(folder, 'a.png'), Buffer.from(picture, 'base64'));
-      return right(await plumbline('data', format, folder, '--json'));
-    },
-    isLong,
-  ),
+export const dataSetAttacks: Attack[] = cases.map(({ what, format, file, content, right }) =>
+  inFolder(`a data set ${what}`, async (folder) => {
+    await writeFile(join(folder, file), content);
+    await writeFile(join(folder, 'a.png'), Buffer.from(picture, 'base64'));
+    return right(await plumbline('data', format, folder, '--json'));
+  }),
 );

@@ -42,7 +42,6 @@ export const readerAttacks: Attack[] = [
   atOnce('exports', 8, ({ bigRun }) => `/runs/${bigRun}/export`),
   {
     name: 'readers: forty that ask and never read',
-    isLong: true,
     run: async ({ port, bigRun }) => {
       const paths = ['history?maxPoints=100000', 'windows?everySteps=10', 'export', 'history?maxPoints=4000'];
       const readers = await inLanes(40, 40, async (i) => {
@@ -56,7 +55,7 @@ export const readerAttacks: Attack[] = [
       return null;
     },
   },
-  { name: 'readers: an export that nobody reads keeps no run from being deleted', isLong: true, run: unreadExport },
+  { name: 'readers: an export that nobody reads keeps no run from being deleted', run: unreadExport },
   {
     name: 'readers: two hundred that go half-way',
     run: async (victim) => {

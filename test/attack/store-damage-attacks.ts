@@ -12,7 +12,7 @@ import type { Victim } from './victim.js';
 
 /* Disks that lie: the store of a hub of its own is damaged, and the hub has to say what is lost, by run and number. */
 
-const runId = 'damaged';
+const runId = 'mercury-7';
 /** Acknowledged events: in the main file, and in the write-ahead log behind it. */
 const counts = { inFile: 137, inAll: 412 };
 /** How long the hub has to notice. */
@@ -97,7 +97,7 @@ async function saidBy(dataDir: string): Promise<{ said: string; served: number }
 /** All is served; or the loss is told, and the advice keeps what is whole. */
 function judge(what: string, said: string, served: number): string | null {
   if (served === counts.inAll) return null;
-  const isTold = said.includes(runId) && said.includes(String(counts.inAll));
+  const isTold = said.includes(runId) && new RegExp(`\\b${counts.inAll}\\b`).test(said);
   const throwsAllAway =
     /start empty/i.test(said) && what.includes('write-ahead') && !/main file|whole|save/i.test(said);
   return firstOf(
@@ -127,7 +127,6 @@ const damaged = (what: string, damage: Damage): Attack => ({
 /** The files go while the hub runs: it has to say so, and to acknowledge nothing that would be lost. */
 const underRunning = (what: string, damage: Damage): Attack => ({
   name: `store: ${what} under a running hub`,
-  isLong: true,
   run: async () => {
     const hub = await HubProcess.start();
     try {
@@ -174,7 +173,7 @@ export const storeDamageAttacks: Attack[] = [
         const { body } = await ask(hub.port, '/readyz');
         const said = JSON.stringify(reply) + body;
         return firstOf(
-          /disk[^.]*is full/i.test(said) && `it says ${short(said, 200)}`,
+          /disk of .* is full/i.test(said) && `it says ${short(said, 200)}`,
           reply.kind === 'answer' && reply.ok && 'events were acknowledged beyond the limit',
           reply.kind === 'closed' && 'the hub died of it',
         );

@@ -269,7 +269,6 @@ export const trainerAttacks: Attack[] = [
   },
   {
     name: 'trainer: a thousand runs',
-    isLong: true,
     run: async (victim) => {
       const trainer = await HostileTrainer.open(victim);
       for (let i = 0; i < 1000; i++) {

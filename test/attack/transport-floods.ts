@@ -223,7 +223,6 @@ export const transportFloods: Attack[] = [
   },
   {
     name: 'transport: connections that say nothing, or half a request, are closed',
-    isLong: true,
     run: ({ port }) => closesSilentOnes(port),
   },
 ];
