@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { short, type Attack } from './attack.js';
-import { badRefusal, plumbline, type CommandEnd } from './command-line.js';
+import { badRefusal, obeyed, plumbline, type CommandEnd } from './command-line.js';
 import { inFolder } from './file-attacks.js';
 
 /* Data sets of others: each is read whole or refused, in words that name what is wrong. */
@@ -82,5 +82,20 @@ export const dataSetAttacks: Attack[] = cases.map(({ what, format, file, content
     await writeFile(join(folder, file), content);
     await writeFile(join(folder, 'a.png'), Buffer.from(picture, 'base64'));
     return right(await plumbline('data', format, folder, '--json'));
+  }),
+);
+
+dataSetAttacks.push(
+  inFolder('a data set whose words and faults are terminal escapes', async (folder) => {
+    const escape = '\u001b[31m\u001b[2J\u0007';
+    const lines = [
+      chat(JSON.stringify(escape).slice(1, -1)),
+      chat('x').replace('a.png', JSON.stringify(escape).slice(1, -1)),
+      escape,
+    ];
+    await writeFile(join(folder, 'train.jsonl'), lines.join('\n'));
+    await writeFile(join(folder, 'a.png'), Buffer.from(picture, 'base64'));
+    const { output } = await plumbline('data', 'llava', folder);
+    return obeyed.test(output) ? `it prints ${short(output, 200)}` : null;
   }),
 );

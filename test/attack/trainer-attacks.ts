@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { maxEventsPerBatch } from '@plumbline/shared/trainer-event';
 import { firstOf, short, type Attack } from './attack.js';
-import { plumbline } from './command-line.js';
+import { obeyed, plumbline } from './command-line.js';
 import { HostileTrainer, neither, notRefused } from './hostile-trainer.js';
 import { ask, inLanes, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
@@ -403,9 +403,7 @@ async function escapesInNames(victim: Victim): Promise<string | null> {
     if (reply.kind !== 'answer' || !reply.ok) continue;
     await trainer.events(trainer.whole());
     const { output } = await plumbline('delete', runId, '--data-dir', victim.hub.dataDir);
-    // eslint-disable-next-line no-control-regex -- these are what must not be there
-    if (/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/.test(output))
-      seen.push(`\`delete\` prints ${short(output, 80)}`);
+    if (obeyed.test(output)) seen.push(`\`delete\` prints ${short(output, 80)}`);
   }
   trainer.close();
   return firstOf(...seen);

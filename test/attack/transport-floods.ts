@@ -24,7 +24,7 @@ const joins = (what: string, ...packets: string[]): Attack[] => [
     run: async ({ port }) => {
       const polling = await Polling.open(port);
       if (!(polling instanceof Polling)) return 'an honest handshake is refused';
-      await polling.post(repeated(packets), 60_000);
+      await polling.post(repeated(packets), 30_000);
       return null;
     },
   },
@@ -60,7 +60,7 @@ export const transportFloods: Attack[] = [
     run: async ({ port }) => {
       const polling = await Polling.open(port);
       if (polling instanceof Polling)
-        await polling.post(repeated(['40/dashboard,', '41/dashboard,'], 2_000_000), 60_000);
+        await polling.post(repeated(['40/dashboard,', '41/dashboard,'], 2_000_000), 30_000);
       return null;
     },
   },
@@ -70,7 +70,7 @@ export const transportFloods: Attack[] = [
       const polling = await Polling.open(port);
       if (!(polling instanceof Polling)) return null;
       const packets = Array.from({ length: 10_000 }, (_, i) => `40/ns-${i}-${'n'.repeat(200)},`);
-      await polling.post(packets.join(separator), 60_000);
+      await polling.post(packets.join(separator), 30_000);
       return null;
     },
   },

@@ -9,6 +9,7 @@ import { asStored, noDifferences, pointsOf } from '../faults/verify.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { fillBigRun } from './big-run.js';
+import type { Sampled } from './hub-sampler.js';
 import { HubWatch } from './hub-watch.js';
 import { ask } from './raw-clients.js';
 
@@ -24,6 +25,8 @@ export class Victim {
   owner!: HubClient;
   #watch!: HubWatch;
   #logged = 0;
+  /** What was seen of the hub that is no more. */
+  #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0 };
 
   private constructor(
     readonly hub: HubProcess,
@@ -68,8 +71,14 @@ export class Victim {
   }
 
   /** Memory and standstill since this was last asked. */
-  measured(): ReturnType<HubWatch['take']> {
-    return this.#watch.take();
+  async measured(): Promise<Sampled> {
+    const { peakMemoryMb, standstillMs } = await this.#watch.take();
+    const before = this.#beforeRestart;
+    this.#beforeRestart = { peakMemoryMb: 0, standstillMs: 0 };
+    return {
+      peakMemoryMb: Math.max(peakMemoryMb, before.peakMemoryMb),
+      standstillMs: Math.max(standstillMs, before.standstillMs),
+    };
   }
 
   /**
@@ -78,13 +87,15 @@ export class Victim {
    */
   async faults(): Promise<string[]> {
     if (await this.#lives()) return this.#honestFaults();
-    const why = this.#watch.ended ?? 'the hub died or answered nobody';
+    const why =
+      this.#watch.ended ?? (this.hub.isRunning ? `the hub answers nobody for ${patienceMs / 1000} s` : 'the hub died');
     await this.restart();
     return [why, ...(await this.#honestFaults())];
   }
 
   /** A hub as new, on the same data: what an attack has done to this one is not to be taken for the next one's doing. */
   async restart(): Promise<void> {
+    this.#beforeRestart = await this.measured();
     this.#watch.close();
     await this.hub.kill();
     await this.hub.start();
@@ -103,7 +114,7 @@ export class Victim {
 
   async #lives(): Promise<boolean> {
     const endMs = performance.now() + patienceMs;
-    while (performance.now() < endMs && this.#watch.ended === null) {
+    while (performance.now() < endMs && this.hub.isRunning) {
       const { status } = await ask(this.port, '/healthz', { from: '127.0.0.1', timeoutMs: patienceMs });
       if (status === 200) return true;
       await sleep(200);

@@ -14,8 +14,8 @@ export type OpenBoundary = (rng: Rng, folder: string) => Promise<Boundary>;
 
 /** What nobody outside is to read: the program was surprised. */
 const surprised =
-  /Cannot read prop|is not a function|is not iterable|Invalid string length|Maximum call stack|\[object |undefined/;
-const maxWords = 5000;
+  /Cannot read prop|is not a function|is not iterable|Invalid string length|Maximum call stack|\[object /;
+const maxWords = 100_000;
 
 /** What is wrong about an error as a refusal; null when it tells a person what is wrong. */
 export function errorFault(error: unknown): string | null {

@@ -7,7 +7,7 @@ import { EventBatch } from '@plumbline/shared/trainer-event';
 import { decodePacket, decodePayload } from 'engine.io-parser';
 import { Decoder } from 'socket.io-parser';
 import type { z } from 'zod';
-import { errorFault, messageFault, ofValues, type OpenBoundary } from './boundary.js';
+import { messageFault, ofValues, type OpenBoundary } from './boundary.js';
 import { mutated, mutatedText } from './mutation.js';
 
 const rules = [
@@ -111,19 +111,16 @@ export function drawFrame(rng: Rng): string {
   return Array.from({ length: rng.integer(4) === 0 ? 1 + rng.integer(4) : 1 }, frame).join('\x1e');
 }
 
-/** As Engine.IO and Socket.IO take a frame apart before any of our code sees it: an error ends the connection. */
+/** As Engine.IO and Socket.IO take a frame apart before any of our code sees it; an error there ends the connection. */
 function frameFault(frame: unknown): string | null {
-  for (const { type, data } of [
-    ...decodePayload(frame as string, 'nodebuffer'),
-    decodePacket(frame as string, 'nodebuffer'),
-  ]) {
+  const packets = [...decodePayload(frame as string, 'nodebuffer'), decodePacket(frame as string, 'nodebuffer')];
+  for (const { type, data } of packets) {
     if (type !== 'message') continue;
     const decoder = new Decoder();
     try {
       decoder.add(data as string);
     } catch (error) {
-      const fault = errorFault(error);
-      if (fault) return fault;
+      if (!(error instanceof Error)) return `something was thrown that is no error: ${String(error)}`;
     } finally {
       decoder.destroy();
     }

@@ -116,7 +116,7 @@ export const wireFuzzAttacks = (inputs: number, seed: number): Attack[] => [
           ...{ from: addressOf(rng), headers: isPost ? { 'content-type': 'application/json' } : {} },
           ...(body !== undefined && { method: 'POST', body }),
         });
-        const isAnswered = answer.status === 200 || (!path.startsWith('/api') && answer.status < 600);
+        const isAnswered = answer.status === 200 || (!/^\/api(\/|\?|$)/.test(path) && answer.status < 600);
         const fault = isAnswered ? null : refusalFault(answer.status, answer.body);
         return fault && `${short(path)} ${short(body ?? '', 100)} ${fault}`;
       });
