@@ -13,7 +13,7 @@ const { values: flags } = parseArgs({
     fuzz: { type: 'string', default: '100000' },
     seed: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
-    'big-run-steps': { type: 'string', default: '40000' },
+    'big-run-steps': { type: 'string', default: '30000' },
   },
 });
 const seed = Number(flags.seed);

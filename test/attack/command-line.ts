@@ -32,7 +32,6 @@ export function plumbline(...args: string[]): Promise<CommandEnd> {
 }
 
 /** What a terminal would obey. */
-// eslint-disable-next-line no-control-regex -- these are what must not be there
 export const obeyed = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 
 /** What is wrong about how a command refused: it has to end with code 1 and words for people, not a stack. */

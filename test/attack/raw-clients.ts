@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:http';
+import { request } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
@@ -28,20 +28,18 @@ export interface HttpQuestion {
   body?: string | Buffer;
   from?: string;
   timeoutMs?: number;
-  /** Connections are shared and kept. */
-  agent?: Agent;
 }
 
 /** One HTTP request; the answer's body up to a megabyte. */
 export function ask(port: number, path: string, question: HttpQuestion = {}): Promise<HttpAnswer> {
-  const { method = 'GET', headers = {}, body, from = attackerAddress, timeoutMs = limitMs, agent } = question;
+  const { method = 'GET', headers = {}, body, from = attackerAddress, timeoutMs = limitMs } = question;
   return new Promise((resolve) => {
     const give = (answer: HttpAnswer): void => {
       clearTimeout(timer);
       resolve(answer);
       if (answer.status === 0) sent.destroy();
     };
-    const sent = request({ host: '127.0.0.1', port, path, method, headers, localAddress: from, agent: agent ?? false });
+    const sent = request({ host: '127.0.0.1', port, path, method, headers, localAddress: from, agent: false });
     const timer = setTimeout(() => give(noAnswer('no answer in time')), timeoutMs);
     sent.on('error', (error) => give(noAnswer(error.message)));
     sent.on('response', (response) => {

@@ -8,7 +8,7 @@ import type { Victim } from './victim.js';
 
 /* Readers of a run of millions of values: many at once, some that do not read, some that go, some that ask for what there is not. */
 
-const readerLimitMs = 120_000;
+const readerLimitMs = 240_000;
 /** How long one that does not read may stay. */
 const unreadLimitMs = 90_000;
 
@@ -39,7 +39,7 @@ export const readerAttacks: Attack[] = [
   atOnce('histories as a page asks', 24, ({ bigRun }) => `/runs/${bigRun}/history?maxPoints=4000`),
   atOnce('comparisons of twenty', 16, ({ bigRun }) => `/compare?${`run=${bigRun}&`.repeat(20)}`),
   atOnce('findings', 16, ({ bigRun }) => `/runs/${bigRun}/findings`),
-  atOnce('exports', 8, ({ bigRun }) => `/runs/${bigRun}/export`),
+  atOnce('exports', 4, ({ bigRun }) => `/runs/${bigRun}/export`),
   {
     name: 'readers: forty that ask and never read',
     run: async ({ port, bigRun }) => {
