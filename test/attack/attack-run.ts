@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Attack, Outcome } from './attack.js';
+import { moveOn } from './raw-clients.js';
 import { Victim } from './victim.js';
 
 /** What must hold of the hub throughout. */
@@ -51,6 +52,7 @@ export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions
 }
 
 async function carryOut(attack: Attack, victim: Victim): Promise<Outcome> {
+  moveOn();
   victim.newLog();
   await victim.measured();
   const limit = sleep(attackLimitMs, 'it did not end in time', { ref: false });

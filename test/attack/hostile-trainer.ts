@@ -1,5 +1,6 @@
 import { RunConfig } from '@plumbline/shared/run';
 import { protocolVersion } from '@plumbline/shared/socket';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { short } from './attack.js';
 import { RawSocket, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
@@ -35,7 +36,7 @@ export class HostileTrainer {
   }
 
   /** The first words of a run, and its last, as event `seq` and the one behind it. */
-  whole(seq = 1): object[] {
+  whole(seq = 1): TrainerEvent[] {
     const at = { step: 0, wallTimeMs: 1_700_000_000_000 };
     return [
       {

@@ -8,8 +8,13 @@ import { WebSocket } from 'ws';
  * nothing is an answer like any other.
  */
 
-/** An address of this machine that no honest client uses: limits by address do not concern those. */
-export const attackerAddress = '127.0.0.66';
+/**
+ * Where clients come from that are not told otherwise: an address of this machine that no honest client uses, so that
+ * limits by address do not concern those, and another one for each attack.
+ */
+let address = 1;
+const attackerAddress = (): string => `127.0.66.${address}`;
+export const moveOn = (): void => void (address = 1 + (address % 250));
 /** How long a client waits for an answer. */
 const limitMs = 10_000;
 
@@ -32,7 +37,7 @@ export interface HttpQuestion {
 
 /** One HTTP request; the answer's body up to a megabyte. */
 export function ask(port: number, path: string, question: HttpQuestion = {}): Promise<HttpAnswer> {
-  const { method = 'GET', headers = {}, body, from = attackerAddress, timeoutMs = limitMs } = question;
+  const { method = 'GET', headers = {}, body, from = attackerAddress(), timeoutMs = limitMs } = question;
   return new Promise((resolve) => {
     const give = (answer: HttpAnswer): void => {
       clearTimeout(timer);
@@ -71,7 +76,7 @@ export class RawTcp {
   }
 
   /** Connected, or refused: `closed` tells. */
-  static open(port: number, from = attackerAddress): Promise<RawTcp> {
+  static open(port: number, from = attackerAddress()): Promise<RawTcp> {
     return new Promise((resolve) => {
       const socket = createConnection({ port, host: '127.0.0.1', localAddress: from });
       const tcp = new RawTcp(socket);
@@ -132,7 +137,7 @@ export class Polling {
   ) {}
 
   /** @returns the answer to the handshake where it was refused */
-  static async open(port: number, from = attackerAddress): Promise<Polling | HttpAnswer> {
+  static async open(port: number, from = attackerAddress()): Promise<Polling | HttpAnswer> {
     const answer = await ask(port, enginePath, { from });
     const sid = /"sid":"([^"]+)"/.exec(answer.body)?.[1];
     return answer.status === 200 && sid ? new Polling(port, sid, from) : answer;
@@ -185,7 +190,7 @@ export class RawSocket {
   }
 
   /** Open, or refused: `closed` tells. */
-  static async open(port: number, { from = attackerAddress, cookie = '' } = {}): Promise<RawSocket> {
+  static async open(port: number, { from = attackerAddress(), cookie = '' } = {}): Promise<RawSocket> {
     const socket = new RawSocket(
       new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`, {
         ...{ localAddress: from, perMessageDeflate: false, maxPayload: 2 ** 30, handshakeTimeout: limitMs },

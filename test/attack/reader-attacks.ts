@@ -136,7 +136,7 @@ async function oddQueries(victim: Victim): Promise<string | null> {
     '9007199254740992',
     '0x10',
     '',
-    '٣',
+    '%D9%A3',
     '1.5',
   ];
   const keys = ['fromStep', 'toStep', 'maxPoints', 'everySteps'];

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { HubProcess } from '../support/hub-process.js';
 import { firstOf, short, type Attack } from './attack.js';
+import { plumbline } from './command-line.js';
 import { HostileTrainer } from './hostile-trainer.js';
 import { ask } from './raw-clients.js';
 import type { Victim } from './victim.js';
@@ -116,8 +117,13 @@ const damaged = (what: string, damage: Damage): Attack => ({
       await cp(await prepared, dataDir, { recursive: true });
       const main = join(dataDir, 'plumbline.duckdb');
       await damage(main, `${main}.wal`);
-      const { said, served } = await saidBy(dataDir);
-      return judge(what, said, served);
+      let { said, served } = await saidBy(dataDir);
+      const fault = judge(what, said, served);
+      if (fault === null || !/\brepair\b/.test(said)) return fault;
+      // The advice is followed, and what it saves is looked at.
+      const repaired = await plumbline('repair', '--data-dir', dataDir);
+      ({ said, served } = await saidBy(dataDir));
+      return judge(what, `${repaired.output} ${said}`, served);
     } finally {
       await rm(dataDir, { recursive: true, force: true });
     }

@@ -1,5 +1,5 @@
 import { firstOf, type Attack } from './attack.js';
-import { ask, attackerAddress, inLanes, Polling, RawSocket, RawTcp, separator, until } from './raw-clients.js';
+import { ask, inLanes, Polling, RawSocket, RawTcp, separator, until } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
 /*
@@ -40,7 +40,7 @@ const joins = (what: string, ...packets: string[]): Attack[] => [
           }
         }
       await until(() => sockets.every(({ closed }) => closed !== null), 3000);
-      const joined = sockets.flatMap(({ packets: got }) => got.filter((packet) => packet.startsWith('40/'))).length;
+      const joined = sockets.flatMap(({ packets: got }) => got.filter((packet) => packet.startsWith('40'))).length;
       const open = sockets.filter(({ closed }) => closed === null).length;
       sockets.forEach((socket) => socket.close());
       return joined > 20 ? `${joined} joins were answered on 20 connections, ${open} of which stayed` : null;
@@ -49,6 +49,17 @@ const joins = (what: string, ...packets: string[]): Attack[] => [
 ];
 
 export const transportFloods: Attack[] = [
+  {
+    name: 'transport: a join of /, which is nobody’s',
+    run: async ({ port }) => {
+      const socket = await RawSocket.open(port);
+      socket.send('40');
+      await until(() => socket.closed !== null || socket.packets.length > 1, 3000);
+      const isIn = socket.packets.some((packet) => packet.startsWith('40'));
+      socket.close();
+      return isIn ? 'it is let in' : null;
+    },
+  },
   ...joins('joins of /', '40'),
   ...joins('joins of /dashboard', '40/dashboard,'),
   ...joins('joins of /trainer with a wrong token', `40/trainer,${wrongAuth}`),
@@ -197,7 +208,6 @@ export const transportFloods: Attack[] = [
         ask(port, `/socket.io/${tricks[i % tricks.length]!}`, {
           method: i % 7 === 0 ? 'PUT' : 'POST',
           body: '40',
-          from: attackerAddress,
         }),
       );
       const broken = answers.find(({ status }) => status >= 500);

@@ -60,7 +60,7 @@ function argumentFault(words: readonly string[]): string | null {
     program().parse(words, { from: 'user' });
     return null;
   } catch (error) {
-    if (error instanceof CommanderError && (error.exitCode === 1 || error.exitCode === 0)) return null;
+    if (error instanceof CommanderError) return null;
     return errorFault(error);
   }
 }

@@ -77,6 +77,12 @@ const messages: [z.ZodType, unknown][] = [
   [CommandId, 'command-12345'],
 ];
 
+// What is mutated has to be right, or nothing behind the first look is reached.
+EventBatch.parse({ events: sampleEvents });
+Attach.parse(sampleAttach);
+for (const command of sampleCommands) AskedCommand.parse(command);
+for (const [schema, message] of messages) schema.parse(message);
+
 /** One of these schemas with a message of its own that is nearly right. */
 const ofMessages = (drawn: (rng: Rng) => [z.ZodType, unknown]): OpenBoundary => {
   let schema: z.ZodType;
