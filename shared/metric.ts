@@ -34,7 +34,12 @@ const largestMeasured = 1e38;
 export const isMeasured = (value: number): boolean => Math.abs(value) <= largestMeasured;
 
 /** A number in running text: four significant digits, with a real minus sign; an exponent keeps its own. */
-export const fourDigits = (value: number): string => String(Number(value.toPrecision(4))).replace(/^-/, '−');
+export function fourDigits(value: number): string {
+  const digits = value.toPrecision(4);
+  // The largest numbers, rounded up, are no numbers any more.
+  const isTooLarge = Number.isFinite(value) && !Number.isFinite(Number(digits));
+  return (isTooLarge ? digits : String(Number(digits))).replace(/^-/, '−');
+}
 
 /**
  * A series that every run has beside its metrics: the epoch milliseconds at which each step was completed. It is kept
