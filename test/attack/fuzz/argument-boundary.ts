@@ -1,12 +1,6 @@
-import { Command, CommanderError } from 'commander';
+import { CommanderError, type Command } from 'commander';
 import { readConfig } from '@plumbline/server/dist/config.js';
-import { addDataCommand } from '@plumbline/server/dist/data-command.js';
-import { addDeleteCommand } from '@plumbline/server/dist/delete-command.js';
-import { addFindingsCommand } from '@plumbline/server/dist/findings-command.js';
-import { addBackupCommands } from '@plumbline/server/dist/operations/backup-command.js';
-import { addStudyCommand } from '@plumbline/server/dist/study-command.js';
-import { addTrainCommand } from '@plumbline/server/dist/train-command.js';
-import { addTransferCommands } from '@plumbline/server/dist/transfer-commands.js';
+import { createProgram } from '@plumbline/server/dist/cli/program.js';
 import { errorFault, ofValues, type OpenBoundary } from './boundary.js';
 import { mutatedText, oddValue } from './mutation.js';
 
@@ -21,7 +15,16 @@ const lines = [
     'study file.yaml --jobs 2 --report-only',
     'train --hub http://x --token-file y --config {"steps":4}',
     'backup x',
-    'restore x --data-dir y',
+    'restore-backup x --data-dir y',
+  ],
+  ...[
+    'runs --state running --limit 5 --json',
+    'watch run-1 --hub http://x --token-file y',
+    'freeze run-1 --pattern *.mlp.* --preview',
+    'lr run-1 1e-4 --no-wait',
+    'restore run-1 step-2',
+    'rules run-1 --set file.json',
+    'repair --accept-loss',
   ],
 ];
 const settings = [
@@ -44,12 +47,8 @@ const settings = [
 
 /** The program's commands as they are, which parse their arguments and then do nothing. */
 function program(): Command {
-  const made = new Command('plumbline');
   const say = (): void => undefined;
-  for (const add of [addTransferCommands, addDeleteCommand, addFindingsCommand, addStudyCommand, addDataCommand])
-    add(made, say);
-  addTrainCommand(made);
-  addBackupCommands(made);
+  const made = createProgram(say);
   for (const command of [made, ...made.commands])
     command.exitOverride().configureOutput({ writeOut: say, writeErr: say }).action(say);
   return made;

@@ -4,7 +4,7 @@ import type { Rng } from '@plumbline/shared/rng';
 import { RunId } from '@plumbline/shared/run';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
 import { dataFormats } from '@plumbline/server/dist/trainer/data/formats/data-formats.js';
-import { DataError } from '@plumbline/server/dist/trainer/data/formats/record-file.js';
+import { DataError } from '@plumbline/server/dist/trainer/data/formats/record.js';
 import { exportRun } from '@plumbline/server/dist/transfer/export-run.js';
 import { openRunFile } from '@plumbline/server/dist/transfer/open-run-file.js';
 import { archiveOf, digestOf } from '@plumbline/server/dist/transfer/run-archive.js';
