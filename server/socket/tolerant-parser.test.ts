@@ -10,13 +10,16 @@ describe('numbers that are not finite', () => {
     ['[NaN,-Infinity, Infinity]', '["NaN","-Infinity", "Infinity"]'],
     ['{"NaN":"NaN, -Infinity","a\\"NaN":NaN}', '{"NaN":"NaN, -Infinity","a\\"NaN":"NaN"}'],
     ['["\\\\",NaN]', '["\\\\","NaN"]'],
-    ['["an open NaN', '["an open "NaN"'],
+    ['["an open NaN', '["an open NaN'],
     ['{"loss":2.5}', '{"loss":2.5}'],
   ])('%s', (text, quoted) => expect(withQuotedNumbers(text)).toBe(quoted));
 
-  it('are looked for in a text of megabytes', () => {
+  it('are looked for once in a text of megabytes, with or without an end', () => {
     const long = `["${'\\"x'.repeat(2_000_000)}",NaN]`;
     expect(withQuotedNumbers(long).endsWith(',"NaN"]')).toBe(true);
+    // A search that began anew at each quote would not come to an end.
+    const open = `[NaN,"${'\\"'.repeat(4_000_000)}`;
+    expect(withQuotedNumbers(open)).toBe(`["NaN"${open.slice(4)}`);
   });
 });
 

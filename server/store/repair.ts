@@ -53,7 +53,7 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
       if (!startEmpty)
         throw new BeyondRepairError(
           `Nothing can be saved of ${path}. ${repair.done.join(' ')} Everything is as it was. Restore a backup ` +
-            '(npm run plumbline -- restore), or run this again with --start-empty: it moves the files aside.',
+            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.',
         );
       await makeEmpty(saved);
       repair.done.push('The store is empty now.');
