@@ -21,6 +21,9 @@ export function boundedRecord<K extends z.core.$ZodRecordKey, V extends z.ZodTyp
       const names = Object.keys(given);
       if (names.length > limits.entries)
         return void context.addIssue({ code: 'custom', message: `at most ${limits.entries} ${what}` });
+      // Zod passes over this one without a word.
+      if (names.includes('__proto__'))
+        context.addIssue({ code: 'custom', path: ['__proto__'], message: 'this name cannot be taken; choose another' });
       const long = names.find(({ length }) => length > limits.nameLength);
       if (long !== undefined)
         context.addIssue({

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   contributionChange,
+  fourDigits,
   heldOutAccuracy,
   metrics,
   measuredWords,
@@ -8,6 +9,11 @@ import {
   unitOf,
   weightDrift,
 } from './metric.js';
+
+it('tells a number by four digits, the largest too', () => {
+  const told = [1.7976931348623157e308, -1.7976931348623157e308, 0.123456, Infinity, NaN].map(fourDigits);
+  expect(told).toEqual(['1.798e+308', '−1.798e+308', '0.1235', 'Infinity', 'NaN']);
+});
 
 describe('unitOf', () => {
   it.each([

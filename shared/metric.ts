@@ -36,9 +36,9 @@ export const isMeasured = (value: number): boolean => Math.abs(value) <= largest
 /** A number in running text: four significant digits, with a real minus sign; an exponent keeps its own. */
 export function fourDigits(value: number): string {
   const digits = value.toPrecision(4);
-  // The largest numbers round to one that there is none of.
-  const rounded = Number(digits);
-  return (Number.isFinite(rounded) ? String(rounded) : digits).replace(/^-/, '−');
+  // The largest numbers, rounded up, are no numbers any more.
+  const isTooLarge = Number.isFinite(value) && !Number.isFinite(Number(digits));
+  return (isTooLarge ? digits : String(Number(digits))).replace(/^-/, '−');
 }
 
 /**

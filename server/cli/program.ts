@@ -23,14 +23,8 @@ import { say, sayError } from '../terminal.js';
 import { version } from './version.js';
 import { addWatchCommand } from './watch.js';
 
-/** Runs `plumbline` with the arguments of this process, and sets its exit code. */
-export async function runProgram(): Promise<void> {
-  // A hub outlives who reads what it says: a closed terminal, `| head`.
-  for (const stream of [process.stdout, process.stderr])
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-
+/** The command line, with all its commands. @param say prints a line */
+export function createProgram(say: (line: string) => void): Command {
   const program = new Command('plumbline')
     .description('Watch and steer bias drift while a multimodal model is fine-tuned')
     .version(version)
@@ -61,9 +55,19 @@ export async function runProgram(): Promise<void> {
   program.commandsGroup('Setting up:');
   addPrepareCommands(program, say);
   addInfluxSetupCommand(program);
+  return program;
+}
+
+/** Runs `plumbline` with the arguments of this process, and sets its exit code. */
+export async function runProgram(): Promise<void> {
+  // A hub outlives who reads what it says: a closed terminal, `| head`.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
 
   try {
-    await program.parseAsync();
+    await createProgram(say).parseAsync();
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     // Commander has said it already.

@@ -33,7 +33,7 @@ export class CommandEnds {
 
   /** Resolves when the command's record changes, after `withinMs`, or when whoever asked has left. */
   async #change(commandId: CommandId, withinMs: number, gone: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([gone, AbortSignal.timeout(withinMs)]);
+    const signal = AbortSignal.any([gone, AbortSignal.timeout(Math.ceil(withinMs))]);
     await once(this.#changed, commandId, { signal }).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });

@@ -94,6 +94,18 @@ describe('a command', () => {
     expect([read.status, await commandOf(read)]).toEqual([200, record]);
   });
 
+  it('is answered as pending when the time that it is waited for runs out, and the hub goes on', async () => {
+    const command = asked({ kind: 'set_learning_rate', learningRate: 0.2 });
+    expect((await give(command)).status).toBe(202);
+    await until(() => sent.length === 1);
+    // Waits of any length end in a part of a millisecond.
+    for (const waitMs of [1, 7, 50, 300]) {
+      const answer = await hub.request('GET', `/runs/${runId}/commands/${command.commandId}?waitMs=${waitMs}`);
+      expect([answer.status, (await commandOf(answer)).state]).toEqual([202, 'pending']);
+    }
+    await applied(sent[0]!);
+  });
+
   it('is carried out once however often it comes: again, pipelined, from two programs', async () => {
     const command = asked({ kind: 'set_learning_rate', learningRate: 0.2 });
     const session = { cookie: await hub.cookie(), origin: hub.url };

@@ -22,16 +22,17 @@ export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
   return Router().get(
     '/runs/:runId/export',
     limited(exportBudget),
-    heavy(reads.downloads, async (request, response) => {
+    heavy(reads.downloads, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
       await runs.whole(runId, async () => {
         const archive = await archiveOf(runs.store, runId);
         response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
         try {
-          await pipeline(Readable.from(jsonLines(archive)), response);
+          await pipeline(Readable.from(jsonLines(archive)), response, { signal });
         } catch (error) {
           // Too late for an error answer: the connection is closed, which the receiver sees. That it left is no fault.
-          if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') onError(error);
+          const isGone = signal.aborted || (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
+          if (!isGone) onError(error);
         }
       });
     }),

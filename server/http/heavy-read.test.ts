@@ -4,7 +4,7 @@ import type { RunId } from '@plumbline/shared/run';
 import { aRunId, eventually, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
 /** Every route that reads what is stored of a run, whatever its size. */
-const answers = ['history', 'windows', 'findings', 'events', 'commands', 'rules', 'checkpoints'];
+const answers = ['history', 'windows', 'findings', 'events', 'commands', 'rules', 'checkpoints', 'evaluations'];
 /** Routes that answer from memory. */
 const light = ['/api/runs', '/api/catalog', '/api/session', '/healthz'];
 
@@ -38,9 +38,10 @@ describe('routes that read much', () => {
       return commands.apply(store, args);
     };
     // More than one client may have, begun and waiting.
+    const asks = (path: string) => hub.request('GET', path, undefined, { authorization: `Bearer ${hub.token}` });
     hanging = [
-      ...Array.from({ length: 2 + 128 }, () => hub.request('GET', `/runs/${runId}/events`)),
-      ...Array.from({ length: 3 + 8 }, () => hub.request('GET', `/runs/${runId}/export`)),
+      ...Array.from({ length: 2 + 128 }, () => asks(`/runs/${runId}/events`)),
+      ...Array.from({ length: 3 + 8 }, () => asks(`/runs/${runId}/export`)),
     ];
     await eventually(() => Promise.resolve(begun === 5 ? true : null));
   });

@@ -37,8 +37,16 @@ export function heavy(
 ): RequestHandler {
   return async (request, response) => {
     const gone = new AbortController();
-    response.once('close', () => gone.abort(new ReadAbandonedError('The reader is gone.')));
+    const leave = (): void => gone.abort(new ReadAbandonedError('The reader is gone.'));
+    // Of the connection, and not of the answer: one that waits behind another on its connection is told of no end.
+    const { socket } = request;
+    socket.once('close', leave);
+    if (socket.destroyed) leave();
     const { kind, name } = callerOf(response);
-    await queue.run(`${kind} ${name}`, gone.signal, () => read(request, response, gone.signal));
+    try {
+      await queue.run(`${kind} ${name}`, gone.signal, () => read(request, response, gone.signal));
+    } finally {
+      socket.off('close', leave);
+    }
   };
 }

@@ -14,7 +14,7 @@ const leastBytes = 64 * 1024;
  * A reader is cut off between one and two times `intervalMs` after it stopped.
  */
 export function cutOffStalledReaders(intervalMs = stalledMs): RequestHandler {
-  return (_request, response, next) => {
+  return (request, response, next) => {
     let handedOver = 0;
     let taken = 0;
     const look = (): void => {
@@ -28,7 +28,13 @@ export function cutOffStalledReaders(intervalMs = stalledMs): RequestHandler {
       taken = takenNow;
     };
     const timer = setInterval(look, intervalMs).unref();
-    response.once('close', () => clearInterval(timer));
+    const stop = (): void => {
+      clearInterval(timer);
+      request.socket.off('close', stop);
+    };
+    response.once('close', stop);
+    // An answer that waits behind another on its connection is told of no end.
+    request.socket.once('close', stop);
     next();
   };
 }

@@ -1,5 +1,6 @@
 import { CommandId } from '@plumbline/shared/command';
 import type { ReadinessResponse } from '@plumbline/shared/http';
+import type { WireError } from '@plumbline/shared/socket';
 import { toWireError } from '../run/refusal.js';
 import type { RunRegistry } from '../run/registry.js';
 import { isShared, StoreUnavailableError } from '../store/event-store.js';
@@ -34,5 +35,9 @@ export async function readiness(runs: RunRegistry, storeWatch: StoreWatch): Prom
   } catch (error) {
     faults.push(error);
   }
-  return { ready: faults.length === 0, problems: [...faults, ...borne].map(toWireError) };
+  const problems = [...faults, ...borne].map(toWireError);
+  // A store that is closed says so to each question.
+  const isFirst = ({ message }: WireError, index: number): boolean =>
+    problems.findIndex((other) => other.message === message) === index;
+  return { ready: faults.length === 0, problems: problems.filter(isFirst) };
 }

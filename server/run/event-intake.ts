@@ -34,10 +34,10 @@ export class EventIntake {
     let { state } = run;
     const fresh: TrainerEvent[] = [];
     const answers = batches.map((events) => {
-      const refused = this.#refused({ ...run, ...position, state }, events);
-      if (refused instanceof Error) return refused;
-      position = { lastSeq: refused.lastSeq, lastStep: refused.lastStep };
-      for (const event of refused.appended) {
+      const checked = this.#check({ ...run, ...position, state }, events);
+      if (checked instanceof Error) return checked;
+      position = { lastSeq: checked.lastSeq, lastStep: checked.lastStep };
+      for (const event of checked.appended) {
         fresh.push(event);
         if (isLastWord(event)) state = nextState(state, event.type as ControlEvent['type']);
       }
@@ -55,7 +55,7 @@ export class EventIntake {
   };
 
   /** Which of the events follow on a run, or why the batch is refused. */
-  #refused(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents<TrainerEvent>> | Error {
+  #check(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents<TrainerEvent>> | Error {
     const { runId, lastSeq, state } = run;
     if (hasEnded(state)) {
       if (events.some((event) => event.seq > lastSeq))

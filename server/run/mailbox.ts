@@ -45,6 +45,8 @@ export class Mailbox {
 
   async #handleAll(): Promise<void> {
     this.#isHandling = true;
+    // Lets messages of the same tick be handled together.
+    await Promise.resolve();
     while (this.#waiting.length > 0) {
       const { handler } = this.#waiting[0]!;
       const others = this.#waiting.findIndex((message) => message.handler !== handler);

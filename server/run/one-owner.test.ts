@@ -185,6 +185,27 @@ describe('a trainer whose connection breaks while it attaches', () => {
   });
 });
 
+describe('what is told of a run', () => {
+  it('can be put in order with what the list says of it, after a restart too', async () => {
+    const runId = aRunId();
+    const dashboard = hub.dashboard();
+    const told: number[] = [];
+    dashboard.on('run', (run) => void (run.runId === runId && told.push(run.revision!)));
+    await dashboard.emitWithAck('watch', { runId });
+    const trainer = await hub.attached(runId);
+    for (const events of [[started()], [stepped(2)], [stepped(3)]]) await send(trainer, events);
+    const listed = async () => (await hub.hub.runs.list()).find((run) => run.runId === runId)!.revision!;
+    const before = await listed();
+    trainer.disconnect();
+    await hub.until(runId, (run) => !run.trainerConnected);
+    await eventually(() => (told.length >= 4 ? true : null));
+    expect(told).toEqual([...new Set(told)].sort((a, b) => a - b));
+    expect(told.at(-1)).toBeGreaterThan(before);
+    await hub.restart();
+    expect(await listed()).toBeGreaterThan(told.at(-1)!);
+  });
+});
+
 describe('a run belongs to the trainer that opened it', () => {
   const secret = 'a secret of this trainer, 1';
   const other = 'a secret of somebody else, 2';

@@ -42,7 +42,7 @@ describe('a message that is refused, however large what is wrong with it', () =>
     ['a reason that is long', { ...applied({}), type: 'command_failed', reason: 'x'.repeat(million) }, /reason: /],
   ])('is told as invalid in a few words: %s', (_, event, message) => {
     const error = told(EventBatch, { events: [event] });
-    expect(error).toEqual({ code: 'invalid', message: expect.stringMatching(message) as string });
+    expect(error).toEqual({ code: 'invalid', retry: false, message: expect.stringMatching(message) as string });
     expect(error.message.length).toBeLessThan(1000);
   });
 

@@ -15,7 +15,7 @@ export class RunLease {
     readonly ending: RunEnding,
   ) {}
 
-  /** Takes up a run that was stored when the hub started. @returns whether this hub holds it */
+  /** Takes up a run that was stored when the hub started. */
   load(stored: StoredSummary): Promise<void> {
     return this.core
       .post(async () => {

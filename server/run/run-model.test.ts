@@ -18,7 +18,7 @@ import { RunRegistry } from './registry.js';
  * call is made while those before may still be under way. PLUMBLINE_MODEL_SEED and PLUMBLINE_MODEL_RUNS ask for others.
  */
 const seed = Number(process.env['PLUMBLINE_MODEL_SEED'] ?? 7);
-const numRuns = Number(process.env['PLUMBLINE_MODEL_RUNS'] ?? 100);
+const numRuns = Number(process.env['PLUMBLINE_MODEL_RUNS'] ?? 60);
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-model-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 

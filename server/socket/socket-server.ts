@@ -7,6 +7,7 @@ import type { RedisClient } from '../cluster/redis-client.js';
 import { maxMessageBytes } from '../access/limits.js';
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { FrontDoor } from './front-door.js';
+import { tolerantParser } from './tolerant-parser.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {
@@ -29,6 +30,7 @@ export function createSocketServer(http: HttpServer, door: FrontDoor, redis: Red
     pingInterval: 1000,
     pingTimeout: 45_000,
     maxHttpBufferSize: maxMessageBytes,
+    parser: tolerantParser,
     perMessageDeflate: false,
     serveClient: false,
     allowRequest: door.allowRequest,

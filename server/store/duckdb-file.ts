@@ -274,7 +274,7 @@ export class DuckDbFile {
   async #keepFromFiles(writer: DuckDBConnection): Promise<void> {
     // Of files that are gone nothing may be moved to those at their place. Where it fails, the log keeps what it has.
     if (this.#closed && !this.guard?.fault) await writer.run('CHECKPOINT').catch(() => undefined);
-    await writer.run('PRAGMA disable_checkpoint_on_shutdown');
+    await writer.run('PRAGMA disable_checkpoint_on_shutdown').catch(() => undefined);
   }
 
   async #drain(): Promise<void> {
@@ -378,12 +378,6 @@ export class Reader {
     values: readonly (string | number)[],
     take: (chunk: DuckDBDataChunk) => Taken | Promise<Taken>,
   ): Promise<void> {
-    const ended = new Promise<never>((_resolve, reject) => {
-      const end = (): void => reject(this.signal.reason as Error);
-      if (this.signal.aborted) end();
-      this.signal.addEventListener('abort', end, { once: true });
-    });
-    ended.catch(() => undefined);
     const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
     let isAtEnd = false;
     try {
@@ -392,11 +386,29 @@ export class Reader {
         const chunk = await this.#ask(result.fetchChunk());
         isAtEnd = !chunk || chunk.rowCount === 0;
         if (!chunk || isAtEnd) return;
-        this.wasTaken = true;
-        if ((await Promise.race([take(chunk), ended])) === false) return;
+        if ((await this.hand(() => take(chunk))) === false) return;
       }
     } finally {
       if (!isAtEnd) await this.#drop();
+    }
+  }
+
+  /**
+   * Hands part of an answer over, and waits until it is taken.
+   * @throws the signal's reason at once when the read is ended
+   */
+  async hand<T>(take: () => T | Promise<T>): Promise<T> {
+    this.signal.throwIfAborted();
+    this.wasTaken = true;
+    let end: () => void = () => undefined;
+    const ended = new Promise<never>((_resolve, reject) => {
+      end = () => reject(this.signal.reason as Error);
+      this.signal.addEventListener('abort', end, { once: true });
+    });
+    try {
+      return await Promise.race([take(), ended]);
+    } finally {
+      this.signal.removeEventListener('abort', end);
     }
   }
 

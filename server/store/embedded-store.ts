@@ -297,7 +297,7 @@ export class EmbeddedStore implements EventStore {
           take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
         );
         await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-        await columns.end();
+        await reader.hand(() => columns.end());
       }
     }, signal);
     return { lastSeq };
@@ -334,7 +334,7 @@ export class EmbeddedStore implements EventStore {
           }),
         );
         await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-        await columns.end();
+        await reader.hand(() => columns.end());
       }
     }, signal);
   }

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { headersBytes } from './duckdb-format.js';
 
 /**
@@ -39,8 +39,14 @@ export class OpenFiles {
 /** What the file descriptors of this process stand for; empty where the system does not tell. */
 function openFiles(): { link: string; stats: Stats }[] {
   const folder = '/proc/self/fd';
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder).flatMap((name) => {
+  let names: string[];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    // There is no such folder, or no descriptor left to read it with.
+    return [];
+  }
+  return names.flatMap((name) => {
     try {
       return [{ link: readlinkSync(`${folder}/${name}`), stats: statSync(`${folder}/${name}`) }];
     } catch {

@@ -6,7 +6,6 @@ import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Me
 import { explain } from './duckdb-file.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
-import { intendedStage } from './stage-column.js';
 import { timeInName } from './store-guard.js';
 
 export interface RepairOptions {
@@ -54,7 +53,7 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
       if (!startEmpty)
         throw new BeyondRepairError(
           `Nothing can be saved of ${path}. ${repair.done.join(' ')} Everything is as it was. Restore a backup ` +
-            '(npm run plumbline -- restore), or run this again with --start-empty: it moves the files aside.',
+            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.',
         );
       await makeEmpty(saved);
       repair.done.push('The store is empty now.');
@@ -215,8 +214,6 @@ class Repair {
         await connection.run(schema);
         await connection.run(`ATTACH '${this.copy.replaceAll("'", "''")}' AS damaged (READ_ONLY)`);
         for (const table of tables) await this.#saveTable(connection, table);
-        // The new file has the wide column, with which opening it finds nothing to put right.
-        await connection.run(`UPDATE events SET stage = ${intendedStage} WHERE stage < 0`);
         await this.#renewRecords(connection);
         await this.#tellHoles(connection);
         await connection.run('DETACH damaged');

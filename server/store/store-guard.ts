@@ -33,6 +33,8 @@ export class StoreGuard implements FileGuard {
   #fault: StoreUnavailableError | null = null;
   #looking: NodeJS.Timeout | null = null;
   #hasOpened = false;
+  /** It was told that the files cannot be looked at. */
+  #isBlind = false;
 
   constructor(
     readonly path: string,
@@ -151,9 +153,21 @@ export class StoreGuard implements FileGuard {
       if (name.startsWith(prefix)) await rm(join(folder, name), { force: true });
   }
 
+  /** What has happened to the files; null also where that cannot be told: only what is known stops a hub. */
+  #fileFault(): string | null {
+    try {
+      return this.#files?.fault() ?? null;
+    } catch (error) {
+      if (!this.#isBlind)
+        this.options.onProblem(`The files of ${this.path} cannot be looked at (${messageOf(error)}); storing goes on.`);
+      this.#isBlind = true;
+      return null;
+    }
+  }
+
   #look(): void {
     if (this.#fault) return;
-    const fault = this.#files?.fault() ?? null;
+    const fault = this.#fileFault();
     if (fault === null) return;
     this.#fault = new StoreUnavailableError(
       `${fault} while the hub has it open, so nothing more is stored; what was stored is still in the open file, for as ` +

@@ -338,7 +338,10 @@ class TrainingLoop implements Steered {
   /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
   async #save(): Promise<boolean> {
     const problem = await this.#trySave();
-    if (!problem) return true;
+    if (!problem) {
+      this.#saveOwed = false;
+      return true;
+    }
     this.#saveOwed = true;
     const reason = `No checkpoint could be written: ${problem}. Make room or mend the folder, then resume.`;
     this.of.control.pause(reason, this.step);
@@ -369,7 +372,6 @@ class TrainingLoop implements Steered {
       const checkpointId = await this.#write(checkpointIdOf('step-', this.step, times));
       this.#saved = { step: this.step, times, checkpointId };
       this.#changedSince = false;
-      this.#saveOwed = false;
       await this.#removeOld();
       return '';
     } catch (error) {
@@ -420,7 +422,7 @@ class TrainingLoop implements Steered {
     for (const { name } of automatic.slice(1, -keptCheckpoints).filter(({ step }) => !this.#keeps(step))) {
       // Said first: one that is still offered and is not there would be worse than the other way round.
       this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
-      await rm(join(this.of.checkpointFolder, name), { recursive: true });
+      await rm(join(this.of.checkpointFolder, name), { recursive: true, force: true });
     }
   }
 

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { afterAll, describe, expect, it } from 'vitest';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
-import { StoreUnavailableError } from '../../server/store/event-store.js';
+import { ReadAbandonedError, StoreUnavailableError } from '../../server/store/event-store.js';
+import { repairStore } from '../../server/store/repair.js';
 import { eventStoreContract, runId, stepEvent, storedRun } from './event-store-contract.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-store-'));
@@ -26,8 +27,8 @@ eventStoreContract(async () => {
   };
 });
 
-describe('a file of before', () => {
-  it('whose stages are 32 bits wide is opened, and gives stages of 2^31 and more as they were', async () => {
+describe('an older file whose stages are 32 bits wide', () => {
+  async function olderFile(): Promise<string> {
     const path = newPath();
     const first = new EmbeddedStore(path);
     await first.createRun(storedRun());
@@ -40,13 +41,103 @@ describe('a file of before', () => {
     await connection.run('UPDATE events SET stage = -2147483643 WHERE seq = 2');
     connection.closeSync();
     instance.closeSync();
+    return path;
+  }
+  const asSent = [{ stage: 0 }, { stage: 2 ** 31 + 5 }];
 
+  it('is opened, and gives stages of 2^31 and more as they were', async () => {
+    const path = await olderFile();
     const store = new EmbeddedStore(path);
-    expect(await store.events(runId, 1, 10)).toMatchObject([{ stage: 0 }, { stage: 2 ** 31 + 5 }]);
+    expect(await store.events(runId, 1, 10)).toMatchObject(asSent);
     const wide = { ...stepEvent(3, { 'a/b': 3 }), stage: 2 ** 32 - 1 } as TrainerEvent;
     await store.append(runId, [wide]);
     expect(await store.events(runId, 3, 1)).toEqual([wide]);
     await store.close();
+  });
+
+  it('does so after a kill, with the wider column in the log only', async () => {
+    const path = await olderFile();
+    const store = new EmbeddedStore(path);
+    await store.append(runId, [stepEvent(3, { 'a/b': 3 })]);
+    // Nothing is under way: the files are what a kill would leave.
+    const copy = newPath();
+    cpSync(dirname(path), dirname(copy), { recursive: true });
+    await store.close();
+
+    const killed = new EmbeddedStore(copy);
+    expect(await killed.events(runId, 1, 10)).toMatchObject([...asSent, { stage: 0 }]);
+    await killed.close();
+  });
+
+  it('does so after a repair', async () => {
+    const path = await olderFile();
+    const content = readFileSync(path);
+    content.fill(7, 0, 100);
+    writeFileSync(path, content);
+    expect(await repairStore(path, { startEmpty: false })).toMatchObject({ losses: [] });
+
+    const store = new EmbeddedStore(path);
+    expect(await store.events(runId, 1, 10)).toMatchObject(asSent);
+    await store.close();
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('a store that was closed', () => {
+  const openFilesIn = (path: string): string[] =>
+    readdirSync('/proc/self/fd').flatMap((name) => {
+      try {
+        const file = readlinkSync(`/proc/self/fd/${name}`);
+        return file.startsWith(dirname(path)) ? [file] : [];
+      } catch {
+        // Closed since.
+        return [];
+      }
+    });
+
+  it.each<[string, (store: EmbeddedStore) => Promise<void>]>([
+    [
+      'whose taker threw',
+      async (store) => {
+        const reading = store.eachControlEvents(runId, () => Promise.reject(new Error('no more')));
+        await expect(reading).rejects.toThrow('no more');
+      },
+    ],
+    [
+      'that was ended while its taker was busy',
+      async (store) => {
+        const gone = new AbortController();
+        const busy = (): Promise<void> => {
+          gone.abort();
+          return new Promise(() => undefined);
+        };
+        const reading = store.eachSeries(runId, { maxPoints: 10 }, busy, gone.signal);
+        await expect(reading).rejects.toThrow(ReadAbandonedError);
+      },
+    ],
+    [
+      'that the closing ended',
+      async (store) => {
+        const taken = new Promise<void>((resolve) => {
+          const busy = (): Promise<void> => {
+            resolve();
+            return new Promise(() => undefined);
+          };
+          store.eachCommands(runId, busy).catch(() => undefined);
+          store.eachSeries(runId, { maxPoints: 10 }, busy).catch(() => undefined);
+        });
+        await taken;
+      },
+    ],
+  ])('has no file open for a read %s', async (_name, read) => {
+    const path = newPath();
+    const store = new EmbeddedStore(path);
+    await store.createRun(storedRun());
+    const paused: TrainerEvent = { type: 'run_paused', seq: 5001, step: 5000, wallTimeMs: 5, reason: 'x' };
+    await store.append(runId, [...Array.from({ length: 5000 }, (_, i) => stepEvent(i + 1, { 'a/b': i })), paused]);
+    await read(store);
+    expect(openFilesIn(path)).not.toEqual([]);
+    await store.close();
+    expect(openFilesIn(path)).toEqual([]);
   });
 });
 

@@ -153,7 +153,7 @@ function checkCommands(
   }
 }
 
-function pointsOf(
+export function pointsOf(
   { series }: HistoryResponse,
   at: string,
   found: Differences,
@@ -173,7 +173,7 @@ function pointsOf(
 }
 
 /** An event in the form that it is read back in. */
-function asStored(event: TrainerEvent): unknown {
+export function asStored(event: TrainerEvent): unknown {
   if (!isMetricEvent(event)) return event;
   const metrics = Object.fromEntries(
     Object.entries(event.metrics).map(([name, value]) => [name, fromWireNumber(value)]),

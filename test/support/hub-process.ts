@@ -39,6 +39,9 @@ export class HubProcess {
   get output(): string {
     return this.#output;
   }
+  get isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
   get processId(): number {
     if (!this.#child?.pid) throw new Error('The hub is not running.');
     return this.#child.pid;
@@ -107,7 +110,7 @@ export class HubProcess {
 
   async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
-    if (!child || child.exitCode !== null || child.signalCode !== null) return null;
+    if (!child || !this.isRunning) return null;
     const exited = once(child, 'exit');
     child.kill(signal);
     const [code] = (await exited) as [number | null];

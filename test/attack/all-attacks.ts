@@ -1,0 +1,25 @@
+import type { Attack } from './attack.js';
+import { commandAttacks } from './command-attacks.js';
+import { dataSetAttacks } from './data-set-attacks.js';
+import { fileAttacks } from './file-attacks.js';
+import { fuzzAttacks } from './fuzz/fuzz-attacks.js';
+import { limitAttacks } from './limit-attacks.js';
+import { readerAttacks } from './reader-attacks.js';
+import { storeDamageAttacks } from './store-damage-attacks.js';
+import { trainerAttacks } from './trainer-attacks.js';
+import { transportFloods } from './transport-floods.js';
+import { transportShapes } from './transport-shapes.js';
+
+/** @param fuzz inputs at each boundary */
+export const attacksOf = ({ fuzz, seed }: { fuzz: number; seed: number }): Attack[] => [
+  ...transportFloods,
+  ...transportShapes,
+  ...readerAttacks,
+  ...limitAttacks,
+  ...trainerAttacks,
+  ...commandAttacks,
+  ...fileAttacks,
+  ...dataSetAttacks,
+  ...storeDamageAttacks,
+  ...fuzzAttacks(fuzz, seed),
+];

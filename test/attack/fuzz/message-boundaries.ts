@@ -1,0 +1,153 @@
+import { CommandId, AskedCommand } from '@plumbline/shared/command';
+import { CompareQuery, HistoryQuery, SessionRequest, StartRunRequest, WindowsQuery } from '@plumbline/shared/http';
+import { RunConfig, RunId } from '@plumbline/shared/run';
+import type { Rng } from '@plumbline/shared/rng';
+import { Attach, TrainerAuth, Watch } from '@plumbline/shared/socket';
+import { EventBatch } from '@plumbline/shared/trainer-event';
+import { decodePacket, decodePayload } from 'engine.io-parser';
+import { Decoder } from 'socket.io-parser';
+import type { z } from 'zod';
+import { messageFault, ofValues, type OpenBoundary } from './boundary.js';
+import { mutated, mutatedText } from './mutation.js';
+
+const rules = [
+  {
+    ...{ name: 'Drop', metric: 'held_out/mean/accuracy', rearmMargin: 1 },
+    condition: { kind: 'change_from_base', side: 'below', by: 5, consecutive: 2 },
+    actions: [{ kind: 'pause' }, { kind: 'notify', url: 'https://hooks.example.org/plumbline' }],
+  },
+  {
+    ...{ name: 'Slope', metric: 'train/loss' },
+    condition: { kind: 'slope', side: 'above', perStep: 0.1, window: 10 },
+    actions: [
+      { kind: 'lower_learning_rate', factor: 0.5 },
+      { kind: 'restore_best_checkpoint', metric: 'shift/kl', better: 'lower' },
+    ],
+  },
+];
+const config = { ...RunConfig.parse({ name: 'fuzz' }), rules };
+const parent = { runId: 'run-0', checkpointId: 'step-000100', step: 100, goesOn: true };
+const event = (seq: number, type: string, fields: object): object => ({
+  type,
+  seq,
+  step: seq,
+  wallTimeMs: 1000 + seq,
+  ...fields,
+});
+const metrics = { 'train/loss': 0.5, 'shift/kl': 'NaN', 'held_out/colour/accuracy': 97 };
+export const sampleEvents = [
+  event(1, 'run_started', {
+    trainer: { backend: 'x', device: '', host: 'h', processId: 1, version: '1' },
+    model: { name: 'm', parameters: [{ name: 'a.weight', shape: [2, 2], size: 4, group: 'a' }] },
+    ...{ baseline: metrics, selection: { kind: 'recipe', recipe: 'full' }, trainable: ['a.weight'] },
+  }),
+  event(2, 'step_completed', { stage: 0, metrics }),
+  event(3, 'probe_completed', { stage: 0, metrics }),
+  event(4, 'stage_started', { stage: 1, task: 'counting', steps: 100 }),
+  event(5, 'evaluation_completed', { stage: null, weight: 0.5, right: { counting: '0101' } }),
+  event(6, 'run_paused', { reason: 'Paused.' }),
+  event(7, 'run_resumed', {}),
+  event(8, 'command_applied', { commandId: 'command-1', before: { a: 1 }, after: { a: null } }),
+  event(9, 'command_failed', { commandId: 'command-2', reason: 'No.' }),
+  event(10, 'trainable_changed', { selection: { kind: 'pattern', pattern: 'a.*' }, trainable: [] }),
+  event(11, 'checkpoint_saved', { checkpointId: 'step-000011', bytes: 1, digest: 'x' }),
+  event(12, 'run_failed', { reason: 'It failed.' }),
+];
+export const sampleCommands = [
+  ...[{ kind: 'pause' }, { kind: 'step_once' }, { kind: 'set_learning_rate', learningRate: 1e-4 }],
+  ...[
+    { kind: 'set_trainable', selection: { kind: 'groups', groups: ['a', 'b'] } },
+    { kind: 'lower_learning_rate', factor: 0.5 },
+  ],
+  ...[
+    { kind: 'restore_checkpoint', checkpointId: 'step-000100', branchRunId: 'run-2' },
+    { kind: 'set_rules', rules, replaces: [] },
+  ],
+].map((action) => ({ commandId: 'command-12345', runId: 'run-1', action }));
+export const sampleAttach = { runId: 'run-1', config, parent, acknowledgedSeq: 0 };
+
+const range = { metric: ['train/loss', 'shift/kl'], fromStep: '1', toStep: '400' };
+const messages: [z.ZodType, unknown][] = [
+  [HistoryQuery, { ...range, maxPoints: '1500' }],
+  [WindowsQuery, { ...range, everySteps: '100' }],
+  [CompareQuery, { ...range, run: ['run-1', 'run-2'] }],
+  [StartRunRequest, { config, from: parent }],
+  [SessionRequest, { token: 'x'.repeat(43) }],
+  [RunId, 'counting-1f9a3c'],
+  [CommandId, 'command-12345'],
+];
+
+// What is mutated has to be right, or nothing behind the first look is reached.
+EventBatch.parse({ events: sampleEvents });
+Attach.parse(sampleAttach);
+for (const command of sampleCommands) AskedCommand.parse(command);
+for (const [schema, message] of messages) schema.parse(message);
+
+/** One of these schemas with a message of its own that is nearly right. */
+const ofMessages = (drawn: (rng: Rng) => [z.ZodType, unknown]): OpenBoundary => {
+  let schema: z.ZodType;
+  return ofValues(
+    (rng) => {
+      const [of, message] = drawn(rng);
+      schema = of;
+      return mutated(rng, message);
+    },
+    (value) => messageFault(schema, value),
+  );
+};
+
+const frames = [
+  ...[
+    '40/dashboard,',
+    '40/trainer,{"token":"x","protocol":1}',
+    '41/dashboard,',
+    '42/dashboard,1["watch",{"runId":"honest"}]',
+  ],
+  ...['42/trainer,7["events",{"events":[]}]', '43/trainer,1[{"ok":true}]', '44/x,{"message":"no"}', '40', '42["x"]'],
+  ...[
+    '451-/trainer,["events",{"_placeholder":true,"num":0}]',
+    '461-/trainer,1[{"_placeholder":true,"num":0}]',
+    'bAAECAw==',
+  ],
+  ...['2probe', '3', '5', '6', '0{"sid":"x"}', '1', '40/dashboard?a=b,{}'],
+];
+/** A frame that is nearly one, or a payload of several. */
+export function drawFrame(rng: Rng): string {
+  const frame = (): string => (rng.integer(8) === 0 ? rng.pick(frames) : mutatedText(rng, rng.pick(frames)));
+  return Array.from({ length: rng.integer(4) === 0 ? 1 + rng.integer(4) : 1 }, frame).join('\x1e');
+}
+
+/** As Engine.IO and Socket.IO take a frame apart before any of our code sees it; an error there ends the connection. */
+function frameFault(frame: unknown): string | null {
+  const packets = [...decodePayload(frame as string, 'nodebuffer'), decodePacket(frame as string, 'nodebuffer')];
+  for (const { type, data } of packets) {
+    if (type !== 'message') continue;
+    const decoder = new Decoder();
+    try {
+      decoder.add(data as string);
+    } catch (error) {
+      if (!(error instanceof Error)) return `something was thrown that is no error: ${String(error)}`;
+    } finally {
+      decoder.destroy();
+    }
+  }
+  return null;
+}
+
+/** What comes over the wire, each taken as the hub takes it. */
+export const messageBoundaries: Record<string, OpenBoundary> = {
+  frames: ofValues(drawFrame, frameFault),
+  'trainer messages': ofMessages((rng) => {
+    const from = rng.integer(sampleEvents.length);
+    return rng.integer(5) === 0
+      ? rng.pick<[z.ZodType, unknown]>([
+          [Attach, sampleAttach],
+          [TrainerAuth, { token: 'x'.repeat(43), protocol: 1 }],
+        ])
+      : [EventBatch, { events: sampleEvents.slice(from, from + 1 + rng.integer(3)) }];
+  }),
+  'dashboard messages': ofMessages((rng) =>
+    rng.integer(5) === 0 ? [Watch, { runId: 'run-1' }] : [AskedCommand, rng.pick(sampleCommands)],
+  ),
+  'rest queries and bodies': ofMessages((rng) => rng.pick(messages)),
+};

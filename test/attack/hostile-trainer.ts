@@ -1,0 +1,73 @@
+import { RunConfig } from '@plumbline/shared/run';
+import { protocolVersion } from '@plumbline/shared/socket';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { short } from './attack.js';
+import { RawSocket, type Reply } from './raw-clients.js';
+import type { Victim } from './victim.js';
+
+const namespace = '/trainer';
+
+/** A trainer that has the right token and says what it likes, as text, which may be no JSON. */
+export class HostileTrainer {
+  private constructor(readonly socket: RawSocket) {}
+
+  /** Connected and let in. */
+  static async open({ port, token }: Victim): Promise<HostileTrainer> {
+    const socket = await RawSocket.open(port, { from: '127.0.0.1' });
+    const joined = await socket.join(namespace, { token, protocol: protocolVersion });
+    if (!joined.startsWith('40'))
+      throw new Error(`A trainer with the right token is not let in: ${joined || socket.closed}`);
+    return new HostileTrainer(socket);
+  }
+
+  attach(runId: string, config: object = {}, parent: unknown = null): Promise<Reply> {
+    return this.ask('attach', { runId, config: { ...RunConfig.parse({ name: 'attack' }), ...config }, parent });
+  }
+  events(events: readonly unknown[]): Promise<Reply> {
+    return this.ask('events', { events });
+  }
+  /** @param message a value, or text as it is to go over the wire */
+  ask(event: string, message: object | string, timeoutMs?: number): Promise<Reply> {
+    const text = typeof message === 'string' ? message : JSON.stringify(message);
+    return this.socket.ask(namespace, event, text, timeoutMs);
+  }
+  close(): void {
+    this.socket.close();
+  }
+
+  /** The first words of a run, and its last, as event `seq` and the one behind it. */
+  whole(seq = 1): TrainerEvent[] {
+    const at = { step: 0, wallTimeMs: 1_700_000_000_000 };
+    return [
+      {
+        ...{ type: 'run_started', seq, ...at, baseline: {}, trainable: [] },
+        trainer: { backend: 'attack', device: '', host: 'here', processId: 1, version: '1' },
+        model: { name: 'none', groups: [], parameters: [], recipes: [] },
+        selection: { kind: 'recipe', recipe: 'full' },
+      },
+      { type: 'run_finished', seq: seq + 1, ...at },
+    ];
+  }
+  /** A usual step. */
+  step(seq: number, metrics: Record<string, unknown> = { 'train/loss': 1 / seq }) {
+    return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: 1_700_000_000_000 + seq, metrics };
+  }
+}
+
+/** What is wrong about an answer that should be a refusal; null when it has a code and words, and is not `internal`. */
+export function notRefused(reply: Reply, ...codes: string[]): string | null {
+  if (reply.kind !== 'answer')
+    return `no answer came (${reply.kind === 'closed' ? `closed: ${reply.how}` : 'silence'})`;
+  if (reply.ok) return 'it was taken';
+  // Neither is the sender's fault, and for what he sent it should be.
+  if (['internal', 'store_failed'].includes(reply.code)) return `it was answered "${reply.code}": ${reply.message}`;
+  if (reply.message === '') return `it was refused as ${reply.code} without a word`;
+  if (reply.message.length > 10_000) return `its refusal has ${reply.message.length} characters`;
+  if (codes.length > 0 && !codes.includes(reply.code))
+    return `it was refused as ${reply.code}: ${short(reply.message)}`;
+  return null;
+}
+
+/** What is wrong about an answer that may be either; null when it was taken or refused with a reason. */
+export const neither = (reply: Reply): string | null =>
+  reply.kind === 'answer' && reply.ok ? null : notRefused(reply);

@@ -1,0 +1,186 @@
+import { mkdtemp, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RunId } from '@plumbline/shared/run';
+import { TrainerProcess } from '../faults/trainer-process.js';
+import { asStored, noDifferences, pointsOf } from '../faults/verify.js';
+import { HubClient } from '../support/hub-client.js';
+import { HubProcess } from '../support/hub-process.js';
+import { fillBigRun } from './big-run.js';
+import type { Sampled } from './hub-sampler.js';
+import { HubWatch } from './hub-watch.js';
+import { ask } from './raw-clients.js';
+
+/** How long an honest client may be kept waiting after an attack. */
+const patienceMs = 20_000;
+
+/**
+ * The hub that is attacked, on a port and a folder of its own, and the honest people at it: a trainer that trains all the
+ * time in a process of its own, and the owner, whose browser is signed in.
+ */
+export class Victim {
+  trainer!: TrainerProcess;
+  owner!: HubClient;
+  #watch!: HubWatch;
+  #logged = 0;
+  /** What was seen of the hub that is no more. */
+  #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0 };
+
+  private constructor(
+    readonly hub: HubProcess,
+    readonly token: string,
+    /** An ended run of millions of values. */
+    readonly bigRun: RunId,
+  ) {}
+
+  get port(): number {
+    return this.hub.port;
+  }
+
+  /** @param bigRunSteps steps of the big run, a hundred values each */
+  static async start({ bigRunSteps }: { bigRunSteps: number }): Promise<Victim> {
+    const dataDir = await mkdtemp(join(tmpdir(), 'plumbline-attack-'));
+    const bigRun = await fillBigRun(dataDir, bigRunSteps);
+    // The trainer has to outlive a hub that is started again.
+    const hub = await HubProcess.start({ dataDir, env: { PLUMBLINE_TRAINER_GRACE_MS: '120000' } });
+    const victim = new Victim(hub, (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim(), bigRun);
+    victim.#watch = HubWatch.start(hub);
+    victim.owner = await HubClient.open(hub);
+    victim.trainer = await TrainerProcess.start('honest', {
+      ...{ hubPort: hub.port, folder: dataDir, token: victim.token, stepMs: 100 },
+    });
+    await victim.#goesOn();
+    await victim.#watch.take();
+    return victim;
+  }
+
+  /** GET of a path below `/api`, as the owner's browser asks. */
+  asOwner(path: string, method = 'GET'): ReturnType<typeof ask> {
+    const headers = { cookie: this.owner.cookie, origin: this.hub.url };
+    return ask(this.port, `/api${path}`, { method, headers, from: '127.0.0.1', timeoutMs: patienceMs });
+  }
+
+  /** What the hub has logged since this was last asked. */
+  newLog(): string {
+    const { output } = this.hub;
+    const fresh = output.slice(this.#logged);
+    this.#logged = output.length;
+    return fresh;
+  }
+
+  /** Memory and standstill since this was last asked. */
+  async measured(): Promise<Sampled> {
+    const { peakMemoryMb, standstillMs } = await this.#watch.take();
+    const before = this.#beforeRestart;
+    this.#beforeRestart = { peakMemoryMb: 0, standstillMs: 0 };
+    return {
+      peakMemoryMb: Math.max(peakMemoryMb, before.peakMemoryMb),
+      standstillMs: Math.max(standstillMs, before.standstillMs),
+    };
+  }
+
+  /**
+   * What the honest notice of an attack, a sentence each: the hub is gone, the trainer cannot go on, something that was
+   * acknowledged is missing, the owner is locked out. A hub that is gone is started again for this.
+   */
+  async faults(): Promise<string[]> {
+    if (await this.#lives()) return this.#honestFaults();
+    const why =
+      this.#watch.ended ?? (this.hub.isRunning ? `the hub answers nobody for ${patienceMs / 1000} s` : 'the hub died');
+    await this.restart();
+    return [why, ...(await this.#honestFaults())];
+  }
+
+  /** A hub as new, on the same data: what an attack has done to this one is not to be taken for the next one's doing. */
+  async restart(): Promise<void> {
+    this.#beforeRestart = await this.measured();
+    this.#watch.close();
+    await this.hub.kill();
+    await this.hub.start();
+    this.#logged = 0;
+    this.#watch = HubWatch.start(this.hub);
+    await this.#goesOn();
+  }
+
+  async remove(): Promise<void> {
+    this.owner?.close();
+    await this.trainer?.kill();
+    await this.trainer?.proxy.close();
+    this.#watch?.close();
+    await this.hub.remove();
+  }
+
+  async #lives(): Promise<boolean> {
+    const endMs = performance.now() + patienceMs;
+    while (performance.now() < endMs && this.hub.isRunning) {
+      const { status } = await ask(this.port, '/healthz', { from: '127.0.0.1', timeoutMs: patienceMs });
+      if (status === 200) return true;
+      await sleep(200);
+    }
+    return false;
+  }
+
+  async #honestFaults(): Promise<string[]> {
+    const found = await Promise.all([
+      this.#goesOn(),
+      this.#acknowledgedIsThere(),
+      this.#ownerGetsPages(),
+      this.#ownerCommands(),
+    ]);
+    return found.filter((fault) => fault !== null);
+  }
+
+  /** Something that the trainer says from now on is acknowledged. */
+  async #goesOn(): Promise<string | null> {
+    const sinceMs = performance.now();
+    while (performance.now() < sinceMs + patienceMs) {
+      const seq = this.trainer.firstAfter(sinceMs);
+      if (seq !== null && this.trainer.acknowledged >= seq) return null;
+      if (this.trainer.lost !== null) return `the trainer gave up: ${this.trainer.lost}`;
+      await sleep(20);
+    }
+    return 'the trainer gets no acknowledgement any more';
+  }
+
+  async #acknowledgedIsThere(): Promise<string | null> {
+    const { runId, acknowledged, emitted } = this.trainer;
+    try {
+      const [history, control] = [await this.owner.history(runId), await this.owner.controlEvents(runId)];
+      const found = noDifferences();
+      const stored = new Map<number, unknown>(control.events.map((event) => [event.seq, event]));
+      for (const [seq, point] of pointsOf(history, runId, found)) stored.set(seq, point);
+      const [lost] = [...emitted].filter(
+        ([seq, event]) => seq <= acknowledged && !isDeepStrictEqual(stored.get(seq), asStored(event)),
+      );
+      if (lost) return `event ${lost[0]} of ${acknowledged} acknowledged ones is not there as it was sent`;
+      return found.duplicated[0] ?? null;
+    } catch (error) {
+      return `the owner cannot read the run: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
+  async #ownerGetsPages(): Promise<string | null> {
+    for (const path of ['/api/runs', '/api/session', '/', '/runs/']) {
+      const headers = { cookie: this.owner.cookie };
+      const { status, body } = await ask(this.port, path, { headers, from: '127.0.0.1', timeoutMs: patienceMs });
+      // A dashboard that is not built answers 503 and says so.
+      const isPage = status === 200 || (!path.startsWith('/api') && body.includes('The dashboard is not built'));
+      if (!isPage) return `the owner's ${path} is answered ${status} ${body.slice(0, 120)}`;
+    }
+    return null;
+  }
+
+  async #ownerCommands(): Promise<string | null> {
+    const limit = sleep(patienceMs, null, { ref: false });
+    const learningRate = 1e-4 * (1 + (this.trainer.emitted.size % 97));
+    const ended = this.owner
+      .commandEnd(this.trainer.runId, { kind: 'set_learning_rate', learningRate })
+      .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+    const end = await Promise.race([ended, limit]);
+    if (end === null) return "the owner's command does not end";
+    if (typeof end === 'string') return `the owner's command fails: ${end}`;
+    return end.state === 'applied' ? null : `the owner's command is ${end.state}: ${end.reason}`;
+  }
+}
