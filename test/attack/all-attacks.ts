@@ -7,6 +7,7 @@ import { limitAttacks } from './limit-attacks.js';
 import { readerAttacks } from './reader-attacks.js';
 import { storeDamageAttacks } from './store-damage-attacks.js';
 import { trainerAttacks } from './trainer-attacks.js';
+import { trainerValueAttacks } from './trainer-value-attacks.js';
 import { transportFloods } from './transport-floods.js';
 import { transportShapes } from './transport-shapes.js';
 
@@ -16,6 +17,7 @@ export const attacksOf = ({ fuzz, seed }: { fuzz: number; seed: number }): Attac
   ...transportShapes,
   ...readerAttacks,
   ...limitAttacks,
+  ...trainerValueAttacks,
   ...trainerAttacks,
   ...commandAttacks,
   ...fileAttacks,

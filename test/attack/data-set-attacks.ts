@@ -24,8 +24,8 @@ const hasRecords =
 const isRefused = (end: CommandEnd): string | null =>
   end.code === 1 && /"broken":[1-9]/.test(end.output) ? null : badRefusal(end);
 
-/** Two characters in GBK, which are none in UTF-8. */
-const notUtf8 = '\xd2\xbb\xd6\xbb';
+/** Three characters in GBK, of which the last is none in UTF-8. */
+const notUtf8 = '\xd2\xbb\xd6\xbb\xc4\xf1';
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const chat = (answer: string): string =>
   `{"image":"a.png","conversations":[{"from":"human","value":"<image>\\nwhat ?"},{"from":"gpt","value":"${answer}"}]}`;
