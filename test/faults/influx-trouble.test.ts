@@ -403,7 +403,7 @@ describe('a hub whose InfluxDB takes nothing', () => {
       const answer = await ready();
       return answer.problems.length > 0 ? answer : null;
     });
-    const outage = { code: 'store_failed', message: expect.stringMatching(/InfluxDB at .*503/s) };
+    const outage = { code: 'store_failed', retry: true, message: expect.stringMatching(/InfluxDB at .*503/s) };
     expect(told).toEqual({ status: 200, ready: true, problems: [outage] });
 
     const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`drift/group.${i}`, i / 7]));
