@@ -35,8 +35,10 @@ const token = (): string => readFileSync(join(hub.dataDir, 'trainer-token'), 'ut
 async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; trainer: ChildProcess }> {
   const trainer = startReplay(hub, token(), { name, stepMs });
   trainers.push(trainer);
+  // What a terminal would obey is kept out of names.
+  const kept = name.replace('\u001b', '\uFFFD');
   const run = await eventually(
-    async () => (await api.runs()).find(({ config, lastStep }) => config.name === name && lastStep > 6) ?? null,
+    async () => (await api.runs()).find(({ config, lastStep }) => config.name === kept && lastStep > 6) ?? null,
   );
   return { run, trainer };
 }
