@@ -88,14 +88,17 @@ describe('a store that cannot be used', () => {
     const ready = await fetch(`${hub.url}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([
       503,
-      { ready: false, problems: [{ code: 'store_failed', message: expect.stringContaining('Move it'), retry: true }] },
+      {
+        ready: false,
+        problems: [{ code: 'store_failed', message: expect.stringContaining('plumbline -- repair'), retry: true }],
+      },
     ]);
     const trainer = hub.trainer();
     const runId = aRunId();
     const attach = attachment(runId);
     expect(await trainer.emitWithAck('attach', attach)).toMatchObject({
       ok: false,
-      error: { code: 'store_failed', message: expect.stringContaining('Move it') },
+      error: { code: 'store_failed', message: expect.stringContaining('plumbline -- repair') },
     });
     rmSync(file);
     expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });

@@ -14,6 +14,9 @@ describe('routes that read much', () => {
   /** Lets all reads that hang go on. */
   let release: () => void;
   let hanging: Promise<Response>[] = [];
+  /** All of these are one client. */
+  const asTrainer = (method: string, path: string): Promise<Response> =>
+    hub.request(method, path, undefined, { authorization: `Bearer ${hub.token}` });
 
   beforeAll(async () => {
     hub = await TestHub.start();
@@ -39,8 +42,8 @@ describe('routes that read much', () => {
     };
     // More than one client may have, begun and waiting.
     hanging = [
-      ...Array.from({ length: 2 + 128 }, () => hub.request('GET', `/runs/${runId}/events`)),
-      ...Array.from({ length: 3 + 8 }, () => hub.request('GET', `/runs/${runId}/export`)),
+      ...Array.from({ length: 2 + 128 }, () => asTrainer('GET', `/runs/${runId}/events`)),
+      ...Array.from({ length: 3 + 8 }, () => asTrainer('GET', `/runs/${runId}/export`)),
     ];
     await eventually(() => Promise.resolve(begun === 5 ? true : null));
   });
@@ -58,7 +61,7 @@ describe('routes that read much', () => {
   ])('are refused when too many wait, with the time to come again: %s %o', async (method, path) => {
     // The last of those that hang may not have come to the hub yet.
     const answer = await eventually(async () => {
-      const answer = await hub.request(method, path(), undefined, { authorization: `Bearer ${hub.token}` });
+      const answer = await asTrainer(method, path());
       if (answer.status === 503) return answer;
       await answer.text();
       return null;

@@ -9,6 +9,7 @@ import { PollingClient } from '../../test/support/polling-client.js';
 import { aRunId, eventually, started, TestHub } from '../../test/support/test-hub.js';
 import { Callers } from '../access/caller.js';
 import { createApp, type AppParts } from './app.js';
+import { readQueues } from './heavy-read.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-watch-'));
 writeFileSync(join(webDir, 'index.html'), '<p>home</p>');
@@ -36,6 +37,7 @@ function routes(): Route[] {
     ...{ runs: hub.hub.runs, supervisor: hub.hub.supervisor, sessions, token: hub.token, dataDir: hub.config.dataDir },
     ...{ guard: hub.config, callers: new Callers(sessions, hub.token, 0), watch: 'session', webDir },
     ...{ log: pino({ level: 'silent' }), metrics: new Registry() },
+    ...{ reads: readQueues(() => true), maxSeriesWindows: 1000 },
     ...{ onKnown: () => undefined, onError: () => undefined, readiness: () => Promise.reject(new Error('not asked')) },
   } satisfies AppParts);
   const within = (stack: Layer[], base: string): Route[] =>
@@ -80,7 +82,9 @@ describe('a hub whose runs may not be watched without a session', () => {
   it('says how to get a link, and no more than whether it is ready', async () => {
     const answer = await ask({ method: 'GET', path: '/api/runs' });
     const link = `npm run plumbline -- link --data-dir ${hub.config.dataDir}`;
-    expect(await answer.json()).toEqual({ error: { code: 'unauthorized', message: expect.stringContaining(link) } });
+    expect(await answer.json()).toEqual({
+      error: { code: 'unauthorized', message: expect.stringContaining(link), retry: false },
+    });
     expect(await (await ask({ method: 'GET', path: '/api/session' })).json()).toEqual({
       mayControl: false,
       mayWatch: false,
