@@ -15,5 +15,5 @@ it('sets rows in columns, numbers to the right', () => {
 });
 
 it('keeps a name on its line and shows what a terminal would obey', () => {
-  expect(table(['A', 'B'], [['x\ny\u001b[31m', '']])).toEqual(['A                B', 'x\\u000ay\\u001b[31m']);
+  expect(table(['A', 'B'], [['x\ny\u001b[31m', '']])).toEqual(['A                   B', 'x\\u000ay\\u001b[31m']);
 });

@@ -23,7 +23,7 @@ describe('an address that has asked too much', () => {
   it('is told when to ask again, and is answered then', async () => {
     const refused = await exhaust();
     expect(await refused.json()).toEqual({
-      error: { code: 'rate_limited', message: 'Too many requests; try again in 1 s.' },
+      error: { code: 'rate_limited', message: 'Too many requests; try again in 1 s.', retry: true },
     });
     expect(refused.headers.get('retry-after')).toBe('1');
     await eventually(async () => ((await status({})) === 200 ? true : null));
