@@ -168,7 +168,7 @@ describe('the command line', () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ token: link.searchParams.get('token') }),
     });
-    expect(await answer.json()).toEqual({ mayControl: true });
+    expect(await answer.json()).toEqual({ mayControl: true, mayWatch: true });
   });
 
   it('a damaged store does not keep the hub from starting, and it says what to do', async () => {
