@@ -26,9 +26,18 @@ export async function readiness(runs: RunRegistry, storeWatch: StoreWatch): Prom
   try {
     await runs.load();
     const spool = isShared(runs.store) ? await runs.store.spoolState() : undefined;
-    if (spool && spool.problem !== null) borne.push(new StoreUnavailableError(spool.problem));
-    else await runs.store.command(noCommand).catch((error: unknown) => (spool ? borne : faults).push(error));
-    const condition = await runs.store.condition?.();
+    const problem = spool?.problem ?? null;
+    const answer =
+      problem === null ? runs.store.command(noCommand) : Promise.reject(new StoreUnavailableError(problem));
+    const answers = await answer.then(
+      () => true,
+      (error: unknown) => {
+        (spool ? borne : faults).push(error);
+        return false;
+      },
+    );
+    // A store that does not answer would fail again, with the same words.
+    const condition = answers ? await runs.store.condition?.() : undefined;
     if (condition?.fault) faults.push(condition.fault);
     else if (storeWatch.failedWrite) faults.push(storeWatch.failedWrite);
     borne.push(...(condition?.losses ?? []).map((loss) => new StoreUnavailableError(loss)));

@@ -150,10 +150,11 @@ function mendPart(
   if (difference === 0n) return;
   const isDatabaseHeader = firstAt + from >= headerBytes && part.length === headerBytes - 8;
   const at = alteredByte(part, difference, isDatabaseHeader ? isPossibleInHeader : undefined);
-  if (at !== null) {
+  if (at !== null && at !== 'several') {
     part[at.offset] = at.value;
     mended.push(firstAt + start + at.offset);
-  } else if (isOneByte(difference)) {
+  } else if (at === null && isOneByte(difference)) {
+    // No byte of the content could be it, so it is one of the checksum.
     stored.writeBigUInt64LE(wanted ^ difference, 0);
     mended.push(firstAt + stored.byteOffset - content.byteOffset);
   } else damaged.push({ from: firstAt + from, to: firstAt + to });
@@ -167,13 +168,13 @@ const isPossibleInHeader = (word: number, value: bigint): boolean =>
  * The one byte that accounts for the difference of two checksums. Several could where another word has the value that
  * the altered one had, and where the altered byte is the highest of its word. Then it is the one that stands alone: its
  * word is the only one between zeros that is not zero, or is like no other now and would be like many.
- * @returns null where none could, or several could as well
+ * @returns null where none could
  */
 function alteredByte(
   part: Buffer,
   difference: bigint,
   isPossible: (word: number, value: bigint) => boolean = () => true,
-): { offset: number; value: number } | null {
+): { offset: number; value: number } | 'several' | null {
   const words = part.length >> 3;
   const candidates: { offset: number; value: number; now: bigint; then: bigint }[] = [];
   for (let word = 0; word < words; word++) {
@@ -205,7 +206,7 @@ function alteredByte(
     times.set(value, (times.get(value) ?? 0) + 1);
   }
   const alone = candidates.filter(({ now, then }) => times.get(now) === 1 && (times.get(then) ?? 0) >= many);
-  return alone.length === 1 ? alone[0]! : null;
+  return alone.length === 1 ? alone[0]! : 'several';
 }
 
 /** Whether the eight words before one and the eight after it are zero. */

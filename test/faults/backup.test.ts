@@ -22,7 +22,7 @@ async function plumbline(...args: string[]): Promise<{ code: number; output: str
 
 /** All that a dashboard can see of a run. */
 async function seen(client: HubClient, runId: RunId) {
-  const [run, history, control, commands] = await Promise.all([
+  const [{ revision: _ofThatHub, ...run }, history, control, commands] = await Promise.all([
     client.run(runId),
     client.history(runId),
     client.controlEvents(runId),
