@@ -11,6 +11,7 @@ import {
   type DuckDBConnection,
   type DuckDBDataChunk,
   type DuckDBMaterializedResult,
+  type DuckDBResult,
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
@@ -389,7 +390,7 @@ export class Reader {
         if ((await this.hand(() => take(chunk))) === false) return;
       }
     } finally {
-      if (!isAtEnd) await this.#drop();
+      if (!isAtEnd) await this.#drop(result);
     }
   }
 
@@ -416,7 +417,10 @@ export class Reader {
    * Lets go of an answer that is not read to its end: until it is collected as garbage it would keep every checkpoint, and
    * so the closing of the file, waiting. The next query of a connection ends the one before.
    */
-  async #drop(): Promise<void> {
+  async #drop(result: DuckDBResult): Promise<void> {
+    this.connection.interrupt();
+    const next = (): Promise<DuckDBDataChunk | null> => result.fetchChunk().catch(() => null);
+    for (let chunk = await next(); chunk && chunk.rowCount > 0;) chunk = await next();
     // It may be interrupted itself, and has done its work then.
     await this.connection.run('SELECT 1').catch(() => undefined);
   }
