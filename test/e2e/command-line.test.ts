@@ -66,7 +66,7 @@ describe('a run from the command line', () => {
     expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
     expect(output).not.toContain('\u001b');
     const [listed] = await json<(RunSummary & { last: Record<string, number> })[]>('runs', '--state', 'running,paused');
-    expect(listed).toMatchObject({ runId: run.runId, config: { name: 'steered \u001b[31mred' } });
+    expect(listed).toMatchObject({ runId: run.runId, config: { name: 'steered \uFFFD[31mred' } });
     expect(listed!.last['train/loss']).toBeGreaterThan(0);
     expect(await json('runs', '--state', 'failed')).toEqual([]);
     expect((await at('runs', '--state', 'lost')).code).toBe(2);
@@ -159,7 +159,7 @@ describe('a run from the command line', () => {
     ])
       expect(output).toMatch(part);
     const shown = await json<{ last: object; commands: CommandRecord[] }>('show', run.runId);
-    expect(Object.keys(shown.last)).toContain('drift/vision_tower');
+    expect(Object.keys(shown.last).filter((name) => name.startsWith('drift/'))).not.toEqual([]);
     expect(shown.commands).toEqual(await log());
   });
 

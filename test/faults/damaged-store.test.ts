@@ -154,7 +154,7 @@ describe('files that are taken away under a running hub', () => {
     expect(await plumbline('backup', join(saved, 'backup'), '--data-dir', hub.dataDir)).toMatchObject({ code: 0 });
     await hub.stop();
     const restored = join(saved, 'data');
-    expect(await plumbline('restore', join(saved, 'backup'), '--data-dir', restored)).toMatchObject({ code: 0 });
+    expect(await plumbline('restore-backup', join(saved, 'backup'), '--data-dir', restored)).toMatchObject({ code: 0 });
     const store = new EmbeddedStore(join(restored, 'plumbline.duckdb'));
     expect(await store.lastSeq(runId)).toBe(200);
     await store.close();
