@@ -135,7 +135,7 @@ class TrainingLoop implements Steered {
   }
 
   async run(): Promise<Outcome> {
-    const { config, method, probes, sink, control, trainer, evaluation } = this.of;
+    const { config, probes, sink, control, trainer, evaluation } = this.of;
     const lastStep = totalSteps(config);
     this.#emit({
       type: 'run_started',
