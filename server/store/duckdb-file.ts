@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   BIGINT,
   DOUBLE,
@@ -49,6 +50,8 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
 export const defaultMemoryBytes = 128 * 2 ** 20;
 /** What does not fit in memory goes to disk, up to this many times the memory. */
 const diskPerMemory = 16;
+/** How long a read that found no memory waits for others at most. */
+const waitForOthersMs = 5000;
 /** With less than this a thread, threads take memory from each other. */
 const bytesPerThread = 64 * 2 ** 20;
 
@@ -91,6 +94,10 @@ export class DuckDbFile {
    * on the file, alive.
    */
   readonly #reading = new Map<Promise<unknown>, (reason: Error) => void>();
+  /** Reads begun so far. */
+  #begun = 0;
+  /** Reads that found no memory begin anew one after another. */
+  #turn: Promise<void> = Promise.resolve();
   #closing: Promise<void> | null = null;
   #closed = false;
   /** Answers that wait for the guard to have noted their commit. */
@@ -130,18 +137,41 @@ export class DuckDbFile {
 
   /**
    * Reads on a connection of its own, beside the writer: sees what is committed. A read that the closing of the file has
-   * ended begins anew with the next opening, unless part of its answer was taken by then.
+   * ended begins anew with the next opening, unless part of its answer was taken by then. One for which other reads left
+   * no memory begins anew too, once, when they have ended or after a while.
    * @param query may be called more than once
    * @param signal ends the read, and interrupts the query that it is at
    * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreUnavailableError
    */
   async read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    for (;;)
+    for (let isFirst = true; ;) {
+      const begunBefore = this.#begun;
+      const hadOthers = this.#reading.size > 0;
       try {
         return await this.#readOnce(query, signal);
       } catch (error) {
-        if (!(error instanceof FileClosedError) || error.wasTaken) throw error;
+        if (error instanceof FileClosedError && !error.wasTaken) continue;
+        const others = hadOthers || this.#begun > begunBefore + 1;
+        if (!(error instanceof ReadTooLargeError) || error.wasTaken || !others || !isFirst) throw error;
+        isFirst = false;
+        // One after another, or they would take the memory from each other again.
+        const turn = this.#turn.then(() => this.#othersEnded(signal));
+        this.#turn = turn;
+        await turn;
       }
+    }
+  }
+
+  /** When the reads of now have ended, or after a while: whoever takes an answer may be slow. */
+  async #othersEnded(signal?: AbortSignal): Promise<void> {
+    const waiting = new AbortController();
+    const abort = (): void => waiting.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    const late = sleep(waitForOthersMs, undefined, { signal: waiting.signal }).catch(() => undefined);
+    if (signal?.aborted) abort();
+    await Promise.race([Promise.allSettled([...this.#reading.keys()]), late]);
+    abort();
+    signal?.removeEventListener('abort', abort);
   }
 
   async #readOnce<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -161,6 +191,7 @@ export class DuckDbFile {
         connection.closeSync();
       }
     };
+    this.#begun++;
     const reading = work();
     this.#reading.set(reading, (reason) => ended.abort(reason));
     try {
@@ -171,7 +202,7 @@ export class DuckDbFile {
       if (reason instanceof FileClosedError) throw new FileClosedError(reader?.wasTaken);
       if (reason) throw reason;
       if (reader && !reader.fileFailed) throw error;
-      throw isOutOfMemory(error) ? new ReadTooLargeError(error) : explain(error, this.path);
+      throw isOutOfMemory(error) ? new ReadTooLargeError(error, reader?.wasTaken) : explain(error, this.path);
     } finally {
       signal?.removeEventListener('abort', onAbort);
       this.#reading.delete(reading);

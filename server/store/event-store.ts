@@ -324,7 +324,11 @@ export class ReadAbandonedError extends Error {
 
 /** One read needs more memory than the store may take. Nothing is wrong with the store. */
 export class ReadTooLargeError extends Error {
-  constructor(cause: unknown) {
+  /** @param wasTaken part of the answer was handed over */
+  constructor(
+    cause: unknown,
+    readonly wasTaken = false,
+  ) {
     super(
       'The hub has no memory for this read now. Ask for fewer metrics or a shorter range of steps, try again later, ' +
         'or give the hub more memory (PLUMBLINE_MEMORY_MB).',

@@ -164,6 +164,25 @@ it('reads events of many megabytes one by one, with little memory', async () => 
   await store.close();
 });
 
+it('answers reads that take the memory from each other one after another', async () => {
+  const path = newPath();
+  const first = new EmbeddedStore(path);
+  await first.createRun(storedRun());
+  const large = { type: 'run_paused', seq: 1, step: 1, wallTimeMs: 5, reason: 'x'.repeat(20e6) } as TrainerEvent;
+  await first.append(runId, [large]);
+  await first.close();
+
+  const store = new EmbeddedStore(path, { memoryBytes: 64 * 2 ** 20 });
+  const read = async (): Promise<number[]> => {
+    const lengths: number[] = [];
+    await store.eachControlEvents(runId, (texts) => void lengths.push(...texts.map(({ length }) => length)));
+    return lengths;
+  };
+  const length = JSON.stringify(large).length;
+  expect(await Promise.all(Array.from({ length: 8 }, read))).toEqual(Array.from({ length: 8 }, () => [length]));
+  await store.close();
+});
+
 describe('a copy of the embedded store', () => {
   it('is of one moment while events go on being stored, and is a store like the first', async () => {
     const store = new EmbeddedStore(newPath());
