@@ -38,7 +38,12 @@ const metrics = { 'train/loss': 0.5, 'shift/kl': 'NaN', 'held_out/colour/accurac
 export const sampleEvents = [
   event(1, 'run_started', {
     trainer: { backend: 'x', device: '', host: 'h', processId: 1, version: '1' },
-    model: { name: 'm', parameters: [{ name: 'a.weight', shape: [2, 2], size: 4, group: 'a' }] },
+    model: {
+      name: 'm',
+      groups: [{ name: 'a', part: 'language', layer: 0, block: 'mlp', projection: 'fc1' }],
+      parameters: [{ name: 'a.weight', shape: [2, 2], size: 4, group: 'a' }],
+      recipes: [{ name: 'full', label: 'Full', groups: ['a'] }],
+    },
     ...{ baseline: metrics, selection: { kind: 'recipe', recipe: 'full' }, trainable: ['a.weight'] },
   }),
   event(2, 'step_completed', { stage: 0, metrics }),
