@@ -33,10 +33,6 @@ export const SessionInfo = z.object({
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
 
-/** GET /api/runs -> newest first. */
-export const RunList = z.object({ runs: z.array(RunSummary) });
-export type RunList = z.infer<typeof RunList>;
-
 /** POST /api/runs: starts the built-in trainer, from the base model or from a checkpoint of another run. */
 export const StartRunRequest = z.object({
   config: RunConfig.superRefine(allPlain),

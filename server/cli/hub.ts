@@ -62,7 +62,12 @@ export async function findRun(hub: HubApi, text: string): Promise<RunSummary> {
     });
     if (run) return run;
   }
-  const meant = (await hub.runs()).filter(({ runId }) => text !== '' && runId.startsWith(text));
+  const meant =
+    text === ''
+      ? []
+      : (await hub.runs(`text=${encodeURIComponent(text.slice(0, 200))}`)).filter(({ runId }) =>
+          runId.startsWith(text),
+        );
   if (meant.length === 1) return meant[0]!;
   if (meant.length === 0)
     throw new Error(
