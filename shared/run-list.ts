@@ -6,6 +6,9 @@ import { RunId, RunState, RunSummary } from './run.js';
 /** Runs in one answer of GET /api/runs, at most. */
 export const maxListedRuns = 1000;
 
+/** Runs whose families are asked for at one time, at most. */
+export const maxFamilies = 200;
+
 /**
  * What runs are sorted by. `activity`: runs under way first, then those that ended last. `value:<series>`: the last value
  * of a headline series; runs without one come last, whatever the order.
@@ -28,7 +31,7 @@ export const RunListQuery = z.object({
   /** Only these runs. */
   run: oneOrMore(RunId, 100),
   /** Only these runs, those that they were branched from, and those branched from them, however far. */
-  family: oneOrMore(RunId, 20),
+  family: oneOrMore(RunId, maxFamilies),
   sort: RunSort.default('created'),
   order: z.enum(['asc', 'desc']).default('desc'),
   limit: z.coerce.number().int().min(1).max(maxListedRuns).default(maxListedRuns),
