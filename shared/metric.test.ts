@@ -18,10 +18,16 @@ it('tells a number by four digits, the largest too', () => {
 });
 
 describe('the name of a metric', () => {
-  it.each(['loss', 'lr-AdamW/pg1', 'val/AR@100', 'eval/acc top-1', 'constructor', '__proto__', '損失', 'x'.repeat(200)])(
-    'may be %s',
-    (name) => expect(MetricName.safeParse(name).success).toBe(true),
-  );
+  it.each([
+    'loss',
+    'lr-AdamW/pg1',
+    'val/AR@100',
+    'eval/acc top-1',
+    'constructor',
+    '__proto__',
+    '損失',
+    'x'.repeat(200),
+  ])('may be %s', (name) => expect(MetricName.safeParse(name).success).toBe(true));
   it.each(['', ' loss', 'loss ', 'a\nb', 'a\u0000', '\u202eloss', '\ud800', 'x'.repeat(201)])('is not %j', (name) =>
     expect(MetricName.safeParse(name).success).toBe(false),
   );

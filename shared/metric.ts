@@ -57,7 +57,10 @@ export const wallTimeSeries = 'run/wall_time_ms';
 /** At most this many values in one event: the drift of every group of the largest model and what is measured beside it. */
 export const maxMetricsPerEvent = 55_000;
 export const WireMetrics = boundedRecord(
-  MetricName.refine((name) => name !== wallTimeSeries, `${wallTimeSeries} is no metric: it comes from the events' times`),
+  MetricName.refine(
+    (name) => name !== wallTimeSeries,
+    `${wallTimeSeries} is no metric: it comes from the events' times`,
+  ),
   WireNumber,
   { entries: maxMetricsPerEvent, nameLength: maxMetricNameLength },
   'metrics an event',

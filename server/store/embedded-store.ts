@@ -265,7 +265,14 @@ export class EmbeddedStore implements EventStore {
         .filter(([seq]) => (seq as number) < endSeq)
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
           if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
-          return { type, seq, step, stage, wallTimeMs, metrics: metrics.get(seq as number) ?? recordOf() } as MetricEvent;
+          return {
+            type,
+            seq,
+            step,
+            stage,
+            wallTimeMs,
+            metrics: metrics.get(seq as number) ?? recordOf(),
+          } as MetricEvent;
         });
     });
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Command } from '@plumbline/shared/command';
 import { recordOf } from '@plumbline/shared/record';
 import { protocolVersion } from '@plumbline/shared/socket';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
@@ -38,7 +39,7 @@ describe('the page of a run of another trainer', () => {
     page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
     page.on('pageerror', (error) => errors.push(error.message));
     await page.goto(`${hub.url}/?token=${hub.token}`);
-    await page.getByText(runId).first().waitFor();
+    await page.waitForURL((url) => !url.searchParams.has('token'));
   });
   afterAll(async () => {
     trainer?.disconnect();
@@ -66,14 +67,14 @@ describe('the page of a run of another trainer', () => {
     await page.goto(`${hub.url}/runs/?run=${runId}`);
     await by('panel-failed').first().waitFor();
     expect(await by('panel-failed').first().innerText()).toContain('cannot be drawn');
-    await by('pause').click();
-    const { action } = await new Promise<{ action: { kind: string } }>((resolve) =>
-      trainer.once('command', (command, ack) => {
+    const command = new Promise<Command>((resolve) =>
+      trainer.once('command', (given, ack) => {
         ack({ ok: true });
-        resolve(command);
+        resolve(given);
       }),
     );
-    expect(action.kind).toBe('pause');
+    await by('control-pause').click();
+    expect((await command).action.kind).toBe('pause');
     await page.unroute(`**/api/runs/${runId}/events`);
   });
 });

@@ -65,8 +65,7 @@ const heldOutTaskWords: Record<HeldOutTask, string> = {
   chart: 'Chart',
 };
 /** A held-out task's name; a trainer may bring tasks of its own. */
-export const heldOutTaskName = (task: string): string =>
-  entryOf(heldOutTaskWords, task) ?? task.replaceAll('_', ' ');
+export const heldOutTaskName = (task: string): string => entryOf(heldOutTaskWords, task) ?? task.replaceAll('_', ' ');
 export const stateWords: Record<RunState, string> = {
   created: 'Starting',
   running: 'Running',

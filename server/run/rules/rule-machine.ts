@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { fourDigits, fromWireNumber, measuredWords, toWireNumber, type WireMetrics, type WireNumber } from '@plumbline/shared/metric';
+import {
+  fourDigits,
+  fromWireNumber,
+  measuredWords,
+  toWireNumber,
+  type WireMetrics,
+  type WireNumber,
+} from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../../analysis/slope.js';
 
