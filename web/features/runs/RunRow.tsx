@@ -9,7 +9,7 @@ import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/for
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { sequenceWords, stateWords, taskWords } from '../../lib/words';
+import { sequenceWords, stateWords, taskName } from '../../lib/words';
 import type { RunRowModel } from './run-tree';
 import { useTakenOver } from './use-runs';
 
@@ -150,7 +150,7 @@ function Targets({ run }: { run: ListedRun }): React.ReactNode {
         const series = run.overview?.series.find(({ name }) => name === targetAccuracy(task));
         return (
           <span key={task} className="run-target">
-            <span>{taskWords[task]}</span> <b>{formatValue(series && fromWireNumber(series.value), 'percent')}</b>
+            <span>{taskName(task)}</span> <b>{formatValue(series && fromWireNumber(series.value), 'percent')}</b>
           </span>
         );
       })}

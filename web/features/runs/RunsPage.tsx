@@ -167,10 +167,11 @@ function deletedWords(deleted: readonly DeletedRun[]): string {
 }
 
 /** With branches below their run, or in the order in which they are. */
-const rowsOf = (runs: readonly ListedRun[], isTree: boolean): RunRowModel<ListedRun>[] =>
-  isTree
-    ? orderRuns(runs)
-    : runs.map((run) => ({ run, parent: runs.find(({ runId }) => runId === run.parent?.runId), depth: 0 }));
+function rowsOf(runs: readonly ListedRun[], isTree: boolean): RunRowModel<ListedRun>[] {
+  if (isTree) return orderRuns(runs);
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  return runs.map((run) => ({ run, parent: run.parent ? byId.get(run.parent.runId) : undefined, depth: 0 }));
+}
 
 /** The last list that there was, until there is another: rows do not vanish while the next ones are fetched. */
 function useLast<T>(now: T | null): T | null {
