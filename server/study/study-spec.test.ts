@@ -60,7 +60,16 @@ describe('plan', () => {
       { config: { learningRate: -1 } },
       /^config\.learningRate: a learning rate is above 0/,
     ],
-    ['a common setting that is none', { config: { learningrate: 1 } }, /^config: .*learningrate/],
+    [
+      'a common setting that is none, with the one that was meant',
+      { config: { learningrate: 1 } },
+      /^config: there is no "learningrate" here; did you mean "learningRate"\?$/,
+    ],
+    [
+      'a setting of a method that is none',
+      { variants: { full: {}, x: { config: { method: { kind: 'lora', rnk: 2 } } } } },
+      /^variants\.x\.config\.method: there is no "rnk" here; did you mean "rank"\?$/,
+    ],
     [
       'other tasks',
       { variants: { full: {}, x: { config: { tasks: ['clock'] } } } },
@@ -157,7 +166,12 @@ describe('readStudy', () => {
   it.each([
     ['broken.yaml', 'name: [', /neither YAML nor JSON/],
     ['no-seed.yaml', 'name: a\nseeds: []\nvariants: {full: {}}', /seeds: a study has at least one seed/],
-    ['typo.yaml', 'name: a\nseeds: [1]\nvariant: {full: {}}', /variant/],
+    ['typo.yaml', 'name: a\nseeds: [1]\nvariant: {full: {}}', /there is no "variant" here; did you mean "variants"\?/],
+    [
+      'deep.yaml',
+      'name: a\nseeds: [1]\nvariants: {full: {}, x: {form: {variant: full, step: 2}}}',
+      /variants\.x: there is no "form" here; did you mean "from"\?/,
+    ],
   ])('says what is wrong with %s, and where', async (name, content, message) => {
     const path = await write(name, content);
     await expect(readStudy(path)).rejects.toThrow(message);

@@ -2,23 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/run';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { RunStore } from '../../lib/run-store';
-import { closestName, seriesWithValues, unknownWords } from './known-series';
+import { seriesWithValues, unknownWords } from './known-series';
 
 const names = builtInSeries(RunConfig.parse({ name: 'x' }));
-
-describe('closestName', () => {
-  it.each([
-    ['held_out/mean/acuracy', 'held_out/mean/accuracy'],
-    ['loss', 'train/loss'],
-    ['train/los', 'train/loss'],
-    ['held_out/yesno/accuracy', 'held_out/yes_no/accuracy'],
-    ['drift/language_model.layers.1.mlp.upproj', 'drift/language_model.layers.1.mlp.up_proj'],
-    ['', null],
-    ['what/ever', null],
-  ])('of %s is %s', (typed, name) => {
-    expect(closestName(typed, names)).toBe(name);
-  });
-});
 
 describe('unknownWords', () => {
   it('say which name was probably meant', () => {

@@ -1,3 +1,4 @@
+import { closestName } from '@plumbline/shared/closest-name';
 import { wallTimeSeries } from '@plumbline/shared/metric';
 import type { RunStore } from '../../lib/run-store';
 
@@ -22,35 +23,4 @@ export function unknownWords(metric: string, { names, areAll }: KnownSeries): st
   const hint = meant === null ? '' : `: did you mean ${meant}?`;
   if (areAll) return `No run of these tasks has the series “${typed}”${hint || '.'}`;
   return `This run has had no value of “${typed}” so far${hint || '.'}`;
-}
-
-/**
- * The name that was probably meant: one that ends in what was typed (`loss`: `train/loss`), else the one that the fewest
- * changed letters lead to (Levenshtein 1966), if they are few; null where there is none.
- */
-export function closestName(typed: string, names: readonly string[]): string | null {
-  const ending = names.find((name) => typed !== '' && name.endsWith(`/${typed}`));
-  if (ending !== undefined) return ending;
-  const most = Math.max(2, Math.floor(typed.length / 4));
-  let closest: { name: string | null; changes: number } = { name: null, changes: most + 1 };
-  for (const name of names) {
-    if (Math.abs(name.length - typed.length) >= closest.changes) continue;
-    const changes = changedLetters(typed, name);
-    if (changes < closest.changes) closest = { name, changes };
-  }
-  return closest.name;
-}
-
-/** Letters put in, left out or replaced from one word to another. */
-function changedLetters(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, column) => column);
-  for (const [index, letter] of [...from].entries()) {
-    const next = [index + 1];
-    for (let column = 1; column <= to.length; column++)
-      next.push(
-        Math.min(next[column - 1]! + 1, row[column]! + 1, row[column - 1]! + (letter === to[column - 1] ? 0 : 1)),
-      );
-    row = next;
-  }
-  return row[to.length]!;
 }
