@@ -26,9 +26,9 @@ describe('a request to start a run', () => {
     ]);
     // Of another kind of condition.
     const condition = { ...rule.condition, window: 5 };
-    expect(faults(StartRunRequest, { config: { name: 'x', rules: [rule, { ...rule, name: 'b', condition }] } })).toEqual([
-      'config.rules.1.condition: there is no "window" here',
-    ]);
+    expect(
+      faults(StartRunRequest, { config: { name: 'x', rules: [rule, { ...rule, name: 'b', condition }] } }),
+    ).toEqual(['config.rules.1.condition: there is no "window" here']);
   });
 
   it('says so of a misspelt name before it misses the right one', () => {

@@ -24,6 +24,13 @@ export function knownOnly<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>
   });
 }
 
+/** The first faults of what a person wrote, each with its place: `rules.0.name: a rule needs a name; …`. */
+export const issueWords = ({ issues }: z.ZodError): string =>
+  issues
+    .slice(0, 5)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    .join('; ');
+
 interface UnknownName {
   /** Of the object that has it. */
   path: PropertyKey[];
@@ -59,7 +66,9 @@ function unknownNames(schema: z.core.$ZodType, given: unknown, path: PropertyKey
     case 'union': {
       if (!('discriminator' in def) || !isObject(given)) return [];
       const { discriminator } = def as z.core.$ZodDiscriminatedUnionDef;
-      const option = def.options.find((one) => one._zod.propValues?.[discriminator]?.has(given[discriminator] as string));
+      const option = def.options.find((one) =>
+        one._zod.propValues?.[discriminator]?.has(given[discriminator] as string),
+      );
       return option ? unknownNames(option, given, path) : [];
     }
     default:

@@ -1,10 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { knownOnly } from '@plumbline/shared/known-only';
 import { RunConfig, totalSteps } from '@plumbline/shared/run';
+import { readGivenFile } from '../given-file.js';
+import { UsageError } from '../usage-error.js';
 
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
 /** What a run's configuration may say; checked as a whole once the parts are laid over each other. */
@@ -52,25 +53,26 @@ export interface PlannedRun {
 
 export const plannedName = (study: string, variant: string, seed: number): string => `${study}/${variant}/s${seed}`;
 
-/** Reads a study from YAML or JSON. @throws Error that names the file, the place in it and what is wrong */
-export async function readStudy(path: string): Promise<{ spec: StudySpec; runs: PlannedRun[] }> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new Error(error.code === 'ENOENT' ? `There is no file ${path}.` : `${path}: ${error.message}`);
-  });
+/** Reads a study from YAML or JSON. @throws UsageError that names the file, the place in it and what is wrong */
+export function readStudy(path: string): { spec: StudySpec; runs: PlannedRun[] } {
+  const text = readGivenFile(path, 'a study', 'docs/study has some.');
   let content: unknown;
   try {
     content = parse(text);
   } catch (error) {
-    throw new Error(`${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new UsageError(
+      `${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   const read = knownOnly(StudySpec).safeParse(content);
-  if (!read.success) throw new Error(`${path}: ${sayFaults(read.error.issues.map((issue) => faultWords(issue)))}`);
+  if (!read.success) throw new UsageError(`${path}: ${sayFaults(read.error.issues.map((issue) => faultWords(issue)))}`);
   try {
     return { spec: read.data, runs: plan(read.data) };
   } catch (error) {
-    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 
