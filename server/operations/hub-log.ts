@@ -71,7 +71,12 @@ export function logEvents(
     ),
   );
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
-  storeWatch.on('failed', (operation, err) => log.error({ operation, err }, 'store failed'));
+  // Whatever is asked of a damaged store fails with the same words.
+  storeWatch.on('failed', (operation, err) =>
+    repeats.write(`store ${err instanceof Error ? err.message : String(err)}`, (times) =>
+      log.error({ operation, err, ...times }, 'store failed'),
+    ),
+  );
 }
 
 /** Writes down when live data stop reaching the browsers at other hubs, and when they do again. */

@@ -78,7 +78,6 @@ export interface FileGuard {
   readonly fault: StoreUnavailableError | null;
   /** @throws StoreUnavailableError when opening the file would lose something */
   beforeOpening(): Promise<void>;
-  openingFailed(): Promise<void>;
   /** @throws StoreUnavailableError when the open files are not those at the path */
   demandFiles(): void;
   /** Resolves when what was committed is noted, so that whoever waits for it can be answered. Never rejects. */
@@ -284,7 +283,6 @@ export class DuckDbFile {
       return { instance, writer, tables: new Map() };
     } catch (error) {
       instance?.closeSync();
-      await this.guard?.openingFailed();
       throw error;
     }
   }
@@ -495,7 +493,7 @@ export const repairCommand = (path: string): string =>
 /** Says what is wrong with the file and what a person can do about it. */
 export function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
-  const cause = error instanceof Error ? error.message : String(error);
+  const cause = withoutStack(error);
   if (/lock on file|Conflicting lock/i.test(cause))
     return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir.`, {
       cause: error,
@@ -505,6 +503,10 @@ export function explain(error: unknown, path: string): StoreUnavailableError {
     cause: error,
   });
 }
+
+/** What an error says; DuckDB adds its own stack to an internal one, which helps nobody who runs a hub. */
+export const withoutStack = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split(/\s*\n\s*Stack Trace:/)[0]!.trim();
 
 const isOutOfMemory = (error: unknown): boolean => error instanceof Error && /Out of Memory/i.test(error.message);
 
