@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunConfig, type RunId } from '@plumbline/shared/run';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
-import { explain, withoutStack } from './duckdb-file.js';
+import { explain, withoutStack } from './duckdb-failure.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
 import { timeInName } from './store-guard.js';
