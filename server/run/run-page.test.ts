@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { RunId} from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
 import { RunConfig, type RunSummary } from '@plumbline/shared/run';
 import { RunListQuery } from '@plumbline/shared/run-list';
 import { Refusal } from './refusal.js';
