@@ -61,7 +61,8 @@ export class HubApi {
     for (let cursor: string | null = ''; cursor !== null;) {
       const page: RunList = await this.runPage(`${filters}${cursor && `&cursor=${cursor}`}`);
       runs.push(...page.runs);
-      cursor = page.next;
+      // A hub of before has no pages.
+      cursor = page.next ?? null;
     }
     return runs;
   }

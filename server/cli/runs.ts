@@ -49,7 +49,7 @@ async function newest(
     const size = Math.min(maxListedRuns, limit - runs.length);
     const page = await hub.runPage(`${filter}&limit=${size}${cursor}`);
     runs.push(...page.runs);
-    if (page.next === null || runs.length >= limit) return { runs, total: page.total };
+    if (!page.next || runs.length >= limit) return { runs, total: page.total };
     cursor = `&cursor=${page.next}`;
   }
 }

@@ -22,7 +22,7 @@ const pageSize = 200;
 export function RunsPage(): React.ReactNode {
   const filter = useRunFilter();
   const lister = useRunLister({ ...filter.query, limit: pageSize });
-  const { error, total, going } = lister;
+  const { total, going } = lister;
   const runs = useLast(lister.runs);
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
@@ -31,7 +31,8 @@ export function RunsPage(): React.ReactNode {
   const ticked = allTicked.filter((id) => runs?.some(({ runId }) => runId === id));
   /** The runs that are to be deleted, while the dialog asks. */
   const [deleting, setDeleting] = useState<readonly RunId[]>([]);
-  const families = useFamilies(deleting).runs;
+  const { runs: families, error: familyError } = useFamilies(deleting);
+  const error = lister.error || familyError;
   const [deleted, setDeleted] = useState<readonly DeletedRun[]>([]);
   const newRun = (
     <button
