@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { readConfig, rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { TrainerLaunch } from '@plumbline/shared/launch';
+import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
 import { allPlain } from '@plumbline/shared/plain-text';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { say } from '../terminal.js';

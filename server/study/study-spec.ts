@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
-import { RunConfig, totalSteps } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { totalSteps } from '@plumbline/shared/built-in/run-config';
 
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
 /** What a run's configuration may say; checked as a whole once the parts are laid over each other. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { z } from 'zod';
-import { maxStep, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { maxStep } from '@plumbline/shared/run-description';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
 
 /** As much of JSON Schema as the events of trainers use. */
 interface Schema {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { RunStore } from '../../lib/run-store';
 import { closestName, seriesWithValues, unknownWords } from './known-series';
