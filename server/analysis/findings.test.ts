@@ -69,7 +69,7 @@ describe('findings', () => {
       step: 20,
       values: { worst: -40, end: -20, recoveredPercent: 50 },
     });
-    expect(told.get('held_out_drop')!.text).toContain('colour (-30.0 points)');
+    expect(told.get('held_out_drop')!.text).toContain('Colour (-30.0 points)');
     expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2, recoveredPercent: 50 } });
     expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.04 } });
     expect(told.get('output_shift')!.text).toContain('75 % recovered');
