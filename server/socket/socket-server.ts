@@ -31,6 +31,8 @@ export function createSocketServer(http: HttpServer, door: FrontDoor, redis: Red
     pingTimeout: 45_000,
     maxHttpBufferSize: maxMessageBytes,
     parser: tolerantParser,
+    // A connection would hold two zlib contexts, about 300 kB, and the same message would be compressed for each browser
+    // again. A live message holds only the series that its browser draws; histories come over HTTP, compressed.
     perMessageDeflate: false,
     serveClient: false,
     allowRequest: door.allowRequest,

@@ -8,7 +8,6 @@ import {
   DOUBLE,
   VARCHAR,
   DuckDBInstance,
-  type DuckDBAppender,
   type DuckDBConnection,
   type DuckDBDataChunk,
   type DuckDBMaterializedResult,
@@ -25,11 +24,13 @@ import {
   StoreInUseError,
   StoreUnavailableError,
 } from './event-store.js';
+import { TableWriter } from './table-writer.js';
 
 /** What the jobs that share one commit work with. */
 export interface Transaction {
   run(sql: string, values?: readonly (string | number)[]): Promise<DuckDBMaterializedResult>;
-  appender(table: string): Promise<DuckDBAppender>;
+  /** Rows of a table that are appended; they are in the table once all jobs of the transaction have run. */
+  rowsOf(table: string): Promise<TableWriter>;
   /** Runs once the commit is durable, before any job's caller hears of it. */
   afterCommit(effect: () => void): void;
 }
@@ -63,6 +64,14 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
+/** What is open of the file. */
+interface OpenFile {
+  instance: DuckDBInstance;
+  writer: DuckDBConnection;
+  /** By table, those that something was appended to. */
+  tables: Map<string, TableWriter>;
+}
+
 /** Watches over what a file holds, around its opening and its commits; see StoreGuard. */
 export interface FileGuard {
   /** Why nothing more can be stored until the process ends, or null. */
@@ -86,7 +95,7 @@ const maxJobsPerCommit = 64;
  * After a failure the file is closed, and the next call opens it again, so a disk that has room again is enough to go on.
  */
 export class DuckDbFile {
-  #opening: Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> | null = null;
+  #opening: Promise<OpenFile> | null = null;
   #jobs: Job[] = [];
   #draining: Promise<void> | null = null;
   /**
@@ -237,7 +246,7 @@ export class DuckDbFile {
     await this.guard?.close();
   }
 
-  async #open(): Promise<{ instance: DuckDBInstance; writer: DuckDBConnection }> {
+  async #open(): Promise<OpenFile> {
     await this.#closing;
     if (this.#closed) throw new StoreUnavailableError('The store is closed.');
     this.#opening ??= this.#openFile().catch((error: unknown) => {
@@ -247,7 +256,7 @@ export class DuckDbFile {
     return this.#opening;
   }
 
-  async #openFile() {
+  async #openFile(): Promise<OpenFile> {
     mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 });
     await this.guard?.beforeOpening();
     let instance: DuckDBInstance | null = null;
@@ -272,7 +281,7 @@ export class DuckDbFile {
       await writer.run(this.schema);
       await this.onOpened(writer);
       await writer.run('PRAGMA enable_checkpoint_on_shutdown');
-      return { instance, writer };
+      return { instance, writer, tables: new Map() };
     } catch (error) {
       instance?.closeSync();
       await this.guard?.openingFailed();
@@ -290,6 +299,7 @@ export class DuckDbFile {
     this.#closing = (async () => {
       const open = await opening?.catch(() => null);
       await Promise.allSettled(reading);
+      if (open) await dropAppended(open);
       if (open) await this.#keepFromFiles(open.writer);
       this.guard?.closeFiles();
       open?.writer.closeSync();
@@ -326,16 +336,17 @@ export class DuckDbFile {
     const answers: (() => void)[] = [];
     const waiting = new Set(jobs);
     try {
-      const { writer } = await this.#open();
+      const { writer, tables } = await this.#open();
       this.guard?.demandFiles();
-      const appenders = new Map<string, DuckDBAppender>();
+      const appended = new Set<TableWriter>();
       const effects: (() => void)[] = [];
       const transaction: Transaction = {
         run: (sql, values = []) => writer.run(sql, ...bound(values)),
-        appender: async (table) => {
-          const appender = appenders.get(table) ?? (await writer.createAppender(table));
-          appenders.set(table, appender);
-          return appender;
+        rowsOf: async (table) => {
+          const rows = tables.get(table) ?? (await TableWriter.open(writer, table));
+          tables.set(table, rows);
+          appended.add(rows);
+          return rows;
         },
         afterCommit: (effect) => effects.push(effect),
       };
@@ -350,7 +361,7 @@ export class DuckDbFile {
           job.reject(error);
         }
       }
-      for (const appender of appenders.values()) appender.closeSync();
+      for (const rows of appended) rows.flush();
       await writer.run('COMMIT');
       this.guard?.demandFiles();
       for (const effect of effects) effect();
@@ -371,6 +382,18 @@ export class DuckDbFile {
       for (const job of waiting) job.reject(failure);
     }
   }
+}
+
+/**
+ * Ends what a failed commit has left. An appender that still has rows would write them when it is freed, on its own and
+ * after the file was opened anew.
+ */
+async function dropAppended({ writer, tables }: OpenFile): Promise<void> {
+  const quietly = (sql: string): Promise<unknown> => writer.run(sql).catch(() => undefined);
+  await quietly('ROLLBACK');
+  await quietly('BEGIN TRANSACTION');
+  for (const rows of tables.values()) rows.drop();
+  await quietly('ROLLBACK');
 }
 
 /** The file was closed, after a failed write or for good, while it was read. */

@@ -1,12 +1,4 @@
-import {
-  DOUBLE,
-  BIGINT,
-  INTEGER,
-  VARCHAR,
-  DuckDBDataChunk,
-  type DuckDBConnection,
-  type DuckDBValue,
-} from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import {
   fromWireNumber,
@@ -64,10 +56,6 @@ export const schema = `
   );
   ${deletionSchema}
 `;
-const eventTypes = [VARCHAR, BIGINT, BIGINT, BIGINT, DOUBLE, VARCHAR, VARCHAR];
-const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
-/** Rows of a DuckDB vector. */
-const chunkRows = 2048;
 /** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
 const maxPageBytes = 2 * 2 ** 20;
 const maxPageValues = 50_000;
@@ -449,29 +437,22 @@ export class EmbeddedStore implements EventStore {
   }
 
   async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
-    const eventRows = new RowBuffer(eventTypes);
-    const pointRows = new RowBuffer(pointTypes);
+    const eventRows = await transaction.rowsOf('events');
+    const pointRows = await transaction.rowsOf('points');
     for (const event of events) {
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
       const stage = isMetric ? BigInt(event.stage) : null;
       const payload = isMetric ? null : JSON.stringify(event);
-      eventRows.push([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
+      eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
       if (!isMetric) continue;
       const points: [string, WireNumber][] = Object.entries(event.metrics);
       if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
       for (const [metric, value] of points) {
         const id = this.#seriesOf(runId).get(metric) ?? (await this.#addSeries(transaction, runId, metric));
-        pointRows.push([id, seq, step, fromWireNumber(value)]);
+        pointRows.append([id, seq, step, fromWireNumber(value)]);
       }
-    }
-    for (const [table, buffer] of [
-      ['events', eventRows],
-      ['points', pointRows],
-    ] as const) {
-      const appender = await transaction.appender(table);
-      for (const chunk of buffer.chunks()) appender.appendDataChunk(chunk);
     }
   }
 
@@ -479,11 +460,7 @@ export class EmbeddedStore implements EventStore {
   async #addSeries(transaction: Transaction, runId: RunId, metric: string): Promise<number> {
     const id = ++this.#lastSeriesId;
     this.#seriesOf(runId).set(metric, id);
-    const appender = await transaction.appender('series');
-    appender.appendInteger(id);
-    appender.appendVarchar(runId);
-    appender.appendVarchar(metric);
-    appender.endRow();
+    (await transaction.rowsOf('series')).append([id, runId, metric]);
     return id;
   }
 
@@ -546,26 +523,4 @@ async function held(reader: Reader, positions: ReadonlyMap<string, Position>): P
     ),
     deleted: new Set((deleted as [string][]).map(([runId]) => runId)),
   };
-}
-
-/** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */
-class RowBuffer {
-  readonly #columns: DuckDBValue[][];
-
-  constructor(readonly types: typeof eventTypes | typeof pointTypes) {
-    this.#columns = types.map(() => []);
-  }
-
-  push(row: DuckDBValue[]): void {
-    row.forEach((value, column) => this.#columns[column]!.push(value));
-  }
-
-  *chunks(): Generator<DuckDBDataChunk> {
-    for (let from = 0; from < this.#columns[0]!.length; from += chunkRows) {
-      const part = this.#columns.map((column) => column.slice(from, from + chunkRows));
-      const chunk = DuckDBDataChunk.create(this.types, part[0]!.length);
-      chunk.setColumns(part);
-      yield chunk;
-    }
-  }
 }
