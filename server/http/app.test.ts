@@ -259,7 +259,7 @@ describe('reading a run', () => {
       .map((line) => JSON.parse(line) as unknown);
     const content = text.split('\n').slice(1, -2).join('\n') + '\n';
     expect(lines).toEqual([
-      { format: 'plumbline-run', version: 1, commands: 0, events: 3 },
+      { format: 'plumbline-run', version: 2, commands: 0, events: 3 },
       expect.objectContaining({ runId, state: 'running' }),
       ...stored,
       { digest: `sha256:${createHash('sha256').update(content).digest('hex')}` },

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterRole } from '@plumbline/shared/parameter';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { RunStarted, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
-import type { StoredRun } from './event-store.js';
 
 /*
  * Runs of trainers of protocol 1. They gave parameters a group and no role, and recipes were known by name alone. A run
@@ -25,13 +25,13 @@ export const WrittenConfig = z.unknown().superRefine((config, context) => {
 });
 
 /** A run's record with a description, whichever version wrote it. @throws ZodError for a configuration that is none */
-export function upToDateRun<R extends Omit<StoredRun, 'description'>>(record: R): R & Pick<StoredRun, 'description'> {
-  if (!('config' in record)) return record as R & Pick<StoredRun, 'description'>;
+export function upToDateRun<R extends object>(record: R): R & { description: RunDescription } {
+  if (!('config' in record)) return record as R & { description: RunDescription };
   return { ...record, description: describeRun(ConfigOfProtocol1.parse(record.config)) };
 }
 
 /** A run's record as exports and digests have it: as it was written. */
-export function recordAsWritten(run: StoredRun): object {
+export function recordAsWritten(run: { config?: unknown; description: RunDescription }): object {
   if (!('config' in run)) return run;
   const { description: _, ...written } = run;
   return written;
