@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { watchSettings, type WatchSetting } from './access/may-watch.js';
 import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
 import { planMemory, type MemoryPlan } from './memory-plan.js';
+import { UsageError } from './usage-error.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** The repository's root, from the sources and from the build alike. */
@@ -148,7 +149,7 @@ export interface HubConfig {
 
 /**
  * The hub's configuration: command-line flags first, then the environment, then defaults.
- * @throws Error naming the setting that is wrong
+ * @throws UsageError naming the setting that is wrong
  */
 export function readConfig(
   flags: Partial<Record<keyof z.input<typeof Environment>, string | undefined>> = {},
@@ -200,7 +201,7 @@ export interface InfluxSetupConfig {
 
 /**
  * The settings of `plumbline influx-setup`: flags first, then the environment, then defaults.
- * @throws Error naming the setting that is wrong
+ * @throws UsageError naming the setting that is wrong
  */
 export function readInfluxSetupConfig(
   flags: Partial<Record<keyof z.input<typeof SetupEnvironment>, string | undefined>> = {},
@@ -225,7 +226,7 @@ function read<T extends z.ZodType>(settings: T, flags: Record<string, string | u
   const value = given[name] ?? process.env[name];
   // Under the name it was given by: a flag's or the environment's.
   const setting = name in given ? `--${name.replace('PLUMBLINE_', '').toLowerCase().replaceAll('_', '-')}` : name;
-  throw new Error(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
+  throw new UsageError(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
 }
 
 /** A value as it may stand in a log: no secret, and no user and password of an address. */
@@ -250,7 +251,7 @@ function influx(setting: z.infer<typeof Environment>): StoreConfig {
   const path = influxTokenFile(resolve(setting.PLUMBLINE_ACCESS_DIR ?? setting.PLUMBLINE_DATA_DIR));
   const token = setting.PLUMBLINE_INFLUX_TOKEN ?? (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
   if (!token)
-    throw new Error(
+    throw new UsageError(
       'InfluxDB needs a token: run `npm run plumbline -- influx-setup` once, or set PLUMBLINE_INFLUX_TOKEN.',
     );
   return {
@@ -265,7 +266,7 @@ function influx(setting: z.infer<typeof Environment>): StoreConfig {
 
 function redisUrl(setting: z.infer<typeof Environment>): string | null {
   if (setting.PLUMBLINE_REDIS_URL && setting.PLUMBLINE_STORE !== 'influx')
-    throw new Error('PLUMBLINE_REDIS_URL joins hubs that share a store: set PLUMBLINE_STORE=influx too.');
+    throw new UsageError('PLUMBLINE_REDIS_URL joins hubs that share a store: set PLUMBLINE_STORE=influx too.');
   return setting.PLUMBLINE_REDIS_URL ?? null;
 }
 

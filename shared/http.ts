@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
 import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
+import { knownOnly } from './known-only.js';
 import { RuleState } from './rule.js';
 import type { ControlEvent } from './trainer-event.js';
 import type { WireError } from './socket.js';
@@ -148,7 +149,7 @@ export type CommandsResponse = z.infer<typeof CommandsResponse>;
  * POST /api/runs/:runId/commands: a command, whose id is made by whoever gives it. Who may: a browser's session, or a
  * program that shows the trainer token as `Authorization: Bearer`. The run may stand in the body too.
  */
-export const GiveCommandRequest = AskedCommand.extend({ runId: RunId.optional() });
+export const GiveCommandRequest = knownOnly(AskedCommand.extend({ runId: RunId.optional() }));
 export type GiveCommandRequest = z.infer<typeof GiveCommandRequest>;
 
 export const maxCommandWaitMs = 60_000;

@@ -1,4 +1,5 @@
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
+import { recordOf } from '@plumbline/shared/record';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import {
   fromWireNumber,
@@ -240,7 +241,7 @@ export class EmbeddedStore implements EventStore {
               endSeq = seq;
               return false;
             }
-            if (isNew) metrics.set(seq, {});
+            if (isNew) metrics.set(seq, recordOf());
             metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
             values++;
           }
@@ -251,7 +252,14 @@ export class EmbeddedStore implements EventStore {
         .filter(([seq]) => (seq as number) < endSeq)
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
           if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
-          return { type, seq, step, stage, wallTimeMs, metrics: metrics.get(seq as number) ?? {} } as MetricEvent;
+          return {
+            type,
+            seq,
+            step,
+            stage,
+            wallTimeMs,
+            metrics: metrics.get(seq as number) ?? recordOf(),
+          } as MetricEvent;
         });
     });
   }

@@ -202,7 +202,7 @@ describe('steering a run from a browser', () => {
     });
     const { name } = (await client.run(parent)).description;
     expect(await client.run(branch)).toMatchObject({
-      config: { name: branchName(name, saved.step) },
+      description: { name: branchName(name, saved.step) },
       parent: { runId: parent, step: saved.step },
     });
     await client.step(branch, saved.step + 5);

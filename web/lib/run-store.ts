@@ -1,6 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
@@ -105,7 +106,7 @@ export class RunStore implements FeedSink {
   }
 
   baseline(metric: string): number | undefined {
-    const value = this.latest('run_started')?.baseline[metric];
+    const value = entryOf(this.latest('run_started')?.baseline ?? {}, metric);
     return value === undefined ? undefined : fromWireNumber(value);
   }
 
