@@ -74,7 +74,11 @@ export function logEvents(
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
   storeWatch.on('failed', (operation, err) => {
     // Ends the start of a hub, which says so in one sentence.
-    if (!(err instanceof StoreInUseError)) log.error({ operation, err }, 'store failed');
+    if (err instanceof StoreInUseError) return;
+    // Whatever is asked of a damaged store fails with the same words.
+    repeats.write(`store ${err instanceof Error ? err.message : String(err)}`, (times) =>
+      log.error({ operation, err, ...times }, 'store failed'),
+    );
   });
 }
 

@@ -10,7 +10,8 @@ import {
 } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
-import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
+import { DuckDbFile, type Transaction } from './duckdb-file.js';
+import { Reader } from './duckdb-reader.js';
 import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {

@@ -16,7 +16,14 @@ export const archiveVersionOf = (run: StoredRun): number => ('config' in run ? 1
 
 /** Over the canonical JSON lines of a run, its commands and its events. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a digest is sha256: and 64 hexadecimal digits');
-const RecordToday = RunSummary.omit({ trainerConnected: true, lastSeq: true, lastStep: true, revision: true });
+const RecordToday = RunSummary.omit({
+  trainerConnected: true,
+  lastSeq: true,
+  lastStep: true,
+  revision: true,
+  commands: true,
+  busy: true,
+});
 const RecordOfProtocol1 = RecordToday.omit({ description: true })
   .extend({ config: WrittenConfig })
   .transform((record) => upToDateRun(record));

@@ -1,6 +1,7 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
+import { trainerTakes } from '@plumbline/shared/command';
 import { metrics } from '@plumbline/shared/metric';
 import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
@@ -74,9 +75,12 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
     if (!ended) give({ kind: 'restore_checkpoint', checkpointId });
     else if (config) setFrom({ runId, checkpointId, step, config: configAt(config, store.changesInForce, step) });
   };
-  const notHere = ended && !config ? 'Its trainer has ended, and this page starts built-in trainers only.' : '';
+  const takes = ended || trainerTakes(run ?? {}, 'restore_checkpoint');
   const why =
-    (ended && !isHubDown ? readOnlyReason : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : notHere);
+    (ended && !isHubDown ? readOnlyReason : off) ||
+    (takes ? '' : 'The trainer of this run does not go back to checkpoints.') ||
+    (checkpoints.length === 0 ? 'No checkpoint yet.' : '') ||
+    (ended && !config ? 'The trainer of this run has ended, and this page starts built-in trainers only.' : '');
   return (
     <>
       <button
