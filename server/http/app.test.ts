@@ -288,7 +288,7 @@ describe('reading a run', () => {
     ['/runs/nowhere/commands', 404, 'not_found'],
     ['/runs/UPPER', 400, 'invalid'],
     ['/runs/nowhere/history?maxPoints=many', 400, 'invalid'],
-    ['/runs/nowhere/history?metric=nometric', 400, 'invalid'],
+    ['/runs/nowhere/history?metric=%20loss', 400, 'invalid'],
     ['/no/such/thing', 404, 'not_found'],
   ])('%s: %i', async (path, status, code) => {
     const answer = await hub.request('GET', path);

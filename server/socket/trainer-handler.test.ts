@@ -201,7 +201,7 @@ describe("a trainer's events", () => {
     ['a list', []],
     ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 0 }] }],
     ['a value that is text', { events: [stepped(1, { 'train/loss': 'low' as never })] }],
-    ['a metric without a slash', { events: [stepped(1, { loss: 1 })] }],
+    ['a metric whose name begins with a space', { events: [stepped(1, { ' loss': 1 })] }],
     ['a negative step', { events: [{ ...stepped(1), step: -1 }] }],
   ])('are refused when malformed: %s', async (_, message) => {
     const runId = aRunId();
@@ -275,7 +275,7 @@ describe("a trainer's events", () => {
 
 describe('a run and its trainer', () => {
   it('a message that names no run is refused', async () => {
-    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), config: { name: '' }, parent: null }])
+    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), run: { name: '' }, parent: null }])
       expect(await sendAnything(hub.trainer(), 'attach', message)).toMatchObject({ error: { code: 'invalid' } });
   });
 
