@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { maxMetricNameLength, MetricName, WireNumber } from './metric.js';
-import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
+import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
 import { knownOnly } from './known-only.js';
-import { allPlain } from './plain-text.js';
 import { RuleState } from './rule.js';
 import type { ControlEvent } from './trainer-event.js';
 import { SeriesNames, type WireError } from './socket.js';
@@ -33,15 +32,6 @@ export const SessionInfo = z.object({
   howToControl: z.string().optional(),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
-
-/** POST /api/runs: starts the built-in trainer, from the base model or from a checkpoint of another run. */
-export const StartRunRequest = knownOnly(
-  z.object({
-    config: RunConfig.superRefine(allPlain),
-    from: StartingPoint.optional(),
-  }),
-);
-export type StartRunRequest = z.infer<typeof StartRunRequest>;
 
 /** GET /api/runs/:runId */
 export const RunResponse = z.object({ run: RunSummary });

@@ -63,7 +63,7 @@ const rowOf = (run: RunSummary, last: Record<string, WireNumber>): string[] => [
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
   ...listed.map((name) => valueWords(name, last[name])),
-  run.config.name,
+  run.description.name,
 ];
 
 function statesOf(text: string): RunState[] {

@@ -1,5 +1,6 @@
 import { Router } from 'express';
-import { StartRunRequest, type CheckpointsResponse, type DeletedRun, type RunResponse } from '@plumbline/shared/http';
+import { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import type { CheckpointsResponse, DeletedRun, RunResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import { RunListQuery } from '@plumbline/shared/run-list';
 import type { Sessions } from '../access/sessions.js';

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import type { RunId } from '@plumbline/shared/run';
-import { RunConfig, type RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
 import { RunListQuery } from '@plumbline/shared/run-list';
 import { Refusal } from './refusal.js';
 import { filterRuns, pageOf } from './run-page.js';
 
 const aRun = (id: string, over: Partial<RunSummary> = {}): RunSummary => ({
-  ...{ runId: id as RunId, config: RunConfig.parse({ name: `Run ${id}` }), parent: null, state: 'finished' },
+  ...{ runId: id as RunId, description: RunDescription.parse({ name: `Run ${id}` }), parent: null, state: 'finished' },
   ...{ reason: '', trainer: null, trainerConnected: false, createdMs: 1, startedMs: null, endedMs: null },
   ...{ lastStep: 0, lastSeq: 0 },
   ...over,

@@ -28,7 +28,9 @@ export function filterRuns(
       (!state || state.includes(run.state)) &&
       (!runIds || runIds.includes(run.runId)) &&
       (!related || related.has(run.runId)) &&
-      (sought === '' || run.config.name.toLowerCase().includes(sought) || run.runId.toLowerCase().includes(sought)),
+      (sought === '' ||
+        run.description.name.toLowerCase().includes(sought) ||
+        run.runId.toLowerCase().includes(sought)),
   );
 }
 
@@ -71,7 +73,7 @@ function keyOf(run: RunSummary, sort: RunSort, lastValue: Parameters<typeof page
     case 'created':
       return run.createdMs;
     case 'name':
-      return run.config.name.toLowerCase();
+      return run.description.name.toLowerCase();
     case 'state':
       return run.state;
     case 'last_step':

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MetricBatch } from '@plumbline/shared/socket';
-import { RunConfig, type RunId } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';
 import {
@@ -109,7 +110,7 @@ describe('a dashboard', () => {
     const series = Array.from({ length: 501 }, (_, i) => `drift/${i}`);
     expect(await dashboard.emitWithAck('watch', { runId, series })).toMatchObject({ error: { code: 'invalid' } });
     const many: RunId[] = [];
-    while (many.length < 51) many.push((await hub.hub.runs.create(RunConfig.parse({ name: 'x' }), null)).runId);
+    while (many.length < 51) many.push((await hub.hub.runs.create(RunDescription.parse({ name: 'x' }), null)).runId);
     const answers = [];
     for (const [i, one] of many.entries()) {
       // As many a second as the hub takes of one connection.

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { RunConfig, RunId, type RunParent, type RunState } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId, type RunParent, type RunState } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
 import { storeFile } from '@plumbline/server/dist/store/open-store.js';
@@ -21,9 +22,10 @@ export async function storeManyRuns(dataDir: string, count: number): Promise<voi
         ? { runId: RunId.parse(`bench-${i - 1}`), checkpointId: 'step-100' as RunParent['checkpointId'], step: 100 }
         : null;
     const config = RunConfig.parse({ name: `Counting ${i}`, steps: stepsPerRun, seed: i % 7, probeEverySteps });
+    const description = describeRun(config);
     const [startedMs, endedMs] = [createdMs, createdMs + stepsPerRun * 100];
     const state = ends[i % ends.length]!;
-    const run = { runId, config, parent, reason: '', trainer: null, createdMs, startedMs, endedMs, state };
+    const run = { runId, description, parent, reason: '', trainer: null, createdMs, startedMs, endedMs, state };
     await store.createRun(run);
     await store.append(
       runId,

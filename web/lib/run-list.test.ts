@@ -5,7 +5,7 @@ import { RunList } from './run-list';
 const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): ListedRun =>
   ListedRun.parse({
     overview: null,
-    ...{ runId, config: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
+    ...{ runId, description: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
     ...{ trainerConnected: true, startedMs: 1, endedMs: null, lastStep, lastSeq: lastStep, revision },
   });
 const steps = (list: RunList): string[] | undefined => list.runs?.map(({ runId, lastStep }) => `${runId} ${lastStep}`);

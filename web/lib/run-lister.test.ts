@@ -5,7 +5,15 @@ import { RunLister, type ListHub, type ListQuery } from './run-lister';
 
 const run = (runId: string, over: Partial<ListedRun> = {}): ListedRun =>
   ListedRun.parse({
-    ...{ runId, config: { name: runId }, parent: null, state: 'finished', reason: '', trainer: null, createdMs: 1 },
+    ...{
+      runId,
+      description: { name: runId },
+      parent: null,
+      state: 'finished',
+      reason: '',
+      trainer: null,
+      createdMs: 1,
+    },
     ...{ trainerConnected: false, startedMs: 1, endedMs: 1, lastStep: 0, lastSeq: 0, revision: 1 },
     overview: { lastSeq: 0, series: [], changes: [] },
     ...over,

@@ -186,7 +186,7 @@ function accepts({ state, text = '', family }: ListQuery, run: RunSummary, list:
     list.has(run.runId) || family!.includes(run.runId) || (run.parent !== null && list.has(run.parent.runId));
   return (
     (!state || state.length === 0 || state.includes(run.state)) &&
-    (sought === '' || run.config.name.toLowerCase().includes(sought) || run.runId.includes(sought)) &&
+    (sought === '' || run.description.name.toLowerCase().includes(sought) || run.runId.includes(sought)) &&
     (!family || isRelated())
   );
 }

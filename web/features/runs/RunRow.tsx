@@ -2,14 +2,17 @@
 import Link from 'next/link';
 import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { fromWireNumber, isMeasured, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, totalSteps, type RunSummary } from '@plumbline/shared/run';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import type { RunSummary } from '@plumbline/shared/run';
+import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import type { ListedRun, SeriesOverview } from '@plumbline/shared/run-list';
 import type { Columns } from '../../charts/columns';
 import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { sequenceWords, stateWords, taskName } from '../../lib/words';
+import { sequenceWords, stateWords } from '../../lib/words';
+import { OfTotal } from './OfTotal';
 import type { RunRowModel } from './run-tree';
 import { useTakenOver } from './use-runs';
 
@@ -22,16 +25,18 @@ export function RunRow({
 }: RunRowModel<ListedRun> & { runs: readonly RunSummary[] }): React.ReactNode {
   const row = useRef<HTMLAnchorElement>(null);
   const isSeen = useSeen(row);
-  const { config, overview } = run;
-  const share = Math.min(1, run.lastStep / totalSteps(config));
-  const training = trainingWords(config, useTakenOver(run, runs, !isSeen), overview?.changes ?? []);
+  const { description, overview } = run;
+  const { totalSteps } = description;
+  const config = builtInConfig(description);
+  const training = trainingWords(config ?? {}, useTakenOver(run, runs, !isSeen), overview?.changes ?? []);
   const facts = [
-    sequenceWords(config.tasks),
-    settingWords(training.trains),
-    `lr ${settingWords(training.rate)}`,
-    `seed ${config.seed}`,
-    ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize']),
-  ];
+    sequenceWords(description),
+    training.trains && settingWords(training.trains),
+    training.rate && `lr ${settingWords(training.rate)}`,
+    ...(config
+      ? [`seed ${config.seed}`, ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize'])]
+      : []),
+  ].filter((fact) => fact !== null && fact !== '');
   return (
     <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`} ref={row}>
       <span className="run-name" style={{ paddingLeft: depth * 18 }}>
@@ -41,7 +46,7 @@ export function RunRow({
               <path d="M2 0v6a3 3 0 0 0 3 3h6" fill="none" stroke="currentColor" />
             </svg>
           )}
-          {config.name}
+          {description.name}
         </b>
         <span className="run-facts-line">
           {facts.map((fact, index) => (
@@ -53,7 +58,7 @@ export function RunRow({
         </span>
         {run.parent && (
           <span className="run-facts-line">
-            branch of {parent?.config.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
+            branch of {parent?.description.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
           </span>
         )}
         <span className="run-id">
@@ -67,9 +72,11 @@ export function RunRow({
       </span>
       <span className="run-progress">
         <span>
-          {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(config))}</span>
+          {formatStep(run.lastStep)} <OfTotal run={run} />
         </span>
-        <progress max={1} value={share} aria-label="Progress" />
+        {totalSteps !== null && (
+          <progress max={1} value={Math.min(1, run.lastStep / totalSteps)} aria-label="Progress" />
+        )}
       </span>
       {cellsOf(run).map((cell) =>
         cell.kind === 'targets' ? <Targets key="targets" run={run} /> : <Numbers key={cell.label} {...cell} />,
@@ -109,16 +116,16 @@ type Cell = NumbersCell | { kind: 'targets' };
 function cellsOf(run: ListedRun): Cell[] {
   const headlines = run.overview?.series ?? [];
   const find = (name: string): SeriesOverview | undefined => headlines.find((series) => series.name === name);
-  const tasks = distinctTasks(run.config).map(targetAccuracy);
+  const tasks = targetNames(run.description, []).map(targetAccuracy);
   const columns: readonly (Cell & { names: readonly string[] })[] = [
     {
       ...{ kind: 'numbers', label: 'Loss', unit: '', color: 'slate', low: 0 },
       ...{ series: find(metrics.loss), names: [metrics.loss] },
     },
-    tasks.length === 1
+    tasks.length <= 1
       ? {
           ...{ kind: 'numbers', label: 'Target', unit: 'percent', color: 'target', low: 0, high: 100 },
-          ...{ series: find(tasks[0]!), names: tasks },
+          ...{ series: tasks[0] === undefined ? undefined : find(tasks[0]), names: tasks },
         }
       : { kind: 'targets', names: tasks },
     {
@@ -146,11 +153,12 @@ function Targets({ run }: { run: ListedRun }): React.ReactNode {
   return (
     <span className="run-targets" data-testid={`targets-${run.runId}`}>
       <span className="run-number-label">Target accuracy</span>
-      {distinctTasks(run.config).map((task) => {
+      {targetNames(run.description, []).map((task) => {
         const series = run.overview?.series.find(({ name }) => name === targetAccuracy(task));
         return (
           <span key={task} className="run-target">
-            <span>{taskName(task)}</span> <b>{formatValue(series && fromWireNumber(series.value), 'percent')}</b>
+            <span>{taskLabel(run.description, task)}</span>{' '}
+            <b>{formatValue(series && fromWireNumber(series.value), 'percent')}</b>
           </span>
         );
       })}

@@ -123,7 +123,7 @@ export function RunsPage(): React.ReactNode {
               <label className="run-tick" title="Tick to compare or delete">
                 <input
                   type="checkbox"
-                  aria-label={`Tick ${row.run.config.name} (${row.run.runId})`}
+                  aria-label={`Tick ${row.run.description.name} (${row.run.runId})`}
                   checked={ticked.includes(row.run.runId)}
                   onChange={() => tick(row.run.runId)}
                   data-testid={`tick-${row.run.runId}`}
