@@ -2,7 +2,7 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, type RunSummary } from '@plumbline/shared/run';
+import { distinctTasks, isSuperseded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
@@ -10,7 +10,7 @@ import type { EventStore, Series } from '../store/event-store.js';
 import { Refusal } from './refusal.js';
 
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
-type Run = Pick<RunSummary, 'runId' | 'config' | 'state' | 'parent'>;
+type Run = Pick<RunSummary, 'runId' | 'config' | 'state' | 'parent' | 'segments'>;
 
 /** Of every series: the least that a thinned one has, its ends, extremes and first value that is not finite. */
 const outlinePoints = 5;
@@ -34,7 +34,7 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
   const series = new Map<string, MetricSeries>();
   await store.eachSeries(
     runId,
-    { maxPoints: outlinePoints },
+    { segments: run.segments, maxPoints: outlinePoints },
     (name, { steps, values }) => void series.set(name, { steps, values }),
     signal,
   );
@@ -48,10 +48,10 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
  * @returns means over windows of steps, where the course is thinned
  */
 async function readCourses(store: Store, run: Run, series: Map<string, MetricSeries>): Promise<Averages | undefined> {
-  const { runId, config } = run;
+  const { runId, config, segments } = run;
   const targets = distinctTasks(config).map(targetAccuracy);
   const both = [metrics.heldOutMean, metrics.numberTokensHeldOut];
-  const courses = await store.history(runId, { metrics: [...both, ...targets], maxPoints: coursePoints });
+  const courses = await store.history(runId, { metrics: [...both, ...targets], segments, maxPoints: coursePoints });
   for (const [name, course] of courses.series) series.set(name, course);
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
@@ -61,6 +61,7 @@ async function readCourses(store: Store, run: Run, series: Map<string, MetricSer
       store.history(runId, {
         ...{
           metrics: targets,
+          segments,
           fromStep: stage === 0 ? 0 : stage * config.steps + 1,
           toStep: (stage + 1) * config.steps,
         },
@@ -69,7 +70,7 @@ async function readCourses(store: Store, run: Run, series: Map<string, MetricSer
     ),
   );
   for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
-  const windows = await store.windows(runId, { metrics: both, everySteps: width });
+  const windows = await store.windows(runId, { metrics: both, segments, everySteps: width });
   return {
     everySteps: width,
     series: new Map([...windows].map(([name, { fromSteps, means }]) => [name, { steps: fromSteps, values: means }])),
@@ -84,7 +85,7 @@ const joined = (parts: readonly Series[]): MetricSeries => ({
 /** The events and commands that findings speak of. */
 async function readChanges(
   store: Store,
-  { runId }: Run,
+  { runId, segments }: Run,
   signal: AbortSignal | undefined,
 ): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
   let [count, bytes] = [0, 0];
@@ -104,6 +105,7 @@ async function readChanges(
     runId,
     inTurns((text) => {
       const event = JSON.parse(text) as ControlEvent;
+      if (isSuperseded(segments, event)) return;
       // What follows a change of what is trained says which command asked for it.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
     }),

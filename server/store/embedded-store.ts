@@ -116,7 +116,7 @@ export class EmbeddedStore implements EventStore {
     const reader = new Reader(connection);
     await widenStages(reader);
     const positions = await reader.rows(
-      'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
+      'SELECT run_id, max(seq)::DOUBLE, arg_max(step, seq)::DOUBLE FROM events GROUP BY run_id',
     );
     const series = await reader.rows('SELECT run_id, metric, series_id FROM series');
     this.#positions = new Map(

@@ -1,4 +1,4 @@
-import { bucketSteps, type HistoryRange, type WindowRange } from './event-store.js';
+import { bucketSteps, decisive, type HistoryRange, type WindowRange } from './event-store.js';
 
 interface Query {
   sql: string;
@@ -109,7 +109,11 @@ const windowOf = ({ fromStep = 0, everySteps }: WindowRange, bind: (value: numbe
 /** As a list and not as a join with the table of series, which would cost as much as reading the points. */
 const among = (seriesIds: readonly number[]): string => `series_id IN (${seriesIds.join(', ')})`;
 
-function inSteps({ fromStep, toStep }: WindowRange, bind: (value: number) => string): string {
-  const from = fromStep === undefined ? '' : `AND step >= ${bind(fromStep)} `;
-  return toStep === undefined ? from : `${from}AND step <= ${bind(toStep)}`;
+/** Within the range of steps, without what later segments have superseded. */
+function inSteps({ fromStep, toStep, segments }: WindowRange, bind: (value: number) => string): string {
+  return [
+    ...(fromStep === undefined ? [] : [`AND step >= ${bind(fromStep)}`]),
+    ...(toStep === undefined ? [] : [`AND step <= ${bind(toStep)}`]),
+    ...decisive(segments).map((segment) => `AND (seq >= ${segment.seq} OR step <= ${segment.fromStep})`),
+  ].join(' ');
 }
