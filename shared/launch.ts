@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { EnergySettings } from './energy.js';
-import { RunConfig, RunId, RunParent } from './run.js';
+import { CheckpointId, RunConfig, RunId, RunParent } from './run.js';
 import { TrainerSecret } from './socket.js';
 
 /**
@@ -15,6 +15,8 @@ export const TrainerLaunch = z.object({
   config: RunConfig,
   /** A branch starts from `<dataDir>/runs/<parent.runId>/checkpoints/<parent.checkpointId>`. */
   parent: RunParent.nullable(),
+  /** The run has ended and goes on from this checkpoint of its own, as another segment. */
+  segment: z.object({ checkpointId: CheckpointId }).optional(),
   /** What the run is the trainer's by; see Attach. */
   secret: TrainerSecret.optional(),
   /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */
