@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
+import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { issueWords, knownOnly } from '@plumbline/shared/known-only';
-import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { allPlain, visibleLine } from '@plumbline/shared/plain-text';
-import { hasEnded, RunConfig, RunId, totalSteps } from '@plumbline/shared/run';
+import { builtInConfig, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { hasEnded, RunId } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
@@ -96,7 +97,8 @@ async function runToResume(
       `${which} of ${runId} is ${asked === undefined ? '' : 'not '}in ${folder}.${there} Go on with it on the machine that trained it, with its --data-dir.`,
     );
   }
-  const config = RunConfig.parse(run.config);
+  const config = builtInConfig(run.description);
+  if (config === null) throw new Error(`${runId} is a run of another trainer, which alone can go on with it.`);
   if (from.step >= totalSteps(config))
     throw new Error(
       `${from.checkpointId} of ${runId} is at the last of its ${totalSteps(config)} steps: there is nothing to go on with. ` +

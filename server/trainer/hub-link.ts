@@ -1,6 +1,7 @@
 import { io, type Socket } from 'socket.io-client';
 import type { Command } from '@plumbline/shared/command';
-import type { RunConfig, RunId, RunParent } from '@plumbline/shared/run';
+import type { RunId, RunParent } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
 import {
   maxEventsPerBatch,
@@ -66,7 +67,8 @@ export class HubLink {
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
-  #run: { runId: RunId; config: RunConfig; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
+  #run:
+    { runId: RunId; run: RunDescription; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -144,13 +146,13 @@ export class HubLink {
    */
   async attach(
     runId: RunId,
-    config: RunConfig,
+    run: RunDescription,
     parent: RunParent | null,
     secret?: string,
     newSegment = false,
   ): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, config, parent, newSegment, ...(secret !== undefined && { secret }) };
+    this.#run = { runId, run, parent, newSegment, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = 0;
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();
