@@ -68,6 +68,11 @@ const Environment = z.object({
   PLUMBLINE_ALLOWED_ORIGINS: list,
   /** How long a trainer that lost its connection has to come back before its run counts as failed. */
   PLUMBLINE_TRAINER_GRACE_MS: milliseconds.default(15_000),
+  /**
+   * A connection on which a trainer, or a browser, says nothing for so long, not even to pings, counts as lost. A process
+   * that a step or a checkpoint blocks is as silent as a machine that has lost its network: blocks may be as long as this.
+   */
+  PLUMBLINE_TRAINER_SILENCE_MS: milliseconds.default(120_000),
   /** A command that no trainer confirms in this time expires. */
   PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
   /** Built-in trainers at one time. */
@@ -133,6 +138,7 @@ export interface HubConfig {
   allowedHosts: string[];
   allowedOrigins: string[];
   trainerGraceMs: number;
+  trainerSilenceMs: number;
   commandExpiryMs: number;
   maxTrainers: number;
   webhooks: { secret: string | null; hosts: string[] };
@@ -169,6 +175,7 @@ export function readConfig(
     allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS.map((host) => host.toLowerCase()),
     allowedOrigins: setting.PLUMBLINE_ALLOWED_ORIGINS,
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
+    trainerSilenceMs: setting.PLUMBLINE_TRAINER_SILENCE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
     webhooks: {

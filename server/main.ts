@@ -98,8 +98,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   const livePublishing = new PublishWatch();
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
   const door = new FrontDoor(callers, config, unknown.isKnown);
-  const sockets = createSocketServer(server, door, live);
-  serveTrainers(sockets.trainers, runs, token, door, onError);
+  const sockets = createSocketServer(server, { door, silenceMs: config.trainerSilenceMs, redis: live });
+  serveTrainers(sockets.trainers, { runs, token, door, silenceMs: config.trainerSilenceMs, onError });
   const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
   if (live) {
     feed.watchOverOtherHubs();

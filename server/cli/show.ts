@@ -94,6 +94,9 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
       'trainer',
       `${trainer.backend} on ${trainer.device}, ${trainerConnected ? 'connected' : 'not connected'}`,
     ]);
+  if (run.commands) facts.push(['takes', run.commands.join(', ') || 'no commands']);
+  if (run.busy)
+    facts.push(['busy', `${run.busy.why}, until ${new Date(run.busy.untilMs).toISOString()} at the latest`]);
   if (trainable) {
     const { selection, parameters, of } = trainable;
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
