@@ -109,11 +109,9 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   });
 }
 
-/** With a name that is plain text, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'config'> | null): Attach {
-  return stored && isDeepStrictEqual(stored.config, attach.config)
-    ? attach
-    : { ...attach, config: cleaned(attach.config) };
+/** With texts that are plain, if the run is new; one that was stored before keeps what it has. */
+function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'description'> | null): Attach {
+  return stored && isDeepStrictEqual(stored.description, attach.run) ? attach : { ...attach, run: cleaned(attach.run) };
 }
 
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });

@@ -30,7 +30,6 @@ import {
   type TakeTexts,
   type WindowRange,
   type Windows,
-  upToDate,
 } from './event-store.js';
 import { allPoints, PointOrder, pointOrderSchema } from './point-order.js';
 import { SeriesColumns } from './series-columns.js';
@@ -40,7 +39,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
-import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
+import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
  * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
@@ -525,7 +524,7 @@ export class EmbeddedStore implements EventStore {
   }
 
   #summary(record: string): StoredSummary {
-    const run = upToDate(JSON.parse(record) as StoredRun);
+    const run = upToDateRun(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
 }
