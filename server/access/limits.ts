@@ -32,7 +32,7 @@ export interface StandingLimits {
   messageBytes: number;
   /** In one polling body. */
   packetsPerBody: number;
-  /** Packets, and requests of the polling transport; a trainer's are bounded by what it has unanswered. */
+  /** Packets, and requests of the polling transport; a trainer's are bounded by `unansweredLimits`. */
   packets: Budget | null;
   /** Open at one time, of one caller and of all. */
   perCaller: number;
@@ -63,6 +63,12 @@ export const standingLimits: Record<Standing, StandingLimits> = {
     ...{ perCaller: 1000, total: 1000 },
   },
 };
+
+/**
+ * What one trainer connection may have sent without an answer yet: the hub holds it until it is stored. A message of any
+ * length is taken while nothing else is unanswered.
+ */
+export const unansweredLimits = { messages: 16, characters: maxMessageBytes };
 
 /** What one dashboard asks of the hub. */
 export const dashboardBudgets = {

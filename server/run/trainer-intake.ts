@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { Attach } from '@plumbline/shared/socket';
 import { StoreConflictError } from '../store/event-store.js';
@@ -79,8 +81,11 @@ export class TrainerIntake {
     return run.lastSeq;
   }
 
-  /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
-  async #known({ config, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+  /**
+   * The run that a trainer attaches. A new one is made where there is none, its name cleaned to plain text; one that was
+   * stored before keeps what it has. @throws Refusal when it is not that trainer's
+   */
+  async #known({ config: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
     await this.core.confirmPresence();
     let run = this.core.summary;
@@ -94,6 +99,7 @@ export class TrainerIntake {
           'conflict',
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
+      const config = cleaned(given);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) admission.refuseRules(config);
       // Where the other hubs cannot be asked, the trainer is here, and that counts.
@@ -110,6 +116,7 @@ export class TrainerIntake {
         if (!run) throw error;
       }
     }
+    const config = isDeepStrictEqual(run.config, given) ? given : cleaned(given);
     admission.refuseOtherRun(run, { config, parent });
     this.#refuseOtherTrainer(secret);
     return run;

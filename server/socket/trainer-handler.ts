@@ -1,7 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Command } from '@plumbline/shared/command';
 import { cleaned } from '@plumbline/shared/plain-text';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
 import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { z, ZodError } from 'zod';
@@ -12,6 +11,8 @@ import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
+import { packetLength } from './tolerant-parser.js';
+import { Unanswered } from './unanswered.js';
 
 /** How long a trainer has to say that it has queued a command; one step of a slow backend blocks it for seconds. */
 const confirmMs = 50_000;
@@ -45,19 +46,31 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     close: () => socket.disconnect(true),
   };
 
+  const unanswered = new Unanswered();
+  /** Does what a message asks, which is refused when too much is unanswered. */
+  async function bounded<T>(message: unknown, work: () => Promise<T>): Promise<T> {
+    const answered = unanswered.take(packetLength(message));
+    try {
+      return await work();
+    } finally {
+      answered();
+    }
+  }
+
   // A connection holds one run: one attach is done with before the next begins.
   let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
-    answer(ack, onError, () => {
-      const next = attaching.then(() => attach(message));
-      attaching = next.catch(() => undefined);
-      return next;
-    }),
+    answer(ack, onError, () =>
+      bounded(message, () => {
+        const next = attaching.then(() => attach(message));
+        attaching = next.catch(() => undefined);
+        return next;
+      }),
+    ),
   );
 
   async function attach(message: unknown): Promise<{ lastSeq: number }> {
-    const parsed = Attach.parse(message);
-    const given = cleanedAttach(parsed, runs.find(parsed.runId));
+    const given = Attach.parse(message);
     // Nobody is there to be answered, or to be sent commands.
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
     if (attached !== null && attached !== given.runId) {
@@ -77,7 +90,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
-    append(message)
+    bounded(message, () => append(message))
       .then((lastSeq) => ack({ ok: true, lastSeq }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
@@ -97,13 +110,6 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
   socket.on('disconnect', () => {
     if (attached !== null) runs.detach(attached, link);
   });
-}
-
-/** With a name that is plain text, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'config'> | null): Attach {
-  return stored && isDeepStrictEqual(stored.config, attach.config)
-    ? attach
-    : { ...attach, config: cleaned(attach.config) };
 }
 
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
