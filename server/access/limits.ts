@@ -95,4 +95,6 @@ export const httpLimits = {
   lookEveryMs: 5_000,
   /** Open connections on which nobody has shown a session or the token. Above that the oldest gives way to the newest. */
   unknownConnections: 500,
+  /** Requests that one connection has sent while an earlier one is being answered. Above that it is closed. */
+  waitingRequests: 64,
 };
