@@ -9,6 +9,7 @@ import { Refusal, toWireError } from '../run/refusal.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
+import { Turn } from '../turn.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 import { packetLength } from './tolerant-parser.js';
@@ -100,11 +101,16 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
       });
   });
 
+  // Batches are read in the order they came in.
+  let reading: Promise<unknown> = Promise.resolve();
   async function append(message: unknown): Promise<number> {
-    if (attached === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
+    const runId = attached;
+    if (runId === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
     if (countEvents(message) > maxEventsPerBatch)
       throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-    return runs.append(attached, eventsOf(message));
+    const read = reading.then(() => eventsOf(message));
+    reading = read.catch(() => undefined);
+    return runs.append(runId, await read);
   }
 
   socket.on('disconnect', () => {
@@ -112,20 +118,30 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
   });
 }
 
+/** Characters of JSON that take some milliseconds to read. */
+const longPacket = 500_000;
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
 
 /**
  * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. One that
  * is broken ends the reading, as the faults of all of them would take seconds to collect.
  */
-function eventsOf(message: unknown): TrainerEvent[] {
+async function eventsOf(message: unknown): Promise<TrainerEvent[]> {
   const { events } = EventsUnread.parse(message);
-  return events.map((event, index) => {
+  const turn = new Turn();
+  // Its JSON has just been read in this turn.
+  if (packetLength(message) > longPacket) await turn.next();
+  const read: TrainerEvent[] = [];
+  for (const [index, event] of events.entries()) {
     const parsed = TrainerEvent.safeParse(event);
-    if (parsed.success) return isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data);
-    const [first] = parsed.error.issues;
-    throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
-  });
+    if (!parsed.success) {
+      const [first] = parsed.error.issues;
+      throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
+    }
+    read.push(isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data));
+    if (turn.isOver) await turn.next();
+  }
+  return read;
 }
 
 function countEvents(message: unknown): number {

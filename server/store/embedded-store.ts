@@ -44,6 +44,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
+import { Turn } from '../turn.js';
 import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
@@ -452,7 +453,9 @@ export class EmbeddedStore implements EventStore {
   async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
     const eventRows = new RowBuffer(eventTypes);
     const pointRows = new RowBuffer(pointTypes);
+    const turn = new Turn();
     for (const event of events) {
+      if (turn.isOver) await turn.next();
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
@@ -472,7 +475,10 @@ export class EmbeddedStore implements EventStore {
       ['points', pointRows],
     ] as const) {
       const appender = await transaction.appender(table);
-      for (const chunk of buffer.chunks()) appender.appendDataChunk(chunk);
+      for (const chunk of buffer.chunks()) {
+        appender.appendDataChunk(chunk);
+        if (turn.isOver) await turn.next();
+      }
     }
   }
 
