@@ -1,13 +1,20 @@
 import { z } from 'zod';
-import { boundedRecord } from './bounded-record.js';
+import { boundedRecord, recordOf } from './record.js';
+import { isPlain } from './plain-text.js';
 
-const maxMetricNameLength = 200;
-/** Slashed metric name: `train/loss`, `held_out/colour/accuracy`, `drift/language_model.layers.0.mlp.up_proj`. */
+export const maxMetricNameLength = 200;
+/**
+ * Any printable text: `train/loss`, `eval_loss`, `lr-AdamW/pg1`, `eval/acc top-1`. Slashes group: series whose names begin
+ * alike up to a slash are shown together.
+ */
 export const MetricName = z
   .string()
-  // The pattern is not tried on a longer one: its stack would overflow.
+  .min(1, 'a metric has a name')
   .max(maxMetricNameLength, { message: `a metric name has at most ${maxMetricNameLength} characters`, abort: true })
-  .regex(/^[a-z][a-z0-9_]*(\/[A-Za-z0-9_.-]+)+$/, 'a metric name is slashed lower-case words, e.g. train/loss');
+  .refine(
+    (name) => isPlain(name) && name.trim() === name,
+    'a metric name is one line of printable text, with no space at its beginning or end',
+  );
 export type MetricName = z.infer<typeof MetricName>;
 
 /** JSON has no NaN and no Infinity; on the wire they are these words, so that a diverged loss is seen, not lost. */
@@ -50,15 +57,18 @@ export const wallTimeSeries = 'run/wall_time_ms';
 /** At most this many values in one event: the drift of every group of the largest model and what is measured beside it. */
 export const maxMetricsPerEvent = 55_000;
 export const WireMetrics = boundedRecord(
-  MetricName,
+  MetricName.refine(
+    (name) => name !== wallTimeSeries,
+    `${wallTimeSeries} is no metric: it comes from the events' times`,
+  ),
   WireNumber,
   { entries: maxMetricsPerEvent, nameLength: maxMetricNameLength },
   'metrics an event',
-).refine((metrics) => !(wallTimeSeries in metrics), `${wallTimeSeries} is no metric: it comes from the events' times`);
+);
 export type WireMetrics = z.infer<typeof WireMetrics>;
 
 export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMetrics {
-  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [name, toWireNumber(value)]));
+  return recordOf(Object.entries(metrics).map(([name, value]) => [name, toWireNumber(value)]));
 }
 
 /** The metrics every trainer is expected to send; a trainer may add more under the same naming. */

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { recordOf } from './record.js';
 
 /**
  * Characters that move a cursor, colour a terminal or turn the order of letters, and halves of a pair that are no
@@ -25,7 +26,8 @@ export function cleaned<T>(value: T): T {
   if (typeof value === 'string') return value.replace(oddInText, '\uFFFD') as T;
   if (Array.isArray(value)) return value.map((item: unknown) => cleaned(item)) as T;
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [cleaned(key), cleaned(item)])) as T;
+  const entries = Object.entries(value).map(([key, item]) => [cleaned(key), cleaned(item)] as const);
+  return (Object.getPrototypeOf(value) === null ? recordOf(entries) : Object.fromEntries(entries)) as T;
 }
 
 /** For `superRefine`: refuses a value with odd characters, or a line break, in any of its texts. */

@@ -36,7 +36,9 @@ describe('a guard rule', () => {
 
   it('says in words what is wrong with it', () => {
     expect(problems({ name: '  ' })).toEqual(['a rule needs a name']);
-    expect(problems({ metric: 'loss' })).toEqual(['a metric name is slashed lower-case words, e.g. train/loss']);
+    expect(problems({ metric: ' loss' })).toEqual([
+      'a metric name is one line of printable text, with no space at its beginning or end',
+    ]);
     expect(problems({ actions: [] })).toEqual(['a rule needs an action']);
     expect(problems({ rearmMargin: -1 })).toEqual(['a margin is 0 or more']);
     const condition = (change: object) => problems({ condition: { ...rule.condition, ...change } });

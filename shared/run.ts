@@ -160,6 +160,10 @@ export const RunSummary = z.object({
   lastStep: z.number().int().nonnegative(),
   /** Highest event number that is durably stored; 0 before the first. */
   lastSeq: z.number().int().nonnegative(),
+  /** Kinds of commands that its trainer takes, while that is known; without it, all. */
+  commands: z.array(z.string()).optional(),
+  /** Its trainer has said that it will be silent for a while, and why. */
+  busy: z.object({ untilMs: z.number(), why: z.string() }).optional(),
   /** Grows with every change: of two summaries of a run, the one with the larger number is later. */
   revision: z.number().optional(),
 });

@@ -28,7 +28,7 @@ describe('the trainer wire', () => {
   });
 
   it.each([
-    ['a metric without a slash', [step(1, { loss: 1 })]],
+    ['a metric without a name', [step(1, { '': 1 })]],
     ['a value that is text', [step(1, { 'train/loss': 'low' })]],
     ['a value that is null', [step(1, { 'train/loss': null })]],
     ['an event number of 0', [step(0, {})]],

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { boundedRecord } from './bounded-record.js';
+import { boundedRecord } from './record.js';
 import { WireMetrics } from './metric.js';
 import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { recordOf } from '@plumbline/shared/record';
 import type { HistoryResponse, WireSeries } from '@plumbline/shared/http';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
@@ -97,7 +98,7 @@ function metricLines(series: Record<string, WireSeries>): MetricsLine[] {
   const bySeq = new Map<number, MetricsLine>();
   for (const [name, { seqs, steps, values }] of Object.entries(series))
     seqs.forEach((seq, index) => {
-      const line = bySeq.get(seq) ?? { type: 'metrics', seq, step: steps[index]!, metrics: {} };
+      const line = bySeq.get(seq) ?? { type: 'metrics', seq, step: steps[index]!, metrics: recordOf<WireNumber>() };
       bySeq.set(seq, line);
       line.metrics[name] = values[index]!;
     });

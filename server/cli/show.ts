@@ -10,6 +10,7 @@ import type { HubApi } from '../hub-api.js';
 import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { keyMetrics, valueWords } from './key-metrics.js';
+import { modelLines, modelOf } from './model-lines.js';
 import { table } from './table.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
 
@@ -23,6 +24,11 @@ interface Shown {
   commands: CommandRecord[];
 }
 
+interface Flags extends HubFlags {
+  groups?: true;
+  json?: true;
+}
+
 /** Commands that people are shown; programs get all. */
 const shownCommands = 10;
 
@@ -32,10 +38,18 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
     program
       .command('show')
       .description('say how a run stands: settings, state, last values, what is trained, checkpoints, commands')
-      .argument('<run>', 'id of the run, or the beginning of it'),
-  ).action(async (text: string, flags: HubFlags & { json?: true }) => {
+      .argument('<run>', 'id of the run, or the beginning of it')
+      .option('--groups', "list the model's recipes and parameter groups, as freeze takes them, instead"),
+  ).action(async (text: string, flags: Flags) => {
     const hub = hubOf(flags);
-    const shown = await read(hub, await findRun(hub, text));
+    const run = await findRun(hub, text);
+    if (flags.groups) {
+      const model = await modelOf(hub, run);
+      if (flags.json) return say(JSON.stringify(model));
+      for (const line of modelLines(model)) say(line);
+      return;
+    }
+    const shown = await read(hub, run);
     if (flags.json) return say(JSON.stringify(shown));
     for (const line of lines(shown)) say(line);
   });
@@ -80,6 +94,9 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
       'trainer',
       `${trainer.backend} on ${trainer.device}, ${trainerConnected ? 'connected' : 'not connected'}`,
     ]);
+  if (run.commands) facts.push(['takes', run.commands.join(', ') || 'no commands']);
+  if (run.busy)
+    facts.push(['busy', `${run.busy.why}, until ${new Date(run.busy.untilMs).toISOString()} at the latest`]);
   if (trainable) {
     const { selection, parameters, of } = trainable;
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);

@@ -12,6 +12,7 @@ import { ReadAbandonedError, ReadTooLargeError } from '../store/event-store.js';
 import { analysisRoutes, type AnalysisParts } from './analysis.js';
 import { backupRoutes, type BackupParts } from './backup.js';
 import { catalogRoutes } from './catalog.js';
+import { compressAnswers } from './compress-answers.js';
 import { commandRoutes } from './commands.js';
 import { evaluationRoutes } from './evaluations.js';
 import { eventRoutes } from './events.js';
@@ -47,6 +48,9 @@ const statusOf: Record<ErrorCode, number> = {
   store_failed: 503,
   draining: 503,
   unsupported: 400,
+  protocol_too_old: 400,
+  protocol_too_new: 400,
+  capability_missing: 400,
   internal: 500,
 };
 
@@ -85,6 +89,7 @@ export function createApp(parts: AppParts): Express {
   app.use('/metrics', limit, watchers);
   app.use(metricsRoutes(parts));
   const api = express.Router();
+  api.use(compressAnswers());
   api.use((_request, response, next) => {
     response.set('Cache-Control', 'no-store');
     next();

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { setImmediate as afterOthers } from 'node:timers/promises';
 import type { Response } from 'express';
 import { ReadAbandonedError } from '../store/event-store.js';
@@ -14,11 +14,15 @@ const sliceLength = 4096;
  */
 export class JsonAnswer {
   #part = '';
+  readonly #taken = new EventEmitter<{ drain: [] }>();
 
   constructor(
     readonly response: Response,
     readonly signal: AbortSignal,
-  ) {}
+  ) {
+    // One listener for the whole answer: `compression` moves it to the stream that compresses, and cannot take it back.
+    response.on('drain', () => this.#taken.emit('drain'));
+  }
 
   /** @throws ReadAbandonedError when the reader is gone */
   async write(text: string): Promise<void> {
@@ -76,7 +80,7 @@ export class JsonAnswer {
     this.#part = '';
     if (this.signal.aborted) throw new ReadAbandonedError('The reader is gone.');
     if (!this.response.write(part))
-      await once(this.response, 'drain', { signal: this.signal }).catch(() => {
+      await once(this.#taken, 'drain', { signal: this.signal }).catch(() => {
         throw new ReadAbandonedError('The reader is gone.');
       });
     // After a drain too: a reader as fast as this drains within the same turn of the event loop.

@@ -1,4 +1,4 @@
-import type { GivenCommand } from '@plumbline/shared/command';
+import { trainerTakes, type GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
@@ -70,7 +70,8 @@ export class Admission {
       case 'set_rules':
         return { command, rejection: this.refusalOf(action.rules) };
       case 'end_run':
-        return { command, rejection: await this.#stopNotOverdue(run.runId) };
+        // There is no other way to end the run of a trainer that takes no stop.
+        return { command, rejection: trainerTakes(run, 'stop') ? await this.#stopNotOverdue(run.runId) : null };
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {

@@ -5,7 +5,7 @@ import type { RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
-import type { Attach, WireError } from '@plumbline/shared/socket';
+import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
 import { checkpointsOf, type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
@@ -359,6 +359,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       release();
       throw error;
     }
+  }
+
+  /** A trainer will be silent for a while; see Busy. */
+  async busy(runId: RunId, link: TrainerLink, busy: Busy): Promise<void> {
+    await this.#runs.get(runId)?.busy(link, busy);
   }
 
   /** A trainer's connection is gone. */

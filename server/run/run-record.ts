@@ -89,7 +89,8 @@ export class RunRecord {
 
   /** What is written of a run. */
   get stored(): Parameters<EventStore['updateRun']>[0] {
-    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, ...stored } = this.#summary!;
+    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, ...rest } = this.#summary!;
+    const { commands: _k, busy: _b, ...stored } = rest;
     const { trainerSecretDigest } = this;
     return { ...stored, ...(trainerSecretDigest !== undefined && { trainerSecretDigest }) };
   }

@@ -1,6 +1,6 @@
 import type { CommandId } from '@plumbline/shared/command';
 import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
-import type { Attach } from '@plumbline/shared/socket';
+import type { Attach, Busy } from '@plumbline/shared/socket';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { singleHub } from './cluster.js';
 import { CommandIntake } from './command-intake.js';
@@ -122,6 +122,16 @@ export class Run {
       if (!this.core.liveness.disconnect(link) || !this.summary) return;
       this.core.record.change({ ...this.summary, trainerConnected: false });
       this.core.expectTrainer();
+    });
+  }
+
+  /** A trainer will be silent for a while; see Busy. */
+  busy(link: TrainerLink, { forMs, why }: Busy): Promise<void> {
+    return this.core.post(() => {
+      const { liveness, record } = this.core;
+      if (liveness.link !== link || !this.summary) return;
+      liveness.busyFor(forMs);
+      record.change({ ...this.summary, busy: { untilMs: Date.now() + forMs, why } });
     });
   }
 

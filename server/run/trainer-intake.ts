@@ -75,8 +75,10 @@ export class TrainerIntake {
     const isNewOwner = this.#ownedBy(attach.secret);
     if (isBack || isNewOwner) await record.write();
     this.core.liveness.connect(link);
-    run = record.change({ ...this.core.summary!, trainerConnected: true });
+    const { busy: _b, commands: _c, ...known } = this.core.summary!;
+    run = record.change({ ...known, trainerConnected: true, ...(attach.commands && { commands: attach.commands }) });
     onAttached(run);
+    await this.commandIntake.rejectUntaken();
     for (const open of this.core.commands.open) this.commandIntake.send(open);
     return run.lastSeq;
   }

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
-import { protocolVersion, type WireError } from '@plumbline/shared/socket';
+import { hubCapabilities, protocolVersion, type WireError } from '@plumbline/shared/socket';
 import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
@@ -48,11 +48,27 @@ describe('a trainer that connects', () => {
     expect(await refusal(hub.trainer(auth))).toMatchObject({ code: 'unauthorized' });
   });
 
-  it('is refused with another protocol, and told which one the hub speaks', async () => {
-    expect(await refusal(hub.trainer({ token: hub.token, protocol: 99 }))).toEqual({
-      code: 'unsupported',
-      message: 'This hub speaks trainer protocol 2, not 99: update the older of the two.',
+  it.each([
+    ['a newer protocol', { protocol: 99 }, 'protocol_too_new', /speaks trainer protocol 2, .* 99: update the hub\.$/],
+    ['an older one', { protocol: 1 }, 'protocol_too_old', /speaks trainer protocol 2, .* 1: update the trainer\.$/],
+    ['none', {}, 'protocol_too_old', /says none: update the trainer\.$/],
+    ['one that is no number', { protocol: 'two' }, 'invalid', /^protocol: /],
+    [
+      'the need of what the hub does not have',
+      { protocol: 2, capabilities: ['busy', 'holograms', 'time_travel'] },
+      'capability_missing',
+      /^This hub does not have holograms, time_travel, .*: update the hub, or let the trainer do without\. The hub has busy, /,
+    ],
+  ])('is refused with %s, and told what to do', async (_, auth, code, message) => {
+    expect(await refusal(hub.trainer({ token: hub.token, ...auth }))).toEqual({
+      code,
+      message: expect.stringMatching(message),
     });
+  });
+
+  it('is let in with needs that the hub meets', async () => {
+    const trainer = hub.trainer({ token: hub.token, protocol: protocolVersion, capabilities: [...hubCapabilities] });
+    expect(await trainer.emitWithAck('attach', attachment(aRunId()))).toMatchObject({ ok: true });
   });
 
   it('is refused when a page of another origin opened the connection', async () => {

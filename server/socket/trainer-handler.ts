@@ -1,7 +1,7 @@
 import type { Command } from '@plumbline/shared/command';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
-import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
+import { Attach, Busy, hubCapabilities, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
 import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { z, ZodError } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
@@ -15,17 +15,18 @@ import { answer, connectError, type TrainerNamespace, type TrainerSocket } from 
 import { packetLength } from './tolerant-parser.js';
 import { Unanswered } from './unanswered.js';
 
-/** How long a trainer has to say that it has queued a command; one step of a slow backend blocks it for seconds. */
-const confirmMs = 50_000;
+export interface TrainerParts {
+  runs: RunRegistry;
+  token: string;
+  door: FrontDoor;
+  /** How long a trainer has to say that it has queued a command: as long as a step may block it. */
+  silenceMs: number;
+  onError: (error: unknown) => void;
+}
 
 /** Namespace `/trainer`: who shows the token may attach a run and send its events. */
-export function serveTrainers(
-  namespace: TrainerNamespace,
-  runs: RunRegistry,
-  token: string,
-  door: FrontDoor,
-  onError: (error: unknown) => void,
-): void {
+export function serveTrainers(namespace: TrainerNamespace, parts: TrainerParts): void {
+  const { token, door } = parts;
   namespace.use((socket, next) => {
     const refusal = refusedTrainer(socket.handshake.auth, token);
     if (refusal) {
@@ -35,14 +36,14 @@ export function serveTrainers(
     const full = door.admit(socket.conn, 'trainer');
     next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
-  namespace.on('connection', (socket) => serveTrainer(socket, runs, onError));
+  namespace.on('connection', (socket) => serveTrainer(socket, parts));
 }
 
-function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error: unknown) => void): void {
+function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: TrainerParts): void {
   let attached: RunId | null = null;
   const link: TrainerLink = {
     send: async (command: Command) => {
-      await socket.timeout(confirmMs).emitWithAck('command', command);
+      await socket.timeout(silenceMs).emitWithAck('command', command);
     },
     close: () => socket.disconnect(true),
   };
@@ -88,6 +89,17 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     if (!socket.connected) runs.detach(attached, link);
     return { lastSeq };
   }
+
+  socket.on('busy', (message, ack) =>
+    answer(ack ?? (() => undefined), onError, () =>
+      bounded(message, async () => {
+        const busy = Busy.parse(message);
+        if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
+        await runs.busy(attached, link, cleaned(busy));
+        return {};
+      }),
+    ),
+  );
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
@@ -149,14 +161,39 @@ function countEvents(message: unknown): number {
   return Array.isArray(message.events) ? message.events.length : 0;
 }
 
+const Shown = z.object({ token: z.string() });
+
 /** Why a trainer that shows this may not connect; `null` when it may. */
 function refusedTrainer(shown: unknown, token: string): Refusal | null {
+  const given = Shown.safeParse(shown);
+  if (!given.success || !sameSecret(given.data.token, token))
+    return new Refusal(
+      'unauthorized',
+      "The trainer token is wrong; it is the file trainer-token in the hub's data folder.",
+    );
   const auth = TrainerAuth.safeParse(shown);
-  if (!auth.success || !sameSecret(auth.data.token, token))
-    return new Refusal('unauthorized', "The trainer token is wrong; it is in the hub's data folder, trainer-token.");
-  if (auth.data.protocol === protocolVersion) return null;
+  if (!auth.success) {
+    // What came before there were versions says none.
+    const isUnsaid = typeof shown === 'object' && shown !== null && !('protocol' in shown);
+    if (isUnsaid) return new Refusal('protocol_too_old', `${thisHub}, and this trainer says none: update the trainer.`);
+    return toRefusal(auth.error);
+  }
+  const { protocol, capabilities } = auth.data;
+  if (protocol < protocolVersion)
+    return new Refusal('protocol_too_old', `${thisHub}, and this trainer ${protocol}: update the trainer.`);
+  if (protocol > protocolVersion)
+    return new Refusal('protocol_too_new', `${thisHub}, and this trainer ${protocol}: update the hub.`);
+  const missing = capabilities.filter((one) => !(hubCapabilities as readonly string[]).includes(one));
+  if (missing.length === 0) return null;
   return new Refusal(
-    'unsupported',
-    `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}: update the older of the two.`,
+    'capability_missing',
+    `This hub does not have ${missing.join(', ')}, which this trainer needs: update the hub, or let the trainer do ` +
+      `without. The hub has ${hubCapabilities.join(', ')}.`,
   );
 }
+
+const thisHub = `This hub speaks trainer protocol ${protocolVersion}`;
+const toRefusal = (error: unknown): Refusal => {
+  const { code, message } = toWireError(error);
+  return new Refusal(code, message);
+};

@@ -1,12 +1,5 @@
-import {
-  DOUBLE,
-  BIGINT,
-  INTEGER,
-  VARCHAR,
-  DuckDBDataChunk,
-  type DuckDBConnection,
-  type DuckDBValue,
-} from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
+import { recordOf } from '@plumbline/shared/record';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import {
   fromWireNumber,
@@ -17,7 +10,8 @@ import {
 } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
-import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
+import { DuckDbFile, type Transaction } from './duckdb-file.js';
+import { Reader } from './duckdb-reader.js';
 import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
@@ -66,10 +60,6 @@ export const schema = `
   );
   ${deletionSchema}
 `;
-const eventTypes = [VARCHAR, BIGINT, BIGINT, BIGINT, DOUBLE, VARCHAR, VARCHAR];
-const pointTypes = [INTEGER, BIGINT, BIGINT, DOUBLE];
-/** Rows of a DuckDB vector. */
-const chunkRows = 2048;
 /** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
 const maxPageBytes = 2 * 2 ** 20;
 const maxPageValues = 50_000;
@@ -254,7 +244,7 @@ export class EmbeddedStore implements EventStore {
               endSeq = seq;
               return false;
             }
-            if (isNew) metrics.set(seq, {});
+            if (isNew) metrics.set(seq, recordOf());
             metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
             values++;
           }
@@ -265,7 +255,14 @@ export class EmbeddedStore implements EventStore {
         .filter(([seq]) => (seq as number) < endSeq)
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
           if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
-          return { type, seq, step, stage, wallTimeMs, metrics: metrics.get(seq as number) ?? {} } as MetricEvent;
+          return {
+            type,
+            seq,
+            step,
+            stage,
+            wallTimeMs,
+            metrics: metrics.get(seq as number) ?? recordOf(),
+          } as MetricEvent;
         });
     });
   }
@@ -451,8 +448,8 @@ export class EmbeddedStore implements EventStore {
   }
 
   async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
-    const eventRows = new RowBuffer(eventTypes);
-    const pointRows = new RowBuffer(pointTypes);
+    const eventRows = await transaction.rowsOf('events');
+    const pointRows = await transaction.rowsOf('points');
     const turn = new Turn();
     for (const event of events) {
       if (turn.isOver) await turn.next();
@@ -461,23 +458,13 @@ export class EmbeddedStore implements EventStore {
       const isMetric = isMetricEvent(event);
       const stage = isMetric ? BigInt(event.stage) : null;
       const payload = isMetric ? null : JSON.stringify(event);
-      eventRows.push([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
+      eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
       if (!isMetric) continue;
       const points: [string, WireNumber][] = Object.entries(event.metrics);
       if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
       for (const [metric, value] of points) {
         const id = this.#seriesOf(runId).get(metric) ?? (await this.#addSeries(transaction, runId, metric));
-        pointRows.push([id, seq, step, fromWireNumber(value)]);
-      }
-    }
-    for (const [table, buffer] of [
-      ['events', eventRows],
-      ['points', pointRows],
-    ] as const) {
-      const appender = await transaction.appender(table);
-      for (const chunk of buffer.chunks()) {
-        appender.appendDataChunk(chunk);
-        if (turn.isOver) await turn.next();
+        pointRows.append([id, seq, step, fromWireNumber(value)]);
       }
     }
   }
@@ -486,11 +473,7 @@ export class EmbeddedStore implements EventStore {
   async #addSeries(transaction: Transaction, runId: RunId, metric: string): Promise<number> {
     const id = ++this.#lastSeriesId;
     this.#seriesOf(runId).set(metric, id);
-    const appender = await transaction.appender('series');
-    appender.appendInteger(id);
-    appender.appendVarchar(runId);
-    appender.appendVarchar(metric);
-    appender.endRow();
+    (await transaction.rowsOf('series')).append([id, runId, metric]);
     return id;
   }
 
@@ -553,26 +536,4 @@ async function held(reader: Reader, positions: ReadonlyMap<string, Position>): P
     ),
     deleted: new Set((deleted as [string][]).map(([runId]) => runId)),
   };
-}
-
-/** Rows by column, handed over as DuckDB chunks: several times faster than appending value by value. */
-class RowBuffer {
-  readonly #columns: DuckDBValue[][];
-
-  constructor(readonly types: typeof eventTypes | typeof pointTypes) {
-    this.#columns = types.map(() => []);
-  }
-
-  push(row: DuckDBValue[]): void {
-    row.forEach((value, column) => this.#columns[column]!.push(value));
-  }
-
-  *chunks(): Generator<DuckDBDataChunk> {
-    for (let from = 0; from < this.#columns[0]!.length; from += chunkRows) {
-      const part = this.#columns.map((column) => column.slice(from, from + chunkRows));
-      const chunk = DuckDBDataChunk.create(this.types, part[0]!.length);
-      chunk.setColumns(part);
-      yield chunk;
-    }
-  }
 }

@@ -73,7 +73,10 @@ export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: Hist
 }
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
-export interface StoredRun extends Omit<RunSummary, 'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision'> {
+export interface StoredRun extends Omit<
+  RunSummary,
+  'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision' | 'commands' | 'busy'
+> {
   /**
    * SHA-256 of the secret of the trainer that the run belongs to, in hexadecimal digits. Absent where the run is open to
    * whoever holds the trainer token. It is the hub's own: no answer, export or copy has it.

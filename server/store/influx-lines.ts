@@ -83,8 +83,15 @@ export interface SeriesKey {
   field: string;
 }
 
+/** A name that line protocol and Flux take as it is; the first word is the measurement. */
+const slashedWords = /^[a-z][a-z0-9_]*(\/[A-Za-z0-9_.-]+)+$/;
+/** Where all other names lie. No first word of a slashed name has a dot. */
+const anyName = 'any.name';
+
 export function seriesKeyOf(metric: string): SeriesKey {
   if (metric === wallTimeSeries) return { measurement: eventMeasurement, field: 'wall_time_ms' };
+  if (!slashedWords.test(metric))
+    return { measurement: anyName, field: stored(encodeURIComponent(metric).replaceAll('%2F', '/')) };
   const [measurement, second, ...rest] = metric.split('/') as [string, string, ...string[]];
   if ((measurement === 'held_out' || measurement === 'target') && rest.length === 1)
     return { measurement, task: second, field: stored(rest[0]!) };
@@ -106,6 +113,7 @@ export function metricOf({
   const words = field.endsWith(nonFinite);
   const bare = words ? field.slice(0, -nonFinite.length) : field;
   const name = bare === timeField.stored ? timeField.metric : bare;
+  if (measurement === anyName) return { metric: decodeURIComponent(name), words };
   const parts = group === undefined ? [measurement, task, name] : [measurement, group];
   return { metric: parts.filter((part) => part !== undefined).join('/'), words };
 }

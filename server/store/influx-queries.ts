@@ -1,4 +1,5 @@
 import { fluxString } from '@influxdata/influxdb-client';
+import { recordOf } from '@plumbline/shared/record';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
@@ -82,10 +83,10 @@ export function seriesFilter(metrics: readonly string[] | undefined, words: bool
   return `filter(fn: (r) => ${anyOf([...conditions])})`;
 }
 
-/** A condition that a column holds one of these values, whose only special characters are `.`, `/` and `-`. */
+/** A condition that a column holds one of these values. */
 function oneOf(column: string, values: readonly string[]): string {
   if (values.length === 1) return `r.${column} == ${text(values[0]!)}`;
-  return `r.${column} =~ /^(${values.map((value) => value.replace(/[./]/g, '\\$&')).join('|')})$/`;
+  return `r.${column} =~ /^(${values.map((value) => value.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')).join('|')})$/`;
 }
 
 /** Flux takes no program that is nested deep, and a chain of `or` is: halves of halves are not. */
@@ -172,7 +173,7 @@ export async function queryEvents(
       metrics.sort(([a], [b]) => (a < b ? -1 : 1));
       return {
         ...{ type: kind as MetricEvent['type'], seq, step, stage: Number(fields.get('stage')) },
-        ...{ wallTimeMs: Number(fields.get('wall_time_ms')), metrics: Object.fromEntries(metrics) },
+        ...{ wallTimeMs: Number(fields.get('wall_time_ms')), metrics: recordOf(metrics) },
       };
     });
 }

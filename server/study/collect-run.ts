@@ -1,3 +1,4 @@
+import { recordOf } from '@plumbline/shared/record';
 import { runsNamed } from '@plumbline/shared/branch-name';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
@@ -29,7 +30,7 @@ const cumulative: readonly string[] = [
 export async function collectRun(hub: HubSession, planned: PlannedRun, runId: RunId): Promise<StudyRun> {
   const line = await lineage(hub, runId);
   const own = new Set(runsNamed(line, planned.config.name));
-  const series: Record<string, { steps: number[]; values: number[] }> = {};
+  const series = recordOf<{ steps: number[]; values: number[] }>();
   const evaluations: Evaluation[] = [];
   const interventions: Interventions = [];
   let baseline: Record<string, number> = {};

@@ -28,10 +28,15 @@ export interface HubLinkOptions {
   answerMs?: number;
   /** A line on which the hub has said nothing for so long, its pings included, is dead: a new one is made. */
   silenceMs?: number;
+  /** Told once each time that no hub answers, with the cause. The line tries again by itself. */
+  onAway?: (cause: string) => void;
+  /** Told when a hub answers again. */
+  onBack?: () => void;
 }
 const defaults = {
   ...{ maxSpooledValues: 2_000_000, maxBatchValues: 40_000, window: 4 },
   ...{ retryMs: 1000, answerMs: 30_000, silenceMs: 3000 },
+  ...{ onAway: () => undefined, onBack: () => undefined },
 };
 
 /** How often a line is looked at for silence. */
@@ -71,6 +76,8 @@ export class HubLink {
   /** The hub asked for patience. */
   #holding = false;
   #failure: HubLinkError | undefined;
+  /** No hub answers, which has been told. */
+  #isAway = false;
   /** How long this process has been awake without a word from the hub. */
   #silentMs = 0;
   readonly #listening: NodeJS.Timeout;
@@ -87,7 +94,11 @@ export class HubLink {
       reconnectionDelayMax: 1000,
       transports: ['websocket'],
     });
-    this.#socket.on('connect', () => void this.#attach());
+    this.#socket.on('connect', () => {
+      if (this.#isAway) this.#options.onBack();
+      this.#isAway = false;
+      void this.#attach();
+    });
     this.#socket.on('disconnect', (reason) => {
       this.#attached = false;
       if (reason === 'io server disconnect')
@@ -95,7 +106,9 @@ export class HubLink {
     });
     this.#socket.on('connect_error', (error) => {
       // An active socket tries again by itself; one that the hub's middleware refused does not.
-      if (!this.#socket.active) this.#fail(`The hub refused the connection: ${error.message}`);
+      if (!this.#socket.active) return this.#fail(`The hub refused the connection: ${error.message}`);
+      if (!this.#isAway) this.#options.onAway(causeOf(error));
+      this.#isAway = true;
     });
     this.#socket.on('command', (command, ack) => {
       this.#onCommand(command);
@@ -315,6 +328,12 @@ export class HubLink {
       await new Promise<void>((resolve) => this.#changed.push(resolve));
     }
   }
+}
+
+/** Why there is no connection; Socket.IO has the system's word inside its own. */
+function causeOf(error: Error): string {
+  const { description } = error as { description?: { message?: string; error?: { message?: string } } };
+  return description?.error?.message || description?.message || error.message;
 }
 
 /** Whether trying again may help, as the hub says; a hub of before does not. */

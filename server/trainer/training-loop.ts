@@ -292,9 +292,17 @@ class TrainingLoop implements Steered {
       );
     });
     this.#branch = { branchRunId, checkpointId, checkpoint };
+    const { step, selection, learningRate } = checkpoint.position;
+    // What the branch takes back beside the weights: what people and rules have changed since the checkpoint.
     return {
-      before: { run: this.of.runId, step: this.step },
-      after: { run: branchRunId, step: checkpoint.position.step, checkpoint: checkpointId },
+      before: {
+        ...{ run: this.of.runId, step: this.step },
+        ...{ selection: selectionText(this.#selection), learning_rate: this.#learningRate },
+      },
+      after: {
+        ...{ run: branchRunId, step, checkpoint: checkpointId },
+        ...{ selection: selectionText(selection), learning_rate: learningRate },
+      },
     };
   }
 

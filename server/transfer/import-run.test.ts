@@ -306,7 +306,7 @@ describe('a file that is not as it was exported', () => {
     ['events that are gone', /\n1000,[^]*/, '\n', /ends after event|has event/],
     ['a word for a number', /\n3,2,2/, '\n3,two,2', /points.csv cannot be read/],
     ['a metric without a value', /\n3,2,2(.*train\/loss),.*/, '\n3,2,2$1,', /a metric or a value without the other/],
-    ['a name that is no metric', /\n3,2,2(.*),shift\/kl,/, '\n3,2,2$1,KL,', /Event 3 .* is not valid/],
+    ['a name that is no metric', /\n3,2,2(.*),shift\/kl,/, '\n3,2,2$1,KL ,', /Event 3 .* is not valid/],
   ])('csv with %s', async (_, found, replacement, reason) => {
     const table = copyOf('csv');
     edit(join(table, 'points.csv'), (text) => text.replace(found, replacement));

@@ -18,6 +18,8 @@ export const StoredRunRecord: ZodType<StoredRun> = RunSummary.omit({
   lastSeq: true,
   lastStep: true,
   revision: true,
+  commands: true,
+  busy: true,
 });
 
 /** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */

@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
 import { z } from 'zod';
+import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
@@ -140,10 +141,15 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
 
 function csvRows({ seq, step, stage, wallTimeMs, type, metrics }: MetricEvent): string {
   const event = `${seq},${step},${stage},${wallTimeMs},${type}`;
-  // Names of metrics hold nothing that CSV would have to quote; numbers are as short as they can be without loss.
+  // Numbers are as short as they can be without loss.
   const names = Object.keys(metrics).sort();
-  return names.length === 0 ? `${event},,\n` : names.map((name) => `${event},${name},${metrics[name]}\n`).join('');
+  return names.length === 0
+    ? `${event},,\n`
+    : names.map((name) => `${event},${csvText(name)},${metrics[name]}\n`).join('');
 }
+
+/** A text as CSV has it (RFC 4180). */
+const csvText = (text: string): string => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 type Row = [
   seq: number,
@@ -162,7 +168,7 @@ async function* metricEvents(source: string, table: string): AsyncGenerator<Trai
   const whole = ([seq, step, stage, wallTimeMs, type]: Row): TrainerEvent =>
     readPart(
       TrainerEvent,
-      { type, seq, step, stage, wallTimeMs, metrics: Object.fromEntries(metrics) },
+      { type, seq, step, stage, wallTimeMs, metrics: recordOf(metrics) },
       `Event ${seq} in ${table}`,
     );
   for await (const rows of tableRows(source, table))
@@ -232,7 +238,8 @@ const openDuckDb = (): Promise<DuckDBInstance> => DuckDBInstance.create(':memory
 
 function csvTable(path: string): string {
   const types = Object.entries(columns).map(([name, type]) => `'${name}': '${type}'`);
-  return `read_csv(${quoted(path)}, header = true, auto_detect = false, columns = {${types.join(', ')}})`;
+  const quotes = `delim = ',', quote = '"', escape = '"'`;
+  return `read_csv(${quoted(path)}, header = true, auto_detect = false, ${quotes}, columns = {${types.join(', ')}})`;
 }
 const quoted = (path: string): string => `'${path.replaceAll("'", "''")}'`;
 

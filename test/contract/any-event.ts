@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { z } from 'zod';
+import { MetricName } from '@plumbline/shared/metric';
 import { maxStep, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { oddNames } from '../support/odd-names.js';
 
 /** As much of JSON Schema as the events of trainers use. */
 interface Schema {
@@ -52,6 +54,12 @@ const texts = ({ minLength = 0, maxLength = 200, pattern }: Schema): fc.Arbitrar
   );
 };
 
+/** Names of records: what no schema says of them, that they are printable, is so of each. */
+const namesOf = ({ maxLength = 200 }: Schema): fc.Arbitrary<string> =>
+  fc
+    .oneof(fc.constantFrom(...oddNames), fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 }))
+    .filter((name) => name.length <= maxLength && MetricName.safeParse(name).success);
+
 function valuesOf(schema: Schema): fc.Arbitrary<unknown> {
   const choices = schema.anyOf ?? schema.oneOf;
   if (choices) return fc.oneof(...choices.map(valuesOf));
@@ -71,10 +79,10 @@ function valuesOf(schema: Schema): fc.Arbitrary<unknown> {
       return fc.array(valuesOf(schema.items!), { maxLength: Math.min(4, schema.maxItems ?? 4) });
     case 'object': {
       if (schema.propertyNames) {
-        const names = valuesOf(schema.propertyNames) as fc.Arbitrary<string>;
+        const names = namesOf(schema.propertyNames);
         return fc.dictionary(names, valuesOf(schema.additionalProperties as Schema), {
           maxKeys: 5,
-          noNullPrototype: true,
+          noNullPrototype: false,
         });
       }
       const properties = Object.fromEntries(

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
-import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
+import { toWireNumber, wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
+import { recordOf } from '@plumbline/shared/record';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { anyEvents } from './any-event.js';
@@ -15,6 +16,7 @@ import {
 } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { describeModel } from '../../server/trainer/models/parameter-roles.js';
+import { oddNames } from '../support/odd-names.js';
 import { mixture } from '../support/real-models.js';
 
 export const runId = RunId.parse('run-a');
@@ -328,6 +330,26 @@ export function eventStoreContract(
           'train/learning_rate',
           'train/loss',
         ]);
+      });
+
+      it('have metrics of any name, each a series of its own', async () => {
+        const values = (seq: number): [string, WireNumber][] =>
+          oddNames.map((name, i) => [name, (i + seq) % 5 === 0 ? 'NaN' : i + seq]);
+        const odd = [1, 2, 3].map((seq) => stepEvent(seq, recordOf(values(seq))));
+        await store.append(runId, odd);
+        store = await reopen();
+        const found = (await store.events(runId, 1, 1000)) as MetricEvent[];
+        for (const [i, { metrics }] of found.entries())
+          expect(new Map(Object.entries(metrics))).toEqual(new Map(values(i + 1)));
+        const all = (await store.history(runId, { maxPoints: 100 })).series;
+        expect([...all.keys()].sort()).toEqual([wallTimeSeries, ...oddNames].sort());
+        const names = oddNames.filter((_, i) => i % 3 === 0);
+        const few = (await store.history(runId, { metrics: names, maxPoints: 100 })).series;
+        expect([...few.keys()].sort()).toEqual([...names].sort());
+        for (const [name, { values: course }] of few)
+          expect([...course].map(toWireNumber)).toEqual([1, 2, 3].map((seq) => new Map(values(seq)).get(name)));
+        const windows = await store.windows(runId, { metrics: ['__proto__', 'constructor', 'a,b=c d\\e'] });
+        expect(windows.size).toBe(3);
       });
 
       it('come from the number asked for, no more than asked for, and none past the last', async () => {

@@ -10,6 +10,7 @@ import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import type { EventStore, HistoryRange, WindowRange, Windows } from '../../server/store/event-store.js';
 import { InfluxStore, type InfluxStoreOptions } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
+import { oddNames } from '../support/odd-names.js';
 import { stepEvent, storedRun } from './event-store-contract.js';
 
 /*
@@ -53,6 +54,7 @@ const names = [
   ...['held_out/colour/accuracy', 'held_out/mean/accuracy', 'held_out/accuracy', 'held_out/a/b/c', 'held_out/a/task'],
   ...['target/counting/accuracy', 'drift/language_model.layers.0.mlp.up_proj', 'drift/distance', 'drift/a/b'],
   ...['plumbline/a', 'plumbline_x/a', 'bias/number_tokens/held_out', 'train/seq', 'train/e-1.5', 'time/time', 'run/x'],
+  ...oddNames,
 ].map((name) => MetricName.parse(name));
 
 /** How a metric's values go: each a shape that something has once gone wrong with. */

@@ -1,8 +1,10 @@
+import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
 import { RunConfig, RunId } from '@plumbline/shared/run';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, StoredRun } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
+import { oddNames } from './odd-names.js';
 
 export interface SampleRun {
   run: StoredRun;
@@ -12,7 +14,7 @@ export interface SampleRun {
 
 /**
  * A run that holds everything that is easily lost on the way: NaN, infinities, the smallest and largest numbers, numbers
- * with 17 digits, events without metrics, commands that were applied, failed and rejected, and text in many scripts.
+ * with 17 digits, events without metrics, commands that were applied, failed and rejected, and text in many scripts, metrics of odd names.
  * @param steps its metric events; longer than a batch when above 1000
  */
 export function sampleRun(id: string, steps = 2500): SampleRun {
@@ -48,6 +50,8 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
     if (step % 500 === 0)
       add({ type: 'probe_completed', step, stage: 0, metrics: { 'drift/language_model.layers.0.mlp.up_proj': 0.5 } });
   }
+  const odd = recordOf(oddNames.map((name, i) => [name, i]));
+  add({ type: 'probe_completed', step: steps, stage: 0, metrics: odd });
   add({ type: 'run_finished', step: steps });
   const command = (name: string, state: string, reason: string) =>
     CommandRecord.parse({

@@ -123,8 +123,13 @@ const longestName = 20;
 export const shortName = (name: string): string =>
   name.length <= longestName ? name : `${name.slice(0, 8).trimEnd()}… ${name.slice(-11).replace(/^\S*\s/, '')}`;
 
+/** `14:03:07`; `–` for what is no time, such as nanoseconds in the place of milliseconds. */
 export const formatClock = (wallTimeMs: number): string =>
-  new Date(wallTimeMs).toLocaleTimeString('en-GB', { hour12: false });
+  isTime(wallTimeMs) ? new Date(wallTimeMs).toLocaleTimeString('en-GB', { hour12: false }) : '–';
+/** For `<time dateTime>`; undefined for what is no time. */
+export const isoTime = (wallTimeMs: number): string | undefined =>
+  isTime(wallTimeMs) ? new Date(wallTimeMs).toISOString() : undefined;
+const isTime = (wallTimeMs: number): boolean => !Number.isNaN(new Date(wallTimeMs).getTime());
 /** `24 Nov 14:03`, with the year where it is another. */
 export function formatWhen(wallTimeMs: number, nowMs: number): string {
   const when = new Date(wallTimeMs);

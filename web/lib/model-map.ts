@@ -1,5 +1,6 @@
 import type { ModelInfo, ParameterGroup, Part } from '@plumbline/shared/parameter';
 import { parts } from '@plumbline/shared/parameter';
+import { entryOf } from '@plumbline/shared/record';
 
 /** What is drawn as one: a group, or several that share a place, such as a layer's experts. */
 export interface MapCell {
@@ -45,7 +46,7 @@ const usualProjections = [
   ...['router', 'gate_proj', 'up_proj', 'gate_up_proj', 'fc1', 'down_proj', 'fc2'],
 ];
 const blockWords: Readonly<Record<string, string>> = { self_attn: 'attention', mlp: 'MLP' };
-export const blockName = (block: string): string => blockWords[block] ?? block.replaceAll('_', ' ');
+export const blockName = (block: string): string => entryOf(blockWords, block) ?? block.replaceAll('_', ' ');
 const projectionName = (projection: string): string => projection.replace(/_proj$/, '').replaceAll('_', ' ');
 
 /** More groups than this of one part, outside of layers, are one cell. */

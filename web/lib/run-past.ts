@@ -1,4 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
+import { entryOf } from '@plumbline/shared/record';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
@@ -138,7 +139,7 @@ export async function readPast(
       name,
       joinColumns(
         eldestFirst.flatMap(({ ancestor, series }) => {
-          const part = series[name];
+          const part = entryOf(series, name);
           if (!part) return [];
           const buffer = SeriesBuffer.of(name, ancestor.config);
           buffer.merge(part);

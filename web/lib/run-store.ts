@@ -1,6 +1,7 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
@@ -103,7 +104,7 @@ export class RunStore implements FeedSink {
   }
 
   baseline(metric: string): number | undefined {
-    const value = this.latest('run_started')?.baseline[metric];
+    const value = entryOf(this.latest('run_started')?.baseline ?? {}, metric);
     return value === undefined ? undefined : fromWireNumber(value);
   }
 

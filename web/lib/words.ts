@@ -3,6 +3,7 @@ import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import type { TrainingMethod } from '@plumbline/shared/method';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { describeSelection, type ModelRecipe, type TrainableSelection } from '@plumbline/shared/parameter';
+import { entryOf } from '@plumbline/shared/record';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
 import type { HeldOutTask } from '@plumbline/shared/built-in/series';
@@ -22,7 +23,7 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   none: { name: 'None', says: 'Everything frozen: a baseline that only evaluates.' },
 };
 const builtInRecipe = (name: string): { name: string; says: string } | undefined =>
-  (recipeWords as Partial<Record<string, { name: string; says: string }>>)[name];
+  entryOf<{ name: string; says: string }>(recipeWords, name);
 /** What is said of a recipe beside its label; empty of one that is not known here. */
 export const recipeHint = (name: string): string => builtInRecipe(name)?.says ?? '';
 type Labels = readonly Pick<ModelRecipe, 'name' | 'label'>[];
@@ -49,8 +50,10 @@ export const taskSays: Record<TargetTask, string> = {
   reading: 'A word of three letters, spelled.',
   clock: 'The time on a dial, to the quarter hour.',
 };
+/** A target task's name; a trainer may bring tasks of its own. */
+export const taskName = (task: string): string => entryOf(taskWords, task) ?? task.replaceAll('_', ' ');
 /** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
-export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map((task) => taskWords[task]).join(' → ');
+export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map(taskName).join(' → ');
 const heldOutTaskWords: Record<HeldOutTask, string> = {
   colour: 'Colour',
   shape: 'Shape',
@@ -62,8 +65,7 @@ const heldOutTaskWords: Record<HeldOutTask, string> = {
   chart: 'Chart',
 };
 /** A held-out task's name; a trainer may bring tasks of its own. */
-export const heldOutTaskName = (task: string): string =>
-  (heldOutTaskWords as Record<string, string>)[task] ?? task.replaceAll('_', ' ');
+export const heldOutTaskName = (task: string): string => entryOf(heldOutTaskWords, task) ?? task.replaceAll('_', ' ');
 export const stateWords: Record<RunState, string> = {
   created: 'Starting',
   running: 'Running',
@@ -135,7 +137,7 @@ function valueWords(key: string, value: unknown, recipes: Labels): string {
   if (value === undefined || value === null) return '–';
   if (typeof value === 'number') {
     if (/rate/i.test(key)) return formatLearningRate(value);
-    const unit = answerWords[key]?.unit;
+    const unit = entryOf(answerWords, key)?.unit;
     return unit === undefined && Number.isInteger(value) ? formatStep(value) : formatValue(value, unit ?? '');
   }
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
@@ -157,13 +159,13 @@ export function changeWords(
 ): string[] {
   const keys = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   return keys.flatMap((key) => {
-    const [from, to] = [before?.[key], after?.[key]];
+    const [from, to] = [entryOf(before ?? {}, key), entryOf(after ?? {}, key)];
     if (JSON.stringify(from) === JSON.stringify(to)) return [];
     const spelled = key
       .replace(/([A-Z])/g, ' $1')
       .replaceAll('_', ' ')
       .toLowerCase();
-    const name = answerWords[key]?.name ?? spelled;
+    const name = entryOf(answerWords, key)?.name ?? spelled;
     return [
       from === undefined
         ? `${name} ${valueWords(key, to, recipes)}`

@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { fourDigits, fromWireNumber, measuredWords, toWireNumber, type WireMetrics } from '@plumbline/shared/metric';
+import {
+  fourDigits,
+  fromWireNumber,
+  measuredWords,
+  toWireNumber,
+  type WireMetrics,
+  type WireNumber,
+} from '@plumbline/shared/metric';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../../analysis/slope.js';
 
@@ -23,7 +30,7 @@ export interface Firing extends Measured {
  */
 export class RuleMachine {
   #watches: Watch[];
-  #baseline: Readonly<WireMetrics> = {};
+  #baseline: ReadonlyMap<string, WireNumber> = new Map();
 
   constructor(rules: readonly GuardRule[]) {
     this.#watches = rules.map((rule) => new Watch(rule));
@@ -62,12 +69,12 @@ export class RuleMachine {
 
   /** The base model's own values, before the first value of the run. */
   baseline(values: Readonly<WireMetrics>): void {
-    this.#baseline = values;
+    this.#baseline = new Map(Object.entries(values));
   }
 
   /** @returns the firings of one value, in the order of the rules */
   take(metric: string, measured: Measured): Firing[] {
-    const base = this.#baseline[metric];
+    const base = this.#baseline.get(metric);
     return this.#watches.flatMap((watch) => {
       if (watch.rule.metric !== metric) return [];
       return watch.take(measured, base === undefined ? NaN : fromWireNumber(base)) ?? [];

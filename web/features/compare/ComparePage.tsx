@@ -14,7 +14,7 @@ import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
-import { stateWords, taskWords } from '../../lib/words';
+import { stateWords, taskName } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { Loading } from '../live/Loading';
 import { usePast } from '../live/use-family';
@@ -54,7 +54,7 @@ const heldOutChart: ComparedChart = {
   testId: 'compare-held-out',
 };
 const targetChart = (task: TargetTask): ComparedChart => ({
-  title: `${taskWords[task]} accuracy`,
+  title: `${taskName(task)} accuracy`,
   hint: 'A target: of the runs that are taught it. Dashed: the base model.',
   unit: 'percent',
   include: percent,

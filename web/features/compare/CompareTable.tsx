@@ -6,7 +6,7 @@ import { formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
-import { sequenceWords, taskWords } from '../../lib/words';
+import { sequenceWords, taskName } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -77,7 +77,7 @@ const columns: readonly Column[] = [
         {targetGains.length > 1 &&
           targetGains.map((each) => (
             <small key={each.task}>
-              {taskWords[each.task]} {points(each.points)}
+              {taskName(each.task)} {points(each.points)}
             </small>
           ))}
       </span>

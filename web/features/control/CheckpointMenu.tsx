@@ -1,6 +1,7 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
+import { trainerTakes } from '@plumbline/shared/command';
 import { metrics } from '@plumbline/shared/metric';
 import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
@@ -72,7 +73,11 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
     if (ended) setFrom({ runId, checkpointId, step, config: configAt(run!.config, store.changesInForce, step) });
     else give({ kind: 'restore_checkpoint', checkpointId });
   };
-  const why = (ended && !isHubDown ? readOnlyReason : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
+  const takes = ended || trainerTakes(run ?? {}, 'restore_checkpoint');
+  const why =
+    (ended && !isHubDown ? readOnlyReason : off) ||
+    (takes ? '' : 'The trainer of this run does not go back to checkpoints.') ||
+    (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
   return (
     <>
       <button

@@ -1,5 +1,6 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
+import { trainerTakes, type CommandKind } from '@plumbline/shared/command';
 import { totalSteps, type RunSummary } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
@@ -15,6 +16,8 @@ import { useCommand, useControlsOff, useStopOverdue } from './use-command';
 export function ControlBar(): React.ReactNode {
   const { store } = useRun();
   const off = useControlsOff();
+  /** What the run's trainer does not take is not offered. */
+  const takes = (kind: CommandKind): boolean => trainerTakes(store.runSummary ?? {}, kind);
   const run = useCommand();
   const rate = useCommand();
   const evaluate = useCommand();
@@ -40,7 +43,7 @@ export function ControlBar(): React.ReactNode {
       <section className="control-bar" aria-label="Control" id="controls" tabIndex={-1}>
         <div className="control-buttons">
           <div className="control-group">
-            {paused ? (
+            {!takes(paused ? 'resume' : 'pause') ? null : paused ? (
               <button
                 type="button"
                 className="button primary"
@@ -69,44 +72,52 @@ export function ControlBar(): React.ReactNode {
                 Pause
               </button>
             )}
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || !paused || run.isPending}
-              title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
-              onClick={() => run.give({ kind: 'step_once' })}
-              data-testid="control-step"
-            >
-              Step once
-            </button>
-            {isOverdue ? (
+            {takes('step_once') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || !paused || run.isPending}
+                title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
+                onClick={() => run.give({ kind: 'step_once' })}
+                data-testid="control-step"
+              >
+                Step once
+              </button>
+            )}
+            {isOverdue || !takes('stop') ? (
               <EndRunButton off={off} onEnd={() => run.give({ kind: 'end_run' })} />
             ) : (
               <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
             )}
           </div>
-          <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
+          {takes('set_learning_rate') && (
+            <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
+          )}
           <div className="control-group">
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || evaluate.isPending}
-              title={off || 'Run all probes between two steps'}
-              onClick={() => evaluate.give({ kind: 'evaluate_now' })}
-              data-testid="control-evaluate"
-            >
-              Evaluate now
-            </button>
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || save.isPending}
-              title={off}
-              onClick={() => save.give({ kind: 'save_checkpoint' })}
-              data-testid="control-save"
-            >
-              Save checkpoint
-            </button>
+            {takes('evaluate_now') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || evaluate.isPending}
+                title={off || 'Run all probes between two steps'}
+                onClick={() => evaluate.give({ kind: 'evaluate_now' })}
+                data-testid="control-evaluate"
+              >
+                Evaluate now
+              </button>
+            )}
+            {takes('save_checkpoint') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || save.isPending}
+                title={off}
+                onClick={() => save.give({ kind: 'save_checkpoint' })}
+                data-testid="control-save"
+              >
+                Save checkpoint
+              </button>
+            )}
             <CheckpointMenu command={restore} />
           </div>
         </div>

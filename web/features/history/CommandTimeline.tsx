@@ -1,7 +1,7 @@
 'use client';
 import { useState } from 'react';
 import type { ChartView } from '../../charts/chart-view';
-import { formatClock, formatStep } from '../../charts/format';
+import { formatClock, isoTime, formatStep } from '../../charts/format';
 import { remember, remembered } from '../../lib/remembered';
 import { authorWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
@@ -112,7 +112,7 @@ function Entry({
       onPointerEnter={() => view.hover(entry.step)}
       onPointerLeave={() => view.hover(null)}
     >
-      <time dateTime={new Date(entry.wallTimeMs).toISOString()}>{formatClock(entry.wallTimeMs)}</time>
+      <time dateTime={isoTime(entry.wallTimeMs)}>{formatClock(entry.wallTimeMs)}</time>
       <div>
         <p>
           <b>{entry.title}</b>
@@ -158,7 +158,7 @@ function Fold({
       onPointerLeave={() => view.hover(null)}
       data-testid="timeline-fold"
     >
-      <time dateTime={new Date(newest.wallTimeMs).toISOString()}>{formatClock(newest.wallTimeMs)}</time>
+      <time dateTime={isoTime(newest.wallTimeMs)}>{formatClock(newest.wallTimeMs)}</time>
       <div>
         <button type="button" className="timeline-fold" aria-expanded={isOpen} onClick={onToggle}>
           <b>{fold.title}</b>

@@ -2,11 +2,11 @@ import type { CommandRecord, CommandState } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
-import { askedCheckpointPrefix, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
+import { askedCheckpointPrefix, hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { actionWords, changeWords, selectionWords, stateWords, taskWords } from '../../lib/words';
+import { actionWords, changeWords, selectionWords, stateWords, taskName } from '../../lib/words';
 
 /** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
 export const entryKinds = ['command', 'stage', 'checkpoint', 'run'] as const;
@@ -166,7 +166,7 @@ export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly 
 }
 
 const stageTitle = ({ stage, task }: Extract<ControlEvent, { type: 'stage_started' }>): string =>
-  `Stage ${stage + 1}: ${taskWords[task as TargetTask] ?? task}`;
+  `Stage ${stage + 1}: ${taskName(task)}`;
 
 /** Where a sequence goes on to its next skill. */
 export function stageMarks(events: readonly ControlEvent[]): ChartMark[] {

@@ -7,7 +7,7 @@ import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
 import { peakLearningRate } from '../../lib/changes';
 import { energyReading } from '../../lib/energy-reading';
-import { taskWords } from '../../lib/words';
+import { taskName } from '../../lib/words';
 import { recoverySubject } from '../drift/recovery-view';
 import { useRun } from './use-run';
 import { whenWords } from './when-words';
@@ -43,7 +43,7 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
       )}
       <dl className="key-numbers">
         <Tile
-          label={`${taskWords[task]} accuracy`}
+          label={`${taskName(task)} accuracy`}
           color="target"
           value={formatValue(latest(targetAccuracy(task)), 'percent')}
           measured={latest(targetAccuracy(task))}

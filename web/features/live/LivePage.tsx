@@ -15,6 +15,7 @@ import { RuleStrip } from '../rules/RuleStrip';
 import { FailureBanner } from './FailureBanner';
 import { KeyNumbers } from './KeyNumbers';
 import { Loading } from './Loading';
+import { PanelBoundary } from './PanelBoundary';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
 import { useFamily } from './use-family';
@@ -129,8 +130,14 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   }
   return (
     <main className="live-page" data-phase={store.feedPhase} data-testid="live-page">
-      <RunHeader branches={branches} />
-      {run.state === 'failed' && <FailureBanner />}
+      <PanelBoundary what="What this run is">
+        <RunHeader branches={branches} />
+      </PanelBoundary>
+      {run.state === 'failed' && (
+        <PanelBoundary what="Why the run failed">
+          <FailureBanner />
+        </PanelBoundary>
+      )}
       <ControlBar />
       <Notices />
       {problem && (
@@ -143,19 +150,29 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
           {session.problem}
         </p>
       )}
-      <KeyNumbers view={view} />
-      <RuleStrip />
+      <PanelBoundary what="Key figures">
+        <KeyNumbers view={view} />
+      </PanelBoundary>
+      <PanelBoundary what="Guard rules">
+        <RuleStrip />
+      </PanelBoundary>
       <div className="live-grid">
-        <RunCharts view={view} branches={branches} />
+        <PanelBoundary what="Charts">
+          <RunCharts view={view} branches={branches} />
+        </PanelBoundary>
         <aside className="live-side">
           <section className="panel" aria-labelledby="freeze-title">
             <header className="panel-head">
               <h2 id="freeze-title">What trains</h2>
             </header>
-            <FreezeMap />
+            <PanelBoundary what="The map of the model">
+              <FreezeMap />
+            </PanelBoundary>
           </section>
           <section className="panel timeline-panel" aria-labelledby="timeline-title">
-            <CommandTimeline view={view} />
+            <PanelBoundary what="What happened">
+              <CommandTimeline view={view} />
+            </PanelBoundary>
           </section>
         </aside>
       </div>

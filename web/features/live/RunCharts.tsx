@@ -2,12 +2,13 @@
 import { useMemo, useRef } from 'react';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';
-import { LineChart } from '../../charts/LineChart';
+import { LineChart, type LineChartProps } from '../../charts/LineChart';
 import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { runSeries } from './metric-series';
+import { PanelBoundary } from './PanelBoundary';
 import { useRun } from './use-run';
 
 const zero = [0];
@@ -32,144 +33,137 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   return (
     <>
       <div className="live-charts story">
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Number-token bias"
-            hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift."
-            unit="probability"
-            logarithm="on"
-            series={series.bias}
-            include={zero}
-            emptyText="Measured with the first probe."
-            testId="chart-bias"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Accuracy"
-            hint="Share of questions answered right. Dashed: the base model."
-            unit="percent"
-            note={sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`}
-            series={series.accuracy}
-            include={percent}
-            emptyText="Measured with the first probe."
-            testId="chart-accuracy"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Output shift"
-            hint="Divergence of the output token distribution from the base model's on the fixed probe set."
-            unit="nats"
-            series={series.shift}
-            include={zero}
-            emptyText="Measured with the first probe."
-            testId="chart-shift"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Loss"
-            unit=""
-            series={series.loss}
-            include={zero}
-            logarithm="off"
-            testId="chart-loss"
-          />
-        </div>
+        <Chart
+          {...shared}
+          title="Number-token bias"
+          hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift."
+          unit="probability"
+          logarithm="on"
+          series={series.bias}
+          include={zero}
+          emptyText="Measured with the first probe."
+          testId="chart-bias"
+        />
+        <Chart
+          {...shared}
+          title="Accuracy"
+          hint="Share of questions answered right. Dashed: the base model."
+          unit="percent"
+          note={sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`}
+          series={series.accuracy}
+          include={percent}
+          emptyText="Measured with the first probe."
+          testId="chart-accuracy"
+        />
+        <Chart
+          {...shared}
+          title="Output shift"
+          hint="Divergence of the output token distribution from the base model's on the fixed probe set."
+          unit="nats"
+          series={series.shift}
+          include={zero}
+          emptyText="Measured with the first probe."
+          testId="chart-shift"
+        />
+        <Chart
+          {...shared}
+          title="Loss"
+          unit=""
+          series={series.loss}
+          include={zero}
+          logarithm="off"
+          testId="chart-loss"
+        />
       </div>
       <div className="live-charts more">
-        <ContributionStrip />
+        <PanelBoundary what="Layer contribution">
+          <ContributionStrip />
+        </PanelBoundary>
         <div className="panel chart-panel">
-          <WeightDriftChart view={view} marks={marks} />
+          <PanelBoundary what="Weight drift">
+            <WeightDriftChart view={view} marks={marks} />
+          </PanelBoundary>
         </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Held-out tasks"
-            hint="Accuracy of each task that is never trained on. Dashed: the base model."
-            unit="percent"
-            note={sample}
-            series={series.heldOut}
-            include={percent}
-            emptyText="Measured with the first probe."
-            testId="chart-held-out"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Recovery"
-            hint="(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor."
-            unit="percent"
-            series={series.recovery}
-            include={percent}
-            emptyText="Nothing has drifted past the noise floor, so there is nothing to recover."
-            testId="chart-recovery"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Learning rate"
-            unit=""
-            series={series.learningRate}
-            include={zero}
-            testId="chart-learning-rate"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Top-1 agreement"
-            hint="Share of probe positions whose most likely token is still the base model's."
-            unit="percent"
-            series={series.agreement}
-            include={percent}
-            emptyText="Measured with the first probe."
-            testId="chart-agreement"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Gradient norm"
-            hint="Global L2 norm before clipping."
-            unit=""
-            series={series.gradientNorm}
-            include={zero}
-            logarithm="off"
-            testId="chart-gradient-norm"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Speed"
-            hint="Optimizer steps a second, probes apart."
-            unit="rate"
-            series={series.speed}
-            include={zero}
-            testId="chart-speed"
-          />
-        </div>
-        <div className="panel chart-panel">
-          <LineChart
-            {...shared}
-            title="Cost of probes"
-            hint="How long each probe held training up."
-            unit="milliseconds"
-            series={series.probeCost}
-            include={zero}
-            emptyText="Measured with the first probe."
-            testId="chart-probe-cost"
-          />
-        </div>
+        <Chart
+          {...shared}
+          title="Held-out tasks"
+          hint="Accuracy of each task that is never trained on. Dashed: the base model."
+          unit="percent"
+          note={sample}
+          series={series.heldOut}
+          include={percent}
+          emptyText="Measured with the first probe."
+          testId="chart-held-out"
+        />
+        <Chart
+          {...shared}
+          title="Recovery"
+          hint="(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor."
+          unit="percent"
+          series={series.recovery}
+          include={percent}
+          emptyText="Nothing has drifted past the noise floor, so there is nothing to recover."
+          testId="chart-recovery"
+        />
+        <Chart
+          {...shared}
+          title="Learning rate"
+          unit=""
+          series={series.learningRate}
+          include={zero}
+          testId="chart-learning-rate"
+        />
+        <Chart
+          {...shared}
+          title="Top-1 agreement"
+          hint="Share of probe positions whose most likely token is still the base model's."
+          unit="percent"
+          series={series.agreement}
+          include={percent}
+          emptyText="Measured with the first probe."
+          testId="chart-agreement"
+        />
+        <Chart
+          {...shared}
+          title="Gradient norm"
+          hint="Global L2 norm before clipping."
+          unit=""
+          series={series.gradientNorm}
+          include={zero}
+          logarithm="off"
+          testId="chart-gradient-norm"
+        />
+        <Chart
+          {...shared}
+          title="Speed"
+          hint="Optimizer steps a second, probes apart."
+          unit="rate"
+          series={series.speed}
+          include={zero}
+          testId="chart-speed"
+        />
+        <Chart
+          {...shared}
+          title="Cost of probes"
+          hint="How long each probe held training up."
+          unit="milliseconds"
+          series={series.probeCost}
+          include={zero}
+          emptyText="Measured with the first probe."
+          testId="chart-probe-cost"
+        />
       </div>
     </>
+  );
+}
+
+/** A chart in a panel of its own. */
+function Chart(props: LineChartProps): React.ReactNode {
+  return (
+    <div className="panel chart-panel">
+      <PanelBoundary what={props.title}>
+        <LineChart {...props} />
+      </PanelBoundary>
+    </div>
   );
 }

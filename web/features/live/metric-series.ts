@@ -5,7 +5,7 @@ import type { Columns } from '../../charts/columns';
 import { withoutRounding } from '../../charts/format';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
-import { heldOutTaskName, taskWords } from '../../lib/words';
+import { heldOutTaskName, taskName } from '../../lib/words';
 import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
 
 /** The lines of each chart of a run. Blue is what is being learnt, orange what is to be kept, on every chart. */
@@ -75,7 +75,7 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
       ...tasks.map((task, index) =>
         line(
           targetAccuracy(task),
-          taskWords[task].toLowerCase(),
+          taskName(task).toLowerCase(),
           tasks.length === 1 ? 'target' : categoricalColor(index),
         ),
       ),

@@ -18,7 +18,7 @@ import { Sparkline } from '../../charts/Sparkline';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { sequenceWords, stateWords, taskWords } from '../../lib/words';
+import { sequenceWords, stateWords, taskName } from '../../lib/words';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
@@ -226,7 +226,7 @@ function Targets({ run, targets }: { run: RunSummary; targets: RunNumbers['targe
       <span className="run-number-label">Target accuracy</span>
       {tasks.map((task) => (
         <span key={task} className="run-target">
-          <span>{taskWords[task]}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
+          <span>{taskName(task)}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
         </span>
       ))}
     </span>
