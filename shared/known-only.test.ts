@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { GiveCommandRequest, StartRunRequest } from './http.js';
+import { StartRunRequest } from './built-in/start-run.js';
+import { GiveCommandRequest } from './http.js';
 import { knownOnly } from './known-only.js';
 
 const faults = (schema: z.ZodType, given: unknown): string[] =>

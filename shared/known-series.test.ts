@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { builtInSeries } from './built-in/series.js';
 import { unknownWords } from './known-series.js';
-import { RunConfig } from './run.js';
+import { RunConfig } from './built-in/run-config.js';
 
 const names = builtInSeries(RunConfig.parse({ name: 'x' }));
 

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
 import type { RuleState } from './rule.js';
-import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
+import { RunId, RunParent, type RunSummary } from './run.js';
+import { RunDescription } from './run-description.js';
 
 /**
  * Version of the trainer protocol. The hub refuses a trainer of another one and says which it speaks: one of version 1
@@ -58,7 +59,7 @@ export type Result<T> = ({ ok: true } & T) | Failure;
 export type Ack<T> = (result: Result<T>) => void;
 
 /**
- * First word of a trainer on a connection. A run that the hub does not know is registered with this configuration
+ * First word of a trainer on a connection. A run that the hub does not know is registered with this description
  * (a remote trainer brings its own run); one that it knows is gone on with.
  *
  * A run belongs to the trainer that opened it. The trainer makes a secret, sends it with its first attach and with every
@@ -69,7 +70,7 @@ export type Ack<T> = (result: Result<T>) => void;
  */
 export const Attach = z.object({
   runId: RunId,
-  config: RunConfig,
+  run: RunDescription,
   /** The run must be known to the hub and have saved this checkpoint, when the branch is opened. */
   parent: RunParent.nullable(),
   secret: TrainerSecret.optional(),

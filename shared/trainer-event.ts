@@ -3,11 +3,11 @@ import { boundedRecord } from './record.js';
 import { WireMetrics } from './metric.js';
 import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
+import { DescriptionChange, maxStep } from './run-description.js';
 import { CommandId } from './command.js';
 
 /** What every store keeps as it is. A stage's number is at most that of a step. */
 export const maxSeq = 999_999_999;
-export const maxStep = 2 ** 32 - 1;
 
 /**
  * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
@@ -60,8 +60,11 @@ const StageStarted = z.object({
   type: z.literal('stage_started'),
   stage: z.number().int().nonnegative().max(maxStep),
   task: z.string().min(1).max(80),
-  steps: z.number().int().positive(),
+  /** How many steps it takes; null: not known. */
+  steps: z.number().int().positive().nullable().default(null),
 });
+/** The run is described anew: what is left out stays. */
+const RunDescribed = z.object({ ...base, type: z.literal('run_described'), ...DescriptionChange.shape });
 /**
  * Every task was asked. Questions and their order follow from the run's `evaluationSeed` and `evaluationQuestions`, so
  * that answers of two models, runs or moments with the same can be compared one by one.
@@ -115,6 +118,7 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   RunStarted,
   StepCompleted,
   ProbeCompleted,
+  RunDescribed,
   StageStarted,
   EvaluationCompleted,
   RunPaused,

@@ -75,8 +75,8 @@ async function demandAll(texts: readonly string[], place: Place): Promise<Listed
 /** @throws Error when the answer is no, or nobody can be asked */
 async function confirm(runs: readonly Listed[], { yes = false, dataDir, hub }: Flags, say: Say): Promise<void> {
   if (yes) return;
-  for (const { runId, config, state, lastSeq } of runs)
-    say(`${runId}  ${config.name}, ${state}, ${lastSeq.toLocaleString('en-US')} events`);
+  for (const { runId, description, state, lastSeq } of runs)
+    say(`${runId}  ${description.name}, ${state}, ${lastSeq.toLocaleString('en-US')} events`);
   if (!process.stdin.isTTY)
     throw new Error('Nothing was deleted, as nobody is there to ask. --yes deletes without asking.');
   const lines = createInterface({ input: process.stdin, output: process.stdout });

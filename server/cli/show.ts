@@ -2,9 +2,10 @@ import type { Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { CheckpointsResponse, HistoryResponse } from '@plumbline/shared/http';
 import type { WireNumber } from '@plumbline/shared/metric';
-import { describeMethod } from '@plumbline/shared/method';
 import { describeSelection } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
+import { taskLabel } from '@plumbline/shared/run-description';
+import { settingEntries, settingName, settingValue } from '@plumbline/shared/settings-list';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
 import { outcomeWords } from './give-command.js';
@@ -56,9 +57,9 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
 }
 
 async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
-  const { runId, config, lastStep } = run;
-  // Far enough back for the last two probes.
-  const fromStep = Math.max(0, lastStep - 2 * config.probeEverySteps);
+  const { runId, description, lastStep } = run;
+  // Far enough back for the last two probes; all of a run that does not say how often it probes.
+  const fromStep = Math.max(0, lastStep - 2 * (description.probeEverySteps ?? Infinity));
   const [{ series }, { events }, { checkpoints }, commands] = await Promise.all([
     hub.get<HistoryResponse>(`/runs/${runId}/history?fromStep=${fromStep}&maxPoints=5`),
     hub.controlEvents(runId),
@@ -82,11 +83,11 @@ function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
 }
 
 function lines({ run, last, trainable, checkpoints, commands }: Shown): string[] {
-  const { runId, config, parent, state, reason, trainer, trainerConnected, lastStep } = run;
+  const { runId, description, parent, state, reason, trainer, trainerConnected, lastStep } = run;
   const facts: [string, string][] = [
-    ['run', `${runId}  ${config.name}`],
+    ['run', `${runId}  ${description.name}`],
     ['state', `${state} at step ${lastStep}${reason ? `: ${reason}` : ''}`],
-    ['settings', settingsWords(config)],
+    ...descriptionFacts(description),
   ];
   if (parent) facts.push(['from', `${parent.checkpointId} of ${parent.runId}, step ${parent.step}`]);
   if (trainer)
@@ -125,12 +126,29 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
   ];
 }
 
-function settingsWords(config: RunSummary['config']): string {
-  const { tasks, recipe, method, learningRate, schedule, steps, batchSize, seed } = config;
-  return (
-    `${tasks.join(' → ')}, ${recipe}, ${describeMethod(method)}, learning rate ${learningRate} ${schedule}, ` +
-    `${steps} steps a task, batch ${batchSize}, seed ${seed}`
-  );
+/** What the trainer said of its run; what it did not say is left out. */
+function descriptionFacts({
+  tags,
+  notes,
+  stages,
+  tasks,
+  totalSteps,
+  settings,
+}: RunSummary['description']): [string, string][] {
+  const facts: [string, string][] = [];
+  const targets =
+    stages.length > 0
+      ? stages.map(({ task }) => task)
+      : tasks.filter(({ kind }) => kind === 'target').map(({ name }) => name);
+  if (targets.length > 0)
+    facts.push(['tasks', targets.map((name) => taskLabel({ tasks }, name)).join(stages.length > 0 ? ' → ' : ', ')]);
+  if (totalSteps !== null) facts.push(['steps', number(totalSteps)]);
+  if (tags.length > 0) facts.push(['tags', tags.join(', ')]);
+  const entries = settingEntries(settings);
+  if (entries.length > 0)
+    facts.push(['settings', entries.map((entry) => `${settingName(entry)} ${settingValue(entry)}`).join(', ')]);
+  if (notes !== '') facts.push(['notes', notes.replaceAll(/\s+/g, ' ')]);
+  return facts;
 }
 
 const number = (value: number): string => value.toLocaleString('en-US');

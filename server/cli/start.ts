@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { readConfig, rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';

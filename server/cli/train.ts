@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
+import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { issueWords, knownOnly } from '@plumbline/shared/known-only';
-import type { TrainerLaunch } from '@plumbline/shared/launch';
 import { allPlain } from '@plumbline/shared/plain-text';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { readTokenFile } from '../given-file.js';

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { describeSelection } from '@plumbline/shared/parameter';
+import { changeableKeys } from '@plumbline/shared/run-description';
 import type { RunSummary } from '@plumbline/shared/run';
 import { isLastWord } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
@@ -102,7 +103,9 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
     case 'run_started':
       return `started: trains ${describeSelection(event.selection)}, ${event.trainer.backend} on ${event.trainer.device}`;
     case 'stage_started':
-      return `stage ${event.stage + 1}: ${event.task}, ${event.steps} steps`;
+      return `stage ${event.stage + 1}: ${event.task}${event.steps === null ? '' : `, ${event.steps} steps`}`;
+    case 'run_described':
+      return `described anew: ${changeableKeys.filter((key) => key in event).join(', ')}`;
     case 'evaluation_completed':
       return `evaluated ${Object.keys(event.right).length} tasks`;
     case 'trainable_changed':

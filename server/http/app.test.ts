@@ -259,7 +259,7 @@ describe('reading a run', () => {
       .map((line) => JSON.parse(line) as unknown);
     const content = text.split('\n').slice(1, -2).join('\n') + '\n';
     expect(lines).toEqual([
-      { format: 'plumbline-run', version: 1, commands: 0, events: 3 },
+      { format: 'plumbline-run', version: 2, commands: 0, events: 3 },
       expect.objectContaining({ runId, state: 'running' }),
       ...stored,
       { digest: `sha256:${createHash('sha256').update(content).digest('hex')}` },
@@ -288,7 +288,7 @@ describe('reading a run', () => {
     ['/runs/nowhere/commands', 404, 'not_found'],
     ['/runs/UPPER', 400, 'invalid'],
     ['/runs/nowhere/history?maxPoints=many', 400, 'invalid'],
-    ['/runs/nowhere/history?metric=nometric', 400, 'invalid'],
+    ['/runs/nowhere/history?metric=%20loss', 400, 'invalid'],
     ['/no/such/thing', 404, 'not_found'],
   ])('%s: %i', async (path, status, code) => {
     const answer = await hub.request('GET', path);

@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RuleState } from '@plumbline/shared/rule';
-import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
@@ -255,14 +256,14 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
    * @param secret the trainer's
    * @throws Refusal `draining`, `invalid` for rules that this hub cannot carry out, or `not_found` for its parent
    */
-  async create(config: RunConfig, parent: RunParent | null, secret?: string): Promise<RunSummary> {
+  async create(description: RunDescription, parent: RunParent | null, secret?: string): Promise<RunSummary> {
     this.drain.refuseNewWork();
-    this.#context.admission.refuseRules(config);
+    this.#context.admission.refuseRules(description);
     await this.load();
-    const runId = newRunId(config);
+    const runId = newRunId(description);
     const release = parent ? await this.#holdParent(runId, parent) : () => undefined;
     try {
-      return await this.#owner(runId).create(config, parent, secret);
+      return await this.#owner(runId).create(description, parent, secret);
     } finally {
       release();
     }

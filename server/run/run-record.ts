@@ -68,7 +68,7 @@ export class RunRecord {
   }
 
   /** The run as the store has it; what no browser is told is noted here. */
-  summaryOf({ trainerSecretDigest, ...stored }: StoredSummary): RunSummary {
+  summaryOf({ trainerSecretDigest, config: _, ...stored }: StoredSummary): RunSummary {
     this.trainerSecretDigest ??= trainerSecretDigest;
     return { ...stored, trainerConnected: false };
   }

@@ -1,5 +1,6 @@
 import type { CommandId } from '@plumbline/shared/command';
-import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach, Busy } from '@plumbline/shared/socket';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { singleHub } from './cluster.js';
@@ -90,8 +91,8 @@ export class Run {
   }
 
   /** Makes the run. @throws StoreConflictError when there is one under its id */
-  create(config: RunConfig, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
-    return this.core.post(() => this.#trainers.create(config, parent, secret));
+  create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
+    return this.core.post(() => this.#trainers.create(description, parent, secret));
   }
 
   /** Looks in the store for a run that another hub has made and not told of. */

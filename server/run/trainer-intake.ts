@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { cleaned } from '@plumbline/shared/plain-text';
-import { hasEnded, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach } from '@plumbline/shared/socket';
 import { StoreConflictError } from '../store/event-store.js';
 import { singleHub } from './cluster.js';
@@ -28,10 +29,18 @@ export class TrainerIntake {
   ) {}
 
   /** Makes the run. @throws StoreConflictError when there is one under its id */
-  async create(config: RunConfig, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
+  async create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     const { store, cluster } = this.core.context;
     const run: RunSummary = {
-      ...{ runId: this.core.runId, config, parent, state: 'created', reason: '', trainer: null, createdMs: Date.now() },
+      ...{
+        runId: this.core.runId,
+        description,
+        parent,
+        state: 'created',
+        reason: '',
+        trainer: null,
+        createdMs: Date.now(),
+      },
       ...{ startedMs: null, endedMs: null, trainerConnected: false, lastSeq: 0, lastStep: 0 },
     };
     const { trainerConnected: _c, lastSeq: _s, lastStep: _t, ...stored } = run;
@@ -87,7 +96,7 @@ export class TrainerIntake {
    * The run that a trainer attaches. A new one is made where there is none, its name cleaned to plain text; one that was
    * stored before keeps what it has. @throws Refusal when it is not that trainer's
    */
-  async #known({ config: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+  async #known({ run: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
     await this.core.confirmPresence();
     let run = this.core.summary;
@@ -101,9 +110,9 @@ export class TrainerIntake {
           'conflict',
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
-      const config = cleaned(given);
+      const description = cleaned(given);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
-      if (parent === null) admission.refuseRules(config);
+      if (parent === null) admission.refuseRules(description);
       // Where the other hubs cannot be asked, the trainer is here, and that counts.
       if (!(await cluster.claimIfFree(this.core.runId).catch(() => true)))
         throw new Refusal(
@@ -111,15 +120,15 @@ export class TrainerIntake {
           `Another hub has the run ${this.core.runId} or is opening it. Try again in a second.`,
         );
       try {
-        return await this.create(config, parent, secret);
+        return await this.create(description, parent, secret);
       } catch (error) {
         // A trainer whose connection broke has opened it, at another hub or before this one died.
         run = error instanceof StoreConflictError ? await this.core.fromStore() : null;
         if (!run) throw error;
       }
     }
-    const config = isDeepStrictEqual(run.config, given) ? given : cleaned(given);
-    admission.refuseOtherRun(run, { config, parent });
+    const description = isDeepStrictEqual(run.description, given) ? given : cleaned(given);
+    await admission.refuseOtherRun(run, { description, parent });
     this.#refuseOtherTrainer(secret);
     return run;
   }

@@ -83,11 +83,11 @@ describe('a trainer that connects', () => {
 describe('text that would steer a terminal', () => {
   it('is cleaned in the name of a new run and in what its trainer says, and the run goes on', async () => {
     const runId = aRunId();
-    const { config, ...rest } = attachment(runId);
-    const odd = { ...rest, config: { ...config, name: 'Nice \u001b[2K name' } };
+    const { run, ...rest } = attachment(runId);
+    const odd = { ...rest, run: { ...run, name: 'Nice \u001b[2K name' } };
     const trainer = hub.trainer();
     expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
-    expect((await hub.hub.runs.get(runId)).config.name).toBe('Nice \uFFFD[2K name');
+    expect((await hub.hub.runs.get(runId)).description.name).toBe('Nice \uFFFD[2K name');
     expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
     const failed = {
       type: 'run_failed',
@@ -101,8 +101,8 @@ describe('text that would steer a terminal', () => {
   });
   it('was stored before, and the hub could not read that when it started: its run is gone on with all the same', async () => {
     const other = await TestHub.start();
-    const { config } = attachment(aRunId());
-    const old = { ...config, name: 'Old \u0007 name' };
+    const { run } = attachment(aRunId());
+    const old = { ...run, name: 'Old \u0007 name' };
     const { runId } = await other.hub.runs.create(old, null);
     const file = join(other.config.dataDir, storeFile);
     await other.hub.close();
@@ -112,18 +112,18 @@ describe('text that would steer a terminal', () => {
     expect(other.hub.storeProblem).not.toBeNull();
     rmdirSync(file);
     renameSync(`${file}.away`, file);
-    const attached = await sendAnything(other.trainer(), 'attach', { runId, config: old, parent: null });
+    const attached = await sendAnything(other.trainer(), 'attach', { runId, run: old, parent: null });
     expect(attached).toMatchObject({ ok: true });
     await other.remove();
   });
 
   it('was stored before: its run is gone on with as it is', async () => {
-    const { config } = attachment(aRunId());
-    const old = { ...config, name: 'Old \u0007 name' };
+    const { run } = attachment(aRunId());
+    const old = { ...run, name: 'Old \u0007 name' };
     const { runId } = await hub.hub.runs.create(old, null);
-    const attached = await sendAnything(hub.trainer(), 'attach', { runId, config: old, parent: null });
+    const attached = await sendAnything(hub.trainer(), 'attach', { runId, run: old, parent: null });
     expect(attached).toMatchObject({ ok: true });
-    expect((await hub.hub.runs.get(runId)).config.name).toBe(old.name);
+    expect((await hub.hub.runs.get(runId)).description.name).toBe(old.name);
   });
 });
 
@@ -177,7 +177,7 @@ describe('a trainer that does not wait for answers', () => {
   it('sends again what was refused, as our own does, and all of it is stored once', async () => {
     const runId = aRunId();
     const link = new HubLink(hub.url, hub.token, { window: 40, retryMs: 20 });
-    await link.attach(runId, attachment(runId).config, null);
+    await link.attach(runId, attachment(runId).run, null);
     let refusals = 0;
     const count = (of: RunId | null, error: WireError): void =>
       void (refusals += of === runId && error.code === 'rate_limited' ? 1 : 0);
@@ -210,16 +210,19 @@ describe('a trainer that attaches again', () => {
   it('with another configuration or parent is refused, and told what differs; the run keeps its trainer', async () => {
     const runId = aRunId();
     const first = await hub.attached(runId);
-    const { config } = attachment(runId);
+    const { run } = attachment(runId);
     const parent = { runId: aRunId(), checkpointId: 'step-2', step: 2 };
     expect(
-      await sendAnything(hub.trainer(), 'attach', { runId, config: { ...config, learningRate: 0.5 }, parent }),
+      await sendAnything(hub.trainer(), 'attach', {
+        ...{ runId, parent },
+        run: { ...run, settings: { ...run.settings, learningRate: 0.5 } },
+      }),
     ).toEqual({
       ok: false,
       error: {
         code: 'conflict',
         message:
-          `There is another run ${runId} already, with learningRate 0.001, not 0.5; parent null, not ` +
+          `There is another run ${runId} already, with settings.learningRate 0.001, not 0.5; parent null, not ` +
           `${JSON.stringify(parent)}. Give this one an id of its own.`,
         retry: false,
       },
@@ -227,11 +230,27 @@ describe('a trainer that attaches again', () => {
     expect(await first.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });
   });
 
-  it('without settings that its version does not know is taken', async () => {
+  it('describes the run as at first or as it has since, and is taken', async () => {
     const runId = aRunId();
-    await hub.attached(runId);
-    const old = { runId, config: { name: 'test' }, parent: null };
-    expect(await sendAnything(hub.trainer(), 'attach', old)).toMatchObject({ ok: true });
+    const first = { runId, run: { name: 'First', settings: { lr: 1 }, tags: ['a'] }, parent: null };
+    const trainer = hub.trainer();
+    expect(await sendAnything(trainer, 'attach', first)).toMatchObject({ ok: true });
+    const other = { ...first, run: { ...first.run, name: 'Other' } };
+    expect(await sendAnything(hub.trainer(), 'attach', other)).toMatchObject({
+      error: { code: 'conflict', message: expect.stringContaining('name "First", not "Other"') },
+    });
+    const described = { type: 'run_described', seq: 2, step: 0, wallTimeMs: 1, name: 'Second', totalSteps: 40 };
+    expect(await sendAnything(trainer, 'events', { events: [started(), described] })).toMatchObject({ ok: true });
+    expect((await hub.hub.runs.get(runId)).description).toMatchObject({
+      ...{ name: 'Second', tags: ['a'], settings: { lr: 1 }, totalSteps: 40, stages: [] },
+    });
+    expect(await sendAnything(hub.trainer(), 'attach', first)).toMatchObject({ ok: true });
+    const again = { ...first, run: { ...first.run, name: 'Second', totalSteps: 40 } };
+    expect(await sendAnything(hub.trainer(), 'attach', again)).toMatchObject({ ok: true });
+    const wrong = { ...first, run: { ...first.run, settings: { lr: 2 } } };
+    expect(await sendAnything(hub.trainer(), 'attach', wrong)).toMatchObject({
+      error: { code: 'conflict', message: expect.stringContaining('settings.lr 1, not 2') },
+    });
   });
 
   it('on another connection takes the run over', async () => {
@@ -276,7 +295,7 @@ describe("a trainer's events", () => {
     ['a list', []],
     ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 0 }] }],
     ['a value that is text', { events: [stepped(1, { 'train/loss': 'low' as never })] }],
-    ['a metric without a slash', { events: [stepped(1, { loss: 1 })] }],
+    ['a metric whose name begins with a space', { events: [stepped(1, { ' loss': 1 })] }],
     ['a negative step', { events: [{ ...stepped(1), step: -1 }] }],
   ])('are refused when malformed: %s', async (_, message) => {
     const runId = aRunId();
@@ -350,7 +369,7 @@ describe("a trainer's events", () => {
 
 describe('a run and its trainer', () => {
   it('a message that names no run is refused', async () => {
-    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), config: { name: '' }, parent: null }])
+    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), run: { name: '' }, parent: null }])
       expect(await sendAnything(hub.trainer(), 'attach', message)).toMatchObject({ error: { code: 'invalid' } });
   });
 

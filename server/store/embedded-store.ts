@@ -30,7 +30,6 @@ import {
   type TakeTexts,
   type WindowRange,
   type Windows,
-  upToDate,
 } from './event-store.js';
 import { SeriesColumns } from './series-columns.js';
 import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
@@ -39,7 +38,7 @@ import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 import { Turn } from '../turn.js';
-import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
+import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -503,7 +502,7 @@ export class EmbeddedStore implements EventStore {
   }
 
   #summary(record: string): StoredSummary {
-    const run = upToDate(JSON.parse(record) as StoredRun);
+    const run = upToDateRun(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
 }

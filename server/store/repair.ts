@@ -1,7 +1,8 @@
 import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import { RunConfig, type RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import type { RunId } from '@plumbline/shared/run';
 import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
 import { explain, withoutStack } from './duckdb-failure.js';
@@ -294,7 +295,7 @@ class Repair {
     );
     for (const [runId, createdMs, endedMs] of found.getRows() as [RunId, number, number][]) {
       const record: StoredRun = {
-        ...{ runId, config: RunConfig.parse({ name: runId.slice(0, 60) }), parent: null, trainer: null },
+        ...{ runId, description: RunDescription.parse({ name: runId }), parent: null, trainer: null },
         ...{ state: 'failed', reason: 'The record of this run was lost: what it was set to is not known.' },
         ...{ createdMs, startedMs: createdMs, endedMs },
       };

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
+import { RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
 import { knownOnly } from '@plumbline/shared/known-only';
-import { RunConfig, totalSteps } from '@plumbline/shared/run';
 import { readGivenFile } from '../given-file.js';
 import { UsageError } from '../usage-error.js';
 

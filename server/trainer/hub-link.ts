@@ -1,6 +1,7 @@
 import { io, type Socket } from 'socket.io-client';
 import type { Command } from '@plumbline/shared/command';
-import type { RunConfig, RunId, RunParent } from '@plumbline/shared/run';
+import type { RunId, RunParent } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
 import {
   maxEventsPerBatch,
@@ -66,7 +67,7 @@ export class HubLink {
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
-  #run: { runId: RunId; config: RunConfig; parent: RunParent | null; secret?: string } | undefined;
+  #run: { runId: RunId; run: RunDescription; parent: RunParent | null; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -141,9 +142,9 @@ export class HubLink {
    * @param secret what the run is this trainer's by; see Attach
    * @throws HubLinkError
    */
-  async attach(runId: RunId, config: RunConfig, parent: RunParent | null, secret?: string): Promise<void> {
+  async attach(runId: RunId, run: RunDescription, parent: RunParent | null, secret?: string): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, config, parent, ...(secret !== undefined && { secret }) };
+    this.#run = { runId, run, parent, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = 0;
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();

@@ -2,7 +2,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { branchName } from '@plumbline/shared/branch-name';
-import { TrainerLaunch } from '@plumbline/shared/launch';
+import { TrainerLaunch } from '@plumbline/shared/built-in/launch';
+import { describeRun } from '@plumbline/shared/built-in/run-config';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
 import { BackendError, selectBackend, type BackendName } from './backend/select-backend.js';
@@ -88,7 +89,8 @@ function sayOnce(error: unknown): void {
 async function trainAll(): Promise<number> {
   const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
   const secret = await trainerSecret(folderOf(launch.runId), launch.secret);
-  await link.attach(launch.runId, launch.config, launch.parent, secret).finally(() => clearTimeout(noHub));
+  const described = describeRun(launch.config);
+  await link.attach(launch.runId, described, launch.parent, secret).finally(() => clearTimeout(noHub));
   isKnown = true;
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
@@ -116,9 +118,9 @@ async function trainAll(): Promise<number> {
     control = new ControlPoint((event) => link.emit(event));
     if (hurried) control.requestStop(toldToEnd);
     const { step } = checkpoint.position;
-    const config = { ...launch.config, name: branchName(launch.config.name, step) };
+    const described = describeRun({ ...launch.config, name: branchName(launch.config.name, step) });
     const parent = { runId, checkpointId, step, goesOn: true };
-    await link.attach(branchRunId, config, parent, await trainerSecret(folderOf(branchRunId)));
+    await link.attach(branchRunId, described, parent, await trainerSecret(folderOf(branchRunId)));
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
     Object.assign(position, { runId, step });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RunConfig } from '../run.js';
+import { RunConfig } from './run-config.js';
 import { builtInSeries } from './series.js';
 
 const seriesOf = (settings: object) => builtInSeries(RunConfig.parse({ name: 'x', ...settings }));

@@ -38,7 +38,8 @@ async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; tra
   // What a terminal would obey is kept out of names.
   const kept = name.replace('\u001b', '\uFFFD');
   const run = await eventually(
-    async () => (await api.runs()).find(({ config, lastStep }) => config.name === kept && lastStep > 6) ?? null,
+    async () =>
+      (await api.runs()).find(({ description, lastStep }) => description.name === kept && lastStep > 6) ?? null,
   );
   return { run, trainer };
 }
@@ -66,7 +67,7 @@ describe('a run from the command line', () => {
     expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
     expect(output).not.toContain('\u001b');
     const [listed] = await json<(RunSummary & { last: Record<string, number> })[]>('runs', '--state', 'running,paused');
-    expect(listed).toMatchObject({ runId: run.runId, config: { name: 'steered \uFFFD[31mred' } });
+    expect(listed).toMatchObject({ runId: run.runId, description: { name: 'steered \uFFFD[31mred' } });
     expect(listed!.last['train/loss']).toBeGreaterThan(0);
     expect(await json('runs', '--state', 'failed')).toEqual([]);
     expect((await at('runs', '--state', 'lost')).code).toBe(2);

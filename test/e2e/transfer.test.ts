@@ -68,7 +68,7 @@ describe('moving a run', () => {
       ack({ ok: true });
       if (command.action.kind !== 'evaluate_now') void send(ends(command));
     });
-    await trainer.emitWithAck('attach', { runId, config: run.config, parent: null });
+    await trainer.emitWithAck('attach', { runId, run: run.description, parent: null });
     const said = events.slice(0, -1);
     for (let from = 0; from < said.length; from += 1000) await send(...said.slice(from, from + 1000));
     const outcomes = [

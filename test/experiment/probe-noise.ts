@@ -10,7 +10,8 @@ import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js'
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { metrics } from '@plumbline/shared/metric';
 import { driftNoiseFloor } from '@plumbline/shared/recovery';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*

@@ -11,7 +11,8 @@ import {
   type ModelInfo,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
-import { RunConfig, RunId, totalSteps } from '@plumbline/shared/run';
+import { describeRun, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { llava15, mixture, qwen25Vl7b, type ListedParameter } from './real-models.js';
@@ -98,7 +99,7 @@ const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, 
 });
 let attached = false;
 socket.on('connect', () =>
-  socket.emit('attach', { runId, config, parent: null }, (result) => {
+  socket.emit('attach', { runId, run: describeRun(config), parent: null }, (result) => {
     if (!result.ok) end(result.error.message, 1);
     attached = true;
   }),

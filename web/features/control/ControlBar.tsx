@@ -1,7 +1,8 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
 import { trainerTakes, type CommandKind } from '@plumbline/shared/command';
-import { totalSteps, type RunSummary } from '@plumbline/shared/run';
+import type { RunSummary } from '@plumbline/shared/run';
+import { OfTotal } from '../runs/OfTotal';
 import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
@@ -153,12 +154,12 @@ export function ControlBar(): React.ReactNode {
 function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): React.ReactNode {
   return (
     <p className="control-run" data-shown={isShown} aria-hidden={!isShown}>
-      <b>{run.config.name}</b>
+      <b>{run.description.name}</b>
       <span className="state" data-state={run.state}>
         {stateWords[run.state]}
       </span>
       <span className="control-step">
-        step {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(run.config))}</span>
+        step {formatStep(run.lastStep)} <OfTotal run={run} />
       </span>
     </p>
   );
