@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
 import { io, type Socket } from 'socket.io-client';
-import { RunConfig } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { manyMetric, manyRun, type ManyOptions, type ManyResult } from './many-runs.js';
@@ -21,7 +20,7 @@ const trainer = async (index: number): Promise<void> => {
     ...{ auth: { token, protocol: protocolVersion }, transports: ['websocket'], forceNew: true },
   });
   const attached = await socket.emitWithAck('attach', {
-    ...{ runId, config: RunConfig.parse({ name: runId }), parent: null },
+    ...{ runId, run: { name: runId }, parent: null },
   });
   if (!attached.ok) throw new Error(attached.error.message);
   const send = async (event: TrainerEvent): Promise<void> => {
