@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach } from '@plumbline/shared/socket';
@@ -111,8 +113,11 @@ export class TrainerIntake {
     return this.core.record.change({ ...run, trainerConnected: true, ...(commands && { commands }) });
   }
 
-  /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
-  async #known({ run: description, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+  /**
+   * The run that a trainer attaches. A new one is made where there is none, its name cleaned to plain text; one that was
+   * stored before keeps what it has. @throws Refusal when it is not that trainer's
+   */
+  async #known({ run: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
     await this.core.confirmPresence();
     let run = this.core.summary;
@@ -126,6 +131,7 @@ export class TrainerIntake {
           'conflict',
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
+      const description = cleaned(given);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) admission.refuseRules(description);
       // Where the other hubs cannot be asked, the trainer is here, and that counts.
@@ -142,6 +148,7 @@ export class TrainerIntake {
         if (!run) throw error;
       }
     }
+    const description = isDeepStrictEqual(run.description, given) ? given : cleaned(given);
     await admission.refuseOtherRun(run, { description, parent });
     this.#refuseOtherTrainer(secret);
     return run;

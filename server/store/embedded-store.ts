@@ -39,6 +39,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
+import { Turn } from '../turn.js';
 import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
@@ -478,7 +479,9 @@ export class EmbeddedStore implements EventStore {
     const pointRows = await transaction.rowsOf('points');
     const ids = await this.#series.of(runId);
     let written = 0;
+    const turn = new Turn();
     for (const event of events) {
+      if (turn.isOver) await turn.next();
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
