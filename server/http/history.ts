@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import { HistoryQuery, LatestQuery, maxAnswerValues } from '@plumbline/shared/http';
-import { RunId } from '@plumbline/shared/run';
+import { RunId, type RunSummary } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
@@ -26,12 +26,12 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
       heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric, ...range } = HistoryQuery.parse(request.query);
-        await runs.get(runId);
+        const { segments } = await runs.get(runId);
         const metrics = typeof metric === 'string' ? [metric] : metric;
         const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
         const { lastSeq } = await runs.store.eachSeries(
           runId,
-          { ...range, metrics, maxValues: maxAnswerValues },
+          { ...range, metrics, segments, maxValues: maxAnswerValues },
           (name, series) => answer.write(name, series),
           signal,
         );
@@ -43,10 +43,10 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
       heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric } = LatestQuery.parse(request.query);
-        const { lastStep } = await runs.get(runId);
+        const run = await runs.get(runId);
         const filter = new SeriesFilter(typeof metric === 'string' ? [metric] : metric);
         const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
-        await answer.end(await eachLatest(runs.store, runId, lastStep, filter, answer, signal));
+        await answer.end(await eachLatest(runs.store, run, filter, answer, signal));
       }),
     );
 }
@@ -54,8 +54,7 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
 /** @returns the event number up to which the last points are those */
 async function eachLatest(
   store: EventStore,
-  runId: RunId,
-  lastStep: number,
+  { runId, lastStep, segments }: RunSummary,
   filter: SeriesFilter,
   answer: SeriesAnswer,
   signal: AbortSignal,
@@ -70,7 +69,7 @@ async function eachLatest(
     const metrics = isGroup ? undefined : missing();
     const { lastSeq } = await store.eachSeries(
       runId,
-      { metrics, fromStep, maxPoints: fewestPoints },
+      { metrics, fromStep, segments, maxPoints: fewestPoints },
       async (name, series) => {
         if (found.has(name) || !filter.has(name)) return;
         found.add(name);

@@ -3,11 +3,14 @@ import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { RunId } from '@plumbline/shared/run';
+import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
 import { explain, withoutStack } from './duckdb-failure.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
-import { timeInName } from './store-guard.js';
+import { describeLoss } from './loss.js';
+import { allPoints } from './point-order.js';
+import { ledgerOf, timeInName } from './store-guard.js';
 
 export interface RepairOptions {
   /** Begins an empty store where nothing can be saved. */
@@ -23,12 +26,17 @@ export interface RepairReport {
   losses: string[];
 }
 
-const tables = ['runs', 'events', 'series', 'points', 'commands', 'deleted_runs'];
+const tables = ['runs', 'events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
 /** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
 const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;
 /** Blocks of a database that are read at a time. */
 const chunkBytes = 64 * 262_144;
+
+/** Runs that are named where all are lost. */
+const mostNamed = 20;
+/** What is found is in the report. */
+const quiet = { onProblem: () => undefined, onMended: () => undefined };
 
 /** Nothing of the store can be saved, and nothing was changed. */
 export class BeyondRepairError extends Error {
@@ -61,7 +69,8 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
       if (!startEmpty)
         throw new BeyondRepairError(
           `Nothing can be saved of ${path}. ${repair.done.join(' ')} Everything is as it was. Restore a backup ` +
-            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.',
+            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.' +
+            (await whatWouldBeLost(path)),
         );
       await makeEmpty(saved);
       repair.done.push('The store is empty now.');
@@ -78,9 +87,18 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
   }
 }
 
+/** As much of what the ledger counts as a person reads, if nothing of the store is left. */
+async function whatWouldBeLost(path: string): Promise<string> {
+  const ledger = await AcknowledgedLedger.open(ledgerOf(path), quiet);
+  const missing = ledger.missingFrom({ runs: new Map(), deleted: new Set() }).map(describeLoss);
+  if (missing.length === 0) return '';
+  const others = missing.length - mostNamed;
+  return ` Without a backup: ${missing.slice(0, mostNamed).join(' ')}${others > 0 ? ` And ${others} more.` : ''}`;
+}
+
 /** Opens the store as a hub would. @returns what the ledger knows to be gone */
 async function lossesOf(path: string): Promise<string[]> {
-  const store = new EmbeddedStore(path, { onProblem: () => undefined, onMended: () => undefined });
+  const store = new EmbeddedStore(path, quiet);
   try {
     return (await store.condition()).losses;
   } finally {
@@ -96,13 +114,27 @@ async function isWhole(path: string): Promise<boolean> {
   try {
     await within(path, true, async (connection) => {
       // Counting each column reads each block.
-      for (const table of tables) await connection.run(`SELECT count(COLUMNS(*)), max(COLUMNS(*)) FROM ${table}`);
+      for (const table of tables)
+        if (await hasTable(connection, table))
+          await connection.run(`SELECT count(COLUMNS(*)), max(COLUMNS(*)) FROM ${table}`);
     });
     return true;
   } catch (error) {
     if (explain(error, path) instanceof StoreInUseError) throw explain(error, path);
     return false;
   }
+}
+
+/** Files of older versions have fewer tables. */
+async function hasTable(
+  connection: DuckDBConnection,
+  table: string,
+  database = 'current_database()',
+): Promise<boolean> {
+  const found = await connection.runAndReadAll(
+    `SELECT 1 FROM duckdb_tables() WHERE database_name = ${database} AND table_name = '${table}'`,
+  );
+  return found.currentRowCount > 0;
 }
 
 async function within<T>(path: string, readOnly: boolean, work: (connection: DuckDBConnection) => Promise<T>) {
@@ -231,10 +263,7 @@ class Repair {
   }
 
   async #saveTable(connection: DuckDBConnection, table: string): Promise<void> {
-    const has = await connection.runAndReadAll(
-      `SELECT 1 FROM duckdb_tables() WHERE database_name = 'damaged' AND table_name = '${table}'`,
-    );
-    if (has.currentRowCount === 0) return;
+    if (!(await hasTable(connection, table, `'damaged'`))) return;
     const insert = `INSERT INTO ${table} SELECT * FROM damaged.${table}`;
     if ((await failure(() => connection.run(insert))) === null) return;
     const [[last]] = (await connection.runAndReadAll(`SELECT max(rowid)::DOUBLE FROM damaged.${table}`)).getRows() as [
@@ -263,7 +292,7 @@ class Repair {
     const empty = await connection.runAndReadAll(
       `SELECT run_id, count(*)::DOUBLE, min(seq)::DOUBLE, max(seq)::DOUBLE FROM events
        WHERE type = 'step_completed' AND NOT EXISTS (
-         SELECT 1 FROM points JOIN series USING (series_id) WHERE series.run_id = events.run_id AND points.seq = events.seq)
+         SELECT 1 FROM ${allPoints} JOIN series USING (series_id) WHERE series.run_id = events.run_id AND all_points.seq = events.seq)
        GROUP BY run_id ORDER BY ALL`,
     );
     for (const [runId, count, from, to] of empty.getRows() as [string, number, number, number][])

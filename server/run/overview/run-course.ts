@@ -41,11 +41,15 @@ export class RunCourse {
     else if (isMetricEvent(event) && this.#others < maxHeadlines) this.name(Object.keys(event.metrics));
   }
 
-  /** Adds events that follow on those before; earlier ones are skipped. @returns false where some are missing between */
+  /**
+   * Adds events that follow on those before; earlier ones are skipped.
+   * @returns false where the course has to be read anew: events are missing between, or a segment begins, which takes the
+   *   place of some of what is in it
+   */
   take(events: readonly StoredEvent[]): boolean {
     for (const event of events) {
       if (event.seq <= this.lastSeq) continue;
-      if (event.seq > this.lastSeq + 1) return false;
+      if (event.seq > this.lastSeq + 1 || event.type === 'segment_started') return false;
       this.lastSeq = event.seq;
       this.nameFrom(event);
       if (!isMetricEvent(event)) continue;

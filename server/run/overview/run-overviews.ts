@@ -206,7 +206,9 @@ export class RunOverviews {
     const reading = (this.#reading = { runId, waiting: [] });
     const course = new RunCourse();
     for (const event of await store.events(runId, 1, firstEvents)) course.nameFrom(event);
-    const { lastSeq, series } = await store.history(runId, { metrics: course.candidates, maxPoints: storedPoints });
+    const { lastSeq, series } = await store.history(runId, {
+      ...{ metrics: course.candidates, segments: run.segments, maxPoints: storedPoints },
+    });
     for (const [name, { steps, values }] of series) course.takeSeries(name, steps, values);
     for (const record of await store.commands(runId)) course.takeCommand(record);
     course.lastSeq = lastSeq;
