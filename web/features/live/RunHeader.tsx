@@ -10,6 +10,7 @@ import { useConnection } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
 import { branchWords, selectionWords, sequenceWords, stateWords } from '../../lib/words';
 import { OfTotal } from '../runs/OfTotal';
+import { Tags } from '../runs/Tags';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -39,6 +40,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
           {stateWords[run.state]}
         </span>
         {!hasEnded(run.state) && <TrainerState />}
+        <Tags tags={description.tags} />
         {run.reason && run.state !== 'failed' && (
           <span className="run-reason" title={run.reason}>
             {run.reason}
