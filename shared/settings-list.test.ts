@@ -15,7 +15,7 @@ describe('settings one by one', () => {
         none: [],
       }),
     ).toEqual([
-      'lr = 0.00001',
+      'lr = 1e-5',
       'optim.betas = 0.9, 0.999',
       'optim.name = adamw',
       'optim.fused = yes',
@@ -32,6 +32,7 @@ describe('settings one by one', () => {
 
 it('settings that differ have each run’s value, and those that are equal are left out', () => {
   const a = { lr: 1e-5, seed: 1, optim: { name: 'adamw' }, constructor: 'x' };
+  expect(differingSettings([a, {}])).toEqual([]);
   expect(differingSettings([a, { ...a, seed: 2 }, { lr: 1e-5, seed: 1, optim: { name: 'sgd' } }])).toEqual([
     { name: 'seed', values: ['1', '2', '1'] },
     { name: 'optim.name', values: ['adamw', 'adamw', 'sgd'] },

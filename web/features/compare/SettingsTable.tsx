@@ -1,4 +1,5 @@
 import { differingSettings } from '@plumbline/shared/settings-list';
+import { SettingName } from '../runs/SettingName';
 import { Tags } from '../runs/Tags';
 import type { ComparedRun } from './CompareTable';
 
@@ -14,7 +15,7 @@ export function SettingsTable({ runs }: { runs: readonly ComparedRun[] }): React
       <table className="settings-table" data-testid="settings-table">
         <thead>
           <tr>
-            <th scope="col">Settings that differ</th>
+            <th scope="col">{differing.length > 0 ? 'Settings that differ' : ''}</th>
             {runs.map(({ run, name, color }) => (
               <th key={run.runId} scope="col">
                 <i className="swatch" data-color={color} /> {name}
@@ -45,7 +46,9 @@ export function SettingsTable({ runs }: { runs: readonly ComparedRun[] }): React
           )}
           {differing.map(({ name, values }) => (
             <tr key={name}>
-              <th scope="row">{name}</th>
+              <th scope="row">
+                <SettingName name={name} />
+              </th>
               {runs.map(({ run }, index) => (
                 <td key={run.runId}>{values[index] ?? <span className="dim">–</span>}</td>
               ))}

@@ -1,5 +1,6 @@
 'use client';
 import { settingEntries, settingValue, type SettingEntry } from '@plumbline/shared/settings-list';
+import { SettingName } from '../runs/SettingName';
 import { useRun } from './use-run';
 
 /** What the trainer said of its run beside what stands on top of the page: notes and settings. Nothing where it said none. */
@@ -12,7 +13,7 @@ export function RunSaid(): React.ReactNode {
   return (
     <section className="panel run-said" aria-labelledby="said-title" data-testid="run-said">
       <header className="panel-head">
-        <h2 id="said-title">Settings</h2>
+        <h2 id="said-title">{entries.length > 0 ? 'Settings' : 'Notes'}</h2>
         <span className="dim">as its trainer said</span>
       </header>
       {description.notes !== '' && (
@@ -59,7 +60,9 @@ function Settings({
         return (
           <div key={entry.path.join('\u0000')} data-grouped={group !== ''}>
             {isNew && group !== '' && <span className="settings-group">{group}</span>}
-            <dt>{entry.path.at(-1)}</dt>
+            <dt>
+              <SettingName name={entry.path.at(-1)!} />
+            </dt>
             <dd data-kind={typeof entry.value}>{settingValue(entry)}</dd>
           </div>
         );
