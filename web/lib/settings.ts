@@ -68,12 +68,12 @@ function setting(first: string | undefined, last: string | undefined): Setting |
 
 /** The same of a run that is followed: what trains has been said with its start where its settings do not tell. */
 export function trainingOf(store: RunStore): ReturnType<typeof trainingWords> {
-  const { runSummary, past, commandRecords, recipes } = store;
+  const { runSummary, past, commandRecords } = store;
   const began = runSummary ? beginningOf(runSummary.description) : {};
   const words = trainingWords(began, past?.inForce ?? [], [...commandRecords.values()]);
   const selection = store.selections.at(-1)?.selection;
   return {
     ...words,
-    trains: words.trains ?? (selection ? { now: selectionWords(selection, recipes), began: '' } : null),
+    trains: words.trains ?? (selection ? { now: selectionWords(selection, store.recipes), began: '' } : null),
   };
 }

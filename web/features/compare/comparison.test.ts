@@ -133,11 +133,12 @@ it('has no figures of what a run says nothing of', () => {
       ...{ trainerConnected: true, createdMs: 0, startedMs: 0, endedMs: null, lastStep: 3, lastSeq: 2 },
     }),
   );
-  const selection = { kind: 'groups', groups: ['vision'] };
-  const started = { type: 'run_started', seq: 1, step: 0, baseline: {}, model: { recipes: [] }, trainable: [] };
+  const selection = { kind: 'recipe', recipe: 'all' };
+  const model = { recipes: [{ name: 'all', label: 'All of it', groups: [] }] };
+  const started = { type: 'run_started', seq: 1, step: 0, baseline: {}, model, trainable: [] };
   store.control([{ ...started, selection } as unknown as ControlEvent]);
   expect(comparisonOf(store)).toMatchObject({
     ...{ targetGain: undefined, targetGains: [], heldOut: undefined, kl: undefined },
-    training: { trains: { now: 'vision', began: '' }, rate: null },
+    training: { trains: { now: 'All of it', began: '' }, rate: null },
   });
 });
