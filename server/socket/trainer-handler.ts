@@ -1,7 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Command } from '@plumbline/shared/command';
 import { cleaned } from '@plumbline/shared/plain-text';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { Attach, Busy, hubCapabilities, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
 import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { z, ZodError } from 'zod';
@@ -10,8 +9,11 @@ import { Refusal, toWireError } from '../run/refusal.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
+import { Turn } from '../turn.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
+import { packetLength } from './tolerant-parser.js';
+import { Unanswered } from './unanswered.js';
 
 export interface TrainerParts {
   runs: RunRegistry;
@@ -46,19 +48,31 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     close: () => socket.disconnect(true),
   };
 
+  const unanswered = new Unanswered();
+  /** Does what a message asks, which is refused when too much is unanswered. */
+  async function bounded<T>(message: unknown, work: () => Promise<T>): Promise<T> {
+    const answered = unanswered.take(packetLength(message));
+    try {
+      return await work();
+    } finally {
+      answered();
+    }
+  }
+
   // A connection holds one run: one attach is done with before the next begins.
   let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
-    answer(ack, onError, () => {
-      const next = attaching.then(() => attach(message));
-      attaching = next.catch(() => undefined);
-      return next;
-    }),
+    answer(ack, onError, () =>
+      bounded(message, () => {
+        const next = attaching.then(() => attach(message));
+        attaching = next.catch(() => undefined);
+        return next;
+      }),
+    ),
   );
 
   async function attach(message: unknown): Promise<{ lastSeq: number }> {
-    const parsed = Attach.parse(message);
-    const given = cleanedAttach(parsed, runs.find(parsed.runId));
+    const given = Attach.parse(message);
     // Nobody is there to be answered, or to be sent commands.
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
     if (attached !== null && attached !== given.runId) {
@@ -77,17 +91,19 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   }
 
   socket.on('busy', (message, ack) =>
-    answer(ack ?? (() => undefined), onError, async () => {
-      const busy = Busy.parse(message);
-      if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
-      await runs.busy(attached, link, cleaned(busy));
-      return {};
-    }),
+    answer(ack ?? (() => undefined), onError, () =>
+      bounded(message, async () => {
+        const busy = Busy.parse(message);
+        if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
+        await runs.busy(attached, link, cleaned(busy));
+        return {};
+      }),
+    ),
   );
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
-    append(message)
+    bounded(message, () => append(message))
       .then((lastSeq) => ack({ ok: true, lastSeq }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
@@ -97,11 +113,16 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
       });
   });
 
+  // Batches are read in the order they came in.
+  let reading: Promise<unknown> = Promise.resolve();
   async function append(message: unknown): Promise<number> {
-    if (attached === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
+    const runId = attached;
+    if (runId === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
     if (countEvents(message) > maxEventsPerBatch)
       throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-    return runs.append(attached, eventsOf(message));
+    const read = reading.then(() => eventsOf(message));
+    reading = read.catch(() => undefined);
+    return runs.append(runId, await read);
   }
 
   socket.on('disconnect', () => {
@@ -109,25 +130,30 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   });
 }
 
-/** With texts that are plain, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'description'> | null): Attach {
-  return stored && isDeepStrictEqual(stored.description, attach.run) ? attach : { ...attach, run: cleaned(attach.run) };
-}
-
+/** Characters of JSON that take some milliseconds to read. */
+const longPacket = 500_000;
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
 
 /**
  * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. One that
  * is broken ends the reading, as the faults of all of them would take seconds to collect.
  */
-function eventsOf(message: unknown): TrainerEvent[] {
+async function eventsOf(message: unknown): Promise<TrainerEvent[]> {
   const { events } = EventsUnread.parse(message);
-  return events.map((event, index) => {
+  const turn = new Turn();
+  // Its JSON has just been read in this turn.
+  if (packetLength(message) > longPacket) await turn.next();
+  const read: TrainerEvent[] = [];
+  for (const [index, event] of events.entries()) {
     const parsed = TrainerEvent.safeParse(event);
-    if (parsed.success) return isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data);
-    const [first] = parsed.error.issues;
-    throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
-  });
+    if (!parsed.success) {
+      const [first] = parsed.error.issues;
+      throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
+    }
+    read.push(isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data));
+    if (turn.isOver) await turn.next();
+  }
+  return read;
 }
 
 function countEvents(message: unknown): number {
