@@ -28,6 +28,8 @@ export const RunListQuery = z.object({
   state: oneOrMore(RunState, 10),
   /** Only runs with this in their name or id, whatever the case. */
   text: z.string().max(200).optional(),
+  /** Only runs with this tag. */
+  tag: z.string().min(1).max(200).optional(),
   /** Only these runs. */
   run: oneOrMore(RunId, 100),
   /** Only these runs, those that they were branched from, and those branched from them, however far. */

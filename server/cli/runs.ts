@@ -10,6 +10,7 @@ import { wholeNumber } from './whole-number.js';
 
 interface Flags extends HubFlags {
   state?: RunState[];
+  tag?: string;
   limit: number;
   json?: true;
 }
@@ -24,13 +25,14 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
       .command('runs')
       .description('list runs, newest first: state, step, last loss and held-out accuracy, name')
       .option('--state <states>', `only those in these states, with commas between: ${runStates.join(', ')}`, statesOf)
+      .option('--tag <tag>', 'only those with this tag')
       .option('--limit <number>', 'how many', wholeNumber(1), 20),
   ).action(async (flags: Flags) => {
     const hub = hubOf(flags);
-    const { state: states = runStates, limit, json } = flags;
-    const { runs, total } = await newest(hub, states, limit);
+    const { state: states = runStates, tag, limit, json } = flags;
+    const { runs, total } = await newest(hub, { states, tag }, limit);
     if (json) return say(JSON.stringify(runs.map(({ overview, ...run }) => ({ ...run, last: lastOf(overview) }))));
-    if (runs.length === 0) return say(states === runStates ? 'There are no runs yet.' : 'No run.');
+    if (runs.length === 0) return say(states === runStates && tag === undefined ? 'There are no runs yet.' : 'No run.');
     const rows = runs.map((run) => rowOf(run, lastOf(run.overview)));
     for (const line of table(['RUN', 'STATE', 'STEP', 'LOSS', 'HELD-OUT', 'NAME'], rows, [2, 3, 4])) say(line);
     if (total > runs.length) say(`... and ${total - runs.length} more (--limit)`);
@@ -40,11 +42,12 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
 /** The newest runs in some states, as many as are asked for; and how many there are. */
 async function newest(
   hub: HubApi,
-  states: readonly RunState[],
+  { states, tag }: { states: readonly RunState[]; tag: string | undefined },
   limit: number,
 ): Promise<Pick<RunList, 'runs' | 'total'>> {
   const runs: ListedRun[] = [];
-  const filter = states.map((state) => `state=${state}`).join('&');
+  const ofTag = tag === undefined ? [] : [`tag=${encodeURIComponent(tag)}`];
+  const filter = [...states.map((state) => `state=${state}`), ...ofTag].join('&');
   for (let cursor = ''; ;) {
     const size = Math.min(maxListedRuns, limit - runs.length);
     const page = await hub.runPage(`${filter}&limit=${size}${cursor}`);

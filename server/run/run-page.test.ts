@@ -73,12 +73,13 @@ describe('the filters', () => {
     branch('run-b1', 'alpha'),
     branch('run-b2', 'run-b1'),
     branch('run-b3', 'run-b1'),
-    aRun('zebra'),
+    aRun('zebra', { description: RunDescription.parse({ name: 'Run zebra', tags: ['kept'] }) }),
   ];
 
   it.each([
     [{ state: 'running' }, ['alpha']],
     [{ state: ['running', 'finished'], text: ' run ZEB ' }, ['zebra']],
+    [{ tag: 'kept' }, ['zebra']],
     [{ text: 'ALPHA' }, ['alpha']],
     [{ run: ['zebra', 'nobody', 'run-b1'] }, ['run-b1', 'zebra']],
     [{ family: 'run-b2' }, ['alpha', 'run-b1', 'run-b2']],

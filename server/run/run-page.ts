@@ -19,13 +19,14 @@ export interface RunPage {
 /** The runs that the filters of a query leave. */
 export function filterRuns(
   all: readonly RunSummary[],
-  { state, text, run: runIds, family }: RunListQuery,
+  { state, text, tag, run: runIds, family }: RunListQuery,
 ): RunSummary[] {
   const sought = text?.trim().toLowerCase() ?? '';
   const related = family && familyOf(family, all);
   return all.filter(
     (run) =>
       (!state || state.includes(run.state)) &&
+      (tag === undefined || run.description.tags.includes(tag)) &&
       (!runIds || runIds.includes(run.runId)) &&
       (!related || related.has(run.runId)) &&
       (sought === '' ||

@@ -6,6 +6,7 @@ import { RunList } from './run-list';
 export interface ListQuery {
   state?: readonly RunState[];
   text?: string;
+  tag?: string;
   run?: readonly RunId[];
   family?: readonly RunId[];
   sort?: RunSort;
@@ -180,12 +181,13 @@ export class RunLister {
 }
 
 /** Whether a run that is heard of belongs to what was asked for. */
-function accepts({ state, text = '', family }: ListQuery, run: RunSummary, list: RunList): boolean {
+function accepts({ state, text = '', tag, family }: ListQuery, run: RunSummary, list: RunList): boolean {
   const sought = text.trim().toLowerCase();
   const isRelated = (): boolean =>
     list.has(run.runId) || family!.includes(run.runId) || (run.parent !== null && list.has(run.parent.runId));
   return (
     (!state || state.length === 0 || state.includes(run.state)) &&
+    (tag === undefined || run.description.tags.includes(tag)) &&
     (sought === '' || run.description.name.toLowerCase().includes(sought) || run.runId.includes(sought)) &&
     (!family || isRelated())
   );

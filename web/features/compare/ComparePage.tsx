@@ -22,6 +22,7 @@ import { usePast } from '../live/use-family';
 import { useFamilies } from '../runs/use-runs';
 import { CompareTable, type ComparedRun } from './CompareTable';
 import { namesApart } from './comparison';
+import { SettingsTable } from './SettingsTable';
 import { comparedMetrics, useCompared } from './use-compared';
 import '../live/live.css';
 import './compare.css';
@@ -269,6 +270,7 @@ export function ComparePage(): React.ReactNode {
         ))}
       </div>
       <CompareTable runs={shown} />
+      <SettingsTable runs={shown} />
       <ZoomBadge view={view} />
     </main>
   );

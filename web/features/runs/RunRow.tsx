@@ -13,6 +13,7 @@ import { Sparkline } from '../../charts/Sparkline';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
 import { sequenceWords, stateWords } from '../../lib/words';
 import { OfTotal } from './OfTotal';
+import { Tags } from './Tags';
 import type { RunRowModel } from './run-tree';
 import { useTakenOver } from './use-runs';
 
@@ -61,6 +62,7 @@ export function RunRow({
             branch of {parent?.description.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
           </span>
         )}
+        <Tags tags={description.tags} />
         <span className="run-id">
           {formatWhen(run.createdMs, Date.now())} · <code>{run.runId}</code>
         </span>

@@ -6,6 +6,7 @@ import type { RunId } from '@plumbline/shared/run';
 import { maxFamilies, type ListedRun } from '@plumbline/shared/run-list';
 import { formatStep } from '../../charts/format';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
+import { tagsOf, TagFilter } from './TagFilter';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
 import { RunFilterBar, useRunFilter } from './RunFilterBar';
@@ -21,7 +22,8 @@ const pageSize = 200;
 /** All runs with their state and latest key numbers, and the way to a new one. */
 export function RunsPage(): React.ReactNode {
   const filter = useRunFilter();
-  const lister = useRunLister({ ...filter.query, limit: pageSize });
+  const [tag, setTag] = useState<string | null>(null);
+  const lister = useRunLister({ ...filter.query, ...(tag !== null && { tag }), limit: pageSize });
   const { total, going } = lister;
   const runs = useLast(lister.runs);
   const session = useSession();
@@ -50,6 +52,7 @@ export function RunsPage(): React.ReactNode {
     setDeleted([]);
     setTicked((now) => (now.includes(runId) ? now.filter((other) => other !== runId) : [...now, runId]));
   };
+  const tags = [...new Set([...tagsOf(runs ?? []), ...(tag === null ? [] : [tag])])];
   const deleteOff =
     readOnlyReason || (ticked.length > maxFamilies ? `Tick at most ${maxFamilies} runs to delete them together.` : '');
   return (
@@ -58,7 +61,7 @@ export function RunsPage(): React.ReactNode {
         <h1>Runs</h1>
         {runs && runs.length > 0 && (
           <p className="dim">
-            {formatStep(total)} {filter.isOn ? 'match' : 'in all'}, {formatStep(going)} under way
+            {formatStep(total)} {filter.isOn || tag !== null ? 'match' : 'in all'}, {formatStep(going)} under way
           </p>
         )}
         <span className="push" />
@@ -107,6 +110,7 @@ export function RunsPage(): React.ReactNode {
           {!readOnlyReason && newRun}
         </div>
       )}
+      <TagFilter tags={tags} chosen={tag} onChoose={setTag} />
       {runs && runs.length > 0 && (
         <ul className="panel runs-table" aria-label={`Runs, ${filter.orderWords}`}>
           <li className="run-row runs-columns" aria-hidden>
