@@ -13,7 +13,7 @@ export class RunCore {
   readonly commands: CommandLog;
   readonly rules: RunRules;
   readonly liveness: Liveness;
-  readonly mailbox = new Mailbox();
+  readonly mailbox: Mailbox;
   isBeingDeleted = false;
   /** The run may have been deleted although that failed. */
   isPresenceUncertain = false;
@@ -28,8 +28,9 @@ export class RunCore {
     onAbsent: () => void,
     give: RunRulesOptions['give'],
   ) {
-    const { store, shared, replay, tryAgainMs, onChange, onError } = context;
-    this.record = new RunRecord(runId, { store, shared, onChange });
+    const { store, shared, deletedIds, replay, tryAgainMs, onChange, onError } = context;
+    this.mailbox = new Mailbox(() => context.onIdle(runId));
+    this.record = new RunRecord(runId, { store, shared, deletedIds, onChange });
     this.commands = new CommandLog(runId, {
       ...{ store, expiryMs: context.commandExpiryMs },
       onRecord: context.onCommand,
@@ -98,7 +99,7 @@ export class RunCore {
 
   /** The run is no more. In the mailbox. */
   forgetDeleted(): void {
-    this.record.deletedCreatedMs = this.summary?.createdMs ?? null;
+    if (this.summary) this.context.deletedIds.add(this.summary);
     this.forget();
   }
 
