@@ -1,6 +1,6 @@
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { CommandLog } from './command-log.js';
-import { Liveness } from './liveness.js';
+import { Liveness, type TrainerLink } from './liveness.js';
 import { Mailbox } from './mailbox.js';
 import { Refusal } from './refusal.js';
 import type { RunContext } from './run-context.js';
@@ -14,6 +14,8 @@ export class RunCore {
   readonly rules: RunRules;
   readonly liveness: Liveness;
   readonly mailbox: Mailbox;
+  /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
+  goesOnBy: TrainerLink | null = null;
   isBeingDeleted = false;
   /** The run may have been deleted although that failed. */
   isPresenceUncertain = false;

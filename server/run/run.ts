@@ -98,6 +98,8 @@ export class Run {
   /** A trainer takes up the run; see RunRegistry.attach. */
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
     this.core.refuseWhileDeleted();
+    // A run goes on from its end, once all of that is written.
+    if (attach.newSegment) await this.#ending.done();
     try {
       return await this.core.post(async () => {
         try {
@@ -117,6 +119,7 @@ export class Run {
     return this.core.post(() => {
       if (!this.core.liveness.disconnect(link) || !this.summary) return;
       this.core.record.change({ ...this.summary, trainerConnected: false });
+      this.lease.letGoEnded();
       this.core.expectTrainer();
     });
   }

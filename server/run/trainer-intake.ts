@@ -4,6 +4,7 @@ import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach } from '@plumbline/shared/socket';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { StoreConflictError } from '../store/event-store.js';
 import { singleHub } from './cluster.js';
 import type { CommandIntake } from './command-intake.js';
@@ -64,7 +65,8 @@ export class TrainerIntake {
       // What is known of a run that ended at another hub may be behind what its trainer was told there.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);
-        return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
+        if (!attach.newSegment) return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
+        return this.#attachEnded(attach, events, link);
       }
       await this.#refuseEndedByForce(run);
     }
@@ -84,12 +86,31 @@ export class TrainerIntake {
     const isNewOwner = this.#ownedBy(attach.secret);
     if (isBack || isNewOwner) await record.write();
     this.core.liveness.connect(link);
-    const { busy: _b, commands: _c, ...known } = this.core.summary!;
-    run = record.change({ ...known, trainerConnected: true, ...(attach.commands && { commands: attach.commands }) });
+    run = this.#connected(this.core.summary!, attach);
     onAttached(run);
     await this.commandIntake.rejectUntaken();
     for (const open of this.core.commands.open) this.commandIntake.send(open);
     return run.lastSeq;
+  }
+
+  /** A trainer that goes on with a run that has ended: the segment begins with its next event. */
+  async #attachEnded(attach: Attach, events: readonly ControlEvent[], link: TrainerLink): Promise<number> {
+    const { cluster, onAttached } = this.core.context;
+    await this.#refuseEndedByForce(this.core.summary!);
+    if (this.ending.isUnderWay)
+      throw new Refusal('draining', `The run ${this.core.runId} is just ending. Try again in a second.`);
+    await cluster.claim(this.core.runId);
+    const run = await this.lease.holdEnded(attach.acknowledgedSeq, events);
+    if (this.#ownedBy(attach.secret)) await this.core.record.write();
+    this.core.record.isHeld = true;
+    this.core.liveness.connect(link);
+    this.core.goesOnBy = link;
+    onAttached(this.#connected(run, attach));
+    return run.lastSeq;
+  }
+
+  #connected({ busy: _b, commands: _c, ...run }: RunSummary, { commands }: Attach): RunSummary {
+    return this.core.record.change({ ...run, trainerConnected: true, ...(commands && { commands }) });
   }
 
   /**

@@ -126,7 +126,7 @@ export class EmbeddedStore implements EventStore {
     const reader = new Reader(connection);
     await widenStages(reader);
     const positions = await reader.rows(
-      'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
+      'SELECT run_id, max(seq)::DOUBLE, arg_max(step, seq)::DOUBLE FROM events GROUP BY run_id',
     );
     const [[lastSeriesId]] = (await reader.rows('SELECT coalesce(max(series_id), 0) FROM series')) as [[number]];
     const [[waiting]] = (await reader.rows('SELECT count(*)::DOUBLE FROM points')) as [[number]];

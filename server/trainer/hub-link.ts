@@ -67,7 +67,8 @@ export class HubLink {
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
-  #run: { runId: RunId; run: RunDescription; parent: RunParent | null; secret?: string } | undefined;
+  #run:
+    { runId: RunId; run: RunDescription; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -140,11 +141,18 @@ export class HubLink {
    * Takes up a run; events from here on belong to it. Resolves when the hub knows the run.
    * The events of an earlier run must have been flushed.
    * @param secret what the run is this trainer's by; see Attach
+   * @param newSegment the run has ended and goes on: `segment_started` is its next event
    * @throws HubLinkError
    */
-  async attach(runId: RunId, run: RunDescription, parent: RunParent | null, secret?: string): Promise<void> {
+  async attach(
+    runId: RunId,
+    run: RunDescription,
+    parent: RunParent | null,
+    secret?: string,
+    newSegment = false,
+  ): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, run, parent, ...(secret !== undefined && { secret }) };
+    this.#run = { runId, run, parent, newSegment, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = 0;
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();
@@ -190,7 +198,7 @@ export class HubLink {
   }
 
   /**
-   * A connection whose other end went without a word looks open for most of a minute; the hub's pings tell earlier. Only
+   * A connection whose other end went without a word looks open for two minutes; the hub's pings tell earlier. Only
    * the time counts in which this process could have read them: a step may block it for longer than any silence.
    */
   #listen(): void {

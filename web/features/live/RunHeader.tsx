@@ -111,7 +111,10 @@ function TrainerState(): React.ReactNode {
   // A trainer takes a moment to start: that it is not there yet is no fault.
   const isAwaited = known && !run.trainerConnected && run.state === 'created';
   if (isAwaited) words = 'Waiting for the trainer';
-  const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited ? 'awaited' : 'down';
+  // It has said so beforehand: nothing can be heard of it meanwhile.
+  const isBusy = known && run.busy !== undefined && run.busy.untilMs > Date.now();
+  if (isBusy) words = `Trainer busy: ${run.busy!.why}`;
+  const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited || isBusy ? 'awaited' : 'down';
   return (
     <span className="state" data-state={state} data-testid="trainer-connection">
       {words}
