@@ -26,7 +26,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     return [
       ...lineage,
       ...stageMarks(store.controlEvents, store.runSummary?.description ?? { tasks: [] }),
-      ...chartMarks(store.commandRecords.values(), store.recipes),
+      ...chartMarks(store.ownCommands, store.recipes),
     ];
   }, [store, store.version, branches]);
   const shared = { marks, view, source: store };
