@@ -34,6 +34,10 @@ export function addStartCommand(program: Command, say: Say): void {
     .option('--host <address>', 'address to listen on (PLUMBLINE_HOST, 127.0.0.1)')
     .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--no-prepare', 'neither set up the native backend nor build the dashboard')
+    .addHelpText(
+      'after',
+      '\nAll other settings come from the environment: server/config.ts lists them with their defaults.',
+    )
     .action((flags: Flags) => start(flags, say));
 }
 
