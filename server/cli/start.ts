@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
-import { readConfig, rootDir } from '../config.js';
+import { misspeltSettings, readConfig, rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { linkTo } from './link.js';
@@ -47,6 +47,7 @@ async function start(flags: Flags, say: Say): Promise<void> {
     PLUMBLINE_PORT: flags.port,
     PLUMBLINE_DATA_DIR: flags.dataDir,
   });
+  for (const words of misspeltSettings()) sayError(`Warning: ${words}`);
   if (flags.prepare) {
     if ((await runTrainerProgram(rootDir, 'setup')) !== 0)
       say('Training goes on without the native backend, several times slower; `npm run plumbline -- doctor` says why.');

@@ -13,7 +13,7 @@ export class RunCore {
   readonly commands: CommandLog;
   readonly rules: RunRules;
   readonly liveness: Liveness;
-  readonly mailbox = new Mailbox();
+  readonly mailbox: Mailbox;
   /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
   goesOnBy: TrainerLink | null = null;
   isBeingDeleted = false;
@@ -30,8 +30,9 @@ export class RunCore {
     onAbsent: () => void,
     give: RunRulesOptions['give'],
   ) {
-    const { store, shared, replay, tryAgainMs, onChange, onError } = context;
-    this.record = new RunRecord(runId, { store, shared, onChange });
+    const { store, shared, deletedIds, replay, tryAgainMs, onChange, onError } = context;
+    this.mailbox = new Mailbox(() => context.onIdle(runId));
+    this.record = new RunRecord(runId, { store, shared, deletedIds, onChange });
     this.commands = new CommandLog(runId, {
       ...{ store, expiryMs: context.commandExpiryMs },
       onRecord: context.onCommand,
@@ -100,7 +101,7 @@ export class RunCore {
 
   /** The run is no more. In the mailbox. */
   forgetDeleted(): void {
-    this.record.deletedCreatedMs = this.summary?.createdMs ?? null;
+    if (this.summary) this.context.deletedIds.add(this.summary);
     this.forget();
   }
 
