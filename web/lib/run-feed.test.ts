@@ -5,6 +5,7 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
 import { RunFeed, type FeedListener, type FeedTransport } from './run-feed';
+import { ApiError } from './api';
 import { RunStore } from './run-store';
 
 const runId = RunId.parse('run-1');
@@ -44,6 +45,8 @@ class ScriptedHub implements FeedTransport {
   asked: { fromStep?: number }[] = [];
   watches = 0;
   failNext = 0;
+  /** More points a series would be too many values. */
+  mostPoints = Infinity;
   #answers: (() => void)[] = [];
 
   listen(_runId: RunId, listener: FeedListener): () => void {
@@ -55,7 +58,8 @@ class ScriptedHub implements FeedTransport {
     return { run: summary(this.stored), lastSeq: this.stored };
   }
   unwatch(): void {}
-  async history(_runId: RunId, range: { fromStep?: number }): Promise<HistoryResponse> {
+  async history(_runId: RunId, range: { fromStep?: number; maxPoints: number }): Promise<HistoryResponse> {
+    if (range.maxPoints > this.mostPoints) throw new ApiError('invalid', 'This would be more than 4000000 values.');
     this.asked.push(range);
     await new Promise<void>((resolve) => this.#answers.push(resolve));
     if (this.failNext > 0) {
@@ -115,6 +119,21 @@ describe('RunFeed', () => {
     expect(store.feedPhase).toBe('live');
     hub.listener.metrics(batch(15, 17));
     expect(heldSeqs(store)).toEqual(oneTo(17));
+  });
+
+  it('opens a run of more values than one answer may have, coarser', async () => {
+    hub.stored = 10;
+    hub.mostPoints = 100;
+    hub.listener.connected();
+    await hub.answer();
+    expect([heldSeqs(store), store.feedPhase]).toEqual([oneTo(10), 'live']);
+    expect(hub.asked).toMatchObject([{ maxPoints: 60 }]);
+  });
+  it('says why where even the coarsest answer is refused', async () => {
+    hub.mostPoints = 0;
+    hub.listener.connected();
+    await hub.answer();
+    expect([store.feedPhase, store.feedError]).toMatchObject(['failed', { code: 'invalid' }]);
   });
 
   it('fetches again where what was held begins above what history answered', async () => {

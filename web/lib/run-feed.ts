@@ -3,6 +3,7 @@ import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/h
 import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
+import { ApiError } from './api';
 
 /** What live messages a feed listens to, over whatever carries them. */
 export interface FeedListener {
@@ -40,7 +41,8 @@ export interface FeedSink {
 /** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
 export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
 
-const maxPoints = 4000;
+/** Points of a series that are asked for; where all together would be too large an answer, the next fewer. */
+const pointCounts = [4000, 500, 60, 5] as const;
 /** Held while history is fetched; beyond this the oldest are let go, which shows as a gap and is fetched again. */
 const maxHeldBatches = 2000;
 const retryDelaysMs = [250, 1000, 2000, 5000];
@@ -109,12 +111,20 @@ export class RunFeed {
 
   /** Fetches a range anew at full resolution, for a zoomed window of a thinned series. */
   async refine(fromStep: number, toStep: number): Promise<void> {
-    const history = await this.transport.history(this.runId, { fromStep, toStep, ...this.#range });
+    const history = await this.#history({ fromStep, toStep });
     if (!this.#closed) this.sink.history(history);
   }
 
-  get #range(): { maxPoints: number; metrics?: readonly string[] } {
-    return { maxPoints, ...(this.metrics && { metrics: this.metrics }) };
+  /** As fine as the hub answers it: a run of very many series comes coarser, and not never. */
+  async #history(range: { fromStep?: number; toStep?: number }): Promise<HistoryResponse> {
+    const asked = { ...range, ...(this.metrics && { metrics: this.metrics }) };
+    for (const maxPoints of pointCounts)
+      try {
+        return await this.transport.history(this.runId, { ...asked, maxPoints });
+      } catch (error) {
+        if (!(error instanceof ApiError && error.code === 'invalid') || maxPoints === pointCounts.at(-1)) throw error;
+      }
+    throw new Error('There is no fewer number of points.');
   }
 
   #take(batch: MetricBatch): void {
@@ -158,9 +168,9 @@ export class RunFeed {
         this.sink.run(run);
         this.#goBack(run.segments);
       }
-      const range = { ...this.#range, ...(this.#loaded && { fromStep: this.#cursorStep }) };
+      const range = this.#loaded ? { fromStep: this.#cursorStep } : {};
       const [history, control, commands] = await Promise.all([
-        this.transport.history(this.runId, range),
+        this.#history(range),
         this.transport.events(this.runId),
         this.transport.commands(this.runId),
       ]);
