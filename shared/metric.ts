@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { boundedRecord, recordOf } from './record.js';
+import { maxMetricNameLength, maxMetricsPerEvent } from './limits.js';
 import { isPlain } from './plain-text.js';
 
-export const maxMetricNameLength = 200;
 /**
  * Any printable text: `train/loss`, `eval_loss`, `lr-AdamW/pg1`, `eval/acc top-1`. Slashes group: series whose names begin
  * alike up to a slash are shown together.
@@ -54,8 +54,7 @@ export function fourDigits(value: number): string {
  */
 export const wallTimeSeries = 'run/wall_time_ms';
 
-/** At most this many values in one event: the drift of every group of the largest model and what is measured beside it. */
-export const maxMetricsPerEvent = 55_000;
+/** Values by the names of their series. */
 export const WireMetrics = boundedRecord(
   MetricName.refine(
     (name) => name !== wallTimeSeries,

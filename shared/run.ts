@@ -160,6 +160,15 @@ export const RunSummary = z.object({
   lastStep: z.number().int().nonnegative(),
   /** Highest event number that is durably stored; 0 before the first. */
   lastSeq: z.number().int().nonnegative(),
+  /** What the hub has refused of what the trainer sends, since this hub has had the run; absent where that is nothing. */
+  refused: z
+    .object({
+      count: z.number().int().positive(),
+      /** The newest, with what to do. */
+      message: z.string(),
+      atMs: z.number(),
+    })
+    .optional(),
   /** Grows with every change: of two summaries of a run, the one with the larger number is later. */
   revision: z.number().optional(),
 });

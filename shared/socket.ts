@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
-import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
+import type { ControlEvent, MetricEvent } from './trainer-event.js';
+import type { EventBatch, EventProblem } from './wire-event.js';
 import type { RuleState } from './rule.js';
 import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
 
@@ -65,11 +66,17 @@ export const Attach = z.object({
 export type Attach = z.infer<typeof Attach>;
 
 export interface TrainerToHub {
-  attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number }>) => void;
-  /** Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`. */
+  /** Answered with the highest number stored, and the number from which on none stands for a series yet. */
+  attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number; nextSeries: number }>) => void;
+  /**
+   * Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`.
+   * The first few `problems`, where there are any, say what was left out of events that were taken.
+   */
   events: (
     batch: EventBatch,
-    ack: (result: { ok: true; lastSeq: number } | (Failure & { lastSeq?: number })) => void,
+    ack: (
+      result: { ok: true; lastSeq: number; problems?: EventProblem[] } | (Failure & { lastSeq?: number }),
+    ) => void,
   ) => void;
 }
 export interface HubToTrainer {

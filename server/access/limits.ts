@@ -1,3 +1,5 @@
+import { maxMessageBytes } from '@plumbline/shared/limits';
+
 /**
  * Every bound on what one client can take of the hub; docs/operations.md has them as a table.
  * Who asks is a session, a trainer that shows the token, or else an address (see Caller). Each has a budget of its own,
@@ -38,12 +40,6 @@ export interface StandingLimits {
   perCaller: number;
   total: number;
 }
-
-/**
- * A longer message ends the connection (WebSocket close code 1009). The longest is a `run_started`: with 50,000
- * parameters, each in a group of its own, and names of 46 characters it has about 27 MB (see `ModelInfo`).
- */
-export const maxMessageBytes = 32 * 1024 * 1024;
 
 export const standingLimits: Record<Standing, StandingLimits> = {
   arriving: {

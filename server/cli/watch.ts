@@ -101,6 +101,11 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
   switch (event.type) {
     case 'run_started':
       return `started: trains ${describeSelection(event.selection)}, ${event.trainer.backend} on ${event.trainer.device}`;
+    case 'series_declared':
+      return `declares ${event.series.length} series: ${event.series
+        .slice(0, 3)
+        .map(({ name }) => name)
+        .join(', ')}${event.series.length > 3 ? ', …' : ''}`;
     case 'stage_started':
       return `stage ${event.stage + 1}: ${event.task}, ${event.steps} steps`;
     case 'evaluation_completed':

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Command, GivenCommand } from '@plumbline/shared/command';
 import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
@@ -81,11 +81,11 @@ function trainer() {
   const send = (command: Command) => Promise.resolve(void sent.push(command));
   return { sent, send, close: () => undefined };
 }
-const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<number> =>
+const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<object> =>
   runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
 
 /** A run that hub A held until it died, with a command open and this stored, of which A has written nothing more. */
-async function left(events: TrainerEvent[]) {
+async function left(events: WireEvent[]) {
   const runId = aRunId();
   const a = hub('a');
   await attach(a.runs, runId);
@@ -95,7 +95,7 @@ async function left(events: TrainerEvent[]) {
   const b = hub('b');
   // Knows it as one that runs at A.
   expect(await b.runs.get(runId)).toMatchObject({ state: 'running' });
-  await store.append(runId, events);
+  await store.append(runId, events.map(asStored));
   holders.delete(runId);
   return { runId, commandId: command.commandId, b };
 }
@@ -162,7 +162,7 @@ describe('a hub that gives up a run of another hub', () => {
   async function givenUp() {
     const known = await left([]);
     await known.b.runs.trainerLost(known.runId, 'The trainer was lost.');
-    await store.append(known.runId, lastWords);
+    await store.append(known.runId, lastWords.map(asStored));
     return known;
   }
   const said = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3 };
@@ -193,7 +193,7 @@ describe('a run that was opened with a secret', () => {
     await hub('a').runs.attach({ ...given, secret }, trainer());
     const { runs } = hub('b');
     await expect(runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
-    expect(await runs.attach({ ...given, secret }, trainer())).toBe(0);
+    expect(await runs.attach({ ...given, secret }, trainer())).toEqual({ lastSeq: 0, nextSeries: 0 });
   });
 
   it('is so at a hub that has only heard of it, and ended by force is told to the others', async () => {

@@ -1,5 +1,6 @@
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { CommandLog } from './command-log.js';
+import { DeclaredSeries } from './declared-series.js';
 import { Liveness } from './liveness.js';
 import { Mailbox } from './mailbox.js';
 import { Refusal } from './refusal.js';
@@ -12,6 +13,7 @@ export class RunCore {
   readonly record: RunRecord;
   readonly commands: CommandLog;
   readonly rules: RunRules;
+  readonly series: DeclaredSeries;
   readonly liveness: Liveness;
   readonly mailbox = new Mailbox();
   isBeingDeleted = false;
@@ -29,6 +31,7 @@ export class RunCore {
     give: RunRulesOptions['give'],
   ) {
     const { store, shared, replay, tryAgainMs, onChange, onError } = context;
+    this.series = new DeclaredSeries(runId, store);
     this.record = new RunRecord(runId, { store, shared, onChange });
     this.commands = new CommandLog(runId, {
       ...{ store, expiryMs: context.commandExpiryMs },
@@ -105,6 +108,7 @@ export class RunCore {
   /** Nothing is known of the run any more. In the mailbox. */
   forget(): void {
     this.rules.forget();
+    this.series.forget();
     this.liveness.release();
     // A notification that is still to be delivered is of a run that nobody can look at any more.
     this.commands.forget();

@@ -231,7 +231,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     await first.append(runId, [started()]);
     await first.trainerLost(runId, 'The trainer was lost.');
     // Its last word arrives, e.g. from another hub's spool.
-    await file.append(runId, [stepped(2), finished(3)]);
+    await file.append(runId, [stepped(2), finished(3)].map(asStored));
     first.close();
 
     const cluster = new NoOtherHubs();

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isLastWord, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { MemoryStore } from '../../test/support/memory-store.js';
 import { aRunId, attachment, finished, started, stepped } from '../../test/support/test-hub.js';
 import { SequenceGapError, StoreUnavailableError, type EventStore } from '../store/event-store.js';
@@ -94,7 +95,7 @@ class Model {
     this.over = 'lost';
     this.connection = null;
   }
-  append(events: readonly TrainerEvent[]): string {
+  append(events: readonly WireEvent[]): string {
     if (!this.exists) return 'not_found';
     if (this.over && events.some(({ seq }) => seq > this.lastSeq)) return 'conflict';
     let [seq, step] = [this.lastSeq, this.lastStep];
@@ -192,7 +193,7 @@ class World {
         const link = this.#links[action.connection]!;
         const expected = model.attach(action.connection, action.secret);
         const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-        return this.#expect(runs.attach(attach, link), (answer) => {
+        return this.#expect(runs.attach(attach, link).then(({ lastSeq }) => lastSeq), (answer) => {
           if (this.isCertain) expect(answer).toBe(expected);
         });
       }
@@ -203,7 +204,7 @@ class World {
       case 'append': {
         const events = this.#batch(action);
         const expected = model.append(events);
-        return this.#expect(runs.append(runId, events), async (answer) => {
+        return this.#expect(runs.append(runId, events).then(({ lastSeq }) => lastSeq), async (answer) => {
           if (this.isCertain) expect(answer).toBe(expected);
           // Acknowledged is durable.
           if (answer.startsWith('ok') && !this.isDeleted)
@@ -231,11 +232,11 @@ class World {
     }
   }
 
-  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): TrainerEvent[] {
+  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): WireEvent[] {
     const first =
       from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
     const step = steps === 'back' ? Math.max(0, this.#sentStep - 5) : this.#sentStep;
-    const batch = Array.from({ length: events }, (_, i): TrainerEvent => {
+    const batch = Array.from({ length: events }, (_, i): WireEvent => {
       const seq = first + i;
       if (ends && i === events - 1) return { ...finished(seq), step: step + i };
       return seq === 1 ? started() : { ...stepped(seq), step: step + i };
@@ -267,7 +268,7 @@ class World {
     const known = this.runs.find(this.runId);
     const stored = await this.memory.events(this.runId, 1, 10_000);
     if (known && stored.length > 0) {
-      const again = this.runs.append(this.runId, stored).catch(() => 0);
+      const again = this.runs.append(this.runId, stored as WireEvent[]).catch(() => 0);
       await this.calm();
       await again;
       await this.calm();

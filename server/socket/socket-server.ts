@@ -1,10 +1,11 @@
 import type { Server as HttpServer } from 'node:http';
+import { maxMessageBytes } from '@plumbline/shared/limits';
 import type { RunId } from '@plumbline/shared/run';
 import type { Ack, DashboardToHub, HubToDashboard, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
 import type { RedisClient } from '../cluster/redis-client.js';
-import { maxMessageBytes } from '../access/limits.js';
+
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { FrontDoor } from './front-door.js';
 import { tolerantParser } from './tolerant-parser.js';

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
 import { protocolVersion } from '@plumbline/shared/socket';
-import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
@@ -10,10 +11,11 @@ import {
   finished,
   started,
   stepped,
+testTimeMs,
   TestHub,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
-import { maxMessageBytes } from '../access/limits.js';
+
 import { describeModel } from '../trainer/models/parameter-roles.js';
 import { canonicalJson } from '../transfer/run-archive.js';
 
@@ -71,7 +73,7 @@ describe('text that would steer a terminal', () => {
       type: 'run_failed',
       seq: 2,
       step: 0,
-      wallTimeMs: 1,
+      wallTimeMs: 1_700_000_000_001,
       reason: 'line 1\n\u001b[31mCUDA error\u001b[0m',
     };
     expect(await sendAnything(trainer, 'events', { events: [started(), failed] })).toMatchObject({ ok: true });
@@ -164,9 +166,10 @@ describe("a trainer's events", () => {
     ['nothing', undefined],
     ['text', 'events'],
     ['a list', []],
-    ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 0 }] }],
-    ['a value that is text', { events: [stepped(1, { 'train/loss': 'low' as never })] }],
-    ['a metric without a slash', { events: [stepped(1, { loss: 1 })] }],
+    ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 1_700_000_000_000 }] }],
+    ['a value for no series', { events: [{ ...stepped(1), series: [] }] }],
+    ['values by name', { events: [{ ...stepped(1), series: undefined, metrics: { loss: 1 } }] }],
+    ['a time in nanoseconds', { events: [{ ...stepped(1), wallTimeMs: 1.7e18 }] }],
     ['a negative step', { events: [{ ...stepped(1), step: -1 }] }],
   ])('are refused when malformed: %s', async (_, message) => {
     const runId = aRunId();
@@ -182,8 +185,8 @@ describe("a trainer's events", () => {
       error: {
         code: 'invalid',
         message:
-          'events.0.model.parameters.0.group: the parameter "a.weight" names the group "a", which is not in groups; ' +
-          'add it there with its role',
+          'events.0.model.parameters.0.group: event 1 (run_started): the parameter "a.weight" names the group "a", which ' +
+          'is not in groups; add it there with its role',
       },
     });
   });
@@ -193,10 +196,11 @@ describe("a trainer's events", () => {
     const trainer = await hub.attached(runId);
     const model = describeModel('a mixture of experts', mixture(127));
     const trainable = model.parameters.map(({ name }) => name);
-    const start = { ...started(), model, trainable } as TrainerEvent;
-    expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
     const drift = Object.fromEntries(model.groups.map(({ name }, index) => [weightDrift(name), index / 7]));
-    const probe = { ...stepped(2, drift), type: 'probe_completed' } as TrainerEvent;
+    const names = Object.keys(drift);
+    const start = { ...started(1, names), model, trainable };
+    expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
+    const probe = { ...stepped(2, drift, names), type: 'probe_completed' } as const;
     expect(await trainer.emitWithAck('events', { events: [probe] })).toEqual({ ok: true, lastSeq: 2 });
     const { events } = (await (await hub.request('GET', `/runs/${runId}/events`)).json()) as ControlEventsResponse;
     // As text: a deep comparison of so much takes minutes.
@@ -230,11 +234,11 @@ describe("a trainer's events", () => {
     expect(await trainer.emitWithAck('events', { events: [stepped(3)] })).toMatchObject({
       error: { code: 'conflict' },
     });
-    expect(await (await hub.attached(runId)).emitWithAck('attach', attachment(runId))).toEqual({
+    expect(await (await hub.attached(runId)).emitWithAck('attach', attachment(runId))).toMatchObject({
       ok: true,
       lastSeq: 2,
     });
-    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastStep: 2, endedMs: 9000 });
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastStep: 2, endedMs: testTimeMs + 9000 });
   });
 });
 
@@ -249,7 +253,7 @@ describe('a run and its trainer', () => {
     const second = attachment(aRunId());
     expect(await trainer.emitWithAck('attach', second)).toMatchObject({ error: { code: 'conflict' } });
     await trainer.emitWithAck('events', { events: [started(), finished(2)] });
-    expect(await trainer.emitWithAck('attach', second)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await trainer.emitWithAck('attach', second)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
     expect(await hub.hub.runs.get(second.runId)).toMatchObject({ trainerConnected: true });
   });
 
@@ -266,7 +270,7 @@ describe('a run and its trainer', () => {
   it('a lost trainer fails its run with the reason; one that comes back after all goes on', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    const paused = { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1, reason: 'by hand' } as const;
+    const paused = { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1_700_000_000_001, reason: 'by hand' } as const;
     await trainer.emitWithAck('events', { events: [started(), paused] });
     trainer.disconnect();
     await hub.until(runId, (run) => !run.trainerConnected);

@@ -3,14 +3,15 @@ import type { Command } from '@plumbline/shared/command';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
-import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { z, ZodError } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
+import type { Appended } from '../run/event-intake.js';
 import { Refusal, toWireError } from '../run/refusal.js';
+import { readEvents } from '../run/read-events.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import type { FrontDoor } from './front-door.js';
+
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
 /** How long a trainer has to say that it has queued a command; one step of a slow backend blocks it for seconds. */
@@ -55,7 +56,7 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     }),
   );
 
-  async function attach(message: unknown): Promise<{ lastSeq: number }> {
+  async function attach(message: unknown): Promise<{ lastSeq: number; nextSeries: number }> {
     const parsed = Attach.parse(message);
     const given = cleanedAttach(parsed, runs.find(parsed.runId));
     // Nobody is there to be answered, or to be sent commands.
@@ -68,30 +69,29 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
       runs.detach(attached, link);
       attached = null;
     }
-    const lastSeq = await runs.attach(given, link);
+    const answer = await runs.attach(given, link);
     attached = given.runId;
     // The connection may have gone while the run was read.
     if (!socket.connected) runs.detach(attached, link);
-    return { lastSeq };
+    return answer;
   }
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
     append(message)
-      .then((lastSeq) => ack({ ok: true, lastSeq }))
+      .then((appended) => ack({ ok: true, ...appended }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
-        runs.emit('refused', attached, wireError);
+        runs.refused(attached, wireError);
         if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
         ack({ ok: false, error: wireError, ...(error instanceof SequenceGapError && { lastSeq: error.lastSeq }) });
       });
   });
 
-  async function append(message: unknown): Promise<number> {
+  async function append(message: unknown): Promise<Appended> {
     if (attached === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
-    if (countEvents(message) > maxEventsPerBatch)
-      throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-    return runs.append(attached, eventsOf(message));
+    const { events, problems } = readEvents(message);
+    return runs.append(attached, events, problems);
   }
 
   socket.on('disconnect', () => {
@@ -104,27 +104,6 @@ function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'config'> | null
   return stored && isDeepStrictEqual(stored.config, attach.config)
     ? attach
     : { ...attach, config: cleaned(attach.config) };
-}
-
-const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
-
-/**
- * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. One that
- * is broken ends the reading, as the faults of all of them would take seconds to collect.
- */
-function eventsOf(message: unknown): TrainerEvent[] {
-  const { events } = EventsUnread.parse(message);
-  return events.map((event, index) => {
-    const parsed = TrainerEvent.safeParse(event);
-    if (parsed.success) return isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data);
-    const [first] = parsed.error.issues;
-    throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
-  });
-}
-
-function countEvents(message: unknown): number {
-  if (typeof message !== 'object' || message === null || !('events' in message)) return 0;
-  return Array.isArray(message.events) ? message.events.length : 0;
 }
 
 /** Why a trainer that shows this may not connect; `null` when it may. */

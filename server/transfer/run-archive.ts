@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
-import { isMetricEvent, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import type { StoredEvent } from '../store/protocol-1.js';
@@ -18,6 +19,7 @@ export const StoredRunRecord: ZodType<StoredRun> = RunSummary.omit({
   lastSeq: true,
   lastStep: true,
   revision: true,
+  refused: true,
 });
 
 /** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */
