@@ -49,7 +49,7 @@ const rowOf = (run: RunSummary, last: Record<string, number>): string[] => [
   run.runId,
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
-  ...listed.map((name) => valueWords(name, last[name])),
+  ...listed.map((name) => valueWords(last[name], name === metrics.heldOutMean ? '%' : undefined)),
   run.config.name,
 ];
 

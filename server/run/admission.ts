@@ -2,6 +2,7 @@ import type { GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { declaredIn } from '@plumbline/shared/series';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
@@ -114,12 +115,14 @@ export class Admission {
         rejection: `It has gone back once already, from ${before}; going back again could repeat itself without end.`,
       };
     const { series } = await this.store.history(run.runId, { metrics: [metric], maxPoints: everyPoint });
-    const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
+    const { events } = await this.store.controlEvents(run.runId);
+    const { unit } = declaredIn(events).get(metric) ?? {};
+    const best = bestCheckpoint(checkpointsOf(events), series.get(metric), better);
     if (best === null)
       return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
     const { checkpointId } = best.checkpoint;
     const extreme = better === 'higher' ? 'highest' : 'lowest';
-    const why = `${checkpointId} has the ${extreme} ${metric}: ${measuredWords(metric, best.value)} at step ${best.measuredAtStep}`;
+    const why = `${checkpointId} has the ${extreme} ${metric}: ${measuredWords(best.value, unit)} at step ${best.measuredAtStep}`;
     return {
       command: {
         ...command,

@@ -10,7 +10,7 @@ import type { Command, GivenCommand } from '@plumbline/shared/command';
 import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
 import type { WireEvent } from '@plumbline/shared/wire-event';
-import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import { aCommand, aRunId, asStored, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
 import { RunRegistry } from './registry.js';

@@ -121,7 +121,12 @@ async function readChanges(
   return { changes, questionsPerTask: questionsPerTask(changes), commands };
 }
 
-const told: ReadonlySet<ControlEvent['type']> = new Set(['run_started', 'trainable_changed', 'command_applied']);
+const told: ReadonlySet<ControlEvent['type']> = new Set([
+  'run_started',
+  'series_declared',
+  'trainable_changed',
+  'command_applied',
+]);
 
 /** Takes texts one by one, and lets others have the event loop after each `parsedBytes`. */
 function inTurns(take: (text: string) => void): (texts: readonly string[]) => Promise<void> {

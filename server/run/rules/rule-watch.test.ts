@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
-import { aCommand, aRunId, attachment, eventually, started, TestHub } from '../../../test/support/test-hub.js';
+import { aCommand, aRunId, asStored, attachment, eventually, started, TestHub } from '../../../test/support/test-hub.js';
 import { StoreUnavailableError } from '../../store/event-store.js';
 
 /** A receiver of webhooks. */

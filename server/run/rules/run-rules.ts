@@ -363,7 +363,7 @@ function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[
 }
 
 function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
-  if (event.type === 'run_started') machine.baseline(event.baseline);
+  machine.hear(event);
   if (!isMetricEvent(event) || machine.isIdle) return [];
   const { seq, step } = event;
   return Object.entries(event.metrics).flatMap(([metric, value]) =>

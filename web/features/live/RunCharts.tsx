@@ -7,6 +7,7 @@ import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
+import { AllSeries } from './AllSeries';
 import { runSeries } from './metric-series';
 import { PanelBoundary } from './PanelBoundary';
 import { useRun } from './use-run';
@@ -152,6 +153,9 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           emptyText="Measured with the first probe."
           testId="chart-probe-cost"
         />
+        <PanelBoundary what="All series">
+          <AllSeries view={view} marks={marks} />
+        </PanelBoundary>
       </div>
     </>
   );

@@ -1,4 +1,5 @@
 import { wallTimeSeries } from '@plumbline/shared/metric';
+import type { SeriesFacts } from '@plumbline/shared/series';
 import type { RunStore } from '../../lib/run-store';
 
 /** The series that a rule can watch. */
@@ -6,7 +7,13 @@ export interface KnownSeries {
   names: readonly string[];
   /** There can be no others: such a run is known beforehand. Else a trainer may still send more. */
   areAll: boolean;
+  /** What they are measured in, by name, where that is known. */
+  units?: ReadonlyMap<string, string>;
 }
+
+/** The units of series, by name. */
+export const unitsOf = (series: Iterable<SeriesFacts>): Map<string, string> =>
+  new Map([...series].flatMap(({ name, unit }) => (unit === undefined ? [] : [[name, unit] as const])));
 
 /** Names of the series that a run, or what it was branched from, has had values of; the trainer may yet send others. */
 export function seriesWithValues({ series, past }: Pick<RunStore, 'series' | 'past'>): string[] {
