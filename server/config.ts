@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { watchSettings, type WatchSetting } from './access/may-watch.js';
 import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
 import { planMemory, type MemoryPlan } from './memory-plan.js';
+import { UsageError } from './usage-error.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** The repository's root, from the sources and from the build alike. */
@@ -67,6 +68,11 @@ const Environment = z.object({
   PLUMBLINE_ALLOWED_ORIGINS: list,
   /** How long a trainer that lost its connection has to come back before its run counts as failed. */
   PLUMBLINE_TRAINER_GRACE_MS: milliseconds.default(15_000),
+  /**
+   * A connection on which a trainer, or a browser, says nothing for so long, not even to pings, counts as lost. A process
+   * that a step or a checkpoint blocks is as silent as a machine that has lost its network: blocks may be as long as this.
+   */
+  PLUMBLINE_TRAINER_SILENCE_MS: milliseconds.default(120_000),
   /** A command that no trainer confirms in this time expires. */
   PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
   /** Built-in trainers at one time. */
@@ -132,6 +138,7 @@ export interface HubConfig {
   allowedHosts: string[];
   allowedOrigins: string[];
   trainerGraceMs: number;
+  trainerSilenceMs: number;
   commandExpiryMs: number;
   maxTrainers: number;
   webhooks: { secret: string | null; hosts: string[] };
@@ -148,7 +155,7 @@ export interface HubConfig {
 
 /**
  * The hub's configuration: command-line flags first, then the environment, then defaults.
- * @throws Error naming the setting that is wrong
+ * @throws UsageError naming the setting that is wrong
  */
 export function readConfig(
   flags: Partial<Record<keyof z.input<typeof Environment>, string | undefined>> = {},
@@ -168,6 +175,7 @@ export function readConfig(
     allowedHosts: setting.PLUMBLINE_ALLOWED_HOSTS.map((host) => host.toLowerCase()),
     allowedOrigins: setting.PLUMBLINE_ALLOWED_ORIGINS,
     trainerGraceMs: setting.PLUMBLINE_TRAINER_GRACE_MS,
+    trainerSilenceMs: setting.PLUMBLINE_TRAINER_SILENCE_MS,
     commandExpiryMs: setting.PLUMBLINE_COMMAND_EXPIRY_MS,
     maxTrainers: setting.PLUMBLINE_MAX_TRAINERS,
     webhooks: {
@@ -200,7 +208,7 @@ export interface InfluxSetupConfig {
 
 /**
  * The settings of `plumbline influx-setup`: flags first, then the environment, then defaults.
- * @throws Error naming the setting that is wrong
+ * @throws UsageError naming the setting that is wrong
  */
 export function readInfluxSetupConfig(
   flags: Partial<Record<keyof z.input<typeof SetupEnvironment>, string | undefined>> = {},
@@ -225,7 +233,7 @@ function read<T extends z.ZodType>(settings: T, flags: Record<string, string | u
   const value = given[name] ?? process.env[name];
   // Under the name it was given by: a flag's or the environment's.
   const setting = name in given ? `--${name.replace('PLUMBLINE_', '').toLowerCase().replaceAll('_', '-')}` : name;
-  throw new Error(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
+  throw new UsageError(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
 }
 
 /** A value as it may stand in a log: no secret, and no user and password of an address. */
@@ -250,7 +258,7 @@ function influx(setting: z.infer<typeof Environment>): StoreConfig {
   const path = influxTokenFile(resolve(setting.PLUMBLINE_ACCESS_DIR ?? setting.PLUMBLINE_DATA_DIR));
   const token = setting.PLUMBLINE_INFLUX_TOKEN ?? (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
   if (!token)
-    throw new Error(
+    throw new UsageError(
       'InfluxDB needs a token: run `npm run plumbline -- influx-setup` once, or set PLUMBLINE_INFLUX_TOKEN.',
     );
   return {
@@ -265,7 +273,7 @@ function influx(setting: z.infer<typeof Environment>): StoreConfig {
 
 function redisUrl(setting: z.infer<typeof Environment>): string | null {
   if (setting.PLUMBLINE_REDIS_URL && setting.PLUMBLINE_STORE !== 'influx')
-    throw new Error('PLUMBLINE_REDIS_URL joins hubs that share a store: set PLUMBLINE_STORE=influx too.');
+    throw new UsageError('PLUMBLINE_REDIS_URL joins hubs that share a store: set PLUMBLINE_STORE=influx too.');
   return setting.PLUMBLINE_REDIS_URL ?? null;
 }
 

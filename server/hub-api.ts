@@ -1,4 +1,5 @@
 import type { AskedCommand, CommandRecord } from '@plumbline/shared/command';
+import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
 import type {
   CommandResponse,
   CommandsResponse,
@@ -7,7 +8,6 @@ import type {
   HistoryResponse,
   RunList,
   RunResponse,
-  StartRunRequest,
 } from '@plumbline/shared/http';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { WireError } from '@plumbline/shared/socket';

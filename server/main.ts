@@ -49,9 +49,9 @@ export interface Hub {
  * @throws Error when the port is taken or the data folder cannot be written, saying what to do
  */
 export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
-  // What the store could not do is logged where it happens, whoever asked for it.
+  // What the store could not do is logged where it happens, whoever asked for it; that another has it open, here.
   const onError = (error: unknown) => {
-    if (!(error instanceof StoreUnavailableError)) logFault(log, error);
+    if (!(error instanceof StoreUnavailableError) || error instanceof StoreInUseError) logFault(log, error);
   };
   const { sessions, token } = openDataDir(config);
   const storeWatch = new StoreWatch();
@@ -98,8 +98,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   const livePublishing = new PublishWatch();
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
   const door = new FrontDoor(callers, config, unknown.isKnown);
-  const sockets = createSocketServer(server, door, live);
-  serveTrainers(sockets.trainers, runs, token, door, onError);
+  const sockets = createSocketServer(server, { door, silenceMs: config.trainerSilenceMs, redis: live });
+  serveTrainers(sockets.trainers, { runs, token, door, silenceMs: config.trainerSilenceMs, onError });
   const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
   if (live) {
     feed.watchOverOtherHubs();
@@ -163,7 +163,7 @@ function openDataDir({ dataDir, accessDir }: HubConfig): { sessions: Sessions; t
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     accessSync(dataDir, constants.W_OK);
     const folder = accessDir ?? dataDir;
-    return { sessions: new Sessions(folder, dataDir), token: trainerToken(folder) };
+    return { sessions: new Sessions(folder), token: trainerToken(folder) };
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
     throw new Error(
@@ -178,10 +178,9 @@ function inUse(error: StoreInUseError, dataDir: string): Error {
   const url = hubUrl(dataDir);
   if (url === null) return error;
   return new Error(
-    `${error.message} It answers at ${url}; ${linkCommand(dataDir)} prints a link to control runs there.`,
-    {
-      cause: error,
-    },
+    `A hub runs on ${dataDir} already, at ${url}; ${linkCommand(dataDir)} prints a link to control runs there. ` +
+      'For a second hub choose another --data-dir.',
+    { cause: error },
   );
 }
 

@@ -1,4 +1,7 @@
-import { maxNameLength, type RunSummary } from './run.js';
+import type { RunSummary } from './run.js';
+
+/** A name is at most so long for a branch of it to be named after it whole. */
+export const maxNameLength = 80;
 
 const suffix = /, from step [\d,]+$/;
 
@@ -17,7 +20,7 @@ export function branchName(name: string, step: number): string {
  * Those of some runs that have this name, and the branches that they were continued as: of one of them, and named after
  * it by itself. The name of a branch alone does not tell: long names may be cut to the same.
  */
-export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'parent'>>(
+export function runsNamed<R extends Pick<RunSummary, 'runId' | 'description' | 'parent'>>(
   runs: readonly R[],
   name: string,
 ): R[] {
@@ -32,10 +35,10 @@ export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'paren
       line.push(at);
       seen.add(at);
       const from: R | undefined = at.parent ? byId.get(at.parent.runId) : undefined;
-      if (at.config.name === name) isOne = true;
+      if (at.description.name === name) isOne = true;
       else if (known.has(at.runId)) isOne = known.get(at.runId)!;
       // Stored runs may name each other as parents in a circle: it ends here.
-      else if (!from || seen.has(from) || at.config.name !== branchName(from.config.name, at.parent!.step))
+      else if (!from || seen.has(from) || at.description.name !== branchName(from.description.name, at.parent!.step))
         isOne = false;
       else at = from;
     }
@@ -45,5 +48,5 @@ export function runsNamed<R extends Pick<RunSummary, 'runId' | 'config' | 'paren
 }
 
 /** Whether a branch's name says already at which step it begins. */
-export const saysItsStep = ({ config, parent }: Pick<RunSummary, 'config' | 'parent'>): boolean =>
-  parent !== null && config.name === branchName(config.name, parent.step);
+export const saysItsStep = ({ description, parent }: Pick<RunSummary, 'description' | 'parent'>): boolean =>
+  parent !== null && description.name === branchName(description.name, parent.step);

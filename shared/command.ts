@@ -117,3 +117,18 @@ export const CommandRecord = z.object({
   reason: z.string(),
 });
 export type CommandRecord = z.infer<typeof CommandRecord>;
+
+/** What a trainer has to take for a command to be offered; null for what the hub does itself. */
+const takenAs: Record<CommandKind, CommandAction['kind'] | null> = {
+  ...{ pause: 'pause', resume: 'resume', step_once: 'step_once', stop: 'stop', set_trainable: 'set_trainable' },
+  ...{ set_learning_rate: 'set_learning_rate', lower_learning_rate: 'lower_learning_rate' },
+  ...{ evaluate_now: 'evaluate_now', save_checkpoint: 'save_checkpoint' },
+  ...{ restore_checkpoint: 'restore_checkpoint', restore_best_checkpoint: 'restore_checkpoint' },
+  ...{ set_rules: null, end_run: null, notify: null },
+};
+
+/** Whether the trainer of a run takes a kind of command; without its word, it takes all. */
+export function trainerTakes({ commands }: { commands?: readonly string[] | undefined }, kind: CommandKind): boolean {
+  const needed = takenAs[kind];
+  return commands === undefined || needed === null || commands.includes(needed);
+}

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { goneWords, planDeletion, whyNotDelete } from './deletion.js';
 import { CheckpointId, RunId, type RunState, type RunSummary } from './run.js';
 
-type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
+type Known = Pick<RunSummary, 'runId' | 'parent' | 'state' | 'createdMs'>;
 const run = (id: string, parent: string | null = null, state: RunState = 'finished'): Known => ({
   runId: RunId.parse(id),
   state,
+  createdMs: id.charCodeAt(0),
   parent: parent === null ? null : { runId: RunId.parse(parent), checkpointId: CheckpointId.parse('step-1'), step: 1 },
 });
 const planned = (chosen: string[], runs: Known[]) => {
@@ -50,8 +51,16 @@ describe('deleting several runs', () => {
     expect(planned(['aaa', 'bbb', 'ccc'], runs)).toEqual({ goes: ['ccc', 'bbb', 'aaa'], stays: [] });
     expect(planned(['bbb', 'ccc', 'aaa'], runs)).toEqual({ goes: ['ccc', 'bbb', 'aaa'], stays: [] });
   });
+  it('goes on with the newest, in whatever order they were chosen', () => {
+    const apart = [run('aaa'), run('bbb'), run('ccc')];
+    for (const chosen of [
+      ['aaa', 'bbb', 'ccc'],
+      ['bbb', 'ccc', 'aaa'],
+    ])
+      expect(planned(chosen, apart).goes).toEqual(['ccc', 'bbb', 'aaa']);
+  });
   it('leaves what others go on from, and deletes the rest', () => {
-    expect(planned(['aaa', 'ccc', 'ddd', 'eee'], runs)).toEqual({ goes: ['ccc'], stays: ['aaa', 'ddd', 'eee'] });
+    expect(planned(['aaa', 'ccc', 'ddd', 'eee'], runs)).toEqual({ goes: ['ccc'], stays: ['eee', 'ddd', 'aaa'] });
   });
 });
 

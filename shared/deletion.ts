@@ -2,6 +2,7 @@ import type { DeletedRun } from './http.js';
 import { hasEnded, type RunId, type RunSummary } from './run.js';
 
 type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
+type Dated = Known & Pick<RunSummary, 'createdMs'>;
 
 /** What is to be deleted of some runs, in an order in which it can be, and what stays, each with the reason. */
 export interface DeletionPlan<R> {
@@ -43,11 +44,11 @@ export function whyNotDelete(run: Known, runs: readonly Known[]): string | null 
 }
 
 /**
- * Plans the deletion of several runs: branches before what they were branched from.
- * @param chosen some of `runs`
+ * Plans the deletion of several runs: branches before what they were branched from, and otherwise the newest first.
+ * @param chosen some of `runs`, in any order
  * @param runs all runs
  */
-export function planDeletion<R extends Known>(chosen: readonly R[], runs: readonly Known[]): DeletionPlan<R> {
+export function planDeletion<R extends Dated>(chosen: readonly R[], runs: readonly Known[]): DeletionPlan<R> {
   const goes: R[] = [];
   const stays: DeletionPlan<R>['stays'] = [];
   const byId = new Map(runs.map((run) => [run.runId, run]));
@@ -63,7 +64,7 @@ export function planDeletion<R extends Known>(chosen: readonly R[], runs: readon
   };
   for (const run of runs) count(run, 1);
   // Whatever nothing goes on from goes, and with it perhaps what kept others.
-  for (let waiting = [...chosen]; waiting.length > 0;) {
+  for (let waiting = [...chosen].sort(newestFirst); waiting.length > 0;) {
     const next = waiting.filter(({ runId, state }) => hasEnded(state) && !branches.get(runId));
     if (next.length === 0) {
       const gone = new Set(goes.map(({ runId }) => runId));
@@ -78,6 +79,8 @@ export function planDeletion<R extends Known>(chosen: readonly R[], runs: readon
   }
   return { goes, stays };
 }
+
+const newestFirst = (a: Dated, b: Dated): number => b.createdMs - a.createdMs || (a.runId < b.runId ? -1 : 1);
 
 /** What went with runs: `6,120 events, 12.4 MB of checkpoints and logs`. */
 export function goneWords({ events, bytes }: Pick<DeletedRun, 'events' | 'bytes'>): string {

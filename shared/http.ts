@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { MetricName, WireNumber } from './metric.js';
-import { CheckpointId, RunConfig, RunId, RunSummary, StartingPoint } from './run.js';
+import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
-import { allPlain } from './plain-text.js';
+import { knownOnly } from './known-only.js';
 import { RuleState } from './rule.js';
 import type { ControlEvent } from './trainer-event.js';
 import type { WireError } from './socket.js';
@@ -36,13 +36,6 @@ export type SessionInfo = z.infer<typeof SessionInfo>;
 /** GET /api/runs -> newest first. */
 export const RunList = z.object({ runs: z.array(RunSummary) });
 export type RunList = z.infer<typeof RunList>;
-
-/** POST /api/runs: starts the built-in trainer, from the base model or from a checkpoint of another run. */
-export const StartRunRequest = z.object({
-  config: RunConfig.superRefine(allPlain),
-  from: StartingPoint.optional(),
-});
-export type StartRunRequest = z.infer<typeof StartRunRequest>;
 
 /** GET /api/runs/:runId */
 export const RunResponse = z.object({ run: RunSummary });
@@ -156,7 +149,7 @@ export type CommandsResponse = z.infer<typeof CommandsResponse>;
  * POST /api/runs/:runId/commands: a command, whose id is made by whoever gives it. Who may: a browser's session, or a
  * program that shows the trainer token as `Authorization: Bearer`. The run may stand in the body too.
  */
-export const GiveCommandRequest = AskedCommand.extend({ runId: RunId.optional() });
+export const GiveCommandRequest = knownOnly(AskedCommand.extend({ runId: RunId.optional() }));
 export type GiveCommandRequest = z.infer<typeof GiveCommandRequest>;
 
 export const maxCommandWaitMs = 60_000;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { AskedCommand } from './command.js';
-import { StartRunRequest } from './http.js';
+import { StartRunRequest } from './built-in/start-run.js';
 import { cleaned, isPlain, visibleLine, visibleText } from './plain-text.js';
-import { RunConfig } from './run.js';
+import { RunConfig } from './built-in/run-config.js';
 
 const odd: [what: string, char: string][] = [
   ['an escape', '\u001b'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RunConfig } from './run.js';
+import { RunConfig } from './built-in/run-config.js';
 import { describeAction, GuardRule, RuleAction } from './rule.js';
 
 const rule = {

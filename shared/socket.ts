@@ -3,7 +3,8 @@ import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { ControlEvent, MetricEvent } from './trainer-event.js';
 import type { EventBatch, EventProblem } from './wire-event.js';
 import type { RuleState } from './rule.js';
-import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
+import { RunId, RunParent, type RunSummary } from './run.js';
+import { RunDescription } from './run-description.js';
 
 /**
  * Version of the trainer protocol. The hub refuses a trainer of another one and says which it speaks: one of version 1
@@ -11,8 +12,19 @@ import { RunConfig, RunId, RunParent, type RunSummary } from './run.js';
  */
 export const protocolVersion = 2;
 
+/**
+ * What this hub can do beside the core of the protocol: take word that a trainer will be busy, keep to the commands that
+ * a trainer takes, go on with a run as another segment.
+ */
+export const hubCapabilities = ['busy', 'commands', 'segments'] as const;
+
 /** The handshake's `auth` on namespace `/trainer`. */
-export const TrainerAuth = z.object({ token: z.string().min(1).max(200), protocol: z.number().int() });
+export const TrainerAuth = z.object({
+  token: z.string().min(1).max(200),
+  protocol: z.number().int(),
+  /** Those of `hubCapabilities` that the trainer cannot do without: a hub that lacks one refuses it at once. */
+  capabilities: z.array(z.string().min(1).max(80)).max(100).default([]),
+});
 export type TrainerAuth = z.infer<typeof TrainerAuth>;
 
 /** What a run is known to belong to its trainer by; at least 128 random bits. */
@@ -31,6 +43,9 @@ export const errorCodes = [
   'store_failed',
   'draining',
   'unsupported',
+  'protocol_too_old',
+  'protocol_too_new',
+  'capability_missing',
   'internal',
 ] as const;
 export type ErrorCode = (typeof errorCodes)[number];
@@ -45,7 +60,7 @@ export type Result<T> = ({ ok: true } & T) | Failure;
 export type Ack<T> = (result: Result<T>) => void;
 
 /**
- * First word of a trainer on a connection. A run that the hub does not know is registered with this configuration
+ * First word of a trainer on a connection. A run that the hub does not know is registered with this description
  * (a remote trainer brings its own run); one that it knows is gone on with.
  *
  * A run belongs to the trainer that opened it. The trainer makes a secret, sends it with its first attach and with every
@@ -56,18 +71,40 @@ export type Ack<T> = (result: Result<T>) => void;
  */
 export const Attach = z.object({
   runId: RunId,
-  config: RunConfig,
+  run: RunDescription,
   /** The run must be known to the hub and have saved this checkpoint, when the branch is opened. */
   parent: RunParent.nullable(),
   secret: TrainerSecret.optional(),
   /** Up to which number the trainer was told that its events are durable, by whichever hub; 0 at the start. */
   acknowledgedSeq: z.number().int().nonnegative().default(0),
+  /** Kinds of commands that the trainer takes; without it, all. The hub rejects others and offers them to nobody. */
+  commands: z.array(z.string().min(1).max(80)).max(100).optional(),
 });
 export type Attach = z.infer<typeof Attach>;
+
+/** The longest time that a trainer may say it will be busy. */
+export const maxBusyMs = 3_600_000;
+/**
+ * A trainer is about to do what blocks its process, so that its hub will hear nothing: loading, writing a checkpoint, a
+ * long step. Should the connection break meanwhile, the run waits that long before the grace period begins. It is over
+ * with the next events or the next attach.
+ */
+export const Busy = z.object({
+  forMs: z
+    .number()
+    .int()
+    .positive()
+    .max(maxBusyMs, `a trainer is busy for at most ${maxBusyMs / 60_000} minutes`),
+  /** For people: `writing a checkpoint`. */
+  why: z.string().trim().min(1).max(200),
+});
+export type Busy = z.infer<typeof Busy>;
 
 export interface TrainerToHub {
   /** Answered with the highest number stored, and the number from which on none stands for a series yet. */
   attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number; nextSeries: number }>) => void;
+  /** The acknowledgement may be left out: it says only whether the hub has understood. */
+  busy: (busy: Busy, ack?: Ack<object>) => void;
   /**
    * Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`.
    * The first few `problems`, where there are any, say what was left out of events that were taken.

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { fromWireNumber, toWireMetrics } from './metric.js';
 import { orderFault, TrainerEvent } from './trainer-event.js';
 import { Command } from './command.js';
-import { RunConfig, RunId } from './run.js';
+import { RunConfig } from './built-in/run-config.js';
+import { RunId } from './run.js';
 
 const step = (seq: number, metrics: Record<string, unknown>) => ({
   type: 'step_completed',

@@ -4,6 +4,7 @@ import { maxMetricsPerEvent, maxReasonLength, maxSeq, maxStep } from './limits.j
 import { WireMetrics } from './metric.js';
 import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
+import { DescriptionChange } from './run-description.js';
 import { CommandId } from './command.js';
 import { SeriesDeclaration } from './series.js';
 
@@ -65,8 +66,11 @@ const StageStarted = z.object({
   type: z.literal('stage_started'),
   stage: z.number().int().nonnegative().max(maxStep),
   task: z.string().min(1).max(80),
-  steps: z.number().int().positive(),
+  /** How many steps it takes; null: not known. */
+  steps: z.number().int().positive().nullable().default(null),
 });
+/** The run is described anew: what is left out stays. */
+const RunDescribed = z.object({ ...eventBase, type: z.literal('run_described'), ...DescriptionChange.shape });
 /**
  * Every task was asked. Questions and their order follow from the run's `evaluationSeed` and `evaluationQuestions`, so
  * that answers of two models, runs or moments with the same can be compared one by one.
@@ -123,6 +127,7 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   SeriesDeclared,
   StepCompleted,
   ProbeCompleted,
+  RunDescribed,
   StageStarted,
   EvaluationCompleted,
   RunPaused,

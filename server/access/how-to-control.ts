@@ -7,11 +7,18 @@ export function linkCommand(dataDir: string): string {
   return `npm run plumbline -- link${dataDir === resolve(defaultDataDir) ? '' : ` --data-dir ${folder}`}`;
 }
 
+/* What the hub says to whoever asks, who may be anybody: no folder of its machine is named. */
+
+/** Where a new link comes from. */
+export const newLink =
+  '`npm run plumbline -- link` prints a new one on the machine of the hub, with the --data-dir that the hub was started with.';
+
 /** What a browser without a session is told when it tries to change something. */
-export const howToControl = (dataDir: string): string =>
-  `This browser may only watch. Open the link that npm start printed; ${linkCommand(dataDir)} prints a new one.`;
+export const howToControl = `This browser may only watch. Open the link that npm start printed; ${newLink}`;
 
 /** What a browser without a session is told by a hub whose runs may not be watched without one. */
-export const howToWatch = (dataDir: string): string =>
-  `This hub shows its runs to browsers that opened one of its links. Open the link that npm start printed; ` +
-  `${linkCommand(dataDir)} prints a new one. Programs show the trainer token as "Authorization: Bearer".`;
+export const howToWatch = `This hub shows its runs to browsers that opened one of its links. Open the link that npm start printed; ${newLink}`;
+
+/** What a program is told that shows nothing. */
+export const howToShowToken =
+  "Show the hub's trainer token, as `Authorization: Bearer`; it is the file trainer-token in the hub's data folder.";

@@ -23,14 +23,8 @@ export class Sessions extends EventEmitter<SessionEvents> {
   readonly #links: string;
   readonly #sessions: string;
 
-  /**
-   * @param folder where they lie
-   * @param dataDir the hub's data folder, which people name to get a new link
-   */
-  constructor(
-    folder: string,
-    readonly dataDir = folder,
-  ) {
+  /** @param folder where they lie */
+  constructor(folder: string) {
     super();
     this.#links = join(folder, 'links');
     this.#sessions = join(folder, 'sessions');

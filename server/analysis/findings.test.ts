@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { CommandId, type CommandRecord } from '@plumbline/shared/command';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { MetricSeries } from './finding.js';
 import { correlation, findings } from './findings.js';
@@ -24,7 +25,7 @@ const started = (baseline: Record<string, number>): ControlEvent => ({
     ...builtInDeclaration(name, { 'probe/questions_per_task': 100, ...baseline }),
   })),
 });
-const ended = { config: RunConfig.parse({ name: 'x' }), state: 'finished', parent: null } as const;
+const ended = { description: describeRun(RunConfig.parse({ name: 'x' })), state: 'finished', parent: null } as const;
 const changed = (step: number): ControlEvent => ({
   type: 'trainable_changed',
   seq: 2,
@@ -74,7 +75,7 @@ describe('findings', () => {
       step: 20,
       values: { worst: -40, end: -20, recoveredPercent: 50 },
     });
-    expect(told.get('held_out_drop')!.text).toContain('colour (-30.0 points)');
+    expect(told.get('held_out_drop')!.text).toContain('Colour (-30.0 points)');
     expect(told.get('bias_drift')).toMatchObject({ step: 20, values: { worst: 0.4, end: 0.2, recoveredPercent: 50 } });
     expect(told.get('output_shift')).toMatchObject({ step: 20, values: { worst: 0.8, end: 0.2, noise: 0.04 } });
     expect(told.get('output_shift')!.text).toContain('75 % recovered');
@@ -106,7 +107,7 @@ describe('findings', () => {
     expect(texts.filter((text) => text.includes('so far'))).toHaveLength(3);
     expect(texts.at(-1)).toMatch(/^The run has taken 2 Wh so far/);
     expect(texts.join('\n')).toMatch(/and 20\.0 % now: 50 % recovered/);
-    expect(texts[0]).toContain('is at -20.0 points so far: 50 % recovered; the worst task so far is colour');
+    expect(texts[0]).toContain('is at -20.0 points so far: 50 % recovered; the worst task so far is Colour');
   });
   it('tells what an intervention changed, per 100 steps', () => {
     const told = findings(run, [started(base), changed(20)], 100, ended).find(({ kind }) => kind === 'intervention')!;
@@ -146,10 +147,10 @@ describe('findings', () => {
     expect(told(...twice)).toEqual(told(started(base), changed(10)));
   });
   describe('in a sequence of skills', () => {
-    const config = RunConfig.parse({ name: 'x', tasks: ['counting', 'clock'], steps: 50 });
+    const description = describeRun(RunConfig.parse({ name: 'x', tasks: ['counting', 'clock'], steps: 50 }));
     const course = new Map([['held_out/mean/accuracy', series(90, 80, 70, 72, 74, 76, 50, 20, 20, 20)]]);
     const told = (...events: ControlEvent[]) =>
-      findings(course, [started({}), ...events], 100, { ...ended, config }).filter(
+      findings(course, [started({}), ...events], 100, { ...ended, description }).filter(
         ({ kind }) => kind === 'intervention',
       );
 

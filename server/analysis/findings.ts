@@ -4,6 +4,8 @@ import { describeGroup } from '@plumbline/shared/parameter';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { declaredIn } from '@plumbline/shared/series';
+import { taskLabel } from '@plumbline/shared/run-description';
+import { stagesOf } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
@@ -49,7 +51,7 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
  * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
- * @param run its tasks and their stages; of one that goes on, sentences say how it is so far
+ * @param run its description, with its tasks and their labels; of one that goes on, sentences say how it is so far
  * @param commands the run's audit log: what rules did is said to be theirs
  * @param averages of a run whose series are thinned: correlations and slopes go by these, because extremes alone do not
  *   show them
@@ -58,7 +60,7 @@ export function findings(
   series: ReadonlyMap<string, MetricSeries>,
   events: readonly ControlEvent[],
   questionsPerTask: number,
-  run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
+  run: Pick<RunSummary, 'description' | 'state' | 'parent'>,
   commands: readonly CommandRecord[] = [],
   averages?: Averages,
 ): Finding[] {
@@ -89,7 +91,8 @@ export function findings(
     }
   }
 
-  found.push(...targetFindings(series, baseline, questionsPerTask, run));
+  const stages = stagesOf(run.description, events);
+  found.push(...targetFindings(series, baseline, questionsPerTask, run, stages));
 
   const heldOut = series.get(metrics.heldOutMean);
   const heldOutBase = baseline.get(metrics.heldOutMean);
@@ -105,7 +108,9 @@ export function findings(
           const base = baseline.get(name);
           const values = series.get(name)!.values;
           const last = values[values.length - 1];
-          return base === undefined || last === undefined ? [] : [{ task: name.split('/')[1]!, change: last - base }];
+          return base === undefined || last === undefined
+            ? []
+            : [{ task: taskLabel(run.description, name.split('/')[1]!, 'held_out'), change: last - base }];
         })
         .sort((a, b) => a.change - b.change);
       const worst = drops[0] ? `; the worst task ${atTheEnd} is ${drops[0].task} (${points(drops[0].change)})` : '';
@@ -204,7 +209,7 @@ export function findings(
   }
 
   const heldOutCourse = averages?.series.get(metrics.heldOutMean) ?? heldOut;
-  found.push(...interventionFindings(heldOutCourse, events, commands, run.config));
+  found.push(...interventionFindings(heldOutCourse, events, commands, stages));
   const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
   const energy = energyFinding(series, firstStep, hasEnded(run.state));
   if (energy) found.push(energy);

@@ -3,7 +3,7 @@ import { changesNothing } from '@plumbline/shared/command-change';
 import { fourDigits } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { ruleOf } from '@plumbline/shared/rule';
-import { stageAfter, stageAt, type RunConfig } from '@plumbline/shared/run';
+import { stageAfter, stageAt, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { slope } from './slope.js';
@@ -15,12 +15,13 @@ import { slope } from './slope.js';
  *
  * @param heldOut mean held-out accuracy in percent, where it was measured
  * @param commands the run's audit log, which says what rules gave
+ * @param stages of the run; none where it has none
  */
 export function interventionFindings(
   heldOut: MetricSeries | undefined,
   events: readonly ControlEvent[],
   commands: readonly CommandRecord[],
-  config: Pick<RunConfig, 'tasks' | 'steps'>,
+  stages: readonly Stage[],
 ): Finding[] {
   const rules = new Map(commands.map(({ commandId, author }) => [commandId, ruleOf(author)]));
   const byRule = (event: ControlEvent | undefined): string => {
@@ -42,7 +43,7 @@ export function interventionFindings(
     atStep.push(change + by);
   });
   return [
-    ...(heldOut ? effects(heldOut, changes, config) : []),
+    ...(heldOut ? effects(heldOut, changes, stages) : []),
     ...events.flatMap((event): Finding[] => {
       if (event.type !== 'command_applied' || changesNothing(event)) return [];
       const by = byRule(event);
@@ -60,19 +61,15 @@ export function interventionFindings(
   ];
 }
 
-function effects(
-  heldOut: MetricSeries,
-  changes: ReadonlyMap<number, string[]>,
-  config: Pick<RunConfig, 'tasks' | 'steps'>,
-): Finding[] {
+function effects(heldOut: MetricSeries, changes: ReadonlyMap<number, string[]>, stages: readonly Stage[]): Finding[] {
   const steps = [...changes.keys()].sort((a, b) => a - b);
   return steps.map((step, index): Finding => {
-    const from = Math.max(steps[index - 1] ?? 0, stageAt(config, step).firstStep);
-    const to = Math.min(steps[index + 1] ?? Infinity, stageAfter(config, step).lastStep + 1);
+    const from = Math.max(steps[index - 1] ?? 0, stageAt(stages, step)?.firstStep ?? 0);
+    const to = Math.min(steps[index + 1] ?? Infinity, (stageAfter(stages, step)?.lastStep ?? Infinity) + 1);
     const before = slope(heldOut, from, step + 1) * 100;
     const after = slope(heldOut, step, to) * 100;
     const what = `From step ${step} on ${changes.get(step)!.join(' and ')}`;
-    const within = config.tasks.length > 1 ? ' within the stage' : '';
+    const within = stages.length > 1 ? ' within the stage' : '';
     if (!Number.isFinite(before) || !Number.isFinite(after)) {
       const text = `${what}; too few probes lie before or after it${within} to say how held-out accuracy moved.`;
       return { kind: 'intervention', step, text, values: {} };

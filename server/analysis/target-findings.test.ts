@@ -1,10 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import { RunConfig, RunParent } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunParent } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import { TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
+import { plannedStages, stagesOf } from '@plumbline/shared/stage';
 import { targetFindings } from './target-findings.js';
 
+type Series = Parameters<typeof targetFindings>[0];
+type Run = Parameters<typeof targetFindings>[3];
+
 /** Three stages of 100 steps, probed each 50. */
-const config = RunConfig.parse({ name: 'x', tasks: ['counting', 'clock', 'kinds'], steps: 100 });
-const finished = { config, state: 'finished', parent: null } as const;
+const described = (tasks: string[]) => describeRun(RunConfig.parse({ name: 'x', tasks, steps: 100 }));
+const description = described(['counting', 'clock', 'kinds']);
+const finished = { description, state: 'finished', parent: null } as const;
 const running = { ...finished, state: 'running' } as const;
 const base = new Map([
   ['target/counting/accuracy', 20],
@@ -23,49 +31,90 @@ const probes = (count: number, from = 0) =>
     ]),
   );
 
+/** Of runs whose stages are planned. */
+const found = (series: Series, baseline: ReadonlyMap<string, number>, run: Run) =>
+  targetFindings(series, baseline, 100, run, plannedStages(run.description));
+
 describe('targetFindings', () => {
   it('tells of each task what was learned in its stage, lost afterwards and got back', () => {
-    const [first, second, third] = targetFindings(probes(6), base, 100, finished);
+    const [first, second, third] = found(probes(6), base, finished);
     expect(first!.step).toBe(200);
     expect(first!.values).toMatchObject({ learned: 60, worst: -40, end: -20, recoveredPercent: 50 });
     expect(first!.text).toBe(
-      'counting (stage 1 of 3) had learned +60.0 points against the base, noise 8.0, by step 100; afterwards it was ' +
+      'Counting (stage 1 of 3) had learned +60.0 points against the base, noise 8.0, by step 100; afterwards it was ' +
         'lowest at step 200 (-40.0 points, noise 8.0) and ended at -20.0 points: 50 % recovered.',
     );
     expect(second!.text).toBe(
-      'clock (stage 2 of 3) had learned +40.0 points against the base, noise 6.0, by step 200; what came after took ' +
+      'Clock reading (stage 2 of 3) had learned +40.0 points against the base, noise 6.0, by step 200; what came after took ' +
         'nothing beyond the noise (10.0) from it.',
     );
     expect(third!.text).toBe(
-      'kinds (stage 3 of 3) had learned nothing beyond the noise by step 300 (+2.0 points against the base, noise 6.0).',
+      'Bird kinds (stage 3 of 3) had learned nothing beyond the noise by step 300 (+2.0 points against the base, noise 6.0).',
     );
   });
   it('says so far while the run goes on, and nothing of tasks that are not taught yet', () => {
-    const texts = (count: number) => targetFindings(probes(count), base, 100, running).map(({ text }) => text);
+    const texts = (count: number) => found(probes(count), base, running).map(({ text }) => text);
     expect(texts(1)).toEqual([
-      'counting (stage 1 of 3) has learned +20.0 points against the base, noise 8.0, so far (step 50).',
+      'Counting (stage 1 of 3) has learned +20.0 points against the base, noise 8.0, so far (step 50).',
     ]);
     expect(texts(3)[0]).toMatch(
       /lowest at step 150 \(-20\.0 points, .*\) and is at -20\.0 points so far: 0 % recovered/,
     );
-    expect(texts(3)[1]).toMatch(/^clock .* has learned \+30\.0 points .*so far \(step 150\)\.$/);
+    expect(texts(3)[1]).toMatch(/^Clock reading .* has learned \+30\.0 points .*so far \(step 150\)\.$/);
     expect(texts(5)[1]).toMatch(/took nothing beyond the noise \(10\.0\) from it so far\.$/);
     expect(texts(5).join('')).not.toMatch(/ended/);
   });
   it('of a branch from behind a stage, counts from what it began with', () => {
     const parent = RunParent.parse({ runId: 'run-1', checkpointId: 'step-1', step: 200 });
-    const [first] = targetFindings(probes(6, 4), base, 100, { ...finished, parent });
-    expect(first!.text).toMatch(/^counting .* was taught before this branch, which began with it at \+35\.0 points/);
+    const [first] = found(probes(6, 4), base, { ...finished, parent });
+    expect(first!.text).toMatch(/^Counting .* was taught before this branch, which began with it at \+35\.0 points/);
     expect(first!.text).toMatch(/took nothing beyond the noise/);
   });
   it('judges a task that is taught again by the last stage that has begun', () => {
-    const again = { ...finished, config: RunConfig.parse({ ...config, tasks: ['counting', 'clock', 'counting'] }) };
-    const of = (count: number) => targetFindings(probes(count), base, 100, again)[0]!;
-    expect(of(6).text).toMatch(/^counting \(stage 3 of 3\) had learned \+40\.0 points/);
-    expect(of(4).text).toMatch(/^counting \(stage 1 of 3\) had learned \+60\.0 points/);
+    const again = { ...finished, description: described(['counting', 'clock', 'counting']) };
+    const of = (count: number) => found(probes(count), base, again)[0]!;
+    expect(of(6).text).toMatch(/^Counting \(stage 3 of 3\) had learned \+40\.0 points/);
+    expect(of(4).text).toMatch(/^Counting \(stage 1 of 3\) had learned \+60\.0 points/);
   });
   it('says nothing where the base model or the task was not probed', () => {
-    expect(targetFindings(probes(6), new Map(), 100, finished)).toEqual([]);
-    expect(targetFindings(new Map(), base, 100, finished)).toEqual([]);
+    expect(found(probes(6), new Map(), finished)).toEqual([]);
+    expect(found(new Map(), base, finished)).toEqual([]);
+  });
+  it('of a run without stages, judges all of it, by the names that it gives', () => {
+    const tasks = [{ name: 'clock', label: 'Uhr', kind: 'target' as const }];
+    const bare = { ...finished, description: RunDescription.parse({ name: 'x', tasks }) };
+    const [only, none] = targetFindings(probes(6), base, 100, bare, []);
+    expect(none).toBeUndefined();
+    expect(only!.text).toBe('Uhr had learned +39.0 points against the base, noise 6.0, by step 300.');
+    const silent = { ...running, description: RunDescription.parse({ name: 'x' }) };
+    expect(targetFindings(probes(6), base, 100, silent, []).map(({ text }) => text)).toEqual([
+      'counting has learned +40.0 points against the base, noise 8.0, so far (step 300).',
+      'clock has learned +39.0 points against the base, noise 6.0, so far (step 300).',
+      'kinds has learned nothing beyond the noise by step 300 (+2.0 points against the base, noise 6.0).',
+    ]);
+  });
+  it('of a run that says its stages as they start, goes by those', () => {
+    const stageStarted = (stage: number, step: number, task: string, steps: number | null) =>
+      TrainerEvent.parse({
+        type: 'stage_started',
+        seq: stage + 1,
+        wallTimeMs: 1,
+        stage,
+        step,
+        task,
+        steps,
+      }) as ControlEvent;
+    const silent = { ...finished, description: RunDescription.parse({ name: 'x' }) };
+    const stages = stagesOf(silent.description, [
+      stageStarted(0, 0, 'counting', 400),
+      stageStarted(1, 100, 'clock', null),
+    ]);
+    expect(stages.map(({ firstStep, lastStep }) => [firstStep, lastStep])).toEqual([
+      [0, 100],
+      [100, Infinity],
+    ]);
+    const texts = targetFindings(probes(6), base, 100, silent, stages).map(({ text }) => text);
+    expect(texts[0]).toMatch(/^counting \(stage 1\) had learned \+60\.0 points .*by step 100; afterwards/);
+    expect(texts[1]).toBe('clock (stage 2) had learned +39.0 points against the base, noise 6.0, by step 300.');
   });
 });

@@ -1,6 +1,8 @@
 import { targetAccuracy } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
-import { distinctTasks, hasEnded, type RunSummary, type TargetTask } from '@plumbline/shared/run';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/run-description';
+import type { Stage } from '@plumbline/shared/stage';
 import { points, type Finding, type MetricSeries } from './finding.js';
 
 interface Probe {
@@ -17,20 +19,22 @@ interface Probe {
  * @param series by metric name, as the store returns them
  * @param baseline the base model's values, by metric name
  * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
+ * @param stages of the run; where it has none, all of it is one that teaches each of its tasks
  */
 export function targetFindings(
   series: ReadonlyMap<string, MetricSeries>,
   baseline: ReadonlyMap<string, number>,
   questionsPerTask: number,
-  run: Pick<RunSummary, 'config' | 'state' | 'parent'>,
+  run: Pick<RunSummary, 'description' | 'state' | 'parent'>,
+  stages: readonly Stage[],
 ): Finding[] {
   const ended = hasEnded(run.state);
-  return distinctTasks(run.config).flatMap((task) => {
+  return targetNames(run.description, series.keys()).flatMap((task) => {
     const probes = probesOf(series.get(targetAccuracy(task)));
     const base = baseline.get(targetAccuracy(task));
     const last = probes.at(-1);
     if (base === undefined || !last) return [];
-    const stage = lastStageOf(task, run.config, last.step);
+    const stage = lastStageOf(task, stages, last.step);
     if (!stage) return [];
     // A branch from behind the stage has what its run had learned by then.
     const isTaught = (run.parent?.step ?? 0) >= stage.lastStep;
@@ -39,7 +43,8 @@ export function targetFindings(
     const after = probes.filter(({ step }) => step > learned.step);
     const gain = learned.accuracy - base;
     const gainNoise = accuracyNoiseFloor(base, questionsPerTask);
-    const name = `${task} (stage ${stage.index + 1} of ${run.config.tasks.length})`;
+    const label = taskLabel(run.description, task);
+    const name = stages.length === 0 ? label : `${label} (stage ${stage.index + 1}${ofHowMany(run.description)})`;
     const isUnderWay = !ended && learned.step < stage.lastStep && after.length === 0;
     const found: Finding = {
       kind: 'target_task',
@@ -84,14 +89,14 @@ function learnedWords(
   return isUnderWay ? `has learned ${against}, so far (step ${step})` : `had learned ${against}, by step ${step}`;
 }
 
+/** How many stages are planned, where that is known. */
+const ofHowMany = ({ stages }: Pick<RunDescription, 'stages'>): string =>
+  stages.length > 0 ? ` of ${stages.length}` : '';
+
 /** The last stage that teaches a task, of those that had begun at a step. */
-function lastStageOf(
-  task: TargetTask,
-  { tasks, steps }: RunSummary['config'],
-  step: number,
-): { index: number; firstStep: number; lastStep: number } | undefined {
-  const index = tasks.findLastIndex((other, at) => other === task && at * steps < step);
-  return index < 0 ? undefined : { index, firstStep: index * steps, lastStep: (index + 1) * steps };
+function lastStageOf(task: string, stages: readonly Stage[], step: number): Omit<Stage, 'task'> | undefined {
+  if (stages.length === 0) return { index: 0, firstStep: 0, lastStep: Infinity };
+  return stages.findLast((stage) => stage.task === task && stage.firstStep < step);
 }
 
 const probesOf = (series: MetricSeries | undefined): Probe[] =>

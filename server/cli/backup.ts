@@ -8,6 +8,7 @@ import type { ErrorBody } from '@plumbline/shared/http';
 import { tokenHeader } from '../access/trainer-token.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { say } from '../terminal.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
 import { openStore, storeFile } from '../store/open-store.js';
 import { makeBackup, restoreBackup } from '../operations/backup.js';
 import { runningHub } from '../operations/running-hub.js';
@@ -35,7 +36,7 @@ export function addBackupCommands(program: Command): void {
     .argument('<folder>', 'what `npm run plumbline -- backup` wrote')
     .requiredOption('--data-dir <folder>', 'empty or new')
     .action(async (folder: string, { dataDir }: { dataDir: string }) => {
-      const createdMs = await restoreBackup(resolve(folder), resolve(dataDir), storeFile);
+      const createdMs = await restoreBackup(resolve(folder), { dataDir: resolve(dataDir), storeFile, releaseRuns });
       say(
         `${dataDir} is as it was at ${new Date(createdMs).toISOString()}. ` +
           `Start a hub on it with: npm run plumbline -- start --data-dir ${dataDir}`,
@@ -63,6 +64,17 @@ const copyStopped = (dataDir: string) => async (path: string) => {
     await store.close();
   }
 };
+
+/** Each run belongs to the first trainer that attaches it with a secret, as one that was opened without. */
+async function releaseRuns(path: string): Promise<void> {
+  const store = new EmbeddedStore(path);
+  try {
+    for (const { lastSeq: _s, lastStep: _t, trainerSecretDigest, ...run } of await store.runs())
+      if (trainerSecretDigest !== undefined) await store.updateRun(run);
+  } finally {
+    await store.close();
+  }
+}
 
 const copyRunning = (url: string, headers: Record<string, string>) => async (path: string) => {
   const response = await fetch(`${url}/api/backup`, { method: 'POST', headers });

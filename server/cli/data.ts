@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Question } from '../trainer/data/formats/data-format.js';
 import { dataFormatNames, type DataFormatName } from '../trainer/data/formats/data-format-names.js';
 import type { Survey, WordCounts } from '../trainer/data/formats/survey.js';
-import { UsageError } from './exit-codes.js';
+import { UsageError } from '../usage-error.js';
 import { wholeNumber } from './whole-number.js';
 
 interface Flags {

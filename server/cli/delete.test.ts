@@ -10,7 +10,7 @@ import { writeHubAddress } from '../hub-address.js';
 
 it('says why the hub did not delete, also when the hub is gone right after', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-delete-'));
-  const run = { runId: 'kept', config: { name: 'kept' }, parent: null, state: 'finished', lastSeq: 4 };
+  const run = { runId: 'kept', description: { name: 'kept' }, parent: null, state: 'finished', lastSeq: 4 };
   const refusal = { error: { code: 'draining', message: 'This hub is being stopped.' } };
   // A hub on its way down: what it answers last is this refusal.
   const hub = createServer(({ method, url }, response) => {

@@ -1,15 +1,22 @@
 import { createInterface } from 'node:readline/promises';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { goneWords, planDeletion } from '@plumbline/shared/deletion';
 import type { DeletedRun } from '@plumbline/shared/http';
-import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { Sessions } from '../access/sessions.js';
 import { readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import { removeRunFolder } from '../run/run-folder.js';
 import { openStore } from '../store/open-store.js';
-import { HubSession } from '../hub-api.js';
+import { HubSession, type HubAddress } from '../hub-api.js';
+import { UsageError } from '../usage-error.js';
+import { hubAddress, meantRun } from './hub.js';
 
+interface Flags {
+  yes?: boolean;
+  dataDir?: string;
+  hub?: string;
+}
 type Say = (line: string) => void;
 type Listed = Omit<RunSummary, 'trainerConnected'>;
 
@@ -18,6 +25,8 @@ interface Place {
   runs(): Promise<Listed[]>;
   delete(runId: RunId): Promise<DeletedRun>;
   close(): Promise<void>;
+  /** Said of a run that is not there. */
+  where: string;
   /** Said of runs that have not ended, beside that they have to be stopped. */
   ofLive: string;
 }
@@ -27,17 +36,20 @@ export function addDeleteCommand(program: Command, say: Say): void {
   program
     .command('delete')
     .description('delete runs that have ended, with their events, commands and checkpoints, for good')
-    .argument('<runs...>', 'ids of runs')
+    .argument('<runs...>', 'ids of runs, or the beginnings of them')
     .option('--yes', 'without being asked')
-    .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
-    .action(async (ids: string[], { yes = false, dataDir }: { yes?: boolean; dataDir?: string }) => {
-      const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
-      const asked = new Set(ids.map(runIdOf));
-      const url = hubUrl(config.dataDir);
-      const place = url === null ? inStore(config) : await atHub(url, config);
+    .addOption(
+      new Option(
+        '--data-dir <folder>',
+        'where runs are kept, with a hub running or not (PLUMBLINE_DATA_DIR, .plumbline)',
+      ).conflicts('hub'),
+    )
+    .option('--hub <link>', 'a hub elsewhere, by a one-time link that `plumbline link` prints there')
+    .action(async (texts: string[], flags: Flags) => {
+      const place = await placeOf(flags);
       try {
-        const goes = await demandAll(asked, place, config);
-        await confirm(goes, yes, dataDir, say);
+        const goes = await demandAll(texts, place);
+        await confirm(goes, flags, say);
         for (const { runId } of goes) say(`Deleted ${runId}: ${goneWords(await place.delete(runId))}.`);
         say('The room in the store is used again by later runs.');
       } catch (error) {
@@ -50,11 +62,9 @@ export function addDeleteCommand(program: Command, say: Say): void {
 }
 
 /** The runs in an order in which they can be deleted. @throws Error when one cannot be, before any is */
-async function demandAll(asked: ReadonlySet<RunId>, place: Place, { dataDir }: HubConfig): Promise<Listed[]> {
+async function demandAll(texts: readonly string[], place: Place): Promise<Listed[]> {
   const runs = await place.runs();
-  for (const runId of asked)
-    if (!runs.some((run) => run.runId === runId))
-      throw new Error(`There is no run ${runId} in ${dataDir}. --data-dir names another folder. Nothing was deleted.`);
+  const asked = new Set(texts.map((text) => meantRun(text, runs, `${place.where} Nothing was deleted.`).runId));
   const chosen = runs.filter(({ runId }) => asked.has(runId));
   const { goes, stays } = planDeletion(chosen, runs);
   if (stays.length === 0) return goes;
@@ -63,15 +73,16 @@ async function demandAll(asked: ReadonlySet<RunId>, place: Place, { dataDir }: H
 }
 
 /** @throws Error when the answer is no, or nobody can be asked */
-async function confirm(runs: readonly Listed[], yes: boolean, dataDir: string | undefined, say: Say): Promise<void> {
+async function confirm(runs: readonly Listed[], { yes = false, dataDir, hub }: Flags, say: Say): Promise<void> {
   if (yes) return;
-  for (const { runId, config, state, lastSeq } of runs)
-    say(`${runId}  ${config.name}, ${state}, ${lastSeq.toLocaleString('en-US')} events`);
+  for (const { runId, description, state, lastSeq } of runs)
+    say(`${runId}  ${description.name}, ${state}, ${lastSeq.toLocaleString('en-US')} events`);
   if (!process.stdin.isTTY)
     throw new Error('Nothing was deleted, as nobody is there to ask. --yes deletes without asking.');
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   const what = runs.length === 1 ? 'this run' : `these ${runs.length} runs`;
-  const where = dataDir === undefined ? '' : ` --data-dir ${dataDir}`;
+  const where =
+    hub !== undefined ? ` --hub ${new URL(hub).origin}` : dataDir === undefined ? '' : ` --data-dir ${dataDir}`;
   const answer = await lines
     .question(
       `Delete ${what} with events, commands and checkpoints? There is no way back; ` +
@@ -81,10 +92,30 @@ async function confirm(runs: readonly Listed[], yes: boolean, dataDir: string | 
   if (!/^y(es)?$/i.test(answer.trim())) throw new Error('Nothing was deleted.');
 }
 
-async function atHub(url: string, { accessDir, dataDir }: HubConfig): Promise<Place> {
-  const sessions = new Sessions(accessDir ?? dataDir, dataDir);
-  const session = await HubSession.open({ url, token: sessions.createLink() });
+async function placeOf({ dataDir, hub }: Flags): Promise<Place> {
+  if (hub !== undefined) return atHub(linkOf(hub), `at ${new URL(hub).origin}.`);
+  const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+  const url = hubUrl(config.dataDir);
+  const where = `in ${config.dataDir}. --data-dir names another folder, --hub a hub elsewhere.`;
+  if (url === null) return inStore(config, where);
+  return atHub({ url, token: new Sessions(config.accessDir ?? config.dataDir).createLink() }, where);
+}
+
+/** Deleting takes a session, as in a browser: the trainer token, which lies on every training machine, is not enough. */
+function linkOf(text: string): HubAddress {
+  const url = hubAddress(text);
+  const token = new URL(url).searchParams.get('token');
+  if (token === null)
+    throw new UsageError(
+      'Deleting takes more than an address: --hub needs the one-time link that `plumbline link` prints where that hub runs.',
+    );
+  return { url: new URL('.', url).href.replace(/\/+$/, ''), token };
+}
+
+async function atHub(link: HubAddress, where: string): Promise<Place> {
+  const session = await HubSession.open(link);
   return {
+    where,
     runs: () => session.runs(),
     delete: (runId) => session.delete(runId),
     close: () => session.giveUp(),
@@ -92,11 +123,12 @@ async function atHub(url: string, { accessDir, dataDir }: HubConfig): Promise<Pl
   };
 }
 
-function inStore(config: HubConfig): Place {
+function inStore(config: HubConfig, where: string): Place {
   if (config.redisUrl !== null)
     throw new Error('Several hubs share these runs and would not hear of it: start the hub of this data folder first.');
   const store = openStore(config, { mustExist: true });
   return {
+    where,
     runs: () => store.runs(),
     // In this order, as at a hub: see RunDeletion.
     delete: async (runId) => {
@@ -107,10 +139,4 @@ function inStore(config: HubConfig): Place {
     close: () => store.close(),
     ofLive: ' Start its hub for that; it also finds out whether the trainer still lives.',
   };
-}
-
-function runIdOf(text: string): RunId {
-  const parsed = RunId.safeParse(text);
-  if (!parsed.success) throw new Error(`${text}: ${parsed.error.issues[0]!.message}.`);
-  return parsed.data;
 }

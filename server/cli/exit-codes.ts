@@ -1,13 +1,8 @@
-/** What every `plumbline` command leaves with. */
+/** What every `plumbline` command leaves with; the table in README.md says when. */
 export const exitCodes = {
   done: 0,
-  /** The hub refused, the command failed, or something went wrong. */
+  /** The hub refused or does not answer, the command failed, or something went wrong. */
   failed: 1,
-  /** The command line is not one that `plumbline` knows. */
+  /** The command line, a setting or a file that it names is wrong: the same again comes to the same. */
   usage: 2,
 } as const;
-
-/** A command line that cannot be meant; the message says what is wrong with it. */
-export class UsageError extends Error {
-  override name = 'UsageError';
-}

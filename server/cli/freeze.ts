@@ -2,7 +2,7 @@ import { Option, type Command } from 'commander';
 import { describeSelection, resolveSelection, TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunId } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
-import { UsageError } from './exit-codes.js';
+import { UsageError } from '../usage-error.js';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
@@ -38,7 +38,10 @@ export function addFreezeCommand(program: Command, say: (line: string) => void):
         new Option('--recipe <recipe>', 'by one of the recipes that the run has').conflicts(['groups', 'pattern']),
       )
       .addOption(
-        new Option('--groups <groups>', 'by parameter groups, with commas between')
+        new Option(
+          '--groups <groups>',
+          'by parameter groups, with commas between; `plumbline show RUN --groups` lists them',
+        )
           .argParser((text: string) => text.split(',').map((group) => group.trim()))
           .conflicts('pattern'),
       )
@@ -79,7 +82,8 @@ async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelectio
   if (!resolved.ok) {
     const { recipes } = started.model;
     const isUnknown = selection.kind === 'recipe' && !recipes.some(({ name }) => name === selection.recipe);
-    throw isUnknown ? new UsageError(resolved.reason) : new Error(resolved.reason);
+    const reason = `${resolved.reason} \`plumbline show ${runId} --groups\` lists groups and recipes.`;
+    throw isUnknown ? new UsageError(reason) : new Error(reason);
   }
   const { trainable, trainableSize, totalSize } = resolved;
   const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');

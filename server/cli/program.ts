@@ -2,7 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { addBackupCommands } from './backup.js';
 import { addDataCommand } from './data.js';
 import { addDeleteCommand } from './delete.js';
-import { exitCodes, UsageError } from './exit-codes.js';
+import { exitCodes } from './exit-codes.js';
 import { addFindingsCommand } from './findings.js';
 import { addFreezeCommand } from './freeze.js';
 import { addInfluxSetupCommand } from './influx-setup.js';
@@ -19,7 +19,9 @@ import { addSteeringCommands } from './steer.js';
 import { addStudyCommand } from './study.js';
 import { addTrainCommand } from './train.js';
 import { addTransferCommands } from './transfer.js';
+import { fileTrouble } from '../given-file.js';
 import { say, sayError } from '../terminal.js';
+import { UsageError } from '../usage-error.js';
 import { version } from './version.js';
 import { addWatchCommand } from './watch.js';
 
@@ -29,7 +31,10 @@ export function createProgram(say: (line: string) => void): Command {
     .description('Watch and steer bias drift while a multimodal model is fine-tuned')
     .version(version)
     .exitOverride()
-    .addHelpText('after', '\nExit codes: 0 done, 1 refused or failed, 2 used wrongly.');
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done; 1 refused or failed; 2 used wrongly, also by a setting or a file that it names; README.md has all.',
+    );
   program.commandsGroup('The hub:');
   addStartCommand(program, say);
   addLinkCommand(program, say);
@@ -71,7 +76,7 @@ export async function runProgram(): Promise<void> {
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     // Commander has said it already.
-    if (!(error instanceof CommanderError)) sayError(error);
+    if (!(error instanceof CommanderError)) sayError(fileTrouble(error) ?? error);
   }
 }
 

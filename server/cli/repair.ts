@@ -5,6 +5,7 @@ import { EmbeddedStore } from '../store/embedded-store.js';
 import { storeFile } from '../store/open-store.js';
 import { repairStore } from '../store/repair.js';
 import { runningHub } from '../operations/running-hub.js';
+import { exitCodes } from './exit-codes.js';
 
 interface Flags {
   dataDir?: string;
@@ -33,8 +34,12 @@ export function addRepairCommand(program: Command, say: (line: string) => void):
       if (losses.length === 0) return say('Nothing that was acknowledged is gone.');
       say('What is gone of what was acknowledged:');
       for (const line of losses) say(`  ${line}`);
-      if (acceptLoss) await accept(path);
-      say(acceptLoss ? 'The hub tells it no more.' : 'The hub tells it until this is run with --accept-loss.');
+      if (acceptLoss) {
+        await accept(path);
+        return say('The hub tells it no more.');
+      }
+      say('The hub tells it until this is run with --accept-loss.');
+      process.exitCode = exitCodes.failed;
     });
 }
 

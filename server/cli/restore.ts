@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { CheckpointId } from '@plumbline/shared/run';
-import { UsageError } from './exit-codes.js';
+import { UsageError } from '../usage-error.js';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 

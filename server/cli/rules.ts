@@ -1,12 +1,18 @@
-import { readFileSync } from 'node:fs';
 import { Option, type Command } from 'commander';
 import { parse } from 'yaml';
+import { issueWords, knownOnly } from '@plumbline/shared/known-only';
 import { fourDigits, fromWireNumber } from '@plumbline/shared/metric';
 import { describeAction, describeCondition, GuardRules, type GuardRule, type RuleState } from '@plumbline/shared/rule';
-import type { RulesResponse } from '@plumbline/shared/http';
+import type { RulesResponse, WindowsResponse } from '@plumbline/shared/http';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
+import { unknownSeriesOf, type KnownSeries } from '@plumbline/shared/known-series';
+import type { RunId } from '@plumbline/shared/run';
+import type { HubApi } from '../hub-api.js';
+import { sayError } from '../terminal.js';
 import { table } from './table.js';
+import { readGivenFile } from '../given-file.js';
+import { UsageError } from '../usage-error.js';
 
 interface Flags extends GiveFlags {
   set?: string;
@@ -31,6 +37,7 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       const rules = flags.clear ? [] : flags.set === undefined ? undefined : readRules(flags.set);
       const { runId } = await findRun(hub, text);
       const { rules: states } = await hub.get<RulesResponse>(`/runs/${runId}/rules`);
+      warnOfSeries(rules ?? states.map(({ rule }) => rule), { names: await seriesOf(hub, runId), areAll: false });
       // Rejected when somebody has set others since: nobody takes away what was not seen.
       if (rules !== undefined)
         return give(hub, runId, { kind: 'set_rules', rules, replaces: states.map(({ rule }) => rule) }, flags, say);
@@ -39,6 +46,32 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       for (const line of table(['NAME', 'WHEN', 'THEN', 'FIRED', 'STATE'], states.map(rowOf), [3])) say(line);
     });
 }
+
+/** Warns of series that rules name and a run does not have: such a rule waits, maybe for ever. */
+export function warnOfSeries(rules: readonly GuardRule[], series: KnownSeries): void {
+  for (const rule of rules)
+    for (const words of unknownSeriesOf(rule, series)) sayError(`Warning: the rule "${rule.name}": ${words}`);
+}
+
+/** The series that a run has had values of, or the base model. */
+async function seriesOf(hub: HubApi, runId: RunId): Promise<string[]> {
+  const [{ series }, { events }] = await Promise.all([
+    hub.get<WindowsResponse>(`/runs/${runId}/windows`),
+    hub.controlEvents(runId),
+  ]);
+  const started = events.findLast((event) => event.type === 'run_started');
+  return [...new Set([...Object.keys(series), ...Object.keys(started?.baseline ?? {})])];
+}
+
+/** `--json` prints where each rule stands beside it; a file of it sets the rules. */
+const withoutStates = (content: unknown): unknown =>
+  Array.isArray(content)
+    ? content.map((rule: unknown) => {
+        if (typeof rule !== 'object' || rule === null || !('state' in rule)) return rule;
+        const { state: _, ...rest } = rule;
+        return rest;
+      })
+    : content;
 
 const rowOf = ({ rule, armed, firings, last }: RuleState): string[] => [
   rule.name,
@@ -49,16 +82,21 @@ const rowOf = ({ rule, armed, firings, last }: RuleState): string[] => [
     (last ? `; last at step ${last.step}, ${fourDigits(fromWireNumber(last.value))}` : ''),
 ];
 
-/** @throws Error saying what is wrong with the file, and where */
+/** @throws UsageError saying what is wrong with the file, and where */
 function readRules(path: string): GuardRule[] {
+  const text = readGivenFile(path, 'guard rules', '`plumbline rules RUN --json` prints rules as such a file has them.');
   let content: unknown;
   try {
-    content = parse(readFileSync(path, 'utf8'));
+    content = parse(text);
   } catch (error) {
-    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new UsageError(
+      `${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
-  const parsed = GuardRules.safeParse(content);
+  const parsed = knownOnly(GuardRules).safeParse(withoutStates(content));
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`${path}: ${issue!.path.length === 0 ? '' : `${issue!.path.join('.')}: `}${issue!.message}`);
+  throw new UsageError(`${path}: ${issueWords(parsed.error)}`);
 }

@@ -50,7 +50,7 @@ const rowOf = (run: RunSummary, last: Record<string, number>): string[] => [
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
   ...listed.map((name) => valueWords(last[name], name === metrics.heldOutMean ? '%' : undefined)),
-  run.config.name,
+  run.description.name,
 ];
 
 /** The last finite values of the listed series. */

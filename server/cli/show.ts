@@ -2,15 +2,17 @@ import type { Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { CheckpointsResponse, HistoryResponse } from '@plumbline/shared/http';
 import type { WireNumber } from '@plumbline/shared/metric';
-import { describeMethod } from '@plumbline/shared/method';
 import { describeSelection } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
 import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
+import { taskLabel } from '@plumbline/shared/run-description';
+import { settingEntries, settingName, settingValue } from '@plumbline/shared/settings-list';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
 import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { keyMetrics, valueWords } from './key-metrics.js';
+import { modelLines, modelOf } from './model-lines.js';
 import { table } from './table.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
 
@@ -24,6 +26,11 @@ interface Shown {
   commands: CommandRecord[];
 }
 
+interface Flags extends HubFlags {
+  groups?: true;
+  json?: true;
+}
+
 /** Commands that people are shown; programs get all. */
 const shownCommands = 10;
 
@@ -33,19 +40,27 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
     program
       .command('show')
       .description('say how a run stands: settings, state, last values, what is trained, checkpoints, commands')
-      .argument('<run>', 'id of the run, or the beginning of it'),
-  ).action(async (text: string, flags: HubFlags & { json?: true }) => {
+      .argument('<run>', 'id of the run, or the beginning of it')
+      .option('--groups', "list the model's recipes and parameter groups, as freeze takes them, instead"),
+  ).action(async (text: string, flags: Flags) => {
     const hub = hubOf(flags);
-    const shown = await read(hub, await findRun(hub, text));
+    const run = await findRun(hub, text);
+    if (flags.groups) {
+      const model = await modelOf(hub, run);
+      if (flags.json) return say(JSON.stringify(model));
+      for (const line of modelLines(model)) say(line);
+      return;
+    }
+    const shown = await read(hub, run);
     if (flags.json) return say(JSON.stringify(shown));
     for (const line of lines(shown)) say(line);
   });
 }
 
 async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
-  const { runId, config, lastStep } = run;
-  // Far enough back for the last two probes.
-  const fromStep = Math.max(0, lastStep - 2 * config.probeEverySteps);
+  const { runId, description, lastStep } = run;
+  // Far enough back for the last two probes; all of a run that does not say how often it probes.
+  const fromStep = Math.max(0, lastStep - 2 * (description.probeEverySteps ?? Infinity));
   const [{ series }, { events }, { checkpoints }, commands] = await Promise.all([
     hub.get<HistoryResponse>(`/runs/${runId}/history?fromStep=${fromStep}&maxPoints=5`),
     hub.controlEvents(runId),
@@ -75,11 +90,11 @@ function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
 }
 
 function lines({ run, last, trainable, checkpoints, commands }: Shown): string[] {
-  const { runId, config, parent, state, reason, trainer, trainerConnected, lastStep } = run;
+  const { runId, description, parent, state, reason, trainer, trainerConnected, lastStep } = run;
   const facts: [string, string][] = [
-    ['run', `${runId}  ${config.name}`],
+    ['run', `${runId}  ${description.name}`],
     ['state', `${state} at step ${lastStep}${reason ? `: ${reason}` : ''}`],
-    ['settings', settingsWords(config)],
+    ...descriptionFacts(description),
   ];
   if (parent) facts.push(['from', `${parent.checkpointId} of ${parent.runId}, step ${parent.step}`]);
   if (trainer)
@@ -87,6 +102,9 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
       'trainer',
       `${trainer.backend} on ${trainer.device}, ${trainerConnected ? 'connected' : 'not connected'}`,
     ]);
+  if (run.commands) facts.push(['takes', run.commands.join(', ') || 'no commands']);
+  if (run.busy)
+    facts.push(['busy', `${run.busy.why}, until ${new Date(run.busy.untilMs).toISOString()} at the latest`]);
   if (trainable) {
     const { selection, parameters, of } = trainable;
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
@@ -115,12 +133,29 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
   ];
 }
 
-function settingsWords(config: RunSummary['config']): string {
-  const { tasks, recipe, method, learningRate, schedule, steps, batchSize, seed } = config;
-  return (
-    `${tasks.join(' → ')}, ${recipe}, ${describeMethod(method)}, learning rate ${learningRate} ${schedule}, ` +
-    `${steps} steps a task, batch ${batchSize}, seed ${seed}`
-  );
+/** What the trainer said of its run; what it did not say is left out. */
+function descriptionFacts({
+  tags,
+  notes,
+  stages,
+  tasks,
+  totalSteps,
+  settings,
+}: RunSummary['description']): [string, string][] {
+  const facts: [string, string][] = [];
+  const targets =
+    stages.length > 0
+      ? stages.map(({ task }) => task)
+      : tasks.filter(({ kind }) => kind === 'target').map(({ name }) => name);
+  if (targets.length > 0)
+    facts.push(['tasks', targets.map((name) => taskLabel({ tasks }, name)).join(stages.length > 0 ? ' → ' : ', ')]);
+  if (totalSteps !== null) facts.push(['steps', number(totalSteps)]);
+  if (tags.length > 0) facts.push(['tags', tags.join(', ')]);
+  const entries = settingEntries(settings);
+  if (entries.length > 0)
+    facts.push(['settings', entries.map((entry) => `${settingName(entry)} ${settingValue(entry)}`).join(', ')]);
+  if (notes !== '') facts.push(['notes', notes.replaceAll(/\s+/g, ' ')]);
+  return facts;
 }
 
 const number = (value: number): string => value.toLocaleString('en-US');

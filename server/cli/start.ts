@@ -1,5 +1,7 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { readConfig, rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
@@ -46,6 +48,7 @@ async function start(flags: Flags, say: Say): Promise<void> {
       say('Training goes on without the native backend, several times slower; `npm run plumbline -- doctor` says why.');
     if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
   }
+  const hasDashboard = existsSync(join(config.webDir, 'index.html'));
   // Loaded here since other commands need no hub.
   const { startHub } = await import('../main.js');
   const hub = await startHub(config);
@@ -64,6 +67,12 @@ async function start(flags: Flags, say: Say): Promise<void> {
   const link = linkTo(config.publicUrl ?? hub.url, hub.sessions);
   const lines = [
     ...['', '  Plumbline runs. Open this link once to control runs from your browser:', '', `    ${link}`, ''],
+    ...(hasDashboard
+      ? []
+      : [
+          '  The dashboard is not built, so the link shows no runs yet: `npm run plumbline -- build` builds it, also now.',
+          '',
+        ]),
     ...['  Ctrl-C stops it; built-in trainers save a checkpoint first.', ''],
   ];
   for (const line of lines) say(line);

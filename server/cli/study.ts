@@ -44,7 +44,7 @@ export function addStudyCommand(program: Command, say: Say): void {
 
 async function studyAction(file: string, flags: Flags, say: Say): Promise<void> {
   const startMs = Date.now();
-  const { spec, runs } = await readStudy(file);
+  const { spec, runs } = readStudy(file);
   const out = flags.out ?? `study-${spec.name}`;
   const resultsPath = join(out, 'runs.json');
   await mkdir(out, { recursive: true });

@@ -1,12 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import type { TrainerLaunch } from '@plumbline/shared/launch';
+import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
+import { builtInSeries } from '@plumbline/shared/built-in/series';
+import { issueWords, knownOnly } from '@plumbline/shared/known-only';
 import { allPlain } from '@plumbline/shared/plain-text';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
+import { readTokenFile } from '../given-file.js';
 import { say } from '../terminal.js';
+import { UsageError } from '../usage-error.js';
+import { hubAddress } from './hub.js';
+import { warnOfSeries } from './rules.js';
 
 interface TrainFlags {
   hub: string;
@@ -33,14 +39,15 @@ export function addTrainCommand(program: Command): void {
     .action(async ({ hub, tokenFile, name, config, dataDir }: TrainFlags) => {
       const settings = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
       const launch: TrainerLaunch = {
-        hubUrl: hub,
-        token: readFileSync(tokenFile, 'utf8').trim(),
+        hubUrl: hubAddress(hub),
+        token: readTokenFile(tokenFile),
         runId: RunId.parse(`remote-${randomUUID().slice(0, 8)}`),
         config: readRunConfig(config, name),
         parent: null,
         dataDir: settings.dataDir,
         energy: settings.energy,
       };
+      warnOfSeries(launch.config.rules, { names: builtInSeries(launch.config), areAll: true });
       say(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
       process.exitCode = (await runTrainerProgram(rootDir, 'main', [], JSON.stringify(launch))) ?? 1;
     });
@@ -51,10 +58,13 @@ function readRunConfig(text: string, name?: string): RunConfig {
   try {
     given = JSON.parse(text);
   } catch (error) {
-    throw new Error(`--config is no JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new UsageError(`--config is no JSON: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
-  const parsed = RunConfig.superRefine(allPlain).safeParse({ name: name ?? 'Remote run', ...(given as object) });
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new UsageError('--config takes a JSON object, e.g. {"tasks":["clock"],"steps":800}.');
+  const parsed = knownOnly(RunConfig.superRefine(allPlain)).safeParse({ name: name ?? 'Remote run', ...given });
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new Error(`--config: ${issue!.path.join('.') || 'it'}: ${issue!.message}`);
+  throw new UsageError(`--config: ${issueWords(parsed.error)}`);
 }

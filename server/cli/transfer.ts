@@ -5,6 +5,7 @@ import type { UnsentEventsHeader } from '@plumbline/shared/unsent-events';
 import { tokenHeader } from '../access/trainer-token.js';
 import { influxStoreConfig, readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
+import type { HubApi } from '../hub-api.js';
 import { StoreInUseError, type EventStore } from '../store/event-store.js';
 import { openStore, storeKinds, type StoreKind } from '../store/open-store.js';
 import { copyRuns } from '../transfer/copy-runs.js';
@@ -14,28 +15,34 @@ import { importRun } from '../transfer/import-run.js';
 import { openJsonl } from '../transfer/jsonl-file.js';
 import { archiveOf } from '../transfer/run-archive.js';
 import { unfinishedNote, type Progress } from '../transfer/store-run.js';
+import { findRun, findStoredRun, hubOf, withHubAddress, type HubFlags } from './hub.js';
 import { handInEvents, unsentEventsOf } from '../transfer/unsent-events.js';
 
 interface Flags {
   dataDir?: string;
+}
+interface ExportFlags extends HubFlags {
+  format: ExportFormat;
+  out?: string;
 }
 type Say = (line: string) => void;
 
 /** `plumbline export`, `import` and `copy`: runs from one place to another. */
 export function addTransferCommands(program: Command, say: Say): void {
   const dataDir = () => new Option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)');
-  program
-    .command('export')
-    .description('write a run to a file or folder that anyone can read and `npm run plumbline -- import` takes back')
-    .argument('<run>', 'id of the run', runId)
-    .addOption(
-      new Option('--format <format>', 'jsonl: one text file; parquet, csv: a folder with a table of all numbers')
-        .choices(exportFormats)
-        .default('jsonl'),
-    )
-    .option('--out <path>', 'where to: a new file or folder, or a folder that is there')
-    .addOption(dataDir())
-    .action((run: RunId, flags: Flags & { format: ExportFormat; out?: string }) => exportAction(run, flags, say));
+  withHubAddress(
+    program
+      .command('export')
+      .description('write a run to a file or folder that anyone can read and `npm run plumbline -- import` takes back')
+      .argument('<run>', 'id of the run, or the beginning of it')
+      .addOption(
+        new Option('--format <format>', 'jsonl: one text file; parquet, csv: a folder with a table of all numbers')
+          .choices(exportFormats)
+          .default('jsonl'),
+      )
+      .option('--out <path>', 'where to: a new file or folder, or a folder that is there'),
+    'where runs are kept, with a hub running or not (PLUMBLINE_DATA_DIR, .plumbline)',
+  ).action((text: string, flags: ExportFlags) => exportAction(text, flags, say));
   program
     .command('import')
     .description('bring an exported run, or the events that a trainer could not give to its hub, into the store')
@@ -56,34 +63,42 @@ export function addTransferCommands(program: Command, say: Say): void {
     .action((runs: RunId[], flags: Flags & { from: StoreKind; to: StoreKind }) => copyAction(runs, flags, say));
 }
 
-async function exportAction(
-  run: RunId,
-  { format, out, ...flags }: Flags & { format: ExportFormat; out?: string },
-  say: Say,
-): Promise<void> {
+async function exportAction(text: string, flags: ExportFlags, say: Say): Promise<void> {
+  if (flags.hub !== undefined || flags.tokenFile !== undefined) return exportFrom(hubOf(flags), text, flags, say);
   const config = configOf(flags);
-  const path = await exportPath(run, format, out);
-  const write = async (archive: Parameters<typeof exportRun>[0]): Promise<void> => {
-    const digest = await exportRun(archive, format, path);
-    say(`Exported ${run} to ${path}: ${archive.lastSeq} events, ${digest}.${unfinishedNote(archive)}`);
-  };
   const store = openStore(config, { mustExist: true });
   try {
-    await write(await archiveOf(store, run));
+    const { runId } = await findStoredRun(store, config.dataDir, text);
+    await writeExport(await archiveOf(store, runId), flags, say);
   } catch (error) {
     // Whoever holds the store is asked: the lock tells more surely than the address file that a hub lives.
-    const url = error instanceof StoreInUseError ? hubUrl(config.dataDir) : null;
-    if (url === null) throw error;
-    const download = partialPath(`${path}.download`);
-    try {
-      await downloadRun(url, tokenHeader(config), run, download);
-      await write(await openJsonl(download));
-    } finally {
-      await rm(download, { force: true });
-    }
+    if (!(error instanceof StoreInUseError) || hubUrl(config.dataDir) === null) throw error;
+    await exportFrom(hubOf(flags), text, flags, say);
   } finally {
     await store.close();
   }
+}
+
+async function exportFrom(hub: HubApi, text: string, flags: ExportFlags, say: Say): Promise<void> {
+  const { runId } = await findRun(hub, text);
+  const download = partialPath(`${await exportPath(runId, flags.format, flags.out)}.download`);
+  try {
+    await downloadRun(hub.url, hub.headers, runId, download);
+    await writeExport(await openJsonl(download), flags, say);
+  } finally {
+    await rm(download, { force: true });
+  }
+}
+
+async function writeExport(
+  archive: Parameters<typeof exportRun>[0],
+  { format, out }: ExportFlags,
+  say: Say,
+): Promise<void> {
+  const { runId } = archive.run;
+  const path = await exportPath(runId, format, out);
+  const digest = await exportRun(archive, format, path);
+  say(`Exported ${runId} to ${path}: ${archive.lastSeq} events, ${digest}.${unfinishedNote(archive)}`);
 }
 
 async function importAction(path: string, { as, ...flags }: Flags & { as?: RunId }, say: Say): Promise<void> {

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { describeSelection } from '@plumbline/shared/parameter';
+import { changeableKeys } from '@plumbline/shared/run-description';
 import type { RunSummary } from '@plumbline/shared/run';
 import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
 import { isLastWord } from '@plumbline/shared/trainer-event';
@@ -114,7 +115,9 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
         .map(({ name }) => name)
         .join(', ')}${event.series.length > 3 ? ', …' : ''}`;
     case 'stage_started':
-      return `stage ${event.stage + 1}: ${event.task}, ${event.steps} steps`;
+      return `stage ${event.stage + 1}: ${event.task}${event.steps === null ? '' : `, ${event.steps} steps`}`;
+    case 'run_described':
+      return `described anew: ${changeableKeys.filter((key) => key in event).join(', ')}`;
     case 'evaluation_completed':
       return `evaluated ${Object.keys(event.right).length} tasks`;
     case 'trainable_changed':

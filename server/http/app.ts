@@ -49,6 +49,9 @@ const statusOf: Record<ErrorCode, number> = {
   store_failed: 503,
   draining: 503,
   unsupported: 400,
+  protocol_too_old: 400,
+  protocol_too_new: 400,
+  capability_missing: 400,
   internal: 500,
 };
 

@@ -1,7 +1,8 @@
 import { Router } from 'express';
 import type { CatalogResponse } from '@plumbline/shared/built-in/catalog';
 import { recipes } from '@plumbline/shared/built-in/recipe';
-import { backends, RunConfig, targetTaskNames } from '@plumbline/shared/run';
+import { targetTaskNames } from '@plumbline/shared/built-in/tasks';
+import { backends, RunConfig } from '@plumbline/shared/built-in/run-config';
 
 /** GET /api/catalog: what the new-run form offers. */
 export function catalogRoutes(): Router {

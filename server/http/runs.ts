@@ -1,11 +1,6 @@
 import { Router } from 'express';
-import {
-  StartRunRequest,
-  type CheckpointsResponse,
-  type DeletedRun,
-  type RunList,
-  type RunResponse,
-} from '@plumbline/shared/http';
+import { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import type { CheckpointsResponse, DeletedRun, RunList, RunResponse } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { Sessions } from '../access/sessions.js';
 import type { RunRegistry } from '../run/registry.js';

@@ -1,6 +1,6 @@
 import { json, Router, type Request, type RequestHandler } from 'express';
 import { SessionRequest, type SessionInfo } from '@plumbline/shared/http';
-import { howToControl, howToWatch, linkCommand } from '../access/how-to-control.js';
+import { howToControl, howToShowToken, howToWatch, newLink } from '../access/how-to-control.js';
 import { bearerToken } from '../access/caller.js';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
@@ -23,7 +23,7 @@ export function sessionRoutes({ sessions, watch }: SessionParts): Router {
   const withoutSession = (): SessionInfo => ({
     mayControl: false,
     mayWatch: isShown,
-    howToControl: (isShown ? howToControl : howToWatch)(sessions.dataDir),
+    howToControl: isShown ? howToControl : howToWatch,
   });
   return Router()
     .get('/session', (request, response) => {
@@ -35,8 +35,7 @@ export function sessionRoutes({ sessions, watch }: SessionParts): Router {
       if (id === null)
         throw new Refusal(
           'unauthorized',
-          "This link was used already, is more than a day old, or never was one of this hub's; " +
-            `${linkCommand(sessions.dataDir)} prints a new one.`,
+          "This link was used already, is more than a day old, or never was one of this hub's; " + newLink,
         );
       response.cookie(sessions.cookieName, id, {
         httpOnly: true,
@@ -64,21 +63,19 @@ export function mayOperate(sessions: Sessions, token: string): RequestHandler {
     const given = bearerToken(request);
     if (given !== null) return next(sameSecret(given, token) ? undefined : wrongToken());
     if (sessions.mayControl(request.headers.cookie)) return next();
-    const howTo = isBrowser(request)
-      ? howToControl(sessions.dataDir)
-      : "Show the hub's trainer token, as `Authorization: Bearer`; it is in the hub's data folder, trainer-token.";
-    next(new Refusal('forbidden', howTo));
+    next(new Refusal('forbidden', isBrowser(request) ? howToControl : howToShowToken));
   };
 }
 
 const wrongToken = (): Refusal =>
-  new Refusal('unauthorized', "The token is wrong; it is in the hub's data folder, trainer-token.");
+  new Refusal('unauthorized', "The token is wrong; the right one is the file trainer-token in the hub's data folder.");
 
 /** Lets those pass who may watch. */
-export function onlyWatchers({ sessions, watch }: SessionParts): RequestHandler {
+export function onlyWatchers({ watch }: SessionParts): RequestHandler {
   return (request, response, next) => {
     if (mayWatch(watch, callerOf(response).kind)) return next();
-    next(bearerToken(request) === null ? new Refusal('unauthorized', howToWatch(sessions.dataDir)) : wrongToken());
+    if (bearerToken(request) !== null) return next(wrongToken());
+    next(new Refusal('unauthorized', isBrowser(request) ? howToWatch : howToShowToken));
   };
 }
 
@@ -90,9 +87,9 @@ export function mayControl(sessions: Sessions): RequestHandler {
       new Refusal(
         'forbidden',
         isBrowser(request)
-          ? howToControl(sessions.dataDir)
-          : "This takes a session; the trainer token is not enough. POST /api/session gives one for a link's token, " +
-              `which ${linkCommand(sessions.dataDir)} prints.`,
+          ? howToControl
+          : "This takes a session; the trainer token is not enough. POST /api/session gives one for a link's token; " +
+              newLink,
       ),
     );
   };

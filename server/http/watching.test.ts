@@ -80,15 +80,24 @@ describe('a hub whose runs may not be watched without a session', () => {
   });
 
   it('says how to get a link, and no more than whether it is ready', async () => {
-    const answer = await ask({ method: 'GET', path: '/api/runs' });
-    const link = `npm run plumbline -- link --data-dir ${hub.config.dataDir}`;
-    expect(await answer.json()).toEqual({
-      error: { code: 'unauthorized', message: expect.stringContaining(link), retry: false },
-    });
+    const refused = async (headers: Record<string, string>): Promise<string> => {
+      const text = await (await ask({ method: 'GET', path: '/api/runs' }, headers)).text();
+      // Anybody may ask: nothing of the machine is told.
+      expect(text).not.toContain(hub.config.dataDir);
+      const { error } = JSON.parse(text) as { error: { code: string; message: string } };
+      expect(error).toEqual({ code: 'unauthorized', message: expect.any(String), retry: false });
+      return error.message;
+    };
+    const link = /Open the link .* `npm run plumbline -- link` prints a new one/;
+    expect(await refused({ 'sec-fetch-site': 'none' })).toMatch(link);
+    expect(await refused({ 'sec-fetch-site': 'none' })).not.toMatch(/Bearer/);
+    expect(await refused({})).toMatch(/^Show the hub's trainer token, as `Authorization: Bearer`/);
+    expect(await refused({})).not.toMatch(/link|browser/);
+    expect(await refused({ authorization: 'Bearer wrong' })).toMatch(/^The token is wrong/);
     expect(await (await ask({ method: 'GET', path: '/api/session' })).json()).toEqual({
       mayControl: false,
       mayWatch: false,
-      howToControl: expect.stringContaining(link),
+      howToControl: expect.stringMatching(link),
     });
     await hub.hub.runs.store.close();
     const ready = { method: 'GET', path: '/readyz' };

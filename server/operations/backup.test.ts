@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeBackup, restoreBackup } from './backup.js';
+import { makeBackup, restoreBackup, type RestoreTarget } from './backup.js';
 
 let folder: string;
 const storeFile = 'store.duckdb';
@@ -16,6 +25,11 @@ const write = (path: string, text: string): void => {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, text);
 };
+const into = (dataDir: string, releaseRuns: RestoreTarget['releaseRuns'] = async () => {}) => ({
+  dataDir,
+  storeFile,
+  releaseRuns,
+});
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** A backup folder whose list is right about every file in it, whatever it holds. */
@@ -40,9 +54,39 @@ describe('a backup', () => {
     const copyStore = (path: string): Promise<void> => Promise.resolve(write(path, 'the store'));
     expect(await makeBackup({ dataDir: data, storeFile, copyStore }, backup)).toMatchObject({ files: 2 });
     const restored = join(folder, 'restored');
-    await restoreBackup(backup, restored, storeFile);
+    await restoreBackup(backup, into(restored));
     for (const [path, text] of Object.entries(whole)) expect(readFileSync(join(restored, path), 'utf8')).toBe(text);
     expect(existsSync(join(restored, 'sessions'))).toBe(false);
+  });
+
+  it('holds no secret of a trainer', async () => {
+    const data = join(folder, 'data');
+    const inside = 'runs/run-a/checkpoints/trainer-secret';
+    for (const path of [...Object.keys(whole), 'runs/run-a/trainer-secret', inside]) write(join(data, path), 'x');
+    const backup = join(folder, 'backup');
+    await makeBackup({ dataDir: data, storeFile, copyStore: (path) => Promise.resolve(write(path, 'store')) }, backup);
+    expect(existsSync(join(backup, 'runs/run-a/trainer-secret'))).toBe(false);
+    // A checkpoint may be named as it is.
+    expect(existsSync(join(backup, inside))).toBe(true);
+  });
+
+  it('of an older version brings no secret of a trainer back, and its runs are open to any trainer', async () => {
+    const backup = crafted({ ...whole, 'runs/run-a/trainer-secret': 'x' });
+    const restored = join(folder, 'restored');
+    const released: string[] = [];
+    await restoreBackup(
+      backup,
+      into(restored, async (path) => void released.push(path)),
+    );
+    expect(existsSync(join(restored, 'runs/run-a/trainer-secret'))).toBe(false);
+    expect(released).toEqual([join(restored, storeFile)]);
+  });
+
+  it('whose runs cannot be released leaves nothing behind', async () => {
+    const restored = join(folder, 'restored');
+    const fails = () => Promise.reject(new Error('no room'));
+    await expect(restoreBackup(crafted(whole), into(restored, fails))).rejects.toThrow('no room');
+    expect(readdirSync(restored)).toEqual([]);
   });
 
   it.each([
@@ -68,7 +112,7 @@ describe('a backup', () => {
     const backup = crafted(whole);
     list(backup, [...Object.entries(whole), [path, 'x']]);
     const target = join(folder, 'target');
-    await expect(restoreBackup(backup, target, storeFile)).rejects.toThrow(/lists ".*", which no backup has\. Choose/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/lists ".*", which no backup has\. Choose/);
     expect(existsSync(target)).toBe(false);
   });
 
@@ -76,9 +120,9 @@ describe('a backup', () => {
     const backup = crafted(whole);
     const target = join(folder, 'target');
     list(backup, [...Object.entries(whole), ...Object.entries(whole)]);
-    await expect(restoreBackup(backup, target, storeFile)).rejects.toThrow(/lists "store\.duckdb", twice/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/lists "store\.duckdb", twice/);
     list(backup, Object.entries(whole).slice(1));
-    await expect(restoreBackup(backup, target, storeFile)).rejects.toThrow(/lists no store\.duckdb/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/lists no store\.duckdb/);
     expect(existsSync(target)).toBe(false);
   });
 
@@ -90,7 +134,7 @@ describe('a backup', () => {
     const path = what === 'a file' ? 'runs/run-a/secret' : 'runs/run-a/out/secret';
     list(backup, [...Object.entries(whole), [path, 'secret']]);
     const target = join(folder, 'target');
-    await expect(restoreBackup(backup, target, storeFile)).rejects.toThrow(/is a link or no file/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/is a link or no file/);
     expect(existsSync(target)).toBe(false);
   });
 
@@ -99,7 +143,7 @@ describe('a backup', () => {
     write(join(backup, 'sessions'), 'x');
     write(join(backup, 'runs/run-a/hidden'), 'x');
     const target = join(folder, 'target');
-    expect(await restoreBackup(backup, target, storeFile)).toBe(7);
+    expect(await restoreBackup(backup, into(target))).toBe(7);
     expect([existsSync(join(target, 'sessions')), existsSync(join(target, 'runs/run-a/hidden'))]).toEqual([
       false,
       false,

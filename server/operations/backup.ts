@@ -9,6 +9,8 @@ import { z } from 'zod';
 const manifestName = 'backup.json';
 /** The folder of the runs, in a data folder and in a backup. */
 const runsFolder = 'runs';
+/** In a run's folder: whoever has it can take the run over. No backup holds it, and none brings it back. */
+const trainerSecret = 'trainer-secret';
 const Manifest = z.object({
   format: z.literal('plumbline-backup-1'),
   createdMs: z.number(),
@@ -26,7 +28,8 @@ export interface BackupSource {
 
 /**
  * Copies a data folder into an empty one: the store, then the runs' folders with their checkpoints and logs, so that
- * every checkpoint the copied store knows of was on disk before its copy began. Secrets (trainer token, sessions) stay.
+ * every checkpoint the copied store knows of was on disk before its copy began. Secrets (the trainer token, sessions,
+ * the secrets of runs' trainers) stay.
  * @returns how many files and bytes
  * @throws Error when the folder is not empty or lies inside the data folder
  */
@@ -39,7 +42,7 @@ export async function makeBackup(
   await demandEmpty(folder);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await copyStore(join(folder, storeFile));
-  await copyTree(join(dataDir, runsFolder), join(folder, runsFolder));
+  await copyTree(dataDir, folder, runsFolder);
   const files: Manifest['files'] = [];
   for (const path of await filesIn(folder)) {
     const file = join(folder, path);
@@ -50,15 +53,25 @@ export async function makeBackup(
   return { files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
 }
 
+export interface RestoreTarget {
+  dataDir: string;
+  /** Name of the store's file in a data folder. */
+  storeFile: string;
+  /** Lets the runs of the restored store go on with any trainer: the secrets that they belonged by are not there. */
+  releaseRuns: (storePath: string) => Promise<void>;
+}
+
 /**
  * Makes a data folder of a backup, after checking every file of it. Only what a backup has is taken: the store and files
  * of runs. Whoever wrote it may have listed more, such as sessions that would let them in.
- * @param storeFile name of the store's file
  * @returns when the backup was made, epoch milliseconds
  * @throws Error when the backup is incomplete or damaged, lists what no backup has, or the new folder is not empty;
  *   nothing is written then
  */
-export async function restoreBackup(folder: string, dataDir: string, storeFile: string): Promise<number> {
+export async function restoreBackup(
+  folder: string,
+  { dataDir, storeFile, releaseRuns }: RestoreTarget,
+): Promise<number> {
   const text = await readFile(join(folder, manifestName), 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
     throw new Error(`${folder} holds no complete backup: it has no ${manifestName}. Choose another backup.`);
@@ -82,9 +95,11 @@ export async function restoreBackup(folder: string, dataDir: string, storeFile: 
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   try {
     for (const { path } of manifest.files) {
+      if (isTrainerSecret(path)) continue;
       await mkdir(dirname(join(dataDir, path)), { recursive: true, mode: 0o700 });
       await copyFile(join(folder, path), join(dataDir, path));
     }
+    await releaseRuns(join(dataDir, storeFile));
   } catch (error) {
     // It was empty before; half a restore must not be taken for a whole one.
     for (const name of await readdir(dataDir)) await rm(join(dataDir, name), { recursive: true, force: true });
@@ -116,6 +131,12 @@ function refuseForeign({ files }: Manifest, folder: string, storeFile: string): 
     throw new Error(`${join(folder, manifestName)} lists no ${storeFile}. Choose another backup.`);
 }
 
+/** Whether it is the secret of a run's trainer, by its path in a backup. Older versions copied it. */
+const isTrainerSecret = (path: string): boolean => {
+  const [top, , ...names] = path.split('/');
+  return top === runsFolder && names.join('/') === trainerSecret;
+};
+
 /** Whether it names a file or folder right below another, and leads nowhere else. */
 const isFileName = (name: string): boolean =>
   name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && basename(name) === name;
@@ -139,21 +160,24 @@ async function demandEmpty(folder: string): Promise<void> {
   if (names.length > 0) throw new Error(`${folder} is not empty. Name a new folder; nothing is overwritten.`);
 }
 
-/** Copies a folder while trainers write in it: what is half-written is left out, and so is what they remove meanwhile. */
-async function copyTree(from: string, to: string): Promise<void> {
-  const entries = await readdir(from, { withFileTypes: true }).catch(gone);
+/**
+ * Copies a folder while trainers write in it: what is half-written is left out, and so is what they remove meanwhile.
+ * @param path of the folder, below both `from` and `to`
+ */
+async function copyTree(from: string, to: string, path: string): Promise<void> {
+  const entries = await readdir(join(from, path), { withFileTypes: true }).catch(gone);
   if (!entries) return;
-  await mkdir(to, { recursive: true, mode: 0o700 });
+  await mkdir(join(to, path), { recursive: true, mode: 0o700 });
   for (const entry of entries) {
-    if (entry.name.endsWith('.writing')) continue;
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) await copyTree(source, target);
-    else await copyFile(source, target).catch(gone);
+    const below = `${path}/${entry.name}`;
+    if (entry.name.endsWith('.writing') || isTrainerSecret(below)) continue;
+    if (entry.isDirectory()) await copyTree(from, to, below);
+    else await copyFile(join(from, below), join(to, below)).catch(gone);
   }
-  const left = new Set(await readdir(from).catch(gone));
+  const left = new Set(await readdir(join(from, path)).catch(gone));
   // A checkpoint that is removed while it is copied would be there in part.
   if (entries.some(({ name }) => !left.has(name) && !name.endsWith('.writing')) && entries.every((e) => e.isFile()))
-    await rm(to, { recursive: true, force: true });
+    await rm(join(to, path), { recursive: true, force: true });
 }
 
 function gone(error: NodeJS.ErrnoException): undefined {

@@ -4,6 +4,7 @@ import type { PublishWatch } from '../cluster/publish-watch.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { FrontDoor } from '../socket/front-door.js';
+import { StoreInUseError } from '../store/event-store.js';
 import { Repeats } from './repeats.js';
 import type { StoreWatch } from './store-watch.js';
 
@@ -71,7 +72,14 @@ export function logEvents(
     ),
   );
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
-  storeWatch.on('failed', (operation, err) => log.error({ operation, err }, 'store failed'));
+  storeWatch.on('failed', (operation, err) => {
+    // Ends the start of a hub, which says so in one sentence.
+    if (err instanceof StoreInUseError) return;
+    // Whatever is asked of a damaged store fails with the same words.
+    repeats.write(`store ${err instanceof Error ? err.message : String(err)}`, (times) =>
+      log.error({ operation, err, ...times }, 'store failed'),
+    );
+  });
 }
 
 /** Writes down when live data stop reaching the browsers at other hubs, and when they do again. */

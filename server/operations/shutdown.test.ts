@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';
 import { aCommand, aRunId, attachment, eventually, started, stepped, TestHub } from '../../test/support/test-hub.js';
 

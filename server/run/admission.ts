@@ -1,8 +1,10 @@
-import type { GivenCommand } from '@plumbline/shared/command';
+import { isDeepStrictEqual } from 'node:util';
+import { trainerTakes, type GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
-import { RunConfig, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { declaredIn } from '@plumbline/shared/series';
+import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
@@ -28,7 +30,7 @@ export class Admission {
   ) {}
 
   /** @throws Refusal `invalid` naming the rule whose notification this hub would not send, and what to do */
-  refuseRules({ rules }: RunConfig): void {
+  refuseRules({ rules }: Pick<RunDescription, 'rules'>): void {
     const refusal = this.refusalOf(rules);
     if (refusal !== null) throw new Refusal('invalid', refusal);
   }
@@ -43,22 +45,29 @@ export class Admission {
     return null;
   }
 
-  /** @throws Refusal `conflict` when a trainer means another run by the id of a known one, saying what differs */
-  refuseOtherRun(known: RunSummary, { config, parent }: Pick<RunSummary, 'config' | 'parent'>): void {
-    // Settings that a trainer of an older version does not know have their defaults, on both sides.
-    const there: Record<string, unknown> = {
-      ...RunConfig.parse(known.config),
-      parent: RunParent.nullable().parse(known.parent),
-    };
-    const here: Record<string, unknown> = { ...RunConfig.parse(config), parent };
-    const differences = Object.keys({ ...there, ...here }).flatMap((key) => {
-      const [a, b] = [JSON.stringify(there[key]), JSON.stringify(here[key])];
-      return a === b ? [] : [`${key} ${shortened(a)}, not ${shortened(b)}`];
-    });
-    if (differences.length === 0) return;
+  /**
+   * @throws Refusal `conflict` when a trainer means another run by the id of a known one, saying what differs. What a run
+   *   was described as later counts as well as what it was opened with.
+   */
+  async refuseOtherRun(
+    known: RunSummary,
+    { description, parent }: Pick<RunSummary, 'description' | 'parent'>,
+  ): Promise<void> {
+    const there = comparable(known);
+    const here = comparable({ description, parent });
+    const changed = new Set<string>(changeableKeys);
+    if (differences(there, here).some(({ key }) => changed.has(key))) {
+      const { events } = await this.store.controlEvents(known.runId);
+      for (const event of events)
+        if (event.type === 'run_described')
+          for (const key of Object.keys(event)) if (changed.has(key)) there[key] = here[key];
+    }
+    const found = differences(there, here);
+    if (found.length === 0) return;
+    const words = found.map(({ key, a, b }) => `${key} ${shortened(a)}, not ${shortened(b)}`);
     throw new Refusal(
       'conflict',
-      `There is another run ${known.runId} already, with ${differences.join('; ')}. Give this one an id of its own.`,
+      `There is another run ${known.runId} already, with ${words.join('; ')}. Give this one an id of its own.`,
     );
   }
 
@@ -71,7 +80,8 @@ export class Admission {
       case 'set_rules':
         return { command, rejection: this.refusalOf(action.rules) };
       case 'end_run':
-        return { command, rejection: await this.#stopNotOverdue(run.runId) };
+        // There is no other way to end the run of a trainer that takes no stop.
+        return { command, rejection: trainerTakes(run, 'stop') ? await this.#stopNotOverdue(run.runId) : null };
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {
@@ -83,7 +93,7 @@ export class Admission {
             rejection: `There is a run ${action.branchRunId} already: choose another id for the branch.`,
           };
         // A branch needs a run id before the trainer opens it, so that command and branch know each other.
-        const branchRunId = action.branchRunId ?? newRunId(run.config);
+        const branchRunId = action.branchRunId ?? newRunId(run.description);
         return { command: { ...command, action: { ...action, branchRunId } }, rejection: null };
       }
       default:
@@ -127,7 +137,7 @@ export class Admission {
       command: {
         ...command,
         cause: command.cause === undefined ? why : `${command.cause}. ${why}`,
-        action: { kind: 'restore_checkpoint', checkpointId, branchRunId: newRunId(run.config) },
+        action: { kind: 'restore_checkpoint', checkpointId, branchRunId: newRunId(run.description) },
       },
       rejection: null,
     };
@@ -154,6 +164,23 @@ export class Admission {
   async #checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
     return checkpointsOf((await this.store.controlEvents(runId)).events);
   }
+}
+
+/** What tells a run from another one, by name; each setting by its own. */
+function comparable({ description, parent }: Pick<RunSummary, 'description' | 'parent'>): Record<string, unknown> {
+  const { settings, ...rest } = description;
+  const named = Object.entries(settings).map(([name, value]) => [`settings.${name}`, value] as const);
+  return { ...rest, ...Object.fromEntries(named), parent: RunParent.nullable().parse(parent) };
+}
+
+function differences(
+  there: Readonly<Record<string, unknown>>,
+  here: Readonly<Record<string, unknown>>,
+): { key: string; a: string | undefined; b: string | undefined }[] {
+  return Object.keys({ ...there, ...here }).flatMap((key) => {
+    if (isDeepStrictEqual(there[key], here[key])) return [];
+    return [{ key, a: JSON.stringify(there[key]), b: JSON.stringify(here[key]) }];
+  });
 }
 
 const shortened = (json = 'nothing'): string => (json.length > 80 ? `${json.slice(0, 80)}…` : json);

@@ -2,7 +2,7 @@ import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { Admitted } from './admission.js';
-import { endedBefore, expectedState, refusalReason } from './command-states.js';
+import { endedBefore, expectedState, refusalReason, untakenReason } from './command-states.js';
 import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -135,7 +135,19 @@ export class CommandIntake {
 
   /** Why the run's state does not allow a command, or null. */
   #refusal({ action }: GivenCommand): string | null {
-    return refusalReason(action.kind, expectedState(this.#summary().state, this.run.commands.open));
+    const { state, commands } = this.#summary();
+    return (
+      refusalReason(action.kind, expectedState(state, this.run.commands.open)) ?? untakenReason(action.kind, commands)
+    );
+  }
+
+  /** Open commands that the trainer which has just attached does not take end: it would ignore them. */
+  async rejectUntaken(): Promise<void> {
+    const { commands } = this.run;
+    for (const record of commands.open) {
+      const reason = untakenReason(record.action.kind, this.#summary().commands);
+      if (reason !== null) await commands.fail(record.commandId, reason);
+    }
   }
 
   /** @throws Refusal `draining` when no new command is taken here */

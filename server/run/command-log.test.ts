@@ -218,7 +218,7 @@ describe('open commands', () => {
     await hub.until(runId, (run) => !run.trainerConnected);
     const back = hub.trainer();
     const received = listen(back);
-    await back.emitWithAck('attach', { runId, config: (await hub.hub.runs.get(runId)).config, parent: null });
+    await back.emitWithAck('attach', { runId, run: (await hub.hub.runs.get(runId)).description, parent: null });
     await eventually(() => (received.length === 2 ? true : null));
     expect(received.map(({ commandId }) => commandId)).toEqual(commands.map(({ commandId }) => commandId));
   });
@@ -238,7 +238,7 @@ describe('open commands', () => {
     expect(await hub.record(told.commandId)).toMatchObject({ state: 'applied', step: 0 });
     const trainer = hub.trainer();
     const received = listen(trainer);
-    await trainer.emitWithAck('attach', { runId, config: (await hub.hub.runs.get(runId)).config, parent: null });
+    await trainer.emitWithAck('attach', { runId, run: (await hub.hub.runs.get(runId)).description, parent: null });
     await eventually(() => (received.length > 0 ? true : null));
     expect(received.map(({ commandId }) => commandId)).toEqual([open.commandId]);
   });

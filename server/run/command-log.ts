@@ -175,6 +175,11 @@ export class CommandLog {
     if (this.#open.has(commandId)) await this.#end(commandId, state, { step: action.step, ...outcome });
   }
 
+  /** An open command that will not be carried out. */
+  async fail(commandId: CommandId, reason: string): Promise<void> {
+    if (this.#open.has(commandId)) await this.#end(commandId, 'failed', { reason });
+  }
+
   close(): void {
     for (const timer of this.#expiries.values()) clearTimeout(timer);
     this.#expiries.clear();

@@ -1,4 +1,4 @@
-import type { CommandKind, CommandRecord } from '@plumbline/shared/command';
+import { trainerTakes, type CommandKind, type CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunState } from '@plumbline/shared/run';
 
 const notPaused = 'The run is not paused; pause it first.';
@@ -35,3 +35,9 @@ export function expectedState(now: RunState, open: readonly CommandRecord[]): Ru
 
 /** Why a command that was open when its run ended has failed. */
 export const endedBefore = (state: RunState): string => `The run ended (${state}) before it took effect.`;
+
+/** Why a trainer that takes these kinds only does not take this one; null when it does. */
+export function untakenReason(kind: CommandKind, taken: readonly string[] | undefined): string | null {
+  if (trainerTakes({ commands: taken }, kind)) return null;
+  return `This trainer does not take ${kind}; it takes ${taken!.length === 0 ? 'no commands' : taken!.join(', ')}.`;
+}

@@ -46,7 +46,7 @@ describe('values by number', () => {
     const problems = 'problems' in answer ? answer.problems! : [];
     expect(problems.map(({ seq, series, problem }) => `${seq} ${series} ${problem.slice(0, 60)}`)).toEqual([
       '1 b its unit: at most 20 characters; it is declared without that',
-      '1  c its name: a metric name is one line of printable text, with',
+      '1  c its name: a metric name is one line of printable text, with ',
       '1 e its number: Invalid input: expected number, received undefin',
       '1 d number 0 stands for a already: give this series another numb',
       '2 b a value is a number or one of the words NaN, Infinity, -Infi',

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command } from '@plumbline/shared/command';
-import { RunConfig, type RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import type { RunId } from '@plumbline/shared/run';
 import {
   aCommand,
   aRunId,

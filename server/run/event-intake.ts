@@ -134,7 +134,9 @@ export class EventIntake {
   #apply(events: TrainerEvent[]): void {
     if (events.length === 0) return;
     const before = this.core.summary!;
-    let run = before;
+    const { busy: _, ...heard } = before;
+    this.core.liveness.notBusy();
+    let run: RunSummary = heard;
     for (const event of events) {
       run = { ...run, lastSeq: event.seq, lastStep: Math.max(run.lastStep, event.step) };
       if (isControl(event)) run = afterEvent(run, event);

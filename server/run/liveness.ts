@@ -13,6 +13,8 @@ export class Liveness {
   turns = 0;
   #link: TrainerLink | null = null;
   #grace: NodeJS.Timeout | undefined;
+  /** By the clock of `performance`. */
+  #busyUntilMs = 0;
 
   /** @param onAbsent the trainer has stayed away for `graceMs` */
   constructor(
@@ -30,6 +32,7 @@ export class Liveness {
     const before = this.#link;
     this.#link = link;
     if (before !== link) before?.close();
+    this.notBusy();
     this.endGrace();
   }
 
@@ -56,7 +59,19 @@ export class Liveness {
   startGrace(): void {
     this.turns++;
     this.endGrace();
-    this.#grace = setTimeout(this.onAbsent, this.graceMs).unref();
+    const busyMs = Math.max(0, this.#busyUntilMs - performance.now());
+    this.#grace = setTimeout(this.onAbsent, busyMs + this.graceMs).unref();
+  }
+
+  /** The trainer will be silent for so long: a grace period begins after that only. */
+  busyFor(ms: number): void {
+    this.#busyUntilMs = performance.now() + ms;
+    if (this.#grace) this.startGrace();
+  }
+
+  /** The trainer is heard again. */
+  notBusy(): void {
+    this.#busyUntilMs = 0;
   }
 
   endGrace(): void {

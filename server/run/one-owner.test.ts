@@ -296,7 +296,7 @@ describe('a branch', () => {
     const [runId, imported] = [aRunId(), aRunId()];
     const { store } = hub.hub.runs;
     await store.createRun({
-      ...{ ...attachment(imported), state: 'finished', reason: '', trainer: null },
+      ...{ runId: imported, description: attachment(imported).run, state: 'finished', reason: '', trainer: null },
       parent: { runId, checkpointId: 'step-2' as never, step: 2 },
       ...{ createdMs: 1, startedMs: null, endedMs: 2 },
     });

@@ -58,7 +58,7 @@ describe('a message that is refused, however large what is wrong with it', () =>
   });
 
   it('is told in a few words: a run with a long name', () => {
-    const error = told(Attach, { runId: 'x'.repeat(5 * million), config: { name: 'y'.repeat(million) }, parent: null });
+    const error = told(Attach, { runId: 'x'.repeat(5 * million), run: { name: 'y'.repeat(million) }, parent: null });
     expect(error.code).toBe('invalid');
     expect(error.message.length).toBeLessThan(1000);
   });

@@ -24,6 +24,9 @@ const mayPass: Record<ErrorCode, boolean> = {
   store_failed: true,
   draining: true,
   unsupported: false,
+  protocol_too_old: false,
+  protocol_too_new: false,
+  capability_missing: false,
   internal: true,
 };
 

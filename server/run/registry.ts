@@ -2,10 +2,11 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RuleState } from '@plumbline/shared/rule';
-import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
-import type { Attach, WireError } from '@plumbline/shared/socket';
+import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
 import { checkpointsOf, type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
@@ -257,14 +258,14 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
    * @param secret the trainer's
    * @throws Refusal `draining`, `invalid` for rules that this hub cannot carry out, or `not_found` for its parent
    */
-  async create(config: RunConfig, parent: RunParent | null, secret?: string): Promise<RunSummary> {
+  async create(description: RunDescription, parent: RunParent | null, secret?: string): Promise<RunSummary> {
     this.drain.refuseNewWork();
-    this.#context.admission.refuseRules(config);
+    this.#context.admission.refuseRules(description);
     await this.load();
-    const runId = newRunId(config);
+    const runId = newRunId(description);
     const release = parent ? await this.#holdParent(runId, parent) : () => undefined;
     try {
-      return await this.#owner(runId).create(config, parent, secret);
+      return await this.#owner(runId).create(description, parent, secret);
     } finally {
       release();
     }
@@ -361,6 +362,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       release();
       throw error;
     }
+  }
+
+  /** A trainer will be silent for a while; see Busy. */
+  async busy(runId: RunId, link: TrainerLink, busy: Busy): Promise<void> {
+    await this.#runs.get(runId)?.busy(link, busy);
   }
 
   /** A trainer's connection is gone. */

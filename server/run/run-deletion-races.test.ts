@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { GivenCommand } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import { CheckpointId, RunConfig, type RunParent } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import { CheckpointId, type RunParent } from '@plumbline/shared/run';
 import { saved } from '../../test/support/ruled-runs.js';
 import { aCommand, aRunId, asStored, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
@@ -120,7 +121,7 @@ describe('while a run is deleted', () => {
     const runs = hub();
     const parent = await ended(runs);
     const go = hold('createRun');
-    const creating = outcome(runs.create(RunConfig.parse({ name: 'branch' }), parentOf(parent)));
+    const creating = outcome(runs.create(RunDescription.parse({ name: 'branch' }), parentOf(parent)));
     await eventually(() => (asked.at(-1) === 'createRun' ? true : null));
     const deleting = outcome(runs.delete(parent, 'somebody'));
     await sleep(100);

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { correlation } from '../analysis/findings.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
@@ -17,7 +18,7 @@ const stageSteps = probes / 2;
 const runId = RunId.parse('long');
 const run = {
   runId,
-  config: RunConfig.parse({ name: 'long', tasks: ['counting', 'reading'], steps: stageSteps }),
+  description: describeRun(RunConfig.parse({ name: 'long', tasks: ['counting', 'reading'], steps: stageSteps })),
   state: 'finished',
   parent: null,
 } as const;
@@ -32,7 +33,7 @@ describe('findings of a run with more probes than are held', () => {
   const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
 
   beforeAll(async () => {
-    const stored = { runId, config: run.config, parent: null, state: 'finished', reason: '', trainer: null } as const;
+    const stored = { ...run, reason: '', trainer: null } as const;
     await store.createRun({ ...stored, createdMs: 1, startedMs: 1, endedMs: 2 });
     const baseline = {
       'held_out/mean/accuracy': 90,

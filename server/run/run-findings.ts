@@ -2,7 +2,9 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, type RunSummary } from '@plumbline/shared/run';
+import type { RunSummary } from '@plumbline/shared/run';
+import { maxStages, targetNames } from '@plumbline/shared/run-description';
+import { stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
@@ -10,7 +12,7 @@ import type { EventStore, Series } from '../store/event-store.js';
 import { Refusal } from './refusal.js';
 
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
-type Run = Pick<RunSummary, 'runId' | 'config' | 'state' | 'parent'>;
+type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent'>;
 
 /** Of every series: the least that a thinned one has, its ends, extremes and first value that is not finite. */
 const outlinePoints = 5;
@@ -38,8 +40,8 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
     (name, { steps, values }) => void series.set(name, { steps, values }),
     signal,
   );
-  const averages = await readCourses(store, run, series);
   const { changes, questionsPerTask, commands } = await readChanges(store, run, signal);
+  const averages = await readCourses(store, run, stagesOf(run.description, changes), series);
   return findings(series, changes, questionsPerTask, run, commands, averages);
 }
 
@@ -47,9 +49,13 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
  * Puts the courses of those series that need them in the place of their outlines.
  * @returns means over windows of steps, where the course is thinned
  */
-async function readCourses(store: Store, run: Run, series: Map<string, MetricSeries>): Promise<Averages | undefined> {
-  const { runId, config } = run;
-  const targets = distinctTasks(config).map(targetAccuracy);
+async function readCourses(
+  store: Store,
+  { runId, description }: Run,
+  stages: readonly Stage[],
+  series: Map<string, MetricSeries>,
+): Promise<Averages | undefined> {
+  const targets = targetNames(description, series.keys()).map(targetAccuracy);
   const both = [metrics.heldOutMean, metrics.numberTokensHeldOut];
   const courses = await store.history(runId, { metrics: [...both, ...targets], maxPoints: coursePoints });
   for (const [name, course] of courses.series) series.set(name, course);
@@ -57,18 +63,16 @@ async function readCourses(store: Store, run: Run, series: Map<string, MetricSer
   if (width === 0) return undefined;
   // A thinned series need not have the value at the end of a stage: stage by stage, each has both its ends.
   const ofStages = await Promise.all(
-    config.tasks.map((_, stage) =>
+    stages.slice(-maxStages).map(({ index, firstStep, lastStep }) =>
       store.history(runId, {
-        ...{
-          metrics: targets,
-          fromStep: stage === 0 ? 0 : stage * config.steps + 1,
-          toStep: (stage + 1) * config.steps,
-        },
-        maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / config.tasks.length)),
+        ...{ metrics: targets, fromStep: index === 0 ? 0 : firstStep + 1 },
+        ...(Number.isFinite(lastStep) && { toStep: lastStep }),
+        maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
       }),
     ),
   );
-  for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
+  if (ofStages.length > 0)
+    for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
   const windows = await store.windows(runId, { metrics: both, everySteps: width });
   return {
     everySteps: width,
@@ -122,10 +126,7 @@ async function readChanges(
 }
 
 const told: ReadonlySet<ControlEvent['type']> = new Set([
-  'run_started',
-  'series_declared',
-  'trainable_changed',
-  'command_applied',
+  ...(['run_started', 'series_declared', 'stage_started', 'trainable_changed', 'command_applied'] as const),
 ]);
 
 /** Takes texts one by one, and lets others have the event loop after each `parsedBytes`. */

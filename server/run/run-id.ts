@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { RunId, type RunConfig } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
 
 /** A readable id from the run's name: `counting-full-5f3a9c`. */
-export function newRunId(config: RunConfig): RunId {
-  const slug = config.name
+export function newRunId({ name }: { name: string }): RunId {
+  const slug = name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')

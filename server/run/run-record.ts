@@ -74,7 +74,7 @@ export class RunRecord {
   }
 
   /** The run as the store has it; what no browser is told is noted here. */
-  summaryOf({ trainerSecretDigest, ...stored }: StoredSummary): RunSummary {
+  summaryOf({ trainerSecretDigest, config: _, ...stored }: StoredSummary): RunSummary {
     this.trainerSecretDigest ??= trainerSecretDigest;
     return { ...stored, trainerConnected: false };
   }
@@ -107,7 +107,8 @@ export class RunRecord {
 
   /** What is written of a run. */
   get stored(): Parameters<EventStore['updateRun']>[0] {
-    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, refused: _f, ...stored } = this.#summary!;
+    const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, ...rest } = this.#summary!;
+    const { commands: _k, busy: _b, refused: _f, ...stored } = rest;
     const { trainerSecretDigest } = this;
     return { ...stored, ...(trainerSecretDigest !== undefined && { trainerSecretDigest }) };
   }

@@ -1,4 +1,5 @@
 import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run';
+import type { DescriptionChange, RunDescription } from '@plumbline/shared/run-description';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
 /** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
@@ -50,6 +51,8 @@ export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
   switch (event.type) {
     case 'run_started':
       return { ...run, state, trainer: event.trainer, startedMs: run.startedMs ?? event.wallTimeMs, reason: '' };
+    case 'run_described':
+      return { ...run, state, description: described(run.description, event) };
     case 'run_resumed':
       return { ...run, state, reason: '' };
     case 'run_finished':
@@ -59,4 +62,18 @@ export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
     default:
       return { ...run, state, reason };
   }
+}
+
+/** A run's description after its trainer has changed it: what the change leaves out stays. */
+function described(
+  description: RunDescription,
+  {
+    name = description.name,
+    tags = description.tags,
+    notes = description.notes,
+    totalSteps = description.totalSteps,
+    stages = description.stages,
+  }: DescriptionChange,
+): RunDescription {
+  return { ...description, name, tags, notes, totalSteps, stages };
 }

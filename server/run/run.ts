@@ -1,6 +1,8 @@
 import type { CommandId } from '@plumbline/shared/command';
-import { hasEnded, type RunConfig, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
-import type { Attach } from '@plumbline/shared/socket';
+import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { Attach, Busy } from '@plumbline/shared/socket';
+import type { RunDescription } from '@plumbline/shared/run-description';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { singleHub } from './cluster.js';
 import { CommandIntake } from './command-intake.js';
 import type { CommandLog } from './command-log.js';
@@ -97,8 +99,8 @@ export class Run {
   }
 
   /** Makes the run. @throws StoreConflictError when there is one under its id */
-  create(config: RunConfig, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
-    return this.core.post(() => this.#trainers.create(config, parent, secret));
+  create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
+    return this.core.post(() => this.#trainers.create(description, parent, secret));
   }
 
   /** Looks in the store for a run that another hub has made and not told of. */
@@ -132,6 +134,16 @@ export class Run {
       if (!this.core.liveness.disconnect(link) || !this.summary) return;
       this.core.record.change({ ...this.summary, trainerConnected: false });
       this.core.expectTrainer();
+    });
+  }
+
+  /** A trainer will be silent for a while; see Busy. */
+  busy(link: TrainerLink, { forMs, why }: Busy): Promise<void> {
+    return this.core.post(() => {
+      const { liveness, record } = this.core;
+      if (liveness.link !== link || !this.summary) return;
+      liveness.busyFor(forMs);
+      record.change({ ...this.summary, busy: { untilMs: Date.now() + forMs, why } });
     });
   }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { hasEnded, type RunConfig, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach } from '@plumbline/shared/socket';
 import { StoreConflictError } from '../store/event-store.js';
 import { singleHub } from './cluster.js';
@@ -26,10 +27,18 @@ export class TrainerIntake {
   ) {}
 
   /** Makes the run. @throws StoreConflictError when there is one under its id */
-  async create(config: RunConfig, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
+  async create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     const { store, cluster } = this.core.context;
     const run: RunSummary = {
-      ...{ runId: this.core.runId, config, parent, state: 'created', reason: '', trainer: null, createdMs: Date.now() },
+      ...{
+        runId: this.core.runId,
+        description,
+        parent,
+        state: 'created',
+        reason: '',
+        trainer: null,
+        createdMs: Date.now(),
+      },
       ...{ startedMs: null, endedMs: null, trainerConnected: false, lastSeq: 0, lastStep: 0 },
     };
     const { trainerConnected: _c, lastSeq: _s, lastStep: _t, ...stored } = run;
@@ -73,14 +82,16 @@ export class TrainerIntake {
     const isNewOwner = this.#ownedBy(attach.secret);
     if (isBack || isNewOwner) await record.write();
     this.core.liveness.connect(link);
-    run = record.change({ ...this.core.summary!, trainerConnected: true });
+    const { busy: _b, commands: _c, ...known } = this.core.summary!;
+    run = record.change({ ...known, trainerConnected: true, ...(attach.commands && { commands: attach.commands }) });
     onAttached(run);
+    await this.commandIntake.rejectUntaken();
     for (const open of this.core.commands.open) this.commandIntake.send(open);
     return run.lastSeq;
   }
 
   /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
-  async #known({ config, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+  async #known({ run: description, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
     await this.core.confirmPresence();
     let run = this.core.summary;
@@ -95,7 +106,7 @@ export class TrainerIntake {
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
-      if (parent === null) admission.refuseRules(config);
+      if (parent === null) admission.refuseRules(description);
       // Where the other hubs cannot be asked, the trainer is here, and that counts.
       if (!(await cluster.claimIfFree(this.core.runId).catch(() => true)))
         throw new Refusal(
@@ -103,14 +114,14 @@ export class TrainerIntake {
           `Another hub has the run ${this.core.runId} or is opening it. Try again in a second.`,
         );
       try {
-        return await this.create(config, parent, secret);
+        return await this.create(description, parent, secret);
       } catch (error) {
         // A trainer whose connection broke has opened it, at another hub or before this one died.
         run = error instanceof StoreConflictError ? await this.core.fromStore() : null;
         if (!run) throw error;
       }
     }
-    admission.refuseOtherRun(run, { config, parent });
+    await admission.refuseOtherRun(run, { description, parent });
     this.#refuseOtherTrainer(secret);
     return run;
   }

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CheckpointId, RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { CheckpointId, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { freePort } from '../../test/support/hub-process.js';
 import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
@@ -14,6 +15,7 @@ import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } fro
 const program = `
 import { io } from ${JSON.stringify(import.meta.resolve('socket.io-client'))};
 import { hostname } from 'node:os';
+import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/run-config'))};
 let text = '';
 for await (const chunk of process.stdin) text += chunk;
 const launch = JSON.parse(text);
@@ -30,7 +32,7 @@ const begin = () => send({ ...at(), type: 'run_started', trainer, model: { name:
 const end = async (reason) => { await send({ ...at(), type: 'run_stopped', reason }); process.exit(0); };
 process.on('SIGTERM', () => end('Stopped with the hub.'));
 let runId = launch.runId, parent = launch.parent;
-const attach = () => socket.emitWithAck('attach', { runId, config: launch.config, parent, secret: launch.secret });
+const attach = () => socket.emitWithAck('attach', { runId, run: describeRun(launch.config), parent, secret: launch.secret });
 socket.once('connect', async () => {
   await attach();
   socket.on('connect', attach);

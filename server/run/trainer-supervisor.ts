@@ -5,17 +5,11 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EnergySettings } from '@plumbline/shared/energy';
-import type { StartRunRequest } from '@plumbline/shared/http';
-import type { TrainerLaunch } from '@plumbline/shared/launch';
-import { misfitWords } from '@plumbline/shared/method';
-import {
-  hasEnded,
-  totalSteps,
-  type RunId,
-  type RunParent,
-  type RunSummary,
-  type StartingPoint,
-} from '@plumbline/shared/run';
+import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
+import { misfitWords } from '@plumbline/shared/built-in/method';
+import { builtInConfig, describeRun, totalSteps, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import { hasEnded, type RunId, type RunParent, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { startUpNotice } from '../prepare/trainer-program.js';
 import { Refusal } from './refusal.js';
 import { runFolder } from './run-folder.js';
@@ -86,14 +80,20 @@ export class TrainerSupervisor {
           'invalid',
           `The checkpoint is at step ${step}; ${totalSteps(config)} steps leave nothing to train.`,
         );
-      const misfit = misfitWords((await this.runs.get(from.runId)).config.method, config.method);
+      const before = builtInConfig((await this.runs.get(from.runId)).description);
+      if (!before)
+        throw new Refusal(
+          'invalid',
+          `The run ${from.runId} is not of the built-in trainer, which cannot go on from its checkpoints.`,
+        );
+      const misfit = misfitWords(before.method, config.method);
       if (misfit) throw new Refusal('invalid', misfit);
       parent = { ...from, step };
     }
     const secret = randomBytes(24).toString('base64url');
-    const run = await this.runs.create(config, parent, secret);
+    const run = await this.runs.create(describeRun(config), parent, secret);
     try {
-      this.#spawn(run, secret);
+      this.#spawn(run, config, secret);
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
       await this.runs.trainerLost(run.runId, `The trainer could not be started: ${cause}`);
@@ -130,7 +130,7 @@ export class TrainerSupervisor {
     if (this.#polling) clearInterval(this.#polling);
   }
 
-  #spawn(run: RunSummary, secret: string): void {
+  #spawn(run: RunSummary, config: RunConfig, secret: string): void {
     const { trainerEntry, dataDir, token, energy, hubUrl, onError } = this.options;
     const folder = this.#folder(run.runId);
     mkdirSync(folder, { recursive: true });
@@ -139,7 +139,7 @@ export class TrainerSupervisor {
       hubUrl: hubUrl(),
       token,
       runId: run.runId,
-      config: run.config,
+      config,
       parent: run.parent,
       secret,
       dataDir,

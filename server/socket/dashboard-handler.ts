@@ -28,7 +28,7 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   const { runs, sessions, door, watch, onError } = parts;
   namespace.use((socket, next) => {
     const { kind } = door.callerOf(socket.conn);
-    if (!mayWatch(watch, kind)) return next(connectError(new Refusal('unauthorized', howToWatch(sessions.dataDir))));
+    if (!mayWatch(watch, kind)) return next(connectError(new Refusal('unauthorized', howToWatch)));
     const full = door.admit(socket.conn, kind === 'address' ? 'watching' : kind);
     next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
@@ -88,8 +88,7 @@ function serveDashboard(
   socket.on('command', (message, ack) =>
     answer(ack, onError, async () => {
       limit('command');
-      if (!sessions.mayControl(socket.handshake.headers.cookie))
-        throw new Refusal('forbidden', howToControl(sessions.dataDir));
+      if (!sessions.mayControl(socket.handshake.headers.cookie)) throw new Refusal('forbidden', howToControl);
       return { record: await runs.command(AskedCommand.parse(message), 'dashboard') };
     }),
   );

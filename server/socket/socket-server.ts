@@ -20,8 +20,14 @@ export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
 export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
 
-/** Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered. */
-export function createSocketServer(http: HttpServer, door: FrontDoor, redis: RedisClient | null = null) {
+/**
+ * Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered.
+ * @param silenceMs after which a connection counts as dead on which the other side says nothing, not even to pings
+ */
+export function createSocketServer(
+  http: HttpServer,
+  { door, silenceMs, redis = null }: { door: FrontDoor; silenceMs: number; redis?: RedisClient | null },
+) {
   const io = new Server(http, {
     ...(redis && {
       adapter: createAdapter(redis, { streamName: 'plumbline:live', maxLen: 2000, onlyPlaintext: true }),
@@ -29,7 +35,7 @@ export function createSocketServer(http: HttpServer, door: FrontDoor, redis: Red
     // Clients that hear nothing for a few of these know that their connection is dead (see HubLink). A trainer may be
     // silent for much longer, while a step or a checkpoint blocks it.
     pingInterval: 1000,
-    pingTimeout: 45_000,
+    pingTimeout: silenceMs,
     maxHttpBufferSize: maxMessageBytes,
     parser: tolerantParser,
     // A connection would hold two zlib contexts, about 300 kB, and the same message would be compressed for each browser

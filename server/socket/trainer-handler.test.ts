@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
-import { protocolVersion } from '@plumbline/shared/socket';
+import { protocolVersion, hubCapabilities } from '@plumbline/shared/socket';
 import { type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
@@ -44,11 +45,27 @@ describe('a trainer that connects', () => {
     expect(await refusal(hub.trainer(auth))).toMatchObject({ code: 'unauthorized' });
   });
 
-  it('is refused with another protocol, and told which one the hub speaks', async () => {
-    expect(await refusal(hub.trainer({ token: hub.token, protocol: 99 }))).toEqual({
-      code: 'unsupported',
-      message: 'This hub speaks trainer protocol 2, not 99: update the older of the two.',
+  it.each([
+    ['a newer protocol', { protocol: 99 }, 'protocol_too_new', /speaks trainer protocol 2, .* 99: update the hub\.$/],
+    ['an older one', { protocol: 1 }, 'protocol_too_old', /speaks trainer protocol 2, .* 1: update the trainer\.$/],
+    ['none', {}, 'protocol_too_old', /says none: update the trainer\.$/],
+    ['one that is no number', { protocol: 'two' }, 'invalid', /^protocol: /],
+    [
+      'the need of what the hub does not have',
+      { protocol: 2, capabilities: ['busy', 'holograms', 'time_travel'] },
+      'capability_missing',
+      /^This hub does not have holograms, time_travel, .*: update the hub, or let the trainer do without\. The hub has busy, /,
+    ],
+  ])('is refused with %s, and told what to do', async (_, auth, code, message) => {
+    expect(await refusal(hub.trainer({ token: hub.token, ...auth }))).toEqual({
+      code,
+      message: expect.stringMatching(message),
     });
+  });
+
+  it('is let in with needs that the hub meets', async () => {
+    const trainer = hub.trainer({ token: hub.token, protocol: protocolVersion, capabilities: [...hubCapabilities] });
+    expect(await trainer.emitWithAck('attach', attachment(aRunId()))).toMatchObject({ ok: true });
   });
 
   it('is refused when a page of another origin opened the connection', async () => {
@@ -63,11 +80,11 @@ describe('a trainer that connects', () => {
 describe('text that would steer a terminal', () => {
   it('is cleaned in the name of a new run and in what its trainer says, and the run goes on', async () => {
     const runId = aRunId();
-    const { config, ...rest } = attachment(runId);
-    const odd = { ...rest, config: { ...config, name: 'Nice \u001b[2K name' } };
+    const { run, ...rest } = attachment(runId);
+    const odd = { ...rest, run: { ...run, name: 'Nice \u001b[2K name' } };
     const trainer = hub.trainer();
     expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
-    expect((await hub.hub.runs.get(runId)).config.name).toBe('Nice \uFFFD[2K name');
+    expect((await hub.hub.runs.get(runId)).description.name).toBe('Nice \uFFFD[2K name');
     expect(await sendAnything(trainer, 'attach', odd)).toMatchObject({ ok: true });
     const failed = {
       type: 'run_failed',
@@ -80,12 +97,12 @@ describe('text that would steer a terminal', () => {
     expect((await hub.hub.runs.get(runId)).reason).toBe('line 1\n\uFFFD[31mCUDA error\uFFFD[0m');
   });
   it('was stored before: its run is gone on with as it is', async () => {
-    const { config } = attachment(aRunId());
-    const old = { ...config, name: 'Old \u0007 name' };
+    const { run } = attachment(aRunId());
+    const old = { ...run, name: 'Old \u0007 name' };
     const { runId } = await hub.hub.runs.create(old, null);
-    const attached = await sendAnything(hub.trainer(), 'attach', { runId, config: old, parent: null });
+    const attached = await sendAnything(hub.trainer(), 'attach', { runId, run: old, parent: null });
     expect(attached).toMatchObject({ ok: true });
-    expect((await hub.hub.runs.get(runId)).config.name).toBe(old.name);
+    expect((await hub.hub.runs.get(runId)).description.name).toBe(old.name);
   });
 });
 
@@ -102,16 +119,19 @@ describe('a trainer that attaches again', () => {
   it('with another configuration or parent is refused, and told what differs; the run keeps its trainer', async () => {
     const runId = aRunId();
     const first = await hub.attached(runId);
-    const { config } = attachment(runId);
+    const { run } = attachment(runId);
     const parent = { runId: aRunId(), checkpointId: 'step-2', step: 2 };
     expect(
-      await sendAnything(hub.trainer(), 'attach', { runId, config: { ...config, learningRate: 0.5 }, parent }),
+      await sendAnything(hub.trainer(), 'attach', {
+        ...{ runId, parent },
+        run: { ...run, settings: { ...run.settings, learningRate: 0.5 } },
+      }),
     ).toEqual({
       ok: false,
       error: {
         code: 'conflict',
         message:
-          `There is another run ${runId} already, with learningRate 0.001, not 0.5; parent null, not ` +
+          `There is another run ${runId} already, with settings.learningRate 0.001, not 0.5; parent null, not ` +
           `${JSON.stringify(parent)}. Give this one an id of its own.`,
         retry: false,
       },
@@ -119,11 +139,27 @@ describe('a trainer that attaches again', () => {
     expect(await first.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });
   });
 
-  it('without settings that its version does not know is taken', async () => {
+  it('describes the run as at first or as it has since, and is taken', async () => {
     const runId = aRunId();
-    await hub.attached(runId);
-    const old = { runId, config: { name: 'test' }, parent: null };
-    expect(await sendAnything(hub.trainer(), 'attach', old)).toMatchObject({ ok: true });
+    const first = { runId, run: { name: 'First', settings: { lr: 1 }, tags: ['a'] }, parent: null };
+    const trainer = hub.trainer();
+    expect(await sendAnything(trainer, 'attach', first)).toMatchObject({ ok: true });
+    const other = { ...first, run: { ...first.run, name: 'Other' } };
+    expect(await sendAnything(hub.trainer(), 'attach', other)).toMatchObject({
+      error: { code: 'conflict', message: expect.stringContaining('name "First", not "Other"') },
+    });
+    const described = { type: 'run_described', seq: 2, step: 0, wallTimeMs: 1, name: 'Second', totalSteps: 40 };
+    expect(await sendAnything(trainer, 'events', { events: [started(), described] })).toMatchObject({ ok: true });
+    expect((await hub.hub.runs.get(runId)).description).toMatchObject({
+      ...{ name: 'Second', tags: ['a'], settings: { lr: 1 }, totalSteps: 40, stages: [] },
+    });
+    expect(await sendAnything(hub.trainer(), 'attach', first)).toMatchObject({ ok: true });
+    const again = { ...first, run: { ...first.run, name: 'Second', totalSteps: 40 } };
+    expect(await sendAnything(hub.trainer(), 'attach', again)).toMatchObject({ ok: true });
+    const wrong = { ...first, run: { ...first.run, settings: { lr: 2 } } };
+    expect(await sendAnything(hub.trainer(), 'attach', wrong)).toMatchObject({
+      error: { code: 'conflict', message: expect.stringContaining('settings.lr 1, not 2') },
+    });
   });
 
   it('on another connection takes the run over', async () => {
@@ -244,7 +280,7 @@ describe("a trainer's events", () => {
 
 describe('a run and its trainer', () => {
   it('a message that names no run is refused', async () => {
-    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), config: { name: '' }, parent: null }])
+    for (const message of [undefined, { runId: 'No Such Id' }, { runId: aRunId(), run: { name: '' }, parent: null }])
       expect(await sendAnything(hub.trainer(), 'attach', message)).toMatchObject({ error: { code: 'invalid' } });
   });
 

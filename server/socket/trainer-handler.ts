@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { Command } from '@plumbline/shared/command';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
-import { Attach, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
+import { Attach, protocolVersion, TrainerAuth, Busy, hubCapabilities } from '@plumbline/shared/socket';
+import { isMetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { z, ZodError } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
 import type { Appended } from '../run/event-intake.js';
 import { Refusal, toWireError } from '../run/refusal.js';
@@ -14,17 +17,18 @@ import type { FrontDoor } from './front-door.js';
 
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
-/** How long a trainer has to say that it has queued a command; one step of a slow backend blocks it for seconds. */
-const confirmMs = 50_000;
+export interface TrainerParts {
+  runs: RunRegistry;
+  token: string;
+  door: FrontDoor;
+  /** How long a trainer has to say that it has queued a command: as long as a step may block it. */
+  silenceMs: number;
+  onError: (error: unknown) => void;
+}
 
 /** Namespace `/trainer`: who shows the token may attach a run and send its events. */
-export function serveTrainers(
-  namespace: TrainerNamespace,
-  runs: RunRegistry,
-  token: string,
-  door: FrontDoor,
-  onError: (error: unknown) => void,
-): void {
+export function serveTrainers(namespace: TrainerNamespace, parts: TrainerParts): void {
+  const { token, door } = parts;
   namespace.use((socket, next) => {
     const refusal = refusedTrainer(socket.handshake.auth, token);
     if (refusal) {
@@ -34,14 +38,14 @@ export function serveTrainers(
     const full = door.admit(socket.conn, 'trainer');
     next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
-  namespace.on('connection', (socket) => serveTrainer(socket, runs, onError));
+  namespace.on('connection', (socket) => serveTrainer(socket, parts));
 }
 
-function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error: unknown) => void): void {
+function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: TrainerParts): void {
   let attached: RunId | null = null;
   const link: TrainerLink = {
     send: async (command: Command) => {
-      await socket.timeout(confirmMs).emitWithAck('command', command);
+      await socket.timeout(silenceMs).emitWithAck('command', command);
     },
     close: () => socket.disconnect(true),
   };
@@ -76,6 +80,15 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
     return answer;
   }
 
+  socket.on('busy', (message, ack) =>
+    answer(ack ?? (() => undefined), onError, async () => {
+      const busy = Busy.parse(message);
+      if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
+      await runs.busy(attached, link, cleaned(busy));
+      return {};
+    }),
+  );
+
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
     append(message)
@@ -99,21 +112,44 @@ function serveTrainer(socket: TrainerSocket, runs: RunRegistry, onError: (error:
   });
 }
 
-/** With a name that is plain text, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'config'> | null): Attach {
-  return stored && isDeepStrictEqual(stored.config, attach.config)
-    ? attach
-    : { ...attach, config: cleaned(attach.config) };
+/** With texts that are plain, if the run is new; one that was stored before keeps what it has. */
+function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'description'> | null): Attach {
+  return stored && isDeepStrictEqual(stored.description, attach.run) ? attach : { ...attach, run: cleaned(attach.run) };
 }
+
+const Shown = z.object({ token: z.string() });
 
 /** Why a trainer that shows this may not connect; `null` when it may. */
 function refusedTrainer(shown: unknown, token: string): Refusal | null {
+  const given = Shown.safeParse(shown);
+  if (!given.success || !sameSecret(given.data.token, token))
+    return new Refusal(
+      'unauthorized',
+      "The trainer token is wrong; it is the file trainer-token in the hub's data folder.",
+    );
   const auth = TrainerAuth.safeParse(shown);
-  if (!auth.success || !sameSecret(auth.data.token, token))
-    return new Refusal('unauthorized', "The trainer token is wrong; it is in the hub's data folder, trainer-token.");
-  if (auth.data.protocol === protocolVersion) return null;
+  if (!auth.success) {
+    // What came before there were versions says none.
+    const isUnsaid = typeof shown === 'object' && shown !== null && !('protocol' in shown);
+    if (isUnsaid) return new Refusal('protocol_too_old', `${thisHub}, and this trainer says none: update the trainer.`);
+    return toRefusal(auth.error);
+  }
+  const { protocol, capabilities } = auth.data;
+  if (protocol < protocolVersion)
+    return new Refusal('protocol_too_old', `${thisHub}, and this trainer ${protocol}: update the trainer.`);
+  if (protocol > protocolVersion)
+    return new Refusal('protocol_too_new', `${thisHub}, and this trainer ${protocol}: update the hub.`);
+  const missing = capabilities.filter((one) => !(hubCapabilities as readonly string[]).includes(one));
+  if (missing.length === 0) return null;
   return new Refusal(
-    'unsupported',
-    `This hub speaks trainer protocol ${protocolVersion}, not ${auth.data.protocol}: update the older of the two.`,
+    'capability_missing',
+    `This hub does not have ${missing.join(', ')}, which this trainer needs: update the hub, or let the trainer do ` +
+      `without. The hub has ${hubCapabilities.join(', ')}.`,
   );
 }
+
+const thisHub = `This hub speaks trainer protocol ${protocolVersion}`;
+const toRefusal = (error: unknown): Refusal => {
+  const { code, message } = toWireError(error);
+  return new Refusal(code, message);
+};

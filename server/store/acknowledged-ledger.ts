@@ -107,9 +107,9 @@ export class AcknowledgedLedger {
   get losses(): readonly Loss[] {
     return this.#losses;
   }
-  /** How many runs it counts. */
-  get runs(): number {
-    return this.#counts.size;
+  /** What it counts, by run. */
+  get counts(): ReadonlyMap<string, RunCount> {
+    return this.#counts;
   }
 
   /**

@@ -1,27 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  BIGINT,
-  DOUBLE,
-  VARCHAR,
-  DuckDBInstance,
-  type DuckDBConnection,
-  type DuckDBDataChunk,
-  type DuckDBMaterializedResult,
-  type DuckDBResult,
-  type DuckDBType,
-  type DuckDBValue,
-} from '@duckdb/node-api';
-import { diskRemedy } from './disk-remedies.js';
+import { DuckDBInstance, type DuckDBConnection, type DuckDBMaterializedResult } from '@duckdb/node-api';
+import { explain, isOutOfMemory } from './duckdb-failure.js';
+import { bound, Reader } from './duckdb-reader.js';
 import {
   ReadAbandonedError,
   ReadTooLargeError,
   SequenceGapError,
   StoreConflictError,
-  StoreInUseError,
   StoreUnavailableError,
 } from './event-store.js';
 import { TableWriter } from './table-writer.js';
@@ -33,18 +22,6 @@ export interface Transaction {
   rowsOf(table: string): Promise<TableWriter>;
   /** Runs once the commit is durable, before any job's caller hears of it. */
   afterCommit(effect: () => void): void;
-}
-
-/**
- * Values as they are bound, with their types: DuckDB's client takes a whole number for one of 32 bits unless told
- * otherwise, and cuts off what is more without a word.
- */
-export function bound(values: readonly (string | number)[]): [DuckDBValue[], DuckDBType[]] {
-  const isWhole = (value: string | number): value is number => Number.isSafeInteger(value);
-  return [
-    values.map((value) => (isWhole(value) ? BigInt(value) : value)),
-    values.map((value) => (typeof value === 'string' ? VARCHAR : isWhole(value) ? BIGINT : DOUBLE)),
-  ];
 }
 
 /** Bytes that DuckDB may take for tables, sorting and grouping where no setting says so. */
@@ -60,6 +37,8 @@ interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
   /** Shares its commit with no other. */
   isAlone: boolean;
+  /** Has a transaction of its own, on another connection. */
+  isOutside: boolean;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
 }
@@ -78,7 +57,6 @@ export interface FileGuard {
   readonly fault: StoreUnavailableError | null;
   /** @throws StoreUnavailableError when opening the file would lose something */
   beforeOpening(): Promise<void>;
-  openingFailed(): Promise<void>;
   /** @throws StoreUnavailableError when the open files are not those at the path */
   demandFiles(): void;
   /** Resolves when what was committed is noted, so that whoever waits for it can be answered. Never rejects. */
@@ -138,8 +116,35 @@ export class DuckDbFile {
    * @throws StoreUnavailableError when nothing of it was kept
    */
   write<T>(work: (transaction: Transaction) => Promise<T>, isAlone = false): Promise<T> {
+    return this.#queue(work, { isAlone, isOutside: false });
+  }
+
+  /**
+   * A long transaction on a connection of its own, beside the writer, whose commits go on. Only its own commit takes the
+   * writer's turn: a commit may write a checkpoint, which waits for answers that are being read. An appender, which
+   * stands the event loop still, would wait for the checkpoint, and nobody would read on.
+   * @param work must change no row that a job of `write` changes meanwhile
+   * @throws as `read` does; nothing of it is kept then
+   */
+  beside<T>(work: (reader: Reader) => Promise<T>): Promise<T> {
+    return this.read(async (reader) => {
+      await reader.rows('BEGIN TRANSACTION');
+      const result = await work(reader);
+      const commit = async (): Promise<void> => {
+        // Closed while it waited for its turn.
+        if (!reader.signal.aborted) await reader.rows('COMMIT');
+      };
+      await reader.hand(() => this.#queue(commit, { isAlone: true, isOutside: true }));
+      return result;
+    });
+  }
+
+  #queue<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    { isAlone, isOutside }: { isAlone: boolean; isOutside: boolean },
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#jobs.push({ work, isAlone, resolve: (value) => resolve(value as T), reject });
+      this.#jobs.push({ work, isAlone, isOutside, resolve: (value) => resolve(value as T), reject });
       this.#draining ??= this.#drain();
     });
   }
@@ -284,7 +289,6 @@ export class DuckDbFile {
       return { instance, writer, tables: new Map() };
     } catch (error) {
       instance?.closeSync();
-      await this.guard?.openingFailed();
       throw error;
     }
   }
@@ -322,8 +326,16 @@ export class DuckDbFile {
   async #drain(): Promise<void> {
     // Lets calls of the same tick share the first commit.
     await Promise.resolve();
-    while (this.#jobs.length > 0) await this.#commit(this.#jobs.splice(0, this.#nextCommit()));
+    while (this.#jobs.length > 0) {
+      if (this.#jobs[0]!.isOutside) await this.#commitOutside(this.#jobs.shift()!);
+      else await this.#commit(this.#jobs.splice(0, this.#nextCommit()));
+    }
     this.#draining = null;
+  }
+
+  async #commitOutside({ work, resolve, reject }: Job): Promise<void> {
+    // It has a connection and needs nothing of the writer's.
+    await (work as () => Promise<unknown>)().then(resolve, reject);
   }
 
   /** How many of the jobs that wait make up the next commit. */
@@ -402,131 +414,3 @@ class FileClosedError extends StoreUnavailableError {
     super('The store was closed for a moment. Try again.');
   }
 }
-
-/** Whether more is wanted; nothing said is yes. */
-type Taken = boolean | void;
-
-/** Reads through one connection, until it is ended. */
-export class Reader {
-  /** DuckDB could not answer; any other error is of who reads. */
-  fileFailed = false;
-  /** Part of an answer was handed over. */
-  wasTaken = false;
-
-  constructor(
-    readonly connection: DuckDBConnection,
-    readonly signal = new AbortController().signal,
-  ) {}
-
-  /** All rows of a small answer. */
-  async rows(sql: string, values: readonly (string | number)[] = []): Promise<DuckDBValue[][]> {
-    return (await this.#ask(this.connection.runAndReadAll(sql, ...bound(values)))).getRows();
-  }
-
-  /**
-   * An answer of any size, about 2,000 rows at a time; the next ones are read when `take` resolves, and none when it
-   * says `false`.
-   * @throws the signal's reason at once when the read is ended, also while `take` is under way
-   */
-  async chunks(
-    sql: string,
-    values: readonly (string | number)[],
-    take: (chunk: DuckDBDataChunk) => Taken | Promise<Taken>,
-  ): Promise<void> {
-    const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
-    let isAtEnd = false;
-    try {
-      for (;;) {
-        this.signal.throwIfAborted();
-        const chunk = await this.#ask(result.fetchChunk());
-        isAtEnd = !chunk || chunk.rowCount === 0;
-        if (!chunk || isAtEnd) return;
-        if ((await this.hand(() => take(chunk))) === false) return;
-      }
-    } finally {
-      if (!isAtEnd) await this.#drop(result);
-    }
-  }
-
-  /**
-   * Hands part of an answer over, and waits until it is taken.
-   * @throws the signal's reason at once when the read is ended
-   */
-  async hand<T>(take: () => T | Promise<T>): Promise<T> {
-    this.signal.throwIfAborted();
-    this.wasTaken = true;
-    let end: () => void = () => undefined;
-    const ended = new Promise<never>((_resolve, reject) => {
-      end = () => reject(this.signal.reason as Error);
-      this.signal.addEventListener('abort', end, { once: true });
-    });
-    try {
-      return await Promise.race([take(), ended]);
-    } finally {
-      this.signal.removeEventListener('abort', end);
-    }
-  }
-
-  /**
-   * Lets go of an answer that is not read to its end: until it is collected as garbage it would keep every checkpoint, and
-   * so the closing of the file, waiting. The next query of a connection ends the one before.
-   */
-  async #drop(result: DuckDBResult): Promise<void> {
-    this.connection.interrupt();
-    const next = (): Promise<DuckDBDataChunk | null> => result.fetchChunk().catch(() => null);
-    for (let chunk = await next(); chunk && chunk.rowCount > 0;) chunk = await next();
-    // It may be interrupted itself, and has done its work then.
-    await this.connection.run('SELECT 1').catch(() => undefined);
-  }
-
-  async #ask<T>(answer: Promise<T>): Promise<T> {
-    try {
-      return await answer;
-    } catch (error) {
-      this.fileFailed = true;
-      throw error;
-    }
-  }
-}
-/** The command that saves what can be saved of the store in this file. */
-export const repairCommand = (path: string): string =>
-  `npm run plumbline -- repair --data-dir ${dirname(resolve(path))}`;
-
-/** Says what is wrong with the file and what a person can do about it. */
-export function explain(error: unknown, path: string): StoreUnavailableError {
-  if (error instanceof StoreUnavailableError) return error;
-  const cause = error instanceof Error ? error.message : String(error);
-  if (/lock on file|Conflicting lock/i.test(cause))
-    return new StoreInUseError(`Another hub has ${path} open. Stop it, or choose another --data-dir.`, {
-      cause: error,
-    });
-  const advice = diskRemedy(cause, path) ?? remedies.find(([pattern]) => pattern.test(cause))?.[1](path);
-  return new StoreUnavailableError(advice ? `${advice} (${cause})` : `The store ${path} failed: ${cause}`, {
-    cause: error,
-  });
-}
-
-const isOutOfMemory = (error: unknown): boolean => error instanceof Error && /Out of Memory/i.test(error.message);
-
-const remedies: [RegExp, (path: string) => string][] = [
-  [
-    /Out of Memory/i,
-    (path) => `There is no memory to write ${path}. Give the hub more (PLUMBLINE_MEMORY_MB): it goes on by itself.`,
-  ],
-  [
-    /EISDIR|Is a directory/i,
-    (path) =>
-      `${path} or its .wal is a folder, not a file. Move the folder away and put the file back, or restore a backup.`,
-  ],
-  [
-    /version number|newer version|created with an older|storage version/i,
-    (path) =>
-      `${path} was written by another version of the store. Start the version of Plumbline that wrote it, or restore a backup.`,
-  ],
-  [
-    /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization|not read enough bytes/i,
-    (path) =>
-      `${path} is damaged. Leave its files where they are, stop the hub and let it save what is whole; nothing is ` +
-      `deleted: ${repairCommand(path)}`,
-  ],
-];

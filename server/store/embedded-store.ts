@@ -10,7 +10,8 @@ import {
 } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
-import { DuckDbFile, Reader, type Transaction } from './duckdb-file.js';
+import { DuckDbFile, type Transaction } from './duckdb-file.js';
+import { Reader } from './duckdb-reader.js';
 import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
@@ -29,7 +30,6 @@ import {
   type TakeTexts,
   type WindowRange,
   type Windows,
-  upToDate,
 } from './event-store.js';
 import { SeriesColumns } from './series-columns.js';
 import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
@@ -37,7 +37,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
-import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
+import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
  * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
@@ -499,7 +499,7 @@ export class EmbeddedStore implements EventStore {
   }
 
   #summary(record: string): StoredSummary {
-    const run = upToDate(JSON.parse(record) as StoredRun);
+    const run = upToDateRun(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
 }

@@ -1,5 +1,5 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import { RunConfig, type RunId, type RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
 
@@ -73,21 +73,20 @@ export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: Hist
 }
 
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
-export interface StoredRun extends Omit<RunSummary, 'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision' | 'refused'> {
+export interface StoredRun extends Omit<
+  RunSummary,
+  'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision' | 'commands' | 'busy' | 'refused'
+> {
   /**
    * SHA-256 of the secret of the trainer that the run belongs to, in hexadecimal digits. Absent where the run is open to
    * whoever holds the trainer token. It is the hub's own: no answer, export or copy has it.
    */
   trainerSecretDigest?: string;
+  /** What protocol 1 wrote in place of a description; see `recordAsWritten`. */
+  config?: unknown;
 }
 /** A run as a store answers it. */
 export type StoredSummary = StoredRun & Position;
-
-/** A run's record as it was written, by whichever version: settings that there were none of then have their default. */
-export function upToDate<R extends StoredRun>(record: R): R {
-  const { task, ...config } = record.config as RunConfig & { task?: RunConfig['tasks'][number] };
-  return { ...record, config: RunConfig.parse(task === undefined ? config : { ...config, tasks: [task] }) };
-}
 
 /**
  * Where runs, events and commands live. One contract test holds for every implementation.

@@ -111,7 +111,6 @@ export class PointRemoval {
     this.#problem = null;
     if (answer.kind === 'stored') {
       if (hadFailed) onMended('InfluxDB deletes runs again.');
-      if (answer.left !== null) onProblem(`The run ${runId} is deleted, but not everywhere: ${answer.left}`);
       return;
     }
     this.#givenUp.add(id);
@@ -133,6 +132,9 @@ export class PointRemoval {
       if (removal.kind !== 'stored') return removal;
       const said = await this.client.write(lineOfCleared(deletion), true);
       if (said.kind !== 'stored') return said;
+      // Before the deletion counts as done.
+      if (removal.left !== null)
+        this.options.onProblem(`The run ${runId} is deleted, but not everywhere: ${removal.left}`);
     }
     this.#waiting = this.#waiting.filter((other) => other.id !== id);
     await this.#save();

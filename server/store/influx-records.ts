@@ -2,7 +2,8 @@ import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { InfluxClient } from './influx-client.js';
 import { commandMeasurement, fromParts, positionAt, rankOf, runMeasurement } from './influx-lines.js';
-import { upToDate, type Position } from './event-store.js';
+import type { Position } from './event-store.js';
+import { upToDateRun } from './protocol-1.js';
 import type { VersionedRun } from './influx-outbox.js';
 import { always, from, queryRecords, type PointFields } from './influx-queries.js';
 
@@ -23,7 +24,7 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
     if (version > (newest.get(run)?.version ?? -1)) newest.set(run, { version, fields });
   }
   return [...newest.values()].map(({ version, fields }) => ({
-    ...upToDate(fromParts<Omit<RunRecord, 'version'>>('record', fields)),
+    ...upToDateRun(fromParts<Omit<RunRecord, 'version'>>('record', fields)),
     version,
   }));
 }

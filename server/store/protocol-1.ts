@@ -1,15 +1,44 @@
 import { z } from 'zod';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { blocks, contributionChange, metrics, numberTokenPush, weightDrift } from '@plumbline/shared/metric';
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterRole } from '@plumbline/shared/parameter';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 import { RunStarted, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * Runs that a trainer of protocol 1 has told of. It gave parameters a group and no role, and recipes were known by name
- * alone, and it declared no series. What was stored stays as it is, so that digests of exports hold; readers get it as a trainer says it today. This
- * file alone knows how the groups of the built-in trainer were spelled.
+ * Runs of trainers of protocol 1. They gave parameters a group and no role, and recipes were known by name alone. They
+ * declared no series. A run had the built-in trainer's configuration in place of a description. What was stored stays as
+ * it is, so that digests of exports hold; readers get it as a trainer says it today. This file alone knows how the groups
+ * of the built-in trainer were spelled.
  */
+
+/** The configuration of a run of protocol 1, of any of its versions. The first ones had one task. */
+const ConfigOfProtocol1 = z.preprocess((data) => {
+  if (typeof data !== 'object' || data === null || !('task' in data)) return data;
+  const { task, ...config } = data;
+  return { ...config, tasks: [task] };
+}, RunConfig);
+
+/** Checks such a configuration and leaves it as it was written, without the defaults of later settings. */
+export const WrittenConfig = z.unknown().superRefine((config, context) => {
+  for (const { path, message } of ConfigOfProtocol1.safeParse(config).error?.issues ?? [])
+    context.addIssue({ code: 'custom', path: path as (string | number)[], message });
+});
+
+/** A run's record with a description, whichever version wrote it. @throws ZodError for a configuration that is none */
+export function upToDateRun<R extends object>(record: R): R & { description: RunDescription } {
+  if (!('config' in record)) return record as R & { description: RunDescription };
+  return { ...record, description: describeRun(ConfigOfProtocol1.parse(record.config)) };
+}
+
+/** A run's record as exports and digests have it: as it was written. */
+export function recordAsWritten(run: { config?: unknown; description: RunDescription }): object {
+  if (!('config' in run)) return run;
+  const { description: _, ...written } = run;
+  return written;
+}
 
 const ModelOfProtocol1 = z.object({
   name: z.string().max(200),

@@ -1,9 +1,10 @@
 import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
-import { RunConfig, type RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import type { RunId } from '@plumbline/shared/run';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
-import { explain } from './duckdb-file.js';
+import { explain, withoutStack } from './duckdb-failure.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
 import { timeInName } from './store-guard.js';
@@ -41,7 +42,14 @@ export class BeyondRepairError extends Error {
  * @throws StoreInUseError while a hub has it open; BeyondRepairError; Error when the disk fails
  */
 export async function repairStore(path: string, { startEmpty }: RepairOptions): Promise<RepairReport> {
-  if (await isWhole(path)) return { done: ['The store is whole.'], aside: null, losses: await lossesOf(path) };
+  if (await isWhole(path)) {
+    const losses = await lossesOf(path);
+    return {
+      done: [losses.length === 0 ? 'The store is whole.' : 'All of the files can be read.'],
+      aside: null,
+      losses,
+    };
+  }
   const time = timeInName();
   const work = `${path}.repair-${time}`;
   await mkdir(work, { recursive: true, mode: 0o700 });
@@ -82,7 +90,7 @@ async function lossesOf(path: string): Promise<string[]> {
 
 /** Whether all of a store can be read. Changes nothing. @throws StoreInUseError while a hub has it open */
 async function isWhole(path: string): Promise<boolean> {
-  if ((await bytesOf(path)) === null) return false;
+  if (!(await bytesOf(path))) return false;
   const log = `${path}.wal`;
   if ((await bytesOf(log)) !== null && wouldBeDropped(await readFile(log))) return false;
   try {
@@ -139,7 +147,7 @@ class Repair {
     const hasMain = await copyIfThere(path, this.copy);
     const hasLog = await copyIfThere(`${path}.wal`, log);
     if (!hasMain) {
-      this.done.push(`${path} is missing.`);
+      this.done.push(`${path} is ${(await bytesOf(path)) === null ? 'missing' : 'empty or no file'}.`);
       if (!hasLog) return false;
       // A log that begins with the tables themselves needs no file that it goes on from.
       await rm(log);
@@ -270,7 +278,7 @@ class Repair {
     );
     for (const [runId, createdMs, endedMs] of found.getRows() as [RunId, number, number][]) {
       const record: StoredRun = {
-        ...{ runId, config: RunConfig.parse({ name: runId.slice(0, 60) }), parent: null, trainer: null },
+        ...{ runId, description: RunDescription.parse({ name: runId }), parent: null, trainer: null },
         ...{ state: 'failed', reason: 'The record of this run was lost: what it was set to is not known.' },
         ...{ createdMs, startedMs: createdMs, endedMs },
       };
@@ -311,9 +319,10 @@ async function mendLogInPlace(path: string): Promise<Mended> {
 /** The name that people know of a file of the copy. */
 const named = (file: string): string => (file.endsWith('.wal') ? 'The write-ahead log' : 'The main file');
 
+/** @returns false where there is no such file, or an empty one */
 async function copyIfThere(from: string, to: string): Promise<boolean> {
   const found = await stat(from).catch(gone);
-  if (!found?.isFile()) return false;
+  if (!found?.isFile() || found.size === 0) return false;
   await copyFile(from, to);
   return true;
 }
@@ -336,6 +345,6 @@ async function failure(attempt: () => Promise<unknown>): Promise<string | null> 
     await attempt();
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return withoutStack(error);
   }
 }

@@ -1,4 +1,4 @@
-import type { Reader } from './duckdb-file.js';
+import type { Reader } from './duckdb-reader.js';
 
 /**
  * Older files have a column of 32 bits for stages, in which a stage of 2^31 and more became negative. They get the column

@@ -2,7 +2,8 @@ import { constants } from 'node:buffer';
 import { copyFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AcknowledgedLedger, type Held } from './acknowledged-ledger.js';
-import { repairCommand, type FileGuard } from './duckdb-file.js';
+import { repairCommand } from './duckdb-failure.js';
+import type { FileGuard } from './duckdb-file.js';
 import { StoreUnavailableError } from './event-store.js';
 import { wouldBeDropped } from './duckdb-format.js';
 import { describeLoss } from './loss.js';
@@ -33,6 +34,10 @@ export class StoreGuard implements FileGuard {
   #fault: StoreUnavailableError | null = null;
   #looking: NodeJS.Timeout | null = null;
   #hasOpened = false;
+  /** The log was copied for the first opening, or could not be. */
+  #hasCopiedLog = false;
+  /** Problems of opening that were told; each is told once, however often the opening is tried. */
+  readonly #told = new Set<string>();
   /** It was told that the files cannot be looked at. */
   #isBlind = false;
 
@@ -64,33 +69,56 @@ export class StoreGuard implements FileGuard {
   async beforeOpening(): Promise<void> {
     const log = `${this.path}.wal`;
     const [mainBytes, logBytes] = [await sizeOf(this.path), await sizeOf(log)];
-    if (mainBytes === null) {
-      const counted = (await AcknowledgedLedger.open(ledgerOf(this.path), this.options)).runs;
-      if (logBytes || counted > 0)
-        throw new StoreUnavailableError(
-          `${this.path} is missing${counted > 0 ? `, with the ${counted === 1 ? 'run' : `${counted} runs`} that it held` : ''}. ` +
-            'See whether its disk is mounted and put the file back, with its .wal file if it has one, or restore a ' +
-            `backup. Where there is none: ${repairCommand(this.path)} moves what is left aside, and the hub starts empty.`,
-        );
-    }
+    if (!mainBytes) await this.#demandNothingHeld(mainBytes === null, logBytes);
     // A log that no buffer can hold is left to DuckDB.
     if (logBytes && logBytes < maxBufferBytes && wouldBeDropped(await readFile(log)))
       throw new StoreUnavailableError(
         `${log} is damaged, and DuckDB would drop what it holds. Nothing is stored until it is repaired, and trainers ` +
           `wait. Stop the hub and repair it; nothing is deleted: ${repairCommand(this.path)}`,
       );
-    await rm(this.#logCopy, { force: true });
-    if (logBytes)
-      await copyFile(log, this.#logCopy).catch((error: unknown) =>
-        this.options.onProblem(
-          `${log} could not be copied before it is read (${messageOf(error)}): should it be damaged, there is no second try.`,
-        ),
+    if (logBytes && !this.#hasCopiedLog) await this.#copyLog(log);
+    // A log that comes later is of this process.
+    this.#hasCopiedLog = true;
+  }
+
+  /**
+   * DuckDB would begin a new store where the main file is missing or empty.
+   * @throws StoreUnavailableError where there was one, with what it held by run and number
+   */
+  async #demandNothingHeld(isMissing: boolean, logBytes: number | null): Promise<void> {
+    const ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.#tellingOnce);
+    const held = heldOf(ledger);
+    if (!logBytes && held === '') return;
+    throw new StoreUnavailableError(
+      `${this.path} ${isMissing ? 'is missing' : 'is damaged: it is empty'}${held}. ` +
+        'See whether its disk is mounted and put the file back, with its .wal file if it has one, or restore a ' +
+        `backup. Where there is none: ${repairCommand(this.path)} moves what is left aside, and the hub starts empty.`,
+    );
+  }
+
+  /** DuckDB cuts off a log that it cannot read to its end, so it is kept as it was found until the store is open. */
+  async #copyLog(log: string): Promise<void> {
+    try {
+      await copyFile(log, this.#logCopy);
+    } catch (error) {
+      await rm(this.#logCopy, { recursive: true, force: true });
+      this.#tellingOnce.onProblem(
+        `${log} could not be copied before it is read (${messageOf(error)}): should it be damaged, there is no second try.`,
       );
+    }
+  }
+
+  get #tellingOnce(): StoreGuardOptions {
+    const onProblem = (message: string): void => {
+      if (!this.#told.has(message)) this.options.onProblem(message);
+      this.#told.add(message);
+    };
+    return { ...this.options, onProblem };
   }
 
   /** Once the file is open: tells what is gone. @returns when the ledger counts on from what is there */
   async afterOpening(held: Held): Promise<void> {
-    if (!this.#ledger) this.#ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.options);
+    if (!this.#ledger) this.#ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.#tellingOnce);
     const ledger = this.#ledger;
     const found = await ledger.reconcile(held);
     let kept = '';
@@ -113,11 +141,6 @@ export class StoreGuard implements FileGuard {
     this.#looking ??= setInterval(() => this.#look(), lookMs).unref();
   }
 
-  /** Removes what `beforeOpening` has put aside. */
-  async openingFailed(): Promise<void> {
-    await rm(this.#logCopy, { force: true });
-  }
-
   /** See AcknowledgedLedger.flush. */
   noted(): Promise<void> {
     return this.ledger.flush();
@@ -138,6 +161,7 @@ export class StoreGuard implements FileGuard {
 
   async close(): Promise<void> {
     this.closeFiles();
+    await rm(this.#logCopy, { recursive: true, force: true });
     await this.#ledger?.close();
   }
 
@@ -176,6 +200,23 @@ export class StoreGuard implements FileGuard {
     );
     this.options.onProblem(this.#fault.message);
   }
+}
+
+/** At most this many runs are named in one message. */
+const maxNamed = 20;
+
+/** What a store held by its ledger, to go on a sentence with; empty where that is nothing. */
+function heldOf({ counts }: AcknowledgedLedger): string {
+  if (counts.size === 0) return '';
+  const gone = [...counts].slice(0, maxNamed).map(([runId, { lastSeq, commands }]) =>
+    describeLoss({
+      ...{ runId, isGone: true, isBack: false, commands, lastStep: null, foundMs: 0 },
+      events: lastSeq > 0 ? { from: 1, to: lastSeq } : null,
+    }),
+  );
+  const more = counts.size > maxNamed ? ` And ${counts.size - maxNamed} more runs.` : '';
+  const all = `${gone.join(' ')}${more}`;
+  return `, with the ${counts.size === 1 ? 'run' : `${counts.size} runs`} that it held: ${all.slice(0, -1)}`;
 }
 
 /** Bytes of a file, or null where there is none. */

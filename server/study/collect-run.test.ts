@@ -3,7 +3,8 @@ import { branchName } from '@plumbline/shared/branch-name';
 import type { CommandAction } from '@plumbline/shared/command';
 import type { WireMetrics } from '@plumbline/shared/metric';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
-import { CheckpointId, type RunConfig, type RunId, type RunParent } from '@plumbline/shared/run';
+import { describeRun, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { aCommand, aRunId, columnsOf, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 import { collectRun } from './collect-run.js';
@@ -43,7 +44,7 @@ class Part {
   static async open(config = full!.config, parent: RunParent | null = null, runId = aRunId()): Promise<Part> {
     const part = new Part(runId, hub.trainer(), parent?.step ?? 0);
     part.trainer.on('command', (_command, ack) => ack({ ok: true }));
-    await part.trainer.emitWithAck('attach', { runId, config, parent });
+    await part.trainer.emitWithAck('attach', { runId, run: describeRun(config), parent });
     await part.#say({ ...started(), selection: { kind: 'recipe', recipe: config.recipe } } as Said);
     return part;
   }

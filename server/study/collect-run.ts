@@ -1,5 +1,6 @@
 import { recordOf } from '@plumbline/shared/record';
 import { runsNamed } from '@plumbline/shared/branch-name';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
@@ -47,7 +48,7 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
         );
       if (event.type !== 'evaluation_completed') continue;
       // What a parent's method evaluated beside its model is the parent's alone.
-      if (event.weight !== null && planned.config.method.kind !== run.config.method.kind) continue;
+      if (event.weight !== null && planned.config.method.kind !== builtInConfig(run.description)?.method.kind) continue;
       // The base is evaluated anew by each part, with the same answers.
       if (event.stage === null ? index === 0 : isHere(event.step)) evaluations.push(event);
     }
@@ -89,7 +90,7 @@ function branchWords(run: RunSummary, events: readonly ControlEvent[], { from }:
     {
       step: from.step,
       author: 'study',
-      what: `branched from ${from.variant}: trains ${describeSelection(started.selection)}, learning rate ${run.config.learningRate}`,
+      what: `branched from ${from.variant}: trains ${describeSelection(started.selection)}, learning rate ${builtInConfig(run.description)?.learningRate}`,
     },
   ];
 }

@@ -1,4 +1,4 @@
-import type { RunConfig } from '@plumbline/shared/run';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { Contents } from '../analysis/bootstrap.js';
 import { contentDigest, evaluationQuestions } from '../trainer/data/evaluation-questions.js';
 import type { AskedQuestions } from './study-results.js';

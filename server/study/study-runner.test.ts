@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { branchName, runsNamed } from '@plumbline/shared/branch-name';
-import type { StartRunRequest } from '@plumbline/shared/http';
-import { CheckpointId, RunConfig, type RunSummary } from '@plumbline/shared/run';
+import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { CheckpointId, type RunSummary } from '@plumbline/shared/run';
 import { saved } from '../../test/support/ruled-runs.js';
 import { aCommand, eventually, started, TestHub } from '../../test/support/test-hub.js';
 import { HubAway, HubSession } from '../hub-api.js';
@@ -20,6 +21,7 @@ import { io } from ${JSON.stringify(import.meta.resolve('socket.io-client'))};
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/run-config'))};
 let text = '';
 for await (const chunk of process.stdin) text += chunk;
 const { hubUrl, token, config, dataDir, ...launch } = JSON.parse(text);
@@ -29,7 +31,7 @@ const socket = io(hubUrl + '/trainer', { auth: { token, protocol: 2 }, transport
 const say = (event) => socket.emitWithAck('events', { events: [{ seq: ++seq, step, wallTimeMs: Date.now(), ...event }] });
 const trainer = { backend: 'test', device: '', host: hostname(), processId: process.pid, version: '1' };
 const begin = async () => {
-  await socket.emitWithAck('attach', { runId, config, parent, secret });
+  await socket.emitWithAck('attach', { runId, run: describeRun(config), parent, secret });
   await say({ type: 'run_started', trainer, model: { name: 'm', groups: [], parameters: [], recipes: [] }, baseline: {},
     selection: { kind: 'recipe', recipe: 'full' }, trainable: [] });
 };
@@ -173,10 +175,10 @@ describe('a study', () => {
     const [name, variant] = ['k'.repeat(31), 'v'.repeat(31)];
     const [{ config }] = plan(study(name, { [variant]: {} }, 1)) as [PlannedRun];
     const { runs } = hub.hub;
-    const { runId } = await runs.create(config, null);
+    const { runId } = await runs.create(describeRun(config), null);
     await runs.append(runId, [started(), saved(2, 1000)]);
     const parent = { runId, checkpointId: CheckpointId.parse('step-1000'), step: 1000, goesOn: true };
-    const branch = await runs.create({ ...config, name: branchName(config.name, 1000) }, parent);
+    const branch = await runs.create(describeRun({ ...config, name: branchName(config.name, 1000) }), parent);
     for (const one of [runId, branch.runId]) await runs.trainerLost(one, 'a test');
     const { finished, notes } = await bringToEnd(name, { [variant]: {} }, undefined, 2);
     expect([...finished.keys()]).toEqual([`${name}/${variant}/s2`]);

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { runsNamed } from '@plumbline/shared/branch-name';
-import type { StartRunRequest } from '@plumbline/shared/http';
-import { hasEnded, totalSteps, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
+import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import { totalSteps } from '@plumbline/shared/built-in/run-config';
+import { hasEnded, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { HubAway, HubRefusal, type HubSession } from '../hub-api.js';
 import { plannedName, type PlannedRun, type StudySpec } from './study-spec.js';
@@ -98,10 +99,10 @@ export class StudyRunner {
     for (const { config } of this.runs) {
       const found = runsNamed(known, config.name).sort((a, b) => a.createdMs - b.createdMs);
       for (const run of found) {
-        const different = Object.keys(config).filter(
-          (key) =>
-            key !== 'name' &&
-            !isDeepStrictEqual(config[key as keyof typeof config], run.config[key as keyof typeof config]),
+        const { settings, rules } = run.description;
+        const itsOwn: Record<string, unknown> = { ...settings, rules };
+        const different = Object.entries(config).flatMap(([key, value]) =>
+          key === 'name' || isDeepStrictEqual(value, itsOwn[key]) ? [] : [key],
         );
         if (different.length > 0)
           throw new Error(
@@ -215,7 +216,7 @@ export class StudyRunner {
       if (attempts === mostAttempts) throw lost;
       await this.#wait(lost);
       const runs = await this.#patiently(() => this.hub.runs());
-      const started = runs.find((run) => run.config.name === name && !known.has(run.runId));
+      const started = runs.find((run) => run.description.name === name && !known.has(run.runId));
       if (started) return started;
     }
   }

@@ -60,7 +60,16 @@ describe('plan', () => {
       { config: { learningRate: -1 } },
       /^config\.learningRate: a learning rate is above 0/,
     ],
-    ['a common setting that is none', { config: { learningrate: 1 } }, /^config: .*learningrate/],
+    [
+      'a common setting that is none, with the one that was meant',
+      { config: { learningrate: 1 } },
+      /^config: there is no "learningrate" here; did you mean "learningRate"\?$/,
+    ],
+    [
+      'a setting of a method that is none',
+      { variants: { full: {}, x: { config: { method: { kind: 'lora', rnk: 2 } } } } },
+      /^variants\.x\.config\.method: there is no "rnk" here; did you mean "rank"\?$/,
+    ],
     [
       'other tasks',
       { variants: { full: {}, x: { config: { tasks: ['clock'] } } } },
@@ -126,13 +135,13 @@ describe('plainVariant', () => {
 
 describe('the studies in docs/study', async () => {
   const files = (await readdir('docs/study')).filter((name) => name.endsWith('.yaml'));
-  it.each(files)('%s can be run as it is', async (file) => {
-    const { runs } = await readStudy(join('docs/study', file));
+  it.each(files)('%s can be run as it is', (file) => {
+    const { runs } = readStudy(join('docs/study', file));
     expect(plainVariant(runs, 'full')).not.toBeNull();
   });
-  it('keep the questions and seeds that rates were tuned on apart from those that are reported', async () => {
-    const tuning = await readStudy('docs/study/tuning.yaml');
-    const study = await readStudy('docs/study/paper-in-small.yaml');
+  it('keep the questions and seeds that rates were tuned on apart from those that are reported', () => {
+    const tuning = readStudy('docs/study/tuning.yaml');
+    const study = readStudy('docs/study/paper-in-small.yaml');
     expect(tuning.spec.seeds.filter((seed) => study.spec.seeds.includes(seed))).toEqual([]);
     expect(tuning.runs[0]!.config.evaluationSeed).not.toBe(study.runs[0]!.config.evaluationSeed);
   });
@@ -152,16 +161,22 @@ describe('readStudy', () => {
   it('reads YAML and JSON alike', async () => {
     const yaml = await write('a.yaml', 'name: a\nseeds: [3]\nvariants:\n  full: {}\n');
     const json = await write('a.json', '{"name": "a", "seeds": [3], "variants": {"full": {}}}');
-    expect(await readStudy(yaml)).toEqual(await readStudy(json));
+    expect(readStudy(yaml)).toEqual(readStudy(json));
   });
   it.each([
     ['broken.yaml', 'name: [', /neither YAML nor JSON/],
     ['no-seed.yaml', 'name: a\nseeds: []\nvariants: {full: {}}', /seeds: a study has at least one seed/],
-    ['typo.yaml', 'name: a\nseeds: [1]\nvariant: {full: {}}', /variant/],
+    ['typo.yaml', 'name: a\nseeds: [1]\nvariant: {full: {}}', /there is no "variant" here; did you mean "variants"\?/],
+    [
+      'deep.yaml',
+      'name: a\nseeds: [1]\nvariants: {full: {}, x: {form: {variant: full, step: 2}}}',
+      /variants\.x: there is no "form" here; did you mean "from"\?/,
+    ],
   ])('says what is wrong with %s, and where', async (name, content, message) => {
     const path = await write(name, content);
-    await expect(readStudy(path)).rejects.toThrow(message);
-    await expect(readStudy(path)).rejects.toThrow(name);
+    expect(() => readStudy(path)).toThrow(message);
+    expect(() => readStudy(path)).toThrow(name);
   });
-  it('says that there is no such file', () => expect(readStudy(join(folder, 'none.yaml'))).rejects.toThrow(/no file/));
+  it('says that there is no such file, and where there are some', () =>
+    expect(() => readStudy(join(folder, 'none.yaml'))).toThrow(/none\.yaml is not there\. docs\/study has some\./));
 });

@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
-import { RunConfig, totalSteps } from '@plumbline/shared/run';
+import { RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { knownOnly } from '@plumbline/shared/known-only';
+import { readGivenFile } from '../given-file.js';
+import { UsageError } from '../usage-error.js';
 
 const Slug = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,30}$/, 'a name is 1 to 31 of a-z 0-9 _ -');
 /** What a run's configuration may say; checked as a whole once the parts are laid over each other. */
@@ -16,7 +18,7 @@ const maxFaults = 10;
 const commonSettings = ['tasks', 'evaluationQuestions', 'evaluationSeed'] as const;
 
 /** One way to teach the sequence: settings that differ from the study's common ones. */
-const Variant = z.strictObject({
+const Variant = z.object({
   /** What it shows, for the report. */
   says: z.string().max(200).default(''),
   config: Settings.default({}),
@@ -24,11 +26,11 @@ const Variant = z.strictObject({
    * An intervention: another variant's run goes on from this step under this variant's settings. Both have the same
    * course up to there, so their difference is what the intervention did.
    */
-  from: z.strictObject({ variant: Slug, step: z.number().int().min(1) }).optional(),
+  from: z.object({ variant: Slug, step: z.number().int().min(1) }).optional(),
 });
 
 /** A study: the same sequence of skills, taught in several ways, each with several seeds. */
-export const StudySpec = z.strictObject({
+export const StudySpec = z.object({
   name: Slug,
   title: z.string().max(200).default(''),
   seeds: z.array(z.number().int().min(0).max(0xffffffff)).min(1, 'a study has at least one seed').max(100),
@@ -51,25 +53,26 @@ export interface PlannedRun {
 
 export const plannedName = (study: string, variant: string, seed: number): string => `${study}/${variant}/s${seed}`;
 
-/** Reads a study from YAML or JSON. @throws Error that names the file, the place in it and what is wrong */
-export async function readStudy(path: string): Promise<{ spec: StudySpec; runs: PlannedRun[] }> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new Error(error.code === 'ENOENT' ? `There is no file ${path}.` : `${path}: ${error.message}`);
-  });
+/** Reads a study from YAML or JSON. @throws UsageError that names the file, the place in it and what is wrong */
+export function readStudy(path: string): { spec: StudySpec; runs: PlannedRun[] } {
+  const text = readGivenFile(path, 'a study', 'docs/study has some.');
   let content: unknown;
   try {
     content = parse(text);
   } catch (error) {
-    throw new Error(`${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
+    throw new UsageError(
+      `${path} is neither YAML nor JSON: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
-  const read = StudySpec.safeParse(content);
-  if (!read.success) throw new Error(`${path}: ${sayFaults(read.error.issues.map((issue) => faultWords(issue)))}`);
+  const read = knownOnly(StudySpec).safeParse(content);
+  if (!read.success) throw new UsageError(`${path}: ${sayFaults(read.error.issues.map((issue) => faultWords(issue)))}`);
   try {
     return { spec: read.data, runs: plan(read.data) };
   } catch (error) {
-    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new UsageError(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 
@@ -161,7 +164,7 @@ function settingFaults(
 type Issue = Pick<z.core.$ZodIssue, 'path' | 'message'>;
 
 function issuesOf(settings: Record<string, unknown>): Issue[] {
-  const read = RunConfig.strict().safeParse(settings);
+  const read = knownOnly(RunConfig).safeParse(settings);
   if (!read.success) return read.error.issues;
   const message = 'a study rests on answers; ask at least 1 question a task.';
   return read.data.evaluationQuestions === 0 ? [{ path: ['evaluationQuestions'], message }] : [];

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { access, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { misfitWords, TrainingMethod } from '@plumbline/shared/method';
+import { misfitWords, TrainingMethod } from '@plumbline/shared/built-in/method';
 import { TrainableSelection } from '@plumbline/shared/parameter';
 import type { AdamWState } from './adamw.js';
 import { assetPath } from './asset.js';

@@ -3,13 +3,14 @@ import { once } from 'node:events';
 import { Server } from 'socket.io';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandId, type Command } from '@plumbline/shared/command';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import { RunId } from '@plumbline/shared/run';
 import type { ErrorCode, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
 import type { WireEvent } from '@plumbline/shared/wire-event';
 import { HubLink } from './hub-link.js';
 
 const runId = RunId.parse('run-1');
-const config = RunConfig.parse({ name: 'test' });
+const run = RunDescription.parse({ name: 'test' });
 const quick = { retryMs: 20, answerMs: 300 };
 
 /** A hub of a few lines on a real Socket.IO server, which stores in memory and misbehaves on demand. */
@@ -81,7 +82,7 @@ describe('HubLink', () => {
   });
   const open = async (options = {}, token = 'right'): Promise<void> => {
     link = new HubLink(`http://127.0.0.1:${hub.port}`, token, { ...quick, ...options });
-    await link.attach(runId, config, null);
+    await link.attach(runId, run, null);
   };
   const emit = (count: number): void => {
     for (let i = 0; i < count; i++)
@@ -195,7 +196,7 @@ describe('HubLink', () => {
   it('attaches again where an attach is refused for now, with the secret that it was given', async () => {
     hub.refusedAttaches = 2;
     link = new HubLink(`http://127.0.0.1:${hub.port}`, 'right', quick);
-    await link.attach(runId, config, null, 'a secret of this trainer');
+    await link.attach(runId, run, null, 'a secret of this trainer');
     expect(hub.attaches).toBe(3);
     expect(hub.secrets).toEqual(Array(3).fill('a secret of this trainer'));
   });
@@ -285,7 +286,7 @@ describe('HubLink', () => {
   it('takes up a second run with numbers from 1', async () => {
     await open();
     emit(3);
-    await expect(link.attach(RunId.parse('run-2'), config, null)).rejects.toThrow(/not all acknowledged/);
+    await expect(link.attach(RunId.parse('run-2'), run, null)).rejects.toThrow(/not all acknowledged/);
     await link.flush();
     // An answer to the first run's last batch that comes late, as those of a window of batches do.
     hub.script = ['store_then_silence'];
@@ -293,7 +294,7 @@ describe('HubLink', () => {
     emit(1);
     await link.flush();
     hub.stored = [];
-    await link.attach(RunId.parse('run-2'), config, null);
+    await link.attach(RunId.parse('run-2'), run, null);
     emit(2);
     await link.flush();
     allOnce(2);

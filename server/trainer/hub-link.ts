@@ -3,7 +3,8 @@ import { maxEventsPerBatch, maxReasonLength } from '@plumbline/shared/limits';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { Command } from '@plumbline/shared/command';
 import type { WireMetrics } from '@plumbline/shared/metric';
-import type { RunConfig, RunId, RunParent } from '@plumbline/shared/run';
+import type { RunId, RunParent } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
 import type { TrainerEvent, Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
@@ -27,10 +28,15 @@ export interface HubLinkOptions {
   answerMs?: number;
   /** A line on which the hub has said nothing for so long, its pings included, is dead: a new one is made. */
   silenceMs?: number;
+  /** Told once each time that no hub answers, with the cause. The line tries again by itself. */
+  onAway?: (cause: string) => void;
+  /** Told when a hub answers again. */
+  onBack?: () => void;
 }
 const defaults = {
   ...{ maxSpooledValues: 2_000_000, maxBatchValues: 40_000, window: 4 },
   ...{ retryMs: 1000, answerMs: 30_000, silenceMs: 3000 },
+  ...{ onAway: () => undefined, onBack: () => undefined },
 };
 
 /** How often a line is looked at for silence. */
@@ -66,7 +72,7 @@ export class HubLink {
   #numbers = new Map<string, number>();
   #nextNumber = 0;
   #baseline: WireMetrics = {};
-  #run: { runId: RunId; config: RunConfig; parent: RunParent | null; secret?: string } | undefined;
+  #run: { runId: RunId; run: RunDescription; parent: RunParent | null; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -76,6 +82,8 @@ export class HubLink {
   /** The hub asked for patience. */
   #holding = false;
   #failure: HubLinkError | undefined;
+  /** No hub answers, which has been told. */
+  #isAway = false;
   /** How long this process has been awake without a word from the hub. */
   #silentMs = 0;
   readonly #listening: NodeJS.Timeout;
@@ -92,7 +100,11 @@ export class HubLink {
       reconnectionDelayMax: 1000,
       transports: ['websocket'],
     });
-    this.#socket.on('connect', () => void this.#attach());
+    this.#socket.on('connect', () => {
+      if (this.#isAway) this.#options.onBack();
+      this.#isAway = false;
+      void this.#attach();
+    });
     this.#socket.on('disconnect', (reason) => {
       this.#attached = false;
       if (reason === 'io server disconnect')
@@ -100,7 +112,9 @@ export class HubLink {
     });
     this.#socket.on('connect_error', (error) => {
       // An active socket tries again by itself; one that the hub's middleware refused does not.
-      if (!this.#socket.active) this.#fail(`The hub refused the connection: ${error.message}`);
+      if (!this.#socket.active) return this.#fail(`The hub refused the connection: ${error.message}`);
+      if (!this.#isAway) this.#options.onAway(causeOf(error));
+      this.#isAway = true;
     });
     this.#socket.on('command', (command, ack) => {
       this.#onCommand(command);
@@ -134,9 +148,9 @@ export class HubLink {
    * @param secret what the run is this trainer's by; see Attach
    * @throws HubLinkError
    */
-  async attach(runId: RunId, config: RunConfig, parent: RunParent | null, secret?: string): Promise<void> {
+  async attach(runId: RunId, run: RunDescription, parent: RunParent | null, secret?: string): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, config, parent, ...(secret !== undefined && { secret }) };
+    this.#run = { runId, run, parent, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = this.#nextNumber = 0;
     this.#numbers = new Map();
     this.#baseline = {};
@@ -353,6 +367,12 @@ export class HubLink {
       await new Promise<void>((resolve) => this.#changed.push(resolve));
     }
   }
+}
+
+/** Why there is no connection; Socket.IO has the system's word inside its own. */
+function causeOf(error: Error): string {
+  const { description } = error as { description?: { message?: string; error?: { message?: string } } };
+  return description?.error?.message || description?.message || error.message;
 }
 
 /** Whether trying again may help, as the hub says; a hub of before does not. */

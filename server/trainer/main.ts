@@ -2,14 +2,15 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { branchName } from '@plumbline/shared/branch-name';
-import { TrainerLaunch } from '@plumbline/shared/launch';
+import { TrainerLaunch } from '@plumbline/shared/built-in/launch';
+import { describeRun } from '@plumbline/shared/built-in/run-config';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
 import { BackendError, selectBackend, type BackendName } from './backend/select-backend.js';
 import { loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
 import { EnergyMeter, type MeterOptions } from './energy/energy-meter.js';
-import { HubLink } from './hub-link.js';
+import { HubLink, HubLinkError } from './hub-link.js';
 import { prepareMethod } from './method/prepare-method.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
@@ -31,15 +32,24 @@ const flushLimitMs = 10 * 60_000;
 const hurriedFlushLimitMs = 8_000;
 
 const launch = TrainerLaunch.parse(JSON.parse(await text(process.stdin)));
-const link = new HubLink(launch.hubUrl, launch.token);
+const link = new HubLink(launch.hubUrl, launch.token, {
+  onAway: (cause) => console.error(`No hub answers at ${launch.hubUrl} (${cause}). Trying again; Ctrl-C ends it.`),
+  onBack: () => console.error(`The hub at ${launch.hubUrl} answers.`),
+});
 let control = new ControlPoint((event) => link.emit(event));
 /** What stops a trainer from outside: its hub on its way down, a person, a scheduler. */
 const toldToEnd = 'ended from outside, as when its hub is stopped; its last checkpoint can be gone on from';
 let hurried = false;
+/** The last error that was told. */
+let said: unknown;
+/** The hub has taken the run. */
+let isKnown = false;
 link.onCommand((command) => control.take(command));
 function endSoon(): void {
   hurried = true;
   control.requestStop(toldToEnd);
+  // Nothing has been trained that could be saved.
+  if (!isKnown) return link.giveUp('Ended before a hub had answered; nothing was trained.');
   setTimeout(() => link.giveUp('The trainer was told to end and the hub did not answer.'), hurriedFlushLimitMs).unref();
 }
 process.on('SIGTERM', endSoon);
@@ -58,8 +68,8 @@ const sink: EventSink = {
 const folderOf = (runId: string): string => join(launch.dataDir, 'runs', runId);
 
 process.exitCode = await trainAll().catch(async (error: unknown) => {
-  console.error(error);
   const expected = error instanceof BackendError || error instanceof DamagedFileError;
+  sayOnce(error);
   const reason = error instanceof Error ? (expected ? error.message : (error.stack ?? error.message)) : String(error);
   if (!link.failure) link.emit({ type: 'run_failed', step: position.step, wallTimeMs: Date.now(), reason });
   await lastWord();
@@ -68,12 +78,20 @@ process.exitCode = await trainAll().catch(async (error: unknown) => {
 meter?.close();
 link.close();
 
+/** A lost line is met again at the end. */
+function sayOnce(error: unknown): void {
+  if (error === said) return;
+  said = error;
+  console.error(error instanceof HubLinkError ? error.message : error);
+}
+
 /** Trains the run, and the branches it is continued as, one after another. */
 async function trainAll(): Promise<number> {
   const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
   const secret = await trainerSecret(folderOf(launch.runId), launch.secret);
-  await link.attach(launch.runId, launch.config, launch.parent, secret);
-  clearTimeout(noHub);
+  const described = describeRun(launch.config);
+  await link.attach(launch.runId, described, launch.parent, secret).finally(() => clearTimeout(noHub));
+  isKnown = true;
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
   const base = await loadBaseModel();
@@ -100,9 +118,9 @@ async function trainAll(): Promise<number> {
     control = new ControlPoint((event) => link.emit(event));
     if (hurried) control.requestStop(toldToEnd);
     const { step } = checkpoint.position;
-    const config = { ...launch.config, name: branchName(launch.config.name, step) };
+    const described = describeRun({ ...launch.config, name: branchName(launch.config.name, step) });
     const parent = { runId, checkpointId, step, goesOn: true };
-    await link.attach(branchRunId, config, parent, await trainerSecret(folderOf(branchRunId)));
+    await link.attach(branchRunId, described, parent, await trainerSecret(folderOf(branchRunId)));
     [runId, from] = [branchRunId, checkpoint];
     energy.restart();
     Object.assign(position, { runId, step });
@@ -124,7 +142,7 @@ async function startingPoint({ runId, checkpointId, goesOn }: RunParent): Promis
 /** Waits until everything is stored; what a lost hub cannot take is written to a file, so that nothing is lost. */
 async function lastWord(): Promise<boolean> {
   const stored = await link.flush(hurried ? hurriedFlushLimitMs : flushLimitMs).catch((error: unknown) => {
-    console.error(error);
+    sayOnce(error);
     return false;
   });
   if (stored || link.unacknowledged.length === 0) return stored;

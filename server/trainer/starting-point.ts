@@ -1,4 +1,4 @@
-import type { RunConfig } from '@plumbline/shared/run';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { Rng } from '@plumbline/shared/rng';
 import type { Checkpoint } from './checkpoint.js';
 

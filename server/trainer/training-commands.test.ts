@@ -190,7 +190,13 @@ describe('commands to a run', () => {
       checkpointId: CheckpointId.parse('step-000004'),
       branchRunId: RunId.parse('run-2'),
     } as const;
-    const { outcome, events } = await small.run({}, { at: { 6: restore } });
+    const lower = { kind: 'set_learning_rate', learningRate: 1e-5 } as const;
+    const { outcome, events } = await small.run({ learningRate: 1e-3 }, { at: { 5: lower, 6: restore } });
+    // What it takes back is said: what has been changed since.
+    expect(events.findLast((event) => event.type === 'command_applied')).toMatchObject({
+      before: { step: 6, selection: 'full', learning_rate: 1e-5 },
+      after: { run: 'run-2', step: 4, selection: 'full', learning_rate: 1e-3 },
+    });
     expect(outcome).toMatchObject({
       kind: 'branched',
       branch: { branchRunId: 'run-2', checkpoint: { position: { step: 4 } } },

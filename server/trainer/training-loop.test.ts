@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { targetAccuracy, weightDrift } from '@plumbline/shared/metric';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { defaults, series, SmallRuns } from '../../test/support/small-run.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { EnergyMeter } from './energy/energy-meter.js';

@@ -9,16 +9,9 @@ import {
   type ModelInfo,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
-import {
-  askedCheckpointPrefix,
-  CheckpointId,
-  stageAfter,
-  totalSteps,
-  type RunConfig,
-  type RunId,
-  type Stage,
-  type TrainerInfo,
-} from '@plumbline/shared/run';
+import { describeRun, totalSteps, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import { askedCheckpointPrefix, CheckpointId, type RunId, type TrainerInfo } from '@plumbline/shared/run';
+import { plannedStages, stageAfter, type Stage } from '@plumbline/shared/stage';
 import type { CommandAction } from '@plumbline/shared/command';
 import { Rng } from '@plumbline/shared/rng';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
@@ -97,6 +90,7 @@ class TrainingLoop implements Steered {
   step: number;
   readonly #model: ModelInfo;
   #optimizer: AdamW;
+  readonly #stages: readonly Stage[];
   /** The stage that the next step belongs to. */
   #stage: Stage;
   readonly #dataRng: Rng;
@@ -121,7 +115,8 @@ class TrainingLoop implements Steered {
     this.#model = method.model.describe();
     this.#optimizer = new AdamW({ weightDecay: config.weightDecay });
     this.step = from?.position.step ?? 0;
-    this.#stage = stageAfter(config, this.step);
+    this.#stages = plannedStages(describeRun(config));
+    this.#stage = stageAfter(this.#stages, this.step)!;
     if (from) {
       adoptWeights(method.model, config.method, from);
       // At the end of a stage its moments have done their work.
@@ -176,7 +171,7 @@ class TrainingLoop implements Steered {
   #nextStage(): void {
     this.#optimizer.dispose();
     this.#optimizer = new AdamW({ weightDecay: this.of.config.weightDecay });
-    this.#stage = stageAfter(this.of.config, this.step);
+    this.#stage = stageAfter(this.#stages, this.step)!;
     this.#sayStage();
   }
 
@@ -292,9 +287,17 @@ class TrainingLoop implements Steered {
       );
     });
     this.#branch = { branchRunId, checkpointId, checkpoint };
+    const { step, selection, learningRate } = checkpoint.position;
+    // What the branch takes back beside the weights: what people and rules have changed since the checkpoint.
     return {
-      before: { run: this.of.runId, step: this.step },
-      after: { run: branchRunId, step: checkpoint.position.step, checkpoint: checkpointId },
+      before: {
+        ...{ run: this.of.runId, step: this.step },
+        ...{ selection: selectionText(this.#selection), learning_rate: this.#learningRate },
+      },
+      after: {
+        ...{ run: branchRunId, step, checkpoint: checkpointId },
+        ...{ selection: selectionText(selection), learning_rate: learningRate },
+      },
     };
   }
 

@@ -1,9 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { TrainingMethod } from '@plumbline/shared/method';
+import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { weightDrift } from '@plumbline/shared/metric';
-import type { RunConfig } from '@plumbline/shared/run';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { modelConfig, series, SmallRuns, tokenizer } from '../../test/support/small-run.js';
 import { buildModel, loadCheckpoint } from './checkpoint.js';
 import { mergeCheckpoint } from './method/merge-checkpoint.js';

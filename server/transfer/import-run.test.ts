@@ -15,7 +15,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { resolveSelection } from '@plumbline/shared/parameter';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { held, keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
@@ -146,7 +148,7 @@ it('canonical JSON does not depend on the order of keys', () => {
   expect(canonicalJson({ B: -0, 9: { b: '\u2028', a: [true, null], c: undefined }, 10: 1 })).toBe(text);
 });
 
-describe('a run that was exported before models said their roles', () => {
+describe('a run of protocol 1, whose model says no roles and which has no description', () => {
   const path = new URL('../../test/fixtures/run-of-protocol-1.jsonl', import.meta.url).pathname;
   const text = readFileSync(path, 'utf8');
   const { digest: its } = JSON.parse(text.trimEnd().split('\n').at(-1)!) as { digest: string };
@@ -187,6 +189,26 @@ describe('a run that was exported before models said their roles', () => {
     expect(started.model.recipes.map(({ name }) => name)).toEqual([
       ...['full', 'sa_proj', 'mlp', 'mlp_gate_up', 'mlp_down', 'projector', 'none'],
     ]);
+  });
+
+  it('has its configuration as settings, and its tasks and stages from it', async () => {
+    const store = newStore();
+    const { archive } = await importRun(path, store);
+    const { description } = (await store.run(archive.run.runId))!;
+    await store.close();
+    expect(RunDescription.parse(description)).toEqual(description);
+    expect(description).toMatchObject({
+      ...{ name: 'Experts of before', totalSteps: 6, probeEverySteps: 3, stages: [{ task: 'counting', steps: 6 }] },
+      settings: { recipe: 'mlp_gate_up', seed: 1, method: { kind: 'mixture_of_experts', experts: 2 } },
+      rules: [{ name: 'freeze' }],
+    });
+    expect(builtInConfig(description)).toMatchObject({ name: 'Experts of before', steps: 6, batchSize: 2 });
+  });
+
+  it('is refused where its configuration was changed to one that is none', async () => {
+    const damaged = join(folder, 'damaged-config.jsonl');
+    writeFileSync(damaged, text.replace('"batchSize":2', '"batchSize":0'));
+    await refused(damaged, /The run in .* is not valid \(config\.batchSize: /);
   });
 
   it('is refused where it was changed, with the place', async () => {
@@ -259,10 +281,10 @@ describe('a file that is not as it was exported', () => {
 
   it('from a later version', async () => {
     const file = copyOf('jsonl');
-    edit(file, (text) => text.replace('"version":1', '"version":2'));
-    await refused(file, /later version of Plumbline \(format 2/);
+    edit(file, (text) => text.replace('"version":2', '"version":3'));
+    await refused(file, /later version of Plumbline \(format 3/);
     const table = copyOf('csv');
-    edit(join(table, 'run.json'), (text) => text.replace('"version": 1', '"version": 3, "more": 1'));
+    edit(join(table, 'run.json'), (text) => text.replace('"version": 2', '"version": 3, "more": 1'));
     await refused(table, /later version of Plumbline \(format 3/);
   });
 

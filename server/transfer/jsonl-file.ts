@@ -4,10 +4,10 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { NotUtf8Error, textLines, utf8Text } from '@plumbline/shared/utf8-text';
-import { StoredEvent } from '../store/protocol-1.js';
+import { recordAsWritten, StoredEvent } from '../store/protocol-1.js';
 import {
   archiveFormat,
-  archiveVersion,
+  archiveVersionOf,
   canonicalJson,
   Digest,
   from,
@@ -40,9 +40,9 @@ const footerBytes = 200;
  */
 export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   const { run, commands, lastSeq } = archive;
-  const header = { format: archiveFormat, version: archiveVersion, commands: commands.length, events: lastSeq };
+  const header = { format: archiveFormat, version: archiveVersionOf(run), commands: commands.length, events: lastSeq };
   yield `${canonicalJson(header)}\n`;
-  yield [run, ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
+  yield [recordAsWritten(run), ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
   const digest = new RunDigest(archive);
   for await (const events of archive.events()) {
     yield digest.add(events);

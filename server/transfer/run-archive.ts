@@ -6,20 +6,37 @@ import { RunSummary, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
-import type { StoredEvent } from '../store/protocol-1.js';
+import { recordAsWritten, upToDateRun, WrittenConfig, type StoredEvent } from '../store/protocol-1.js';
 
 /** What every file of an export says first. A change that an older reader would misread raises the version. */
 export const archiveFormat = 'plumbline-run';
-export const archiveVersion = 1;
+/** 1: a run has a configuration, 2: a description. */
+export const archiveVersion = 2;
+/** The version that a run is written in: one of protocol 1 stays as it was exported then. */
+export const archiveVersionOf = (run: StoredRun): number => ('config' in run ? 1 : archiveVersion);
 
 /** Over the canonical JSON lines of a run, its commands and its events. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a digest is sha256: and 64 hexadecimal digits');
-export const StoredRunRecord: ZodType<StoredRun> = RunSummary.omit({
+const RecordToday = RunSummary.omit({
   trainerConnected: true,
   lastSeq: true,
   lastStep: true,
   revision: true,
   refused: true,
+  commands: true,
+  busy: true,
+});
+const RecordOfProtocol1 = RecordToday.omit({ description: true })
+  .extend({ config: WrittenConfig })
+  .transform((record) => upToDateRun(record));
+/** A run's record as it was written, by this version or by one of protocol 1. */
+export const StoredRunRecord: ZodType<StoredRun> = z.unknown().transform((data, context): StoredRun => {
+  const isOld = typeof data === 'object' && data !== null && 'config' in data;
+  const parsed = (isOld ? RecordOfProtocol1 : RecordToday).safeParse(data);
+  if (parsed.success) return parsed.data;
+  for (const { path, message } of parsed.error.issues)
+    context.addIssue({ code: 'custom', path: path as (string | number)[], message });
+  return z.NEVER;
 });
 
 /** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */
@@ -146,7 +163,7 @@ export class RunDigest {
   readonly #hash = createHash('sha256');
 
   constructor({ run, commands }: Pick<RunArchive, 'run' | 'commands'>) {
-    this.add([run, ...commands]);
+    this.add([recordAsWritten(run), ...commands]);
   }
 
   /** @returns the canonical lines that were counted in */

@@ -9,11 +9,11 @@ import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
-import { StoredEvent, type StoredControlEvent } from '../store/protocol-1.js';
+import { recordAsWritten, StoredEvent, type StoredControlEvent } from '../store/protocol-1.js';
 import { NotUtf8Error, utf8Text } from '@plumbline/shared/utf8-text';
 import {
   archiveFormat,
-  archiveVersion,
+  archiveVersionOf,
   Digest,
   from,
   inBatches,
@@ -87,11 +87,11 @@ export async function writeTableFolder(archive: RunArchive, format: TableFormat,
   }
   const record: z.input<typeof Record> = {
     format: archiveFormat,
-    version: archiveVersion,
+    version: archiveVersionOf(archive.run),
     points: `points.${format}`,
     digest: digest.value(),
     events: archive.lastSeq,
-    run: archive.run,
+    run: recordAsWritten(archive.run),
     commands: archive.commands,
     controlEvents,
   };

@@ -1,4 +1,5 @@
-import type { backends, RunConfig, targetTaskNames } from '../run.js';
+import type { backends, RunConfig } from './run-config.js';
+import type { targetTaskNames } from './tasks.js';
 import type { recipes } from './recipe.js';
 
 /** GET /api/catalog: what the new-run form offers. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { TrainingMethod } from '../method.js';
+import type { TrainingMethod } from './method.js';
 
 /**
  * What the built-in trainer can be told to train: the recipes of arXiv 2510.08564, parts beside the language model,

@@ -3,6 +3,7 @@ import { contributionChange, metrics, targetAccuracy, weightDrift } from '../met
 import { recovery } from '../recovery.js';
 import { RunConfig } from '../run.js';
 import { builtInDeclaration, builtInSeries } from './series.js';
+import { RunConfig } from './run-config.js';
 
 const seriesOf = (settings: object) => builtInSeries(RunConfig.parse({ name: 'x', ...settings }));
 

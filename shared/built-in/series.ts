@@ -10,21 +10,9 @@ import {
 import { fromWireNumber, type WireMetrics } from '../metric.js';
 import { accuracyNoiseFloor } from '../recovery.js';
 import { entryOf } from '../record.js';
-import type { RunConfig } from '../run.js';
 import type { SeriesFacts } from '../series.js';
-
-/** The base model's own tasks: what a run may make it forget. */
-export const heldOutTaskNames = [
-  'colour',
-  'shape',
-  'position',
-  'yes_no',
-  'caption',
-  'digits',
-  'easy_vqa',
-  'chart',
-] as const;
-export type HeldOutTask = (typeof heldOutTaskNames)[number];
+import type { RunConfig } from './run-config.js';
+import { heldOutTaskNames } from './tasks.js';
 
 /** Projections of a decoder layer. */
 const layerProjections = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;

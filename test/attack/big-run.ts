@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
 import type { StoredRun } from '@plumbline/server/dist/store/event-store.js';
@@ -15,7 +16,14 @@ export async function fillBigRun(dataDir: string, steps: number, name = 'attack-
   const store = new EmbeddedStore(join(dataDir, 'plumbline.duckdb'));
   const createdMs = Date.now() - 1000 * steps;
   const run: StoredRun = {
-    ...{ runId, config: RunConfig.parse({ name }), parent: null, state: 'finished', reason: '', trainer: null },
+    ...{
+      runId,
+      description: describeRun(RunConfig.parse({ name })),
+      parent: null,
+      state: 'finished',
+      reason: '',
+      trainer: null,
+    },
     ...{ createdMs, startedMs: createdMs, endedMs: createdMs + 1000 * steps },
   };
   const names = Array.from({ length: metricsPerStep }, (_, i) =>

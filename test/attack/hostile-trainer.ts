@@ -1,4 +1,3 @@
-import { RunConfig } from '@plumbline/shared/run';
 import { protocolVersion } from '@plumbline/shared/socket';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { short } from './attack.js';
@@ -21,8 +20,8 @@ export class HostileTrainer {
     return new HostileTrainer(socket);
   }
 
-  attach(runId: string, config: object = {}, parent: unknown = null): Promise<Reply> {
-    return this.ask('attach', { runId, config: { ...RunConfig.parse({ name: 'attack' }), ...config }, parent });
+  attach(runId: string, run: object = {}, parent: unknown = null): Promise<Reply> {
+    return this.ask('attach', { runId, run: { name: 'attack', ...run }, parent });
   }
   events(events: readonly unknown[]): Promise<Reply> {
     return this.ask('events', { events });

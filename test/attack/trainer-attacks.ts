@@ -104,7 +104,7 @@ export const trainerAttacks: Attack[] = [
   { name: 'trainer: runs that are each other’s parents', run: circleOfParents },
   { name: 'trainer: a name with terminal escapes, control characters and turned text', run: escapesInNames },
   {
-    name: 'trainer: ids, configurations and parents of every wrong kind',
+    name: 'trainer: ids, descriptions and parents of every wrong kind',
     run: async (victim) => {
       const trainer = await HostileTrainer.open(victim);
       const odd: (object | string)[] = [
@@ -113,18 +113,18 @@ export const trainerAttacks: Attack[] = [
         '"x"',
         '[]',
         '{}',
-        { runId: '../../etc', config: { name: 'x' }, parent: null },
-        { runId: '__proto__', config: { name: 'x' }, parent: null },
-        { runId: 'x'.repeat(100_000), config: { name: 'x' }, parent: null },
-        { runId: newId(), config: null, parent: null },
-        { runId: newId(), config: { name: '' }, parent: null },
-        { runId: newId(), config: { name: 'x'.repeat(5_000_000) }, parent: null },
-        { runId: newId(), config: { name: 'x', steps: 1e308, seed: -1 }, parent: null },
-        { runId: newId(), config: { name: 'x', rules: Array.from({ length: 10_000 }, () => ({})) }, parent: null },
-        { runId: newId(), config: { name: 'x' }, parent: { runId: 1 } },
-        { runId: newId(), config: { name: 'x' }, parent: null, acknowledgedSeq: -5 },
-        { runId: newId(), config: { name: 'x' }, parent: null, acknowledgedSeq: 2 ** 53 },
-        `{"runId":"${newId()}","config":${'['.repeat(100_000)}${']'.repeat(100_000)},"parent":null}`,
+        { runId: '../../etc', run: { name: 'x' }, parent: null },
+        { runId: '__proto__', run: { name: 'x' }, parent: null },
+        { runId: 'x'.repeat(100_000), run: { name: 'x' }, parent: null },
+        { runId: newId(), run: null, parent: null },
+        { runId: newId(), run: { name: '' }, parent: null },
+        { runId: newId(), run: { name: 'x'.repeat(5_000_000) }, parent: null },
+        { runId: newId(), run: { name: 'x', totalSteps: 1e308, probeEverySteps: -1 }, parent: null },
+        { runId: newId(), run: { name: 'x', rules: Array.from({ length: 10_000 }, () => ({})) }, parent: null },
+        { runId: newId(), run: { name: 'x' }, parent: { runId: 1 } },
+        { runId: newId(), run: { name: 'x' }, parent: null, acknowledgedSeq: -5 },
+        { runId: newId(), run: { name: 'x' }, parent: null, acknowledgedSeq: 2 ** 53 },
+        `{"runId":"${newId()}","run":${'['.repeat(100_000)}${']'.repeat(100_000)},"parent":null}`,
       ];
       const faults = await inLanes(odd.length, 1, async (i) => {
         const fault = notRefused(await trainer.ask('attach', odd[i]!));

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { HistoryResponse } from '@plumbline/shared/http';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
 import type { EventStore, StoredRun } from '@plumbline/server/dist/store/event-store.js';
@@ -91,7 +92,14 @@ async function fill(name: string, store: EventStore): Promise<void> {
   const startMs = performance.now();
   const createdMs = 1_700_000_000_000;
   const run: StoredRun = {
-    ...{ runId, config: RunConfig.parse({ name: 'bench' }), parent: null, state: 'stopped', reason: '', trainer: null },
+    ...{
+      runId,
+      description: describeRun(RunConfig.parse({ name: 'bench' })),
+      parent: null,
+      state: 'stopped',
+      reason: '',
+      trainer: null,
+    },
     ...{ createdMs, startedMs: createdMs, endedMs: createdMs },
   };
   await store.createRun(run);

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io, type Socket } from 'socket.io-client';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { WireEvent } from '@plumbline/shared/wire-event';
 import { quantile } from './quantile.js';
@@ -45,7 +45,7 @@ const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, 
 });
 const attached = await socket.emitWithAck('attach', {
   runId: RunId.parse(options.runId),
-  config: RunConfig.parse({ name: options.runId }),
+  run: { name: options.runId },
   parent: null,
 });
 if (!attached.ok) throw new Error(attached.error.message);

@@ -9,7 +9,8 @@ import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
 import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train, type EventSink } from '@plumbline/server/dist/trainer/training-loop.js';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
@@ -57,7 +58,7 @@ const ratios: number[] = [];
 for (let round = 0; round <= Number(flags.rounds); round++) {
   const streamed = async (): Promise<number> => {
     const runId = RunId.parse(`overhead-${round}`);
-    await link.attach(runId, config, null);
+    await link.attach(runId, describeRun(config), null);
     const ledger = new Ledger(client, runId);
     const ms = await trainOnce(runId, link);
     await link.flush();

@@ -10,7 +10,8 @@ import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.j
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { quantile } from './quantile.js';
 

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { InfluxDB, Point } from '@influxdata/influxdb-client';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { InfluxStore } from '@plumbline/server/dist/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
@@ -145,7 +146,14 @@ async function throughStore(bucket: string, spoolFolder: string): Promise<number
   const store = new InfluxStore({ url, org, token, bucket, spoolFolder });
   const runId = RunId.parse('bench');
   await store.createRun({
-    ...{ runId, config: RunConfig.parse({ name: 'bench' }), parent: null, state: 'created', reason: '', trainer: null },
+    ...{
+      runId,
+      description: describeRun(RunConfig.parse({ name: 'bench' })),
+      parent: null,
+      state: 'created',
+      reason: '',
+      trainer: null,
+    },
     ...{ createdMs: baseSecond * 1000, startedMs: null, endedMs: null },
   });
   let step = 0;

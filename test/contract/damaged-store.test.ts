@@ -115,6 +115,10 @@ async function opened(path: string): Promise<Opened> {
   }
 }
 
+const lossOfAll = [
+  'Run early is gone, with events 1 to 500 that were acknowledged.',
+  'Run late is gone, with events 1 to 100 and 1 command record that were acknowledged.',
+];
 const lossOfLog = [
   'Run early: events 301 to 500 that were acknowledged are gone. The run now ends at step 300.',
   'Run late is gone, with events 1 to 100 and 1 command record that were acknowledged.',
@@ -205,13 +209,15 @@ describe('a store that DuckDB cannot open, or would open without a part', () => 
     const { refusal } = await opened(path);
     // A block that nothing lies in may be altered without a consequence.
     if (refusal !== null) {
+      expect(refusal).not.toContain('Stack Trace');
       expect(refusal).toContain(`npm run plumbline -- repair --data-dir ${join(path, '..')}`);
       expect([readFileSync(path).equals(before.main), readFileSync(`${path}.wal`).equals(before.log)]).toEqual([
         true,
         true,
       ]);
-      const { losses, aside } = await repairStore(path, { startEmpty: false });
+      const { losses, aside, done } = await repairStore(path, { startEmpty: false });
       expect(losses).toEqual([]);
+      expect(done.join(' ')).not.toContain('Stack Trace');
       expect(readFileSync(join(aside!, 'plumbline.duckdb')).equals(before.main)).toBe(true);
       expect(readFileSync(join(aside!, 'plumbline.duckdb.wal')).equals(before.log)).toBe(true);
     }
@@ -296,6 +302,7 @@ describe('a store that DuckDB cannot open, or would open without a part', () => 
     const path = found(remove);
     const { refusal } = await opened(path);
     expect(refusal).toMatch(/is missing, with the 2 runs that it held/);
+    for (const loss of lossOfAll) expect(refusal).toContain(loss);
     expect([existsSync(path), existsSync(`${path}.wal`)]).toEqual([false, true]);
     await expect(repairStore(path, { startEmpty: false })).rejects.toThrow(BeyondRepairError);
     expect([existsSync(path), existsSync(`${path}.wal`)]).toEqual([false, true]);
@@ -322,11 +329,55 @@ describe('a store that DuckDB cannot open, or would open without a part', () => 
     const path = found(both(remove, inLog(remove)));
     expect((await opened(path)).refusal).toMatch(/is missing, with the 2 runs/);
     const { losses } = await repairStore(path, { startEmpty: true });
-    expect(losses).toEqual([
-      'Run early is gone, with events 1 to 500 that were acknowledged.',
-      'Run late is gone, with events 1 to 100 and 1 command record that were acknowledged.',
-    ]);
-    expect(await opened(path)).toMatchObject({ refusal: null, runs: {} });
+    expect(losses).toEqual(lossOfAll);
+    expect(await opened(path)).toMatchObject({ refusal: null, losses: lossOfAll, runs: {} });
+  });
+
+  it.each([
+    ['with its log', () => undefined],
+    ['without its log', inLog(remove)],
+  ])('the main file is empty, %s: says what it held, and begins anew only when asked', async (_name, damage) => {
+    const path = found(
+      both(
+        cut(() => 0),
+        damage,
+      ),
+    );
+    const { refusal } = await opened(path);
+    expect(refusal).toContain('is damaged: it is empty, with the 2 runs that it held');
+    for (const loss of lossOfAll) expect(refusal).toContain(loss);
+    expect(statSync(path).size).toBe(0);
+    await expect(repairStore(path, { startEmpty: false })).rejects.toThrow(BeyondRepairError);
+    expect((await repairStore(path, { startEmpty: true })).losses).toEqual(lossOfAll);
+    expect(await opened(path)).toMatchObject({ refusal: null, losses: lossOfAll, runs: {} });
+  });
+
+  it('the log is copied for the first opening only, and what cannot be copied is told once', async () => {
+    const copies = (path: string) => readdirSync(join(path, '..')).filter((name) => name.includes('.opening-'));
+    const fails = async (store: EmbeddedStore) => expect(store.open()).rejects.toThrow('repair');
+    const path = found(flip(9));
+    const told: string[] = [];
+    const store = new EmbeddedStore(path, { onProblem: (message) => told.push(message) });
+    await fails(store);
+    expect(copies(path)).toHaveLength(1);
+    rmSync(join(path, '..', copies(path)[0]!));
+    await fails(store);
+    expect(copies(path)).toEqual([]);
+    // As on a disk that is full: what is in the way of the copy.
+    const other = new EmbeddedStore(path, { onProblem: (message) => told.push(message) });
+    mkdirSync(`${path}.wal.opening-${process.pid}`);
+    for (let attempt = 0; attempt < 5; attempt++) await fails(other);
+    expect(told).toEqual([expect.stringContaining('could not be copied')]);
+    expect(copies(path)).toEqual([]);
+    await Promise.all([store.close(), other.close()]);
+  });
+
+  it('files that can be read beside a loss are not called whole', async () => {
+    const path = found(inLog(remove));
+    await opened(path);
+    const { done, losses } = await repairStore(path, { startEmpty: false });
+    expect(losses).toEqual(lossOfLog);
+    expect(done.join(' ')).not.toContain('whole');
   });
 
   it.each([

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { anyEvents } from './any-event.js';
 import {
@@ -22,7 +23,7 @@ import { mixture } from '../support/real-models.js';
 export const runId = RunId.parse('run-a');
 export const storedRun = (id: RunId = runId, createdMs = 1000): StoredRun => ({
   runId: id,
-  config: RunConfig.parse({ name: 'contract' }),
+  description: describeRun(RunConfig.parse({ name: 'contract' })),
   parent: null,
   state: 'created',
   reason: '',

@@ -7,7 +7,7 @@ import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunSummary } from '@plumbline/shared/run';
 import { HubApi } from '../../server/hub-api.js';
 import { eventually } from '../support/eventually.js';
-import { HubProcess } from '../support/hub-process.js';
+import { freePort, HubProcess } from '../support/hub-process.js';
 import { Plumbline, plumbline, startReplay, type Said } from '../support/plumbline.js';
 
 /*
@@ -38,7 +38,8 @@ async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; tra
   // What a terminal would obey is kept out of names.
   const kept = name.replace('\u001b', '\uFFFD');
   const run = await eventually(
-    async () => (await api.runs()).find(({ config, lastStep }) => config.name === kept && lastStep > 6) ?? null,
+    async () =>
+      (await api.runs()).find(({ description, lastStep }) => description.name === kept && lastStep > 6) ?? null,
   );
   return { run, trainer };
 }
@@ -66,7 +67,7 @@ describe('a run from the command line', () => {
     expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
     expect(output).not.toContain('\u001b');
     const [listed] = await json<(RunSummary & { last: Record<string, number> })[]>('runs', '--state', 'running,paused');
-    expect(listed).toMatchObject({ runId: run.runId, config: { name: 'steered \uFFFD[31mred' } });
+    expect(listed).toMatchObject({ runId: run.runId, description: { name: 'steered \uFFFD[31mred' } });
     expect(listed!.last['train/loss']).toBeGreaterThan(0);
     expect(await json('runs', '--state', 'failed')).toEqual([]);
     expect((await at('runs', '--state', 'lost')).code).toBe(2);
@@ -142,7 +143,18 @@ describe('a run from the command line', () => {
     expect(await done('rules', run.runId, '--set', printed)).toMatch(/: nothing changed\n$/);
     writeFileSync(path, rule.replace('above', 'beside'));
     const wrong = await at('rules', run.runId, '--set', path);
-    expect([wrong.code, wrong.errors]).toEqual([1, expect.stringMatching(/rules\.yaml: 0\.condition/)]);
+    expect([wrong.code, wrong.errors]).toEqual([2, expect.stringMatching(/rules\.yaml: 0\.condition/)]);
+    writeFileSync(path, rule.replace('metric:', 'metrc:'));
+    const misspelt = await at('rules', run.runId, '--set', path);
+    expect([misspelt.code, misspelt.errors]).toEqual([2, expect.stringContaining('did you mean "metric"?')]);
+    writeFileSync(path, rule.replace('shift/kl', 'shift/lk'));
+    const waits = await at('rules', run.runId, '--set', path);
+    expect([waits.code, waits.errors]).toEqual([
+      0,
+      'Warning: the rule "drift": This run has had no value of “shift/lk” so far: did you mean shift/kl?\n',
+    ]);
+    expect((await at('rules', run.runId)).errors).toContain('no value of “shift/lk”');
+    expect((await at('rules', run.runId, '--set', printed)).errors).toBe('');
     expect(await done('rules', run.runId, '--clear')).toMatch(/: removed drift\n$/);
     expect((await at('rules', run.runId, '--clear', '--set', path)).code).toBe(2);
   });
@@ -161,6 +173,11 @@ describe('a run from the command line', () => {
     const shown = await json<{ last: object; commands: CommandRecord[] }>('show', run.runId);
     expect(Object.keys(shown.last).filter((name) => name.startsWith('drift/'))).not.toEqual([]);
     expect(shown.commands).toEqual(await log());
+    const groups = await done('show', run.runId, '--groups');
+    expect(groups).toMatch(/^sa_proj +16 +147,456$/m);
+    expect(groups).toMatch(/^language_model\.layers\.0\.self_attn\.q_proj +language +\d+ +[\d,]+ +trained$/m);
+    const model = await json<{ groups: { name: string; trained: boolean }[] }>('show', run.runId, '--groups');
+    expect(model.groups.filter(({ trained }) => trained)).toHaveLength(2);
   });
 
   it('is found by nobody’s beginning but its own', async () => {
@@ -212,6 +229,83 @@ describe('a run from the command line', () => {
     trainer.kill('SIGCONT');
     await eventually(async () => ((await api.run(run.runId)).state === 'paused' ? true : null));
   });
+});
+
+describe('an ended run', () => {
+  it('is asked about, exported and deleted by the beginning of its id, at a hub elsewhere too', async () => {
+    const { run } = await newRun('ended', 20);
+    await done('stop', run.runId);
+    const text = run.runId.slice(0, -1);
+    const elsewhere = ['--hub', hub.url];
+    const whole = await done('findings', run.runId);
+    expect(await done('findings', text)).toBe(whole);
+    expect(await plumbline('findings', text, ...elsewhere)).toEqual({ code: 0, output: whole, errors: '' });
+    const [here, there] = [join(folder, 'here.jsonl'), join(folder, 'there.jsonl')];
+    expect(await done('export', text, '--out', here)).toContain(`Exported ${run.runId} to ${here}`);
+    expect((await plumbline('export', text, '--out', there, ...elsewhere)).code).toBe(0);
+    expect(readFileSync(there, 'utf8')).toBe(readFileSync(here, 'utf8'));
+    // Deleting takes a session: a link, not the address alone.
+    const bare = await plumbline('delete', text, '--yes', ...elsewhere);
+    expect([bare.code, bare.errors]).toEqual([2, expect.stringMatching(/needs the one-time link/)]);
+    const link = (await done('link')).trim();
+    const deleted = await plumbline('delete', text, '--yes', '--hub', link);
+    expect([deleted.code, deleted.output], deleted.errors).toEqual([
+      0,
+      expect.stringContaining(`Deleted ${run.runId}`),
+    ]);
+    expect((await at('delete', text, '--yes')).errors).toMatch(/There is no run .* Nothing was deleted/);
+  });
+});
+
+describe('what is used wrongly leaves with 2 and says what to do', () => {
+  const wrong = async (...args: string[]): Promise<string> => {
+    const { code, errors } = await plumbline(...args);
+    expect([code, errors]).toEqual([2, expect.not.stringMatching(/ENOENT|EISDIR|EACCES|at .*\.js/)]);
+    return errors;
+  };
+  const train = (...args: string[]) =>
+    wrong('train', '--hub', hub.url, '--token-file', join(hub.dataDir, 'trainer-token'), ...args);
+
+  it('settings', async () => {
+    expect(await wrong('start', '--port', 'x')).toBe('--port cannot be "x": it has to be a number.\n');
+  });
+  it('the settings of a run', async () => {
+    expect(await train('--config', '{"learningrate": 1}')).toContain('did you mean "learningRate"?');
+    expect(await train('--config', '{')).toContain('--config is no JSON');
+    expect(await train('--config', '[1]')).toContain('--config takes a JSON object');
+    expect(await train('--config', '{"steps": -1}')).toContain('--config: steps:');
+  });
+  it('files that are named', async () => {
+    const none = join(folder, 'none');
+    const token = 'It is the file trainer-token in the hub';
+    expect(await wrong('train', '--hub', hub.url, '--token-file', none)).toMatch(
+      new RegExp(`the hub's trainer token cannot be read: ${none} is not there\\. ${token}`),
+    );
+    expect(await wrong('runs', '--hub', hub.url, '--token-file', folder)).toContain(
+      `${folder} is a folder, not a file`,
+    );
+    expect(await wrong('study', none)).toContain(`${none} is not there. docs/study has some.`);
+  });
+  it('an address that is none', async () => {
+    expect(await wrong('train', '--hub', 'nonsense', '--token-file', join(hub.dataDir, 'trainer-token'))).toContain(
+      '--hub takes an address',
+    );
+  });
+});
+
+it('training says at once that no hub answers, and Ctrl-C ends it', async () => {
+  const path = join(folder, 'token');
+  writeFileSync(path, 'x'.repeat(43));
+  const url = `http://127.0.0.1:${await freePort()}`;
+  const training = new Plumbline('train', '--hub', url, '--token-file', path, '--data-dir', folder);
+  await eventually(() => (training.errors.includes('Trying again') ? true : null));
+  training.child.kill('SIGINT');
+  const { code, errors } = await training.ended;
+  expect(code).toBe(1);
+  expect(errors).toMatch(
+    new RegExp(`^No hub answers at ${url} \\(.*ECONNREFUSED.*\\)\\. Trying again; Ctrl-C ends it\\.\n`),
+  );
+  expect(errors).toMatch(/\nEnded before a hub had answered; nothing was trained\.\n$/);
 });
 
 describe('watching a run', () => {

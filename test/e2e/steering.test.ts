@@ -200,9 +200,9 @@ describe('steering a run from a browser', () => {
       const id = new URL(page.url()).searchParams.get('run');
       return id !== null && id !== parent && RunId.parse(id);
     });
-    const { name } = (await client.run(parent)).config;
+    const { name } = (await client.run(parent)).description;
     expect(await client.run(branch)).toMatchObject({
-      config: { name: branchName(name, saved.step) },
+      description: { name: branchName(name, saved.step) },
       parent: { runId: parent, step: saved.step },
     });
     await client.step(branch, saved.step + 5);

@@ -68,7 +68,7 @@ describe('moving a run', () => {
       ack({ ok: true });
       if (command.action.kind !== 'evaluate_now') void send(ends(command));
     });
-    await trainer.emitWithAck('attach', { runId, config: run.config, parent: null });
+    await trainer.emitWithAck('attach', { runId, run: run.description, parent: null });
     const said = events.slice(0, -1);
     for (let from = 0; from < said.length; from += 1000) await send(...said.slice(from, from + 1000));
     const outcomes = [
@@ -123,11 +123,13 @@ describe('moving a run', () => {
 
   it('a run that is not there is named, by the hub and without it', async () => {
     const ask = () => plumbline('export', 'nowhere', '--out', path('nowhere'), '--data-dir', hub.dataDir);
-    expect(await ask()).toMatchObject({ code: 1, err: 'There is no run nowhere.\n' });
+    expect(await ask()).toMatchObject({
+      ...{ code: 1, err: expect.stringMatching(new RegExp(`^There is no run nowhere at ${hub.url}\\.`)) },
+    });
     await hub.kill();
     expect(await ask()).toMatchObject({
       code: 1,
-      err: 'There is no run nowhere here; --data-dir names another folder.\n',
+      err: expect.stringMatching(/^There is no run nowhere in .*--data-dir names another folder/),
     });
   });
 
@@ -250,9 +252,7 @@ describe('moving a run', () => {
     const from = ['--data-dir', hub.dataDir];
     const { out, err, code } = await plumbline('delete', runId, 'arrived', '--yes', ...from);
     expect([code, err, out.split('\n').filter((line) => line.startsWith('Deleted ')).length]).toEqual([0, '', 2]);
-    expect((await plumbline('export', runId, ...from)).err).toBe(
-      `There is no run ${runId} here; --data-dir names another folder.\n`,
-    );
+    expect((await plumbline('export', runId, ...from)).err).toContain(`There is no run ${runId} in `);
     expect((await plumbline('delete', runId, '--yes', ...from)).err).toMatch(/^There is no run travels in/);
     expect((await plumbline('delete', '../up', '--yes', ...from)).err).toBe(
       '../up: a run id is 3 to 64 of a-z 0-9 _ -.\n',
@@ -261,7 +261,7 @@ describe('moving a run', () => {
   });
 
   it('says what is wrong with what was typed', async () => {
-    expect((await plumbline('export', 'UPPER')).err).toMatch(/a run id is 3 to 64 of a-z/);
+    expect((await plumbline('import', path('csv'), '--as', 'UPPER')).err).toMatch(/a run id is 3 to 64 of a-z/);
     expect((await plumbline('export', runId, '--format', 'xml')).err).toMatch(
       /Allowed choices are jsonl, parquet, csv/,
     );

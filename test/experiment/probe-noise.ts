@@ -10,7 +10,8 @@ import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js'
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { metrics } from '@plumbline/shared/metric';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*

@@ -10,7 +10,9 @@ import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js'
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { Recipe } from '@plumbline/shared/built-in/recipe';
-import { RunConfig, RunId, type TargetTask } from '@plumbline/shared/run';
+import type { TargetTask } from '@plumbline/shared/built-in/tasks';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { atTarget, commonTarget } from './equal-target.js';
 

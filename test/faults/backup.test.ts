@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CheckpointId, RunId, RunSummary } from '@plumbline/shared/run';
+import { EmbeddedStore } from '../../server/store/embedded-store.js';
+import { stepEvent, storedRun } from '../contract/event-store-contract.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { holes } from '../support/ledger.js';
@@ -97,6 +99,26 @@ describe('backup and restore of a hub with real runs', () => {
     other.close();
     await restored.remove();
     expect(existsSync(join(stopped, 'trainer-token'))).toBe(false);
+  });
+
+  it('a restored run belongs to no trainer: the backup has no secret of one', async () => {
+    const data = join(folder, 'with-secret');
+    const digest = 'a'.repeat(64);
+    const store = new EmbeddedStore(join(data, 'plumbline.duckdb'));
+    const run = { ...storedRun(), trainerSecretDigest: digest };
+    await store.createRun(run);
+    await store.append(run.runId, [stepEvent(1, { 'a/b': 1 })]);
+    await store.close();
+    mkdirSync(join(data, 'runs', run.runId), { recursive: true });
+    writeFileSync(join(data, 'runs', run.runId, 'trainer-secret'), 'the secret of its trainer');
+    const [backup, restored] = [join(folder, 'without-secret'), join(folder, 'released')];
+    expect((await plumbline('backup', backup, '--data-dir', data)).code).toBe(0);
+    expect((await plumbline('restore-backup', backup, '--data-dir', restored)).code).toBe(0);
+    for (const place of [backup, restored])
+      expect(existsSync(join(place, 'runs', run.runId, 'trainer-secret'))).toBe(false);
+    const copy = new EmbeddedStore(join(restored, 'plumbline.duckdb'));
+    expect(await copy.run(run.runId)).toEqual({ ...storedRun(), lastSeq: 1, lastStep: 1 });
+    await copy.close();
   });
 
   it('the hub gives a copy only to those who may have it', async () => {

@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 import { CommandId, type Command } from '@plumbline/shared/command';
 import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule } from '@plumbline/shared/rule';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { HubLink } from '../../server/trainer/hub-link.js';
 import { Cluster } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
@@ -29,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(() => cluster?.remove());
 
-const config = RunConfig.parse({ name: 'cluster', steps: 100_000 });
+const description = describeRun(RunConfig.parse({ name: 'cluster', steps: 100_000 }));
 
 class Trainer {
   readonly runId = RunId.parse(`run-${randomUUID().slice(0, 8)}`);
@@ -41,7 +42,7 @@ class Trainer {
     const link = new HubLink(url, (await cluster.trainerToken()).trim(), { retryMs: 100 });
     const trainer = new Trainer(link);
     link.onCommand((command) => trainer.carryOut(command));
-    await link.attach(trainer.runId, { ...config, rules }, null);
+    await link.attach(trainer.runId, { ...description, rules }, null);
     link.emit({
       ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
       trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },

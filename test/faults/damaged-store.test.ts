@@ -94,6 +94,9 @@ describe('a hub whose log is gone', () => {
       trainer.disconnect();
 
       await hub.stop();
+      const looked = await plumbline('repair', '--data-dir', hub.dataDir);
+      expect(looked).toEqual({ code: 1, output: expect.stringContaining(lossOf(runId)) as string });
+      expect(looked.output).not.toContain('whole');
       const { code, output } = await plumbline('repair', '--accept-loss', '--data-dir', hub.dataDir);
       expect([code, output]).toEqual([0, expect.stringContaining(lossOf(runId))]);
       await hub.start();

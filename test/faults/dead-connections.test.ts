@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CommandId, type Command } from '@plumbline/shared/command';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { InfluxClient } from '../../server/store/influx-client.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
@@ -16,7 +17,7 @@ import { InfluxServer } from '../support/influx-server.js';
 import { TestHub } from '../support/test-hub.js';
 
 /** Connections that break without a word: both ends think that they stand. */
-const config = RunConfig.parse({ name: 'dead connections' });
+const description = describeRun(RunConfig.parse({ name: 'dead connections' }));
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -32,7 +33,7 @@ describe('a trainer', () => {
     closing.push(() => proxy.close());
     const link = new HubLink(proxy.url, hub.token, { retryMs: 100 });
     closing.push(() => link.close());
-    await link.attach(RunId.parse('run-silent'), config, null);
+    await link.attach(RunId.parse('run-silent'), description, null);
     link.emit(stepOf(1));
     expect(await link.flush(10_000)).toBe(true);
     proxy.become({ kind: 'half-open' });
@@ -89,7 +90,7 @@ describe('InfluxDB behind a connection that is dead', () => {
       () => before.close(),
     );
     await before.createRun({
-      ...{ runId, config, parent: null, state: 'running', reason: '', trainer: null },
+      ...{ runId, description, parent: null, state: 'running', reason: '', trainer: null },
       ...{ createdMs: 1_700_000_000_000, startedMs: 1_700_000_000_000, endedMs: null },
     });
     expect(await before.drained(10_000)).toBe(true);
@@ -123,7 +124,7 @@ describe('a command that a hub took and did not deliver before it died', () => {
       const link = new HubLink(url, token, { retryMs: 100 });
       link.onCommand((command) => received.push(command));
       closing.push(() => link.close());
-      await link.attach(runId, config, null);
+      await link.attach(runId, description, null);
       return link;
     };
     const link = await attach(first.url);

@@ -1,7 +1,8 @@
 import { ControlPoint, type Steered } from '@plumbline/server/dist/trainer/control-point.js';
 import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
 import type { GuardRule } from '@plumbline/shared/rule';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*
@@ -57,7 +58,7 @@ const valueAt = (n: number): number | 'NaN' | 'Infinity' =>
   n % 97 === 0 ? 'NaN' : n % 101 === 0 ? 'Infinity' : Math.sin(n) / 3;
 
 try {
-  await link.attach(RunId.parse(runId), RunConfig.parse({ name: runId, steps: 1_000_000, rules }), null);
+  await link.attach(RunId.parse(runId), describeRun(RunConfig.parse({ name: runId, steps: 1_000_000, rules })), null);
   emit({
     ...{ type: 'run_started', step: 0, wallTimeMs: Date.now(), baseline: {}, trainable: [] },
     trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { io, type Socket } from 'socket.io-client';
 import { type AskedAction, CommandId, type CommandRecord } from '@plumbline/shared/command';
-import { RunConfig, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import type { RunId, RunState, RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
 import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/hub-api.js';
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
 import { storeFile } from '@plumbline/server/dist/store/open-store.js';
@@ -22,7 +23,14 @@ export async function storeLongRun(
   const runId = RunId.parse(id);
   const createdMs = 1_700_000_000_000;
   await store.createRun({
-    ...{ runId, config: RunConfig.parse({ name: id }), parent: null, state: 'stopped', reason: '', trainer: null },
+    ...{
+      runId,
+      description: describeRun(RunConfig.parse({ name: id })),
+      parent: null,
+      state: 'stopped',
+      reason: '',
+      trainer: null,
+    },
     ...{ createdMs, startedMs: createdMs, endedMs: createdMs },
   });
   const eventsPerBatch = 1000;

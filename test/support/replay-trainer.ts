@@ -12,7 +12,8 @@ import {
   type ModelInfo,
   type TrainableSelection,
 } from '@plumbline/shared/parameter';
-import { RunConfig, RunId, totalSteps } from '@plumbline/shared/run';
+import { describeRun, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import type { WireEvent } from '@plumbline/shared/wire-event';
@@ -102,7 +103,7 @@ const socket: Socket<HubToTrainer, TrainerToHub> = io(`${options.url}/trainer`, 
 });
 let attached = false;
 socket.on('connect', () =>
-  socket.emit('attach', { runId, config, parent: null }, (result) => {
+  socket.emit('attach', { runId, run: describeRun(config), parent: null }, (result) => {
     if (!result.ok) end(result.error.message, 1);
     attached = true;
   }),

@@ -1,8 +1,9 @@
 import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { WireEvent } from '@plumbline/shared/wire-event';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { EventStore, StoredRun } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { oddNames } from './odd-names.js';
@@ -78,7 +79,7 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
   return {
     run: {
       runId,
-      config: RunConfig.parse({ name: 'Přenos ✓', steps }),
+      description: describeRun(RunConfig.parse({ name: 'Přenos ✓', steps })),
       parent: null,
       state: 'finished',
       reason: '',

@@ -7,7 +7,8 @@ import { io, type Socket } from 'socket.io-client';
 import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
-import { RunConfig, RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunId, type RunSummary } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import {
   protocolVersion,
   type DashboardToHub,
@@ -129,7 +130,7 @@ export class TestHub {
 export const aRunId = (): RunId => RunId.parse(`run-${randomUUID().slice(0, 8)}`);
 export const attachment = (runId: RunId, config: Partial<RunConfig> = {}) => ({
   runId,
-  config: RunConfig.parse({ name: 'test', ...config }),
+  run: describeRun(RunConfig.parse({ name: 'test', ...config })),
   parent: null,
 });
 export const aCommand = (runId: RunId, action: AskedAction): AskedCommand => ({

@@ -1,4 +1,5 @@
 import type { CatalogResponse } from '@plumbline/shared/built-in/catalog';
+import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
 import {
   CommandsResponse,
   DeletedRun,
@@ -10,7 +11,6 @@ import {
   type ControlEventsResponse,
   type ErrorBody,
   type HistoryResponse,
-  type StartRunRequest,
 } from '@plumbline/shared/http';
 import type { RuleState } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord, type CommandAction } from '@plumbline/shared/command';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { changesOf, configAt, peakLearningRate, shortChangeWords } from './changes';
 
 let count = 0;

@@ -2,7 +2,8 @@ import { Recipe } from '@plumbline/shared/built-in/recipe';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
-import type { RunConfig } from '@plumbline/shared/run';
+import { builtInConfig, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { formatLearningRate, formatStep } from '../charts/format';
 import { guardRulesWords, selectionWords } from './words';
 
@@ -21,19 +22,34 @@ const isChange = (record: CommandRecord): record is Change =>
 export const changesOf = (commands: Iterable<CommandRecord>): Change[] =>
   [...commands].filter(isChange).sort((a, b) => a.step - b.step || a.receivedMs - b.receivedMs);
 
-/** The learning rate that the schedule scales: the configuration's, or what it was set to or lowered to last. */
-export function peakLearningRate(config: RunConfig, commands: Iterable<CommandRecord>): number {
-  return changesOf(commands).reduce((rate, { action }) => {
+/** What a run began with, as far as that is known: the built-in trainer says it with its settings. */
+export interface Beginning {
+  learningRate?: number;
+  recipe?: string;
+}
+export const beginningOf = (description: RunDescription): Beginning => builtInConfig(description) ?? {};
+
+/** The learning rate that the schedule scales: what it was set to or lowered to last, or what the run began with. */
+export function peakLearningRate(
+  { learningRate }: Beginning & { learningRate: number },
+  commands: Iterable<CommandRecord>,
+): number;
+export function peakLearningRate({ learningRate }: Beginning, commands: Iterable<CommandRecord>): number | undefined;
+export function peakLearningRate({ learningRate }: Beginning, commands: Iterable<CommandRecord>): number | undefined {
+  return changesOf(commands).reduce<number | undefined>((rate, { action }) => {
     if (action.kind === 'set_learning_rate') return action.learningRate;
-    return action.kind === 'lower_learning_rate' ? rate * action.factor : rate;
-  }, config.learningRate);
+    return action.kind === 'lower_learning_rate' && rate !== undefined ? rate * action.factor : rate;
+  }, learningRate);
 }
 
-/** What trains: what was chosen last, else the configuration's recipe. */
-export function selectionAfter(config: RunConfig, commands: Iterable<CommandRecord>): TrainableSelection {
-  return changesOf(commands).reduce<TrainableSelection>(
+/** What trains: what was chosen last, else the recipe that the run began with. */
+export function selectionAfter(
+  { recipe }: Beginning,
+  commands: Iterable<CommandRecord>,
+): TrainableSelection | undefined {
+  return changesOf(commands).reduce<TrainableSelection | undefined>(
     (selection, { action }) => (action.kind === 'set_trainable' ? action.selection : selection),
-    { kind: 'recipe', recipe: config.recipe },
+    recipe === undefined ? undefined : { kind: 'recipe', recipe },
   );
 }
 
@@ -44,7 +60,7 @@ export function selectionAfter(config: RunConfig, commands: Iterable<CommandReco
 export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
   const changes = changesOf(commands).filter((change) => change.step <= step);
   const selection = selectionAfter(config, changes);
-  const recipe = Recipe.safeParse(selection.kind === 'recipe' ? selection.recipe : undefined);
+  const recipe = Recipe.safeParse(selection?.kind === 'recipe' ? selection.recipe : undefined);
   return {
     ...config,
     learningRate: peakLearningRate(config, changes),

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { RunConfig, RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
+import { RunId, type RunSummary } from '@plumbline/shared/run';
 import type { HistoryResponse } from '@plumbline/shared/http';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
@@ -9,7 +10,7 @@ import { RunStore } from './run-store';
 const runId = RunId.parse('run-1');
 const summary = (lastSeq: number): RunSummary => ({
   runId,
-  config: RunConfig.parse({ name: 'test' }),
+  description: RunDescription.parse({ name: 'test' }),
   parent: null,
   state: 'running',
   reason: '',

@@ -4,7 +4,7 @@ import { RunList } from './run-list';
 
 const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): RunSummary =>
   RunSummary.parse({
-    ...{ runId, config: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
+    ...{ runId, description: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
     ...{ trainerConnected: true, startedMs: 1, endedMs: null, lastStep, lastSeq: lastStep, revision },
   });
 const steps = (list: RunList): string[] | undefined => list.runs?.map(({ runId, lastStep }) => `${runId} ${lastStep}`);

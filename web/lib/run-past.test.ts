@@ -1,16 +1,17 @@
 import { describe, expect, it } from 'vitest';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import type { WireSeries } from '@plumbline/shared/http';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { decimate } from '../charts/decimate';
-import { peakLearningRate } from './changes';
+import { beginningOf, peakLearningRate } from './changes';
 import { ancestorsOf, branchesOf, readPast, readTakenOver } from './run-past';
 
 const run = (runId: string, parent?: [runId: string, step: number]): RunSummary =>
   RunSummary.parse({
     runId,
-    config: { name: runId },
+    description: describeRun(RunConfig.parse({ name: runId })),
     parent: parent ? { runId: parent[0], checkpointId: `step-${parent[1]}`, step: parent[1] } : null,
     state: 'stopped',
     reason: '',
@@ -100,7 +101,7 @@ describe('readPast', () => {
   });
   it('joins probes that are as far apart as they are configured, and leaves a gap where one is missing', async () => {
     const probes: WireSeries = { steps: [0, 20, 60], seqs: [1, 2, 9], values: [95, 90, 60], bucketSteps: 0 };
-    const probed = { ...root, config: { ...root.config, probeEverySteps: 20 } };
+    const probed = { ...root, description: { ...root.description, probeEverySteps: 20 } };
     const hub = hubOf(false);
     const history = (runId: RunId): ReturnType<typeof hub.history> =>
       Promise.resolve({ runId, lastSeq: 9, series: { 'held_out/mean/accuracy': probes } });
@@ -123,7 +124,7 @@ describe('readPast', () => {
   it('takes over what was set before the checkpoint, not what was set at the same step after it', async () => {
     const past = (await readPast(child, runs, hubOf(true)))!;
     expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
-    expect(peakLearningRate(child.config, past.inForce)).toBe(5e-4);
+    expect(peakLearningRate(beginningOf(child.description), past.inForce)).toBe(5e-4);
   });
   it('takes over rules that were set before the checkpoint', async () => {
     const hub = hubOf(true);
@@ -147,7 +148,7 @@ describe('readPast', () => {
   it('takes over what was set where a run goes on as its checkpoint was, without a command', async () => {
     const goingOn = { ...child, parent: { ...child.parent!, goesOn: true } };
     const past = (await readPast(goingOn, [root, goingOn], hubOf(false)))!;
-    expect(peakLearningRate(goingOn.config, past.inForce)).toBe(5e-4);
+    expect(peakLearningRate(beginningOf(goingOn.description), past.inForce)).toBe(5e-4);
   });
   it('takes over nothing where the branch is a new run with a configuration of its own', async () => {
     const past = (await readPast(child, runs, hubOf(false)))!;

@@ -141,7 +141,7 @@ export async function readPast(
         eldestFirst.flatMap(({ ancestor, series }) => {
           const part = entryOf(series, name);
           if (!part) return [];
-          const buffer = SeriesBuffer.of(name, ancestor.config);
+          const buffer = SeriesBuffer.of(name, ancestor.description);
           buffer.merge(part);
           return [{ columns: buffer, length: buffer.length }];
         }),

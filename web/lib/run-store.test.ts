@@ -8,7 +8,7 @@ import { SeriesBuffer } from './series-buffer';
 
 const branchAt = (step: number): RunSummary =>
   RunSummary.parse({
-    ...{ runId: 'branch', config: { name: 'Branch', probeEverySteps: 20 }, state: 'created', reason: '' },
+    ...{ runId: 'branch', description: { name: 'Branch', probeEverySteps: 20 }, state: 'created', reason: '' },
     ...{ parent: { runId: 'parent', checkpointId: `step-${step}`, step }, trainer: null, trainerConnected: false },
     ...{ createdMs: 0, startedMs: null, endedMs: null, lastStep: 0, lastSeq: 0 },
   });

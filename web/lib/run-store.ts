@@ -3,8 +3,9 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { stageAt, type RunSummary, type Stage } from '@plumbline/shared/run';
+import { type RunSummary } from '@plumbline/shared/run';
 import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
+import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
 import type { FeedPhase, FeedSink } from './run-feed';
@@ -49,7 +50,7 @@ export class RunStore implements FeedSink {
   buffer(metric: string): SeriesBuffer {
     let buffer = this.series.get(metric);
     if (!buffer) {
-      buffer = SeriesBuffer.of(metric, this.runSummary?.config ?? { probeEverySteps: 1 });
+      buffer = SeriesBuffer.of(metric, this.runSummary?.description ?? { probeEverySteps: null });
       this.series.set(metric, buffer);
     }
     return buffer;
@@ -82,9 +83,10 @@ export class RunStore implements FeedSink {
     return this.latest('run_started')?.model.recipes ?? [];
   }
 
-  /** Which of its target skills the run is at. */
+  /** Which stage the run is in; undefined where it has none, or has not said. */
   get stage(): Stage | undefined {
-    return this.runSummary ? stageAt(this.runSummary.config, this.runSummary.lastStep) : undefined;
+    if (!this.runSummary) return undefined;
+    return stageAt(stagesOf(this.runSummary.description, this.controlEvents), this.runSummary.lastStep);
   }
 
   /** The commands whose effect this run stands under. */

@@ -1,6 +1,6 @@
 import type { WireSeries } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
-import type { RunConfig } from '@plumbline/shared/run';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Columns } from '../charts/columns';
 
 const columnNames = ['seqs', 'steps', 'values', 'reach'] as const;
@@ -22,9 +22,9 @@ export class SeriesBuffer implements Columns {
   constructor(public rhythm = 1) {}
 
   /** The empty buffer of a run's metric: values are expected with every step, or with every probe. */
-  static of(metric: string, { probeEverySteps }: Pick<RunConfig, 'probeEverySteps'>): SeriesBuffer {
+  static of(metric: string, { probeEverySteps }: Pick<RunDescription, 'probeEverySteps'>): SeriesBuffer {
     const isOfEveryStep = metric.startsWith('train/') || metric === wallTimeSeries;
-    return new SeriesBuffer(isOfEveryStep ? 1 : probeEverySteps);
+    return new SeriesBuffer(isOfEveryStep ? 1 : (probeEverySteps ?? 1));
   }
 
   get lastValue(): number | undefined {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { chosenSettings, settingWords, trainingWords } from './settings';
 
 it('tells what differs from the default and nothing else', () => {
@@ -29,8 +29,17 @@ describe('trainingWords', () => {
       rate: { now: '1e-3', began: '' },
     });
     const { trains, rate: now } = trainingWords(config, [], [train('sa_proj'), rate(1e-4)]);
-    expect([trains, now].map(settingWords)).toEqual(['SA Proj (began with Full)', '1e-4 (began with 1e-3)']);
-    expect(settingWords(trainingWords(config, [], [train('sa_proj'), train('full')]).trains)).toBe('Full');
+    expect([trains!, now!].map(settingWords)).toEqual(['SA Proj (began with Full)', '1e-4 (began with 1e-3)']);
+    expect(settingWords(trainingWords(config, [], [train('sa_proj'), train('full')]).trains!)).toBe('Full');
+  });
+  it('say nothing of what no trainer said, and what was set since', () => {
+    expect(trainingWords({}, [], [])).toEqual({ trains: null, rate: null });
+    const lowered = applied({ kind: 'lower_learning_rate', factor: 0.5 });
+    expect(trainingWords({}, [], [lowered]).rate).toBeNull();
+    expect(trainingWords({}, [], [train('mlp'), rate(2e-4), lowered])).toEqual({
+      trains: { now: 'MLP', began: '' },
+      rate: { now: '1e-4', began: '' },
+    });
   });
   it('say of a branch that took over its parent’s changes that it began with those', () => {
     const takenOver = [train('mlp_gate_up'), rate(5e-4)];

@@ -1,8 +1,8 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { describeMethod } from '@plumbline/shared/method';
-import { RunConfig } from '@plumbline/shared/run';
+import { describeMethod } from '@plumbline/shared/built-in/method';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
-import { peakLearningRate, selectionAfter } from './changes';
+import { peakLearningRate, selectionAfter, type Beginning } from './changes';
 import { selectionWords } from './words';
 
 const defaults = RunConfig.parse({ name: 'default' });
@@ -39,22 +39,28 @@ export const settingWords = ({ now, began }: Setting): string => (began ? `${now
 
 /**
  * What a run trains and its peak learning rate, in words, the same on every page; with what it began with where that was
- * changed since.
+ * changed since. Null is what is not known.
+ * @param began as its trainer said it
  * @param takenOver what a branch goes on under of what was changed before it began
  * @param own what was changed since
  */
 export function trainingWords(
-  config: RunConfig,
+  began: Beginning,
   takenOver: readonly CommandRecord[],
   own: readonly CommandRecord[],
-): { trains: Setting; rate: Setting } {
-  const [began, now] = [takenOver, [...takenOver, ...own]].map((changes) => ({
-    trains: selectionWords(selectionAfter(config, changes)),
-    rate: formatLearningRate(peakLearningRate(config, changes)),
-  }));
-  const setting = (first: string, last: string): Setting => ({
-    now: last,
-    began: first === last ? '' : `began with ${first}`,
-  });
-  return { trains: setting(began!.trains, now!.trains), rate: setting(began!.rate, now!.rate) };
+): { trains: Setting | null; rate: Setting | null } {
+  const wordsUnder = (changes: readonly CommandRecord[]): { trains: string | undefined; rate: string | undefined } => {
+    const [selection, rate] = [selectionAfter(began, changes), peakLearningRate(began, changes)];
+    return {
+      trains: selection && selectionWords(selection),
+      rate: rate === undefined ? undefined : formatLearningRate(rate),
+    };
+  };
+  const [first, last] = [wordsUnder(takenOver), wordsUnder([...takenOver, ...own])];
+  return { trains: setting(first.trains, last.trains), rate: setting(first.rate, last.rate) };
+}
+
+function setting(first: string | undefined, last: string | undefined): Setting | null {
+  if (last === undefined) return null;
+  return { now: last, began: first === undefined || first === last ? '' : `began with ${first}` };
 }

@@ -1,12 +1,13 @@
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
-import type { TrainingMethod } from '@plumbline/shared/method';
+import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { describeSelection, type ModelRecipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { entryOf } from '@plumbline/shared/record';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
-import type { RunState, RunSummary, TargetTask } from '@plumbline/shared/run';
-import type { HeldOutTask } from '@plumbline/shared/built-in/series';
+import type { TargetTask } from '@plumbline/shared/built-in/tasks';
+import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/run-description';
+import type { RunState, RunSummary } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 
 /** The words people see for the domain's values, each said once. */
@@ -36,13 +37,6 @@ export const methodWords: Record<TrainingMethod['kind'], { name: string; says: s
   wise_ft: { name: 'WiSE-FT', says: 'Also evaluates weights between base and trained.' },
   mixture_of_experts: { name: 'Mixture of experts', says: 'Copies of each MLP learn beside it; a router weighs them.' },
 };
-export const taskWords: Record<TargetTask, string> = {
-  kinds: 'Bird kinds',
-  counting: 'Counting',
-  tissue: 'Tissue questions',
-  reading: 'Reading words',
-  clock: 'Clock reading',
-};
 export const taskSays: Record<TargetTask, string> = {
   kinds: 'Which of twelve kinds a bird is, by its markings.',
   counting: 'How many shapes there are, 1 to 6.',
@@ -50,22 +44,14 @@ export const taskSays: Record<TargetTask, string> = {
   reading: 'A word of three letters, spelled.',
   clock: 'The time on a dial, to the quarter hour.',
 };
-/** A target task's name; a trainer may bring tasks of its own. */
-export const taskName = (task: string): string => entryOf(taskWords, task) ?? task.replaceAll('_', ' ');
-/** A run's skills in the order in which they are taught: `Counting → Clock reading`. */
-export const sequenceWords = (tasks: readonly TargetTask[]): string => tasks.map(taskName).join(' → ');
-const heldOutTaskWords: Record<HeldOutTask, string> = {
-  colour: 'Colour',
-  shape: 'Shape',
-  position: 'Position',
-  yes_no: 'Yes or no',
-  caption: 'Caption',
-  digits: 'Digits',
-  easy_vqa: 'Easy VQA',
-  chart: 'Chart',
-};
-/** A held-out task's name; a trainer may bring tasks of its own. */
-export const heldOutTaskName = (task: string): string => entryOf(heldOutTaskWords, task) ?? task.replaceAll('_', ' ');
+/** A run's skills: in the order in which they are taught, `Counting → Clock reading`, where it has stages. */
+export function sequenceWords(description: Pick<RunDescription, 'stages' | 'tasks'>): string {
+  const { stages } = description;
+  const words = (stages.length > 0 ? stages.map(({ task }) => task) : targetNames(description, [])).map((name) =>
+    taskLabel(description, name),
+  );
+  return words.join(stages.length > 0 ? ' → ' : ', ');
+}
 export const stateWords: Record<RunState, string> = {
   created: 'Starting',
   running: 'Running',
@@ -77,7 +63,9 @@ export const stateWords: Record<RunState, string> = {
 
 /** A branch's name, with the step at which it begins. */
 export const branchWords = (branch: RunSummary): string =>
-  saysItsStep(branch) ? branch.config.name : `${branch.config.name} from step ${formatStep(branch.parent!.step)}`;
+  saysItsStep(branch)
+    ? branch.description.name
+    : `${branch.description.name} from step ${formatStep(branch.parent!.step)}`;
 
 /** @param recipes the model's own, where they are known */
 export const selectionWords = (selection: TrainableSelection, recipes: Labels = []): string =>

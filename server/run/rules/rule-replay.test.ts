@@ -160,9 +160,17 @@ describe('a line of branches', () => {
     const idOf = (i: number): RunId => RunId.parse(`line-${i}`);
     for (let i = 0; i < length; i++) {
       const parent = i > 0 ? { runId: idOf(i - 1), checkpointId: 'step-1' as never, step: 1, goesOn: true } : null;
-      const { config } = attachment(idOf(i), { rules: [lower] });
+      const { run: description } = attachment(idOf(i), { rules: [lower] });
       const times = { createdMs: i, startedMs: null, endedMs: i };
-      await store.createRun({ runId: idOf(i), config, parent, state: 'finished', reason: '', trainer: null, ...times });
+      await store.createRun({
+        runId: idOf(i),
+        description,
+        parent,
+        state: 'finished',
+        reason: '',
+        trainer: null,
+        ...times,
+      });
       await store.append(idOf(i), [started(), saved(2, 1)]);
     }
     let asked = 0;

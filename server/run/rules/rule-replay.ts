@@ -8,7 +8,7 @@ import { everyPoint, type EventStore, type Series } from '../../store/event-stor
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 
-type Run = Pick<RunSummary, 'runId' | 'config' | 'parent' | 'createdMs'>;
+type Run = Pick<RunSummary, 'runId' | 'description' | 'parent' | 'createdMs'>;
 
 /** What the rules of a run made of what is stored of it. */
 export interface Replayed {
@@ -29,7 +29,7 @@ export interface Replayed {
 const valuesPerTurn = 5_000;
 
 /** Runs that were stored before there were rules have no list of them. */
-export const rulesAtStart = ({ config }: Pick<Run, 'config'>): GuardRule[] => config.rules ?? [];
+export const rulesAtStart = ({ description }: Pick<Run, 'description'>): GuardRule[] => description.rules;
 
 /** Where a run goes on from another. */
 interface GoingOn {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
 import { aCommand, aRunId, asStored, attachment, eventually, started, TestHub } from '../../../test/support/test-hub.js';
@@ -202,8 +202,8 @@ describe('a rule that goes back', () => {
     // The same trainer goes on as the branch, with the same rules on values of its own.
     const branchRunId = action.branchRunId!;
     const parent = { runId, checkpointId: action.checkpointId, step: 10 };
-    const { config } = attachment(branchRunId, { rules: [drop] });
-    expect(await trainer.emitWithAck('attach', { runId: branchRunId, config, parent })).toMatchObject({ ok: true });
+    const { run } = attachment(branchRunId, { rules: [drop] });
+    expect(await trainer.emitWithAck('attach', { runId: branchRunId, run, parent })).toMatchObject({ ok: true });
     await send(trainer, [{ ...begun, step: 10 }, probed(2, 10, 98), saved(3, 10)]);
     expect(await states(branchRunId)).toMatchObject([{ armed: true, firings: 0 }]);
     await send(trainer, [probed(4, 30, 90)]);

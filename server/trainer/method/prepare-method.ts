@@ -1,4 +1,4 @@
-import type { TrainingMethod } from '@plumbline/shared/method';
+import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { buildModel, type BaseWeights } from '../checkpoint.js';
 import { fineTuning } from './fine-tuning.js';
 import { inOneGraph } from './in-one-graph.js';

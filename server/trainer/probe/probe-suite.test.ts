@@ -8,7 +8,7 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';

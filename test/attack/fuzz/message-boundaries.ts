@@ -1,6 +1,8 @@
 import { CommandId, AskedCommand } from '@plumbline/shared/command';
-import { CompareQuery, HistoryQuery, SessionRequest, StartRunRequest, WindowsQuery } from '@plumbline/shared/http';
-import { RunConfig, RunId } from '@plumbline/shared/run';
+import { StartRunRequest } from '@plumbline/shared/built-in/start-run';
+import { CompareQuery, HistoryQuery, SessionRequest, WindowsQuery } from '@plumbline/shared/http';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId } from '@plumbline/shared/run';
 import type { Rng } from '@plumbline/shared/rng';
 import { Attach, TrainerAuth, Watch } from '@plumbline/shared/socket';
 import { readEvents } from '@plumbline/server/dist/run/read-events.js';
@@ -26,6 +28,7 @@ const rules = [
   },
 ];
 const config = { ...RunConfig.parse({ name: 'fuzz' }), rules };
+const run = { ...describeRun(RunConfig.parse({ name: 'fuzz' })), rules };
 const parent = { runId: 'run-0', checkpointId: 'step-000100', step: 100, goesOn: true };
 const event = (seq: number, type: string, fields: object): object => ({
   type,
@@ -73,7 +76,7 @@ export const sampleCommands = [
     { kind: 'set_rules', rules, replaces: [] },
   ],
 ].map((action) => ({ commandId: 'command-12345', runId: 'run-1', action }));
-export const sampleAttach = { runId: 'run-1', config, parent, acknowledgedSeq: 0 };
+export const sampleAttach = { runId: 'run-1', run, parent, acknowledgedSeq: 0 };
 
 const range = { metric: ['train/loss', 'shift/kl'], fromStep: '1', toStep: '400' };
 const messages: [z.ZodType, unknown][] = [

@@ -3,7 +3,7 @@ import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
+import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
 import type { Columns } from '../../charts/columns';
@@ -14,7 +14,7 @@ import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
-import { stateWords, taskName } from '../../lib/words';
+import { stateWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { Loading } from '../live/Loading';
 import { usePast } from '../live/use-family';
@@ -41,7 +41,7 @@ interface ComparedChart {
   include: readonly number[];
   metric: string;
   /** Drawn for the runs that teach it only. */
-  task?: TargetTask;
+  task?: string;
   logarithm?: 'off' | 'on';
   testId: string;
 }
@@ -53,8 +53,8 @@ const heldOutChart: ComparedChart = {
   metric: metrics.heldOutMean,
   testId: 'compare-held-out',
 };
-const targetChart = (task: TargetTask): ComparedChart => ({
-  title: `${taskName(task)} accuracy`,
+const targetChart = ([task, label]: readonly [string, string]): ComparedChart => ({
+  title: `${label} accuracy`,
   hint: 'A target: of the runs that are taught it. Dashed: the base model.',
   unit: 'percent',
   include: percent,
@@ -98,8 +98,10 @@ export function ComparePage(): React.ReactNode {
   const { runs, error } = useRuns();
   const existing = (runs ?? []).flatMap(({ runId }) => (asked.includes(runId) ? runId : []));
   const runIds = existing.sort((a, b) => asked.indexOf(a) - asked.indexOf(b)).slice(0, maxCompared);
-  const compared = useCompared(runIds, session.state === 'open');
-  const { problem } = usePast(compared.stores, runs ?? [], comparedMetrics);
+  const asKnown = (runs ?? []).filter(({ runId }) => runIds.includes(runId));
+  const compares = comparedMetrics(asKnown.flatMap(({ description }) => targetNames(description, [])));
+  const compared = useCompared(runIds, compares, session.state === 'open');
+  const { problem } = usePast(compared.stores, runs ?? [], compares);
   const view = useMemo(() => new ChartView(), []);
 
   useEffect(() => {
@@ -144,10 +146,17 @@ export function ComparePage(): React.ReactNode {
       </Blank>
     );
   }
-  const tasks = [...new Set(shown.flatMap(({ run }) => distinctTasks(run.config)))];
-  const charts = [heldOutChart, ...tasks.map(targetChart), ...otherCharts];
+  // Runs may label one task differently: the first label counts.
+  const tasks = new Map(
+    shown
+      .flatMap(({ run: { description } }) =>
+        targetNames(description, []).map((task) => [task, taskLabel(description, task)] as const),
+      )
+      .reverse(),
+  );
+  const charts = [heldOutChart, ...[...tasks].reverse().map(targetChart), ...otherCharts];
   const seriesOf = ({ metric, task, unit }: ComparedChart): ChartSeries[] => {
-    const drawn = shown.filter(({ run }) => task === undefined || run.config.tasks.includes(task));
+    const drawn = shown.filter(({ run }) => task === undefined || targetNames(run.description, []).includes(task));
     // Two runs of one base model may have measured it on two backends: what reads the same is one line.
     const bases = new Map(
       drawn.flatMap(({ store }) => {

@@ -1,12 +1,14 @@
 import Link from 'next/link';
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import { formatEnergy } from '@plumbline/shared/energy';
-import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { taskLabel } from '@plumbline/shared/run-description';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
-import { sequenceWords, taskName } from '../../lib/words';
+import { sequenceWords } from '../../lib/words';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -28,29 +30,33 @@ interface Column {
 const columns: readonly Column[] = [
   {
     head: 'Recipe',
-    cell: ({ run: { config }, figures: { training } }) => (
-      <span>
-        {[training.trains.now, ...chosenSettings(config, ['method'])].join(', ')}
-        {training.trains.began && <small>{training.trains.began}</small>}
-        <small>{sequenceWords(config.tasks)}</small>
-      </span>
-    ),
+    cell: ({ run: { description }, figures: { training } }) => {
+      const config = builtInConfig(description);
+      const words = [training.trains?.now ?? '–', ...(config ? chosenSettings(config, ['method']) : [])];
+      return (
+        <span>
+          {words.join(', ')}
+          {training.trains?.began && <small>{training.trains.began}</small>}
+          <small>{sequenceWords(description)}</small>
+        </span>
+      );
+    },
   },
   {
     head: 'Peak learning rate',
     cell: ({ figures: { training } }) => (
       <span>
-        {training.rate.now}
-        {training.rate.began && <small>{training.rate.began}</small>}
+        {training.rate?.now ?? '–'}
+        {training.rate?.began && <small>{training.rate.began}</small>}
       </span>
     ),
   },
   {
     head: 'Steps',
     cell: ({ run }) =>
-      hasEnded(run.state)
+      hasEnded(run.state) || run.description.totalSteps === null
         ? formatStep(run.lastStep)
-        : `${formatStep(run.lastStep)} of ${formatStep(totalSteps(run.config))}`,
+        : `${formatStep(run.lastStep)} of ${formatStep(run.description.totalSteps)}`,
   },
   { head: 'Held-out accuracy, final', cell: ({ figures }) => formatValue(figures.heldOut, 'percent') },
   {
@@ -71,13 +77,13 @@ const columns: readonly Column[] = [
   {
     head: 'Target gain, points',
     hint: 'Target accuracy won against the base model; of several tasks the mean, and each',
-    cell: ({ figures: { targetGain, targetGains } }) => (
+    cell: ({ run: { description }, figures: { targetGain, targetGains } }) => (
       <span>
         {points(targetGain)}
         {targetGains.length > 1 &&
           targetGains.map((each) => (
             <small key={each.task}>
-              {taskName(each.task)} {points(each.points)}
+              {taskLabel(description, each.task)} {points(each.points)}
             </small>
           ))}
       </span>

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
@@ -21,7 +22,7 @@ it('says what a run cost and brought, against the base model', () => {
   store.run(
     RunSummary.parse({
       runId: 'run-1',
-      config: { name: 'x', learningRate: 1e-3 },
+      description: describeRun(RunConfig.parse({ name: 'x', learningRate: 1e-3 })),
       parent: null,
       state: 'running',
       reason: '',
@@ -73,7 +74,11 @@ it('measures a branch over its whole course', () => {
   const store = new RunStore();
   store.run(
     RunSummary.parse({
-      ...{ runId: 'run-2', config: { name: 'x' }, parent: { runId: 'run-1', checkpointId: 'step-20', step: 20 } },
+      ...{
+        runId: 'run-2',
+        description: describeRun(RunConfig.parse({ name: 'x' })),
+        parent: { runId: 'run-1', checkpointId: 'step-20', step: 20 },
+      },
       ...{ state: 'running', reason: '', trainer: null, trainerConnected: true, createdMs: 0, startedMs: 0 },
       ...{ endedMs: null, lastStep: 30, lastSeq: 2 },
     }),
@@ -93,7 +98,11 @@ it('says of each task of a sequence what was won, and their mean', () => {
   const store = new RunStore();
   store.run(
     RunSummary.parse({
-      ...{ runId: 'run-1', config: { name: 'x', tasks: ['counting', 'clock', 'counting'] }, parent: null },
+      ...{
+        runId: 'run-1',
+        description: describeRun(RunConfig.parse({ name: 'x', tasks: ['counting', 'clock', 'counting'] })),
+        parent: null,
+      },
       ...{ state: 'finished', reason: '', trainer: null, trainerConnected: false, createdMs: 0, startedMs: 0 },
       ...{ endedMs: 1, lastStep: 30, lastSeq: 2 },
     }),
@@ -112,6 +121,6 @@ it('says of each task of a sequence what was won, and their mean', () => {
 });
 
 it('tells runs of one name apart by their ids', () => {
-  const runs = ['a', 'b', 'a'].map((name, index) => ({ runId: `run-${index}`, config: { name } }));
+  const runs = ['a', 'b', 'a'].map((name, index) => ({ runId: `run-${index}`, description: { name } }));
   expect(namesApart(runs)).toEqual(['a (run-0)', 'b', 'a (run-2)']);
 });

@@ -1,7 +1,7 @@
 import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
-import { distinctTasks, type TargetTask } from '@plumbline/shared/run';
-import { changesOf, shortChangeWords } from '../../lib/changes';
+import { targetNames } from '@plumbline/shared/run-description';
+import { beginningOf, changesOf, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
 import { trainingWords, type Setting } from '../../lib/settings';
@@ -10,7 +10,7 @@ import { recoverySubject } from '../drift/recovery-view';
 /** What a run came to, or has come to so far; undefined is what was not measured. */
 export interface Comparison {
   /** What trains and the peak learning rate, in words. */
-  training: { trains: Setting; rate: Setting };
+  training: { trains: Setting | null; rate: Setting | null };
   /** Accuracy in percent, final and at its worst. */
   heldOut: number | undefined;
   lowestHeldOut: number | undefined;
@@ -19,7 +19,7 @@ export interface Comparison {
   /** How much of the worst drop has come back, in percent; undefined where nothing dropped past the noise floor. */
   recovered: number | undefined;
   /** Percentage points above the base model, of each task that it teaches. */
-  targetGains: readonly { task: TargetTask; points: number | undefined }[];
+  targetGains: readonly { task: string; points: number | undefined }[];
   /** Their mean. */
   targetGain: number | undefined;
   kl: number | undefined;
@@ -48,9 +48,9 @@ export function comparisonOf(store: RunStore): Comparison | null {
   const measuredValues = values.filter(isMeasured);
   const subject = recoverySubject(store, metrics.heldOutMean);
   const gain = above(metrics.heldOutMean);
-  const targetGains = distinctTasks(run.config).map((task) => ({ task, points: above(targetAccuracy(task)) }));
+  const targetGains = targetNames(run.description, []).map((task) => ({ task, points: above(targetAccuracy(task)) }));
   return {
-    training: trainingWords(run.config, takenOver, own),
+    training: trainingWords(beginningOf(run.description), takenOver, own),
     heldOut: measured.lastValue,
     lowestHeldOut: measuredValues.length > 0 ? measuredValues.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
@@ -72,8 +72,8 @@ function meanOf(values: readonly (number | undefined)[]): number | undefined {
 }
 
 /** Names that tell the runs apart: with the id where a name is there twice. */
-export function namesApart(runs: readonly { runId: string; config: { name: string } }[]): string[] {
-  return runs.map(({ runId, config: { name } }) =>
-    runs.filter((other) => other.config.name === name).length > 1 ? `${name} (${runId})` : name,
+export function namesApart(runs: readonly { runId: string; description: { name: string } }[]): string[] {
+  return runs.map(({ runId, description: { name } }) =>
+    runs.filter((other) => other.description.name === name).length > 1 ? `${name} (${runId})` : name,
   );
 }

@@ -1,20 +1,20 @@
 'use client';
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { targetTaskNames, type RunId } from '@plumbline/shared/run';
+import type { RunId } from '@plumbline/shared/run';
 import type { ChartSource } from '../../charts/chart-types';
 import { energyMetrics } from '../../lib/energy-reading';
 import { hubSocket } from '../../lib/hub-socket';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
 
-/** All that the page draws and tabulates. */
-export const comparedMetrics: readonly string[] = [
+/** All that the page draws and tabulates. @param targets the names of the target tasks */
+export const comparedMetrics = (targets: readonly string[]): readonly string[] => [
   metrics.loss,
   metrics.heldOutMean,
   metrics.kl,
   metrics.numberTokensHeldOut,
-  ...targetTaskNames.map(targetAccuracy),
+  ...new Set(targets.map(targetAccuracy)),
   ...energyMetrics,
 ];
 
@@ -31,15 +31,15 @@ const stopAll = (stops: readonly (() => void)[]) => (): void => stops.forEach((s
 const noRuns = new ComparedRuns([]);
 
 /** Follows several runs, live, for as long as the component is there. Renders again when something of one changed. */
-export function useCompared(runIds: readonly RunId[], isOpen: boolean): ComparedRuns {
+export function useCompared(runIds: readonly RunId[], metricNames: readonly string[], isOpen: boolean): ComparedRuns {
   const [compared, setCompared] = useState(noRuns);
   useEffect(() => {
     if (!isOpen) return;
     const stores = runIds.map(() => new RunStore());
-    const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!, comparedMetrics));
+    const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!, metricNames));
     setCompared(new ComparedRuns(stores));
     return () => feeds.forEach((feed) => feed.close());
-  }, [runIds.join(), isOpen]);
+  }, [runIds.join(), metricNames.join(), isOpen]);
   useSyncExternalStore(
     compared.onChange,
     () => compared.version,

@@ -1,7 +1,9 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
+import { trainerTakes } from '@plumbline/shared/command';
 import { metrics } from '@plumbline/shared/metric';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { formatClock, formatStep, formatValue } from '../../charts/format';
@@ -43,6 +45,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   };
   const run = store.runSummary;
   const ended = run ? hasEnded(run.state) : false;
+  const config = run && builtInConfig(run.description);
   const checkpoints = checkpointsOf(store.controlEvents).reverse();
   const newer = checkpoints.filter((one) => !listed.some(({ seq }) => seq >= one.seq)).length;
   const open = (): void => {
@@ -69,10 +72,15 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const restore = ({ checkpointId, step }: CheckpointSaved): void => {
     close();
     // An ended run has no trainer to command: a new one starts from its checkpoint, with settings that may differ.
-    if (ended) setFrom({ runId, checkpointId, step, config: configAt(run!.config, store.changesInForce, step) });
-    else give({ kind: 'restore_checkpoint', checkpointId });
+    if (!ended) give({ kind: 'restore_checkpoint', checkpointId });
+    else if (config) setFrom({ runId, checkpointId, step, config: configAt(config, store.changesInForce, step) });
   };
-  const why = (ended && !isHubDown ? readOnlyReason : off) || (checkpoints.length === 0 ? 'No checkpoint yet.' : '');
+  const takes = ended || trainerTakes(run ?? {}, 'restore_checkpoint');
+  const why =
+    (ended && !isHubDown ? readOnlyReason : off) ||
+    (takes ? '' : 'The trainer of this run does not go back to checkpoints.') ||
+    (checkpoints.length === 0 ? 'No checkpoint yet.' : '') ||
+    (ended && !config ? 'The trainer of this run has ended, and this page starts built-in trainers only.' : '');
   return (
     <>
       <button

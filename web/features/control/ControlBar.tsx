@@ -1,6 +1,8 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
-import { totalSteps, type RunSummary } from '@plumbline/shared/run';
+import { trainerTakes, type CommandKind } from '@plumbline/shared/command';
+import type { RunSummary } from '@plumbline/shared/run';
+import { OfTotal } from '../runs/OfTotal';
 import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
@@ -15,6 +17,8 @@ import { useCommand, useControlsOff, useStopOverdue } from './use-command';
 export function ControlBar(): React.ReactNode {
   const { store } = useRun();
   const off = useControlsOff();
+  /** What the run's trainer does not take is not offered. */
+  const takes = (kind: CommandKind): boolean => trainerTakes(store.runSummary ?? {}, kind);
   const run = useCommand();
   const rate = useCommand();
   const evaluate = useCommand();
@@ -40,7 +44,7 @@ export function ControlBar(): React.ReactNode {
       <section className="control-bar" aria-label="Control" id="controls" tabIndex={-1}>
         <div className="control-buttons">
           <div className="control-group">
-            {paused ? (
+            {!takes(paused ? 'resume' : 'pause') ? null : paused ? (
               <button
                 type="button"
                 className="button primary"
@@ -69,44 +73,52 @@ export function ControlBar(): React.ReactNode {
                 Pause
               </button>
             )}
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || !paused || run.isPending}
-              title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
-              onClick={() => run.give({ kind: 'step_once' })}
-              data-testid="control-step"
-            >
-              Step once
-            </button>
-            {isOverdue ? (
+            {takes('step_once') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || !paused || run.isPending}
+                title={off || (paused ? 'One optimizer step, then paused again' : 'Pause first')}
+                onClick={() => run.give({ kind: 'step_once' })}
+                data-testid="control-step"
+              >
+                Step once
+              </button>
+            )}
+            {isOverdue || !takes('stop') ? (
               <EndRunButton off={off} onEnd={() => run.give({ kind: 'end_run' })} />
             ) : (
               <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
             )}
           </div>
-          <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
+          {takes('set_learning_rate') && (
+            <LearningRateField off={off} command={rate} problem={rateProblem} onProblem={setRateProblem} />
+          )}
           <div className="control-group">
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || evaluate.isPending}
-              title={off || 'Run all probes between two steps'}
-              onClick={() => evaluate.give({ kind: 'evaluate_now' })}
-              data-testid="control-evaluate"
-            >
-              Evaluate now
-            </button>
-            <button
-              type="button"
-              className="button"
-              disabled={off !== '' || save.isPending}
-              title={off}
-              onClick={() => save.give({ kind: 'save_checkpoint' })}
-              data-testid="control-save"
-            >
-              Save checkpoint
-            </button>
+            {takes('evaluate_now') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || evaluate.isPending}
+                title={off || 'Run all probes between two steps'}
+                onClick={() => evaluate.give({ kind: 'evaluate_now' })}
+                data-testid="control-evaluate"
+              >
+                Evaluate now
+              </button>
+            )}
+            {takes('save_checkpoint') && (
+              <button
+                type="button"
+                className="button"
+                disabled={off !== '' || save.isPending}
+                title={off}
+                onClick={() => save.give({ kind: 'save_checkpoint' })}
+                data-testid="control-save"
+              >
+                Save checkpoint
+              </button>
+            )}
             <CheckpointMenu command={restore} />
           </div>
         </div>
@@ -142,12 +154,12 @@ export function ControlBar(): React.ReactNode {
 function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): React.ReactNode {
   return (
     <p className="control-run" data-shown={isShown} aria-hidden={!isShown}>
-      <b>{run.config.name}</b>
+      <b>{run.description.name}</b>
       <span className="state" data-state={run.state}>
         {stateWords[run.state]}
       </span>
       <span className="control-step">
-        step {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(run.config))}</span>
+        step {formatStep(run.lastStep)} <OfTotal run={run} />
       </span>
     </p>
   );

@@ -1,5 +1,6 @@
 'use client';
 import { useEffect, useMemo, useState } from 'react';
+import { trainerTakes } from '@plumbline/shared/command';
 import { isMeasured, weightDrift } from '@plumbline/shared/metric';
 import { describeParts, resolveSelection, type ModelInfo, type TrainableSelection } from '@plumbline/shared/parameter';
 import { formatValue } from '../../charts/format';
@@ -32,7 +33,9 @@ const keyWords: readonly [Training, string][] = [
 /** Which parts of the model train: seen, chosen by click, drag, keys, recipe or name, and applied with one button. */
 export function FreezeMap(): React.ReactNode {
   const { store } = useRun();
-  const off = useControlsOff();
+  const controlsOff = useControlsOff();
+  const takes = trainerTakes(store.runSummary ?? {}, 'set_trainable');
+  const off = controlsOff || (takes ? '' : 'The trainer of this run does not change what it trains.');
   const { give, record, isPending } = useCommand();
   const [draft, setDraftSelection] = useState<TrainableSelection | null>(null);
   const [pattern, setPattern] = useState('');

@@ -1,13 +1,20 @@
 'use client';
 import { useState, type FormEvent } from 'react';
 import type { CommandRecord } from '@plumbline/shared/command';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { metrics } from '@plumbline/shared/metric';
 import { formatLearningRate } from '../../charts/format';
-import { peakLearningRate } from '../../lib/changes';
+import { beginningOf, peakLearningRate } from '../../lib/changes';
 import { learningRateProblem } from '../../lib/learning-rate';
 import type { RunStore } from '../../lib/run-store';
 import { useRun } from '../live/use-run';
 import type { CommandControl } from './use-command';
+
+const scheduleWords = {
+  cosine: 'The cosine schedule goes down from this rate',
+  constant: 'Kept after warm-up',
+  unknown: 'What the trainer’s schedule scales',
+};
 
 /** Sets the peak that the schedule scales; what stands in the empty field is the one in force. */
 export function LearningRateField({
@@ -24,8 +31,8 @@ export function LearningRateField({
 }): React.ReactNode {
   const { store } = useRun();
   const [text, setText] = useState('');
-  const config = store.runSummary?.config;
-  const peak = config && peakLearningRate(config, store.changesInForce);
+  const description = store.runSummary?.description;
+  const peak = description && peakLearningRate(beginningOf(description), store.changesInForce);
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     const wrong = learningRateProblem(text);
@@ -44,7 +51,7 @@ export function LearningRateField({
         className="field-input rate-input"
         value={text}
         placeholder={peak === undefined ? '–' : formatLearningRate(peak)}
-        title={config?.schedule === 'cosine' ? 'The cosine schedule goes down from this rate' : 'Kept after warm-up'}
+        title={scheduleWords[(description && builtInConfig(description)?.schedule) ?? 'unknown']}
         inputMode="decimal"
         autoComplete="off"
         disabled={off !== ''}
@@ -73,9 +80,8 @@ export function LearningRateField({
 export function rateNow(store: RunStore, record: CommandRecord | undefined): string {
   const rates = store.series.get(metrics.learningRate);
   if (record?.state !== 'applied' || record.step === null || !rates || !store.runSummary) return '';
-  const { schedule } = store.runSummary.config;
+  const schedule = builtInConfig(store.runSummary.description)?.schedule;
+  const by = schedule ? ` (${schedule})` : '';
   const isNew = rates.length > 0 && rates.steps[rates.length - 1]! > record.step;
-  return isNew
-    ? `, now ${formatLearningRate(rates.lastValue!)} (${schedule})`
-    : `, used from the next step (${schedule})`;
+  return isNew ? `, now ${formatLearningRate(rates.lastValue!)}${by}` : `, used from the next step${by}`;
 }

@@ -46,7 +46,7 @@ describe('timelineLines', () => {
     expect(lineWords(entries)).toEqual([
       'Finished, step 1540',
       'Checkpoint saved, step 1540',
-      'Stage 2: Clock reading, step 1520',
+      'Stage 2: clock, step 1520',
       '3 checkpoints, steps 40 to 1,520',
     ]);
   });
@@ -74,7 +74,7 @@ describe('timelineLines', () => {
     expect(lineWords(entries, 'command', 'stage')).toEqual(['Finished, step 60', '3 checkpoints, steps 20 to 60']);
     expect(lineWords(entries, 'checkpoint', 'run')).toEqual([
       'Evaluated after stage 1, step 40',
-      'Stage 2: Clock reading, step 40',
+      'Stage 2: clock, step 40',
       'Pause, step 30',
     ]);
     expect(lineWords(entries, 'command', 'stage', 'checkpoint', 'run')).toEqual([]);

@@ -88,7 +88,7 @@ describe('timeline', () => {
 const run = (runId: string, more: object = {}): RunSummary =>
   RunSummary.parse({
     runId,
-    config: { name: runId },
+    description: { name: runId, tasks: [{ name: 'clock', label: 'Clock reading', kind: 'target' }] },
     parent: null,
     state: 'running',
     reason: '',
@@ -156,7 +156,7 @@ describe('stageMarks', () => {
     const started = (stage: number, task: string, step: number): ControlEvent => ({
       ...{ type: 'stage_started', seq: stage + 1, step, wallTimeMs: 0, stage, task, steps: 100 },
     });
-    expect(stageMarks([started(0, 'counting', 0), started(1, 'clock', 100)])).toEqual([
+    expect(stageMarks([started(0, 'counting', 0), started(1, 'clock', 100)], run('run-1').description)).toEqual([
       { id: 'stage-2', step: 100, label: 'Stage 2: Clock reading', kind: 'stage' },
     ]);
   });

@@ -3,10 +3,12 @@ import { changesNothing } from '@plumbline/shared/command-change';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
 import { askedCheckpointPrefix, hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { taskLabel, type DescriptionChange, type RunDescription } from '@plumbline/shared/run-description';
 import type { RunPast } from '../../lib/run-past';
 import { splitReason } from '../../lib/reason';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { actionWords, changeWords, selectionWords, stateWords, taskName } from '../../lib/words';
+import { formatStep } from '../../charts/format';
+import { actionWords, changeWords, selectionWords, stateWords } from '../../lib/words';
 
 /** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
 export const entryKinds = ['command', 'stage', 'checkpoint', 'run'] as const;
@@ -52,7 +54,9 @@ function detailsOf(record: CommandRecord, recipes: readonly ModelRecipe[]): stri
   return changesNothing(record) ? ['nothing changed'] : changeWords(record, recipes);
 }
 
-function entryOfEvent(event: ControlEvent): TimelineEntry | null {
+type Tasks = Pick<RunDescription, 'tasks'>;
+
+function entryOfEvent(event: ControlEvent, tasks: Tasks): TimelineEntry | null {
   const entry = (
     kind: EntryKind,
     title: string,
@@ -81,7 +85,9 @@ function entryOfEvent(event: ControlEvent): TimelineEntry | null {
         ...(!event.checkpointId.startsWith(askedCheckpointPrefix) && { automatic: 'saved' }),
       };
     case 'stage_started':
-      return entry('stage', stageTitle(event), [`${event.steps} steps`]);
+      return entry('stage', stageTitle(event, tasks), event.steps === null ? [] : [`${formatStep(event.steps)} steps`]);
+    case 'run_described':
+      return entry('run', 'Described anew', descriptionChangeWords(event));
     case 'evaluation_completed':
       return entry('stage', evaluationTitle(event), [
         `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
@@ -142,7 +148,7 @@ export function timeline(
   const recipes = events.flatMap((event) => (event.type === 'run_started' ? event.model.recipes : []));
   const entries = [...commands].map((record) => entryOfCommand(record, recipes));
   for (const event of events) {
-    const entry = entryOfEvent(event);
+    const entry = entryOfEvent(event, run?.description ?? { tasks: [] });
     if (entry) entries.push(entry);
   }
   if (run) entries.push(...untoldEnd(run, events));
@@ -166,14 +172,25 @@ export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly 
     .sort((a, b) => a.step - b.step);
 }
 
-const stageTitle = ({ stage, task }: Extract<ControlEvent, { type: 'stage_started' }>): string =>
-  `Stage ${stage + 1}: ${taskName(task)}`;
+const stageTitle = ({ stage, task }: Extract<ControlEvent, { type: 'stage_started' }>, tasks: Tasks): string =>
+  `Stage ${stage + 1}: ${taskLabel(tasks, task)}`;
+
+/** What a trainer said anew of its run. */
+function descriptionChangeWords({ name, tags, notes, totalSteps, stages }: DescriptionChange): string[] {
+  return [
+    name !== undefined && `name ${name}`,
+    tags !== undefined && (tags.length > 0 ? `tags ${tags.join(', ')}` : 'no tags'),
+    notes !== undefined && 'notes',
+    totalSteps !== undefined && (totalSteps === null ? 'steps not known' : `${formatStep(totalSteps)} steps in all`),
+    stages !== undefined && `${stages.length} stages`,
+  ].filter((words) => words !== false);
+}
 
 /** Where a sequence goes on to its next skill. */
-export function stageMarks(events: readonly ControlEvent[]): ChartMark[] {
+export function stageMarks(events: readonly ControlEvent[], tasks: Tasks): ChartMark[] {
   return events.flatMap((event): ChartMark[] =>
     event.type === 'stage_started' && event.stage > 0
-      ? [{ id: `stage-${event.seq}`, step: event.step, label: stageTitle(event), kind: 'stage' }]
+      ? [{ id: `stage-${event.seq}`, step: event.step, label: stageTitle(event, tasks), kind: 'stage' }]
       : [],
   );
 }
@@ -186,20 +203,25 @@ export function lineageMarks(
 ): ChartMark[] {
   const marks: ChartMark[] = [];
   for (const { run, event } of past?.stages ?? [])
-    for (const mark of stageMarks([event]))
-      marks.push({ ...mark, id: `${run.runId} ${mark.id}`, label: `${run.config.name}: ${mark.label}` });
+    for (const mark of stageMarks([event], run.description))
+      marks.push({ ...mark, id: `${run.runId} ${mark.id}`, label: `${run.description.name}: ${mark.label}` });
   for (const { run, record } of past?.commands ?? [])
-    for (const mark of chartMarks([record])) marks.push({ ...mark, label: `${run.config.name}: ${mark.label}` });
+    for (const mark of chartMarks([record])) marks.push({ ...mark, label: `${run.description.name}: ${mark.label}` });
   for (const [index, ancestor] of (past?.ancestors ?? []).entries()) {
     const step = index === 0 ? parent!.step : past!.ancestors[index - 1]!.parent!.step;
-    marks.push({ id: `from ${ancestor.runId}`, step, kind: 'branch', label: `branched from ${ancestor.config.name}` });
+    marks.push({
+      id: `from ${ancestor.runId}`,
+      step,
+      kind: 'branch',
+      label: `branched from ${ancestor.description.name}`,
+    });
   }
   for (const branch of branches)
     marks.push({
       id: `to ${branch.runId}`,
       step: branch.parent!.step,
       kind: 'branch',
-      label: `${branch.config.name} (${branch.runId}) branched off`,
+      label: `${branch.description.name} (${branch.runId}) branched off`,
     });
   return marks;
 }

@@ -1,5 +1,6 @@
 'use client';
 import { useState } from 'react';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { formatStep } from '../../charts/format';
 import { configAt } from '../../lib/changes';
@@ -17,6 +18,7 @@ export function FailureBanner(): React.ReactNode {
   if (!run) return null;
   const { headline, more, log } = splitReason(run.reason || 'The run failed without a reason.');
   const last = checkpointsOf(store.controlEvents).at(-1);
+  const config = builtInConfig(run.description);
   return (
     <>
       <section className="notice failure" data-kind="bad" aria-label="Why the run failed" data-testid="failure">
@@ -31,7 +33,7 @@ export function FailureBanner(): React.ReactNode {
             </details>
           )}
         </div>
-        {last && (
+        {last && config && (
           <button
             type="button"
             className="button"
@@ -44,13 +46,13 @@ export function FailureBanner(): React.ReactNode {
           </button>
         )}
       </section>
-      {isOpen && last && (
+      {isOpen && last && config && (
         <NewRunDialog
           from={{
             runId,
             checkpointId: last.checkpointId,
             step: last.step,
-            config: configAt(run.config, store.changesInForce, last.step),
+            config: configAt(config, store.changesInForce, last.step),
           }}
           onClose={() => setIsOpen(false)}
         />

@@ -1,13 +1,14 @@
 'use client';
 import { formatEnergy } from '@plumbline/shared/energy';
 import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { recovery } from '@plumbline/shared/recovery';
+import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
-import { peakLearningRate } from '../../lib/changes';
+import { beginningOf, peakLearningRate } from '../../lib/changes';
 import { energyReading } from '../../lib/energy-reading';
-import { taskName } from '../../lib/words';
 import { recoverySubject } from '../drift/recovery-view';
 import { useRun } from './use-run';
 import { whenWords } from './when-words';
@@ -18,7 +19,6 @@ import { whenWords } from './when-words';
  */
 export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
   const { store } = useRun();
-  const task = store.stage?.task ?? 'counting';
   const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
   const against = (metric: string, unit: Unit): string => {
     const [now, base] = [latest(metric), store.baseline(metric)];
@@ -31,10 +31,20 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
   const rate = latest(metrics.learningRate) ?? latest('lr') ?? latest('learning_rate');
   const energy = energyReading(store);
   const { runSummary: run } = store;
+  const description = run?.description;
+  const task = store.stage?.task ?? targetNames(description ?? { tasks: [] }, store.series.keys())[0];
+  const target = task === undefined ? undefined : targetAccuracy(task);
   const zoom = useZoom(view);
-  const probes = [metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, targetAccuracy(task)];
+  const probes = [
+    metrics.heldOutMean,
+    metrics.numberTokensHeldOut,
+    metrics.kl,
+    ...(target === undefined ? [] : [target]),
+  ];
   const probedStep = probes.map((metric) => store.series.get(metric)?.lastStep).find((step) => step !== undefined);
-  const peak = run ? peakLearningRate(run.config, store.changesInForce) : undefined;
+  const peak = description ? peakLearningRate(beginningOf(description), store.changesInForce) : undefined;
+  const schedule = description && builtInConfig(description)?.schedule;
+  const peakWords = [peak !== undefined && `peak ${formatLearningRate(peak)}`, schedule].filter(Boolean).join(', ');
   return (
     <section className="panel" aria-label="Key figures">
       {run && (
@@ -43,13 +53,15 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
         </p>
       )}
       <dl className="key-numbers">
-        <Tile
-          label={`${taskName(task)} accuracy`}
-          color="target"
-          value={formatValue(latest(targetAccuracy(task)), 'percent')}
-          measured={latest(targetAccuracy(task))}
-          note={against(targetAccuracy(task), 'percent')}
-        />
+        {target !== undefined && (
+          <Tile
+            label={`${taskLabel(description ?? { tasks: [] }, task!)} accuracy`}
+            color="target"
+            value={formatValue(latest(target), 'percent')}
+            measured={latest(target)}
+            note={against(target, 'percent')}
+          />
+        )}
         <Tile
           label="Held-out accuracy"
           color="held-out"
@@ -96,7 +108,7 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
           color="slate"
           value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
           measured={rate}
-          note={peak === undefined ? '' : `peak ${formatLearningRate(peak)}, ${run!.config.schedule}`}
+          note={peakWords}
         />
         <Tile
           label={energy ? `Energy, ${energy.how}` : 'Energy'}

@@ -109,7 +109,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   if (store.isDeleted) {
     return (
       <main className="blank" role="alert" data-testid="run-deleted">
-        <h2>{run ? `“${run.config.name}” was deleted` : 'This run was deleted'}</h2>
+        <h2>{run ? `“${run.description.name}” was deleted` : 'This run was deleted'}</h2>
         <p>
           Nothing of <code>{followed.runId}</code> is stored any more: no events, no commands, no checkpoints.
         </p>

@@ -24,7 +24,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
     return [
       ...lineage,
-      ...stageMarks(store.controlEvents),
+      ...stageMarks(store.controlEvents, store.runSummary?.description ?? { tasks: [] }),
       ...chartMarks(store.commandRecords.values(), store.recipes),
     ];
   }, [store, store.version, branches]);

@@ -2,12 +2,14 @@
 import Link from 'next/link';
 import { Fragment } from 'react';
 import { wallTimeSeries } from '@plumbline/shared/metric';
-import { hasEnded, totalSteps, type RunSummary } from '@plumbline/shared/run';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { branchWords, sequenceWords, stateWords } from '../../lib/words';
+import { branchWords, selectionWords, sequenceWords, stateWords } from '../../lib/words';
+import { OfTotal } from '../runs/OfTotal';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -16,16 +18,23 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
   const { store } = useRun();
   const run = store.runSummary;
   if (!run) return null;
-  const { config } = run;
+  const { description } = run;
+  const { totalSteps } = description;
+  const config = builtInConfig(description);
   const started = store.latest('run_started');
-  const training = trainingWords(config, store.past?.inForce ?? [], [...store.commandRecords.values()]);
+  const training = trainingWords(config ?? {}, store.past?.inForce ?? [], [...store.commandRecords.values()]);
   const pace = stepsPerSecond(store.buffer(wallTimeSeries));
-  const left = Math.max(0, totalSteps(config) - run.lastStep);
+  const left = totalSteps === null ? null : Math.max(0, totalSteps - run.lastStep);
+  const selection = store.selections.at(-1)?.selection;
+  const trains = training.trains ?? (selection && { now: selectionWords(selection, store.recipes), began: '' });
   const size = started?.model.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
+  const inForce = [trains && settingWords(trains), training.rate && `lr ${settingWords(training.rate)}`].filter(
+    (setting) => setting !== null && setting !== undefined,
+  );
   return (
     <header className="run-header">
       <div className="run-title">
-        <h1 data-testid="run-name">{config.name}</h1>
+        <h1 data-testid="run-name">{description.name}</h1>
         <span className="state" data-state={run.state} data-testid="run-state" role="status">
           {stateWords[run.state]}
         </span>
@@ -37,16 +46,14 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
         )}
       </div>
       <p className="run-facts">
-        <span>{sequenceWords(config.tasks)}</span>
-        {[settingWords(training.trains), `lr ${settingWords(training.rate)}`].map((setting) => (
+        {sequenceWords(description) && <span>{sequenceWords(description)}</span>}
+        {inForce.map((setting) => (
           <span key={setting} data-testid="setting-in-force">
             {setting}
           </span>
         ))}
-        <span>seed {config.seed}</span>
-        {chosenSettings(config).map((setting) => (
-          <span key={setting}>{setting}</span>
-        ))}
+        {config &&
+          [`seed ${config.seed}`, ...chosenSettings(config)].map((setting) => <span key={setting}>{setting}</span>)}
         {started && (
           <span title={started.trainer.host}>
             {started.model.name}, {formatCount(size ?? 0)} parameters on {started.trainer.backend}
@@ -56,7 +63,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
           <span>
             branch of{' '}
             <Link href={`/runs/?run=${run.parent.runId}`} data-testid="parent-link">
-              {store.past?.ancestors[0]?.config.name ?? run.parent.runId}
+              {store.past?.ancestors[0]?.description.name ?? run.parent.runId}
             </Link>{' '}
             at step {formatStep(run.parent.step)} (
             <Link href={compareAddress([run.runId, run.parent.runId])}>compare</Link>)
@@ -79,15 +86,15 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
       </p>
       <div className="run-pace">
         <p>
-          <b data-testid="run-step">{formatStep(run.lastStep)}</b> / {formatStep(totalSteps(config))} steps
+          <b data-testid="run-step">{formatStep(run.lastStep)}</b> <OfTotal run={run} /> steps
           {pace !== null && run.state === 'running' && (
             <>
               <span className="pace">{pace >= 10 ? pace.toFixed(0) : pace.toFixed(1)} steps/s</span>
-              <span className="pace">{formatDuration((1000 * left) / pace)} left</span>
+              {left !== null && <span className="pace">{formatDuration((1000 * left) / pace)} left</span>}
             </>
           )}
         </p>
-        <progress max={totalSteps(config)} value={run.lastStep} aria-label="Steps done" />
+        {totalSteps !== null && <progress max={totalSteps} value={run.lastStep} aria-label="Steps done" />}
       </div>
     </header>
   );

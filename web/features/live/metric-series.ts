@@ -1,11 +1,10 @@
 import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import type { TargetTask } from '@plumbline/shared/run';
+import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import type { ChartSeries } from '../../charts/chart-types';
 import type { Columns } from '../../charts/columns';
 import { withoutRounding } from '../../charts/format';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
-import { heldOutTaskName, taskName } from '../../lib/words';
 import { isLearningRate } from './series-groups';
 import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
 
@@ -25,7 +24,8 @@ export interface RunSeries {
 }
 
 export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
-  const tasks = [...new Set<TargetTask>(store.runSummary?.config.tasks ?? ['counting'])];
+  const description = store.runSummary?.description ?? { tasks: [] };
+  const tasks = targetNames(description, store.series.keys());
   const line = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
     id: metric,
     label,
@@ -76,14 +76,14 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
       ...tasks.map((task, index) =>
         line(
           targetAccuracy(task),
-          taskName(task).toLowerCase(),
+          taskLabel(description, task),
           tasks.length === 1 ? 'target' : categoricalColor(index),
         ),
       ),
       line(metrics.heldOutMean, 'held-out mean', 'held-out'),
     ],
     heldOut: heldOutTasks(store).map((name, index) =>
-      line(heldOutAccuracy(name), heldOutTaskName(name).toLowerCase(), categoricalColor(index)),
+      line(heldOutAccuracy(name), taskLabel(description, name, 'held_out'), categoricalColor(index)),
     ),
     loss: [plain(metrics.loss, 'loss', 'ink')],
     gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],

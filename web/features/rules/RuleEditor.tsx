@@ -1,7 +1,7 @@
 'use client';
 import { useId } from 'react';
 import { RuleFields, type OfferedRecipes } from './RuleFields';
-import type { KnownSeries } from './known-series';
+import type { KnownSeries } from '@plumbline/shared/known-series';
 import { named, presets, unknownSeries, type RuleErrors, type RuleForm } from './rule-form';
 import './rules.css';
 

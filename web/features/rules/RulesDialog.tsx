@@ -7,7 +7,8 @@ import type { RunStore } from '../../lib/run-store';
 import { useCommand } from '../control/use-command';
 import { useRun } from '../live/use-run';
 import { RuleEditor } from './RuleEditor';
-import { seriesWithValues, unitsOf } from './known-series';
+import { unitsOf } from '@plumbline/shared/known-series';
+import { seriesWithValues } from './known-series';
 import { rebaseRules } from './rebase-rules';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from './rule-form';
 

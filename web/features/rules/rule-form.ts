@@ -1,6 +1,6 @@
 import { metrics, unitWords } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
-import { unknownWords, type KnownSeries } from './known-series';
+import { unknownWords, type KnownSeries } from '@plumbline/shared/known-series';
 
 /** What is compared with what, as one choice: a kind of condition with its side. */
 export const comparisons = {

@@ -128,7 +128,7 @@ export function DeleteRunsDialog({
             {goes.map((run) => (
               <li key={run.runId} data-gone={!isLeft(run)}>
                 <span>
-                  <b>{run.config.name}</b>
+                  <b>{run.description.name}</b>
                   <span className="dim">
                     <code>{run.runId}</code> · {stateWords[run.state].toLowerCase()} at step {formatStep(run.lastStep)}{' '}
                     · {run.lastSeq.toLocaleString('en-US')} events
@@ -154,7 +154,7 @@ export function DeleteRunsDialog({
               {stays.map(({ run, why }) => (
                 <li key={run.runId}>
                   <span>
-                    <b>{run.config.name}</b>
+                    <b>{run.description.name}</b>
                     <span>{why}</span>
                   </span>
                 </li>

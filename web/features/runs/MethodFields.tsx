@@ -1,6 +1,6 @@
 'use client';
 import { useState } from 'react';
-import type { TrainingMethod } from '@plumbline/shared/method';
+import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { methodWords } from '../../lib/words';
 import { Choice } from './Choice';
 import { Field } from './Field';

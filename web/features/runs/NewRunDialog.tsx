@@ -3,15 +3,17 @@ import { useRouter } from 'next/navigation';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, recipes } from '@plumbline/shared/built-in/recipe';
-import { misfitWords, TrainingMethod } from '@plumbline/shared/method';
-import { RunConfig, backends, type CheckpointId, type RunId } from '@plumbline/shared/run';
+import { type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { builtInDeclaration, builtInSeries } from '@plumbline/shared/built-in/series';
+import { misfitWords, TrainingMethod } from '@plumbline/shared/built-in/method';
+import { RunConfig, backends } from '@plumbline/shared/built-in/run-config';
+import { targetLabels } from '@plumbline/shared/built-in/tasks';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
-import { methodWords, recipeWords, sequenceWords } from '../../lib/words';
+import { methodWords, recipeWords } from '../../lib/words';
 import { RuleEditor } from '../rules/RuleEditor';
-import { unitsOf } from '../rules/known-series';
+import { unitsOf } from '@plumbline/shared/known-series';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from '../rules/rule-form';
 import { Choice } from './Choice';
 import { Field } from './Field';
@@ -98,7 +100,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
   }, [form.tasks, method]);
   const recipe = form.recipe as RunConfig['recipe'];
   const suggestedName = [
-    sequenceWords(form.tasks),
+    form.tasks.map((task) => targetLabels[task]).join(' → '),
     recipeWords[recipe].name,
     ...(method.kind === 'fine_tuning' ? [] : [methodWords[method.kind].name]),
   ]

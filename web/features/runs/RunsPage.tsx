@@ -4,21 +4,17 @@ import { Fragment, useState } from 'react';
 import { goneWords } from '@plumbline/shared/deletion';
 import { isMeasured } from '@plumbline/shared/metric';
 import type { DeletedRun } from '@plumbline/shared/http';
-import {
-  distinctTasks,
-  hasEnded,
-  totalSteps,
-  type RunId,
-  type RunSummary,
-  type TargetTask,
-} from '@plumbline/shared/run';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { targetNames, taskLabel } from '@plumbline/shared/run-description';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
 import type { SeriesBuffer } from '../../lib/series-buffer';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { sequenceWords, stateWords, taskName } from '../../lib/words';
+import { sequenceWords, stateWords } from '../../lib/words';
+import { OfTotal } from './OfTotal';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
@@ -114,7 +110,7 @@ export function RunsPage(): React.ReactNode {
               <label className="run-tick" title="Tick to compare or delete">
                 <input
                   type="checkbox"
-                  aria-label={`Tick ${row.run.config.name} (${row.run.runId})`}
+                  aria-label={`Tick ${row.run.description.name} (${row.run.runId})`}
                   checked={ticked.includes(row.run.runId)}
                   onChange={() => tick(row.run.runId)}
                   data-testid={`tick-${row.run.runId}`}
@@ -158,16 +154,18 @@ function deletedWords(deleted: readonly DeletedRun[]): string {
 
 function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly RunSummary[] }): React.ReactNode {
   const numbers = useRunNumbers(run);
-  const { config } = run;
-  const share = Math.min(1, run.lastStep / totalSteps(config));
-  const training = trainingWords(config, useTakenOver(run, runs), numbers?.commands ?? []);
+  const { description } = run;
+  const { totalSteps } = description;
+  const config = builtInConfig(description);
+  const training = trainingWords(config ?? {}, useTakenOver(run, runs), numbers?.commands ?? []);
   const facts = [
-    sequenceWords(config.tasks),
-    settingWords(training.trains),
-    `lr ${settingWords(training.rate)}`,
-    `seed ${config.seed}`,
-    ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize']),
-  ];
+    sequenceWords(description),
+    training.trains && settingWords(training.trains),
+    training.rate && `lr ${settingWords(training.rate)}`,
+    ...(config
+      ? [`seed ${config.seed}`, ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize'])]
+      : []),
+  ].filter((fact) => fact !== null && fact !== '');
   return (
     <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`}>
       <span className="run-name" style={{ paddingLeft: depth * 18 }}>
@@ -177,7 +175,7 @@ function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly Run
               <path d="M2 0v6a3 3 0 0 0 3 3h6" fill="none" stroke="currentColor" />
             </svg>
           )}
-          {config.name}
+          {description.name}
         </b>
         <span className="run-facts-line">
           {facts.map((fact, index) => (
@@ -189,7 +187,7 @@ function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly Run
         </span>
         {run.parent && (
           <span className="run-facts-line">
-            branch of {parent?.config.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
+            branch of {parent?.description.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
           </span>
         )}
         <span className="run-id">
@@ -203,9 +201,11 @@ function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly Run
       </span>
       <span className="run-progress">
         <span>
-          {formatStep(run.lastStep)} <span className="dim">/ {formatStep(totalSteps(config))}</span>
+          {formatStep(run.lastStep)} <OfTotal run={run} />
         </span>
-        <progress max={1} value={share} aria-label="Progress" />
+        {totalSteps !== null && (
+          <progress max={1} value={Math.min(1, run.lastStep / totalSteps)} aria-label="Progress" />
+        )}
       </span>
       <Numbers label="Loss" series={numbers?.loss} unit="" color="slate" low={0} />
       <Targets run={run} targets={numbers?.targets} />
@@ -217,16 +217,25 @@ function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly Run
 
 /** Of one task its accuracy with the course, of several the accuracy of each by name. */
 function Targets({ run, targets }: { run: RunSummary; targets: RunNumbers['targets'] | undefined }): React.ReactNode {
-  const tasks = distinctTasks(run.config);
-  const seriesOf = (task: TargetTask): SeriesBuffer | undefined => targets?.find((each) => each.task === task)?.series;
-  if (tasks.length === 1)
-    return <Numbers label="Target" series={seriesOf(tasks[0]!)} unit="percent" color="target" low={0} high={100} />;
+  const tasks = targetNames(run.description, []);
+  const seriesOf = (task: string): SeriesBuffer | undefined => targets?.find((each) => each.task === task)?.series;
+  if (tasks.length <= 1)
+    return (
+      <Numbers
+        label="Target"
+        series={tasks[0] === undefined ? undefined : seriesOf(tasks[0])}
+        unit="percent"
+        color="target"
+        low={0}
+        high={100}
+      />
+    );
   return (
     <span className="run-targets" data-testid={`targets-${run.runId}`}>
       <span className="run-number-label">Target accuracy</span>
       {tasks.map((task) => (
         <span key={task} className="run-target">
-          <span>{taskName(task)}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
+          <span>{taskLabel(run.description, task)}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
         </span>
       ))}
     </span>

@@ -1,6 +1,6 @@
 import { useId } from 'react';
-import { targetTaskNames, type TargetTask } from '@plumbline/shared/run';
-import { taskSays, taskWords } from '../../lib/words';
+import { targetLabels, targetTaskNames, type TargetTask } from '@plumbline/shared/built-in/tasks';
+import { taskSays } from '../../lib/words';
 
 /** The skills to teach; each one that is added is taught after those before it. */
 export function TaskSequence({
@@ -30,7 +30,7 @@ export function TaskSequence({
               aria-describedby={error === undefined ? undefined : errorId}
               onChange={() => onChange(at >= 0 ? tasks.filter((other) => other !== task) : [...tasks, task])}
             />
-            <b>{taskWords[task]}</b>
+            <b>{targetLabels[task]}</b>
             <span>{taskSays[task]}</span>
             <i className="choice-order">{at >= 0 && at + 1}</i>
           </label>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { TrainingMethod } from '@plumbline/shared/method';
+import { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { methodFieldError, methodFields, readMethod, toTexts, type MethodKind, type MethodTexts } from './method-form';
 
 const kinds = Object.keys(methodFields) as MethodKind[];

@@ -1,4 +1,4 @@
-import { TrainingMethod } from '@plumbline/shared/method';
+import { TrainingMethod } from '@plumbline/shared/built-in/method';
 
 export type MethodKind = TrainingMethod['kind'];
 const fields = ['rank', 'alpha', 'weight', 'temperature', 'weights', 'experts'] as const;

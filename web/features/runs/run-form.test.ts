@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { readForm, toForm, type RunForm } from './run-form';
 
 const good = toForm(RunConfig.parse({ name: 'counting, full' }));

@@ -1,4 +1,4 @@
-import { RunConfig } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { formatLearningRate } from '../../charts/format';
 import { learningRateProblem } from '../../lib/learning-rate';
 

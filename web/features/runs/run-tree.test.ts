@@ -5,7 +5,7 @@ import { orderRuns } from './run-tree';
 const run = (runId: string, createdMs: number, endedMs: number | null, parent?: string): RunSummary =>
   RunSummary.parse({
     runId,
-    config: { name: runId },
+    description: { name: runId },
     parent: parent ? { runId: parent, checkpointId: 'step-1', step: 1 } : null,
     state: endedMs === null ? 'running' : 'finished',
     reason: '',

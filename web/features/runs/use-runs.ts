@@ -2,7 +2,8 @@
 import { useEffect, useState } from 'react';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { distinctTasks, hasEnded, type RunId, type RunSummary, type TargetTask } from '@plumbline/shared/run';
+import { targetNames } from '@plumbline/shared/run-description';
+import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { api } from '../../lib/api';
 import { hubSocket } from '../../lib/hub-socket';
 import { refresh } from '../../lib/refresh';
@@ -60,7 +61,7 @@ export function useRuns(): { runs: RunSummary[] | null; error: string } {
 export interface RunNumbers {
   loss: SeriesBuffer;
   /** Accuracy of each task that the run teaches, in the order in which it teaches them. */
-  targets: readonly { task: TargetTask; series: SeriesBuffer }[];
+  targets: readonly { task: string; series: SeriesBuffer }[];
   heldOut: SeriesBuffer;
   bias: SeriesBuffer;
   commands: readonly CommandRecord[];
@@ -73,11 +74,12 @@ const refreshMs = 3000;
 export function useRunNumbers(run: RunSummary): RunNumbers | null {
   const [numbers, setNumbers] = useState<RunNumbers | null>(null);
   const { runId, lastSeq, state } = run;
-  const { probeEverySteps } = run.config;
+  const { probeEverySteps } = run.description;
+  const tasks = targetNames(run.description, []);
   const going = !hasEnded(state);
   useEffect(
-    () => refresh(() => fetchNumbers(runId, distinctTasks(run.config), probeEverySteps), setNumbers, refreshMs, !going),
-    [runId, run.config.tasks.join(), probeEverySteps, state, going ? 0 : lastSeq],
+    () => refresh(() => fetchNumbers(runId, tasks, probeEverySteps ?? 1), setNumbers, refreshMs, !going),
+    [runId, tasks.join(), probeEverySteps, state, going ? 0 : lastSeq],
   );
   return numbers;
 }
@@ -104,7 +106,7 @@ export function useTakenOver(run: RunSummary, runs: readonly RunSummary[]): read
   return takenOver;
 }
 
-async function fetchNumbers(runId: RunId, tasks: readonly TargetTask[], probeEverySteps: number): Promise<RunNumbers> {
+async function fetchNumbers(runId: RunId, tasks: readonly string[], probeEverySteps: number): Promise<RunNumbers> {
   const names = [metrics.loss, metrics.heldOutMean, metrics.numberTokensHeldOut, ...tasks.map(targetAccuracy)];
   const [{ series }, commands] = await Promise.all([
     api.history(runId, { metrics: names, maxPoints }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { additionWords, misfitWords } from './method.js';
-import { RunConfig } from './run.js';
+import { RunConfig } from './run-config.js';
 
 describe('a run’s method', () => {
   const refusal = (config: object): unknown =>

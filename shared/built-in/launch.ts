@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { EnergySettings } from './energy.js';
-import { RunConfig, RunId, RunParent } from './run.js';
-import { TrainerSecret } from './socket.js';
+import { EnergySettings } from '../energy.js';
+import { RunConfig } from './run-config.js';
+import { RunId, RunParent } from '../run.js';
+import { TrainerSecret } from '../socket.js';
 
 /**
  * What the hub gives a built-in trainer: one JSON object on its standard input.
