@@ -12,9 +12,10 @@ export const deletionSchema = `
  */
 export async function deleteRunRows(transaction: Transaction, runId: RunId): Promise<void> {
   const wasThere = await transaction.run('SELECT 1 FROM runs WHERE run_id = $1', [runId]);
-  await transaction.run('DELETE FROM points WHERE series_id IN (SELECT series_id FROM series WHERE run_id = $1)', [
-    runId,
-  ]);
+  for (const table of ['points', 'sorted_points'])
+    await transaction.run(`DELETE FROM ${table} WHERE series_id IN (SELECT series_id FROM series WHERE run_id = $1)`, [
+      runId,
+    ]);
   for (const table of ['series', 'events', 'commands', 'runs'])
     await transaction.run(`DELETE FROM ${table} WHERE run_id = $1`, [runId]);
   if (wasThere.rowCount > 0) await transaction.run('INSERT INTO deleted_runs VALUES ($1)', [runId]);

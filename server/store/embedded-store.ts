@@ -31,7 +31,9 @@ import {
   type WindowRange,
   type Windows,
 } from './event-store.js';
+import { allPoints, PointOrder, pointOrderSchema } from './point-order.js';
 import { SeriesColumns } from './series-columns.js';
+import { SeriesIds } from './series-ids.js';
 import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
 import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
@@ -40,8 +42,8 @@ import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
- * `points` is the long table of all numbers; `events` has one row an event, with the payload of control events.
- * Neither has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
+ * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
+ * one row an event, with the payload of control events. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
  */
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
@@ -57,6 +59,7 @@ export const schema = `
     command_id VARCHAR PRIMARY KEY, run_id VARCHAR NOT NULL, received_ms DOUBLE NOT NULL, record VARCHAR NOT NULL
   );
   ${deletionSchema}
+  ${pointOrderSchema}
 `;
 /** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
 const maxPageBytes = 2 * 2 ** 20;
@@ -83,6 +86,8 @@ interface BatchOptions {
 export interface EmbeddedStoreOptions extends StoreGuardOptions {
   /** What DuckDB may take. */
   memoryBytes: number;
+  /** How many values are put in order at one time; as many as fit in that memory where it is not given. */
+  rowsPerMove: number;
 }
 
 /** The default store: one DuckDB file, nothing to install or run beside the hub. */
@@ -90,20 +95,25 @@ export class EmbeddedStore implements EventStore {
   readonly #file: DuckDbFile;
   /** How far each run is committed. */
   #positions = new Map<string, Position>();
-  /** Committed series ids by run and metric. */
-  #series = new Map<string, Map<string, number>>();
-  #lastSeriesId = 0;
+  #series = this.#seriesFrom(0);
   /** What the transaction under way has added; jobs of one transaction see it, readers do not. */
   #uncommitted = new WeakMap<Transaction, Map<string, Position>>();
 
   readonly #guard: StoreGuard;
+  readonly #order: PointOrder;
 
   constructor(
     path: string,
-    { memoryBytes, onProblem = console.error, onMended = console.error }: Partial<EmbeddedStoreOptions> = {},
+    {
+      memoryBytes,
+      rowsPerMove,
+      onProblem = console.error,
+      onMended = console.error,
+    }: Partial<EmbeddedStoreOptions> = {},
   ) {
     this.#guard = new StoreGuard(path, { onProblem, onMended });
     this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection), this.#guard, memoryBytes);
+    this.#order = new PointOrder(this.#file, onProblem, rowsPerMove);
   }
 
   /** Opens the file now rather than at first use. @throws StoreUnavailableError */
@@ -117,20 +127,21 @@ export class EmbeddedStore implements EventStore {
     const positions = await reader.rows(
       'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
     );
-    const series = await reader.rows('SELECT run_id, metric, series_id FROM series');
+    const [[lastSeriesId]] = (await reader.rows('SELECT coalesce(max(series_id), 0) FROM series')) as [[number]];
+    const [[waiting]] = (await reader.rows('SELECT count(*)::DOUBLE FROM points')) as [[number]];
     this.#positions = new Map(
       positions.map(([runId, lastSeq, lastStep]) => [
         runId as string,
         { lastSeq: lastSeq as number, lastStep: lastStep as number },
       ]),
     );
-    this.#series = new Map();
-    this.#lastSeriesId = 0;
-    for (const [runId, metric, id] of series as [string, string, number][]) {
-      this.#seriesOf(runId).set(metric, id);
-      this.#lastSeriesId = Math.max(this.#lastSeriesId, id);
-    }
+    this.#series = this.#seriesFrom(lastSeriesId);
     await this.#guard.afterOpening(await held(reader, this.#positions));
+    this.#order.begin(waiting);
+  }
+
+  #seriesFrom(lastId: number): SeriesIds {
+    return new SeriesIds((sql, values) => this.#file.read((reader) => reader.rows(sql, values)), lastId);
   }
 
   async condition(): Promise<StoreCondition> {
@@ -150,7 +161,10 @@ export class EmbeddedStore implements EventStore {
       if (taken.rowCount > 0) throw new StoreConflictError(`There is a run ${run.runId} already.`);
       await transaction.run('INSERT INTO runs VALUES ($1, $2, $3)', [run.runId, run.createdMs, JSON.stringify(run)]);
       await transaction.run('DELETE FROM deleted_runs WHERE run_id = $1', [run.runId]);
-      transaction.afterCommit(() => this.#guard.ledger.count(run.runId, { lastSeq: 0, commands: 0 }));
+      transaction.afterCommit(() => {
+        this.#series.begin(run.runId);
+        this.#guard.ledger.count(run.runId, { lastSeq: 0, commands: 0 });
+      });
     });
   }
 
@@ -161,14 +175,18 @@ export class EmbeddedStore implements EventStore {
   }
 
   async deleteRun(runId: RunId): Promise<void> {
-    await this.#file.write(async (transaction) => {
+    const deletion = async (transaction: Transaction): Promise<void> => {
       await deleteRunRows(transaction, runId);
+      const left = await transaction.run('SELECT count(*)::DOUBLE FROM points');
+      const [[waiting]] = (await left.getRows()) as [[number]];
       transaction.afterCommit(() => {
+        this.#order.counted(waiting);
         this.#positions.delete(runId);
-        this.#series.delete(runId);
+        this.#series.forget(runId);
         this.#guard.ledger.delete(runId);
       });
-    }, true);
+    };
+    await this.#order.pause(() => this.#file.write(deletion, true));
   }
 
   async deletedRuns(): Promise<RunId[]> {
@@ -195,11 +213,13 @@ export class EmbeddedStore implements EventStore {
       const position = uncommitted.get(runId) ?? this.#positions.get(runId) ?? noPosition;
       const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
       if (appended.length > 0) {
-        await this.#write(transaction, runId, appended);
+        const points = await this.#write(transaction, runId, appended);
         uncommitted.set(runId, { lastSeq, lastStep });
         transaction.afterCommit(() => {
           this.#positions.set(runId, { lastSeq, lastStep });
           this.#guard.ledger.count(runId, { lastSeq });
+          this.#order.added(points);
+          this.#series.trim();
         });
       }
       return { lastSeq, appended };
@@ -231,7 +251,7 @@ export class EmbeddedStore implements EventStore {
       let [values, endSeq] = [0, Infinity];
       const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
       await reader.chunks(
-        `SELECT seq::DOUBLE, metric, value FROM points JOIN series USING (series_id)
+        `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
          WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
         [runId, fromSeq, lastFound, wallTimeSeries],
         (chunk) => {
@@ -279,7 +299,7 @@ export class EmbeddedStore implements EventStore {
   ): Promise<{ lastSeq: number }> {
     // Read first: points up to here are committed, whatever else arrives while the query runs.
     const lastSeq = await this.lastSeq(runId);
-    const metrics = this.#metrics(runId, range.metrics);
+    const metrics = await this.#metrics(runId, range.metrics);
     if (metrics.size === 0) return { lastSeq };
     const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
     const ids = [...metrics.keys()];
@@ -307,7 +327,7 @@ export class EmbeddedStore implements EventStore {
 
   async eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void> {
     const lastSeq = await this.lastSeq(runId);
-    const metrics = this.#metrics(runId, range.metrics);
+    const metrics = await this.#metrics(runId, range.metrics);
     if (metrics.size === 0) return;
     const ids = [...metrics.keys()];
     await this.#file.read(async (reader) => {
@@ -441,13 +461,23 @@ export class EmbeddedStore implements EventStore {
     return this.#file.copyTo(path);
   }
 
+  /** Resolves when the values that wait to be put in order are fewer than are moved at one time. For tests and benchmarks. */
+  async ordered(): Promise<void> {
+    await this.#file.open();
+    await this.#order.settled();
+  }
+
   close(): Promise<void> {
+    this.#order.close();
     return this.#file.close();
   }
 
-  async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<void> {
+  /** @returns how many values were written */
+  async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<number> {
     const eventRows = await transaction.rowsOf('events');
     const pointRows = await transaction.rowsOf('points');
+    const ids = await this.#series.of(runId);
+    let written = 0;
     for (const event of events) {
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
@@ -459,29 +489,24 @@ export class EmbeddedStore implements EventStore {
       const points: [string, WireNumber][] = Object.entries(event.metrics);
       if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
       for (const [metric, value] of points) {
-        const id = this.#seriesOf(runId).get(metric) ?? (await this.#addSeries(transaction, runId, metric));
+        const id = ids.get(metric) ?? (await this.#addSeries(transaction, runId, ids, metric));
         pointRows.append([id, seq, step, fromWireNumber(value)]);
       }
+      written += points.length;
     }
+    return written;
   }
 
   /** A failed transaction loads everything anew, so the id may be remembered before the commit. */
-  async #addSeries(transaction: Transaction, runId: RunId, metric: string): Promise<number> {
-    const id = ++this.#lastSeriesId;
-    this.#seriesOf(runId).set(metric, id);
+  async #addSeries(transaction: Transaction, runId: RunId, ids: Map<string, number>, metric: string): Promise<number> {
+    const id = this.#series.add(runId, ids, metric);
     (await transaction.rowsOf('series')).append([id, runId, metric]);
     return id;
   }
 
-  #seriesOf(runId: string): Map<string, number> {
-    const known = this.#series.get(runId) ?? new Map<string, number>();
-    this.#series.set(runId, known);
-    return known;
-  }
-
   /** The metrics of a run by their series' ids; of those asked for where names are given. */
-  #metrics(runId: RunId, asked: readonly string[] | undefined): Map<number, string> {
-    const known = this.#series.get(runId) ?? new Map<string, number>();
+  async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
+    const known = await this.#series.of(runId);
     const names = asked ?? [...known.keys()];
     return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
   }

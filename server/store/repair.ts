@@ -7,6 +7,7 @@ import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Me
 import { explain, withoutStack } from './duckdb-failure.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
+import { allPoints } from './point-order.js';
 import { timeInName } from './store-guard.js';
 
 export interface RepairOptions {
@@ -23,7 +24,7 @@ export interface RepairReport {
   losses: string[];
 }
 
-const tables = ['runs', 'events', 'series', 'points', 'commands', 'deleted_runs'];
+const tables = ['runs', 'events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
 /** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
 const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;
@@ -96,13 +97,27 @@ async function isWhole(path: string): Promise<boolean> {
   try {
     await within(path, true, async (connection) => {
       // Counting each column reads each block.
-      for (const table of tables) await connection.run(`SELECT count(COLUMNS(*)), max(COLUMNS(*)) FROM ${table}`);
+      for (const table of tables)
+        if (await hasTable(connection, table))
+          await connection.run(`SELECT count(COLUMNS(*)), max(COLUMNS(*)) FROM ${table}`);
     });
     return true;
   } catch (error) {
     if (explain(error, path) instanceof StoreInUseError) throw explain(error, path);
     return false;
   }
+}
+
+/** Files of older versions have fewer tables. */
+async function hasTable(
+  connection: DuckDBConnection,
+  table: string,
+  database = 'current_database()',
+): Promise<boolean> {
+  const found = await connection.runAndReadAll(
+    `SELECT 1 FROM duckdb_tables() WHERE database_name = ${database} AND table_name = '${table}'`,
+  );
+  return found.currentRowCount > 0;
 }
 
 async function within<T>(path: string, readOnly: boolean, work: (connection: DuckDBConnection) => Promise<T>) {
@@ -231,10 +246,7 @@ class Repair {
   }
 
   async #saveTable(connection: DuckDBConnection, table: string): Promise<void> {
-    const has = await connection.runAndReadAll(
-      `SELECT 1 FROM duckdb_tables() WHERE database_name = 'damaged' AND table_name = '${table}'`,
-    );
-    if (has.currentRowCount === 0) return;
+    if (!(await hasTable(connection, table, `'damaged'`))) return;
     const insert = `INSERT INTO ${table} SELECT * FROM damaged.${table}`;
     if ((await failure(() => connection.run(insert))) === null) return;
     const [[last]] = (await connection.runAndReadAll(`SELECT max(rowid)::DOUBLE FROM damaged.${table}`)).getRows() as [
@@ -263,7 +275,7 @@ class Repair {
     const empty = await connection.runAndReadAll(
       `SELECT run_id, count(*)::DOUBLE, min(seq)::DOUBLE, max(seq)::DOUBLE FROM events
        WHERE type = 'step_completed' AND NOT EXISTS (
-         SELECT 1 FROM points JOIN series USING (series_id) WHERE series.run_id = events.run_id AND points.seq = events.seq)
+         SELECT 1 FROM ${allPoints} JOIN series USING (series_id) WHERE series.run_id = events.run_id AND all_points.seq = events.seq)
        GROUP BY run_id ORDER BY ALL`,
     );
     for (const [runId, count, from, to] of empty.getRows() as [string, number, number, number][])

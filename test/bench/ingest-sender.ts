@@ -19,6 +19,8 @@ export interface SenderOptions {
   metricsPerStep: number;
   /** `null`: as fast as acknowledgements come. */
   valuesPerS: number | null;
+  /** Ends before its time with so many values. */
+  maxValues?: number;
 }
 export interface SenderResult {
   values: number;
@@ -76,7 +78,8 @@ socket.close();
 console.log(JSON.stringify(result));
 
 async function pump(): Promise<void> {
-  while (elapsedS() < options.seconds) {
+  const { seconds, maxValues = Infinity } = options;
+  while (elapsedS() < seconds && seq * metricsPerStep < maxValues) {
     await send(Array.from({ length: stepsPerBatch }, nextStep));
     if (valuesPerS !== null) {
       const aheadS = ((seq - 1) * metricsPerStep) / valuesPerS - elapsedS();

@@ -26,7 +26,7 @@ const { values: flags } = parseArgs({
   options: {
     minutes: { type: 'string', default: '15' },
     warmUp: { type: 'string', default: '3' },
-    fillSeconds: { type: 'string', default: '60' },
+    fillValues: { type: 'string', default: '16000000' },
     valuesPerS: { type: 'string', default: '20000' },
     memoryMb: { type: 'string', default: '1024' },
   },
@@ -108,7 +108,7 @@ try {
     running.add(runId);
     const result = await send({
       ...{ url: hub.url, token, runId, metricsPerStep },
-      ...{ seconds: Number(flags.fillSeconds), valuesPerS: null },
+      ...{ seconds: warmUpS * 0.7, valuesPerS: null, maxValues: Number(flags.fillValues) },
     });
     filled = result.values;
     lost += await missing(runId, result);
