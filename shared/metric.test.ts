@@ -1,10 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  fourDigits,
-  measuredWords,
-  MetricName,
-  WireMetrics,
-} from './metric.js';
+import { fourDigits, measuredWords, MetricName, WireMetrics } from './metric.js';
 
 it('tells a number by four digits, the largest too', () => {
   const told = [1.7976931348623157e308, -1.7976931348623157e308, 0.123456, Infinity, NaN].map(fourDigits);

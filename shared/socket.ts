@@ -111,9 +111,7 @@ export interface TrainerToHub {
    */
   events: (
     batch: EventBatch,
-    ack: (
-      result: { ok: true; lastSeq: number; problems?: EventProblem[] } | (Failure & { lastSeq?: number }),
-    ) => void,
+    ack: (result: { ok: true; lastSeq: number; problems?: EventProblem[] } | (Failure & { lastSeq?: number })) => void,
   ) => void;
 }
 export interface HubToTrainer {

@@ -192,4 +192,3 @@ export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[
   }
   return [...there.values()];
 }
-

@@ -11,10 +11,9 @@ export const WallTimeMs = z
 
 /** A list whose entries are looked at one by one later: of many values, one that is wrong costs no other. */
 const column = <T>(what: string) =>
-  z.custom<T[]>((value) => Array.isArray(value), `${what} are a list`).refine(
-    ({ length }) => length <= maxMetricsPerEvent,
-    `at most ${maxMetricsPerEvent} ${what} an event`,
-  );
+  z
+    .custom<T[]>((value) => Array.isArray(value), `${what} are a list`)
+    .refine(({ length }) => length <= maxMetricsPerEvent, `at most ${maxMetricsPerEvent} ${what} an event`);
 
 /** Values of an optimizer step or a probe on their way to the hub: `values[i]` belongs to the series with number `series[i]`. */
 export const WireMetricEvent = z

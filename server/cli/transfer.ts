@@ -2,7 +2,6 @@ import { rm } from 'node:fs/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { RunId } from '@plumbline/shared/run';
 import type { UnsentEventsHeader } from '@plumbline/shared/unsent-events';
-import { tokenHeader } from '../access/trainer-token.js';
 import { influxStoreConfig, readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import type { HubApi } from '../hub-api.js';

@@ -97,7 +97,10 @@ type Units = Map<string, SeriesDeclaration>;
 const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${visibleLine(words)}`;
 
 async function lineWords(line: RunLine, commands: CommandNames, units: Units): Promise<string> {
-  return atStep(line.step, line.type === 'metrics' ? metricWords(line.metrics, units) : await eventWords(line, commands));
+  return atStep(
+    line.step,
+    line.type === 'metrics' ? metricWords(line.metrics, units) : await eventWords(line, commands),
+  );
 }
 
 const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics'], units: Units): string =>

@@ -13,9 +13,14 @@ describe('values by number', () => {
     ...{ type: 'series_declared' as const, seq, step: 0, wallTimeMs: testTimeMs },
     series: series as SeriesDeclaration[],
   });
-  const step = (seq: number, series: number[], values: unknown[]) => ({ ...stepped(seq), series, values: values as [] });
-  const stored = async (runId: ReturnType<typeof aRunId>, name: string) =>
-    [...((await hub.hub.runs.store.history(runId, { maxPoints: 100 })).series.get(name)?.values ?? [])];
+  const step = (seq: number, series: number[], values: unknown[]) => ({
+    ...stepped(seq),
+    series,
+    values: values as [],
+  });
+  const stored = async (runId: ReturnType<typeof aRunId>, name: string) => [
+    ...((await hub.hub.runs.store.history(runId, { maxPoints: 100 })).series.get(name)?.values ?? []),
+  ];
 
   it('are stored by name, across a restart of the hub too', async () => {
     const runId = aRunId();

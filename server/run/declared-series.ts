@@ -3,7 +3,12 @@ import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 import type { ControlEvent, MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { isWireMetricEvent, type EventProblem, type WireEvent, type WireMetricEvent } from '@plumbline/shared/wire-event';
+import {
+  isWireMetricEvent,
+  type EventProblem,
+  type WireEvent,
+  type WireMetricEvent,
+} from '@plumbline/shared/wire-event';
 import { StoreUnavailableError, type EventStore } from '../store/event-store.js';
 
 const words: readonly unknown[] = nonFiniteWords;

@@ -1,6 +1,12 @@
 import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { isLastWord, isMetricEvent, orderFault, type ControlEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import {
+  isLastWord,
+  isMetricEvent,
+  orderFault,
+  type ControlEvent,
+  type TrainerEvent,
+} from '@plumbline/shared/trainer-event';
 import { isWireMetricEvent, type EventProblem, type WireEvent } from '@plumbline/shared/wire-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
 import { upToDateEvent } from '../store/protocol-1.js';

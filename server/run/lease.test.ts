@@ -10,7 +10,17 @@ import type { Command, GivenCommand } from '@plumbline/shared/command';
 import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
 import type { WireEvent } from '@plumbline/shared/wire-event';
-import { aCommand, aRunId, asStored, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  finished,
+  started,
+  stepped,
+  testTimeMs,
+} from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
 import { RunRegistry } from './registry.js';
@@ -108,7 +118,7 @@ async function expectEnded(
   runId: RunId,
   commandId: GivenCommand['commandId'],
 ) {
-  const ended = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3, lastStep: 3 };
+  const ended = { state: 'finished', reason: '', endedMs: testTimeMs + 9000, lastSeq: 3, lastStep: 3 };
   expect(await runs.get(runId)).toMatchObject(ended);
   expect(await store.run(runId)).toMatchObject(ended);
   expect(await store.command(commandId)).toMatchObject({
@@ -137,7 +147,7 @@ describe('a run whose last word is stored while its record says that it runs is 
   it('by a hub that its trainer comes to, which is sent no command', async () => {
     const { runId, commandId, b } = await left(lastWords);
     const link = trainer();
-    expect(await attach(b.runs, runId, link)).toBe(3);
+    expect(await attach(b.runs, runId, link)).toMatchObject({ lastSeq: 3 });
     expect(link.sent).toEqual([]);
     await expectEnded(b.runs, b.cluster, runId, commandId);
   });
@@ -165,7 +175,7 @@ describe('a hub that gives up a run of another hub', () => {
     await store.append(known.runId, lastWords.map(asStored));
     return known;
   }
-  const said = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3 };
+  const said = { state: 'finished', reason: '', endedMs: testTimeMs + 9000, lastSeq: 3 };
 
   it('is overruled by the last word that arrives later, at the next start', async () => {
     const { runId } = await givenUp();
@@ -179,7 +189,7 @@ describe('a hub that gives up a run of another hub', () => {
 
   it('is overruled by it when the trainer asks', async () => {
     const { runId, b } = await givenUp();
-    expect(await attach(b.runs, runId)).toBe(3);
+    expect(await attach(b.runs, runId)).toMatchObject({ lastSeq: 3 });
     expect(await store.run(runId)).toMatchObject(said);
     expect(await b.runs.get(runId)).toMatchObject(said);
   });

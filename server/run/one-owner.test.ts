@@ -127,7 +127,10 @@ describe('a connection', () => {
     const trainer = hub.trainer();
     const [first, second] = [attachment(aRunId()), attachment(aRunId())];
     const answers = await Promise.all([trainer.emitWithAck('attach', first), trainer.emitWithAck('attach', second)]);
-    expect(answers).toEqual([{ ok: true, lastSeq: 0, nextSeries: 0 }, refused('conflict', false, expect.stringContaining('holds'))]);
+    expect(answers).toEqual([
+      { ok: true, lastSeq: 0, nextSeries: 0 },
+      refused('conflict', false, expect.stringContaining('holds')),
+    ]);
     trainer.disconnect();
     await hub.until(first.runId, (run) => !run.trainerConnected);
     const held = (await hub.hub.runs.list()).filter((run) => run.trainerConnected).map(({ runId }) => runId);

@@ -2,7 +2,13 @@ import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { SeriesDeclaration } from '@plumbline/shared/series';
 import { TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
-import { isWireMetricEvent, WallTimeMs, WireMetricEvent, type EventProblem, type WireEvent } from '@plumbline/shared/wire-event';
+import {
+  isWireMetricEvent,
+  WallTimeMs,
+  WireMetricEvent,
+  type EventProblem,
+  type WireEvent,
+} from '@plumbline/shared/wire-event';
 import { z, ZodError, type ZodType } from 'zod';
 import { Refusal } from './refusal.js';
 
@@ -38,9 +44,7 @@ function read(given: unknown, index: number, problems: EventProblem[]): WireEven
   };
   if (isMetricEvent(given)) return parse(WireMetricEvent, given);
   const declaring = Declaring.safeParse(given);
-  const data = declaring.success
-    ? { ...(given as object), series: readDeclarations(declaring.data, problems) }
-    : given;
+  const data = declaring.success ? { ...(given as object), series: readDeclarations(declaring.data, problems) } : given;
   const event = parse(TrainerEvent, data);
   parse(Told, event);
   return cleaned(event as ControlEvent);

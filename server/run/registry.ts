@@ -381,7 +381,9 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
    * @throws SequenceGapError, StoreUnavailableError, Refusal
    */
   append(runId: RunId, events: readonly WireEvent[], problems: readonly EventProblem[] = []): Promise<Appended> {
-    return this.drain.work(async () => (this.#runs.get(runId) ?? (await this.#run(runId))).append({ events, problems }));
+    return this.drain.work(async () =>
+      (this.#runs.get(runId) ?? (await this.#run(runId))).append({ events, problems }),
+    );
   }
 
   /** A batch was not taken; `null` when its sender had attached no run. The run's page says so where trying again is no use. */

@@ -8,7 +8,16 @@ import type { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { CheckpointId, type RunParent } from '@plumbline/shared/run';
 import { saved } from '../../test/support/ruled-runs.js';
-import { aCommand, aRunId, asStored, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  finished,
+  started,
+  stepped,
+} from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import type { EventStore } from '../store/event-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type DeletedOne } from './cluster.js';

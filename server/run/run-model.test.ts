@@ -193,9 +193,12 @@ class World {
         const link = this.#links[action.connection]!;
         const expected = model.attach(action.connection, action.secret);
         const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-        return this.#expect(runs.attach(attach, link).then(({ lastSeq }) => lastSeq), (answer) => {
-          if (this.isCertain) expect(answer).toBe(expected);
-        });
+        return this.#expect(
+          runs.attach(attach, link).then(({ lastSeq }) => lastSeq),
+          (answer) => {
+            if (this.isCertain) expect(answer).toBe(expected);
+          },
+        );
       }
       case 'detach':
         model.detach(action.connection);
@@ -204,12 +207,15 @@ class World {
       case 'append': {
         const events = this.#batch(action);
         const expected = model.append(events);
-        return this.#expect(runs.append(runId, events).then(({ lastSeq }) => lastSeq), async (answer) => {
-          if (this.isCertain) expect(answer).toBe(expected);
-          // Acknowledged is durable.
-          if (answer.startsWith('ok') && !this.isDeleted)
-            expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
-        });
+        return this.#expect(
+          runs.append(runId, events).then(({ lastSeq }) => lastSeq),
+          async (answer) => {
+            if (this.isCertain) expect(answer).toBe(expected);
+            // Acknowledged is durable.
+            if (answer.startsWith('ok') && !this.isDeleted)
+              expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
+          },
+        );
       }
       case 'command': {
         const command = { commandId: CommandId.parse(`command-${action.id}`), runId, action: { kind: action.asks } };

@@ -2,7 +2,6 @@ import type { CommandId } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { Attach, Busy } from '@plumbline/shared/socket';
 import type { RunDescription } from '@plumbline/shared/run-description';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { singleHub } from './cluster.js';
 import { CommandIntake } from './command-intake.js';
 import type { CommandLog } from './command-log.js';

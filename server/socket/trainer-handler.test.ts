@@ -4,7 +4,7 @@ import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
 import { protocolVersion, hubCapabilities } from '@plumbline/shared/socket';
-import { type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { maxAnsweredBytes } from '../access/limits.js';
 import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
@@ -12,7 +12,7 @@ import {
   finished,
   started,
   stepped,
-testTimeMs,
+  testTimeMs,
   TestHub,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
@@ -148,7 +148,14 @@ describe('a trainer that attaches again', () => {
     expect(await sendAnything(hub.trainer(), 'attach', other)).toMatchObject({
       error: { code: 'conflict', message: expect.stringContaining('name "First", not "Other"') },
     });
-    const described = { type: 'run_described', seq: 2, step: 0, wallTimeMs: 1, name: 'Second', totalSteps: 40 };
+    const described = {
+      type: 'run_described',
+      seq: 2,
+      step: 0,
+      wallTimeMs: 1_700_000_000_001,
+      name: 'Second',
+      totalSteps: 40,
+    };
     expect(await sendAnything(trainer, 'events', { events: [started(), described] })).toMatchObject({ ok: true });
     expect((await hub.hub.runs.get(runId)).description).toMatchObject({
       ...{ name: 'Second', tags: ['a'], settings: { lr: 1 }, totalSteps: 40, stages: [] },
@@ -251,10 +258,18 @@ describe("a trainer's events", () => {
     expect(answer).toMatchObject({ ok: false, error: { code: 'too_large' } });
   });
 
-  it('end the connection above the bound of a message, and the hub stays up', async () => {
-    const trainer = await hub.attached(aRunId());
+  it('are answered above the bound of a message, and the connection stays; far above it, it ends', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const long = (length: number) => ({ events: 'x'.repeat(length) }) as never;
+    expect(await trainer.emitWithAck('events', long(maxMessageBytes + 1))).toMatchObject({
+      ok: false,
+      error: { code: 'too_large', message: expect.stringContaining('32 MiB: send the batch in parts'), retry: false },
+    });
+    expect(await trainer.emitWithAck('events', { events: [started()] })).toEqual({ ok: true, lastSeq: 1 });
+    expect((await hub.hub.runs.get(runId)).refused?.message).toContain('32 MiB');
     const closed = new Promise((resolve) => trainer.once('disconnect', resolve));
-    trainer.emit('events', { events: 'x'.repeat(maxMessageBytes + 1) } as never, () => {});
+    trainer.emit('events', long(maxAnsweredBytes + 1), () => {});
     await closed;
     expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);
   });

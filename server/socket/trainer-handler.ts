@@ -1,11 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { Command } from '@plumbline/shared/command';
+import { maxMessageBytes } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { Attach, protocolVersion, TrainerAuth, Busy, hubCapabilities } from '@plumbline/shared/socket';
-import { isMetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { z, ZodError } from 'zod';
+import { z } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
 import type { Appended } from '../run/event-intake.js';
 import { Refusal, toWireError } from '../run/refusal.js';
@@ -14,7 +13,7 @@ import type { RunRegistry } from '../run/registry.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import type { FrontDoor } from './front-door.js';
-
+import { tooLarge } from './tolerant-parser.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
 
 export interface TrainerParts {
@@ -88,6 +87,15 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
       return {};
     }),
   );
+
+  socket.on(tooLarge, (ack) => {
+    const refusal = new Refusal(
+      'too_large',
+      `A message holds at most ${maxMessageBytes / 2 ** 20} MiB: send the batch in parts.`,
+    );
+    runs.refused(attached, toWireError(refusal));
+    ack?.({ ok: false, error: toWireError(refusal) });
+  });
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;

@@ -95,7 +95,13 @@ it('is refused where it is not UTF-8, before anything is written', async () => {
   await refused(/unsent-events.jsonl is not UTF-8 at byte \d+, in line \d+/);
 });
 it('is handed in with its texts as a hub takes them, once', async () => {
-  const failed = { type: 'run_failed', seq: had + 1, step: 10_000, wallTimeMs: 1_700_000_000_001, reason: '\u001b[31mgone' } as const;
+  const failed = {
+    type: 'run_failed',
+    seq: had + 1,
+    step: 10_000,
+    wallTimeMs: 1_700_000_000_001,
+    reason: '\u001b[31mgone',
+  } as const;
   await leave([failed]);
   expect(await handInEvents(path, header, store)).toMatchObject({ appended: 1 });
   expect((await stored()).at(-1)).toEqual({ ...failed, reason: '\uFFFD[31mgone' });

@@ -1,4 +1,3 @@
-
 import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { newId, readable, withRun } from './attacked-run.js';
 import { firstOf, short, type Attack } from './attack.js';

@@ -49,7 +49,10 @@ const oddStep = (
       const reply = await trainer.ask('events', `{"events":[{${event.join()}}]}`);
       return firstOf(
         (judge ?? neither)(reply),
-        judge !== null && reply.kind === 'answer' && reply.ok && (await comesBack(victim, runId, JSON.parse(`{${event.join()}}`))),
+        judge !== null &&
+          reply.kind === 'answer' &&
+          reply.ok &&
+          (await comesBack(victim, runId, JSON.parse(`{${event.join()}}`))),
         await readable(victim, runId),
       );
     }),
@@ -81,11 +84,7 @@ export const trainerValueAttacks: Attack[] = [
   ),
   oddDeclaration('a number of a series of 2^53', '{"number":9007199254740992,"name":"a"}'),
   oddStep('a number of a series that is none', { series: '[7]' }, null),
-  oddStep(
-    'a value of 1.797e308',
-    { values: '[1.7976931348623157e308]' },
-    takenAs('1.7976931348623157e+308'),
-  ),
+  oddStep('a value of 1.797e308', { values: '[1.7976931348623157e308]' }, takenAs('1.7976931348623157e+308')),
   oddStep('a value of 1e999', { values: '[1e999]' }),
   oddStep('a negative zero', { values: '[-0.0]', step: '-0' }),
   oddStep('an event number of 2^53', { seq: '9007199254740992' }, refused('invalid', 'gap')),
@@ -97,11 +96,7 @@ export const trainerValueAttacks: Attack[] = [
   oddStep('a stage of 2^53 - 1', { stage: '9007199254740991' }),
   oddStep('a time in nanoseconds', { wallTimeMs: '1700000000000000000' }, refused('invalid')),
   oddStep('a time of 1.797e308', { wallTimeMs: '1.797e308' }, refused('invalid')),
-  oddStep(
-    'values that are nested 100,000 deep',
-    { values: `[${'['.repeat(100_000)}${']'.repeat(100_000)}]` },
-    null,
-  ),
+  oddStep('values that are nested 100,000 deep', { values: `[${'['.repeat(100_000)}${']'.repeat(100_000)}]` }, null),
   oddStep('a field that is nested 100,000 deep', { extra: '{"a":'.repeat(100_000) + '1' + '}'.repeat(100_000) }),
   oddStep('the same field twice', { stage: '0,"seq":9' }),
   oddStep('an unknown type', { type: '"step_undone"' }, refused('invalid')),

@@ -58,7 +58,10 @@ const summary = measures.map((measure) => {
   const values = probed.map((values) => values[measure]!);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  return [measure, { mean, deviation: Math.sqrt(variance), floor: builtInDeclaration(measure).noiseFloor, values }] as const;
+  return [
+    measure,
+    { mean, deviation: Math.sqrt(variance), floor: builtInDeclaration(measure).noiseFloor, values },
+  ] as const;
 });
 for (const [measure, { mean, deviation, floor }] of summary)
   console.log(`${measure.padEnd(28)} mean ${mean.toFixed(4)}  deviation ${deviation.toFixed(4)}  noise floor ${floor}`);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { io, type Socket } from 'socket.io-client';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
@@ -173,7 +174,7 @@ export const started = (seq = 1, names = declared): Extract<ControlEvent, { type
   baseline: {},
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],
-  series: names.map((name, number) => ({ number, name })),
+  series: names.map((name, number) => ({ number, ...builtInDeclaration(name) })),
 });
 export const stepped = (
   seq: number,

@@ -246,8 +246,7 @@ class Watch {
   #cause({ step, value }: Measured, base: number, unit: string | undefined): string {
     const { metric, condition } = this.rule;
     const what = condition.kind === 'slope' ? 'slopes' : condition.kind.startsWith('change') ? 'changes' : 'values';
-    const latest =
-      measuredWords(this.#latest.at(-1)!, unit, what !== 'values') + (what === 'slopes' ? ' a step' : '');
+    const latest = measuredWords(this.#latest.at(-1)!, unit, what !== 'values') + (what === 'slopes' ? ' a step' : '');
     const readings = [...this.#latest.slice(0, -1).map(fourDigits), latest].join(', ');
     const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${readings})` : '';
     const isPlain = condition.kind === 'threshold' || condition.kind === 'not_finite' || condition.consecutive > 1;

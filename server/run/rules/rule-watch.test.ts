@@ -5,7 +5,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
-import { aCommand, aRunId, asStored, attachment, eventually, started, TestHub } from '../../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  started,
+  TestHub,
+} from '../../../test/support/test-hub.js';
 import { StoreUnavailableError } from '../../store/event-store.js';
 
 /** A receiver of webhooks. */
@@ -55,7 +63,12 @@ describe('a rule', () => {
       },
     ]);
     await eventually(() => (commands.length > 0 ? true : null));
-    const applied = { type: 'command_applied', step: 5, wallTimeMs: 1_700_000_000_001, commandId: firedAt(runId, 4) } as const;
+    const applied = {
+      type: 'command_applied',
+      step: 5,
+      wallTimeMs: 1_700_000_000_001,
+      commandId: firedAt(runId, 4),
+    } as const;
     await send(trainer, [{ ...applied, seq: 6, before: { paused: false }, after: { paused: true } }]);
     await send(trainer, losses(7, 5, 6, 0));
     await stands(runId, true, 1);
@@ -350,7 +363,10 @@ describe('a notification', () => {
     const { runId, trainer } = await runs.running([]);
     status = 503;
     await own.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [notify()] }), 'dashboard');
-    await runs.send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 }]);
+    await runs.send(trainer, [
+      ...losses(2, 2, 2),
+      { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 },
+    ]);
     await eventually(() => (received.length > 0 ? true : null));
     Object.assign(own.config, { webhooks: { secret: null, hosts: [] } });
     await own.restart();

@@ -10,6 +10,9 @@ it('groups series by what their names begin with', () => {
 });
 
 it.each([
-  ...(['lr', 'lr-AdamW/pg1', 'train/lr', 'train/learning_rate', 'learning_rate/vision', 'opt/lr_0'].map((name) => [name, true]) as [string, boolean][]),
+  ...(['lr', 'lr-AdamW/pg1', 'train/lr', 'train/learning_rate', 'learning_rate/vision', 'opt/lr_0'].map((name) => [
+    name,
+    true,
+  ]) as [string, boolean][]),
   ...(['lrx', 'train/loss', 'clr', 'learning_rates'].map((name) => [name, false]) as [string, boolean][]),
 ])('says whether %s is a learning rate: %s', (name, is) => expect(isLearningRate(name)).toBe(is));
