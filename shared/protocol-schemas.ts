@@ -44,7 +44,8 @@ export function messageSchema(name: MessageName): object {
     override({ zodSchema, jsonSchema, path }) {
       const column = zodSchema._zod.def.type === 'custom' ? columns[String(path.at(-1))] : undefined;
       Object.assign(jsonSchema, column);
-      for (const part of Object.values(jsonSchema)) if (part && typeof part === 'object' && '$schema' in part) delete part.$schema;
+      for (const part of Object.values(jsonSchema))
+        if (part && typeof part === 'object' && '$schema' in part) delete part.$schema;
     },
   });
 }

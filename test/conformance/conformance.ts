@@ -27,7 +27,9 @@ if (values.help || !isUsable) {
 
 const tell = ({ name, state, says }: Outcome): void => console.log(`${state.padEnd(7)} ${name}: ${says}`);
 const outcomes =
-  hub !== undefined ? await tryHub({ url: hub.replace(/\/$/, ''), token: token! }, tell) : await tryTrainer(trainer!, tell);
+  hub !== undefined
+    ? await tryHub({ url: hub.replace(/\/$/, ''), token: token! }, tell)
+    : await tryTrainer(trainer!, tell);
 const count = (state: Outcome['state']): number => outcomes.filter((outcome) => outcome.state === state).length;
 const failed = outcomes.filter(({ state }) => state === 'failed').map(({ name }) => name);
 console.log(JSON.stringify({ passed: count('passed'), failed, skipped: count('skipped') }));

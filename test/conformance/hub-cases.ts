@@ -48,12 +48,16 @@ export const hubCases: HubCase[] = [
   hubCase('wrong token', 'A wrong token is refused as unauthorized.', async (trainer) =>
     same(await trainer.connect({ token: 'wrong' }), 'unauthorized', 'The code'),
   ),
-  hubCase('another protocol', 'Other versions are refused by name, and so is a missing capability.', async (trainer) => {
-    same(await trainer.connect({ protocol: 1 }), 'protocol_too_old', 'The code for version 1');
-    same(await trainer.connect({ protocol: 999 }), 'protocol_too_new', 'The code for version 999');
-    same(await trainer.connect({ capabilities: ['time_travel'] }), 'capability_missing', 'The code');
-    holds(typeof (await trainer.connect({ capabilities: ['busy'] })) !== 'string', 'busy is refused.');
-  }),
+  hubCase(
+    'another protocol',
+    'Other versions are refused by name, and so is a missing capability.',
+    async (trainer) => {
+      same(await trainer.connect({ protocol: 1 }), 'protocol_too_old', 'The code for version 1');
+      same(await trainer.connect({ protocol: 999 }), 'protocol_too_new', 'The code for version 999');
+      same(await trainer.connect({ capabilities: ['time_travel'] }), 'capability_missing', 'The code');
+      holds(typeof (await trainer.connect({ capabilities: ['busy'] })) !== 'string', 'busy is refused.');
+    },
+  ),
   hubCase('attach', 'A new run starts at 0; its trainer comes back to what is stored.', async (trainer) => {
     const socket = await trainer.connect();
     holds(typeof socket !== 'string', 'The hub refused the connection.');
@@ -98,7 +102,11 @@ export const hubCases: HubCase[] = [
     );
     answers.forEach((answer, i) => stored(answer, 11 + 10 * i, `batch ${i + 1}`));
     const seqs = (await trainer.stored()).map(({ seq }) => seq);
-    same(seqs, Array.from({ length: 201 }, (_, i) => i + 1), 'What is stored');
+    same(
+      seqs,
+      Array.from({ length: 201 }, (_, i) => i + 1),
+      'What is stored',
+    );
   }),
   hubCase('repeats', 'What is sent again is stored once.', async (trainer) => {
     const socket = await trainer.started();
@@ -124,45 +132,65 @@ export const hubCases: HubCase[] = [
     stored(first, 6, 'a step forward');
     refused(second, 'invalid', 'a pipelined step that goes back');
   }),
-  hubCase('events after the last word', 'The run takes none, pipelined or not, and its trainer is told.', async (trainer) => {
-    const socket = await trainer.started();
-    refused(
-      await trainer.send(socket, [control(2, 'run_finished'), step(3)]),
-      'invalid',
-      'an event behind the last word in one batch',
-    );
-    const [last, late] = await Promise.all([
-      trainer.send(socket, [control(2, 'run_finished')]),
-      trainer.send(socket, [step(3)]),
-    ]);
-    stored(last, 2, 'the last word');
-    refused(late, 'conflict', 'an event after the last word');
-    same(late.error?.retry, false, 'retry');
-    stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last word again');
-    stored(await trainer.ask(socket, 'attach', trainer.attachment({ acknowledgedSeq: 2 })), 2, 'attach after the end');
-  }),
-  hubCase('a line that breaks at every stage', 'Each event is stored once, wherever the line breaks.', async (trainer) => {
-    ((await trainer.connect()) as Socket).disconnect();
-    const asking = (await trainer.connect()) as Socket;
-    asking.emit('attach', trainer.attachment());
-    asking.disconnect();
-    let from = 1;
-    let socket = await trainer.attached();
-    for (let round = 0; round < 6; round++) {
-      const events = [...(from === 1 ? [runStarted()] : []), ...steps(Math.max(2, from), from + 19)];
-      // Sent, and gone before the answer: the hub may have it or not.
-      socket.emit('events', { events: events.slice(0, 10) });
-      socket.emit('events', { events: events.slice(10) });
-      if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 5 * round));
-      socket.io.engine.close();
-      socket = (await trainer.connect()) as Socket;
-      const { ok, lastSeq = -1 } = await trainer.ask(socket, 'attach', trainer.attachment({ acknowledgedSeq: from - 1 }));
-      holds(ok && lastSeq >= from - 1 && lastSeq <= from + 19, `The hub came back with lastSeq ${lastSeq}.`);
-      stored(await trainer.send(socket, events), from + 19, 'all of them again');
-      from += 20;
-    }
-    same((await trainer.stored()).map(({ seq }) => seq), Array.from({ length: 120 }, (_, i) => i + 1), 'What is stored');
-  }),
+  hubCase(
+    'events after the last word',
+    'The run takes none, pipelined or not, and its trainer is told.',
+    async (trainer) => {
+      const socket = await trainer.started();
+      refused(
+        await trainer.send(socket, [control(2, 'run_finished'), step(3)]),
+        'invalid',
+        'an event behind the last word in one batch',
+      );
+      const [last, late] = await Promise.all([
+        trainer.send(socket, [control(2, 'run_finished')]),
+        trainer.send(socket, [step(3)]),
+      ]);
+      stored(last, 2, 'the last word');
+      refused(late, 'conflict', 'an event after the last word');
+      same(late.error?.retry, false, 'retry');
+      stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last word again');
+      stored(
+        await trainer.ask(socket, 'attach', trainer.attachment({ acknowledgedSeq: 2 })),
+        2,
+        'attach after the end',
+      );
+    },
+  ),
+  hubCase(
+    'a line that breaks at every stage',
+    'Each event is stored once, wherever the line breaks.',
+    async (trainer) => {
+      ((await trainer.connect()) as Socket).disconnect();
+      const asking = (await trainer.connect()) as Socket;
+      asking.emit('attach', trainer.attachment());
+      asking.disconnect();
+      let from = 1;
+      let socket = await trainer.attached();
+      for (let round = 0; round < 6; round++) {
+        const events = [...(from === 1 ? [runStarted()] : []), ...steps(Math.max(2, from), from + 19)];
+        // Sent, and gone before the answer: the hub may have it or not.
+        socket.emit('events', { events: events.slice(0, 10) });
+        socket.emit('events', { events: events.slice(10) });
+        if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 5 * round));
+        socket.io.engine.close();
+        socket = (await trainer.connect()) as Socket;
+        const { ok, lastSeq = -1 } = await trainer.ask(
+          socket,
+          'attach',
+          trainer.attachment({ acknowledgedSeq: from - 1 }),
+        );
+        holds(ok && lastSeq >= from - 1 && lastSeq <= from + 19, `The hub came back with lastSeq ${lastSeq}.`);
+        stored(await trainer.send(socket, events), from + 19, 'all of them again');
+        from += 20;
+      }
+      same(
+        (await trainer.stored()).map(({ seq }) => seq),
+        Array.from({ length: 120 }, (_, i) => i + 1),
+        'What is stored',
+      );
+    },
+  ),
   hubCase('a killed hub', 'Nothing acknowledged is lost, and the trainer goes on.', async (trainer) => {
     if (!trainer.hub.killAndRestart) throw new NotTried('It takes a hub that this program may kill.');
     const socket = await trainer.started();
@@ -178,7 +206,14 @@ export const hubCases: HubCase[] = [
   hubCase('NaN and Infinity', 'They are kept as values, as words and as Python writes them.', async (trainer) => {
     const socket = await trainer.started();
     const values = ['NaN', 'Infinity', '-Infinity', 1.797e308];
-    stored(await trainer.send(socket, values.map((value, i) => step(2 + i, { values: [value] }))), 5, 'words');
+    stored(
+      await trainer.send(
+        socket,
+        values.map((value, i) => step(2 + i, { values: [value] })),
+      ),
+      5,
+      'words',
+    );
     const bare = JSON.stringify(step(6, { values: ['?'] })).replace('"?"', 'NaN');
     stored(await trainer.sendText(bare), 6, 'a bare NaN');
     const kept = [];
@@ -202,7 +237,12 @@ export const hubCases: HubCase[] = [
     stored(answer, 3, 'the batch');
     holds((answer.problems?.length ?? 0) >= 4, 'The acknowledgement does not name what was left out.');
     const kept = (await trainer.stored()).find(({ seq }) => seq === 3)!['metrics'];
-    const wanted = [['__proto__', 5], ['constructor', 4], ['eval/acc top-1', 7], ['train/loss', 1]];
+    const wanted = [
+      ['__proto__', 5],
+      ['constructor', 4],
+      ['eval/acc top-1', 7],
+      ['train/loss', 1],
+    ];
     same(Object.entries(kept as object).sort(), wanted, 'What is stored');
   }),
   hubCase('wrong events', 'A refusal names event and rule; the connection stays.', async (trainer) => {
@@ -215,13 +255,17 @@ export const hubCases: HubCase[] = [
     refused(await trainer.send(socket, []), 'invalid', 'an empty batch');
     stored(await trainer.send(socket, [step(2)]), 2, 'the right event after that');
   }),
-  hubCase('too large', 'Too many events, or too long a message, is told, and the connection stays.', async (trainer) => {
-    const socket = await trainer.started();
-    refused(await trainer.send(socket, steps(2, 1002)), 'too_large', '1,001 events');
-    const long = await trainer.send(socket, [control(2, 'run_paused', { reason: 'x'.repeat(33 * 1024 * 1024) })]);
-    refused(long, 'too_large', 'a message of 33 MiB');
-    stored(await trainer.send(socket, steps(2, 1001)), 1001, '1,000 events after that');
-  }),
+  hubCase(
+    'too large',
+    'Too many events, or too long a message, is told, and the connection stays.',
+    async (trainer) => {
+      const socket = await trainer.started();
+      refused(await trainer.send(socket, steps(2, 1002)), 'too_large', '1,001 events');
+      const long = await trainer.send(socket, [control(2, 'run_paused', { reason: 'x'.repeat(33 * 1024 * 1024) })]);
+      refused(long, 'too_large', 'a message of 33 MiB');
+      stored(await trainer.send(socket, steps(2, 1001)), 1001, '1,000 events after that');
+    },
+  ),
   hubCase('busy', 'The hub takes word that a trainer will be busy, within bounds.', async (trainer) => {
     const socket = await trainer.started();
     holds((await trainer.ask(socket, 'busy', { forMs: 60_000, why: 'a long step' })).ok, 'busy is refused.');
@@ -244,7 +288,11 @@ export const hubCases: HubCase[] = [
     stored(await trainer.send(again, [told]), 4, 'a second end');
     same((await trainer.commandLine(commandId)).state, 'applied', 'The state after a second end');
     const resumed = await trainer.command({ kind: 'resume' });
-    stored(await trainer.send(again, [control(5, 'command_failed', { commandId: resumed.commandId, reason: 'no' })]), 5, 'a failure');
+    stored(
+      await trainer.send(again, [control(5, 'command_failed', { commandId: resumed.commandId, reason: 'no' })]),
+      5,
+      'a failure',
+    );
     const line = await trainer.commandLine(resumed.commandId);
     same([line.state, line.reason], ['failed', 'no'], 'A command that failed');
   }),
@@ -253,7 +301,11 @@ export const hubCases: HubCase[] = [
     same((await trainer.command({ kind: 'pause' })).state, 'rejected', 'The state of pause');
     same((await trainer.command({ kind: 'stop' })).state, 'pending', 'The state of stop');
     await until('the command', () => trainer.commands.length > 0);
-    same(trainer.commands.map(({ action }) => action.kind), ['stop'], 'What was sent');
+    same(
+      trainer.commands.map(({ action }) => action.kind),
+      ['stop'],
+      'What was sent',
+    );
   }),
   hubCase('the end closes commands', 'Commands that are open when a run ends have failed.', async (trainer) => {
     const socket = await trainer.started();
@@ -266,5 +318,23 @@ export const hubCases: HubCase[] = [
     const socket = await trainer.started();
     const changes: Message = { totalSteps: 500, tags: ['changed'] };
     stored(await trainer.send(socket, [control(2, 'run_described', { step: 1, ...changes })]), 2, 'run_described');
+  }),
+  hubCase('segments', 'A run that has ended goes on under its id from an earlier step.', async (trainer) => {
+    const socket = await trainer.started();
+    stored(await trainer.send(socket, [...steps(2, 10), control(11, 'run_finished')]), 11, 'a whole run');
+    stored(await trainer.ask(socket, 'attach', trainer.attachment()), 11, 'attach without a word of a segment');
+    refused(
+      await trainer.send(socket, [control(12, 'segment_started', { step: 5, fromStep: 5 })]),
+      'conflict',
+      'a segment',
+    );
+    const again = await trainer.attached({ newSegment: true, acknowledgedSeq: 11 });
+    const ahead = control(12, 'segment_started', { step: 99, fromStep: 99 });
+    refused(await trainer.send(again, [ahead]), 'invalid', 'a segment ahead of the run');
+    const begins = control(12, 'segment_started', { step: 5, fromStep: 5 });
+    stored(await trainer.send(again, [begins, step(13, { step: 6 }), step(14, { step: 7 })]), 14, 'a segment');
+    refused(await trainer.send(again, [step(15, { step: 6 })]), 'invalid', 'a step that goes back in a segment');
+    stored(await trainer.send(again, [control(15, 'run_finished', { step: 7 })]), 15, 'the last word');
+    same((await trainer.stored()).length, 15, 'The number of stored events');
   }),
 ];

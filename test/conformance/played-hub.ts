@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Server, type Socket } from 'socket.io';
 import { readEvents } from '@plumbline/server/dist/run/read-events.js';
 import { tolerantParser } from '@plumbline/server/dist/socket/tolerant-parser.js';
-import { Command } from '@plumbline/shared/command';
+import type { Command } from '@plumbline/shared/command';
 import { Attach } from '@plumbline/shared/socket';
 import { isLastWord } from '@plumbline/shared/trainer-event';
 import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
@@ -121,7 +121,11 @@ export class PlayedHub {
       this.#lines.add(line);
       line.once('close', () => this.#lines.delete(line));
     });
-    this.#io = new Server(this.#http, { maxHttpBufferSize: 32 * 1024 * 1024, parser: tolerantParser, pingInterval: 1000 });
+    this.#io = new Server(this.#http, {
+      maxHttpBufferSize: 32 * 1024 * 1024,
+      parser: tolerantParser,
+      pingInterval: 1000,
+    });
     const trainers = this.#io.of('/trainer');
     trainers.use((socket, next) => {
       const { token, protocol } = socket.handshake.auth as { token?: unknown; protocol?: unknown };
@@ -167,7 +171,11 @@ export class PlayedHub {
     if (mood.breakLine === 'before') return this.breakLine();
     if (mood.refuse) {
       const { lastSeq, ...error } = mood.refuse;
-      return ack({ ok: false, error: { ...error, message: 'Refused on purpose.' }, ...(lastSeq !== undefined && { lastSeq }) });
+      return ack({
+        ok: false,
+        error: { ...error, message: 'Refused on purpose.' },
+        ...(lastSeq !== undefined && { lastSeq }),
+      });
     }
     if (socket !== this.#socket) return;
     let events: readonly WireEvent[];

@@ -122,15 +122,20 @@ export class PlayedTrainer {
   }
 
   async commandLine(commandId: string, waitMs = 10_000): Promise<CommandLine> {
-    return ((await (await this.#request('GET', `commands/${commandId}?waitMs=${waitMs}`)).json()) as {
-      command: CommandLine;
-    }).command;
+    return (
+      (await (await this.#request('GET', `commands/${commandId}?waitMs=${waitMs}`)).json()) as {
+        command: CommandLine;
+      }
+    ).command;
   }
 
   /** What is stored of the run, by the hub's export. */
   async stored(): Promise<Message[]> {
     const text = await (await this.#request('GET', 'export?format=jsonl')).text();
-    const lines = text.trimEnd().split('\n').map((line) => JSON.parse(line) as Message);
+    const lines = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Message);
     return lines.filter((line) => 'seq' in line && 'type' in line);
   }
 

@@ -14,7 +14,10 @@ import { control, runStarted, step } from './played-trainer.js';
 const document = readFileSync('PROTOCOL.md', 'utf8');
 const ajv = new Ajv2020({ strict: false, validateFormats: false });
 const validators = new Map(
-  messageNames.map((name) => [name, ajv.compile(JSON.parse(readFileSync(`shared/schemas/${name}.json`, 'utf8')) as object)]),
+  messageNames.map((name) => [
+    name,
+    ajv.compile(JSON.parse(readFileSync(`shared/schemas/${name}.json`, 'utf8')) as object),
+  ]),
 );
 const isValid = (name: MessageName, message: unknown): boolean => validators.get(name)!(message);
 
@@ -45,7 +48,9 @@ describe('PROTOCOL.md', () => {
     expect(Attach.safeParse(whole).success && isValid('attach', whole)).toBe(true);
     const command = { ...examples.find((example) => 'action' in example)!, commandId: 'command-1' };
     expect(Command.safeParse(command).success && isValid('command', command)).toBe(true);
-    expect(isValid('auth', { token: 't', protocol: 2 }) && isValid('busy', { forMs: 300_000, why: 'a step' })).toBe(true);
+    expect(isValid('auth', { token: 't', protocol: 2 }) && isValid('busy', { forMs: 300_000, why: 'a step' })).toBe(
+      true,
+    );
   });
 
   it('and the JSON Schemas refuse what zod refuses', () => {
@@ -68,11 +73,14 @@ describe('PROTOCOL.md', () => {
 
   it('names every event, command, refusal and capability, and no other', () => {
     const types = TrainerEvent.options.map(({ shape }) => shape.type.value);
-    for (const type of types) expect(document, type).toMatch(new RegExp(`(^### .*\\b${type}\\b)|(^\\| \`${type}\` \\|)`, 'm'));
+    for (const type of types)
+      expect(document, type).toMatch(new RegExp(`(^### .*\\b${type}\\b)|(^\\| \`${type}\` \\|)`, 'm'));
     const kinds = CommandAction.options.map(({ shape }) => shape.kind.value);
     for (const kind of kinds) expect(document, kind).toContain(`\n| \`${kind}\` |`);
     const [, refusals] = /## Refusals\n([\s\S]*?)\n## /.exec(document)!;
-    const told = [...refusals!.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, code]) => code));
+    const told = [...refusals!.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) =>
+      [...cell!.matchAll(/`(\w+)`/g)].map(([, code]) => code),
+    );
     expect(told.filter((code) => code !== 'retry' && code !== 'code').sort()).toEqual([...errorCodes].sort());
     const [, capabilities] = /<!-- capabilities -->(.*?)<!-- \/capabilities -->/.exec(document)!;
     expect([...capabilities!.matchAll(/`(\w+)`/g)].map(([, name]) => name)).toEqual([...hubCapabilities]);
@@ -88,18 +96,29 @@ describe('PROTOCOL.md', () => {
       ['`wallTimeMs`', `${number(limits.minWallTimeMs)} to ${number(limits.maxWallTimeMs)} (the years 2000 to 2200)`],
       ['values in one event, entries of `baseline`', number(limits.maxMetricsPerEvent)],
       ['series of a run; their numbers are below', number(limits.maxSeries)],
-      ['characters of a series’ name, label, unit', [limits.maxMetricNameLength, limits.maxLabelLength, limits.maxUnitLength].join(', ')],
+      [
+        'characters of a series’ name, label, unit',
+        [limits.maxMetricNameLength, limits.maxLabelLength, limits.maxUnitLength].join(', '),
+      ],
       ['problems in one acknowledgement', number(limits.maxProblems)],
       ['characters of a `reason`', number(limits.maxReasonLength)],
       ['parameters, and groups, of a model', number(maxParameters)],
       ['characters of the name of a parameter, of a group', [maxParameterNameLength, maxGroupNameLength].join(', ')],
-      ['characters of a run’s name, notes', [description.maxRunNameLength, description.maxNotesLength].map(number).join(', ')],
+      [
+        'characters of a run’s name, notes',
+        [description.maxRunNameLength, description.maxNotesLength].map(number).join(', '),
+      ],
       ['tags, characters of one', [description.maxTags, description.maxTagLength].join(', ')],
-      ['`settings`: characters as JSON, levels', [description.maxSettingsLength, description.maxSettingsDepth].map(number).join(', ')],
+      [
+        '`settings`: characters as JSON, levels',
+        [description.maxSettingsLength, description.maxSettingsDepth].map(number).join(', '),
+      ],
       ['tasks, stages', [description.maxTasks, description.maxStages].map(number).join(', ')],
       ['`busy.forMs`', number(maxBusyMs)],
     ];
-    const table = ['| what | at most |', '|---|---|', ...rows.map(([what, most]) => `| ${what} | ${most} |`)].join('\n');
+    const table = ['| what | at most |', '|---|---|', ...rows.map(([what, most]) => `| ${what} | ${most} |`)].join(
+      '\n',
+    );
     expect(/<!-- limits -->\n([\s\S]*?)\n<!-- \/limits -->/.exec(document)?.[1]).toBe(table);
   });
 });

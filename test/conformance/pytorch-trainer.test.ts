@@ -24,7 +24,11 @@ if (!python)
 
 function canImport(path: string): boolean {
   try {
-    execFileSync(path, ['-c', 'import importlib.util as u; [u.find_spec(n).name for n in ("torch", "transformers", "socketio")]'], { stdio: 'ignore' });
+    execFileSync(
+      path,
+      ['-c', 'import importlib.util as u; [u.find_spec(n).name for n in ("torch", "transformers", "socketio")]'],
+      { stdio: 'ignore' },
+    );
     return true;
   } catch {
     return false;
@@ -62,7 +66,9 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
   const newestRun = (name: string): Promise<RunId> =>
     client.until(name, async () => {
       const answer = await fetch(`${hub.url}/api/runs`);
-      const { runs } = (await answer.json()) as { runs: { runId: RunId; description: { name: string }; state: string }[] };
+      const { runs } = (await answer.json()) as {
+        runs: { runId: RunId; description: { name: string }; state: string }[];
+      };
       return runs.find((run) => run.description.name === name && run.state !== 'created')?.runId;
     });
 
@@ -80,7 +86,10 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
     await applied({ kind: 'set_learning_rate', learningRate: 0.0005 });
     await applied({ kind: 'pause' });
     await client.state(runId, 'paused');
-    const refused = await client.commandEnd(runId, { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'no.*' } });
+    const refused = await client.commandEnd(runId, {
+      kind: 'set_trainable',
+      selection: { kind: 'pattern', pattern: 'no.*' },
+    });
     expect(refused.state).toBe('failed');
     expect((await client.commandEnd(runId, { kind: 'save_checkpoint' })).state).toBe('rejected');
     await applied({ kind: 'resume' });
@@ -90,7 +99,9 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
     expect(await exited).toEqual([0, null]);
 
     const events = await exported(runId);
-    const started = events.find((event): event is Extract<ControlEvent, { type: 'run_started' }> => event.type === 'run_started')!;
+    const started = events.find(
+      (event): event is Extract<ControlEvent, { type: 'run_started' }> => event.type === 'run_started',
+    )!;
     const count = (part: string): number => started.model.groups.filter((group) => group.part === part).length;
     // Two layers of 4 + 3 projections and norms, and the last norm; two of 4 + 2 and norms, embeddings and norms.
     expect([count('language'), count('vision')]).toEqual([17, 16]);
@@ -112,7 +123,9 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
     const steps = events.filter((event) => event.type === 'step_completed');
     expect(steps[2]!.metrics['loss']).toBe('NaN');
     expect(steps[3]!.metrics['loss']).toBeGreaterThan(0);
-    const answer = (await (await fetch(`${hub.url}/api/runs/${runId}/series`)).json()) as { series: { name: string }[] };
+    const answer = (await (await fetch(`${hub.url}/api/runs/${runId}/series`)).json()) as {
+      series: { name: string }[];
+    };
     expect(answer.series).toEqual(
       expect.arrayContaining([
         expect.objectContaining({ name: 'loss', unit: 'nats', better: 'lower' }),

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { Command, type CommandAction } from '@plumbline/shared/command';
+import type { Command } from '@plumbline/shared/command';
+import { type CommandAction } from '@plumbline/shared/command';
 import { isLastWord } from '@plumbline/shared/trainer-event';
 import { holds, same, until, type Case } from './cases.js';
 import { PlayedHub } from './played-hub.js';
@@ -91,14 +92,18 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
     await until('a step', () => hub.has('step_completed'), 120_000);
     await hub.more(5);
   }),
-  trainerCase('a line that breaks before the answer', 'What was not acknowledged comes again, unchanged.', async (hub) => {
-    for (const breakLine of ['before', 'after', 'after'] as const) {
-      hub.moods.events.push({ breakLine });
-      await until('the line to break', () => hub.moods.events.length === 0);
-      await until('the trainer to come back', () => hub.isAttached);
-      await hub.more(3);
-    }
-  }),
+  trainerCase(
+    'a line that breaks before the answer',
+    'What was not acknowledged comes again, unchanged.',
+    async (hub) => {
+      for (const breakLine of ['before', 'after', 'after'] as const) {
+        hub.moods.events.push({ breakLine });
+        await until('the line to break', () => hub.moods.events.length === 0);
+        await until('the trainer to come back', () => hub.isAttached);
+        await hub.more(3);
+      }
+    },
+  ),
   trainerCase('a hub that is away', 'It waits, comes back, and nothing is missing.', async (hub) => {
     await hub.restart(1500);
     await until('the trainer to come back', () => hub.isAttached);
@@ -120,46 +125,62 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
     await until('events', () => hub.moods.events.length === 0);
     await hub.more(5);
   }),
-  trainerCase('pause and resume', 'Each is acknowledged, applied once and told; no step comes between.', async (hub, trainer) => {
-    const pause = trainer.give({ kind: 'pause' });
-    same(await trainer.ended(pause), 'command_applied', 'The end of pause');
-    holds(hub.acknowledged.includes(pause.commandId), 'It did not acknowledge the command.');
-    await until('run_paused', () => hub.has('run_paused'));
-    const pausedAt = hub.events.find(({ type }) => type === 'run_paused')!.step;
-    hub.resend(pause);
-    hub.breakLine();
-    await until('the trainer to come back while it is paused', () => hub.isAttached);
-    hub.resend(pause);
-    const resume = trainer.give({ kind: 'resume' });
-    same(await trainer.ended(resume), 'command_applied', 'The end of resume');
-    await until('run_resumed', () => hub.has('run_resumed'));
-    same(hub.events.find(({ type }) => type === 'run_resumed')!.step, pausedAt, 'The step at which it resumed');
-    await hub.more(3);
-    same(hub.endsOf(pause.commandId).length, 1, 'The number of ends of one pause that came three times');
-  }),
-  trainerCase('an end that is lost', 'A command is carried out once, even if the line breaks on its end.', async (hub, trainer) => {
-    const pause = trainer.give({ kind: 'pause' });
-    hub.moods.events.push({ breakLine: 'before' }, { breakLine: 'after' });
-    await trainer.ended(pause);
-    await until('the trainer to come back', () => hub.isAttached);
-    hub.moods.events.length = 0;
-    await trainer.ended(trainer.give({ kind: 'resume' }));
-    await hub.more(3);
-    same(hub.endsOf(pause.commandId).length, 1, 'The number of ends');
-  }),
-  trainerCase('an unknown kind', 'It acknowledges the command, says that it failed, and goes on.', async (hub, trainer) => {
-    const unknown = trainer.give({ kind: 'brew_coffee' });
-    same(await trainer.ended(unknown), 'command_failed', 'The end of an unknown kind');
-    await hub.more(3);
-  }),
-  trainerCase('stop', 'The command is applied, run_stopped is the last event, and the process ends.', async (hub, trainer) => {
-    const stop = trainer.give({ kind: 'stop' });
-    same(await trainer.ended(stop), 'command_applied', 'The end of stop');
-    await until('the last word', () => hub.events.some(isLastWord));
-    same(hub.events.at(-1)!.type, 'run_stopped', 'The last event');
-    await until('the process to end', () => trainer.hasEnded, 30_000);
-    same(trainer.exitCode, 0, 'Its exit code');
-  }),
+  trainerCase(
+    'pause and resume',
+    'Each is acknowledged, applied once and told; no step comes between.',
+    async (hub, trainer) => {
+      const pause = trainer.give({ kind: 'pause' });
+      same(await trainer.ended(pause), 'command_applied', 'The end of pause');
+      holds(hub.acknowledged.includes(pause.commandId), 'It did not acknowledge the command.');
+      await until('run_paused', () => hub.has('run_paused'));
+      const pausedAt = hub.events.find(({ type }) => type === 'run_paused')!.step;
+      hub.resend(pause);
+      hub.breakLine();
+      await until('the trainer to come back while it is paused', () => hub.isAttached);
+      hub.resend(pause);
+      const resume = trainer.give({ kind: 'resume' });
+      same(await trainer.ended(resume), 'command_applied', 'The end of resume');
+      await until('run_resumed', () => hub.has('run_resumed'));
+      same(hub.events.find(({ type }) => type === 'run_resumed')!.step, pausedAt, 'The step at which it resumed');
+      await hub.more(3);
+      same(hub.endsOf(pause.commandId).length, 1, 'The number of ends of one pause that came three times');
+    },
+  ),
+  trainerCase(
+    'an end that is lost',
+    'A command is carried out once, even if the line breaks on its end.',
+    async (hub, trainer) => {
+      const pause = trainer.give({ kind: 'pause' });
+      hub.moods.events.push({ breakLine: 'before' }, { breakLine: 'after' });
+      await trainer.ended(pause);
+      await until('the trainer to come back', () => hub.isAttached);
+      hub.moods.events.length = 0;
+      await trainer.ended(trainer.give({ kind: 'resume' }));
+      await hub.more(3);
+      same(hub.endsOf(pause.commandId).length, 1, 'The number of ends');
+    },
+  ),
+  trainerCase(
+    'an unknown kind',
+    'It acknowledges the command, says that it failed, and goes on.',
+    async (hub, trainer) => {
+      const unknown = trainer.give({ kind: 'brew_coffee' });
+      same(await trainer.ended(unknown), 'command_failed', 'The end of an unknown kind');
+      await hub.more(3);
+    },
+  ),
+  trainerCase(
+    'stop',
+    'The command is applied, run_stopped is the last event, and the process ends.',
+    async (hub, trainer) => {
+      const stop = trainer.give({ kind: 'stop' });
+      same(await trainer.ended(stop), 'command_applied', 'The end of stop');
+      await until('the last word', () => hub.events.some(isLastWord));
+      same(hub.events.at(-1)!.type, 'run_stopped', 'The last event');
+      await until('the process to end', () => trainer.hasEnded, 30_000);
+      same(trainer.exitCode, 0, 'Its exit code');
+    },
+  ),
 ];
 
 /** What a trainer must do that is refused; each takes a process of its own. */
