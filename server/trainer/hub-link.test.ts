@@ -236,6 +236,9 @@ describe('HubLink', () => {
     const at = { step: 1, stage: 0, wallTimeMs: 1_700_000_000_000 };
     link.emit({ type: 'step_completed', ...at, metrics: { 'shift/kl': 'NaN', eval_loss: 2 } });
     link.emit({ type: 'probe_completed', ...at, metrics: { eval_loss: 3, ['__proto__']: 4 } });
+    const { stage: _, ...when } = at;
+    link.emit({ type: 'series_declared', ...when, series: [{ number: 9, name: 'lr' }] });
+    link.emit({ type: 'step_completed', ...at, metrics: { lr: 5 } });
     await link.flush();
     expect(hub.stored).toMatchObject([
       {
@@ -248,6 +251,8 @@ describe('HubLink', () => {
       { type: 'step_completed', seq: 2, series: [0, 1], values: ['NaN', 2] },
       { type: 'series_declared', seq: 3, series: [{ number: 2, name: '__proto__' }] },
       { type: 'probe_completed', seq: 4, series: [1, 2], values: [3, 4] },
+      { type: 'series_declared', seq: 5, series: [{ number: 9, name: 'lr' }] },
+      { type: 'step_completed', seq: 6, series: [9], values: [5] },
     ]);
   });
 

@@ -160,11 +160,16 @@ export class HubLink {
   }
 
   /**
-   * Numbers an event and queues it, behind a declaration of the series that it is the first to have a value of. A reason
-   * longer than events may carry is cut.
+   * Numbers an event and queues it, behind a declaration of those of its series that were not declared. A reason longer
+   * than events may carry is cut.
    */
   emit(event: UnnumberedEvent): void {
     if ('baseline' in event) this.#baseline = event.baseline;
+    if ('series' in event)
+      for (const { number, name } of event.series ?? []) {
+        this.#numbers.set(name, number);
+        this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+      }
     if ('metrics' in event) {
       const { metrics, ...rest } = event;
       this.#declare(Object.keys(metrics), event);

@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { z } from 'zod';
+import { z, ZodError } from 'zod';
 import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import type { RunId } from '@plumbline/shared/run';
@@ -9,7 +9,6 @@ import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event'
 import type { EventStore } from '../store/event-store.js';
 import { DeclaredSeries } from '../run/declared-series.js';
 import { readEvents } from '../run/read-events.js';
-import { toWireError } from '../run/refusal.js';
 import { StoredEvent } from '../store/protocol-1.js';
 import { json, lines, parsed } from './jsonl-file.js';
 import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
@@ -74,7 +73,9 @@ function readWire(data: unknown, name: string): WireEvent {
   try {
     return readEvents({ events: [data] }).events[0]!;
   } catch (error) {
-    throw new TransferError(`${name} is not valid: ${toWireError(error).message}`, { cause: error });
+    if (!(error instanceof ZodError)) throw error;
+    const [{ path, message } = { path: [], message: '' }] = error.issues;
+    throw new TransferError(`${name} is not valid: ${path.join('.')}: ${message}`, { cause: error });
   }
 }
 
