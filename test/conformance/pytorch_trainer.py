@@ -83,8 +83,8 @@ options.add_argument("--nan-at", type=int, help="the step at which the loss is n
 options = options.parse_args()
 torch.manual_seed(1)
 small = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
-model = LlavaForConditionalGeneration(LlavaConfig(
-    CLIPVisionConfig(**small, image_size=16, patch_size=8), LlamaConfig(**small, vocab_size=64), image_token_index=63))
+model = LlavaForConditionalGeneration(LlavaConfig(vision_config=CLIPVisionConfig(**small, image_size=16, patch_size=8),
+                                                  text_config=LlamaConfig(**small, vocab_size=64), image_token_index=63))
 tensors = dict(model.named_parameters())
 groups = {group["name"]: group for group in map(group_of, tensors)}
 members = {name: [g["name"] for g in groups.values() if hits(g)] for name, hits in RECIPES.items()}
@@ -138,7 +138,7 @@ while step < options.steps and not state["stopped"]:
     optimizer.param_groups[0]["lr"] = state["learning rate"]
     optimizer.step()
     step += 1
-    loss = float("nan") if step == options.nan_at else float(loss)
+    loss = float("nan") if step == options.nan_at else loss.item()
     hub.emit("step_completed", step, stage=0, series=[0, 1], values=[loss, state["learning rate"]])
     hub.flush()
     while not state["stopped"] and (state["paused"] or not hub.commands.empty()):
