@@ -1,5 +1,4 @@
-"""A trainer for a LLaVA model in PyTorch, written from PROTOCOL.md alone; the model is tiny and random.
-PLUMBLINE_HUB and PLUMBLINE_TOKEN say where the hub is."""
+"""A trainer for a LLaVA model in PyTorch, written from PROTOCOL.md alone; the model is tiny and random."""
 import argparse, os, queue, re, secrets, socket, sys, threading, time
 import socketio, torch
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
@@ -37,7 +36,7 @@ class Hub:
     """The line to the hub: keeps events until they are acknowledged, and comes back after every break."""
     def __init__(self, url, token, run):
         self.run, self.spool, self.commands, self.seen, self.seq, self.stored = run, [], queue.Queue(), set(), 0, 0
-        self.attached, self.lost, self.sio = threading.Event(), None, socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
+        self.attached, self.lock, self.lost, self.sio = threading.Event(), threading.Lock(), None, socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
         self.sio.on("connect", lambda: self.sio.start_background_task(self.attach), namespace=SPACE)
         self.sio.on("disconnect", lambda *_: self.attached.clear(), namespace=SPACE)
         self.sio.on("command", self.command, namespace=SPACE)
@@ -58,8 +57,9 @@ class Hub:
             except queue.Empty:
                 if SPACE not in self.sio.namespaces: return None
     def heard(self, answer):
-        self.stored = max(self.stored, answer.get("lastSeq", 0))
-        self.spool = [event for event in self.spool if event["seq"] > self.stored]
+        with self.lock:
+            self.stored = max(self.stored, answer.get("lastSeq", 0))
+            self.spool = [event for event in self.spool if event["seq"] > self.stored]
         for problem in answer.get("problems", []): print(problem, file=sys.stderr)
         if not answer["ok"]:
             if not answer["error"]["retry"] and answer["error"]["code"] != "not_found": self.lost = answer["error"]["message"]
@@ -71,15 +71,16 @@ class Hub:
             if answer and answer["ok"]: return self.attached.set()
     def emit(self, kind, step, **fields):
         self.seq += 1
-        self.spool.append({"seq": self.seq, "type": kind, "step": step, "wallTimeMs": int(time.time() * 1000), **fields})
+        with self.lock:
+            self.spool.append({"seq": self.seq, "type": kind, "step": step, "wallTimeMs": int(time.time() * 1000), **fields})
     def flush(self):
         while self.spool:
             if self.lost: sys.exit(f"The hub refuses this trainer: {self.lost}")
-            if self.attached.wait(0.5): self.ask("events", {"events": self.spool[:1000]})
+            if self.attached.wait(0.5) and (events := self.spool[:1000]): self.ask("events", {"events": events})
 
 options = argparse.ArgumentParser()
 options.add_argument("--steps", type=int, default=100_000)
-options.add_argument("--nan-at", type=int, help="the step at which the loss is not a number")
+options.add_argument("--nan-at", type=int)
 options = options.parse_args()
 torch.manual_seed(1)
 small = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
@@ -105,17 +106,16 @@ def select(selection):
     return names
 
 def carry_out(command):
-    """Does a command between two steps, as a whole or not at all."""
     action, kind = command["action"], command["action"]["kind"]
-    after, then = {}, []
     try:
+        after, then = {}, []
         if kind == "pause" and not state["paused"]: after, then = {"paused": True}, [("run_paused", {"reason": ""})]
         elif kind == "resume" and state["paused"]: after, then = {"paused": False}, [("run_resumed", {})]
         elif kind == "stop": after = {"stopped": True}
         elif kind == "set_learning_rate": after = {"learning rate": action["learningRate"]}
         elif kind == "set_trainable":
-            names = select(action["selection"])
-            after, then = {"trainable tensors": len(names)}, [("trainable_changed", {"selection": action["selection"], "trainable": names})]
+            after = {"trainable tensors": len(names := select(action["selection"]))}
+            then = [("trainable_changed", {"selection": action["selection"], "trainable": names})]
         else: raise ValueError(f"This trainer cannot do {kind} now.")
     except ValueError as error: return hub.emit("command_failed", step, commandId=command["commandId"], reason=str(error))
     hub.emit("command_applied", step, commandId=command["commandId"], before={key: state.get(key) for key in after}, after=after)
@@ -138,8 +138,8 @@ while step < options.steps and not state["stopped"]:
     optimizer.param_groups[0]["lr"] = state["learning rate"]
     optimizer.step()
     step += 1
-    loss = float("nan") if step == options.nan_at else loss.item()
-    hub.emit("step_completed", step, stage=0, series=[0, 1], values=[loss, state["learning rate"]])
+    values = [float("nan") if step == options.nan_at else loss.item(), state["learning rate"]]
+    hub.emit("step_completed", step, stage=0, series=[0, 1], values=values)
     hub.flush()
     while not state["stopped"] and (state["paused"] or not hub.commands.empty()):
         try: carry_out(hub.commands.get(timeout=0.2))
