@@ -14,6 +14,7 @@ import { hubUrl, removeHubAddress, writeHubAddress } from './hub-address.js';
 import { createApp } from './http/app.js';
 import { maxSeriesWindows, readQueues } from './http/heavy-read.js';
 import { createHttpServer, UnknownConnections } from './http/http-server.js';
+import { RequestTurns } from './http/request-turns.js';
 import { createLog, logEvents, logFault, logPublishing } from './operations/hub-log.js';
 import { HubMetrics } from './operations/hub-metrics.js';
 import { readiness } from './operations/readiness.js';
@@ -99,6 +100,8 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
   const door = new FrontDoor(callers, config, unknown.isKnown);
   const sockets = createSocketServer(server, { door, silenceMs: config.trainerSilenceMs, redis: live });
+  // Before Socket.IO too.
+  new RequestTurns(server);
   serveTrainers(sockets.trainers, { runs, token, door, silenceMs: config.trainerSilenceMs, onError });
   const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
   if (live) {

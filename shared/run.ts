@@ -56,6 +56,17 @@ export const TrainerInfo = z.object({
 });
 export type TrainerInfo = z.infer<typeof TrainerInfo>;
 
+/** Where a run that had ended went on: by which event, and from which step. */
+export const Segment = z.object({ seq: z.number().int().positive(), fromStep: z.number().int().nonnegative() });
+export type Segment = z.infer<typeof Segment>;
+
+/**
+ * Whether a later segment of its run has taken the place of what happened at a step: see `segment_started`.
+ * @param segments in their order
+ */
+export const isSuperseded = (segments: readonly Segment[] | undefined, { seq, step }: { seq: number; step: number }) =>
+  segments?.some((segment) => seq < segment.seq && step > segment.fromStep) ?? false;
+
 export const RunSummary = z.object({
   runId: RunId,
   description: RunDescription,
@@ -80,6 +91,8 @@ export const RunSummary = z.object({
       atMs: z.number(),
     })
     .optional(),
+  /** Where it went on after it had ended, in order; none where it never did. */
+  segments: z.array(Segment).optional(),
   /** Kinds of commands that its trainer takes, while that is known; without it, all. */
   commands: z.array(z.string()).optional(),
   /** Its trainer has said that it will be silent for a while, and why. */

@@ -77,6 +77,11 @@ export const Attach = z.object({
   secret: TrainerSecret.optional(),
   /** Up to which number the trainer was told that its events are durable, by whichever hub; 0 at the start. */
   acknowledgedSeq: z.number().int().nonnegative().default(0),
+  /**
+   * The run has ended, or was lost, and goes on: the trainer's next event is `segment_started`. Without it, a trainer of a
+   * run that has ended is told how far it came, and has nothing more to say.
+   */
+  newSegment: z.boolean().default(false),
   /** Kinds of commands that the trainer takes; without it, all. The hub rejects others and offers them to nobody. */
   commands: z.array(z.string().min(1).max(80)).max(100).optional(),
 });

@@ -50,6 +50,9 @@ describe('commands and configurations', () => {
 
 describe('the order of events', () => {
   const known = { runId: RunId.parse('run-a'), lastSeq: 4, lastStep: 7 };
+  const segment = (seq: number, fromStep: number, step = fromStep) => ({
+    ...{ type: 'segment_started' as const, seq, step, fromStep },
+  });
   const at = (seq: number, atStep: number, type = 'run_resumed') =>
     TrainerEvent.parse({ type, seq, step: atStep, wallTimeMs: 1 });
 
@@ -61,6 +64,18 @@ describe('the order of events', () => {
   it('is not where a step goes back, in a batch or behind what is stored', () => {
     expect(orderFault(known, [at(5, 6)])).toMatch(/^Event 5 of run-a is at step 6, after step 7\./);
     expect(orderFault(known, [at(4, 7), at(5, 9), at(6, 8)])).toMatch(/^Event 6 of run-a is at step 8, after step 9\./);
+  });
+  it('lets a segment, and nothing else, go back to a step that the run has come to', () => {
+    expect(orderFault(known, [segment(5, 3), at(6, 3), at(7, 4)])).toBeNull();
+    expect(orderFault(known, [segment(5, 7), segment(6, 0), at(7, 1)])).toBeNull();
+    expect(orderFault(known, [segment(5, 3), at(6, 2)])).toMatch(/^Event 6 .* is at step 2, after step 3\./);
+    expect(orderFault(known, [segment(5, 8)])).toMatch(/begins a segment at step 8, but the run came to step 7 only/);
+    expect(orderFault(known, [segment(5, 3, 7)])).toMatch(/is at step 7: a segment begins at its fromStep, 3/);
+  });
+  it('lets a segment follow the last word that is stored, not one of its own batch', () => {
+    const stored = at(4, 7, 'run_finished');
+    expect(orderFault(known, [stored, segment(5, 3)])).toBeNull();
+    expect(orderFault(known, [at(5, 7, 'run_finished'), segment(6, 3)])).toMatch(/follows the one that ends/);
   });
   it('leaves a gap to the store', () => expect(orderFault(known, [at(6, 0)])).toBeNull());
   it('is not where something follows the last word', () => {

@@ -10,7 +10,8 @@ import { SeriesDeclaration } from './series.js';
 
 /**
  * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
- * go back within a run: whoever goes back to a checkpoint opens a branch, which is a run of its own.
+ * go back within a run, but where a segment begins: whoever goes back to a checkpoint opens a branch, a run of its own, or
+ * takes up a run that has ended.
  */
 export const eventBase = {
   seq: z.number().int().positive().max(maxSeq),
@@ -90,6 +91,18 @@ const EvaluationCompleted = z.object({
     'tasks an evaluation',
   ),
 });
+/**
+ * A run that had ended, or was lost, goes on from a checkpoint, or from its start, under its id. It is the first event of
+ * its segment, and its step is `fromStep`. Values of earlier segments behind that step are superseded: they stay stored
+ * and exported, and are in no history, window or finding.
+ */
+const SegmentStarted = z.object({
+  ...eventBase,
+  type: z.literal('segment_started'),
+  fromStep: z.number().int().nonnegative().max(maxStep),
+  /** The checkpoint that it goes on from, where there is one. */
+  checkpointId: CheckpointId.optional(),
+});
 const RunPaused = z.object({ ...eventBase, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
 const RunResumed = z.object({ ...eventBase, type: z.literal('run_resumed') });
 const CommandApplied = z.object({
@@ -130,6 +143,7 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   RunDescribed,
   StageStarted,
   EvaluationCompleted,
+  SegmentStarted,
   RunPaused,
   RunResumed,
   CommandApplied,
@@ -158,22 +172,31 @@ export const isLastWord = ({ type }: Pick<TrainerEvent, 'type'>): boolean =>
 
 /**
  * What is wrong with the order of events that follow on those stored of a run, in a sentence; null when nothing is: steps
- * do not go back, and a last word is the last. Of those that are stored already the steps are not looked at again, and a
+ * do not go back but to where a segment begins, and a last word is the last. Of those that are stored already the steps are not looked at again, and a
  * gap is the store's to refuse: it knows where the sender has to go on.
  */
 export function orderFault(
   { runId, lastSeq, lastStep }: Pick<RunSummary, 'runId' | 'lastSeq' | 'lastStep'>,
   events: readonly Pick<TrainerEvent, 'type' | 'seq' | 'step'>[],
 ): string | null {
-  if (events.slice(0, -1).some(isLastWord)) return 'An event follows the one that ends the run.';
+  const follows = (event: Pick<TrainerEvent, 'type' | 'seq'>, index: number): boolean =>
+    index < events.length - 1 && !(event.seq <= lastSeq && events[index + 1]!.type === 'segment_started');
+  if (events.some((event, index) => isLastWord(event) && follows(event, index)))
+    return 'An event follows the one that ends the run.';
   let [seq, step] = [lastSeq, lastStep];
   for (const event of events) {
     if (event.seq <= lastSeq) continue;
     if (event.seq !== ++seq) return null;
-    if (event.step < step)
+    if (event.type === 'segment_started') {
+      const { fromStep } = event as Extract<TrainerEvent, { type: 'segment_started' }>;
+      if (event.step !== fromStep)
+        return `Event ${event.seq} of ${runId} is at step ${event.step}: a segment begins at its fromStep, ${fromStep}.`;
+      if (fromStep > step)
+        return `Event ${event.seq} of ${runId} begins a segment at step ${fromStep}, but the run came to step ${step} only.`;
+    } else if (event.step < step)
       return (
-        `Event ${event.seq} of ${runId} is at step ${event.step}, after step ${step}. Steps do not go back; a branch ` +
-        'is a run of its own.'
+        `Event ${event.seq} of ${runId} is at step ${event.step}, after step ${step}. Steps do not go back but with ` +
+        'segment_started, where a run that has ended goes on; a branch is a run of its own.'
       );
     step = event.step;
   }

@@ -36,7 +36,7 @@ export interface StandingLimits {
   answeredBytes: number;
   /** In one polling body. */
   packetsPerBody: number;
-  /** Packets, and requests of the polling transport; a trainer's are bounded by what it has unanswered. */
+  /** Packets, and requests of the polling transport; a trainer's are bounded by `unansweredLimits`. */
   packets: Budget | null;
   /** Open at one time, of one caller and of all. */
   perCaller: number;
@@ -70,6 +70,12 @@ export const standingLimits: Record<Standing, StandingLimits> = {
   },
 };
 
+/**
+ * What one trainer connection may have sent without an answer yet: the hub holds it until it is stored. A message of any
+ * length is taken while nothing else is unanswered.
+ */
+export const unansweredLimits = { messages: 16, characters: maxMessageBytes };
+
 /** What one dashboard asks of the hub. */
 export const dashboardBudgets = {
   command: { burst: 20, perSecond: 4 },
@@ -95,4 +101,6 @@ export const httpLimits = {
   lookEveryMs: 5_000,
   /** Open connections on which nobody has shown a session or the token. Above that the oldest gives way to the newest. */
   unknownConnections: 500,
+  /** Requests that one connection has sent while an earlier one is being answered. Above that it is closed. */
+  waitingRequests: 64,
 };

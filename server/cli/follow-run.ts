@@ -51,6 +51,9 @@ export async function* followRun(
     try {
       const run = await hub.run(runId);
       isAway = false;
+      // Steps are told anew from where a segment began.
+      for (const { seq, fromStep: step } of run.segments ?? [])
+        if (seq > told.seq) told = { ...told, step: Math.min(told.step, step) };
       if (run.lastSeq > told.seq) {
         const { lines, upTo } = await readOn(hub, run, told, metrics);
         // Told before it is told: who stops reading here does not come back.
@@ -87,7 +90,7 @@ async function readOn(
     .filter((line) => line.seq > told.seq && line.seq <= seq && line.step >= told.step && line.step <= toStep)
     .sort((a, b) => a.seq - b.seq);
   const last = lines.at(-1);
-  // Steps do not go back, so that all of the next part comes after this one.
+  // Within a segment steps do not go back, so that all of the next part comes after this one.
   const upTo =
     lastStep > toStep ? { seq: last?.seq ?? told.seq, step: toStep + 1 } : { seq, step: last?.step ?? told.step };
   return { lines, upTo };

@@ -1,17 +1,21 @@
 import { randomUUID } from 'node:crypto';
-import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Option, type Command } from 'commander';
 import type { TrainerLaunch } from '@plumbline/shared/built-in/launch';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { issueWords, knownOnly } from '@plumbline/shared/known-only';
-import { allPlain } from '@plumbline/shared/plain-text';
-import { RunConfig } from '@plumbline/shared/built-in/run-config';
-import { RunId } from '@plumbline/shared/run';
+import { allPlain, visibleLine } from '@plumbline/shared/plain-text';
+import { builtInConfig, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { hasEnded, RunId } from '@plumbline/shared/run';
+import { checkpointsOf } from '@plumbline/shared/trainer-event';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { readTokenFile } from '../given-file.js';
 import { say } from '../terminal.js';
 import { UsageError } from '../usage-error.js';
-import { hubAddress } from './hub.js';
+import type { HubApi } from '../hub-api.js';
+import { findRun, hubAddress, hubOf } from './hub.js';
 import { warnOfSeries } from './rules.js';
 
 interface TrainFlags {
@@ -19,6 +23,8 @@ interface TrainFlags {
   tokenFile: string;
   config: string;
   name?: string;
+  resume?: string;
+  checkpoint?: string;
   dataDir?: string;
 }
 
@@ -35,22 +41,70 @@ export function addTrainCommand(program: Command): void {
       'what the new-run form asks, e.g. {"tasks":["clock"],"recipe":"sa_proj","steps":800}',
       '{}',
     )
+    .addOption(
+      new Option(
+        '--resume <run>',
+        'go on with a run that has ended, from a checkpoint that lies here, under its id',
+      ).conflicts(['config', 'name']),
+    )
+    .option('--checkpoint <id>', 'the checkpoint to go on from; without it the newest')
     .option('--data-dir <folder>', 'where checkpoints are kept (PLUMBLINE_DATA_DIR, .plumbline)')
-    .action(async ({ hub, tokenFile, name, config, dataDir }: TrainFlags) => {
-      const settings = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
+    .action(async (flags: TrainFlags) => {
+      const { hub, tokenFile, name, config, resume, checkpoint } = flags;
+      if (checkpoint !== undefined && resume === undefined) throw new UsageError('--checkpoint goes with --resume.');
+      const settings = readConfig({ PLUMBLINE_DATA_DIR: flags.dataDir });
       const launch: TrainerLaunch = {
         hubUrl: hubAddress(hub),
         token: readTokenFile(tokenFile),
-        runId: RunId.parse(`remote-${randomUUID().slice(0, 8)}`),
-        config: readRunConfig(config, name),
-        parent: null,
+        ...(resume === undefined
+          ? {
+              runId: RunId.parse(`remote-${randomUUID().slice(0, 8)}`),
+              config: readRunConfig(config, name),
+              parent: null,
+            }
+          : await runToResume(hubOf(flags), resume, checkpoint, settings.dataDir)),
         dataDir: settings.dataDir,
         energy: settings.energy,
       };
       warnOfSeries(launch.config.rules, { names: builtInSeries(launch.config), areAll: true });
-      say(`Training ${launch.runId} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
+      const what = launch.segment
+        ? `Going on with ${launch.runId} from ${launch.segment.checkpointId}`
+        : `Training ${launch.runId}`;
+      say(`${what} (${launch.config.name}) for the hub at ${hub}; Ctrl-C saves and stops.`);
       process.exitCode = (await runTrainerProgram(rootDir, 'main', [], JSON.stringify(launch))) ?? 1;
     });
+}
+
+/** An ended run, and the checkpoint of it that lies here to go on from. @throws Error saying why it cannot go on here */
+async function runToResume(
+  hub: HubApi,
+  text: string,
+  asked: string | undefined,
+  dataDir: string,
+): Promise<Pick<TrainerLaunch, 'runId' | 'config' | 'parent' | 'segment'>> {
+  const run = await findRun(hub, text);
+  const { runId, parent } = run;
+  if (!hasEnded(run.state) && run.trainerConnected)
+    throw new Error(`${runId} is ${run.state} with its trainer: stop it first, or pause and resume it.`);
+  const { events } = await hub.controlEvents(runId);
+  const folder = join(dataDir, 'runs', runId, 'checkpoints');
+  const here = checkpointsOf(events).filter(({ checkpointId }) => existsSync(join(folder, checkpointId)));
+  const from = asked === undefined ? here.at(-1) : here.find(({ checkpointId }) => checkpointId === asked);
+  if (!from) {
+    const which = asked === undefined ? 'No checkpoint' : `The checkpoint ${visibleLine(asked)}`;
+    const there = here.length > 0 ? ` There are ${here.map(({ checkpointId }) => checkpointId).join(', ')}.` : '';
+    throw new Error(
+      `${which} of ${runId} is ${asked === undefined ? '' : 'not '}in ${folder}.${there} Go on with it on the machine that trained it, with its --data-dir.`,
+    );
+  }
+  const config = builtInConfig(run.description);
+  if (config === null) throw new Error(`${runId} is a run of another trainer, which alone can go on with it.`);
+  if (from.step >= totalSteps(config))
+    throw new Error(
+      `${from.checkpointId} of ${runId} is at the last of its ${totalSteps(config)} steps: there is nothing to go on with. ` +
+        'Choose an earlier one with --checkpoint.',
+    );
+  return { runId, config, parent, segment: { checkpointId: from.checkpointId } };
 }
 
 function readRunConfig(text: string, name?: string): RunConfig {

@@ -123,6 +123,8 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
       return `described anew: ${changeableKeys.filter((key) => key in event).join(', ')}`;
     case 'evaluation_completed':
       return `evaluated ${Object.keys(event.right).length} tasks`;
+    case 'segment_started':
+      return `goes on from ${event.checkpointId ?? `step ${event.fromStep}`} as another segment`;
     case 'trainable_changed':
       return `trains ${describeSelection(event.selection)}, ${event.trainable.length} tensors`;
     case 'checkpoint_saved':

@@ -26,13 +26,16 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
       heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric, ...range } = WindowsQuery.parse(request.query);
-        await runs.get(runId);
+        const { segments } = await runs.get(runId);
         const answer = new JsonAnswer(response, signal);
         const series = answer.entries();
         await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
         await runs.store.eachWindows(
           runId,
-          { ...range, metrics: list(metric), maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
+          {
+            ...{ ...range, metrics: list(metric), segments },
+            ...{ maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
+          },
           (name, windows) => series(name, () => writeWindows(answer, windows)),
           signal,
         );
@@ -59,7 +62,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
           const metrics = answer.entries();
           await runs.store.eachWindows(
             summary.runId,
-            { ...range, metrics: list(metric) },
+            { ...range, metrics: list(metric), segments: summary.segments },
             (name, { counts, minima, maxima, means, lasts }) =>
               metrics(name, () => {
                 const figures = {

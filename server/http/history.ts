@@ -15,14 +15,14 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
     heavy(reads.answers, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
       const { metric, ...range } = HistoryQuery.parse(request.query);
-      await runs.get(runId);
+      const { segments } = await runs.get(runId);
       const metrics = typeof metric === 'string' ? [metric] : metric;
       const answer = new JsonAnswer(response, signal);
       const series = answer.entries();
       await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
       const { lastSeq } = await runs.store.eachSeries(
         runId,
-        { ...range, metrics, maxValues: maxAnswerValues },
+        { ...range, metrics, segments, maxValues: maxAnswerValues },
         (name, { steps, seqs, values, bucketSteps }) =>
           series(name, async () => {
             await answer.write('{');

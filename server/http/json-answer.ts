@@ -79,10 +79,12 @@ export class JsonAnswer {
     const part = this.#part;
     this.#part = '';
     if (this.signal.aborted) throw new ReadAbandonedError('The reader is gone.');
-    if (this.response.write(part)) return afterOthers();
-    await once(this.#taken, 'drain', { signal: this.signal }).catch(() => {
-      throw new ReadAbandonedError('The reader is gone.');
-    });
+    if (!this.response.write(part))
+      await once(this.#taken, 'drain', { signal: this.signal }).catch(() => {
+        throw new ReadAbandonedError('The reader is gone.');
+      });
+    // After a drain too: a reader as fast as this drains within the same turn of the event loop.
+    await afterOthers();
   }
 }
 

@@ -124,10 +124,14 @@ export class Admission {
         command,
         rejection: `It has gone back once already, from ${before}; going back again could repeat itself without end.`,
       };
-    const { series } = await this.store.history(run.runId, { metrics: [metric], maxPoints: everyPoint });
+    const { series } = await this.store.history(run.runId, {
+      metrics: [metric],
+      segments: run.segments,
+      maxPoints: everyPoint,
+    });
     const { events } = await this.store.controlEvents(run.runId);
     const { unit } = declaredIn(events).get(metric) ?? {};
-    const best = bestCheckpoint(checkpointsOf(events), series.get(metric), better);
+    const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
     if (best === null)
       return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
     const { checkpointId } = best.checkpoint;

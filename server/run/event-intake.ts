@@ -43,7 +43,8 @@ export class EventIntake {
     await this.catchUp();
     const run = this.core.summary;
     if (!run) return batches.map(() => this.core.notFound());
-    if (!hasEnded(run.state) && this.core.record.isHeld) await this.core.series.load(run.lastSeq);
+    // One that has ended may go on with a segment.
+    if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(run.lastSeq);
     let position: Position = run;
     let { state } = run;
     const fresh: TrainerEvent[] = [];
@@ -55,7 +56,8 @@ export class EventIntake {
       position = { lastSeq: checked.lastSeq, lastStep: checked.lastStep };
       for (const event of named.events) {
         fresh.push(event);
-        if (isLastWord(event)) state = nextState(state, event.type as ControlEvent['type']);
+        if (isLastWord(event) || event.type === 'segment_started')
+          state = nextState(state, event.type as ControlEvent['type']);
       }
       // Of events that were stored before, it was told then.
       const problems = [...(checked.appended.length > 0 ? given : []), ...named.problems];
@@ -105,7 +107,7 @@ export class EventIntake {
   /** Which of the events follow on a run, or why the batch is refused. */
   #check(run: RunSummary, events: readonly WireEvent[]): ReturnType<typeof newEvents<WireEvent>> | Error {
     const { runId, lastSeq, state } = run;
-    if (hasEnded(state)) {
+    if (hasEnded(state) && !this.#beginsSegment(lastSeq, events)) {
       if (events.some((event) => event.seq > lastSeq))
         return new Refusal(
           'conflict',
@@ -113,7 +115,7 @@ export class EventIntake {
             ? endedByForce(run)
             : `The run ${runId} has ended (${state}); it takes no more events.`,
         );
-    } else if (!this.core.record.isHeld)
+    } else if (!hasEnded(state) && !this.core.record.isHeld)
       return new Refusal('conflict', `Another hub holds the run ${runId} now: attach it again.`, { retry: true });
     const fault = orderFault(run, events);
     if (fault !== null) return new Refusal('invalid', fault);
@@ -122,6 +124,13 @@ export class EventIntake {
     } catch (error) {
       return error as Error;
     }
+  }
+
+  /** Whether a run that has ended goes on with these, for a trainer that has attached for that. */
+  #beginsSegment(lastSeq: number, events: readonly WireEvent[]): boolean {
+    const first = events.find(({ seq }) => seq > lastSeq);
+    const { goesOnBy, liveness } = this.core;
+    return first?.type === 'segment_started' && goesOnBy !== null && goesOnBy === liveness.link;
   }
 
   async #store(events: readonly TrainerEvent[]): Promise<void> {
@@ -144,7 +153,9 @@ export class EventIntake {
     this.core.liveness.notBusy();
     let run: RunSummary = heard;
     for (const event of events) {
-      run = { ...run, lastSeq: event.seq, lastStep: Math.max(run.lastStep, event.step) };
+      const lastStep = event.type === 'segment_started' ? event.step : Math.max(run.lastStep, event.step);
+      run = { ...run, lastSeq: event.seq, lastStep };
+      if (event.type === 'segment_started') this.core.goesOnBy = null;
       if (isControl(event)) run = afterEvent(run, event);
     }
     this.core.record.put(run);

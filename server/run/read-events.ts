@@ -21,18 +21,30 @@ const Declaring = z.object({
 });
 const Told = z.object({ wallTimeMs: WallTimeMs });
 
+/** A batch as it was read: its events, and what had to be left out of them. */
+export interface ReadBatch {
+  events: WireEvent[];
+  problems: EventProblem[];
+}
+
+/** The events of a batch at once; see `eachEvent`. */
+export function readEvents(message: unknown): ReadBatch {
+  const problems: EventProblem[] = [];
+  return { events: [...eachEvent(message, problems)], problems };
+}
+
 /**
- * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. A series
+ * The events of a batch one by one, their texts cleaned: a trainer must not lose what it has to say for an odd character. A series
  * whose declaration is broken is left out, and named among the problems; the first event that is broken otherwise ends the
  * reading, as the faults of all of them would take seconds to collect.
+ * @param problems is added to
  * @throws Refusal `too_large`, or ZodError that names the event
  */
-export function readEvents(message: unknown): { events: WireEvent[]; problems: EventProblem[] } {
+export function* eachEvent(message: unknown, problems: EventProblem[]): Generator<WireEvent> {
   const { events } = z.object({ events: z.unknown() }).parse(message);
   if (Array.isArray(events) && events.length > maxEventsPerBatch)
     throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-  const problems: EventProblem[] = [];
-  return { events: EventsUnread.parse(message).events.map((event, index) => read(event, index, problems)), problems };
+  for (const [index, event] of EventsUnread.parse(message).events.entries()) yield read(event, index, problems);
 }
 
 function read(given: unknown, index: number, problems: EventProblem[]): WireEvent {

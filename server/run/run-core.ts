@@ -1,7 +1,7 @@
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { CommandLog } from './command-log.js';
 import { DeclaredSeries } from './declared-series.js';
-import { Liveness } from './liveness.js';
+import { Liveness, type TrainerLink } from './liveness.js';
 import { Mailbox } from './mailbox.js';
 import { Refusal } from './refusal.js';
 import type { RunContext } from './run-context.js';
@@ -16,6 +16,8 @@ export class RunCore {
   readonly series: DeclaredSeries;
   readonly liveness: Liveness;
   readonly mailbox = new Mailbox();
+  /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
+  goesOnBy: TrainerLink | null = null;
   isBeingDeleted = false;
   /** The run may have been deleted although that failed. */
   isPresenceUncertain = false;

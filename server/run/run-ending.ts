@@ -81,6 +81,11 @@ export class RunEnding {
     return true;
   }
 
+  /** Waits for all that goes with the end of the run. Not in the mailbox. */
+  async done(): Promise<void> {
+    await this.#ending;
+  }
+
   /** Waits a moment for what goes with the end of the run: that events are durable does not depend on it. */
   async settled(): Promise<void> {
     if (this.#ending) await Promise.race([this.#ending, sleep(endWaitMs, undefined, { ref: false })]);

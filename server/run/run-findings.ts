@@ -2,7 +2,7 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import type { RunSummary } from '@plumbline/shared/run';
+import { isSuperseded, type RunSummary } from '@plumbline/shared/run';
 import { maxStages, targetNames } from '@plumbline/shared/run-description';
 import { stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -12,7 +12,7 @@ import type { EventStore, Series } from '../store/event-store.js';
 import { Refusal } from './refusal.js';
 
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
-type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent'>;
+type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent' | 'segments'>;
 
 /** Of every series: the least that a thinned one has, its ends, extremes and first value that is not finite. */
 const outlinePoints = 5;
@@ -36,7 +36,7 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
   const series = new Map<string, MetricSeries>();
   await store.eachSeries(
     runId,
-    { maxPoints: outlinePoints },
+    { segments: run.segments, maxPoints: outlinePoints },
     (name, { steps, values }) => void series.set(name, { steps, values }),
     signal,
   );
@@ -51,13 +51,13 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
  */
 async function readCourses(
   store: Store,
-  { runId, description }: Run,
+  { runId, description, segments }: Run,
   stages: readonly Stage[],
   series: Map<string, MetricSeries>,
 ): Promise<Averages | undefined> {
   const targets = targetNames(description, series.keys()).map(targetAccuracy);
   const both = [metrics.heldOutMean, metrics.numberTokensHeldOut];
-  const courses = await store.history(runId, { metrics: [...both, ...targets], maxPoints: coursePoints });
+  const courses = await store.history(runId, { metrics: [...both, ...targets], segments, maxPoints: coursePoints });
   for (const [name, course] of courses.series) series.set(name, course);
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
@@ -65,7 +65,7 @@ async function readCourses(
   const ofStages = await Promise.all(
     stages.slice(-maxStages).map(({ index, firstStep, lastStep }) =>
       store.history(runId, {
-        ...{ metrics: targets, fromStep: index === 0 ? 0 : firstStep + 1 },
+        ...{ metrics: targets, segments, fromStep: index === 0 ? 0 : firstStep + 1 },
         ...(Number.isFinite(lastStep) && { toStep: lastStep }),
         maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
       }),
@@ -73,7 +73,7 @@ async function readCourses(
   );
   if (ofStages.length > 0)
     for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
-  const windows = await store.windows(runId, { metrics: both, everySteps: width });
+  const windows = await store.windows(runId, { metrics: both, segments, everySteps: width });
   return {
     everySteps: width,
     series: new Map([...windows].map(([name, { fromSteps, means }]) => [name, { steps: fromSteps, values: means }])),
@@ -88,7 +88,7 @@ const joined = (parts: readonly Series[]): MetricSeries => ({
 /** The events and commands that findings speak of. */
 async function readChanges(
   store: Store,
-  { runId }: Run,
+  { runId, segments }: Run,
   signal: AbortSignal | undefined,
 ): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
   let [count, bytes] = [0, 0];
@@ -108,6 +108,7 @@ async function readChanges(
     runId,
     inTurns((text) => {
       const event = JSON.parse(text) as ControlEvent;
+      if (isSuperseded(segments, event)) return;
       // What follows a change of what is trained says which command asked for it.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
     }),

@@ -1,7 +1,7 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import type { StoredSummary } from '../store/event-store.js';
+import type { Position, StoredSummary } from '../store/event-store.js';
 import type { Progress, ToldRun } from './cluster.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -27,7 +27,8 @@ export class RunLease {
           const { events } = await this.core.context.store.controlEvents(this.core.runId);
           const end = this.noteForce(await this.core.commands.load(events));
           const run = this.core.record.restore(stored);
-          this.core.record.put(events.reduce(afterEvent, { ...run, state: 'created' }));
+          const lastStep = await this.#lastStep(stored, events);
+          this.core.record.put({ ...events.reduce(afterEvent, { ...run, state: 'created' }), lastStep });
           this.core.rules.take();
           await this.#endIfOver(end);
           return;
@@ -63,11 +64,39 @@ export class RunLease {
     const taken = this.core.record.change({
       ...run,
       lastSeq,
-      lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0),
+      lastStep: await this.#lastStep({ lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) }, events),
     });
     this.core.rules.take();
     await this.#endIfOver(end);
     return this.core.summary ?? taken;
+  }
+
+  /** The step that a run stands at: of one with segments a store may answer the largest that it has had. */
+  async #lastStep({ lastSeq, lastStep }: Position, events: readonly ControlEvent[]): Promise<number> {
+    if (!events.some(({ type }) => type === 'segment_started')) return lastStep;
+    return (await this.core.context.store.events(this.core.runId, lastSeq, 1)).at(-1)?.step ?? lastStep;
+  }
+
+  /**
+   * Holds a run that has ended, for a trainer that goes on with it as another segment. It stays ended until the segment
+   * begins.
+   */
+  async holdEnded(acknowledgedSeq: number, events: readonly ControlEvent[]): Promise<RunSummary> {
+    const { store, shared } = this.core.context;
+    const { runId, record } = this.core;
+    const lastSeq = shared ? await shared.takeUp(runId, acknowledgedSeq) : await store.lastSeq(runId);
+    await this.core.commands.load(events);
+    record.isHeld = true;
+    const lastStep = await this.#lastStep({ lastSeq, lastStep: this.core.summary!.lastStep }, events);
+    return record.put({ ...this.core.summary!, lastSeq, lastStep });
+  }
+
+  /** Its trainer has gone before the segment began. */
+  letGoEnded(): void {
+    const { record, summary, context, runId } = this.core;
+    if (!summary || !hasEnded(summary.state) || !record.isHeld || this.ending.isUnderWay) return;
+    record.isHeld = false;
+    context.shared?.letGo(runId);
   }
 
   /**

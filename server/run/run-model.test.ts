@@ -11,6 +11,7 @@ import type { WireEvent } from '@plumbline/shared/wire-event';
 import { MemoryStore } from '../../test/support/memory-store.js';
 import { aRunId, attachment, finished, started, stepped } from '../../test/support/test-hub.js';
 import { SequenceGapError, StoreUnavailableError, type EventStore } from '../store/event-store.js';
+import type { StoredEvent } from '../store/protocol-1.js';
 import { Refusal } from './refusal.js';
 import { RunRegistry } from './registry.js';
 
@@ -28,8 +29,10 @@ const reads = ['run', 'controlEvents', 'commands', 'command', 'events', 'lastSeq
 
 type Action =
   | { kind: 'attach'; connection: number; secret: string }
+  /** A trainer that goes on with the run once it has ended, all of it written. */
+  | { kind: 'resume'; connection: number; secret: string }
   | { kind: 'detach'; connection: number }
-  | { kind: 'append'; from: 'next' | 'repeat' | 'gap'; steps: 'on' | 'back'; events: number; ends: boolean }
+  | { kind: 'append'; from: 'next' | 'repeat' | 'gap'; steps: 'on' | 'back' | 'segment'; events: number; ends: boolean }
   | { kind: 'command'; id: number; asks: 'pause' | 'evaluate_now' | 'stop' | 'end_run' }
   | { kind: 'lost' }
   | { kind: 'delete' }
@@ -42,12 +45,13 @@ const weighted = (weight: number, arbitrary: fc.Arbitrary<Action>) => ({ weight,
 const just = <T extends string>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
 const common = [
   weighted(5, fc.record({ kind: just('attach'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'a', 'b') })),
+  weighted(3, fc.record({ kind: just('resume'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'b') })),
   weighted(2, fc.record({ kind: just('detach'), connection: fc.nat(2) })),
   weighted(
     12,
     fc.record({
       ...{ kind: just('append'), from: just('next', 'next', 'next', 'repeat', 'gap') },
-      steps: just('on', 'on', 'on', 'back'),
+      steps: just('on', 'on', 'on', 'back', 'segment', 'segment'),
       ...{ events: fc.integer({ min: 1, max: 3 }), ends: fc.constantFrom(false, false, false, false, true) },
     }),
   ),
@@ -77,18 +81,24 @@ class Model {
   /** The connection that holds the run. */
   connection: number | null = null;
 
-  attach(connection: number, secret: string): string {
+  /** The connection has attached the run, which has ended, to go on with it. */
+  isResuming = false;
+
+  attach(connection: number, secret: string, newSegment = false): string {
     if (!this.exists) {
       this.exists = true;
       this.owner = secret;
     }
     if (this.owner !== secret) return 'forbidden';
     if (this.over === 'lost') this.over = null;
-    if (this.over === null) this.connection = connection;
+    if (this.over === null || newSegment) this.connection = connection;
+    if (this.over === 'said' && newSegment) this.isResuming = true;
     return `ok ${this.lastSeq}`;
   }
   detach(connection: number): void {
-    if (this.connection === connection) this.connection = null;
+    if (this.connection !== connection) return;
+    this.connection = null;
+    this.isResuming = false;
   }
   lost(): void {
     if (!this.exists || this.over) return;
@@ -97,13 +107,18 @@ class Model {
   }
   append(events: readonly WireEvent[]): string {
     if (!this.exists) return 'not_found';
-    if (this.over && events.some(({ seq }) => seq > this.lastSeq)) return 'conflict';
+    const first = events.find(({ seq }) => seq > this.lastSeq);
+    if (this.over && first && !(this.isResuming && first.type === 'segment_started')) return 'conflict';
     let [seq, step] = [this.lastSeq, this.lastStep];
     for (const event of events) {
       if (event.seq <= this.lastSeq) continue;
       if (event.seq !== ++seq) return 'gap';
-      if (event.step < step) return 'invalid';
+      if (event.type === 'segment_started' ? event.fromStep > step : event.step < step) return 'invalid';
       step = event.step;
+    }
+    if (this.over && first) {
+      this.over = null;
+      this.isResuming = false;
     }
     if (events.some((event) => isLastWord(event) && event.seq > this.lastSeq)) this.over = 'said';
     [this.lastSeq, this.lastStep] = [seq, step];
@@ -194,12 +209,20 @@ class World {
         const expected = model.attach(action.connection, action.secret);
         const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
         return this.#expect(
-          runs.attach(attach, link).then(({ lastSeq }) => lastSeq),
+          runs.attach({ ...attach, newSegment: false }, link).then(({ lastSeq }) => lastSeq),
           (answer) => {
             if (this.isCertain) expect(answer).toBe(expected);
           },
         );
       }
+      case 'resume':
+        return this.calm().then(() => {
+          const expected = model.attach(action.connection, action.secret, true);
+          const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
+          this.#expect(runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!), (answer) => {
+            if (this.isCertain) expect(answer).toBe(expected);
+          });
+        });
       case 'detach':
         model.detach(action.connection);
         runs.detach(runId, this.#links[action.connection]!);
@@ -241,13 +264,18 @@ class World {
   #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): WireEvent[] {
     const first =
       from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
-    const step = steps === 'back' ? Math.max(0, this.#sentStep - 5) : this.#sentStep;
+    const step = steps === 'on' ? this.#sentStep : Math.max(0, this.#sentStep - 5);
     const batch = Array.from({ length: events }, (_, i): WireEvent => {
       const seq = first + i;
+      if (steps === 'segment' && i === 0)
+        return { type: 'segment_started', seq, step, fromStep: step, wallTimeMs: 2000 };
       if (ends && i === events - 1) return { ...finished(seq), step: step + i };
       return seq === 1 ? started() : { ...stepped(seq), step: step + i };
     });
-    if (from !== 'gap' && steps === 'on') {
+    if (from === 'next' && steps === 'segment') {
+      this.#sentSeq = batch.at(-1)!.seq;
+      this.#sentStep = batch.at(-1)!.step;
+    } else if (from !== 'gap' && steps === 'on') {
       this.#sentSeq = Math.max(this.#sentSeq, batch.at(-1)!.seq);
       this.#sentStep = Math.max(this.#sentStep, batch.at(-1)!.step);
     }
@@ -283,8 +311,10 @@ class World {
     const record = await this.memory.run(this.runId);
     expect(stored.map(({ seq }) => seq)).toEqual(stored.map((_, i) => i + 1));
     for (const [i, event] of stored.entries()) {
-      expect(event.step).toBeGreaterThanOrEqual(stored[i - 1]?.step ?? 0);
-      if (i < stored.length - 1) expect(isLastWord(event)).toBe(false);
+      if (event.type === 'segment_started') expect(event.step).toBe(event.fromStep);
+      else expect(event.step).toBeGreaterThanOrEqual(stored[i - 1]?.step ?? 0);
+      // What follows a last word begins a segment.
+      if (isLastWord(event)) expect(stored[i + 1]?.type ?? 'segment_started').toBe('segment_started');
     }
     if (!run) {
       // A creation that failed may be stored all the same, until its trainer comes again.
@@ -294,7 +324,10 @@ class World {
     expect(this.seen).toEqual(stored);
     expect(run).toMatchObject({ lastSeq: stored.length, lastStep: stored.at(-1)?.step ?? 0 });
     expect(record).toMatchObject({ state: run.state, reason: run.reason });
-    if (stored.some(isLastWord)) expect(run.state).toBe('finished');
+    const [end, segment] = [stored.findLastIndex(isLastWord), stored.findLastIndex(isSegment)];
+    if (end > segment) expect(run.state).toBe('finished');
+    expect(run.segments ?? []).toEqual(stored.filter(isSegment).map(({ seq, fromStep }) => ({ seq, fromStep })));
+    if (record) expect(record.segments).toEqual(run.segments);
     for (const command of await this.memory.commands(this.runId)) {
       if (hasEnded(run.state)) expect(command).not.toMatchObject({ state: 'pending' });
       const ends = this.ends.get(command.commandId) ?? [];
@@ -308,6 +341,9 @@ class World {
     expect(run).toMatchObject({ lastSeq, trainerConnected: connection !== null });
   }
 }
+
+const isSegment = (event: StoredEvent): event is Extract<TrainerEvent, { type: 'segment_started' }> =>
+  event.type === 'segment_started';
 
 async function play(scheduler: fc.Scheduler, actions: Action[], isCertain: boolean): Promise<void> {
   const world = new World(scheduler, isCertain);

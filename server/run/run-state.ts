@@ -5,6 +5,9 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 /** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
 export type StateChange = ControlEvent['type'] | 'trainer_lost';
 
+/** A run that has ended may go on as another segment. */
+const goesOn = { segment_started: 'running' } as const;
+
 const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
   created: {
     run_started: 'running',
@@ -23,14 +26,15 @@ const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
   },
   paused: {
     run_resumed: 'running',
+    segment_started: 'running',
     run_finished: 'finished',
     run_stopped: 'stopped',
     run_failed: 'failed',
     trainer_lost: 'failed',
   },
-  finished: {},
-  stopped: {},
-  failed: {},
+  finished: goesOn,
+  stopped: goesOn,
+  failed: goesOn,
 };
 
 /** The state after a change; a change that means nothing in this state leaves it. */
@@ -55,6 +59,11 @@ export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
       return { ...run, state, description: described(run.description, event) };
     case 'run_resumed':
       return { ...run, state, reason: '' };
+    case 'segment_started': {
+      const { seq, fromStep } = event;
+      const before = (run.segments ?? []).filter((segment) => segment.seq < seq);
+      return { ...run, state, reason: '', endedMs: null, segments: [...before, { seq, fromStep }] };
+    }
     case 'run_finished':
     case 'run_stopped':
     case 'run_failed':

@@ -110,13 +110,15 @@ export class Run {
   /** A trainer takes up the run; see RunRegistry.attach. */
   async attach(attach: Attach, link: TrainerLink): Promise<Attached> {
     this.core.refuseWhileDeleted();
+    // A run goes on from its end, once all of that is written.
+    if (attach.newSegment) await this.#ending.done();
     try {
       return await this.core.post(async () => {
         try {
           await this.#events.catchUp();
           const lastSeq = await this.#trainers.attach(attach, link);
           // One that has ended takes no more values.
-          if (this.core.record.isHeld) await this.core.series.load(lastSeq);
+          if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(lastSeq);
           return { lastSeq, nextSeries: this.core.series.next };
         } finally {
           this.core.expectTrainer();
@@ -132,6 +134,7 @@ export class Run {
     return this.core.post(() => {
       if (!this.core.liveness.disconnect(link) || !this.summary) return;
       this.core.record.change({ ...this.summary, trainerConnected: false });
+      this.lease.letGoEnded();
       this.core.expectTrainer();
     });
   }

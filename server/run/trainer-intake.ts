@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunParent, type RunSummary } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach } from '@plumbline/shared/socket';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { StoreConflictError } from '../store/event-store.js';
 import { singleHub } from './cluster.js';
 import type { CommandIntake } from './command-intake.js';
@@ -62,7 +65,8 @@ export class TrainerIntake {
       // What is known of a run that ended at another hub may be behind what its trainer was told there.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);
-        return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
+        if (!attach.newSegment) return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
+        return this.#attachEnded(attach, events, link);
       }
       await this.#refuseEndedByForce(run);
     }
@@ -82,16 +86,38 @@ export class TrainerIntake {
     const isNewOwner = this.#ownedBy(attach.secret);
     if (isBack || isNewOwner) await record.write();
     this.core.liveness.connect(link);
-    const { busy: _b, commands: _c, ...known } = this.core.summary!;
-    run = record.change({ ...known, trainerConnected: true, ...(attach.commands && { commands: attach.commands }) });
+    run = this.#connected(this.core.summary!, attach);
     onAttached(run);
     await this.commandIntake.rejectUntaken();
     for (const open of this.core.commands.open) this.commandIntake.send(open);
     return run.lastSeq;
   }
 
-  /** The run that a trainer attaches, which is made where there is none. @throws Refusal when it is not that trainer's */
-  async #known({ run: description, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
+  /** A trainer that goes on with a run that has ended: the segment begins with its next event. */
+  async #attachEnded(attach: Attach, events: readonly ControlEvent[], link: TrainerLink): Promise<number> {
+    const { cluster, onAttached } = this.core.context;
+    await this.#refuseEndedByForce(this.core.summary!);
+    if (this.ending.isUnderWay)
+      throw new Refusal('draining', `The run ${this.core.runId} is just ending. Try again in a second.`);
+    await cluster.claim(this.core.runId);
+    const run = await this.lease.holdEnded(attach.acknowledgedSeq, events);
+    if (this.#ownedBy(attach.secret)) await this.core.record.write();
+    this.core.record.isHeld = true;
+    this.core.liveness.connect(link);
+    this.core.goesOnBy = link;
+    onAttached(this.#connected(run, attach));
+    return run.lastSeq;
+  }
+
+  #connected({ busy: _b, commands: _c, ...run }: RunSummary, { commands }: Attach): RunSummary {
+    return this.core.record.change({ ...run, trainerConnected: true, ...(commands && { commands }) });
+  }
+
+  /**
+   * The run that a trainer attaches. A new one is made where there is none, its name cleaned to plain text; one that was
+   * stored before keeps what it has. @throws Refusal when it is not that trainer's
+   */
+  async #known({ run: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
     await this.core.confirmPresence();
     let run = this.core.summary;
@@ -105,6 +131,7 @@ export class TrainerIntake {
           'conflict',
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
+      const description = cleaned(given);
       // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
       if (parent === null) admission.refuseRules(description);
       // Where the other hubs cannot be asked, the trainer is here, and that counts.
@@ -121,6 +148,7 @@ export class TrainerIntake {
         if (!run) throw error;
       }
     }
+    const description = isDeepStrictEqual(run.description, given) ? given : cleaned(given);
     await admission.refuseOtherRun(run, { description, parent });
     this.#refuseOtherTrainer(secret);
     return run;

@@ -34,6 +34,8 @@ interface LiveFeedEvents {
 export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   readonly #feeds = new Map<RunId, Feed>();
   #looking: NodeJS.Timeout | undefined;
+  /** Clients of other hubs may be in rooms that are empty here. */
+  #hasOtherHubs = false;
 
   constructor(readonly dashboards: DashboardNamespace) {
     super();
@@ -77,6 +79,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       for (const room of this.dashboards.adapter.rooms.keys())
         if (room.startsWith(roomPrefix)) this.#leaveOutSlow(RunId.parse(room.slice(roomPrefix.length)));
     };
+    this.#hasOtherHubs = true;
     this.#looking = setInterval(look, 2 * flushMs).unref();
   }
 
@@ -95,7 +98,9 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     feed.flushedMs = performance.now();
     this.#leaveOutSlow(runId);
     const toSeq = events[events.length - 1]!.seq;
-    this.dashboards.to(roomOf(runId)).emit('metrics', { runId, fromSeq: feed.sentSeq, toSeq, events });
+    // The adapter makes the packet before it looks who is there.
+    if (this.#hasOtherHubs || this.dashboards.adapter.rooms.has(roomOf(runId)))
+      this.dashboards.to(roomOf(runId)).emit('metrics', { runId, fromSeq: feed.sentSeq, toSeq, events });
     this.#countSent(runId, events.length);
     feed.sentSeq = toSeq;
   }

@@ -39,8 +39,19 @@ function endOfText(text: string, opening: number): number {
  * a word. In quotes it is a number of the protocol (`WireNumber`).
  */
 class TolerantDecoder extends Decoder {
+  #length = 0;
+
+  constructor(...options: ConstructorParameters<typeof Decoder>) {
+    super(...options);
+    this.on('decoded', ({ data }) => {
+      for (const value of Array.isArray(data) ? (data as unknown[]) : [])
+        if (typeof value === 'object' && value !== null) lengths.set(value, this.#length);
+    });
+  }
+
   override add(packet: unknown): void {
     if (typeof packet === 'string' && packet.length > maxMessageBytes) return this.#tellTooLarge(packet);
+    this.#length = typeof packet === 'string' ? packet.length : 0;
     super.add(typeof packet === 'string' ? withQuotedNumbers(packet) : packet);
   }
 
@@ -51,6 +62,11 @@ class TolerantDecoder extends Decoder {
     this.emitReserved('decoded', { type: PacketType.EVENT, nsp, id: Number(id), data: [tooLarge] });
   }
 }
+
+const lengths = new WeakMap<object, number>();
+/** How many characters the packet had that a message came in; 0 for a message that is no object. */
+export const packetLength = (message: unknown): number =>
+  typeof message === 'object' && message !== null ? (lengths.get(message) ?? 0) : 0;
 
 /** Socket.IO's own parser, but for numbers that are not finite and for messages that are too large. */
 export const tolerantParser = { Encoder, Decoder: TolerantDecoder };

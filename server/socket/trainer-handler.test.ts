@@ -1,14 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { maxEventsPerBatch } from '@plumbline/shared/limits';
+import { afterAll, beforeAll, describe, expect, it, afterEach, beforeEach } from 'vitest';
+import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
-import { protocolVersion, hubCapabilities } from '@plumbline/shared/socket';
+import { protocolVersion, hubCapabilities, type WireError } from '@plumbline/shared/socket';
 import { maxAnsweredBytes } from '../access/limits.js';
+import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunId } from '@plumbline/shared/run';
+import { type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
   attachment,
+  eventually,
   finished,
   started,
   stepped,
@@ -17,6 +22,8 @@ import {
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 
+import { storeFile } from '../store/open-store.js';
+import { HubLink } from '../trainer/hub-link.js';
 import { describeModel } from '../trainer/models/parameter-roles.js';
 import { canonicalJson } from '../transfer/run-archive.js';
 
@@ -96,6 +103,24 @@ describe('text that would steer a terminal', () => {
     expect(await sendAnything(trainer, 'events', { events: [started(), failed] })).toMatchObject({ ok: true });
     expect((await hub.hub.runs.get(runId)).reason).toBe('line 1\n\uFFFD[31mCUDA error\uFFFD[0m');
   });
+  it('was stored before, and the hub could not read that when it started: its run is gone on with all the same', async () => {
+    const other = await TestHub.start();
+    const { run } = attachment(aRunId());
+    const old = { ...run, name: 'Old \u0007 name' };
+    const { runId } = await other.hub.runs.create(old, null);
+    const file = join(other.config.dataDir, storeFile);
+    await other.hub.close();
+    renameSync(file, `${file}.away`);
+    mkdirSync(file);
+    await other.open();
+    expect(other.hub.storeProblem).not.toBeNull();
+    rmdirSync(file);
+    renameSync(`${file}.away`, file);
+    const attached = await sendAnything(other.trainer(), 'attach', { runId, run: old, parent: null });
+    expect(attached).toMatchObject({ ok: true });
+    await other.remove();
+  });
+
   it('was stored before: its run is gone on with as it is', async () => {
     const { run } = attachment(aRunId());
     const old = { ...run, name: 'Old \u0007 name' };
@@ -103,6 +128,76 @@ describe('text that would steer a terminal', () => {
     const attached = await sendAnything(hub.trainer(), 'attach', { runId, run: old, parent: null });
     expect(attached).toMatchObject({ ok: true });
     expect((await hub.hub.runs.get(runId)).description.name).toBe(old.name);
+  });
+});
+
+describe('a trainer that does not wait for answers', () => {
+  /** Lets appends go on that hang. */
+  let release: () => void;
+  let restore: () => void;
+  beforeEach(() => {
+    const { store } = hub.hub.runs;
+    const { append } = store;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    store.append = async (...args) => {
+      await held;
+      return append.apply(store, args) as never;
+    };
+    restore = () => (store.append = append);
+  });
+  afterEach(() => {
+    release();
+    restore();
+  });
+  const refused = { ok: false, error: { code: 'rate_limited', message: expect.any(String), retry: true } };
+  const lastSeq = (count: number) => ({ ok: true, lastSeq: count });
+
+  it('has sixteen batches taken while the store hangs; the next are refused, and taken when it goes on', async () => {
+    const trainer = await hub.attached(aRunId());
+    const send = (seq: number) => trainer.emitWithAck('events', { events: [seq === 1 ? started() : stepped(seq)] });
+    const taken = Array.from({ length: 16 }, (_, i) => send(i + 1));
+    expect(await Promise.all([send(17), send(18)])).toEqual([refused, refused]);
+    release();
+    expect(await Promise.all(taken)).toEqual(taken.map((_, i) => lastSeq(i + 1)));
+    expect(await send(17)).toEqual(lastSeq(17));
+  });
+
+  it('has one message of the largest size taken, and no second one beside it', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const names = Array.from({ length: 5000 }, (_, i) => `m${i}/${'x'.repeat(190)}`);
+    const step = (seq: number) => stepped(seq, Object.fromEntries(names.map((name) => [name, seq])));
+    // About a megabyte each.
+    const batch = (from: number, count: number) => ({
+      events: Array.from({ length: count }, (_, i) => step(from + i)),
+    });
+    const first = trainer.emitWithAck('events', batch(1, 30));
+    expect(await trainer.emitWithAck('events', batch(31, 4))).toEqual(refused);
+    release();
+    expect(await first).toEqual(lastSeq(30));
+    expect(await trainer.emitWithAck('events', batch(31, 4))).toEqual(lastSeq(34));
+  });
+
+  it('sends again what was refused, as our own does, and all of it is stored once', async () => {
+    const runId = aRunId();
+    const link = new HubLink(hub.url, hub.token, { window: 40, retryMs: 20 });
+    await link.attach(runId, attachment(runId).run, null);
+    let refusals = 0;
+    const count = (of: RunId | null, error: WireError): void =>
+      void (refusals += of === runId && error.code === 'rate_limited' ? 1 : 0);
+    hub.hub.runs.on('refused', count);
+    for (let step = 1; step <= 40; step++) {
+      link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: 0, metrics: { 'train/loss': step } });
+      // A batch of its own.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await eventually(() => Promise.resolve(refusals > 0 ? true : null));
+    release();
+    expect(await link.flush()).toBe(true);
+    link.close();
+    hub.hub.runs.off('refused', count);
+    const { series } = await hub.hub.runs.store.history(runId, { maxPoints: 1000 });
+    expect([...series.get('train/loss')!.values]).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
   });
 });
 

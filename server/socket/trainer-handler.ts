@@ -1,20 +1,22 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Command } from '@plumbline/shared/command';
 import { maxMessageBytes } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { Attach, protocolVersion, TrainerAuth, Busy, hubCapabilities } from '@plumbline/shared/socket';
 import { z } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
 import type { Appended } from '../run/event-intake.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import { readEvents } from '../run/read-events.js';
+import { eachEvent, type ReadBatch } from '../run/read-events.js';
 import type { RunRegistry } from '../run/registry.js';
+import type { Attached } from '../run/run.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
+import { Turn } from '../turn.js';
 import type { FrontDoor } from './front-door.js';
-import { tooLarge } from './tolerant-parser.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
+import { packetLength, tooLarge } from './tolerant-parser.js';
+import { Unanswered } from './unanswered.js';
 
 export interface TrainerParts {
   runs: RunRegistry;
@@ -49,19 +51,31 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     close: () => socket.disconnect(true),
   };
 
+  const unanswered = new Unanswered();
+  /** Does what a message asks, which is refused when too much is unanswered. */
+  async function bounded<T>(message: unknown, work: () => Promise<T>): Promise<T> {
+    const answered = unanswered.take(packetLength(message));
+    try {
+      return await work();
+    } finally {
+      answered();
+    }
+  }
+
   // A connection holds one run: one attach is done with before the next begins.
   let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
-    answer(ack, onError, () => {
-      const next = attaching.then(() => attach(message));
-      attaching = next.catch(() => undefined);
-      return next;
-    }),
+    answer(ack, onError, () =>
+      bounded(message, () => {
+        const next = attaching.then(() => attach(message));
+        attaching = next.catch(() => undefined);
+        return next;
+      }),
+    ),
   );
 
-  async function attach(message: unknown): Promise<{ lastSeq: number; nextSeries: number }> {
-    const parsed = Attach.parse(message);
-    const given = cleanedAttach(parsed, runs.find(parsed.runId));
+  async function attach(message: unknown): Promise<Attached> {
+    const given = Attach.parse(message);
     // Nobody is there to be answered, or to be sent commands.
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
     if (attached !== null && attached !== given.runId) {
@@ -80,12 +94,14 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   }
 
   socket.on('busy', (message, ack) =>
-    answer(ack ?? (() => undefined), onError, async () => {
-      const busy = Busy.parse(message);
-      if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
-      await runs.busy(attached, link, cleaned(busy));
-      return {};
-    }),
+    answer(ack ?? (() => undefined), onError, () =>
+      bounded(message, async () => {
+        const busy = Busy.parse(message);
+        if (attached === null) throw new Refusal('not_found', 'Attach a run before saying what its trainer does.');
+        await runs.busy(attached, link, cleaned(busy));
+        return {};
+      }),
+    ),
   );
 
   socket.on(tooLarge, (ack) => {
@@ -99,7 +115,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
 
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
-    append(message)
+    bounded(message, () => append(message))
       .then((appended) => ack({ ok: true, ...appended }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
@@ -109,10 +125,15 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
       });
   });
 
+  // Batches are read in the order they came in.
+  let reading: Promise<unknown> = Promise.resolve();
   async function append(message: unknown): Promise<Appended> {
-    if (attached === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
-    const { events, problems } = readEvents(message);
-    return runs.append(attached, events, problems);
+    const runId = attached;
+    if (runId === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
+    const read = reading.then(() => inTurns(message));
+    reading = read.catch(() => undefined);
+    const { events, problems } = await read;
+    return runs.append(runId, events, problems);
   }
 
   socket.on('disconnect', () => {
@@ -120,9 +141,20 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   });
 }
 
-/** With texts that are plain, if the run is new; one that was stored before keeps what it has. */
-function cleanedAttach(attach: Attach, stored: Pick<RunSummary, 'description'> | null): Attach {
-  return stored && isDeepStrictEqual(stored.description, attach.run) ? attach : { ...attach, run: cleaned(attach.run) };
+/** Characters of JSON that take some milliseconds to read. */
+const longPacket = 500_000;
+
+/** The events of a batch, read in turns of the event loop. */
+async function inTurns(message: unknown): Promise<ReadBatch> {
+  const turn = new Turn();
+  // Its JSON has just been read in this turn.
+  if (packetLength(message) > longPacket) await turn.next();
+  const batch: ReadBatch = { events: [], problems: [] };
+  for (const event of eachEvent(message, batch.problems)) {
+    batch.events.push(event);
+    if (turn.isOver) await turn.next();
+  }
+  return batch;
 }
 
 const Shown = z.object({ token: z.string() });

@@ -118,19 +118,7 @@ export class AcknowledgedLedger {
    */
   async reconcile(held: Held, nowMs = Date.now()): Promise<Loss[]> {
     await this.#flushing;
-    const found: Loss[] = [];
-    for (const [runId, count] of this.#counts) {
-      const run = held.runs.get(runId);
-      // A version without a ledger has deleted it.
-      if (!run && held.deleted.has(runId)) continue;
-      const has = run ?? { lastSeq: 0, commands: 0, lastStep: 0 };
-      if (run && has.lastSeq >= count.lastSeq && has.commands >= count.commands) continue;
-      found.push({
-        ...{ runId, isGone: !run, isBack: false, foundMs: nowMs, lastStep: run ? run.lastStep : null },
-        events: has.lastSeq < count.lastSeq ? { from: has.lastSeq + 1, to: count.lastSeq } : null,
-        commands: Math.max(0, count.commands - has.commands),
-      });
-    }
+    const found = this.missingFrom(held, nowMs);
     for (const runId of this.#deleted)
       if (held.runs.has(runId))
         found.push({
@@ -156,6 +144,24 @@ export class AcknowledgedLedger {
     }
     if (this.#isBehind) await this.flush();
     return found;
+  }
+
+  /** What was acknowledged and is not held. Changes nothing. */
+  missingFrom(held: Held, nowMs = Date.now()): Loss[] {
+    const missing: Loss[] = [];
+    for (const [runId, count] of this.#counts) {
+      const run = held.runs.get(runId);
+      // A version without a ledger has deleted it.
+      if (!run && held.deleted.has(runId)) continue;
+      const has = run ?? { lastSeq: 0, commands: 0, lastStep: 0 };
+      if (run && has.lastSeq >= count.lastSeq && has.commands >= count.commands) continue;
+      missing.push({
+        ...{ runId, isGone: !run, isBack: false, foundMs: nowMs, lastStep: run ? run.lastStep : null },
+        events: has.lastSeq < count.lastSeq ? { from: has.lastSeq + 1, to: count.lastSeq } : null,
+        commands: Math.max(0, count.commands - has.commands),
+      });
+    }
+    return missing;
   }
 
   /** A run amounts to this now. It counts once `flush` has resolved. */

@@ -39,6 +39,7 @@ import { inBatches } from './series-batches.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
+import { Turn } from '../turn.js';
 import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 /**
@@ -125,7 +126,7 @@ export class EmbeddedStore implements EventStore {
     const reader = new Reader(connection);
     await widenStages(reader);
     const positions = await reader.rows(
-      'SELECT run_id, max(seq)::DOUBLE, max(step)::DOUBLE FROM events GROUP BY run_id',
+      'SELECT run_id, max(seq)::DOUBLE, arg_max(step, seq)::DOUBLE FROM events GROUP BY run_id',
     );
     const [[lastSeriesId]] = (await reader.rows('SELECT coalesce(max(series_id), 0) FROM series')) as [[number]];
     const [[waiting]] = (await reader.rows('SELECT count(*)::DOUBLE FROM points')) as [[number]];
@@ -478,7 +479,9 @@ export class EmbeddedStore implements EventStore {
     const pointRows = await transaction.rowsOf('points');
     const ids = await this.#series.of(runId);
     let written = 0;
+    const turn = new Turn();
     for (const event of events) {
+      if (turn.isOver) await turn.next();
       const seq = BigInt(event.seq);
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);

@@ -1,5 +1,5 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
 
@@ -26,6 +26,8 @@ export interface Windows {
 
 export interface WindowRange {
   metrics?: readonly string[] | undefined;
+  /** Where the run went on after it had ended: what is superseded since is left out. */
+  segments?: readonly Segment[] | undefined;
   fromStep?: number | undefined;
   toStep?: number | undefined;
   /** Refuses an answer of more windows than this, over all series, without putting it together; no limit without it. */
@@ -45,6 +47,8 @@ export type TakeSeries<Columns> = (metric: string, columns: Columns) => void | P
 export type TakeTexts = (texts: readonly string[]) => void | Promise<void>;
 
 export interface HistoryRange {
+  /** As in `WindowRange`. */
+  segments?: readonly Segment[] | undefined;
   /** Names of metrics; `undefined` means all of the run. */
   metrics?: readonly string[] | undefined;
   fromStep?: number | undefined;
@@ -59,6 +63,10 @@ export interface HistoryRange {
   /** Refuses an answer of more points than this, over all series, without putting it together; no limit without it. */
   maxValues?: number | undefined;
 }
+
+/** Those of a run's segments that leave out what no later one does: each begins below all later ones. */
+export const decisive = (segments: readonly Segment[] = []): Segment[] =>
+  segments.filter(({ fromStep }, index) => segments.slice(index + 1).every((later) => later.fromStep > fromStep));
 
 /** A `maxPoints` that thins nothing. */
 export const everyPoint = Number.MAX_SAFE_INTEGER;
@@ -279,7 +287,7 @@ export const noPosition: Position = { lastSeq: 0, lastStep: 0 };
  * The events that a run which goes up to `position` does not have yet, and how far it goes with them.
  * @throws SequenceGapError when the first of them does not follow, or there is a gap within them
  */
-export function newEvents<E extends { seq: number; step: number }>(
+export function newEvents<E extends { type: string; seq: number; step: number }>(
   runId: RunId,
   position: Position,
   events: readonly E[],
@@ -289,7 +297,7 @@ export function newEvents<E extends { seq: number; step: number }>(
   for (const event of appended) {
     if (event.seq !== lastSeq + 1) throw new SequenceGapError(runId, lastSeq, event.seq);
     lastSeq = event.seq;
-    lastStep = Math.max(lastStep, event.step);
+    lastStep = event.type === 'segment_started' ? event.step : Math.max(lastStep, event.step);
   }
   return { appended, lastSeq, lastStep };
 }

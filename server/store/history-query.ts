@@ -1,4 +1,4 @@
-import { bucketSteps, type HistoryRange, type WindowRange } from './event-store.js';
+import { bucketSteps, decisive, type HistoryRange, type WindowRange } from './event-store.js';
 import { allPoints } from './point-order.js';
 
 interface Query {
@@ -117,7 +117,11 @@ const between = (seriesIds: readonly number[]): string => {
   return `series_id BETWEEN ${ids[0]} AND ${ids.at(-1)}`;
 };
 
-function inSteps({ fromStep, toStep }: WindowRange, bind: (value: number) => string): string {
-  const from = fromStep === undefined ? '' : `AND step >= ${bind(fromStep)} `;
-  return toStep === undefined ? from : `${from}AND step <= ${bind(toStep)}`;
+/** Within the range of steps, without what later segments have superseded. */
+function inSteps({ fromStep, toStep, segments }: WindowRange, bind: (value: number) => string): string {
+  return [
+    ...(fromStep === undefined ? [] : [`AND step >= ${bind(fromStep)}`]),
+    ...(toStep === undefined ? [] : [`AND step <= ${bind(toStep)}`]),
+    ...decisive(segments).map((segment) => `AND (seq >= ${segment.seq} OR step <= ${segment.fromStep})`),
+  ].join(' ');
 }

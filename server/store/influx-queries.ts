@@ -3,6 +3,7 @@ import { recordOf } from '@plumbline/shared/record';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { decisive, type WindowRange } from './event-store.js';
 import type { StoredControlEvent, StoredEvent } from './protocol-1.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
@@ -52,8 +53,18 @@ export function pointsOf(
 /**
  * Only the float fields of metrics and the wall times of steps; by name where names are given. Names that differ in one
  * place only, a thousand parameter groups for instance, are one condition: InfluxDB takes long over a thousand.
+ * Of a run with segments, without what they have superseded: Flux looks at each point for that.
  */
-export function seriesFilter(metrics: readonly string[] | undefined, words: boolean): string {
+export function seriesFilter({ baseSecond }: Extent, { metrics, segments }: WindowRange, words: boolean): string {
+  const conditions = decisive(segments).map(
+    ({ seq, fromStep }) =>
+      `(int(v: r._time) % 1000000000 >= ${seq} or int(v: r._time) < ${baseSecond + fromStep + 1}000000000)`,
+  );
+  const named = namesFilter(metrics, words);
+  return conditions.length === 0 ? named : `${named} |> filter(fn: (r) => ${conditions.join(' and ')})`;
+}
+
+function namesFilter(metrics: readonly string[] | undefined, words: boolean): string {
   const suffix = words ? nonFinite : '';
   const wallTimes =
     '(r._measurement == "plumbline.event" and r.kind == "step_completed" and r._field == "wall_time_ms")';

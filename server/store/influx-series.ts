@@ -70,7 +70,7 @@ async function queryBatch(
     for (const words of kinds)
       queries.push(
         client.query(
-          `${points} |> ${seriesFilter(long.length === 0 ? range.metrics : short, words)} |> drop(columns: ["_start", "_stop"])`,
+          `${points} |> ${seriesFilter(extent, { ...range, metrics: long.length === 0 ? range.metrics : short }, words)} |> drop(columns: ["_start", "_stop"])`,
           takeOf((metric) => !isLong(metric)),
           signal,
         ),
@@ -79,7 +79,7 @@ async function queryBatch(
     const offset = (extent.baseSecond + (range.fromStep ?? 0)) % width;
     const windows = `window(every: ${width}s, offset: ${offset}s)`;
     for (const words of kinds) {
-      const asked = `${points} |> ${seriesFilter(short.length === 0 ? range.metrics : long, words)}`;
+      const asked = `${points} |> ${seriesFilter(extent, { ...range, metrics: short.length === 0 ? range.metrics : long }, words)}`;
       const ofBuckets = words ? ['first'] : ['min', 'max'];
       for (const selection of [...ofBuckets.map((selector) => `${windows} |> ${selector}()`), 'first()', 'last()'])
         queries.push(
@@ -136,7 +136,7 @@ async function lengthsOf(
       for (const metric of metrics) counts.set(metric, extent.lastSeq);
     else
       for (const words of [false, true])
-        await ask(`${whole} |> ${seriesFilter(metrics, words)} |> count()`, (row) => Number(row('_value')));
+        await ask(`${whole} |> ${seriesFilter(extent, range, words)} |> count()`, (row) => Number(row('_value')));
     return { counts, anyWords: true };
   }
   const end = Math.min(toStep, fromStep + 4 * maxPoints);
@@ -144,12 +144,13 @@ async function lengthsOf(
   const rest = pointsOf(client.options.bucket, runId, extent, { fromStep: end + 1, toStep });
   const number = (row: Row): number => Number(row('_value'));
   const [words] = await Promise.all([
-    ask(`${whole} |> ${seriesFilter(metrics, true)} |> count()`, number),
-    ask(`${beginning} |> ${seriesFilter(metrics, false)} |> count()`, number),
-    ask(`${whole} |> ${seriesFilter(metrics, false)} |> first()`, () => 0),
+    ask(`${whole} |> ${seriesFilter(extent, range, true)} |> count()`, number),
+    ask(`${beginning} |> ${seriesFilter(extent, range, false)} |> count()`, number),
+    ask(`${whole} |> ${seriesFilter(extent, range, false)} |> first()`, () => 0),
   ]);
   const unsure = [...counts].filter(([, count]) => count <= maxPoints).map(([metric]) => metric);
-  if (unsure.length > 0 && rest !== null) await ask(`${rest} |> ${seriesFilter(unsure, false)} |> count()`, number);
+  if (unsure.length > 0 && rest !== null)
+    await ask(`${rest} |> ${seriesFilter(extent, { ...range, metrics: unsure }, false)} |> count()`, number);
   return { counts, anyWords: words > 0 };
 }
 

@@ -384,8 +384,10 @@ export class InfluxStore implements SharedStore {
     events: readonly E[],
   ): Promise<{ lastSeq: number; appended: E[] }> {
     const position = await this.#position(runId);
-    const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
+    const { appended, lastSeq } = newEvents(runId, position, events);
     if (appended.length === 0) return { lastSeq, appended };
+    // Where the run's points end in time, whatever its segments go back to.
+    const lastStep = appended.reduce((most, { step }) => Math.max(most, step), position.lastStep);
     const lines = appended.flatMap((event) => linesOf(runId, position.baseSecond, event));
     await this.#outbox.add({ kind: 'events', runId, lastSeq, lastStep }, lines);
     this.#positions.set(runId, { ...position, lastSeq, lastStep });

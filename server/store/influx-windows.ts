@@ -30,7 +30,7 @@ export async function queryWindows(
   const width = Math.min(range.everySteps ?? Infinity, lastStep - fromStep + 1);
   const offset = (extent.baseSecond + fromStep) % width;
   const windowed = (metrics: readonly string[] | undefined): string =>
-    `${points} |> ${seriesFilter(metrics, false)} |> window(every: ${width}s, offset: ${offset}s)`;
+    `${points} |> ${seriesFilter(extent, { ...range, metrics }, false)} |> window(every: ${width}s, offset: ${offset}s)`;
 
   // How many there are of each series, without holding them.
   const lengths = new Map<string, number>();

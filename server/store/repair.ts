@@ -3,12 +3,14 @@ import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { RunId } from '@plumbline/shared/run';
+import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
 import { explain, withoutStack } from './duckdb-failure.js';
 import { EmbeddedStore, schema } from './embedded-store.js';
 import { StoreInUseError, type StoredRun } from './event-store.js';
+import { describeLoss } from './loss.js';
 import { allPoints } from './point-order.js';
-import { timeInName } from './store-guard.js';
+import { ledgerOf, timeInName } from './store-guard.js';
 
 export interface RepairOptions {
   /** Begins an empty store where nothing can be saved. */
@@ -30,6 +32,11 @@ const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;
 /** Blocks of a database that are read at a time. */
 const chunkBytes = 64 * 262_144;
+
+/** Runs that are named where all are lost. */
+const mostNamed = 20;
+/** What is found is in the report. */
+const quiet = { onProblem: () => undefined, onMended: () => undefined };
 
 /** Nothing of the store can be saved, and nothing was changed. */
 export class BeyondRepairError extends Error {
@@ -62,7 +69,8 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
       if (!startEmpty)
         throw new BeyondRepairError(
           `Nothing can be saved of ${path}. ${repair.done.join(' ')} Everything is as it was. Restore a backup ` +
-            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.',
+            '(npm run plumbline -- restore-backup), or run this again with --start-empty: it moves the files aside.' +
+            (await whatWouldBeLost(path)),
         );
       await makeEmpty(saved);
       repair.done.push('The store is empty now.');
@@ -79,9 +87,18 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
   }
 }
 
+/** As much of what the ledger counts as a person reads, if nothing of the store is left. */
+async function whatWouldBeLost(path: string): Promise<string> {
+  const ledger = await AcknowledgedLedger.open(ledgerOf(path), quiet);
+  const missing = ledger.missingFrom({ runs: new Map(), deleted: new Set() }).map(describeLoss);
+  if (missing.length === 0) return '';
+  const others = missing.length - mostNamed;
+  return ` Without a backup: ${missing.slice(0, mostNamed).join(' ')}${others > 0 ? ` And ${others} more.` : ''}`;
+}
+
 /** Opens the store as a hub would. @returns what the ledger knows to be gone */
 async function lossesOf(path: string): Promise<string[]> {
-  const store = new EmbeddedStore(path, { onProblem: () => undefined, onMended: () => undefined });
+  const store = new EmbeddedStore(path, quiet);
   try {
     return (await store.condition()).losses;
   } finally {

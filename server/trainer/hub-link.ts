@@ -72,7 +72,8 @@ export class HubLink {
   #numbers = new Map<string, number>();
   #nextNumber = 0;
   #baseline: WireMetrics = {};
-  #run: { runId: RunId; run: RunDescription; parent: RunParent | null; secret?: string } | undefined;
+  #run:
+    { runId: RunId; run: RunDescription; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
   #attached = false;
   /** How many of the spool's first events have been sent on this line. */
   #sent = 0;
@@ -146,11 +147,18 @@ export class HubLink {
    * Takes up a run; events from here on belong to it. Resolves when the hub knows the run.
    * The events of an earlier run must have been flushed.
    * @param secret what the run is this trainer's by; see Attach
+   * @param newSegment the run has ended and goes on: `segment_started` is its next event
    * @throws HubLinkError
    */
-  async attach(runId: RunId, run: RunDescription, parent: RunParent | null, secret?: string): Promise<void> {
+  async attach(
+    runId: RunId,
+    run: RunDescription,
+    parent: RunParent | null,
+    secret?: string,
+    newSegment = false,
+  ): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
-    this.#run = { runId, run, parent, ...(secret !== undefined && { secret }) };
+    this.#run = { runId, run, parent, newSegment, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = this.#nextNumber = 0;
     this.#numbers = new Map();
     this.#baseline = {};

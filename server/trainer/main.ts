@@ -89,8 +89,11 @@ function sayOnce(error: unknown): void {
 async function trainAll(): Promise<number> {
   const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
   const secret = await trainerSecret(folderOf(launch.runId), launch.secret);
+  const { segment } = launch;
   const described = describeRun(launch.config);
-  await link.attach(launch.runId, described, launch.parent, secret).finally(() => clearTimeout(noHub));
+  await link
+    .attach(launch.runId, described, launch.parent, secret, segment !== undefined)
+    .finally(() => clearTimeout(noHub));
   isKnown = true;
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
@@ -104,14 +107,21 @@ async function trainAll(): Promise<number> {
       : undefined;
   const trainer: TrainerInfo = { backend, device, host: hostname(), processId: process.pid, version };
   let runId = launch.runId;
-  let from = launch.parent ? await startingPoint(launch.parent) : undefined;
+  let segmentFrom = segment?.checkpointId;
+  let from = segmentFrom
+    ? await loadCheckpoint(join(folderOf(runId), 'checkpoints', segmentFrom))
+    : launch.parent
+      ? await startingPoint(launch.parent)
+      : undefined;
   for (;;) {
     const outcome = await train({
       ...{ runId, config: launch.config, method, tokenizer: base.tokenizer, probes, evaluation, sink, control, energy },
       trainer: { ...trainer, energy: energy.basis(from !== undefined) },
       checkpointFolder: join(folderOf(runId), 'checkpoints'),
       ...(from ? { from } : {}),
+      ...(segmentFrom && { segmentFrom }),
     });
+    segmentFrom = undefined;
     if (!(await lastWord())) return 1;
     if (outcome.kind !== 'branched') return outcome.kind === 'failed' ? 1 : 0;
     const { branchRunId, checkpointId, checkpoint } = outcome.branch;

@@ -51,6 +51,8 @@ export interface TrainingRun {
   energy?: EnergyReadings;
   /** Folder of this run's checkpoints. */
   checkpointFolder: string;
+  /** The run had ended: it goes on from this checkpoint of its own, which is `from`, as another segment. */
+  segmentFrom?: CheckpointId;
   /** Where to go on from; without it training starts at the model's present weights, which are the base's. */
   from?: Checkpoint;
 }
@@ -107,6 +109,8 @@ class TrainingLoop implements Steered {
   /** The last automatic checkpoint could not be written: it is tried again before training goes on. */
   #saveOwed = false;
   #probedStep = -1;
+  /** Names of the checkpoints that were written here. */
+  readonly #written = new Set<string>();
   /** Steps at which a command changed what is trained or how fast. */
   readonly #changedAt: number[] = [];
 
@@ -132,6 +136,8 @@ class TrainingLoop implements Steered {
   async run(): Promise<Outcome> {
     const { config, probes, sink, control, trainer, evaluation } = this.of;
     const lastStep = totalSteps(config);
+    const { segmentFrom } = this.of;
+    if (segmentFrom) this.#emit({ type: 'segment_started', fromStep: this.step, checkpointId: segmentFrom });
     this.#emit({
       type: 'run_started',
       trainer,
@@ -397,6 +403,7 @@ class TrainingLoop implements Steered {
       },
       method: config.method,
     });
+    this.#written.add(checkpointId);
     this.#emit({ type: 'checkpoint_saved', checkpointId, bytes, digest });
     return checkpointId;
   }
@@ -416,11 +423,14 @@ class TrainingLoop implements Steered {
   }
 
   async #removeOld(): Promise<void> {
+    const { segmentFrom, from } = this.of;
     const automatic = (await readdir(this.of.checkpointFolder))
       .flatMap((name) => {
         const [, step, times = '1'] = /^step-(\d+)(?:-(\d+))?$/.exec(name) ?? [];
         return step === undefined ? [] : [{ name, step: Number(step), times: Number(times) }];
       })
+      // Those that an earlier segment saved behind this one's beginning are left alone.
+      .filter(({ name, step }) => !segmentFrom || step <= from!.position.step || this.#written.has(name))
       .sort((a, b) => a.step - b.step || a.times - b.times);
     for (const { name } of automatic.slice(1, -keptCheckpoints).filter(({ step }) => !this.#keeps(step))) {
       // Said first: one that is still offered and is not there would be worse than the other way round.

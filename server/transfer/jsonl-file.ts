@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { setImmediate as afterOthers } from 'node:timers/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { NotUtf8Error, textLines, utf8Text } from '@plumbline/shared/utf8-text';
 import { recordAsWritten, StoredEvent } from '../store/protocol-1.js';
+import { Turn } from '../turn.js';
 import {
   archiveFormat,
   archiveVersionOf,
@@ -12,6 +12,7 @@ import {
   Digest,
   from,
   inBatches,
+  inParts,
   notUtf8,
   readOpening,
   readPart,
@@ -44,11 +45,13 @@ export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   yield `${canonicalJson(header)}\n`;
   yield [recordAsWritten(run), ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
   const digest = new RunDigest(archive);
-  for await (const events of archive.events()) {
-    yield digest.add(events);
-    // A receiver as fast as this would leave nobody else a turn.
-    await afterOthers();
-  }
+  const turn = new Turn();
+  for await (const events of archive.events())
+    for (const part of inParts(events)) {
+      yield digest.add(part);
+      // A receiver as fast as this would leave nobody else a turn.
+      if (turn.isOver) await turn.next();
+    }
   yield `${canonicalJson({ digest: digest.value() })}\n`;
 }
 

@@ -143,8 +143,24 @@ export async function* inBatches(
   if (batch.length > 0) yield batch;
 }
 
-/** What is made text in one go: metric values, and parameters of a model, for about ten milliseconds. */
-const maxBatchSize = 10_000;
+/** Metric values, and parameters of a model: what is stored in one go, and what is made text in one go. */
+const [maxBatchSize, maxPartSize] = [10_000, 1000];
+
+/** A batch in parts, each of which takes about a millisecond to be made text. */
+export function* inParts(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
+  let part: StoredEvent[] = [];
+  let size = 0;
+  for (const event of events) {
+    part.push(event);
+    size += sizeOf(event);
+    if (size < maxPartSize) continue;
+    yield part;
+    part = [];
+    size = 0;
+  }
+  if (part.length > 0) yield part;
+}
+
 function sizeOf(event: StoredEvent): number {
   if (isMetricEvent(event)) return 1 + Object.keys(event.metrics).length;
   return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { EnergySettings } from '../energy.js';
 import { RunConfig } from './run-config.js';
-import { RunId, RunParent } from '../run.js';
+import { CheckpointId, RunId, RunParent } from '../run.js';
 import { TrainerSecret } from '../socket.js';
 
 /**
@@ -16,6 +16,8 @@ export const TrainerLaunch = z.object({
   config: RunConfig,
   /** A branch starts from `<dataDir>/runs/<parent.runId>/checkpoints/<parent.checkpointId>`. */
   parent: RunParent.nullable(),
+  /** The run has ended and goes on from this checkpoint of its own, as another segment. */
+  segment: z.object({ checkpointId: CheckpointId }).optional(),
   /** What the run is the trainer's by; see Attach. */
   secret: TrainerSecret.optional(),
   /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */

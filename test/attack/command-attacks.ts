@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { firstOf, short, type Attack } from './attack.js';
-import { neither, notRefused } from './hostile-trainer.js';
+import { neither, notCutOff, notRefused } from './hostile-trainer.js';
 import { inLanes, RawSocket, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
@@ -17,13 +17,18 @@ const give = (socket: RawSocket, runId: string, action: unknown, commandId: stri
   socket.ask(namespace, 'command', JSON.stringify({ commandId, runId, action }));
 
 /** A fresh connection each, so that no limit of one keeps the rest from being looked at. */
-async function each(victim: Victim, messages: readonly (object | string)[], event = 'command'): Promise<string | null> {
+async function each(
+  victim: Victim,
+  messages: readonly (object | string)[],
+  event = 'command',
+  fault: (reply: Reply) => string | null = notRefused,
+): Promise<string | null> {
   const faults = await inLanes(messages.length, 2, async (i) => {
     const socket = await dashboard(victim);
     const text = typeof messages[i] === 'string' ? messages[i] : JSON.stringify(messages[i]);
-    const fault = notRefused(await socket.ask(namespace, event, text));
+    const wrong = fault(await socket.ask(namespace, event, text));
     socket.close();
-    return fault && `${event} ${short(text, 80)}: ${fault}`;
+    return wrong && `${event} ${short(text, 80)}: ${wrong}`;
   });
   return firstOf(...faults);
 }
@@ -50,7 +55,10 @@ export const commandAttacks: Attack[] = [
       const replies = await inLanes(10_000, 200, () => give(socket, 'honest', { kind: 'evaluate_now' }));
       socket.close();
       const taken = replies.filter((reply) => reply.kind === 'answer' && reply.ok).length;
-      return firstOf(...replies.map(neither), taken > 1000 && `${taken} of 10,000 were taken: nothing limits them`);
+      const faults = replies.map((reply) =>
+        reply.kind === 'closed' ? notCutOff(reply, victim, /Too many packets/) : neither(reply),
+      );
+      return firstOf(...faults, taken > 1000 && `${taken} of 10,000 were taken: nothing limits them`);
     },
   },
   {
@@ -94,7 +102,12 @@ export const commandAttacks: Attack[] = [
       return firstOf(
         neither(stars),
         neither(commas),
-        await each(victim, [asked('x'.repeat(5_000_000)), asked('*'.repeat(10_000)), asked('*a'.repeat(5000))]),
+        await each(
+          victim,
+          [asked('x'.repeat(5_000_000)), asked('*'.repeat(10_000)), asked('*a'.repeat(5000))],
+          'command',
+          (reply) => notCutOff(reply, victim, /A message of this connection holds at most/),
+        ),
       );
     },
   },

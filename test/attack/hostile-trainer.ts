@@ -81,6 +81,16 @@ export function notRefused(reply: Reply, ...codes: string[]): string | null {
   return null;
 }
 
+/**
+ * What is wrong with how a message was met that is out of a connection's bounds: it is refused, or ends the connection,
+ * and the hub's log says why.
+ * @param bound what the log says
+ */
+export function notCutOff(reply: Reply, victim: Victim, bound: RegExp): string | null {
+  if (reply.kind !== 'closed') return notRefused(reply);
+  return bound.test(victim.logged) ? null : `the connection ends (${reply.how}), and no word of why is anywhere`;
+}
+
 /** What is wrong about an answer that may be either; null when it was taken or refused with a reason. */
 export const neither = (reply: Reply): string | null =>
   reply.kind === 'answer' && reply.ok ? null : notRefused(reply);

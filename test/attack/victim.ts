@@ -62,6 +62,11 @@ export class Victim {
     return ask(this.port, `/api${path}`, { method, headers, from: '127.0.0.1', timeoutMs: patienceMs });
   }
 
+  /** All that the hub has logged since it was started. */
+  get logged(): string {
+    return this.hub.output;
+  }
+
   /** What the hub has logged since this was last asked. */
   newLog(): string {
     const { output } = this.hub;

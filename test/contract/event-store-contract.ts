@@ -237,6 +237,56 @@ export function eventStoreContract(
       expect((await lossOf(5)).seqs.length).toBeLessThanOrEqual(5);
     });
 
+    it('leaves out of series and windows what later segments have superseded, and keeps the events', async () => {
+      const segment = (seq: number, fromStep: number): TrainerEvent => ({
+        ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: 1_700_000_000_000 + seq },
+      });
+      // Steps 1 to 10; again from 6 on up to 8; again from 2 on up to 5. A value that is not finite is superseded too.
+      const events = [
+        ...Array.from({ length: 10 }, (_, i) =>
+          stepEvent(i + 1, { 'train/loss': i === 8 ? 'NaN' : 100 + i + 1, 'shift/kl': i + 1 }, i + 1),
+        ),
+        segment(11, 6),
+        ...[7, 8].map((step, i) => stepEvent(12 + i, { 'train/loss': 200 + step }, step)),
+        segment(14, 2),
+        ...[3, 4, 5].map((step, i) => stepEvent(15 + i, { 'train/loss': 300 + step }, step)),
+      ];
+      await store.append(runId, events);
+      const segments = [
+        { seq: 11, fromStep: 6 },
+        { seq: 14, fromStep: 2 },
+      ];
+      for (const reopened of [false, true]) {
+        if (reopened) store = await reopen();
+        const { series } = await store.history(runId, { segments, maxPoints: 1000 });
+        const loss = series.get('train/loss')!;
+        expect([...loss.steps]).toEqual([1, 2, 3, 4, 5]);
+        expect([...loss.values]).toEqual([101, 102, 303, 304, 305]);
+        expect([...loss.seqs]).toEqual([1, 2, 15, 16, 17]);
+        expect([...series.get('shift/kl')!.steps]).toEqual([1, 2]);
+        expect([...series.get(wallTimeSeries)!.steps]).toEqual([1, 2, 3, 4, 5]);
+        // As it was before the last segment, and thinned.
+        const before = await store.history(runId, { segments: segments.slice(0, 1), maxPoints: 1000, toStep: 8 });
+        expect(before.series.get('shift/kl')!.steps).toEqual(Float64Array.of(1, 2, 3, 4, 5, 6));
+        const thinned = await store.history(runId, { metrics: ['train/loss'], segments, maxPoints: 5, fromStep: 1 });
+        const values = [...thinned.series.get('train/loss')!.values];
+        expect([values[0], values.at(-1)]).toEqual([101, 305]);
+        expect(values.every((value) => [101, 102, 303, 304, 305].includes(value))).toBe(true);
+        const windows = await store.windows(runId, { metrics: ['train/loss', 'shift/kl'], segments, everySteps: 100 });
+        expect(plain(windows.get('train/loss')!)).toMatchObject({
+          counts: [5],
+          minima: [101],
+          maxima: [305],
+          lasts: [305],
+        });
+        expect(plain(windows.get('shift/kl')!)).toMatchObject({ counts: [2], maxima: [2] });
+        // Exports and copies have all of it, and whoever asks for none of this.
+        expect((await store.events(runId, 1, 100)).map(comparable)).toEqual(events.map(comparable));
+        expect((await lossOf()).seqs).toHaveLength(15);
+      }
+      expect((await store.append(runId, [stepEvent(18, { 'train/loss': 306 }, 6)])).lastSeq).toBe(18);
+    });
+
     it('stays within the bound when many points share one step', async () => {
       await store.append(
         runId,

@@ -1,6 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 
@@ -78,11 +78,13 @@ export class RunFeed {
       metrics: (batch) => this.#take(batch),
       control: (event) => {
         sink.control([event]);
+        if (event.type === 'segment_started') this.#goBack([event]);
         // All metrics before it were sent before it: it is the next number, or there is a gap.
         this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
       },
       run: (run) => {
         sink.run(run);
+        this.#goBack(run.segments);
         // A run that was not there yet, e.g. a branch about to start: no need to wait for the next attempt.
         if (this.#retry) void this.#catchUp(true);
       },
@@ -135,6 +137,12 @@ export class RunFeed {
     this.#cursorStep = Math.max(this.#cursorStep, fresh.at(-1)?.step ?? 0);
   }
 
+  /** Steps are told anew from where a segment begins that has not been seen. */
+  #goBack(segments: readonly Segment[] = []): void {
+    for (const { seq, fromStep } of segments)
+      if (seq > this.#cursor) this.#cursorStep = Math.min(this.#cursorStep, fromStep);
+  }
+
   /** @param join true on a new connection, which is in no room yet */
   async #catchUp(join: boolean): Promise<void> {
     clearTimeout(this.#retry);
@@ -148,6 +156,7 @@ export class RunFeed {
         const { run } = await this.transport.watch(this.runId);
         if (!isCurrent()) return;
         this.sink.run(run);
+        this.#goBack(run.segments);
       }
       const range = { ...this.#range, ...(this.#loaded && { fromStep: this.#cursorStep }) };
       const [history, control, commands] = await Promise.all([

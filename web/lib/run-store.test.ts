@@ -77,3 +77,23 @@ describe('where a run stands', () => {
     expect(store.runSummary!.lastStep).toBe(1912);
   });
 });
+
+describe('a run that goes on as another segment', () => {
+  const step = (seq: number, at: number): MetricEvent => ({
+    ...{ type: 'step_completed', seq, step: at, stage: 0, wallTimeMs: seq, metrics: { 'train/loss': seq } },
+  });
+  it('lets go of what the segment supersedes, and goes on from where it begins', () => {
+    const store = new RunStore();
+    store.run({ ...branchAt(0), parent: null, lastStep: 3, lastSeq: 4 });
+    store.metrics([step(2, 1), step(3, 2), step(4, 3)]);
+    store.control([{ type: 'segment_started', seq: 5, step: 1, fromStep: 1, wallTimeMs: 5 }]);
+    expect(store.runSummary?.lastStep).toBe(1);
+    store.metrics([step(6, 2)]);
+    const { length, steps, values } = store.buffer('train/loss');
+    expect([[...steps.subarray(0, length)], [...values.subarray(0, length)]]).toEqual([
+      [1, 2],
+      [2, 6],
+    ]);
+    expect(store.runSummary?.lastStep).toBe(2);
+  });
+});

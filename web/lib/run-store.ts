@@ -158,6 +158,12 @@ export class RunStore implements FeedSink {
     const fresh = events.filter((event) => !held.has(event.seq));
     if (fresh.length === 0) return;
     this.controlEvents = [...this.controlEvents, ...fresh].sort((a, b) => a.seq - b.seq);
+    for (const event of fresh)
+      if (event.type === 'segment_started') {
+        for (const buffer of this.series.values()) buffer.supersede(event);
+        if (this.runSummary && event.seq > this.runSummary.lastSeq)
+          this.runSummary = { ...this.runSummary, lastSeq: event.seq, lastStep: event.fromStep };
+      }
     this.#dataChanged();
     this.#changed();
   }

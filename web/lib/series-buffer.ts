@@ -1,5 +1,6 @@
 import type { WireSeries } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import type { Segment } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Columns } from '../charts/columns';
 
@@ -81,6 +82,17 @@ export class SeriesBuffer implements Columns {
       }
     }
     this.length = at;
+  }
+
+  /** Lets go of what a later segment of the run has superseded. */
+  supersede({ seq, fromStep }: Segment): void {
+    let kept = 0;
+    for (let at = 0; at < this.length; at++) {
+      if (this.seqs[at]! < seq && this.steps[at]! > fromStep) continue;
+      if (kept < at) this.#put(kept, this.seqs[at]!, this.steps[at]!, this.values[at]!, this.reach[at]!);
+      kept++;
+    }
+    this.length = kept;
   }
 
   #put(index: number, seq: number, step: number, value: number, reach: number): void {

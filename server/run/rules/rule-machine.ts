@@ -113,6 +113,11 @@ export class RuleMachine {
     for (const watch of this.#watches) watch.goOn(step);
   }
 
+  /** A segment begins: rows and windows of values do not reach over it. Rules stay armed or fired as they are. */
+  newSegment(): void {
+    for (const watch of this.#watches) watch.newSegment();
+  }
+
   /**
    * Values are missing here, and what the rules made of them is not known: each counts as having fired, so that none
    * can do so twice, and is armed again as after any firing.
@@ -185,6 +190,10 @@ class Watch {
 
   gap(): void {
     this.armed = false;
+    this.newSegment();
+  }
+
+  newSegment(): void {
     this.#inARow = 0;
     this.#latest = [];
     this.#steps = [];

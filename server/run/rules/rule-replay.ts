@@ -172,9 +172,14 @@ async function replay(
       taken.set(metric, i);
     }
   };
-  for (const { afterSeq, rules } of changes.filter((change) => change.afterSeq < endSeq)) {
+  const turns = [
+    ...changes.map(({ afterSeq, rules }) => ({ afterSeq, rules })),
+    ...events.flatMap(({ type, seq }) => (type === 'segment_started' ? [{ afterSeq: seq, rules: null }] : [])),
+  ].sort((a, b) => a.afterSeq - b.afterSeq);
+  for (const { afterSeq, rules } of turns.filter((turn) => turn.afterSeq < endSeq)) {
     await takeUntil(afterSeq);
-    machine.set(rules);
+    if (rules === null) machine.newSegment();
+    else machine.set(rules);
     for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
   }
   await takeUntil(Infinity);

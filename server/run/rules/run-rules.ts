@@ -364,6 +364,7 @@ function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[
 
 function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
   machine.hear(event);
+  if (event.type === 'segment_started') machine.newSegment();
   if (!isMetricEvent(event) || machine.isIdle) return [];
   const { seq, step } = event;
   return Object.entries(event.metrics).flatMap(([metric, value]) =>

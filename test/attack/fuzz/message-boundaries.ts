@@ -83,7 +83,7 @@ const messages: [z.ZodType, unknown][] = [
   [HistoryQuery, { ...range, maxPoints: '1500' }],
   [WindowsQuery, { ...range, everySteps: '100' }],
   [CompareQuery, { ...range, run: ['run-1', 'run-2'] }],
-  [StartRunRequest, { config, from: parent }],
+  [StartRunRequest, { config, from: { runId: 'run-0', checkpointId: 'step-000100' } }],
   [SessionRequest, { token: 'x'.repeat(43) }],
   [RunId, 'counting-1f9a3c'],
   [CommandId, 'command-12345'],

@@ -92,6 +92,10 @@ function entryOfEvent(event: ControlEvent, tasks: Tasks): TimelineEntry | null {
       return entry('stage', evaluationTitle(event), [
         `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
       ]);
+    case 'segment_started':
+      return entry('run', 'Went on as another segment', [
+        `from ${event.checkpointId ?? `step ${event.fromStep}`}; what came after that step before is superseded`,
+      ]);
     case 'run_finished':
       return entry('run', 'Finished');
     case 'run_stopped':
