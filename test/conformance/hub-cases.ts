@@ -98,7 +98,7 @@ export const hubCases: HubCase[] = [
   hubCase('pipelined batches', 'Batches sent without waiting are stored in order.', async (trainer) => {
     const socket = await trainer.started();
     const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, i) => trainer.send(socket, steps(2 + 10 * i, 11 + 10 * i))),
+      Array.from({ length: 16 }, (_, i) => trainer.send(socket, steps(2 + 10 * i, 11 + 10 * i))),
     );
     answers.forEach((answer, i) => stored(answer, 11 + 10 * i, `batch ${i + 1}`));
     const seqs = (await trainer.stored()).map(({ seq }) => seq);

@@ -8,6 +8,7 @@ import { maxGroupNameLength, maxParameterNameLength, maxParameters } from '@plum
 import * as description from '@plumbline/shared/run-description';
 import { Attach, errorCodes, hubCapabilities, maxBusyMs } from '@plumbline/shared/socket';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { unansweredLimits } from '../../server/access/limits.js';
 import { readEvents } from '../../server/run/read-events.js';
 import { control, runStarted, step } from './played-trainer.js';
 
@@ -91,6 +92,10 @@ describe('PROTOCOL.md', () => {
     const rows: [string, string][] = [
       ['bytes of one message', number(limits.maxMessageBytes)],
       ['events in one batch', number(limits.maxEventsPerBatch)],
+      [
+        'messages without an answer, bytes of them',
+        [unansweredLimits.messages, unansweredLimits.characters].map(number).join(', '),
+      ],
       ['`seq`', number(limits.maxSeq)],
       ['`step`, `stage`, steps of a run', number(limits.maxStep)],
       ['`wallTimeMs`', `${number(limits.minWallTimeMs)} to ${number(limits.maxWallTimeMs)} (the years 2000 to 2200)`],
