@@ -219,9 +219,13 @@ class World {
         return this.calm().then(() => {
           const expected = model.attach(action.connection, action.secret, true);
           const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-          this.#expect(runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!), (answer) => {
-            if (this.isCertain) expect(answer).toBe(expected);
-          });
+          const attached = runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!);
+          this.#expect(
+            attached.then(({ lastSeq }) => lastSeq),
+            (answer) => {
+              if (this.isCertain) expect(answer).toBe(expected);
+            },
+          );
         });
       case 'detach':
         model.detach(action.connection);

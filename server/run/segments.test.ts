@@ -2,7 +2,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ControlEventsResponse, FindingsResponse, HistoryResponse, WindowsResponse } from '@plumbline/shared/http';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { aCommand, aRunId, attachment, finished, started, stepped, TestHub, testTimeMs } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  attachment,
+  finished,
+  started,
+  stepped,
+  TestHub,
+  testTimeMs,
+} from '../../test/support/test-hub.js';
 import { archiveOf } from '../transfer/run-archive.js';
 
 let hub: TestHub;
@@ -91,7 +100,7 @@ describe('a run that has ended', () => {
       ...{ state: 'running', lastSeq: 8, lastStep: 3, segments: [{ seq: 7, fromStep: 2 }] },
     });
     const again = hub.trainer();
-    expect(await again.emitWithAck('attach', attachment(runId))).toEqual({ ok: true, lastSeq: 8 });
+    expect(await again.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 8 });
     expect(await again.emitWithAck('events', { events: [stepAt(9, 2, 0)] })).toMatchObject({
       error: {
         code: 'invalid',
@@ -116,7 +125,7 @@ describe('a run that has ended', () => {
       error: { code: 'conflict', message: expect.stringContaining('has ended (finished)') },
     };
     const plain = hub.trainer();
-    expect(await plain.emitWithAck('attach', attachment(runId))).toEqual({ ok: true, lastSeq: 6 });
+    expect(await plain.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 6 });
     expect(await plain.emitWithAck('events', { events: [segment(7, 3)] })).toMatchObject(refusal);
     const trainer = await resuming(runId);
     expect(await trainer.emitWithAck('events', { events: [stepAt(7, 6, 1)] })).toMatchObject(refusal);

@@ -15,7 +15,7 @@ import type { RedisClient } from '../cluster/redis-client.js';
 
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { FrontDoor } from './front-door.js';
-import { tolerantParser, tooLarge } from './tolerant-parser.js';
+import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {

@@ -8,7 +8,6 @@ import { maxAnsweredBytes } from '../access/limits.js';
 import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RunId } from '@plumbline/shared/run';
-import { type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
