@@ -3,6 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { watchSettings, type WatchSetting } from './access/may-watch.js';
+import { closestName } from '@plumbline/shared/closest-name';
 import { worldGridIntensity, type EnergySettings } from '@plumbline/shared/energy';
 import { planMemory, type MemoryPlan } from './memory-plan.js';
 import { UsageError } from './usage-error.js';
@@ -193,6 +194,25 @@ export function readConfig(
     webDir: resolve(rootDir, 'web/out'),
     trainerEntry: resolve(rootDir, 'server/dist/trainer/main.js'),
   };
+}
+
+const prefix = 'PLUMBLINE_';
+
+/**
+ * Settings of the environment that the hub does not know and that look like ones it does: a misspelt one would have its
+ * default without a word. Others may be of programs that are not the hub.
+ * @returns a sentence for each
+ */
+export function misspeltSettings(environment: NodeJS.ProcessEnv = process.env): string[] {
+  const known = Object.keys({ ...Environment.shape, ...SetupEnvironment.shape }).map((name) =>
+    name.slice(prefix.length),
+  );
+  return Object.keys(environment).flatMap((name) => {
+    const bare = name.slice(prefix.length);
+    if (!name.startsWith(prefix) || known.includes(bare)) return [];
+    const meant = closestName(bare, known);
+    return meant === null ? [] : [`There is no setting ${name}; did you mean ${prefix}${meant}?`];
+  });
 }
 
 export interface InfluxSetupConfig {

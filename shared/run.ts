@@ -101,3 +101,7 @@ export const RunSummary = z.object({
   revision: z.number().optional(),
 });
 export type RunSummary = z.infer<typeof RunSummary>;
+
+/** A run that was made for a trainer which has not come: nobody is there who could be told to stop. */
+export const hasNoTrainerYet = ({ state, trainerConnected }: Pick<RunSummary, 'state' | 'trainerConnected'>): boolean =>
+  state === 'created' && !trainerConnected;

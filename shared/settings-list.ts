@@ -19,7 +19,7 @@ export function settingEntries(settings: Readonly<Record<string, unknown>>): Set
     const parts = Object.entries(value);
     const isShort = parts.length <= shortList && parts.every(([, part]) => typeof part !== 'object' || part === null);
     if (parts.length === 0) entries.push({ path, value: Array.isArray(value) ? '[]' : '{}' });
-    else if (Array.isArray(value) && isShort) entries.push({ path, value: value.map(String).join(', ') });
+    else if (Array.isArray(value) && isShort) entries.push({ path, value: value.map(partWords).join(', ') });
     else for (const [name, part] of parts) take(part, [...path, name]);
   };
   for (const [name, value] of Object.entries(settings)) take(value, [name]);
@@ -30,9 +30,16 @@ export function settingEntries(settings: Readonly<Record<string, unknown>>): Set
 export const settingName = ({ path }: Pick<SettingEntry, 'path'>): string => path.join('.');
 /** A setting's value as people read it: true and false are yes and no. */
 export const settingValue = ({ value }: Pick<SettingEntry, 'value'>): string =>
-  typeof value === 'boolean' ? (value ? 'yes' : 'no') : value === null ? 'none' : String(value);
+  typeof value === 'boolean' ? (value ? 'yes' : 'no') : value === null ? 'none' : partWords(value);
 
-/** Names and values of the settings in which some runs differ: by name, each run's value, undefined where it has none. */
+/** A small number with an exponent, as people write it: `1e-5`. */
+const partWords = (part: unknown): string =>
+  typeof part === 'number' && part !== 0 && Math.abs(part) < 1e-3 ? part.toExponential() : String(part);
+
+/**
+ * Names and values of the settings in which some runs differ: by name, each run's value, undefined where it has none. Runs
+ * without settings take no part: all others would differ from them in everything.
+ */
 export function differingSettings(
   all: readonly Readonly<Record<string, unknown>>[],
 ): { name: string; values: (string | undefined)[] }[] {
@@ -42,6 +49,7 @@ export function differingSettings(
   const names = new Set(tables.flatMap((table) => [...table.keys()]));
   return [...names].flatMap((name) => {
     const values = tables.map((table) => table.get(name));
-    return new Set(values).size > 1 ? [{ name, values }] : [];
+    const differ = new Set(values.filter((_, index) => tables[index]!.size > 0)).size > 1;
+    return differ ? [{ name, values }] : [];
   });
 }

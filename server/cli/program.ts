@@ -33,7 +33,8 @@ export function createProgram(say: (line: string) => void): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      '\nExit codes: 0 done; 1 refused or failed; 2 used wrongly, also by a setting or a file that it names; README.md has all.',
+      '\nType `npm run -s plumbline -- show RUN` where this says `plumbline show RUN`.' +
+        '\nExit codes: 0 done; 1 refused or failed; 2 used wrongly, also by a setting or a file that it names; README.md has all.',
     );
   program.commandsGroup('The hub:');
   addStartCommand(program, say);

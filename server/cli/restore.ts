@@ -9,7 +9,9 @@ export function addRestoreCommand(program: Command, say: (line: string) => void)
   withGiveOptions(
     program
       .command('restore')
-      .description('go back to a checkpoint: the run ends, and its trainer goes on from there as a branch')
+      .description(
+        'go back to a checkpoint, with what was trained then and how fast: the run ends and goes on from there as a branch',
+      )
       .argument('<run>', 'id of the run, or the beginning of it')
       .argument('[checkpoint]', 'e.g. step-000400; `plumbline show RUN` lists them'),
   )

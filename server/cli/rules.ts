@@ -31,7 +31,15 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       )
       .option('--clear', 'watch the run by no rule any more'),
   )
-    .addHelpText('after', '\nThe file is a list of rules, as `plumbline rules RUN --json` prints it.')
+    .addHelpText(
+      'after',
+      '\nThe file is a list of rules, as `plumbline rules RUN --json` prints it:' +
+        '\n  - name: drift' +
+        '\n    metric: shift/kl' +
+        '\n    condition: {kind: threshold, side: above, value: 0.5, consecutive: 2}' +
+        '\n    actions: [{kind: pause}]' +
+        '\nAll kinds of conditions and actions: docs/operations.md, "Guard rules".',
+    )
     .action(async (text: string, flags: Flags) => {
       const hub = hubOf(flags);
       const rules = flags.clear ? [] : flags.set === undefined ? undefined : readRules(flags.set);

@@ -10,6 +10,7 @@ import { wholeNumber } from './whole-number.js';
 
 interface Flags extends HubFlags {
   state?: RunState[];
+  tag?: string;
   limit: number;
   json?: true;
 }
@@ -26,11 +27,14 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
       .command('runs')
       .description('list runs, newest first: state, step, last loss and held-out accuracy, name')
       .option('--state <states>', `only those in these states, with commas between: ${runStates.join(', ')}`, statesOf)
+      .option('--tag <tag>', 'only those with this tag')
       .option('--limit <number>', 'how many', wholeNumber(1), 20),
   ).action(async (flags: Flags) => {
     const hub = hubOf(flags);
-    const { state: states = runStates, limit, json } = flags;
-    const runs = (await hub.runs()).filter(({ state }) => states.includes(state));
+    const { state: states = runStates, tag, limit, json } = flags;
+    const runs = (await hub.runs()).filter(
+      ({ state, description }) => states.includes(state) && (tag === undefined || description.tags.includes(tag)),
+    );
     const shown = runs.slice(0, limit);
     const last = await lastValues(
       hub,
@@ -38,7 +42,7 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
     );
     if (json) return say(JSON.stringify(shown.map((run) => ({ ...run, last: last.get(run.runId) ?? {} }))));
     if (shown.length === 0)
-      return say(runs.length === 0 && states === runStates ? 'There are no runs yet.' : 'No run.');
+      return say(states === runStates && tag === undefined ? 'There are no runs yet.' : 'No run.');
     const rows = shown.map((run) => rowOf(run, last.get(run.runId) ?? {}));
     for (const line of table(['RUN', 'STATE', 'STEP', 'LOSS', 'HELD-OUT', 'NAME'], rows, [2, 3, 4])) say(line);
     if (runs.length > shown.length) say(`... and ${runs.length - shown.length} more (--limit)`);

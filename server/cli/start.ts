@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
-import { readConfig, rootDir } from '../config.js';
+import { misspeltSettings, readConfig, rootDir } from '../config.js';
 import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { linkTo } from './link.js';
@@ -34,6 +34,10 @@ export function addStartCommand(program: Command, say: Say): void {
     .option('--host <address>', 'address to listen on (PLUMBLINE_HOST, 127.0.0.1)')
     .option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--no-prepare', 'neither set up the native backend nor build the dashboard')
+    .addHelpText(
+      'after',
+      '\nAll other settings come from the environment: server/config.ts lists them with their defaults.',
+    )
     .action((flags: Flags) => start(flags, say));
 }
 
@@ -43,6 +47,7 @@ async function start(flags: Flags, say: Say): Promise<void> {
     PLUMBLINE_PORT: flags.port,
     PLUMBLINE_DATA_DIR: flags.dataDir,
   });
+  for (const words of misspeltSettings()) sayError(`Warning: ${words}`);
   if (flags.prepare) {
     if ((await runTrainerProgram(rootDir, 'setup')) !== 0)
       say('Training goes on without the native backend, several times slower; `npm run plumbline -- doctor` says why.');

@@ -9,10 +9,14 @@ const verbs: Record<string, { action: AskedAction; says: string }> = {
   resume: { action: { kind: 'resume' }, says: 'let a paused run go on' },
   step: { action: { kind: 'step_once' }, says: 'take one optimizer step of a paused run' },
   stop: { action: { kind: 'stop' }, says: 'end a run; the built-in trainer saves a checkpoint first' },
+  end: {
+    action: { kind: 'end_run' },
+    says: 'end a run whose trainer never came, or does not stop; what it sends later is not taken',
+  },
   checkpoint: { action: { kind: 'save_checkpoint' }, says: 'save a checkpoint, which stays' },
 };
 
-/** `plumbline pause`, `resume`, `step`, `stop` and `checkpoint`. */
+/** `plumbline pause`, `resume`, `step`, `stop`, `end` and `checkpoint`. */
 export function addSteeringCommands(program: Command, say: (line: string) => void): void {
   for (const [name, { action, says }] of Object.entries(verbs))
     withGiveOptions(

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { trainerTakes, type GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
-import { RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunParent, type RunId, type RunSummary, hasNoTrainerYet } from '@plumbline/shared/run';
 import { declaredIn } from '@plumbline/shared/series';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
@@ -80,8 +80,9 @@ export class Admission {
       case 'set_rules':
         return { command, rejection: this.refusalOf(action.rules) };
       case 'end_run':
-        // There is no other way to end the run of a trainer that takes no stop.
-        return { command, rejection: trainerTakes(run, 'stop') ? await this.#stopNotOverdue(run.runId) : null };
+        // There is no other way to end the run of a trainer that takes no stop, or never came.
+        if (!trainerTakes(run, 'stop') || hasNoTrainerYet(run)) return { command, rejection: null };
+        return { command, rejection: await this.#stopNotOverdue(run.runId) };
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {

@@ -21,6 +21,8 @@ export interface DeletionOptions {
   dataDir: string;
   /** All runs that are known. */
   summaries: () => RunSummary[];
+  /** A run, as far as it is known. */
+  find: (runId: RunId) => RunSummary | null;
   /** The owner of a run id. */
   owner: (runId: RunId) => Run;
   onDeleted: (run: DeletedOne, by: string | null) => void;
@@ -106,11 +108,10 @@ export class Deletions {
 
   /** Goes on with what was left when this hub ended, and does what it did not hear of meanwhile. */
   async finish(): Promise<void> {
-    const { store, cluster, owner, onError } = this.options;
+    const { store, cluster, find, onError } = this.options;
     if (cluster !== singleHub)
       this.#looking ??= setInterval(() => void this.#lookForUnheard().catch(onError), unheardMs).unref();
-    for (const runId of await store.deletedRuns())
-      if (!owner(runId).summary) await this.#clear(runId, null).catch(onError);
+    for (const runId of await store.deletedRuns()) if (!find(runId)) await this.#clear(runId, null).catch(onError);
     if (cluster !== singleHub) await this.#lookForUnheard();
   }
 
@@ -121,9 +122,9 @@ export class Deletions {
 
   /** Forgets the runs that other hubs have deleted without this one hearing: while Redis was gone, or they crashed. */
   async #lookForUnheard(): Promise<void> {
-    const { store, owner, onError } = this.options;
+    const { store, find, onError } = this.options;
     for (const runId of await store.deletedRuns()) {
-      const { summary } = owner(runId);
+      const summary = find(runId);
       // A new one under its id is in the store before it is known here.
       if (summary && !(await store.run(runId))) await this.heard(summary);
     }
@@ -132,10 +133,10 @@ export class Deletions {
 
   /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
   async #clear(runId: RunId, createdMs: number | null): Promise<void> {
-    const { shared, dataDir, owner, onCleared } = this.options;
+    const { shared, dataDir, find, onCleared } = this.options;
     this.#uncleared.set(runId, createdMs);
     // Tried again later, the folder may be a new run's under its id.
-    const bytes = owner(runId).summary ? 0 : await removeRunFolder(dataDir, runId);
+    const bytes = find(runId) ? 0 : await removeRunFolder(dataDir, runId);
     if (bytes > 0) onCleared(runId, bytes);
     if (shared && (await shared.undelivered()).includes(runId)) await shared.deleteRest(runId, createdMs);
     shared?.forget(runId);

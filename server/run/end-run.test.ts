@@ -109,6 +109,23 @@ describe('a run whose trainer does not stop', () => {
   });
 });
 
+it('a run whose trainer never came is ended without a stop, and its trainer is refused when it comes', async () => {
+  const runId = (await hub.hub.runs.create(attachment(aRunId()).run, null)).runId;
+  expect(await give(runId, 'end_run')).toMatchObject({ state: 'applied', before: { state: 'created' } });
+  expect(await hub.until(runId, (run) => run.state === 'failed')).toMatchObject({
+    reason: 'Ended without its trainer, by dashboard: its trainer had not come.',
+  });
+  expect(await hub.trainer().emitWithAck('attach', attachment(runId))).toMatchObject({
+    error: { code: 'conflict', message: expect.stringContaining('was ended at the hub') },
+  });
+});
+
+it('a run whose trainer is there and has not begun is told to stop first', async () => {
+  const runId = aRunId();
+  await hub.attached(runId);
+  expect(await give(runId, 'end_run')).toMatchObject({ state: 'rejected' });
+});
+
 it('a trainer that has confirmed a stop has its time', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-end-'));
   const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
@@ -144,6 +161,7 @@ it('the process of a built-in trainer that hangs is killed', async () => {
   await eventually(async () => ((await own.hub.runs.store.commands(runId))[0]!.state === 'expired' ? true : null));
   await own.hub.runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard');
   await eventually(() => (own.hub.runs.livingProcesses.has(runId) ? null : true));
+  const reason = 'Ended without its trainer, by dashboard: its trainer had not come.';
   expect(await own.hub.runs.get(runId)).toMatchObject({ state: 'failed', reason });
   await own.remove();
   rmSync(folder, { recursive: true });

@@ -17,6 +17,9 @@ export class Mailbox {
   readonly #waiting: Message[] = [];
   #isHandling = false;
 
+  /** @param onIdle is told when all that was posted has been handled, before its senders go on */
+  constructor(readonly onIdle: () => void = () => undefined) {}
+
   /** Nothing is being handled and nothing waits. */
   get isIdle(): boolean {
     return !this.#isHandling && this.#waiting.length === 0;
@@ -63,5 +66,6 @@ export class Mailbox {
       }
     }
     this.#isHandling = false;
+    this.onIdle();
   }
 }

@@ -12,6 +12,7 @@ import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
 import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
+import { DeletedIds } from './deleted-ids.js';
 import { Deletions } from './deletions.js';
 import { Drain } from './drain.js';
 import type { Appended } from './event-intake.js';
@@ -107,6 +108,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
         onError,
       },
       admission: new Admission(store, webhooks, options.stopOverdueMs ?? stopOverdueMs),
+      deletedIds: new DeletedIds(),
+      onIdle: (runId) => {
+        if (this.#runs.get(runId)?.isVoid) this.#runs.delete(runId);
+      },
       onChange: (told, before) => {
         this.emit('run', told.run, before);
         cluster.tell(told);
@@ -124,6 +129,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     this.#deletions = new Deletions({
       ...{ store, shared, cluster, dataDir, onError },
       summaries: () => this.known,
+      find: (runId) => this.find(runId),
       owner: (runId) => this.#owner(runId),
       onDeleted: (run, by) => this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, by),
       onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
@@ -164,12 +170,12 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const stored of await this.store.runs()) await this.#owner(stored.runId).lease.load(stored);
     // Another hub may have given up what ended here before this one died.
     for (const runId of undelivered) {
-      const { record, summary } = this.#owner(runId).core;
-      if (summary && hasEnded(summary.state)) this.cluster.tell(record.told);
+      const run = this.#runs.get(runId);
+      if (run?.summary && hasEnded(run.summary.state)) this.cluster.tell(run.core.record.told);
     }
     // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
     const leftOver = (await shared?.leftOver()) ?? [];
-    this.#passOn(leftOver.filter(({ runId }) => !this.#owner(runId).core.record.isHeld));
+    this.#passOn(leftOver.filter(({ runId }) => this.#runs.get(runId)?.core.record.isHeld !== true));
     void this.#takeUpNotifications().catch(onError);
     await this.#deletions.finish().catch(onError);
     void this.#correctFailed().catch(onError);
@@ -209,7 +215,15 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const run of this.#runs.values()) void run.core.post(() => run.core.expectTrainer());
   }
 
-  /** The owner of a run id, whether there is such a run or not. */
+  /** How many ids something is kept of. */
+  get keptIds(): number {
+    return this.#runs.size;
+  }
+
+  /**
+   * The owner of a run id, whether there is such a run or not. Where there is none it is forgotten as soon as what was
+   * posted to it has been handled: it is asked for anew after each wait.
+   */
   #owner(runId: RunId): Run {
     const known = this.#runs.get(runId);
     if (known) return known;
@@ -311,23 +325,13 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const isBuiltIn = livingProcesses.has(runId) || (parent !== null && livingProcesses.has(parent.runId));
     if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
-    const run = this.#owner(runId);
+    const isNew = parent !== null && !this.find(runId) && !(await this.#owner(runId).lookUp());
+    const release = isNew ? await this.#holdParent(runId, parent) : () => undefined;
     try {
-      const isNew = parent !== null && !run.summary && !(await run.lookUp());
-      const release = isNew ? await this.#holdParent(runId, parent) : () => undefined;
-      try {
-        return await run.attach(attach, link);
-      } finally {
-        release();
-      }
+      return await this.#owner(runId).attach(attach, link);
     } finally {
-      this.#forgetVoid(run);
+      release();
     }
-  }
-
-  /** Where an attach was refused, nothing is kept of the id. */
-  #forgetVoid(run: Run): void {
-    if (run.isVoid && this.#runs.get(run.runId) === run) this.#runs.delete(run.runId);
   }
 
   /**
@@ -339,7 +343,6 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const from = this.#owner(parent.runId);
     refuseCircle(runId, parent, (id) => this.#runs.get(id)?.summary ?? null);
     if (!from.summary && !(await from.lookUp())) {
-      this.#forgetVoid(from);
       if ((await this.store.deletedRuns()).includes(parent.runId))
         throw new Refusal(
           'conflict',

@@ -5,6 +5,7 @@ import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, SharedStore } from '../store/event-store.js';
 import type { Admission } from './admission.js';
 import type { Cluster, ToldRun } from './cluster.js';
+import type { DeletedIds } from './deleted-ids.js';
 import type { Drain } from './drain.js';
 import type { RuleReplay } from './rules/rule-replay.js';
 import type { NotificationRecord } from './webhook.js';
@@ -16,6 +17,7 @@ export interface RunContext {
   shared: SharedStore | null;
   cluster: Cluster;
   admission: Admission;
+  deletedIds: DeletedIds;
   replay: RuleReplay;
   drain: Drain;
   trainerGraceMs: number;
@@ -24,6 +26,8 @@ export interface RunContext {
   tryAgainMs: number;
   /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
   livingProcesses: ReadonlySet<RunId>;
+  /** All that was posted to a run has been handled. */
+  onIdle: (runId: RunId) => void;
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
   onEvents: (runId: RunId, events: TrainerEvent[]) => void;
   onCommand: (record: CommandRecord) => void;

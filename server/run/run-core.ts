@@ -15,7 +15,7 @@ export class RunCore {
   readonly rules: RunRules;
   readonly series: DeclaredSeries;
   readonly liveness: Liveness;
-  readonly mailbox = new Mailbox();
+  readonly mailbox: Mailbox;
   /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
   goesOnBy: TrainerLink | null = null;
   isBeingDeleted = false;
@@ -32,9 +32,10 @@ export class RunCore {
     onAbsent: () => void,
     give: RunRulesOptions['give'],
   ) {
-    const { store, shared, replay, tryAgainMs, onChange, onError } = context;
+    const { store, shared, deletedIds, replay, tryAgainMs, onChange, onError } = context;
+    this.mailbox = new Mailbox(() => context.onIdle(runId));
     this.series = new DeclaredSeries(runId, store);
-    this.record = new RunRecord(runId, { store, shared, onChange });
+    this.record = new RunRecord(runId, { store, shared, deletedIds, onChange });
     this.commands = new CommandLog(runId, {
       ...{ store, expiryMs: context.commandExpiryMs },
       onRecord: context.onCommand,
@@ -103,7 +104,7 @@ export class RunCore {
 
   /** The run is no more. In the mailbox. */
   forgetDeleted(): void {
-    this.record.deletedCreatedMs = this.summary?.createdMs ?? null;
+    if (this.summary) this.context.deletedIds.add(this.summary);
     this.forget();
   }
 

@@ -208,3 +208,22 @@ describe('a trainer that comes with the id of a deleted run', () => {
     await eventually(async () => ((await hub.hub.runs.get(other)).trainerConnected ? true : null));
   });
 });
+
+describe('ids of runs that are no more', () => {
+  it('are not kept in memory: not of deleted runs, of refused ones, nor after a restart', async () => {
+    const before = hub.hub.runs.keptIds;
+    for (let i = 0; i < 3; i++) {
+      const runId = await ended();
+      expect((await remove(runId)).status).toBe(200);
+      expect((await hub.request('GET', `/runs/${runId}`)).status).toBe(404);
+      // Its trainer, which does not know yet.
+      const late = await hub.trainer().emitWithAck('attach', { ...attachment(runId), acknowledgedSeq: 4 });
+      expect(late).toMatchObject({ ok: false });
+      const branch = { ...attachment(aRunId()), parent: parentOf(runId) };
+      expect(await hub.trainer().emitWithAck('attach', branch)).toMatchObject({ ok: false });
+    }
+    expect(hub.hub.runs.keptIds).toBe(before);
+    await hub.restart();
+    expect(hub.hub.runs.keptIds).toBe(hub.hub.runs.known.length);
+  });
+});

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hasEnded } from '@plumbline/shared/run';
+import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
 import { endedBefore } from './command-states.js';
 import type { RunCore } from './run-core.js';
 import { nextState } from './run-state.js';
@@ -37,9 +37,12 @@ export class RunEnding {
 
   /** A person ends the run without its trainer; its command is in the log. In the mailbox. */
   async endByForce(by: string): Promise<void> {
+    const why = hasNoTrainerYet(this.core.summary!)
+      ? 'its trainer had not come'
+      : 'it had been told to stop and did not';
     this.core.record.isEndedByForce = true;
     this.core.liveness.cut();
-    await this.fail(`Ended without its trainer, by ${by}: it had been told to stop and did not.`);
+    await this.fail(`Ended without its trainer, by ${by}: ${why}.`);
     this.core.context.onEndedByForce(this.core.summary!);
   }
 

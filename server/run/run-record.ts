@@ -2,10 +2,12 @@ import { visibleLine } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { EventStore, SharedStore, StoredSummary } from '../store/event-store.js';
 import type { ToldRun } from './cluster.js';
+import type { DeletedIds } from './deleted-ids.js';
 
 export interface RunRecordOptions {
   store: EventStore;
   shared: SharedStore | null;
+  deletedIds: DeletedIds;
   /** The run appeared or changed; what it was before, if it was there. */
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
 }
@@ -23,8 +25,6 @@ export class RunRecord {
   /** A person ended the run without its trainer. */
   isEndedByForce = false;
   trainerSecretDigest: string | undefined;
-  /** When the run was created that was deleted under this id: late news of it is none. */
-  deletedCreatedMs: number | null = null;
   #summary: RunSummary | null = null;
   #refusalToldMs = 0;
 
@@ -40,7 +40,7 @@ export class RunRecord {
 
   /** Whether this is late news of a run that was deleted, not of a later one under its id. */
   isDeleted({ createdMs }: { createdMs: number }): boolean {
-    return this.deletedCreatedMs === createdMs;
+    return this.options.deletedIds.has({ runId: this.runId, createdMs });
   }
 
   /** Knows the run as it is now, and tells nobody. */

@@ -69,12 +69,7 @@ export class Run {
 
   /** Nothing is known of the run, and nothing is being done with it. */
   get isVoid(): boolean {
-    return (
-      this.summary === null &&
-      this.core.record.deletedCreatedMs === null &&
-      this.#holds === 0 &&
-      this.core.mailbox.isIdle
-    );
+    return this.summary === null && this.#holds === 0 && this.core.mailbox.isIdle;
   }
 
   /** Something is still to be written of the run, or it is being read or branched. */
@@ -239,7 +234,7 @@ export class Run {
   heardDeleted({ createdMs }: { createdMs: number }): Promise<boolean> {
     return this.core.post(() => {
       if (this.summary && this.summary.createdMs !== createdMs) return false;
-      this.core.record.deletedCreatedMs = createdMs;
+      this.context.deletedIds.add({ runId: this.runId, createdMs });
       this.core.forget();
       return true;
     });

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ControlEventsResponse, FindingsResponse, HistoryResponse, WindowsResponse } from '@plumbline/shared/http';
+import { metrics } from '@plumbline/shared/metric';
+import { CommandId } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
@@ -54,6 +56,30 @@ const lossSteps = async (runId: RunId): Promise<number[]> =>
   (await get<HistoryResponse>(`/runs/${runId}/history`)).series['train/loss']!.steps;
 
 describe('a run that has ended', () => {
+  it('has findings of what it did in the end, not of changes that are superseded', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const applied: TrainerEvent = {
+      ...{ type: 'command_applied', seq: 4, step: 4, wallTimeMs: 4 },
+      commandId: CommandId.parse('command-of-a-segment'),
+      ...{ before: { learning_rate: 0.1 }, after: { learning_rate: 0.01 } },
+    };
+    const measured = (seq: number, step: number): TrainerEvent => ({
+      ...stepped(seq, { [metrics.heldOutMean]: 50 }),
+      step,
+    });
+    const events = [started(), measured(2, 2), measured(3, 3), applied, measured(5, 5), { ...finished(6), step: 5 }];
+    await trainer.emitWithAck('events', { events });
+    await hub.until(runId, ({ state }) => state === 'finished');
+    const texts = async () =>
+      (await get<FindingsResponse>(`/runs/${runId}/findings`)).findings.map(({ text }) => text).join('\n');
+    expect(await texts()).toMatch(/learning rate/);
+    trainer.disconnect();
+    await hub.until(runId, ({ trainerConnected }) => !trainerConnected);
+    await (await resuming(runId)).emitWithAck('events', { events: [segment(7, 3), measured(8, 4)] });
+    expect(await texts()).not.toMatch(/learning rate/);
+  });
+
   it('goes on under its id as another segment; what came after its first step before is superseded, and stays stored', async () => {
     const runId = await finishedRun();
     const trainer = await resuming(runId);

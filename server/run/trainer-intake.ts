@@ -50,7 +50,7 @@ export class TrainerIntake {
     await cluster.claim(this.core.runId);
     this.core.record.isHeld = true;
     this.core.record.trainerSecretDigest = trainerSecretDigest;
-    this.core.record.deletedCreatedMs = null;
+    this.core.context.deletedIds.delete(this.core.runId);
     return this.core.record.change(run);
   }
 

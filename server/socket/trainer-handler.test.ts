@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, afterEach, beforeEach } from 'vitest';
 import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
-import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
 import { protocolVersion, hubCapabilities, type WireError } from '@plumbline/shared/socket';

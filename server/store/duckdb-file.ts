@@ -409,7 +409,7 @@ async function dropAppended({ writer, tables }: OpenFile): Promise<void> {
 }
 
 /** The file was closed, after a failed write or for good, while it was read. */
-class FileClosedError extends StoreUnavailableError {
+export class FileClosedError extends StoreUnavailableError {
   constructor(readonly wasTaken = false) {
     super('The store was closed for a moment. Try again.');
   }

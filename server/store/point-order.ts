@@ -1,5 +1,4 @@
-import type { DuckDbFile } from './duckdb-file.js';
-import { ReadAbandonedError, StoreUnavailableError } from './event-store.js';
+import { FileClosedError, type DuckDbFile } from './duckdb-file.js';
 
 /*
  * Values arrive in `points` in the order in which trainers send them. Once there are many, they are moved to
@@ -35,6 +34,7 @@ export class PointOrder {
   /** Rows in `points` with which a move that failed is tried again. */
   #tryAgainAt = 0;
   #hasFailed = false;
+  #closed = false;
   #rest: NodeJS.Timeout | null = null;
   readonly #rowsPerMove: number;
 
@@ -50,7 +50,6 @@ export class PointOrder {
   /** The file was opened. @param waiting rows in `points` */
   begin(waiting: number): void {
     this.#waiting = waiting;
-    this.#tryAgainAt = 0;
     this.#next();
   }
 
@@ -84,15 +83,16 @@ export class PointOrder {
   close(): void {
     if (this.#rest) clearTimeout(this.#rest);
     this.#rest = null;
-    this.#tryAgainAt = Infinity;
+    this.#closed = true;
   }
 
   #next(): void {
-    if (this.#moving || this.#rest || this.#waiting < Math.max(this.#rowsPerMove, this.#tryAgainAt)) return;
+    if (this.#closed || this.#moving || this.#rest) return;
+    if (this.#waiting < Math.max(this.#rowsPerMove, this.#tryAgainAt)) return;
     const startMs = performance.now();
     this.#moving = this.#move().finally(() => {
       this.#moving = null;
-      if (this.#tryAgainAt === Infinity) return;
+      if (this.#closed) return;
       const restMs = Math.max(minRestMs, restPerMove * (performance.now() - startMs));
       this.#rest = setTimeout(() => {
         this.#rest = null;
@@ -107,6 +107,7 @@ export class PointOrder {
         const [[first]] = (await reader.rows('SELECT min(rowid)::DOUBLE FROM points')) as [[number | null]];
         if (first === null) return 0;
         const last = first + this.#rowsPerMove - 1;
+        // No checkpoint gives rows other numbers while a transaction is writing.
         const [[inserted]] = (await reader.rows(
           `INSERT INTO sorted_points SELECT * FROM points WHERE rowid <= ${last} ORDER BY series_id, seq`,
         )) as [[bigint]];
@@ -123,9 +124,10 @@ export class PointOrder {
   }
 
   #failed(error: unknown): void {
+    // The next opening goes on.
+    if (this.#closed || error instanceof FileClosedError) return;
     this.#tryAgainAt = Math.max(this.#tryAgainAt, this.#waiting + this.#rowsPerMove / 2);
-    // The store says itself when its file cannot be written or is closed.
-    if (error instanceof StoreUnavailableError || error instanceof ReadAbandonedError || this.#hasFailed) return;
+    if (this.#hasFailed) return;
     this.#hasFailed = true;
     const cause = error instanceof Error ? error.message : String(error);
     this.onProblem(

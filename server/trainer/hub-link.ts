@@ -236,7 +236,7 @@ export class HubLink {
   }
 
   /**
-   * A connection whose other end went without a word looks open for most of a minute; the hub's pings tell earlier. Only
+   * A connection whose other end went without a word looks open for two minutes; the hub's pings tell earlier. Only
    * the time counts in which this process could have read them: a step may block it for longer than any silence.
    */
   #listen(): void {

@@ -293,6 +293,41 @@ describe('what is used wrongly leaves with 2 and says what to do', () => {
   });
 });
 
+it('a training that was stopped is gone on with from a checkpoint, as another segment of its run', async () => {
+  const dataDir = join(folder, 'trained-here');
+  const where = ['--hub', hub.url, '--token-file', join(hub.dataDir, 'trainer-token'), '--data-dir', dataDir];
+  const config = { name: 'resumed', steps: 12, checkpointEverySteps: 4, probeEverySteps: 6 };
+  const training = new Plumbline('train', ...where, '--config', JSON.stringify(config));
+  const find = async () => (await api.runs()).find(({ description }) => description.name === 'resumed') ?? null;
+  const { runId } = await eventually(async () => {
+    const run = await find();
+    return run && run.lastStep >= 5 ? run : null;
+  });
+  training.child.kill('SIGINT');
+  expect((await training.ended).code).toBe(0);
+  const nowhere = await plumbline('train', ...where.slice(0, 4), '--data-dir', folder, '--resume', runId);
+  expect([nowhere.code, nowhere.errors]).toEqual([
+    1,
+    expect.stringMatching(/^No checkpoint of .* is in .*on the machine that trained it/),
+  ]);
+  const resumed = await plumbline('train', ...where, '--resume', runId.slice(0, -1), '--checkpoint', 'step-000004');
+  expect(resumed.output).toContain(`Going on with ${runId} from step-000004`);
+  expect(resumed.code, resumed.errors).toBe(0);
+  expect(await api.run(runId)).toMatchObject({
+    ...{ state: 'finished', lastStep: 12, segments: [{ seq: expect.any(Number), fromStep: 4 }] },
+  });
+  const { series } = await api.history(runId, '&metric=train/loss');
+  expect(series['train/loss']!.steps).toEqual(Array.from({ length: 12 }, (_, index) => index + 1));
+  const told = (await done('watch', runId, '--from', '0', '--json'))
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { seq: number; type: string });
+  expect(told.map(({ seq }) => seq)).toEqual(told.map(({ seq }) => seq).sort((a, b) => a - b));
+  expect(told.map(({ type }) => type)).toContain('segment_started');
+  const over = await plumbline('train', ...where, '--resume', runId);
+  expect([over.code, over.errors]).toEqual([1, expect.stringMatching(/at the last of its 12 steps/)]);
+});
+
 it('training says at once that no hub answers, and Ctrl-C ends it', async () => {
   const path = join(folder, 'token');
   writeFileSync(path, 'x'.repeat(43));

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { metrics } from '@plumbline/shared/metric';
 import { RunSummary } from '@plumbline/shared/run';
-import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { decimate } from '../charts/decimate';
 import { RunStore } from './run-store';
 import { SeriesBuffer } from './series-buffer';
@@ -95,5 +96,24 @@ describe('a run that goes on as another segment', () => {
       [2, 6],
     ]);
     expect(store.runSummary?.lastStep).toBe(2);
+  });
+
+  it('stands no more under commands that the segment has superseded', () => {
+    const store = new RunStore();
+    store.run({ ...branchAt(0), parent: null, lastStep: 9, lastSeq: 4 });
+    const commandAt = (commandId: string, step: number) =>
+      CommandRecord.parse({
+        ...{ commandId, runId: 'branch', author: 'api', state: 'applied', receivedMs: 1, endedMs: 2, step, reason: '' },
+        ...{ action: { kind: 'set_learning_rate', learningRate: 0.1 }, before: {}, after: {} },
+      });
+    const applied = (seq: number, commandId: string, step: number): ControlEvent => ({
+      ...{ type: 'command_applied', seq, step, wallTimeMs: seq, before: {}, after: {} },
+      commandId: CommandId.parse(commandId),
+    });
+    store.commands([commandAt('command-early', 2), commandAt('command-late', 6)]);
+    store.control([applied(2, 'command-early', 2), applied(4, 'command-late', 6)]);
+    expect(store.changesInForce).toHaveLength(2);
+    store.control([{ type: 'segment_started', seq: 5, step: 4, fromStep: 4, wallTimeMs: 5 }]);
+    expect(store.changesInForce.map(({ commandId }) => commandId)).toEqual(['command-early']);
   });
 });

@@ -3,7 +3,7 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { type RunSummary } from '@plumbline/shared/run';
+import { type RunSummary, isSuperseded } from '@plumbline/shared/run';
 import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
@@ -89,9 +89,22 @@ export class RunStore implements FeedSink {
     return stageAt(stagesOf(this.runSummary.description, this.controlEvents), this.runSummary.lastStep);
   }
 
+  /** The run's own commands, without those whose effect a later segment has superseded. */
+  get ownCommands(): readonly CommandRecord[] {
+    const records = [...this.commandRecords.values()];
+    const segments = this.controlEvents.filter((event) => event.type === 'segment_started');
+    if (segments.length === 0) return records;
+    const superseded = new Set(
+      this.controlEvents.flatMap((event) =>
+        event.type === 'command_applied' && isSuperseded(segments, event) ? [event.commandId] : [],
+      ),
+    );
+    return records.filter(({ commandId }) => !superseded.has(commandId));
+  }
+
   /** The commands whose effect this run stands under. */
   get changesInForce(): readonly CommandRecord[] {
-    return [...(this.past?.inForce ?? []), ...this.commandRecords.values()];
+    return [...(this.past?.inForce ?? []), ...this.ownCommands];
   }
 
   /**

@@ -2,7 +2,8 @@ import type { CommandRecord } from '@plumbline/shared/command';
 import { describeMethod } from '@plumbline/shared/built-in/method';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
-import { peakLearningRate, selectionAfter, type Beginning } from './changes';
+import { beginningOf, peakLearningRate, selectionAfter, type Beginning } from './changes';
+import type { RunStore } from './run-store';
 import { selectionWords } from './words';
 
 const defaults = RunConfig.parse({ name: 'default' });
@@ -63,4 +64,16 @@ export function trainingWords(
 function setting(first: string | undefined, last: string | undefined): Setting | null {
   if (last === undefined) return null;
   return { now: last, began: first === undefined || first === last ? '' : `began with ${first}` };
+}
+
+/** The same of a run that is followed: what trains has been said with its start where its settings do not tell. */
+export function trainingOf(store: RunStore): ReturnType<typeof trainingWords> {
+  const { runSummary, past, commandRecords } = store;
+  const began = runSummary ? beginningOf(runSummary.description) : {};
+  const words = trainingWords(began, past?.inForce ?? [], [...commandRecords.values()]);
+  const selection = store.selections.at(-1)?.selection;
+  return {
+    ...words,
+    trains: words.trains ?? (selection ? { now: selectionWords(selection, store.recipes), began: '' } : null),
+  };
 }

@@ -1,6 +1,7 @@
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import type { TrainingMethod } from '@plumbline/shared/built-in/method';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { describeSelection, type ModelRecipe, type TrainableSelection } from '@plumbline/shared/parameter';
 import { entryOf } from '@plumbline/shared/record';
@@ -161,3 +162,10 @@ export function changeWords(
     ];
   });
 }
+
+/**
+ * What stands in a panel without values. That they will come with a probe is known of the built-in trainer only.
+ * @param probe which one brings them
+ */
+export const awaitedWords = (description: RunDescription | undefined, probe: 'first' | 'next' = 'first'): string =>
+  description && builtInConfig(description) ? `Measured with the ${probe} probe.` : 'The trainer has sent none so far.';

@@ -21,6 +21,7 @@ import { usePast } from '../live/use-family';
 import { useRuns } from '../runs/use-runs';
 import { CompareTable, type ComparedRun } from './CompareTable';
 import { namesApart } from './comparison';
+import { SettingsTable } from './SettingsTable';
 import { comparedMetrics, useCompared } from './use-compared';
 import '../live/live.css';
 import './compare.css';
@@ -265,6 +266,7 @@ export function ComparePage(): React.ReactNode {
         ))}
       </div>
       <CompareTable runs={shown} />
+      <SettingsTable runs={shown} />
       <ZoomBadge view={view} />
     </main>
   );

@@ -124,3 +124,21 @@ it('tells runs of one name apart by their ids', () => {
   const runs = ['a', 'b', 'a'].map((name, index) => ({ runId: `run-${index}`, description: { name } }));
   expect(namesApart(runs)).toEqual(['a (run-0)', 'b', 'a (run-2)']);
 });
+
+it('has no figures of what a run says nothing of', () => {
+  const store = new RunStore();
+  store.run(
+    RunSummary.parse({
+      ...{ runId: 'run-1', description: { name: 'bare' }, parent: null, state: 'running', reason: '', trainer: null },
+      ...{ trainerConnected: true, createdMs: 0, startedMs: 0, endedMs: null, lastStep: 3, lastSeq: 2 },
+    }),
+  );
+  const selection = { kind: 'recipe', recipe: 'all' };
+  const model = { recipes: [{ name: 'all', label: 'All of it', groups: [] }] };
+  const started = { type: 'run_started', seq: 1, step: 0, baseline: {}, model, trainable: [] };
+  store.control([{ ...started, selection } as unknown as ControlEvent]);
+  expect(comparisonOf(store)).toMatchObject({
+    ...{ targetGain: undefined, targetGains: [], heldOut: undefined, kl: undefined },
+    training: { trains: { now: 'All of it', began: '' }, rate: null },
+  });
+});

@@ -1,10 +1,10 @@
 import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { targetNames } from '@plumbline/shared/run-description';
-import { beginningOf, changesOf, shortChangeWords } from '../../lib/changes';
+import { changesOf, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
-import { trainingWords, type Setting } from '../../lib/settings';
+import { trainingOf, type Setting } from '../../lib/settings';
 import { recoverySubject } from '../drift/recovery-view';
 
 /** What a run came to, or has come to so far; undefined is what was not measured. */
@@ -50,7 +50,7 @@ export function comparisonOf(store: RunStore): Comparison | null {
   const gain = above(metrics.heldOutMean);
   const targetGains = targetNames(run.description, []).map((task) => ({ task, points: above(targetAccuracy(task)) }));
   return {
-    training: trainingWords(beginningOf(run.description), takenOver, own),
+    training: trainingOf(store),
     heldOut: measured.lastValue,
     lowestHeldOut: measuredValues.length > 0 ? measuredValues.reduce((low, value) => Math.min(low, value)) : undefined,
     forgetting: gain === undefined ? undefined : 0 - gain,
@@ -65,10 +65,12 @@ export function comparisonOf(store: RunStore): Comparison | null {
   };
 }
 
-/** Undefined where one was not measured. */
+/** Undefined where there is none, or one was not measured. */
 function meanOf(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
-  return known.length < values.length ? undefined : known.reduce((sum, value) => sum + value, 0) / known.length;
+  return known.length < values.length || known.length === 0
+    ? undefined
+    : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /** Names that tell the runs apart: with the id where a name is there twice. */

@@ -1,7 +1,7 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
 import { trainerTakes, type CommandKind } from '@plumbline/shared/command';
-import type { RunSummary } from '@plumbline/shared/run';
+import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
 import { OfTotal } from '../runs/OfTotal';
 import { formatStep } from '../../charts/format';
 import { stateWords } from '../../lib/words';
@@ -25,6 +25,7 @@ export function ControlBar(): React.ReactNode {
   const save = useCommand();
   const restore = useCommand();
   const isOverdue = useStopOverdue();
+  const isAwaited = store.runSummary !== null && hasNoTrainerYet(store.runSummary);
   const [rateProblem, setRateProblem] = useState('');
   const [sentinel, isStuck] = useOutOfSight();
   const paused = store.runSummary?.state === 'paused';
@@ -86,7 +87,7 @@ export function ControlBar(): React.ReactNode {
               </button>
             )}
             {isOverdue || !takes('stop') ? (
-              <EndRunButton off={off} onEnd={() => run.give({ kind: 'end_run' })} />
+              <EndRunButton off={off} isAwaited={isAwaited} onEnd={() => run.give({ kind: 'end_run' })} />
             ) : (
               <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
             )}

@@ -1,8 +1,18 @@
 'use client';
 import { useRef } from 'react';
 
-/** Ends a run whose trainer does not stop, after asking. */
-export function EndRunButton({ off, onEnd }: { off: string; onEnd: () => void }): React.ReactNode {
+/** Ends a run whose trainer does not stop, or has not come, after asking. */
+export function EndRunButton({
+  off,
+  isAwaited,
+  onEnd,
+}: {
+  off: string;
+  /** Its trainer has not come. */
+  isAwaited: boolean;
+  onEnd: () => void;
+}): React.ReactNode {
+  const why = isAwaited ? 'The trainer of this run has not come.' : 'The trainer was told to stop and has not.';
   const dialog = useRef<HTMLDialogElement>(null);
   return (
     <>
@@ -10,7 +20,7 @@ export function EndRunButton({ off, onEnd }: { off: string; onEnd: () => void })
         type="button"
         className="button danger"
         disabled={off !== ''}
-        title={off || 'The trainer was told to stop and has not.'}
+        title={off || why}
         onClick={() => dialog.current?.showModal()}
         data-testid="control-end"
       >
@@ -20,8 +30,8 @@ export function EndRunButton({ off, onEnd }: { off: string; onEnd: () => void })
         <header className="sheet-head">
           <h2 id="end-title">End this run without its trainer?</h2>
           <p>
-            The trainer was told to stop and has not. The run is marked as failed, and nothing that the trainer sends
-            later is taken. A trainer that this hub started is killed; it saves no checkpoint.
+            {why} The run is marked as failed, and nothing that the trainer sends later is taken. A trainer that this
+            hub started is killed; it saves no checkpoint.
           </p>
         </header>
         <footer className="sheet-foot">

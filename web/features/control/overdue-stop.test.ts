@@ -13,3 +13,11 @@ it('counts from the last stop, and only where that has not ended', () => {
   expect(untilOverdueMs([record('stop', 'pending', 500)], 100_000)).toBe(0);
   expect(untilOverdueMs([record('stop', 'applied', 500)], 100_000)).toBe(Infinity);
 });
+
+it('counts from the making of a run whose trainer has not come', () => {
+  const made = { state: 'created', trainerConnected: false, createdMs: 1000 } as const;
+  expect(untilOverdueMs([], 2000, made)).toBe(29_000);
+  expect(untilOverdueMs([], 60_000, made)).toBe(0);
+  expect(untilOverdueMs([], 60_000, { ...made, trainerConnected: true })).toBe(Infinity);
+  expect(untilOverdueMs([], 60_000, { ...made, state: 'running' })).toBe(Infinity);
+});

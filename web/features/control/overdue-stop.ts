@@ -1,10 +1,19 @@
 import { stopOverdueMs, type CommandRecord } from '@plumbline/shared/command';
+import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
+
+/** A trainer that starts on a slow machine has come by then. */
+const startMs = 30_000;
 
 /**
- * How long until a run may be ended without its trainer, in ms; 0 when it may be now, Infinity while nobody has asked it to
- * stop.
+ * How long until ending a run without its trainer is offered, in ms; 0 for now, Infinity while nobody has asked it to stop.
+ * The hub allows it of a run whose trainer has not come at once; a trainer takes a while to start.
  */
-export function untilOverdueMs(records: Iterable<CommandRecord>, nowMs: number): number {
+export function untilOverdueMs(
+  records: Iterable<CommandRecord>,
+  nowMs: number,
+  run: Pick<RunSummary, 'state' | 'trainerConnected' | 'createdMs'> | null = null,
+): number {
+  if (run && hasNoTrainerYet(run)) return Math.max(0, run.createdMs + startMs - nowMs);
   const stop = [...records]
     .filter(({ action }) => action.kind === 'stop')
     .reduce<CommandRecord | undefined>(

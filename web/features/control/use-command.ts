@@ -29,11 +29,11 @@ export function useControlsOff(): string {
   return readOnlyReason || controlsOffWords(store.runSummary, isHubDown);
 }
 
-/** Whether the run was told to stop and is late: it may be ended without its trainer. */
+/** Whether the run was told to stop, or its trainer to come, and is late: it may be ended without its trainer. */
 export function useStopOverdue(): boolean {
   const { store } = useRun();
   const [, setNowMs] = useState(0);
-  const waitMs = untilOverdueMs(store.commandRecords.values(), Date.now());
+  const waitMs = untilOverdueMs(store.commandRecords.values(), Date.now(), store.runSummary);
   const isWaiting = waitMs > 0 && Number.isFinite(waitMs);
   useEffect(() => {
     if (!isWaiting) return;

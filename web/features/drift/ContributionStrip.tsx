@@ -1,6 +1,7 @@
 'use client';
 import type { CSSProperties } from 'react';
 import { formatDelta, formatStep, formatValue } from '../../charts/format';
+import { awaitedWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { blockName } from '../../lib/model-map';
 import { contributionView } from './contribution-view';
@@ -65,7 +66,7 @@ export function ContributionStrip(): React.ReactNode {
           </tbody>
         </table>
       ) : (
-        <p className="contribution-empty">Measured with the first probe.</p>
+        <p className="contribution-empty">{awaitedWords(store.runSummary?.description)}</p>
       )}
     </section>
   );

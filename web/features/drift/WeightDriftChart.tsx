@@ -3,6 +3,7 @@ import { useMemo, useState } from 'react';
 import type { ChartMark } from '../../charts/chart-types';
 import type { ChartView } from '../../charts/chart-view';
 import { LineChart } from '../../charts/LineChart';
+import { awaitedWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { driftKinds, driftSeries } from './drift-groups';
 
@@ -31,7 +32,7 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
         source={store}
         include={zero}
         legend="none"
-        emptyText="Measured with the next probe."
+        emptyText={awaitedWords(store.runSummary?.description, 'next')}
         testId="chart-weight-drift"
       />
       <div className="drift-keys" role="group" aria-label="Show one kind of weight">

@@ -19,6 +19,7 @@ import { PanelBoundary } from './PanelBoundary';
 import { RefusedNotice } from './RefusedNotice';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
+import { RunSaid } from './RunSaid';
 import { useFamily } from './use-family';
 import { hubAwayWords } from './when-words';
 import { RunContext, useFollowedRun, useRun, type FollowedRun } from './use-run';
@@ -178,6 +179,9 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
               <CommandTimeline view={view} />
             </PanelBoundary>
           </section>
+          <PanelBoundary what="Settings">
+            <RunSaid />
+          </PanelBoundary>
         </aside>
       </div>
       <ZoomBadge view={view} />

@@ -1,11 +1,13 @@
 'use client';
 import { useMemo, useRef } from 'react';
+import { metrics } from '@plumbline/shared/metric';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';
 import { LineChart, type LineChartProps } from '../../charts/LineChart';
 import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
-import { heldOutTasks, sampleWords, type RecoverySeries } from '../drift/recovery-view';
+import { heldOutTasks, recoverySubject, sampleWords, type RecoverySeries } from '../drift/recovery-view';
+import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { AllSeries } from './AllSeries';
 import { runSeries } from './metric-series';
@@ -25,12 +27,13 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     return [
       ...lineage,
       ...stageMarks(store.controlEvents, store.runSummary?.description ?? { tasks: [] }),
-      ...chartMarks(store.commandRecords.values(), store.recipes),
+      ...chartMarks(store.ownCommands, store.recipes),
     ];
   }, [store, store.version, branches]);
   const shared = { marks, view, source: store };
   const sample = sampleWords(store);
   const tasks = heldOutTasks(store).length;
+  const awaited = awaitedWords(store.runSummary?.description);
   return (
     <>
       <div className="live-charts story">
@@ -42,7 +45,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           logarithm="on"
           series={series.bias}
           include={zero}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-bias"
         />
         <Chart
@@ -53,7 +56,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           note={sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`}
           series={series.accuracy}
           include={percent}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-accuracy"
         />
         <Chart
@@ -63,7 +66,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           unit="nats"
           series={series.shift}
           include={zero}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-shift"
         />
         <Chart
@@ -93,7 +96,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           note={sample}
           series={series.heldOut}
           include={percent}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-held-out"
         />
         <Chart
@@ -103,7 +106,11 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           unit="percent"
           series={series.recovery}
           include={percent}
-          emptyText="Nothing has drifted past the noise floor, so there is nothing to recover."
+          emptyText={
+            recoverySubject(store, metrics.heldOutMean)
+              ? 'Nothing has drifted past the noise floor, so there is nothing to recover.'
+              : awaited
+          }
           testId="chart-recovery"
         />
         <Chart
@@ -121,7 +128,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           unit="percent"
           series={series.agreement}
           include={percent}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-agreement"
         />
         <Chart
@@ -150,7 +157,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           unit="milliseconds"
           series={series.probeCost}
           include={zero}
-          emptyText="Measured with the first probe."
+          emptyText={awaited}
           testId="chart-probe-cost"
         />
         <PanelBoundary what="All series">

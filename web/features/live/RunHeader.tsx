@@ -7,9 +7,10 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';
 import { useConnection } from '../../lib/use-hub';
-import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { branchWords, selectionWords, sequenceWords, stateWords } from '../../lib/words';
+import { chosenSettings, settingWords, trainingOf } from '../../lib/settings';
+import { branchWords, sequenceWords, stateWords } from '../../lib/words';
 import { OfTotal } from '../runs/OfTotal';
+import { Tags } from '../runs/Tags';
 import { stepsPerSecond } from './pace';
 import { useRun } from './use-run';
 
@@ -22,14 +23,12 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
   const { totalSteps } = description;
   const config = builtInConfig(description);
   const started = store.latest('run_started');
-  const training = trainingWords(config ?? {}, store.past?.inForce ?? [], [...store.commandRecords.values()]);
+  const { trains, rate } = trainingOf(store);
   const pace = stepsPerSecond(store.buffer(wallTimeSeries));
   const left = totalSteps === null ? null : Math.max(0, totalSteps - run.lastStep);
-  const selection = store.selections.at(-1)?.selection;
-  const trains = training.trains ?? (selection && { now: selectionWords(selection, store.recipes), began: '' });
   const size = started?.model.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
-  const inForce = [trains && settingWords(trains), training.rate && `lr ${settingWords(training.rate)}`].filter(
-    (setting) => setting !== null && setting !== undefined,
+  const inForce = [trains && settingWords(trains), rate && `lr ${settingWords(rate)}`].filter(
+    (setting) => setting !== null,
   );
   return (
     <header className="run-header">
@@ -39,6 +38,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
           {stateWords[run.state]}
         </span>
         {!hasEnded(run.state) && <TrainerState />}
+        <Tags tags={description.tags} />
         {run.reason && run.state !== 'failed' && (
           <span className="run-reason" title={run.reason}>
             {run.reason}
@@ -111,7 +111,10 @@ function TrainerState(): React.ReactNode {
   // A trainer takes a moment to start: that it is not there yet is no fault.
   const isAwaited = known && !run.trainerConnected && run.state === 'created';
   if (isAwaited) words = 'Waiting for the trainer';
-  const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited ? 'awaited' : 'down';
+  // It has said so beforehand: nothing can be heard of it meanwhile.
+  const isBusy = known && run.busy !== undefined && run.busy.untilMs > Date.now();
+  if (isBusy) words = `Trainer busy: ${run.busy!.why}`;
+  const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited || isBusy ? 'awaited' : 'down';
   return (
     <span className="state" data-state={state} data-testid="trainer-connection">
       {words}

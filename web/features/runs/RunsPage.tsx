@@ -15,6 +15,8 @@ import { useReadOnlyReason, useSession } from '../../lib/use-hub';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
 import { sequenceWords, stateWords } from '../../lib/words';
 import { OfTotal } from './OfTotal';
+import { Tags } from './Tags';
+import { tagsOf, TagFilter } from './TagFilter';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
 import { orderRuns, type RunRowModel } from './run-tree';
@@ -48,6 +50,10 @@ export function RunsPage(): React.ReactNode {
     setDeleted([]);
     setTicked((now) => (now.includes(runId) ? now.filter((other) => other !== runId) : [...now, runId]));
   };
+  const [tag, setTag] = useState<string | null>(null);
+  const tags = tagsOf(runs ?? []);
+  const isOn = tag !== null && tags.includes(tag);
+  const listed = (runs ?? []).filter(({ description }) => !isOn || description.tags.includes(tag));
   const going = runs?.filter((run) => !hasEnded(run.state)).length ?? 0;
   return (
     <main className="runs-page" id="controls" tabIndex={-1}>
@@ -94,6 +100,7 @@ export function RunsPage(): React.ReactNode {
           {!readOnlyReason && newRun}
         </div>
       )}
+      <TagFilter tags={tags} chosen={isOn ? tag : null} onChoose={setTag} />
       {runs && runs.length > 0 && (
         <ul className="panel runs-table" aria-label="Runs, newest activity first, branches below their run">
           <li className="run-row runs-columns" aria-hidden>
@@ -105,7 +112,7 @@ export function RunsPage(): React.ReactNode {
             <span>Held-out accuracy</span>
             <span>Number-token bias</span>
           </li>
-          {orderRuns(runs).map((row) => (
+          {orderRuns(listed).map((row) => (
             <li key={row.run.runId} className="run-line">
               <label className="run-tick" title="Tick to compare or delete">
                 <input
@@ -190,6 +197,7 @@ function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly Run
             branch of {parent?.description.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
           </span>
         )}
+        <Tags tags={description.tags} />
         <span className="run-id">
           {formatWhen(run.createdMs, Date.now())} · <code>{run.runId}</code>
         </span>
