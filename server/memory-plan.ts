@@ -11,8 +11,8 @@ export interface MemoryPlan {
 }
 
 /**
- * An eighth for DuckDB, which fills it and keeps it, and an eighth for answers; the rest is for the program itself (about 150 MB), what its runs, sockets
- * and batches under way take, and what allocators keep.
+ * An eighth for DuckDB, which fills it and keeps it, and an eighth for answers. The rest is for the program itself (about
+ * 150 MB), its runs, sockets and batches under way, and what allocators keep.
  */
 export function planMemory(totalMb: number): MemoryPlan {
   const totalBytes = totalMb * 2 ** 20;

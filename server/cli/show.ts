@@ -153,7 +153,7 @@ function descriptionFacts({
   if (tags.length > 0) facts.push(['tags', tags.join(', ')]);
   const entries = settingEntries(settings);
   if (entries.length > 0)
-    facts.push(['settings', entries.map((entry) => `${settingName(entry)} ${settingValue(entry)}`).join(', ')]);
+    facts.push(['settings', entries.map((entry) => `${settingName(entry)} ${settingValue(entry)}`).join('; ')]);
   if (notes !== '') facts.push(['notes', notes.replaceAll(/\s+/g, ' ')]);
   return facts;
 }

@@ -6,6 +6,7 @@ import type {
   Failure,
   HubToDashboard,
   HubToTrainer,
+  MetricBatch,
   TrainerToHub,
 } from '@plumbline/shared/socket';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
@@ -21,13 +22,19 @@ type NoEvents = Record<string, never>;
 export interface DashboardData {
   /** Runs whose live data this client could not take; it is not in their rooms now. */
   lagging: Set<RunId>;
+  /** The key of what it watches of each run, see SeriesFilter. */
+  watched: Map<RunId, string>;
+}
+/** What hubs tell each other of runs whose events come in at one of them. */
+interface HubToHub {
+  metrics: (batch: MetricBatch) => void;
 }
 /** What a trainer sends, and what comes in the place of a message that is too large; see `tolerantParser`. */
 type FromTrainer = TrainerToHub & { [tooLarge]: (ack?: (answer: Failure) => void) => void };
 export type TrainerNamespace = Namespace<FromTrainer, HubToTrainer, NoEvents>;
 export type TrainerSocket = Socket<FromTrainer, HubToTrainer, NoEvents>;
-export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
-export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
+export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
+export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
 
 /**
  * Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered.

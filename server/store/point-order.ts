@@ -5,8 +5,8 @@ import { FileClosedError, type DuckDbFile } from './duckdb-file.js';
  * `sorted_points` in order of series and event: there DuckDB skips what is of other series, however many trainers sent at
  * the same time. A move is one transaction: a value is in one of the tables at any moment, and after any crash.
  *
- * It also frees memory. DuckDB keeps for each row of a small commit which transaction wrote it; the moved rows are
- * written by one transaction, and the old ones are dropped with what was kept of them.
+ * It also frees memory: beside readers, DuckDB's heap grows by some bytes for each row of a small commit. The moved rows
+ * are written by one transaction, and the old ones are dropped with what was kept of them.
  *
  * A file of an older version has all its values in `points`. They are moved in the same way, part by part, oldest first.
  */

@@ -61,7 +61,7 @@ export async function carryOut(attack: Attack, victim: Victim, maxStandstillMs =
   moveOn();
   victim.newLog();
   await victim.measured();
-  const limit = sleep(attackLimitMs, 'it did not end in time', { ref: false });
+  const limit = sleep(attack.limitMs ?? attackLimitMs, 'it did not end in time', { ref: false });
   const result = attack.run(victim).catch((error: unknown) => `it broke off: ${String(error)}`);
   const seen = [await Promise.race([result, limit])];
   const log = victim.newLog();

@@ -8,6 +8,8 @@ import type { Victim } from './victim.js';
 export interface Attack {
   name: string;
   run(victim: Victim): Promise<string | null>;
+  /** For one that takes long by itself. */
+  limitMs?: number;
 }
 
 /** How one attack ended. */

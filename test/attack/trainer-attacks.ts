@@ -87,6 +87,18 @@ export const trainerAttacks: Attack[] = [
         );
       }),
   },
+  {
+    name: 'trainer: a hundred batches of 20,000 values, with no answer waited for',
+    run: (victim) =>
+      withRun(victim, async (trainer, runId) => {
+        const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i / 7]));
+        const replies = await inLanes(100, 100, (batch) => {
+          const events = Array.from({ length: 20 }, (_, i) => trainer.step(20 * batch + i + 1, metrics));
+          return trainer.ask('events', { events }, 60_000);
+        });
+        return firstOf(...replies.map(neither), await readable(victim, runId));
+      }),
+  },
   { name: 'trainer: events after the last word, sent before its answer', run: afterTheEnd },
   { name: 'trainer: a last word without a first', run: lastWordAlone },
   { name: 'trainer: two runs attached at once on one connection', run: twoAttaches },

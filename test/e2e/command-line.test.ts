@@ -163,7 +163,9 @@ describe('a run from the command line', () => {
     const output = await done('show', run.runId);
     for (const part of [
       /^run +replay-\w+ {2}steered �\[31mred$/m,
-      /^settings +counting, full, fine-tuning, learning rate 0.001 cosine/m,
+      /^tasks +Counting$/m,
+      /^steps +[\d,]+$/m,
+      /^settings +tasks counting; recipe full; method\.kind fine_tuning; learningRate 0\.001; .*; schedule cosine/m,
       /^trains +2 groups: [\d,]+ of 294,912 parameters$/m,
       /^last values +loss [\d.]+ {2}lr 0\.0003 {2}held-out [\d.]+ %/m,
       /^checkpoints +step-\d+ \(elsewhere\)$/m,
