@@ -163,8 +163,11 @@ describe('a trainer that does not wait for answers', () => {
   it('has one message of the largest size taken, and no second one beside it', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    const names = Array.from({ length: 5000 }, (_, i) => `m${i}/${'x'.repeat(190)}`);
-    const step = (seq: number) => stepped(seq, Object.fromEntries(names.map((name) => [name, seq])));
+    const after = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`text ${i}`, 'x'.repeat(20_000)]));
+    const step = (seq: number) => ({
+      ...{ type: 'command_applied' as const, seq, step: seq, wallTimeMs: testTimeMs, before: {}, after },
+      commandId: 'command-1' as never,
+    });
     // About a megabyte each.
     const batch = (from: number, count: number) => ({
       events: Array.from({ length: count }, (_, i) => step(from + i)),
@@ -185,7 +188,7 @@ describe('a trainer that does not wait for answers', () => {
       void (refusals += of === runId && error.code === 'rate_limited' ? 1 : 0);
     hub.hub.runs.on('refused', count);
     for (let step = 1; step <= 40; step++) {
-      link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: 0, metrics: { 'train/loss': step } });
+      link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: testTimeMs, metrics: { 'train/loss': step } });
       // A batch of its own.
       await new Promise((resolve) => setImmediate(resolve));
     }
