@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import { maxMetricNameLength } from './limits.js';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { ControlEvent, MetricEvent } from './trainer-event.js';
 import type { EventBatch, EventProblem } from './wire-event.js';
-import { maxMetricNameLength } from './limits.js';
+
 import type { RuleState } from './rule.js';
 import { RunId, RunParent, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
