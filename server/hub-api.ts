@@ -6,10 +6,10 @@ import type {
   ControlEventsResponse,
   DeletedRun,
   HistoryResponse,
-  RunList,
   RunResponse,
 } from '@plumbline/shared/http';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { ListedRun, RunList } from '@plumbline/shared/run-list';
 import type { WireError } from '@plumbline/shared/socket';
 
 /** The hub's refusal of a request, in its own words. */
@@ -55,8 +55,20 @@ export class HubApi {
   async start(request: StartRunRequest): Promise<RunSummary> {
     return (await this.request<RunResponse>('POST', '/runs', request)).run;
   }
-  async runs(): Promise<RunSummary[]> {
-    return (await this.get<RunList>('/runs')).runs;
+  /** All runs that the filters leave, newest first. @param filters e.g. `text=counting&state=running` */
+  async runs(filters = ''): Promise<ListedRun[]> {
+    const runs: ListedRun[] = [];
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: RunList = await this.runPage(`${filters}${cursor && `&cursor=${cursor}`}`);
+      runs.push(...page.runs);
+      // A hub of before has no pages.
+      cursor = page.next ?? null;
+    }
+    return runs;
+  }
+  /** @param query see `RunListQuery` */
+  runPage(query: string): Promise<RunList> {
+    return this.get(`/runs?${query}`);
   }
   async run(runId: RunId): Promise<RunSummary> {
     return (await this.get<RunResponse>(`/runs/${runId}`)).run;

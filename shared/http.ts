@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { MetricName, WireNumber } from './metric.js';
+import { maxMetricNameLength, MetricName, WireNumber } from './metric.js';
 import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
 import { knownOnly } from './known-only.js';
 import { RuleState } from './rule.js';
 import type { ControlEvent } from './trainer-event.js';
-import type { WireError } from './socket.js';
+import { SeriesNames, type WireError } from './socket.js';
 
 /** Body of every answer that is not 2xx. */
 export interface ErrorBody {
@@ -32,10 +32,6 @@ export const SessionInfo = z.object({
   howToControl: z.string().optional(),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
-
-/** GET /api/runs -> newest first. */
-export const RunList = z.object({ runs: z.array(RunSummary) });
-export type RunList = z.infer<typeof RunList>;
 
 /** GET /api/runs/:runId */
 export const RunResponse = z.object({ run: RunSummary });
@@ -69,6 +65,18 @@ export const HistoryQuery = z.object({
   maxPoints: z.coerce.number().int().min(5).max(100_000).default(2000),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
+
+/** GET /api/runs/:runId/latest?metric=shift/kl&metric=drift/*: the last point of each; `*` at the end names a group. */
+export const LatestQuery = z.object({
+  metric: z.union([
+    z
+      .string()
+      .min(1)
+      .max(maxMetricNameLength + 1),
+    SeriesNames,
+  ]),
+});
+export type LatestQuery = z.infer<typeof LatestQuery>;
 
 /** Columnar: `values[i]` was measured at `steps[i]` by event `seqs[i]`; ascending by seq. For times: `wallTimeSeries`. */
 export const WireSeries = z.object({

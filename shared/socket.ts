@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
+import { maxMetricNameLength } from './metric.js';
 import type { RuleState } from './rule.js';
 import { RunId, RunParent, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
@@ -119,17 +120,39 @@ export interface HubToTrainer {
   command: (command: Command, ack: (result: { ok: true }) => void) => void;
 }
 
-export const Watch = z.object({ runId: RunId });
+/** Names that one connection watches of one run, at most. */
+export const maxWatchedNames = 500;
+/** Names of series, or the beginnings of names with `*` behind them: `drift/*` is a group, `*` is all. */
+export const SeriesNames = z
+  .array(
+    z
+      .string()
+      .min(1)
+      .max(maxMetricNameLength + 1),
+  )
+  .max(maxWatchedNames, `at most ${maxWatchedNames} names; a beginning with * behind it names a group`);
+
+export const Watch = z.object({
+  runId: RunId,
+  /** The series that are sent live; without it all. It replaces what the connection watched of this run before. */
+  series: SeriesNames.optional(),
+});
 export type Watch = z.infer<typeof Watch>;
+/** Ends a watch. */
+export const Unwatch = z.object({ runId: RunId });
+export type Unwatch = z.infer<typeof Unwatch>;
 
 export interface DashboardToHub {
-  /** Joins the run's room: from the answer on, every event above `lastSeq` comes live; history up to it is at the REST API. */
+  /**
+   * Joins the run's room: from the answer on, every event above `lastSeq` comes live, with the values of the watched
+   * series; history up to it is at the REST API.
+   */
   watch: (watch: Watch, ack: Ack<{ run: RunSummary; lastSeq: number }>) => void;
-  unwatch: (watch: Watch) => void;
+  unwatch: (watch: Unwatch) => void;
   command: (command: AskedCommand, ack: Ack<{ record: CommandRecord }>) => void;
 }
 
-/** Metric events of one run with consecutive numbers apart from control events, which come on their own. */
+/** Metric events of one run with consecutive numbers apart from control events, which come on their own; those without a value of a watched series are left out. */
 export interface MetricBatch {
   runId: RunId;
   /** All events of the run in (fromSeq, toSeq] are in this batch or were control events: a jump in fromSeq is a gap. */

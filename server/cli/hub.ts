@@ -80,7 +80,8 @@ export async function findRun(hub: HubApi, text: string): Promise<RunSummary> {
     });
     if (run) return run;
   }
-  return meantRun(text, await hub.runs(), `at ${hub.url}. \`plumbline runs\` lists those that are there.`);
+  const found = text === '' ? [] : await hub.runs(`text=${encodeURIComponent(text.slice(0, 200))}`);
+  return meantRun(text, found, `at ${hub.url}. \`plumbline runs\` lists those that are there.`);
 }
 
 /** As `findRun`, in the store of a data folder on which no hub runs. */

@@ -1,10 +1,10 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import type { CompareResponse } from '@plumbline/shared/http';
-import { metrics } from '@plumbline/shared/metric';
-import { runStates, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
+import { metrics, type WireNumber } from '@plumbline/shared/metric';
+import { runStates, type RunState, type RunSummary } from '@plumbline/shared/run';
+import { maxListedRuns, type ListedRun, type RunList, type RunOverview } from '@plumbline/shared/run-list';
 import type { HubApi } from '../hub-api.js';
 import { hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { metricQuery, valueWords } from './key-metrics.js';
+import { valueWords } from './key-metrics.js';
 import { table } from './table.js';
 import { wholeNumber } from './whole-number.js';
 
@@ -15,10 +15,8 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
-/** What the list shows of each run beside what the hub keeps of it. */
+/** The series of which the list shows the last value. */
 const listed = [metrics.loss, metrics.heldOutMean];
-/** Runs that the hub compares in one answer. */
-const comparedAtOnce = 20;
 
 /** `plumbline runs`: the newest runs of a hub. */
 export function addRunsCommand(program: Command, say: (line: string) => void): void {
@@ -32,43 +30,44 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
   ).action(async (flags: Flags) => {
     const hub = hubOf(flags);
     const { state: states = runStates, tag, limit, json } = flags;
-    const runs = (await hub.runs()).filter(
-      ({ state, description }) => states.includes(state) && (tag === undefined || description.tags.includes(tag)),
-    );
-    const shown = runs.slice(0, limit);
-    const last = await lastValues(
-      hub,
-      shown.map(({ runId }) => runId),
-    );
-    if (json) return say(JSON.stringify(shown.map((run) => ({ ...run, last: last.get(run.runId) ?? {} }))));
-    if (shown.length === 0)
-      return say(states === runStates && tag === undefined ? 'There are no runs yet.' : 'No run.');
-    const rows = shown.map((run) => rowOf(run, last.get(run.runId) ?? {}));
+    const { runs, total } = await newest(hub, { states, tag }, limit);
+    if (json) return say(JSON.stringify(runs.map(({ overview, ...run }) => ({ ...run, last: lastOf(overview) }))));
+    if (runs.length === 0) return say(states === runStates && tag === undefined ? 'There are no runs yet.' : 'No run.');
+    const rows = runs.map((run) => rowOf(run, lastOf(run.overview)));
     for (const line of table(['RUN', 'STATE', 'STEP', 'LOSS', 'HELD-OUT', 'NAME'], rows, [2, 3, 4])) say(line);
-    if (runs.length > shown.length) say(`... and ${runs.length - shown.length} more (--limit)`);
+    if (total > runs.length) say(`... and ${total - runs.length} more (--limit)`);
   });
 }
 
-const rowOf = (run: RunSummary, last: Record<string, number>): string[] => [
+/** The newest runs in some states, as many as are asked for; and how many there are. */
+async function newest(
+  hub: HubApi,
+  { states, tag }: { states: readonly RunState[]; tag: string | undefined },
+  limit: number,
+): Promise<Pick<RunList, 'runs' | 'total'>> {
+  const runs: ListedRun[] = [];
+  const ofTag = tag === undefined ? [] : [`tag=${encodeURIComponent(tag)}`];
+  const filter = [...states.map((state) => `state=${state}`), ...ofTag].join('&');
+  for (let cursor = ''; ;) {
+    const size = Math.min(maxListedRuns, limit - runs.length);
+    const page = await hub.runPage(`${filter}&limit=${size}${cursor}`);
+    runs.push(...page.runs);
+    if (!page.next || runs.length >= limit) return { runs, total: page.total };
+    cursor = `&cursor=${page.next}`;
+  }
+}
+
+/** The last values of a run's headline series. */
+const lastOf = (overview: RunOverview | null): Record<string, WireNumber> =>
+  Object.fromEntries(overview?.series.map(({ name, value }) => [name, value]) ?? []);
+
+const rowOf = (run: RunSummary, last: Record<string, WireNumber>): string[] => [
   run.runId,
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
   ...listed.map((name) => valueWords(name, last[name])),
   run.description.name,
 ];
-
-/** The last finite values of the listed series. */
-async function lastValues(hub: HubApi, runIds: readonly RunId[]): Promise<Map<RunId, Record<string, number>>> {
-  const values = new Map<RunId, Record<string, number>>();
-  for (let from = 0; from < runIds.length; from += comparedAtOnce) {
-    const asked = runIds.slice(from, from + comparedAtOnce);
-    const query = asked.map((runId) => `run=${runId}`).join('&');
-    const { runs } = await hub.get<CompareResponse>(`/compare?${query}&${metricQuery(listed)}`);
-    for (const { run, metrics: of } of runs)
-      values.set(run.runId, Object.fromEntries(Object.entries(of).map(([name, { last }]) => [name, last])));
-  }
-  return values;
-}
 
 function statesOf(text: string): RunState[] {
   return text.split(',').map((word) => {

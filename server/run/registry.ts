@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RuleState } from '@plumbline/shared/rule';
@@ -17,6 +18,7 @@ import { Drain } from './drain.js';
 import { refuseCircle, refuseUnknownCheckpoint } from './lineage.js';
 import type { TrainerLink } from './liveness.js';
 import { Notifier } from './notifier.js';
+import { RunOverviews } from './overview/run-overviews.js';
 import { Refusal } from './refusal.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
@@ -69,6 +71,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   readonly drain = new Drain();
   /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
   readonly livingProcesses = new Set<RunId>();
+  /** What the list shows of each run. */
+  readonly overviews: RunOverviews;
   readonly #runs = new Map<RunId, Run>();
   readonly #context: RunContext;
   readonly #deletions: Deletions;
@@ -90,6 +94,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const replay = new RuleReplay(store);
     const notifier = new Notifier(webhooks, this.#closing.signal, onError);
     this.#storedRules = new StoredRuleStates(replay);
+    const find = (runId: RunId): RunSummary | null => this.find(runId);
+    this.overviews = new RunOverviews({ store, folder: join(dataDir, 'overviews'), find, onError });
     const { trainerGraceMs, commandExpiryMs, tryAgainMs = 5_000 } = options;
     const { drain, livingProcesses } = this;
     this.#context = {
@@ -111,11 +117,18 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
         if (this.#runs.get(runId)?.isVoid) this.#runs.delete(runId);
       },
       onChange: (told, before) => {
+        this.overviews.run(told.run);
         this.emit('run', told.run, before);
         cluster.tell(told);
       },
-      onEvents: (runId, events) => this.emit('events', runId, events),
-      onCommand: (record) => this.emit('command', record),
+      onEvents: (runId, events) => {
+        this.overviews.events(runId, events);
+        this.emit('events', runId, events);
+      },
+      onCommand: (record) => {
+        this.overviews.command(record);
+        this.emit('command', record);
+      },
       onNotification: (record) => void notifier.carryOut(this.#owner(record.runId), record),
       onRules: (runId, states) => this.emit('rules', runId, states),
       onAttached: (run) => this.emit('attached', run),
@@ -129,7 +142,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       summaries: () => this.known,
       find: (runId) => this.find(runId),
       owner: (runId) => this.#owner(runId),
-      onDeleted: (run, by) => this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, by),
+      onDeleted: (run, by) => {
+        this.overviews.deleted(run.runId);
+        this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, by);
+      },
       onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
     });
     const quietly = (work: Promise<unknown>): void => void work.catch(onError);
@@ -454,6 +470,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   close(): void {
     this.#closing.abort();
     this.#deletions.close();
+    this.overviews.close();
     for (const run of this.#runs.values()) run.close();
     void this.cluster.close().catch(this.options.onError);
   }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MetricBatch } from '@plumbline/shared/socket';
+import type { RunId } from '@plumbline/shared/run';
+import { RunDescription } from '@plumbline/shared/run-description';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';
 import {
@@ -68,6 +70,59 @@ describe('a dashboard', () => {
     await trainers[1]!.emitWithAck('events', { events: [finished(3)] });
     await eventually(() => (messages.length > 1 ? true : null));
     expect(seqs()).toEqual([1, 3]);
+  });
+
+  it('is sent the series that it watches and no others, also after it has changed them', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const [some, all] = [hub.dashboard(), hub.dashboard()];
+    const [seen, whole] = [record(some), record(all)];
+    await trainer.emitWithAck('events', { events: [started()] });
+    expect(await all.emitWithAck('watch', { runId })).toMatchObject({ ok: true });
+    expect(await some.emitWithAck('watch', { runId, series: ['train/loss', 'drift/*'] })).toMatchObject({ ok: true });
+    const sent = (seq: number) =>
+      stepped(seq, { 'train/loss': seq, 'train/other': seq, 'drift/a': seq, drifting: seq });
+    await trainer.emitWithAck('events', { events: [sent(2), stepped(3, { 'train/other': 3 })] });
+    const events = () => seen.messages.flatMap((m) => (m.kind === 'metrics' ? m.batch.events : []));
+    await eventually(() => (events().length === 1 ? true : null));
+    expect(events()[0]!.metrics).toEqual({ 'train/loss': 2, 'drift/a': 2 });
+    // What was left out is no gap.
+    const upTo = () => seen.messages.flatMap((m) => (m.kind === 'metrics' ? m.batch.toSeq : [])).at(-1);
+    await eventually(() => (upTo() === 3 ? true : null));
+
+    const answer = await some.emitWithAck('watch', { runId, series: ['train/other', 'run/wall_time_ms'] });
+    expect(answer).toMatchObject({ ok: true, lastSeq: 3 });
+    await trainer.emitWithAck('events', { events: [sent(4), stepped(5, { 'train/loss': 5 }), finished(6)] });
+    await eventually(() => (seen.seqs().at(-1) === 6 ? true : null));
+    expect(events().slice(1)).toMatchObject([
+      { seq: 4, metrics: { 'train/other': 4 } },
+      { seq: 5, metrics: {}, wallTimeMs: 1005 },
+    ]);
+    expect(Object.keys(events()[1]!.metrics)).toEqual(['train/other']);
+    await eventually(() => (whole.seqs().at(-1) === 6 ? true : null));
+    expect(whole.seqs()).toEqual([2, 3, 4, 5, 6]);
+  });
+
+  it('watches a bounded number of series and runs', async () => {
+    const dashboard = hub.dashboard();
+    const runId = aRunId();
+    await hub.attached(runId);
+    const series = Array.from({ length: 501 }, (_, i) => `drift/${i}`);
+    expect(await dashboard.emitWithAck('watch', { runId, series })).toMatchObject({ error: { code: 'invalid' } });
+    const many: RunId[] = [];
+    while (many.length < 51) many.push((await hub.hub.runs.create(RunDescription.parse({ name: 'x' }), null)).runId);
+    const answers = [];
+    for (const [i, one] of many.entries()) {
+      // As many a second as the hub takes of one connection.
+      if (i % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 1100));
+      answers.push(await dashboard.emitWithAck('watch', { runId: one, series: ['train/loss'] }));
+    }
+    expect(answers.filter(({ ok }) => ok)).toHaveLength(50);
+    expect(answers.at(-1)).toMatchObject({ error: { code: 'invalid', message: expect.stringContaining('50 runs') } });
+    dashboard.emit('unwatch', { runId: many[0]! });
+    await eventually(async () =>
+      (await dashboard.emitWithAck('watch', { runId: many[50]!, series: [] })).ok ? true : null,
+    );
   });
 
   it('hears of runs that appear and change without watching them', async () => {

@@ -1,5 +1,5 @@
 import { AskedCommand } from '@plumbline/shared/command';
-import { Watch } from '@plumbline/shared/socket';
+import { Unwatch, Watch } from '@plumbline/shared/socket';
 import { howToControl, howToWatch } from '../access/how-to-control.js';
 import { dashboardBudgets } from '../access/limits.js';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
@@ -12,6 +12,8 @@ import type { FrontDoor } from './front-door.js';
 import { tellOfRuns } from './run-news.js';
 import { answer, connectError, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
+/** What is watched by those who name no series. */
+const allSeries = ['*'];
 /** The dashboards of one session. */
 const sessionRoom = (name: string): string => `session:${name}`;
 
@@ -25,7 +27,7 @@ export interface DashboardParts {
 
 /** Namespace `/dashboard`: those who may watch (see WatchSetting) do so, a session may give commands. */
 export function serveDashboards(namespace: DashboardNamespace, parts: DashboardParts): LiveFeed {
-  const { runs, sessions, door, watch, onError } = parts;
+  const { runs, sessions, door, watch } = parts;
   namespace.use((socket, next) => {
     const { kind } = door.callerOf(socket.conn);
     if (!mayWatch(watch, kind)) return next(connectError(new Refusal('unauthorized', howToWatch)));
@@ -49,18 +51,17 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   namespace.on('connection', (socket) => {
     const { kind, name } = door.callerOf(socket.conn);
     if (kind === 'session') void socket.join(sessionRoom(name));
-    serveDashboard(socket, runs, sessions, onError);
+    serveDashboard(socket, feed, parts);
   });
   return feed;
 }
 
 function serveDashboard(
   socket: DashboardSocket,
-  runs: RunRegistry,
-  sessions: Sessions,
-  onError: (error: unknown) => void,
+  feed: LiveFeed,
+  { runs, sessions, onError }: Pick<DashboardParts, 'runs' | 'sessions' | 'onError'>,
 ): void {
-  socket.data.lagging = new Set();
+  Object.assign(socket.data, { lagging: new Set(), watched: new Map() });
   const limits = { command: new RateLimit(dashboardBudgets.command), watch: new RateLimit(dashboardBudgets.watch) };
   const limit = (what: keyof typeof limits) => {
     if (!limits[what].take()) throw new Refusal('rate_limited', 'Too many requests; wait a second and try again.');
@@ -69,9 +70,9 @@ function serveDashboard(
   socket.on('watch', (message, ack) =>
     answer(ack, onError, async () => {
       limit('watch');
-      const { runId } = Watch.parse(message);
+      const { runId, series = allSeries } = Watch.parse(message);
       await runs.get(runId);
-      await socket.join(roomOf(runId));
+      await feed.watch(socket, runId, series);
       // Read after joining: what becomes durable from here on is sent to the room.
       const run = await runs.get(runId);
       return { run, lastSeq: run.lastSeq };
@@ -79,10 +80,8 @@ function serveDashboard(
   );
 
   socket.on('unwatch', (message) => {
-    const watch = Watch.safeParse(message);
-    if (!watch.success) return;
-    socket.data.lagging.delete(watch.data.runId);
-    void socket.leave(roomOf(watch.data.runId));
+    const watch = Unwatch.safeParse(message);
+    if (watch.success) feed.unwatch(socket, watch.data.runId);
   });
 
   socket.on('command', (message, ack) =>

@@ -1,15 +1,23 @@
 import { EventEmitter } from 'node:events';
 import { RunId } from '@plumbline/shared/run';
+import type { MetricBatch } from '@plumbline/shared/socket';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { Refusal } from '../run/refusal.js';
+import { SeriesFilter } from '../run/series-filter.js';
 import type { DashboardNamespace, DashboardSocket } from './socket-server.js';
 
 /** Metric events go out at most this often, the first after a pause at once; control events do not wait. */
 const flushMs = 50;
 /** A client with more than this unsent is left out until it has caught up. Characters, about bytes. */
 const maxUnsent = 1_000_000;
+/** Runs that one connection watches, at most. */
+const maxWatchedRuns = 50;
 
 const roomPrefix = 'run:';
+/** Everybody who watches a run: its control events, commands and rules. */
 export const roomOf = (runId: RunId): string => roomPrefix + runId;
+/** Those of them who watch the same series. */
+const seriesRoomOf = (runId: RunId, key: string): string => `series:${runId} ${key}`;
 
 interface Feed {
   /** Everything up to here has gone to the room. */
@@ -33,8 +41,9 @@ interface LiveFeedEvents {
  */
 export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   readonly #feeds = new Map<RunId, Feed>();
+  /** What is watched of each run at this hub, by its key. */
+  readonly #filters = new Map<RunId, Map<string, SeriesFilter>>();
   #looking: NodeJS.Timeout | undefined;
-  /** Clients of other hubs may be in rooms that are empty here. */
   #hasOtherHubs = false;
 
   constructor(readonly dashboards: DashboardNamespace) {
@@ -44,6 +53,37 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   get clients(): { connected: number; lagging: number } {
     const sockets = [...this.dashboards.sockets.values()];
     return { connected: sockets.length, lagging: sockets.filter(({ data }) => data.lagging?.size > 0).length };
+  }
+
+  /** The client watches these series of a run from now on, and no others of it. */
+  async watch(socket: DashboardSocket, runId: RunId, series: readonly string[]): Promise<void> {
+    const { watched } = socket.data;
+    if (!watched.has(runId) && watched.size >= maxWatchedRuns)
+      throw new Refusal('invalid', `A connection watches at most ${maxWatchedRuns} runs. Stop watching another first.`);
+    const filter = new SeriesFilter(series);
+    const before = watched.get(runId);
+    watched.set(runId, filter.key);
+    const filters = this.#filters.get(runId) ?? new Map<string, SeriesFilter>();
+    this.#filters.set(runId, filters.set(filter.key, filter));
+    if (before !== undefined && before !== filter.key) await socket.leave(seriesRoomOf(runId, before));
+    await this.#join(socket, runId);
+  }
+
+  unwatch(socket: DashboardSocket, runId: RunId): void {
+    socket.data.lagging.delete(runId);
+    this.#leave(socket, runId);
+    socket.data.watched.delete(runId);
+  }
+
+  async #join(socket: DashboardSocket, runId: RunId): Promise<void> {
+    const key = socket.data.watched.get(runId);
+    if (key !== undefined) await socket.join([roomOf(runId), seriesRoomOf(runId, key)]);
+  }
+
+  #leave(socket: DashboardSocket, runId: RunId): void {
+    const key = socket.data.watched.get(runId);
+    void socket.leave(roomOf(runId));
+    if (key !== undefined) void socket.leave(seriesRoomOf(runId, key));
   }
 
   push(runId: RunId, events: readonly TrainerEvent[]): void {
@@ -71,15 +111,20 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   forget(runId: RunId): void {
     clearTimeout(this.#feeds.get(runId)?.timer ?? undefined);
     this.#feeds.delete(runId);
+    this.#filters.delete(runId);
   }
 
-  /** What other hubs send to rooms does not pass here, so clients that cannot keep up are looked for. */
+  /**
+   * There are other hubs. They are sent what comes in here, and each sends its browsers what they watch. Control events
+   * of other hubs do not pass here, so clients that cannot keep up are looked for.
+   */
   watchOverOtherHubs(): void {
+    this.#hasOtherHubs = true;
+    this.dashboards.on('metrics', (batch) => this.#deliver(batch));
     const look = () => {
       for (const room of this.dashboards.adapter.rooms.keys())
         if (room.startsWith(roomPrefix)) this.#leaveOutSlow(RunId.parse(room.slice(roomPrefix.length)));
     };
-    this.#hasOtherHubs = true;
     this.#looking = setInterval(look, 2 * flushMs).unref();
   }
 
@@ -98,11 +143,30 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     feed.flushedMs = performance.now();
     this.#leaveOutSlow(runId);
     const toSeq = events[events.length - 1]!.seq;
-    // The adapter makes the packet before it looks who is there.
-    if (this.#hasOtherHubs || this.dashboards.adapter.rooms.has(roomOf(runId)))
-      this.dashboards.to(roomOf(runId)).emit('metrics', { runId, fromSeq: feed.sentSeq, toSeq, events });
-    this.#countSent(runId, events.length);
+    const batch = { runId, fromSeq: feed.sentSeq, toSeq, events };
+    if (this.#hasOtherHubs) this.dashboards.serverSideEmit('metrics', batch);
+    this.#deliver(batch);
     feed.sentSeq = toSeq;
+  }
+
+  /** Sends the browsers of this hub what each watches, made once for all that watch the same. */
+  #deliver(batch: MetricBatch): void {
+    const { runId, events } = batch;
+    const filters = this.#filters.get(runId);
+    for (const [key, filter] of filters ?? []) {
+      const room = seriesRoomOf(runId, key);
+      const clients = this.dashboards.adapter.rooms.get(room)?.size ?? 0;
+      if (clients === 0) {
+        // One that lags comes back to it.
+        if (![...this.dashboards.sockets.values()].some(({ data }) => data.watched?.get(runId) === key))
+          filters!.delete(key);
+        continue;
+      }
+      const watched = filter.of(events);
+      this.dashboards.local.to(room).emit('metrics', { ...batch, events: watched });
+      this.emit('sent', watched.length * clients);
+    }
+    if (filters?.size === 0) this.#filters.delete(runId);
   }
 
   #countSent(runId: RunId, events: number): void {
@@ -116,7 +180,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       const socket = this.dashboards.sockets.get(id);
       if (!socket || unsent(socket) <= maxUnsent) continue;
       const lastSeq = this.#feeds.get(runId)?.sentSeq ?? 0;
-      void socket.leave(room);
+      this.#leave(socket, runId);
       // Watched again meanwhile: it is waited for already.
       if (socket.data.lagging.has(runId)) continue;
       socket.data.lagging.add(runId);
@@ -125,7 +189,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
         if (!socket.connected || unsent(socket) > 0) return;
         socket.conn.off('drain', rejoinWhenDrained);
         if (!socket.data.lagging.delete(runId)) return;
-        void socket.join(room);
+        void this.#join(socket, runId);
         socket.emit('lagged', { runId, lastSeq });
       };
       socket.conn.on('drain', rejoinWhenDrained);

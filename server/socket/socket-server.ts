@@ -1,6 +1,13 @@
 import type { Server as HttpServer } from 'node:http';
 import type { RunId } from '@plumbline/shared/run';
-import type { Ack, DashboardToHub, HubToDashboard, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
+import type {
+  Ack,
+  DashboardToHub,
+  HubToDashboard,
+  HubToTrainer,
+  MetricBatch,
+  TrainerToHub,
+} from '@plumbline/shared/socket';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
 import type { RedisClient } from '../cluster/redis-client.js';
@@ -13,11 +20,17 @@ type NoEvents = Record<string, never>;
 export interface DashboardData {
   /** Runs whose live data this client could not take; it is not in their rooms now. */
   lagging: Set<RunId>;
+  /** The key of what it watches of each run, see SeriesFilter. */
+  watched: Map<RunId, string>;
+}
+/** What hubs tell each other of runs whose events come in at one of them. */
+interface HubToHub {
+  metrics: (batch: MetricBatch) => void;
 }
 export type TrainerNamespace = Namespace<TrainerToHub, HubToTrainer, NoEvents>;
 export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
-export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
-export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, NoEvents, DashboardData>;
+export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
+export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
 
 /**
  * Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered.

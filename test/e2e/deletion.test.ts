@@ -42,6 +42,8 @@ describe('deleting runs in a browser', () => {
       await page.getByTestId(`tick-${runId}`).check();
     }
     await page.getByTestId('delete').click();
+    // The hub is asked first what else is of their families.
+    await page.getByTestId('delete-goes').waitFor();
     return (await page.getByTestId('delete-goes').locator('code').allInnerTexts()) as RunId[];
   }
   const confirm = () => page.getByTestId('delete-confirm').click();

@@ -5,6 +5,7 @@ import type { DashboardToHub, HubToDashboard, Result } from '@plumbline/shared/s
 import { api, ApiError } from './api';
 import type { FeedListener, FeedTransport } from './run-feed';
 import type { CommandTransport } from './command-desk';
+import type { ListHub } from './run-lister';
 
 /** How the browser stands with the hub; `sinceMs` is when that began. */
 export type HubConnection =
@@ -15,7 +16,7 @@ export type HubConnection =
 const answerTimeoutMs = 10_000;
 
 /** The one socket of this page: namespace `/dashboard` at the origin that the page came from. */
-class HubSocket implements FeedTransport, CommandTransport {
+class HubSocket implements FeedTransport, CommandTransport, ListHub {
   connection: HubConnection = { state: 'connecting', sinceMs: Date.now() };
   readonly #listeners = new Set<() => void>();
   /** Runs that were deleted since it connected, by when they were created. */
@@ -127,6 +128,7 @@ class HubSocket implements FeedTransport, CommandTransport {
   unwatch(runId: RunId): void {
     if (this.#io.connected) this.#io.emit('unwatch', { runId });
   }
+  runPage = api.runPage;
   history = api.history;
   events = api.events;
   commands = api.commands;

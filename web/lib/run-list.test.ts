@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
-import { RunSummary } from '@plumbline/shared/run';
+import { ListedRun } from '@plumbline/shared/run-list';
 import { RunList } from './run-list';
 
-const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): RunSummary =>
-  RunSummary.parse({
+const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): ListedRun =>
+  ListedRun.parse({
+    overview: null,
     ...{ runId, description: { name: runId }, parent: null, state: 'running', reason: '', trainer: null, createdMs },
     ...{ trainerConnected: true, startedMs: 1, endedMs: null, lastStep, lastSeq: lastStep, revision },
   });
@@ -43,4 +44,33 @@ it('has the later run of an id, whatever its revision', () => {
   list.answered([run('run-a', 9, 90, 1)]);
   list.heard(run('run-a', 1, 0, 2));
   expect(steps(list)).toEqual(['run-a 0']);
+});
+
+const seen = (run: ListedRun, lastSeq: number): ListedRun => ({
+  ...run,
+  overview: { lastSeq, series: [], changes: [] },
+});
+it('keeps the newest overview, whatever the hub says of the run beside', () => {
+  const list = new RunList();
+  list.asked();
+  list.answered([seen(run('run-a', 1, 10), 10)]);
+  list.heard(run('run-a', 2, 20));
+  expect(list.runs).toMatchObject([{ lastStep: 20, overview: { lastSeq: 10 } }]);
+  list.refreshed(list.runs!, [seen(run('run-a', 1, 15), 15)]);
+  expect(list.runs).toMatchObject([{ lastStep: 20, overview: { lastSeq: 15 } }]);
+});
+it('leaves out those that the hub does not have when it is asked for them, and adds none that it was not asked for', () => {
+  const list = new RunList();
+  list.asked();
+  list.answered([run('run-a', 1), run('run-b', 1), run('run-c', 1)]);
+  list.refreshed([run('run-a', 1), run('run-b', 1)], [run('run-b', 2, 5), run('run-d', 1)]);
+  expect(steps(list)).toEqual(['run-b 5', 'run-c 0']);
+});
+it('has no run that does not belong to it, also once it does not any more', () => {
+  const list = new RunList(({ lastStep }) => lastStep < 10);
+  list.asked();
+  list.answered([run('run-a', 1)]);
+  list.heard(run('run-b', 1, 50));
+  list.heard(run('run-a', 2, 60));
+  expect(steps(list)).toEqual([]);
 });

@@ -3,6 +3,7 @@ import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { RunId } from '@plumbline/shared/run';
 import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
@@ -18,7 +19,7 @@ import { stateWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { Loading } from '../live/Loading';
 import { usePast } from '../live/use-family';
-import { useRuns } from '../runs/use-runs';
+import { useFamilies } from '../runs/use-runs';
 import { CompareTable, type ComparedRun } from './CompareTable';
 import { namesApart } from './comparison';
 import { SettingsTable } from './SettingsTable';
@@ -26,6 +27,8 @@ import { comparedMetrics, useCompared } from './use-compared';
 import '../live/live.css';
 import './compare.css';
 
+/** Runs that are looked for: more in an address are not. */
+const maxAsked = 20;
 const zero = [0];
 const percent = [0, 100];
 const nothing: Columns = {
@@ -96,7 +99,8 @@ const otherCharts: readonly ComparedChart[] = [
 export function ComparePage(): React.ReactNode {
   const asked = [...new Set(useSearchParams().getAll('run'))].filter((id) => id !== '');
   const session = useSession();
-  const { runs, error } = useRuns();
+  const named = asked.flatMap((id) => RunId.safeParse(id).data ?? []).slice(0, maxAsked);
+  const { runs, error } = useFamilies(named);
   const existing = (runs ?? []).flatMap(({ runId }) => (asked.includes(runId) ? runId : []));
   const runIds = existing.sort((a, b) => asked.indexOf(a) - asked.indexOf(b)).slice(0, maxCompared);
   const asKnown = (runs ?? []).filter(({ runId }) => runIds.includes(runId));

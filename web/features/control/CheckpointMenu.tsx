@@ -13,7 +13,7 @@ import type { RunStore } from '../../lib/run-store';
 import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
-import { useRuns } from '../runs/use-runs';
+import { useFamilies } from '../runs/use-runs';
 import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
 import { useControlsOff, type CommandControl } from './use-command';
 
@@ -64,7 +64,8 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   // The hub names the branch when it takes the command; the branch is there when the trainer has begun it.
   const action = record?.state === 'applied' ? record.action : undefined;
   const branchRunId = action?.kind === 'restore_checkpoint' ? action.branchRunId : undefined;
-  const branchIsThere = useRuns().runs?.some((one) => one.runId === branchRunId) ?? false;
+  const { runs: branches } = useFamilies(branchRunId === undefined ? [] : [branchRunId]);
+  const branchIsThere = branches?.some((one) => one.runId === branchRunId) ?? false;
   useEffect(() => {
     if (branchIsThere) router.push(`/runs/?run=${branchRunId}`);
   }, [branchIsThere, branchRunId, router]);

@@ -5,17 +5,17 @@ import { hubSocket } from '../../lib/hub-socket';
 import { ancestorsOf, branchesOf, readPast } from '../../lib/run-past';
 import type { RunStore } from '../../lib/run-store';
 import { useConnection } from '../../lib/use-hub';
-import { useRuns } from '../runs/use-runs';
+import { useFamilies } from '../runs/use-runs';
 
-const none: RunSummary[] = [];
+const none: readonly never[] = [];
 
 /** The run's branches; what it was branched from is read into its store. */
 export function useFamily(store: RunStore): { branches: readonly RunSummary[]; problem: string } {
-  const { runs } = useRuns();
   const run = store.runSummary;
+  const { runs } = useFamilies(run ? [run.runId] : none);
   const { problem } = usePast([store], runs ?? none);
   // Runs come anew with every word of any of them; the branches change seldom.
-  const branches = run ? branchesOf(run, runs ?? none) : none;
+  const branches: readonly RunSummary[] = run ? branchesOf(run, runs ?? none) : none;
   const key = branches.map(({ runId, state }) => `${runId} ${state}`).join();
   const steady = useMemo(() => branches, [key]);
   return { branches: steady, problem };

@@ -1,38 +1,40 @@
 'use client';
-import Link from 'next/link';
-import { Fragment, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { goneWords } from '@plumbline/shared/deletion';
-import { isMeasured } from '@plumbline/shared/metric';
 import type { DeletedRun } from '@plumbline/shared/http';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
-import { targetNames, taskLabel } from '@plumbline/shared/run-description';
-import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
-import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
-import type { ChartColor } from '../../charts/palette';
-import { Sparkline } from '../../charts/Sparkline';
-import type { SeriesBuffer } from '../../lib/series-buffer';
+import type { RunId } from '@plumbline/shared/run';
+import { maxFamilies, type ListedRun } from '@plumbline/shared/run-list';
+import { formatStep } from '../../charts/format';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
-import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
-import { sequenceWords, stateWords } from '../../lib/words';
-import { OfTotal } from './OfTotal';
-import { Tags } from './Tags';
 import { tagsOf, TagFilter } from './TagFilter';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './NewRunDialog';
+import { RunFilterBar, useRunFilter } from './RunFilterBar';
+import { RunRow } from './RunRow';
 import { orderRuns, type RunRowModel } from './run-tree';
 import { TickedBar } from './TickedBar';
-import { useRunNumbers, useRuns, useTakenOver, type RunNumbers } from './use-runs';
+import { useFamilies, useRunLister } from './use-runs';
 import './runs.css';
+
+/** Runs that are asked for at one time; the next ones when their end comes into sight. */
+const pageSize = 200;
 
 /** All runs with their state and latest key numbers, and the way to a new one. */
 export function RunsPage(): React.ReactNode {
-  const { runs, error } = useRuns();
+  const filter = useRunFilter();
+  const [tag, setTag] = useState<string | null>(null);
+  const lister = useRunLister({ ...filter.query, ...(tag !== null && { tag }), limit: pageSize });
+  const { total, going } = lister;
+  const runs = useLast(lister.runs);
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
   const [opening, setOpening] = useState(false);
   const [allTicked, setTicked] = useState<readonly RunId[]>([]);
   const ticked = allTicked.filter((id) => runs?.some(({ runId }) => runId === id));
-  const [deleting, setDeleting] = useState(false);
+  /** The runs that are to be deleted, while the dialog asks. */
+  const [deleting, setDeleting] = useState<readonly RunId[]>([]);
+  const { runs: families, error: familyError } = useFamilies(deleting);
+  const error = lister.error || familyError;
   const [deleted, setDeleted] = useState<readonly DeletedRun[]>([]);
   const newRun = (
     <button
@@ -50,18 +52,16 @@ export function RunsPage(): React.ReactNode {
     setDeleted([]);
     setTicked((now) => (now.includes(runId) ? now.filter((other) => other !== runId) : [...now, runId]));
   };
-  const [tag, setTag] = useState<string | null>(null);
-  const tags = tagsOf(runs ?? []);
-  const isOn = tag !== null && tags.includes(tag);
-  const listed = (runs ?? []).filter(({ description }) => !isOn || description.tags.includes(tag));
-  const going = runs?.filter((run) => !hasEnded(run.state)).length ?? 0;
+  const tags = [...new Set([...tagsOf(runs ?? []), ...(tag === null ? [] : [tag])])];
+  const deleteOff =
+    readOnlyReason || (ticked.length > maxFamilies ? `Tick at most ${maxFamilies} runs to delete them together.` : '');
   return (
     <main className="runs-page" id="controls" tabIndex={-1}>
       <header className="runs-head">
         <h1>Runs</h1>
         {runs && runs.length > 0 && (
           <p className="dim">
-            {runs.length} in all, {going} under way; newest activity first, branches below their run
+            {formatStep(total)} {filter.isOn || tag !== null ? 'match' : 'in all'}, {formatStep(going)} under way
           </p>
         )}
         <span className="push" />
@@ -93,16 +93,26 @@ export function RunsPage(): React.ReactNode {
           Loading runs …
         </div>
       )}
-      {runs?.length === 0 && (
+      {runs && (runs.length > 0 || filter.isOn) && <RunFilterBar filter={filter} />}
+      {runs?.length === 0 && filter.isOn && (
+        <div className="blank" data-testid="no-match">
+          <h2>No run matches</h2>
+          <p>No run has this in its name or id, in the state that is chosen.</p>
+          <button type="button" className="button" onClick={filter.clear}>
+            Show all runs
+          </button>
+        </div>
+      )}
+      {runs?.length === 0 && !filter.isOn && (
         <div className="blank">
           <h2>No runs yet</h2>
           <p>Start one to watch the base model learn a skill, and see what it costs.</p>
           {!readOnlyReason && newRun}
         </div>
       )}
-      <TagFilter tags={tags} chosen={isOn ? tag : null} onChoose={setTag} />
+      <TagFilter tags={tags} chosen={tag} onChoose={setTag} />
       {runs && runs.length > 0 && (
-        <ul className="panel runs-table" aria-label="Runs, newest activity first, branches below their run">
+        <ul className="panel runs-table" aria-label={`Runs, ${filter.orderWords}`}>
           <li className="run-row runs-columns" aria-hidden>
             <span>Run</span>
             <span>State</span>
@@ -112,7 +122,7 @@ export function RunsPage(): React.ReactNode {
             <span>Held-out accuracy</span>
             <span>Number-token bias</span>
           </li>
-          {orderRuns(listed).map((row) => (
+          {rowsOf(runs, filter.isTree).map((row) => (
             <li key={row.run.runId} className="run-line">
               <label className="run-tick" title="Tick to compare or delete">
                 <input
@@ -126,24 +136,26 @@ export function RunsPage(): React.ReactNode {
               <RunRow {...row} runs={runs} />
             </li>
           ))}
+          {lister.hasMore && <MoreRuns isLoading={lister.isLoading} onMore={() => void lister.more()} />}
         </ul>
       )}
       {ticked.length > 0 && (
         <TickedBar
           ticked={ticked}
-          deleteOff={readOnlyReason}
+          deleteOff={deleteOff}
           onClear={() => setTicked([])}
-          onDelete={() => setDeleting(true)}
+          onDelete={() => setDeleting(ticked)}
         />
       )}
-      {deleting && (
+      {deleting.length > 0 && families && (
         <DeleteRunsDialog
-          chosen={runs?.filter(({ runId }) => ticked.includes(runId)) ?? []}
-          runs={runs ?? []}
+          chosen={families.filter(({ runId }) => deleting.includes(runId))}
+          runs={families}
           off={readOnlyReason}
           onClose={(gone) => {
-            setDeleting(false);
+            setDeleting([]);
             setDeleted(gone);
+            lister.gone(gone.map(({ runId }) => runId));
           }}
         />
       )}
@@ -159,115 +171,39 @@ function deletedWords(deleted: readonly DeletedRun[]): string {
   return `Deleted ${what}: ${goneWords({ events: sum(({ events }) => events), bytes: sum(({ bytes }) => bytes) })}.`;
 }
 
-function RunRow({ run, parent, depth, runs }: RunRowModel & { runs: readonly RunSummary[] }): React.ReactNode {
-  const numbers = useRunNumbers(run);
-  const { description } = run;
-  const { totalSteps } = description;
-  const config = builtInConfig(description);
-  const training = trainingWords(config ?? {}, useTakenOver(run, runs), numbers?.commands ?? []);
-  const facts = [
-    sequenceWords(description),
-    training.trains && settingWords(training.trains),
-    training.rate && `lr ${settingWords(training.rate)}`,
-    ...(config
-      ? [`seed ${config.seed}`, ...chosenSettings(config, ['method', 'warmupSteps', 'weightDecay', 'batchSize'])]
-      : []),
-  ].filter((fact) => fact !== null && fact !== '');
-  return (
-    <Link href={`/runs/?run=${run.runId}`} className="run-row" data-testid={`run-${run.runId}`}>
-      <span className="run-name" style={{ paddingLeft: depth * 18 }}>
-        <b>
-          {depth > 0 && (
-            <svg className="branch-sign" viewBox="0 0 12 12" aria-hidden>
-              <path d="M2 0v6a3 3 0 0 0 3 3h6" fill="none" stroke="currentColor" />
-            </svg>
-          )}
-          {description.name}
-        </b>
-        <span className="run-facts-line">
-          {facts.map((fact, index) => (
-            <Fragment key={fact}>
-              {index > 0 && ' · '}
-              <span>{fact}</span>
-            </Fragment>
-          ))}
-        </span>
-        {run.parent && (
-          <span className="run-facts-line">
-            branch of {parent?.description.name ?? run.parent.runId} at step {formatStep(run.parent.step)}
-          </span>
-        )}
-        <Tags tags={description.tags} />
-        <span className="run-id">
-          {formatWhen(run.createdMs, Date.now())} · <code>{run.runId}</code>
-        </span>
-      </span>
-      <span>
-        <span className="state" data-state={run.state} title={run.reason}>
-          {stateWords[run.state]}
-        </span>
-      </span>
-      <span className="run-progress">
-        <span>
-          {formatStep(run.lastStep)} <OfTotal run={run} />
-        </span>
-        {totalSteps !== null && (
-          <progress max={1} value={Math.min(1, run.lastStep / totalSteps)} aria-label="Progress" />
-        )}
-      </span>
-      <Numbers label="Loss" series={numbers?.loss} unit="" color="slate" low={0} />
-      <Targets run={run} targets={numbers?.targets} />
-      <Numbers label="Held-out" series={numbers?.heldOut} unit="percent" color="held-out" low={0} high={100} />
-      <Numbers label="Number-token bias" series={numbers?.bias} unit="probability" color="violet" low={0} />
-    </Link>
-  );
+/** With branches below their run, or in the order in which they are. */
+function rowsOf(runs: readonly ListedRun[], isTree: boolean): RunRowModel<ListedRun>[] {
+  if (isTree) return orderRuns(runs);
+  const byId = new Map(runs.map((run) => [run.runId, run]));
+  return runs.map((run) => ({ run, parent: run.parent ? byId.get(run.parent.runId) : undefined, depth: 0 }));
 }
 
-/** Of one task its accuracy with the course, of several the accuracy of each by name. */
-function Targets({ run, targets }: { run: RunSummary; targets: RunNumbers['targets'] | undefined }): React.ReactNode {
-  const tasks = targetNames(run.description, []);
-  const seriesOf = (task: string): SeriesBuffer | undefined => targets?.find((each) => each.task === task)?.series;
-  if (tasks.length <= 1)
-    return (
-      <Numbers
-        label="Target"
-        series={tasks[0] === undefined ? undefined : seriesOf(tasks[0])}
-        unit="percent"
-        color="target"
-        low={0}
-        high={100}
-      />
+/** The last list that there was, until there is another: rows do not vanish while the next ones are fetched. */
+function useLast<T>(now: T | null): T | null {
+  const last = useRef(now);
+  if (now !== null) last.current = now;
+  return last.current;
+}
+
+/** The end of what is listed: asks for more when it comes into sight. */
+function MoreRuns({ isLoading, onMore }: { isLoading: boolean; onMore: () => void }): React.ReactNode {
+  const end = useRef<HTMLLIElement>(null);
+  const ask = useRef(onMore);
+  ask.current = onMore;
+  useEffect(() => {
+    const observer = new IntersectionObserver(
+      (entries) => entries.some(({ isIntersecting }) => isIntersecting) && ask.current(),
+      { rootMargin: '400px' },
     );
+    observer.observe(end.current!);
+    return () => observer.disconnect();
+    // Anew after each page: what is still in sight asks again.
+  }, [isLoading]);
   return (
-    <span className="run-targets" data-testid={`targets-${run.runId}`}>
-      <span className="run-number-label">Target accuracy</span>
-      {tasks.map((task) => (
-        <span key={task} className="run-target">
-          <span>{taskLabel(run.description, task)}</span> <b>{formatValue(seriesOf(task)?.lastValue, 'percent')}</b>
-        </span>
-      ))}
-    </span>
-  );
-}
-
-function Numbers(props: {
-  label: string;
-  series: SeriesBuffer | undefined;
-  unit: Unit;
-  color: ChartColor;
-  low: number;
-  high?: number;
-}): React.ReactNode {
-  const { label, series, unit, color, low, high } = props;
-  return (
-    <span className="run-number">
-      <span className="run-number-label">{label}</span>
-      <b data-bad={series?.lastValue !== undefined && !isMeasured(series.lastValue)}>
-        {formatValue(series?.lastValue, unit)}
-      </b>
-      {series && series.length > 1 && (
-        <Sparkline columns={series} color={color} low={low} {...(high !== undefined && { high })} />
-      )}
-    </span>
+    <li ref={end} className="more-runs" data-testid="more-runs">
+      <button type="button" className="button small" disabled={isLoading} onClick={onMore}>
+        {isLoading ? 'Loading more …' : 'Show more'}
+      </button>
+    </li>
   );
 }

@@ -1,9 +1,9 @@
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 
-export interface RunRowModel {
-  run: RunSummary;
+export interface RunRowModel<R extends RunSummary = RunSummary> {
+  run: R;
   /** The run it was branched from, where that is known. */
-  parent: RunSummary | undefined;
+  parent: R | undefined;
   /** 0 for a run of its own, 1 for its branch, and so on. */
   depth: number;
 }
@@ -18,10 +18,10 @@ type Activity = readonly [isGoing: number, at: number];
 const later = (a: Activity, b: Activity): number => b[0] - a[0] || b[1] - a[1];
 
 /** Runs with their branches below them; trees, and branches of one run, by the newest activity among them. */
-export function orderRuns(runs: readonly RunSummary[]): RunRowModel[] {
-  const byId = new Map<string, RunSummary>(runs.map((run) => [run.runId, run]));
-  const parentOf = (run: RunSummary): RunSummary | undefined => (run.parent ? byId.get(run.parent.runId) : undefined);
-  const branches = new Map<RunSummary, RunSummary[]>();
+export function orderRuns<R extends RunSummary>(runs: readonly R[]): RunRowModel<R>[] {
+  const byId = new Map<string, R>(runs.map((run) => [run.runId, run]));
+  const parentOf = (run: R): R | undefined => (run.parent ? byId.get(run.parent.runId) : undefined);
+  const branches = new Map<R, R[]>();
   for (const run of runs) {
     const parent = parentOf(run);
     if (!parent) continue;
@@ -30,12 +30,12 @@ export function orderRuns(runs: readonly RunSummary[]): RunRowModel[] {
     else branches.set(parent, [run]);
   }
   // Lines of branches may be long: nothing here calls itself.
-  const depths = new Map<RunSummary, number>();
-  const roots: RunSummary[] = [];
-  const visit = (root: RunSummary): void => {
+  const depths = new Map<R, number>();
+  const roots: R[] = [];
+  const visit = (root: R): void => {
     if (depths.has(root)) return;
     roots.push(root);
-    const waiting: [RunSummary, number][] = [[root, 0]];
+    const waiting: [R, number][] = [[root, 0]];
     for (let next = waiting.pop(); next; next = waiting.pop()) {
       const [run, depth] = next;
       if (depths.has(run)) continue;
@@ -49,14 +49,13 @@ export function orderRuns(runs: readonly RunSummary[]): RunRowModel[] {
   for (const run of [...runs].sort((a, b) => a.createdMs - b.createdMs)) visit(run);
 
   const isRoot = new Set(roots);
-  const below = (run: RunSummary): RunSummary[] => (branches.get(run) ?? []).filter((branch) => !isRoot.has(branch));
-  const newest = new Map<RunSummary, Activity>();
+  const below = (run: R): R[] => (branches.get(run) ?? []).filter((branch) => !isRoot.has(branch));
+  const newest = new Map<R, Activity>();
   // Branches were visited after the run that they go on from.
   for (const run of [...depths.keys()].reverse())
     newest.set(run, [activity(run), ...below(run).map((branch) => newest.get(branch)!)].sort(later)[0]!);
-  const newestLast = (some: RunSummary[]): RunSummary[] =>
-    some.sort((a, b) => later(newest.get(a)!, newest.get(b)!)).reverse();
-  const rows: RunRowModel[] = [];
+  const newestLast = (some: R[]): R[] => some.sort((a, b) => later(newest.get(a)!, newest.get(b)!)).reverse();
+  const rows: RunRowModel<R>[] = [];
   const waiting = newestLast(roots);
   for (let run = waiting.pop(); run; run = waiting.pop()) {
     rows.push({ run, parent: parentOf(run), depth: depths.get(run)! });

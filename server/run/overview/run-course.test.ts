@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import { CommandRecord } from '@plumbline/shared/command';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { headlinesOf } from './headline-series.js';
+import { RunCourse } from './run-course.js';
+import { Sparkline } from './sparkline.js';
+
+describe('a sparkline', () => {
+  it('keeps every spike and both directions in few points, whatever the length', () => {
+    const sparkline = new Sparkline();
+    for (let step = 1; step <= 100_000; step++)
+      sparkline.add(step, step === 41_234 ? 50 : step === 77_777 ? -50 : Math.sin(step / 5000));
+    const { points } = sparkline;
+    expect(points.length).toBeLessThanOrEqual(32);
+    expect(points.length).toBeGreaterThan(16);
+    expect(points).toContainEqual({ step: 41_234, value: 50 });
+    expect(points).toContainEqual({ step: 77_777, value: -50 });
+    const steps = points.map(({ step }) => step);
+    expect(steps).toEqual(steps.toSorted((a, b) => a - b));
+  });
+  it('keeps short series whole, and what is no number as the last value only', () => {
+    const sparkline = new Sparkline();
+    sparkline.add(3, 1);
+    sparkline.add(9, NaN);
+    expect(sparkline.points).toEqual([{ step: 3, value: 1 }]);
+    expect(sparkline.last).toEqual({ step: 9, value: NaN });
+  });
+});
+
+it('the headlines are what tells most of a run, and else what its trainer named first', () => {
+  expect(
+    headlinesOf(['drift/a', 'shift/kl', 'train/loss', 'target/counting/accuracy', 'held_out/mean/accuracy']),
+  ).toEqual(['train/loss', 'held_out/mean/accuracy', 'shift/kl', 'target/counting/accuracy']);
+  expect(headlinesOf(['eval/b', 'eval/a', 'x/y', 'x/z', 'x/q'])).toEqual(['eval/b', 'eval/a', 'x/y', 'x/z']);
+  const many = Array.from({ length: 40 }, (_, i) => `target/task_${i}/accuracy`);
+  expect(headlinesOf(['train/loss', ...many])).toHaveLength(8);
+});
+
+const stepped = (seq: number, metrics: Record<string, number>): TrainerEvent => ({
+  ...{ type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: 1e12, metrics },
+});
+
+describe('the course of a run', () => {
+  it('grows with its events, each once, and says where some are missing', () => {
+    const course = new RunCourse();
+    expect(course.take([stepped(1, { 'train/loss': 3, 'my/score': 0.5 }), stepped(2, { 'train/loss': 2 })])).toBe(true);
+    expect(course.take([stepped(2, { 'train/loss': 99 }), stepped(3, { 'train/loss': 1 })])).toBe(true);
+    expect(course.overview).toEqual({
+      lastSeq: 3,
+      series: [
+        { name: 'train/loss', step: 3, value: 1, steps: [1, 2, 3], values: [3, 2, 1] },
+        { name: 'my/score', step: 1, value: 0.5, steps: [1], values: [0.5] },
+      ],
+      changes: [],
+    });
+    expect(course.take([stepped(5, {})])).toBe(false);
+  });
+  it('is of bounded size, whatever a trainer sends', () => {
+    const course = new RunCourse();
+    for (let seq = 1; seq <= 300; seq++)
+      course.take([stepped(seq, Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`x${seq}/s${i}`, 1])))]);
+    expect(course.overview.series.length).toBeLessThanOrEqual(8);
+    expect(course.candidates.length).toBeLessThanOrEqual(16);
+  });
+  it('tells of applied changes, each by its last word, and of the newest only', () => {
+    const course = new RunCourse();
+    const changed = (i: number, state: string, kind = 'set_learning_rate'): CommandRecord =>
+      CommandRecord.parse({
+        ...{
+          commandId: `command-${i}`,
+          runId: 'run-1',
+          author: 'dashboard',
+          state,
+          receivedMs: i,
+          endedMs: 1,
+          step: i,
+        },
+        ...{ before: { learning_rate: i }, after: { learning_rate: i + 1 }, reason: '' },
+        action: kind === 'pause' ? { kind } : { kind, learningRate: 1e-4 },
+      });
+    course.takeCommand(changed(1, 'pending'));
+    course.takeCommand(changed(2, 'applied', 'pause'));
+    expect(course.overview.changes).toEqual([]);
+    for (let i = 1; i <= 30; i++) course.takeCommand(changed(i, 'applied'));
+    course.takeCommand(changed(30, 'applied'));
+    const steps = course.overview.changes.map(({ step }) => step);
+    expect(steps).toEqual(Array.from({ length: 20 }, (_, i) => i + 11));
+  });
+});

@@ -1,0 +1,233 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { z } from 'zod';
+import { fromWireNumber } from '@plumbline/shared/metric';
+import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunOverview } from '@plumbline/shared/run-list';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { EventStore } from '../../store/event-store.js';
+import { RunCourse } from './run-course.js';
+
+/** Overviews of ended runs that are held as text, about 2 kB each; the others are read from their files. */
+const maxHeld = 2000;
+/** Events in which a stored run's series are looked for. */
+const firstEvents = 100;
+const storedPoints = 60;
+/** How old the overview of another hub's run may be before it is read again. */
+const readAgainMs = 5_000;
+/** Events that are held of a run while its past is read. */
+const maxWaiting = 5_000;
+/** Pause between a run's end and the keeping of its overview. */
+const keepAfterMs = 500;
+/** Files of other formats are made anew. */
+const format = 1;
+const OverviewFile = z.object({ format: z.literal(format), createdMs: z.number(), overview: RunOverview });
+const emptyOverview = JSON.stringify({ lastSeq: 0, series: [], changes: [] } satisfies RunOverview);
+
+/** An overview as it is answered. */
+interface Kept {
+  createdMs: number;
+  lastSeq: number;
+  /** The `RunOverview` as JSON. */
+  text: string;
+}
+
+export interface RunOverviewsOptions {
+  store: EventStore;
+  /** Where the overviews of ended runs lie, a file each. They can be made again from the store. */
+  folder: string;
+  find: (runId: RunId) => RunSummary | null;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * What the list shows of each run. Of runs under way it grows with their events. What is not known, as after a restart, is
+ * read from the store once, one run after another, and kept in a file when the run has ended.
+ */
+export class RunOverviews {
+  /** Of runs under way. */
+  readonly #courses = new Map<RunId, RunCourse>();
+  readonly #held = new LRUCache<RunId, Kept>({ max: maxHeld });
+  /** Last values of headline series, to sort by: of all runs whose overview was seen. */
+  readonly #lasts = new Map<RunId, { createdMs: number; values: Map<string, number> }>();
+  /** Runs that are to be read from the store, in this order, and when each has been. */
+  readonly #queue = new Map<RunId, PromiseWithResolvers>();
+  /** Events of the run that is being read, which came meanwhile. */
+  #reading: { runId: RunId; waiting: TrainerEvent[] } | null = null;
+  readonly #readMs = new Map<RunId, number>();
+  #isClosed = false;
+
+  constructor(readonly options: RunOverviewsOptions) {}
+
+  /** Events of a run became durable. */
+  events(runId: RunId, events: readonly TrainerEvent[]): void {
+    if (this.#reading?.runId === runId && this.#reading.waiting.length < maxWaiting)
+      this.#reading.waiting.push(...events);
+    let course = this.#courses.get(runId);
+    if (!course && events[0]?.seq === 1) this.#courses.set(runId, (course = new RunCourse()));
+    if (course && !course.take(events)) this.#courses.delete(runId);
+  }
+
+  command(record: CommandRecord): void {
+    this.#courses.get(record.runId)?.takeCommand(record);
+  }
+
+  /** A run changed. The overview of one that has ended is kept, a moment later: the ends of its commands come after it. */
+  run({ runId, state }: RunSummary): void {
+    if (!hasEnded(state) || !this.#courses.has(runId)) return;
+    const keep = (): void => {
+      const [run, course] = [this.options.find(runId), this.#courses.get(runId)];
+      if (run && course && hasEnded(run.state) && course.lastSeq === run.lastSeq) this.#keep(run, course);
+    };
+    setTimeout(keep, keepAfterMs).unref();
+  }
+
+  /** A run is no more. */
+  deleted(runId: RunId): void {
+    for (const map of [this.#courses, this.#held, this.#lasts, this.#readMs]) map.delete(runId);
+    void rm(this.#file(runId), { force: true }).catch(this.options.onError);
+  }
+
+  /** Reads no more. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  /** The overviews of runs as JSON texts; null of those that are not read within `waitMs`: they are read afterwards. */
+  async of(runs: readonly RunSummary[], waitMs: number): Promise<(string | null)[]> {
+    await Promise.all(runs.map((run) => this.#isCurrent(run) || this.#readFile(run)));
+    const reads = runs.filter((run) => !this.#isCurrent(run)).map((run) => this.#read(run));
+    if (reads.length > 0) await Promise.race([Promise.all(reads), sleep(waitMs, undefined, { ref: false })]);
+    return runs.map(({ runId, createdMs, lastSeq }) => {
+      const course = this.#courses.get(runId);
+      if (course && course.lastSeq >= lastSeq) return JSON.stringify(course.overview);
+      if (lastSeq === 0) return emptyOverview;
+      const held = this.#held.get(runId);
+      // Of a run that goes on at another hub, the last that was read of it.
+      return held?.createdMs === createdMs ? held.text : null;
+    });
+  }
+
+  /** The last value of a headline series, where the run's overview was seen. */
+  lastValue({ runId, createdMs }: RunSummary, series: string): number | undefined {
+    const known = this.#lasts.get(runId);
+    const seen = known?.createdMs === createdMs ? known.values.get(series) : undefined;
+    return this.#courses.get(runId)?.lastValue(series) ?? seen;
+  }
+
+  /** Makes the last values of runs known, of as many as are read within `waitMs`. */
+  async see(runs: readonly RunSummary[], waitMs: number): Promise<void> {
+    const unseen = runs.filter(({ runId }) => !this.#courses.has(runId) && !this.#lasts.has(runId));
+    const endMs = performance.now() + waitMs;
+    // In parts: what is held of those before may give way.
+    for (let from = 0; from < unseen.length; from += maxHeld / 2)
+      await this.of(unseen.slice(from, from + maxHeld / 2), Math.max(0, endMs - performance.now()));
+  }
+
+  /** Whether what is known of a run goes up to its newest event. */
+  #isCurrent({ runId, createdMs, lastSeq }: RunSummary): boolean {
+    const held = this.#held.get(runId);
+    return (
+      lastSeq === 0 ||
+      (this.#courses.get(runId)?.lastSeq ?? -1) >= lastSeq ||
+      (held?.createdMs === createdMs && held.lastSeq === lastSeq)
+    );
+  }
+
+  #file(runId: RunId): string {
+    return join(this.options.folder, `${RunId.parse(runId)}.json`);
+  }
+
+  #hold(run: RunSummary, overview: RunOverview): Kept {
+    const { runId, createdMs } = run;
+    const kept = { createdMs, lastSeq: overview.lastSeq, text: JSON.stringify(overview) };
+    this.#held.set(runId, kept);
+    const values = new Map(overview.series.map(({ name, value }) => [name, fromWireNumber(value)]));
+    this.#lasts.set(runId, { createdMs, values });
+    return kept;
+  }
+
+  /** The run has ended: its overview changes no more. */
+  #keep(run: RunSummary, course: RunCourse): void {
+    const { createdMs, text } = this.#hold(run, course.overview);
+    this.#courses.delete(run.runId);
+    const write = async (): Promise<void> => {
+      await mkdir(this.options.folder, { recursive: true });
+      await writeFile(this.#file(run.runId), `{"format":${format},"createdMs":${createdMs},"overview":${text}}`);
+    };
+    void write().catch(this.options.onError);
+  }
+
+  /** Reads the file of an ended run; one that is missing, or not of the run as it is, says nothing. */
+  async #readFile(run: RunSummary): Promise<void> {
+    if (!hasEnded(run.state)) return;
+    const text = await readFile(this.#file(run.runId), 'utf8').catch(() => null);
+    if (text === null) return;
+    try {
+      const { createdMs, overview } = OverviewFile.parse(JSON.parse(text));
+      if (createdMs === run.createdMs && overview.lastSeq === run.lastSeq) this.#hold(run, overview);
+    } catch {
+      // Cut off, or of another version: it is made anew.
+    }
+  }
+
+  /** @returns ends when the run was read from the store */
+  async #read({ runId }: RunSummary): Promise<void> {
+    const waits = this.#queue.get(runId);
+    if (waits) return waits.promise;
+    if (Date.now() - (this.#readMs.get(runId) ?? 0) < readAgainMs) return;
+    const entry = withResolvers();
+    this.#queue.set(runId, entry);
+    if (this.#queue.size === 1) void this.#readQueue();
+    return entry.promise;
+  }
+
+  async #readQueue(): Promise<void> {
+    for (const [runId, { resolve }] of this.#queue) {
+      try {
+        const run = this.options.find(runId);
+        if (run && !this.#isClosed) await this.#readStore(run);
+      } catch (error) {
+        if (!this.#isClosed) this.options.onError(error);
+      }
+      this.#reading = null;
+      this.#readMs.set(runId, Date.now());
+      this.#queue.delete(runId);
+      resolve();
+    }
+  }
+
+  async #readStore(run: RunSummary): Promise<void> {
+    const { store } = this.options;
+    const { runId } = run;
+    const reading = (this.#reading = { runId, waiting: [] });
+    const course = new RunCourse();
+    for (const event of await store.events(runId, 1, firstEvents)) course.nameFrom(event);
+    const { lastSeq, series } = await store.history(runId, {
+      ...{ metrics: course.candidates, segments: run.segments, maxPoints: storedPoints },
+    });
+    for (const [name, { steps, values }] of series) course.takeSeries(name, steps, values);
+    for (const record of await store.commands(runId)) course.takeCommand(record);
+    course.lastSeq = lastSeq;
+    const isWhole = course.take(reading.waiting);
+    const now = this.options.find(runId);
+    if (now?.createdMs !== run.createdMs) return;
+    this.#hold(now, course.overview);
+    if (!isWhole) return;
+    if (hasEnded(now.state) && course.lastSeq === now.lastSeq) this.#keep(now, course);
+    else if (!hasEnded(now.state)) this.#courses.set(runId, course);
+  }
+}
+
+interface PromiseWithResolvers {
+  promise: Promise<void>;
+  resolve: () => void;
+}
+function withResolvers(): PromiseWithResolvers {
+  let resolve = (): void => undefined;
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
+}

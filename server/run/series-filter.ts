@@ -1,0 +1,39 @@
+import { wallTimeSeries } from '@plumbline/shared/metric';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+
+/** Some series of a run: by their names, and by the beginnings of names, which end in `*`. */
+export class SeriesFilter {
+  /** The same for the same series, in whichever order they are named. */
+  readonly key: string;
+  readonly names: ReadonlySet<string>;
+  readonly beginnings: readonly string[];
+
+  constructor(asked: readonly string[]) {
+    this.names = new Set(asked.filter((name) => !name.endsWith('*')));
+    this.beginnings = [...new Set(asked.filter((name) => name.endsWith('*')).map((name) => name.slice(0, -1)))];
+    this.key = JSON.stringify([[...this.names].sort(), [...this.beginnings].sort()]);
+  }
+
+  has(name: string): boolean {
+    return this.names.has(name) || this.beginnings.some((beginning) => name.startsWith(beginning));
+  }
+
+  /** Events with the values of these series only; those without any are left out. */
+  of(events: readonly MetricEvent[]): MetricEvent[] {
+    const isTimed = this.has(wallTimeSeries);
+    return events.flatMap((event) => {
+      const metrics = this.#valuesOf(event.metrics);
+      const isEmpty = Object.keys(metrics).length === 0;
+      return isEmpty && !(isTimed && event.type === 'step_completed') ? [] : [{ ...event, metrics }];
+    });
+  }
+
+  #valuesOf(all: MetricEvent['metrics']): MetricEvent['metrics'] {
+    // No prototype: a series may be named as one of its properties.
+    const found = Object.create(null) as MetricEvent['metrics'];
+    for (const name of this.names) if (Object.hasOwn(all, name)) found[name] = all[name]!;
+    if (this.beginnings.length > 0)
+      for (const [name, value] of Object.entries(all)) if (this.has(name)) found[name] = value;
+    return found;
+  }
+}

@@ -1,0 +1,53 @@
+import { join } from 'node:path';
+import { metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { RunId, type RunParent, type RunState } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';
+import { storeFile } from '@plumbline/server/dist/store/open-store.js';
+
+const stepsPerRun = 200;
+const probeEverySteps = 20;
+const ends: readonly RunState[] = ['finished', 'finished', 'finished', 'stopped', 'failed'];
+
+/** Puts ended runs into the data folder of a hub that does not run, as if they had been recorded there. */
+export async function storeManyRuns(dataDir: string, count: number): Promise<void> {
+  const store = new EmbeddedStore(join(dataDir, storeFile));
+  for (let i = 0; i < count; i++) {
+    const runId = RunId.parse(`bench-${i}`);
+    const createdMs = 1_700_000_000_000 + i * 600_000;
+    // Every tenth is a branch of the one before.
+    const parent: RunParent | null =
+      i % 10 === 9
+        ? { runId: RunId.parse(`bench-${i - 1}`), checkpointId: 'step-100' as RunParent['checkpointId'], step: 100 }
+        : null;
+    const config = RunConfig.parse({ name: `Counting ${i}`, steps: stepsPerRun, seed: i % 7, probeEverySteps });
+    const description = describeRun(config);
+    const [startedMs, endedMs] = [createdMs, createdMs + stepsPerRun * 100];
+    const state = ends[i % ends.length]!;
+    const run = { runId, description, parent, reason: '', trainer: null, createdMs, startedMs, endedMs, state };
+    await store.createRun(run);
+    await store.append(
+      runId,
+      Array.from({ length: stepsPerRun }, (_, s) => eventOf(s + 1, i, createdMs)),
+    );
+  }
+  await store.close();
+}
+
+function eventOf(step: number, run: number, createdMs: number): TrainerEvent {
+  const share = step / stepsPerRun;
+  const wobble = Math.sin(step * 0.7 + run);
+  const values = {
+    [metrics.loss]: 2 * Math.exp(-3 * share) + 0.1 * wobble + 0.2,
+    [metrics.learningRate]: 1e-3 * (1 - share),
+    [metrics.gradientNorm]: 1 + wobble,
+    ...(step % probeEverySteps === 0 && {
+      [metrics.heldOutMean]: 70 - 30 * share + 2 * wobble,
+      [targetAccuracy('counting')]: 20 + 60 * share + 2 * wobble,
+      [metrics.numberTokensHeldOut]: 0.02 + 0.3 * share,
+      [metrics.kl]: share,
+    }),
+  };
+  return { type: 'step_completed', seq: step, step, stage: 0, wallTimeMs: createdMs + step * 100, metrics: values };
+}
