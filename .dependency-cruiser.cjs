@@ -60,7 +60,9 @@ module.exports = {
       name: 'transfer-knows-the-store-interface-only',
       severity: 'error',
       from: { path: '^server/transfer/', pathNot: '\\.test\\.ts$' },
-      to: { path: '^server/(?!transfer/|turn\\.ts|store/(event-store|protocol-1))' },
+      to: {
+        path: '^server/(?!transfer/|turn\\.ts|store/(event-store|protocol-1)|run/(declared-series|read-events))',
+      },
     },
     {
       name: 'run-knows-no-transport',

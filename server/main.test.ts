@@ -111,7 +111,7 @@ describe('a store that cannot be used', () => {
       error: { code: 'store_failed', message: expect.stringContaining('plumbline -- repair') },
     });
     rmSync(file);
-    expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
     expect((await fetch(`${hub.url}/readyz`)).status).toBe(200);
 
     // A folder that goes away under a running hub: what was sent stays with the trainer until it can be kept.

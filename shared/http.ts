@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { maxMetricNameLength, MetricName, WireNumber } from './metric.js';
+import { maxMetricNameLength } from './limits.js';
+import { MetricName, WireNumber } from './metric.js';
 import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
 import { knownOnly } from './known-only.js';

@@ -1,3 +1,4 @@
+import type { SeriesFacts } from './series.js';
 import { closestName } from './closest-name.js';
 import type { GuardRule } from './rule.js';
 
@@ -6,7 +7,13 @@ export interface KnownSeries {
   names: readonly string[];
   /** There can be no others: such a run is known beforehand. Else a trainer may still send more. */
   areAll: boolean;
+  /** What they are measured in, by name, where that is known. */
+  units?: ReadonlyMap<string, string>;
 }
+
+/** The units of series, by name. */
+export const unitsOf = (series: Iterable<SeriesFacts>): Map<string, string> =>
+  new Map([...series].flatMap(({ name, unit }) => (unit === undefined ? [] : [[name, unit] as const])));
 
 /** What is to be said of a series that is not known, with the name that was probably meant; empty of one that is. */
 export function unknownWords(metric: string, { names, areAll }: KnownSeries): string {

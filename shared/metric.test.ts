@@ -1,16 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  contributionChange,
-  fourDigits,
-  heldOutAccuracy,
-  metrics,
-  measuredWords,
-  MetricName,
-  targetAccuracy,
-  unitOf,
-  weightDrift,
-  WireMetrics,
-} from './metric.js';
+import { fourDigits, measuredWords, MetricName, WireMetrics } from './metric.js';
 
 it('tells a number by four digits, the largest too', () => {
   const told = [1.7976931348623157e308, -1.7976931348623157e308, 0.123456, Infinity, NaN].map(fourDigits);
@@ -44,36 +33,15 @@ it('reads metrics of names that every object has', () => {
   expect(WireMetrics.safeParse({ 'run/wall_time_ms': 1 }).success).toBe(false);
 });
 
-describe('unitOf', () => {
-  it.each([
-    [metrics.kl, 'nats'],
-    [metrics.loss, 'nats'],
-    [metrics.top1Agreement, 'percent'],
-    [metrics.heldOutMean, 'percent'],
-    [heldOutAccuracy('colour'), 'percent'],
-    [targetAccuracy('counting'), 'percent'],
-    [metrics.numberTokensHeldOut, 'probability'],
-    [weightDrift('language_model.layers.0.mlp.up_proj'), 'ratio'],
-    [contributionChange(0, 'mlp'), 'logits'],
-    [metrics.stepDurationMs, 'milliseconds'],
-    [metrics.probeDurationMs, 'milliseconds'],
-    [metrics.energyJoules, 'joules'],
-    [metrics.learningRate, null],
-    [metrics.gradientNorm, null],
-    ['my/own', null],
-  ])('of %s is %s', (metric, unit) => expect(unitOf(metric)).toBe(unit));
-});
-
 describe('measuredWords', () => {
   it.each([
-    [metrics.heldOutMean, 52.5999, false, '52.6 %'],
-    [metrics.heldOutMean, -33.333, true, '−33.33 pp'],
-    [metrics.kl, 1.3771, false, '1.377 nats'],
-    [metrics.kl, -1.5e-7, true, '−1.5e-7 nats'],
-    [metrics.numberTokensHeldOut, 0.061, false, '0.061'],
-    [metrics.learningRate, 5e-4, false, '0.0005'],
-    [metrics.loss, NaN, false, 'NaN'],
-  ])('of %s %d', (metric, value, isDifference, words) =>
-    expect(measuredWords(metric, value, isDifference)).toBe(words),
-  );
+    ['%', 52.5999, false, '52.6 %'],
+    ['%', -33.333, true, '−33.33 pp'],
+    ['nats', 1.3771, false, '1.377 nats'],
+    ['nats', -1.5e-7, true, '−1.5e-7 nats'],
+    ['probability', 0.061, false, '0.061'],
+    [undefined, 5e-4, false, '0.0005'],
+    ['tokens/s', 12, true, '12 tokens/s'],
+    ['nats', NaN, false, 'NaN'],
+  ])('in %s of %d', (unit, value, isDifference, words) => expect(measuredWords(value, unit, isDifference)).toBe(words));
 });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { boundedRecord, recordOf } from './record.js';
+import { maxMetricNameLength, maxMetricsPerEvent } from './limits.js';
 import { isPlain } from './plain-text.js';
 
-export const maxMetricNameLength = 200;
 /**
  * Any printable text: `train/loss`, `eval_loss`, `lr-AdamW/pg1`, `eval/acc top-1`. Slashes group: series whose names begin
  * alike up to a slash are shown together.
@@ -54,8 +54,7 @@ export function fourDigits(value: number): string {
  */
 export const wallTimeSeries = 'run/wall_time_ms';
 
-/** At most this many values in one event: the drift of every group of the largest model and what is measured beside it. */
-export const maxMetricsPerEvent = 55_000;
+/** Values by the names of their series. */
 export const WireMetrics = boundedRecord(
   MetricName.refine(
     (name) => name !== wallTimeSeries,
@@ -127,58 +126,14 @@ export const contributionChange = (layer: number, block: string): string => `con
 /** How much more than in the base model a block pushes number tokens than all tokens, in logits; below 0: less. */
 export const numberTokenPush = (layer: number, block: string): string => `contribution/number_tokens/${layer}/${block}`;
 
-/** `ratio`: to the base model's own norm. */
-export type MetricUnit =
-  | 'percent'
-  | 'nats'
-  | 'probability'
-  | 'ratio'
-  | 'logits'
-  | 'milliseconds'
-  | 'parameters'
-  | 'bytes'
-  | 'joules'
-  | 'grams';
-const units: readonly (readonly [of: RegExp, unit: MetricUnit])[] = [
-  [/^(held_out|target)\/.+\/accuracy$/, 'percent'],
-  [/^(shift\/top1_agreement|energy\/measured_percent)$/, 'percent'],
-  [/^(shift\/(kl|js|entropy)|train\/(task_|distillation_)?loss)$/, 'nats'],
-  [/^bias\/number_tokens\//, 'probability'],
-  [/^drift\//, 'ratio'],
-  [/^contribution\//, 'logits'],
-  [/^(train\/step_|probe\/)duration_ms$/, 'milliseconds'],
-  [/^train\/trainable_parameters$/, 'parameters'],
-  [/^train\/optimizer_bytes$/, 'bytes'],
-  [/^energy\/joules(_low|_high)?$/, 'joules'],
-  [/^energy\/co2_grams$/, 'grams'],
-];
+/** What stands behind a value in a unit, or behind a difference of two: `%` and `pp`; empty for a bare number. */
+export const unitWords = (unit: string | undefined, isDifference: boolean): string =>
+  unit === '%' && isDifference ? 'pp' : (unit ?? '');
 
-/** What a series is measured in; null where it is a bare number, such as a learning rate or a norm, or is not known. */
-export const unitOf = (metric: string): MetricUnit | null => units.find(([of]) => of.test(metric))?.[1] ?? null;
-
-const unitWords: Record<MetricUnit, string> = {
-  percent: '%',
-  nats: 'nats',
-  probability: 'probability',
-  ratio: '× the base',
-  logits: 'logits',
-  milliseconds: 'ms',
-  parameters: 'parameters',
-  bytes: 'bytes',
-  joules: 'J',
-  grams: 'g CO₂e',
-};
-
-/** What stands behind a value of a series, or behind a difference of two: `%` and `pp`; empty for a bare number. */
-export function unitWordsOf(metric: string, isDifference: boolean): string {
-  const unit = unitOf(metric);
-  if (unit === null) return '';
-  return unit === 'percent' && isDifference ? 'pp' : unitWords[unit];
-}
-
-/** A value of a series in running text, or a difference of two, with its unit: `52.6 %`, `−40.1 pp`, `1.377 nats`. */
-export function measuredWords(metric: string, value: number, isDifference = false): string {
-  const isBare = unitOf(metric) === 'probability' || !Number.isFinite(value);
-  const unit = isBare ? '' : unitWordsOf(metric, isDifference);
-  return unit === '' ? fourDigits(value) : `${fourDigits(value)} ${unit}`;
+/** A value in running text, or a difference of two, with its unit: `52.6 %`, `−40.1 pp`, `1.377 nats`, `0.061`. */
+export function measuredWords(value: number, unit: string | undefined, isDifference = false): string {
+  // A share of 1 is known by its place.
+  const isBare = unit === 'probability' || !Number.isFinite(value);
+  const words = isBare ? '' : unitWords(unit, isDifference);
+  return words === '' ? fourDigits(value) : `${fourDigits(value)} ${words}`;
 }

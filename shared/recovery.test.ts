@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { metrics } from './metric.js';
-import { accuracyNoiseFloor, driftNoiseFloor, recovery } from './recovery.js';
+import { accuracyNoiseFloor, recovery } from './recovery.js';
 
 describe('recovery', () => {
   it('is the part of the drop that came back: 90 -> 50 -> 80 is 75 percent', () => {
@@ -33,15 +32,4 @@ describe('accuracyNoiseFloor', () => {
     expect(accuracyNoiseFloor(50, 100)).toBeCloseTo(10, 10);
   });
   it('is at least one question', () => expect(accuracyNoiseFloor(100, 50)).toBe(2));
-});
-
-describe('driftNoiseFloor', () => {
-  it('leaves recovery undefined while bias or KL have moved by no more than probe sets differ', () => {
-    for (const metric of [metrics.numberTokensHeldOut, metrics.kl, metrics.js]) {
-      const floor = driftNoiseFloor(metric)!;
-      expect(recovery([0, floor, floor / 2], 0, 'higher', floor)).toBeNull();
-      expect(recovery([0, 4 * floor, floor], 0, 'higher', floor)!.percent).toBeCloseTo(75, 10);
-    }
-  });
-  it('is not that of an accuracy', () => expect(driftNoiseFloor(metrics.heldOutMean)).toBeUndefined());
 });

@@ -1,4 +1,4 @@
-import { isMeasured, metrics } from './metric.js';
+import { isMeasured } from './metric.js';
 
 /**
  * How much of a drift has come back, in percent (this project's definition, beside the measures of arXiv 2510.08564).
@@ -43,18 +43,3 @@ export function accuracyNoiseFloor(accuracy: number, questions: number): number 
   const share = Math.min(1, Math.max(0, accuracy / 100));
   return Math.max(100 / questions, 200 * Math.sqrt((share * (1 - share)) / questions));
 }
-
-/**
- * Noise floor of number-token bias (probability) and of the divergences (nats): about two standard deviations between
- * probe sets of 24 questions a task drawn anew, of a model that has just begun to drift. `npm run -s
- * experiment:probe-noise`, eight sets after 100 steps of counting with `full` at 3e-4: bias 0.0014 with a deviation of
- * 0.0009, KL 0.114 with 0.019, JS 0.026 with 0.004.
- */
-const driftNoiseFloors: Readonly<Record<string, number>> = {
-  [metrics.numberTokensHeldOut]: 0.002,
-  [metrics.kl]: 0.04,
-  [metrics.js]: 0.009,
-};
-
-/** @returns undefined for a measure that has no such floor; an accuracy's is `accuracyNoiseFloor` */
-export const driftNoiseFloor = (metric: string): number | undefined => driftNoiseFloors[metric];

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { maxStep } from './limits.js';
 import { GuardRules } from './rule.js';
 
 /** The largest step and number of steps that every store keeps as it is. */
-export const maxStep = 2 ** 32 - 1;
 
 export const maxRunNameLength = 200;
 export const maxSettingsLength = 64_000;

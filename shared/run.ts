@@ -82,6 +82,15 @@ export const RunSummary = z.object({
   lastStep: z.number().int().nonnegative(),
   /** Highest event number that is durably stored; 0 before the first. */
   lastSeq: z.number().int().nonnegative(),
+  /** What the hub has refused of what the trainer sends, since this hub has had the run; absent where that is nothing. */
+  refused: z
+    .object({
+      count: z.number().int().positive(),
+      /** The newest, with what to do. */
+      message: z.string(),
+      atMs: z.number(),
+    })
+    .optional(),
   /** Where it went on after it had ended, in order; none where it never did. */
   segments: z.array(Segment).optional(),
   /** Kinds of commands that its trainer takes, while that is known; without it, all. */

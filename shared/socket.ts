@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { maxMetricNameLength } from './limits.js';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
-import type { EventBatch, ControlEvent, MetricEvent } from './trainer-event.js';
-import { maxMetricNameLength } from './metric.js';
+import type { ControlEvent, MetricEvent } from './trainer-event.js';
+import type { EventBatch, EventProblem } from './wire-event.js';
+
 import type { RuleState } from './rule.js';
 import { RunId, RunParent, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
@@ -106,13 +108,17 @@ export const Busy = z.object({
 export type Busy = z.infer<typeof Busy>;
 
 export interface TrainerToHub {
-  attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number }>) => void;
+  /** Answered with the highest number stored, and the number from which on none stands for a series yet. */
+  attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number; nextSeries: number }>) => void;
   /** The acknowledgement may be left out: it says only whether the hub has understood. */
   busy: (busy: Busy, ack?: Ack<object>) => void;
-  /** Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`. */
+  /**
+   * Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`.
+   * The first few `problems`, where there are any, say what was left out of events that were taken.
+   */
   events: (
     batch: EventBatch,
-    ack: (result: { ok: true; lastSeq: number } | (Failure & { lastSeq?: number })) => void,
+    ack: (result: { ok: true; lastSeq: number; problems?: EventProblem[] } | (Failure & { lastSeq?: number })) => void,
   ) => void;
 }
 export interface HubToTrainer {

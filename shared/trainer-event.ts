@@ -1,26 +1,24 @@
 import { z } from 'zod';
 import { boundedRecord } from './record.js';
+import { maxMetricsPerEvent, maxReasonLength, maxSeq, maxStep } from './limits.js';
 import { WireMetrics } from './metric.js';
 import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
-import { DescriptionChange, maxStep } from './run-description.js';
+import { DescriptionChange } from './run-description.js';
 import { CommandId } from './command.js';
-
-/** What every store keeps as it is. A stage's number is at most that of a step. */
-export const maxSeq = 999_999_999;
+import { SeriesDeclaration } from './series.js';
 
 /**
  * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
  * go back within a run, but where a segment begins: whoever goes back to a checkpoint opens a branch, a run of its own, or
  * takes up a run that has ended.
  */
-const base = {
+export const eventBase = {
   seq: z.number().int().positive().max(maxSeq),
   step: z.number().int().nonnegative().max(maxStep),
   /** Epoch milliseconds at the trainer. */
   wallTimeMs: z.number().nonnegative(),
 };
-export const maxReasonLength = 4000;
 const reason = z.string().min(1).max(maxReasonLength);
 /** What a command changed, before and after, in a form a person can read. */
 const change = boundedRecord(
@@ -34,7 +32,7 @@ const change = boundedRecord(
 const trainable = z.array(ParameterName).max(maxParameters);
 
 export const RunStarted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('run_started'),
   trainer: TrainerInfo,
   model: ModelInfo,
@@ -42,22 +40,30 @@ export const RunStarted = z.object({
   baseline: WireMetrics,
   selection: TrainableSelection,
   trainable,
+  /** Series that it declares at once; see `series_declared`. */
+  series: z.array(SeriesDeclaration).max(maxMetricsPerEvent).optional(),
+});
+/** From here on events may carry values of these series. Declaring a name again replaces its label, unit and the rest. */
+const SeriesDeclared = z.object({
+  ...eventBase,
+  type: z.literal('series_declared'),
+  series: z.array(SeriesDeclaration).max(maxMetricsPerEvent),
 });
 const StepCompleted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('step_completed'),
   stage: z.number().int().nonnegative().max(maxStep),
   metrics: WireMetrics,
 });
 const ProbeCompleted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('probe_completed'),
   stage: z.number().int().nonnegative().max(maxStep),
   metrics: WireMetrics,
 });
 /** The optimizer starts afresh, and the learning rate's schedule with it. */
 const StageStarted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('stage_started'),
   stage: z.number().int().nonnegative().max(maxStep),
   task: z.string().min(1).max(80),
@@ -65,13 +71,13 @@ const StageStarted = z.object({
   steps: z.number().int().positive().nullable().default(null),
 });
 /** The run is described anew: what is left out stays. */
-const RunDescribed = z.object({ ...base, type: z.literal('run_described'), ...DescriptionChange.shape });
+const RunDescribed = z.object({ ...eventBase, type: z.literal('run_described'), ...DescriptionChange.shape });
 /**
  * Every task was asked. Questions and their order follow from the run's `evaluationSeed` and `evaluationQuestions`, so
  * that answers of two models, runs or moments with the same can be compared one by one.
  */
 const EvaluationCompleted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('evaluation_completed'),
   /** The stage that has ended; null: the base model, before any training. */
   stage: z.number().int().nonnegative().max(maxStep).nullable(),
@@ -91,44 +97,47 @@ const EvaluationCompleted = z.object({
  * and exported, and are in no history, window or finding.
  */
 const SegmentStarted = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('segment_started'),
   fromStep: z.number().int().nonnegative().max(maxStep),
   /** The checkpoint that it goes on from, where there is one. */
   checkpointId: CheckpointId.optional(),
 });
-const RunPaused = z.object({ ...base, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
-const RunResumed = z.object({ ...base, type: z.literal('run_resumed') });
+const RunPaused = z.object({ ...eventBase, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
+const RunResumed = z.object({ ...eventBase, type: z.literal('run_resumed') });
 const CommandApplied = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('command_applied'),
   commandId: CommandId,
   before: change,
   after: change,
 });
-const CommandFailed = z.object({ ...base, type: z.literal('command_failed'), commandId: CommandId, reason });
+const CommandFailed = z.object({ ...eventBase, type: z.literal('command_failed'), commandId: CommandId, reason });
 const TrainableChanged = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('trainable_changed'),
   selection: TrainableSelection,
   trainable,
 });
 const CheckpointSaved = z.object({
-  ...base,
+  ...eventBase,
   type: z.literal('checkpoint_saved'),
   checkpointId: CheckpointId,
   bytes: z.number().int().nonnegative(),
   digest: z.string().max(200),
 });
 /** Its files are gone, to make room: it cannot be gone back to any more. */
-const CheckpointRemoved = z.object({ ...base, type: z.literal('checkpoint_removed'), checkpointId: CheckpointId });
-const RunFinished = z.object({ ...base, type: z.literal('run_finished') });
-const RunStopped = z.object({ ...base, type: z.literal('run_stopped'), reason: z.string().max(maxReasonLength) });
-const RunFailed = z.object({ ...base, type: z.literal('run_failed'), reason });
+const CheckpointRemoved = z.object({ ...eventBase, type: z.literal('checkpoint_removed'), checkpointId: CheckpointId });
+const RunFinished = z.object({ ...eventBase, type: z.literal('run_finished') });
+const RunStopped = z.object({ ...eventBase, type: z.literal('run_stopped'), reason: z.string().max(maxReasonLength) });
+const RunFailed = z.object({ ...eventBase, type: z.literal('run_failed'), reason });
 
-/** All a trainer can say, past tense. `run_finished`, `run_stopped` and `run_failed` are last words. */
+/**
+ * All a trainer can say, past tense, with metrics by name, as it is stored, exported and sent to browsers; `WireEvent` is
+ * how a trainer sends it. `run_finished`, `run_stopped` and `run_failed` are last words. */
 export const TrainerEvent = z.discriminatedUnion('type', [
   RunStarted,
+  SeriesDeclared,
   StepCompleted,
   ProbeCompleted,
   RunDescribed,
@@ -148,7 +157,8 @@ export const TrainerEvent = z.discriminatedUnion('type', [
 ]);
 export type TrainerEvent = z.infer<typeof TrainerEvent>;
 /** An event before the trainer's spool gives it its number. */
-export type UnnumberedEvent = TrainerEvent extends infer E ? (E extends TrainerEvent ? Omit<E, 'seq'> : never) : never;
+export type UnnumberedEvent = Unnumbered<TrainerEvent>;
+export type Unnumbered<E> = E extends unknown ? Omit<E, 'seq'> : never;
 
 /** Events that carry series; the others are control events: rare, sent on at once, listed in the timeline. */
 export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
@@ -205,8 +215,3 @@ export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[
   }
   return [...there.values()];
 }
-
-export const maxEventsPerBatch = 1000;
-/** One batch: events in order, without a gap. The acknowledgement is the window. */
-export const EventBatch = z.object({ events: z.array(TrainerEvent).min(1).max(maxEventsPerBatch) });
-export type EventBatch = z.infer<typeof EventBatch>;

@@ -1,3 +1,5 @@
+import { maxMessageBytes } from '@plumbline/shared/limits';
+
 /**
  * Every bound on what one client can take of the hub; docs/operations.md has them as a table.
  * Who asks is a session, a trainer that shows the token, or else an address (see Caller). Each has a budget of its own,
@@ -30,6 +32,8 @@ export type Standing = 'arriving' | 'watching' | 'session' | 'trainer';
 export interface StandingLimits {
   /** Of one message, in characters; of one polling body, in bytes. */
   messageBytes: number;
+  /** A longer message than `messageBytes` is answered as too large up to this; above it, it ends the connection. */
+  answeredBytes: number;
   /** In one polling body. */
   packetsPerBody: number;
   /** Packets, and requests of the polling transport; a trainer's are bounded by `unansweredLimits`. */
@@ -39,27 +43,29 @@ export interface StandingLimits {
   total: number;
 }
 
-/**
- * A longer message ends the connection (WebSocket close code 1009). The longest is a `run_started`: with 50,000
- * parameters, each in a group of its own, and names of 46 characters it has about 27 MB (see `ModelInfo`).
- */
-export const maxMessageBytes = 32 * 1024 * 1024;
+/** Messages of trainers up to this are read to their end, so that what is too large is told. */
+export const maxAnsweredBytes = 2 * maxMessageBytes;
 
 export const standingLimits: Record<Standing, StandingLimits> = {
   arriving: {
-    ...{ messageBytes: 16_384, packetsPerBody: 50, packets: { burst: 100, perSecond: 50 } },
+    ...{ messageBytes: 16_384, answeredBytes: 16_384, packetsPerBody: 50, packets: { burst: 100, perSecond: 50 } },
     ...{ perCaller: 100, total: 200 },
   },
   watching: {
-    ...{ messageBytes: 16_384, packetsPerBody: 200, packets: { burst: 500, perSecond: 200 } },
+    ...{ messageBytes: 16_384, answeredBytes: 16_384, packetsPerBody: 200, packets: { burst: 500, perSecond: 200 } },
     ...{ perCaller: 300, total: 1000 },
   },
   session: {
-    ...{ messageBytes: 1024 * 1024, packetsPerBody: 200, packets: { burst: 500, perSecond: 200 } },
+    ...{
+      messageBytes: 1024 * 1024,
+      answeredBytes: 1024 * 1024,
+      packetsPerBody: 200,
+      packets: { burst: 500, perSecond: 200 },
+    },
     ...{ perCaller: 100, total: 1000 },
   },
   trainer: {
-    ...{ messageBytes: maxMessageBytes, packetsPerBody: 1000, packets: null },
+    ...{ messageBytes: maxMessageBytes, answeredBytes: maxAnsweredBytes, packetsPerBody: 1000, packets: null },
     ...{ perCaller: 1000, total: 1000 },
   },
 };

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
@@ -8,6 +9,7 @@ import { correlation, findings } from './findings.js';
 import { slope } from './slope.js';
 
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
+/** As the built-in trainer starts, asking 100 questions a task. */
 const started = (baseline: Record<string, number>): ControlEvent => ({
   type: 'run_started',
   seq: 1,
@@ -18,6 +20,10 @@ const started = (baseline: Record<string, number>): ControlEvent => ({
   baseline,
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],
+  series: [...Object.keys(baseline), 'shift/kl'].map((name, number) => ({
+    number,
+    ...builtInDeclaration(name, { 'probe/questions_per_task': 100, ...baseline }),
+  })),
 });
 const ended = { description: describeRun(RunConfig.parse({ name: 'x' })), state: 'finished', parent: null } as const;
 const changed = (step: number): ControlEvent => ({

@@ -1,8 +1,9 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fourDigits, fromWireNumber, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeGroup } from '@plumbline/shared/parameter';
-import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { declaredIn } from '@plumbline/shared/series';
 import { taskLabel } from '@plumbline/shared/run-description';
 import { stagesOf } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -72,6 +73,10 @@ export function findings(
     for (const [name, value] of Object.entries(event.baseline)) baseline.set(name, fromWireNumber(value));
   }
 
+  const declared = declaredIn(events);
+  /** Without a noise floor nobody can say what is drift: then nothing is said of it. */
+  const noiseOf = (name: string): number | undefined => declared.get(name)?.noiseFloor;
+
   const loss = series.get(metrics.loss);
   if (loss) {
     const bad = Array.from(loss.values).findIndex((value) => !isMeasured(value));
@@ -91,9 +96,10 @@ export function findings(
 
   const heldOut = series.get(metrics.heldOutMean);
   const heldOutBase = baseline.get(metrics.heldOutMean);
-  if (heldOut && heldOutBase !== undefined) {
+  const heldOutNoise = noiseOf(metrics.heldOutMean);
+  if (heldOut && heldOutBase !== undefined && heldOutNoise !== undefined) {
     const tasks = [...series.keys()].filter((name) => /^held_out\/(?!mean\/)[^/]+\/accuracy$/.test(name));
-    const noise = accuracyNoiseFloor(heldOutBase, questionsPerTask * Math.max(1, tasks.length));
+    const noise = heldOutNoise;
     const back = recovery(heldOut.values, heldOutBase, 'lower', noise);
     if (back) {
       const step = heldOut.steps[back.worstIndex]!;
@@ -121,8 +127,9 @@ export function findings(
 
   const bias = series.get(metrics.numberTokensHeldOut);
   const biasBase = baseline.get(metrics.numberTokensHeldOut);
-  if (bias && biasBase !== undefined) {
-    const noise = driftNoiseFloor(metrics.numberTokensHeldOut)!;
+  const biasNoise = noiseOf(metrics.numberTokensHeldOut);
+  if (bias && biasBase !== undefined && biasNoise !== undefined) {
+    const noise = biasNoise;
     const back = recovery(bias.values, biasBase, 'higher', noise);
     if (back) {
       const step = bias.steps[back.worstIndex]!;
@@ -153,8 +160,9 @@ export function findings(
   }
 
   const kl = series.get(metrics.kl);
-  if (kl) {
-    const noise = driftNoiseFloor(metrics.kl)!;
+  const klNoise = noiseOf(metrics.kl);
+  if (kl && klNoise !== undefined) {
+    const noise = klNoise;
     const back = recovery(kl.values, 0, 'higher', noise);
     if (back) {
       const step = kl.steps[back.worstIndex]!;

@@ -1,4 +1,4 @@
-import { fourDigits, fromWireNumber, metrics, type WireNumber } from '@plumbline/shared/metric';
+import { fromWireNumber, measuredWords, metrics, type WireNumber } from '@plumbline/shared/metric';
 
 /** The series that a run is known by in a line, with the short word for each. */
 export const keyMetrics = [
@@ -11,11 +11,9 @@ export const keyMetrics = [
 
 export const keyWord = (metric: string): string => keyMetrics.find(({ name }) => name === metric)?.word ?? metric;
 
-/** A value in four digits, with the percent sign where it is an accuracy; `–` where there is none. */
-export function valueWords(metric: string, value: WireNumber | undefined): string {
-  if (value === undefined) return '–';
-  return `${fourDigits(fromWireNumber(value))}${metric.endsWith('/accuracy') ? ' %' : ''}`;
-}
+/** A value in four digits, with its unit where that is known; `–` where there is none. */
+export const valueWords = (value: WireNumber | undefined, unit?: string): string =>
+  value === undefined ? '–' : measuredWords(fromWireNumber(value), unit);
 
 /** For a query: `metric=a&metric=b`. */
 export const metricQuery = (names: readonly string[]): string =>

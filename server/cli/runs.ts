@@ -65,7 +65,7 @@ const rowOf = (run: RunSummary, last: Record<string, WireNumber>): string[] => [
   run.runId,
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
-  ...listed.map((name) => valueWords(name, last[name])),
+  ...listed.map((name) => valueWords(last[name], name === metrics.heldOutMean ? '%' : undefined)),
   run.description.name,
 ];
 

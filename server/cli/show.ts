@@ -4,6 +4,7 @@ import type { CheckpointsResponse, HistoryResponse } from '@plumbline/shared/htt
 import type { WireNumber } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
+import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
 import { taskLabel } from '@plumbline/shared/run-description';
 import { settingEntries, settingName, settingValue } from '@plumbline/shared/settings-list';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -18,7 +19,7 @@ import { visibleLine } from '@plumbline/shared/plain-text';
 interface Shown {
   run: RunSummary;
   /** The last value of each series of the last steps. */
-  last: Record<string, { step: number; value: WireNumber }>;
+  last: Record<string, { step: number; value: WireNumber; unit?: string }>;
   /** What is trained now; null before the run has started. */
   trainable: { selection: string; parameters: number; of: number } | null;
   checkpoints: CheckpointsResponse['checkpoints'];
@@ -66,11 +67,17 @@ async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
     hub.get<CheckpointsResponse>(`/runs/${runId}/checkpoints`),
     hub.commands(runId),
   ]);
+  const declared = declaredIn(events);
   const last = Object.entries(series).flatMap(([name, { steps, values }]) =>
-    steps.length === 0 ? [] : [[name, { step: steps.at(-1)!, value: values.at(-1)! }] as const],
+    steps.length === 0
+      ? []
+      : [[name, { step: steps.at(-1)!, value: values.at(-1)!, ...unitOf(declared.get(name)) }] as const],
   );
   return { run, last: Object.fromEntries(last), trainable: trainableOf(events), checkpoints, commands };
 }
+
+const unitOf = (declared: SeriesDeclaration | undefined): { unit?: string } =>
+  declared?.unit === undefined ? {} : { unit: declared.unit };
 
 function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
   const started = events.findLast((event) => event.type === 'run_started');
@@ -103,7 +110,7 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
   }
   const values = keyMetrics.flatMap(({ name, word }) =>
-    last[name] ? [`${word} ${valueWords(name, last[name].value)}`] : [],
+    last[name] ? [`${word} ${valueWords(last[name].value, last[name].unit)}`] : [],
   );
   if (values.length > 0) facts.push(['last values', values.join('  ')]);
   if (checkpoints.length > 0)

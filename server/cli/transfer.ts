@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { RunId } from '@plumbline/shared/run';
+import type { UnsentEventsHeader } from '@plumbline/shared/unsent-events';
 import { influxStoreConfig, readConfig, type HubConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 import type { HubApi } from '../hub-api.js';
@@ -115,14 +116,15 @@ async function importAction(path: string, { as, ...flags }: Flags & { as?: RunId
 /** The run's state and its commands follow when a hub starts on the store. */
 async function handInAction(
   path: string,
-  run: RunId,
+  lost: UnsentEventsHeader,
   as: RunId | undefined,
   config: HubConfig,
   say: Say,
 ): Promise<void> {
+  const { runId: run } = lost;
   if (as) throw new Error(`${path} has the last events of ${run}, not a run of its own: leave --as out.`);
   await withStores([openStore(config, { mustExist: true })], config.dataDir, async ([store]) => {
-    const { appended, lastSeq } = await handInEvents(path, run, store!);
+    const { appended, lastSeq } = await handInEvents(path, lost, store!);
     if (appended === 0) say(`${run} has these events already: nothing to do.`);
     else say(`Handed in ${appended} events of ${run}, which now has ${lastSeq}. They show when its hub is started.`);
   });

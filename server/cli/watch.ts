@@ -3,6 +3,7 @@ import type { CommandRecord } from '@plumbline/shared/command';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { changeableKeys } from '@plumbline/shared/run-description';
 import type { RunSummary } from '@plumbline/shared/run';
+import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
 import { isLastWord } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
 import { exitCodes } from './exit-codes.js';
@@ -63,6 +64,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     onAway: ({ message }) => sayError(`${message} Trying again ...`),
   });
   const commands = new CommandNames(hub, run);
+  const units: Units = declaredIn((await hub.controlEvents(run.runId)).events);
   let isEndTold = false;
   for (;;) {
     const next = await lines.next();
@@ -75,7 +77,9 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     }
     const line = next.value;
     isEndTold ||= line.type !== 'metrics' && isLastWord(line);
-    say(flags.json ? JSON.stringify(line) : await lineWords(line, commands));
+    if (line.type === 'run_started' || line.type === 'series_declared')
+      for (const [name, declared] of declaredIn([line])) units.set(name, declared);
+    say(flags.json ? JSON.stringify(line) : await lineWords(line, commands, units));
     // Word of a closed pipe comes after the write.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -87,21 +91,32 @@ function sayEnd({ state, reason, lastStep: step }: RunSummary, { json }: Flags, 
   say(json ? JSON.stringify({ type: `run_${state}`, seq: null, step, reason }) : atStep(step, `${state}: ${reason}`));
 }
 
+/** What is declared of series, by name. */
+type Units = Map<string, SeriesDeclaration>;
+
 const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${visibleLine(words)}`;
 
-async function lineWords(line: RunLine, commands: CommandNames): Promise<string> {
-  return atStep(line.step, line.type === 'metrics' ? metricWords(line.metrics) : await eventWords(line, commands));
+async function lineWords(line: RunLine, commands: CommandNames, units: Units): Promise<string> {
+  return atStep(
+    line.step,
+    line.type === 'metrics' ? metricWords(line.metrics, units) : await eventWords(line, commands),
+  );
 }
 
-const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics']): string =>
+const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics'], units: Units): string =>
   Object.entries(metrics)
-    .map(([name, value]) => `${keyWord(name)} ${valueWords(name, value)}`)
+    .map(([name, value]) => `${keyWord(name)} ${valueWords(value, units.get(name)?.unit)}`)
     .join('  ');
 
 async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands: CommandNames): Promise<string> {
   switch (event.type) {
     case 'run_started':
       return `started: trains ${describeSelection(event.selection)}, ${event.trainer.backend} on ${event.trainer.device}`;
+    case 'series_declared':
+      return `declares ${event.series.length} series: ${event.series
+        .slice(0, 3)
+        .map(({ name }) => name)
+        .join(', ')}${event.series.length > 3 ? ', …' : ''}`;
     case 'stage_started':
       return `stage ${event.stage + 1}: ${event.task}${event.steps === null ? '' : `, ${event.steps} steps`}`;
     case 'run_described':

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxAnswerValues, type FindingsResponse, type HistoryResponse } from '@plumbline/shared/http';
-import { aRunId, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
+import { aRunId, finished, started, stepped, TestHub, asStored, testTimeMs } from '../../test/support/test-hub.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
 const inline = 'self.__start = [1, "<b>"]';
@@ -145,6 +145,26 @@ describe('starting a run', () => {
 });
 
 describe('asking afterwards', () => {
+  it('gives what was declared of each series, with its last value', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const series = [
+      { number: 0, name: 'constructor', label: 'A loss', unit: 'nats', better: 'lower' as const, noiseFloor: 0.1 },
+      { number: 1, name: 'never' },
+    ];
+    const step = { ...stepped(2), series: [0], values: ['NaN' as const] };
+    await trainer.emitWithAck('events', { events: [{ ...started(), series }, step] });
+    const [first, second] = series.map(({ number: _, ...facts }) => facts);
+    expect(await json(hub.request('GET', `/runs/${runId}/series`))).toEqual({
+      ...{ runId, lastSeq: 2 },
+      series: [
+        { ...first, last: { step: 2, value: 'NaN' } },
+        { ...second, last: null },
+      ],
+    });
+    expect((await hub.request('GET', '/runs/nowhere/series')).status).toBe(404);
+  });
+
   it('gives windows of a series, figures of several runs side by side, and what stands out', async () => {
     const ids = [aRunId(), aRunId()];
     for (const [i, runId] of ids.entries()) {
@@ -226,7 +246,7 @@ describe('reading a run', () => {
       runId,
       lastSeq: 4,
       series: {
-        'run/wall_time_ms': { steps: [2, 3], seqs: [2, 3], values: [1002, 1003], bucketSteps: 0 },
+        'run/wall_time_ms': { steps: [2, 3], seqs: [2, 3], values: [testTimeMs + 2, testTimeMs + 3], bucketSteps: 0 },
         'shift/kl': { steps: [3], seqs: [3], values: [0.5], bucketSteps: 0 },
         'train/loss': { steps: [2, 3], seqs: [2, 3], values: [2, 'NaN'], bucketSteps: 0 },
       },
@@ -261,7 +281,7 @@ describe('reading a run', () => {
     expect(lines).toEqual([
       { format: 'plumbline-run', version: 2, commands: 0, events: 3 },
       expect.objectContaining({ runId, state: 'running' }),
-      ...stored,
+      ...stored.map(asStored),
       { digest: `sha256:${createHash('sha256').update(content).digest('hex')}` },
     ]);
   });

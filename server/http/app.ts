@@ -22,6 +22,7 @@ import { limited } from './rate-limit.js';
 import { historyRoutes } from './history.js';
 import { metricsRoutes, type MetricsParts } from './metrics.js';
 import { runRoutes, type RunParts } from './runs.js';
+import { seriesRoutes } from './series.js';
 import { onlyWatchers, sessionRoutes, type SessionParts } from './session.js';
 import { cutOffStalledReaders } from './stalled-readers.js';
 import { dashboardFiles } from './dashboard-files.js';
@@ -102,6 +103,7 @@ export function createApp(parts: AppParts): Express {
     runRoutes(parts),
     historyRoutes(parts),
     eventRoutes(parts),
+    seriesRoutes(parts),
     evaluationRoutes(parts),
     analysisRoutes(parts),
     exportRoutes(parts),

@@ -30,7 +30,7 @@ afterEach(() => hub.remove());
 /** What the trainer says next. */
 const say = (event: object): Promise<unknown> =>
   trainer.emitWithAck('events', {
-    events: [{ seq: ++lastSeq, step: lastSeq, wallTimeMs: 1, ...event } as TrainerEvent],
+    events: [{ seq: ++lastSeq, step: lastSeq, wallTimeMs: 1_700_000_000_001, ...event } as TrainerEvent],
   });
 const applied = ({ commandId }: Command) =>
   say({ type: 'command_applied', commandId, before: { learning_rate: 0.1 }, after: { learning_rate: 0.2 } });

@@ -13,7 +13,14 @@ async function aWholeRun(cookie: string) {
   await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
   const command = aCommand(runId, { kind: 'pause' });
   await hub.dashboard(cookie).emitWithAck('command', command);
-  const applied = { type: 'command_applied', seq: 3, step: 2, wallTimeMs: 1, before: {}, after: {} } as const;
+  const applied = {
+    type: 'command_applied',
+    seq: 3,
+    step: 2,
+    wallTimeMs: 1_700_000_000_001,
+    before: {},
+    after: {},
+  } as const;
   const events = [{ ...applied, commandId: command.commandId }, finished(4)];
   await trainer.emitWithAck('events', { events });
   trainer.disconnect();

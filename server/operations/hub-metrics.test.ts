@@ -36,7 +36,7 @@ it('counts what happens to events, commands and clients, and names no run', asyn
     type: 'command_applied',
     seq: 4,
     step: 3,
-    wallTimeMs: 1,
+    wallTimeMs: 1_700_000_000_001,
     commandId,
     before: {},
     after: {},

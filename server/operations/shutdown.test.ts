@@ -91,15 +91,16 @@ describe('a hub that is being stopped', () => {
     slow.socket.pause();
     // About 14 MB: more than the buffers between two sockets hold.
     const metrics = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`drift/group_${i}`, i / 3]));
-    const events = Array.from({ length: 80 }, (_, i) => stepped(i + 2, metrics));
-    await trainer.emitWithAck('events', { events: [started(), ...events] });
-    const more = Array.from({ length: 80 }, (_, i) => stepped(i + 82, metrics));
-    await trainer.emitWithAck('events', { events: [...more, stepped(162, { 'the/last': 1 })] });
+    const names = [...Object.keys(metrics), 'the/last'];
+    const events = Array.from({ length: 80 }, (_, i) => stepped(i + 2, metrics, names));
+    await trainer.emitWithAck('events', { events: [started(1, names), ...events] });
+    const more = Array.from({ length: 80 }, (_, i) => stepped(i + 82, metrics, names));
+    await trainer.emitWithAck('events', { events: [...more, stepped(162, { 'the/last': 1 }, names)] });
     const ended = once(slow.socket, 'close');
     const closed = hub.hub.close();
     await sleep(300);
     slow.socket.resume();
-    await eventually(() => (slow.text().includes('the/last') ? true : null));
+    await eventually(() => (slow.text().includes('"the/last":1') ? true : null));
     // A browser answers the end of a WebSocket by itself.
     slow.socket.end();
     await Promise.all([closed, ended]);

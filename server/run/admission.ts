@@ -2,7 +2,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { trainerTakes, type GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
-import { hasNoTrainerYet, RunParent, type RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunParent, type RunId, type RunSummary, hasNoTrainerYet } from '@plumbline/shared/run';
+import { declaredIn } from '@plumbline/shared/series';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
 import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
@@ -129,12 +130,14 @@ export class Admission {
       segments: run.segments,
       maxPoints: everyPoint,
     });
+    const { events } = await this.store.controlEvents(run.runId);
+    const { unit } = declaredIn(events).get(metric) ?? {};
     const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
     if (best === null)
       return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
     const { checkpointId } = best.checkpoint;
     const extreme = better === 'higher' ? 'highest' : 'lowest';
-    const why = `${checkpointId} has the ${extreme} ${metric}: ${measuredWords(metric, best.value)} at step ${best.measuredAtStep}`;
+    const why = `${checkpointId} has the ${extreme} ${metric}: ${measuredWords(best.value, unit)} at step ${best.measuredAtStep}`;
     return {
       command: {
         ...command,

@@ -6,7 +6,7 @@ const saved = (step: number): CheckpointSaved => ({
   type: 'checkpoint_saved',
   seq: step + 1,
   step,
-  wallTimeMs: 0,
+  wallTimeMs: 1_700_000_000_000,
   checkpointId: `step-${step}` as never,
   bytes: 1,
   digest: 'x',

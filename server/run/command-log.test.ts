@@ -48,7 +48,7 @@ describe('a command ends exactly once', () => {
     const command = aCommand(runId, { kind: 'set_learning_rate', learningRate: 0.01 });
     expect(await give(command)).toMatchObject({ ...command, state: 'pending', author: 'test', endedMs: null });
     await eventually(() => (received.length === 1 ? true : null));
-    const outcome = { seq: 3, step: 2, wallTimeMs: 5, commandId: command.commandId };
+    const outcome = { seq: 3, step: 2, wallTimeMs: 1_700_000_000_005, commandId: command.commandId };
     await trainer.emitWithAck('events', {
       events: [
         stepped(2),
@@ -75,7 +75,9 @@ describe('a command ends exactly once', () => {
     await give(command);
     const { commandId } = command;
     await trainer.emitWithAck('events', {
-      events: [{ type: 'command_failed', seq: 2, step: 1, wallTimeMs: 5, commandId, reason: 'hits nothing' }],
+      events: [
+        { type: 'command_failed', seq: 2, step: 1, wallTimeMs: 1_700_000_000_005, commandId, reason: 'hits nothing' },
+      ],
     });
     expect(await hub.record(commandId)).toMatchObject({ state: 'failed', step: 1, reason: 'hits nothing' });
   });
@@ -147,14 +149,14 @@ describe('a command ends exactly once', () => {
     const { store } = hub.hub.runs;
     const command = aCommand(runId, { kind: 'save_checkpoint' });
     const { putCommand } = store;
-    let ending: Promise<number> | undefined;
+    let ending: Promise<object> | undefined;
     store.putCommand = (record) => {
       store.putCommand = putCommand;
       ending = hub.hub.runs.append(runId, [finished(2)]);
       return putCommand(record);
     };
     await give(command);
-    expect(await ending).toBe(2);
+    expect(await ending).toEqual({ lastSeq: 2 });
     expect(await hub.record(command.commandId)).toMatchObject({
       state: 'failed',
       reason: expect.stringContaining('ended (finished)'),
@@ -166,10 +168,17 @@ describe('a command ends exactly once', () => {
     const command = aCommand(runId, { kind: 'pause' });
     const [one, other] = await Promise.all([give(command), give(command)]);
     expect(one).toEqual(other);
-    const paused = { seq: 3, step: 0, wallTimeMs: 5, commandId: command.commandId, before: {}, after: {} };
+    const paused = {
+      seq: 3,
+      step: 0,
+      wallTimeMs: 1_700_000_000_005,
+      commandId: command.commandId,
+      before: {},
+      after: {},
+    };
     await trainer.emitWithAck('events', {
       events: [
-        { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 5, reason: '' },
+        { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1_700_000_000_005, reason: '' },
         { ...paused, type: 'command_applied' },
       ],
     });
@@ -186,7 +195,14 @@ describe('a command that the hub gave up', () => {
     trainer.disconnect();
     expect(await ended(command.commandId)).toMatchObject({ state: 'failed', step: null });
     const back = await hub.attached(runId);
-    const said = { seq: 2, step: 4, wallTimeMs: 5, commandId: command.commandId, before: {}, after: { paused: true } };
+    const said = {
+      seq: 2,
+      step: 4,
+      wallTimeMs: 1_700_000_000_005,
+      commandId: command.commandId,
+      before: {},
+      after: { paused: true },
+    };
     await back.emitWithAck('events', { events: [{ ...said, type: 'command_applied' }] });
     expect(await hub.record(command.commandId)).toMatchObject({ state: 'applied', step: 4, reason: '' });
   });
@@ -200,7 +216,14 @@ describe('a store that fails between an event and its record', () => {
     const { store } = hub.hub.runs;
     const { putCommand } = store;
     store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
-    const said = { seq: 2, step: 4, wallTimeMs: 5, commandId: command.commandId, before: {}, after: {} };
+    const said = {
+      seq: 2,
+      step: 4,
+      wallTimeMs: 1_700_000_000_005,
+      commandId: command.commandId,
+      before: {},
+      after: {},
+    };
     const batch = { events: [{ ...said, type: 'command_applied' as const }] };
     expect(await trainer.emitWithAck('events', batch)).toMatchObject({ ok: false, error: { code: 'store_failed' } });
     store.putCommand = putCommand;
@@ -232,7 +255,15 @@ describe('open commands', () => {
     // As if the hub had died between the two writes: the event is stored, the record is not.
     const { store } = hub.hub.runs;
     await store.append(runId, [
-      { type: 'command_applied', seq: 2, step: 0, wallTimeMs: 1, commandId: told.commandId, before: {}, after: {} },
+      {
+        type: 'command_applied',
+        seq: 2,
+        step: 0,
+        wallTimeMs: 1_700_000_000_001,
+        commandId: told.commandId,
+        before: {},
+        after: {},
+      },
     ]);
     await hub.restart();
     expect(await hub.record(told.commandId)).toMatchObject({ state: 'applied', step: 0 });
@@ -253,7 +284,17 @@ describe('restore_checkpoint', () => {
       reason: expect.stringContaining(`The run ${runId} has no checkpoint step-2`),
     });
     await trainer.emitWithAck('events', {
-      events: [{ type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' }],
+      events: [
+        {
+          type: 'checkpoint_saved',
+          seq: 2,
+          step: 2,
+          wallTimeMs: 1_700_000_000_001,
+          checkpointId,
+          bytes: 1,
+          digest: 'x',
+        },
+      ],
     });
     const { action } = await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }));
     expect(action).toMatchObject({
@@ -270,7 +311,17 @@ describe('restore_checkpoint', () => {
     const { runId, trainer } = await running();
     const checkpointId = CheckpointId.parse('step-2');
     await trainer.emitWithAck('events', {
-      events: [{ type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' }],
+      events: [
+        {
+          type: 'checkpoint_saved',
+          seq: 2,
+          step: 2,
+          wallTimeMs: 1_700_000_000_001,
+          checkpointId,
+          bytes: 1,
+          digest: 'x',
+        },
+      ],
     });
     for (const branchRunId of [other, runId])
       expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId, branchRunId }))).toMatchObject({
@@ -289,8 +340,16 @@ describe('restore_checkpoint', () => {
     const checkpointId = CheckpointId.parse('step-2');
     await trainer.emitWithAck('events', {
       events: [
-        { type: 'checkpoint_saved', seq: 2, step: 2, wallTimeMs: 1, checkpointId, bytes: 1, digest: 'x' },
-        { type: 'checkpoint_removed', seq: 3, step: 4, wallTimeMs: 2, checkpointId },
+        {
+          type: 'checkpoint_saved',
+          seq: 2,
+          step: 2,
+          wallTimeMs: 1_700_000_000_001,
+          checkpointId,
+          bytes: 1,
+          digest: 'x',
+        },
+        { type: 'checkpoint_removed', seq: 3, step: 4, wallTimeMs: 1_700_000_000_002, checkpointId },
       ],
     });
     expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }))).toMatchObject({

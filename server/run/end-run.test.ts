@@ -86,7 +86,7 @@ describe('a run whose trainer does not stop', () => {
   it('and has ended by then is left as it ended', async () => {
     const { runId, trainer } = await hung();
     await stopped(runId);
-    const end = { type: 'run_stopped', seq: 3, step: 2, wallTimeMs: 9, reason: 'told to' } as const;
+    const end = { type: 'run_stopped', seq: 3, step: 2, wallTimeMs: 1_700_000_000_009, reason: 'told to' } as const;
     await trainer.emitWithAck('events', { events: [end] });
     expect(await give(runId, 'end_run')).toMatchObject({
       state: 'rejected',

@@ -1,12 +1,13 @@
+import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import {
   isLastWord,
   isMetricEvent,
-  maxEventsPerBatch,
   orderFault,
   type ControlEvent,
   type TrainerEvent,
 } from '@plumbline/shared/trainer-event';
+import { isWireMetricEvent, type EventProblem, type WireEvent } from '@plumbline/shared/wire-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
 import { upToDateEvent } from '../store/protocol-1.js';
 import { Refusal } from './refusal.js';
@@ -14,7 +15,19 @@ import { endedByForce, type RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
 import { afterEvent, nextState } from './run-state.js';
 
-/** Takes a run's events: checks their order, makes them durable, and lets them take effect. */
+/** How far a run goes after a batch, and what was left out of it. */
+export interface Appended {
+  lastSeq: number;
+  /** The first few; absent where there are none. */
+  problems?: EventProblem[];
+}
+/** A batch as it was read, with what had to be left out of it already. */
+export interface GivenBatch {
+  events: readonly WireEvent[];
+  problems: readonly EventProblem[];
+}
+
+/** Takes a run's events: checks their order, names their series, makes them durable, and lets them take effect. */
 export class EventIntake {
   /** An append may have been stored although it failed. */
   #isPositionUncertain = false;
@@ -25,38 +38,74 @@ export class EventIntake {
   ) {}
 
   /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
-  readonly take = async (batches: (readonly TrainerEvent[])[]): Promise<(number | Error)[]> => {
+  readonly take = async (batches: readonly GivenBatch[]): Promise<(Appended | Error)[]> => {
     await this.core.confirmPresence();
     await this.catchUp();
     const run = this.core.summary;
     if (!run) return batches.map(() => this.core.notFound());
+    // One that has ended may go on with a segment.
+    if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(run.lastSeq);
     let position: Position = run;
     let { state } = run;
     const fresh: TrainerEvent[] = [];
-    const answers = batches.map((events) => {
+    const answers = batches.map(({ events, problems: given }): Appended | Error => {
       const checked = this.#check({ ...run, ...position, state }, events);
       if (checked instanceof Error) return checked;
+      const named = this.#named(checked.appended);
+      if (named instanceof Error) return named;
       position = { lastSeq: checked.lastSeq, lastStep: checked.lastStep };
-      for (const event of checked.appended) {
+      for (const event of named.events) {
         fresh.push(event);
         if (isLastWord(event) || event.type === 'segment_started')
           state = nextState(state, event.type as ControlEvent['type']);
       }
-      return position.lastSeq;
+      // Of events that were stored before, it was told then.
+      const problems = [...(checked.appended.length > 0 ? given : []), ...named.problems];
+      const { lastSeq } = position;
+      return problems.length > 0 ? { lastSeq, problems } : { lastSeq };
     });
-    const taken = batches.filter((_, i) => typeof answers[i] === 'number').flat();
+    const taken = batches.filter((_, i) => !(answers[i] instanceof Error)).flatMap(({ events }) => events);
     try {
       if (fresh.length > 0) await this.#store(fresh);
-      await this.#follow(taken.filter(isControl));
+      this.#notePartial(answers);
+      await this.#follow(taken.filter((event) => !isWireMetricEvent(event)));
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error));
-      return answers.map((answer) => (typeof answer === 'number' ? failure : answer));
+      return answers.map((answer) => (answer instanceof Error ? answer : failure));
     }
-    return answers;
+    return answers.map((answer) =>
+      answer instanceof Error || !answer.problems
+        ? answer
+        : { ...answer, problems: answer.problems.slice(0, maxProblems) },
+    );
   };
 
+  /** The events of a batch as they are stored. */
+  #named(events: readonly WireEvent[]): { events: TrainerEvent[]; problems: EventProblem[] } | Error {
+    const named: TrainerEvent[] = [];
+    const problems: EventProblem[] = [];
+    try {
+      for (const given of events) {
+        const resolved = this.core.series.resolve(given);
+        named.push(resolved.event);
+        problems.push(...resolved.problems);
+      }
+      return { events: named, problems };
+    } catch (error) {
+      // What it declared before the fault is not stored.
+      this.core.series.forget();
+      return error as Error;
+    }
+  }
+
+  #notePartial(answers: readonly (Appended | Error)[]): void {
+    const problems = answers.flatMap((answer) => (answer instanceof Error ? [] : (answer.problems ?? [])));
+    const newest = problems.at(-1);
+    if (newest) this.core.record.noteRefused(problems.length, problemWords(newest));
+  }
+
   /** Which of the events follow on a run, or why the batch is refused. */
-  #check(run: RunSummary, events: readonly TrainerEvent[]): ReturnType<typeof newEvents<TrainerEvent>> | Error {
+  #check(run: RunSummary, events: readonly WireEvent[]): ReturnType<typeof newEvents<WireEvent>> | Error {
     const { runId, lastSeq, state } = run;
     if (hasEnded(state) && !this.#beginsSegment(lastSeq, events)) {
       if (events.some((event) => event.seq > lastSeq))
@@ -78,7 +127,7 @@ export class EventIntake {
   }
 
   /** Whether a run that has ended goes on with these, for a trainer that has attached for that. */
-  #beginsSegment(lastSeq: number, events: readonly TrainerEvent[]): boolean {
+  #beginsSegment(lastSeq: number, events: readonly WireEvent[]): boolean {
     const first = events.find(({ seq }) => seq > lastSeq);
     const { goesOnBy, liveness } = this.core;
     return first?.type === 'segment_started' && goesOnBy !== null && goesOnBy === liveness.link;
@@ -89,6 +138,7 @@ export class EventIntake {
       .append(this.core.runId, events)
       .catch((error: unknown) => {
         this.#isPositionUncertain = true;
+        this.core.series.forget();
         throw error;
       });
     this.#apply(appended);
@@ -145,3 +195,7 @@ export class EventIntake {
 }
 
 const isControl = (event: TrainerEvent): event is ControlEvent => !isMetricEvent(event);
+
+/** `event 12, eval_loss: a value is a number …` */
+const problemWords = ({ seq, series, problem }: EventProblem): string =>
+  `event ${seq}${series === null ? '' : `, ${series}`}: ${problem}`;

@@ -9,8 +9,18 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Command, GivenCommand } from '@plumbline/shared/command';
 import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import type { WireEvent } from '@plumbline/shared/wire-event';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  finished,
+  started,
+  stepped,
+  testTimeMs,
+} from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from './cluster.js';
 import { RunRegistry } from './registry.js';
@@ -81,11 +91,11 @@ function trainer() {
   const send = (command: Command) => Promise.resolve(void sent.push(command));
   return { sent, send, close: () => undefined };
 }
-const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<number> =>
+const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<object> =>
   runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
 
 /** A run that hub A held until it died, with a command open and this stored, of which A has written nothing more. */
-async function left(events: TrainerEvent[]) {
+async function left(events: WireEvent[]) {
   const runId = aRunId();
   const a = hub('a');
   await attach(a.runs, runId);
@@ -95,7 +105,7 @@ async function left(events: TrainerEvent[]) {
   const b = hub('b');
   // Knows it as one that runs at A.
   expect(await b.runs.get(runId)).toMatchObject({ state: 'running' });
-  await store.append(runId, events);
+  await store.append(runId, events.map(asStored));
   holders.delete(runId);
   return { runId, commandId: command.commandId, b };
 }
@@ -108,7 +118,7 @@ async function expectEnded(
   runId: RunId,
   commandId: GivenCommand['commandId'],
 ) {
-  const ended = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3, lastStep: 3 };
+  const ended = { state: 'finished', reason: '', endedMs: testTimeMs + 9000, lastSeq: 3, lastStep: 3 };
   expect(await runs.get(runId)).toMatchObject(ended);
   expect(await store.run(runId)).toMatchObject(ended);
   expect(await store.command(commandId)).toMatchObject({
@@ -137,7 +147,7 @@ describe('a run whose last word is stored while its record says that it runs is 
   it('by a hub that its trainer comes to, which is sent no command', async () => {
     const { runId, commandId, b } = await left(lastWords);
     const link = trainer();
-    expect(await attach(b.runs, runId, link)).toBe(3);
+    expect(await attach(b.runs, runId, link)).toMatchObject({ lastSeq: 3 });
     expect(link.sent).toEqual([]);
     await expectEnded(b.runs, b.cluster, runId, commandId);
   });
@@ -162,10 +172,10 @@ describe('a hub that gives up a run of another hub', () => {
   async function givenUp() {
     const known = await left([]);
     await known.b.runs.trainerLost(known.runId, 'The trainer was lost.');
-    await store.append(known.runId, lastWords);
+    await store.append(known.runId, lastWords.map(asStored));
     return known;
   }
-  const said = { state: 'finished', reason: '', endedMs: 9000, lastSeq: 3 };
+  const said = { state: 'finished', reason: '', endedMs: testTimeMs + 9000, lastSeq: 3 };
 
   it('is overruled by the last word that arrives later, at the next start', async () => {
     const { runId } = await givenUp();
@@ -179,7 +189,7 @@ describe('a hub that gives up a run of another hub', () => {
 
   it('is overruled by it when the trainer asks', async () => {
     const { runId, b } = await givenUp();
-    expect(await attach(b.runs, runId)).toBe(3);
+    expect(await attach(b.runs, runId)).toMatchObject({ lastSeq: 3 });
     expect(await store.run(runId)).toMatchObject(said);
     expect(await b.runs.get(runId)).toMatchObject(said);
   });
@@ -193,7 +203,7 @@ describe('a run that was opened with a secret', () => {
     await hub('a').runs.attach({ ...given, secret }, trainer());
     const { runs } = hub('b');
     await expect(runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
-    expect(await runs.attach({ ...given, secret }, trainer())).toBe(0);
+    expect(await runs.attach({ ...given, secret }, trainer())).toEqual({ lastSeq: 0, nextSeries: 0 });
   });
 
   it('is so at a hub that has only heard of it, and ended by force is told to the others', async () => {

@@ -127,7 +127,10 @@ describe('a connection', () => {
     const trainer = hub.trainer();
     const [first, second] = [attachment(aRunId()), attachment(aRunId())];
     const answers = await Promise.all([trainer.emitWithAck('attach', first), trainer.emitWithAck('attach', second)]);
-    expect(answers).toEqual([{ ok: true, lastSeq: 0 }, refused('conflict', false, expect.stringContaining('holds'))]);
+    expect(answers).toEqual([
+      { ok: true, lastSeq: 0, nextSeries: 0 },
+      refused('conflict', false, expect.stringContaining('holds')),
+    ]);
     trainer.disconnect();
     await hub.until(first.runId, (run) => !run.trainerConnected);
     const held = (await hub.hub.runs.list()).filter((run) => run.trainerConnected).map(({ runId }) => runId);
@@ -166,7 +169,7 @@ describe('a trainer whose connection breaks while it attaches', () => {
     const again = hub.trainer().emitWithAck('attach', attach);
     await new Promise((resolve) => setTimeout(resolve, 100));
     held.release();
-    expect(await again).toEqual({ ok: true, lastSeq: 0 });
+    expect(await again).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
     expect(await hub.hub.runs.get(attach.runId)).toMatchObject({ trainerConnected: true });
   });
 
@@ -181,7 +184,7 @@ describe('a trainer whose connection breaks while it attaches', () => {
     };
     const trainer = hub.trainer();
     expect(await trainer.emitWithAck('attach', attach)).toEqual(refused('store_failed', true));
-    expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await trainer.emitWithAck('attach', attach)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
   });
 });
 
@@ -223,7 +226,7 @@ describe('a run belongs to the trainer that opened it', () => {
     expect(await send(owner, [stepped(2)])).toEqual({ ok: true, lastSeq: 2 });
     await hub.restart();
     expect(await hub.trainer().emitWithAck('attach', attach)).toMatchObject({ error: { code: 'forbidden' } });
-    expect(await hub.trainer().emitWithAck('attach', { ...attach, secret })).toEqual({ ok: true, lastSeq: 2 });
+    expect(await hub.trainer().emitWithAck('attach', { ...attach, secret })).toMatchObject({ ok: true, lastSeq: 2 });
   });
 
   it('that attaches with one, where it was opened with none', async () => {
@@ -271,12 +274,12 @@ describe('a branch', () => {
 
   it('goes on from a checkpoint that its parent has saved, though it was removed since', async () => {
     const from = await parent();
-    expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
     const again = await hub.attached(from);
     await send(again, [
-      { type: 'checkpoint_removed', seq: 4, step: 3, wallTimeMs: 1, checkpointId: 'step-2' as never },
+      { type: 'checkpoint_removed', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001, checkpointId: 'step-2' as never },
     ]);
-    expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
   });
 
   it('is refused of a run or a checkpoint that there is not', async () => {

@@ -9,12 +9,14 @@ import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
 import { checkpointsOf, type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
 import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
 import { DeletedIds } from './deleted-ids.js';
 import { Deletions } from './deletions.js';
 import { Drain } from './drain.js';
+import type { Appended } from './event-intake.js';
 import { refuseCircle, refuseUnknownCheckpoint } from './lineage.js';
 import type { TrainerLink } from './liveness.js';
 import { Notifier } from './notifier.js';
@@ -24,7 +26,7 @@ import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
 import { newRunId } from './run-id.js';
 import type { RunContext } from './run-context.js';
-import { Run } from './run.js';
+import { Run, type Attached } from './run.js';
 import type { WebhookOptions } from './webhook.js';
 
 /** Pause before a command is offered again to whichever hub holds its run. */
@@ -333,7 +335,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
    *   and for one that a person has ended without its trainer; `forbidden` to another trainer than the run's;
    *   `not_found` or `invalid` for a parent that there is not, or that did not save the checkpoint
    */
-  async attach(attach: Attach, link: TrainerLink): Promise<number> {
+  async attach(attach: Attach, link: TrainerLink): Promise<Attached> {
     const { runId, parent } = attach;
     const { livingProcesses } = this;
     const isBuiltIn = livingProcesses.has(runId) || (parent !== null && livingProcesses.has(parent.runId));
@@ -393,11 +395,21 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /**
    * Makes events durable, then lets them take effect: state, commands' ends, watchers.
-   * @returns the highest stored event number
+   * @param problems what had to be left out of the events already
+   * @returns the highest stored event number, and what was left out
    * @throws SequenceGapError, StoreUnavailableError, Refusal
    */
-  append(runId: RunId, events: readonly TrainerEvent[]): Promise<number> {
-    return this.drain.work(async () => (this.#runs.get(runId) ?? (await this.#run(runId))).append(events));
+  append(runId: RunId, events: readonly WireEvent[], problems: readonly EventProblem[] = []): Promise<Appended> {
+    return this.drain.work(async () =>
+      (this.#runs.get(runId) ?? (await this.#run(runId))).append({ events, problems }),
+    );
+  }
+
+  /** A batch was not taken; `null` when its sender had attached no run. The run's page says so where trying again is no use. */
+  refused(runId: RunId | null, error: WireError): void {
+    this.emit('refused', runId, error);
+    const isFault = error.code === 'invalid' || error.code === 'too_large';
+    if (runId && isFault) void this.#runs.get(runId)?.refused(error.message).catch(this.options.onError);
   }
 
   /** The trainer will not come back: its run has failed. */

@@ -1,5 +1,6 @@
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import { CommandLog } from './command-log.js';
+import { DeclaredSeries } from './declared-series.js';
 import { Liveness, type TrainerLink } from './liveness.js';
 import { Mailbox } from './mailbox.js';
 import { Refusal } from './refusal.js';
@@ -12,6 +13,7 @@ export class RunCore {
   readonly record: RunRecord;
   readonly commands: CommandLog;
   readonly rules: RunRules;
+  readonly series: DeclaredSeries;
   readonly liveness: Liveness;
   readonly mailbox: Mailbox;
   /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
@@ -32,6 +34,7 @@ export class RunCore {
   ) {
     const { store, shared, deletedIds, replay, tryAgainMs, onChange, onError } = context;
     this.mailbox = new Mailbox(() => context.onIdle(runId));
+    this.series = new DeclaredSeries(runId, store);
     this.record = new RunRecord(runId, { store, shared, deletedIds, onChange });
     this.commands = new CommandLog(runId, {
       ...{ store, expiryMs: context.commandExpiryMs },
@@ -108,6 +111,7 @@ export class RunCore {
   /** Nothing is known of the run any more. In the mailbox. */
   forget(): void {
     this.rules.forget();
+    this.series.forget();
     this.liveness.release();
     // A notification that is still to be delivered is of a run that nobody can look at any more.
     this.commands.forget();

@@ -8,7 +8,16 @@ import type { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { CheckpointId, type RunParent } from '@plumbline/shared/run';
 import { saved } from '../../test/support/ruled-runs.js';
-import { aCommand, aRunId, attachment, eventually, finished, started, stepped } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  finished,
+  started,
+  stepped,
+} from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import type { EventStore } from '../store/event-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type DeletedOne } from './cluster.js';
@@ -232,7 +241,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     await first.append(runId, [started()]);
     await first.trainerLost(runId, 'The trainer was lost.');
     // Its last word arrives, e.g. from another hub's spool.
-    await file.append(runId, [stepped(2), finished(3)]);
+    await file.append(runId, [stepped(2), finished(3)].map(asStored));
     first.close();
 
     const cluster = new NoOtherHubs();

@@ -122,7 +122,7 @@ describe('a run stays', () => {
     await trainer.emitWithAck('events', { events: [started()] });
     if (state === 'paused')
       await trainer.emitWithAck('events', {
-        events: [{ type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1, reason: '' }],
+        events: [{ type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1_700_000_000_001, reason: '' }],
       });
     const message = `The run ${runId} has not ended (${state}). Stop it first, then delete it.`;
     expect(await remove(runId)).toEqual({ status: 409, body: { error: { code: 'conflict', message, retry: false } } });
@@ -200,7 +200,11 @@ describe('a trainer that comes with the id of a deleted run', () => {
     expect(again).toMatchObject({ ok: false, error: { message: expect.stringContaining('was deleted') } });
     // And goes on with a run of its own.
     const other = aRunId();
-    expect(await trainer.emitWithAck('attach', attachment(other))).toEqual({ ok: true, lastSeq: 0 });
+    expect(await trainer.emitWithAck('attach', attachment(other))).toEqual({
+      ok: true,
+      lastSeq: 0,
+      nextSeries: 0,
+    });
     await eventually(async () => ((await hub.hub.runs.get(other)).trainerConnected ? true : null));
   });
 });

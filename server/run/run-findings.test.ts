@@ -1,3 +1,4 @@
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +40,11 @@ describe('findings of a run with more probes than are held', () => {
       'bias/number_tokens/held_out': 0.01,
       'target/counting/accuracy': 10,
     };
-    await store.append(runId, [{ ...started(), baseline } as TrainerEvent]);
+    const series = [...Object.keys(baseline), 'shift/kl'].map((name, number) => ({
+      number,
+      ...builtInDeclaration(name, { 'probe/questions_per_task': 1000, ...baseline }),
+    }));
+    await store.append(runId, [{ ...started(), baseline, series }]);
     const groups = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`drift/group.${i}`, i]));
     for (let from = 1; from <= probes; from += 5000)
       await store.append(

@@ -127,7 +127,7 @@ async function readChanges(
 }
 
 const told: ReadonlySet<ControlEvent['type']> = new Set([
-  ...(['run_started', 'stage_started', 'trainable_changed', 'command_applied'] as const),
+  ...(['run_started', 'series_declared', 'stage_started', 'trainable_changed', 'command_applied'] as const),
 ]);
 
 /** Takes texts one by one, and lets others have the event loop after each `parsedBytes`. */

@@ -54,6 +54,7 @@ export class RunLease {
     const lastSeq = shared
       ? await shared.takeUp(this.core.runId, acknowledgedSeq)
       : await store.lastSeq(this.core.runId);
+    this.core.series.forget();
     const { events } = await store.controlEvents(this.core.runId);
     const end = this.noteForce(await this.core.commands.load(events));
     const known = this.core.summary!;
@@ -119,6 +120,7 @@ export class RunLease {
     // Of a run that has ended, only notifications were this hub's.
     if (!this.core.record.isHeld) return;
     this.core.record.isHeld = this.core.record.isDirty = false;
+    this.core.series.forget();
     this.core.rules.forget();
     this.core.liveness.cut();
     shared?.letGo(this.core.runId);

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { CommandId, type CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isLastWord, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { MemoryStore } from '../../test/support/memory-store.js';
 import { aRunId, attachment, finished, started, stepped } from '../../test/support/test-hub.js';
 import { SequenceGapError, StoreUnavailableError, type EventStore } from '../store/event-store.js';
@@ -104,7 +105,7 @@ class Model {
     this.over = 'lost';
     this.connection = null;
   }
-  append(events: readonly TrainerEvent[]): string {
+  append(events: readonly WireEvent[]): string {
     if (!this.exists) return 'not_found';
     const first = events.find(({ seq }) => seq > this.lastSeq);
     if (this.over && first && !(this.isResuming && first.type === 'segment_started')) return 'conflict';
@@ -207,17 +208,24 @@ class World {
         const link = this.#links[action.connection]!;
         const expected = model.attach(action.connection, action.secret);
         const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-        return this.#expect(runs.attach({ ...attach, newSegment: false }, link), (answer) => {
-          if (this.isCertain) expect(answer).toBe(expected);
-        });
+        return this.#expect(
+          runs.attach({ ...attach, newSegment: false }, link).then(({ lastSeq }) => lastSeq),
+          (answer) => {
+            if (this.isCertain) expect(answer).toBe(expected);
+          },
+        );
       }
       case 'resume':
         return this.calm().then(() => {
           const expected = model.attach(action.connection, action.secret, true);
           const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-          this.#expect(runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!), (answer) => {
-            if (this.isCertain) expect(answer).toBe(expected);
-          });
+          const attached = runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!);
+          this.#expect(
+            attached.then(({ lastSeq }) => lastSeq),
+            (answer) => {
+              if (this.isCertain) expect(answer).toBe(expected);
+            },
+          );
         });
       case 'detach':
         model.detach(action.connection);
@@ -226,12 +234,15 @@ class World {
       case 'append': {
         const events = this.#batch(action);
         const expected = model.append(events);
-        return this.#expect(runs.append(runId, events), async (answer) => {
-          if (this.isCertain) expect(answer).toBe(expected);
-          // Acknowledged is durable.
-          if (answer.startsWith('ok') && !this.isDeleted)
-            expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
-        });
+        return this.#expect(
+          runs.append(runId, events).then(({ lastSeq }) => lastSeq),
+          async (answer) => {
+            if (this.isCertain) expect(answer).toBe(expected);
+            // Acknowledged is durable.
+            if (answer.startsWith('ok') && !this.isDeleted)
+              expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
+          },
+        );
       }
       case 'command': {
         const command = { commandId: CommandId.parse(`command-${action.id}`), runId, action: { kind: action.asks } };
@@ -254,11 +265,11 @@ class World {
     }
   }
 
-  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): TrainerEvent[] {
+  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): WireEvent[] {
     const first =
       from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
     const step = steps === 'on' ? this.#sentStep : Math.max(0, this.#sentStep - 5);
-    const batch = Array.from({ length: events }, (_, i): TrainerEvent => {
+    const batch = Array.from({ length: events }, (_, i): WireEvent => {
       const seq = first + i;
       if (steps === 'segment' && i === 0)
         return { type: 'segment_started', seq, step, fromStep: step, wallTimeMs: 2000 };
@@ -295,7 +306,7 @@ class World {
     const known = this.runs.find(this.runId);
     const stored = await this.memory.events(this.runId, 1, 10_000);
     if (known && stored.length > 0) {
-      const again = this.runs.append(this.runId, stored).catch(() => 0);
+      const again = this.runs.append(this.runId, stored as WireEvent[]).catch(() => 0);
       await this.calm();
       await again;
       await this.calm();

@@ -1,3 +1,4 @@
+import { visibleLine } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { EventStore, SharedStore, StoredSummary } from '../store/event-store.js';
 import type { ToldRun } from './cluster.js';
@@ -11,6 +12,10 @@ export interface RunRecordOptions {
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
 }
 
+/** Browsers are told at most so often that something was refused, in so many characters. */
+const tellRefusalMs = 1000;
+const maxNotice = 500;
+
 /** A run as this hub knows it, and how its record in the store stands to that. It changes in the run's mailbox. */
 export class RunRecord {
   /** This hub holds the run's lease: it writes the record, ends the commands, and says when the trainer is lost. */
@@ -21,6 +26,7 @@ export class RunRecord {
   isEndedByForce = false;
   trainerSecretDigest: string | undefined;
   #summary: RunSummary | null = null;
+  #refusalToldMs = 0;
 
   constructor(
     readonly runId: RunId,
@@ -80,6 +86,18 @@ export class RunRecord {
     this.isEndedByForce ||= isEndedByForce ?? false;
   }
 
+  /** The hub has refused something of what the trainer sends: the run's page says so, with the newest message. */
+  noteRefused(count: number, message: string): void {
+    if (!this.#summary) return;
+    const atMs = Date.now();
+    const before = this.#summary.refused;
+    const refused = { count: (before?.count ?? 0) + count, message: visibleLine(message).slice(0, maxNotice), atMs };
+    // A trainer may send thousands a second.
+    if (before && atMs - this.#refusalToldMs < tellRefusalMs) return void this.put({ ...this.#summary, refused });
+    this.#refusalToldMs = atMs;
+    this.change({ ...this.#summary, refused });
+  }
+
   /** The run is no more. */
   clear(): void {
     this.#summary = null;
@@ -90,7 +108,7 @@ export class RunRecord {
   /** What is written of a run. */
   get stored(): Parameters<EventStore['updateRun']>[0] {
     const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, ...rest } = this.#summary!;
-    const { commands: _k, busy: _b, ...stored } = rest;
+    const { commands: _k, busy: _b, refused: _f, ...stored } = rest;
     const { trainerSecretDigest } = this;
     return { ...stored, ...(trainerSecretDigest !== undefined && { trainerSecretDigest }) };
   }

@@ -1,12 +1,11 @@
 import type { CommandId } from '@plumbline/shared/command';
 import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
-import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Attach, Busy } from '@plumbline/shared/socket';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import { singleHub } from './cluster.js';
 import { CommandIntake } from './command-intake.js';
 import type { CommandLog } from './command-log.js';
-import { EventIntake } from './event-intake.js';
+import { EventIntake, type Appended, type GivenBatch } from './event-intake.js';
 import type { TrainerLink } from './liveness.js';
 import { Refusal } from './refusal.js';
 import type { RunContext } from './run-context.js';
@@ -15,6 +14,14 @@ import { RunEnding } from './run-ending.js';
 import { RunLease } from './run-lease.js';
 import { TrainerIntake } from './trainer-intake.js';
 import type { NotificationRecord } from './webhook.js';
+
+/** What a trainer is told that has taken up a run. */
+export interface Attached {
+  /** The highest stored event number. */
+  lastSeq: number;
+  /** The number from which on none stands for a series yet. */
+  nextSeries: number;
+}
 
 type NotificationOutcome = Parameters<CommandLog['endOwn']> extends [unknown, ...infer Rest] ? Rest : never;
 
@@ -96,7 +103,7 @@ export class Run {
   }
 
   /** A trainer takes up the run; see RunRegistry.attach. */
-  async attach(attach: Attach, link: TrainerLink): Promise<number> {
+  async attach(attach: Attach, link: TrainerLink): Promise<Attached> {
     this.core.refuseWhileDeleted();
     // A run goes on from its end, once all of that is written.
     if (attach.newSegment) await this.#ending.done();
@@ -104,7 +111,10 @@ export class Run {
       return await this.core.post(async () => {
         try {
           await this.#events.catchUp();
-          return await this.#trainers.attach(attach, link);
+          const lastSeq = await this.#trainers.attach(attach, link);
+          // One that has ended takes no more values.
+          if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(lastSeq);
+          return { lastSeq, nextSeries: this.core.series.next };
         } finally {
           this.core.expectTrainer();
         }
@@ -135,11 +145,16 @@ export class Run {
   }
 
   /** Makes events durable, then lets them take effect; see RunRegistry.append. */
-  async append(events: readonly TrainerEvent[]): Promise<number> {
+  async append(batch: GivenBatch): Promise<Appended> {
     this.core.refuseWhileDeleted();
-    const lastSeq = await this.core.mailbox.postTogether(this.#events.take, events);
+    const appended = await this.core.mailbox.postTogether(this.#events.take, batch);
     await this.#ending.settled();
-    return lastSeq;
+    return appended;
+  }
+
+  /** A batch of the run's trainer was refused. */
+  refused(message: string): Promise<void> {
+    return this.core.post(() => this.core.record.noteRefused(1, message));
   }
 
   /** The trainer will not come back: its run has failed. */

@@ -4,7 +4,16 @@ import { metrics } from '@plumbline/shared/metric';
 import { CommandId } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { aCommand, aRunId, attachment, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  attachment,
+  finished,
+  started,
+  stepped,
+  TestHub,
+  testTimeMs,
+} from '../../test/support/test-hub.js';
 import { archiveOf } from '../transfer/run-archive.js';
 
 let hub: TestHub;
@@ -16,7 +25,7 @@ afterAll(() => hub.remove());
 const get = async <T>(path: string): Promise<T> => (await hub.request('GET', path)).json() as Promise<T>;
 const segment = (seq: number, fromStep: number, checkpointId?: string): TrainerEvent =>
   ({
-    ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: 9500 },
+    ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: testTimeMs + 9500 },
     ...(checkpointId !== undefined && { checkpointId }),
   }) as TrainerEvent;
 const stepAt = (seq: number, step: number, loss: number): TrainerEvent => ({
@@ -37,7 +46,7 @@ async function finishedRun(): Promise<RunId> {
 /** A trainer that goes on with a run. */
 async function resuming(runId: RunId) {
   const trainer = hub.trainer();
-  expect(await trainer.emitWithAck('attach', { ...attachment(runId), newSegment: true })).toEqual({
+  expect(await trainer.emitWithAck('attach', { ...attachment(runId), newSegment: true })).toMatchObject({
     ok: true,
     lastSeq: 6,
   });
@@ -117,7 +126,7 @@ describe('a run that has ended', () => {
       ...{ state: 'running', lastSeq: 8, lastStep: 3, segments: [{ seq: 7, fromStep: 2 }] },
     });
     const again = hub.trainer();
-    expect(await again.emitWithAck('attach', attachment(runId))).toEqual({ ok: true, lastSeq: 8 });
+    expect(await again.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 8 });
     expect(await again.emitWithAck('events', { events: [stepAt(9, 2, 0)] })).toMatchObject({
       error: {
         code: 'invalid',
@@ -142,7 +151,7 @@ describe('a run that has ended', () => {
       error: { code: 'conflict', message: expect.stringContaining('has ended (finished)') },
     };
     const plain = hub.trainer();
-    expect(await plain.emitWithAck('attach', attachment(runId))).toEqual({ ok: true, lastSeq: 6 });
+    expect(await plain.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 6 });
     expect(await plain.emitWithAck('events', { events: [segment(7, 3)] })).toMatchObject(refusal);
     const trainer = await resuming(runId);
     expect(await trainer.emitWithAck('events', { events: [stepAt(7, 6, 1)] })).toMatchObject(refusal);

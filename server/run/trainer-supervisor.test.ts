@@ -171,7 +171,7 @@ describe('a built-in trainer', () => {
       type: 'checkpoint_saved',
       seq: 3,
       step: 2,
-      wallTimeMs: 1,
+      wallTimeMs: 1_700_000_000_001,
       checkpointId,
       bytes: 1,
       digest: 'd',

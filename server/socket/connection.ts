@@ -87,7 +87,7 @@ export class Connection {
       // It does not take its end, and goes on sending.
       if (this.#isRefused) return void stream.destroy();
       this.#unread += chunk.length;
-      if (this.#unread > this.limits.messageBytes + chunkBytes) this.#tooLong();
+      if (this.#unread > this.limits.answeredBytes + chunkBytes) this.#tooLong();
     });
   }
 
@@ -125,7 +125,7 @@ export class Connection {
     this.#unread = 0;
     if (this.#packets?.take() === false) return this.refuse(tooManyPackets);
     if (data !== undefined && typeof data !== 'string') return this.refuse('The hub takes no binary data.');
-    if (data !== undefined && data.length > this.limits.messageBytes) return this.#tooLong();
+    if (data !== undefined && data.length > this.limits.answeredBytes) return this.#tooLong();
     if (type !== 'message' || !data) return;
     if (data[0] === binaryEvent || data[0] === binaryAck) return this.refuse('The hub takes no binary attachments.');
     if (data[0] === connect) this.#join(namespaceOf(data));

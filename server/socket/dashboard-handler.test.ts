@@ -39,7 +39,7 @@ describe('a dashboard', () => {
     const dashboard = hub.dashboard();
     const { messages, seqs } = record(dashboard);
     expect(await dashboard.emitWithAck('watch', { runId })).toMatchObject({ ok: true, lastSeq: 2, run: { runId } });
-    const saved = { type: 'run_paused', seq: 40, step: 39, wallTimeMs: 1, reason: '' } as const;
+    const saved = { type: 'run_paused', seq: 40, step: 39, wallTimeMs: 1_700_000_000_001, reason: '' } as const;
     for (let seq = 3; seq < 40; seq++) await trainer.emitWithAck('events', { events: [stepped(seq)] });
     await trainer.emitWithAck('events', { events: [saved, stepped(41), finished(42)] });
     await eventually(() => (seqs().at(-1) === 42 ? true : null));
@@ -177,7 +177,7 @@ describe('control', () => {
     expect(answer).toMatchObject({ ok: true, record: { state: 'pending', author: 'dashboard' } });
     expect(await received).toEqual(command);
     await trainer.emitWithAck('events', {
-      events: [{ type: 'run_stopped', seq: 2, step: 0, wallTimeMs: 1, reason: 'x' }],
+      events: [{ type: 'run_stopped', seq: 2, step: 0, wallTimeMs: 1_700_000_000_001, reason: 'x' }],
     });
     await eventually(() => (states.length === 2 ? true : null));
     expect(states).toEqual(['pending', 'failed']);
@@ -214,17 +214,18 @@ describe('a browser that does not read', () => {
   it('is left out, costs no more memory, and is told from where to fetch when it reads again', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    await trainer.emitWithAck('events', { events: [started()] });
+    const metrics = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`drift/group_${i}`, i / 3]));
+    const names = ['train/loss', ...Object.keys(metrics)];
+    await trainer.emitWithAck('events', { events: [started(1, names)] });
     const slow = await rawDashboard(hub.url);
     slow.send(`42/dashboard,0${JSON.stringify(['watch', { runId }])}`);
     await eventually(() => (slow.text().includes('43/dashboard,0') ? true : null));
     slow.socket.pause();
 
     // About 400 kB a batch: far more in all than the sockets' buffers and the hub's bound hold.
-    const metrics = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`drift/group_${i}`, i / 3]));
     let seq = 1;
     for (let batch = 0; batch < 80; batch++) {
-      await trainer.emitWithAck('events', { events: Array.from({ length: 5 }, () => stepped(++seq, metrics)) });
+      await trainer.emitWithAck('events', { events: Array.from({ length: 5 }, () => stepped(++seq, metrics, names)) });
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     slow.socket.resume();

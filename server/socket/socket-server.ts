@@ -3,6 +3,7 @@ import type { RunId } from '@plumbline/shared/run';
 import type {
   Ack,
   DashboardToHub,
+  Failure,
   HubToDashboard,
   HubToTrainer,
   MetricBatch,
@@ -10,11 +11,12 @@ import type {
 } from '@plumbline/shared/socket';
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
+import { maxAnsweredBytes } from '../access/limits.js';
 import type { RedisClient } from '../cluster/redis-client.js';
-import { maxMessageBytes } from '../access/limits.js';
+
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { FrontDoor } from './front-door.js';
-import { tolerantParser } from './tolerant-parser.js';
+import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {
@@ -27,8 +29,10 @@ export interface DashboardData {
 interface HubToHub {
   metrics: (batch: MetricBatch) => void;
 }
-export type TrainerNamespace = Namespace<TrainerToHub, HubToTrainer, NoEvents>;
-export type TrainerSocket = Socket<TrainerToHub, HubToTrainer, NoEvents>;
+/** What a trainer sends, and what comes in the place of a message that is too large; see `tolerantParser`. */
+type FromTrainer = TrainerToHub & { [tooLarge]: (ack?: (answer: Failure) => void) => void };
+export type TrainerNamespace = Namespace<FromTrainer, HubToTrainer, NoEvents>;
+export type TrainerSocket = Socket<FromTrainer, HubToTrainer, NoEvents>;
 export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
 export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
 
@@ -48,7 +52,7 @@ export function createSocketServer(
     // silent for much longer, while a step or a checkpoint blocks it.
     pingInterval: 1000,
     pingTimeout: silenceMs,
-    maxHttpBufferSize: maxMessageBytes,
+    maxHttpBufferSize: maxAnsweredBytes,
     parser: tolerantParser,
     // A connection would hold two zlib contexts, about 300 kB, and the same message would be compressed for each browser
     // again. A live message holds only the series that its browser draws; histories come over HTTP, compressed.

@@ -40,7 +40,7 @@ describe('a trainer that writes a bare NaN', () => {
     socket.send(`42/trainer,1["attach",${JSON.stringify(attachment(runId))}]`);
     await answered('43/trainer,1[{"ok":true');
     const step = (seq: number, loss: string) =>
-      `{"type":"step_completed","seq":${seq},"step":${seq - 1},"stage":0,"wallTimeMs":1,"metrics":{"train/loss":${loss}}}`;
+      `{"type":"step_completed","seq":${seq},"step":${seq - 1},"stage":0,"wallTimeMs":1700000000000,"series":[0],"values":[${loss}]}`;
     socket.send(
       `42/trainer,2["events",{"events":[${JSON.stringify(started())},${step(2, 'NaN')},${step(3, '-Infinity')}]}]`,
     );

@@ -1,4 +1,8 @@
-import { Decoder, Encoder } from 'socket.io-parser';
+import { maxMessageBytes } from '@plumbline/shared/limits';
+import { Decoder, Encoder, PacketType } from 'socket.io-parser';
+
+/** The event in the place of one whose message is too large: it has nothing but the acknowledgement. */
+export const tooLarge = 'message_too_large';
 
 const oddNumber = /-?\b(?:NaN|Infinity)\b/g;
 
@@ -46,8 +50,16 @@ class TolerantDecoder extends Decoder {
   }
 
   override add(packet: unknown): void {
+    if (typeof packet === 'string' && packet.length > maxMessageBytes) return this.#tellTooLarge(packet);
     this.#length = typeof packet === 'string' ? packet.length : 0;
     super.add(typeof packet === 'string' ? withQuotedNumbers(packet) : packet);
+  }
+
+  /** So that its sender is answered: only namespace and number are read of it. */
+  #tellTooLarge(packet: string): void {
+    const [, nsp = '/', id = ''] = /^2(?:(\/[^,]{0,100}),)?(\d{0,15})\[/.exec(packet.slice(0, 200)) ?? [];
+    if (id === '') throw new Error('A message is too large, and asks for no answer.');
+    this.emitReserved('decoded', { type: PacketType.EVENT, nsp, id: Number(id), data: [tooLarge] });
   }
 }
 
@@ -56,5 +68,5 @@ const lengths = new WeakMap<object, number>();
 export const packetLength = (message: unknown): number =>
   typeof message === 'object' && message !== null ? (lengths.get(message) ?? 0) : 0;
 
-/** Socket.IO's own parser, but for numbers that are not finite. */
+/** Socket.IO's own parser, but for numbers that are not finite and for messages that are too large. */
 export const tolerantParser = { Encoder, Decoder: TolerantDecoder };

@@ -1,11 +1,12 @@
-import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, afterEach, beforeEach } from 'vitest';
+import { maxEventsPerBatch, maxMessageBytes } from '@plumbline/shared/limits';
 import type { ControlEventsResponse } from '@plumbline/shared/http';
 import { weightDrift } from '@plumbline/shared/metric';
+import { protocolVersion, hubCapabilities, type WireError } from '@plumbline/shared/socket';
+import { maxAnsweredBytes } from '../access/limits.js';
+import { mkdirSync, renameSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RunId } from '@plumbline/shared/run';
-import { hubCapabilities, protocolVersion, type WireError } from '@plumbline/shared/socket';
-import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { mixture } from '../../test/support/real-models.js';
 import {
   aRunId,
@@ -14,10 +15,11 @@ import {
   finished,
   started,
   stepped,
+  testTimeMs,
   TestHub,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
-import { maxMessageBytes } from '../access/limits.js';
+
 import { storeFile } from '../store/open-store.js';
 import { HubLink } from '../trainer/hub-link.js';
 import { describeModel } from '../trainer/models/parameter-roles.js';
@@ -93,7 +95,7 @@ describe('text that would steer a terminal', () => {
       type: 'run_failed',
       seq: 2,
       step: 0,
-      wallTimeMs: 1,
+      wallTimeMs: 1_700_000_000_001,
       reason: 'line 1\n\u001b[31mCUDA error\u001b[0m',
     };
     expect(await sendAnything(trainer, 'events', { events: [started(), failed] })).toMatchObject({ ok: true });
@@ -161,8 +163,11 @@ describe('a trainer that does not wait for answers', () => {
   it('has one message of the largest size taken, and no second one beside it', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    const names = Array.from({ length: 5000 }, (_, i) => `m${i}/${'x'.repeat(190)}`);
-    const step = (seq: number) => stepped(seq, Object.fromEntries(names.map((name) => [name, seq])));
+    const after = Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`text ${i}`, 'x'.repeat(20_000)]));
+    const step = (seq: number) => ({
+      ...{ type: 'command_applied' as const, seq, step: seq, wallTimeMs: testTimeMs, before: {}, after },
+      commandId: 'command-1' as never,
+    });
     // About a megabyte each.
     const batch = (from: number, count: number) => ({
       events: Array.from({ length: count }, (_, i) => step(from + i)),
@@ -183,7 +188,7 @@ describe('a trainer that does not wait for answers', () => {
       void (refusals += of === runId && error.code === 'rate_limited' ? 1 : 0);
     hub.hub.runs.on('refused', count);
     for (let step = 1; step <= 40; step++) {
-      link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: 0, metrics: { 'train/loss': step } });
+      link.emit({ type: 'step_completed', stage: 0, step, wallTimeMs: testTimeMs, metrics: { 'train/loss': step } });
       // A batch of its own.
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -239,7 +244,14 @@ describe('a trainer that attaches again', () => {
     expect(await sendAnything(hub.trainer(), 'attach', other)).toMatchObject({
       error: { code: 'conflict', message: expect.stringContaining('name "First", not "Other"') },
     });
-    const described = { type: 'run_described', seq: 2, step: 0, wallTimeMs: 1, name: 'Second', totalSteps: 40 };
+    const described = {
+      type: 'run_described',
+      seq: 2,
+      step: 0,
+      wallTimeMs: 1_700_000_000_001,
+      name: 'Second',
+      totalSteps: 40,
+    };
     expect(await sendAnything(trainer, 'events', { events: [started(), described] })).toMatchObject({ ok: true });
     expect((await hub.hub.runs.get(runId)).description).toMatchObject({
       ...{ name: 'Second', tags: ['a'], settings: { lr: 1 }, totalSteps: 40, stages: [] },
@@ -293,9 +305,10 @@ describe("a trainer's events", () => {
     ['nothing', undefined],
     ['text', 'events'],
     ['a list', []],
-    ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 0 }] }],
-    ['a value that is text', { events: [stepped(1, { 'train/loss': 'low' as never })] }],
-    ['a metric whose name begins with a space', { events: [stepped(1, { ' loss': 1 })] }],
+    ['an unknown event', { events: [{ type: 'exploded', seq: 1, step: 0, wallTimeMs: 1_700_000_000_000 }] }],
+    ['a value for no series', { events: [{ ...stepped(1), series: [] }] }],
+    ['values by name', { events: [{ ...stepped(1), series: undefined, metrics: { loss: 1 } }] }],
+    ['a time in nanoseconds', { events: [{ ...stepped(1), wallTimeMs: 1.7e18 }] }],
     ['a negative step', { events: [{ ...stepped(1), step: -1 }] }],
   ])('are refused when malformed: %s', async (_, message) => {
     const runId = aRunId();
@@ -311,8 +324,8 @@ describe("a trainer's events", () => {
       error: {
         code: 'invalid',
         message:
-          'events.0.model.parameters.0.group: the parameter "a.weight" names the group "a", which is not in groups; ' +
-          'add it there with its role',
+          'events.0.model.parameters.0.group: event 1 (run_started): the parameter "a.weight" names the group "a", which ' +
+          'is not in groups; add it there with its role',
       },
     });
   });
@@ -322,10 +335,11 @@ describe("a trainer's events", () => {
     const trainer = await hub.attached(runId);
     const model = describeModel('a mixture of experts', mixture(127));
     const trainable = model.parameters.map(({ name }) => name);
-    const start = { ...started(), model, trainable } as TrainerEvent;
-    expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
     const drift = Object.fromEntries(model.groups.map(({ name }, index) => [weightDrift(name), index / 7]));
-    const probe = { ...stepped(2, drift), type: 'probe_completed' } as TrainerEvent;
+    const names = Object.keys(drift);
+    const start = { ...started(1, names), model, trainable };
+    expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
+    const probe = { ...stepped(2, drift, names), type: 'probe_completed' } as const;
     expect(await trainer.emitWithAck('events', { events: [probe] })).toEqual({ ok: true, lastSeq: 2 });
     const { events } = (await (await hub.request('GET', `/runs/${runId}/events`)).json()) as ControlEventsResponse;
     // As text: a deep comparison of so much takes minutes.
@@ -340,10 +354,18 @@ describe("a trainer's events", () => {
     expect(answer).toMatchObject({ ok: false, error: { code: 'too_large' } });
   });
 
-  it('end the connection above the bound of a message, and the hub stays up', async () => {
-    const trainer = await hub.attached(aRunId());
+  it('are answered above the bound of a message, and the connection stays; far above it, it ends', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const long = (length: number) => ({ events: 'x'.repeat(length) }) as never;
+    expect(await trainer.emitWithAck('events', long(maxMessageBytes + 1))).toMatchObject({
+      ok: false,
+      error: { code: 'too_large', message: expect.stringContaining('32 MiB: send the batch in parts'), retry: false },
+    });
+    expect(await trainer.emitWithAck('events', { events: [started()] })).toEqual({ ok: true, lastSeq: 1 });
+    expect((await hub.hub.runs.get(runId)).refused?.message).toContain('32 MiB');
     const closed = new Promise((resolve) => trainer.once('disconnect', resolve));
-    trainer.emit('events', { events: 'x'.repeat(maxMessageBytes + 1) } as never, () => {});
+    trainer.emit('events', long(maxAnsweredBytes + 1), () => {});
     await closed;
     expect((await fetch(`${hub.url}/healthz`)).status).toBe(200);
   });
@@ -359,11 +381,11 @@ describe("a trainer's events", () => {
     expect(await trainer.emitWithAck('events', { events: [stepped(3)] })).toMatchObject({
       error: { code: 'conflict' },
     });
-    expect(await (await hub.attached(runId)).emitWithAck('attach', attachment(runId))).toEqual({
+    expect(await (await hub.attached(runId)).emitWithAck('attach', attachment(runId))).toMatchObject({
       ok: true,
       lastSeq: 2,
     });
-    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastStep: 2, endedMs: 9000 });
+    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastStep: 2, endedMs: testTimeMs + 9000 });
   });
 });
 
@@ -378,7 +400,7 @@ describe('a run and its trainer', () => {
     const second = attachment(aRunId());
     expect(await trainer.emitWithAck('attach', second)).toMatchObject({ error: { code: 'conflict' } });
     await trainer.emitWithAck('events', { events: [started(), finished(2)] });
-    expect(await trainer.emitWithAck('attach', second)).toEqual({ ok: true, lastSeq: 0 });
+    expect(await trainer.emitWithAck('attach', second)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
     expect(await hub.hub.runs.get(second.runId)).toMatchObject({ trainerConnected: true });
   });
 
@@ -395,7 +417,7 @@ describe('a run and its trainer', () => {
   it('a lost trainer fails its run with the reason; one that comes back after all goes on', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    const paused = { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1, reason: 'by hand' } as const;
+    const paused = { type: 'run_paused', seq: 2, step: 0, wallTimeMs: 1_700_000_000_001, reason: 'by hand' } as const;
     await trainer.emitWithAck('events', { events: [started(), paused] });
     trainer.disconnect();
     await hub.until(runId, (run) => !run.trainerConnected);

@@ -1,18 +1,21 @@
 import type { Command } from '@plumbline/shared/command';
+import { maxMessageBytes } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
-import { Attach, Busy, hubCapabilities, protocolVersion, TrainerAuth } from '@plumbline/shared/socket';
-import { isMetricEvent, maxEventsPerBatch, TrainerEvent } from '@plumbline/shared/trainer-event';
-import { z, ZodError } from 'zod';
+import { Attach, protocolVersion, TrainerAuth, Busy, hubCapabilities } from '@plumbline/shared/socket';
+import { z } from 'zod';
 import { sameSecret } from '../access/trainer-token.js';
+import type { Appended } from '../run/event-intake.js';
 import { Refusal, toWireError } from '../run/refusal.js';
+import { eachEvent, type ReadBatch } from '../run/read-events.js';
 import type { RunRegistry } from '../run/registry.js';
+import type { Attached } from '../run/run.js';
 import type { TrainerLink } from '../run/liveness.js';
 import { SequenceGapError } from '../store/event-store.js';
 import { Turn } from '../turn.js';
 import type { FrontDoor } from './front-door.js';
 import { answer, connectError, type TrainerNamespace, type TrainerSocket } from './socket-server.js';
-import { packetLength } from './tolerant-parser.js';
+import { packetLength, tooLarge } from './tolerant-parser.js';
 import { Unanswered } from './unanswered.js';
 
 export interface TrainerParts {
@@ -71,7 +74,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     ),
   );
 
-  async function attach(message: unknown): Promise<{ lastSeq: number }> {
+  async function attach(message: unknown): Promise<Attached> {
     const given = Attach.parse(message);
     // Nobody is there to be answered, or to be sent commands.
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
@@ -83,11 +86,11 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
       runs.detach(attached, link);
       attached = null;
     }
-    const lastSeq = await runs.attach(given, link);
+    const answer = await runs.attach(given, link);
     attached = given.runId;
     // The connection may have gone while the run was read.
     if (!socket.connected) runs.detach(attached, link);
-    return { lastSeq };
+    return answer;
   }
 
   socket.on('busy', (message, ack) =>
@@ -101,13 +104,22 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     ),
   );
 
+  socket.on(tooLarge, (ack) => {
+    const refusal = new Refusal(
+      'too_large',
+      `A message holds at most ${maxMessageBytes / 2 ** 20} MiB: send the batch in parts.`,
+    );
+    runs.refused(attached, toWireError(refusal));
+    ack?.({ ok: false, error: toWireError(refusal) });
+  });
+
   socket.on('events', (message, ack) => {
     if (typeof ack !== 'function') return;
     bounded(message, () => append(message))
-      .then((lastSeq) => ack({ ok: true, lastSeq }))
+      .then((appended) => ack({ ok: true, ...appended }))
       .catch((error: unknown) => {
         const wireError = toWireError(error);
-        runs.emit('refused', attached, wireError);
+        runs.refused(attached, wireError);
         if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
         ack({ ok: false, error: wireError, ...(error instanceof SequenceGapError && { lastSeq: error.lastSeq }) });
       });
@@ -115,14 +127,13 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
 
   // Batches are read in the order they came in.
   let reading: Promise<unknown> = Promise.resolve();
-  async function append(message: unknown): Promise<number> {
+  async function append(message: unknown): Promise<Appended> {
     const runId = attached;
     if (runId === null) throw new Refusal('not_found', 'Attach a run before sending its events.');
-    if (countEvents(message) > maxEventsPerBatch)
-      throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
-    const read = reading.then(() => eventsOf(message));
+    const read = reading.then(() => inTurns(message));
     reading = read.catch(() => undefined);
-    return runs.append(runId, await read);
+    const { events, problems } = await read;
+    return runs.append(runId, events, problems);
   }
 
   socket.on('disconnect', () => {
@@ -132,33 +143,18 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
 
 /** Characters of JSON that take some milliseconds to read. */
 const longPacket = 500_000;
-const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
 
-/**
- * The events of a batch, their texts cleaned: a trainer must not lose what it has to say for an odd character. One that
- * is broken ends the reading, as the faults of all of them would take seconds to collect.
- */
-async function eventsOf(message: unknown): Promise<TrainerEvent[]> {
-  const { events } = EventsUnread.parse(message);
+/** The events of a batch, read in turns of the event loop. */
+async function inTurns(message: unknown): Promise<ReadBatch> {
   const turn = new Turn();
   // Its JSON has just been read in this turn.
   if (packetLength(message) > longPacket) await turn.next();
-  const read: TrainerEvent[] = [];
-  for (const [index, event] of events.entries()) {
-    const parsed = TrainerEvent.safeParse(event);
-    if (!parsed.success) {
-      const [first] = parsed.error.issues;
-      throw new ZodError([{ ...first!, path: ['events', index, ...first!.path] }]);
-    }
-    read.push(isMetricEvent(parsed.data) ? parsed.data : cleaned(parsed.data));
+  const batch: ReadBatch = { events: [], problems: [] };
+  for (const event of eachEvent(message, batch.problems)) {
+    batch.events.push(event);
     if (turn.isOver) await turn.next();
   }
-  return read;
-}
-
-function countEvents(message: unknown): number {
-  if (typeof message !== 'object' || message === null || !('events' in message)) return 0;
-  return Array.isArray(message.events) ? message.events.length : 0;
+  return batch;
 }
 
 const Shown = z.object({ token: z.string() });

@@ -83,7 +83,7 @@ export function bucketSteps({ fromStep = 0, toStep = Infinity, maxPoints }: Hist
 /** What is kept of a run beside its events. `lastSeq` and `lastStep` follow from the events and are not written. */
 export interface StoredRun extends Omit<
   RunSummary,
-  'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision' | 'commands' | 'busy'
+  'trainerConnected' | 'lastSeq' | 'lastStep' | 'revision' | 'commands' | 'busy' | 'refused'
 > {
   /**
    * SHA-256 of the secret of the trainer that the run belongs to, in hexadecimal digits. Absent where the run is open to
@@ -287,7 +287,7 @@ export const noPosition: Position = { lastSeq: 0, lastStep: 0 };
  * The events that a run which goes up to `position` does not have yet, and how far it goes with them.
  * @throws SequenceGapError when the first of them does not follow, or there is a gap within them
  */
-export function newEvents<E extends StoredEvent>(
+export function newEvents<E extends { type: string; seq: number; step: number }>(
   runId: RunId,
   position: Position,
   events: readonly E[],

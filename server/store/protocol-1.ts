@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
+import { blocks, contributionChange, metrics, numberTokenPush, weightDrift } from '@plumbline/shared/metric';
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterRole } from '@plumbline/shared/parameter';
 import type { RunDescription } from '@plumbline/shared/run-description';
+import type { SeriesDeclaration } from '@plumbline/shared/series';
 import { RunStarted, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * Runs of trainers of protocol 1. They gave parameters a group and no role, and recipes were known by name alone. A run
- * had the built-in trainer's configuration in place of a description. What was stored stays as it is, so that digests of
- * exports hold; readers get it as a trainer says it today. This file alone knows how the groups of the built-in trainer
- * were spelled.
+ * Runs of trainers of protocol 1. They gave parameters a group and no role, and recipes were known by name alone. They
+ * declared no series. A run had the built-in trainer's configuration in place of a description. What was stored stays as
+ * it is, so that digests of exports hold; readers get it as a trainer says it today. This file alone knows how the groups
+ * of the built-in trainer were spelled.
  */
 
 /** The configuration of a run of protocol 1, of any of its versions. The first ones had one task. */
@@ -79,13 +82,29 @@ export function upToDateEvent(event: StoredControlEvent): ControlEvent;
 export function upToDateEvent(event: StoredEvent): TrainerEvent;
 export function upToDateEvent(event: StoredEvent): TrainerEvent {
   if (event.type !== 'run_started' || 'groups' in event.model) return event as TrainerEvent;
-  return { ...event, model: upToDateModel(event.model) };
+  return { ...event, model: upToDateModel(event.model), series: declarationsOf(event) };
 }
 
 /** The same of its JSON text. Models that say their roles have recipes too, so that their long texts are not parsed. */
 export function upToDateText(text: string): string {
   if (!text.includes('"type":"run_started"') || text.includes('"recipes":[')) return text;
   return JSON.stringify(upToDateEvent(JSON.parse(text) as StoredControlEvent));
+}
+
+/** What the built-in trainer would declare today. */
+function declarationsOf({ baseline, model }: RunStartedOfProtocol1): SeriesDeclaration[] {
+  const groups = [...new Set(model.parameters.map(({ group }) => group))];
+  const layers = new Set(groups.flatMap((group) => roleOfGroup(group).layer ?? []));
+  const names = new Set([
+    ...Object.values(metrics),
+    ...Object.keys(baseline),
+    ...groups.map(weightDrift),
+    ...[contributionChange, numberTokenPush].flatMap((of) =>
+      [...layers].flatMap((layer) => blocks.map((block) => of(layer, block))),
+    ),
+  ]);
+  names.delete(metrics.questionsPerTask);
+  return [...names].map((name, number) => ({ number, ...builtInDeclaration(name, baseline) }));
 }
 
 function upToDateModel({ name, parameters }: z.infer<typeof ModelOfProtocol1>): ModelInfo {

@@ -6,7 +6,7 @@ import type { TrainableSelection } from '@plumbline/shared/parameter';
 import { describeRun, type RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { aCommand, aRunId, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
+import { aCommand, aRunId, columnsOf, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 import { collectRun } from './collect-run.js';
 import { HubSession } from '../hub-api.js';
 import { plan, StudySpec } from './study-spec.js';
@@ -57,7 +57,7 @@ class Part {
   async train(toStep: number, metrics: (step: number) => WireMetrics = () => ({})): Promise<void> {
     while (this.step < toStep) {
       this.step++;
-      await this.#say({ type: 'step_completed', stage: 0, metrics: metrics(this.step) });
+      await this.#say({ type: 'step_completed', stage: 0, ...columnsOf(metrics(this.step)) });
     }
   }
   async save(): Promise<RunParent> {

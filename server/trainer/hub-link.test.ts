@@ -6,7 +6,7 @@ import { CommandId, type Command } from '@plumbline/shared/command';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { RunId } from '@plumbline/shared/run';
 import type { ErrorCode, HubToTrainer, TrainerToHub } from '@plumbline/shared/socket';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { HubLink } from './hub-link.js';
 
 const runId = RunId.parse('run-1');
@@ -15,7 +15,7 @@ const quick = { retryMs: 20, answerMs: 300 };
 
 /** A hub of a few lines on a real Socket.IO server, which stores in memory and misbehaves on demand. */
 class ScriptedHub {
-  stored: TrainerEvent[] = [];
+  stored: WireEvent[] = [];
   /** Answers for the next batches, before it behaves again. */
   script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode | { code: ErrorCode; retry: boolean })[] = [];
   attaches = 0;
@@ -41,7 +41,7 @@ class ScriptedHub {
         if (this.deafAttaches-- > 0) return;
         if (this.refusedAttaches-- > 0)
           return ack({ ok: false, error: { code: 'conflict', message: 'not now', retry: true } });
-        ack({ ok: true, lastSeq: this.stored.length });
+        ack({ ok: true, lastSeq: this.stored.length, nextSeries: 0 });
       });
       socket.on('events', ({ events }, ack) => {
         const word = this.script.shift();
@@ -86,7 +86,7 @@ describe('HubLink', () => {
   };
   const emit = (count: number): void => {
     for (let i = 0; i < count; i++)
-      link.emit({ type: 'step_completed', stage: 0, step: i, wallTimeMs: 0, metrics: { 'train/loss': i } });
+      link.emit({ type: 'step_completed', stage: 0, step: i, wallTimeMs: 1_700_000_000_000, metrics: {} });
   };
   const allOnce = (count: number): void =>
     expect(hub.stored.map(({ seq }) => seq)).toEqual(Array.from({ length: count }, (_, i) => i + 1));
@@ -139,7 +139,7 @@ describe('HubLink', () => {
 
   it('cuts a reason that is longer than events may carry', async () => {
     await open();
-    link.emit({ type: 'run_failed', step: 1, wallTimeMs: 0, reason: 'x'.repeat(5000) });
+    link.emit({ type: 'run_failed', step: 1, wallTimeMs: 1_700_000_000_000, reason: 'x'.repeat(5000) });
     await link.flush();
     expect(hub.stored[0]).toMatchObject({ type: 'run_failed', reason: 'x'.repeat(4000) });
   });
@@ -164,7 +164,7 @@ describe('HubLink', () => {
   });
 
   it('keeps a batch under its limit of values', async () => {
-    await open({ maxBatchValues: 10 });
+    await open({ maxBatchValues: 5 });
     const sizes: number[] = [];
     hub.io
       .of('/trainer')
@@ -201,8 +201,8 @@ describe('HubLink', () => {
     expect(hub.secrets).toEqual(Array(3).fill('a secret of this trainer'));
   });
 
-  it('counts the names of a model: what says it goes alone', async () => {
-    await open({ maxBatchValues: 10, window: 1 });
+  it('counts the text of a model: what says it goes alone', async () => {
+    await open({ maxBatchValues: 20, window: 1 });
     const batches: string[][] = [];
     hub.io
       .of('/trainer')
@@ -213,7 +213,7 @@ describe('HubLink', () => {
         ),
       );
     const names = ['a', 'b', 'c'];
-    const at = { step: 0, wallTimeMs: 0 };
+    const at = { step: 0, wallTimeMs: 1_700_000_000_000 };
     const selection = { kind: 'recipe', recipe: 'all' } as const;
     const model = {
       name: 'm',
@@ -229,6 +229,31 @@ describe('HubLink', () => {
     link.emit({ type: 'trainable_changed', ...at, selection, trainable: names });
     await link.flush();
     expect(batches).toEqual([['step_completed'], ['run_started'], ['trainable_changed', 'trainable_changed']]);
+  });
+
+  it('sends values by the number of their series, which it declares before the first', async () => {
+    await open();
+    const at = { step: 1, stage: 0, wallTimeMs: 1_700_000_000_000 };
+    link.emit({ type: 'step_completed', ...at, metrics: { 'shift/kl': 'NaN', eval_loss: 2 } });
+    link.emit({ type: 'probe_completed', ...at, metrics: { eval_loss: 3, ['__proto__']: 4 } });
+    const { stage: _, ...when } = at;
+    link.emit({ type: 'series_declared', ...when, series: [{ number: 9, name: 'lr' }] });
+    link.emit({ type: 'step_completed', ...at, metrics: { lr: 5 } });
+    await link.flush();
+    expect(hub.stored).toMatchObject([
+      {
+        type: 'series_declared',
+        series: [
+          { number: 0, name: 'shift/kl', unit: 'nats', noiseFloor: 0.04 },
+          { number: 1, name: 'eval_loss' },
+        ],
+      },
+      { type: 'step_completed', seq: 2, series: [0, 1], values: ['NaN', 2] },
+      { type: 'series_declared', seq: 3, series: [{ number: 2, name: '__proto__' }] },
+      { type: 'probe_completed', seq: 4, series: [1, 2], values: [3, 4] },
+      { type: 'series_declared', seq: 5, series: [{ number: 9, name: 'lr' }] },
+      { type: 'step_completed', seq: 6, series: [9], values: [5] },
+    ]);
   });
 
   it('says why when the token is wrong', async () => {

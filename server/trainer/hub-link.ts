@@ -1,14 +1,13 @@
 import { io, type Socket } from 'socket.io-client';
+import { maxEventsPerBatch, maxReasonLength } from '@plumbline/shared/limits';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { Command } from '@plumbline/shared/command';
+import type { WireMetrics } from '@plumbline/shared/metric';
 import type { RunId, RunParent } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
-import {
-  maxEventsPerBatch,
-  maxReasonLength,
-  type TrainerEvent,
-  type UnnumberedEvent,
-} from '@plumbline/shared/trainer-event';
+import type { TrainerEvent, Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
 
 /** The hub refused in a way that trying again cannot mend, or was gone for too long. */
 export class HubLinkError extends Error {
@@ -43,14 +42,16 @@ const defaults = {
 /** How often a line is looked at for silence. */
 const lookMs = 250;
 
-/** What makes an event long: its metrics, or the names in what it says of the model. */
-function valuesIn(event: TrainerEvent): number {
-  if ('metrics' in event) return Object.keys(event.metrics).length + 1;
-  if (event.type === 'trainable_changed') return event.trainable.length + 1;
-  if (event.type !== 'run_started') return 1;
-  const { groups, parameters, recipes } = event.model;
-  const inRecipes = recipes.reduce((sum, recipe) => sum + recipe.groups.length, 0);
-  return groups.length + parameters.length + inRecipes + event.trainable.length + 1;
+/** Characters that a value with its number takes on the wire, about. */
+const valueLength = 25;
+
+/** What makes an event long, in values: those that it has, or as many as are as long as its text. */
+const valuesIn = (event: WireEvent): number =>
+  1 + (isWireMetricEvent(event) ? event.values.length : Math.ceil(JSON.stringify(event).length / valueLength));
+
+interface Spooled {
+  event: WireEvent;
+  values: number;
 }
 
 /**
@@ -63,10 +64,14 @@ export class HubLink {
   readonly #socket: Socket<HubToTrainer, TrainerToHub>;
   readonly #options: Required<HubLinkOptions>;
   /** Not yet acknowledged, ascending; the first has number #acknowledged + 1. */
-  #spool: TrainerEvent[] = [];
+  #spool: Spooled[] = [];
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
+  /** The numbers of the run's series, by name. */
+  #numbers = new Map<string, number>();
+  #nextNumber = 0;
+  #baseline: WireMetrics = {};
   #run:
     { runId: RunId; run: RunDescription; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
   #attached = false;
@@ -128,8 +133,9 @@ export class HubLink {
   get failure(): HubLinkError | undefined {
     return this.#failure;
   }
-  get unacknowledged(): readonly TrainerEvent[] {
-    return this.#spool;
+  /** As they are on the wire. */
+  get unacknowledged(): readonly WireEvent[] {
+    return this.#spool.map(({ event }) => event);
   }
 
   /** Commands for the run in hand, in arrival order; the hub repeats those whose outcome it has not seen. */
@@ -153,19 +159,51 @@ export class HubLink {
   ): Promise<void> {
     if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
     this.#run = { runId, run, parent, newSegment, ...(secret !== undefined && { secret }) };
-    this.#numbered = this.#acknowledged = this.#sent = 0;
+    this.#numbered = this.#acknowledged = this.#sent = this.#nextNumber = 0;
+    this.#numbers = new Map();
+    this.#baseline = {};
     this.#attached = false;
     if (this.#socket.connected) void this.#attach();
     await this.#until(() => this.#attached);
   }
 
-  /** Numbers an event and queues it; a reason longer than events may carry is cut. */
+  /**
+   * Numbers an event and queues it, behind a declaration of those of its series that were not declared. A reason longer
+   * than events may carry is cut.
+   */
   emit(event: UnnumberedEvent): void {
-    const numbered = { ...event, seq: ++this.#numbered } as TrainerEvent;
-    if ('reason' in numbered) numbered.reason = numbered.reason.slice(0, maxReasonLength);
-    this.#spool.push(numbered);
-    this.#spooledValues += valuesIn(numbered);
+    if ('baseline' in event) this.#baseline = event.baseline;
+    if ('series' in event)
+      for (const { number, name } of event.series ?? []) {
+        this.#numbers.set(name, number);
+        this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+      }
+    if ('metrics' in event) {
+      const { metrics, ...rest } = event;
+      this.#declare(Object.keys(metrics), event);
+      const series = Object.keys(metrics).map((name) => this.#numbers.get(name)!);
+      this.#queue({ ...rest, series, values: Object.values(metrics) });
+    } else if ('reason' in event) this.#queue({ ...event, reason: event.reason.slice(0, maxReasonLength) });
+    else this.#queue(event);
     this.#pump();
+  }
+
+  #declare(names: readonly string[], { step, wallTimeMs }: Pick<TrainerEvent, 'step' | 'wallTimeMs'>): void {
+    const fresh = names.filter((name) => !this.#numbers.has(name));
+    for (const name of fresh) this.#numbers.set(name, this.#nextNumber++);
+    if (fresh.length === 0) return;
+    const series = fresh.map((name) => ({
+      number: this.#numbers.get(name)!,
+      ...builtInDeclaration(name, this.#baseline),
+    }));
+    this.#queue({ type: 'series_declared', step, wallTimeMs, series });
+  }
+
+  #queue(unnumbered: Unnumbered<WireEvent>): void {
+    const event = { ...unnumbered, seq: ++this.#numbered } as WireEvent;
+    const values = valuesIn(event);
+    this.#spool.push({ event, values });
+    this.#spooledValues += values;
   }
 
   /** Waits until the spool has room again. @throws HubLinkError */
@@ -225,6 +263,7 @@ export class HubLink {
             'Restore the store, or branch from the last checkpoint.',
         );
       this.#acknowledge(answer.lastSeq);
+      if (this.#numbers.size === 0) this.#nextNumber = answer.nextSeries;
       this.#round++;
       this.#sent = 0;
       this.#attached = true;
@@ -249,7 +288,7 @@ export class HubLink {
     }
   }
 
-  async #send(events: TrainerEvent[]): Promise<void> {
+  async #send(events: WireEvent[]): Promise<void> {
     const round = this.#round;
     const run = this.#run;
     this.#inFlight++;
@@ -257,7 +296,11 @@ export class HubLink {
     this.#inFlight--;
     // The numbers of a run that was left since, for a branch, mean nothing in the one in hand.
     if (run !== this.#run) return this.#pump();
-    if (answer?.ok) this.#acknowledge(answer.lastSeq);
+    if (answer?.ok) {
+      for (const { seq, series, problem } of answer.problems ?? [])
+        console.error(`The hub left ${series ?? 'a part'} of event ${seq} out: ${problem}`);
+      this.#acknowledge(answer.lastSeq);
+    }
     // What went out before a break or a rewind is sent again anyway; its refusal says nothing new.
     else if (round === this.#round) await this.#recover(answer?.error);
     this.#pump();
@@ -280,20 +323,20 @@ export class HubLink {
   }
 
   /** The next events to send, within the limits of one message. */
-  #batch(): TrainerEvent[] {
+  #batch(): WireEvent[] {
     let values = 0;
     let end = this.#sent;
     while (end < this.#spool.length && end - this.#sent < maxEventsPerBatch) {
-      values += valuesIn(this.#spool[end]!);
+      values += this.#spool[end]!.values;
       if (end > this.#sent && values > this.#options.maxBatchValues) break;
       end++;
     }
-    return this.#spool.slice(this.#sent, end);
+    return this.#spool.slice(this.#sent, end).map(({ event }) => event);
   }
 
   #acknowledge(lastSeq: number): void {
     const done = Math.min(this.#spool.length, Math.max(0, lastSeq - this.#acknowledged));
-    for (const event of this.#spool.splice(0, done)) this.#spooledValues -= valuesIn(event);
+    for (const { values } of this.#spool.splice(0, done)) this.#spooledValues -= values;
     this.#sent = Math.max(0, this.#sent - done);
     this.#acknowledged = Math.max(this.#acknowledged, lastSeq);
     // A process that takes up a run again numbers on from what the hub has.

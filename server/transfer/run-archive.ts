@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
-import { isMetricEvent, maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { recordAsWritten, upToDateRun, WrittenConfig, type StoredEvent } from '../store/protocol-1.js';
@@ -21,6 +22,7 @@ const RecordToday = RunSummary.omit({
   lastSeq: true,
   lastStep: true,
   revision: true,
+  refused: true,
   commands: true,
   busy: true,
 });

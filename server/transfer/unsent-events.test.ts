@@ -2,9 +2,10 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { RunId } from '@plumbline/shared/run';
-import { maxEventsPerBatch, type TrainerEvent } from '@plumbline/shared/trainer-event';
-import { keep, sampleRun } from '../../test/support/sample-run.js';
+import { type TrainerEvent } from '@plumbline/shared/trainer-event';
+import { asSent, keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { writeUnsentEvents } from '../trainer/unsent-events.js';
 import { canonicalJson } from './run-archive.js';
@@ -22,7 +23,7 @@ beforeEach(async () => {
   store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
   await keep({ ...whole, events: whole.events.slice(0, had) }, store);
   path = join(folder, 'runs', runId, 'unsent-events.jsonl');
-  await writeUnsentEvents(path, runId, whole.events.slice(had - 100));
+  await leave(whole.events.slice(had - 100));
 });
 afterEach(async () => {
   await store.close();
@@ -36,71 +37,79 @@ const stored = async (): Promise<TrainerEvent[]> => {
     all.push(...page);
   }
 };
+const header = { format: 'plumbline-unsent-events', version: 2, runId } as const;
+const leave = (events: readonly TrainerEvent[]): Promise<void> => writeUnsentEvents(path, runId, events.map(asSent));
 const refused = async (reason: RegExp): Promise<void> => {
-  await expect(handInEvents(path, runId, store)).rejects.toThrow(reason);
+  await expect(handInEvents(path, header, store)).rejects.toThrow(reason);
   expect(await store.lastSeq(runId)).toBe(had);
 };
 
 it('the run is whole afterwards, and handing in the same file again changes nothing', async () => {
-  expect(await unsentEventsOf(path)).toBe(runId);
+  expect(await unsentEventsOf(path)).toEqual(header);
   const lastSeq = whole.events.length;
-  expect(await handInEvents(path, runId, store)).toEqual({ appended: lastSeq - had, lastSeq });
+  expect(await handInEvents(path, header, store)).toEqual({ appended: lastSeq - had, lastSeq });
   expect(canonicalJson(await stored())).toBe(canonicalJson(whole.events));
-  expect(await handInEvents(path, runId, store)).toEqual({ appended: 0, lastSeq });
+  expect(await handInEvents(path, header, store)).toEqual({ appended: 0, lastSeq });
   expect(await stored()).toHaveLength(lastSeq);
 });
 it('is refused where events before it are missing', async () => {
-  await writeUnsentEvents(path, runId, whole.events.slice(had + 1));
+  await leave(whole.events.slice(had + 1));
   await refused(/begin with 302, and run-a goes up to 300 here/);
 });
 it('is refused where the run went on otherwise', async () => {
   const [first, ...rest] = whole.events.slice(had - 1);
-  await writeUnsentEvents(path, runId, [{ ...first!, step: first!.step + 1 }, ...rest]);
+  await leave([{ ...first!, step: first!.step + 1 }, ...rest]);
   await refused(/another trainer took it up/);
 });
 it('is refused after the last word of the run', async () => {
-  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1 } as const;
+  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1_700_000_000_001 } as const;
   await store.append(runId, [ended]);
-  await writeUnsentEvents(path, runId, [{ ...ended, seq: had + 2 }]);
-  await expect(handInEvents(path, runId, store)).rejects.toThrow(/another trainer took it up/);
+  await leave([{ ...ended, seq: had + 2 }]);
+  await expect(handInEvents(path, header, store)).rejects.toThrow(/another trainer took it up/);
 });
 it('is refused where its events do not follow on one another as a trainer says them', async () => {
   const [first, second, ...rest] = whole.events.slice(had);
-  await writeUnsentEvents(path, runId, [first!, { ...second!, step: 3 }, ...rest]);
+  await leave([first!, { ...second!, step: 3 }, ...rest]);
   await refused(/unsent-events.jsonl cannot be handed in\. Event 302 of run-a is at step 3, after step 29\d\./);
-  await writeUnsentEvents(path, runId, [{ ...first!, step: 3 }, second!, ...rest]);
+  await leave([{ ...first!, step: 3 }, second!, ...rest]);
   await refused(/Event 301 of run-a is at step 3/);
-  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1 } as const;
-  await writeUnsentEvents(path, runId, [ended, { ...ended, seq: had + 2 }]);
+  const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1_700_000_000_001 } as const;
+  await leave([ended, { ...ended, seq: had + 2 }]);
   await refused(/An event follows the one that ends the run/);
 });
 it('is refused where a line is damaged or missing, naming it', async () => {
   appendFileSync(path, '{"type":"run_fin');
   await refused(/^Line \d+ of .*unsent-events.jsonl is not JSON: the file was cut short/);
   writeFileSync(path, `${readFileSync(path, 'utf8').split('\n')[0]}\n{"type":"run_finished","seq":301}\n`);
-  await refused(/^Line 2 of .*unsent-events.jsonl is not valid \(step: /);
-  await writeUnsentEvents(path, runId, [whole.events[had]!, whole.events[had + 2]!]);
+  await refused(/^Line 2 of .*unsent-events.jsonl is not valid: events\.0\.step: /);
+  await leave([whole.events[had]!, whole.events[had + 2]!]);
   await refused(/Line 3 of .* has event 303 where 302 should be/);
 });
 it('is refused where it is not UTF-8, before anything is written', async () => {
   const [lines, last] = [
     readFileSync(path),
-    { type: 'run_failed', seq: whole.events.length + 1, step: 10_000, wallTimeMs: 1 },
+    { type: 'run_failed', seq: whole.events.length + 1, step: 10_000, wallTimeMs: 1_700_000_000_001 },
   ];
   const text = JSON.stringify({ ...last, reason: 'gone: ?' });
   writeFileSync(path, Buffer.concat([lines, Buffer.from(text.replace('?', '\xe9'), 'latin1'), Buffer.from('\n')]));
   await refused(/unsent-events.jsonl is not UTF-8 at byte \d+, in line \d+/);
 });
 it('is handed in with its texts as a hub takes them, once', async () => {
-  const failed = { type: 'run_failed', seq: had + 1, step: 10_000, wallTimeMs: 1, reason: '\u001b[31mgone' } as const;
-  await writeUnsentEvents(path, runId, [failed]);
-  expect(await handInEvents(path, runId, store)).toMatchObject({ appended: 1 });
+  const failed = {
+    type: 'run_failed',
+    seq: had + 1,
+    step: 10_000,
+    wallTimeMs: 1_700_000_000_001,
+    reason: '\u001b[31mgone',
+  } as const;
+  await leave([failed]);
+  expect(await handInEvents(path, header, store)).toMatchObject({ appended: 1 });
   expect((await stored()).at(-1)).toEqual({ ...failed, reason: '\uFFFD[31mgone' });
-  expect(await handInEvents(path, runId, store)).toMatchObject({ appended: 0 });
+  expect(await handInEvents(path, header, store)).toMatchObject({ appended: 0 });
 });
 it('is refused by a store without its run', async () => {
   const other = new EmbeddedStore(join(folder, 'other.duckdb'));
-  await expect(handInEvents(path, runId, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);
+  await expect(handInEvents(path, header, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);
   await other.close();
 });
 it('tells such a file from others', async () => {
@@ -110,8 +119,8 @@ it('tells such a file from others', async () => {
   expect(await unsentEventsOf(path)).toBeNull();
 });
 it('says that such a file is of a later version, or what is wrong with its head', async () => {
-  writeFileSync(path, '{"format":"plumbline-unsent-events","version":2}\n');
-  await expect(unsentEventsOf(path)).rejects.toThrow(/later version of Plumbline \(format 2.*Update Plumbline/);
+  writeFileSync(path, '{"format":"plumbline-unsent-events","version":3}\n');
+  await expect(unsentEventsOf(path)).rejects.toThrow(/later version of Plumbline \(format 3.*Update Plumbline/);
   writeFileSync(path, '{"format":"plumbline-unsent-events","version":1}\n');
   await expect(unsentEventsOf(path)).rejects.toThrow(/^Line 1 of .*unsent-events.jsonl is not valid \(runId: /);
 });
@@ -122,8 +131,9 @@ it('may be those of a trainer of protocol 1 whose start the hub never had', asyn
     .split('\n')
     .filter((line) => line.includes('"run_started"') || line.includes('"format"'));
   const events = [JSON.parse(start!) as TrainerEvent];
-  await writeUnsentEvents(path, other, events);
-  expect(await handInEvents(path, other, store)).toEqual({ appended: 1, lastSeq: 1 });
+  const old = { ...header, version: 1, runId: other } as const;
+  writeFileSync(path, [old, ...events].map((line) => `${JSON.stringify(line)}\n`).join(''));
+  expect(await handInEvents(path, (await unsentEventsOf(path))!, store)).toEqual({ appended: 1, lastSeq: 1 });
   expect(await store.events(other, 1, 10)).toEqual(events);
   const [told] = (await store.controlEvents(other)).events;
   expect(told?.type === 'run_started' && told.model.recipes.map(({ name }) => name)).toContain('sa_proj');

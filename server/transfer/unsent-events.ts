@@ -1,10 +1,14 @@
 import { statSync } from 'node:fs';
-import { z } from 'zod';
+import { z, ZodError } from 'zod';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import type { RunId } from '@plumbline/shared/run';
-import { isLastWord, maxEventsPerBatch, orderFault } from '@plumbline/shared/trainer-event';
+import { isLastWord, orderFault } from '@plumbline/shared/trainer-event';
 import { UnsentEventsHeader, unsentEventsVersion } from '@plumbline/shared/unsent-events';
+import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
 import type { EventStore } from '../store/event-store.js';
+import { DeclaredSeries } from '../run/declared-series.js';
+import { readEvents } from '../run/read-events.js';
 import { StoredEvent } from '../store/protocol-1.js';
 import { json, lines, parsed } from './jsonl-file.js';
 import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
@@ -12,17 +16,17 @@ import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferErro
 const Opening = UnsentEventsHeader.pick({ format: true }).extend({ version: z.number().int().positive() });
 
 /**
- * The run whose trainer left its last events in this file because its hub was gone; null for anything else.
+ * Which run's trainer left its last events in this file because its hub was gone; null for anything else.
  * @throws TransferError when it is such a file of a later version, or with a damaged head
  */
-export async function unsentEventsOf(path: string): Promise<RunId | null> {
+export async function unsentEventsOf(path: string): Promise<UnsentEventsHeader | null> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return null;
   for await (const { text, number } of lines(path)) {
     const header = json(text);
     const opening = Opening.safeParse(header);
     if (!opening.success) return null;
     refuseLaterVersion(opening.data.version, unsentEventsVersion, path);
-    return readPart(UnsentEventsHeader, header, `Line ${number} of ${path}`).runId;
+    return readPart(UnsentEventsHeader, header, `Line ${number} of ${path}`);
   }
   return null;
 }
@@ -37,22 +41,23 @@ export async function unsentEventsOf(path: string): Promise<RunId | null> {
  */
 export async function handInEvents(
   path: string,
-  runId: RunId,
+  { runId, version }: UnsentEventsHeader,
   store: EventStore,
 ): Promise<{ appended: number; lastSeq: number }> {
   if (!(await store.run(runId)))
     throw new TransferError(
       `There is no run ${runId} here, to which these events belong: name its folder with --data-dir.`,
     );
-  const events = await eventsIn(path);
   let lastSeq = await store.lastSeq(runId);
-  const [first] = events;
+  const given = version === 1 ? await eventsIn(path, readNamed) : await eventsIn(path, readWire);
+  const [first] = given;
   if (!first) return { appended: 0, lastSeq };
   if (first.seq > lastSeq + 1)
     throw new TransferError(
       `The events in ${path} begin with ${first.seq}, and ${runId} goes up to ${lastSeq} here: those between are ` +
         'missing. Restore the store that its hub wrote, then do this again.',
     );
+  const events = await named(given, runId, lastSeq, store);
   const lastStep = await refuseOtherEvents(events, runId, lastSeq, store, path);
   const fault = orderFault({ runId, lastSeq, lastStep }, events);
   if (fault !== null) throw new TransferError(`${path} cannot be handed in. ${fault}`);
@@ -62,13 +67,39 @@ export async function handInEvents(
   return { appended: fresh.length, lastSeq };
 }
 
+/** As a hub takes them: what it stored of these is compared with them. */
+const readNamed = (data: unknown, name: string): StoredEvent => cleaned(readPart(StoredEvent, data, name));
+function readWire(data: unknown, name: string): WireEvent {
+  try {
+    return readEvents({ events: [data] }).events[0]!;
+  } catch (error) {
+    if (!(error instanceof ZodError)) throw error;
+    const [{ path, message } = { path: [], message: '' }] = error.issues;
+    throw new TransferError(`${name} is not valid: ${path.join('.')}: ${message}`, { cause: error });
+  }
+}
+
+/** Events with their series by name, as they are stored. */
+async function named(
+  events: readonly (WireEvent | StoredEvent)[],
+  runId: RunId,
+  lastSeq: number,
+  store: EventStore,
+): Promise<StoredEvent[]> {
+  const series = new DeclaredSeries(runId, store);
+  await series.load(lastSeq, events[0]!.seq);
+  return events.map((event) => (isWireMetricEvent(event) && 'values' in event ? series.resolve(event).event : event));
+}
+
 /** The events in a file, which are numbered without a gap. */
-async function eventsIn(path: string): Promise<StoredEvent[]> {
-  const events: StoredEvent[] = [];
+async function eventsIn<E extends { seq: number }>(
+  path: string,
+  read: (data: unknown, name: string) => E,
+): Promise<E[]> {
+  const events: E[] = [];
   for await (const { text, number } of lines(path)) {
     if (number === 1) continue;
-    // As a hub takes them: what it stored of these is compared with them.
-    const event = cleaned(readPart(StoredEvent, parsed(text, number, path), `Line ${number} of ${path}`));
+    const event = read(parsed(text, number, path), `Line ${number} of ${path}`);
     const last = events.at(-1);
     if (last && event.seq !== last.seq + 1)
       throw new TransferError(`Line ${number} of ${path} has event ${event.seq} where ${last.seq + 1} should be.`);

@@ -8,6 +8,7 @@ const namespace = '/trainer';
 
 /** A trainer that has the right token and says what it likes, as text, which may be no JSON. */
 export class HostileTrainer {
+  readonly #numbers = new Map<string, number>();
   private constructor(readonly socket: RawSocket) {}
 
   /** Connected and let in. */
@@ -47,9 +48,22 @@ export class HostileTrainer {
       { type: 'run_finished', seq: seq + 1, ...at },
     ];
   }
-  /** A usual step. */
+  /** A usual step, of series that should have been declared. */
   step(seq: number, metrics: Record<string, unknown> = { 'train/loss': 1 / seq }) {
-    return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: 1_700_000_000_000 + seq, metrics };
+    const series = Object.keys(metrics).map((name) => this.#numberOf(name));
+    const values = Object.values(metrics);
+    return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: 1_700_000_000_000 + seq, series, values };
+  }
+  /** Declares series, as event `seq`. */
+  declares(seq: number, names: readonly string[]) {
+    const series = names.map((name) => ({ number: this.#numberOf(name), name }));
+    return { type: 'series_declared', seq, step: 0, wallTimeMs: 1_700_000_000_000, series };
+  }
+
+  #numberOf(name: string): number {
+    const number = this.#numbers.get(name) ?? this.#numbers.size;
+    this.#numbers.set(name, number);
+    return number;
   }
 }
 

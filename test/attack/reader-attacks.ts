@@ -104,10 +104,10 @@ async function unreadExport(victim: Victim): Promise<string | null> {
   await trainer.attach(runId);
   const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i / 7]));
   const [first, last] = trainer.whole();
-  await trainer.events([first]);
-  for (let seq = 2; seq <= 400; seq += 19)
-    await trainer.events(Array.from({ length: 19 }, (_, i) => ({ ...trainer.step(seq + i), metrics })));
-  await trainer.events([{ ...last, seq: 401, step: 400 }]);
+  await trainer.events([first, trainer.declares(2, Object.keys(metrics))]);
+  for (let seq = 3; seq <= 400; seq += 19)
+    await trainer.events(Array.from({ length: 19 }, (_, i) => trainer.step(seq + i, metrics)));
+  await trainer.events([{ ...last, seq: 402, step: 401 }]);
   trainer.close();
   const reader = await RawTcp.open(victim.port);
   reader.stopReading();

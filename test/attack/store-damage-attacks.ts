@@ -63,7 +63,8 @@ async function prepare(): Promise<string> {
     const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
     await trainer.attach(runId);
     for (let seq = from; seq <= to; seq++) {
-      const reply = await trainer.events([trainer.step(seq)]);
+      const event = seq === 1 ? trainer.declares(seq, ['train/loss']) : trainer.step(seq);
+      const reply = await trainer.events([event]);
       if (reply.kind !== 'answer' || !reply.ok)
         throw new Error(`An honest event was refused: ${JSON.stringify(reply)}`);
     }
@@ -139,7 +140,7 @@ const underRunning = (what: string, damage: Damage): Attack => ({
       const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
       const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
       await trainer.attach(runId);
-      await trainer.events([trainer.step(1)]);
+      await trainer.events([trainer.declares(1, ['train/loss'])]);
       const main = join(hub.dataDir, 'plumbline.duckdb');
       await damage(main, `${main}.wal`);
       const endMs = performance.now() + noticeLimitMs;
@@ -172,9 +173,9 @@ export const storeDamageAttacks: Attack[] = [
         const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
         const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
         await trainer.attach(runId);
-        await trainer.events([trainer.step(1)]);
-        await promisify(execFile)('prlimit', ['--pid', String(hub.processId), '--fsize=20000']);
         const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i]));
+        await trainer.events([trainer.declares(1, Object.keys(metrics))]);
+        await promisify(execFile)('prlimit', ['--pid', String(hub.processId), '--fsize=20000']);
         const reply = await trainer.events(Array.from({ length: 50 }, (_, i) => trainer.step(2 + i, metrics)));
         const { body } = await ask(hub.port, '/readyz');
         const said = JSON.stringify(reply) + body;

@@ -1,4 +1,4 @@
-import { maxEventsPerBatch } from '@plumbline/shared/trainer-event';
+import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { newId, readable, withRun } from './attacked-run.js';
 import { firstOf, short, type Attack } from './attack.js';
 import { obeyed, plumbline } from './command-line.js';
@@ -18,14 +18,14 @@ export const trainerAttacks: Attack[] = [
         victim.newLog();
         const reply = await trainer.ask(
           'events',
-          `{"events":[${quoted(trainer.step(1)).replace(/"train\/loss":1/, '"train/loss":NaN')}]}`,
+          `{"events":[${quoted(trainer.step(1)).replace('"values":[1]', '"values":[NaN]')}]}`,
           5000,
         );
         return toldOrRefused(reply, victim);
       }),
   },
   {
-    name: 'trainer: a batch of 12 MB within the stated limits',
+    name: 'trainer: a batch of 224,000 values',
     run: (victim) =>
       withRun(victim, async (trainer, runId) => {
         victim.newLog();
@@ -83,7 +83,7 @@ export const trainerAttacks: Attack[] = [
           notRefused(await trainer.events([trainer.step(5)]), 'gap'),
           notRefused(await trainer.events([trainer.step(3), trainer.step(9)]), 'gap', 'invalid'),
           notRefused(await trainer.events([{ ...trainer.step(3), step: 1 }]), 'invalid', 'conflict'),
-          neither(await trainer.events([{ ...trainer.step(2), metrics: { 'train/loss': 99 } }])),
+          neither(await trainer.events([trainer.step(2, { 'train/loss': 99 })])),
         );
       }),
   },
@@ -175,9 +175,10 @@ export const trainerAttacks: Attack[] = [
     name: 'trainer: twenty thousand series',
     run: (victim) =>
       withRun(victim, async (trainer, runId) => {
-        for (let seq = 1; seq <= 4; seq++) {
+        for (let seq = 1; seq <= 8; seq += 2) {
           const metrics = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`many/s${seq}_${i}`, i]));
-          const fault = neither(await trainer.events([trainer.step(seq, metrics)]));
+          const events = [trainer.declares(seq, Object.keys(metrics)), trainer.step(seq + 1, metrics)];
+          const fault = neither(await trainer.events([{ ...events[0]!, step: seq }, events[1]!]));
           if (fault) return fault;
         }
         return readable(victim, runId);

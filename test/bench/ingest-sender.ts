@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { io, type Socket } from 'socket.io-client';
 import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { quantile } from './quantile.js';
 
 /**
@@ -36,6 +36,7 @@ const { metricsPerStep, valuesPerS } = options;
 const stepsPerBatch = valuesPerS === null ? 50 : 1;
 const batchesInFlight = valuesPerS === null ? 3 : 1;
 const names = Array.from({ length: metricsPerStep }, (_, i) => `drift/language_model.layers.${i}.mlp.up_proj`);
+const numbers = names.map((_, number) => number);
 let seq = 0;
 let durable = 0;
 const ackMs: number[] = [];
@@ -61,6 +62,7 @@ await send([
     baseline: {},
     selection: { kind: 'recipe', recipe: 'none' },
     trainable: [],
+    series: names.map((name, number) => ({ number, name })),
   },
 ]);
 
@@ -86,14 +88,13 @@ async function pump(): Promise<void> {
   }
 }
 
-function nextStep(): TrainerEvent {
-  const metrics: Record<string, number> = {};
-  for (const name of names) metrics[name] = Math.random();
+function nextStep(): WireEvent {
   const wallTimeMs = performance.timeOrigin + performance.now();
-  return { type: 'step_completed', seq: ++seq, step: seq, stage: 0, wallTimeMs, metrics };
+  const values = numbers.map(() => Math.random());
+  return { type: 'step_completed', seq: ++seq, step: seq, stage: 0, wallTimeMs, series: numbers, values };
 }
 
-async function send(events: TrainerEvent[]): Promise<void> {
+async function send(events: WireEvent[]): Promise<void> {
   const emittedMs = performance.now();
   const answer = await socket.emitWithAck('events', { events });
   ackMs.push(performance.now() - emittedMs);

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { io, type Socket } from 'socket.io-client';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { manyMetric, manyRun, type ManyOptions, type ManyResult } from './many-runs.js';
 import { quantile } from './quantile.js';
 
@@ -11,6 +11,7 @@ import { quantile } from './quantile.js';
  */
 const { url, token, trainers, series, steps } = JSON.parse(process.argv[2] ?? '') as ManyOptions;
 const names = Array.from({ length: series }, (_, index) => manyMetric(index));
+const numbers = names.map((_, number) => number);
 const ackMs: number[] = [];
 const acknowledged: Record<string, number> = {};
 
@@ -23,7 +24,7 @@ const trainer = async (index: number): Promise<void> => {
     ...{ runId, run: { name: runId }, parent: null },
   });
   if (!attached.ok) throw new Error(attached.error.message);
-  const send = async (event: TrainerEvent): Promise<void> => {
+  const send = async (event: WireEvent): Promise<void> => {
     const emittedMs = performance.now();
     const answer = await socket.emitWithAck('events', { events: [event] });
     if (!answer.ok) throw new Error(`${answer.error.code}: ${answer.error.message}`);
@@ -35,10 +36,12 @@ const trainer = async (index: number): Promise<void> => {
     trainer: { backend: 'bench', device: 'none', host: hostname(), processId: process.pid, version: '1' },
     model: { name: 'none', groups: [], parameters: [], recipes: [] },
     ...{ baseline: {}, selection: { kind: 'recipe', recipe: 'none' }, trainable: [] },
+    series: names.map((name, number) => ({ number, name })),
   });
   for (let step = 1; step <= steps; step++) {
-    const metrics = Object.fromEntries(names.map((name) => [name, Math.random()]));
-    await send({ type: 'step_completed', seq: step + 1, step, stage: 0, wallTimeMs: Date.now(), metrics });
+    const values = numbers.map(() => Math.random());
+    const at = { seq: step + 1, step, stage: 0, wallTimeMs: Date.now() };
+    await send({ type: 'step_completed', ...at, series: numbers, values });
   }
   await send({ type: 'run_finished', seq: steps + 2, step: steps, wallTimeMs: Date.now() });
   socket.close();

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { z } from 'zod';
+import { maxStep } from '@plumbline/shared/limits';
 import { MetricName } from '@plumbline/shared/metric';
-import { maxStep } from '@plumbline/shared/run-description';
+
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { oddNames } from '../support/odd-names.js';
 

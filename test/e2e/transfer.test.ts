@@ -10,7 +10,7 @@ import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumblin
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
-import { sampleRun } from '../support/sample-run.js';
+import { asSent, sampleRun } from '../support/sample-run.js';
 
 const cli = fileURLToPath(new URL('../../server/dist/cli.js', import.meta.url));
 const formats = ['jsonl', 'csv', 'parquet'] as const;
@@ -44,7 +44,7 @@ describe('moving a run', () => {
     });
     let lastSeq = 0;
     const send = async (...said: UnnumberedEvent[]): Promise<void> => {
-      const numbered = said.map((event) => ({ ...event, seq: ++lastSeq }) as TrainerEvent);
+      const numbered = said.map((event) => asSent({ ...event, seq: ++lastSeq } as TrainerEvent));
       expect(await trainer.emitWithAck('events', { events: numbered })).toEqual({ ok: true, lastSeq });
     };
     const ends = (command: Command): UnnumberedEvent =>
@@ -52,14 +52,14 @@ describe('moving a run', () => {
         ? {
             type: 'command_failed',
             step: 2500,
-            wallTimeMs: 1,
+            wallTimeMs: 1_700_000_000_001,
             commandId: command.commandId,
             reason: 'Nein: „so“ \u2028 ✗',
           }
         : {
             type: 'command_applied',
             step: 2500,
-            wallTimeMs: 1,
+            wallTimeMs: 1_700_000_000_001,
             commandId: command.commandId,
             before: { a: 1e-3 },
             after: {},
@@ -78,7 +78,7 @@ describe('moving a run', () => {
       await client.command(runId, { kind: 'evaluate_now' }),
     ];
     expect(outcomes.map(({ state }) => state)).toEqual(['applied', 'failed', 'rejected', 'pending']);
-    await send({ type: 'run_finished', step: 2500, wallTimeMs: 2 });
+    await send({ type: 'run_finished', step: 2500, wallTimeMs: 1_700_000_000_002 });
     await client.state(runId, 'finished');
     trainer.disconnect();
     client.close();

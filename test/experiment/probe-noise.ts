@@ -8,14 +8,14 @@ import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
 import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { metrics } from '@plumbline/shared/metric';
-import { driftNoiseFloor } from '@plumbline/shared/recovery';
-import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * What the noise floors of shared/recovery.ts rest on: one model that has just begun to drift, probed with several sets
+ * What the noise floors of shared/built-in/series.ts rest on: one model that has just begun to drift, probed with several sets
  * of questions, each of the size that a run's probes have. How far the sets differ is noise of the questions alone.
  */
 const { values: flags } = parseArgs({
@@ -58,7 +58,10 @@ const summary = measures.map((measure) => {
   const values = probed.map((values) => values[measure]!);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  return [measure, { mean, deviation: Math.sqrt(variance), floor: driftNoiseFloor(measure), values }] as const;
+  return [
+    measure,
+    { mean, deviation: Math.sqrt(variance), floor: builtInDeclaration(measure).noiseFloor, values },
+  ] as const;
 });
 for (const [measure, { mean, deviation, floor }] of summary)
   console.log(`${measure.padEnd(28)} mean ${mean.toFixed(4)}  deviation ${deviation.toFixed(4)}  noise floor ${floor}`);

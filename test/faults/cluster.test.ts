@@ -48,6 +48,7 @@ class Trainer {
       trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
       model: { name: 'none', groups: [], parameters: [], recipes: [] },
       selection: { kind: 'recipe', recipe: 'full' },
+      series: ['train/loss', 'train/gradient_norm'].map((name, number) => ({ number, name })),
     });
     return trainer;
   }

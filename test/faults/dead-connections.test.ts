@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 const stepOf = (step: number) =>
-  ({ type: 'step_completed', step, stage: 0, wallTimeMs: 1, metrics: { 'train/loss': 1 } }) as const;
+  ({ type: 'step_completed', step, stage: 0, wallTimeMs: 1_700_000_000_001, metrics: { 'train/loss': 1 } }) as const;
 
 describe('a trainer', () => {
   it('makes a new line when the hub falls silent on the old one', async () => {

@@ -321,7 +321,7 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
 
 describe('events that a trainer left in a file', () => {
   it('are neither appended nor said to be others while InfluxDB lacks what they are compared with', async () => {
-    const last: TrainerEvent = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: 1 };
+    const last: TrainerEvent = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: 1_700_000_000_001 };
     const [again, behind] = [join(folder, 'again.jsonl'), join(folder, 'behind.jsonl')];
     await writeUnsentEvents(again, runId, [...events(38, 39), last]);
     await writeUnsentEvents(behind, runId, events(41, 42));

@@ -64,6 +64,11 @@ try {
     trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },
     model: { name: 'none', groups: [], parameters: [], recipes: [] },
     selection: { kind: 'recipe', recipe: 'full' },
+    // All that it sends, so that each event has the number that the test is told.
+    series: ['train/loss', 'train/gradient_norm', 'held_out/colour/accuracy', 'shift/kl'].map((name, number) => ({
+      number,
+      name,
+    })),
   });
   while ((await control.serve(steered)) === 'train') {
     step++;

@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { io, type Socket } from 'socket.io-client';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { Command } from '@plumbline/shared/command';
 import { describeModel } from '@plumbline/server/dist/trainer/models/parameter-roles.js';
 import {
@@ -14,7 +15,8 @@ import {
 import { describeRun, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
-import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import type { Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { llava15, mixture, qwen25Vl7b, type ListedParameter } from './real-models.js';
 
 /**
@@ -90,7 +92,9 @@ let stopped = false;
 let stepOnce = false;
 let step = 0;
 let seq = 0;
-const unacknowledged: TrainerEvent[] = [];
+const unacknowledged: WireEvent[] = [];
+/** The numbers of the series, by name. */
+const numbers = new Map<string, number>();
 const commands: Command[] = [];
 const seen = new Set<string>();
 
@@ -118,7 +122,21 @@ socket.on('command', (command, ack) => {
 });
 
 function emit(event: UnnumberedEvent): void {
-  unacknowledged.push({ ...event, seq: ++seq } as TrainerEvent);
+  if (!('metrics' in event)) return queue(event);
+  const { metrics, ...rest } = event;
+  const fresh = Object.keys(metrics).filter((name) => !numbers.has(name));
+  for (const name of fresh) numbers.set(name, numbers.size);
+  if (fresh.length > 0)
+    queue({
+      type: 'series_declared',
+      ...now(),
+      series: fresh.map((name) => ({ number: numbers.get(name)!, ...builtInDeclaration(name) })),
+    });
+  const series = Object.keys(metrics).map((name) => numbers.get(name)!);
+  queue({ ...rest, series, values: Object.values(metrics) });
+}
+function queue(event: Unnumbered<WireEvent>): void {
+  unacknowledged.push({ ...event, seq: ++seq } as WireEvent);
 }
 async function flush(): Promise<void> {
   while (unacknowledged.length > 0) {

@@ -2,9 +2,19 @@ import type { Command, CommandId, CommandRecord } from '@plumbline/shared/comman
 import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunParent } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { ruleCommandId } from '../../server/run/rules/rule-commands.js';
-import { aRunId, attachment, eventually, started, stepped, type TestHub, type TrainerEnd } from './test-hub.js';
+import {
+  aRunId,
+  attachment,
+  columnsOf,
+  eventually,
+  started,
+  stepped,
+  testTimeMs,
+  type TestHub,
+  type TrainerEnd,
+} from './test-hub.js';
 
 export const rule = (change: object = {}): GuardRule =>
   GuardRule.parse({
@@ -15,18 +25,18 @@ export const rule = (change: object = {}): GuardRule =>
     ...change,
   });
 /** Losses from an event number on, each at the step of its number: `run_started` is event 1. */
-export const losses = (from: number, ...values: (number | 'NaN')[]): TrainerEvent[] =>
+export const losses = (from: number, ...values: (number | 'NaN')[]): WireEvent[] =>
   values.map((value, i) => stepped(from + i, { 'train/loss': value }));
-export const probed = (seq: number, step: number, value: number, metric = 'held_out/mean/accuracy'): TrainerEvent => ({
-  ...{ type: 'probe_completed', seq, step, stage: 0, wallTimeMs: 1 },
-  metrics: { [metric]: value },
+export const probed = (seq: number, step: number, value: number, metric = 'held_out/mean/accuracy'): WireEvent => ({
+  ...{ type: 'probe_completed', seq, step, stage: 0, wallTimeMs: testTimeMs },
+  ...columnsOf({ [metric]: value }),
 });
-export const saved = (seq: number, step: number): TrainerEvent => ({
-  ...{ type: 'checkpoint_saved', seq, step, wallTimeMs: 1, bytes: 1, digest: 'x' },
+export const saved = (seq: number, step: number): WireEvent => ({
+  ...{ type: 'checkpoint_saved', seq, step, wallTimeMs: testTimeMs, bytes: 1, digest: 'x' },
   checkpointId: `step-${step}` as never,
 });
-export const applied = (seq: number, step: number, commandId: CommandId): TrainerEvent => ({
-  ...{ type: 'command_applied', seq, step, wallTimeMs: 1, commandId, before: {}, after: {} },
+export const applied = (seq: number, step: number, commandId: CommandId): WireEvent => ({
+  ...{ type: 'command_applied', seq, step, wallTimeMs: testTimeMs, commandId, before: {}, after: {} },
 });
 /** What `rule()` that fired at an event number is known by. */
 export const firedAt = (runId: RunId, seq: number): CommandId => ruleCommandId(runId, 'high loss', seq, 0);
@@ -48,14 +58,14 @@ export function ruledRuns(hub: () => TestHub) {
     if (!answer.ok) throw new Error(answer.error.message);
     return { trainer, commands };
   }
-  async function send(trainer: TrainerEnd, events: TrainerEvent[]): Promise<void> {
+  async function send(trainer: TrainerEnd, events: WireEvent[]): Promise<void> {
     const answer = await trainer.emitWithAck('events', { events });
     if (!answer.ok) throw new Error(answer.error.message);
   }
   async function running(rules: GuardRule[] = [rule()], parent: RunParent | null = null) {
     const runId = aRunId();
     const { trainer, commands } = await attach(runId, rules, parent);
-    await send(trainer, [{ ...started(), step: parent?.step ?? 0 } as TrainerEvent]);
+    await send(trainer, [{ ...started(), step: parent?.step ?? 0 } as WireEvent]);
     return { runId, trainer, commands };
   }
   const log = (runId: RunId): Promise<CommandRecord[]> => hub().hub.runs.store.commands(runId);

@@ -1,8 +1,9 @@
 import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
-import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { EventStore, StoredRun } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { oddNames } from './odd-names.js';
@@ -12,6 +13,12 @@ export interface SampleRun {
   events: StoredEvent[];
   commands: CommandRecord[];
 }
+
+/** The series of the sample, by their numbers. */
+const names = [
+  ...['train/loss', 'train/gradient_norm', 'shift/kl', 'drift/language_model.layers.0.mlp.up_proj'],
+  ...oddNames,
+];
 
 /**
  * A run that holds everything that is easily lost on the way: NaN, infinities, the smallest and largest numbers, numbers
@@ -38,6 +45,7 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
     baseline: { 'shift/kl': 'NaN', 'held_out/mean/accuracy': 97.25 },
     selection: { kind: 'recipe', recipe: 'full' },
     trainable: ['a.weight'],
+    series: names.map((name, number) => ({ number, name, unit: 'nats', better: 'lower', noiseFloor: 0.1 })),
   });
   for (let step = 1; step <= steps; step++) {
     const loss = step <= words.length ? words[step - 1] : Math.sin(step) / 3;
@@ -87,6 +95,13 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
       command('rejected', 'rejected', '無'),
     ],
   };
+}
+
+/** An event of the sample as its trainer sends it. */
+export function asSent(event: StoredEvent): WireEvent {
+  if (!isMetricEvent(event)) return event as WireEvent;
+  const { metrics, ...rest } = event;
+  return { ...rest, series: Object.keys(metrics).map((name) => names.indexOf(name)), values: Object.values(metrics) };
 }
 
 /** Puts it into a store as a hub does. */

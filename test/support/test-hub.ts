@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { io, type Socket } from 'socket.io-client';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { recordOf } from '@plumbline/shared/record';
 import { RunId, type RunSummary } from '@plumbline/shared/run';
+import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import {
   protocolVersion,
   type DashboardToHub,
@@ -15,11 +17,13 @@ import {
   type HubToTrainer,
   type TrainerToHub,
 } from '@plumbline/shared/socket';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { isWireMetricEvent, type WireEvent, type WireMetricEvent } from '@plumbline/shared/wire-event';
 import { readConfig, type HubConfig } from '../../server/config.js';
 import { startHub, type Hub } from '../../server/main.js';
 import { createLog } from '../../server/operations/hub-log.js';
 import { eventually } from './eventually.js';
+import { oddNames } from './odd-names.js';
 
 export { eventually };
 
@@ -135,23 +139,64 @@ export const aCommand = (runId: RunId, action: AskedAction): AskedCommand => ({
   runId,
   action,
 });
-export const started = (seq = 1): TrainerEvent => ({
+/** When the events of tests happen: so many milliseconds before their step. */
+export const testTimeMs = 1_700_000_000_000;
+/** What `started` declares, by their numbers. */
+const declared: readonly string[] = [
+  ...['train/loss', 'train/learning_rate', 'train/gradient_norm', 'shift/kl', 'shift/js', 'the/last', 'a/b', 'b/c'],
+  ...['held_out/mean/accuracy', 'target/counting/accuracy', 'bias/number_tokens/held_out', 'energy/joules'],
+  ...['held_out/colour/accuracy', 'probe/duration_ms', 'run/loss', ...oddNames],
+];
+/**
+ * Values by name as they go over the wire.
+ * @param names of the series, by their numbers; by default those that `started` declares
+ */
+export const columnsOf = (
+  metrics: Readonly<Record<string, WireNumber>>,
+  names = declared,
+): Pick<WireMetricEvent, 'series' | 'values'> => {
+  const numbers = new Map(names.map((name, number) => [name, number]));
+  const numberOf = (name: string): number => {
+    const number = numbers.get(name);
+    if (number === undefined) throw new Error(`Tests declare no series ${name}: add it to those in test-hub.ts.`);
+    return number;
+  };
+  return { series: Object.keys(metrics).map(numberOf), values: Object.values(metrics) };
+};
+/** A start that declares the series that tests use, or others. */
+export const started = (seq = 1, names = declared): Extract<ControlEvent, { type: 'run_started' }> => ({
   type: 'run_started',
   seq,
   step: 0,
-  wallTimeMs: 1000,
+  wallTimeMs: testTimeMs,
   trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
   model: { name: 'none', groups: [], parameters: [], recipes: [] },
   baseline: {},
   selection: { kind: 'recipe', recipe: 'full' },
   trainable: [],
+  series: names.map((name, number) => ({ number, ...builtInDeclaration(name) })),
 });
-export const stepped = (seq: number, metrics: Record<string, WireNumber> = { 'train/loss': seq }): TrainerEvent => ({
+export const stepped = (
+  seq: number,
+  metrics: Record<string, WireNumber> = { 'train/loss': seq },
+  names = declared,
+): WireMetricEvent => ({
   type: 'step_completed',
   seq,
   step: seq,
   stage: 0,
-  wallTimeMs: 1000 + seq,
-  metrics,
+  wallTimeMs: testTimeMs + seq,
+  ...columnsOf(metrics, names),
 });
-export const finished = (seq: number): TrainerEvent => ({ type: 'run_finished', seq, step: seq, wallTimeMs: 9000 });
+/** An event of these as it is stored. */
+export function asStored(event: WireEvent): TrainerEvent {
+  if (!isWireMetricEvent(event)) return event;
+  const { series, values, ...rest } = event;
+  return { ...rest, metrics: recordOf(series.map((number, i) => [declared[number]!, values[i]!])) };
+}
+export const finished = (seq: number): ControlEvent => ({
+  type: 'run_finished',
+  seq,
+  step: seq,
+  wallTimeMs: testTimeMs + 9000,
+});

@@ -22,6 +22,8 @@ export interface LineChartProps {
   /** One line that says how to read the chart. */
   hint?: string;
   unit: Unit;
+  /** What stands at the title in the place of the unit's own label. */
+  unitText?: string;
   series: readonly ChartSeries[];
   marks?: readonly ChartMark[];
   view: ChartView;
@@ -49,6 +51,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     title,
     hint,
     unit,
+    unitText = unitLabel[unit],
     series,
     marks = never,
     view,
@@ -189,7 +192,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
       <header className="chart-head">
         <h3 title={hint}>
           {title}
-          {unitLabel[unit] && <span className="chart-unit">{unitLabel[unit]}</span>}
+          {unitText && <span className="chart-unit">{unitText}</span>}
         </h3>
         {logarithm && (
           <button

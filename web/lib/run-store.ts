@@ -3,7 +3,8 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { isSuperseded, type RunSummary } from '@plumbline/shared/run';
+import { type RunSummary, isSuperseded } from '@plumbline/shared/run';
+import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
@@ -29,6 +30,9 @@ export class RunStore implements FeedSink {
   /** Changes with every change that components may see. */
   version = 0;
 
+  #declared: ReadonlyMap<string, SeriesDeclaration> = new Map();
+  /** The events that this is of. */
+  #declaredIn: readonly ControlEvent[] = [];
   readonly #dataListeners = new Set<() => void>();
   readonly #changeListeners = new Set<() => void>();
   #changeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -55,6 +59,13 @@ export class RunStore implements FeedSink {
   /** The newest event of a type. */
   latest<T extends ControlEvent['type']>(type: T): EventOf<T> | undefined {
     return this.controlEvents.findLast((event): event is EventOf<T> => event.type === type);
+  }
+
+  /** What the trainer has declared of its series, by name. */
+  get declared(): ReadonlyMap<string, SeriesDeclaration> {
+    if (this.#declaredIn !== this.controlEvents)
+      [this.#declared, this.#declaredIn] = [declaredIn(this.controlEvents), this.controlEvents];
+    return this.#declared;
   }
 
   /** What the trainer said of what it trains: at the start, and with each change. */

@@ -7,6 +7,8 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
+import type { SeriesDeclaration } from '@plumbline/shared/series';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../../analysis/slope.js';
 
@@ -31,6 +33,8 @@ export interface Firing extends Measured {
 export class RuleMachine {
   #watches: Watch[];
   #baseline: ReadonlyMap<string, WireNumber> = new Map();
+  /** Units of the series that have one. */
+  #units: ReadonlyMap<string, string | undefined> = new Map();
 
   constructor(rules: readonly GuardRule[]) {
     this.#watches = rules.map((rule) => new Watch(rule));
@@ -41,6 +45,7 @@ export class RuleMachine {
     const copy = new RuleMachine([]);
     copy.#watches = this.#watches.map((watch) => watch.copy());
     copy.#baseline = this.#baseline;
+    copy.#units = this.#units;
     return copy;
   }
 
@@ -72,12 +77,22 @@ export class RuleMachine {
     this.#baseline = new Map(Object.entries(values));
   }
 
+  /** What the trainer says of the base model and of its series. */
+  hear(event: TrainerEvent): void {
+    if (event.type === 'run_started') this.baseline(event.baseline);
+    if (event.type === 'run_started' || event.type === 'series_declared') this.#declare(event.series ?? []);
+  }
+
+  #declare(series: readonly SeriesDeclaration[]): void {
+    this.#units = new Map([...this.#units, ...series.map(({ name, unit }) => [name, unit] as const)]);
+  }
+
   /** @returns the firings of one value, in the order of the rules */
   take(metric: string, measured: Measured): Firing[] {
     const base = this.#baseline.get(metric);
     return this.#watches.flatMap((watch) => {
       if (watch.rule.metric !== metric) return [];
-      return watch.take(measured, base === undefined ? NaN : fromWireNumber(base)) ?? [];
+      return watch.take(measured, base === undefined ? NaN : fromWireNumber(base), this.#units.get(metric)) ?? [];
     });
   }
 
@@ -148,7 +163,7 @@ class Watch {
     return copy;
   }
 
-  take(measured: Measured, base: number): Firing | null {
+  take(measured: Measured, base: number, unit: string | undefined): Firing | null {
     if (measured.step === this.#repeatedStep) return null;
     this.#step = measured.step;
     const { condition } = this.rule;
@@ -160,7 +175,7 @@ class Watch {
     this.armed = false;
     this.firings++;
     this.#lastButOne = this.last;
-    return (this.last = { ...measured, rule: this.rule, cause: this.#cause(measured, base) });
+    return (this.last = { ...measured, rule: this.rule, cause: this.#cause(measured, base, unit) });
   }
 
   undo(): void {
@@ -237,16 +252,15 @@ class Watch {
     this.#values.shift();
   }
 
-  #cause({ step, value }: Measured, base: number): string {
+  #cause({ step, value }: Measured, base: number, unit: string | undefined): string {
     const { metric, condition } = this.rule;
     const what = condition.kind === 'slope' ? 'slopes' : condition.kind.startsWith('change') ? 'changes' : 'values';
-    const latest =
-      measuredWords(metric, this.#latest.at(-1)!, what !== 'values') + (what === 'slopes' ? ' a step' : '');
+    const latest = measuredWords(this.#latest.at(-1)!, unit, what !== 'values') + (what === 'slopes' ? ' a step' : '');
     const readings = [...this.#latest.slice(0, -1).map(fourDigits), latest].join(', ');
     const inARow = condition.consecutive > 1 ? ` (the last ${what}: ${readings})` : '';
     const isPlain = condition.kind === 'threshold' || condition.kind === 'not_finite' || condition.consecutive > 1;
     const reading = isPlain ? '' : ` (${what.slice(0, -1)} ${latest})`;
-    const from = condition.kind === 'change_from_base' ? `, base ${measuredWords(metric, base)}` : '';
-    return `${metric} was ${measuredWords(metric, value)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
+    const from = condition.kind === 'change_from_base' ? `, base ${measuredWords(base, unit)}` : '';
+    return `${metric} was ${measuredWords(value, unit)} at step ${step}${from}: ${describeCondition(condition)}${inARow}${reading}`;
   }
 }

@@ -20,7 +20,7 @@ describe('a run that goes on from a checkpoint', () => {
     actions: [{ kind: 'lower_learning_rate', factor: 0.5 }],
   });
   const ended = (seq: number, step: number): TrainerEvent => ({
-    ...{ type: 'run_stopped', seq, step, wallTimeMs: 2, reason: 'x' },
+    ...{ type: 'run_stopped', seq, step, wallTimeMs: 1_700_000_000_002, reason: 'x' },
   });
   const parentAt = (runId: RunId, step: number) => ({ runId, checkpointId: `step-${step}` as never, step });
   /** Another run that goes on from a checkpoint of this one. */
@@ -136,7 +136,7 @@ describe('a run that goes on from a checkpoint', () => {
 describe('the rules of a run that has ended', () => {
   it('are worked out once for all who ask', async () => {
     const { runId, trainer } = await running();
-    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 }]);
     await hub.restart();
     const { store } = hub.hub.runs;
     const { history } = store;

@@ -143,7 +143,7 @@ async function replay(
   maxValues?: number,
 ): Promise<Replayed> {
   const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
-  for (const event of events) if (event.type === 'run_started') machine.baseline(event.baseline);
+  for (const event of events) machine.hear(event);
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
   const saved = upTo && savedAt(events, upTo.from);

@@ -53,7 +53,7 @@ describe('rules that are set in mid-run', () => {
     const records = await logged(runId, 5);
     expect(records.slice(4)).toMatchObject([{ author: 'rule:other' }]);
     // A run that is over has its rules as they were in the end.
-    await send(trainer, [{ type: 'run_finished', seq: 5, step: 5, wallTimeMs: 1 }]);
+    await send(trainer, [{ type: 'run_finished', seq: 5, step: 5, wallTimeMs: 1_700_000_000_001 }]);
     expect(await states(runId)).toMatchObject([{ firings: 1 }, { firings: 1, last: { step: 4 } }]);
   });
 
@@ -207,7 +207,7 @@ describe('rules are not set', () => {
 
   it('of a run that has ended', async () => {
     const { runId, trainer } = await running();
-    await send(trainer, [{ type: 'run_finished', seq: 2, step: 1, wallTimeMs: 1 }]);
+    await send(trainer, [{ type: 'run_finished', seq: 2, step: 1, wallTimeMs: 1_700_000_000_001 }]);
     expect(await set(runId, [])).toMatchObject({
       ...{ state: 'rejected', reason: 'The run has ended (finished); it takes no more commands.' },
     });

@@ -5,7 +5,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
-import { aCommand, aRunId, attachment, eventually, started, TestHub } from '../../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  asStored,
+  attachment,
+  eventually,
+  started,
+  TestHub,
+} from '../../../test/support/test-hub.js';
 import { StoreUnavailableError } from '../../store/event-store.js';
 
 /** A receiver of webhooks. */
@@ -55,7 +63,12 @@ describe('a rule', () => {
       },
     ]);
     await eventually(() => (commands.length > 0 ? true : null));
-    const applied = { type: 'command_applied', step: 5, wallTimeMs: 1, commandId: firedAt(runId, 4) } as const;
+    const applied = {
+      type: 'command_applied',
+      step: 5,
+      wallTimeMs: 1_700_000_000_001,
+      commandId: firedAt(runId, 4),
+    } as const;
     await send(trainer, [{ ...applied, seq: 6, before: { paused: false }, after: { paused: true } }]);
     await send(trainer, losses(7, 5, 6, 0));
     await stands(runId, true, 1);
@@ -87,7 +100,7 @@ describe('a rule', () => {
 
   it('whose command cannot be carried out has a record that says why', async () => {
     const { runId, trainer, commands } = await running();
-    await send(trainer, [{ type: 'run_paused', seq: 2, step: 1, wallTimeMs: 1, reason: '' }]);
+    await send(trainer, [{ type: 'run_paused', seq: 2, step: 1, wallTimeMs: 1_700_000_000_001, reason: '' }]);
     await send(trainer, losses(3, 2, 2));
     expect(await logged(runId, 1)).toMatchObject([{ state: 'rejected', reason: 'The run is paused already.' }]);
     expect(commands).toEqual([]);
@@ -136,7 +149,7 @@ describe('a rule does not fire twice', () => {
 
   it('and does fire when the hub died between storing the value and giving the command', async () => {
     const { runId } = await running([rule({ actions: [{ kind: 'save_checkpoint' }, { kind: 'pause' }] })]);
-    await hub.hub.runs.store.append(runId, losses(2, 2, 2));
+    await hub.hub.runs.store.append(runId, losses(2, 2, 2).map(asStored));
     await hub.restart();
     // No trainer is there, and none sends anything.
     const records = await logged(runId, 2);
@@ -193,10 +206,10 @@ describe('a rule that goes back', () => {
     await eventually(() => (commands.length > 0 ? true : null));
     const { action } = commands[0]!;
     if (action.kind !== 'restore_checkpoint') throw new Error(`got ${action.kind}`);
-    const said = { step: 30, wallTimeMs: 2, commandId: record!.commandId, before: {}, after: {} };
+    const said = { step: 30, wallTimeMs: 1_700_000_000_002, commandId: record!.commandId, before: {}, after: {} };
     await send(trainer, [
       { type: 'command_applied', seq: 9, ...said },
-      { type: 'run_stopped', seq: 10, step: 30, wallTimeMs: 2, reason: 'continued' },
+      { type: 'run_stopped', seq: 10, step: 30, wallTimeMs: 1_700_000_000_002, reason: 'continued' },
     ]);
 
     // The same trainer goes on as the branch, with the same rules on values of its own.
@@ -264,7 +277,7 @@ describe('a rule whose action needs a store that cannot be read', () => {
     await away.refused();
     const { putCommand } = hub.hub.runs.store;
     hub.hub.runs.store.putCommand = () => Promise.reject(new StoreUnavailableError('Away.'));
-    await send(trainer, [{ type: 'run_finished', seq: 5, step: 4, wallTimeMs: 9000 }]);
+    await send(trainer, [{ type: 'run_finished', seq: 5, step: 4, wallTimeMs: 1_700_000_009_000 }]);
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastSeq: 5 });
     expect(await hub.hub.runs.store.run(runId)).toMatchObject({ state: 'running' });
     hub.hub.runs.store.putCommand = putCommand;
@@ -288,7 +301,7 @@ describe('a run that fails', () => {
     await send(trainer, [
       ...[probed(2, 0, 97), saved(3, 0)],
       ...losses(4, 1, 'NaN'),
-      { type: 'run_failed', seq: 6, step: 5, wallTimeMs: 1, reason: 'The loss became NaN.' },
+      { type: 'run_failed', seq: 6, step: 5, wallTimeMs: 1_700_000_000_001, reason: 'The loss became NaN.' },
     ]);
     // Written before the batch was acknowledged: a run that is stored as ended has given all its commands.
     expect(await log(runId)).toMatchObject([
@@ -323,7 +336,7 @@ describe('a notification', () => {
   it('of a run that has ended is tried again too', async () => {
     const { runId, trainer } = await running([notify()]);
     status = 503;
-    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 }]);
     await eventually(() => (received.length > 0 ? true : null));
     await hub.restart();
     status = 204;
@@ -335,7 +348,7 @@ describe('a notification', () => {
     const { runId, trainer } = await running([]);
     status = 503;
     await hub.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [notify()] }), 'dashboard');
-    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 }]);
     await eventually(() => (received.length > 0 ? true : null));
     await hub.restart();
     status = 204;
@@ -350,7 +363,10 @@ describe('a notification', () => {
     const { runId, trainer } = await runs.running([]);
     status = 503;
     await own.hub.runs.command(aCommand(runId, { kind: 'set_rules', rules: [notify()] }), 'dashboard');
-    await runs.send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1 }]);
+    await runs.send(trainer, [
+      ...losses(2, 2, 2),
+      { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 },
+    ]);
     await eventually(() => (received.length > 0 ? true : null));
     Object.assign(own.config, { webhooks: { secret: null, hosts: [] } });
     await own.restart();

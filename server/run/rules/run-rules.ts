@@ -363,7 +363,7 @@ function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[
 }
 
 function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
-  if (event.type === 'run_started') machine.baseline(event.baseline);
+  machine.hear(event);
   if (event.type === 'segment_started') machine.newSegment();
   if (!isMetricEvent(event) || machine.isIdle) return [];
   const { seq, step } = event;

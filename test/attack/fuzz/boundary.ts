@@ -1,6 +1,5 @@
 import type { Rng } from '@plumbline/shared/rng';
 import { toWireError } from '@plumbline/server/dist/run/refusal.js';
-import type { z } from 'zod';
 import { short } from '../attack.js';
 
 /** A place where data comes in from outside, with input that is nearly right. */
@@ -27,8 +26,13 @@ export function errorFault(error: unknown): string | null {
   return null;
 }
 
+/** What reads a message, or refuses it. */
+export interface Schema {
+  parse: (value: unknown) => unknown;
+}
+
 /** What is wrong about how a message is taken: it is parsed, or refused with a code that is not `internal`, and words. */
-export function messageFault(schema: z.ZodType, value: unknown): string | null {
+export function messageFault(schema: Schema, value: unknown): string | null {
   try {
     schema.parse(value);
     return null;

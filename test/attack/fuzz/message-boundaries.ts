@@ -5,11 +5,11 @@ import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { Rng } from '@plumbline/shared/rng';
 import { Attach, TrainerAuth, Watch } from '@plumbline/shared/socket';
-import { EventBatch } from '@plumbline/shared/trainer-event';
+import { readEvents } from '@plumbline/server/dist/run/read-events.js';
 import { decodePacket, decodePayload } from 'engine.io-parser';
 import { Decoder } from 'socket.io-parser';
 import type { z } from 'zod';
-import { messageFault, ofValues, type OpenBoundary } from './boundary.js';
+import { messageFault, ofValues, type OpenBoundary, type Schema } from './boundary.js';
 import { mutated, mutatedText } from './mutation.js';
 
 const rules = [
@@ -34,10 +34,12 @@ const event = (seq: number, type: string, fields: object): object => ({
   type,
   seq,
   step: seq,
-  wallTimeMs: 1000 + seq,
+  wallTimeMs: 1_700_000_000_000 + seq,
   ...fields,
 });
 const metrics = { 'train/loss': 0.5, 'shift/kl': 'NaN', 'held_out/colour/accuracy': 97 };
+const columns = { stage: 0, series: [0, 1, 2], values: Object.values(metrics) };
+const series = Object.keys(metrics).map((name, number) => ({ number, name, unit: 'nats', noiseFloor: 0.1 }));
 export const sampleEvents = [
   event(1, 'run_started', {
     trainer: { backend: 'x', device: '', host: 'h', processId: 1, version: '1' },
@@ -48,9 +50,10 @@ export const sampleEvents = [
       recipes: [{ name: 'full', label: 'Full', groups: ['a'] }],
     },
     ...{ baseline: metrics, selection: { kind: 'recipe', recipe: 'full' }, trainable: ['a.weight'] },
+    series,
   }),
-  event(2, 'step_completed', { stage: 0, metrics }),
-  event(3, 'probe_completed', { stage: 0, metrics }),
+  event(2, 'step_completed', columns),
+  event(3, 'probe_completed', columns),
   event(4, 'stage_started', { stage: 1, task: 'counting', steps: 100 }),
   event(5, 'evaluation_completed', { stage: null, weight: 0.5, right: { counting: '0101' } }),
   event(6, 'run_paused', { reason: 'Paused.' }),
@@ -59,7 +62,8 @@ export const sampleEvents = [
   event(9, 'command_failed', { commandId: 'command-2', reason: 'No.' }),
   event(10, 'trainable_changed', { selection: { kind: 'pattern', pattern: 'a.*' }, trainable: [] }),
   event(11, 'checkpoint_saved', { checkpointId: 'step-000011', bytes: 1, digest: 'x' }),
-  event(12, 'run_failed', { reason: 'It failed.' }),
+  event(12, 'series_declared', { series }),
+  event(13, 'run_failed', { reason: 'It failed.' }),
 ];
 export const sampleCommands = [
   ...[{ kind: 'pause' }, { kind: 'step_once' }, { kind: 'set_learning_rate', learningRate: 1e-4 }],
@@ -85,15 +89,18 @@ const messages: [z.ZodType, unknown][] = [
   [CommandId, 'command-12345'],
 ];
 
+/** A batch of events, as the hub reads it. */
+const batch: Schema = { parse: readEvents };
+
 // What is mutated has to be right, or nothing behind the first look is reached.
-EventBatch.parse({ events: sampleEvents });
+batch.parse({ events: sampleEvents });
 Attach.parse(sampleAttach);
 for (const command of sampleCommands) AskedCommand.parse(command);
 for (const [schema, message] of messages) schema.parse(message);
 
 /** One of these schemas with a message of its own that is nearly right. */
-const ofMessages = (drawn: (rng: Rng) => [z.ZodType, unknown]): OpenBoundary => {
-  let schema: z.ZodType;
+const ofMessages = (drawn: (rng: Rng) => [Schema, unknown]): OpenBoundary => {
+  let schema: Schema;
   return ofValues(
     (rng) => {
       const [of, message] = drawn(rng);
@@ -152,7 +159,7 @@ export const messageBoundaries: Record<string, OpenBoundary> = {
           [Attach, sampleAttach],
           [TrainerAuth, { token: 'x'.repeat(43), protocol: 1 }],
         ])
-      : [EventBatch, { events: sampleEvents.slice(from, from + 1 + rng.integer(3)) }];
+      : [batch, { events: sampleEvents.slice(from, from + 1 + rng.integer(3)) }];
   }),
   'dashboard messages': ofMessages((rng) =>
     rng.integer(5) === 0 ? [Watch, { runId: 'run-1' }] : [AskedCommand, rng.pick(sampleCommands)],

@@ -1,3 +1,4 @@
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { expect, it } from 'vitest';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
@@ -15,6 +16,10 @@ const probe = (seq: number, step: number, heldOut: number, target: number): Metr
   wallTimeMs: 0,
   metrics: { 'held_out/mean/accuracy': heldOut, 'target/counting/accuracy': target, 'shift/kl': step / 100 },
 });
+
+/** As the built-in trainer declares them. */
+const declared = (baseline: Record<string, number>) =>
+  Object.keys(baseline).map((name, number) => ({ number, ...builtInDeclaration(name, baseline) }));
 
 it('says what a run cost and brought, against the base model', () => {
   const store = new RunStore();
@@ -37,7 +42,9 @@ it('says what a run cost and brought, against the base model', () => {
   );
   expect(comparisonOf(store)).toMatchObject({ heldOut: undefined, forgetting: undefined, changes: [] });
   const baseline = { 'held_out/mean/accuracy': 95, 'target/counting/accuracy': 10, 'probe/questions_per_task': 100 };
-  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  store.control([
+    { type: 'run_started', seq: 1, step: 0, baseline, series: declared(baseline) } as unknown as ControlEvent,
+  ]);
   store.metrics([probe(2, 10, 75, 40), probe(3, 20, 55, 70), probe(4, 30, 85, 90)]);
   store.commands([
     CommandRecord.parse({
@@ -84,7 +91,9 @@ it('measures a branch over its whole course', () => {
     }),
   );
   const baseline = { 'held_out/mean/accuracy': 95, 'probe/questions_per_task': 100 };
-  store.control([{ type: 'run_started', seq: 1, step: 20, baseline } as unknown as ControlEvent]);
+  store.control([
+    { type: 'run_started', seq: 1, step: 20, baseline, series: declared(baseline) } as unknown as ControlEvent,
+  ]);
   store.metrics([probe(2, 30, 85, 90)]);
   const before = new SeriesBuffer(10);
   before.append(1, 10, 55);
@@ -108,7 +117,9 @@ it('says of each task of a sequence what was won, and their mean', () => {
     }),
   );
   const baseline = { 'target/counting/accuracy': 10, 'target/clock/accuracy': 5 };
-  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  store.control([
+    { type: 'run_started', seq: 1, step: 0, baseline, series: declared(baseline) } as unknown as ControlEvent,
+  ]);
   const last = { ...probe(2, 30, 80, 40), metrics: { 'target/counting/accuracy': 40, 'target/clock/accuracy': 65 } };
   store.metrics([last]);
   expect(comparisonOf(store)).toMatchObject({

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
@@ -44,9 +45,12 @@ it('measures what comes back of accuracy, bias and KL, each with its noise floor
     ...{ 'held_out/mean/accuracy': 90, 'held_out/colour/accuracy': 90, 'probe/questions_per_task': 100 },
     ...{ 'bias/number_tokens/held_out': 0.001, 'shift/kl': 0 },
   };
-  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  const series = [...Object.keys(baseline)].map((name, number) => ({ number, ...builtInDeclaration(name, baseline) }));
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline, series } as unknown as ControlEvent]);
   // Two standard errors of 90 % of the 100 questions of one task.
   expect(recoverySubject(store, 'held_out/mean/accuracy')).toMatchObject({ worse: 'lower', base: 90, noiseFloor: 6 });
   expect(recoverySubject(store, 'bias/number_tokens/held_out')).toMatchObject({ worse: 'higher', noiseFloor: 0.002 });
   expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.04 });
+  // Of what is not declared to have noise nothing is said to have recovered.
+  expect(recoverySubject(store, 'held_out/shape/accuracy')).toBeNull();
 });

@@ -1,10 +1,7 @@
 import { metrics, isMeasured } from '@plumbline/shared/metric';
-import { accuracyNoiseFloor, driftNoiseFloor, recovery } from '@plumbline/shared/recovery';
+import { recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
-
-/** Where the trainer does not tell with its baseline how many questions an accuracy rests on: what the built-in asks. */
-const builtInQuestions = 24;
 
 export interface RecoverySubject {
   metric: string;
@@ -13,15 +10,15 @@ export interface RecoverySubject {
   noiseFloor: number;
 }
 
-/** The measures whose recovery is shown, each against the base model and with its noise floor. */
+/**
+ * How a series recovers: against the base model, by the direction and the noise floor that its trainer has declared. Null
+ * where the trainer has said none of these.
+ */
 export function recoverySubject(store: RunStore, metric: string): RecoverySubject | null {
   const base = store.baseline(metric);
-  if (base === undefined || !Number.isFinite(base)) return null;
-  const noiseFloor = driftNoiseFloor(metric);
-  if (noiseFloor !== undefined) return { metric, worse: 'higher', base, noiseFloor };
-  const tasks = heldOutTasks(store).length || 1;
-  const questions = store.baseline(metrics.questionsPerTask) ?? builtInQuestions;
-  return { metric, worse: 'lower', base, noiseFloor: accuracyNoiseFloor(base, questions * tasks) };
+  const { better, noiseFloor } = store.declared.get(metric) ?? {};
+  if (base === undefined || !Number.isFinite(base) || better === undefined || noiseFloor === undefined) return null;
+  return { metric, worse: better === 'higher' ? 'lower' : 'higher', base, noiseFloor };
 }
 
 /** What an accuracy rests on, e.g. `24 questions a task: a step is 4.2 points`; empty where the trainer did not say. */

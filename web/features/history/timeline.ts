@@ -107,7 +107,8 @@ function entryOfEvent(event: ControlEvent, tasks: Tasks): TimelineEntry | null {
         ...entry('checkpoint', 'Checkpoint removed', [`${event.checkpointId}, to make room for later ones`]),
         automatic: 'removed',
       };
-    // The commands that caused these have lines of their own.
+    // The page shows the series; the commands that caused the others have lines of their own.
+    case 'series_declared':
     case 'run_paused':
     case 'run_resumed':
     case 'trainable_changed':

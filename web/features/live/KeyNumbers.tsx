@@ -27,7 +27,8 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
   const heldOut = recoverySubject(store, metrics.heldOutMean);
   const back = heldOut && recovery(store.wholeCourse(metrics.heldOutMean), heldOut.base, 'lower', heldOut.noiseFloor);
   const floor = heldOut ? `noise ${heldOut.noiseFloor.toFixed(1)} pp` : '';
-  const rate = latest(metrics.learningRate);
+  // Of several rates none is the run's: the chart has them.
+  const rate = latest(metrics.learningRate) ?? latest('lr') ?? latest('learning_rate');
   const energy = energyReading(store);
   const { runSummary: run } = store;
   const description = run?.description;

@@ -16,6 +16,7 @@ import { FailureBanner } from './FailureBanner';
 import { KeyNumbers } from './KeyNumbers';
 import { Loading } from './Loading';
 import { PanelBoundary } from './PanelBoundary';
+import { RefusedNotice } from './RefusedNotice';
 import { RunCharts } from './RunCharts';
 import { RunHeader } from './RunHeader';
 import { RunSaid } from './RunSaid';
@@ -141,6 +142,9 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       )}
       <ControlBar />
       <Notices />
+      <PanelBoundary what="What the hub refuses">
+        <RefusedNotice />
+      </PanelBoundary>
       {problem && (
         <p className="notice" data-kind="warn" role="alert">
           The course before this branch could not be fetched: {problem}

@@ -9,6 +9,7 @@ import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, recoverySubject, sampleWords, type RecoverySeries } from '../drift/recovery-view';
 import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
+import { AllSeries } from './AllSeries';
 import { runSeries } from './metric-series';
 import { PanelBoundary } from './PanelBoundary';
 import { useRun } from './use-run';
@@ -159,6 +160,9 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           emptyText={awaited}
           testId="chart-probe-cost"
         />
+        <PanelBoundary what="All series">
+          <AllSeries view={view} marks={marks} />
+        </PanelBoundary>
       </div>
     </>
   );

@@ -5,6 +5,7 @@ import type { Columns } from '../../charts/columns';
 import { withoutRounding } from '../../charts/format';
 import { categoricalColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
+import { isLearningRate } from './series-groups';
 import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
 
 /** The lines of each chart of a run. Blue is what is being learnt, orange what is to be kept, on every chart. */
@@ -86,7 +87,9 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
     ),
     loss: [plain(metrics.loss, 'loss', 'ink')],
     gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],
-    learningRate: [plain(metrics.learningRate, 'lr', 'ink')],
+    learningRate: learningRates(store).map((name, index, { length }) =>
+      plain(name, length === 1 ? 'lr' : name, length === 1 ? 'ink' : categoricalColor(index)),
+    ),
     speed: [{ ...plain(metrics.stepDurationMs, 'steps/s', 'slate'), transform: (milliseconds) => 1000 / milliseconds }],
     probeCost: [plain(metrics.probeDurationMs, 'probe', 'slate')],
     recovery: [
@@ -95,4 +98,11 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
       ...recovered(metrics.kl, 'KL', 'green'),
     ],
   };
+}
+
+/** The series that are learning rates: several where groups of parameters have their own. */
+function learningRates(store: RunStore): string[] {
+  const names = new Set([...store.declared.keys(), ...store.series.keys()]);
+  const rates = [...names].filter(isLearningRate).sort();
+  return rates.length > 0 ? rates : [metrics.learningRate];
 }

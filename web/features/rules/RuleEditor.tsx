@@ -36,6 +36,7 @@ export function RuleEditor({
           errors={errors[index] ?? {}}
           warnings={unknownSeries(rule, series)}
           metricList={metricList}
+          unit={series.units?.get(rule.metric.trim())}
           recipes={recipes}
           onChange={(changed) => onChange(rules.map((other, i) => (i === index ? changed : other)))}
           onRemove={() => onChange(rules.filter((_, i) => i !== index))}

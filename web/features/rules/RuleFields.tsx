@@ -47,6 +47,7 @@ export function RuleFields({
   errors,
   warnings,
   metricList,
+  unit,
   recipes,
   onChange,
   onRemove,
@@ -58,6 +59,8 @@ export function RuleFields({
   warnings: RuleErrors;
   /** Id of the list of metric names to offer. */
   metricList: string;
+  /** Of its series, where that is known. */
+  unit: string | undefined;
   recipes: OfferedRecipes;
   onChange: (rule: RuleForm) => void;
   onRemove: () => void;
@@ -88,7 +91,7 @@ export function RuleFields({
   const field = (key: keyof typeof fieldNames) => (
     <label className="field" data-field={key}>
       <span className="field-label">
-        {fieldNames[key]} {key === 'limit' && <span className="dim">{limitUnit(rule)}</span>}
+        {fieldNames[key]} {key === 'limit' && <span className="dim">{limitUnit(rule, unit)}</span>}
       </span>
       <input
         className="field-input"

@@ -7,6 +7,7 @@ import type { RunStore } from '../../lib/run-store';
 import { useCommand } from '../control/use-command';
 import { useRun } from '../live/use-run';
 import { RuleEditor } from './RuleEditor';
+import { unitsOf } from '@plumbline/shared/known-series';
 import { seriesWithValues } from './known-series';
 import { rebaseRules } from './rebase-rules';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from './rule-form';
@@ -38,8 +39,12 @@ export function RulesDialog({
   const [taken, setTaken] = useState(record);
   // What was said of a list that has taken in the others is over.
   const reason = record === taken ? '' : (record?.reason ?? '');
-  const valued = seriesWithValues(store).join();
-  const series = useMemo(() => ({ names: valued === '' ? [] : valued.split(','), areAll: false }), [valued]);
+  const valued = JSON.stringify(seriesWithValues(store));
+  const { declared } = store;
+  const series = useMemo(
+    () => ({ names: JSON.parse(valued) as string[], areAll: false, units: unitsOf(declared.values()) }),
+    [valued, declared],
+  );
 
   useEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {

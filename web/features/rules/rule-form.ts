@@ -1,4 +1,4 @@
-import { metrics, unitWordsOf } from '@plumbline/shared/metric';
+import { metrics, unitWords } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
 import { unknownWords, type KnownSeries } from '@plumbline/shared/known-series';
 
@@ -17,9 +17,12 @@ export const comparisons = {
 export type Comparison = keyof typeof comparisons;
 export const hasWindow = (comparison: Comparison): boolean => /window|slope/.test(comparison);
 
-/** What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number. */
-export function limitUnit({ metric, comparison }: Pick<RuleForm, 'metric' | 'comparison'>): string {
-  const words = unitWordsOf(metric.trim(), !isValue(comparison));
+/**
+ * What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number.
+ * @param unit of the rule's series
+ */
+export function limitUnit({ comparison }: Pick<RuleForm, 'comparison'>, unit: string | undefined): string {
+  const words = unitWords(unit, !isValue(comparison));
   return comparison.startsWith('slope') ? `${words || '1'}/step` : words;
 }
 const isValue = (comparison: Comparison): boolean => comparison === 'above' || comparison === 'below';

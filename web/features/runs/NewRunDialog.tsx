@@ -3,16 +3,17 @@ import { useRouter } from 'next/navigation';
 import { useEffect, useMemo, useRef, useState, type FormEvent } from 'react';
 import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, recipes } from '@plumbline/shared/built-in/recipe';
+import { type CheckpointId, type RunId } from '@plumbline/shared/run';
+import { builtInDeclaration, builtInSeries } from '@plumbline/shared/built-in/series';
 import { misfitWords, TrainingMethod } from '@plumbline/shared/built-in/method';
 import { RunConfig, backends } from '@plumbline/shared/built-in/run-config';
-import type { CheckpointId, RunId } from '@plumbline/shared/run';
-import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { targetLabels } from '@plumbline/shared/built-in/tasks';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
 import { methodWords, recipeWords } from '../../lib/words';
 import { RuleEditor } from '../rules/RuleEditor';
+import { unitsOf } from '@plumbline/shared/known-series';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from '../rules/rule-form';
 import { Choice } from './Choice';
 import { Field } from './Field';
@@ -95,7 +96,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     // Half-typed it may be one that no run can have, of a thousand million experts.
     const read = TrainingMethod.safeParse(method);
     const names = builtInSeries({ tasks: form.tasks, method: read.success ? read.data : { kind: 'fine_tuning' } });
-    return { names, areAll: true };
+    return { names, areAll: true, units: unitsOf(names.map((name) => builtInDeclaration(name))) };
   }, [form.tasks, method]);
   const recipe = form.recipe as RunConfig['recipe'];
   const suggestedName = [

@@ -1,0 +1,95 @@
+import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
+import { cleaned } from '@plumbline/shared/plain-text';
+import { SeriesDeclaration } from '@plumbline/shared/series';
+import { TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
+import {
+  isWireMetricEvent,
+  WallTimeMs,
+  WireMetricEvent,
+  type EventProblem,
+  type WireEvent,
+} from '@plumbline/shared/wire-event';
+import { z, ZodError, type ZodType } from 'zod';
+import { Refusal } from './refusal.js';
+
+const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
+const Numbered = z.object({ seq: z.number(), type: z.string() });
+const Declaring = z.object({
+  seq: z.number(),
+  type: z.enum(['run_started', 'series_declared']),
+  series: z.array(z.unknown()),
+});
+const Told = z.object({ wallTimeMs: WallTimeMs });
+
+/** A batch as it was read: its events, and what had to be left out of them. */
+export interface ReadBatch {
+  events: WireEvent[];
+  problems: EventProblem[];
+}
+
+/** The events of a batch at once; see `eachEvent`. */
+export function readEvents(message: unknown): ReadBatch {
+  const problems: EventProblem[] = [];
+  return { events: [...eachEvent(message, problems)], problems };
+}
+
+/**
+ * The events of a batch one by one, their texts cleaned: a trainer must not lose what it has to say for an odd character. A series
+ * whose declaration is broken is left out, and named among the problems; the first event that is broken otherwise ends the
+ * reading, as the faults of all of them would take seconds to collect.
+ * @param problems is added to
+ * @throws Refusal `too_large`, or ZodError that names the event
+ */
+export function* eachEvent(message: unknown, problems: EventProblem[]): Generator<WireEvent> {
+  const { events } = z.object({ events: z.unknown() }).parse(message);
+  if (Array.isArray(events) && events.length > maxEventsPerBatch)
+    throw new Refusal('too_large', `A batch holds at most ${maxEventsPerBatch} events; send it in parts.`);
+  for (const [index, event] of EventsUnread.parse(message).events.entries()) yield read(event, index, problems);
+}
+
+function read(given: unknown, index: number, problems: EventProblem[]): WireEvent {
+  const parse = <T>(schema: ZodType<T>, data: unknown): T => {
+    const parsed = schema.safeParse(data);
+    if (parsed.success) return parsed.data;
+    const [first] = parsed.error.issues;
+    throw new ZodError([{ ...first!, path: ['events', index, ...first!.path], message: at(given, first!.message) }]);
+  };
+  if (isMetricEvent(given)) return parse(WireMetricEvent, given);
+  const declaring = Declaring.safeParse(given);
+  const data = declaring.success ? { ...(given as object), series: readDeclarations(declaring.data, problems) } : given;
+  const event = parse(TrainerEvent, data);
+  parse(Told, event);
+  return cleaned(event as ControlEvent);
+}
+
+const isMetricEvent = (given: unknown): boolean =>
+  typeof given === 'object' && given !== null && 'type' in given && isWireMetricEvent(given as WireEvent);
+
+/** A fault with the event that it is of. */
+function at(given: unknown, message: string): string {
+  const numbered = Numbered.safeParse(given);
+  if (!numbered.success) return message;
+  const { seq, type } = numbered.data;
+  return `event ${seq} (${type.slice(0, 40)}): ${message}`;
+}
+
+/** The declarations that can be taken: without its label, unit or the rest where these are broken. */
+function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: EventProblem[]): SeriesDeclaration[] {
+  return series.flatMap((given) => {
+    const whole = SeriesDeclaration.safeParse(given);
+    if (whole.success) return [whole.data];
+    const bare = SeriesDeclaration.pick({ number: true, name: true }).safeParse(given);
+    if (problems.length < maxProblems) {
+      const [{ path, message } = { path: [], message: '' }] = whole.error.issues;
+      const of = path.length > 0 ? `its ${path.join('.')}: ` : '';
+      const remedy = bare.success ? 'it is declared without that' : 'it is not declared, and its values are left out';
+      problems.push({ seq, series: nameOf(given), problem: `${of}${message}; ${remedy}` });
+    }
+    return bare.success ? [bare.data] : [];
+  });
+}
+
+function nameOf(given: unknown): string | null {
+  const named = z.object({ name: z.string() }).safeParse(given);
+  return named.success ? cleaned(named.data.name.slice(0, 80)) : null;
+}
