@@ -73,8 +73,7 @@ const StageStarted = z.object({
 /** The run is described anew: what is left out stays. */
 const RunDescribed = z.object({ ...eventBase, type: z.literal('run_described'), ...DescriptionChange.shape });
 /**
- * Every task was asked. Questions and their order follow from the run's `evaluationSeed` and `evaluationQuestions`, so
- * that answers of two models, runs or moments with the same can be compared one by one.
+ * Every task was asked. Runs that ask the same questions in the same order can be compared answer by answer.
  */
 const EvaluationCompleted = z.object({
   ...eventBase,

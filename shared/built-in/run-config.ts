@@ -70,7 +70,7 @@ export type RunConfig = z.infer<typeof RunConfig>;
 export const totalSteps = ({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>): number => tasks.length * steps;
 
 /** The target skills of a run, each once, in the order in which they are first taught. */
-export const distinctTasks = ({ tasks }: Pick<RunConfig, 'tasks'>): TargetTask[] => [...new Set(tasks)];
+const distinctTasks = ({ tasks }: Pick<RunConfig, 'tasks'>): TargetTask[] => [...new Set(tasks)];
 
 /** A run of the built-in trainer, as it describes itself to the hub. */
 export function describeRun(config: RunConfig): RunDescription {
