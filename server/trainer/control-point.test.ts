@@ -39,6 +39,16 @@ describe('ControlPoint', () => {
     expect(events).toEqual([]);
   });
 
+  it('fails a command of a kind that it does not know', async () => {
+    const { control, target, events } = setUp();
+    control.take(command({ kind: 'brew_coffee' } as unknown as CommandAction));
+    expect(await control.serve(target)).toBe('train');
+    expect(target.told).toEqual([]);
+    expect(events).toMatchObject([
+      { type: 'command_failed', reason: 'This trainer does not know the command brew_coffee.' },
+    ]);
+  });
+
   it('carries out commands in arrival order, each once, with the step and before and after', async () => {
     const { control, target, events } = setUp();
     const first = command({ kind: 'set_learning_rate', learningRate: 0.1 });

@@ -1,4 +1,4 @@
-import type { Command, CommandAction } from '@plumbline/shared/command';
+import { CommandAction, type Command } from '@plumbline/shared/command';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /** What a command changed, before and after, in words and numbers a person can read. */
@@ -98,6 +98,9 @@ export class ControlPoint {
     const applied = (change: Applied): void =>
       this.emit({ ...base(), type: 'command_applied', commandId: command.commandId, ...change });
     try {
+      // A hub of another version may know kinds that this trainer does not.
+      if (!CommandAction.safeParse(action).success)
+        throw new CommandError(`This trainer does not know the command ${String(action.kind).slice(0, 80)}.`);
       switch (action.kind) {
         case 'pause':
           if (this.#paused) throw new CommandError('The run is paused already.');

@@ -25,6 +25,8 @@ export interface AttackRunResult {
   /** Of the hub, whatever was asked of it. */
   peakMemoryMb: number;
   longestStandstillMs: number;
+  /** Of which the hub's main thread had a processor. */
+  longestBusyMs: number;
   outcomes: Outcome[];
 }
 
@@ -37,9 +39,11 @@ export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions
       const startMs = performance.now();
       const outcome = await carryOut(attack, victim, limits.standstillMs);
       outcomes.push(outcome);
-      const { name, held, saw, peakMemoryMb, standstillMs } = outcome;
+      const { name, held, saw, peakMemoryMb, standstillMs, busyMs } = outcome;
       const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
-      log(`${held ? 'held  ' : 'FAILED'} ${name}: ${saw} (${seconds} s, ${peakMemoryMb} MB, ${standstillMs} ms)`);
+      log(
+        `${held ? 'held  ' : 'FAILED'} ${name}: ${saw} (${seconds} s, ${peakMemoryMb} MB, ${standstillMs} ms, busy ${busyMs} ms)`,
+      );
     }
   } finally {
     await victim.remove();
@@ -49,6 +53,7 @@ export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions
     ...{ attempts: outcomes.length, held, failed: outcomes.length - held },
     peakMemoryMb: Math.max(0, ...outcomes.map(({ peakMemoryMb }) => peakMemoryMb)),
     longestStandstillMs: Math.max(0, ...outcomes.map(({ standstillMs }) => standstillMs)),
+    longestBusyMs: Math.max(0, ...outcomes.map(({ busyMs }) => busyMs)),
     outcomes,
   };
 }
@@ -68,12 +73,13 @@ export async function carryOut(attack: Attack, victim: Victim, maxStandstillMs =
   seen.push(...(await victim.faults()), logFault(log));
   const measured = await victim.measured();
   const [peakMemoryMb, standstillMs] = [Math.round(measured.peakMemoryMb), Math.round(measured.standstillMs)];
+  const busyMs = Math.round(measured.busyMs);
   if (peakMemoryMb > limits.memoryMb) seen.push(`the hub took ${peakMemoryMb} MB`);
   if (standstillMs > maxStandstillMs) seen.push(`its event loop stood still for ${standstillMs} ms`);
   const wrong = seen.filter((one) => one !== null);
   if (wrong.length > 0) await victim.restart();
   return {
-    ...{ name: attack.name, held: wrong.length === 0, peakMemoryMb, standstillMs },
+    ...{ name: attack.name, held: wrong.length === 0, peakMemoryMb, standstillMs, busyMs },
     saw: wrong.length === 0 ? nothingWrong : wrong.join('; '),
   };
 }

@@ -20,6 +20,8 @@ export interface Outcome {
   saw: string;
   peakMemoryMb: number;
   standstillMs: number;
+  /** Processor time that the hub's main thread took in one go, at most; see Sampled. */
+  busyMs: number;
 }
 
 /** The first thing that was seen, of several that were looked for. */

@@ -16,19 +16,26 @@ export interface Sampled {
    * run and had no processor: that is the machine's doing, not the hub's.
    */
   standstillMs: number;
+  /**
+   * Most ms of processor time that the hub's main thread took until an answer came. Without what it waited for: a lock, the
+   * disk, or threads that had no processor.
+   */
+  busyMs: number;
 }
 
 const everyMs = 10;
 const [pid, port] = process.argv.slice(2).map(Number) as [number, number];
 
-/** ms that a process's main thread has waited for a processor. */
-function waitedMs(id: number | 'self'): number {
+/** ms that a process's main thread has had a processor, and that it has waited for one. */
+function scheduled(id: number | 'self'): { ranMs: number; waitedMs: number } {
   try {
-    return Number(readFileSync(`/proc/${id}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
+    const [ran, waited] = readFileSync(`/proc/${id}/schedstat`, 'utf8').split(' ');
+    return { ranMs: Number(ran) / 1e6, waitedMs: Number(waited) / 1e6 };
   } catch {
-    return 0; // The hub has gone.
+    return { ranMs: 0, waitedMs: 0 }; // The hub has gone.
   }
 }
+const waitedMs = (id: number | 'self'): number => scheduled(id).waitedMs;
 function residentMb(): number {
   try {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1000;
@@ -39,16 +46,19 @@ function residentMb(): number {
 
 interface Asked {
   sentMs: number;
+  hubRanMs: number;
   hubWaitedMs: number;
   ownWaitedMs: number;
 }
-const seen: Sampled = { peakMemoryMb: 0, standstillMs: 0 };
+const seen: Sampled = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
 let asked: Asked | null = null;
 let socket: Socket | null = null;
 
 function look(): void {
   if (!asked) return;
-  const waited = waitedMs(pid) - asked.hubWaitedMs + waitedMs('self') - asked.ownWaitedMs;
+  const hub = scheduled(pid);
+  const waited = hub.waitedMs - asked.hubWaitedMs + waitedMs('self') - asked.ownWaitedMs;
+  seen.busyMs = Math.max(seen.busyMs, hub.ranMs - asked.hubRanMs);
   seen.standstillMs = Math.max(seen.standstillMs, performance.now() - asked.sentMs - Math.max(0, waited));
 }
 function connect(): Socket {
@@ -73,13 +83,17 @@ setInterval(() => {
     asked.ownWaitedMs = waitedMs('self');
     return;
   }
-  asked = { sentMs: performance.now(), hubWaitedMs: waitedMs(pid), ownWaitedMs: waitedMs('self') };
+  const hub = scheduled(pid);
+  asked = {
+    ...{ sentMs: performance.now(), hubRanMs: hub.ranMs, hubWaitedMs: hub.waitedMs },
+    ownWaitedMs: waitedMs('self'),
+  };
   socket ??= connect();
   socket.write(`GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`);
 }, everyMs);
 process.on('message', () => {
   look();
   process.send!({ ...seen } satisfies Sampled);
-  Object.assign(seen, { peakMemoryMb: 0, standstillMs: 0 });
+  Object.assign(seen, { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 });
 });
 process.on('disconnect', () => process.exit(0));

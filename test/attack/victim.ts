@@ -26,7 +26,7 @@ export class Victim {
   #watch!: HubWatch;
   #logged = 0;
   /** What was seen of the hub that is no more. */
-  #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0 };
+  #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
 
   private constructor(
     readonly hub: HubProcess,
@@ -77,12 +77,13 @@ export class Victim {
 
   /** Memory and standstill since this was last asked. */
   async measured(): Promise<Sampled> {
-    const { peakMemoryMb, standstillMs } = await this.#watch.take();
+    const { peakMemoryMb, standstillMs, busyMs } = await this.#watch.take();
     const before = this.#beforeRestart;
-    this.#beforeRestart = { peakMemoryMb: 0, standstillMs: 0 };
+    this.#beforeRestart = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
     return {
       peakMemoryMb: Math.max(peakMemoryMb, before.peakMemoryMb),
       standstillMs: Math.max(standstillMs, before.standstillMs),
+      busyMs: Math.max(busyMs, before.busyMs),
     };
   }
 

@@ -1,0 +1,13 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { messageNames, messageSchema } from './protocol-schemas.js';
+
+describe('the JSON Schemas of the protocol', () => {
+  it.each(messageNames)('%s is as the file has it; npm run schemas writes it anew', async (name) => {
+    const text = `${JSON.stringify(messageSchema(name), null, 2)}\n`;
+    await expect(text).toMatchFileSnapshot(`schemas/${name}.json`);
+  });
+  it.each(messageNames)('%s is a valid schema', (name) => {
+    expect(() => new Ajv2020({ strict: false }).compile(messageSchema(name))).not.toThrow();
+  });
+});

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { Command } from './command.js';
+import { maxEventsPerBatch, maxMetricsPerEvent } from './limits.js';
+import { WireNumber } from './metric.js';
+import { Attach, Busy, TrainerAuth } from './socket.js';
+import { isMetricEvent, TrainerEvent } from './trainer-event.js';
+import { WallTimeMs, WireMetricEvent } from './wire-event.js';
+
+const controlEvents = TrainerEvent.options
+  .filter(({ shape }) => !isMetricEvent({ type: shape.type.value }))
+  .map((event) => event.extend({ wallTimeMs: WallTimeMs }));
+
+/** What a trainer and a hub send each other, by the name of its file in shared/schemas. */
+const messages = {
+  /** The handshake's `auth`. */
+  auth: TrainerAuth,
+  attach: Attach,
+  events: z.object({
+    events: z
+      .array(z.union([WireMetricEvent, ...controlEvents]))
+      .min(1)
+      .max(maxEventsPerBatch),
+  }),
+  busy: Busy,
+  command: Command,
+};
+export type MessageName = keyof typeof messages;
+export const messageNames = Object.keys(messages) as MessageName[];
+
+/** Columns are read entry by entry, so that a wrong value costs no other: zod knows only that they are lists. */
+const columns: Record<string, object> = {
+  series: { type: 'array', items: { type: 'integer' }, maxItems: maxMetricsPerEvent },
+  values: { type: 'array', items: z.toJSONSchema(WireNumber), maxItems: maxMetricsPerEvent },
+};
+
+/**
+ * The JSON Schema (2020-12) of a message as its sender writes it. It does not say what zod's refinements do: that names are
+ * given once, that series and values have the same length, and what one list names of another.
+ */
+export function messageSchema(name: MessageName): object {
+  return z.toJSONSchema(messages[name], {
+    io: 'input',
+    unrepresentable: 'any',
+    override({ zodSchema, jsonSchema, path }) {
+      const column = zodSchema._zod.def.type === 'custom' ? columns[String(path.at(-1))] : undefined;
+      Object.assign(jsonSchema, column);
+      for (const part of Object.values(jsonSchema))
+        if (part && typeof part === 'object' && '$schema' in part) delete part.$schema;
+    },
+  });
+}

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, it } from 'vitest';
+import { Command, CommandAction } from '@plumbline/shared/command';
+import * as limits from '@plumbline/shared/limits';
+import { messageNames, type MessageName } from '@plumbline/shared/protocol-schemas';
+import { maxGroupNameLength, maxParameterNameLength, maxParameters } from '@plumbline/shared/parameter';
+import * as description from '@plumbline/shared/run-description';
+import { Attach, errorCodes, hubCapabilities, maxBusyMs } from '@plumbline/shared/socket';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { unansweredLimits } from '../../server/access/limits.js';
+import { readEvents } from '../../server/run/read-events.js';
+import { control, runStarted, step } from './played-trainer.js';
+
+const document = readFileSync('PROTOCOL.md', 'utf8');
+const ajv = new Ajv2020({ strict: false, validateFormats: false });
+const validators = new Map(
+  messageNames.map((name) => [
+    name,
+    ajv.compile(JSON.parse(readFileSync(`shared/schemas/${name}.json`, 'utf8')) as object),
+  ]),
+);
+const isValid = (name: MessageName, message: unknown): boolean => validators.get(name)!(message);
+
+type Json = Record<string, unknown>;
+/** Every JSON example: a block is one value, or one a line. */
+const examples = [...document.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, text]): Json[] => {
+  try {
+    return [JSON.parse(text!) as Json];
+  } catch {
+    return text!
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Json);
+  }
+});
+const events = examples.filter((example) => 'seq' in example);
+
+describe('PROTOCOL.md', () => {
+  it('has examples of attach, commands and events that zod and the JSON Schemas take', () => {
+    expect(events.length).toBeGreaterThan(6);
+    for (const event of events) {
+      expect(readEvents({ events: [event] })).toMatchObject({ problems: [] });
+      expect(isValid('events', { events: [event] }), JSON.stringify(event)).toBe(true);
+    }
+    const attach = examples.find((example) => 'run' in example)!;
+    // A secret in full is too long for a page.
+    const whole = { ...attach, secret: 'x'.repeat(32) };
+    expect(Attach.safeParse(whole).success && isValid('attach', whole)).toBe(true);
+    const command = { ...examples.find((example) => 'action' in example)!, commandId: 'command-1' };
+    expect(Command.safeParse(command).success && isValid('command', command)).toBe(true);
+    expect(isValid('auth', { token: 't', protocol: 2 }) && isValid('busy', { forMs: 300_000, why: 'a step' })).toBe(
+      true,
+    );
+  });
+
+  it('and the JSON Schemas refuse what zod refuses', () => {
+    const wrong: Json[] = [
+      step(2, { seq: 0 }),
+      step(2, { wallTimeMs: 1.7e18 }),
+      step(2, { values: 'many' }),
+      step(2, { stage: -1 }),
+      control(2, 'run_failed'),
+      control(2, 'sang_a_song'),
+      control(2, 'command_applied', { commandId: 'x', before: {}, after: {} }),
+      runStarted(1, { trainable: 'all' }),
+    ];
+    for (const event of wrong) {
+      expect(() => readEvents({ events: [event] }), JSON.stringify(event)).toThrow();
+      expect(isValid('events', { events: [event] }), JSON.stringify(event)).toBe(false);
+    }
+    expect(isValid('events', { events: [] })).toBe(false);
+  });
+
+  it('names every event, command, refusal and capability, and no other', () => {
+    const types = TrainerEvent.options.map(({ shape }) => shape.type.value);
+    for (const type of types)
+      expect(document, type).toMatch(new RegExp(`(^### .*\\b${type}\\b)|(^\\| \`${type}\` \\|)`, 'm'));
+    const kinds = CommandAction.options.map(({ shape }) => shape.kind.value);
+    for (const kind of kinds) expect(document, kind).toContain(`\n| \`${kind}\` |`);
+    const [, refusals] = /## Refusals\n([\s\S]*?)\n## /.exec(document)!;
+    const told = [...refusals!.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) =>
+      [...cell!.matchAll(/`(\w+)`/g)].map(([, code]) => code),
+    );
+    expect(told.filter((code) => code !== 'retry' && code !== 'code').sort()).toEqual([...errorCodes].sort());
+    const [, capabilities] = /<!-- capabilities -->(.*?)<!-- \/capabilities -->/.exec(document)!;
+    expect([...capabilities!.matchAll(/`(\w+)`/g)].map(([, name]) => name)).toEqual([...hubCapabilities]);
+  });
+
+  it('has the limits that the code has', () => {
+    const number = (value: number): string => value.toLocaleString('en-US');
+    const rows: [string, string][] = [
+      ['bytes of one message', number(limits.maxMessageBytes)],
+      ['events in one batch', number(limits.maxEventsPerBatch)],
+      [
+        'messages without an answer, bytes of them',
+        [unansweredLimits.messages, unansweredLimits.characters].map(number).join(', '),
+      ],
+      ['`seq`', number(limits.maxSeq)],
+      ['`step`, `stage`, steps of a run', number(limits.maxStep)],
+      ['`wallTimeMs`', `${number(limits.minWallTimeMs)} to ${number(limits.maxWallTimeMs)} (the years 2000 to 2200)`],
+      ['values in one event, entries of `baseline`', number(limits.maxMetricsPerEvent)],
+      ['series of a run; their numbers are below', number(limits.maxSeries)],
+      [
+        'characters of a series’ name, label, unit',
+        [limits.maxMetricNameLength, limits.maxLabelLength, limits.maxUnitLength].join(', '),
+      ],
+      ['problems in one acknowledgement', number(limits.maxProblems)],
+      ['characters of a `reason`', number(limits.maxReasonLength)],
+      ['parameters, and groups, of a model', number(maxParameters)],
+      ['characters of the name of a parameter, of a group', [maxParameterNameLength, maxGroupNameLength].join(', ')],
+      [
+        'characters of a run’s name, notes',
+        [description.maxRunNameLength, description.maxNotesLength].map(number).join(', '),
+      ],
+      ['tags, characters of one', [description.maxTags, description.maxTagLength].join(', ')],
+      [
+        '`settings`: characters as JSON, levels',
+        [description.maxSettingsLength, description.maxSettingsDepth].map(number).join(', '),
+      ],
+      ['tasks, stages', [description.maxTasks, description.maxStages].map(number).join(', ')],
+      ['`busy.forMs`', number(maxBusyMs)],
+    ];
+    const table = ['| what | at most |', '|---|---|', ...rows.map(([what, most]) => `| ${what} | ${most} |`)].join(
+      '\n',
+    );
+    expect(/<!-- limits -->\n([\s\S]*?)\n<!-- \/limits -->/.exec(document)?.[1]).toBe(table);
+  });
+});
