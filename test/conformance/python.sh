@@ -1,8 +1,17 @@
 #!/bin/sh
 # Makes the Python that the PyTorch trainer's test looks for, once a machine: about 6 GB, because the registry's torch
-# for Linux brings CUDA along.
+# for Linux brings CUDA along. What is there counts only when it is whole.
 set -eu
 folder="$HOME/.cache/plumbline/python"
 [ -x "$folder/bin/python" ] && "$folder/bin/python" -c 'import torch, transformers, socketio' 2>/dev/null && exit 0
-python3 -m venv "$folder"
+mkdir -p "$folder"
+free=$(df -Pk "$folder" | awk 'NR == 2 { print int($4 / 1000000) }')
+if [ "$free" -lt 20 ]; then
+  echo "$folder needs 20 GB of free disk while it is made, and has $free." >&2
+  exit 1
+fi
+trap 'rm -rf "$folder"' EXIT INT TERM
+python3 -m venv --clear "$folder"
 "$folder/bin/pip" install --quiet --no-cache-dir torch transformers 'python-socketio[client]'
+"$folder/bin/python" -c 'import torch, transformers, socketio'
+trap - EXIT
