@@ -11,6 +11,7 @@ import {
   finished,
   started,
   stepped,
+  testTimeMs,
   TestHub,
   type DashboardEnd,
 } from '../../test/support/test-hub.js';
@@ -77,12 +78,12 @@ describe('a dashboard', () => {
     const trainer = await hub.attached(runId);
     const [some, all] = [hub.dashboard(), hub.dashboard()];
     const [seen, whole] = [record(some), record(all)];
-    await trainer.emitWithAck('events', { events: [started()] });
+    const names = ['train/loss', 'train/other', 'drift/a', 'drifting'];
+    await trainer.emitWithAck('events', { events: [started(1, names)] });
     expect(await all.emitWithAck('watch', { runId })).toMatchObject({ ok: true });
     expect(await some.emitWithAck('watch', { runId, series: ['train/loss', 'drift/*'] })).toMatchObject({ ok: true });
-    const sent = (seq: number) =>
-      stepped(seq, { 'train/loss': seq, 'train/other': seq, 'drift/a': seq, drifting: seq });
-    await trainer.emitWithAck('events', { events: [sent(2), stepped(3, { 'train/other': 3 })] });
+    const sent = (seq: number) => stepped(seq, Object.fromEntries(names.map((name) => [name, seq])), names);
+    await trainer.emitWithAck('events', { events: [sent(2), stepped(3, { 'train/other': 3 }, names)] });
     const events = () => seen.messages.flatMap((m) => (m.kind === 'metrics' ? m.batch.events : []));
     await eventually(() => (events().length === 1 ? true : null));
     expect(events()[0]!.metrics).toEqual({ 'train/loss': 2, 'drift/a': 2 });
@@ -92,11 +93,11 @@ describe('a dashboard', () => {
 
     const answer = await some.emitWithAck('watch', { runId, series: ['train/other', 'run/wall_time_ms'] });
     expect(answer).toMatchObject({ ok: true, lastSeq: 3 });
-    await trainer.emitWithAck('events', { events: [sent(4), stepped(5, { 'train/loss': 5 }), finished(6)] });
+    await trainer.emitWithAck('events', { events: [sent(4), stepped(5, { 'train/loss': 5 }, names), finished(6)] });
     await eventually(() => (seen.seqs().at(-1) === 6 ? true : null));
     expect(events().slice(1)).toMatchObject([
       { seq: 4, metrics: { 'train/other': 4 } },
-      { seq: 5, metrics: {}, wallTimeMs: 1005 },
+      { seq: 5, metrics: {}, wallTimeMs: testTimeMs + 5 },
     ]);
     expect(Object.keys(events()[1]!.metrics)).toEqual(['train/other']);
     await eventually(() => (whole.seqs().at(-1) === 6 ? true : null));
