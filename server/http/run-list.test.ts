@@ -11,6 +11,7 @@ import {
   started,
   stepped,
   TestHub,
+  testTimeMs,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 
@@ -40,7 +41,12 @@ it('a list brings the headline series of each run, as far as they have come', as
   const [runId, empty] = [aRunId(), aRunId()];
   await hub.attached(empty);
   const trainer = await hub.attached(runId);
-  await send(trainer, [started(), stepped(2, { 'train/loss': 3, 'my/score': 1 }), stepped(3, { 'train/loss': 'NaN' })]);
+  const names = ['train/loss', 'my/score'];
+  await send(trainer, [
+    started(1, names),
+    stepped(2, { 'train/loss': 3, 'my/score': 1 }, names),
+    stepped(3, { 'train/loss': 'NaN' }, names),
+  ]);
   const { overview } = await listed(runId, 3);
   expect(overview!.series).toEqual([
     { name: 'train/loss', step: 3, value: 'NaN', steps: [2], values: [3] },
@@ -101,7 +107,7 @@ it('an overview tells what was changed in mid-run, and goes with its run', async
   await hub.hub.runs.command({ ...asked, commandId }, 'dashboard');
   const change = { before: { learning_rate: 1e-3 }, after: { learning_rate: 1e-4 } };
   await send(trainer, [
-    { type: 'command_applied', seq: 3, step: 2, wallTimeMs: 1002, commandId, ...change },
+    { type: 'command_applied', seq: 3, step: 2, wallTimeMs: testTimeMs + 2, commandId, ...change },
     finished(4),
   ]);
   const told = async () => (await listed(runId, 4)).overview!.changes.map((record) => [record.commandId, record.after]);

@@ -60,7 +60,7 @@ describe('a run that has ended', () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     const applied: TrainerEvent = {
-      ...{ type: 'command_applied', seq: 4, step: 4, wallTimeMs: 4 },
+      ...{ type: 'command_applied', seq: 4, step: 4, wallTimeMs: testTimeMs + 4 },
       commandId: CommandId.parse('command-of-a-segment'),
       ...{ before: { learning_rate: 0.1 }, after: { learning_rate: 0.01 } },
     };
