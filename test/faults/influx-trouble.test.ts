@@ -11,9 +11,9 @@ import { InfluxStore } from '../../server/store/influx-store.js';
 import { SpoolFullError } from '../../server/store/spool.js';
 import { storedRun, stepEvent } from '../contract/event-store-contract.js';
 import { writeUnsentEvents } from '../../server/trainer/unsent-events.js';
-import { handInEvents } from '../../server/transfer/unsent-events.js';
+import { handInEvents, unsentEventsOf } from '../../server/transfer/unsent-events.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { aRunId, eventually, started, stepped, TestHub } from '../support/test-hub.js';
+import { aRunId, asStored, eventually, started, stepped, TestHub, testTimeMs } from '../support/test-hub.js';
 import { UnreliableInflux, type Trouble } from '../support/unreliable-influx.js';
 
 /*
@@ -70,6 +70,8 @@ function gate(): { opened: Promise<void>; open: () => void } {
 const seqQuery = /_field == .{1,2}seq/;
 
 const lossOf = (seq: number): number => Math.sin(seq);
+const manyMetrics = (count: number): Record<string, number> =>
+  Object.fromEntries(Array.from({ length: count }, (_, i) => [`drift/group.${i}`, i / 7]));
 const events = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': lossOf(from + i) }));
 /** Appends event by event, as a trainer does. */
@@ -321,24 +323,27 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
 
 describe('events that a trainer left in a file', () => {
   it('are neither appended nor said to be others while InfluxDB lacks what they are compared with', async () => {
-    const last: TrainerEvent = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: 1_700_000_000_001 };
+    const steps = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, i) => stepped(from + i, { 'train/loss': lossOf(from + i) }));
+    const last = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: testTimeMs + 40 } as const;
     const [again, behind] = [join(folder, 'again.jsonl'), join(folder, 'behind.jsonl')];
-    await writeUnsentEvents(again, runId, [...events(38, 39), last]);
-    await writeUnsentEvents(behind, runId, events(41, 42));
-    await append(1, 5);
+    await writeUnsentEvents(again, runId, [...steps(38, 39), last]);
+    await writeUnsentEvents(behind, runId, steps(41, 42));
+    const header = (await unsentEventsOf(again))!;
+    await store.append(runId, [started(), ...steps(2, 5).map(asStored)]);
     expect(await store.drained(10_000)).toBe(true);
     door.trouble.write = json(503, 'overloaded');
-    await append(6, 39);
+    for (const step of steps(6, 39)) await store.append(runId, [asStored(step)]);
     await store.append(runId, [last]);
     for (const path of [again, behind])
-      await expect(handInEvents(path, runId, store)).rejects.toThrow(
+      await expect(handInEvents(path, header, store)).rejects.toThrow(
         /cannot be read up to event 40 of run-trouble yet.*Start InfluxDB/,
       );
     expect(await store.lastSeq(runId)).toBe(40);
     door.trouble.write = null;
     expect(await store.drained(10_000)).toBe(true);
-    expect(await handInEvents(again, runId, store)).toEqual({ appended: 0, lastSeq: 40 });
-    await expect(handInEvents(behind, runId, store)).rejects.toThrow(/another trainer took it up/);
+    expect(await handInEvents(again, header, store)).toEqual({ appended: 0, lastSeq: 40 });
+    await expect(handInEvents(behind, header, store)).rejects.toThrow(/another trainer took it up/);
   });
 });
 
@@ -398,7 +403,9 @@ describe('a hub whose InfluxDB takes nothing', () => {
     const id = aRunId();
     const trainer = await hub.attached(id);
     door.trouble.write = { kind: 'answer', status: 503 };
-    expect(await trainer.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true });
+    const metrics = manyMetrics(500);
+    const names = ['train/loss', ...Object.keys(metrics)];
+    expect(await trainer.emitWithAck('events', { events: [started(1, names)] })).toMatchObject({ ok: true });
     const told = await eventually(async () => {
       const answer = await ready();
       return answer.problems.length > 0 ? answer : null;
@@ -406,10 +413,9 @@ describe('a hub whose InfluxDB takes nothing', () => {
     const outage = { code: 'store_failed', retry: true, message: expect.stringMatching(/InfluxDB at .*503/s) };
     expect(told).toEqual({ status: 200, ready: true, problems: [outage] });
 
-    const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`drift/group.${i}`, i / 7]));
     const full = await eventually(async () => {
       const { lastSeq } = await hub.hub.runs.get(id);
-      const answer = await trainer.emitWithAck('events', { events: [stepped(lastSeq + 1, metrics)] });
+      const answer = await trainer.emitWithAck('events', { events: [stepped(lastSeq + 1, metrics, names)] });
       return answer.ok ? null : answer.error;
     });
     expect(full.message).toMatch(/is full/);
@@ -433,7 +439,7 @@ describe('a full spool', () => {
   const padded = (seq: number): TrainerEvent =>
     stepEvent(seq, {
       'train/loss': lossOf(seq),
-      ...Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`drift/group.${i}`, i / 7])),
+      ...manyMetrics(200),
     });
 
   it('refuses with a reason, keeps what it has, and takes more once there is room', async () => {
@@ -463,16 +469,19 @@ describe('a full spool', () => {
     const id = aRunId();
     const trainer = await hub.attached(id);
     door.trouble.write = { kind: 'answer', status: 503 };
-    const metrics = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`drift/group.${i}`, i / 7]));
+    const metrics = manyMetrics(500);
+    const names = Object.keys(metrics);
     let [acknowledged, refused] = [0, null as unknown];
     for (let seq = 1; refused === null && seq < 500; seq++) {
-      const answer = await trainer.emitWithAck('events', { events: [seq === 1 ? started() : stepped(seq, metrics)] });
+      const answer = await trainer.emitWithAck('events', {
+        events: [seq === 1 ? started(1, names) : stepped(seq, metrics, names)],
+      });
       if (answer.ok) acknowledged = answer.lastSeq;
       else refused = answer.error;
     }
     expect(refused).toMatchObject({ code: 'store_failed', message: expect.stringMatching(/is full/) });
     door.trouble.write = null;
-    const again = { events: [stepped(acknowledged + 1, metrics), stepped(acknowledged + 2, metrics)] };
+    const again = { events: [1, 2].map((more) => stepped(acknowledged + more, metrics, names)) };
     const answer = await eventually(async () => {
       const attempt = await trainer.emitWithAck('events', again);
       return attempt.ok ? attempt : null;
