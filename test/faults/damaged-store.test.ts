@@ -141,7 +141,7 @@ describe('files that are taken away under a running hub', () => {
   ])('%s: nothing is acknowledged any more, and what was can be saved as it says', async (_name, damage) => {
     const { hub, runId } = await hubWithRun();
     const trainer = connect(hub);
-    expect(await trainer.emitWithAck('attach', attachment(runId))).toEqual({ ok: true, lastSeq: 200 });
+    expect(await trainer.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 200 });
     damage(storeOf(hub));
     for (let attempt = 0; attempt < 3; attempt++)
       expect(await trainer.emitWithAck('events', { events: [stepped(201)] })).toMatchObject({
