@@ -91,14 +91,19 @@ export const findStoredRun = async (store: EventStore, dataDir: string, text: st
 /**
  * The run of a list that is meant by its id or by the beginning of it.
  * @param where is said where there is none
- * @throws Error when there is none, or the beginning is that of several
+ * @throws UsageError for what no id begins with, Error when there is none, or the beginning is that of several
  */
 export function meantRun<Run extends { runId: RunId }>(text: string, runs: readonly Run[], where: string): Run {
   const whole = runs.find(({ runId }) => runId === text);
   if (whole) return whole;
   const meant = runs.filter(({ runId }) => text !== '' && runId.startsWith(text));
   if (meant.length === 1) return meant[0]!;
-  if (meant.length === 0) throw new Error(`There is no run ${visibleLine(text)} ${where}`);
+  if (meant.length === 0) {
+    // Made as long as the shortest id: what is refused now begins no id.
+    const { error } = RunId.safeParse(text.padEnd(3, '0'));
+    if (error) throw new UsageError(`${visibleLine(text)}: ${error.issues[0]!.message}.`);
+    throw new Error(`There is no run ${visibleLine(text)} ${where}`);
+  }
   const named = meant.slice(0, 5).map(({ runId }) => runId);
   const more = meant.length > named.length ? ` and ${meant.length - named.length} more` : '';
   throw new Error(`${text} is the beginning of several runs: ${named.join(', ')}${more}. Give more of it.`);

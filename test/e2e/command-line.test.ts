@@ -167,7 +167,7 @@ describe('a run from the command line', () => {
       /^steps +[\d,]+$/m,
       /^settings +tasks counting; recipe full; method\.kind fine_tuning; learningRate 0\.001; .*; schedule cosine/m,
       /^trains +2 groups: [\d,]+ of 294,912 parameters$/m,
-      /^last values +loss [\d.]+ {2}lr 0\.0003 {2}held-out [\d.]+ %/m,
+      /^last values +loss [\d.]+ nats {2}lr 0\.0003 {2}held-out [\d.]+ %/m,
       /^checkpoints +step-\d+ \(elsewhere\)$/m,
       / cli {2}set rules: applied at step \d+: removed drift$/m,
     ])
@@ -368,7 +368,9 @@ describe('watching a run', () => {
     expect(told.at(-1)!.type).toBe('run_stopped');
     // From a step on, as people read it.
     const words = await done('watch', run.runId, '--from', '5');
-    expect(words).toMatch(/^step {6}5 {2}loss [\d.]+ {2}lr [\d.]+\nstep {6}5 {2}.*held-out [\d.]+ %/);
+    expect(words).toMatch(
+      /^step {6}5 {2}loss [\d.]+ nats {2}lr [\d.]+\nstep {6}5 {2}declares \d+ series: shift\/kl, .*\nstep {6}5 {2}.*held-out [\d.]+ %/,
+    );
     expect(words).toMatch(/\nstep +\d+ {2}stop by cli applied: state running → stopped\nstep +\d+ {2}.*\n/);
     expect(words).toMatch(/stopped: Stopped by a command\.\n$/);
   });

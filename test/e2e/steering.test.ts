@@ -325,6 +325,8 @@ describe('steering a run from a browser', () => {
     await until('the dialog to be gone', async () => (await page.locator('dialog[open]').count()) === 0);
     expect((await client.runs()).map((run) => run.runId)).toEqual(expect.arrayContaining([parent, runId]));
     await by('delete').click();
+    // The hub is asked first what else is of their families.
+    await by('delete-goes').waitFor();
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     expect(await by('deleted-notice').innerText()).toMatch(/^Deleted 2 runs: [\d,]+ events, \d+\.\d MB of checkpoints/);
