@@ -17,7 +17,7 @@ const chosen = [
   'readers: numbers, names and ranges that there are not',
   'limits: sixty wrong links from the owner’s address',
   'trainer: a metric name of 5 MB',
-  'trainer: a metric called __proto__',
+  'trainer: metrics called __proto__, constructor and toString',
   'trainer: a stage of 2^31',
   'trainer: a bare NaN, as Python writes it',
   'trainer: events after the last word, sent before its answer',
