@@ -76,7 +76,8 @@ describe('the list of many runs', () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     await page.getByTestId(`run-${runId}`).waitFor();
-    await trainer.emitWithAck('events', { events: [started(), stepped(2, { 'my/score': 0.25 })] });
+    const names = ['my/score'];
+    await trainer.emitWithAck('events', { events: [started(1, names), stepped(2, { 'my/score': 0.25 }, names)] });
     await page.getByTestId(`run-${runId}`).getByText('0.25', { exact: false }).waitFor();
     await page.getByTestId(`run-${runId}`).getByText('my/score').waitFor();
     await trainer.emitWithAck('events', { events: [finished(3)] });
