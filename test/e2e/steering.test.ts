@@ -258,6 +258,8 @@ describe('steering a run from a browser', () => {
     await by('timeline-all').waitFor();
     expect(await by('timeline').count()).toBe(0);
     await kind('run').click();
+    // Entries that are heard live may be there before the earlier ones.
+    await by('timeline').waitFor();
     expect(await by('timeline').locator('li').allInnerTexts()).toEqual([expect.stringContaining('Started')]);
     for (const name of ['command', 'stage', 'checkpoint']) await kind(name).click();
     expect(await by('timeline').locator('li').count()).toBeGreaterThan(1);
