@@ -151,15 +151,20 @@ describe('a guard rule from a browser', () => {
       },
     ]);
     const config = { rules, learningRate: 1e-3, schedule: 'constant', warmupSteps: 0, steps: 100_000 } as const;
-    const runId = await client.startRun({ ...config, checkpointEverySteps: 5 });
-    await client.step(runId, 8);
+    const runId = await client.startRun(config);
+    await client.until('the lower rate to be in force', async () =>
+      (await client.commands(runId)).find(
+        ({ action: { kind }, state }) => kind === 'lower_learning_rate' && state === 'applied',
+      ),
+    );
+    const { step, after } = await client.commandEnd(runId, { kind: 'save_checkpoint' });
     const { action } = await client.commandEnd(runId, {
       kind: 'restore_checkpoint',
-      checkpointId: CheckpointId.parse('step-000005'),
+      checkpointId: CheckpointId.parse(after?.['checkpoint']),
     });
     const branchRunId = action.kind === 'restore_checkpoint' ? action.branchRunId! : runId;
     await client.until('the branch', () => client.run(branchRunId).catch(() => undefined));
-    await client.step(branchRunId, 10);
+    await client.step(branchRunId, step! + 5);
     const { series } = await client.get<HistoryResponse>(`/runs/${branchRunId}/history?metric=train/learning_rate`);
     expect(series['train/learning_rate']!.values.every((rate) => rate === 5e-4)).toBe(true);
     expect((await client.get<RulesResponse>(`/runs/${branchRunId}/rules`)).rules).toMatchObject([
