@@ -34,8 +34,8 @@ describe('a trainer whose process is blocked', () => {
   });
 
   it('keeps its run for as long as it has said, though its connection is cut, and says why it is silent', async () => {
-    const { hub, runId, trainer, seen } = await blocked(400, 100);
-    const awake = trainer.block(3_000, busy);
+    const { hub, runId, trainer, seen } = await blocked(2_000, 100);
+    const awake = trainer.block(8_000, busy);
     const away = await hub.until(runId, ({ trainerConnected }) => !trainerConnected);
     expect(away.busy).toMatchObject({ why: busy.why });
     expect(away.busy!.untilMs).toBeGreaterThan(Date.now());
@@ -47,8 +47,8 @@ describe('a trainer whose process is blocked', () => {
   });
 
   it('is lost after the silence and the grace period where it has said nothing, and takes its run up again', async () => {
-    const { hub, runId, trainer } = await blocked(300, 100);
-    const awake = trainer.block(2_500);
+    const { hub, runId, trainer } = await blocked(2_000, 100);
+    const awake = trainer.block(8_000);
     expect((await hub.until(runId, ({ state }) => state === 'failed')).reason).toMatch(/^The trainer was lost/);
     await awake;
     await hub.until(runId, ({ state, trainerConnected }) => state === 'running' && trainerConnected);
