@@ -6,6 +6,7 @@ import { aRunId, started, stepped, TestHub } from '../../test/support/test-hub.j
 let hub: TestHub;
 let runId: RunId;
 const steps = 5000;
+const names = ['train/loss', 'drift/a', 'drift/b', 'once/early', 'constructor'];
 beforeAll(async () => {
   hub = await TestHub.start();
   runId = aRunId();
@@ -13,15 +14,16 @@ beforeAll(async () => {
   for (let from = 2; from <= steps; from += 999) {
     const answer = await trainer.emitWithAck('events', {
       events: [
-        ...(from === 2 ? [started()] : []),
+        ...(from === 2 ? [started(1, names)] : []),
         ...Array.from({ length: Math.min(999, steps - from + 1) }, (_, i) => {
           const seq = from + i;
           const isProbe = seq % 500 === 0;
-          return stepped(seq, {
-            'train/loss': seq === steps ? 'NaN' : 1 / seq,
+          const values = {
+            'train/loss': seq === steps ? ('NaN' as const) : 1 / seq,
             ...(isProbe && { 'drift/a': seq, 'drift/b': -seq }),
             ...(seq === 7 && { 'once/early': 7, constructor: 8 }),
-          });
+          };
+          return stepped(seq, values, names);
         }),
       ],
     });

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { contributionChange, metrics, targetAccuracy, weightDrift } from '../metric.js';
 import { recovery } from '../recovery.js';
-import { RunConfig } from '../run.js';
-import { builtInDeclaration, builtInSeries } from './series.js';
 import { RunConfig } from './run-config.js';
+import { builtInDeclaration, builtInSeries } from './series.js';
 
 const seriesOf = (settings: object) => builtInSeries(RunConfig.parse({ name: 'x', ...settings }));
 
