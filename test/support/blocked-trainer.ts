@@ -59,11 +59,12 @@ const program = `
 const { parentPort, workerData: { url, auth, attach } } = require('node:worker_threads');
 const { io } = require('socket.io-client');
 const socket = io(url, { auth, transports: ['websocket'], reconnectionDelay: 50, reconnectionDelayMax: 100 });
-socket.on('connect', async () => {
-  const answer = await socket.emitWithAck('attach', attach);
-  if (answer.ok) parentPort.postMessage('attached');
+let attached;
+socket.on('connect', () => {
+  attached = socket.emitWithAck('attach', attach).then((answer) => answer.ok && parentPort.postMessage('attached'));
 });
 parentPort.on('message', async ({ events, block, busy }) => {
+  await attached;
   if (events) return parentPort.postMessage(await socket.emitWithAck('events', { events }));
   if (busy) await socket.emitWithAck('busy', busy);
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, block);
