@@ -1,21 +1,16 @@
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
-import { recordOf } from '@plumbline/shared/record';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
-import {
-  fromWireNumber,
-  toWireNumber,
-  wallTimeSeries,
-  type WireMetrics,
-  type WireNumber,
-} from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, type Transaction } from './duckdb-file.js';
 import { Reader } from './duckdb-reader.js';
-import type { Held } from './acknowledged-ledger.js';
-import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
+import { CommandTable } from './embedded-commands.js';
+import { readContents } from './embedded-contents.js';
+import { deleteRunRows } from './embedded-deletion.js';
+import { addEvents, eachControlText, readEventPage } from './embedded-events.js';
+import { schema } from './embedded-schema.js';
+import { SeriesAnswers } from './embedded-series.js';
 import {
-  AnswerTooLargeError,
   newEvents,
   noPosition,
   StoreConflictError,
@@ -31,58 +26,12 @@ import {
   type WindowRange,
   type Windows,
 } from './event-store.js';
-import { allPoints, PointOrder, pointOrderSchema } from './point-order.js';
-import { SeriesColumns } from './series-columns.js';
-import { SeriesIds } from './series-ids.js';
-import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
-import { inBatches } from './series-batches.js';
-import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
+import { PointOrder } from './point-order.js';
+import { upToDateRun, type StoredEvent } from './protocol-1.js';
+import { SeriesIds } from './series-ids.js';
+import { widenStages } from './stage-column.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
-import { Turn } from '../turn.js';
-import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
-
-/**
- * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
- * one row an event, with the payload of control events. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
- */
-export const schema = `
-  CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
-  CREATE TABLE IF NOT EXISTS events (
-    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage BIGINT,
-    wall_time_ms DOUBLE NOT NULL, type VARCHAR NOT NULL, payload VARCHAR
-  );
-  CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
-  CREATE TABLE IF NOT EXISTS points (
-    series_id INTEGER NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, value DOUBLE NOT NULL
-  );
-  CREATE TABLE IF NOT EXISTS commands (
-    command_id VARCHAR PRIMARY KEY, run_id VARCHAR NOT NULL, received_ms DOUBLE NOT NULL, record VARCHAR NOT NULL
-  );
-  ${deletionSchema}
-  ${pointOrderSchema}
-`;
-/** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
-const maxPageBytes = 2 * 2 ** 20;
-const maxPageValues = 50_000;
-
-/** What DuckDB takes to group by series and window, with room for three queries at one time. */
-const bytesPerGroup = 1024;
-/** A thinned series has three points a bucket, and its query groups by bucket several times. */
-const pointGroups = 2 / 3;
-
-/** What there is of a series in a range of steps. */
-interface SeriesLength {
-  points: number;
-  firstStep: number;
-  lastStep: number;
-}
-interface BatchOptions {
-  range: WindowRange;
-  lastSeq: number;
-  lengthOf: (length: SeriesLength) => number;
-  groupsPerPoint: number;
-}
 
 export interface EmbeddedStoreOptions extends StoreGuardOptions {
   /** What DuckDB may take. */
@@ -102,6 +51,8 @@ export class EmbeddedStore implements EventStore {
 
   readonly #guard: StoreGuard;
   readonly #order: PointOrder;
+  readonly #commands: CommandTable;
+  readonly #answers: SeriesAnswers;
 
   constructor(
     path: string,
@@ -115,6 +66,8 @@ export class EmbeddedStore implements EventStore {
     this.#guard = new StoreGuard(path, { onProblem, onMended });
     this.#file = new DuckDbFile(path, schema, (connection) => this.#load(connection), this.#guard, memoryBytes);
     this.#order = new PointOrder(this.#file, onProblem, rowsPerMove);
+    this.#commands = new CommandTable(this.#file, this.#guard);
+    this.#answers = new SeriesAnswers(this.#file.memoryBytes);
   }
 
   /** Opens the file now rather than at first use. @throws StoreUnavailableError */
@@ -125,19 +78,10 @@ export class EmbeddedStore implements EventStore {
   async #load(connection: DuckDBConnection): Promise<void> {
     const reader = new Reader(connection);
     await widenStages(reader);
-    const positions = await reader.rows(
-      'SELECT run_id, max(seq)::DOUBLE, arg_max(step, seq)::DOUBLE FROM events GROUP BY run_id',
-    );
-    const [[lastSeriesId]] = (await reader.rows('SELECT coalesce(max(series_id), 0) FROM series')) as [[number]];
-    const [[waiting]] = (await reader.rows('SELECT count(*)::DOUBLE FROM points')) as [[number]];
-    this.#positions = new Map(
-      positions.map(([runId, lastSeq, lastStep]) => [
-        runId as string,
-        { lastSeq: lastSeq as number, lastStep: lastStep as number },
-      ]),
-    );
+    const { positions, lastSeriesId, waiting, held } = await readContents(reader);
+    this.#positions = positions;
     this.#series = this.#seriesFrom(lastSeriesId);
-    await this.#guard.afterOpening(await held(reader, this.#positions));
+    await this.#guard.afterOpening(held);
     this.#order.begin(waiting);
   }
 
@@ -214,7 +158,7 @@ export class EmbeddedStore implements EventStore {
       const position = uncommitted.get(runId) ?? this.#positions.get(runId) ?? noPosition;
       const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
       if (appended.length > 0) {
-        const points = await this.#write(transaction, runId, appended);
+        const points = await addEvents(transaction, runId, appended, this.#series);
         uncommitted.set(runId, { lastSeq, lastStep });
         transaction.afterCommit(() => {
           this.#positions.set(runId, { lastSeq, lastStep });
@@ -233,57 +177,8 @@ export class EmbeddedStore implements EventStore {
   }
 
   async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
-    const range = [runId, fromSeq, Math.min(await this.lastSeq(runId), fromSeq + limit - 1)];
-    return this.#file.read(async (reader) => {
-      // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
-      const found = await reader.rows(
-        `WITH lengths AS MATERIALIZED (
-           SELECT seq, strlen(payload) AS length FROM events
-           WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3),
-           longer AS (SELECT seq, sum(length) OVER (ORDER BY seq) AS bytes FROM lengths)
-         SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
-         WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
-        [...range, maxPageBytes],
-      );
-      // Sorted here: DuckDB holds the texts that it sorts several times.
-      found.sort(([a], [b]) => (a as number) - (b as number));
-      const metrics = new Map<number, WireMetrics>();
-      // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
-      let [values, endSeq] = [0, Infinity];
-      const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
-      await reader.chunks(
-        `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
-         WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
-        [runId, fromSeq, lastFound, wallTimeSeries],
-        (chunk) => {
-          const [seqs, names, numbers] = chunk.getColumns() as [number[], string[], number[]];
-          for (const [i, seq] of seqs.entries()) {
-            const isNew = !metrics.has(seq);
-            if (isNew && values > maxPageValues) {
-              endSeq = seq;
-              return false;
-            }
-            if (isNew) metrics.set(seq, recordOf());
-            metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
-            values++;
-          }
-          return true;
-        },
-      );
-      return found
-        .filter(([seq]) => (seq as number) < endSeq)
-        .map(([seq, step, stage, wallTimeMs, type, payload]) => {
-          if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
-          return {
-            type,
-            seq,
-            step,
-            stage,
-            wallTimeMs,
-            metrics: metrics.get(seq as number) ?? recordOf(),
-          } as MetricEvent;
-        });
-    });
+    const toSeq = Math.min(await this.lastSeq(runId), fromSeq + limit - 1);
+    return this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq));
   }
 
   async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
@@ -303,20 +198,7 @@ export class EmbeddedStore implements EventStore {
     const metrics = await this.#metrics(runId, range.metrics);
     if (metrics.size === 0) return { lastSeq };
     const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
-    const ids = [...metrics.keys()];
-    await this.#file.read(async (reader) => {
-      const lengthOf = (length: SeriesLength): number => Math.min(length.points, range.maxPoints);
-      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: pointGroups });
-      for (const batch of batches) {
-        const { sql, values } = historyQuery(batch, range, lastSeq, lastStep);
-        // Width, event number, step, value.
-        const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
-          take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
-        );
-        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-        await reader.hand(() => columns.end());
-      }
-    }, signal);
+    await this.#file.read((reader) => this.#answers.each(reader, metrics, range, { lastSeq, lastStep }, take), signal);
     return { lastSeq };
   }
 
@@ -330,60 +212,7 @@ export class EmbeddedStore implements EventStore {
     const lastSeq = await this.lastSeq(runId);
     const metrics = await this.#metrics(runId, range.metrics);
     if (metrics.size === 0) return;
-    const ids = [...metrics.keys()];
-    await this.#file.read(async (reader) => {
-      const { fromStep = 0, everySteps = Infinity } = range;
-      const windowOf = (step: number): number => Math.floor((step - fromStep) / everySteps);
-      // At most: one for each point, and for each width between the first and the last.
-      const lengthOf = ({ points, firstStep, lastStep }: SeriesLength): number =>
-        Math.min(points, windowOf(lastStep) - windowOf(firstStep) + 1);
-      const count = async (ids: number[]): Promise<[number, number]> => {
-        const { sql, values } = windowsCount(ids, range);
-        return (await reader.rows(sql, values))[0] as [number, number];
-      };
-      const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: 1 }, count);
-      for (const batch of batches) {
-        const { sql, values } = windowsQuery(batch, range);
-        const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
-          take(metrics.get(id)!, {
-            ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
-            ...{ means: means!, lasts: lasts! },
-          }),
-        );
-        await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-        await reader.hand(() => columns.end());
-      }
-    }, signal);
-  }
-
-  /**
-   * Series in batches that are grouped in memory, of an answer that may be given.
-   * @param lengthOf values of a series in the answer, at most
-   * @param count those of all series and of the longest, exactly, where `lengthOf` may be more than there are
-   * @throws AnswerTooLargeError
-   */
-  async #batches(
-    reader: Reader,
-    ids: number[],
-    { range, lastSeq, lengthOf, groupsPerPoint }: BatchOptions,
-    count?: (ids: number[]) => Promise<[number, number]>,
-  ): Promise<number[][]> {
-    const groupsPerBatch = this.#file.memoryBytes / bytesPerGroup / groupsPerPoint;
-    const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
-    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Number.MAX_SAFE_INTEGER });
-    // Short whatever there is of it: no need to look.
-    if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
-    const { sql, values } = lengthsQuery(ids, range, lastSeq);
-    const found = (await reader.rows(sql, values)) as [number, number, number, number][];
-    const lengths = new Map(
-      found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
-    );
-    let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
-    let most = [...lengths.values()].reduce((most, length) => Math.max(most, length), 0);
-    if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
-    if (all > maxValues) throw new AnswerTooLargeError(maxValues);
-    if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
-    return inBatches([...lengths.keys()], (id) => lengths.get(id)!, groupsPerBatch);
+    await this.#file.read((reader) => this.#answers.eachWindows(reader, metrics, range, lastSeq, take), signal);
   }
 
   async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
@@ -400,41 +229,16 @@ export class EmbeddedStore implements EventStore {
     { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
   ): Promise<{ lastSeq: number }> {
     const lastSeq = await this.lastSeq(runId);
-    const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
-    const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
-    await this.#file.read(async (reader) => {
-      // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
-      const lengths = await reader.rows(
-        `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where} ORDER BY seq`,
-        [runId, 1, lastSeq],
-      );
-      for (const [first, last] of textPages(lengths as [number, number][]))
-        await reader.chunks(
-          `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
-          [runId, first, last],
-          (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
-        );
-    }, signal);
+    await this.#file.read((reader) => eachControlText(reader, runId, lastSeq, types, take), signal);
     return { lastSeq };
   }
 
-  async putCommand(record: CommandRecord): Promise<void> {
-    await this.#file.write(async (transaction) => {
-      const { commandId, runId, receivedMs } = record;
-      const known = await transaction.run('SELECT 1 FROM commands WHERE command_id = $1', [commandId]);
-      await transaction.run('INSERT OR REPLACE INTO commands VALUES ($1, $2, $3, $4)', [
-        ...[commandId, runId, receivedMs],
-        JSON.stringify(record),
-      ]);
-      const { ledger } = this.#guard;
-      if (known.rowCount === 0)
-        transaction.afterCommit(() => ledger.count(runId, { commands: ledger.commands(runId) + 1 }));
-    });
+  putCommand(record: CommandRecord): Promise<void> {
+    return this.#commands.put(record);
   }
 
-  async command(commandId: CommandId): Promise<CommandRecord | null> {
-    const [row] = await this.#read('SELECT record FROM commands WHERE command_id = $1', [commandId]);
-    return row ? (JSON.parse(row[0] as string) as CommandRecord) : null;
+  command(commandId: CommandId): Promise<CommandRecord | null> {
+    return this.#commands.get(commandId);
   }
 
   async commands(runId: RunId): Promise<CommandRecord[]> {
@@ -445,17 +249,12 @@ export class EmbeddedStore implements EventStore {
     return records;
   }
 
-  async eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
-    // In order of the records' own times: files of older versions hold other numbers in received_ms.
-    const sql = `SELECT record FROM commands WHERE run_id = $1
-      ORDER BY (record->>'$.receivedMs')::DOUBLE, command_id`;
-    await this.#eachText(sql, [runId], take, signal);
+  eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
+    return this.#commands.each(runId, take, signal);
   }
 
-  async runsWithOpenCommands(): Promise<RunId[]> {
-    // Within a string the quotes would be escaped; a key of this name deeper inside is one run too many.
-    const found = await this.#read(`SELECT DISTINCT run_id FROM commands WHERE record LIKE '%"state":"pending"%'`);
-    return found.map(([runId]) => runId as RunId);
+  runsWithOpenCommands(): Promise<RunId[]> {
+    return this.#commands.runsWithOpen();
   }
 
   copyTo(path: string): Promise<void> {
@@ -473,40 +272,6 @@ export class EmbeddedStore implements EventStore {
     return this.#file.close();
   }
 
-  /** @returns how many values were written */
-  async #write(transaction: Transaction, runId: RunId, events: readonly StoredEvent[]): Promise<number> {
-    const eventRows = await transaction.rowsOf('events');
-    const pointRows = await transaction.rowsOf('points');
-    const ids = await this.#series.of(runId);
-    let written = 0;
-    const turn = new Turn();
-    for (const event of events) {
-      if (turn.isOver) await turn.next();
-      const seq = BigInt(event.seq);
-      const step = BigInt(event.step);
-      const isMetric = isMetricEvent(event);
-      const stage = isMetric ? BigInt(event.stage) : null;
-      const payload = isMetric ? null : JSON.stringify(event);
-      eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
-      if (!isMetric) continue;
-      const points: [string, WireNumber][] = Object.entries(event.metrics);
-      if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
-      for (const [metric, value] of points) {
-        const id = ids.get(metric) ?? (await this.#addSeries(transaction, runId, ids, metric));
-        pointRows.append([id, seq, step, fromWireNumber(value)]);
-      }
-      written += points.length;
-    }
-    return written;
-  }
-
-  /** A failed transaction loads everything anew, so the id may be remembered before the commit. */
-  async #addSeries(transaction: Transaction, runId: RunId, ids: Map<string, number>, metric: string): Promise<number> {
-    const id = this.#series.add(runId, ids, metric);
-    (await transaction.rowsOf('series')).append([id, runId, metric]);
-    return id;
-  }
-
   /** The metrics of a run by their series' ids; of those asked for where names are given. */
   async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
     const known = await this.#series.of(runId);
@@ -518,46 +283,8 @@ export class EmbeddedStore implements EventStore {
     return this.#file.read((reader) => reader.rows(sql, values));
   }
 
-  /** The first column of the rows, in parts. */
-  async #eachText(sql: string, values: (string | number)[], take: TakeTexts, signal?: AbortSignal): Promise<void> {
-    await this.#file.read(
-      (reader) => reader.chunks(sql, values, (chunk) => take(chunk.getColumnValues(0) as string[])),
-      signal,
-    );
-  }
-
   #summary(record: string): StoredSummary {
     const run = upToDateRun(JSON.parse(record) as StoredRun);
     return { ...run, ...(this.#positions.get(run.runId) ?? noPosition) };
   }
-}
-
-/** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */
-function textPages(lengths: readonly [number, number][]): [number, number][] {
-  const pages: [number, number][] = [];
-  let bytes = Infinity;
-  for (const [seq, length] of lengths) {
-    bytes += length;
-    if (bytes <= maxPageBytes) pages.at(-1)![1] = seq;
-    else {
-      pages.push([seq, seq]);
-      bytes = length;
-    }
-  }
-  return pages;
-}
-
-/** What the ledger counts, as the file has it. */
-async function held(reader: Reader, positions: ReadonlyMap<string, Position>): Promise<Held> {
-  const runs = await reader.rows('SELECT run_id FROM runs');
-  const commands = await reader.rows('SELECT run_id, count(*)::DOUBLE FROM commands GROUP BY run_id');
-  const deleted = await reader.rows('SELECT run_id FROM deleted_runs');
-  const counts = new Map(commands as [string, number][]);
-  const ids = new Set([...(runs as [string][]).map(([runId]) => runId), ...positions.keys()]);
-  return {
-    runs: new Map(
-      [...ids].map((runId) => [runId, { ...(positions.get(runId) ?? noPosition), commands: counts.get(runId) ?? 0 }]),
-    ),
-    deleted: new Set((deleted as [string][]).map(([runId]) => runId)),
-  };
 }

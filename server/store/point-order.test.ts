@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { RunId } from '@plumbline/shared/run';
 import { afterAll, expect, it } from 'vitest';
-import { stepEvent, storedRun } from '../../test/contract/event-store-contract.js';
+import { stepEvent, storedRun } from '../../test/contract/stored-samples.js';
 import { EmbeddedStore } from './embedded-store.js';
 import { everyPoint } from './event-store.js';
 

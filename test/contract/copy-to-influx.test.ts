@@ -8,7 +8,7 @@ import { InfluxStore } from '../../server/store/influx-store.js';
 import { copyRuns } from '../../server/transfer/copy-runs.js';
 import { archiveOf } from '../../server/transfer/run-archive.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { runId, stepEvent, storedRun } from './event-store-contract.js';
+import { runId, stepEvent, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-copy-'));
 let server: InfluxServer;

@@ -19,7 +19,7 @@ import { mendLog } from '../../server/store/duckdb-format.js';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { everyPoint } from '../../server/store/event-store.js';
 import { BeyondRepairError, repairStore } from '../../server/store/repair.js';
-import { stepEvent, storedRun } from './event-store-contract.js';
+import { stepEvent, storedRun } from './stored-samples.js';
 
 /*
  * A store as a crash leaves it: the run `early` has 300 events in the main file and 200 more in the write-ahead log, the

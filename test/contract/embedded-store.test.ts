@@ -8,7 +8,8 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { ReadAbandonedError, StoreUnavailableError } from '../../server/store/event-store.js';
 import { repairStore } from '../../server/store/repair.js';
-import { eventStoreContract, runId, stepEvent, storedRun } from './event-store-contract.js';
+import { eventStoreContract } from './event-store-contract.js';
+import { runId, stepEvent, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-store-'));
 afterAll(() => rmSync(folder, { recursive: true }));

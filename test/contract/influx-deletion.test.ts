@@ -10,7 +10,7 @@ import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { eventually } from '../support/eventually.js';
 import { UnreliableInflux } from '../support/unreliable-influx.js';
-import { runId, stepEvent, storedRun } from './event-store-contract.js';
+import { runId, stepEvent, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-influx-deletion-'));
 let server: InfluxServer;

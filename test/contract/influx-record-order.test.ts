@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunState } from '@plumbline/shared/run';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { runId, storedRun } from './event-store-contract.js';
+import { runId, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-record-order-'));
 let server: InfluxServer;

@@ -11,7 +11,7 @@ import { downsampledBucket, setUpInflux, type InfluxSetup } from '../../server/s
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { eventually } from '../support/test-hub.js';
-import { runId, stepEvent, storedRun } from './event-store-contract.js';
+import { runId, stepEvent, storedRun } from './stored-samples.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-influx-setup-'));

@@ -11,7 +11,7 @@ import type { EventStore, HistoryRange, WindowRange, Windows } from '../../serve
 import { InfluxStore, type InfluxStoreOptions } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { oddNames } from '../support/odd-names.js';
-import { stepEvent, storedRun } from './event-store-contract.js';
+import { stepEvent, storedRun } from './stored-samples.js';
 
 /*
  * Random runs, written to both stores, have to be answered alike. What is random follows from a seed, which the name of

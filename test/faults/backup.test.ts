@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CheckpointId, RunId, RunSummary } from '@plumbline/shared/run';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
-import { stepEvent, storedRun } from '../contract/event-store-contract.js';
+import { stepEvent, storedRun } from '../contract/stored-samples.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { holes } from '../support/ledger.js';

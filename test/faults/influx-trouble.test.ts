@@ -9,7 +9,7 @@ import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { StoreUnavailableError, type SharedStore } from '../../server/store/event-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { SpoolFullError } from '../../server/store/spool.js';
-import { storedRun, stepEvent } from '../contract/event-store-contract.js';
+import { storedRun, stepEvent } from '../contract/stored-samples.js';
 import { writeUnsentEvents } from '../../server/trainer/unsent-events.js';
 import { handInEvents, unsentEventsOf } from '../../server/transfer/unsent-events.js';
 import { InfluxServer } from '../support/influx-server.js';

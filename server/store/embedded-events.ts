@@ -1,0 +1,154 @@
+import {
+  toWireNumber,
+  fromWireNumber,
+  wallTimeSeries,
+  type WireMetrics,
+  type WireNumber,
+} from '@plumbline/shared/metric';
+import { recordOf } from '@plumbline/shared/record';
+import type { RunId } from '@plumbline/shared/run';
+import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { Turn } from '../turn.js';
+import type { Transaction } from './duckdb-file.js';
+import type { Reader } from './duckdb-reader.js';
+import type { TakeTexts } from './event-store.js';
+import { allPoints } from './point-order.js';
+import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
+import type { SeriesIds } from './series-ids.js';
+
+/** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
+const maxPageBytes = 2 * 2 ** 20;
+const maxPageValues = 50_000;
+
+/** Adds the rows of events that follow on those stored of their run. @returns how many values these have */
+export async function addEvents(
+  transaction: Transaction,
+  runId: RunId,
+  events: readonly StoredEvent[],
+  series: SeriesIds,
+): Promise<number> {
+  const eventRows = await transaction.rowsOf('events');
+  const pointRows = await transaction.rowsOf('points');
+  const ids = await series.of(runId);
+  /** A failed transaction loads everything anew, so the id may be remembered before the commit. */
+  const addSeries = async (metric: string): Promise<number> => {
+    const id = series.add(runId, ids, metric);
+    (await transaction.rowsOf('series')).append([id, runId, metric]);
+    return id;
+  };
+  let written = 0;
+  const turn = new Turn();
+  for (const event of events) {
+    if (turn.isOver) await turn.next();
+    const seq = BigInt(event.seq);
+    const step = BigInt(event.step);
+    const isMetric = isMetricEvent(event);
+    const stage = isMetric ? BigInt(event.stage) : null;
+    const payload = isMetric ? null : JSON.stringify(event);
+    eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
+    if (!isMetric) continue;
+    const points: [string, WireNumber][] = Object.entries(event.metrics);
+    if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
+    for (const [metric, value] of points) {
+      const id = ids.get(metric) ?? (await addSeries(metric));
+      pointRows.append([id, seq, step, fromWireNumber(value)]);
+    }
+    written += points.length;
+  }
+  return written;
+}
+
+/** Events of a run from `fromSeq` to `toSeq`, in order: as many as are not too large together, and at least the first. */
+export async function readEventPage(
+  reader: Reader,
+  runId: RunId,
+  fromSeq: number,
+  toSeq: number,
+): Promise<StoredEvent[]> {
+  // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
+  const found = await reader.rows(
+    `WITH lengths AS MATERIALIZED (
+       SELECT seq, strlen(payload) AS length FROM events
+       WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3),
+       longer AS (SELECT seq, sum(length) OVER (ORDER BY seq) AS bytes FROM lengths)
+     SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
+     WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
+    [runId, fromSeq, toSeq, maxPageBytes],
+  );
+  // Sorted here: DuckDB holds the texts that it sorts several times.
+  found.sort(([a], [b]) => (a as number) - (b as number));
+  const metrics = new Map<number, WireMetrics>();
+  // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
+  let [values, endSeq] = [0, Infinity];
+  const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
+  await reader.chunks(
+    `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
+     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
+    [runId, fromSeq, lastFound, wallTimeSeries],
+    (chunk) => {
+      const [seqs, names, numbers] = chunk.getColumns() as [number[], string[], number[]];
+      for (const [i, seq] of seqs.entries()) {
+        const isNew = !metrics.has(seq);
+        if (isNew && values > maxPageValues) {
+          endSeq = seq;
+          return false;
+        }
+        if (isNew) metrics.set(seq, recordOf());
+        metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
+        values++;
+      }
+      return true;
+    },
+  );
+  return found
+    .filter(([seq]) => (seq as number) < endSeq)
+    .map(([seq, step, stage, wallTimeMs, type, payload]) => {
+      if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
+      return {
+        type,
+        seq,
+        step,
+        stage,
+        wallTimeMs,
+        metrics: metrics.get(seq as number) ?? recordOf(),
+      } as MetricEvent;
+    });
+}
+
+/** Control events of a run up to `lastSeq`, in order, as texts in the words of today's protocol. */
+export async function eachControlText(
+  reader: Reader,
+  runId: RunId,
+  lastSeq: number,
+  types: readonly ControlEvent['type'][] | undefined,
+  take: TakeTexts,
+): Promise<void> {
+  const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
+  const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
+  // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
+  const lengths = await reader.rows(
+    `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where} ORDER BY seq`,
+    [runId, 1, lastSeq],
+  );
+  for (const [first, last] of textPages(lengths as [number, number][]))
+    await reader.chunks(
+      `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
+      [runId, first, last],
+      (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
+    );
+}
+
+/** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */
+function textPages(lengths: readonly [number, number][]): [number, number][] {
+  const pages: [number, number][] = [];
+  let bytes = Infinity;
+  for (const [seq, length] of lengths) {
+    bytes += length;
+    if (bytes <= maxPageBytes) pages.at(-1)![1] = seq;
+    else {
+      pages.push([seq, seq]);
+      bytes = length;
+    }
+  }
+  return pages;
+}

@@ -1,0 +1,129 @@
+import type { Reader } from './duckdb-reader.js';
+import {
+  AnswerTooLargeError,
+  type HistoryRange,
+  type Position,
+  type Series,
+  type TakeSeries,
+  type WindowRange,
+  type Windows,
+} from './event-store.js';
+import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
+import { inBatches } from './series-batches.js';
+import { SeriesColumns } from './series-columns.js';
+
+/** What DuckDB takes to group by series and window, with room for three queries at one time. */
+const bytesPerGroup = 1024;
+/** A thinned series has three points a bucket, and its query groups by bucket several times. */
+const pointGroups = 2 / 3;
+
+/** What there is of a series in a range of steps. */
+interface SeriesLength {
+  points: number;
+  firstStep: number;
+  lastStep: number;
+}
+interface BatchOptions {
+  range: WindowRange;
+  lastSeq: number;
+  lengthOf: (length: SeriesLength) => number;
+  groupsPerPoint: number;
+}
+
+/** Answers of series, one batch after another that DuckDB groups within its memory. */
+export class SeriesAnswers {
+  /** @param memoryBytes what DuckDB may take */
+  constructor(readonly memoryBytes: number) {}
+
+  /**
+   * Hands over series of a run, thinned, up to its position.
+   * @param metrics by the ids of their series
+   * @throws AnswerTooLargeError
+   */
+  async each(
+    reader: Reader,
+    metrics: ReadonlyMap<number, string>,
+    range: HistoryRange,
+    { lastSeq, lastStep }: Position,
+    take: TakeSeries<Series>,
+  ): Promise<void> {
+    const ids = [...metrics.keys()];
+    const lengthOf = (length: SeriesLength): number => Math.min(length.points, range.maxPoints);
+    const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: pointGroups });
+    for (const batch of batches) {
+      const { sql, values } = historyQuery(batch, range, lastSeq, lastStep);
+      // Width, event number, step, value.
+      const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
+        take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
+      );
+      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+      await reader.hand(() => columns.end());
+    }
+  }
+
+  /**
+   * Hands over what series of a run come to in windows of steps.
+   * @param metrics by the ids of their series
+   * @throws AnswerTooLargeError
+   */
+  async eachWindows(
+    reader: Reader,
+    metrics: ReadonlyMap<number, string>,
+    range: WindowRange,
+    lastSeq: number,
+    take: TakeSeries<Windows>,
+  ): Promise<void> {
+    const ids = [...metrics.keys()];
+    const { fromStep = 0, everySteps = Infinity } = range;
+    const windowOf = (step: number): number => Math.floor((step - fromStep) / everySteps);
+    // At most: one for each point, and for each width between the first and the last.
+    const lengthOf = ({ points, firstStep, lastStep }: SeriesLength): number =>
+      Math.min(points, windowOf(lastStep) - windowOf(firstStep) + 1);
+    const count = async (ids: number[]): Promise<[number, number]> => {
+      const { sql, values } = windowsCount(ids, range);
+      return (await reader.rows(sql, values))[0] as [number, number];
+    };
+    const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: 1 }, count);
+    for (const batch of batches) {
+      const { sql, values } = windowsQuery(batch, range);
+      const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
+        take(metrics.get(id)!, {
+          ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
+          ...{ means: means!, lasts: lasts! },
+        }),
+      );
+      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
+      await reader.hand(() => columns.end());
+    }
+  }
+
+  /**
+   * Series in batches that are grouped in memory, of an answer that may be given.
+   * @param lengthOf values of a series in the answer, at most
+   * @param count those of all series and of the longest, exactly, where `lengthOf` may be more than there are
+   * @throws AnswerTooLargeError
+   */
+  async #batches(
+    reader: Reader,
+    ids: number[],
+    { range, lastSeq, lengthOf, groupsPerPoint }: BatchOptions,
+    count?: (ids: number[]) => Promise<[number, number]>,
+  ): Promise<number[][]> {
+    const groupsPerBatch = this.memoryBytes / bytesPerGroup / groupsPerPoint;
+    const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
+    const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Number.MAX_SAFE_INTEGER });
+    // Short whatever there is of it: no need to look.
+    if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
+    const { sql, values } = lengthsQuery(ids, range, lastSeq);
+    const found = (await reader.rows(sql, values)) as [number, number, number, number][];
+    const lengths = new Map(
+      found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
+    );
+    let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
+    let most = [...lengths.values()].reduce((most, length) => Math.max(most, length), 0);
+    if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
+    if (all > maxValues) throw new AnswerTooLargeError(maxValues);
+    if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
+    return inBatches([...lengths.keys()], (id) => lengths.get(id)!, groupsPerBatch);
+  }
+}

@@ -1,0 +1,182 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { toWireNumber, wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
+import { recordOf } from '@plumbline/shared/record';
+import { RunId } from '@plumbline/shared/run';
+import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
+import { describeModel } from '../../server/trainer/models/parameter-roles.js';
+import { oddNames } from '../support/odd-names.js';
+import { mixture } from '../support/real-models.js';
+import { anyEvents } from './any-event.js';
+import type { StoreUnderTest } from './store-under-test.js';
+import { comparable, lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
+
+/** Whole events, and control events apart, come back as they were. */
+export function eventContract(subject: StoreUnderTest): void {
+  it('gives back every event that a trainer may send as it was', async () => {
+    let runs = 0;
+    await fc.assert(
+      fc.asyncProperty(anyEvents, async (events) => {
+        const id = RunId.parse(`run-any-${++runs}`);
+        await subject.store.createRun(storedRun(id));
+        await subject.store.append(id, events);
+        const back = await subject.store.events(id, 1, events.length);
+        expect(back.map(comparable)).toEqual(events.map(comparable));
+      }),
+      { seed: 11, numRuns: 40 },
+    );
+    await subject.reopen();
+    expect(await subject.store.runs()).toHaveLength(runs + 1);
+  });
+
+  it('lists control events whole and in order, apart from metrics', async () => {
+    const paused: TrainerEvent = { type: 'run_paused', seq: 2, step: 1, wallTimeMs: 5, reason: 'über "quoted" ✓' };
+    const finished: TrainerEvent = { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 6 };
+    await subject.store.append(runId, [...lossEvents(1, 1), paused, stepEvent(3, {}), finished]);
+    await subject.reopen();
+    expect(await subject.store.controlEvents(runId)).toEqual({ lastSeq: 4, events: [paused, finished] });
+  });
+
+  describe('whole events', () => {
+    const started: TrainerEvent = {
+      type: 'run_started',
+      seq: 1,
+      step: 0,
+      wallTimeMs: 1_700_000_000_000.25,
+      trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+      model: { name: 'none', groups: [], parameters: [], recipes: [] },
+      baseline: { 'shift/kl': 'NaN' },
+      selection: { kind: 'recipe', recipe: 'full' },
+      trainable: ['b', 'a'],
+    };
+    const events: TrainerEvent[] = [
+      started,
+      stepEvent(2, { 'train/loss': 'NaN', 'train/learning_rate': 0.1, 'shift/kl': '-Infinity' }),
+      stepEvent(3, {}),
+      { type: 'run_paused', seq: 4, step: 3, wallTimeMs: 5, reason: 'über "quoted" \u2028 ✓\n' },
+      { ...stepEvent(5, { 'shift/js': 'Infinity', 'drift/a.b-c': 5e-324 }, 3), type: 'probe_completed', stage: 7 },
+      { type: 'run_finished', seq: 6, step: 3, wallTimeMs: 6 },
+    ] as TrainerEvent[];
+
+    it('come back as they were, in order, with metrics sorted by name', async () => {
+      await subject.store.append(runId, events);
+      await subject.reopen();
+      const found = await subject.store.events(runId, 1, 1000);
+      expect(found).toEqual(events);
+      expect(Object.keys((found[1] as MetricEvent).metrics)).toEqual(['shift/kl', 'train/learning_rate', 'train/loss']);
+    });
+
+    it('have metrics of any name, each a series of its own', async () => {
+      const values = (seq: number): [string, WireNumber][] =>
+        oddNames.map((name, i) => [name, (i + seq) % 5 === 0 ? 'NaN' : i + seq]);
+      const odd = [1, 2, 3].map((seq) => stepEvent(seq, recordOf(values(seq))));
+      await subject.store.append(runId, odd);
+      await subject.reopen();
+      const found = (await subject.store.events(runId, 1, 1000)) as MetricEvent[];
+      for (const [i, { metrics }] of found.entries())
+        expect(new Map(Object.entries(metrics))).toEqual(new Map(values(i + 1)));
+      const all = (await subject.store.history(runId, { maxPoints: 100 })).series;
+      expect([...all.keys()].sort()).toEqual([wallTimeSeries, ...oddNames].sort());
+      const names = oddNames.filter((_, i) => i % 3 === 0);
+      const few = (await subject.store.history(runId, { metrics: names, maxPoints: 100 })).series;
+      expect([...few.keys()].sort()).toEqual([...names].sort());
+      for (const [name, { values: course }] of few)
+        expect([...course].map(toWireNumber)).toEqual([1, 2, 3].map((seq) => new Map(values(seq)).get(name)));
+      const windows = await subject.store.windows(runId, { metrics: ['__proto__', 'constructor', 'a,b=c d\\e'] });
+      expect(windows.size).toBe(3);
+    });
+
+    it('come from the number asked for, no more than asked for, and none past the last', async () => {
+      await subject.store.append(runId, events);
+      expect(await subject.store.events(runId, 3, 2)).toEqual(events.slice(2, 4));
+      expect(await subject.store.events(runId, 5, 1000)).toEqual(events.slice(4));
+      expect(await subject.store.events(runId, 7, 1000)).toEqual([]);
+      expect(await subject.store.events(RunId.parse('nowhere'), 1, 1000)).toEqual([]);
+    });
+
+    it('come in smaller pages where they are large, and all of them in the end', async () => {
+      const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/group.${i}`, i]));
+      const long = 'reason '.repeat(70_000);
+      const large = [
+        ...Array.from({ length: 120 }, (_, i) => stepEvent(i + 1, metrics)),
+        ...Array.from({ length: 8 }, (_, i) => ({
+          ...{ type: 'run_paused', seq: 121 + i, step: 120, wallTimeMs: 5, reason: long },
+        })),
+      ] as TrainerEvent[];
+      await subject.store.append(runId, large.slice(0, 60));
+      await subject.store.append(runId, large.slice(60));
+      const pages: StoredEvent[][] = [];
+      for (let next = 1; next <= large.length; next += pages.at(-1)!.length) {
+        pages.push(await subject.store.events(runId, next, 1000));
+        expect(pages.at(-1)).not.toEqual([]);
+      }
+      // Values, and characters of control events, of the largest page.
+      const valuesOf = (page: StoredEvent[]) => page.filter(({ type }) => type === 'step_completed').length * 1000;
+      const textOf = (page: StoredEvent[]) => page.filter(({ type }) => type === 'run_paused').length * long.length;
+      expect(Math.max(...pages.map(valuesOf))).toBeLessThanOrEqual(60_000);
+      expect(Math.max(...pages.map(textOf))).toBeLessThanOrEqual(5 * 2 ** 20);
+      expect(pages.flat().map(({ seq }) => seq)).toEqual(large.map(({ seq }) => seq));
+      expect((pages[0]![0] as MetricEvent).metrics['drift/group.999']).toBe(999);
+    });
+
+    it('are those of the run asked for, whatever other runs hold under the same numbers and names', async () => {
+      const other = RunId.parse('run-b');
+      await subject.store.append(runId, lossEvents(1, 3));
+      await subject.store.append(other, [stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 }), stepEvent(2, {})]);
+      await subject.store.append(runId, lossEvents(4, 5));
+      expect(await subject.store.events(runId, 1, 1000)).toEqual(lossEvents(1, 5));
+      expect(await subject.store.events(other, 1, 1)).toEqual([stepEvent(1, { 'train/loss': 9, 'shift/kl': 1 })]);
+    });
+  });
+
+  it('gives a start of protocol 1 back as it came, and tells readers of roles and recipes', async () => {
+    const group = 'language_model.layers.3.mlp.experts.1.up_proj';
+    const old = {
+      ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, trainable: [] },
+      trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+      model: { name: 'm', parameters: [{ name: `${group}.weight`, shape: [2], size: 2, group }] },
+      selection: { kind: 'recipe', recipe: 'mlp_gate_up' },
+    } as StoredEvent;
+    await subject.store.append(runId, [old]);
+    await subject.reopen();
+    expect(await subject.store.events(runId, 1, 1000)).toEqual([old]);
+    const [started] = (await subject.store.controlEvents(runId)).events;
+    const texts: string[] = [];
+    await subject.store.eachControlEvents(runId, (part) => void texts.push(...part));
+    expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual([started]);
+    expect(started).toMatchObject({
+      model: {
+        ...(old as { model: object }).model,
+        groups: [{ name: group, part: 'language', layer: 3, block: 'mlp', projection: 'up_proj', expert: 1 }],
+        recipes: [
+          { name: 'full', label: 'Full', groups: [group] },
+          { name: 'mlp', label: 'MLP', groups: [group] },
+          { name: 'mlp_gate_up', label: 'MLP Gate & Up', groups: [group] },
+          { name: 'none', label: 'None', groups: [] },
+        ],
+      },
+    });
+    expect(TrainerEvent.safeParse(started).success).toBe(true);
+  });
+
+  it('keeps a model of 18,867 parameters and the drift of each of its groups', async () => {
+    const model = describeModel('a mixture of experts', mixture());
+    const start = {
+      ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, model },
+      trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+      selection: { kind: 'recipe', recipe: 'full' },
+      trainable: model.parameters.map(({ name }) => name),
+    } as TrainerEvent;
+    const drifts = Object.fromEntries(model.groups.map(({ name }, index) => [`drift/${name}`, index / 7]));
+    const probe = { ...stepEvent(2, drifts, 0), type: 'probe_completed' } as TrainerEvent;
+    await subject.store.append(runId, [start]);
+    await subject.store.append(runId, [probe]);
+    await subject.reopen();
+    // As text: a deep comparison of so much takes minutes.
+    expect(JSON.stringify((await subject.store.controlEvents(runId)).events) === JSON.stringify([start])).toBe(true);
+    const { series } = await subject.store.history(runId, { maxPoints: 5 });
+    expect(series.size).toBe(model.groups.length);
+    expect(series.get(`drift/${model.groups[700]!.name}`)!.values).toEqual(Float64Array.of(100));
+  });
+}
