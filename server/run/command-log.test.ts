@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command, CommandId } from '@plumbline/shared/command';
 import { CheckpointId, type RunId } from '@plumbline/shared/run';
+import { saved } from '../../test/support/ruled-runs.js';
 import {
   aCommand,
   aRunId,
@@ -284,17 +285,7 @@ describe('restore_checkpoint', () => {
       reason: expect.stringContaining(`The run ${runId} has no checkpoint step-2`),
     });
     await trainer.emitWithAck('events', {
-      events: [
-        {
-          type: 'checkpoint_saved',
-          seq: 2,
-          step: 2,
-          wallTimeMs: 1_700_000_000_001,
-          checkpointId,
-          bytes: 1,
-          digest: 'x',
-        },
-      ],
+      events: [saved(2, 2)],
     });
     const { action } = await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId }));
     expect(action).toMatchObject({
@@ -311,17 +302,7 @@ describe('restore_checkpoint', () => {
     const { runId, trainer } = await running();
     const checkpointId = CheckpointId.parse('step-2');
     await trainer.emitWithAck('events', {
-      events: [
-        {
-          type: 'checkpoint_saved',
-          seq: 2,
-          step: 2,
-          wallTimeMs: 1_700_000_000_001,
-          checkpointId,
-          bytes: 1,
-          digest: 'x',
-        },
-      ],
+      events: [saved(2, 2)],
     });
     for (const branchRunId of [other, runId])
       expect(await give(aCommand(runId, { kind: 'restore_checkpoint', checkpointId, branchRunId }))).toMatchObject({
@@ -340,15 +321,7 @@ describe('restore_checkpoint', () => {
     const checkpointId = CheckpointId.parse('step-2');
     await trainer.emitWithAck('events', {
       events: [
-        {
-          type: 'checkpoint_saved',
-          seq: 2,
-          step: 2,
-          wallTimeMs: 1_700_000_000_001,
-          checkpointId,
-          bytes: 1,
-          digest: 'x',
-        },
+        saved(2, 2),
         { type: 'checkpoint_removed', seq: 3, step: 4, wallTimeMs: 1_700_000_000_002, checkpointId },
       ],
     });

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, open, readFile, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, open, rename, rm, stat, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -58,7 +58,7 @@ let prepared: Promise<string> | null = null;
 
 async function prepare(): Promise<string> {
   const hub = await HubProcess.start();
-  const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
+  const token = hub.trainerToken;
   const send = async (from: number, to: number): Promise<void> => {
     const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
     await trainer.attach(runId);
@@ -131,16 +131,27 @@ const damaged = (what: string, damage: Damage): Attack => ({
   },
 });
 
+/** A hub of its own, and a trainer that has attached and declared some series. */
+async function onRunningHub<T>(
+  names: readonly string[],
+  work: (hub: HubProcess, trainer: HostileTrainer) => Promise<T>,
+): Promise<T> {
+  const hub = await HubProcess.start();
+  try {
+    const trainer = await HostileTrainer.open({ port: hub.port, token: hub.trainerToken } as Victim);
+    await trainer.attach(runId);
+    await trainer.events([trainer.declares(1, names)]);
+    return await work(hub, trainer);
+  } finally {
+    await hub.remove();
+  }
+}
+
 /** The files go while the hub runs: it has to say so, and to acknowledge nothing that would be lost. */
 const underRunning = (what: string, damage: Damage): Attack => ({
   name: `store: ${what} under a running hub`,
-  run: async () => {
-    const hub = await HubProcess.start();
-    try {
-      const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
-      const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
-      await trainer.attach(runId);
-      await trainer.events([trainer.declares(1, ['train/loss'])]);
+  run: () =>
+    onRunningHub(['train/loss'], async (hub, trainer) => {
       const main = join(hub.dataDir, 'plumbline.duckdb');
       await damage(main, `${main}.wal`);
       const endMs = performance.now() + noticeLimitMs;
@@ -152,10 +163,7 @@ const underRunning = (what: string, damage: Damage): Attack => ({
         await sleep(1000);
       }
       return `it acknowledges events into files that are gone, and is ready, for ${noticeLimitMs / 1000} s`;
-    } finally {
-      await hub.remove();
-    }
-  },
+    }),
 });
 
 export const storeDamageAttacks: Attack[] = [
@@ -167,14 +175,9 @@ export const storeDamageAttacks: Attack[] = [
   underRunning('files moved away', async (main) => rename(main, `${main}.moved`)),
   {
     name: 'store: a limit on the size of files is not told as a full disk',
-    run: async () => {
-      const hub = await HubProcess.start();
-      try {
-        const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
-        const trainer = await HostileTrainer.open({ port: hub.port, token } as Victim);
-        await trainer.attach(runId);
-        const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i]));
-        await trainer.events([trainer.declares(1, Object.keys(metrics))]);
+    run: () => {
+      const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i]));
+      return onRunningHub(Object.keys(metrics), async (hub, trainer) => {
         await promisify(execFile)('prlimit', ['--pid', String(hub.processId), '--fsize=20000']);
         const reply = await trainer.events(Array.from({ length: 50 }, (_, i) => trainer.step(2 + i, metrics)));
         const { body } = await ask(hub.port, '/readyz');
@@ -184,9 +187,7 @@ export const storeDamageAttacks: Attack[] = [
           reply.kind === 'answer' && reply.ok && 'events were acknowledged beyond the limit',
           reply.kind === 'closed' && 'the hub died of it',
         );
-      } finally {
-        await hub.remove();
-      }
+      });
     },
   },
 ];

@@ -1,6 +1,4 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -82,7 +80,7 @@ try {
 }
 
 async function send(hub: HubProcess, count: number): Promise<ManyResult> {
-  const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+  const token = hub.trainerToken;
   const options: ManyOptions = { url: hub.url, token, trainers: count, series, steps };
   const { stdout } = await promisify(execFile)(process.execPath, [sendersPath, JSON.stringify(options)]);
   return JSON.parse(stdout) as ManyResult;

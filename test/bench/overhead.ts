@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -25,7 +25,7 @@ const { values: flags } = parseArgs({
 });
 const hub = await HubProcess.start();
 const client = await HubClient.open(hub);
-const token = (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim();
+const token = hub.trainerToken;
 const folder = await mkdtemp(join(tmpdir(), 'plumbline-overhead-'));
 
 const { name: backend, device } = await selectBackend();

@@ -1,7 +1,5 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
@@ -41,7 +39,7 @@ const metric = 'drift/language_model.layers.0.mlp.up_proj';
 const senderPath = fileURLToPath(new URL('ingest-sender.js', import.meta.url));
 
 const hub = await HubProcess.start({ env: { PLUMBLINE_MEMORY_MB: flags.memoryMb } });
-const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+const token = hub.trainerToken;
 const startMs = performance.now();
 const elapsedS = (): number => (performance.now() - startMs) / 1000;
 const isOver = (): boolean => elapsedS() >= seconds;

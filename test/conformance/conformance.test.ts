@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { HubProcess } from '../support/hub-process.js';
 import type { Outcome } from './cases.js';
@@ -18,7 +16,7 @@ describe('conformance', () => {
     it('passes every case', async () => {
       const outcomes = await tryHub({
         url: hub.url,
-        token: (await readFile(join(hub.dataDir, 'trainer-token'), 'utf8')).trim(),
+        token: hub.trainerToken,
         async killAndRestart() {
           await hub.kill();
           await hub.start();

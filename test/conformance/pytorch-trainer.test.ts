@@ -54,7 +54,7 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
   const environment = (): NodeJS.ProcessEnv => ({
     ...process.env,
     PLUMBLINE_HUB: hub.url,
-    PLUMBLINE_TOKEN: readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8').trim(),
+    PLUMBLINE_TOKEN: hub.trainerToken,
   });
   const exported = async (runId: RunId): Promise<TrainerEvent[]> => {
     const answer = await fetch(`${hub.url}/api/runs/${runId}/export?format=jsonl`, {

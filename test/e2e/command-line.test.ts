@@ -30,7 +30,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const token = (): string => readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+const token = (): string => hub.trainerToken;
 /** A run that goes on until it is stopped, with steps behind it. */
 async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; trainer: ChildProcess }> {
   const trainer = startReplay(hub, token(), { name, stepMs });

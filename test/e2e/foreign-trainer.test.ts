@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,7 +22,7 @@ describe('the page of a run of another trainer', () => {
 
   beforeAll(async () => {
     hub = await HubProcess.start();
-    const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     trainer = io(`${hub.url}/trainer`, { auth: { token, protocol: protocolVersion } });
     await trainer.emitWithAck('attach', attachment(runId));
     const odd = recordOf(oddNames.map((name, i) => [name, i]));

@@ -38,7 +38,7 @@ describe('moving a run', () => {
   beforeAll(async () => {
     hub = await HubProcess.start();
     const client = await HubClient.open(hub);
-    const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     const trainer: Socket<HubToTrainer, TrainerToHub> = io(`${hub.url}/trainer`, {
       auth: { token, protocol: protocolVersion },
     });

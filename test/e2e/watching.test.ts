@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -19,7 +19,7 @@ describe('a hub that asks for a link', () => {
   let page: Page;
   beforeAll(async () => {
     hub = await HubProcess.start({ env: { PLUMBLINE_WATCH: 'session' } });
-    const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     const trainer: TrainerEnd = io(`${hub.url}/trainer`, { auth: { token, protocol: protocolVersion } });
     await trainer.emitWithAck('attach', attachment(runId));
     await trainer.emitWithAck('events', { events: [started(), finished(2)] });

@@ -28,7 +28,7 @@ async function startHub(): Promise<HubProcess> {
   return hub;
 }
 function connect(hub: HubProcess): Socket<HubToTrainer, TrainerToHub> {
-  const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+  const token = hub.trainerToken;
   const socket = io(`${hub.url}/trainer`, {
     ...{ auth: { token, protocol: protocolVersion }, transports: ['websocket'], forceNew: true },
   });

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandId } from '@plumbline/shared/command';
 import { GuardRule, ruleAuthor } from '@plumbline/shared/rule';
@@ -57,7 +55,7 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
     ['that its run began with', 'run-rules', [rule]],
     ['that was set in mid-run', 'run-set-rules', []],
   ])('%s fires at each value at which it has to, once', async (_, name, rules) => {
-    const token = await readFile(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     const trainer = await TrainerProcess.start(name, {
       ...{ hubPort: hub.port, folder: hub.dataDir, token, stepMs: 4, rules },
     });

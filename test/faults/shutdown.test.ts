@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -32,7 +30,7 @@ class LoadTrainer {
   #seq = 0;
 
   constructor(hub: HubProcess) {
-    const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     this.#socket = io(`${hub.url}/trainer`, {
       auth: { token, protocol: protocolVersion },
       transports: ['websocket'],

@@ -61,7 +61,7 @@ describe('while a hub has its spool open', () => {
   const out = join(folder, 'run.jsonl');
 
   it('export asks the hub', async () => {
-    const token = readFileSync(join(hub.dataDir, 'trainer-token'), 'utf8');
+    const token = hub.trainerToken;
     const trainer: Socket<HubToTrainer, TrainerToHub> = io(`${hub.url}/trainer`, {
       auth: { token, protocol: protocolVersion },
     });

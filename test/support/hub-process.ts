@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -35,6 +36,10 @@ export class HubProcess {
 
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
+  }
+  /** What trainers show. */
+  get trainerToken(): string {
+    return readFileSync(join(this.dataDir, 'trainer-token'), 'utf8').trim();
   }
   get output(): string {
     return this.#output;
