@@ -1,4 +1,5 @@
 import type { EvaluationsResponse } from '@plumbline/shared/http';
+import { entryOf } from '@plumbline/shared/record';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import { pairedDifferenceInterval, wilsonInterval, type Ends } from './proportion-interval.js';
 
@@ -16,20 +17,16 @@ export function evaluationTable(events: readonly ControlEvent[]): TaskEvaluation
   const tasks = [...new Set(evaluations.flatMap(({ right }) => Object.keys(right)))].sort();
   return tasks.map((task) => ({
     task,
-    evaluations: evaluations.flatMap((evaluation) => rowOf(evaluation, answersOf(base, task), task)),
+    evaluations: evaluations.flatMap((evaluation) => rowOf(evaluation, base && entryOf(base, task), task)),
   }));
 }
-
-/** A task's name may be that of something every object has. */
-const answersOf = (right: EvaluationCompleted['right'] | undefined, task: string): string | undefined =>
-  right && Object.hasOwn(right, task) ? right[task] : undefined;
 
 function rowOf(
   { seq, step, stage, weight, right }: EvaluationCompleted,
   base: string | undefined,
   task: string,
 ): TaskEvaluations['evaluations'] {
-  const answers = answersOf(right, task);
+  const answers = entryOf(right, task);
   if (answers === undefined) return [];
   const [asked, count] = [answers.length, rightIn(answers)];
   const row = { seq, step, stage, weight, asked, right: count };

@@ -1,4 +1,5 @@
 import { wallTimeSeries } from '@plumbline/shared/metric';
+import { recordOf } from '@plumbline/shared/record';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
 
 /** Some series of a run: by their names, and by the beginnings of names, which end in `*`. */
@@ -29,8 +30,7 @@ export class SeriesFilter {
   }
 
   #valuesOf(all: MetricEvent['metrics']): MetricEvent['metrics'] {
-    // No prototype: a series may be named as one of its properties.
-    const found = Object.create(null) as MetricEvent['metrics'];
+    const found: MetricEvent['metrics'] = recordOf();
     for (const name of this.names) if (Object.hasOwn(all, name)) found[name] = all[name]!;
     if (this.beginnings.length > 0)
       for (const [name, value] of Object.entries(all)) if (this.has(name)) found[name] = value;

@@ -9,6 +9,7 @@ import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import { RunOverview } from '@plumbline/shared/run-list';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../../store/event-store.js';
+import { Mailbox } from '../mailbox.js';
 import { RunCourse } from './run-course.js';
 
 /** Overviews of ended runs that are held as text, about 2 kB each; the others are read from their files. */
@@ -53,8 +54,10 @@ export class RunOverviews {
   readonly #held = new LRUCache<RunId, Kept>({ max: maxHeld });
   /** Last values of headline series, to sort by: of all runs whose overview was seen. */
   readonly #lasts = new Map<RunId, { createdMs: number; values: Map<string, number> }>();
-  /** Runs that are to be read from the store, in this order, and when each has been. */
-  readonly #queue = new Map<RunId, PromiseWithResolvers>();
+  /** Reads runs from the store, one after another. */
+  readonly #reads = new Mailbox();
+  /** Runs that are to be read, and when each has been. */
+  readonly #asked = new Map<RunId, Promise<void>>();
   /** Events of the run that is being read, which came meanwhile. */
   #reading: { runId: RunId; waiting: TrainerEvent[] } | null = null;
   readonly #readMs = new Map<RunId, number>();
@@ -176,28 +179,24 @@ export class RunOverviews {
 
   /** @returns ends when the run was read from the store */
   async #read({ runId }: RunSummary): Promise<void> {
-    const waits = this.#queue.get(runId);
-    if (waits) return waits.promise;
+    const asked = this.#asked.get(runId);
+    if (asked) return asked;
     if (Date.now() - (this.#readMs.get(runId) ?? 0) < readAgainMs) return;
-    const entry = withResolvers();
-    this.#queue.set(runId, entry);
-    if (this.#queue.size === 1) void this.#readQueue();
-    return entry.promise;
+    const reading = this.#reads.post(() => this.#readOne(runId));
+    this.#asked.set(runId, reading);
+    return reading;
   }
 
-  async #readQueue(): Promise<void> {
-    for (const [runId, { resolve }] of this.#queue) {
-      try {
-        const run = this.options.find(runId);
-        if (run && !this.#isClosed) await this.#readStore(run);
-      } catch (error) {
-        if (!this.#isClosed) this.options.onError(error);
-      }
-      this.#reading = null;
-      this.#readMs.set(runId, Date.now());
-      this.#queue.delete(runId);
-      resolve();
+  async #readOne(runId: RunId): Promise<void> {
+    try {
+      const run = this.options.find(runId);
+      if (run && !this.#isClosed) await this.#readStore(run);
+    } catch (error) {
+      if (!this.#isClosed) this.options.onError(error);
     }
+    this.#reading = null;
+    this.#readMs.set(runId, Date.now());
+    this.#asked.delete(runId);
   }
 
   async #readStore(run: RunSummary): Promise<void> {
@@ -220,14 +219,4 @@ export class RunOverviews {
     if (hasEnded(now.state) && course.lastSeq === now.lastSeq) this.#keep(now, course);
     else if (!hasEnded(now.state)) this.#courses.set(runId, course);
   }
-}
-
-interface PromiseWithResolvers {
-  promise: Promise<void>;
-  resolve: () => void;
-}
-function withResolvers(): PromiseWithResolvers {
-  let resolve = (): void => undefined;
-  const promise = new Promise<void>((done) => (resolve = done));
-  return { promise, resolve };
 }
