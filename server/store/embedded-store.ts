@@ -8,6 +8,7 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
+import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, type Transaction } from './duckdb-file.js';
@@ -16,11 +17,13 @@ import type { Held } from './acknowledged-ledger.js';
 import { deleteRunRows, deletionSchema } from './embedded-deletion.js';
 import {
   AnswerTooLargeError,
+  newestOf,
   newEvents,
   noPosition,
   StoreConflictError,
   type EventStore,
   type HistoryRange,
+  type LargeEventRange,
   type Position,
   type Series,
   type StoreCondition,
@@ -34,8 +37,9 @@ import {
 import { allPoints, PointOrder, pointOrderSchema } from './point-order.js';
 import { SeriesColumns } from './series-columns.js';
 import { SeriesIds } from './series-ids.js';
-import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
+import { historyQuery, largeEventsQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
 import { inBatches } from './series-batches.js';
+import { textParts } from './text-parts.js';
 import { widenStages } from './stage-column.js';
 import { describeLoss } from './loss.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
@@ -44,13 +48,18 @@ import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } 
 
 /**
  * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
- * one row an event, with the payload of control events. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
+ * one row an event, with the payload of control events. `large_events` has the JSON texts of large ones in parts, each
+ * row with the bytes of the whole. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
  */
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
     run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage BIGINT,
     wall_time_ms DOUBLE NOT NULL, type VARCHAR NOT NULL, payload VARCHAR
+  );
+  CREATE TABLE IF NOT EXISTS large_events (
+    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, type VARCHAR NOT NULL,
+    bytes BIGINT NOT NULL, part BIGINT NOT NULL, text VARCHAR NOT NULL
   );
   CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS points (
@@ -65,6 +74,8 @@ export const schema = `
 /** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
 const maxPageBytes = 2 * 2 ** 20;
 const maxPageValues = 50_000;
+/** DuckDB keeps longer texts apart, each whole, and cannot write its file where a few do not fit in its memory. */
+const largePartBytes = 4000;
 
 /** What DuckDB takes to group by series and window, with room for three queries at one time. */
 const bytesPerGroup = 1024;
@@ -239,7 +250,9 @@ export class EmbeddedStore implements EventStore {
       const found = await reader.rows(
         `WITH lengths AS MATERIALIZED (
            SELECT seq, strlen(payload) AS length FROM events
-           WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3),
+           WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3
+           UNION ALL
+           SELECT seq, bytes FROM large_events WHERE run_id = $1 AND part = 0 AND seq BETWEEN $2 AND $3),
            longer AS (SELECT seq, sum(length) OVER (ORDER BY seq) AS bytes FROM lengths)
          SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
          WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
@@ -247,10 +260,11 @@ export class EmbeddedStore implements EventStore {
       );
       // Sorted here: DuckDB holds the texts that it sorts several times.
       found.sort(([a], [b]) => (a as number) - (b as number));
+      const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
+      const large = await this.#largeTexts(reader, runId, fromSeq, lastFound);
       const metrics = new Map<number, WireMetrics>();
       // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
       let [values, endSeq] = [0, Infinity];
-      const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
       await reader.chunks(
         `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
          WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
@@ -274,6 +288,8 @@ export class EmbeddedStore implements EventStore {
         .filter(([seq]) => (seq as number) < endSeq)
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
           if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
+          const text = large.get(seq as number);
+          if (text !== undefined) return JSON.parse(text) as LargeEvent;
           return {
             type,
             seq,
@@ -418,6 +434,48 @@ export class EmbeddedStore implements EventStore {
     return { lastSeq };
   }
 
+  async eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; earlier: number }> {
+    const lastSeq = await this.lastSeq(runId);
+    let earlier = 0;
+    await this.#file.read(async (reader) => {
+      const { sql, values } = largeEventsQuery(runId, range, lastSeq);
+      const found = (await reader.rows(sql, values)) as [seq: number, bytes: number, all: number][];
+      const wanted = newestOf(
+        found.map(([seq, bytes]) => ({ seq, bytes })),
+        range,
+      );
+      earlier = (found[0]?.[2] ?? 0) - wanted.length;
+      for (const page of inBatches(wanted, ({ bytes }) => bytes, maxPageBytes)) {
+        const texts = await this.#largeTexts(reader, runId, page[0]!.seq, page.at(-1)!.seq, range.type);
+        await reader.hand(() => take(page.map(({ seq }) => texts.get(seq)!)));
+      }
+    }, signal);
+    return { lastSeq, earlier };
+  }
+
+  /** JSON texts of the large events between two numbers, by number. */
+  async #largeTexts(
+    reader: Reader,
+    runId: RunId,
+    first: number,
+    last: number,
+    type?: LargeEvent['type'],
+  ): Promise<Map<number, string>> {
+    const parts = await reader.rows(
+      `SELECT seq::DOUBLE, text FROM large_events
+       WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ${type ? `AND type = '${type}'` : ''} ORDER BY seq, part`,
+      [runId, first, last],
+    );
+    const texts = new Map<number, string>();
+    for (const [seq, text] of parts as [number, string][]) texts.set(seq, (texts.get(seq) ?? '') + text);
+    return texts;
+  }
+
   async putCommand(record: CommandRecord): Promise<void> {
     await this.#file.write(async (transaction) => {
       const { commandId, runId, receivedMs } = record;
@@ -486,8 +544,16 @@ export class EmbeddedStore implements EventStore {
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
       const stage = isMetric ? BigInt(event.stage) : null;
-      const payload = isMetric ? null : JSON.stringify(event);
+      const isLarge = isLargeEvent(event);
+      const payload = isMetric || isLarge ? null : JSON.stringify(event);
       eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
+      if (isLarge) {
+        const largeRows = await transaction.rowsOf('large_events');
+        const text = JSON.stringify(event);
+        const bytes = BigInt(Buffer.byteLength(text));
+        for (const [part, piece] of textParts(text, largePartBytes).entries())
+          largeRows.append([runId, seq, step, event.type, bytes, BigInt(part), piece]);
+      }
       if (!isMetric) continue;
       const points: [string, WireNumber][] = Object.entries(event.metrics);
       if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);

@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { LargeEvent } from '@plumbline/shared/large-event';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import {
+  newestOf,
   newEvents,
   noPosition,
   StoreConflictError,
   type HistoryRange,
+  type LargeEventRange,
   type Position,
   type Series,
   type SharedStore,
@@ -36,7 +39,17 @@ import { InfluxKnownRuns } from './influx-known-runs.js';
 import { querySeries } from './influx-series.js';
 import { queryWindows } from './influx-windows.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
-import { from, pointsOf, queryEvents, queryRecords, type Extent } from './influx-queries.js';
+import {
+  from,
+  isPlace,
+  pointsOf,
+  queryEvents,
+  queryLargePlaces,
+  queryLargeText,
+  queryRecords,
+  type Extent,
+  type LargePlace,
+} from './influx-queries.js';
 import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
 import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
@@ -52,8 +65,8 @@ const maxPageLength = 2 * 2 ** 20;
 /** Events of a run that is read for the first time, of which nobody knows how large they are. */
 const eventsPerFirstQuery = 50;
 /** About as many characters as an event is in JSON. */
-const lengthOf = (event: StoredEvent): number =>
-  isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
+const lengthOf = (event: StoredEvent | LargePlace): number =>
+  isPlace(event) ? 100 : isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
 
 /**
  * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is
@@ -270,7 +283,7 @@ export class InfluxStore implements SharedStore {
 
   async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
-    const events: StoredEvent[] = [];
+    const events: (StoredEvent | LargePlace)[] = [];
     const isNext = this.#page?.runId === runId && this.#page.nextSeq === fromSeq;
     let step = await this.#stepOf(runId, extent, fromSeq);
     // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
@@ -290,10 +303,37 @@ export class InfluxStore implements SharedStore {
       const next = isDense ? 0 : await this.#stepOf(runId, extent, (events.at(-1)?.seq ?? fromSeq - 1) + 1, true);
       step = Math.max(step + steps, next);
     }
-    const page = events.slice(0, limit);
+    const page = await this.#whole(runId, extent, events.slice(0, limit));
     const last = page.at(-1);
     this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step, eventLength } : null;
     return page;
+  }
+
+  /** Events with the texts of large ones, up to the event with which these are as much as is read at one time. */
+  async #whole(runId: RunId, extent: Extent, events: readonly (StoredEvent | LargePlace)[]): Promise<StoredEvent[]> {
+    const whole: StoredEvent[] = [];
+    let bytes = 0;
+    for (const event of events) {
+      if (bytes > maxPageLength) break;
+      if (isPlace(event)) {
+        whole.push(JSON.parse(await queryLargeText(this.#client, runId, extent, event)) as LargeEvent);
+        bytes += event.bytes;
+      } else whole.push(event);
+    }
+    return whole;
+  }
+
+  async eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; earlier: number }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    const { places, count } = await queryLargePlaces(this.#client, runId, extent, range, signal);
+    const wanted = newestOf(places, range);
+    for (const place of wanted) await take([await queryLargeText(this.#client, runId, extent, place, signal)]);
+    return { lastSeq, earlier: count - wanted.length };
   }
 
   /**

@@ -26,7 +26,7 @@ export interface RepairReport {
   losses: string[];
 }
 
-const tables = ['runs', 'events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
+const tables = ['runs', 'events', 'large_events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
 /** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
 const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;

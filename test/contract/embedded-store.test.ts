@@ -9,13 +9,14 @@ import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { ReadAbandonedError, StoreUnavailableError } from '../../server/store/event-store.js';
 import { repairStore } from '../../server/store/repair.js';
 import { eventStoreContract, runId, stepEvent, storedRun } from './event-store-contract.js';
+import { largeEventContract } from './large-event-contract.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-store-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let files = 0;
 const newPath = () => join(folder, `${++files}`, 'plumbline.duckdb');
 
-eventStoreContract(async () => {
+async function makeStore() {
   const path = newPath();
   let store = new EmbeddedStore(path);
   return {
@@ -25,7 +26,9 @@ eventStoreContract(async () => {
       return (store = new EmbeddedStore(path));
     },
   };
-});
+}
+eventStoreContract(makeStore);
+largeEventContract(makeStore);
 
 describe('an older file whose stages are 32 bits wide', () => {
   async function olderFile(): Promise<string> {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { eventStoreContract } from './event-store-contract.js';
+import { largeEventContract } from './large-event-contract.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-influx-store-'));
 let server: InfluxServer;
@@ -17,7 +18,7 @@ afterAll(async () => {
 });
 let spools = 0;
 
-eventStoreContract(async () => {
+async function makeStore() {
   const { url, org, token } = server;
   const options = { url, org, token, bucket: await server.bucket(), spoolFolder: join(folder, `${++spools}`) };
   let store = new InfluxStore(options);
@@ -28,4 +29,6 @@ eventStoreContract(async () => {
       return (store = new InfluxStore(options));
     },
   };
-});
+}
+eventStoreContract(makeStore);
+largeEventContract(makeStore);

@@ -1,0 +1,39 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { RunId } from '@plumbline/shared/run';
+import { storedRun } from '../../test/contract/event-store-contract.js';
+import { largeExamples } from '../../test/support/large-events.js';
+import { EmbeddedStore } from './embedded-store.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-large-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('a store takes and gives back more large events than fit in its memory', async () => {
+  const [runId, path] = [RunId.parse('run-a'), join(folder, 'plumbline.duckdb')];
+  const memoryBytes = 32 * 2 ** 20;
+  let store = new EmbeddedStore(path, { memoryBytes });
+  await store.createRun(storedRun(runId));
+  // 80 MB: DuckDB writes its file several times meanwhile.
+  const seqs = Array.from({ length: 40 }, (_, i) => i + 1);
+  for (const seq of seqs) await store.append(runId, [largeExamples(seq)]);
+  await store.close();
+  store = new EmbeddedStore(path, { memoryBytes });
+  const read: number[] = [];
+  const range = { type: 'examples', newest: 100, maxBytes: 1e9 } as const;
+  await store.eachLargeEvent(runId, range, (texts) => {
+    // A page of texts is bounded.
+    expect(texts.length).toBeLessThan(3);
+    for (const text of texts) {
+      read.push((JSON.parse(text) as { seq: number }).seq);
+      expect(text).toBe(JSON.stringify(largeExamples(read.at(-1)!)));
+    }
+  });
+  expect(read).toEqual(seqs);
+  await store.copyTo(join(folder, 'copy.duckdb'));
+  await store.close();
+  const copy = new EmbeddedStore(join(folder, 'copy.duckdb'), { memoryBytes });
+  expect(await copy.events(runId, 40, 10)).toEqual([largeExamples(40)]);
+  await copy.close();
+});
