@@ -42,11 +42,13 @@ function exampleLines({ examples }: Examples): string[] {
     answerOf(base),
     answerOf(now),
   ]);
-  return table(['EXAMPLE', 'PROMPT', 'EXPECTED', 'BASE', 'NOW'], rows.map((row) => row.map(shortened)));
+  return table(
+    ['EXAMPLE', 'PROMPT', 'EXPECTED', 'BASE', 'NOW'],
+    rows.map((row) => row.map(shortened)),
+  );
 }
 const answerOf = (given: Example['now']): string =>
   given === undefined ? '' : `${given.answer}${given.right === undefined ? '' : given.right ? ' (right)' : ' (wrong)'}`;
 
 const shownLength = 50;
-const shortened = (text: string): string =>
-  text.length > shownLength ? `${text.slice(0, shownLength)}…` : text;
+const shortened = (text: string): string => (text.length > shownLength ? `${text.slice(0, shownLength)}…` : text);

@@ -92,7 +92,11 @@ describe('examples and token shifts of a run', () => {
       started(),
       {
         ...examplesOf(2),
-        examples: [bare, { ...whole, prompt: 5 }, { ...pictured, picture: { mediaType: 'image/png', base64: 'PHN2Zz4=' } }],
+        examples: [
+          bare,
+          { ...whole, prompt: 5 },
+          { ...pictured, picture: { mediaType: 'image/png', base64: 'PHN2Zz4=' } },
+        ],
       },
       { ...tokenShift(3), tokens: [...tokenShift(3).tokens, { token: 'x', id: 1, base: 0.5, now: 'NaN' }] },
     ]);

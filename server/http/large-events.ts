@@ -26,5 +26,7 @@ export function largeEventRoutes({ runs, reads }: ReadParts & { runs: RunRegistr
       );
       answer.end(`],"earlier":${earlier},"lastSeq":${lastSeq}}`);
     });
-  return Router().get('/runs/:runId/token-shifts', events('token_shift')).get('/runs/:runId/examples', events('examples'));
+  return Router()
+    .get('/runs/:runId/token-shifts', events('token_shift'))
+    .get('/runs/:runId/examples', events('examples'));
 }

@@ -99,7 +99,9 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       }
       this.#flush(runId, feed);
       this.#leaveOutSlow(runId);
-      this.dashboards.to(roomOf(runId)).emit('control', { runId, event: isLargeEvent(event) ? noticeOf(event) : event });
+      this.dashboards
+        .to(roomOf(runId))
+        .emit('control', { runId, event: isLargeEvent(event) ? noticeOf(event) : event });
       this.#countSent(runId, 1);
       feed.sentSeq = event.seq;
     }

@@ -133,7 +133,8 @@ const between = (seriesIds: readonly number[]): string => {
 
 /** Within the range of steps, without what later segments have superseded. */
 function inSteps(
-  { fromStep, toStep, segments }: Pick<WindowRange, 'fromStep' | 'toStep' | 'segments'>, bind: (value: number) => string,
+  { fromStep, toStep, segments }: Pick<WindowRange, 'fromStep' | 'toStep' | 'segments'>,
+  bind: (value: number) => string,
 ): string {
   return [
     ...(fromStep === undefined ? [] : [`AND step >= ${bind(fromStep)}`]),

@@ -155,7 +155,8 @@ export interface LargePlace {
   step: number;
   bytes: number;
 }
-export const isPlace = (event: StoredEvent | LargePlace): event is LargePlace => 'bytes' in event && isLargeEvent(event);
+export const isPlace = (event: StoredEvent | LargePlace): event is LargePlace =>
+  'bytes' in event && isLargeEvent(event);
 
 /**
  * Where the large events of a type are, of a range: the newest ones, newest first, and how many there are.
@@ -245,7 +246,8 @@ export async function queryEvents(
     .sort(([a], [b]) => a - b)
     .map(([seq, { step, kind, fields, metrics }]) => {
       if (fields.has('payload_0')) return fromParts<StoredControlEvent>('payload', fields);
-      if (fields.has('bytes')) return { type: kind as LargeEvent['type'], seq, step, bytes: Number(fields.get('bytes')) };
+      if (fields.has('bytes'))
+        return { type: kind as LargeEvent['type'], seq, step, bytes: Number(fields.get('bytes')) };
       metrics.sort(([a], [b]) => (a < b ? -1 : 1));
       return {
         ...{ type: kind as MetricEvent['type'], seq, step, stage: Number(fields.get('stage')) },

@@ -66,7 +66,11 @@ const maxPageLength = 2 * 2 ** 20;
 const eventsPerFirstQuery = 50;
 /** About as many characters as an event is in JSON. */
 const lengthOf = (event: StoredEvent | LargePlace): number =>
-  isPlace(event) ? 100 : isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
+  isPlace(event)
+    ? 100
+    : isMetricEvent(event)
+      ? 100 + 40 * Object.keys(event.metrics).length
+      : JSON.stringify(event).length;
 
 /**
  * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is

@@ -2,6 +2,7 @@ import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile 
 import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunDescription } from '@plumbline/shared/run-description';
+import { largeEventTypes, type LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
@@ -157,6 +158,9 @@ const makeEmpty = (path: string): Promise<unknown> =>
     await connection.run('CHECKPOINT');
   });
 
+/** An event of whose text a part is gone. */
+type Torn = [runId: RunId, seq: number, step: number, wallTimeMs: number, type: LargeEvent['type']];
+
 /** One repair: the ways to read the copy, those first that lose least. */
 class Repair {
   readonly done: string[] = [];
@@ -255,6 +259,7 @@ class Repair {
         await connection.run(`ATTACH '${this.copy.replaceAll("'", "''")}' AS damaged (READ_ONLY)`);
         for (const table of tables) await this.#saveTable(connection, table);
         await this.#renewRecords(connection);
+        await this.#emptyLargeEvents(connection);
         await this.#tellHoles(connection);
         await connection.run('DETACH damaged');
         await connection.run('CHECKPOINT');
@@ -297,6 +302,27 @@ class Repair {
     );
     for (const [runId, count, from, to] of empty.getRows() as [string, number, number, number][])
       this.losses.push(`Run ${runId}: ${count} steps between events ${from} and ${to} have no values any more.`);
+  }
+
+  /** Large events of which a part is gone get an empty text, and texts without their event go: both would stop readers. */
+  async #emptyLargeEvents(connection: DuckDBConnection): Promise<void> {
+    await connection.run('DELETE FROM large_events WHERE (run_id, seq) NOT IN (SELECT (run_id, seq) FROM events)');
+    const torn = await connection.runAndReadAll(
+      `SELECT run_id, seq::DOUBLE, step::DOUBLE, wall_time_ms, type FROM events LEFT JOIN (
+         SELECT run_id, seq, sum(strlen(text)) AS held, max(bytes) AS bytes FROM large_events GROUP BY ALL
+       ) texts USING (run_id, seq)
+       WHERE type IN (${largeEventTypes.map((type) => `'${type}'`).join(', ')}) AND (held IS NULL OR held <> bytes)
+       ORDER BY ALL`,
+    );
+    for (const [runId, seq, step, wallTimeMs, type] of torn.getRows() as Torn[]) {
+      const lists = { token_shift: { prompts: 'lost', tokens: [] }, examples: { task: 'lost', examples: [] } };
+      const text = JSON.stringify({ type, seq, step, wallTimeMs, ...lists[type] });
+      await connection.run('DELETE FROM large_events WHERE run_id = $1 AND seq = $2', [runId, seq]);
+      await connection.run(`INSERT INTO large_events VALUES ($1, $2, $3, $4, $5, 0, $6)`, [
+        ...[runId, seq, step, type, text.length, text],
+      ]);
+      this.losses.push(`Run ${runId}: what event ${seq} (${type}) held is gone; it is empty now.`);
+    }
   }
 
   /** A run without a record is shown nowhere: it gets one that says so. */

@@ -142,7 +142,11 @@ it('csv and parquet are one long table, with a row for an event without metrics'
   expect(rows).toContain('18,11,2,1700000000017.125,step_completed,,');
   expect(readdirSync(exported.parquet).sort()).toEqual(['large-events.jsonl', 'points.parquet', 'run.json']);
   const large = readFileSync(join(exported.csv, 'large-events.jsonl'), 'utf8').trimEnd().split('\n');
-  expect(large.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual(['token_shift', 'examples', 'examples']);
+  expect(large.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual([
+    'token_shift',
+    'examples',
+    'examples',
+  ]);
 });
 
 it('canonical JSON does not depend on the order of keys', () => {
@@ -388,15 +392,18 @@ describe('a file that is not as it was exported', () => {
     await refused(table, /points.parquet is missing/);
   });
 
-  it.each(['csv', 'parquet'] as const)('large events of %s that were changed, cut short or are missing', async (format) => {
-    const [changed, short, missing] = [copyOf(format), copyOf(format), copyOf(format)];
-    edit(join(changed, 'large-events.jsonl'), (text) => text.replace(' three', ' four'));
-    await refused(changed, /was changed after its export/);
-    edit(join(short, 'large-events.jsonl'), (text) => text.slice(0, text.lastIndexOf('{"examples"')));
-    await refused(short, /it was cut short|where \d+ should be/);
-    rmSync(join(missing, 'large-events.jsonl'));
-    await refused(missing, /large-events.jsonl is missing. It belongs beside run.json/);
-  });
+  it.each(['csv', 'parquet'] as const)(
+    'large events of %s that were changed, cut short or are missing',
+    async (format) => {
+      const [changed, short, missing] = [copyOf(format), copyOf(format), copyOf(format)];
+      edit(join(changed, 'large-events.jsonl'), (text) => text.replace(' three', ' four'));
+      await refused(changed, /was changed after its export/);
+      edit(join(short, 'large-events.jsonl'), (text) => text.slice(0, text.lastIndexOf('{"examples"')));
+      await refused(short, /it was cut short|where \d+ should be/);
+      rmSync(join(missing, 'large-events.jsonl'));
+      await refused(missing, /large-events.jsonl is missing. It belongs beside run.json/);
+    },
+  );
 
   it('a record that was cut short or changed', async () => {
     const table = copyOf('parquet');

@@ -12,6 +12,7 @@ export async function openRunFile(path: string): Promise<RunFile> {
   });
   if (found.isDirectory()) return openTableFolder(path);
   // Who names a file in the folder means the folder.
-  if ([recordName, largeEventsName, 'points.parquet', 'points.csv'].includes(basename(path))) return openTableFolder(dirname(path));
+  if ([recordName, largeEventsName, 'points.parquet', 'points.csv'].includes(basename(path)))
+    return openTableFolder(dirname(path));
   return openJsonl(path);
 }

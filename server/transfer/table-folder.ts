@@ -136,7 +136,10 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
   async function* events(): AsyncGenerator<StoredEvent> {
     let next = 0;
     // All but control events, each from its own file.
-    const others = inOrder(metricEvents(source, table), largeEventsIn(largeEvents ? join(folder, largeEventsName) : null));
+    const others = inOrder(
+      metricEvents(source, table),
+      largeEventsIn(largeEvents ? join(folder, largeEventsName) : null),
+    );
     for await (const event of others) {
       while (next < controlEvents.length && controlEvents[next]!.seq < event.seq) yield controlEvents[next++]!;
       yield event;

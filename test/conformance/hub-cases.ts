@@ -278,7 +278,10 @@ export const hubCases: HubCase[] = [
       [{ exampleId: 'broken', prompt: 'x' }],
       'What is left of broken examples',
     );
-    const many = control(5, 'examples', { task: 'counting', examples: Array(201).fill({ exampleId: 'a', prompt: '' }) });
+    const many = control(5, 'examples', {
+      task: 'counting',
+      examples: Array(201).fill({ exampleId: 'a', prompt: '' }),
+    });
     refused(await trainer.send(socket, [many]), 'invalid', '201 examples');
   }),
   hubCase('wrong events', 'A refusal names event and rule; the connection stays.', async (trainer) => {

@@ -122,10 +122,7 @@ describe('PROTOCOL.md', () => {
       ],
       ['tasks, stages', [description.maxTasks, description.maxStages].map(number).join(', ')],
       ['`busy.forMs`', number(maxBusyMs)],
-      [
-        'tokens of a `token_shift`, characters of one',
-        [limits.maxShiftedTokens, limits.maxTokenLength].join(', '),
-      ],
+      ['tokens of a `token_shift`, characters of one', [limits.maxShiftedTokens, limits.maxTokenLength].join(', ')],
       [
         '`examples` of an event, bytes of them all as JSON in UTF-8',
         [limits.maxExamples, limits.maxExamplesBytes].map(number).join(', '),

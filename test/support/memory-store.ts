@@ -78,9 +78,7 @@ export class MemoryStore implements EventStore {
     return Promise.resolve();
   }
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const stored = (this.#events.get(runId) ?? []).filter(
-      isControlEvent,
-    );
+    const stored = (this.#events.get(runId) ?? []).filter(isControlEvent);
     const events = stored.map((event): ControlEvent => upToDateEvent(event));
     return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
   }
