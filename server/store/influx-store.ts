@@ -288,24 +288,37 @@ export class InfluxStore implements SharedStore {
   async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
     const events: (StoredEvent | LargePlace)[] = [];
-    const isNext = this.#page?.runId === runId && this.#page.nextSeq === fromSeq;
-    let step = await this.#stepOf(runId, extent, fromSeq);
+    const before = this.#page?.runId === runId && this.#page.nextSeq === fromSeq ? this.#page : null;
+    // The event that follows the page that was read last is likely near; so is the first one.
+    let next = Math.max(1, fromSeq);
+    let step = before?.step ?? 0;
+    if (!before && next > 1) {
+      const place = await this.#placeOf(runId, extent, next);
+      if (!place) return [];
+      ({ seq: next, step } = place);
+    }
     // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
     // large, which the first few tell.
-    let eventLength = isNext ? this.#page!.eventLength : maxPageLength / eventsPerFirstQuery;
+    let eventLength = before?.eventLength ?? maxPageLength / eventsPerFirstQuery;
     let length = 0;
     while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
       const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
-      const found = (await queryEvents(this.#client, runId, extent, step, step + steps)).filter(
-        ({ seq }) => seq >= fromSeq && seq <= lastSeq,
-      );
-      events.push(...found);
-      length = found.reduce((sum, event) => sum + lengthOf(event), length);
+      const found = await queryEvents(this.#client, runId, extent, step, step + steps);
+      // Events of other segments may lie between them.
+      const following = found.filter(({ seq }) => {
+        const follows = seq === next && seq <= lastSeq;
+        if (follows) next++;
+        return follows;
+      });
+      events.push(...following);
+      length = following.reduce((sum, event) => sum + lengthOf(event), length);
       if (events.length > 0) eventLength = length / events.length;
-      // Where steps lie far apart, the next one that has an event is looked for.
-      const isDense = found.length >= steps / 2;
-      const next = isDense ? 0 : await this.#stepOf(runId, extent, (events.at(-1)?.seq ?? fromSeq - 1) + 1, true);
-      step = Math.max(step + steps, next);
+      step += steps;
+      // Where steps lie far apart, or a segment begins, the next event is looked for.
+      if (following.length >= steps / 2) continue;
+      const place = next > lastSeq ? null : await this.#placeOf(runId, extent, next);
+      if (!place) break;
+      ({ seq: next, step } = place);
     }
     const page = await this.#whole(runId, extent, events.slice(0, limit));
     const last = page.at(-1);
@@ -340,22 +353,20 @@ export class InfluxStore implements SharedStore {
     return { lastSeq, earlier: count - wanted.length };
   }
 
-  /**
-   * The step of an event, or of the first after it; the one that follows the page that was read last needs no search.
-   * @param isFar it is known not to be among the first steps
-   */
-  async #stepOf(runId: RunId, extent: Extent, seq: number, isFar = false): Promise<number> {
-    if (seq <= 1 && !isFar) return 0;
-    if (this.#page?.runId === runId && this.#page.nextSeq === seq) return this.#page.step;
-    let step = Infinity;
+  /** Where an event is, or the next one that InfluxDB has. */
+  async #placeOf(runId: RunId, extent: Extent, seq: number): Promise<{ seq: number; step: number } | null> {
+    let place: { seq: number; step: number } | null = null;
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
-    if (points === null) return step;
+    if (points === null) return null;
     await this.#client.query(
       `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field == "seq")
-  |> filter(fn: (r) => r._value >= ${seq}) |> first()`,
-      (row) => (step = Math.min(step, positionAt(extent.baseSecond, row('_time')).step)),
+  |> filter(fn: (r) => r._value >= ${seq}) |> min()`,
+      (row) => {
+        const found = positionAt(extent.baseSecond, row('_time'));
+        if (place === null || found.seq < place.seq) place = found;
+      },
     );
-    return step;
+    return place;
   }
 
   async putCommand(record: CommandRecord): Promise<void> {
