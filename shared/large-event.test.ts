@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Examples, isLargeEvent, noticeOf, Picture, TokenShift } from './large-event.js';
 import { maxExamplesBytes, maxPictureBytes } from './limits.js';
+import { cleaned } from './plain-text.js';
 import { isControlEvent, TrainerEvent } from './trainer-event.js';
 
 /** As long as a PNG of so many bytes. */
@@ -57,6 +58,11 @@ it('takes examples of nearly 2 MB, and says what to do with more', () => {
   expect(Buffer.byteLength(JSON.stringify(most))).toBeGreaterThan(0.95 * maxExamplesBytes);
   expect(fault(Examples, most)).toBeUndefined();
   expect(fault(Examples, examplesOf(24, 65_000))).toMatch(/2000000 bytes as JSON: send them in several events/);
+  const odd = examplesOf(60, 12).examples.map((example) => ({ ...example, prompt: '\u007f'.repeat(20_000) }));
+  const event = { ...examplesOf(0), examples: odd };
+  expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThan(maxExamplesBytes);
+  expect(fault(Examples, event)).toBeDefined();
+  expect(fault(Examples, cleaned(event))).toBeDefined();
   expect(fault(Examples, examplesOf(201))).toMatch(/at most 200 examples/);
 });
 

@@ -9,6 +9,7 @@ import {
   maxShiftedTokens,
   maxTokenLength,
 } from './limits.js';
+import { cleaned } from './plain-text.js';
 
 /*
  * Events that show what a model says: which tokens gained and lost probability, and answers to examples. They may be
@@ -98,7 +99,8 @@ export const Examples = z.object({
     .array(Example)
     .max(maxExamples, `at most ${maxExamples} examples an event`)
     .refine(
-      (examples) => jsonBytes(examples) <= maxExamplesBytes,
+      // As they are stored: an odd character of one byte comes to three.
+      (examples) => jsonBytes(cleaned(examples)) <= maxExamplesBytes,
       `the examples of an event have at most ${maxExamplesBytes} bytes as JSON: send them in several events`,
     ),
 });
