@@ -8,7 +8,7 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
-import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
+import { isLargeEvent, largeEventTypes, type LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, type Transaction } from './duckdb-file.js';
@@ -48,8 +48,8 @@ import { upToDateRun, upToDateText, type StoredControlEvent, type StoredEvent } 
 
 /**
  * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
- * one row an event, with the payload of control events. `large_events` has the JSON texts of large ones in parts, each
- * row with the bytes of the whole. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
+ * one row an event, with the payload of control events. `large_events` has the JSON texts of large ones, and of
+ * control events that are as long, in parts, each row with the bytes of the whole. None has an index: (run, seq) is kept unique by the one writer, and column statistics make scans cheap.
  */
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
@@ -76,6 +76,11 @@ const maxPageBytes = 2 * 2 ** 20;
 const maxPageValues = 50_000;
 /** DuckDB keeps longer texts apart, each whole, and cannot write its file where a few do not fit in its memory. */
 const largePartBytes = 4000;
+/** A control event whose text is longer is kept in such parts: the start of a run with 50,000 parameters has 27 MB. */
+const maxPayloadLength = 100_000;
+
+/** As SQL has them in a list. */
+const largeTypes = largeEventTypes.map((type) => `'${type}'`).join(', ');
 
 /** What DuckDB takes to group by series and window, with room for three queries at one time. */
 const bytesPerGroup = 1024;
@@ -289,7 +294,7 @@ export class EmbeddedStore implements EventStore {
         .map(([seq, step, stage, wallTimeMs, type, payload]) => {
           if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
           const text = large.get(seq as number);
-          if (text !== undefined) return JSON.parse(text) as LargeEvent;
+          if (text !== undefined) return JSON.parse(text) as StoredEvent;
           return {
             type,
             seq,
@@ -420,16 +425,27 @@ export class EmbeddedStore implements EventStore {
     const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
     await this.#file.read(async (reader) => {
       // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
-      const lengths = await reader.rows(
-        `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where} ORDER BY seq`,
+      const lengths = (await reader.rows(
+        `SELECT seq::DOUBLE, strlen(payload)::DOUBLE, FALSE FROM events WHERE ${where}
+         UNION ALL
+         SELECT seq::DOUBLE, bytes::DOUBLE, TRUE FROM large_events
+         WHERE run_id = $1 AND part = 0 AND type NOT IN (${largeTypes}) AND seq BETWEEN $2 AND $3 ${ofTypes}
+         ORDER BY 1`,
         [runId, 1, lastSeq],
-      );
-      for (const [first, last] of textPages(lengths as [number, number][]))
-        await reader.chunks(
-          `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
-          [runId, first, last],
-          (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
-        );
+      )) as [seq: number, bytes: number, isInParts: boolean][];
+      const inParts = new Set(lengths.flatMap(([seq, , isInParts]) => (isInParts ? [seq] : [])));
+      // Each that is in parts is a page by itself.
+      const pages = textPages(lengths.map(([seq, bytes, isInParts]) => [seq, isInParts ? Infinity : bytes]));
+      for (const [first, last] of pages)
+        if (inParts.has(first)) {
+          const texts = await this.#largeTexts(reader, runId, first, last);
+          await reader.hand(() => take([...texts.values()].map(upToDateText)));
+        } else
+          await reader.chunks(
+            `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
+            [runId, first, last],
+            (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
+          );
     }, signal);
     return { lastSeq };
   }
@@ -544,12 +560,12 @@ export class EmbeddedStore implements EventStore {
       const step = BigInt(event.step);
       const isMetric = isMetricEvent(event);
       const stage = isMetric ? BigInt(event.stage) : null;
-      const isLarge = isLargeEvent(event);
-      const payload = isMetric || isLarge ? null : JSON.stringify(event);
+      const text = isMetric ? null : JSON.stringify(event);
+      const isInParts = text !== null && (isLargeEvent(event) || text.length > maxPayloadLength);
+      const payload = isInParts ? null : text;
       eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
-      if (isLarge) {
+      if (isInParts) {
         const largeRows = await transaction.rowsOf('large_events');
-        const text = JSON.stringify(event);
         const bytes = BigInt(Buffer.byteLength(text));
         for (const [part, piece] of textParts(text, largePartBytes).entries())
           largeRows.append([runId, seq, step, event.type, bytes, BigInt(part), piece]);

@@ -2,8 +2,8 @@ import { copyFile, mkdir, open, readFile, rename, rm, stat, truncate, writeFile 
 import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunDescription } from '@plumbline/shared/run-description';
-import { largeEventTypes, type LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
 import { explain, withoutStack } from './duckdb-failure.js';
@@ -159,7 +159,13 @@ const makeEmpty = (path: string): Promise<unknown> =>
   });
 
 /** An event of whose text a part is gone. */
-type Torn = [runId: RunId, seq: number, step: number, wallTimeMs: number, type: LargeEvent['type']];
+type Torn = [runId: RunId, seq: number, step: number, wallTimeMs: number, type: TrainerEvent['type']];
+
+/** What a large event has whose content is lost. */
+const withoutContent: Partial<Record<TrainerEvent['type'], object>> = {
+  token_shift: { prompts: 'lost', tokens: [] },
+  examples: { task: 'lost', examples: [] },
+};
 
 /** One repair: the ways to read the copy, those first that lose least. */
 class Repair {
@@ -304,19 +310,27 @@ class Repair {
       this.losses.push(`Run ${runId}: ${count} steps between events ${from} and ${to} have no values any more.`);
   }
 
-  /** Large events of which a part is gone get an empty text, and texts without their event go: both would stop readers. */
+  /**
+   * Events that are kept in parts of which one is gone: a large one gets an empty text, any other goes, as texts without
+   * their event do. All of these would stop readers.
+   */
   async #emptyLargeEvents(connection: DuckDBConnection): Promise<void> {
     await connection.run('DELETE FROM large_events WHERE (run_id, seq) NOT IN (SELECT (run_id, seq) FROM events)');
     const torn = await connection.runAndReadAll(
       `SELECT run_id, seq::DOUBLE, step::DOUBLE, wall_time_ms, type FROM events LEFT JOIN (
          SELECT run_id, seq, sum(strlen(text)) AS held, max(bytes) AS bytes FROM large_events GROUP BY ALL
        ) texts USING (run_id, seq)
-       WHERE type IN (${largeEventTypes.map((type) => `'${type}'`).join(', ')}) AND (held IS NULL OR held <> bytes)
+       WHERE payload IS NULL AND type NOT IN ('step_completed', 'probe_completed') AND (held IS NULL OR held <> bytes)
        ORDER BY ALL`,
     );
     for (const [runId, seq, step, wallTimeMs, type] of torn.getRows() as Torn[]) {
-      const lists = { token_shift: { prompts: 'lost', tokens: [] }, examples: { task: 'lost', examples: [] } };
-      const text = JSON.stringify({ type, seq, step, wallTimeMs, ...lists[type] });
+      const nothing = withoutContent[type];
+      if (!nothing) {
+        for (const table of ['large_events', 'events'])
+          await connection.run(`DELETE FROM ${table} WHERE run_id = $1 AND seq = $2`, [runId, seq]);
+        continue;
+      }
+      const text = JSON.stringify({ type, seq, step, wallTimeMs, ...nothing });
       await connection.run('DELETE FROM large_events WHERE run_id = $1 AND seq = $2', [runId, seq]);
       await connection.run(`INSERT INTO large_events VALUES ($1, $2, $3, $4, $5, 0, $6)`, [
         ...[runId, seq, step, type, text.length, text],
