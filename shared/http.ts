@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { LargeEvent } from './large-event.js';
 import { maxMetricNameLength } from './limits.js';
 import { MetricName, WireNumber } from './metric.js';
 import { CheckpointId, RunId, RunSummary } from './run.js';
@@ -128,11 +129,38 @@ export interface CompareResponse {
   }[];
 }
 
-/** GET /api/runs/:runId/events -> control events, ascending: starts, pauses, commands' ends, checkpoints. */
+/** GET /api/runs/:runId/events -> control events, ascending: starts, pauses, commands' ends, checkpoints; no large ones. */
 export interface ControlEventsResponse {
   runId: RunId;
   lastSeq: number;
   events: ControlEvent[];
+}
+
+/**
+ * GET /api/runs/:runId/token-shifts?toStep=400&newest=1 and /api/runs/:runId/examples?beforeSeq=1200: the newest events of
+ * a range of steps. Pictures come as they were sent, in base64 within the JSON.
+ */
+export const LargeEventsQuery = z.object({
+  ...stepRange,
+  /** Only events whose number is below this: the first number of an answer, to ask for those before it. */
+  beforeSeq: z.coerce.number().int().positive().optional(),
+  newest: z.coerce.number().int().min(1).max(200).default(20),
+  /** Of all events together, as JSON; the newest one comes whatever its size. */
+  maxBytes: z.coerce
+    .number()
+    .int()
+    .positive()
+    .max(32 * 2 ** 20)
+    .default(8 * 2 ** 20),
+});
+export type LargeEventsQuery = z.infer<typeof LargeEventsQuery>;
+export interface LargeEventsResponse<E extends LargeEvent> {
+  runId: RunId;
+  lastSeq: number;
+  /** Ascending by number. */
+  events: E[];
+  /** Events of the range that are left out: they come before those in the answer. */
+  earlier: number;
 }
 
 /** GET /api/runs/:runId/checkpoints -> those that the run can go back to, in the order they were saved. */

@@ -28,3 +28,14 @@ export const maxUnitLength = 20;
 export const maxProblems = 20;
 /** Characters of why a run was paused, stopped or failed, or a command failed. */
 export const maxReasonLength = 4000;
+/** Tokens of a `token_shift`, and characters of one. */
+export const maxShiftedTokens = 200;
+export const maxTokenLength = 200;
+/** Examples of an `examples` event, and bytes of them all as JSON in UTF-8. */
+export const maxExamples = 200;
+export const maxExamplesBytes = 2_000_000;
+/** Bytes of a picture, before it is base64. */
+export const maxPictureBytes = 65_536;
+/** Characters of an example's id, and of its prompt and answers. */
+export const maxExampleIdLength = 200;
+export const maxAnswerLength = 20_000;

@@ -6,7 +6,7 @@ import { Attach, Busy, TrainerAuth } from './socket.js';
 import { isMetricEvent, TrainerEvent } from './trainer-event.js';
 import { WallTimeMs, WireMetricEvent } from './wire-event.js';
 
-const controlEvents = TrainerEvent.options
+const otherEvents = TrainerEvent.options
   .filter(({ shape }) => !isMetricEvent({ type: shape.type.value }))
   .map((event) => event.extend({ wallTimeMs: WallTimeMs }));
 
@@ -17,7 +17,7 @@ const messages = {
   attach: Attach,
   events: z.object({
     events: z
-      .array(z.union([WireMetricEvent, ...controlEvents]))
+      .array(z.union([WireMetricEvent, ...otherEvents]))
       .min(1)
       .max(maxEventsPerBatch),
   }),

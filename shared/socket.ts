@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { maxMetricNameLength } from './limits.js';
+import type { LargeEventNotice } from './large-event.js';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { ControlEvent, MetricEvent } from './trainer-event.js';
 import type { EventBatch, EventProblem } from './wire-event.js';
@@ -16,9 +17,9 @@ export const protocolVersion = 2;
 
 /**
  * What this hub can do beside the core of the protocol: take word that a trainer will be busy, keep to the commands that
- * a trainer takes, go on with a run as another segment.
+ * a trainer takes, take examples and token shifts, go on with a run as another segment.
  */
-export const hubCapabilities = ['busy', 'commands', 'segments'] as const;
+export const hubCapabilities = ['busy', 'commands', 'examples', 'segments', 'token_shift'] as const;
 
 /** The handshake's `auth` on namespace `/trainer`. */
 export const TrainerAuth = z.object({
@@ -168,7 +169,8 @@ export interface MetricBatch {
 }
 export interface HubToDashboard {
   metrics: (batch: MetricBatch) => void;
-  control: (message: { runId: RunId; event: ControlEvent }) => void;
+  /** A control event, or word that a large one is there: its content is at the REST API. */
+  control: (message: { runId: RunId; event: ControlEvent | LargeEventNotice }) => void;
   /**
    * A run appeared, changed its state, or has come further; sent to everybody. How far it has come is told about once a
    * second, less often where there are many. Two summaries of a run may come out of order: see `revision`.

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { boundedRecord } from './record.js';
-import { maxMetricsPerEvent, maxReasonLength, maxSeq, maxStep } from './limits.js';
+import { eventBase } from './event-base.js';
+import { Examples, isLargeEvent, TokenShift, type LargeEvent } from './large-event.js';
+import { maxMetricsPerEvent, maxReasonLength, maxStep } from './limits.js';
 import { WireMetrics } from './metric.js';
 import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
@@ -8,17 +10,6 @@ import { DescriptionChange } from './run-description.js';
 import { CommandId } from './command.js';
 import { SeriesDeclaration } from './series.js';
 
-/**
- * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
- * go back within a run, but where a segment begins: whoever goes back to a checkpoint opens a branch, a run of its own, or
- * takes up a run that has ended.
- */
-export const eventBase = {
-  seq: z.number().int().positive().max(maxSeq),
-  step: z.number().int().nonnegative().max(maxStep),
-  /** Epoch milliseconds at the trainer. */
-  wallTimeMs: z.number().nonnegative(),
-};
 const reason = z.string().min(1).max(maxReasonLength);
 /** What a command changed, before and after, in a form a person can read. */
 const change = boundedRecord(
@@ -142,6 +133,8 @@ export const TrainerEvent = z.discriminatedUnion('type', [
   RunDescribed,
   StageStarted,
   EvaluationCompleted,
+  TokenShift,
+  Examples,
   SegmentStarted,
   RunPaused,
   RunResumed,
@@ -159,11 +152,16 @@ export type TrainerEvent = z.infer<typeof TrainerEvent>;
 export type UnnumberedEvent = Unnumbered<TrainerEvent>;
 export type Unnumbered<E> = E extends unknown ? Omit<E, 'seq'> : never;
 
-/** Events that carry series; the others are control events: rare, sent on at once, listed in the timeline. */
+/** Events that carry series. */
 export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
-export type ControlEvent = Exclude<TrainerEvent, MetricEvent>;
+/** Events that carry neither series nor much else: rare, sent on at once, listed in the timeline. */
+export type ControlEvent = Exclude<TrainerEvent, MetricEvent | LargeEvent>;
 export const isMetricEvent = (event: Pick<TrainerEvent, 'type'>): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
+export const isControlEvent = <E extends Pick<TrainerEvent, 'type'>>(
+  event: E,
+): event is Exclude<E, { type: MetricEvent['type'] | LargeEvent['type'] }> =>
+  !isMetricEvent(event) && !isLargeEvent(event);
 
 /** After one of these a trainer has nothing more to say about its run. */
 export const isLastWord = ({ type }: Pick<TrainerEvent, 'type'>): boolean =>

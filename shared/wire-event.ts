@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { eventBase } from './event-base.js';
+import type { LargeEvent } from './large-event.js';
 import { maxMetricsPerEvent, maxStep, maxWallTimeMs, minWallTimeMs } from './limits.js';
 import type { WireNumber } from './metric.js';
-import { eventBase, type ControlEvent } from './trainer-event.js';
+import type { ControlEvent } from './trainer-event.js';
 
 /** When something happened, as a trainer says it. */
 export const WallTimeMs = z
@@ -32,7 +34,7 @@ export const WireMetricEvent = z
 export type WireMetricEvent = z.infer<typeof WireMetricEvent>;
 
 /** An event as a trainer sends it: as it is stored, but for its values, which go by number. */
-export type WireEvent = ControlEvent | WireMetricEvent;
+export type WireEvent = ControlEvent | LargeEvent | WireMetricEvent;
 export const isWireMetricEvent = (event: Pick<WireEvent, 'type'>): event is WireMetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
 /** One batch: events in order, without a gap. The acknowledgement is the window. */

@@ -12,6 +12,7 @@ import type { HubApi } from '../hub-api.js';
 import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { keyMetrics, valueWords } from './key-metrics.js';
+import { showLarge } from './large-events.js';
 import { modelLines, modelOf } from './model-lines.js';
 import { table } from './table.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
@@ -28,6 +29,8 @@ interface Shown {
 
 interface Flags extends HubFlags {
   groups?: true;
+  tokens?: true;
+  examples?: true;
   json?: true;
 }
 
@@ -41,7 +44,9 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
       .command('show')
       .description('say how a run stands: settings, state, last values, what is trained, checkpoints, commands')
       .argument('<run>', 'id of the run, or the beginning of it')
-      .option('--groups', "list the model's recipes and parameter groups, as freeze takes them, instead"),
+      .option('--groups', "list the model's recipes and parameter groups, as freeze takes them, instead")
+      .option('--tokens', 'list the tokens that have gained and lost most probability against the base model, instead')
+      .option('--examples', 'list what the model answers to examples, beside the base model, instead'),
   ).action(async (text: string, flags: Flags) => {
     const hub = hubOf(flags);
     const run = await findRun(hub, text);
@@ -51,6 +56,7 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
       for (const line of modelLines(model)) say(line);
       return;
     }
+    if (flags.tokens || flags.examples) return showLarge(hub, run, flags, say);
     const shown = await read(hub, run);
     if (flags.json) return say(JSON.stringify(shown));
     for (const line of lines(shown)) say(line);

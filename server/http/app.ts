@@ -20,6 +20,7 @@ import { healthRoutes, type HealthParts } from './health.js';
 import { exportRoutes } from './export.js';
 import { limited } from './rate-limit.js';
 import { historyRoutes } from './history.js';
+import { largeEventRoutes } from './large-events.js';
 import { metricsRoutes, type MetricsParts } from './metrics.js';
 import { runRoutes, type RunParts } from './runs.js';
 import { seriesRoutes } from './series.js';
@@ -104,6 +105,7 @@ export function createApp(parts: AppParts): Express {
     historyRoutes(parts),
     eventRoutes(parts),
     seriesRoutes(parts),
+    largeEventRoutes(parts),
     evaluationRoutes(parts),
     analysisRoutes(parts),
     exportRoutes(parts),

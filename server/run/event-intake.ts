@@ -1,13 +1,13 @@
 import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import {
+  isControlEvent,
   isLastWord,
-  isMetricEvent,
   orderFault,
   type ControlEvent,
   type TrainerEvent,
 } from '@plumbline/shared/trainer-event';
-import { isWireMetricEvent, type EventProblem, type WireEvent } from '@plumbline/shared/wire-event';
+import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
 import { upToDateEvent } from '../store/protocol-1.js';
 import { Refusal } from './refusal.js';
@@ -68,7 +68,7 @@ export class EventIntake {
     try {
       if (fresh.length > 0) await this.#store(fresh);
       this.#notePartial(answers);
-      await this.#follow(taken.filter((event) => !isWireMetricEvent(event)));
+      await this.#follow(taken.filter(isControlEvent));
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error));
       return answers.map((answer) => (answer instanceof Error ? answer : failure));
@@ -156,12 +156,12 @@ export class EventIntake {
       const lastStep = event.type === 'segment_started' ? event.step : Math.max(run.lastStep, event.step);
       run = { ...run, lastSeq: event.seq, lastStep };
       if (event.type === 'segment_started') this.core.goesOnBy = null;
-      if (isControl(event)) run = afterEvent(run, event);
+      if (isControlEvent(event)) run = afterEvent(run, event);
     }
     this.core.record.put(run);
     this.core.context.onEvents(this.core.runId, events);
     this.core.rules.take(events);
-    if (!events.some(isControl)) return;
+    if (!events.some(isControlEvent)) return;
     this.core.record.isDirty = true;
     this.core.record.tell(before);
   }
@@ -188,13 +188,11 @@ export class EventIntake {
           `The store cannot be read up to event ${stored} of ${this.core.runId} yet. Try again.`,
         );
       this.#apply(events);
-      await this.#follow(events.filter(isControl));
+      await this.#follow(events.filter(isControlEvent));
     }
     this.#isPositionUncertain = false;
   }
 }
-
-const isControl = (event: TrainerEvent): event is ControlEvent => !isMetricEvent(event);
 
 /** `event 12, eval_loss: a value is a number …` */
 const problemWords = ({ seq, series, problem }: EventProblem): string =>

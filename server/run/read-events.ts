@@ -1,4 +1,5 @@
-import { maxEventsPerBatch, maxProblems } from '@plumbline/shared/limits';
+import { Example, ShiftedToken, type LargeEvent } from '@plumbline/shared/large-event';
+import { maxEventsPerBatch, maxExamples, maxProblems, maxShiftedTokens } from '@plumbline/shared/limits';
 import { cleaned } from '@plumbline/shared/plain-text';
 import { SeriesDeclaration } from '@plumbline/shared/series';
 import { TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
@@ -19,6 +20,11 @@ const Declaring = z.object({
   type: z.enum(['run_started', 'series_declared']),
   series: z.array(z.unknown()),
 });
+/** Lists of which one broken entry costs no other. */
+const Listing = z.union([
+  z.object({ seq: z.number(), type: z.literal('examples'), examples: z.array(z.unknown()).max(maxExamples) }),
+  z.object({ seq: z.number(), type: z.literal('token_shift'), tokens: z.array(z.unknown()).max(maxShiftedTokens) }),
+]);
 const Told = z.object({ wallTimeMs: WallTimeMs });
 
 /** A batch as it was read: its events, and what had to be left out of them. */
@@ -35,7 +41,7 @@ export function readEvents(message: unknown): ReadBatch {
 
 /**
  * The events of a batch one by one, their texts cleaned: a trainer must not lose what it has to say for an odd character. A series
- * whose declaration is broken is left out, and named among the problems; the first event that is broken otherwise ends the
+ * whose declaration is broken is left out, as are broken examples and tokens, and named among the problems; the first event that is broken otherwise ends the
  * reading, as the faults of all of them would take seconds to collect.
  * @param problems is added to
  * @throws Refusal `too_large`, or ZodError that names the event
@@ -55,11 +61,20 @@ function read(given: unknown, index: number, problems: EventProblem[]): WireEven
     throw new ZodError([{ ...first!, path: ['events', index, ...first!.path], message: at(given, first!.message) }]);
   };
   if (isMetricEvent(given)) return parse(WireMetricEvent, given);
-  const declaring = Declaring.safeParse(given);
-  const data = declaring.success ? { ...(given as object), series: readDeclarations(declaring.data, problems) } : given;
-  const event = parse(TrainerEvent, data);
+  const event = parse(TrainerEvent, withoutBroken(given, problems));
   parse(Told, event);
-  return cleaned(event as ControlEvent);
+  return cleaned(event as ControlEvent | LargeEvent);
+}
+
+/** An event without the entries of its list that are broken. */
+function withoutBroken(given: unknown, problems: EventProblem[]): unknown {
+  const declaring = Declaring.safeParse(given);
+  if (declaring.success) return { ...(given as object), series: readDeclarations(declaring.data, problems) };
+  const listing = Listing.safeParse(given);
+  if (!listing.success) return given;
+  return listing.data.type === 'examples'
+    ? { ...(given as object), examples: readExamples(listing.data, problems) }
+    : { ...(given as object), tokens: readTokens(listing.data, problems) };
 }
 
 const isMetricEvent = (given: unknown): boolean =>
@@ -87,6 +102,33 @@ function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: 
     }
     return bare.success ? [bare.data] : [];
   });
+}
+
+/** The examples that can be taken: without its picture where that alone is broken. */
+function readExamples({ seq, examples }: { seq: number; examples: unknown[] }, problems: EventProblem[]): Example[] {
+  return examples.flatMap((given, index) => {
+    const whole = Example.safeParse(given);
+    if (whole.success) return [whole.data];
+    const bare = Example.omit({ picture: true }).safeParse(given);
+    const remedy = bare.success ? 'it is stored without its picture' : 'it is left out';
+    leftOut(problems, seq, `example ${index}`, whole.error, remedy);
+    return bare.success ? [bare.data] : [];
+  });
+}
+
+function readTokens({ seq, tokens }: { seq: number; tokens: unknown[] }, problems: EventProblem[]): ShiftedToken[] {
+  return tokens.flatMap((given, index) => {
+    const token = ShiftedToken.safeParse(given);
+    if (token.success) return [token.data];
+    leftOut(problems, seq, `token ${index}`, token.error, 'it is left out');
+    return [];
+  });
+}
+
+function leftOut(problems: EventProblem[], seq: number, entry: string, { issues }: ZodError, remedy: string): void {
+  if (problems.length >= maxProblems) return;
+  const { path, message } = issues[0]!;
+  problems.push({ seq, series: null, problem: `${[entry, ...path].join('.')}: ${message}; ${remedy}` });
 }
 
 function nameOf(given: unknown): string | null {

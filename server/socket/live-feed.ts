@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { isLargeEvent, noticeOf } from '@plumbline/shared/large-event';
 import { RunId } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
@@ -98,7 +99,9 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       }
       this.#flush(runId, feed);
       this.#leaveOutSlow(runId);
-      this.dashboards.to(roomOf(runId)).emit('control', { runId, event });
+      this.dashboards
+        .to(roomOf(runId))
+        .emit('control', { runId, event: isLargeEvent(event) ? noticeOf(event) : event });
       this.#countSent(runId, 1);
       feed.sentSeq = event.seq;
     }

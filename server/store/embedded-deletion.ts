@@ -16,7 +16,7 @@ export async function deleteRunRows(transaction: Transaction, runId: RunId): Pro
     await transaction.run(`DELETE FROM ${table} WHERE series_id IN (SELECT series_id FROM series WHERE run_id = $1)`, [
       runId,
     ]);
-  for (const table of ['series', 'events', 'commands', 'runs'])
+  for (const table of ['series', 'events', 'large_events', 'commands', 'runs'])
     await transaction.run(`DELETE FROM ${table} WHERE run_id = $1`, [runId]);
   if (wasThere.rowCount > 0) await transaction.run('INSERT INTO deleted_runs VALUES ($1)', [runId]);
 }

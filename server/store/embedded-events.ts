@@ -5,20 +5,24 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
+import { isLargeEvent, largeEventTypes } from '@plumbline/shared/large-event';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { Turn } from '../turn.js';
 import type { Transaction } from './duckdb-file.js';
 import type { Reader } from './duckdb-reader.js';
+import { addLargeText, maxPageBytes, readLargeTexts } from './embedded-large-events.js';
 import type { TakeTexts } from './event-store.js';
 import { allPoints } from './point-order.js';
-import { upToDateText, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
+import { upToDateText, type StoredEvent } from './protocol-1.js';
 import type { SeriesIds } from './series-ids.js';
 
-/** What `events` reads at one time, beside its first event: JSON text of control events, and values of metric events. */
-const maxPageBytes = 2 * 2 ** 20;
+/** How many values of metric events `readEventPage` reads at one time, beside those of its first event. */
 const maxPageValues = 50_000;
+/** A control event whose text is longer is kept in parts: the start of a run with 50,000 parameters has 27 MB. */
+const maxPayloadLength = 100_000;
+const largeTypes = largeEventTypes.map((type) => `'${type}'`).join(', ');
 
 /** Adds the rows of events that follow on those stored of their run. @returns how many values these have */
 export async function addEvents(
@@ -44,8 +48,10 @@ export async function addEvents(
     const step = BigInt(event.step);
     const isMetric = isMetricEvent(event);
     const stage = isMetric ? BigInt(event.stage) : null;
-    const payload = isMetric ? null : JSON.stringify(event);
-    eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, payload]);
+    const text = isMetric ? null : JSON.stringify(event);
+    const isInParts = text !== null && (isLargeEvent(event) || text.length > maxPayloadLength);
+    eventRows.append([runId, seq, step, stage, event.wallTimeMs, event.type, isInParts ? null : text]);
+    if (isInParts) await addLargeText(transaction, runId, event, text);
     if (!isMetric) continue;
     const points: [string, WireNumber][] = Object.entries(event.metrics);
     if (event.type === 'step_completed') points.push([wallTimeSeries, event.wallTimeMs]);
@@ -69,7 +75,9 @@ export async function readEventPage(
   const found = await reader.rows(
     `WITH lengths AS MATERIALIZED (
        SELECT seq, strlen(payload) AS length FROM events
-       WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3),
+       WHERE run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3
+       UNION ALL
+       SELECT seq, bytes FROM large_events WHERE run_id = $1 AND part = 0 AND seq BETWEEN $2 AND $3),
        longer AS (SELECT seq, sum(length) OVER (ORDER BY seq) AS bytes FROM lengths)
      SELECT seq::DOUBLE, step::DOUBLE, stage::DOUBLE, wall_time_ms, type, payload FROM events
      WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
@@ -77,10 +85,11 @@ export async function readEventPage(
   );
   // Sorted here: DuckDB holds the texts that it sorts several times.
   found.sort(([a], [b]) => (a as number) - (b as number));
+  const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
+  const large = await readLargeTexts(reader, runId, fromSeq, lastFound);
   const metrics = new Map<number, WireMetrics>();
   // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
   let [values, endSeq] = [0, Infinity];
-  const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
   await reader.chunks(
     `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
      WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
@@ -103,7 +112,8 @@ export async function readEventPage(
   return found
     .filter(([seq]) => (seq as number) < endSeq)
     .map(([seq, step, stage, wallTimeMs, type, payload]) => {
-      if (payload !== null) return JSON.parse(payload as string) as StoredControlEvent;
+      const text = payload ?? large.get(seq as number);
+      if (text !== undefined) return JSON.parse(text as string) as StoredEvent;
       return {
         type,
         seq,
@@ -126,16 +136,26 @@ export async function eachControlText(
   const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
   const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
   // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
-  const lengths = await reader.rows(
-    `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where} ORDER BY seq`,
+  const lengths = (await reader.rows(
+    `SELECT seq::DOUBLE, strlen(payload)::DOUBLE, FALSE FROM events WHERE ${where}
+     UNION ALL
+     SELECT seq::DOUBLE, bytes::DOUBLE, TRUE FROM large_events
+     WHERE run_id = $1 AND part = 0 AND type NOT IN (${largeTypes}) AND seq BETWEEN $2 AND $3 ${ofTypes}
+     ORDER BY 1`,
     [runId, 1, lastSeq],
-  );
-  for (const [first, last] of textPages(lengths as [number, number][]))
-    await reader.chunks(
-      `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
-      [runId, first, last],
-      (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
-    );
+  )) as [seq: number, bytes: number, isInParts: boolean][];
+  const inParts = new Set(lengths.flatMap(([seq, , isInParts]) => (isInParts ? [seq] : [])));
+  // Each that is in parts is a page by itself.
+  for (const [first, last] of textPages(lengths.map(([seq, bytes, isInParts]) => [seq, isInParts ? Infinity : bytes])))
+    if (inParts.has(first)) {
+      const texts = await readLargeTexts(reader, runId, first, last);
+      await reader.hand(() => take([...texts.values()].map(upToDateText)));
+    } else
+      await reader.chunks(
+        `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
+        [runId, first, last],
+        (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
+      );
 }
 
 /** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */

@@ -3,14 +3,19 @@ import { pointOrderSchema } from './point-order.js';
 
 /**
  * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
- * one row an event, with the payload of control events. None has an index: (run, seq) is kept unique by the one writer,
- * and column statistics make scans cheap.
+ * one row an event, with the payload of control events. `large_events` has the JSON texts of large events, and of control
+ * events that are as long, in parts; each row says how many bytes the whole has. None has an index: (run, seq) is kept
+ * unique by the one writer, and column statistics make scans cheap.
  */
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS events (
     run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, stage BIGINT,
     wall_time_ms DOUBLE NOT NULL, type VARCHAR NOT NULL, payload VARCHAR
+  );
+  CREATE TABLE IF NOT EXISTS large_events (
+    run_id VARCHAR NOT NULL, seq BIGINT NOT NULL, step BIGINT NOT NULL, type VARCHAR NOT NULL,
+    bytes BIGINT NOT NULL, part BIGINT NOT NULL, text VARCHAR NOT NULL
   );
   CREATE TABLE IF NOT EXISTS series (series_id INTEGER NOT NULL, run_id VARCHAR NOT NULL, metric VARCHAR NOT NULL);
   CREATE TABLE IF NOT EXISTS points (

@@ -8,6 +8,7 @@ import { CommandTable } from './embedded-commands.js';
 import { readContents } from './embedded-contents.js';
 import { deleteRunRows } from './embedded-deletion.js';
 import { addEvents, eachControlText, readEventPage } from './embedded-events.js';
+import { eachLargeText } from './embedded-large-events.js';
 import { schema } from './embedded-schema.js';
 import { SeriesAnswers } from './embedded-series.js';
 import {
@@ -16,6 +17,7 @@ import {
   StoreConflictError,
   type EventStore,
   type HistoryRange,
+  type LargeEventRange,
   type Position,
   type Series,
   type StoreCondition,
@@ -231,6 +233,17 @@ export class EmbeddedStore implements EventStore {
     const lastSeq = await this.lastSeq(runId);
     await this.#file.read((reader) => eachControlText(reader, runId, lastSeq, types, take), signal);
     return { lastSeq };
+  }
+
+  async eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; earlier: number }> {
+    const lastSeq = await this.lastSeq(runId);
+    const earlier = await this.#file.read((reader) => eachLargeText(reader, runId, range, lastSeq, take), signal);
+    return { lastSeq, earlier };
   }
 
   putCommand(record: CommandRecord): Promise<void> {

@@ -1,4 +1,5 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
@@ -67,6 +68,36 @@ export interface HistoryRange {
 /** Those of a run's segments that leave out what no later one does: each begins below all later ones. */
 export const decisive = (segments: readonly Segment[] = []): Segment[] =>
   segments.filter(({ fromStep }, index) => segments.slice(index + 1).every((later) => later.fromStep > fromStep));
+
+/** Which large events of a run are wanted: the newest of a range. */
+export interface LargeEventRange {
+  type: LargeEvent['type'];
+  /** As in `WindowRange`. */
+  segments?: readonly Segment[] | undefined;
+  fromStep?: number | undefined;
+  toStep?: number | undefined;
+  /** Only events whose number is below this. */
+  beforeSeq?: number | undefined;
+  /** At most so many. */
+  newest: number;
+  /** Of so many bytes together, at most; the newest one comes whatever its size. */
+  maxBytes: number;
+}
+
+/** Those that are wanted of the large events of a range. @param found newest first @returns in order of their number */
+export function newestOf<Place extends { bytes: number }>(
+  found: readonly Place[],
+  { newest, maxBytes }: LargeEventRange,
+): Place[] {
+  const wanted: Place[] = [];
+  let bytes = 0;
+  for (const place of found.slice(0, newest)) {
+    bytes += place.bytes;
+    if (wanted.length > 0 && bytes > maxBytes) break;
+    wanted.unshift(place);
+  }
+  return wanted;
+}
 
 /** A `maxPoints` that thins nothing. */
 export const everyPoint = Number.MAX_SAFE_INTEGER;
@@ -172,6 +203,18 @@ export interface EventStore {
     take: TakeTexts,
     options?: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal },
   ): Promise<{ lastSeq: number }>;
+
+  /**
+   * Large events of one type, the newest of a range, in order of their number, as JSON texts: few are held at a time.
+   * @returns the event number up to which they are complete, and how many of the range are left out
+   * @throws ReadAbandonedError after `signal`
+   */
+  eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; earlier: number }>;
 
   /**
    * Writes the record, replacing an earlier one of the same command. Records go one way: pending, then given up by a hub

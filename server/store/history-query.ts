@@ -1,4 +1,5 @@
-import { bucketSteps, decisive, type HistoryRange, type WindowRange } from './event-store.js';
+import type { RunId } from '@plumbline/shared/run';
+import { bucketSteps, decisive, type HistoryRange, type LargeEventRange, type WindowRange } from './event-store.js';
 import { allPoints } from './point-order.js';
 
 interface Query {
@@ -103,6 +104,19 @@ export function windowsCount(seriesIds: readonly number[], range: WindowRange): 
   return { sql, values };
 }
 
+/** SQL for where the newest large events of a range are: a row an event (number, bytes, how many the range has), newest first. */
+export function largeEventsQuery(runId: RunId, range: LargeEventRange, lastSeq: number): Query {
+  const values: (string | number)[] = [];
+  const bind = (value: string | number): string => `$${values.push(value)}`;
+  const { type, beforeSeq = Infinity, newest } = range;
+  const sql = `
+    SELECT seq::DOUBLE, bytes::DOUBLE, (count(*) OVER ())::DOUBLE FROM large_events
+    WHERE run_id = ${bind(runId)} AND type = ${bind(type)} AND part = 0
+      AND seq <= ${bind(Math.min(lastSeq, beforeSeq - 1))} ${inSteps(range, bind)}
+    ORDER BY seq DESC LIMIT ${bind(newest)}`;
+  return { sql, values };
+}
+
 /** The number of the window that a point is in. */
 const windowOf = ({ fromStep = 0, everySteps }: WindowRange, bind: (value: number) => string): string =>
   everySteps === undefined ? '0' : `(step - ${bind(fromStep)}::BIGINT) // ${bind(everySteps)}::BIGINT`;
@@ -118,7 +132,10 @@ const between = (seriesIds: readonly number[]): string => {
 };
 
 /** Within the range of steps, without what later segments have superseded. */
-function inSteps({ fromStep, toStep, segments }: WindowRange, bind: (value: number) => string): string {
+function inSteps(
+  { fromStep, toStep, segments }: Pick<WindowRange, 'fromStep' | 'toStep' | 'segments'>,
+  bind: (value: number) => string,
+): string {
   return [
     ...(fromStep === undefined ? [] : [`AND step >= ${bind(fromStep)}`]),
     ...(toStep === undefined ? [] : [`AND step <= ${bind(toStep)}`]),

@@ -1,9 +1,11 @@
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
+import { isLargeEvent } from '@plumbline/shared/large-event';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
 import type { StoredRun } from './event-store.js';
+import { textParts } from './text-parts.js';
 
 /*
  * How runs lie in an InfluxDB 2 bucket.
@@ -20,7 +22,8 @@ import type { StoredRun } from './event-store.js';
  *                                         What is not finite has no float: field `<name>:nonfinite` holds the word.
  *                                         A metric's last word `time` is field `time:`.
  *   plumbline.event    run, kind          seq, wall_time_ms, stage and values (count) of metric events,
- *                                         payload_0.. of control events: JSON, in parts
+ *                                         payload_0.. of control events: JSON, in parts; bytes and large_0.. of large
+ *                                         events, so that whoever reads the others is not answered these
  *   plumbline.run      run                record_0..: the run's record as JSON; a point each version, the latest counts,
  *                                         and one with its trainer's last word is later than all without
  *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
@@ -149,6 +152,11 @@ function textOf(metric: string): { series: SeriesText; field: string } {
 export function linesOf(runId: RunId, baseSecond: number, event: StoredEvent): string[] {
   const time = timeOf(baseSecond, event.step, event.seq);
   const head = `${eventMeasurement},kind=${event.type},run=${runId} seq=${event.seq}i,wall_time_ms=${event.wallTimeMs}`;
+  if (isLargeEvent(event)) {
+    const json = JSON.stringify(event);
+    const parts = fieldsOf('large', textParts(json, maxStringLength));
+    return [`${head},bytes=${Buffer.byteLength(json)}i,${parts} ${time}`];
+  }
   if (!isMetricEvent(event)) return [`${head},${inParts('payload', event)} ${time}`];
   const fields = new Map<SeriesText, string>();
   let count = 0;
@@ -195,15 +203,19 @@ function inParts(name: string, value: unknown): string {
     /[\u007f-\uffff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-  const parts: string[] = [];
-  for (let from = 0; from < json.length; from += maxStringLength)
-    parts.push(`${name}_${parts.length}="${json.slice(from, from + maxStringLength).replace(/["\\]/g, '\\$&')}"`);
-  return parts.join(',');
+  return fieldsOf(name, textParts(json, maxStringLength));
 }
 
+const fieldsOf = (name: string, parts: readonly string[]): string =>
+  parts.map((part, index) => `${name}_${index}="${part.replace(/["\\]/g, '\\$&')}"`).join(',');
+
 /** What `inParts` wrote, from its fields. */
-export function fromParts<T>(name: string, fields: ReadonlyMap<string, string>): T {
-  let json = '';
-  for (let part = 0; fields.has(`${name}_${part}`); part++) json += fields.get(`${name}_${part}`)!;
-  return JSON.parse(json) as T;
+export const fromParts = <T>(name: string, fields: ReadonlyMap<string, string>): T =>
+  JSON.parse(joined(name, fields)) as T;
+
+/** The text whose parts are in these fields. */
+export function joined(name: string, fields: ReadonlyMap<string, string>): string {
+  let text = '';
+  for (let part = 0; fields.has(`${name}_${part}`); part++) text += fields.get(`${name}_${part}`)!;
+  return text;
 }

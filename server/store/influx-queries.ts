@@ -1,9 +1,10 @@
 import { fluxString } from '@influxdata/influxdb-client';
 import { recordOf } from '@plumbline/shared/record';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
+import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
-import { decisive, type WindowRange } from './event-store.js';
+import { decisive, StoreUnavailableError, type LargeEventRange, type WindowRange } from './event-store.js';
 import type { StoredControlEvent, StoredEvent } from './protocol-1.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
@@ -11,6 +12,7 @@ import {
   eventMeasurement,
   fromParts,
   instantOf,
+  joined,
   metricOf,
   nonFinite,
   positionAt,
@@ -146,8 +148,70 @@ export async function queryRecords(client: InfluxClient, flux: string, signal?: 
   return [...records.values()];
 }
 
+/** A large event without what makes it large. */
+export interface LargePlace {
+  type: LargeEvent['type'];
+  seq: number;
+  step: number;
+  bytes: number;
+}
+export const isPlace = (event: StoredEvent | LargePlace): event is LargePlace =>
+  'bytes' in event && isLargeEvent(event);
+
 /**
- * The events of a range of steps, whole, by event number; `toStep` is not in it.
+ * Where the large events of a type are, of a range: the newest ones, newest first, and how many there are.
+ * @throws ReadAbandonedError after `signal`
+ */
+export async function queryLargePlaces(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  range: LargeEventRange,
+  signal?: AbortSignal,
+): Promise<{ places: LargePlace[]; count: number }> {
+  const { type, newest, beforeSeq = Infinity } = range;
+  const points = pointsOf(client.options.bucket, runId, extent, range);
+  let places: LargePlace[] = [];
+  let count = 0;
+  if (points === null) return { places, count };
+  const segments = decisive(range.segments);
+  const keepNewest = (): void => void (places = places.sort((a, b) => b.seq - a.seq).slice(0, newest));
+  await client.query(
+    `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.kind == "${type}" and r._field == "bytes")`,
+    (row) => {
+      const { step, seq } = positionAt(extent.baseSecond, row('_time'));
+      const isSuperseded = segments.some((segment) => seq < segment.seq && step > segment.fromStep);
+      if (seq > extent.lastSeq || seq >= beforeSeq || isSuperseded) return;
+      count++;
+      places.push({ type, seq, step, bytes: Number(row('_value')) });
+      if (places.length >= 2 * newest) keepNewest();
+    },
+    signal,
+  );
+  keepNewest();
+  return { places, count };
+}
+
+/** A large event as JSON. */
+export async function queryLargeText(
+  client: InfluxClient,
+  runId: RunId,
+  { baseSecond }: Extent,
+  { seq, step }: LargePlace,
+  signal?: AbortSignal,
+): Promise<string> {
+  const at = `start: ${instantOf(baseSecond, step, seq)}, stop: ${instantOf(baseSecond, step, seq + 1)}`;
+  const [found] = await queryRecords(
+    client,
+    `${from(client, at)} |> filter(fn: (r) => r.run == ${text(runId)} and r._measurement == "${eventMeasurement}" and r._field =~ /^large_/)`,
+    signal,
+  );
+  if (!found) throw new StoreUnavailableError(`InfluxDB has lost event ${seq} of ${runId}.`);
+  return joined('large', found.fields);
+}
+
+/**
+ * The events of a range of steps, by event number; `toStep` is not in it. Large ones come as their places.
  * One query for all that the run has there, put together by time.
  */
 export async function queryEvents(
@@ -156,14 +220,15 @@ export async function queryEvents(
   extent: Extent,
   fromStep: number,
   toStep: number,
-): Promise<StoredEvent[]> {
+): Promise<(StoredEvent | LargePlace)[]> {
   const found = new Map<
     number,
     { step: number; kind: string; fields: Map<string, string>; metrics: [string, WireNumber][] }
   >();
   const points = pointsOf(client.options.bucket, runId, extent, { fromStep, toStep: toStep - 1 });
   if (points === null) return [];
-  await client.query(`${points} |> drop(columns: ["_start", "_stop"])`, (row) => {
+  const small = `filter(fn: (r) => r._measurement != "${eventMeasurement}" or r._field !~ /^large_/)`;
+  await client.query(`${points} |> ${small} |> drop(columns: ["_start", "_stop"])`, (row) => {
     const measurement = row('_measurement');
     if (measurement === runMeasurement) return;
     const { step, seq } = positionAt(extent.baseSecond, row('_time'));
@@ -181,6 +246,8 @@ export async function queryEvents(
     .sort(([a], [b]) => a - b)
     .map(([seq, { step, kind, fields, metrics }]) => {
       if (fields.has('payload_0')) return fromParts<StoredControlEvent>('payload', fields);
+      if (fields.has('bytes'))
+        return { type: kind as LargeEvent['type'], seq, step, bytes: Number(fields.get('bytes')) };
       metrics.sort(([a], [b]) => (a < b ? -1 : 1));
       return {
         ...{ type: kind as MetricEvent['type'], seq, step, stage: Number(fields.get('stage')) },

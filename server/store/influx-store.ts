@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
+import type { LargeEvent } from '@plumbline/shared/large-event';
 import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import {
+  newestOf,
   newEvents,
   noPosition,
   StoreConflictError,
   type HistoryRange,
+  type LargeEventRange,
   type Position,
   type Series,
   type SharedStore,
@@ -36,7 +39,17 @@ import { InfluxKnownRuns } from './influx-known-runs.js';
 import { querySeries } from './influx-series.js';
 import { queryWindows } from './influx-windows.js';
 import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
-import { from, pointsOf, queryEvents, queryRecords, type Extent } from './influx-queries.js';
+import {
+  from,
+  isPlace,
+  pointsOf,
+  queryEvents,
+  queryLargePlaces,
+  queryLargeText,
+  queryRecords,
+  type Extent,
+  type LargePlace,
+} from './influx-queries.js';
 import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
 import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
@@ -52,8 +65,12 @@ const maxPageLength = 2 * 2 ** 20;
 /** Events of a run that is read for the first time, of which nobody knows how large they are. */
 const eventsPerFirstQuery = 50;
 /** About as many characters as an event is in JSON. */
-const lengthOf = (event: StoredEvent): number =>
-  isMetricEvent(event) ? 100 + 40 * Object.keys(event.metrics).length : JSON.stringify(event).length;
+const lengthOf = (event: StoredEvent | LargePlace): number =>
+  isPlace(event)
+    ? 100
+    : isMetricEvent(event)
+      ? 100 + 40 * Object.keys(event.metrics).length
+      : JSON.stringify(event).length;
 
 /**
  * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is
@@ -270,48 +287,86 @@ export class InfluxStore implements SharedStore {
 
   async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq, extent } = await this.#settled(runId);
-    const events: StoredEvent[] = [];
-    const isNext = this.#page?.runId === runId && this.#page.nextSeq === fromSeq;
-    let step = await this.#stepOf(runId, extent, fromSeq);
+    const events: (StoredEvent | LargePlace)[] = [];
+    const before = this.#page?.runId === runId && this.#page.nextSeq === fromSeq ? this.#page : null;
+    // The event that follows the page that was read last is likely near; so is the first one.
+    let next = Math.max(1, fromSeq);
+    let step = before?.step ?? 0;
+    if (!before && next > 1) {
+      const place = await this.#placeOf(runId, extent, next);
+      if (!place) return [];
+      ({ seq: next, step } = place);
+    }
     // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
     // large, which the first few tell.
-    let eventLength = isNext ? this.#page!.eventLength : maxPageLength / eventsPerFirstQuery;
+    let eventLength = before?.eventLength ?? maxPageLength / eventsPerFirstQuery;
     let length = 0;
     while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
       const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
-      const found = (await queryEvents(this.#client, runId, extent, step, step + steps)).filter(
-        ({ seq }) => seq >= fromSeq && seq <= lastSeq,
-      );
-      events.push(...found);
-      length = found.reduce((sum, event) => sum + lengthOf(event), length);
+      const found = await queryEvents(this.#client, runId, extent, step, step + steps);
+      // Events of other segments may lie between them.
+      const following = found.filter(({ seq }) => {
+        const follows = seq === next && seq <= lastSeq;
+        if (follows) next++;
+        return follows;
+      });
+      events.push(...following);
+      length = following.reduce((sum, event) => sum + lengthOf(event), length);
       if (events.length > 0) eventLength = length / events.length;
-      // Where steps lie far apart, the next one that has an event is looked for.
-      const isDense = found.length >= steps / 2;
-      const next = isDense ? 0 : await this.#stepOf(runId, extent, (events.at(-1)?.seq ?? fromSeq - 1) + 1, true);
-      step = Math.max(step + steps, next);
+      step += steps;
+      // Where steps lie far apart, or a segment begins, the next event is looked for.
+      if (following.length >= steps / 2) continue;
+      const place = next > lastSeq ? null : await this.#placeOf(runId, extent, next);
+      if (!place) break;
+      ({ seq: next, step } = place);
     }
-    const page = events.slice(0, limit);
+    const page = await this.#whole(runId, extent, events.slice(0, limit));
     const last = page.at(-1);
     this.#page = last ? { runId, nextSeq: last.seq + 1, step: last.step, eventLength } : null;
     return page;
   }
 
-  /**
-   * The step of an event, or of the first after it; the one that follows the page that was read last needs no search.
-   * @param isFar it is known not to be among the first steps
-   */
-  async #stepOf(runId: RunId, extent: Extent, seq: number, isFar = false): Promise<number> {
-    if (seq <= 1 && !isFar) return 0;
-    if (this.#page?.runId === runId && this.#page.nextSeq === seq) return this.#page.step;
-    let step = Infinity;
+  /** Events with the texts of large ones, up to the event with which these are as much as is read at one time. */
+  async #whole(runId: RunId, extent: Extent, events: readonly (StoredEvent | LargePlace)[]): Promise<StoredEvent[]> {
+    const whole: StoredEvent[] = [];
+    let bytes = 0;
+    for (const event of events) {
+      if (bytes > maxPageLength) break;
+      if (isPlace(event)) {
+        whole.push(JSON.parse(await queryLargeText(this.#client, runId, extent, event)) as LargeEvent);
+        bytes += event.bytes;
+      } else whole.push(event);
+    }
+    return whole;
+  }
+
+  async eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; earlier: number }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    const { places, count } = await queryLargePlaces(this.#client, runId, extent, range, signal);
+    const wanted = newestOf(places, range);
+    for (const place of wanted) await take([await queryLargeText(this.#client, runId, extent, place, signal)]);
+    return { lastSeq, earlier: count - wanted.length };
+  }
+
+  /** Where an event is, or the next one that InfluxDB has. */
+  async #placeOf(runId: RunId, extent: Extent, seq: number): Promise<{ seq: number; step: number } | null> {
+    let place: { seq: number; step: number } | null = null;
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
-    if (points === null) return step;
+    if (points === null) return null;
     await this.#client.query(
       `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field == "seq")
-  |> filter(fn: (r) => r._value >= ${seq}) |> first()`,
-      (row) => (step = Math.min(step, positionAt(extent.baseSecond, row('_time')).step)),
+  |> filter(fn: (r) => r._value >= ${seq}) |> min()`,
+      (row) => {
+        const found = positionAt(extent.baseSecond, row('_time'));
+        if (place === null || found.seq < place.seq) place = found;
+      },
     );
-    return step;
+    return place;
   }
 
   async putCommand(record: CommandRecord): Promise<void> {

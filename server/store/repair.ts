@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { AcknowledgedLedger } from './acknowledged-ledger.js';
 import { headersBytes, logBefore, mendDatabase, mendLog, wouldBeDropped, type Mended } from './duckdb-format.js';
 import { explain, withoutStack } from './duckdb-failure.js';
@@ -27,7 +28,7 @@ export interface RepairReport {
   losses: string[];
 }
 
-const tables = ['runs', 'events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
+const tables = ['runs', 'events', 'large_events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
 /** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
 const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;
@@ -158,6 +159,15 @@ const makeEmpty = (path: string): Promise<unknown> =>
     await connection.run('CHECKPOINT');
   });
 
+/** An event of whose text a part is gone. */
+type Torn = [runId: RunId, seq: number, step: number, wallTimeMs: number, type: TrainerEvent['type']];
+
+/** What a large event has whose content is lost. */
+const withoutContent: Partial<Record<TrainerEvent['type'], object>> = {
+  token_shift: { prompts: 'lost', tokens: [] },
+  examples: { task: 'lost', examples: [] },
+};
+
 /** One repair: the ways to read the copy, those first that lose least. */
 class Repair {
   readonly done: string[] = [];
@@ -256,6 +266,7 @@ class Repair {
         await connection.run(`ATTACH '${this.copy.replaceAll("'", "''")}' AS damaged (READ_ONLY)`);
         for (const table of tables) await this.#saveTable(connection, table);
         await this.#renewRecords(connection);
+        await this.#emptyLargeEvents(connection);
         await this.#tellHoles(connection);
         await connection.run('DETACH damaged');
         await connection.run('CHECKPOINT');
@@ -298,6 +309,35 @@ class Repair {
     );
     for (const [runId, count, from, to] of empty.getRows() as [string, number, number, number][])
       this.losses.push(`Run ${runId}: ${count} steps between events ${from} and ${to} have no values any more.`);
+  }
+
+  /**
+   * Events that are kept in parts of which one is gone: a large one gets an empty text, any other goes, as texts without
+   * their event do. All of these would stop readers.
+   */
+  async #emptyLargeEvents(connection: DuckDBConnection): Promise<void> {
+    await connection.run('DELETE FROM large_events WHERE (run_id, seq) NOT IN (SELECT (run_id, seq) FROM events)');
+    const torn = await connection.runAndReadAll(
+      `SELECT run_id, seq::DOUBLE, step::DOUBLE, wall_time_ms, type FROM events LEFT JOIN (
+         SELECT run_id, seq, sum(strlen(text)) AS held, max(bytes) AS bytes FROM large_events GROUP BY ALL
+       ) texts USING (run_id, seq)
+       WHERE payload IS NULL AND type NOT IN ('step_completed', 'probe_completed') AND (held IS NULL OR held <> bytes)
+       ORDER BY ALL`,
+    );
+    for (const [runId, seq, step, wallTimeMs, type] of torn.getRows() as Torn[]) {
+      const nothing = withoutContent[type];
+      if (!nothing) {
+        for (const table of ['large_events', 'events'])
+          await connection.run(`DELETE FROM ${table} WHERE run_id = $1 AND seq = $2`, [runId, seq]);
+        continue;
+      }
+      const text = JSON.stringify({ type, seq, step, wallTimeMs, ...nothing });
+      await connection.run('DELETE FROM large_events WHERE run_id = $1 AND seq = $2', [runId, seq]);
+      await connection.run(`INSERT INTO large_events VALUES ($1, $2, $3, $4, $5, 0, $6)`, [
+        ...[runId, seq, step, type, text.length, text],
+      ]);
+      this.losses.push(`Run ${runId}: what event ${seq} (${type}) held is gone; it is empty now.`);
+    }
   }
 
   /** A run without a record is shown nowhere: it gets one that says so. */

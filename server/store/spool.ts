@@ -21,7 +21,8 @@ import { FolderLock } from './folder-lock.js';
 
 const marker = Buffer.from([0x9d, 0x50, 0x4c, 0x0a]);
 const headerBytes = 24;
-const maxRecordBytes = 64 << 20;
+/** A trainer's unanswered messages, 32 MiB, in which every other byte becomes seven: `é` is `\\u00e9` in a line. */
+const maxRecordBytes = 128 << 20;
 
 export interface SpoolOptions {
   /** Bytes on disk above which `append` refuses: whoever sends has to wait. Nothing is ever dropped to make room. */
@@ -130,7 +131,7 @@ export class Spool {
    */
   append(payload: Buffer): Promise<number> {
     if (this.#closed) return Promise.reject(new StoreUnavailableError('The spool is closed.'));
-    if (payload.length > maxRecordBytes) return Promise.reject(new RangeError('A record holds at most 64 MiB.'));
+    if (payload.length > maxRecordBytes) return Promise.reject(new RangeError('A record holds at most 128 MiB.'));
     // An empty spool takes a record of any size: nothing that is delivered would make more room.
     const holdsSomething = this.depth > 0 || this.#waitingBytes > 0;
     if (holdsSomething && this.bytes + this.#waitingBytes + payload.length + headerBytes > this.#options.maxBytes)

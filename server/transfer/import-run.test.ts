@@ -139,8 +139,14 @@ it('csv and parquet are one long table, with a row for an event without metrics'
     '2,1,1,1700000000001.125,step_completed,train/loss,NaN',
     '3,2,2,1700000000002.125,step_completed,shift/kl,0.5',
   ]);
-  expect(rows).toContain('16,11,2,1700000000015.125,step_completed,,');
-  expect(readdirSync(exported.parquet).sort()).toEqual(['points.parquet', 'run.json']);
+  expect(rows).toContain('18,11,2,1700000000017.125,step_completed,,');
+  expect(readdirSync(exported.parquet).sort()).toEqual(['large-events.jsonl', 'points.parquet', 'run.json']);
+  const large = readFileSync(join(exported.csv, 'large-events.jsonl'), 'utf8').trimEnd().split('\n');
+  expect(large.map((line) => (JSON.parse(line) as { type: string }).type)).toEqual([
+    'token_shift',
+    'examples',
+    'examples',
+  ]);
 });
 
 it('canonical JSON does not depend on the order of keys', () => {
@@ -385,6 +391,19 @@ describe('a file that is not as it was exported', () => {
     rmSync(points);
     await refused(table, /points.parquet is missing/);
   });
+
+  it.each(['csv', 'parquet'] as const)(
+    'large events of %s that were changed, cut short or are missing',
+    async (format) => {
+      const [changed, short, missing] = [copyOf(format), copyOf(format), copyOf(format)];
+      edit(join(changed, 'large-events.jsonl'), (text) => text.replace(' three', ' four'));
+      await refused(changed, /was changed after its export/);
+      edit(join(short, 'large-events.jsonl'), (text) => text.slice(0, text.lastIndexOf('{"examples"')));
+      await refused(short, /it was cut short|where \d+ should be/);
+      rmSync(join(missing, 'large-events.jsonl'));
+      await refused(missing, /large-events.jsonl is missing. It belongs beside run.json/);
+    },
+  );
 
   it('a record that was cut short or changed', async () => {
     const table = copyOf('parquet');

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { openJsonl } from './jsonl-file.js';
 import { TransferError, type RunFile } from './run-archive.js';
-import { openTableFolder, recordName } from './table-folder.js';
+import { largeEventsName, openTableFolder, recordName } from './table-folder.js';
 
 /** Opens what `plumbline export` wrote, whatever its format. @throws TransferError */
 export async function openRunFile(path: string): Promise<RunFile> {
@@ -12,6 +12,7 @@ export async function openRunFile(path: string): Promise<RunFile> {
   });
   if (found.isDirectory()) return openTableFolder(path);
   // Who names a file in the folder means the folder.
-  if ([recordName, 'points.parquet', 'points.csv'].includes(basename(path))) return openTableFolder(dirname(path));
+  if ([recordName, largeEventsName, 'points.parquet', 'points.csv'].includes(basename(path)))
+    return openTableFolder(dirname(path));
   return openJsonl(path);
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
 import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { CommandRecord } from '@plumbline/shared/command';
+import { aboutLength, isLargeEvent } from '@plumbline/shared/large-event';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
@@ -161,8 +162,12 @@ export function* inParts(events: readonly StoredEvent[]): Generator<StoredEvent[
   if (part.length > 0) yield part;
 }
 
+/** A value is about so long in JSON. */
+const charactersPerValue = 40;
+
 function sizeOf(event: StoredEvent): number {
   if (isMetricEvent(event)) return 1 + Object.keys(event.metrics).length;
+  if (isLargeEvent(event)) return 1 + Math.ceil(aboutLength(event) / charactersPerValue);
   return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;
 }
 

@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { open, rm, stat, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -8,12 +8,15 @@ import { z } from 'zod';
 import { recordOf } from '@plumbline/shared/record';
 import { CommandRecord } from '@plumbline/shared/command';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
-import { isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
+import { isControlEvent, isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { recordAsWritten, StoredEvent, type StoredControlEvent } from '../store/protocol-1.js';
 import { NotUtf8Error, utf8Text } from '@plumbline/shared/utf8-text';
+import { lines, parsed } from './jsonl-file.js';
 import {
   archiveFormat,
   archiveVersionOf,
+  canonicalJson,
   Digest,
   from,
   inBatches,
@@ -42,8 +45,12 @@ const Record = z.object({
   run: StoredRunRecord,
   commands: z.array(CommandRecord),
   controlEvents: z.array(StoredEvent),
+  /** How many events are in the file of large events; there is none where this is 0, or is not said. */
+  largeEvents: z.number().int().nonnegative().optional(),
 });
 export const recordName = 'run.json';
+/** Token shifts and examples, one a line. */
+export const largeEventsName = 'large-events.jsonl';
 /** It is read whole, and a string of JavaScript holds half a gigabyte. */
 const maxRecordBytes = 256 * 2 ** 20;
 
@@ -68,16 +75,18 @@ const columns = {
 export async function writeTableFolder(archive: RunArchive, format: TableFormat, folder: string): Promise<string> {
   const digest = new RunDigest(archive);
   const controlEvents: StoredControlEvent[] = [];
+  const largeEvents = new LargeEventsFile(join(folder, largeEventsName));
   async function* rows(): AsyncGenerator<string> {
     yield `${Object.keys(columns).join(',')}\n`;
     for await (const events of archive.events()) {
       digest.add(events);
-      controlEvents.push(...events.filter((event): event is StoredControlEvent => !isMetricEvent(event)));
+      controlEvents.push(...events.filter(isControlEvent));
+      await largeEvents.add(events.filter(isLargeEvent));
       yield events.filter(isMetricEvent).map(csvRows).join('');
     }
   }
   const csv = join(folder, 'points.csv');
-  await pipeline(Readable.from(rows()), createWriteStream(csv));
+  await pipeline(Readable.from(rows()), createWriteStream(csv)).finally(() => largeEvents.close());
   if (format === 'parquet') {
     const parquet = quoted(join(folder, 'points.parquet'));
     await inDuckDb((connection) =>
@@ -94,6 +103,7 @@ export async function writeTableFolder(archive: RunArchive, format: TableFormat,
     run: recordAsWritten(archive.run),
     commands: archive.commands,
     controlEvents,
+    ...(largeEvents.count > 0 && { largeEvents: largeEvents.count }),
   };
   await writeFile(join(folder, recordName), `${JSON.stringify(record, null, 2)}\n`);
   return record.digest;
@@ -115,6 +125,7 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
     run,
     commands,
     controlEvents,
+    largeEvents,
     events: lastSeq,
   } = readOpening(Record, await readJson(path), path);
   const table = join(folder, points);
@@ -124,7 +135,12 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
 
   async function* events(): AsyncGenerator<StoredEvent> {
     let next = 0;
-    for await (const event of metricEvents(source, table)) {
+    // All but control events, each from its own file.
+    const others = inOrder(
+      metricEvents(source, table),
+      largeEventsIn(largeEvents ? join(folder, largeEventsName) : null),
+    );
+    for await (const event of others) {
       while (next < controlEvents.length && controlEvents[next]!.seq < event.seq) yield controlEvents[next++]!;
       yield event;
     }
@@ -137,6 +153,56 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
     events: (fromSeq = 1) => from(fromSeq, inBatches(events(), 1, lastSeq, folder)),
     digest,
   };
+}
+
+/** Large events as they come: the file is there once there is one. */
+class LargeEventsFile {
+  #file: FileHandle | null = null;
+  count = 0;
+
+  constructor(readonly path: string) {}
+
+  async add(events: readonly LargeEvent[]): Promise<void> {
+    for (const event of events) {
+      this.#file ??= await open(this.path, 'wx');
+      await this.#file.appendFile(`${canonicalJson(event)}\n`);
+      this.count++;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+}
+
+async function* largeEventsIn(path: string | null): AsyncGenerator<TrainerEvent> {
+  if (path === null) return;
+  if (!existsSync(path))
+    throw new TransferError(`${path} is missing. It belongs beside ${recordName}: copy it there too.`);
+  for await (const { text, number } of lines(path)) {
+    const name = `Line ${number} of ${path}`;
+    yield readPart(TrainerEvent, parsed(text, number, path), name);
+  }
+}
+
+/** Two streams of events, each in order, as one. */
+async function* inOrder(
+  first: AsyncGenerator<TrainerEvent>,
+  second: AsyncGenerator<TrainerEvent>,
+): AsyncGenerator<TrainerEvent> {
+  try {
+    let [a, b] = [await first.next(), await second.next()];
+    while (!a.done || !b.done)
+      if (b.done || (!a.done && a.value.seq <= b.value.seq)) {
+        if (!a.done) yield a.value;
+        a = await first.next();
+      } else {
+        yield b.value;
+        b = await second.next();
+      }
+  } finally {
+    await Promise.all([first.return(undefined), second.return(undefined)]);
+  }
 }
 
 function csvRows({ seq, step, stage, wallTimeMs, type, metrics }: MetricEvent): string {

@@ -245,6 +245,45 @@ export const hubCases: HubCase[] = [
     ];
     same(Object.entries(kept as object).sort(), wanted, 'What is stored');
   }),
+  hubCase('token shifts and examples', 'They come back whole, from routes of their own.', async (trainer) => {
+    const socket = await trainer.started();
+    const picture = { mediaType: 'image/png', base64: `iVBORw0KGgo${'A'.repeat(87_360)}A` };
+    const [shift, examples] = [
+      control(2, 'token_shift', { prompts: 'held_out', tokens: [{ token: ' three', id: 5, base: 0.001, now: 0.4 }] }),
+      control(3, 'examples', {
+        task: 'counting',
+        // Nearly the 2 MB that an event may have.
+        examples: Array.from({ length: 22 }, (_, i) => ({
+          ...{ exampleId: `${i}`, prompt: 'Wie viele Würfel?', picture, expected: '三' },
+          ...{ base: { answer: 'red', right: false }, now: { answer: '' } },
+        })),
+      }),
+    ];
+    stored(await trainer.send(socket, [shift, examples]), 3, 'a token shift and examples');
+    same((await trainer.stored()).slice(1), [shift, examples], 'The events in the export');
+    same(await trainer.largeEvents('token-shifts'), [shift], 'The answer of token-shifts');
+    same(await trainer.largeEvents('examples'), [examples], 'The answer of examples');
+    const broken = { exampleId: 'broken', prompt: 'x', picture: { mediaType: 'image/png', base64: 'PHN2Zz4=' } };
+    const answer = await trainer.send(socket, [
+      control(4, 'examples', { task: 'counting', examples: [{ exampleId: 'no prompt' }, broken] }),
+    ]);
+    stored(answer, 4, 'broken examples');
+    same(
+      answer.problems?.map(({ seq, series }) => ({ seq, series })),
+      [4, 4].map((seq) => ({ seq, series: null })),
+      'The problems',
+    );
+    same(
+      (await trainer.largeEvents('examples?newest=1'))[0]?.['examples'],
+      [{ exampleId: 'broken', prompt: 'x' }],
+      'What is left of broken examples',
+    );
+    const many = control(5, 'examples', {
+      task: 'counting',
+      examples: Array(201).fill({ exampleId: 'a', prompt: '' }),
+    });
+    refused(await trainer.send(socket, [many]), 'invalid', '201 examples');
+  }),
   hubCase('wrong events', 'A refusal names event and rule; the connection stays.', async (trainer) => {
     const socket = await trainer.started();
     const nanoseconds = await trainer.send(socket, [step(2), step(3, { wallTimeMs: Date.now() * 1e6 })]);

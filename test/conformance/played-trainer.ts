@@ -139,6 +139,11 @@ export class PlayedTrainer {
     return lines.filter((line) => 'seq' in line && 'type' in line);
   }
 
+  /** Token shifts or examples, as they are served. @param path `token-shifts` or `examples`, with a query */
+  async largeEvents(path: string): Promise<Message[]> {
+    return ((await (await this.#request('GET', path)).json()) as { events: Message[] }).events;
+  }
+
   async #request(method: string, path: string, body?: string): Promise<Response> {
     const answer = await fetch(`${this.hub.url}/api/runs/${this.runId}/${path}`, {
       ...{ method, ...(body !== undefined && { body }), signal: AbortSignal.timeout(answerMs + 10_000) },

@@ -64,6 +64,8 @@ describe('PROTOCOL.md', () => {
       control(2, 'sang_a_song'),
       control(2, 'command_applied', { commandId: 'x', before: {}, after: {} }),
       runStarted(1, { trainable: 'all' }),
+      control(2, 'token_shift', { prompts: '', tokens: [] }),
+      control(2, 'examples', { task: 'a', examples: 'many' }),
     ];
     for (const event of wrong) {
       expect(() => readEvents({ events: [event] }), JSON.stringify(event)).toThrow();
@@ -120,6 +122,16 @@ describe('PROTOCOL.md', () => {
       ],
       ['tasks, stages', [description.maxTasks, description.maxStages].map(number).join(', ')],
       ['`busy.forMs`', number(maxBusyMs)],
+      ['tokens of a `token_shift`, characters of one', [limits.maxShiftedTokens, limits.maxTokenLength].join(', ')],
+      [
+        '`examples` of an event, bytes of them all as JSON in UTF-8',
+        [limits.maxExamples, limits.maxExamplesBytes].map(number).join(', '),
+      ],
+      ['bytes of a picture, before it is base64', number(limits.maxPictureBytes)],
+      [
+        'characters of an `exampleId`; of a prompt, an answer',
+        [limits.maxExampleIdLength, limits.maxAnswerLength].map(number).join('; '),
+      ],
     ];
     const table = ['| what | at most |', '|---|---|', ...rows.map(([what, most]) => `| ${what} | ${most} |`)].join(
       '\n',

@@ -130,6 +130,28 @@ export function eventContract(subject: StoreUnderTest): void {
     });
   });
 
+  it('gives the events of a run with segments in order of their number, in pages of any size', async () => {
+    const segment = (seq: number, fromStep: number): TrainerEvent => ({
+      ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: 1_700_000_000_000 + seq },
+    });
+    // Some steps far apart, some not, and each segment over the one before.
+    const steps = [1, 2, 3, 100, 200, 300, 301, 302];
+    const events = [0, 1, 2].flatMap((part) => [
+      ...(part > 0 ? [segment(9 * part, 2)] : []),
+      ...steps.map((step, i) => stepEvent(9 * part + i + 1, { 'train/loss': part }, step + part)),
+    ]);
+    await subject.store.append(runId, events);
+    for (const limit of [1, 3, 7, 1000]) {
+      const read: StoredEvent[] = [];
+      for (let page = [events[0] as StoredEvent]; page.length > 0; read.push(...page)) {
+        page = await subject.store.events(runId, read.length + 1, limit);
+        expect(page.length).toBeLessThanOrEqual(limit);
+      }
+      expect(read).toEqual(events);
+    }
+    expect(await subject.store.events(runId, 12, 2)).toEqual(events.slice(11, 13));
+  });
+
   it('gives a start of protocol 1 back as it came, and tells readers of roles and recipes', async () => {
     const group = 'language_model.layers.3.mlp.experts.1.up_proj';
     const old = {

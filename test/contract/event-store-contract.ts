@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { commandContract } from './command-contract.js';
 import { deletionContract } from './deletion-contract.js';
 import { eventContract } from './event-contract.js';
+import { largeEventContract } from './large-event-contract.js';
 import { runContract } from './run-contract.js';
 import { seriesContract } from './series-contract.js';
 import { StoreUnderTest, type MakeStore } from './store-under-test.js';
@@ -17,6 +18,7 @@ export function eventStoreContract(make: MakeStore): void {
     runContract(subject);
     seriesContract(subject);
     eventContract(subject);
+    largeEventContract(subject);
     commandContract(subject);
     deletionContract(subject);
 

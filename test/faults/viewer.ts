@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CommandId, type CommandAction } from '@plumbline/shared/command';
+import { isLargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';
@@ -31,7 +32,9 @@ export class Viewer {
     this.client = HubClient.withCookie({ url, token: '' }, cookie);
     const { socket } = this.client;
     socket.on('metrics', ({ runId, events }) => events.forEach((event) => this.#show(runId, event)));
-    socket.on('control', ({ runId, event }) => this.#show(runId, event));
+    socket.on('control', ({ runId, event }) => {
+      if (!isLargeEvent(event)) this.#show(runId, event);
+    });
     // Rooms go with the hub that dies: join again on every connection.
     socket.on('connect', () => this.#watched.forEach((runId) => void this.#join(runId)));
   }

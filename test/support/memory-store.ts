@@ -1,17 +1,19 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
+import { isControlEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import {
+  newestOf,
   newEvents,
   noPosition,
   StoreConflictError,
   type EventStore,
+  type LargeEventRange,
   type Position,
   type StoredRun,
   type StoredSummary,
   type TakeTexts,
 } from '../../server/store/event-store.js';
-import { upToDateEvent, type StoredControlEvent, type StoredEvent } from '../../server/store/protocol-1.js';
+import { upToDateEvent, type StoredEvent } from '../../server/store/protocol-1.js';
 
 /** Runs, events and commands in memory, for tests that are about whoever uses a store. It has no series. */
 export class MemoryStore implements EventStore {
@@ -76,9 +78,7 @@ export class MemoryStore implements EventStore {
     return Promise.resolve();
   }
   controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const stored = (this.#events.get(runId) ?? []).filter(
-      (event): event is StoredControlEvent => !isMetricEvent(event),
-    );
+    const stored = (this.#events.get(runId) ?? []).filter(isControlEvent);
     const events = stored.map((event): ControlEvent => upToDateEvent(event));
     return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
   }
@@ -90,6 +90,20 @@ export class MemoryStore implements EventStore {
     const { lastSeq, events } = await this.controlEvents(runId);
     await take(events.filter(({ type }) => types?.includes(type) ?? true).map((event) => JSON.stringify(event)));
     return { lastSeq };
+  }
+  async eachLargeEvent(
+    runId: RunId,
+    range: LargeEventRange,
+    take: TakeTexts,
+  ): Promise<{ lastSeq: number; earlier: number }> {
+    const { type, fromStep = 0, toStep = Infinity, beforeSeq = Infinity } = range;
+    const found = (this.#events.get(runId) ?? [])
+      .filter((event) => event.type === type && event.step >= fromStep && event.step <= toStep && event.seq < beforeSeq)
+      .map((event) => JSON.stringify(event))
+      .map((text) => ({ text, bytes: text.length }));
+    const wanted = newestOf(found.reverse(), range);
+    await take(wanted.map(({ text }) => text));
+    return { lastSeq: this.#position(runId).lastSeq, earlier: found.length - wanted.length };
   }
   putCommand(record: CommandRecord): Promise<void> {
     this.#commands.set(record.commandId, record);

@@ -6,6 +6,7 @@ import type { WireEvent } from '@plumbline/shared/wire-event';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { EventStore, StoredRun } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
+import { examplesOf, tokenShift } from './large-events.js';
 import { oddNames } from './odd-names.js';
 
 export interface SampleRun {
@@ -22,7 +23,7 @@ const names = [
 
 /**
  * A run that holds everything that is easily lost on the way: NaN, infinities, the smallest and largest numbers, numbers
- * with 17 digits, events without metrics, commands that were applied, failed and rejected, and text in many scripts, metrics of odd names.
+ * with 17 digits, events without metrics, commands that were applied, failed and rejected, large events, and text in many scripts, metrics of odd names.
  * @param steps its metric events; longer than a batch when above 1000
  */
 export function sampleRun(id: string, steps = 2500): SampleRun {
@@ -56,6 +57,8 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
     if (step === 6)
       add({ type: 'command_applied', step, commandId: commandId('applied'), before: {}, after: { 7: null } });
     if (step === 7) add({ type: 'command_failed', step, commandId: commandId('failed'), reason: 'zażółć, "no"' });
+    if (step === 8) add({ ...tokenShift(0, step), seq: events.length + 1 });
+    if (step === 9 || step === steps) add({ ...examplesOf(0, step), seq: events.length + 1 });
     if (step % 500 === 0)
       add({ type: 'probe_completed', step, stage: 0, metrics: { 'drift/language_model.layers.0.mlp.up_proj': 0.5 } });
   }

@@ -177,6 +177,17 @@ describe('RunFeed', () => {
     expect(store.controlEvents.map(({ seq }) => seq)).toEqual([7]);
   });
 
+  it('takes word of a large event for its number, and for no control event', async () => {
+    hub.stored = 3;
+    hub.listener.connected();
+    await hub.answer();
+    hub.listener.control({ type: 'examples', seq: 4, step: 3, wallTimeMs: 4, task: 'counting', count: 24 });
+    hub.listener.metrics(batch(4, 6));
+    expect(store.feedPhase).toBe('live');
+    expect(hub.asked.length).toBe(1);
+    expect(store.controlEvents).toEqual([]);
+  });
+
   it('sees from a control event that something before it is missing', async () => {
     hub.stored = 3;
     hub.listener.connected();

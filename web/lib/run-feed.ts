@@ -1,5 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
+import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event';
 import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
@@ -9,7 +10,7 @@ import { ApiError } from './api';
 export interface FeedListener {
   connected(): void;
   metrics(batch: MetricBatch): void;
-  control(event: ControlEvent): void;
+  control(event: ControlEvent | LargeEventNotice): void;
   run(run: RunSummary): void;
   command(record: CommandRecord): void;
   lagged(): void;
@@ -79,7 +80,7 @@ export class RunFeed {
       },
       metrics: (batch) => this.#take(batch),
       control: (event) => {
-        sink.control([event]);
+        if (!isLargeEvent(event)) sink.control([event]);
         if (event.type === 'segment_started') this.#goBack([event]);
         // All metrics before it were sent before it: it is the next number, or there is a gap.
         this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });

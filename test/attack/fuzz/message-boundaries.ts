@@ -1,6 +1,6 @@
 import { CommandId, AskedCommand } from '@plumbline/shared/command';
 import { StartRunRequest } from '@plumbline/shared/built-in/start-run';
-import { CompareQuery, HistoryQuery, SessionRequest, WindowsQuery } from '@plumbline/shared/http';
+import { CompareQuery, HistoryQuery, LargeEventsQuery, SessionRequest, WindowsQuery } from '@plumbline/shared/http';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { Rng } from '@plumbline/shared/rng';
@@ -63,7 +63,17 @@ export const sampleEvents = [
   event(10, 'trainable_changed', { selection: { kind: 'pattern', pattern: 'a.*' }, trainable: [] }),
   event(11, 'checkpoint_saved', { checkpointId: 'step-000011', bytes: 1, digest: 'x' }),
   event(12, 'series_declared', { series }),
-  event(13, 'run_failed', { reason: 'It failed.' }),
+  event(13, 'token_shift', { prompts: 'held_out', tokens: [{ token: ' three', id: 1115, base: 0.01, now: 0.4 }] }),
+  event(14, 'examples', {
+    task: 'counting',
+    examples: [
+      {
+        ...{ exampleId: 'q-1', prompt: 'how many ?', picture: { mediaType: 'image/png', base64: 'iVBORw0KGgoA' } },
+        ...{ expected: 'three', base: { answer: 'red', right: false }, now: { answer: 'three', right: true } },
+      },
+    ],
+  }),
+  event(15, 'run_failed', { reason: 'It failed.' }),
 ];
 export const sampleCommands = [
   ...[{ kind: 'pause' }, { kind: 'step_once' }, { kind: 'set_learning_rate', learningRate: 1e-4 }],
@@ -82,6 +92,7 @@ const range = { metric: ['train/loss', 'shift/kl'], fromStep: '1', toStep: '400'
 const messages: [z.ZodType, unknown][] = [
   [HistoryQuery, { ...range, maxPoints: '1500' }],
   [WindowsQuery, { ...range, everySteps: '100' }],
+  [LargeEventsQuery, { fromStep: '1', toStep: '400', beforeSeq: '9', newest: '2', maxBytes: '1000' }],
   [CompareQuery, { ...range, run: ['run-1', 'run-2'] }],
   [StartRunRequest, { config, from: { runId: 'run-0', checkpointId: 'step-000100' } }],
   [SessionRequest, { token: 'x'.repeat(43) }],

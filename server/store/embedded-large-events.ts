@@ -1,0 +1,66 @@
+import type { LargeEvent } from '@plumbline/shared/large-event';
+import type { RunId } from '@plumbline/shared/run';
+import type { Transaction } from './duckdb-file.js';
+import type { Reader } from './duckdb-reader.js';
+import { newestOf, type LargeEventRange, type TakeTexts } from './event-store.js';
+import { largeEventsQuery } from './history-query.js';
+import type { StoredEvent } from './protocol-1.js';
+import { inBatches } from './series-batches.js';
+import { textParts } from './text-parts.js';
+
+/** DuckDB keeps longer texts apart, each whole, and cannot write its file where a few do not fit in its memory. */
+const partBytes = 4000;
+/** How many bytes of texts are read together, beside the first. */
+export const maxPageBytes = 2 * 2 ** 20;
+
+/** Adds the JSON text of an event in parts. */
+export async function addLargeText(
+  transaction: Transaction,
+  runId: RunId,
+  event: StoredEvent,
+  text: string,
+): Promise<void> {
+  const rows = await transaction.rowsOf('large_events');
+  const bytes = BigInt(Buffer.byteLength(text));
+  for (const [part, piece] of textParts(text, partBytes).entries())
+    rows.append([runId, BigInt(event.seq), BigInt(event.step), event.type, bytes, BigInt(part), piece]);
+}
+
+/** JSON texts that are kept in parts, of events between two numbers, by number. */
+export async function readLargeTexts(
+  reader: Reader,
+  runId: RunId,
+  first: number,
+  last: number,
+  type?: LargeEvent['type'],
+): Promise<Map<number, string>> {
+  const parts = await reader.rows(
+    `SELECT seq::DOUBLE, text FROM large_events
+     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ${type ? `AND type = '${type}'` : ''} ORDER BY seq, part`,
+    [runId, first, last],
+  );
+  const texts = new Map<number, string>();
+  for (const [seq, text] of parts as [number, string][]) texts.set(seq, (texts.get(seq) ?? '') + text);
+  return texts;
+}
+
+/** The newest large events of a range up to `lastSeq`, in order, as texts. @returns how many of the range are left out */
+export async function eachLargeText(
+  reader: Reader,
+  runId: RunId,
+  range: LargeEventRange,
+  lastSeq: number,
+  take: TakeTexts,
+): Promise<number> {
+  const { sql, values } = largeEventsQuery(runId, range, lastSeq);
+  const found = (await reader.rows(sql, values)) as [seq: number, bytes: number, all: number][];
+  const wanted = newestOf(
+    found.map(([seq, bytes]) => ({ seq, bytes })),
+    range,
+  );
+  for (const page of inBatches(wanted, ({ bytes }) => bytes, maxPageBytes)) {
+    const texts = await readLargeTexts(reader, runId, page[0]!.seq, page.at(-1)!.seq, range.type);
+    await reader.hand(() => take(page.map(({ seq }) => texts.get(seq)!)));
+  }
+  return (found[0]?.[2] ?? 0) - wanted.length;
+}

@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { storedRun } from '../../test/contract/stored-samples.js';
+import { examplesOf, largeExamples } from '../../test/support/large-events.js';
+import { EmbeddedStore } from './embedded-store.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'plumbline-large-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('a store takes and gives back more large events than fit in its memory', async () => {
+  const [runId, path] = [RunId.parse('run-a'), join(folder, 'plumbline.duckdb')];
+  const memoryBytes = 32 * 2 ** 20;
+  let store = new EmbeddedStore(path, { memoryBytes });
+  await store.createRun(storedRun(runId));
+  // 80 MB: DuckDB writes its file several times meanwhile.
+  const seqs = Array.from({ length: 40 }, (_, i) => i + 1);
+  for (const seq of seqs) await store.append(runId, [largeExamples(seq)]);
+  await store.close();
+  store = new EmbeddedStore(path, { memoryBytes });
+  const read: number[] = [];
+  const range = { type: 'examples', newest: 100, maxBytes: 1e9 } as const;
+  await store.eachLargeEvent(runId, range, (texts) => {
+    // A page of texts is bounded.
+    expect(texts.length).toBeLessThan(3);
+    for (const text of texts) {
+      read.push((JSON.parse(text) as { seq: number }).seq);
+      expect(text).toBe(JSON.stringify(largeExamples(read.at(-1)!)));
+    }
+  });
+  expect(read).toEqual(seqs);
+  await store.copyTo(join(folder, 'copy.duckdb'));
+  await store.close();
+  const copy = new EmbeddedStore(join(folder, 'copy.duckdb'), { memoryBytes });
+  expect(await copy.events(runId, 40, 10)).toEqual([largeExamples(40)]);
+  await copy.close();
+});
+
+it('a store gives back control events that are longer than its memory has room for a few of', async () => {
+  const runId = RunId.parse('run-a');
+  const store = new EmbeddedStore(join(folder, 'long.duckdb'), { memoryBytes: 32 * 2 ** 20 });
+  await store.createRun(storedRun(runId));
+  const long = (seq: number): TrainerEvent => ({
+    ...{ type: 'trainable_changed', seq, step: seq, wallTimeMs: 1, selection: { kind: 'groups', groups: [] } },
+    trainable: Array.from({ length: 40_000 }, (_, i) => `${seq}.model.language_model.layers.${i}.mlp.down_proj.weight`),
+  });
+  const paused: TrainerEvent = { type: 'run_paused', seq: 21, step: 21, wallTimeMs: 1, reason: '' };
+  // 46 MB.
+  const events = [...Array.from({ length: 20 }, (_, i) => long(i + 1)), paused, examplesOf(22)];
+  for (const event of events) await store.append(runId, [event]);
+  const seqs: number[] = [];
+  await store.eachControlEvents(runId, (texts) => {
+    for (const text of texts) seqs.push((JSON.parse(text) as { seq: number }).seq);
+  });
+  expect(seqs).toEqual(Array.from({ length: 21 }, (_, i) => i + 1));
+  const ofType: string[] = [];
+  await store.eachControlEvents(runId, (texts) => void ofType.push(...texts), { types: ['run_paused'] });
+  expect(ofType).toEqual([JSON.stringify(paused)]);
+  expect(await store.events(runId, 20, 1)).toEqual([long(20)]);
+  expect(await store.events(runId, 21, 5)).toEqual([paused, examplesOf(22)]);
+  await store.close();
+});

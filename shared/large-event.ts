@@ -1,0 +1,133 @@
+import { z } from 'zod';
+import { eventBase } from './event-base.js';
+import {
+  maxAnswerLength,
+  maxExampleIdLength,
+  maxExamples,
+  maxExamplesBytes,
+  maxPictureBytes,
+  maxShiftedTokens,
+  maxTokenLength,
+} from './limits.js';
+import { cleaned } from './plain-text.js';
+
+/*
+ * Events that show what a model says: which tokens gained and lost probability, and answers to examples. They may be
+ * large, so they are stored and read apart from control events, and browsers are only told that they are there.
+ */
+
+/** A task's name, or `held_out` for the prompts of all held-out tasks together. */
+const name = z.string().min(1).max(80);
+/** Slightly above 1 is rounding. */
+const Probability = z
+  .number('a probability is a number from 0 to 1')
+  .min(0, 'a probability is from 0 to 1')
+  .max(1.001, 'a probability is from 0 to 1');
+
+/** Of one token, the mean probability over the answer positions of the prompts. */
+export const ShiftedToken = z.object({
+  /** As people read it. */
+  token: z.string().max(maxTokenLength, `a token has at most ${maxTokenLength} characters`),
+  /** In the model's vocabulary. */
+  id: z
+    .number()
+    .int()
+    .nonnegative()
+    .max(2 ** 32 - 1),
+  base: Probability,
+  now: Probability,
+});
+export type ShiftedToken = z.infer<typeof ShiftedToken>;
+
+/** Tokens that have gained and lost probability against the base model. */
+export const TokenShift = z.object({
+  ...eventBase,
+  type: z.literal('token_shift'),
+  prompts: name,
+  tokens: z.array(ShiftedToken).max(maxShiftedTokens, `at most ${maxShiftedTokens} tokens an event`),
+});
+export type TokenShift = z.infer<typeof TokenShift>;
+
+/** How a file begins, in base64. */
+const picture = <T extends string>(mediaType: T, beginning: string) =>
+  z.object({
+    mediaType: z.literal(mediaType),
+    base64: z
+      .string()
+      .max(Math.ceil(maxPictureBytes / 3) * 4, `a picture has at most ${maxPictureBytes} bytes`)
+      .regex(
+        new RegExp(`^${beginning}[A-Za-z0-9+/]*={0,2}$`),
+        `this is not ${mediaType} in base64 (RFC 4648, with + and /, in one line)`,
+      )
+      .refine(({ length }) => length % 4 === 0, 'this is no whole base64: its length is a multiple of 4'),
+  });
+export const Picture = z.discriminatedUnion('mediaType', [
+  picture('image/png', 'iVBORw0KGgo'),
+  picture('image/jpeg', '/9j/'),
+  picture('image/webp', 'UklGR[A-Za-z0-9+/]{6}XRUJQ'),
+]);
+export type Picture = z.infer<typeof Picture>;
+
+const text = z.string().max(maxAnswerLength, `at most ${maxAnswerLength} characters`);
+const Answer = z.object({ answer: text, right: z.boolean().optional() });
+export const Example = z.object({
+  /** The same in every event, so that answers can be followed. */
+  exampleId: z.string().min(1).max(maxExampleIdLength),
+  prompt: text,
+  picture: Picture.optional(),
+  expected: text.optional(),
+  /** The base model's answer. */
+  base: Answer.optional(),
+  now: Answer.optional(),
+});
+export type Example = z.infer<typeof Example>;
+
+/** As browsers and Node.js have it. */
+declare class TextEncoder {
+  encode(text: string): Uint8Array;
+}
+const encoder = new TextEncoder();
+/** Bytes of a value as JSON in UTF-8. */
+const jsonBytes = (value: unknown): number => encoder.encode(JSON.stringify(value)).length;
+
+/** What the model answers to examples of a task, beside the base model's answers. */
+export const Examples = z.object({
+  ...eventBase,
+  type: z.literal('examples'),
+  task: name,
+  examples: z
+    .array(Example)
+    .max(maxExamples, `at most ${maxExamples} examples an event`)
+    .refine(
+      // As they are stored: an odd character of one byte comes to three.
+      (examples) => jsonBytes(cleaned(examples)) <= maxExamplesBytes,
+      `the examples of an event have at most ${maxExamplesBytes} bytes as JSON: send them in several events`,
+    ),
+});
+export type Examples = z.infer<typeof Examples>;
+
+export type LargeEvent = TokenShift | Examples;
+export const largeEventTypes = ['token_shift', 'examples'] as const satisfies readonly LargeEvent['type'][];
+export const isLargeEvent = <E extends { type: string }>(event: E): event is Extract<E, { type: LargeEvent['type'] }> =>
+  (largeEventTypes as readonly string[]).includes(event.type);
+
+/** What browsers are told live of a large event: `count` is of its tokens or examples. */
+export type LargeEventNotice = (Omit<TokenShift, 'tokens'> | Omit<Examples, 'examples'>) & { count: number };
+
+export function noticeOf(event: LargeEvent): LargeEventNotice {
+  if (event.type === 'token_shift') {
+    const { tokens, ...rest } = event;
+    return { ...rest, count: tokens.length };
+  }
+  const { examples, ...rest } = event;
+  return { ...rest, count: examples.length };
+}
+
+/** About as many characters as an event has as JSON, without making it. */
+export function aboutLength(event: LargeEvent): number {
+  if (event.type === 'token_shift') return event.tokens.reduce((sum, { token }) => sum + 80 + token.length, 100);
+  return event.examples.reduce((sum, { prompt, picture, expected, base, now }) => {
+    const texts = [prompt, picture?.base64, expected, base?.answer, now?.answer];
+    return texts.reduce((length, text) => length + (text?.length ?? 0), sum + 150);
+  }, 100);
+}
