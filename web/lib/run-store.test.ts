@@ -21,7 +21,7 @@ const probe = (step: number, heldOut: number): MetricEvent => ({
 function branch(at: number, probed: readonly number[]): RunStore {
   const store = new RunStore();
   store.run(branchAt(at));
-  const measured = new SeriesBuffer(20);
+  const measured = new SeriesBuffer();
   measured.merge({ seqs: [...probed], steps: [...probed], values: probed.map((step) => 95 - step), bucketSteps: 0 });
   store.pastIs({
     ...{ ancestors: [], stages: [], commands: [], inForce: [] },
