@@ -22,6 +22,8 @@ class Hub implements FeedTransport {
   isLagging = false;
   listener!: FeedListener;
   readonly waiting: (() => void)[] = [];
+  #questions = 0;
+  #taken = 0;
 
   listen(_runId: RunId, listener: FeedListener): () => void {
     this.listener = listener;
@@ -32,14 +34,17 @@ class Hub implements FeedTransport {
     return new Promise((resolve) => this.waiting.push(() => resolve(answer())));
   }
   watch(_runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }> {
-    // A socket's messages are taken in the order in which they were sent.
-    this.watched = series;
+    const question = ++this.#questions;
     const run = {
       ...{ runId, description: RunDescription.parse({ name: 'test' }), parent: null, state: 'running' as const },
       ...{ reason: '', trainer: null, trainerConnected: true, createdMs: 0, startedMs: 0, endedMs: null },
       ...{ lastStep: this.stored, lastSeq: this.stored },
     };
-    return this.#later(() => ({ run, lastSeq: this.stored }));
+    return this.#later(() => {
+      // A socket's messages are taken in the order in which they were sent.
+      if (question > this.#taken) [this.#taken, this.watched] = [question, series];
+      return { run: { ...run, lastSeq: this.stored, lastStep: this.stored }, lastSeq: this.stored };
+    });
   }
   async history(_runId: RunId, { metrics, fromStep = 0 }: HistoryRange): Promise<HistoryResponse> {
     // Read at one moment, answered at a later one.
@@ -67,6 +72,14 @@ class Hub implements FeedTransport {
     return [];
   }
 
+  /** The connection broke: nothing that was asked on it is answered, or in force. */
+  leave(): void {
+    this.waiting.length = 0;
+    this.watched = [];
+    this.#taken = this.#questions;
+    this.sent = this.stored;
+  }
+
   /** Sends live what is stored and was not sent. */
   flush(): void {
     if (this.sent === this.stored) return;
@@ -87,13 +100,14 @@ const durable = (name: Name, stored: number): number[] =>
   Array.from({ length: stored }, (_, i) => i + 1).filter((seq) => has(name, seq));
 
 const action = fc.oneof(
-  fc.record({ kind: fc.constant('store' as const), count: fc.integer({ min: 1, max: 5 }) }),
-  fc.record({ kind: fc.constant('flush' as const) }),
-  fc.record({ kind: fc.constant('answer' as const), which: fc.nat(20) }),
-  fc.record({ kind: fc.constant('draw' as const), name: fc.constantFrom(...names) }),
-  fc.record({ kind: fc.constant('leave' as const), which: fc.nat(5) }),
-  fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(50, 300, 30_000, 61_000) }),
-  fc.record({ kind: fc.constantFrom('lag' as const, 'reconnect' as const) }),
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('store' as const), count: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('answer' as const), which: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('answer all' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('draw' as const), name: fc.constantFrom(...names) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), which: fc.nat(5) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(50, 50, 300, 61_000) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lag' as const, 'reconnect' as const) }) },
 );
 
 beforeEach(() => void vi.useFakeTimers());
@@ -101,7 +115,7 @@ afterEach(() => void vi.useRealTimers());
 
 it('holds of every series that is drawn all that is stored, once, however things come after each other', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(action, { maxLength: 40 }), async (actions) => {
+    fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60, size: 'max' }), async (actions) => {
       const [hub, store] = [new Hub(), new RunStore()];
       const feed = new RunFeed(runId, hub, store);
       const drawn: { name: Name; release: () => void }[] = [];
@@ -111,6 +125,7 @@ it('holds of every series that is drawn all that is stored, once, however things
         if (each.kind === 'store') hub.stored += each.count;
         else if (each.kind === 'flush') hub.flush();
         else if (each.kind === 'answer') hub.waiting.splice(each.which % Math.max(1, hub.waiting.length), 1)[0]?.();
+        else if (each.kind === 'answer all') for (const answer of hub.waiting.splice(0)) answer();
         else if (each.kind === 'draw') drawn.push({ name: each.name, release: store.demand.draw([each.name]) });
         else if (each.kind === 'leave') drawn.splice(each.which % Math.max(1, drawn.length), 1)[0]?.release();
         else if (each.kind === 'wait') await vi.advanceTimersByTimeAsync(each.ms);
@@ -122,8 +137,7 @@ it('holds of every series that is drawn all that is stored, once, however things
           hub.isLagging = false;
           hub.listener.lagged();
         } else {
-          hub.watched = [];
-          hub.sent = hub.stored;
+          hub.leave();
           hub.listener.connected();
         }
         await settle();

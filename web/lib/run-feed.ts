@@ -129,8 +129,13 @@ export class RunFeed {
   /** What was asked for last on this connection: all that is sent after the answer holds it. */
   #watching: { key: string; answer: Promise<unknown> } | undefined;
   #joined = false;
+  /** How often was asked, and each series that is watched with the question since which it is without a break. */
+  #questions = 0;
+  #watchedFrom = new Map<string, number>();
   #lastsKnown = new Set<string>();
-  #extending = false;
+  /** The generation that is being extended: what an older one waits for may never come. */
+  #extending: number | undefined;
+  #hasNewDemand = false;
   #demandTimer: ReturnType<typeof setTimeout> | undefined;
   /** The steps that are shown, where not all are. */
   #window: readonly [number, number] | null = null;
@@ -234,8 +239,11 @@ export class RunFeed {
       if (seq > this.#cursor) this.#cursorStep = Math.min(this.#cursorStep, fromStep);
   }
 
-  /** Has the hub send what is needed. From its answer on, every later value comes live. */
-  async #watch(): Promise<void> {
+  /**
+   * Has the hub send what is needed. From its answer on, every later value comes live.
+   * @returns what is watched then
+   */
+  async #watch(): Promise<Watched> {
     const { courses, lasts } = this.sink.demand;
     const names = watchable([...courses, ...lasts]);
     const key = JSON.stringify(names);
@@ -246,8 +254,10 @@ export class RunFeed {
         this.#goBack(run.segments);
       });
       this.#watching = { key, answer };
+      this.#asksFor(courses);
     }
     const asked = this.#watching;
+    const watched = { courses: courses.map((name) => [name, this.#watchedFrom.get(name)!] as const), lasts };
     try {
       await asked.answer;
     } catch (error) {
@@ -255,6 +265,15 @@ export class RunFeed {
       throw error;
     }
     if (this.#watching === asked) this.#joined = true;
+    return watched;
+  }
+
+  /** A series that is not watched any more is complete no longer, also if it is soon watched again. */
+  #asksFor(courses: readonly string[]): void {
+    const before = this.#watchedFrom;
+    const question = ++this.#questions;
+    this.#watchedFrom = new Map(courses.map((name) => [name, before.get(name) ?? question]));
+    for (const name of this.sink.demand.complete) if (!this.#watchedFrom.has(name)) this.#forget(name);
   }
 
   /** Of every series that is needed: what came since the cursor where it is complete, else all. */
@@ -268,19 +287,19 @@ export class RunFeed {
     if (this.#loaded) this.sink.phase('catching_up', undefined);
     const { demand } = this.sink;
     try {
-      const { courses, lasts } = demand;
-      await this.#watch();
+      const { courses, lasts } = await this.#watch();
       if (!isCurrent()) return;
+      const names = courses.map(([name]) => name);
       const [control, commands, latest, ...histories] = await Promise.all([
         this.transport.events(this.runId),
         this.transport.commands(this.runId),
         lasts.length > 0 ? this.transport.latest(this.runId, lasts) : null,
         this.#histories(
-          courses.filter((name) => demand.complete.has(name)),
+          names.filter((name) => demand.complete.has(name)),
           { fromStep: this.#cursorStep },
         ),
         this.#histories(
-          courses.filter((name) => !demand.complete.has(name)),
+          names.filter((name) => !demand.complete.has(name)),
           {},
         ),
       ]);
@@ -311,52 +330,58 @@ export class RunFeed {
   /** Fetches what is needed anew, and lets go of what is not needed any more. */
   async #extend(): Promise<void> {
     // The first watch of a connection, and each attempt after a failure, takes all that is needed with it.
-    if (this.#extending || this.#closed || !this.#joined || this.#retry) return;
-    this.#extending = true;
+    this.#hasNewDemand = true;
     const generation = this.#generation;
+    if (this.#extending === generation || this.#closed || !this.#joined || this.#retry) return;
+    this.#extending = generation;
     const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
     try {
-      while (isCurrent() && (await this.#extendOnce(isCurrent)));
+      while (isCurrent() && this.#hasNewDemand) {
+        this.#hasNewDemand = false;
+        await this.#extendOnce(isCurrent);
+      }
     } catch (error) {
       if (isCurrent()) this.#tryLater(error);
     } finally {
-      this.#extending = false;
-      if (!isCurrent()) void this.#extend();
+      if (this.#extending === generation) this.#extending = undefined;
     }
   }
 
-  /** @returns whether something was fetched: more may be needed meanwhile */
-  async #extendOnce(isCurrent: () => boolean): Promise<boolean> {
+  async #extendOnce(isCurrent: () => boolean): Promise<void> {
     const { demand } = this.sink;
-    for (const name of demand.complete) if (!demand.isCourse(name)) this.#forget(name);
-    const neededLasts = new Set(demand.lasts);
+    const { courses, lasts } = await this.#watch();
+    if (!isCurrent()) return;
+    const neededLasts = new Set(lasts);
     for (const name of this.#lastsKnown) if (!neededLasts.has(name)) this.#lastsKnown.delete(name);
-    const courses = demand.courses.filter((name) => !demand.complete.has(name));
-    const lasts = [...neededLasts].filter((name) => !this.#lastsKnown.has(name));
-    await this.#watch();
-    if (!isCurrent() || (courses.length === 0 && lasts.length === 0)) return false;
+    const newLasts = lasts.filter((name) => !this.#lastsKnown.has(name));
+    const newCourses = courses.filter(([name]) => !demand.complete.has(name));
+    if (newCourses.length === 0 && newLasts.length === 0) return;
     const [latest, answers] = await Promise.all([
-      lasts.length > 0 ? this.transport.latest(this.runId, lasts) : null,
-      this.#histories(courses, {}),
+      newLasts.length > 0 ? this.transport.latest(this.runId, newLasts) : null,
+      this.#histories(
+        newCourses.map(([name]) => name),
+        {},
+      ),
     ]);
-    if (!isCurrent()) return false;
+    if (!isCurrent()) return;
     for (const answer of latest ? [...answers, latest] : answers) this.sink.history(answer);
-    this.#arrived(courses, lasts);
+    this.#arrived(newCourses, newLasts);
     this.#reached(answers);
-    if (courses.length > 0)
-      this.#refine(courses).catch((error: unknown) => console.warn('The window stays coarse:', error));
-    return true;
+    if (newCourses.length > 0)
+      this.#refine(newCourses.map(([name]) => name)).catch((error: unknown) =>
+        console.warn('The window stays coarse:', error),
+      );
   }
 
   #histories(names: readonly string[], range: { fromStep?: number }): Promise<HistoryResponse[]> {
     return fetchHistories(this.transport, this.runId, names, range);
   }
 
-  #arrived(courses: readonly string[], lasts: readonly string[]): void {
-    const { demand } = this.sink;
-    for (const name of courses)
-      if (demand.isCourse(name)) demand.complete.add(name);
-      else this.#forget(name);
+  /** A series that was watched anew meanwhile is fetched again: what came here is true, and may lack values. */
+  #arrived(courses: Watched['courses'], lasts: readonly string[]): void {
+    for (const [name, from] of courses)
+      if (this.#watchedFrom.get(name) === from) this.sink.demand.complete.add(name);
+      else if (!this.#watchedFrom.has(name)) this.sink.forget(name);
     for (const name of lasts) this.#lastsKnown.add(name);
   }
 
@@ -381,6 +406,12 @@ export class RunFeed {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => void this.#catchUp(), delayMs);
   }
+}
+
+/** What the hub sends: each course with the question since which it is sent without a break. */
+interface Watched {
+  courses: readonly (readonly [name: string, from: number])[];
+  lasts: readonly string[];
 }
 
 /** What was held begins above what history answered: fetch again. */
