@@ -77,4 +77,48 @@ describe('the page of a run of another trainer', () => {
     expect((await command).action.kind).toBe('pause');
     await page.unroute(`**/api/runs/${runId}/events`);
   });
+
+  it('draws the series that the run has, and fetches and follows no others', async () => {
+    const own = [
+      ...['tokens', 'eval/acc', 'loss', 'lr-AdamW/pg1', 'lr-AdamW/pg2'],
+      ...Array.from({ length: 30 }, (_, i) => `deep/${i}`),
+    ];
+    const values = (step: number) => recordOf(own.map((name, i) => [name, name.startsWith('lr') ? 10 ** -i : step]));
+    const ownId = aRunId();
+    const another: TrainerEnd = io(`${hub.url}/trainer`, { auth: trainer.auth as object, forceNew: true });
+    await another.emitWithAck('attach', attachment(ownId));
+    const send = async (seqs: number[]): Promise<void> => {
+      const events = [
+        ...(seqs[0] === 2 ? [started(1, own)] : []),
+        ...seqs.map((seq) => stepped(seq, values(seq), own)),
+      ];
+      expect(await another.emitWithAck('events', { events } as never)).toMatchObject({
+        ok: true,
+        lastSeq: seqs.at(-1),
+      });
+    };
+    await send([2, 3, 4]);
+    const asked = new Set<string>();
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.pathname.endsWith(`/${ownId}/history`))
+        for (const name of url.searchParams.getAll('metric')) asked.add(name);
+    });
+    const points = (chart: string): Promise<string | null> =>
+      by(chart).locator('[data-points]').getAttribute('data-points');
+    await page.goto(`${hub.url}/runs/?run=${ownId}`);
+    await expect.poll(() => points('chart-loss')).toBe('3');
+    expect(await points('chart-eval/acc')).toBe('3');
+    expect(await by('chart-bias').count()).toBe(0);
+    expect(await by('key-learning-rate').innerText()).toContain('1e-3, 1e-4');
+    await by('series-group-deep').locator('summary').click();
+    await by('series-deep/19').scrollIntoViewIfNeeded();
+    await expect.poll(() => points('series-deep/19')).toBe('3');
+    await send([5, 6]);
+    await expect.poll(() => points('series-deep/19')).toBe('5');
+    expect(asked.has('deep/19')).toBe(true);
+    // The group shows a dozen at first: the rest is in no chart.
+    expect([...asked].filter((name) => Number(name.split('/')[1]) > 19)).toEqual([]);
+    another.disconnect();
+  });
 });

@@ -11,6 +11,7 @@ import { beginningOf, peakLearningRate } from '../../lib/changes';
 import { energyMetrics, energyReading } from '../../lib/energy-reading';
 import { recoverySubject } from '../drift/recovery-view';
 import { learningRates } from './metric-series';
+import { rateWords } from './rate-words';
 import { useCourses, useLastValues, useRun } from './use-run';
 import { whenWords } from './when-words';
 
@@ -20,10 +21,6 @@ const shownAlways = [
 ];
 /** Recovery is told from the worst value so far. */
 const recoveredFrom = [metrics.heldOutMean];
-
-/** All rates, each once: `now 1e-4`, `now 1e-4, 2e-5`. */
-const rateWords = (rates: readonly number[]): string =>
-  rates.length === 0 ? '–' : `now ${[...new Set(rates.map(formatLearningRate))].join(', ')}`;
 
 /**
  * The state of the run in eight numbers, each against the base model where that means something: the latest, whatever
