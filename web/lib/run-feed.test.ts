@@ -349,15 +349,16 @@ describe('RunFeed', () => {
       expect([store.feedPhase, heldSeqs(store, 'shift/kl')]).toEqual(['live', oneTo(4)]);
     });
 
-    it('asks for very many in several requests of fewer points, and watches them by group', async () => {
+    it('asks for the first of very many at once and finely, for the rest more coarsely, and watches them by group', async () => {
       await open(4);
       const names = Array.from({ length: 600 }, (_, i) => `drift/layers.${i}`);
       store.demand.draw(names);
       await seen();
       await hub.answer();
-      const [, ...asked] = hub.asked;
-      expect(asked.flatMap(({ metrics }) => metrics)).toEqual(names);
-      for (const { metrics, maxPoints } of asked) {
+      const [, first, ...others] = hub.asked;
+      expect([first!, ...others].flatMap(({ metrics }) => metrics)).toEqual(names);
+      expect([first!.metrics.length, first!.maxPoints]).toEqual([15, 4000]);
+      for (const { metrics, maxPoints } of others) {
         expect(metrics.length).toBeLessThanOrEqual(100);
         expect(maxPoints).toBe(300);
       }

@@ -61,7 +61,8 @@ export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
 const mostPoints = 4000;
 const fewestPoints = 300;
 const pointsAtOnce = 60_000;
-/** Names in one request: an address has a limit. */
+/** Names in the first request, and in each of the others: an address has a limit. */
+const namesFirst = 15;
 const namesAtOnce = 100;
 const addressCharacters = 6000;
 /** Batches held while history is fetched; beyond this the oldest are let go, and the gap is fetched again. */
@@ -71,17 +72,27 @@ const retryDelaysMs = [250, 1000, 2000, 5000];
 const demandDelayMs = 30;
 
 /**
- * The history of series, in as few requests as the limits of an address allow.
- * @returns an answer a request; none for no names
+ * The history of series: the first few as finely as a screen shows them, the rest in as few requests as the limits of an
+ * address allow.
+ * @param arrived told each answer as it comes: the first few do not wait for the rest
  */
-export function fetchHistories(
+export async function fetchHistories(
   hub: Pick<FeedTransport, 'history'>,
   runId: RunId,
   names: readonly string[],
   range: { fromStep?: number; toStep?: number },
+  arrived?: (answer: HistoryResponse) => void,
 ): Promise<HistoryResponse[]> {
-  const maxPoints = Math.min(mostPoints, Math.max(fewestPoints, Math.floor(pointsAtOnce / names.length)));
-  return Promise.all(inParts(names).map((metrics) => hub.history(runId, { ...range, metrics, maxPoints })));
+  const rest = names.length - namesFirst;
+  const pointsOfRest = Math.min(mostPoints, Math.max(fewestPoints, Math.floor(pointsAtOnce / rest)));
+  return Promise.all(
+    inParts(names).map(async (metrics, index) => {
+      const maxPoints = index === 0 || rest <= 0 ? mostPoints : pointsOfRest;
+      const answer = await hub.history(runId, { ...range, metrics, maxPoints });
+      arrived?.(answer);
+      return answer;
+    }),
+  );
 }
 
 function inParts(names: readonly string[]): string[][] {
@@ -89,7 +100,8 @@ function inParts(names: readonly string[]): string[][] {
   let characters = Infinity;
   for (const name of names) {
     const length = encodeURIComponent(name).length + 'metric=&'.length;
-    if (characters + length > addressCharacters || parts.at(-1)!.length >= namesAtOnce) {
+    const most = parts.length === 1 ? namesFirst : namesAtOnce;
+    if (characters + length > addressCharacters || parts.at(-1)!.length >= most) {
       parts.push([]);
       characters = 0;
     }
@@ -358,13 +370,18 @@ export class RunFeed {
     if (newCourses.length === 0 && newLasts.length === 0) return;
     const [latest, answers] = await Promise.all([
       newLasts.length > 0 ? this.transport.latest(this.runId, newLasts) : null,
-      this.#histories(
+      fetchHistories(
+        this.transport,
+        this.runId,
         newCourses.map(([name]) => name),
         {},
+        (answer) => {
+          if (isCurrent()) this.sink.history(answer);
+        },
       ),
     ]);
     if (!isCurrent()) return;
-    for (const answer of latest ? [...answers, latest] : answers) this.sink.history(answer);
+    if (latest) this.sink.history(latest);
     this.#arrived(newCourses, newLasts);
     this.#reached(answers);
     if (newCourses.length > 0)
