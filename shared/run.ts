@@ -102,6 +102,24 @@ export const RunSummary = z.object({
 });
 export type RunSummary = z.infer<typeof RunSummary>;
 
+/** The little of a summary that changes with every step. */
+export type RunProgress = Pick<RunSummary, 'runId' | 'createdMs' | 'lastStep' | 'lastSeq' | 'revision'>;
+export const progressOf = ({ runId, createdMs, lastStep, lastSeq, revision }: RunSummary): RunProgress => ({
+  ...{ runId, createdMs, lastStep, lastSeq },
+  ...(revision !== undefined && { revision }),
+});
+/**
+ * The summary with how far the run has come; unchanged where the progress is late, or of another run under its id. It
+ * keeps its own revision: a summary that comes later than the progress may still be news.
+ */
+export const withProgress = <T extends RunSummary>(
+  run: T,
+  { createdMs, lastStep, lastSeq, revision = 0 }: RunProgress,
+): T =>
+  run.createdMs === createdMs && revision >= (run.revision ?? 0) && lastSeq >= run.lastSeq
+    ? { ...run, lastStep, lastSeq }
+    : run;
+
 /** A run that was made for a trainer which has not come: nobody is there who could be told to stop. */
 export const hasNoTrainerYet = ({ state, trainerConnected }: Pick<RunSummary, 'state' | 'trainerConnected'>): boolean =>
   state === 'created' && !trainerConnected;

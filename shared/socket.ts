@@ -6,7 +6,7 @@ import type { ControlEvent, MetricEvent } from './trainer-event.js';
 import type { EventBatch, EventProblem } from './wire-event.js';
 
 import type { RuleState } from './rule.js';
-import { RunId, RunParent, type RunSummary } from './run.js';
+import { RunId, RunParent, type RunProgress, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
 
 /**
@@ -171,11 +171,10 @@ export interface HubToDashboard {
   metrics: (batch: MetricBatch) => void;
   /** A control event, or word that a large one is there: its content is at the REST API. */
   control: (message: { runId: RunId; event: ControlEvent | LargeEventNotice }) => void;
-  /**
-   * A run appeared, changed its state, or has come further; sent to everybody. How far it has come is told about once a
-   * second, less often where there are many. Two summaries of a run may come out of order: see `revision`.
-   */
+  /** A run appeared or changed; sent to everybody. Two summaries of a run may come out of order: see `revision`. */
   run: (run: RunSummary) => void;
+  /** How far a run has come; sent to everybody about once a second, less often where there are many runs. */
+  progress: (progress: RunProgress) => void;
   /**
    * A run was deleted: nothing is stored of it any more. Sent to everybody. A `run` with the same `createdMs` that comes
    * after it, by way of another hub, is late; one with another is a later run under the id.

@@ -1,4 +1,5 @@
 import { AskedCommand } from '@plumbline/shared/command';
+import { progressOf } from '@plumbline/shared/run';
 import { Unwatch, Watch } from '@plumbline/shared/socket';
 import { howToControl, howToWatch } from '../access/how-to-control.js';
 import { dashboardBudgets } from '../access/limits.js';
@@ -40,7 +41,10 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   });
   const feed = new LiveFeed(namespace);
   runs.on('events', (runId, events) => feed.push(runId, events));
-  tellOfRuns(runs, (run, isProgress) => (isProgress ? namespace.volatile : namespace).emit('run', run));
+  tellOfRuns(runs, {
+    changed: (run) => namespace.emit('run', run),
+    progressed: (run) => namespace.volatile.emit('progress', progressOf(run)),
+  });
   // Every hub hears of it and tells its own browsers.
   runs.on('deleted', (run) => {
     feed.forget(run.runId);

@@ -14,7 +14,10 @@ function news() {
   const find = (runId: RunId) => (steps.has(runId) ? ({ runId, lastStep: steps.get(runId) } as RunSummary) : null);
   const runs = Object.assign(new EventEmitter(), { find }) as unknown as RunRegistry;
   const told: [RunId, number, boolean][] = [];
-  tellOfRuns(runs, ({ runId, lastStep }, isProgress) => told.push([runId, lastStep, isProgress]));
+  tellOfRuns(runs, {
+    changed: ({ runId, lastStep }) => told.push([runId, lastStep, false]),
+    progressed: ({ runId, lastStep }) => told.push([runId, lastStep, true]),
+  });
   return {
     told,
     change: (runId: RunId) => runs.emit('run', find(runId)!, undefined),

@@ -8,9 +8,10 @@ const maxAtOnce = 100;
 /**
  * Tells all browsers of runs: at once when one appears or its state changes; how far those that go on have come at most
  * once a second, in turn, so that none is left out however many there are.
- * @param tell what changed is told to everybody; `isProgress`: a browser that cannot keep up may miss it
+ * @param tell `changed`: told with all that is known of the run; `progressed`: only how far it has come, and a browser
+ *   that cannot keep up may miss it
  */
-export function tellOfRuns(runs: RunRegistry, tell: (run: RunSummary, isProgress: boolean) => void): void {
+export function tellOfRuns(runs: RunRegistry, tell: Record<'changed' | 'progressed', (run: RunSummary) => void>): void {
   /** Runs that have come further since they were told of, in the order in which they did. */
   const waiting = new Set<RunId>();
   let timer: NodeJS.Timeout | undefined;
@@ -19,7 +20,7 @@ export function tellOfRuns(runs: RunRegistry, tell: (run: RunSummary, isProgress
     for (const runId of [...waiting].slice(0, maxAtOnce)) {
       waiting.delete(runId);
       const run = runs.find(runId);
-      if (run) tell(run, true);
+      if (run) tell.progressed(run);
     }
     if (waiting.size > 0) schedule();
   };
@@ -28,7 +29,7 @@ export function tellOfRuns(runs: RunRegistry, tell: (run: RunSummary, isProgress
   };
   runs.on('run', (run) => {
     waiting.delete(run.runId);
-    tell(run, false);
+    tell.changed(run);
   });
   runs.on('events', (runId) => {
     waiting.add(runId);

@@ -19,6 +19,10 @@ describe('the page of a run of another trainer', () => {
   let trainer: TrainerEnd;
   const errors: string[] = [];
   const by = (id: string): Locator => page.getByTestId(id);
+  const points = (chart: string): Promise<string | null> =>
+    by(chart).locator('[data-points]').getAttribute('data-points');
+  /** A series is fetched once its chart is in sight. */
+  const patiently = { timeout: 15_000 };
 
   beforeAll(async () => {
     hub = await HubProcess.start();
@@ -49,7 +53,7 @@ describe('the page of a run of another trainer', () => {
     await page.goto(`${hub.url}/runs/?run=${runId}`);
     await by('live-page').waitFor();
     await page.getByText('Stage 1: constructor').waitFor();
-    expect(await by('chart-loss').locator('[data-points]').getAttribute('data-points')).toBe('1');
+    await expect.poll(() => points('chart-loss'), patiently).toBe('1');
     expect(await by('panel-failed').count()).toBe(0);
     expect(errors).toEqual([]);
   });
@@ -74,5 +78,47 @@ describe('the page of a run of another trainer', () => {
     await by('control-pause').click();
     expect((await command).action.kind).toBe('pause');
     await page.unroute(`**/api/runs/${runId}/events`);
+  });
+
+  it('draws the series that the run has, and fetches and follows no others', async () => {
+    const own = [
+      ...['tokens', 'eval/acc', 'loss', 'lr-AdamW/pg1', 'lr-AdamW/pg2'],
+      ...Array.from({ length: 30 }, (_, i) => `deep/${i}`),
+    ];
+    const values = (step: number) => recordOf(own.map((name, i) => [name, name.startsWith('lr') ? 10 ** -i : step]));
+    const ownId = aRunId();
+    const another: TrainerEnd = io(`${hub.url}/trainer`, { auth: trainer.auth as object, forceNew: true });
+    await another.emitWithAck('attach', { ...attachment(ownId), run: { name: 'Of its own' } });
+    const send = async (seqs: number[]): Promise<void> => {
+      const events = [
+        ...(seqs[0] === 2 ? [started(1, own)] : []),
+        ...seqs.map((seq) => stepped(seq, values(seq), own)),
+      ];
+      expect(await another.emitWithAck('events', { events } as never)).toMatchObject({
+        ok: true,
+        lastSeq: seqs.at(-1),
+      });
+    };
+    await send([2, 3, 4]);
+    const asked = new Set<string>();
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (url.pathname.endsWith(`/${ownId}/history`))
+        for (const name of url.searchParams.getAll('metric')) asked.add(name);
+    });
+    await page.goto(`${hub.url}/runs/?run=${ownId}`);
+    await expect.poll(() => points('chart-loss'), patiently).toBe('3');
+    await expect.poll(() => points('chart-eval/acc'), patiently).toBe('3');
+    expect(await by('chart-bias').count()).toBe(0);
+    await expect.poll(() => by('key-learning-rate').innerText(), patiently).toContain('1e-3, 1e-4');
+    await by('series-group-deep').locator('summary').click();
+    await by('series-deep/19').scrollIntoViewIfNeeded();
+    await expect.poll(() => points('series-deep/19'), patiently).toBe('3');
+    await send([5, 6]);
+    await expect.poll(() => points('series-deep/19'), patiently).toBe('5');
+    expect(asked.has('deep/19')).toBe(true);
+    // The group shows a dozen at first: the rest is in no chart.
+    expect([...asked].filter((name) => Number(name.split('/')[1]) > 19)).toEqual([]);
+    another.disconnect();
   });
 });

@@ -162,14 +162,18 @@ describe('steering a run from a browser', () => {
     expect((await client.run(runId)).lastStep).toBe(lastStep + 1);
   });
 
+  /** A chart has its data while it is in sight. */
+  const drawnDrift = async (): Promise<number> => {
+    await by('chart-weight-drift').scrollIntoViewIfNeeded();
+    return points('weight-drift');
+  };
   it('shows the same curves without a hole after a reload', async () => {
-    const before = { loss: await points('loss'), bias: await points('bias'), drift: await points('weight-drift') };
+    const before = { loss: await points('loss'), bias: await points('bias'), drift: await drawnDrift() };
     await page.reload();
     await until('the page to be live again', async () => (await by('live-page').getAttribute('data-phase')) === 'live');
     await until('the same curves', async () => (await points('loss')) === before.loss);
-    expect({ loss: await points('loss'), bias: await points('bias'), drift: await points('weight-drift') }).toEqual(
-      before,
-    );
+    await until('the same drift', async () => (await drawnDrift()) === before.drift);
+    expect({ loss: await points('loss'), bias: await points('bias'), drift: await drawnDrift() }).toEqual(before);
     const { lastStep } = await client.run(runId);
     expect(before.loss).toBe(lastStep);
     expect(await by('timeline').innerText()).toMatch(/sa_proj|SA Proj/);

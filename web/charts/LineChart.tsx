@@ -15,6 +15,7 @@ import { cancelPaint, requestPaint } from './frame';
 import { margin, paintPlot, paintPointer, prepareCanvas, type PlotGeometry } from './paint';
 import { currentPalette, onThemeChange } from './palette';
 import { latestReading, readingAt } from './reading';
+import { useInSight } from './use-in-sight';
 import './charts.css';
 
 export interface LineChartProps {
@@ -25,6 +26,8 @@ export interface LineChartProps {
   /** What stands at the title in the place of the unit's own label. */
   unitText?: string;
   series: readonly ChartSeries[];
+  /** Names, at the source, of the series that this is made of; without it the ids of the lines. */
+  draws?: readonly string[];
   marks?: readonly ChartMark[];
   view: ChartView;
   source: ChartSource;
@@ -44,6 +47,8 @@ export interface LineChartProps {
 const never: readonly ChartMark[] = [];
 const none: readonly number[] = [];
 const markReachPixels = 6;
+/** Of more lines than this the values are not read out. */
+const mostSpoken = 20;
 
 /** Lines over optimizer steps. Drag to zoom, double-click or Escape to see all, arrow keys to read values. */
 export function LineChart(props: LineChartProps): React.ReactNode {
@@ -53,6 +58,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     unit,
     unitText = unitLabel[unit],
     series,
+    draws = series.map(({ id }) => id),
     marks = never,
     view,
     source,
@@ -75,6 +81,13 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     () => source.version,
     () => 0,
   );
+
+  const isInSight = useInSight(box);
+  const drawn = draws.join('\n');
+  useEffect(() => {
+    if (isInSight && drawn !== '') return source.draw(drawn.split('\n'));
+    return undefined;
+  }, [isInSight, drawn, source]);
 
   // The newest content for painters that outlive a render.
   const content = useRef({ series, marks, unit, include, logarithmic });
@@ -110,18 +123,13 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   useEffect(() => {
     const host = box.current;
     if (!host) return;
-    let visible = true;
     const repaint = (): void => {
-      if (visible) requestPaint(paintAll);
+      if (isInSight) requestPaint(paintAll);
     };
     const repaintTop = (): void => {
-      if (visible) requestPaint(paintTop);
+      if (isInSight) requestPaint(paintTop);
     };
-    const sight = new IntersectionObserver((entries) => {
-      visible = entries.at(-1)?.isIntersecting ?? true;
-      repaint();
-    });
-    sight.observe(host);
+    repaint();
     const size = new ResizeObserver(repaint);
     size.observe(host);
     // Out of sight too, or it would scroll into view in the colours of the theme before.
@@ -129,12 +137,11 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     const stops = [source.onData(repaint), view.onWindow(repaint), view.onHover(repaintTop), onThemeChange(recolor)];
     return () => {
       for (const stop of stops) stop();
-      sight.disconnect();
       size.disconnect();
       cancelPaint(paintAll);
       cancelPaint(paintTop);
     };
-  }, [source, view, paintAll, paintTop]);
+  }, [source, view, paintAll, paintTop, isInSight]);
 
   const stepAt = (event: PointerEvent): number | null => {
     const host = box.current;
@@ -186,7 +193,11 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   };
 
   const isEmpty = series.every(({ columns, past }) => columns.length === 0 && !past?.length);
-  const spoken = series.map((each) => `${each.label} ${formatValue(latestReading(each), unit)}`).join(', ');
+  const isLoading = isEmpty && (!isInSight || source.isLoading(draws)) && draws.length > 0;
+  const waits = isLoading ? 'Loading …' : (emptyText ?? 'No values yet.');
+  const spoken = (series.length > mostSpoken ? [] : series)
+    .map((each) => `${each.label} ${formatValue(latestReading(each), unit)}`)
+    .join(', ');
   return (
     <section className="chart" data-testid={testId}>
       <header className="chart-head">
@@ -214,7 +225,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
         role="group"
         aria-roledescription="chart"
         tabIndex={0}
-        aria-label={`${title} over steps. ${isEmpty ? 'No values yet.' : `Latest: ${spoken}.`} Arrow keys read values, plus and minus zoom, Escape shows all.`}
+        aria-label={`${title} over steps. ${isEmpty ? waits : spoken === '' ? '' : `Latest: ${spoken}.`} Arrow keys read values, plus and minus zoom, Escape shows all.`}
         onPointerMove={onPointerMove}
         onPointerDown={onPointerDown}
         onPointerUp={onPointerUp}
@@ -225,7 +236,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
       >
         <canvas ref={plotCanvas} aria-hidden />
         <canvas ref={pointerCanvas} aria-hidden />
-        {isEmpty && <p className="chart-empty">{emptyText ?? 'No values yet.'}</p>}
+        {isEmpty && <p className="chart-empty">{waits}</p>}
         {nearMark && (
           <p
             className="chart-mark-label"

@@ -28,8 +28,12 @@ export interface ChartMark {
   kind: 'change' | 'quiet' | 'branch' | 'stage';
 }
 
-/** Tells charts when to look at their columns again. */
+/** Where charts have their columns from; tells them when to look at these again. */
 export interface ChartSource {
+  /** A chart in sight draws these series from now on, until it calls what is returned. */
+  draw(names: readonly string[]): () => void;
+  /** Whether the course of some of these series is on its way. */
+  isLoading(names: readonly string[]): boolean;
   /** At each change of data. */
   onData(listener: () => void): () => void;
   /** Seldom enough to rewrite text. */

@@ -15,7 +15,9 @@ import type { RuleState } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { RunList } from '@plumbline/shared/run-list';
+import type { SeriesResponse } from '@plumbline/shared/series';
 import type { ErrorCode } from '@plumbline/shared/socket';
+import type { HistoryRange } from './run-feed';
 import type { ListQuery } from './run-lister';
 
 /** An answer of the hub that is not what was asked for; `code` is `unreachable` where there was no answer at all. */
@@ -51,13 +53,6 @@ async function request(path: string, init?: RequestInit): Promise<unknown> {
 const post = (path: string, body: unknown): Promise<unknown> =>
   request(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
-export interface HistoryRequest {
-  metrics?: readonly string[];
-  fromStep?: number;
-  toStep?: number;
-  maxPoints: number;
-}
-
 /** The hub's REST resources, same origin. Each throws ApiError with a message made for people. */
 export const api = {
   session: async (): Promise<SessionInfo> => SessionInfo.parse(await request('/session')),
@@ -82,9 +77,14 @@ export const api = {
   // Large and typed by the same contract on both sides: checking every point would cost more than drawing it.
   events: async (runId: RunId): Promise<ControlEventsResponse> =>
     (await request(`/runs/${runId}/events`)) as ControlEventsResponse,
-  history: async (runId: RunId, range: HistoryRequest): Promise<HistoryResponse> => {
+  latest: async (runId: RunId, series: readonly string[]): Promise<HistoryResponse> => {
+    const query = new URLSearchParams(series.map((name) => ['metric', name]));
+    return (await request(`/runs/${runId}/latest?${query}`)) as HistoryResponse;
+  },
+  series: async (runId: RunId): Promise<SeriesResponse> => (await request(`/runs/${runId}/series`)) as SeriesResponse,
+  history: async (runId: RunId, range: HistoryRange): Promise<HistoryResponse> => {
     const query = new URLSearchParams({ maxPoints: String(range.maxPoints) });
-    for (const metric of range.metrics ?? []) query.append('metric', metric);
+    for (const metric of range.metrics) query.append('metric', metric);
     if (range.fromStep !== undefined) query.set('fromStep', String(Math.max(0, Math.floor(range.fromStep))));
     if (range.toStep !== undefined) query.set('toStep', String(Math.ceil(range.toStep)));
     return (await request(`/runs/${runId}/history?${query}`)) as HistoryResponse;

@@ -80,6 +80,11 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
     return () => this.#io.off('run', heard);
   }
 
+  onProgress(listener: HubToDashboard['progress']): () => void {
+    this.#io.on('progress', listener);
+    return () => this.#io.off('progress', listener);
+  }
+
   onRunDeleted(listener: () => void): () => void {
     this.#io.on('run_deleted', listener);
     return () => this.#io.off('run_deleted', listener);
@@ -97,6 +102,7 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
       metrics: (batch) => batch.runId === runId && listener.metrics(batch),
       control: (message) => message.runId === runId && listener.control(message.event),
       run: (run) => run.runId === runId && !this.isGone(run) && listener.run(run),
+      progress: (progress) => progress.runId === runId && listener.progress(progress),
       run_deleted: (message) => message.runId === runId && listener.deleted(),
       command: (record) => record.runId === runId && listener.command(record),
       lagged: (message) => message.runId === runId && listener.lagged(),
@@ -105,6 +111,7 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
     socket.on('metrics', handlers.metrics);
     socket.on('control', handlers.control);
     socket.on('run', handlers.run);
+    socket.on('progress', handlers.progress);
     socket.on('run_deleted', handlers.run_deleted);
     socket.on('command', handlers.command);
     socket.on('lagged', handlers.lagged);
@@ -114,14 +121,16 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
       socket.off('metrics', handlers.metrics);
       socket.off('control', handlers.control);
       socket.off('run', handlers.run);
+      socket.off('progress', handlers.progress);
       socket.off('run_deleted', handlers.run_deleted);
       socket.off('command', handlers.command);
       socket.off('lagged', handlers.lagged);
     };
   }
 
-  async watch(runId: RunId): Promise<{ run: RunSummary; lastSeq: number }> {
-    const answer = await this.#io.timeout(answerTimeoutMs).emitWithAck('watch', { runId });
+  async watch(runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }> {
+    const asked = { runId, series: [...series] };
+    const answer = await this.#io.timeout(answerTimeoutMs).emitWithAck('watch', asked);
     if (!answer.ok) throw new ApiError(answer.error.code, answer.error.message);
     return answer;
   }
@@ -130,6 +139,8 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
   }
   runPage = api.runPage;
   history = api.history;
+  latest = api.latest;
+  series = api.series;
   events = api.events;
   commands = api.commands;
 

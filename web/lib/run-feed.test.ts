@@ -2,10 +2,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { RunId, type RunSummary } from '@plumbline/shared/run';
 import type { HistoryResponse } from '@plumbline/shared/http';
+import type { SeriesResponse } from '@plumbline/shared/series';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
-import { RunFeed, type FeedListener, type FeedTransport } from './run-feed';
-import { ApiError } from './api';
+import { RunFeed, type FeedListener, type FeedTransport, type HistoryRange } from './run-feed';
 import { RunStore } from './run-store';
 
 const runId = RunId.parse('run-1');
@@ -29,7 +29,7 @@ const event = (seq: number): MetricEvent => ({
   step: seq,
   wallTimeMs: seq,
   stage: 0,
-  metrics: { 'train/loss': 100 - seq },
+  metrics: { 'train/loss': 100 - seq, 'shift/kl': 100 - seq },
 });
 const batch = (fromSeq: number, toSeq: number): MetricBatch => ({
   runId,
@@ -42,24 +42,22 @@ const batch = (fromSeq: number, toSeq: number): MetricBatch => ({
 class ScriptedHub implements FeedTransport {
   stored = 0;
   listener!: FeedListener;
-  asked: { fromStep?: number }[] = [];
-  watches = 0;
+  asked: HistoryRange[] = [];
+  askedLatest: (readonly string[])[] = [];
+  watched: (readonly string[])[] = [];
   failNext = 0;
-  /** More points a series would be too many values. */
-  mostPoints = Infinity;
   #answers: (() => void)[] = [];
 
   listen(_runId: RunId, listener: FeedListener): () => void {
     this.listener = listener;
     return () => undefined;
   }
-  async watch(): Promise<{ run: RunSummary; lastSeq: number }> {
-    this.watches++;
+  async watch(_runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }> {
+    this.watched.push(series);
     return { run: summary(this.stored), lastSeq: this.stored };
   }
   unwatch(): void {}
-  async history(_runId: RunId, range: { fromStep?: number; maxPoints: number }): Promise<HistoryResponse> {
-    if (range.maxPoints > this.mostPoints) throw new ApiError('invalid', 'This would be more than 4000000 values.');
+  async history(_runId: RunId, range: HistoryRange): Promise<HistoryResponse> {
     this.asked.push(range);
     await new Promise<void>((resolve) => this.#answers.push(resolve));
     if (this.failNext > 0) {
@@ -70,7 +68,21 @@ class ScriptedHub implements FeedTransport {
       (seq) => seq >= (range.fromStep ?? 0),
     );
     const values = seqs.map((seq) => 100 - seq);
-    return { runId, lastSeq: this.stored, series: { 'train/loss': { seqs, steps: seqs, values, bucketSteps: 0 } } };
+    const series = Object.fromEntries(
+      range.metrics.map((name) => [name, { seqs, steps: seqs, values, bucketSteps: 0 }] as const),
+    );
+    return { runId, lastSeq: this.stored, series };
+  }
+  async latest(_runId: RunId, names: readonly string[]): Promise<HistoryResponse> {
+    this.askedLatest.push(names);
+    const [seqs, values] = [[this.stored], [100 - this.stored]];
+    const series = Object.fromEntries(
+      names.map((name) => [name, { seqs, steps: seqs, values, bucketSteps: 0 }] as const),
+    );
+    return { runId, lastSeq: this.stored, series };
+  }
+  async series(): Promise<SeriesResponse> {
+    return { runId, lastSeq: this.stored, series: [] };
   }
   async events(): Promise<{ runId: RunId; lastSeq: number; events: [] }> {
     return { runId, lastSeq: this.stored, events: [] };
@@ -86,8 +98,8 @@ class ScriptedHub implements FeedTransport {
   }
 }
 
-function heldSeqs(store: RunStore): number[] {
-  const loss = store.buffer('train/loss');
+function heldSeqs(store: RunStore, name = 'train/loss'): number[] {
+  const loss = store.buffer(name);
   return [...loss.seqs.subarray(0, loss.length)];
 }
 const oneTo = (last: number): number[] => Array.from({ length: last }, (_, index) => index + 1);
@@ -101,6 +113,7 @@ describe('RunFeed', () => {
     hub = new ScriptedHub();
     store = new RunStore();
     feed = new RunFeed(runId, hub, store);
+    store.demand.draw(['train/loss']);
   });
   afterEach(() => {
     feed.close();
@@ -119,21 +132,6 @@ describe('RunFeed', () => {
     expect(store.feedPhase).toBe('live');
     hub.listener.metrics(batch(15, 17));
     expect(heldSeqs(store)).toEqual(oneTo(17));
-  });
-
-  it('opens a run of more values than one answer may have, coarser', async () => {
-    hub.stored = 10;
-    hub.mostPoints = 100;
-    hub.listener.connected();
-    await hub.answer();
-    expect([heldSeqs(store), store.feedPhase]).toEqual([oneTo(10), 'live']);
-    expect(hub.asked).toMatchObject([{ maxPoints: 60 }]);
-  });
-  it('says why where even the coarsest answer is refused', async () => {
-    hub.mostPoints = 0;
-    hub.listener.connected();
-    await hub.answer();
-    expect([store.feedPhase, store.feedError]).toMatchObject(['failed', { code: 'invalid' }]);
   });
 
   it('fetches again where what was held begins above what history answered', async () => {
@@ -206,7 +204,7 @@ describe('RunFeed', () => {
     hub.stored = 20;
     hub.listener.connected();
     await hub.answer();
-    expect(hub.watches).toBe(2);
+    expect(hub.watched).toHaveLength(2);
     expect(heldSeqs(store)).toEqual(oneTo(20));
   });
 
@@ -255,12 +253,12 @@ describe('RunFeed', () => {
       hub.listener.connected();
       if (how === 'is being fetched') await vi.advanceTimersByTimeAsync(0);
       else await hub.answer();
-      const [phase, asked, watches] = [store.feedPhase, hub.asked.length, hub.watches];
+      const [phase, asked, watches] = [store.feedPhase, hub.asked.length, hub.watched.length];
       hub.listener.deleted();
       expect(store.isDeleted).toBe(true);
       await hub.answer();
       await vi.advanceTimersByTimeAsync(60_000);
-      expect([store.feedPhase, hub.asked.length, hub.watches]).toEqual([phase, asked, watches]);
+      expect([store.feedPhase, hub.asked.length, hub.watched.length]).toEqual([phase, asked, watches]);
     },
   );
 
@@ -272,5 +270,110 @@ describe('RunFeed', () => {
     await hub.answer();
     expect(heldSeqs(store)).toEqual(oneTo(4));
     expect(store.feedPhase).toBe('live');
+  });
+
+  describe('of series that are needed on demand', () => {
+    const open = async (stored: number): Promise<void> => {
+      hub.stored = stored;
+      hub.listener.connected();
+      await hub.answer();
+    };
+    /** Lets the feed see what is drawn now. */
+    const seen = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(50));
+
+    it('watches and fetches those that are drawn, together, and nothing else', async () => {
+      await open(10);
+      expect(hub.watched).toEqual([['train/loss']]);
+      store.demand.draw(['shift/kl', 'train/loss']);
+      store.demand.draw(['shift/js']);
+      await seen();
+      await hub.answer();
+      expect(hub.watched.at(-1)).toEqual(['shift/js', 'shift/kl', 'train/loss']);
+      expect(hub.asked.map(({ metrics }) => metrics)).toEqual([['train/loss'], ['shift/kl', 'shift/js']]);
+      expect(store.isLoading(['shift/kl', 'shift/js', 'train/loss'])).toBe(false);
+    });
+
+    it('has no hole and nothing twice in a series that comes into sight while the run goes on', async () => {
+      await open(10);
+      store.demand.draw(['shift/kl']);
+      await seen();
+      hub.listener.metrics(batch(10, 14));
+      hub.stored = 12;
+      await hub.answer();
+      hub.listener.metrics(batch(14, 15));
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(15));
+      expect(heldSeqs(store)).toEqual(oneTo(15));
+    });
+
+    it('has no hole where it comes into sight while the feed catches up', async () => {
+      await open(4);
+      hub.listener.lagged();
+      await vi.advanceTimersByTimeAsync(0);
+      store.demand.draw(['shift/kl']);
+      await seen();
+      hub.listener.metrics(batch(4, 9));
+      hub.stored = 6;
+      await hub.answer();
+      await hub.answer();
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(9));
+      expect(heldSeqs(store)).toEqual(oneTo(9));
+    });
+
+    it('keeps up what has gone out of sight for a minute, and then lets go of it', async () => {
+      await open(4);
+      const release = store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      release();
+      await vi.advanceTimersByTimeAsync(59_000);
+      expect([hub.watched.at(-1), heldSeqs(store, 'shift/kl')]).toEqual([['shift/kl', 'train/loss'], oneTo(4)]);
+      await vi.advanceTimersByTimeAsync(2000);
+      expect([hub.watched.at(-1), heldSeqs(store, 'shift/kl')]).toEqual([['train/loss'], []]);
+      hub.stored = 6;
+      store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(6));
+      expect(hub.asked.at(-1)).not.toHaveProperty('fromStep');
+    });
+
+    it('asks for last values by group, and again when live data was left out', async () => {
+      store.demand.showLast(['drift/*', 'energy/joules']);
+      await open(4);
+      expect(hub.watched).toEqual([['drift/*', 'energy/joules', 'train/loss']]);
+      expect(hub.askedLatest).toEqual([['drift/*', 'energy/joules']]);
+      hub.stored = 9;
+      hub.listener.lagged();
+      await hub.answer();
+      expect(store.series.get('energy/joules')!.lastValue).toBe(91);
+    });
+
+    it('tries again where the history of a series could not be fetched', async () => {
+      await open(4);
+      hub.failNext = 1;
+      store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      expect(store.feedPhase).toBe('failed');
+      await vi.advanceTimersByTimeAsync(300);
+      await hub.answer();
+      expect([store.feedPhase, heldSeqs(store, 'shift/kl')]).toEqual(['live', oneTo(4)]);
+    });
+
+    it('asks for the first of very many at once and finely, for the rest more coarsely, and watches them by group', async () => {
+      await open(4);
+      const names = Array.from({ length: 600 }, (_, i) => `drift/layers.${i}`);
+      store.demand.draw(names);
+      await seen();
+      await hub.answer();
+      const [, first, ...others] = hub.asked;
+      expect([first!, ...others].flatMap(({ metrics }) => metrics)).toEqual(names);
+      expect([first!.metrics.length, first!.maxPoints]).toEqual([15, 4000]);
+      for (const { metrics, maxPoints } of others) {
+        expect(metrics.length).toBeLessThanOrEqual(100);
+        expect(maxPoints).toBe(300);
+      }
+      expect(hub.watched.at(-1)).toEqual(['drift/*', 'train/*']);
+    });
   });
 });

@@ -1,10 +1,11 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
 import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event';
-import type { RunId, RunSummary, Segment } from '@plumbline/shared/run';
-import type { MetricBatch } from '@plumbline/shared/socket';
+import type { RunId, RunProgress, RunSummary, Segment } from '@plumbline/shared/run';
+import type { SeriesResponse } from '@plumbline/shared/series';
+import { maxWatchedNames, type MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
-import { ApiError } from './api';
+import type { SeriesDemand } from './series-demand';
 
 /** What live messages a feed listens to, over whatever carries them. */
 export interface FeedListener {
@@ -12,27 +13,42 @@ export interface FeedListener {
   metrics(batch: MetricBatch): void;
   control(event: ControlEvent | LargeEventNotice): void;
   run(run: RunSummary): void;
+  progress(progress: RunProgress): void;
   command(record: CommandRecord): void;
   lagged(): void;
   deleted(): void;
 }
+export interface HistoryRange {
+  metrics: readonly string[];
+  fromStep?: number;
+  toStep?: number;
+  maxPoints: number;
+}
 export interface FeedTransport {
   /** Live messages of a run; `connected` is called at once where the connection stands, and at each reconnection. */
   listen(runId: RunId, listener: FeedListener): () => void;
-  watch(runId: RunId): Promise<{ run: RunSummary; lastSeq: number }>;
+  /** Watches these series of a run, or groups of series, and no others. */
+  watch(runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }>;
   unwatch(runId: RunId): void;
-  history(
-    runId: RunId,
-    range: { metrics?: readonly string[]; fromStep?: number; toStep?: number; maxPoints: number },
-  ): Promise<HistoryResponse>;
+  history(runId: RunId, range: HistoryRange): Promise<HistoryResponse>;
+  /** The last point of each series; `drift/*` names a group. */
+  latest(runId: RunId, series: readonly string[]): Promise<HistoryResponse>;
+  series(runId: RunId): Promise<SeriesResponse>;
   events(runId: RunId): Promise<ControlEventsResponse>;
   commands(runId: RunId): Promise<CommandRecord[]>;
 }
 /** Where a feed puts what it got. Everything may come twice; seq tells. */
 export interface FeedSink {
+  /** Which series are needed; the feed notes in `complete` which are there. */
+  readonly demand: SeriesDemand;
   run(run: RunSummary): void;
+  progress(progress: RunProgress): void;
   history(history: HistoryResponse): void;
   metrics(events: readonly MetricEvent[]): void;
+  /** Whether the hub has left values of a series out: a window of its steps can be had finer. */
+  isThinned(name: string): boolean;
+  /** The course of a series is not needed any more, and not kept up. */
+  forget(name: string): void;
   control(events: readonly ControlEvent[]): void;
   commands(records: readonly CommandRecord[]): void;
   phase(phase: FeedPhase, error: unknown): void;
@@ -42,59 +58,140 @@ export interface FeedSink {
 /** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
 export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
 
-/** Points of a series that are asked for; where all together would be too large an answer, the next fewer. */
-const pointCounts = [4000, 500, 60, 5] as const;
-/** Held while history is fetched; beyond this the oldest are let go, which shows as a gap and is fetched again. */
+/** Points of a series: enough for any screen; fewer where very many are drawn at once. */
+const mostPoints = 4000;
+const fewestPoints = 300;
+const pointsAtOnce = 60_000;
+/** Names in the first request, and in each of the others: an address has a limit. */
+const namesFirst = 15;
+const namesAtOnce = 100;
+const addressCharacters = 6000;
+/** Batches held while history is fetched; beyond this the oldest are let go, and the gap is fetched again. */
 const maxHeldBatches = 2000;
 const retryDelaysMs = [250, 1000, 2000, 5000];
+/** Charts come into sight together: they are asked for together. */
+const demandDelayMs = 30;
 
 /**
- * Follows one run without a hole: joins its room, holds what comes live, fetches history up to event S, replays what
- * was held above S. A jump in the live numbers, a reconnection and a `lagged` word all start the same catching up.
+ * The history of series: the first few as finely as a screen shows them, the rest in as few requests as the limits of an
+ * address allow.
+ * @param arrived told each answer as it comes: the first few do not wait for the rest
+ */
+export async function fetchHistories(
+  hub: Pick<FeedTransport, 'history'>,
+  runId: RunId,
+  names: readonly string[],
+  range: { fromStep?: number; toStep?: number },
+  arrived?: (answer: HistoryResponse) => void,
+): Promise<HistoryResponse[]> {
+  const rest = names.length - namesFirst;
+  const pointsOfRest = Math.min(mostPoints, Math.max(fewestPoints, Math.floor(pointsAtOnce / rest)));
+  return Promise.all(
+    inParts(names).map(async (metrics, index) => {
+      const maxPoints = index === 0 || rest <= 0 ? mostPoints : pointsOfRest;
+      const answer = await hub.history(runId, { ...range, metrics, maxPoints });
+      arrived?.(answer);
+      return answer;
+    }),
+  );
+}
+
+function inParts(names: readonly string[]): string[][] {
+  const parts: string[][] = [];
+  let characters = Infinity;
+  for (const name of names) {
+    const length = encodeURIComponent(name).length + 'metric=&'.length;
+    const most = parts.length === 1 ? namesFirst : namesAtOnce;
+    if (characters + length > addressCharacters || parts.at(-1)!.length >= most) {
+      parts.push([]);
+      characters = 0;
+    }
+    parts.at(-1)!.push(name);
+    characters += length;
+  }
+  return parts;
+}
+
+/** Names to watch, at most as many as the hub takes: where there are more, those that begin alike become one group. */
+function watchable(names: Iterable<string>): string[] {
+  const all = [...new Set(names)].sort();
+  if (all.length <= maxWatchedNames) return all;
+  const grouped = new Set(all.map((name) => (name.includes('/') ? `${name.slice(0, name.indexOf('/'))}/*` : name)));
+  return grouped.size <= maxWatchedNames ? [...grouped] : ['*'];
+}
+
+/**
+ * Follows one run without a hole. It watches the series that are needed, fetches their history after the hub has said
+ * that it sends them, and merges both by event number. A jump in the live numbers, a reconnection and a `lagged` word
+ * all start the same catching up; a series that is needed anew is fetched beside it.
  */
 export class RunFeed {
+  /** Grows with each catching up: an answer that was asked for before it is of no use. */
   #generation = 0;
   #held: MetricBatch[] = [];
+  #hasLetGo = false;
   #catchingUp = false;
-  /** Everything up to this event number is in the sink. */
+  /** Of every complete series, everything up to this event number is in the sink. */
   #cursor = 0;
   #cursorStep = 0;
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
-  #stopListening: () => void;
+  #stops: (() => void)[];
   #closed = false;
   #loaded = false;
+  /** What was asked for last on this connection: all that is sent after the answer holds it. */
+  #watching: { key: string; answer: Promise<unknown> } | undefined;
+  #joined = false;
+  /** How often was asked, and each series that is watched with the question since which it is without a break. */
+  #questions = 0;
+  #watchedFrom = new Map<string, number>();
+  #lastsKnown = new Set<string>();
+  /** The generation that is being extended: what an older one waits for may never come. */
+  #extending: number | undefined;
+  #hasNewDemand = false;
+  #demandTimer: ReturnType<typeof setTimeout> | undefined;
+  /** The steps that are shown, where not all are. */
+  #window: readonly [number, number] | null = null;
 
   constructor(
     readonly runId: RunId,
     private readonly transport: FeedTransport,
     private readonly sink: FeedSink,
-    /** The only metrics whose history is fetched; none means all. */
-    private readonly metrics?: readonly string[],
   ) {
     sink.phase('loading', undefined);
-    this.#stopListening = transport.listen(runId, {
-      connected: () => {
-        this.#held = []; // what a lost connection left behind
-        void this.#catchUp(true);
-      },
-      metrics: (batch) => this.#take(batch),
-      control: (event) => {
-        if (!isLargeEvent(event)) sink.control([event]);
-        if (event.type === 'segment_started') this.#goBack([event]);
-        // All metrics before it were sent before it: it is the next number, or there is a gap.
-        this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
-      },
-      run: (run) => {
-        sink.run(run);
-        this.#goBack(run.segments);
-        // A run that was not there yet, e.g. a branch about to start: no need to wait for the next attempt.
-        if (this.#retry) void this.#catchUp(true);
-      },
-      command: (record) => sink.commands([record]),
-      lagged: () => void this.#catchUp(false),
-      deleted: () => this.#deleted(),
-    });
+    this.#stops = [
+      sink.demand.onChange(() => {
+        this.#demandTimer ??= setTimeout(() => {
+          this.#demandTimer = undefined;
+          void this.#extend();
+        }, demandDelayMs);
+      }),
+      transport.listen(runId, {
+        connected: () => {
+          this.#held = []; // what a lost connection left behind
+          this.#watching = undefined;
+          this.#joined = false;
+          void this.#catchUp();
+        },
+        metrics: (batch) => this.#take(batch),
+        control: (event) => {
+          if (!isLargeEvent(event)) sink.control([event]);
+          if (event.type === 'segment_started') this.#goBack([event]);
+          // All metrics before it were sent before it: it is the next number, or there is a gap.
+          this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
+        },
+        run: (run) => {
+          sink.run(run);
+          this.#goBack(run.segments);
+          // A run that was not there yet, e.g. a branch about to start: no need to wait for the next attempt.
+          if (this.#retry) void this.#catchUp();
+        },
+        progress: (progress) => sink.progress(progress),
+        command: (record) => sink.commands([record]),
+        lagged: () => void this.#catchUp(),
+        deleted: () => this.#deleted(),
+      }),
+    ];
   }
 
   #deleted(): void {
@@ -105,47 +202,48 @@ export class RunFeed {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#demandTimer);
     this.#generation++;
-    this.#stopListening();
+    for (const stop of this.#stops) stop();
+    this.sink.demand.close();
     this.transport.unwatch(this.runId);
   }
 
-  /** Fetches a range anew at full resolution, for a zoomed window of a thinned series. */
-  async refine(fromStep: number, toStep: number): Promise<void> {
-    const history = await this.#history({ fromStep, toStep });
-    if (!this.#closed) this.sink.history(history);
+  /** Fetches what is drawn anew for a window of steps, at the window's own resolution; null shows all steps again. */
+  async refine(window: readonly [number, number] | null): Promise<void> {
+    this.#window = window;
+    await this.#refine(this.sink.demand.drawn);
   }
 
-  /** As fine as the hub answers it: a run of very many series comes coarser, and not never. */
-  async #history(range: { fromStep?: number; toStep?: number }): Promise<HistoryResponse> {
-    const asked = { ...range, ...(this.metrics && { metrics: this.metrics }) };
-    for (const maxPoints of pointCounts)
-      try {
-        return await this.transport.history(this.runId, { ...asked, maxPoints });
-      } catch (error) {
-        if (!(error instanceof ApiError && error.code === 'invalid') || maxPoints === pointCounts.at(-1)) throw error;
-      }
-    throw new Error('There is no fewer number of points.');
+  async #refine(names: readonly string[]): Promise<void> {
+    const thinned = names.filter((name) => this.sink.isThinned(name));
+    if (!this.#window || thinned.length === 0) return;
+    const [fromStep, toStep] = this.#window;
+    const answers = await fetchHistories(this.transport, this.runId, thinned, { fromStep, toStep });
+    if (!this.#closed) for (const answer of answers) this.sink.history(answer);
   }
 
   #take(batch: MetricBatch): void {
     if (this.#catchingUp) {
       this.#held.push(batch);
-      if (this.#held.length > maxHeldBatches) this.#held.shift();
+      if (this.#held.length > maxHeldBatches) {
+        this.#held.shift();
+        this.#hasLetGo = true;
+      }
     } else if (batch.fromSeq > this.#cursor) {
       this.#held.push(batch);
-      void this.#catchUp(false);
+      void this.#catchUp();
     } else {
       this.#apply(batch);
     }
   }
 
-  #apply(batch: MetricBatch): void {
-    if (batch.toSeq <= this.#cursor) return;
-    const fresh = batch.events.filter((event) => event.seq > this.#cursor);
-    this.sink.metrics(fresh);
-    this.#cursor = batch.toSeq;
-    this.#cursorStep = Math.max(this.#cursorStep, fresh.at(-1)?.step ?? 0);
+  /** Values that the sink has already are skipped there, series by series: each was fetched at another moment. */
+  #apply({ toSeq, events }: MetricBatch): void {
+    if (events.length > 0) this.sink.metrics(events);
+    if (toSeq <= this.#cursor) return;
+    this.#cursor = toSeq;
+    this.#cursorStep = Math.max(this.#cursorStep, events.at(-1)?.step ?? 0);
   }
 
   /** Steps are told anew from where a segment begins that has not been seen. */
@@ -154,35 +252,81 @@ export class RunFeed {
       if (seq > this.#cursor) this.#cursorStep = Math.min(this.#cursorStep, fromStep);
   }
 
-  /** @param join true on a new connection, which is in no room yet */
-  async #catchUp(join: boolean): Promise<void> {
+  /**
+   * Has the hub send what is needed. From its answer on, every later value comes live.
+   * @returns what is watched then
+   */
+  async #watch(): Promise<Watched> {
+    const { courses, lasts } = this.sink.demand;
+    const names = watchable([...courses, ...lasts]);
+    const key = JSON.stringify(names);
+    if (this.#watching?.key !== key) {
+      const answer = this.transport.watch(this.runId, names).then(({ run }) => {
+        if (this.#closed) return;
+        this.sink.run(run);
+        this.#goBack(run.segments);
+      });
+      this.#watching = { key, answer };
+      this.#asksFor(courses);
+    }
+    const asked = this.#watching;
+    const watched = { courses: courses.map((name) => [name, this.#watchedFrom.get(name)!] as const), lasts };
+    try {
+      await asked.answer;
+    } catch (error) {
+      if (this.#watching === asked) this.#watching = undefined;
+      throw error;
+    }
+    if (this.#watching === asked) this.#joined = true;
+    return watched;
+  }
+
+  /** A series that is not watched any more is complete no longer, also if it is soon watched again. */
+  #asksFor(courses: readonly string[]): void {
+    const before = this.#watchedFrom;
+    const question = ++this.#questions;
+    this.#watchedFrom = new Map(courses.map((name) => [name, before.get(name) ?? question]));
+    for (const name of this.sink.demand.complete) if (!this.#watchedFrom.has(name)) this.#forget(name);
+  }
+
+  /** Of every series that is needed: what came since the cursor where it is complete, else all. */
+  async #catchUp(): Promise<void> {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     const generation = ++this.#generation;
     const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
     this.#catchingUp = true;
+    this.#hasLetGo = false;
     if (this.#loaded) this.sink.phase('catching_up', undefined);
+    const { demand } = this.sink;
     try {
-      if (join) {
-        const { run } = await this.transport.watch(this.runId);
-        if (!isCurrent()) return;
-        this.sink.run(run);
-        this.#goBack(run.segments);
-      }
-      const range = this.#loaded ? { fromStep: this.#cursorStep } : {};
-      const [history, control, commands] = await Promise.all([
-        this.#history(range),
+      const { courses, lasts } = await this.#watch();
+      if (!isCurrent()) return;
+      const names = courses.map(([name]) => name);
+      const [control, commands, latest, ...histories] = await Promise.all([
         this.transport.events(this.runId),
         this.transport.commands(this.runId),
+        lasts.length > 0 ? this.transport.latest(this.runId, lasts) : null,
+        this.#histories(
+          names.filter((name) => demand.complete.has(name)),
+          { fromStep: this.#cursorStep },
+        ),
+        this.#histories(
+          names.filter((name) => !demand.complete.has(name)),
+          {},
+        ),
       ]);
       if (!isCurrent()) return;
-      this.sink.history(history);
+      const answers = histories.flat();
       this.sink.control(control.events);
       this.sink.commands(commands);
+      for (const answer of latest ? [...answers, latest] : answers) this.sink.history(answer);
+      // A series that was fetched beside this may lack what was let go.
+      if (this.#hasLetGo) throw new Gap();
       this.#loaded = true;
-      this.#cursor = Math.max(this.#cursor, history.lastSeq);
-      for (const series of Object.values(history.series))
-        this.#cursorStep = Math.max(this.#cursorStep, series.steps.at(-1) ?? 0);
+      this.#arrived(courses, lasts);
+      this.#cursor = Math.max(this.#cursor, Math.min(control.lastSeq, ...answers.map(({ lastSeq }) => lastSeq)));
+      this.#reached(answers);
       while (this.#held.length > 0) {
         if (this.#held[0]!.fromSeq > this.#cursor) throw new Gap();
         this.#apply(this.#held.shift()!);
@@ -190,14 +334,102 @@ export class RunFeed {
       this.#catchingUp = false;
       this.#attempts = 0;
       this.sink.phase('live', undefined);
+      void this.#extend();
     } catch (error) {
-      if (!isCurrent()) return;
-      if (error instanceof Gap) this.sink.phase('catching_up', undefined);
-      else this.sink.phase('failed', error);
-      const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;
-      this.#retry = setTimeout(() => isCurrent() && void this.#catchUp(join), delayMs);
+      if (isCurrent()) this.#tryLater(error);
     }
   }
+
+  /** Fetches what is needed anew, and lets go of what is not needed any more. */
+  async #extend(): Promise<void> {
+    // The first watch of a connection, and each attempt after a failure, takes all that is needed with it.
+    this.#hasNewDemand = true;
+    const generation = this.#generation;
+    if (this.#extending === generation || this.#closed || !this.#joined || this.#retry) return;
+    this.#extending = generation;
+    const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
+    try {
+      while (isCurrent() && this.#hasNewDemand) {
+        this.#hasNewDemand = false;
+        await this.#extendOnce(isCurrent);
+      }
+    } catch (error) {
+      if (isCurrent()) this.#tryLater(error);
+    } finally {
+      if (this.#extending === generation) this.#extending = undefined;
+    }
+  }
+
+  async #extendOnce(isCurrent: () => boolean): Promise<void> {
+    const { demand } = this.sink;
+    const { courses, lasts } = await this.#watch();
+    if (!isCurrent()) return;
+    const neededLasts = new Set(lasts);
+    for (const name of this.#lastsKnown) if (!neededLasts.has(name)) this.#lastsKnown.delete(name);
+    const newLasts = lasts.filter((name) => !this.#lastsKnown.has(name));
+    const newCourses = courses.filter(([name]) => !demand.complete.has(name));
+    if (newCourses.length === 0 && newLasts.length === 0) return;
+    const [latest, answers] = await Promise.all([
+      newLasts.length > 0 ? this.transport.latest(this.runId, newLasts) : null,
+      fetchHistories(
+        this.transport,
+        this.runId,
+        newCourses.map(([name]) => name),
+        {},
+        (answer) => {
+          if (isCurrent()) this.sink.history(answer);
+        },
+      ),
+    ]);
+    if (!isCurrent()) return;
+    if (latest) this.sink.history(latest);
+    this.#arrived(newCourses, newLasts);
+    this.#reached(answers);
+    if (newCourses.length > 0)
+      this.#refine(newCourses.map(([name]) => name)).catch((error: unknown) =>
+        console.warn('The window stays coarse:', error),
+      );
+  }
+
+  #histories(names: readonly string[], range: { fromStep?: number }): Promise<HistoryResponse[]> {
+    return fetchHistories(this.transport, this.runId, names, range);
+  }
+
+  /** A series that was watched anew meanwhile is fetched again: what came here is true, and may lack values. */
+  #arrived(courses: Watched['courses'], lasts: readonly string[]): void {
+    for (const [name, from] of courses)
+      if (this.#watchedFrom.get(name) === from) this.sink.demand.complete.add(name);
+      else if (!this.#watchedFrom.has(name)) this.sink.forget(name);
+    for (const name of lasts) this.#lastsKnown.add(name);
+  }
+
+  #forget(name: string): void {
+    this.sink.demand.complete.delete(name);
+    this.sink.forget(name);
+  }
+
+  /** Events above the cursor have steps no lower than those at or below it. */
+  #reached(answers: readonly HistoryResponse[]): void {
+    for (const { series } of answers)
+      for (const { seqs, steps } of Object.values(series)) {
+        const index = seqs.findLastIndex((seq) => seq <= this.#cursor);
+        if (index >= 0) this.#cursorStep = Math.max(this.#cursorStep, steps[index]!);
+      }
+  }
+
+  #tryLater(error: unknown): void {
+    if (error instanceof Gap) this.sink.phase('catching_up', undefined);
+    else this.sink.phase('failed', error);
+    const delayMs = retryDelaysMs[Math.min(this.#attempts++, retryDelaysMs.length - 1)]!;
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.#catchUp(), delayMs);
+  }
+}
+
+/** What the hub sends: each course with the question since which it is sent without a break. */
+interface Watched {
+  courses: readonly (readonly [name: string, from: number])[];
+  lasts: readonly string[];
 }
 
 /** What was held begins above what history answered: fetch again. */

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { progressOf } from '@plumbline/shared/run';
 import { ListedRun } from '@plumbline/shared/run-list';
 import { RunList } from './run-list';
 
@@ -27,6 +28,18 @@ it('keeps the later of what the list and the news say, in whichever order they c
   expect(steps(list)).toEqual(['run-a 50', 'run-b 60']);
   list.heard(run('run-b', 5, 50));
   expect(steps(list)).toEqual(['run-a 50', 'run-b 60']);
+});
+it('follows the progress of runs that it has, and still takes a change that comes after it', () => {
+  const list = new RunList();
+  list.asked();
+  list.answered([run('run-a', 4, 40)]);
+  const progress = (of: ListedRun) => ({ ...progressOf(of), revision: 6 });
+  list.progressed(progress(run('run-a', 6, 60)));
+  list.progressed(progress(run('run-b', 6, 60)));
+  list.progressed({ ...progressOf(run('run-a', 3, 30)) });
+  expect(steps(list)).toEqual(['run-a 60']);
+  list.heard({ ...run('run-a', 5, 50), state: 'paused' });
+  expect(list.runs).toMatchObject([{ state: 'paused' }]);
 });
 it('leaves out what a later list does not have, and what was deleted', () => {
   const list = new RunList();

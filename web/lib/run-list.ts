@@ -1,4 +1,4 @@
-import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { withProgress, type RunId, type RunProgress, type RunSummary } from '@plumbline/shared/run';
 import type { ListedRun } from '@plumbline/shared/run-list';
 
 /** The later of two words of a run. A run that was made anew under an id is another one, created later. */
@@ -62,6 +62,14 @@ export class RunList {
     const run = { ...summary, overview: null };
     this.#heard.set(run.runId, later(run, this.#heard.get(run.runId)));
     this.#put(run);
+  }
+
+  /** The hub says how far a run has come. Of a run that is not known it says nothing. */
+  progressed(progress: RunProgress): void {
+    for (const runs of [this.#listed, this.#heard]) {
+      const run = runs?.get(progress.runId);
+      if (run) runs!.set(run.runId, withProgress(run, progress));
+    }
   }
 
   /** Leaves out runs that were deleted. */

@@ -34,6 +34,9 @@ class Hub implements ListHub {
     const next = from + limit < found.length ? String(from + limit) : null;
     return Promise.resolve({ runs: found.slice(from, from + limit), next, total: found.length, going: 0 });
   }
+  onProgress() {
+    return () => undefined;
+  }
   onRun(listener: (run: RunSummary) => void) {
     this.tell = listener;
     return () => undefined;

@@ -1,4 +1,4 @@
-import { hasEnded, type RunId, type RunState, type RunSummary } from '@plumbline/shared/run';
+import { hasEnded, type RunId, type RunProgress, type RunState, type RunSummary } from '@plumbline/shared/run';
 import type { ListedRun, RunList as RunPage, RunSort } from '@plumbline/shared/run-list';
 import { RunList } from './run-list';
 
@@ -17,6 +17,7 @@ export interface ListQuery {
 export interface ListHub {
   runPage(query: ListQuery): Promise<RunPage>;
   onRun(listener: (run: RunSummary) => void): () => void;
+  onProgress(listener: (progress: RunProgress) => void): () => void;
   onRunDeleted(listener: () => void): () => void;
   isGone(run: RunSummary): boolean;
 }
@@ -70,6 +71,10 @@ export class RunLister {
     const stops = [
       this.hub.onRun((run) => {
         this.#list.heard(run);
+        this.#show();
+      }),
+      this.hub.onProgress((progress) => {
+        this.#list.progressed(progress);
         this.#show();
       }),
       this.hub.onRunDeleted(() => this.#show()),

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import type { WireSeries } from '@plumbline/shared/http';
@@ -6,7 +6,8 @@ import { RunSummary, type RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { decimate } from '../charts/decimate';
 import { beginningOf, peakLearningRate } from './changes';
-import { ancestorsOf, branchesOf, readPast, readTakenOver } from './run-past';
+import { ancestorsOf, branchesOf, followPast, readCourses, readPast, readTakenOver } from './run-past';
+import { RunStore } from './run-store';
 
 const run = (runId: string, parent?: [runId: string, step: number]): RunSummary =>
   RunSummary.parse({
@@ -38,7 +39,7 @@ describe('ancestorsOf and branchesOf', () => {
 });
 
 /** A hub that holds: of each run a loss a step, a checkpoint, and a learning rate before and one after it. */
-function hubOf(restored: boolean): Parameters<typeof readPast>[2] {
+function hubOf(restored: boolean): Parameters<typeof followPast>[3] {
   const series: Record<string, WireSeries> = {
     root: { steps: [1, 2, 3], seqs: [1, 2, 7], values: [9, 8, 7], bucketSteps: 0 },
     child: { steps: [3, 4], seqs: [1, 9], values: [6, 5], bucketSteps: 0 },
@@ -93,36 +94,25 @@ function hubOf(restored: boolean): Parameters<typeof readPast>[2] {
 describe('readPast', () => {
   const runs = [root, child, grandchild];
   it('joins what the ancestors measured up to each checkpoint, in the order it was lived', async () => {
-    const past = (await readPast(grandchild, runs, hubOf(true)))!;
-    const loss = past.columns.get('train/loss')!;
+    const courses = await readCourses(grandchild, ancestorsOf(grandchild, runs), hubOf(true), ['train/loss', 'none']);
+    const loss = courses.get('train/loss')!;
     expect([...loss.steps]).toEqual([1, 2, 3]);
     expect([...loss.values]).toEqual([9, 8, 6]);
-    expect(past.ancestors).toEqual([child, root]);
+    expect(courses.get('none')).toMatchObject({ length: 0 });
   });
-  it('joins probes that are as far apart as they are configured, and leaves a gap where one is missing', async () => {
+  it('joins probes that are as far apart as others, and leaves a gap where one is missing', async () => {
     const probes: WireSeries = { steps: [0, 20, 60], seqs: [1, 2, 9], values: [95, 90, 60], bucketSteps: 0 };
-    const probed = { ...root, description: { ...root.description, probeEverySteps: 20 } };
-    const hub = hubOf(false);
-    const history = (runId: RunId): ReturnType<typeof hub.history> =>
+    const history = (runId: RunId) =>
       Promise.resolve({ runId, lastSeq: 9, series: { 'held_out/mean/accuracy': probes } });
-    const saved = {
-      type: 'checkpoint_saved',
-      seq: 5,
-      step: 60,
-      wallTimeMs: 0,
-      checkpointId: 'step-60',
-    } as ControlEvent;
-    const events = (runId: RunId): ReturnType<typeof hub.events> =>
-      Promise.resolve({ runId, lastSeq: 9, events: [saved] });
     const branch = run('child', ['root', 60]);
-    const past = (await readPast(branch, [probed, branch], { ...hub, history, events }))!;
-    const course = decimate(past.columns.get('held_out/mean/accuracy')!, 0, 60, 600);
+    const name = 'held_out/mean/accuracy';
+    const course = decimate((await readCourses(branch, [root], { history }, [name])).get(name)!, 0, 60, 600);
     // The last was measured after the checkpoint was saved, at its step: of the same weights.
     expect(course.value).toEqual([95, 90, 60]);
     expect(course.starts).toEqual([true, false, true]);
   });
   it('takes over what was set before the checkpoint, not what was set at the same step after it', async () => {
-    const past = (await readPast(child, runs, hubOf(true)))!;
+    const past = await readPast(child, [root], hubOf(true));
     expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
     expect(peakLearningRate(beginningOf(child.description), past.inForce)).toBe(5e-4);
   });
@@ -142,20 +132,43 @@ describe('readPast', () => {
     expect(takenOver.map(({ commandId }) => commandId)).toEqual(['root-rate-before', 'root-rules-1']);
   });
   it('has the stages that began before the checkpoint', async () => {
-    const past = (await readPast(child, runs, hubOf(false)))!;
+    const past = await readPast(child, [root], hubOf(false));
     expect(past.stages.map(({ run, event }) => [run.runId, event.stage])).toEqual([['root', 1]]);
   });
   it('takes over what was set where a run goes on as its checkpoint was, without a command', async () => {
     const goingOn = { ...child, parent: { ...child.parent!, goesOn: true } };
-    const past = (await readPast(goingOn, [root, goingOn], hubOf(false)))!;
+    const past = await readPast(goingOn, [root], hubOf(false));
     expect(peakLearningRate(beginningOf(goingOn.description), past.inForce)).toBe(5e-4);
   });
   it('takes over nothing where the branch is a new run with a configuration of its own', async () => {
-    const past = (await readPast(child, runs, hubOf(false)))!;
+    const past = await readPast(child, [root], hubOf(false));
     expect(past.commands).toHaveLength(1);
     expect(past.inForce).toEqual([]);
   });
-  it('is nothing for a run from the base model', async () => {
-    expect(await readPast(root, runs, hubOf(true))).toBeNull();
+});
+
+describe('followPast', () => {
+  it('asks only for the courses that are drawn, each once, and lets go of those that are not any more', async () => {
+    vi.useFakeTimers();
+    const hub = hubOf(true);
+    const asked: (readonly string[])[] = [];
+    const history: typeof hub.history = (runId, range) => {
+      asked.push(range.metrics);
+      return hub.history(runId, range);
+    };
+    const store = new RunStore();
+    const stop = followPast(store, child, [root], { ...hub, history }, (error) => expect(error).toBeUndefined());
+    await vi.advanceTimersByTimeAsync(0);
+    expect(store.past?.ancestors).toEqual([root]);
+    expect(asked).toEqual([]);
+    const release = store.demand.draw(['train/loss']);
+    await vi.advanceTimersByTimeAsync(0);
+    store.demand.draw(['train/loss', 'other']);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toEqual([['train/loss'], ['other']]);
+    expect([...store.courseBefore('train/loss')!.values]).toEqual([9, 8]);
+    release();
+    stop();
+    vi.useRealTimers();
   });
 });

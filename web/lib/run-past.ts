@@ -3,7 +3,8 @@ import { entryOf } from '@plumbline/shared/record';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
-import type { FeedTransport } from './run-feed';
+import { fetchHistories, type FeedTransport } from './run-feed';
+import type { SeriesDemand } from './series-demand';
 import { SeriesBuffer } from './series-buffer';
 
 /** The runs that a run was branched from, its parent first; ends where one is not known any more. */
@@ -29,7 +30,7 @@ export const branchesOf = (run: RunSummary, runs: readonly RunSummary[]): RunSum
 export interface RunPast {
   /** The parent first. */
   ancestors: readonly RunSummary[];
-  /** Each metric's course from the first ancestor on. */
+  /** The courses that are drawn, each from the first ancestor on. */
   columns: ReadonlyMap<string, Columns>;
   /** Where the ancestors went on to their next skill, oldest run first. */
   stages: readonly { run: RunSummary; event: StageStarted }[];
@@ -38,8 +39,6 @@ export interface RunPast {
   /** Those whose effect the branch took over: a restored run goes on as its checkpoint was, a new one as configured. */
   inForce: readonly CommandRecord[];
 }
-
-const maxPoints = 2000;
 
 type StageStarted = Extract<ControlEvent, { type: 'stage_started' }>;
 type Hub = Pick<FeedTransport, 'history' | 'events' | 'commands'>;
@@ -106,53 +105,115 @@ export async function readTakenOver(
 }
 
 /**
- * Reads the past of a branch from the hub.
- * @param runs all runs, to find the ancestors among
- * @param metrics names; none means all
- * @returns null for a run without a parent that is known
+ * Reads what a branch was before it was one, without its courses.
+ * @param ancestors the parent first
  * @throws ApiError when the hub does not answer
  */
 export async function readPast(
   run: RunSummary,
-  runs: readonly RunSummary[],
-  hub: Hub,
-  metrics?: readonly string[],
-): Promise<RunPast | null> {
-  const ancestors = ancestorsOf(run, runs);
-  if (ancestors.length === 0) return null;
+  ancestors: readonly RunSummary[],
+  hub: Omit<Hub, 'history'>,
+): Promise<RunPast> {
   const parts = await Promise.all(
-    ancestors.map(async (ancestor, index) => {
-      const child = childOf(run, ancestors, index);
-      const [{ series }, left] = await Promise.all([
-        // What was measured at the checkpoint's step is of its weights, also where it was measured after it was saved.
-        hub.history(ancestor.runId, { toStep: child.parent!.step, maxPoints, ...(metrics && { metrics }) }),
-        readLeft(ancestor, child, hub),
-      ]);
-      return { ...left, series };
-    }),
+    ancestors.map((ancestor, index) => readLeft(ancestor, childOf(run, ancestors, index), hub)),
   );
   const eldestFirst = [...parts].reverse();
-  const names = new Set(parts.flatMap(({ series }) => Object.keys(series)));
-  const columns = new Map<string, Columns>();
-  for (const name of names) {
-    columns.set(
+  return {
+    ancestors,
+    columns: new Map(),
+    stages: eldestFirst.flatMap(({ ancestor, stages }) => stages.map((event) => ({ run: ancestor, event }))),
+    commands: eldestFirst.flatMap(({ ancestor, records }) => records.map((record) => ({ run: ancestor, record }))),
+    inForce: inForceOf(parts),
+  };
+}
+
+/**
+ * Reads the courses of series before a branch began: each from the first ancestor on, empty where it has no value.
+ * @param ancestors the parent first
+ * @throws ApiError when the hub does not answer
+ */
+export async function readCourses(
+  run: RunSummary,
+  ancestors: readonly RunSummary[],
+  hub: Pick<Hub, 'history'>,
+  names: readonly string[],
+): Promise<Map<string, Columns>> {
+  const eldestFirst = await Promise.all(
+    ancestors
+      .map((ancestor, index) =>
+        // What was measured at the checkpoint's step is of its weights, also where it was measured after it was saved.
+        fetchHistories(hub, ancestor.runId, names, { toStep: childOf(run, ancestors, index).parent!.step }),
+      )
+      .reverse(),
+  );
+  return new Map(
+    names.map((name) => [
       name,
       joinColumns(
-        eldestFirst.flatMap(({ ancestor, series }) => {
-          const part = entryOf(series, name);
+        eldestFirst.flatMap((answers) => {
+          const part = answers.map(({ series }) => entryOf(series, name)).find((found) => found !== undefined);
           if (!part) return [];
-          const buffer = SeriesBuffer.of(name, ancestor.description);
+          const buffer = new SeriesBuffer();
           buffer.merge(part);
           return [{ columns: buffer, length: buffer.length }];
         }),
       ),
-    );
-  }
-  return {
-    ancestors,
-    columns,
-    stages: eldestFirst.flatMap(({ ancestor, stages }) => stages.map((event) => ({ run: ancestor, event }))),
-    commands: eldestFirst.flatMap(({ ancestor, records }) => records.map((record) => ({ run: ancestor, record }))),
-    inForce: inForceOf(parts),
+    ]),
+  );
+}
+
+/** Where the past of a branch is put. */
+interface PastSink {
+  readonly past: RunPast | null;
+  readonly demand: SeriesDemand;
+  pastIs(past: RunPast): void;
+  pastCourses(courses: ReadonlyMap<string, Columns>): void;
+}
+
+/**
+ * Reads the past of a branch into its store: what happened at once, and the courses of the series that are drawn.
+ * @param ancestors the parent first
+ * @param failed told why something could not be read
+ * @returns ends it
+ */
+export function followPast(
+  store: PastSink,
+  run: RunSummary,
+  ancestors: readonly RunSummary[],
+  hub: Hub,
+  failed: (error: unknown) => void,
+): () => void {
+  let isOver = false;
+  let isReading = false;
+  const readDrawn = async (): Promise<void> => {
+    if (isReading || !store.past) return;
+    isReading = true;
+    try {
+      for (;;) {
+        const { columns } = store.past;
+        const names = store.demand.courses.filter((name) => !columns.has(name));
+        if (names.length === 0) break;
+        const courses = await readCourses(run, ancestors, hub, names);
+        if (isOver) return;
+        store.pastCourses(courses);
+      }
+    } catch (error) {
+      if (!isOver) failed(error);
+    } finally {
+      isReading = false;
+    }
+  };
+  const stop = store.demand.onChange(() => queueMicrotask(() => void (isOver || readDrawn())));
+  readPast(run, ancestors, hub).then(
+    (past) => {
+      if (isOver) return;
+      store.pastIs(past);
+      void readDrawn();
+    },
+    (error: unknown) => !isOver && failed(error),
+  );
+  return () => {
+    isOver = true;
+    stop();
   };
 }

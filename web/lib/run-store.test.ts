@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { metrics } from '@plumbline/shared/metric';
-import { RunSummary } from '@plumbline/shared/run';
+import { progressOf, RunSummary } from '@plumbline/shared/run';
 import { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { decimate } from '../charts/decimate';
@@ -21,7 +21,7 @@ const probe = (step: number, heldOut: number): MetricEvent => ({
 function branch(at: number, probed: readonly number[]): RunStore {
   const store = new RunStore();
   store.run(branchAt(at));
-  const measured = new SeriesBuffer(20);
+  const measured = new SeriesBuffer();
   measured.merge({ seqs: [...probed], steps: [...probed], values: probed.map((step) => 95 - step), bucketSteps: 0 });
   store.pastIs({
     ...{ ancestors: [], stages: [], commands: [], inForce: [] },
@@ -79,6 +79,42 @@ describe('where a run stands', () => {
   });
 });
 
+describe('how far a run has come', () => {
+  it('follows its progress, and no late one; a change that is told after it still counts', () => {
+    const store = new RunStore();
+    const run = { ...branchAt(0), parent: null, state: 'running' as const, lastStep: 5, lastSeq: 5, revision: 10 };
+    store.run(run);
+    const progress = (lastStep: number, revision: number) => ({
+      ...progressOf(run),
+      ...{ lastStep, lastSeq: lastStep, revision },
+    });
+    store.progress(progress(9, 12));
+    store.progress(progress(7, 11));
+    expect(store.runSummary).toMatchObject({ lastStep: 9, lastSeq: 9 });
+    store.run({ ...run, reason: 'told late', lastStep: 8, lastSeq: 8, revision: 11 });
+    expect(store.runSummary).toMatchObject({ reason: 'told late', lastStep: 9, lastSeq: 9 });
+    store.run({ ...run, reason: 'older', revision: 9 });
+    expect(store.runSummary).toMatchObject({ reason: 'told late' });
+  });
+});
+
+describe('a series that only its last values are needed of', () => {
+  it('holds no more than these, however long the page is open', () => {
+    const store = new RunStore();
+    store.demand.showLast(['train/*']);
+    for (let seq = 1; seq <= 1000; seq++)
+      store.metrics([
+        { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: seq, metrics: { 'train/loss': seq } },
+      ]);
+    const { length, lastValue } = store.buffer('train/loss');
+    expect(length).toBeLessThan(200);
+    expect(lastValue).toBe(1000);
+    store.demand.draw(['train/loss']);
+    store.forget('train/loss');
+    expect(store.buffer('train/loss').length).toBe(0);
+  });
+});
+
 describe('a run that goes on as another segment', () => {
   const step = (seq: number, at: number): MetricEvent => ({
     ...{ type: 'step_completed', seq, step: at, stage: 0, wallTimeMs: seq, metrics: { 'train/loss': seq } },
@@ -96,6 +132,17 @@ describe('a run that goes on as another segment', () => {
       [2, 6],
     ]);
     expect(store.runSummary?.lastStep).toBe(2);
+  });
+
+  it('takes nothing of what the segment supersedes from an answer or a batch that comes late', () => {
+    const store = new RunStore();
+    store.run({ ...branchAt(0), parent: null, lastStep: 3, lastSeq: 4 });
+    store.control([{ type: 'segment_started', seq: 5, step: 1, fromStep: 1, wallTimeMs: 5 }]);
+    store.metrics([step(2, 1), step(3, 2)]);
+    const series = { 'train/loss': { seqs: [2, 3, 4], steps: [1, 2, 3], values: [2, 3, 4], bucketSteps: 0 } };
+    store.history({ runId: branchAt(0).runId, lastSeq: 4, series });
+    const { length, steps } = store.buffer('train/loss');
+    expect([...steps.subarray(0, length)]).toEqual([1]);
   });
 
   it('stands no more under commands that the segment has superseded', () => {

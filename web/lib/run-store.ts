@@ -3,22 +3,28 @@ import type { HistoryResponse } from '@plumbline/shared/http';
 import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { entryOf } from '@plumbline/shared/record';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { type RunSummary, isSuperseded } from '@plumbline/shared/run';
-import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
+import { type RunProgress, type RunSummary, isSuperseded, withProgress } from '@plumbline/shared/run';
+import { declaredIn, type SeriesFacts, type SeriesResponse } from '@plumbline/shared/series';
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
+import { SeriesDemand } from './series-demand';
 
 type EventOf<T extends ControlEvent['type']> = Extract<ControlEvent, { type: T }>;
+
+/** So many values are kept of a series that only its last values are needed of: the pace is told from them. */
+const lastValuesKept = 64;
 
 /** All that is known of one run in this browser. Charts follow `onData`; components follow `onChange`, at most 5 a second. */
 export class RunStore implements FeedSink {
   runSummary: RunSummary | null = null;
   feedPhase: FeedPhase = 'loading';
   feedError: unknown = undefined;
+  /** Which series are needed now. */
+  readonly demand = new SeriesDemand();
   /** What is here is all that is left of the run. */
   isDeleted = false;
   readonly series = new Map<string, SeriesBuffer>();
@@ -30,9 +36,11 @@ export class RunStore implements FeedSink {
   /** Changes with every change that components may see. */
   version = 0;
 
-  #declared: ReadonlyMap<string, SeriesDeclaration> = new Map();
-  /** The events that this is of. */
-  #declaredIn: readonly ControlEvent[] = [];
+  #facts: ReadonlyMap<string, SeriesFacts> = new Map();
+  /** The events and the list that these are of. */
+  #factsOf: readonly unknown[] = [];
+  /** All series of the run, once somebody has asked for the list. */
+  #listed: SeriesResponse['series'] | null = null;
   readonly #dataListeners = new Set<() => void>();
   readonly #changeListeners = new Set<() => void>();
   #changeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -50,7 +58,7 @@ export class RunStore implements FeedSink {
   buffer(metric: string): SeriesBuffer {
     let buffer = this.series.get(metric);
     if (!buffer) {
-      buffer = SeriesBuffer.of(metric, this.runSummary?.description ?? { probeEverySteps: null });
+      buffer = new SeriesBuffer();
       this.series.set(metric, buffer);
     }
     return buffer;
@@ -61,12 +69,35 @@ export class RunStore implements FeedSink {
     return this.controlEvents.findLast((event): event is EventOf<T> => event.type === type);
   }
 
-  /** What the trainer has declared of its series, by name. */
-  get declared(): ReadonlyMap<string, SeriesDeclaration> {
-    if (this.#declaredIn !== this.controlEvents)
-      [this.#declared, this.#declaredIn] = [declaredIn(this.controlEvents), this.controlEvents];
-    return this.#declared;
+  /** What is known of the run's series, by name: as declared, in that order, then others that the hub has listed. */
+  get declared(): ReadonlyMap<string, SeriesFacts> {
+    const [events, listed] = this.#factsOf;
+    if (events !== this.controlEvents || listed !== this.#listed) {
+      const facts = new Map<string, SeriesFacts>(declaredIn(this.controlEvents));
+      for (const { last: _, ...series } of this.#listed ?? [])
+        if (!facts.has(series.name)) facts.set(series.name, series);
+      [this.#facts, this.#factsOf] = [facts, [this.controlEvents, this.#listed]];
+    }
+    return this.#facts;
   }
+
+  /** Names of the run's series, as far as they are known here: declared, listed, or with a value. */
+  get seriesNames(): Set<string> {
+    const names = new Set(this.declared.keys());
+    for (const [name, { length }] of this.series) if (length > 0) names.add(name);
+    names.delete(wallTimeSeries);
+    return names;
+  }
+
+  /** Whether the list of all series is here: without it, series that were never declared may be missing. */
+  get isListed(): boolean {
+    return this.#listed !== null;
+  }
+
+  /** Whether the course of some of these series is on its way. */
+  isLoading = (names: readonly string[]): boolean => names.some((name) => !this.demand.complete.has(name));
+  /** A chart in sight draws these series: they are fetched, and followed until it calls what is returned. */
+  draw = (names: readonly string[]): (() => void) => this.demand.draw(names);
 
   /** What the trainer said of what it trains: at the start, and with each change. */
   get selections(): readonly EventOf<'run_started' | 'trainable_changed'>[] {
@@ -92,7 +123,7 @@ export class RunStore implements FeedSink {
   /** The run's own commands, without those whose effect a later segment has superseded. */
   get ownCommands(): readonly CommandRecord[] {
     const records = [...this.commandRecords.values()];
-    const segments = this.controlEvents.filter((event) => event.type === 'segment_started');
+    const segments = this.#segments;
     if (segments.length === 0) return records;
     const superseded = new Set(
       this.controlEvents.flatMap((event) =>
@@ -119,7 +150,8 @@ export class RunStore implements FeedSink {
     const usual = past.reach[last]!;
     const farthest = Math.max(own.rhythm, Number.isFinite(usual) ? usual : 0);
     const distance = own.steps[0]! - past.steps[last]!;
-    if (distance <= 0 || distance > farthest) return past;
+    // Of two single values nothing says that others are missing between them.
+    if (distance <= 0 || (farthest > 0 && distance > farthest)) return past;
     return joinColumns([past, own].map((columns) => ({ columns, length: columns === own ? 1 : columns.length })));
   }
 
@@ -145,26 +177,74 @@ export class RunStore implements FeedSink {
     this.#dataChanged();
     this.#changed();
   }
+  /** Of a branch, the courses of these series before it; what is not needed any more is let go of. */
+  pastCourses(courses: ReadonlyMap<string, Columns>): void {
+    if (!this.past) return;
+    const kept = [...this.past.columns, ...courses].filter(([name]) => this.demand.isCourse(name));
+    this.past = { ...this.past, columns: new Map(kept) };
+    this.#dataChanged();
+  }
+  /** The hub's list of all series. */
+  seriesAre({ series }: SeriesResponse): void {
+    this.#listed = series;
+    this.#changed();
+  }
   run(run: RunSummary): void {
-    if (this.runSummary && run.lastSeq < this.runSummary.lastSeq && run.state === this.runSummary.state) return;
+    const before = this.runSummary;
+    if (before?.createdMs === run.createdMs) {
+      if (before.revision !== undefined && run.revision !== undefined) {
+        if (run.revision < before.revision) return;
+      } else if (run.lastSeq < before.lastSeq && run.state === before.state) return;
+    }
     // A branch stands where it left its parent until its trainer has told of a step.
-    this.runSummary = { ...run, lastStep: Math.max(run.lastStep, run.parent?.step ?? 0) };
+    const summary = { ...run, lastStep: Math.max(run.lastStep, run.parent?.step ?? 0) };
+    // Progress that came before a change tells of the same run later.
+    const isBehind = before?.createdMs === run.createdMs && before.lastSeq > run.lastSeq;
+    this.runSummary = isBehind ? { ...summary, lastSeq: before.lastSeq, lastStep: before.lastStep } : summary;
+    this.#changed();
+  }
+  progress(progress: RunProgress): void {
+    if (!this.runSummary) return;
+    this.runSummary = withProgress(this.runSummary, progress);
     this.#changed();
   }
   history(history: HistoryResponse): void {
-    for (const [metric, series] of Object.entries(history.series)) this.buffer(metric).merge(series);
+    const segments = this.#segments;
+    for (const [metric, series] of Object.entries(history.series)) {
+      const buffer = this.buffer(metric);
+      buffer.merge(series);
+      for (const segment of segments) buffer.supersede(segment);
+      if (this.demand.isLastOnly(metric)) buffer.keepLast(lastValuesKept);
+    }
     this.#dataChanged();
   }
   metrics(events: readonly MetricEvent[]): void {
-    for (const { type, seq, step, wallTimeMs, metrics } of events) {
-      for (const [metric, value] of Object.entries(metrics))
-        this.buffer(metric).append(seq, step, fromWireNumber(value));
-      if (type === 'step_completed') this.buffer(wallTimeSeries).append(seq, step, wallTimeMs);
+    const segments = this.#segments;
+    const current = segments.length === 0 ? events : events.filter((event) => !isSuperseded(segments, event));
+    for (const { type, seq, step, wallTimeMs, metrics } of current) {
+      for (const [metric, value] of Object.entries(metrics)) this.#append(metric, seq, step, fromWireNumber(value));
+      if (type === 'step_completed' && this.demand.isNeeded(wallTimeSeries))
+        this.#append(wallTimeSeries, seq, step, wallTimeMs);
     }
-    const last = events.at(-1);
+    const last = current.at(-1);
     if (last && this.runSummary && last.step > this.runSummary.lastStep)
       this.runSummary = { ...this.runSummary, lastStep: last.step };
     this.#dataChanged();
+  }
+  #append(metric: string, seq: number, step: number, value: number): void {
+    const buffer = this.buffer(metric);
+    buffer.append(seq, step, value);
+    if (buffer.length > 2 * lastValuesKept && this.demand.isLastOnly(metric)) buffer.keepLast(lastValuesKept);
+  }
+  isThinned(metric: string): boolean {
+    return this.series.get(metric)?.thinned ?? false;
+  }
+  forget(metric: string): void {
+    this.series.get(metric)?.keepLast(this.demand.isLastOnly(metric) ? lastValuesKept : 0);
+    this.#dataChanged();
+  }
+  get #segments(): readonly EventOf<'segment_started'>[] {
+    return this.controlEvents.filter((event) => event.type === 'segment_started');
   }
   control(events: readonly ControlEvent[]): void {
     const held = new Set(this.controlEvents.map((event) => event.seq));

@@ -62,4 +62,41 @@ describe('SeriesBuffer', () => {
     for (const step of [10, 20, 30, 40, 70, 80]) buffer.append(step, step, 1);
     expect(gaps(buffer)).toEqual([70]);
   });
+
+  it('goes by the spacing of the data, whatever the series is called and however it begins', () => {
+    const probes = new SeriesBuffer();
+    probes.merge(history([0, 20, 40, 60, 100, 120]));
+    expect(gaps(probes)).toEqual([100]);
+    expect(probes.rhythm).toBe(20);
+    // One value before a gap says nothing; those after it do.
+    const late = new SeriesBuffer();
+    late.merge(history([1, 500, 501, 502, 503, 520]));
+    expect(gaps(late)).toEqual([500, 520]);
+  });
+
+  it('takes a spacing seen twice in a row for a new rhythm, live and in history', () => {
+    const steps = [10, 20, 30, 80, 130, 180];
+    const [live, read] = [new SeriesBuffer(), new SeriesBuffer()];
+    for (const step of steps) live.append(step, step, 1);
+    read.merge(history(steps));
+    expect([gaps(live), gaps(read)]).toEqual([[], []]);
+  });
+
+  it('sees a gap behind thinned history, once values come live', () => {
+    const buffer = new SeriesBuffer();
+    buffer.merge(history([1, 101, 201, 301], 50));
+    for (const step of [302, 303, 304, 310]) buffer.append(step, step, 1);
+    expect(gaps(buffer)).toEqual([310]);
+  });
+
+  it('keeps the last values only', () => {
+    const buffer = new SeriesBuffer();
+    for (let step = 1; step <= 10; step++) buffer.append(step, step, step);
+    buffer.keepLast(2);
+    expect([held(buffer), buffer.lastValue]).toEqual([[9, 10], 10]);
+    buffer.append(11, 11, 11);
+    expect(held(buffer)).toEqual([9, 10, 11]);
+    buffer.keepLast(0);
+    expect([held(buffer), buffer.lastValue]).toEqual([[], undefined]);
+  });
 });

@@ -1,8 +1,28 @@
 import type { WireSeries } from '@plumbline/shared/http';
-import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import { fromWireNumber } from '@plumbline/shared/metric';
 import type { Segment } from '@plumbline/shared/run';
-import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Columns } from '../charts/columns';
+
+/** So many spacings tell the rhythm of a series. */
+const mostSpacings = 9;
+
+/** The middle one; of an even number the smaller of the two in the middle; 0 of none. */
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1] ?? 0;
+}
+
+/**
+ * How far before each point its neighbour may lie for nothing to be missing between: as far as the points around it lie
+ * apart, or as far as two in a row do, since a trainer may report more rarely from some step on.
+ */
+function nearOf(steps: readonly number[]): Float64Array {
+  const spacings = steps.map((step, index) => (index === 0 ? 0 : step - steps[index - 1]!));
+  return Float64Array.from(spacings, (spacing, index) => {
+    const around = spacings.slice(Math.max(1, index - (mostSpacings >> 1)), index + (mostSpacings >> 1) + 1);
+    const isSeenTwice = spacing === spacings[index + 1] || (index > 1 && spacing === spacings[index - 1]);
+    return Math.max(median(around.filter((each) => each > 0)), isSeenTwice ? spacing : 0);
+  });
+}
 
 const columnNames = ['seqs', 'steps', 'values', 'reach'] as const;
 
@@ -19,13 +39,12 @@ export class SeriesBuffer implements Columns {
   /** True once merged history was thinned by the hub: zooming in can then fetch more. */
   thinned = false;
 
-  /** @param rhythm steps between two values that are expected: 1 for what every step reports */
-  constructor(public rhythm = 1) {}
+  /** Steps between the last few values that were seen one after the other, none left out; oldest first. */
+  #spacings: number[] = [];
 
-  /** The empty buffer of a run's metric: values are expected with every step, or with every probe. */
-  static of(metric: string, { probeEverySteps }: Pick<RunDescription, 'probeEverySteps'>): SeriesBuffer {
-    const isOfEveryStep = metric.startsWith('train/') || metric === wallTimeSeries;
-    return new SeriesBuffer(isOfEveryStep ? 1 : (probeEverySteps ?? 1));
+  /** Steps between two values as the series has had them lately; 0 before the second value. */
+  get rhythm(): number {
+    return median(this.#spacings);
   }
 
   get lastValue(): number | undefined {
@@ -39,10 +58,14 @@ export class SeriesBuffer implements Columns {
   append(seq: number, step: number, value: number): void {
     if (this.length > 0 && seq <= this.seqs[this.length - 1]!) return;
     this.#reserve(this.length + 1);
-    this.#put(this.length, seq, step, value, this.rhythm);
+    const spacing = this.length > 0 ? step - this.steps[this.length - 1]! : 0;
+    const isSeenTwice = spacing > 0 && spacing === this.#spacings.at(-1);
+    this.#sees(spacing);
+    // The first value says nothing of what lies before it.
+    const reach = this.length === 0 ? Infinity : Math.max(this.rhythm, isSeenTwice ? spacing : 0);
+    this.#put(this.length, seq, step, value, reach);
     this.length++;
-    if (this.#learnRhythm(this.steps, this.length - 1))
-      this.reach[this.length - 1] = this.reach[this.length - 2] = this.rhythm;
+    if (isSeenTwice && this.length > 2) this.reach[this.length - 2] = Math.max(this.reach[this.length - 2]!, spacing);
   }
 
   /**
@@ -54,8 +77,10 @@ export class SeriesBuffer implements Columns {
     if (count === 0) return;
     const thinned = series.bucketSteps > 0;
     if (thinned) this.thinned = true;
-    else for (let index = 2; index < count; index++) this.#learnRhythm(series.steps, index);
-    const reach = Math.max(this.rhythm, 2 * series.bucketSteps);
+    const near = thinned ? new Float64Array(count).fill(2 * series.bucketSteps) : nearOf(series.steps);
+    if (!thinned)
+      for (let index = Math.max(1, count - mostSpacings); index < count; index++)
+        this.#sees(series.steps[index]! - series.steps[index - 1]!);
 
     const held = columnNames.map((name) => this[name].subarray(0, this.length));
     const [seqs, steps, values, reaches] = held as [Float64Array, Float64Array, Float64Array, Float64Array];
@@ -68,11 +93,11 @@ export class SeriesBuffer implements Columns {
       const mySeq = mine < heldCount ? seqs[mine]! : Infinity;
       const theirSeq = theirs < count ? series.seqs[theirs]! : Infinity;
       // The first point of an answer says nothing of what lies before it.
-      const theirReach = theirs === 0 ? Infinity : reach;
+      const theirReach = theirs === 0 ? Infinity : near[theirs]!;
       if (mySeq <= theirSeq) {
         // Where both hold a point, the finer of the two knows better what lies before it.
-        const near = mySeq === theirSeq ? Math.min(reaches[mine]!, theirReach) : reaches[mine]!;
-        this.#put(at++, mySeq, steps[mine]!, values[mine]!, near);
+        const finer = mySeq === theirSeq ? Math.min(reaches[mine]!, theirReach) : reaches[mine]!;
+        this.#put(at++, mySeq, steps[mine]!, values[mine]!, finer);
         mine++;
         if (mySeq === theirSeq) theirs++;
       } else {
@@ -82,6 +107,14 @@ export class SeriesBuffer implements Columns {
       }
     }
     this.length = at;
+  }
+
+  /** Lets go of all but the last values. */
+  keepLast(count: number): void {
+    if (this.length <= count) return;
+    for (const name of columnNames) this[name] = this[name].slice(this.length - count, this.length);
+    this.length = count;
+    this.thinned = false;
   }
 
   /** Lets go of what a later segment of the run has superseded. */
@@ -102,13 +135,10 @@ export class SeriesBuffer implements Columns {
     this.reach[index] = reach;
   }
 
-  /** A trainer may report more rarely than expected: a spacing seen twice in a row is its rhythm, not a gap. */
-  #learnRhythm(steps: ArrayLike<number>, index: number): boolean {
-    if (index < 2) return false;
-    const spacing = steps[index]! - steps[index - 1]!;
-    if (spacing <= this.rhythm || spacing !== steps[index - 1]! - steps[index - 2]!) return false;
-    this.rhythm = spacing;
-    return true;
+  #sees(spacing: number): void {
+    if (spacing <= 0) return;
+    this.#spacings.push(spacing);
+    if (this.#spacings.length > mostSpacings) this.#spacings.shift();
   }
 
   #reserve(length: number): void {

@@ -106,7 +106,7 @@ export function ComparePage(): React.ReactNode {
   const asKnown = (runs ?? []).filter(({ runId }) => runIds.includes(runId));
   const compares = comparedMetrics(asKnown.flatMap(({ description }) => targetNames(description, [])));
   const compared = useCompared(runIds, compares, session.state === 'open');
-  const { problem } = usePast(compared.stores, runs ?? [], compares);
+  const { problem } = usePast(compared.stores, runs ?? []);
   const view = useMemo(() => new ChartView(), []);
 
   useEffect(() => {
@@ -261,6 +261,7 @@ export function ComparePage(): React.ReactNode {
               include={chart.include}
               testId={chart.testId}
               series={seriesOf(chart)}
+              draws={[chart.metric]}
               marks={marks}
               view={view}
               source={compared}

@@ -95,7 +95,7 @@ it('measures a branch over its whole course', () => {
     { type: 'run_started', seq: 1, step: 20, baseline, series: declared(baseline) } as unknown as ControlEvent,
   ]);
   store.metrics([probe(2, 30, 85, 90)]);
-  const before = new SeriesBuffer(10);
+  const before = new SeriesBuffer();
   before.append(1, 10, 55);
   before.append(2, 20, 75);
   const columns = new Map([['held_out/mean/accuracy', before]]);

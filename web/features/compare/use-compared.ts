@@ -8,7 +8,7 @@ import { hubSocket } from '../../lib/hub-socket';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
 
-/** All that the page draws and tabulates. @param targets the names of the target tasks */
+/** All that the page tabulates. @param targets the names of the target tasks */
 export const comparedMetrics = (targets: readonly string[]): readonly string[] => [
   metrics.loss,
   metrics.heldOutMean,
@@ -24,6 +24,8 @@ class ComparedRuns implements ChartSource {
   get version(): number {
     return this.stores.reduce((sum, store) => sum + store.version, 0);
   }
+  isLoading = (names: readonly string[]): boolean => this.stores.some((store) => store.isLoading(names));
+  draw = (names: readonly string[]): (() => void) => stopAll(this.stores.map((store) => store.draw(names)));
   onData = (listener: () => void): (() => void) => stopAll(this.stores.map((store) => store.onData(listener)));
   onChange = (listener: () => void): (() => void) => stopAll(this.stores.map((store) => store.onChange(listener)));
 }
@@ -36,7 +38,12 @@ export function useCompared(runIds: readonly RunId[], metricNames: readonly stri
   useEffect(() => {
     if (!isOpen) return;
     const stores = runIds.map(() => new RunStore());
-    const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!, metricNames));
+    const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!));
+    for (const { demand } of stores) {
+      demand.showLast(metricNames);
+      // The table tells the worst value so far.
+      demand.draw([metrics.heldOutMean]);
+    }
     setCompared(new ComparedRuns(stores));
     return () => feeds.forEach((feed) => feed.close());
   }, [runIds.join(), metricNames.join(), isOpen]);

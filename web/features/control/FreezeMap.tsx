@@ -6,7 +6,7 @@ import { describeParts, resolveSelection, type ModelInfo, type TrainableSelectio
 import { formatValue } from '../../charts/format';
 import { layOut } from '../../lib/model-map';
 import { recipeHint, selectionWords } from '../../lib/words';
-import { useRun } from '../live/use-run';
+import { useLastValues, useRun } from '../live/use-run';
 import {
   amountWords,
   diffTraining,
@@ -23,6 +23,8 @@ import { PatternField } from './PatternField';
 import { useCommand, useControlsOff } from './use-command';
 
 const noModel: ModelInfo = { name: '', groups: [], parameters: [], recipes: [] };
+/** How far each group has moved. */
+const driftGroup = [weightDrift('*')];
 const keyWords: readonly [Training, string][] = [
   ['trainable', 'trainable'],
   ['partly', 'in part'],
@@ -33,6 +35,7 @@ const keyWords: readonly [Training, string][] = [
 /** Which parts of the model train: seen, chosen by click, drag, keys, recipe or name, and applied with one button. */
 export function FreezeMap(): React.ReactNode {
   const { store } = useRun();
+  useLastValues(driftGroup);
   const controlsOff = useControlsOff();
   const takes = trainerTakes(store.runSummary ?? {}, 'set_trainable');
   const off = controlsOff || (takes ? '' : 'The trainer of this run does not change what it trains.');

@@ -1,21 +1,25 @@
 'use client';
-import type { CSSProperties } from 'react';
+import { useRef, type CSSProperties } from 'react';
 import { formatDelta, formatStep, formatValue } from '../../charts/format';
+import { useInSight } from '../../charts/use-in-sight';
 import { awaitedWords } from '../../lib/words';
-import { useRun } from '../live/use-run';
+import { useLastValues, useRun } from '../live/use-run';
 import { blockName } from '../../lib/model-map';
 import { contributionView } from './contribution-view';
 import './contribution.css';
 
 /** More layers than this have cells too narrow for a number. */
 const mostWithNumbers = 12;
+const shownGroups = ['contribution/*'];
 
 /** Where the shift is written: how far each block's part in the logits has moved, and whether it pushes number tokens. */
 export function ContributionStrip(): React.ReactNode {
   const { store } = useRun();
+  const panel = useRef<HTMLElement>(null);
+  useLastValues(shownGroups, useInSight(panel));
   const view = contributionView(store);
   return (
-    <section className="panel contribution" data-testid="contribution">
+    <section ref={panel} className="panel contribution" data-testid="contribution">
       <header className="chart-head">
         <h3 title="Per layer and block: how far its update of the residual stream, seen through the final norm and output head, has moved from the base model's (root mean square over vocabulary and held-out answers). Bar up: it pushes number tokens more than in the base; down: less.">
           Layer contribution<span className="chart-unit">logits</span>

@@ -5,7 +5,7 @@ import type { ChartView } from '../../charts/chart-view';
 import { LineChart } from '../../charts/LineChart';
 import { awaitedWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
-import { driftKinds, driftSeries } from './drift-groups';
+import { drawnTogether, driftKinds, driftSeries } from './drift-groups';
 
 const zero = [0];
 
@@ -19,7 +19,9 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
     () => (only === '' ? kinds : { ...kinds, lines: kinds.lines.filter(({ kind }) => kind.key === only) }),
     [kinds, only],
   );
-  const series = driftSeries(store, shown);
+  const { lines, names } = useMemo(() => drawnTogether(shown.lines), [shown]);
+  const series = driftSeries(store, { ...shown, lines });
+  const left = shown.lines.length - lines.length;
   return (
     <>
       <LineChart
@@ -27,6 +29,10 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
         hint="Relative distance of each parameter group from the base model: ‖w − w₀‖ / ‖w₀‖. A frozen group stays level. Of the experts of a layer the one that moved most."
         unit="ratio"
         series={series}
+        draws={names}
+        {...(left > 0 && {
+          note: `The first ${lines.length} of ${shown.lines.length} lines: choose a kind of weight below.`,
+        })}
         marks={marks}
         view={view}
         source={store}

@@ -77,6 +77,19 @@ const lineLabel = (part: Part, layer: number, column: MapColumn): string =>
     .filter((word, index, words) => word !== '' && words.indexOf(word) === index)
     .join(' ');
 
+/** So many series are drawn in one chart. */
+const mostDrawn = 1000;
+
+/** As many of the first lines as are drawn in one chart, and the series that they are made of. */
+export function drawnTogether(lines: readonly DriftLine[]): { lines: readonly DriftLine[]; names: string[] } {
+  const names: string[] = [];
+  for (const [index, { groups }] of lines.entries()) {
+    if (index > 0 && names.length + groups.length > mostDrawn) return { lines: lines.slice(0, index), names };
+    names.push(...groups.map(weightDrift));
+  }
+  return { lines, names };
+}
+
 /** Weight drift as lines; of several groups the largest. */
 export function driftSeries(store: RunStore, { lines }: DriftKinds): ChartSeries[] {
   return lines.flatMap(({ kind, label, groups }): ChartSeries[] => {

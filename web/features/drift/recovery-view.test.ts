@@ -6,7 +6,7 @@ import { SeriesBuffer } from '../../lib/series-buffer';
 import { RecoverySeries, recoverySubject, sampleWords } from './recovery-view';
 
 it('follows a drop and its way back, and says nothing within the noise floor', () => {
-  const accuracy = new SeriesBuffer(20);
+  const accuracy = new SeriesBuffer();
   const recovered = new RecoverySeries(accuracy, {
     metric: 'held_out/mean/accuracy',
     worse: 'lower',
@@ -22,7 +22,7 @@ it('follows a drop and its way back, and says nothing within the noise floor', (
 });
 
 it('counts from the worst of the course before, of a branch', () => {
-  const [before, own] = [new SeriesBuffer(20), new SeriesBuffer(20)];
+  const [before, own] = [new SeriesBuffer(), new SeriesBuffer()];
   [90, 50, 60].forEach((value, index) => before.append(index + 1, index * 20, value));
   own.append(1, 60, 70);
   const subject = { metric: 'held_out/mean/accuracy', worse: 'lower', base: 90, noiseFloor: 5 } as const;

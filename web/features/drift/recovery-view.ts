@@ -30,7 +30,7 @@ export function sampleWords(store: RunStore): string {
 
 /** Names of the held-out tasks that the run measures, the mean apart. */
 export function heldOutTasks(store: RunStore): string[] {
-  const names = [...store.series.keys(), ...Object.keys(store.latest('run_started')?.baseline ?? {})];
+  const names = [...store.seriesNames, ...Object.keys(store.latest('run_started')?.baseline ?? {})];
   const tasks = names.flatMap((name) => /^held_out\/([^/]+)\/accuracy$/.exec(name)?.[1] ?? []);
   return [...new Set(tasks)].filter((task) => task !== 'mean').sort();
 }

@@ -8,10 +8,19 @@ import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../c
 import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
 import { beginningOf, peakLearningRate } from '../../lib/changes';
-import { energyReading } from '../../lib/energy-reading';
+import { energyMetrics, energyReading } from '../../lib/energy-reading';
 import { recoverySubject } from '../drift/recovery-view';
-import { useRun } from './use-run';
+import { learningRates } from './metric-series';
+import { rateWords } from './rate-words';
+import { useCourses, useLastValues, useRun } from './use-run';
 import { whenWords } from './when-words';
+
+const shownAlways = [
+  ...[metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, metrics.js, metrics.loss, metrics.gradientNorm],
+  ...energyMetrics,
+];
+/** Recovery is told from the worst value so far. */
+const recoveredFrom = [metrics.heldOutMean];
 
 /**
  * The state of the run in eight numbers, each against the base model where that means something: the latest, whatever
@@ -27,13 +36,17 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
   const heldOut = recoverySubject(store, metrics.heldOutMean);
   const back = heldOut && recovery(store.wholeCourse(metrics.heldOutMean), heldOut.base, 'lower', heldOut.noiseFloor);
   const floor = heldOut ? `noise ${heldOut.noiseFloor.toFixed(1)} pp` : '';
-  // Of several rates none is the run's: the chart has them.
-  const rate = latest(metrics.learningRate) ?? latest('lr') ?? latest('learning_rate');
+  const rates = learningRates(store).flatMap((name) => {
+    const rate = latest(name);
+    return rate === undefined ? [] : [{ name, rate }];
+  });
   const energy = energyReading(store);
   const { runSummary: run } = store;
   const description = run?.description;
-  const task = store.stage?.task ?? targetNames(description ?? { tasks: [] }, store.series.keys())[0];
+  const task = store.stage?.task ?? targetNames(description ?? { tasks: [] }, store.seriesNames)[0];
   const target = task === undefined ? undefined : targetAccuracy(task);
+  useLastValues([...shownAlways, ...learningRates(store), ...(target === undefined ? [] : [target])]);
+  useCourses(recoveredFrom);
   const zoom = useZoom(view);
   const probes = [
     metrics.heldOutMean,
@@ -106,9 +119,15 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
         <Tile
           label="Learning rate"
           color="slate"
-          value={rate === undefined ? '–' : `now ${formatLearningRate(rate)}`}
-          measured={rate}
+          value={rateWords(rates.map(({ rate }) => rate))}
+          measured={rates.find(({ rate }) => !isMeasured(rate))?.rate}
           note={peakWords}
+          hint={
+            rates.length > 1
+              ? rates.map(({ name, rate }) => `${name}: ${formatLearningRate(rate)}`).join('\n')
+              : undefined
+          }
+          testId="key-learning-rate"
         />
         <Tile
           label={energy ? `Energy, ${energy.how}` : 'Energy'}

@@ -79,17 +79,15 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = view.onWindow(() => {
       clearTimeout(timer);
-      const zoom = view.zoom;
-      if (!zoom || ![...store.series.values()].some((series) => series.thinned)) return;
       timer = setTimeout(() => {
-        feed.refine(zoom[0], zoom[1]).catch((error: unknown) => console.warn('The window stays coarse:', error));
+        feed.refine(view.zoom).catch((error: unknown) => console.warn('The window stays coarse:', error));
       }, 250);
     });
     return () => {
       clearTimeout(timer);
       stop();
     };
-  }, [store, feed, view]);
+  }, [feed, view]);
 
   if (store.feedError instanceof ApiError && store.feedError.code === 'not_found' && store.feedPhase === 'failed') {
     return (

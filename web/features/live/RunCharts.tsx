@@ -1,5 +1,6 @@
 'use client';
 import { useMemo, useRef } from 'react';
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { metrics } from '@plumbline/shared/metric';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';
@@ -11,11 +12,25 @@ import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { AllSeries } from './AllSeries';
 import { runSeries } from './metric-series';
+import { ownSeries } from './own-series';
 import { PanelBoundary } from './PanelBoundary';
-import { useRun } from './use-run';
+import { chartOf } from './series-chart';
+import { useRun, useSeriesList } from './use-run';
 
 const zero = [0];
 const percent = [0, 100];
+const recoveredSeries = [metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl];
+/** What maps and key figures show, and what says more of a chart that is there. */
+const withoutChart = /^(drift|contribution|energy)\/|^probe\//;
+
+/** Charts at the top of the page, and charts of a run's own series further down; the rest is under All series. */
+const storyCharts = 4;
+const mostOwnBelow = 6;
+
+/** A chart that the page knows how to explain; drawn where its run has one of the series. */
+type FixedChart = Omit<LineChartProps, 'view' | 'source' | 'marks'> & { draws: readonly string[] };
+
+const namesOf = (series: readonly { id: string }[]): string[] => series.map(({ id }) => id);
 
 /** All charts of a run, the story first: what shifts, what it costs, then how training goes. */
 export function RunCharts({ view, branches }: { view: ChartView; branches: readonly RunSummary[] }): React.ReactNode {
@@ -30,136 +45,173 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
       ...chartMarks(store.ownCommands, store.recipes),
     ];
   }, [store, store.version, branches]);
+  // A trainer of an older protocol declares nothing.
+  const isSaid = store.controlEvents.length > 0;
+  useSeriesList(isSaid && store.declared.size === 0);
   const shared = { marks, view, source: store };
   const sample = sampleWords(store);
   const tasks = heldOutTasks(store).length;
-  const awaited = awaitedWords(store.runSummary?.description);
+  const description = store.runSummary?.description;
+  const awaited = awaitedWords(description);
+  const story: FixedChart[] = [
+    {
+      title: 'Number-token bias',
+      hint: 'Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift.',
+      unit: 'probability',
+      logarithm: 'on',
+      series: series.bias,
+      draws: namesOf(series.bias),
+      include: zero,
+      emptyText: awaited,
+      testId: 'chart-bias',
+    },
+    {
+      title: 'Accuracy',
+      hint: 'Share of questions answered right. Dashed: the base model.',
+      unit: 'percent',
+      note: sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`,
+      series: series.accuracy,
+      draws: namesOf(series.accuracy),
+      include: percent,
+      emptyText: awaited,
+      testId: 'chart-accuracy',
+    },
+    {
+      title: 'Output shift',
+      hint: "Divergence of the output token distribution from the base model's on the fixed probe set.",
+      unit: 'nats',
+      series: series.shift,
+      draws: namesOf(series.shift),
+      include: zero,
+      emptyText: awaited,
+      testId: 'chart-shift',
+    },
+    {
+      title: 'Loss',
+      unit: '',
+      series: series.loss,
+      draws: namesOf(series.loss),
+      include: zero,
+      logarithm: 'off',
+      testId: 'chart-loss',
+    },
+  ];
+  const more: FixedChart[] = [
+    {
+      title: 'Held-out tasks',
+      hint: 'Accuracy of each task that is never trained on. Dashed: the base model.',
+      unit: 'percent',
+      note: sample,
+      series: series.heldOut,
+      draws: namesOf(series.heldOut),
+      include: percent,
+      emptyText: awaited,
+      testId: 'chart-held-out',
+    },
+    {
+      title: 'Recovery',
+      hint: '(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor.',
+      unit: 'percent',
+      series: series.recovery,
+      draws: recoveredSeries,
+      include: percent,
+      emptyText: recoverySubject(store, metrics.heldOutMean)
+        ? 'Nothing has drifted past the noise floor, so there is nothing to recover.'
+        : awaited,
+      testId: 'chart-recovery',
+    },
+    {
+      title: 'Learning rate',
+      unit: '',
+      series: series.learningRate,
+      draws: namesOf(series.learningRate),
+      include: zero,
+      testId: 'chart-learning-rate',
+    },
+    {
+      title: 'Top-1 agreement',
+      hint: "Share of probe positions whose most likely token is still the base model's.",
+      unit: 'percent',
+      series: series.agreement,
+      draws: namesOf(series.agreement),
+      include: percent,
+      emptyText: awaited,
+      testId: 'chart-agreement',
+    },
+    {
+      title: 'Gradient norm',
+      hint: 'Global L2 norm before clipping.',
+      unit: '',
+      series: series.gradientNorm,
+      draws: namesOf(series.gradientNorm),
+      include: zero,
+      logarithm: 'off',
+      testId: 'chart-gradient-norm',
+    },
+    {
+      title: 'Speed',
+      hint: 'Optimizer steps a second, probes apart.',
+      unit: 'rate',
+      series: series.speed,
+      draws: namesOf(series.speed),
+      include: zero,
+      testId: 'chart-speed',
+    },
+    {
+      title: 'Cost of probes',
+      hint: 'How long each probe held training up.',
+      unit: 'milliseconds',
+      series: series.probeCost,
+      draws: namesOf(series.probeCost),
+      include: zero,
+      emptyText: awaited,
+      testId: 'chart-probe-cost',
+    },
+  ];
+  const known = store.seriesNames;
+  // The built-in trainer has them all, sooner or later; of another the page waits for what it says.
+  const isBuiltIn = description !== undefined && builtInConfig(description) !== null;
+  const has = (name: string): boolean => known.has(name) || store.baseline(name) !== undefined;
+  const isShown = ({ draws }: FixedChart): boolean => isBuiltIn || draws.some(has);
+  const [shownStory, shownMore] = [story.filter(isShown), more.filter(isShown)];
+  const hasGroup = (group: string): boolean => isBuiltIn || [...known].some((name) => name.startsWith(group));
+  const charted = new Set([...story, ...more].flatMap(({ draws }) => draws));
+  const hasChart = (name: string): boolean => charted.has(name) || withoutChart.test(name);
+  const own = isBuiltIn ? [] : ownSeries(store.declared.values(), hasChart);
+  const ownInStory = Math.max(0, storyCharts - shownStory.length);
+  const ownChart = (name: string): React.ReactNode => (
+    <Chart key={name} {...shared} {...chartOf(store, name)} testId={`chart-${name}`} />
+  );
   return (
     <>
       <div className="live-charts story">
-        <Chart
-          {...shared}
-          title="Number-token bias"
-          hint="Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift."
-          unit="probability"
-          logarithm="on"
-          series={series.bias}
-          include={zero}
-          emptyText={awaited}
-          testId="chart-bias"
-        />
-        <Chart
-          {...shared}
-          title="Accuracy"
-          hint="Share of questions answered right. Dashed: the base model."
-          unit="percent"
-          note={sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`}
-          series={series.accuracy}
-          include={percent}
-          emptyText={awaited}
-          testId="chart-accuracy"
-        />
-        <Chart
-          {...shared}
-          title="Output shift"
-          hint="Divergence of the output token distribution from the base model's on the fixed probe set."
-          unit="nats"
-          series={series.shift}
-          include={zero}
-          emptyText={awaited}
-          testId="chart-shift"
-        />
-        <Chart
-          {...shared}
-          title="Loss"
-          unit=""
-          series={series.loss}
-          include={zero}
-          logarithm="off"
-          testId="chart-loss"
-        />
+        {shownStory.map((chart) => (
+          <Chart key={chart.testId} {...shared} {...chart} />
+        ))}
+        {own.slice(0, ownInStory).map(ownChart)}
+        {known.size === 0 && !isBuiltIn && store.feedPhase !== 'loading' && (
+          <p className="dim" data-testid="no-series">
+            The trainer has sent no series so far.
+          </p>
+        )}
       </div>
       <div className="live-charts more">
-        <PanelBoundary what="Layer contribution">
-          <ContributionStrip />
-        </PanelBoundary>
-        <div className="panel chart-panel">
-          <PanelBoundary what="Weight drift">
-            <WeightDriftChart view={view} marks={marks} />
+        {hasGroup('contribution/') && (
+          <PanelBoundary what="Layer contribution">
+            <ContributionStrip />
           </PanelBoundary>
-        </div>
-        <Chart
-          {...shared}
-          title="Held-out tasks"
-          hint="Accuracy of each task that is never trained on. Dashed: the base model."
-          unit="percent"
-          note={sample}
-          series={series.heldOut}
-          include={percent}
-          emptyText={awaited}
-          testId="chart-held-out"
-        />
-        <Chart
-          {...shared}
-          title="Recovery"
-          hint="(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor."
-          unit="percent"
-          series={series.recovery}
-          include={percent}
-          emptyText={
-            recoverySubject(store, metrics.heldOutMean)
-              ? 'Nothing has drifted past the noise floor, so there is nothing to recover.'
-              : awaited
-          }
-          testId="chart-recovery"
-        />
-        <Chart
-          {...shared}
-          title="Learning rate"
-          unit=""
-          series={series.learningRate}
-          include={zero}
-          testId="chart-learning-rate"
-        />
-        <Chart
-          {...shared}
-          title="Top-1 agreement"
-          hint="Share of probe positions whose most likely token is still the base model's."
-          unit="percent"
-          series={series.agreement}
-          include={percent}
-          emptyText={awaited}
-          testId="chart-agreement"
-        />
-        <Chart
-          {...shared}
-          title="Gradient norm"
-          hint="Global L2 norm before clipping."
-          unit=""
-          series={series.gradientNorm}
-          include={zero}
-          logarithm="off"
-          testId="chart-gradient-norm"
-        />
-        <Chart
-          {...shared}
-          title="Speed"
-          hint="Optimizer steps a second, probes apart."
-          unit="rate"
-          series={series.speed}
-          include={zero}
-          testId="chart-speed"
-        />
-        <Chart
-          {...shared}
-          title="Cost of probes"
-          hint="How long each probe held training up."
-          unit="milliseconds"
-          series={series.probeCost}
-          include={zero}
-          emptyText={awaited}
-          testId="chart-probe-cost"
-        />
+        )}
+        {hasGroup('drift/') && (
+          <div className="panel chart-panel">
+            <PanelBoundary what="Weight drift">
+              <WeightDriftChart view={view} marks={marks} />
+            </PanelBoundary>
+          </div>
+        )}
+        {own.slice(ownInStory, ownInStory + mostOwnBelow).map(ownChart)}
+        {shownMore.map((chart) => (
+          <Chart key={chart.testId} {...shared} {...chart} />
+        ))}
         <PanelBoundary what="All series">
           <AllSeries view={view} marks={marks} />
         </PanelBoundary>

@@ -12,12 +12,16 @@ import { branchWords, sequenceWords, stateWords } from '../../lib/words';
 import { OfTotal } from '../runs/OfTotal';
 import { Tags } from '../runs/Tags';
 import { stepsPerSecond } from './pace';
-import { useRun } from './use-run';
+import { useCourses, useRun } from './use-run';
+
+const stepTimes = [wallTimeSeries];
+const none: readonly string[] = [];
 
 /** Which run this is, where it stands and how long it still takes. */
 export function RunHeader({ branches }: { branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const run = store.runSummary;
+  useCourses(run?.state === 'running' ? stepTimes : none);
   if (!run) return null;
   const { description } = run;
   const { totalSteps } = description;

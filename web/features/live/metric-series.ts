@@ -25,7 +25,7 @@ export interface RunSeries {
 
 export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
   const description = store.runSummary?.description ?? { tasks: [] };
-  const tasks = targetNames(description, store.series.keys());
+  const tasks = targetNames(description, store.seriesNames);
   const line = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
     id: metric,
     label,
@@ -100,9 +100,8 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
   };
 }
 
-/** The series that are learning rates: several where groups of parameters have their own. */
-function learningRates(store: RunStore): string[] {
-  const names = new Set([...store.declared.keys(), ...store.series.keys()]);
-  const rates = [...names].filter(isLearningRate).sort();
+/** The series that are learning rates, in order: several where groups of parameters have their own. */
+export function learningRates(store: RunStore): string[] {
+  const rates = [...store.seriesNames].filter(isLearningRate).sort();
   return rates.length > 0 ? rates : [metrics.learningRate];
 }

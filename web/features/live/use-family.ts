@@ -2,7 +2,7 @@
 import { useEffect, useMemo, useState } from 'react';
 import type { RunSummary } from '@plumbline/shared/run';
 import { hubSocket } from '../../lib/hub-socket';
-import { ancestorsOf, branchesOf, readPast } from '../../lib/run-past';
+import { ancestorsOf, branchesOf, followPast } from '../../lib/run-past';
 import type { RunStore } from '../../lib/run-store';
 import { useConnection } from '../../lib/use-hub';
 import { useFamilies } from '../runs/use-runs';
@@ -22,32 +22,23 @@ export function useFamily(store: RunStore): { branches: readonly RunSummary[]; p
 }
 
 /** Reads what the runs were branched from into their stores, each once its ancestors are known. */
-export function usePast(
-  stores: readonly RunStore[],
-  runs: readonly RunSummary[],
-  metrics?: readonly string[],
-): { problem: string } {
+export function usePast(stores: readonly RunStore[], runs: readonly RunSummary[]): { problem: string } {
   const [problem, setProblem] = useState('');
   const isConnected = useConnection().state === 'connected';
   const lineages = stores.map(({ runSummary: run }) =>
     run ? [run, ...ancestorsOf(run, runs)].map(({ runId }) => runId).join(' ') : '',
   );
   useEffect(() => {
-    let gone = false;
     setProblem('');
     // Without the hub nothing can be read; what was read stays.
     if (!isConnected) return;
-    for (const store of stores) {
+    const failed = (error: unknown): void => setProblem(error instanceof Error ? error.message : String(error));
+    const stops = stores.map((store) => {
       const run = store.runSummary;
-      if (!run || ancestorsOf(run, runs).length === 0) continue;
-      readPast(run, runs, hubSocket, metrics).then(
-        (past) => !gone && store.pastIs(past),
-        (error: unknown) => !gone && setProblem(error instanceof Error ? error.message : String(error)),
-      );
-    }
-    return () => {
-      gone = true;
-    };
+      const ancestors = run ? ancestorsOf(run, runs) : [];
+      return ancestors.length > 0 ? followPast(store, run!, ancestors, hubSocket, failed) : () => undefined;
+    });
+    return () => stops.forEach((stop) => stop());
     // A lineage names all that the past is read from; runs and stores change far more often.
   }, [lineages.join(), isConnected]);
   return { problem };

@@ -33,14 +33,49 @@ export function useFollowedRun(runId: RunId | null): FollowedRun | null {
 
 export const RunContext = createContext<FollowedRun | null>(null);
 
+/** Has the last values of series, or groups of series as `drift/*`, while the component shows them. */
+export function useLastValues(names: readonly string[], isShown = true): void {
+  const { store } = useFollowed();
+  useEffect(
+    () => (isShown && names.length > 0 ? store.demand.showLast(names) : undefined),
+    [store, names.join('\n'), isShown],
+  );
+}
+/** Has the whole course of series while the component is there. */
+export function useCourses(names: readonly string[]): void {
+  const { store } = useFollowed();
+  useEffect(() => (names.length > 0 ? store.demand.draw(names) : undefined), [store, names.join('\n')]);
+}
+/** Has the list of all series while `isNeeded`: what was declared comes without it. */
+export function useSeriesList(isNeeded: boolean): void {
+  const { runId, store } = useFollowed();
+  const asks = isNeeded && !store.isListed;
+  useEffect(() => {
+    if (!asks) return;
+    let isOver = false;
+    hubSocket.series(runId).then(
+      (list) => !isOver && store.seriesAre(list),
+      (error: unknown) => console.warn('The list of series could not be fetched:', error),
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [runId, store, asks]);
+}
+
 /** The run of this page; renders again when what components may see of it changed. */
 export function useRun(): FollowedRun {
-  const followed = useContext(RunContext);
-  if (!followed) throw new Error('useRun outside a run page');
+  const followed = useFollowed();
   useSyncExternalStore(
     followed.store.onChange,
     () => followed.store.version,
     () => 0,
   );
+  return followed;
+}
+
+function useFollowed(): FollowedRun {
+  const followed = useContext(RunContext);
+  if (!followed) throw new Error('useRun outside a run page');
   return followed;
 }

@@ -7,7 +7,7 @@ import { formatStep } from '../../charts/format';
 import { selectionWords } from '../../lib/words';
 import { useControlsOff } from '../control/use-command';
 import { useRun } from '../live/use-run';
-import { seriesWithValues } from './known-series';
+import { seriesOfRun } from './known-series';
 import { RulesDialog } from './RulesDialog';
 import { useRuleStates } from './use-rule-states';
 import './rules.css';
@@ -21,10 +21,10 @@ export function RuleStrip(): React.ReactNode {
   const run = store.runSummary;
   if (!run) return null;
   const isOver = hasEnded(run.state);
-  const valued = new Set(seriesWithValues(store));
+  const known = new Set(seriesOfRun(store));
   // Before the run's history is there nothing is known of any series.
   const isRead = store.feedPhase === 'live' || store.feedPhase === 'catching_up';
-  const hasValues = (metric: string): boolean => !isRead || valued.has(metric);
+  const hasValues = (metric: string): boolean => !isRead || known.has(metric);
   if (isOver && !isEditing && !problem && !states?.length) return null;
   return (
     <section className="rule-strip" aria-label="Guard rules" data-testid="rules">

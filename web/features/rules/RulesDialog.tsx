@@ -5,10 +5,10 @@ import { formatStep } from '../../charts/format';
 import { focusFirstProblem } from '../../lib/focus-first-problem';
 import type { RunStore } from '../../lib/run-store';
 import { useCommand } from '../control/use-command';
-import { useRun } from '../live/use-run';
+import { useRun, useSeriesList } from '../live/use-run';
 import { RuleEditor } from './RuleEditor';
 import { unitsOf } from '@plumbline/shared/known-series';
-import { seriesWithValues } from './known-series';
+import { seriesOfRun } from './known-series';
 import { rebaseRules } from './rebase-rules';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from './rule-form';
 
@@ -39,11 +39,12 @@ export function RulesDialog({
   const [taken, setTaken] = useState(record);
   // What was said of a list that has taken in the others is over.
   const reason = record === taken ? '' : (record?.reason ?? '');
-  const valued = JSON.stringify(seriesWithValues(store));
+  useSeriesList(store.declared.size === 0);
+  const names = JSON.stringify(seriesOfRun(store));
   const { declared } = store;
   const series = useMemo(
-    () => ({ names: JSON.parse(valued) as string[], areAll: false, units: unitsOf(declared.values()) }),
-    [valued, declared],
+    () => ({ names: JSON.parse(names) as string[], areAll: false, units: unitsOf(declared.values()) }),
+    [names, declared],
   );
 
   useEffect(() => dialog.current?.showModal(), []);

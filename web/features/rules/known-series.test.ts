@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { RunStore } from '../../lib/run-store';
-import { seriesWithValues } from './known-series';
+import { seriesOfRun } from './known-series';
 
-describe('seriesWithValues', () => {
+describe('seriesOfRun', () => {
   it('are those of the run itself, not those that a chart waits for, nor its times', () => {
     const store = new RunStore();
     store.buffer('shift/kl');
     const metrics = { 'train/loss': 1, 'my/own': 2 };
     store.metrics([{ type: 'step_completed', seq: 2, step: 1, stage: 0, wallTimeMs: 1, metrics }]);
-    expect(seriesWithValues(store)).toEqual(['my/own', 'train/loss']);
+    expect(seriesOfRun(store)).toEqual(['my/own', 'train/loss']);
   });
 });

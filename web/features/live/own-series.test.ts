@@ -1,0 +1,18 @@
+import { expect, it } from 'vitest';
+import { ownSeries } from './own-series';
+
+const of = (...names: string[]) => names.map((name) => ({ name }));
+const none = () => false;
+
+it('has losses first, then what is held out, each in the order of declaration', () => {
+  expect(ownSeries(of('lr', 'eval/acc', 'glossary', 'val_loss', 'Train Loss', 'tokens'), none)).toEqual([
+    ...['val_loss', 'Train Loss', 'eval/acc', 'lr', 'glossary', 'tokens'],
+  ]);
+});
+it('goes by what the trainer says of a series too', () => {
+  const declared = [{ name: 'a' }, { name: 'b', better: 'higher' as const }, { name: 'c', label: 'Loss' }];
+  expect(ownSeries(declared, none)).toEqual(['c', 'b', 'a']);
+});
+it('leaves out what has a chart', () => {
+  expect(ownSeries(of('train/loss', 'loss'), (name) => name === 'train/loss')).toEqual(['loss']);
+});

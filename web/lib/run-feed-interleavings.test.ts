@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import fc from 'fast-check';
+import { RunDescription } from '@plumbline/shared/run-description';
+import { RunId, type RunSummary } from '@plumbline/shared/run';
+import type { HistoryResponse } from '@plumbline/shared/http';
+import type { SeriesResponse } from '@plumbline/shared/series';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { RunFeed, type FeedListener, type FeedTransport, type HistoryRange } from './run-feed';
+import { RunStore } from './run-store';
+
+const runId = RunId.parse('run-1');
+const names = ['a', 'b', 'c'] as const;
+type Name = (typeof names)[number];
+/** Event numbers of a series: of every event, of every second, of every third. */
+const has = (name: Name, seq: number): boolean => seq % (names.indexOf(name) + 1) === 0;
+
+/** A hub whose answers come when the test lets them, in any order; what it sends live is what was watched then. */
+class Hub implements FeedTransport {
+  stored = 0;
+  sent = 0;
+  watched: readonly string[] = [];
+  isLagging = false;
+  listener!: FeedListener;
+  readonly waiting: (() => void)[] = [];
+  #questions = 0;
+  #taken = 0;
+
+  listen(_runId: RunId, listener: FeedListener): () => void {
+    this.listener = listener;
+    return () => undefined;
+  }
+  unwatch(): void {}
+  #later<T>(answer: () => T): Promise<T> {
+    return new Promise((resolve) => this.waiting.push(() => resolve(answer())));
+  }
+  watch(_runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }> {
+    const question = ++this.#questions;
+    const run = {
+      ...{ runId, description: RunDescription.parse({ name: 'test' }), parent: null, state: 'running' as const },
+      ...{ reason: '', trainer: null, trainerConnected: true, createdMs: 0, startedMs: 0, endedMs: null },
+      ...{ lastStep: this.stored, lastSeq: this.stored },
+    };
+    return this.#later(() => {
+      // A socket's messages are taken in the order in which they were sent.
+      if (question > this.#taken) [this.#taken, this.watched] = [question, series];
+      return { run: { ...run, lastSeq: this.stored, lastStep: this.stored }, lastSeq: this.stored };
+    });
+  }
+  async history(_runId: RunId, { metrics, fromStep = 0 }: HistoryRange): Promise<HistoryResponse> {
+    // Read at one moment, answered at a later one.
+    const [lastSeq, entries] = [
+      this.stored,
+      metrics.map((name) => [name, this.#course(name as Name, fromStep)] as const),
+    ];
+    return this.#later(() => ({ runId, lastSeq, series: Object.fromEntries(entries) }));
+  }
+  #course(name: Name, fromStep: number) {
+    const seqs = durable(name, this.stored).filter((seq) => seq >= fromStep);
+    return { seqs, steps: seqs, values: seqs, bucketSteps: 0 };
+  }
+  async latest(): Promise<HistoryResponse> {
+    return { runId, lastSeq: this.stored, series: {} };
+  }
+  async series(): Promise<SeriesResponse> {
+    return { runId, lastSeq: this.stored, series: [] };
+  }
+  events() {
+    const lastSeq = this.stored;
+    return this.#later(() => ({ runId, lastSeq, events: [] }));
+  }
+  async commands(): Promise<[]> {
+    return [];
+  }
+
+  /** The connection broke: nothing that was asked on it is answered, or in force. */
+  leave(): void {
+    this.waiting.length = 0;
+    this.watched = [];
+    this.#taken = this.#questions;
+    this.sent = this.stored;
+  }
+
+  /** Sends live what is stored and was not sent. */
+  flush(): void {
+    if (this.sent === this.stored) return;
+    const [fromSeq, toSeq] = [this.sent, this.stored];
+    this.sent = toSeq;
+    if (this.isLagging) return;
+    const events = Array.from({ length: toSeq - fromSeq }, (_, i) => fromSeq + 1 + i).flatMap((seq): MetricEvent[] => {
+      const metrics = Object.fromEntries(
+        names.filter((n) => this.watched.includes(n) && has(n, seq)).map((n) => [n, seq]),
+      );
+      const event = { type: 'probe_completed', seq, step: seq, wallTimeMs: seq, stage: 0, metrics } as const;
+      return Object.keys(metrics).length > 0 ? [event] : [];
+    });
+    this.listener.metrics({ runId, fromSeq, toSeq, events });
+  }
+}
+const durable = (name: Name, stored: number): number[] =>
+  Array.from({ length: stored }, (_, i) => i + 1).filter((seq) => has(name, seq));
+
+const action = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('store' as const), count: fc.integer({ min: 1, max: 5 }) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('answer' as const), which: fc.nat(20) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('answer all' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('draw' as const), name: fc.constantFrom(...names) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), which: fc.nat(5) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(50, 50, 300, 61_000) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lag' as const, 'reconnect' as const) }) },
+);
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+it('holds of every series that is drawn all that is stored, once, however things come after each other', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60, size: 'max' }), async (actions) => {
+      const [hub, store] = [new Hub(), new RunStore()];
+      const feed = new RunFeed(runId, hub, store);
+      const drawn: { name: Name; release: () => void }[] = [];
+      const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
+      hub.listener.connected();
+      for (const each of actions) {
+        if (each.kind === 'store') hub.stored += each.count;
+        else if (each.kind === 'flush') hub.flush();
+        else if (each.kind === 'answer') hub.waiting.splice(each.which % Math.max(1, hub.waiting.length), 1)[0]?.();
+        else if (each.kind === 'answer all') for (const answer of hub.waiting.splice(0)) answer();
+        else if (each.kind === 'draw') drawn.push({ name: each.name, release: store.demand.draw([each.name]) });
+        else if (each.kind === 'leave') drawn.splice(each.which % Math.max(1, drawn.length), 1)[0]?.release();
+        else if (each.kind === 'wait') await vi.advanceTimersByTimeAsync(each.ms);
+        else if (each.kind === 'lag') {
+          // Left out for what is sent meanwhile, and told when it is sent to again.
+          hub.isLagging = true;
+          hub.stored++;
+          hub.flush();
+          hub.isLagging = false;
+          hub.listener.lagged();
+        } else {
+          hub.leave();
+          hub.listener.connected();
+        }
+        await settle();
+      }
+      hub.stored++;
+      hub.flush();
+      for (let round = 0; round < 40; round++) {
+        for (const answer of hub.waiting.splice(0)) answer();
+        await vi.advanceTimersByTimeAsync(200);
+      }
+      expect(store.feedPhase).toBe('live');
+      for (const { name } of drawn) {
+        const { seqs, length } = store.buffer(name);
+        expect([name, [...seqs.subarray(0, length)]]).toEqual([name, durable(name, hub.stored)]);
+        expect(store.isLoading([name])).toBe(false);
+      }
+      feed.close();
+    }),
+    { numRuns: 300 },
+  );
+});
