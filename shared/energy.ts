@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { maxBasisLength, maxBasisSentences, maxGridIntensity, maxPowerUsageEffectiveness } from './limits.js';
 
 /**
  * World average of 2024, in grams of CO2e a kilowatt hour: Ember, Global Electricity Review 2025. Whole life cycle, all
@@ -9,16 +10,15 @@ export const worldGridIntensity = 473;
 /** What turns a run's use of a machine into energy and emissions, as far as a person has to say it. */
 export const EnergySettings = z.object({
   /** Emissions of the electricity, g CO2e/kWh. */
-  gridIntensity: z.number().min(0).max(3000),
+  gridIntensity: z.number().min(0).max(maxGridIntensity),
   /** Power usage effectiveness: energy of the whole building by that of its computers. */
-  powerUsageEffectiveness: z.number().min(1).max(5),
+  powerUsageEffectiveness: z.number().min(1).max(maxPowerUsageEffectiveness),
   /** Watts of one busy core where they have to be modelled; null takes the model's own. */
   wattsPerCore: z.number().positive().max(1000).nullable(),
 });
 export type EnergySettings = z.infer<typeof EnergySettings>;
 
-export const maxBasisLength = 400;
-const sentences = z.array(z.string().max(maxBasisLength)).max(16);
+const sentences = z.array(z.string().max(maxBasisLength)).max(maxBasisSentences);
 /** What a run's energy rests on. */
 export const EnergyBasis = z.object({
   /** Parts that a sensor measures, e.g. `CPU package by RAPL`. */

@@ -6,8 +6,11 @@ import {
   maxExamples,
   maxExamplesBytes,
   maxPictureBytes,
+  maxProbability,
   maxShiftedTokens,
+  maxTokenId,
   maxTokenLength,
+  maxWordLength,
 } from './limits.js';
 import { cleaned } from './plain-text.js';
 
@@ -17,23 +20,18 @@ import { cleaned } from './plain-text.js';
  */
 
 /** A task's name, or `held_out` for the prompts of all held-out tasks together. */
-const name = z.string().min(1).max(80);
-/** Slightly above 1 is rounding. */
+const name = z.string().min(1).max(maxWordLength);
 const Probability = z
   .number('a probability is a number from 0 to 1')
   .min(0, 'a probability is from 0 to 1')
-  .max(1.001, 'a probability is from 0 to 1');
+  .max(maxProbability, 'a probability is from 0 to 1');
 
 /** Of one token, the mean probability over the answer positions of the prompts. */
 export const ShiftedToken = z.object({
   /** As people read it. */
   token: z.string().max(maxTokenLength, `a token has at most ${maxTokenLength} characters`),
   /** In the model's vocabulary. */
-  id: z
-    .number()
-    .int()
-    .nonnegative()
-    .max(2 ** 32 - 1),
+  id: z.number().int().nonnegative().max(maxTokenId),
   base: Probability,
   now: Probability,
 });

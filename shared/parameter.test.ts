@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { maxParameters } from './limits.js';
 import {
-  maxParameters,
   ModelInfo,
   resolveSelection,
   TrainableSelection,

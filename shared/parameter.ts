@@ -1,12 +1,20 @@
 import { z } from 'zod';
+import {
+  maxDimensions,
+  maxExpert,
+  maxGroupNameLength,
+  maxLayer,
+  maxLineLength,
+  maxParameterNameLength,
+  maxParameters,
+  maxPatternLength,
+  maxRecipes,
+  maxWordLength,
+} from './limits.js';
 
-/** Tensors of a model, and with that groups: a mixture of 128 experts in 48 layers has about 19,000. */
-export const maxParameters = 50_000;
-export const maxParameterNameLength = 300;
 export const ParameterName = z.string().min(1).max(maxParameterNameLength);
 
 /** A group's name is part of a metric's name (`drift/<group>`), so it has the same characters. */
-export const maxGroupNameLength = 190;
 const GroupName = z
   .string()
   .max(maxGroupNameLength)
@@ -16,18 +24,18 @@ const GroupName = z
 export const parts = ['language', 'vision', 'projector', 'embedding', 'head', 'other'] as const;
 export type Part = (typeof parts)[number];
 
-const roleWord = z.string().min(1).max(80);
+const roleWord = z.string().min(1).max(maxWordLength);
 /** What is absent or null, the parameter has none of. */
 const ParameterRole = z.object({
   part: z.enum(parts),
   /** Number of its layer within its part, from 0. */
-  layer: z.number().int().nonnegative().max(100_000).nullable().optional(),
+  layer: z.number().int().nonnegative().max(maxLayer).nullable().optional(),
   /** `self_attn`, `mlp`, `norms`, ... */
   block: roleWord.nullable().optional(),
   /** `q_proj`, `gate_up_proj`, `fc1`, ... */
   projection: roleWord.nullable().optional(),
   /** Which one of several experts of its layer, from 0. */
-  expert: z.number().int().nonnegative().max(1_000_000).nullable().optional(),
+  expert: z.number().int().nonnegative().max(maxExpert).nullable().optional(),
 });
 export type ParameterRole = z.infer<typeof ParameterRole>;
 
@@ -41,7 +49,7 @@ export type ParameterGroup = z.infer<typeof ParameterGroup>;
 /** A tensor of the model, under the name that the trainer has for it. */
 export const ParameterInfo = z.object({
   name: ParameterName,
-  shape: z.array(z.number().int().nonnegative()).max(8),
+  shape: z.array(z.number().int().nonnegative()).max(maxDimensions),
   /** Number of scalars. */
   size: z.number().int().nonnegative(),
   /** Name of its group. */
@@ -51,12 +59,15 @@ export const ParameterInfo = z.object({
 });
 export type ParameterInfo = z.infer<typeof ParameterInfo>;
 
-const RecipeName = z.string().min(1, 'a recipe needs a name').max(80, 'the name of a recipe has at most 80 characters');
+const RecipeName = z
+  .string()
+  .min(1, 'a recipe needs a name')
+  .max(maxWordLength, `the name of a recipe has at most ${maxWordLength} characters`);
 /** A choice of what to train, under a name. Without groups it freezes everything. */
 export const ModelRecipe = z.object({
   name: RecipeName,
   /** For people: `SA Proj`. */
-  label: z.string().min(1).max(80),
+  label: z.string().min(1).max(maxWordLength),
   /** Names of the groups that it trains. */
   groups: z.array(GroupName).max(maxParameters),
 });
@@ -69,10 +80,10 @@ export type ModelRecipe = z.infer<typeof ModelRecipe>;
  */
 export const ModelInfo = z
   .object({
-    name: z.string().max(200),
+    name: z.string().max(maxLineLength),
     groups: z.array(ParameterGroup).max(maxParameters).default([]),
     parameters: z.array(ParameterInfo).max(maxParameters),
-    recipes: z.array(ModelRecipe).max(100).default([]),
+    recipes: z.array(ModelRecipe).max(maxRecipes).default([]),
   })
   .superRefine(({ groups, parameters, recipes }, context) => {
     const fault = modelFault(groups, parameters, recipes);
@@ -117,9 +128,9 @@ function modelFault(
 export const TrainableSelection = z.discriminatedUnion('kind', [
   /** One of the recipes that the trainer has sent with its model. */
   z.object({ kind: z.literal('recipe'), recipe: RecipeName }),
-  z.object({ kind: z.literal('groups'), groups: z.array(z.string().min(1).max(200)).max(maxParameters) }),
+  z.object({ kind: z.literal('groups'), groups: z.array(z.string().min(1).max(maxPatternLength)).max(maxParameters) }),
   /** Comma-separated name patterns; `*` stands for any run of characters, e.g. `language_model.layers.*.mlp.*`. */
-  z.object({ kind: z.literal('pattern'), pattern: z.string().min(1).max(200) }),
+  z.object({ kind: z.literal('pattern'), pattern: z.string().min(1).max(maxPatternLength) }),
 ]);
 export type TrainableSelection = z.infer<typeof TrainableSelection>;
 

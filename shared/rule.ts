@@ -1,9 +1,14 @@
 import { z } from 'zod';
+import { maxRuleActions, maxRuleNameLength, maxRules, maxRuleValues, maxWebhookLength } from './limits.js';
 import { fourDigits, MetricName, WireNumber } from './metric.js';
 import { TrainableSelection, describeSelection } from './parameter.js';
 
 /** A rule is known by its name within its run; commands that it gives have the author `rule:<name>`. */
-export const RuleName = z.string().trim().min(1, 'a rule needs a name').max(60, 'a name has at most 60 characters');
+export const RuleName = z
+  .string()
+  .trim()
+  .min(1, 'a rule needs a name')
+  .max(maxRuleNameLength, `a name has at most ${maxRuleNameLength} characters`);
 const authorPrefix = 'rule:';
 export const ruleAuthor = (name: string): string => authorPrefix + name;
 export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
@@ -18,14 +23,14 @@ const consecutive = z
   .number('give a whole number')
   .int('give a whole number')
   .min(1, 'at least 1')
-  .max(1000, 'at most 1000')
+  .max(maxRuleValues, `at most ${maxRuleValues}`)
   .default(1);
 const window = (least: number) =>
   z
     .number('give a whole number')
     .int('give a whole number')
     .min(least, `a window has at least ${least} values`)
-    .max(1000, 'a window has at most 1000 values');
+    .max(maxRuleValues, `a window has at most ${maxRuleValues} values`);
 
 /**
  * When a rule holds for a value of its series. All but `not_finite` compare a reading with a limit, strictly:
@@ -72,7 +77,7 @@ export type RestoreBestCheckpoint = z.infer<typeof RestoreBestCheckpoint>;
 
 export const WebhookUrl = z
   .url({ protocol: /^https?$/, error: 'give an address that begins with https:// or http://' })
-  .max(500, 'an address has at most 500 characters')
+  .max(maxWebhookLength, `an address has at most ${maxWebhookLength} characters`)
   .refine(
     (url) => !/^\w+:\/\/[^/?#\\]*@/.test(url),
     'an address names no user and no password: everybody who may watch the run can read it',
@@ -102,7 +107,7 @@ export const GuardRule = z.object({
   actions: z
     .array(RuleAction)
     .min(1, 'a rule needs an action')
-    .max(10, 'a rule has at most 10 actions')
+    .max(maxRuleActions, `a rule has at most ${maxRuleActions} actions`)
     .refine((actions) => {
       const restore = actions.findIndex(({ kind }) => kind === 'restore_best_checkpoint');
       return restore < 0 || actions.slice(restore + 1).every(({ kind }) => kind === 'notify');
@@ -113,7 +118,7 @@ export type GuardRule = z.infer<typeof GuardRule>;
 /** The rules of a run. */
 export const GuardRules = z
   .array(GuardRule)
-  .max(50, 'a run has at most 50 rules')
+  .max(maxRules, `a run has at most ${maxRules} rules`)
   .superRefine((rules, context) => {
     const names = new Set<string>();
     for (const [index, { name }] of rules.entries()) {

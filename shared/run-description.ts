@@ -1,18 +1,17 @@
 import { z } from 'zod';
-import { maxStep } from './limits.js';
+import {
+  maxLineLength,
+  maxNotesLength,
+  maxSettingsDepth,
+  maxSettingsLength,
+  maxStages,
+  maxStep,
+  maxTagLength,
+  maxTags,
+  maxTasks,
+  maxWordLength,
+} from './limits.js';
 import { GuardRules } from './rule.js';
-
-/** The largest step and number of steps that every store keeps as it is. */
-
-export const maxRunNameLength = 200;
-export const maxSettingsLength = 64_000;
-export const maxSettingsDepth = 12;
-export const maxTags = 50;
-export const maxTagLength = 80;
-export const maxNotesLength = 20_000;
-export const maxTasks = 200;
-export const maxStages = 1000;
-const maxTaskNameLength = 80;
 
 /** Any JSON object: what a trainer was set to, in its own words. Bounded in size and depth. */
 export const RunSettings = z
@@ -54,7 +53,7 @@ function jsonFault(
   return null;
 }
 
-const TaskName = z.string().min(1).max(maxTaskNameLength);
+export const TaskName = z.string().min(1).max(maxWordLength);
 
 /** `target`: what the run is to learn. `held_out`: what the base model can do and may forget. */
 export const taskKinds = ['target', 'held_out'] as const;
@@ -64,7 +63,7 @@ export type TaskKind = (typeof taskKinds)[number];
 export const RunTask = z.object({
   name: TaskName,
   /** What people read; the name where there is none. */
-  label: z.string().trim().min(1).max(maxTaskNameLength).optional(),
+  label: z.string().trim().min(1).max(maxWordLength).optional(),
   kind: z.enum(taskKinds),
 });
 export type RunTask = z.infer<typeof RunTask>;
@@ -75,7 +74,7 @@ export type RunStage = z.infer<typeof RunStage>;
 
 /** What of a description may change in mid-run, by `run_described`. */
 const changeable = {
-  name: z.string().trim().min(1).max(maxRunNameLength),
+  name: z.string().trim().min(1).max(maxLineLength),
   /** Short words to find runs by. */
   tags: z
     .array(z.string().trim().min(1).max(maxTagLength))

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EnergyBasis } from './energy.js';
+import { maxLearningRate, maxLineLength, maxWordLength } from './limits.js';
 import { RunDescription } from './run-description.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
@@ -22,11 +23,10 @@ export type RunState = z.infer<typeof RunState>;
 export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'];
 export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
-export const learningRateLimit = 1;
 export const LearningRate = z
   .number('a learning rate is a number')
   .positive('a learning rate is above 0')
-  .max(learningRateLimit, `a learning rate above ${learningRateLimit} destroys any model`);
+  .max(maxLearningRate, `a learning rate above ${maxLearningRate} destroys any model`);
 
 /** The checkpoint of another run that a run starts at. */
 export const StartingPoint = z.object({
@@ -46,11 +46,11 @@ export type RunParent = z.infer<typeof RunParent>;
 
 export const TrainerInfo = z.object({
   /** `tensorflow`, `wasm`, ... for the built-in trainer; any word for another one. */
-  backend: z.string().max(80),
-  device: z.string().max(200),
-  host: z.string().max(200),
+  backend: z.string().max(maxWordLength),
+  device: z.string().max(maxLineLength),
+  host: z.string().max(maxLineLength),
   processId: z.number().int().nonnegative(),
-  version: z.string().max(80),
+  version: z.string().max(maxWordLength),
   /** Of a trainer that sends the metrics of energy: what they rest on. */
   energy: EnergyBasis.optional(),
 });

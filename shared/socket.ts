@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { maxMetricNameLength } from './limits.js';
+import {
+  maxBusyMs,
+  maxLineLength,
+  maxListedWords,
+  maxMetricNameLength,
+  maxSecretLength,
+  maxTokenTextLength,
+  maxWordLength,
+  minSecretLength,
+} from './limits.js';
 import type { LargeEventNotice } from './large-event.js';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { ControlEvent, MetricEvent } from './trainer-event.js';
@@ -23,15 +32,18 @@ export const hubCapabilities = ['busy', 'commands', 'examples', 'segments', 'tok
 
 /** The handshake's `auth` on namespace `/trainer`. */
 export const TrainerAuth = z.object({
-  token: z.string().min(1).max(200),
+  token: z.string().min(1).max(maxTokenTextLength),
   protocol: z.number().int(),
   /** Those of `hubCapabilities` that the trainer cannot do without: a hub that lacks one refuses it at once. */
-  capabilities: z.array(z.string().min(1).max(80)).max(100).default([]),
+  capabilities: z.array(z.string().min(1).max(maxWordLength)).max(maxListedWords).default([]),
 });
 export type TrainerAuth = z.infer<typeof TrainerAuth>;
 
 /** What a run is known to belong to its trainer by; at least 128 random bits. */
-export const TrainerSecret = z.string().min(22, 'a secret is 22 to 200 characters').max(200);
+export const TrainerSecret = z
+  .string()
+  .min(minSecretLength, `a secret is ${minSecretLength} to ${maxSecretLength} characters`)
+  .max(maxSecretLength);
 
 /** Every refusal: a code for programs, a message for people that says what to do. */
 export const errorCodes = [
@@ -86,12 +98,10 @@ export const Attach = z.object({
    */
   newSegment: z.boolean().default(false),
   /** Kinds of commands that the trainer takes; without it, all. The hub rejects others and offers them to nobody. */
-  commands: z.array(z.string().min(1).max(80)).max(100).optional(),
+  commands: z.array(z.string().min(1).max(maxWordLength)).max(maxListedWords).optional(),
 });
 export type Attach = z.infer<typeof Attach>;
 
-/** The longest time that a trainer may say it will be busy. */
-export const maxBusyMs = 3_600_000;
 /**
  * A trainer is about to do what blocks its process, so that its hub will hear nothing: loading, writing a checkpoint, a
  * long step. Should the connection break meanwhile, the run waits that long before the grace period begins. It is over
@@ -104,7 +114,7 @@ export const Busy = z.object({
     .positive()
     .max(maxBusyMs, `a trainer is busy for at most ${maxBusyMs / 60_000} minutes`),
   /** For people: `writing a checkpoint`. */
-  why: z.string().trim().min(1).max(200),
+  why: z.string().trim().min(1).max(maxLineLength),
 });
 export type Busy = z.infer<typeof Busy>;
 

@@ -2,20 +2,32 @@ import { z } from 'zod';
 import { boundedRecord } from './record.js';
 import { eventBase } from './event-base.js';
 import { Examples, isLargeEvent, TokenShift, type LargeEvent } from './large-event.js';
-import { maxMetricsPerEvent, maxReasonLength, maxStep } from './limits.js';
+import {
+  maxChangeNameLength,
+  maxChanges,
+  maxChangeTextLength,
+  maxEvaluatedTasks,
+  maxLineLength,
+  maxMetricsPerEvent,
+  maxParameters,
+  maxQuestions,
+  maxReasonLength,
+  maxStep,
+  maxWordLength,
+} from './limits.js';
 import { WireMetrics } from './metric.js';
-import { maxParameters, ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
+import { ModelInfo, ParameterName, TrainableSelection } from './parameter.js';
 import { CheckpointId, TrainerInfo, type RunSummary } from './run.js';
-import { DescriptionChange } from './run-description.js';
+import { DescriptionChange, TaskName } from './run-description.js';
 import { CommandId } from './command.js';
 import { SeriesDeclaration } from './series.js';
 
 const reason = z.string().min(1).max(maxReasonLength);
 /** What a command changed, before and after, in a form a person can read. */
 const change = boundedRecord(
-  z.string().max(200),
-  z.union([z.string().max(20_000), z.number(), z.boolean(), z.null()]),
-  { entries: 1000, nameLength: 200 },
+  z.string().max(maxChangeNameLength),
+  z.union([z.string().max(maxChangeTextLength), z.number(), z.boolean(), z.null()]),
+  { entries: maxChanges, nameLength: maxChangeNameLength },
   'changes a command',
 );
 
@@ -57,7 +69,7 @@ const StageStarted = z.object({
   ...eventBase,
   type: z.literal('stage_started'),
   stage: z.number().int().nonnegative().max(maxStep),
-  task: z.string().min(1).max(80),
+  task: TaskName,
   /** How many steps it takes; null: not known. */
   steps: z.number().int().positive().nullable().default(null),
 });
@@ -75,9 +87,12 @@ const EvaluationCompleted = z.object({
   weight: z.number().min(0).max(1).nullable(),
   /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
   right: boundedRecord(
-    z.string().min(1).max(80),
-    z.string().regex(/^[01]{1,2000}$/, 'answers are digits 0 and 1, at most 2000'),
-    { entries: 1000, nameLength: 80 },
+    TaskName,
+    z
+      .string()
+      .regex(/^[01]+$/, 'answers are digits 0 and 1')
+      .max(maxQuestions, `answers are at most ${maxQuestions} digits`),
+    { entries: maxEvaluatedTasks, nameLength: maxWordLength },
     'tasks an evaluation',
   ),
 });
@@ -114,7 +129,7 @@ const CheckpointSaved = z.object({
   type: z.literal('checkpoint_saved'),
   checkpointId: CheckpointId,
   bytes: z.number().int().nonnegative(),
-  digest: z.string().max(200),
+  digest: z.string().max(maxLineLength),
 });
 /** Its files are gone, to make room: it cannot be gone back to any more. */
 const CheckpointRemoved = z.object({ ...eventBase, type: z.literal('checkpoint_removed'), checkpointId: CheckpointId });

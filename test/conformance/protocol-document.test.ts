@@ -2,11 +2,9 @@ import { readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { Command, CommandAction } from '@plumbline/shared/command';
-import * as limits from '@plumbline/shared/limits';
-import { messageNames, type MessageName } from '@plumbline/shared/protocol-schemas';
-import { maxGroupNameLength, maxParameterNameLength, maxParameters } from '@plumbline/shared/parameter';
-import * as description from '@plumbline/shared/run-description';
-import { Attach, errorCodes, hubCapabilities, maxBusyMs } from '@plumbline/shared/socket';
+import * as allLimits from '@plumbline/shared/limits';
+import { messageNames, messageSchema, type MessageName } from '@plumbline/shared/protocol-schemas';
+import { Attach, errorCodes, hubCapabilities } from '@plumbline/shared/socket';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { unansweredLimits } from '../../server/access/limits.js';
 import { readEvents } from '../../server/run/read-events.js';
@@ -89,53 +87,110 @@ describe('PROTOCOL.md', () => {
     expect([...capabilities!.matchAll(/`(\w+)`/g)].map(([, name]) => name)).toEqual([...hubCapabilities]);
   });
 
-  it('has the limits that the code has', () => {
+  it('has every limit of shared/limits.ts', () => {
+    const read = new Set<string>();
+    const limits = new Proxy(allLimits, {
+      get(target, name: keyof typeof allLimits) {
+        read.add(name);
+        return target[name];
+      },
+    });
     const number = (value: number): string => value.toLocaleString('en-US');
+    const numbers = (...values: number[]): string =>
+      values.map(number).join(values.some((value) => value > 999) ? '; ' : ', ');
     const rows: [string, string][] = [
       ['bytes of one message', number(limits.maxMessageBytes)],
       ['events in one batch', number(limits.maxEventsPerBatch)],
-      [
-        'messages without an answer, bytes of them',
-        [unansweredLimits.messages, unansweredLimits.characters].map(number).join(', '),
-      ],
+      ['messages without an answer, bytes of them', numbers(unansweredLimits.messages, unansweredLimits.characters)],
       ['`seq`', number(limits.maxSeq)],
       ['`step`, `stage`, steps of a run', number(limits.maxStep)],
       ['`wallTimeMs`', `${number(limits.minWallTimeMs)} to ${number(limits.maxWallTimeMs)} (the years 2000 to 2200)`],
+      ['problems in one acknowledgement', number(limits.maxProblems)],
+      ['`busy.forMs`', number(limits.maxBusyMs)],
+      [
+        'characters of `token`, of `secret`',
+        `${limits.maxTokenTextLength}, ${limits.minSecretLength} to ${limits.maxSecretLength}`,
+      ],
+      ['entries of `capabilities`, of `commands` in `attach`', number(limits.maxListedWords)],
+      [
+        'characters of the name and label of a task and a recipe, of `block`, `projection`, `backend`, `version`, a capability, a kind of command',
+        number(limits.maxWordLength),
+      ],
+      [
+        'characters of the name of a run and a model, of `device`, `host`, `digest`, `busy.why`',
+        number(limits.maxLineLength),
+      ],
+      ['characters of `notes`', number(limits.maxNotesLength)],
+      ['tags, characters of one', numbers(limits.maxTags, limits.maxTagLength)],
+      ['`settings`: characters as JSON, levels', numbers(limits.maxSettingsLength, limits.maxSettingsDepth)],
+      ['tasks, stages', numbers(limits.maxTasks, limits.maxStages)],
+      ['parameters, and groups, of a model; recipes', numbers(limits.maxParameters, limits.maxRecipes)],
+      [
+        'characters of the name of a parameter, of a group',
+        numbers(limits.maxParameterNameLength, limits.maxGroupNameLength),
+      ],
+      ['dimensions in `shape`', number(limits.maxDimensions)],
+      ['`layer`, `expert`', numbers(limits.maxLayer, limits.maxExpert)],
+      ['characters of a selection’s `pattern`, of a name in its `groups`', number(limits.maxPatternLength)],
       ['values in one event, entries of `baseline`', number(limits.maxMetricsPerEvent)],
       ['series of a run; their numbers are below', number(limits.maxSeries)],
       [
         'characters of a series’ name, label, unit',
-        [limits.maxMetricNameLength, limits.maxLabelLength, limits.maxUnitLength].join(', '),
+        numbers(limits.maxMetricNameLength, limits.maxLabelLength, limits.maxUnitLength),
       ],
-      ['problems in one acknowledgement', number(limits.maxProblems)],
       ['characters of a `reason`', number(limits.maxReasonLength)],
-      ['parameters, and groups, of a model', number(maxParameters)],
-      ['characters of the name of a parameter, of a group', [maxParameterNameLength, maxGroupNameLength].join(', ')],
       [
-        'characters of a run’s name, notes',
-        [description.maxRunNameLength, description.maxNotesLength].map(number).join(', '),
+        '`before`, `after`: entries, characters of a name, of a text',
+        numbers(limits.maxChanges, limits.maxChangeNameLength, limits.maxChangeTextLength),
       ],
-      ['tags, characters of one', [description.maxTags, description.maxTagLength].join(', ')],
-      [
-        '`settings`: characters as JSON, levels',
-        [description.maxSettingsLength, description.maxSettingsDepth].map(number).join(', '),
-      ],
-      ['tasks, stages', [description.maxTasks, description.maxStages].map(number).join(', ')],
-      ['`busy.forMs`', number(maxBusyMs)],
-      ['tokens of a `token_shift`, characters of one', [limits.maxShiftedTokens, limits.maxTokenLength].join(', ')],
+      ['`learningRate`', number(limits.maxLearningRate)],
+      ['`right`: tasks, questions of one task', numbers(limits.maxEvaluatedTasks, limits.maxQuestions)],
+      ['tokens of a `token_shift`, characters of one', numbers(limits.maxShiftedTokens, limits.maxTokenLength)],
+      ['a token’s `id`; `base`, `now`', numbers(limits.maxTokenId, limits.maxProbability)],
       [
         '`examples` of an event, bytes of them all as JSON in UTF-8',
-        [limits.maxExamples, limits.maxExamplesBytes].map(number).join(', '),
+        numbers(limits.maxExamples, limits.maxExamplesBytes),
       ],
       ['bytes of a picture, before it is base64', number(limits.maxPictureBytes)],
       [
         'characters of an `exampleId`; of a prompt, an answer',
-        [limits.maxExampleIdLength, limits.maxAnswerLength].map(number).join('; '),
+        numbers(limits.maxExampleIdLength, limits.maxAnswerLength),
+      ],
+      [
+        'rules, actions of one, characters of its name, of a webhook’s address',
+        numbers(limits.maxRules, limits.maxRuleActions, limits.maxRuleNameLength, limits.maxWebhookLength),
+      ],
+      ['a rule’s `window`, `consecutive`', number(limits.maxRuleValues)],
+      [
+        '`trainer.energy`: sentences in a list, characters of one',
+        numbers(limits.maxBasisSentences, limits.maxBasisLength),
+      ],
+      [
+        '`gridIntensity`, `powerUsageEffectiveness`',
+        numbers(limits.maxGridIntensity, limits.maxPowerUsageEffectiveness),
       ],
     ];
     const table = ['| what | at most |', '|---|---|', ...rows.map(([what, most]) => `| ${what} | ${most} |`)].join(
       '\n',
     );
     expect(/<!-- limits -->\n([\s\S]*?)\n<!-- \/limits -->/.exec(document)?.[1]).toBe(table);
+    expect([...read].sort()).toEqual(Object.keys(allLimits).sort());
+  });
+
+  it('and the JSON Schemas have no limit that is not in shared/limits.ts', () => {
+    // The length of a picture in base64, and what any integer of JSON is below.
+    const others = [Math.ceil(allLimits.maxPictureBytes / 3) * 4, allLimits.maxSeries - 1, Number.MAX_SAFE_INTEGER, 1];
+    const known = new Set<unknown>([...Object.values(allLimits), ...others]);
+    const unknown: string[] = [];
+    const look = (value: unknown, path: string): void => {
+      if (typeof value !== 'object' || value === null) return;
+      for (const [name, part] of Object.entries(value)) {
+        if (/^(maximum|exclusiveMaximum|maxLength|maxItems|maxProperties)$/.test(name) && !known.has(part))
+          unknown.push(`${path}.${name} ${String(part)}`);
+        look(part, `${path}.${name}`);
+      }
+    };
+    for (const name of messageNames) look(messageSchema(name), name);
+    expect(unknown).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterInfo, ParameterRole } from '@plumbline/shared/parameter';
-import { maxGroupNameLength, maxParameterNameLength } from '@plumbline/shared/parameter';
+import { maxGroupNameLength, maxParameterNameLength } from '@plumbline/shared/limits';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 
 /*
