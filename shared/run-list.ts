@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { CommandRecord } from './command.js';
 import { MetricName, WireNumber } from './metric.js';
 import { RunId, RunState, RunSummary } from './run.js';
+import { SeriesDeclaration } from './series.js';
 
 /** Runs in one answer of GET /api/runs, at most. */
 export const maxListedRuns = 1000;
@@ -45,6 +46,9 @@ export type RunListQuery = z.infer<typeof RunListQuery>;
 /** The course of a headline series, thinned to a few dozen points: low and high of equal stretches of steps. */
 export const SeriesOverview = z.object({
   name: MetricName,
+  /** As its trainer declared it. */
+  label: SeriesDeclaration.shape.label,
+  unit: SeriesDeclaration.shape.unit,
   /** The last value, with its step. */
   step: z.number(),
   value: WireNumber,

@@ -49,10 +49,41 @@ it('a list brings the headline series of each run, as far as they have come', as
   ]);
   const { overview } = await listed(runId, 3);
   expect(overview!.series).toEqual([
-    { name: 'train/loss', step: 3, value: 'NaN', steps: [2], values: [3] },
+    { name: 'train/loss', label: 'Loss', unit: 'nats', step: 3, value: 'NaN', steps: [2], values: [3] },
     { name: 'my/score', step: 2, value: 1, steps: [2], values: [1] },
   ]);
   expect((await listed(empty, 0)).overview!.series).toEqual([]);
+});
+
+it('the headlines of a foreign trainer are the series that it declared with a direction, also after a restart', async () => {
+  hub = await TestHub.start();
+  const runId = aRunId();
+  const trainer = await hub.attached(runId);
+  const gauges = Array.from({ length: 30 }, (_, i) => ({ number: i, name: `gpu/${i}` }));
+  const series = [
+    ...gauges,
+    { number: 30, name: 'loss', label: 'Training loss', unit: 'nats', better: 'lower' },
+    { number: 31, name: 'val/AR@100', better: 'higher' },
+  ];
+  const { series: _, ...start } = started(1, []) as Record<string, unknown>;
+  await send(trainer, [
+    { ...start, series },
+    {
+      ...{ type: 'step_completed', seq: 2, step: 1, wallTimeMs: testTimeMs, stage: 0 },
+      ...{ series: series.map(({ number }) => number), values: series.map(({ number }) => number) },
+    },
+  ]);
+  const headlines = async (): Promise<unknown> =>
+    (await listed(runId, 2)).overview!.series.map(({ name, label, unit }) => [name, label, unit]);
+  const expected = [
+    ['loss', 'Training loss', 'nats'],
+    ['val/AR@100', undefined, undefined],
+    ['gpu/0', undefined, undefined],
+    ['gpu/1', undefined, undefined],
+  ];
+  expect(await headlines()).toEqual(expected);
+  await hub.restart();
+  expect(await headlines()).toEqual(expected);
 });
 
 it('an overview is the same after a restart, and of an ended run is read from the store once', async () => {
@@ -81,16 +112,17 @@ it('an overview is the same after a restart, and of an ended run is read from th
   expect(history.mock.calls.filter(([runId]) => runId === going)).toHaveLength(1);
 });
 
-it('a file of an overview that is damaged, or of another run under the id, is made anew', async () => {
+it('a file of an overview that is damaged, of an earlier format, or of another run under the id, is made anew', async () => {
   hub = await TestHub.start();
   const runId = aRunId();
   const trainer = await hub.attached(runId);
   await send(trainer, [started(), stepped(2, { 'train/loss': 5 }), finished(3)]);
   await isKept();
-  const before = (await listed(runId, 3)).overview;
+  const { overview: before, createdMs } = await listed(runId, 3);
   for (const text of [
-    '{"format":1,"createdMs',
-    '{"format":1,"createdMs":5,"overview":{"lastSeq":3,"series":[],"changes":[]}}',
+    '{"format":2,"createdMs',
+    `{"format":1,"createdMs":${createdMs},"overview":{"lastSeq":3,"series":[],"changes":[]}}`,
+    '{"format":2,"createdMs":5,"overview":{"lastSeq":3,"series":[],"changes":[]}}',
   ]) {
     writeFileSync(join(hub.config.dataDir, 'overviews', `${runId}.json`), text);
     await hub.restart();

@@ -3,6 +3,15 @@ import { format } from 'd3';
 export const units = ['percent', 'nats', 'probability', 'milliseconds', 'ratio', 'rate', ''] as const;
 export type Unit = (typeof units)[number];
 
+const unitsByWord = new Map<string, Unit>([
+  ['%', 'percent'],
+  ['nats', 'nats'],
+  ['probability', 'probability'],
+  ['ms', 'milliseconds'],
+]);
+/** The unit of a declared series that charts draw in a form of its own; empty for all others. */
+export const unitNamed = (word: string | undefined): Unit => unitsByWord.get(word ?? '') ?? '';
+
 /** A leading hyphen as a real minus sign; an exponent keeps its own. */
 const minus = (text: string): string => text.replace(/^-/, '−');
 const grouped = format(',');

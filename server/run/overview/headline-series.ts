@@ -1,25 +1,52 @@
-import { metrics } from '@plumbline/shared/metric';
+import { heldOutAccuracy, metrics } from '@plumbline/shared/metric';
+import { tasksOfKind, type RunTask } from '@plumbline/shared/run-description';
+import type { SeriesFacts } from '@plumbline/shared/series';
 
-/** Series that tell most of a run, where it has them. */
+/** The names that say most about a run, in the order in which a list shows them. */
 const telling: readonly string[] = [metrics.loss, metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl];
-const targets = /^target\/.+\/accuracy$/;
-/** Of the first named ones so many are shown where a run has none of the above. */
+const targetAccuracies = /^target\/.+\/accuracy$/;
+/** A run with fewer telling series gets its best ranked others up to this number. */
 const leastHeadlines = 4;
 export const maxHeadlines = 8;
 
-/** Whether a series is shown whenever a run has it. */
-export const isTelling = (name: string): boolean => telling.includes(name) || targets.test(name);
-
-/** Series that may be headlines although nothing has named them yet. */
+/** Names that may be headlines before the trainer has sent them. */
 export const tellingSeries = telling;
 
+/** Whether a series is always a headline where a run has it. */
+export const isTelling = (name: string): boolean => telling.includes(name) || targetAccuracies.test(name);
+
+/** What ranks a run's other series. */
+export interface HeadlineFacts {
+  tasks: readonly RunTask[];
+  /** The newest declaration of a series. */
+  declared: ReadonlyMap<string, SeriesFacts>;
+}
+
 /**
- * The series that a list shows of a run: those that tell most, then the first that its trainer named.
- * @param named the run's series, in the order in which they were named
+ * The rank of a series that is not telling, lowest first: held-out tasks of the run's description and series with a
+ * `better`; then series with a label; then all others.
  */
-export function headlinesOf(named: readonly string[]): string[] {
+export function rankOf(name: string, { tasks, declared }: HeadlineFacts): number {
+  const facts = declared.get(name);
+  if (facts?.better !== undefined) return 0;
+  if (tasksOfKind({ tasks: [...tasks] }, 'held_out').some((task) => heldOutAccuracy(task.name) === name)) return 0;
+  return facts?.label === undefined ? 2 : 1;
+}
+
+/**
+ * The series that a list shows of a run: the telling ones, then the best ranked others.
+ * @param named the run's series, in the order in which its trainer named them
+ */
+export function headlinesOf(named: readonly string[], facts: HeadlineFacts): string[] {
   const known = new Set(named);
-  const chosen = [...telling.filter((name) => known.has(name)), ...named.filter((name) => targets.test(name))];
-  const others = named.filter((name) => !isTelling(name));
-  return [...chosen.slice(0, maxHeadlines), ...others.slice(0, Math.max(0, leastHeadlines - chosen.length))];
+  const chosen = [
+    ...telling.filter((name) => known.has(name)),
+    ...named.filter((name) => targetAccuracies.test(name)),
+  ].slice(0, maxHeadlines);
+  const others = named
+    .filter((name) => !isTelling(name))
+    .map((name) => ({ name, rank: rankOf(name, facts) }))
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ name }) => name);
+  return [...chosen, ...others.slice(0, Math.max(0, leastHeadlines - chosen.length))];
 }

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
+import type { SeriesDeclaration } from '@plumbline/shared/series';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from '../../store/protocol-1.js';
 import { headlinesOf } from './headline-series.js';
 import { RunCourse } from './run-course.js';
 import { Sparkline } from './sparkline.js';
@@ -27,13 +29,28 @@ describe('a sparkline', () => {
   });
 });
 
-it('the headlines are what tells most of a run, and else what its trainer named first', () => {
-  expect(
-    headlinesOf(['drift/a', 'shift/kl', 'train/loss', 'target/counting/accuracy', 'held_out/mean/accuracy']),
-  ).toEqual(['train/loss', 'held_out/mean/accuracy', 'shift/kl', 'target/counting/accuracy']);
-  expect(headlinesOf(['eval/b', 'eval/a', 'x/y', 'x/z', 'x/q'])).toEqual(['eval/b', 'eval/a', 'x/y', 'x/z']);
-  const many = Array.from({ length: 40 }, (_, i) => `target/task_${i}/accuracy`);
-  expect(headlinesOf(['train/loss', ...many])).toHaveLength(8);
+describe('headlines', () => {
+  const facts = { tasks: [], declared: new Map() };
+  it('are the telling series, then those that the trainer named first', () => {
+    expect(
+      headlinesOf(['drift/a', 'shift/kl', 'train/loss', 'target/counting/accuracy', 'held_out/mean/accuracy'], facts),
+    ).toEqual(['train/loss', 'held_out/mean/accuracy', 'shift/kl', 'target/counting/accuracy']);
+    expect(headlinesOf(['eval/b', 'eval/a', 'x/y', 'x/z', 'x/q'], facts)).toEqual(['eval/b', 'eval/a', 'x/y', 'x/z']);
+    const many = Array.from({ length: 40 }, (_, i) => `target/task_${i}/accuracy`);
+    expect(headlinesOf(['train/loss', ...many], facts)).toHaveLength(8);
+  });
+  it('are what the trainer declared with a direction or as a held-out task, before labelled and bare series', () => {
+    const declared = new Map(
+      [
+        { name: 'loss', better: 'lower' as const },
+        { name: 'lr', label: 'Learning rate' },
+        { name: 'val/AR@100', better: 'higher' as const },
+      ].map((one) => [one.name, one]),
+    );
+    const tasks = [{ name: 'colour', kind: 'held_out' as const }];
+    const named = ['gpu/temp', 'lr', 'loss', 'held_out/colour/accuracy', 'val/AR@100'];
+    expect(headlinesOf(named, { tasks, declared })).toEqual(['loss', 'held_out/colour/accuracy', 'val/AR@100', 'lr']);
+  });
 });
 
 const stepped = (seq: number, metrics: Record<string, number>): TrainerEvent => ({
@@ -54,6 +71,35 @@ describe('the course of a run', () => {
       changes: [],
     });
     expect(course.take([stepped(5, {})])).toBe(false);
+  });
+  it('has the declared series of a foreign trainer, however many others it named first', () => {
+    const many = Array.from({ length: 50 }, (_, i) => ({ number: i, name: `gpu/${i}` }));
+    const course = new RunCourse();
+    const declared: StoredEvent = {
+      ...{ type: 'series_declared', seq: 1, step: 0, wallTimeMs: 1e12 },
+      series: [
+        ...many,
+        { number: 50, name: 'loss', better: 'lower', label: 'Training loss', unit: 'nats' },
+        { number: 51, name: 'val/AR@100', better: 'higher' },
+      ],
+    };
+    const values = Object.fromEntries(many.map(({ name }) => [name, 40]));
+    expect(course.take([declared, stepped(2, { ...values, loss: 2, 'val/AR@100': 0.3 })])).toBe(true);
+    expect(course.overview.series.map(({ name, label, unit }) => [name, label, unit])).toEqual([
+      ['loss', 'Training loss', 'nats'],
+      ['val/AR@100', undefined, undefined],
+      ['gpu/0', undefined, undefined],
+      ['gpu/1', undefined, undefined],
+    ]);
+  });
+  it('is read anew where a late declaration makes a headline of a series with earlier values', () => {
+    const many = Array.from({ length: 50 }, (_, i) => ({ number: i, name: `gpu/${i}` }));
+    const course = new RunCourse();
+    const declared = (seq: number, series: SeriesDeclaration[]): StoredEvent => ({
+      ...{ type: 'series_declared', seq, step: 1, wallTimeMs: 1e12, series },
+    });
+    expect(course.take([declared(1, many), stepped(2, { 'gpu/49': 1 })])).toBe(true);
+    expect(course.take([declared(3, [{ number: 49, name: 'gpu/49', better: 'lower' }])])).toBe(false);
   });
   it('is of bounded size, whatever a trainer sends', () => {
     const course = new RunCourse();

@@ -9,6 +9,7 @@ import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import { RunOverview } from '@plumbline/shared/run-list';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../../store/event-store.js';
+import type { StoredEvent } from '../../store/protocol-1.js';
 import { Mailbox } from '../mailbox.js';
 import { RunCourse } from './run-course.js';
 
@@ -24,7 +25,7 @@ const maxWaiting = 5_000;
 /** Pause between a run's end and the keeping of its overview. */
 const keepAfterMs = 500;
 /** Files of other formats are made anew. */
-const format = 1;
+const format = 2;
 const OverviewFile = z.object({ format: z.literal(format), createdMs: z.number(), overview: RunOverview });
 const emptyOverview = JSON.stringify({ lastSeq: 0, series: [], changes: [] } satisfies RunOverview);
 
@@ -70,8 +71,12 @@ export class RunOverviews {
     if (this.#reading?.runId === runId && this.#reading.waiting.length < maxWaiting)
       this.#reading.waiting.push(...events);
     let course = this.#courses.get(runId);
-    if (!course && events[0]?.seq === 1) this.#courses.set(runId, (course = new RunCourse()));
+    if (!course && events[0]?.seq === 1) this.#courses.set(runId, (course = this.#newCourse(runId)));
     if (course && !course.take(events)) this.#courses.delete(runId);
+  }
+
+  #newCourse(runId: RunId): RunCourse {
+    return new RunCourse(this.options.find(runId)?.description.tasks);
   }
 
   command(record: CommandRecord): void {
@@ -203,7 +208,11 @@ export class RunOverviews {
     const { store } = this.options;
     const { runId } = run;
     const reading = (this.#reading = { runId, waiting: [] });
-    const course = new RunCourse();
+    const course = this.#newCourse(runId);
+    const declare = (texts: readonly string[]): void => {
+      for (const text of texts) course.nameFrom(JSON.parse(text) as StoredEvent);
+    };
+    await store.eachControlEvents(runId, declare, { types: ['run_started', 'series_declared'] });
     for (const event of await store.events(runId, 1, firstEvents)) course.nameFrom(event);
     const { lastSeq, series } = await store.history(runId, {
       ...{ metrics: course.candidates, segments: run.segments, maxPoints: storedPoints },

@@ -1,19 +1,11 @@
-import type { Unit } from '../../charts/format';
+import { unitNamed } from '../../charts/format';
 import type { LineChartProps } from '../../charts/LineChart';
 import type { RunStore } from '../../lib/run-store';
-
-/** How units are drawn that the charts know; all others stand as they are. */
-const unitsByWord = new Map<string, Unit>([
-  ['%', 'percent'],
-  ['nats', 'nats'],
-  ['probability', 'probability'],
-  ['ms', 'milliseconds'],
-]);
 
 /** The chart of one series, as its trainer has declared it. */
 export function chartOf(store: RunStore, name: string): Omit<LineChartProps, 'view' | 'source' | 'testId'> {
   const { label = name, unit: word = '', better, noiseFloor } = store.declared.get(name) ?? {};
-  const unit = unitsByWord.get(word) ?? '';
+  const unit = unitNamed(word);
   const says = [
     label === name ? '' : name,
     better ? `${better === 'lower' ? 'Lower' : 'Higher'} is better.` : '',

@@ -7,7 +7,7 @@ import type { RunSummary } from '@plumbline/shared/run';
 import { targetNames, taskLabel } from '@plumbline/shared/run-description';
 import type { ListedRun, SeriesOverview } from '@plumbline/shared/run-list';
 import type { Columns } from '../../charts/columns';
-import { formatStep, formatValue, formatWhen, type Unit } from '../../charts/format';
+import { formatStep, formatValue, formatWhen, unitNamed, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { Sparkline } from '../../charts/Sparkline';
 import { chosenSettings, settingWords, trainingWords } from '../../lib/settings';
@@ -146,7 +146,14 @@ function cellsOf(run: ListedRun): Cell[] {
   return columns.map(({ names, ...cell }) => {
     if (names.some((name) => find(name)) || others.length === 0) return cell;
     const series = others.shift()!;
-    return { kind: 'numbers', label: series.name, isNamed: true, series, unit: '', color: 'slate' };
+    return {
+      kind: 'numbers',
+      label: series.label ?? series.name,
+      isNamed: true,
+      series,
+      unit: unitNamed(series.unit),
+      color: 'slate',
+    };
   });
 }
 
