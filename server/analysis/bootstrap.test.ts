@@ -76,7 +76,7 @@ describe('bootstrap intervals', () => {
       low: 100,
       high: 100,
     });
-    const own = bootstrapIntervals(runs, ({ afterStage }) => ({ text: afterStage[0]!.text! }));
+    const own = bootstrapIntervals(runs, ({ afterStage }) => ({ text: afterStage[0]!['text']! }));
     expect(own.text).toMatchObject({ estimate: 50, low: 0, high: 100 });
   });
   it('refuse runs that cannot be compared question by question', () => {

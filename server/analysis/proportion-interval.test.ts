@@ -43,7 +43,8 @@ describe('pairedDifferenceInterval', () => {
       [[54, 0, 0, 0], -0.0664, 0.0664],
       [[53, 0, 1, 0], -0.0977, 0.0496],
     ] as const) {
-      const interval = of(...pairs);
+      const [bothRight, gained, lost, bothWrong] = pairs;
+      const interval = of(bothRight, gained, lost, bothWrong);
       expect(interval.low, pairs.join()).toBeCloseTo(low, 4);
       expect(interval.high, pairs.join()).toBeCloseTo(high, 4);
     }

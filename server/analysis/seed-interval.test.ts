@@ -7,9 +7,13 @@ describe('studentT', () => {
     ...[12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.16, 2.145, 2.131],
     ...[2.12, 2.11, 2.101, 2.093, 2.086, 2.08, 2.074, 2.069, 2.064, 2.06, 2.056, 2.052, 2.048, 2.045, 2.042],
   ];
-  it.each([...published.map((value, index) => [index + 1, value] as const), [40, 2.021], [60, 2], [120, 1.98]])(
-    'with %i degrees of freedom is %f, as published',
-    (degrees, value) => expect(studentT(degrees)).toBeCloseTo(value, 3),
+  it.each<[number, number]>([
+    ...published.map((value, index): [number, number] => [index + 1, value]),
+    [40, 2.021],
+    [60, 2],
+    [120, 1.98],
+  ])('with %i degrees of freedom is %f, as published', (degrees, value) =>
+    expect(studentT(degrees)).toBeCloseTo(value, 3),
   );
   it('comes to the 1.95996 of the normal distribution, even or odd', () => {
     expect(studentT(100_000)).toBeCloseTo(1.96, 4);

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AskedAction, Command } from '@plumbline/shared/command';
 import type { CommandResponse, CommandsResponse, EvaluationsResponse } from '@plumbline/shared/http';
 import type { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { aRunId, started, stepped, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 
 let hub: TestHub;
@@ -30,7 +30,7 @@ afterEach(() => hub.remove());
 /** What the trainer says next. */
 const say = (event: object): Promise<unknown> =>
   trainer.emitWithAck('events', {
-    events: [{ seq: ++lastSeq, step: lastSeq, wallTimeMs: 1_700_000_000_001, ...event } as TrainerEvent],
+    events: [{ seq: ++lastSeq, step: lastSeq, wallTimeMs: 1_700_000_000_001, ...event } as WireEvent],
   });
 const applied = ({ commandId }: Command) =>
   say({ type: 'command_applied', commandId, before: { learning_rate: 0.1 }, after: { learning_rate: 0.2 } });

@@ -51,11 +51,11 @@ describe('routes that read much', () => {
     await hub.remove();
   });
 
-  it.each([
-    ...answers.map((name) => ['GET', () => `/runs/${runId}/${name}`] as const),
-    ['GET', () => `/compare?run=${runId}`] as const,
-    ['GET', () => `/runs/${runId}/export`] as const,
-    ['POST', () => '/backup'] as const,
+  it.each<[string, () => string]>([
+    ...answers.map((name): [string, () => string] => ['GET', () => `/runs/${runId}/${name}`]),
+    ['GET', () => `/compare?run=${runId}`],
+    ['GET', () => `/runs/${runId}/export`],
+    ['POST', () => '/backup'],
   ])('are refused when too many wait, with the time to come again: %s %o', async (method, path) => {
     // The last of those that hang may not have come to the hub yet.
     const answer = await eventually(async () => {

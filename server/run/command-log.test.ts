@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Command, CommandId } from '@plumbline/shared/command';
+import type { AskedCommand, Command, CommandId } from '@plumbline/shared/command';
 import { CheckpointId, type RunId } from '@plumbline/shared/run';
 import { saved } from '../../test/support/ruled-runs.js';
 import {
@@ -36,7 +36,7 @@ function listen(trainer: TrainerEnd): Command[] {
   });
   return received;
 }
-const give = (command: Command) => hub.hub.runs.command(command, 'test');
+const give = (command: AskedCommand) => hub.hub.runs.command(command, 'test');
 const ended = (commandId: CommandId) =>
   eventually(async () => {
     const record = await hub.record(commandId);

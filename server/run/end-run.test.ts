@@ -135,7 +135,7 @@ it('a trainer that has confirmed a stop has its time', async () => {
   });
   const runId = aRunId();
   const link = { send: (_: Command) => Promise.resolve(), close: () => undefined };
-  await runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
+  await runs.attach(attachment(runId), link);
   await runs.append(runId, [started()]);
   await runs.command(aCommand(runId, { kind: 'stop' }), 'dashboard');
   expect(await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard')).toMatchObject({ state: 'rejected' });

@@ -92,7 +92,7 @@ function trainer() {
   return { sent, send, close: () => undefined };
 }
 const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<object> =>
-  runs.attach({ ...attachment(runId), acknowledgedSeq: 0 }, link);
+  runs.attach(attachment(runId), link);
 
 /** A run that hub A held until it died, with a command open and this stored, of which A has written nothing more. */
 async function left(events: WireEvent[]) {
@@ -199,7 +199,7 @@ describe('a run that was opened with a secret', () => {
   const secret = 'a secret of this trainer, 1';
   it('is its trainer’s at every hub', async () => {
     const runId = aRunId();
-    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    const given = attachment(runId);
     await hub('a').runs.attach({ ...given, secret }, trainer());
     const { runs } = hub('b');
     await expect(runs.attach(given, trainer())).rejects.toMatchObject({ code: 'forbidden' });
@@ -208,7 +208,7 @@ describe('a run that was opened with a secret', () => {
 
   it('is so at a hub that has only heard of it, and ended by force is told to the others', async () => {
     const runId = aRunId();
-    const given = { ...attachment(runId), acknowledgedSeq: 0 };
+    const given = attachment(runId);
     const [a, b] = [hub('a'), hub('b')];
     const told: ToldRun[] = [];
     a.cluster.tell = (run) => void told.push(run);
@@ -287,7 +287,7 @@ describe('a notification of a run that has ended', () => {
     });
     const runId = aRunId();
     const a = hub('a');
-    await a.runs.attach({ ...attachment(runId, { rules: [rule] }), acknowledgedSeq: 0 }, trainer());
+    await a.runs.attach(attachment(runId, { rules: [rule] }), trainer());
     await a.runs.append(runId, [started(), ...lastWords]);
     expect(await store.run(runId)).toMatchObject({ state: 'finished' });
     await eventually(() => (received.length > 0 ? true : null));

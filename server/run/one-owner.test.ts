@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunId, RunParent } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { saved } from '../../test/support/ruled-runs.js';
 import {
   aRunId,
@@ -13,6 +13,7 @@ import {
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 import { StoreUnavailableError } from '../store/event-store.js';
+import type { StoredEvent } from '../store/protocol-1.js';
 
 let hub: TestHub;
 beforeAll(async () => {
@@ -20,8 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => hub.remove());
 
-const send = (trainer: TrainerEnd, events: TrainerEvent[]) => trainer.emitWithAck('events', { events });
-const stored = (runId: RunId): Promise<TrainerEvent[]> => hub.hub.runs.store.events(runId, 1, 1000);
+const send = (trainer: TrainerEnd, events: WireEvent[]) => trainer.emitWithAck('events', { events });
+const stored = (runId: RunId): Promise<StoredEvent[]> => hub.hub.runs.store.events(runId, 1, 1000);
 const refused = (code: string, retry: boolean, message: unknown = expect.any(String)) => ({
   ok: false,
   error: { code, message, retry },

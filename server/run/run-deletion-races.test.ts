@@ -22,6 +22,7 @@ import { EmbeddedStore } from '../store/embedded-store.js';
 import type { EventStore } from '../store/event-store.js';
 import { singleHub, type Cluster, type ClusterHandlers, type DeletedOne } from './cluster.js';
 import { RunRegistry } from './registry.js';
+import type { Attached } from './run.js';
 
 /** Other hubs that hold nothing; this one is told of what they are told. */
 class NoOtherHubs implements Cluster {
@@ -93,8 +94,8 @@ function hub(cluster: NoOtherHubs | null = null, before: (keyof EventStore)[] = 
   return runs;
 }
 const link = () => ({ send: () => Promise.resolve(), close: () => undefined });
-const attach = (runs: RunRegistry, runId: RunId, parent: RunParent | null = null): Promise<number> =>
-  runs.attach({ ...attachment(runId), parent, acknowledgedSeq: 0 }, link());
+const attach = (runs: RunRegistry, runId: RunId, parent: RunParent | null = null): Promise<Attached> =>
+  runs.attach({ ...attachment(runId), parent }, link());
 async function ended(runs: RunRegistry): Promise<RunId> {
   const runId = aRunId();
   await attach(runs, runId);

@@ -3,7 +3,7 @@ import type { ControlEventsResponse, FindingsResponse, HistoryResponse, WindowsR
 import { metrics } from '@plumbline/shared/metric';
 import { CommandId } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import {
   aCommand,
   aRunId,
@@ -23,12 +23,12 @@ beforeAll(async () => {
 afterAll(() => hub.remove());
 
 const get = async <T>(path: string): Promise<T> => (await hub.request('GET', path)).json() as Promise<T>;
-const segment = (seq: number, fromStep: number, checkpointId?: string): TrainerEvent =>
+const segment = (seq: number, fromStep: number, checkpointId?: string): WireEvent =>
   ({
     ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: testTimeMs + 9500 },
     ...(checkpointId !== undefined && { checkpointId }),
-  }) as TrainerEvent;
-const stepAt = (seq: number, step: number, loss: number): TrainerEvent => ({
+  }) as WireEvent;
+const stepAt = (seq: number, step: number, loss: number): WireEvent => ({
   ...stepped(seq, { 'train/loss': loss }),
   step,
 });
@@ -59,12 +59,12 @@ describe('a run that has ended', () => {
   it('has findings of what it did in the end, not of changes that are superseded', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
-    const applied: TrainerEvent = {
+    const applied: WireEvent = {
       ...{ type: 'command_applied', seq: 4, step: 4, wallTimeMs: testTimeMs + 4 },
       commandId: CommandId.parse('command-of-a-segment'),
       ...{ before: { learning_rate: 0.1 }, after: { learning_rate: 0.01 } },
     };
-    const measured = (seq: number, step: number): TrainerEvent => ({
+    const measured = (seq: number, step: number): WireEvent => ({
       ...stepped(seq, { [metrics.heldOutMean]: 50 }),
       step,
     });
@@ -183,7 +183,7 @@ it('who watches hears that the run runs again, and where its segment begins', as
   await page.emitWithAck('watch', { runId });
   const runs: RunSummary[] = [];
   page.on('run', (run) => void (run.runId === runId && runs.push(run)));
-  const control = new Promise<{ event: TrainerEvent }>((resolve) => page.once('control', resolve));
+  const control = new Promise<{ event: { type: string } }>((resolve) => page.once('control', resolve));
   const trainer = await resuming(runId);
   await trainer.emitWithAck('events', { events: [segment(7, 3)] });
   expect((await control).event).toMatchObject({ type: 'segment_started', fromStep: 3 });

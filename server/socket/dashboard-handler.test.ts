@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
+import type { LargeEventNotice } from '@plumbline/shared/large-event';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';
 import {
@@ -24,7 +25,9 @@ afterAll(() => hub.remove());
 
 /** What a client was sent, in the order it came. */
 function record(dashboard: DashboardEnd) {
-  const messages: ({ kind: 'metrics'; batch: MetricBatch } | { kind: 'control'; event: ControlEvent })[] = [];
+  const messages: (
+    { kind: 'metrics'; batch: MetricBatch } | { kind: 'control'; event: ControlEvent | LargeEventNotice }
+  )[] = [];
   dashboard.on('metrics', (batch) => messages.push({ kind: 'metrics', batch }));
   dashboard.on('control', ({ event }) => messages.push({ kind: 'control', event }));
   const seqs = () =>

@@ -5,7 +5,7 @@ import type { WireMetrics } from '@plumbline/shared/metric';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
 import { describeRun, type RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CheckpointId, type RunId, type RunParent } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { aCommand, aRunId, columnsOf, started, TestHub, type TrainerEnd } from '../../test/support/test-hub.js';
 import { collectRun } from './collect-run.js';
 import { HubSession } from '../hub-api.js';
@@ -26,11 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => hub.remove());
 
-type Said = TrainerEvent extends infer E
-  ? E extends TrainerEvent
-    ? Omit<E, 'seq' | 'step' | 'wallTimeMs'>
-    : never
-  : never;
+type Said<E = WireEvent> = E extends unknown ? Omit<E, 'seq' | 'step' | 'wallTimeMs'> : never;
 
 /** A trainer that says what it is told to, with the real hub behind it. */
 class Part {
@@ -50,7 +46,7 @@ class Part {
   }
 
   async #say(said: Said): Promise<void> {
-    const event = { ...said, seq: ++this.#seq, step: this.step, wallTimeMs: Date.now() } as TrainerEvent;
+    const event = { ...said, seq: ++this.#seq, step: this.step, wallTimeMs: Date.now() } as WireEvent;
     const answer = await this.trainer.emitWithAck('events', { events: [event] });
     if (!answer.ok) throw new Error(answer.error.message);
   }

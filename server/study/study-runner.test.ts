@@ -217,7 +217,7 @@ describe('a study', () => {
 
   it('takes a mistake in a program for no hub that is away', async () => {
     class Mistaken extends HubSession {
-      override runs(): Promise<RunSummary[]> {
+      override runs(): Promise<never> {
         return Promise.reject(new TypeError('x is not a function'));
       }
     }

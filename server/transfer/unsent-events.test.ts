@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import { RunId } from '@plumbline/shared/run';
-import { type TrainerEvent } from '@plumbline/shared/trainer-event';
 import { asSent, keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
+import type { StoredEvent } from '../store/protocol-1.js';
 import { writeUnsentEvents } from '../trainer/unsent-events.js';
 import { canonicalJson } from './run-archive.js';
 import { handInEvents, unsentEventsOf } from './unsent-events.js';
@@ -29,8 +29,8 @@ afterEach(async () => {
   await store.close();
   rmSync(folder, { recursive: true });
 });
-const stored = async (): Promise<TrainerEvent[]> => {
-  const all: TrainerEvent[] = [];
+const stored = async (): Promise<StoredEvent[]> => {
+  const all: StoredEvent[] = [];
   for (;;) {
     const page = await store.events(runId, all.length + 1, maxEventsPerBatch);
     if (page.length === 0) return all;
@@ -38,7 +38,7 @@ const stored = async (): Promise<TrainerEvent[]> => {
   }
 };
 const header = { format: 'plumbline-unsent-events', version: 2, runId } as const;
-const leave = (events: readonly TrainerEvent[]): Promise<void> => writeUnsentEvents(path, runId, events.map(asSent));
+const leave = (events: readonly StoredEvent[]): Promise<void> => writeUnsentEvents(path, runId, events.map(asSent));
 const refused = async (reason: RegExp): Promise<void> => {
   await expect(handInEvents(path, header, store)).rejects.toThrow(reason);
   expect(await store.lastSeq(runId)).toBe(had);
@@ -130,7 +130,7 @@ it('may be those of a trainer of protocol 1 whose start the hub never had', asyn
   const [, start] = readFileSync(new URL('../../test/fixtures/run-of-protocol-1.jsonl', import.meta.url), 'utf8')
     .split('\n')
     .filter((line) => line.includes('"run_started"') || line.includes('"format"'));
-  const events = [JSON.parse(start!) as TrainerEvent];
+  const events = [JSON.parse(start!) as StoredEvent];
   const old = { ...header, version: 1, runId: other } as const;
   writeFileSync(path, [old, ...events].map((line) => `${JSON.stringify(line)}\n`).join(''));
   expect(await handInEvents(path, (await unsentEventsOf(path))!, store)).toEqual({ appended: 1, lastSeq: 1 });

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { copyRuns } from '../../server/transfer/copy-runs.js';
 import { archiveOf } from '../../server/transfer/run-archive.js';
 import { InfluxServer } from '../support/influx-server.js';
@@ -41,8 +42,8 @@ it('a run copied to InfluxDB and back is the same run', async () => {
   const said: string[] = [];
   expect(await copyRuns(source, influx, [], (line) => said.push(line))).toEqual([]);
   expect(await copyRuns(influx, back, [], (line) => said.push(line))).toEqual([]);
-  const read = async (store: EmbeddedStore | InfluxStore): Promise<TrainerEvent[]> => {
-    const all: TrainerEvent[] = [];
+  const read = async (store: EmbeddedStore | InfluxStore): Promise<StoredEvent[]> => {
+    const all: StoredEvent[] = [];
     for (
       let page = await store.events(runId, 1, 700);
       page.length > 0;

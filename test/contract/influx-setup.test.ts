@@ -46,10 +46,10 @@ const listed = async (kind: 'authorizations' | 'tasks' | 'buckets' | 'orgs'): Pr
 async function tokenWith(...permissions: string[]): Promise<string> {
   const org = (await listed('orgs')).find(({ name }) => name === server.org);
   const answer = await server.request('POST', '/api/v2/authorizations', {
-    orgID: org!.id,
+    orgID: org!['id'],
     permissions: permissions.map((permission) => {
       const [action, type] = permission.split(':');
-      return { action, resource: type === 'orgs' ? { type, id: org!.id } : { type, orgID: org!.id } };
+      return { action, resource: type === 'orgs' ? { type, id: org!['id'] } : { type, orgID: org!['id'] } };
     }),
   });
   return (answer as { token: string }).token;
@@ -57,7 +57,7 @@ async function tokenWith(...permissions: string[]): Promise<string> {
 const plumbline = (env: Record<string, string>, ...flags: string[]) =>
   promisify(execFile)(process.execPath, ['server/dist/cli.js', 'influx-setup', ...flags], {
     cwd: root,
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env['PATH'], ...env },
   });
 
 describe('setting up InfluxDB with an admin token', () => {
@@ -97,8 +97,8 @@ describe('setting up InfluxDB with an admin token', () => {
     const [token, count] = [tokenIn(setup), (await listed('authorizations')).length];
     expect((await setUpInflux(setup)).join()).toMatch(/already/);
     expect([tokenIn(setup), (await listed('authorizations')).length]).toEqual([token, count]);
-    const given = (await listed('authorizations')).find((authorization) => authorization.token === token)!;
-    await fetch(`${server.url}/api/v2/authorizations/${String(given.id)}`, {
+    const given = (await listed('authorizations')).find((authorization) => authorization['token'] === token)!;
+    await fetch(`${server.url}/api/v2/authorizations/${String(given['id'])}`, {
       method: 'DELETE',
       headers: { authorization: `Token ${server.token}` },
     });
@@ -117,7 +117,7 @@ describe('setting up InfluxDB with an admin token', () => {
     const setup = newSetup();
     const keptSeconds = async (): Promise<unknown> => {
       const bucket = (await listed('buckets')).find(({ name }) => name === setup.bucket)!;
-      return (bucket.retentionRules as { everySeconds: number }[])[0]?.everySeconds;
+      return (bucket['retentionRules'] as { everySeconds: number }[])[0]?.everySeconds;
     };
     await setUpInflux({ ...setup, retentionDays: 30 });
     expect(await keptSeconds()).toBe(30 * 86_400);
@@ -202,7 +202,7 @@ describe('downsampling', () => {
     expect((await setUpInflux({ ...setup, downsample: { afterDays, steps } })).join()).toContain('is there already');
     const [task, ...more] = (await listed('tasks')).filter(({ name }) => String(name).endsWith(setup.bucket));
     expect(more).toEqual([]);
-    const taskPath = `/api/v2/tasks/${String(task!.id)}/runs`;
+    const taskPath = `/api/v2/tasks/${String(task!['id'])}/runs`;
     const { id } = (await server.request('POST', taskPath, {})) as { id: string };
     // A run that has just ended is in no list for a moment.
     const status = await eventually(async () => {

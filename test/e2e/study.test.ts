@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunList } from '@plumbline/shared/http';
+import type { RunList } from '@plumbline/shared/run-list';
 import type { StudyRun } from '../../server/analysis/study-run.js';
 import { readResults } from '../../server/study/study-results.js';
 import { eventually } from '../support/eventually.js';

@@ -7,7 +7,8 @@ import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command } from '@plumbline/shared/command';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
-import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
+import type { Unnumbered } from '@plumbline/shared/trainer-event';
+import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { asSent, sampleRun } from '../support/sample-run.js';
@@ -43,11 +44,11 @@ describe('moving a run', () => {
       auth: { token, protocol: protocolVersion },
     });
     let lastSeq = 0;
-    const send = async (...said: UnnumberedEvent[]): Promise<void> => {
-      const numbered = said.map((event) => asSent({ ...event, seq: ++lastSeq } as TrainerEvent));
+    const send = async (...said: Unnumbered<StoredEvent>[]): Promise<void> => {
+      const numbered = said.map((event) => asSent({ ...event, seq: ++lastSeq } as StoredEvent));
       expect(await trainer.emitWithAck('events', { events: numbered })).toEqual({ ok: true, lastSeq });
     };
-    const ends = (command: Command): UnnumberedEvent =>
+    const ends = (command: Command): Unnumbered<StoredEvent> =>
       command.action.kind === 'pause'
         ? {
             type: 'command_failed',

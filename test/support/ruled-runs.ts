@@ -2,6 +2,7 @@ import type { Command, CommandId, CommandRecord } from '@plumbline/shared/comman
 import type { RulesResponse } from '@plumbline/shared/http';
 import { GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunParent } from '@plumbline/shared/run';
+import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
 import type { WireEvent } from '@plumbline/shared/wire-event';
 import { ruleCommandId } from '../../server/run/rules/rule-commands.js';
 import {
@@ -31,7 +32,7 @@ export const probed = (seq: number, step: number, value: number, metric = 'held_
   ...{ type: 'probe_completed', seq, step, stage: 0, wallTimeMs: testTimeMs },
   ...columnsOf({ [metric]: value }),
 });
-export const saved = (seq: number, step: number): WireEvent => ({
+export const saved = (seq: number, step: number): CheckpointSaved => ({
   ...{ type: 'checkpoint_saved', seq, step, wallTimeMs: testTimeMs, bytes: 1, digest: 'x' },
   checkpointId: `step-${step}` as never,
 });

@@ -12,6 +12,7 @@ import { RunId, type RunSummary } from '@plumbline/shared/run';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import {
   protocolVersion,
+  type Attach,
   type DashboardToHub,
   type HubToDashboard,
   type HubToTrainer,
@@ -129,10 +130,12 @@ export class TestHub {
 }
 
 export const aRunId = (): RunId => RunId.parse(`run-${randomUUID().slice(0, 8)}`);
-export const attachment = (runId: RunId, config: Partial<RunConfig> = {}) => ({
+export const attachment = (runId: RunId, config: Partial<RunConfig> = {}): Attach => ({
   runId,
   run: describeRun(RunConfig.parse({ name: 'test', ...config })),
   parent: null,
+  acknowledgedSeq: 0,
+  newSegment: false,
 });
 export const aCommand = (runId: RunId, action: AskedAction): AskedCommand => ({
   commandId: CommandId.parse(randomUUID()),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
 import { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
 import { MemoryStore } from '../../../test/support/memory-store.js';
 import { aCommand, attachment, started, stepped, TestHub } from '../../../test/support/test-hub.js';
@@ -19,14 +19,14 @@ describe('a run that goes on from a checkpoint', () => {
     ...{ name: 'high loss', condition: { kind: 'threshold', side: 'above', value: 1 } },
     actions: [{ kind: 'lower_learning_rate', factor: 0.5 }],
   });
-  const ended = (seq: number, step: number): TrainerEvent => ({
+  const ended = (seq: number, step: number): WireEvent => ({
     ...{ type: 'run_stopped', seq, step, wallTimeMs: 1_700_000_000_002, reason: 'x' },
   });
   const parentAt = (runId: RunId, step: number) => ({ runId, checkpointId: `step-${step}` as never, step });
   /** Another run that goes on from a checkpoint of this one. */
   const goOn = (runId: RunId, rules: GuardRule[], step: number) =>
     running(rules, { ...parentAt(runId, step), goesOn: true });
-  const at = (seq: number, step: number, loss: number): TrainerEvent => ({
+  const at = (seq: number, step: number, loss: number): WireEvent => ({
     ...stepped(seq, { 'train/loss': loss }),
     step,
   });

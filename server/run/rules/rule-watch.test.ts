@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
 import {
   aCommand,
@@ -187,7 +186,7 @@ describe('a rule that goes back', () => {
     condition: { kind: 'change_from_base', side: 'below', by: 5 },
     actions: [restore],
   });
-  const begun: TrainerEvent = { ...started(), baseline: { 'held_out/mean/accuracy': 97 } } as TrainerEvent;
+  const begun = { ...started(), baseline: { 'held_out/mean/accuracy': 97 } };
 
   it('restores the best checkpoint, and in the branch does so no more', async () => {
     const runId = aRunId();

@@ -174,7 +174,8 @@ describe('methods', () => {
       // Softened by 2, logits (2 ln 3, 0) are (3/4, 1/4) and (0, 0) are (1/2, 1/2). The second row is masked.
       const teacher = tf.tensor2d([2 * Math.log(3), 0, 5, 0], [2, 2]);
       const student = tf.tensor2d([0, 0, 0, 7], [2, 2]);
-      const of = (logits: tf.Tensor2D): tf.Scalar => maskedDistillation(logits, teacher, tf.tensor1d([1, 0]), 2);
+      const of = (logits: tf.Tensor): tf.Scalar =>
+        maskedDistillation(logits as tf.Tensor2D, teacher, tf.tensor1d([1, 0]), 2);
       const wanted = 4 * (0.75 * Math.log(0.75 / 0.5) + 0.25 * Math.log(0.25 / 0.5));
       expect((await of(student).data())[0]).toBeCloseTo(wanted, 6);
       // T (student - teacher): 2 (1/2 - 3/4) and 2 (1/2 - 1/4).
@@ -185,7 +186,7 @@ describe('methods', () => {
       const method = distilled();
       method.model.assign(part(fixture, 'lwf/weight/'));
       const name = 'language_model.layers.1.mlp.up_proj.weight';
-      const gradient = await method.lossAndGradients(batch, [name]).gradients.get(name)!.data();
+      const gradient = await method.lossAndGradients(batch, [name]).gradients.get(name)!.data<'float32'>();
       const at = gradient.reduce((best, value, i) => (Math.abs(value) > Math.abs(gradient[best]!) ? i : best), 0);
       const weights = part(fixture, 'lwf/weight/').get(name)!;
       const lossAt = async (shift: number): Promise<number> => {

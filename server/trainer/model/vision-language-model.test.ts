@@ -125,7 +125,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
   it('agrees with central differences of its own loss', async () => {
     const name = 'language_model.layers.1.mlp.gate_proj.weight';
     const { gradients } = model.lossAndGradients(batch, [name]);
-    const gradient = await gradients.get(name)!.data();
+    const gradient = await gradients.get(name)!.data<'float32'>();
     const weights = (await model.toTensors()).get(name)!;
     const at = gradient.reduce((best, value, i) => (Math.abs(value) > Math.abs(gradient[best]!) ? i : best), 0);
     const lossAt = async (shift: number): Promise<number> => {

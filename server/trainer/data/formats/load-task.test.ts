@@ -196,7 +196,7 @@ describe('PathVQA', () => {
     ['an empty question', { question: ' ' }, /record 1: it has an empty question/],
     ['the sign of a picture', { question: 'is <image> it ?' }, /record 1: its question holds <image>/],
   ])('refuses a record with %s', async (_, changed, message) => {
-    const record = { image: 'a.jpg', question: 'is it ?', answer: 'yes', ...changed };
+    const record = { image: 'a.jpg', answer: 'yes', ...changed };
     await write({ 'train.jsonl': JSON.stringify(record), 'a.jpg': 10 });
     await expect(load('path_vqa')).rejects.toThrow(message);
   });
