@@ -3,6 +3,7 @@ import { entryOf } from '@plumbline/shared/record';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
+import { eventsInForce } from './events-in-force';
 import { fetchHistories, type FeedTransport } from './run-feed';
 import type { SeriesDemand } from './series-demand';
 import { SeriesBuffer } from './series-buffer';
@@ -60,7 +61,7 @@ async function readLeft(ancestor: RunSummary, child: RunSummary, hub: Omit<Hub, 
     (event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId && event.step === step,
   );
   const lastSeq = saved?.seq ?? Infinity;
-  const earlier = events.filter((event) => event.step <= step && event.seq < lastSeq);
+  const earlier = eventsInForce(events.filter((event) => event.step <= step && event.seq < lastSeq));
   const applied = new Set(earlier.flatMap((event) => (event.type === 'command_applied' ? [event.commandId] : [])));
   return {
     ancestor,

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { metrics } from '@plumbline/shared/metric';
-import { progressOf, RunSummary } from '@plumbline/shared/run';
+import { CheckpointId, progressOf, RunSummary } from '@plumbline/shared/run';
 import { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { decimate } from '../charts/decimate';
+import { peakLearningRate } from './changes';
 import { RunStore } from './run-store';
 import { SeriesBuffer } from './series-buffer';
+import { trainingOf } from './settings';
 
 const branchAt = (step: number): RunSummary =>
   RunSummary.parse({
@@ -162,5 +164,41 @@ describe('a run that goes on as another segment', () => {
     expect(store.changesInForce).toHaveLength(2);
     store.control([{ type: 'segment_started', seq: 5, step: 4, fromStep: 4, wallTimeMs: 5 }]);
     expect(store.changesInForce.map(({ commandId }) => commandId)).toEqual(['command-early']);
+  });
+
+  it('stands no more under a change at the step of its checkpoint that came after the save', () => {
+    const store = new RunStore();
+    store.run({ ...branchAt(0), parent: null, lastStep: 9, lastSeq: 9 });
+    const checkpointId = CheckpointId.parse('step-000004');
+    const at = (seq: number, step = 4) => ({ seq, step, wallTimeMs: seq });
+    const rate = (commandId: string, learningRate: number) =>
+      CommandRecord.parse({
+        ...{ commandId, runId: 'branch', author: 'api', state: 'applied', receivedMs: 1, endedMs: 2, step: 4 },
+        ...{ action: { kind: 'set_learning_rate', learningRate }, before: {}, after: {}, reason: '' },
+      });
+    const applied = (seq: number, commandId: string): ControlEvent => ({
+      ...{ type: 'command_applied', ...at(seq), before: {}, after: {}, commandId: CommandId.parse(commandId) },
+    });
+    const trains = (seq: number, name: string): ControlEvent => ({
+      ...{ type: 'trainable_changed', ...at(seq), trainable: [name] },
+      selection: { kind: 'pattern', pattern: name },
+    });
+    store.commands([rate('command-before', 0.1), rate('command-after', 0.2)]);
+    store.control([
+      applied(2, 'command-before'),
+      trains(3, 'before'),
+      { type: 'checkpoint_saved', ...at(4), checkpointId, bytes: 1 } as ControlEvent,
+      applied(5, 'command-after'),
+      trains(6, 'after'),
+    ]);
+    expect(peakLearningRate({}, store.changesInForce)).toBe(0.2);
+    expect(store.trainable).toEqual(['after']);
+    store.control([{ type: 'segment_started', ...at(10), fromStep: 4, checkpointId }]);
+    expect(peakLearningRate({}, store.changesInForce)).toBe(0.1);
+    expect(store.trainable).toEqual(['before']);
+    expect(trainingOf(store).rate).toEqual({ now: '0.1', began: '' });
+    store.commands([rate('command-since', 0.3)]);
+    store.control([applied(11, 'command-since')]);
+    expect(peakLearningRate({}, store.changesInForce)).toBe(0.3);
   });
 });

@@ -8,6 +8,7 @@ import { declaredIn, type SeriesFacts, type SeriesResponse } from '@plumbline/sh
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
+import { eventsInForce } from './events-in-force';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
@@ -37,7 +38,10 @@ export class RunStore implements FeedSink {
   version = 0;
 
   #facts: ReadonlyMap<string, SeriesFacts> = new Map();
-  /** The events and the list that these are of. */
+  #inForce: readonly ControlEvent[] = [];
+  /** The events that `#inForce` was made from. */
+  #inForceOf: readonly ControlEvent[] = [];
+  /** The events and the list that `#facts` was made from. */
   #factsOf: readonly unknown[] = [];
   /** All series of the run, once somebody has asked for the list. */
   #listed: SeriesResponse['series'] | null = null;
@@ -99,9 +103,18 @@ export class RunStore implements FeedSink {
   /** A chart in sight draws these series: they are fetched, and followed until it calls what is returned. */
   draw = (names: readonly string[]): (() => void) => this.demand.draw(names);
 
-  /** What the trainer said of what it trains: at the start, and with each change. */
+  /** The control events that no later segment has undone. */
+  get eventsInForce(): readonly ControlEvent[] {
+    if (this.#inForceOf !== this.controlEvents) {
+      this.#inForceOf = this.controlEvents;
+      this.#inForce = eventsInForce(this.controlEvents);
+    }
+    return this.#inForce;
+  }
+
+  /** What the trainer said of what it trains: at the start, and with each change in force. */
   get selections(): readonly EventOf<'run_started' | 'trainable_changed'>[] {
-    return this.controlEvents.filter((event) => event.type === 'run_started' || event.type === 'trainable_changed');
+    return this.eventsInForce.filter((event) => event.type === 'run_started' || event.type === 'trainable_changed');
   }
 
   /** Names of the parameters that train now; undefined before the trainer has said. */
@@ -117,20 +130,18 @@ export class RunStore implements FeedSink {
   /** Which stage the run is in; undefined where it has none, or has not said. */
   get stage(): Stage | undefined {
     if (!this.runSummary) return undefined;
-    return stageAt(stagesOf(this.runSummary.description, this.controlEvents), this.runSummary.lastStep);
+    return stageAt(stagesOf(this.runSummary.description, this.eventsInForce), this.runSummary.lastStep);
   }
 
-  /** The run's own commands, without those whose effect a later segment has superseded. */
+  /** The run's own commands, without those whose effect a later segment has undone. */
   get ownCommands(): readonly CommandRecord[] {
-    const records = [...this.commandRecords.values()];
-    const segments = this.#segments;
-    if (segments.length === 0) return records;
-    const superseded = new Set(
+    const inForce = new Set(this.eventsInForce);
+    const undone = new Set(
       this.controlEvents.flatMap((event) =>
-        event.type === 'command_applied' && isSuperseded(segments, event) ? [event.commandId] : [],
+        event.type === 'command_applied' && !inForce.has(event) ? [event.commandId] : [],
       ),
     );
-    return records.filter(({ commandId }) => !superseded.has(commandId));
+    return [...this.commandRecords.values()].filter(({ commandId }) => !undone.has(commandId));
   }
 
   /** The commands whose effect this run stands under. */

@@ -68,9 +68,9 @@ function setting(first: string | undefined, last: string | undefined): Setting |
 
 /** The same of a run that is followed: what trains has been said with its start where its settings do not tell. */
 export function trainingOf(store: RunStore): ReturnType<typeof trainingWords> {
-  const { runSummary, past, commandRecords } = store;
+  const { runSummary, past, ownCommands } = store;
   const began = runSummary ? beginningOf(runSummary.description) : {};
-  const words = trainingWords(began, past?.inForce ?? [], [...commandRecords.values()]);
+  const words = trainingWords(began, past?.inForce ?? [], ownCommands);
   const selection = store.selections.at(-1)?.selection;
   return {
     ...words,

@@ -190,7 +190,7 @@ export function ComparePage(): React.ReactNode {
   const samples = new Set(shown.flatMap(({ store }) => sampleWords(store) || []));
   const sample = samples.size === 1 ? [...samples][0]! : '';
   const marks = shown.flatMap(({ store, name }) =>
-    changesOf(store.commandRecords.values()).map((change): ChartMark => ({
+    changesOf(store.ownCommands).map((change): ChartMark => ({
       id: change.commandId,
       step: change.step,
       kind: 'quiet',

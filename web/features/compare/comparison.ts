@@ -44,7 +44,6 @@ export function comparisonOf(store: RunStore): Comparison | null {
   const measured = store.buffer(metrics.heldOutMean);
   const values = store.wholeCourse(metrics.heldOutMean);
   const takenOver = store.past?.inForce ?? [];
-  const own = [...store.commandRecords.values()];
   const measuredValues = values.filter(isMeasured);
   const subject = recoverySubject(store, metrics.heldOutMean);
   const gain = above(metrics.heldOutMean);
@@ -60,7 +59,7 @@ export function comparisonOf(store: RunStore): Comparison | null {
     kl: latest(metrics.kl),
     bias: latest(metrics.numberTokensHeldOut),
     energy: energyReading(store),
-    changes: changesOf(own).map(shortChangeWords),
+    changes: changesOf(store.ownCommands).map(shortChangeWords),
     takenOver: changesOf(takenOver).map(shortChangeWords),
   };
 }

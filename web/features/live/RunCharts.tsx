@@ -41,7 +41,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
     return [
       ...lineage,
-      ...stageMarks(store.controlEvents, store.runSummary?.description ?? { tasks: [] }),
+      ...stageMarks(store.eventsInForce, store.runSummary?.description ?? { tasks: [] }),
       ...chartMarks(store.ownCommands, store.recipes),
     ];
   }, [store, store.version, branches]);
