@@ -119,6 +119,17 @@ describe('the page of a run of another trainer', () => {
     expect(asked.has('deep/19')).toBe(true);
     // The group shows a dozen at first: the rest is in no chart.
     expect([...asked].filter((name) => Number(name.split('/')[1]) > 19)).toEqual([]);
+    expect(await by('key-loss').innerText()).toContain('6.000');
+    expect(await page.locator('.key-number b').allInnerTexts()).not.toContain('–');
+    for (const absent of ['key-held-out', 'key-kl', 'key-energy', 'chart-recovery', 'contribution', 'chart-speed'])
+      expect(await by(absent).count(), absent).toBe(0);
+    await page.goto(`${hub.url}/compare/?run=${ownId}`);
+    await expect.poll(() => points('compare-loss'), patiently).toBe('5');
+    for (const absent of ['compare-held-out', 'compare-bias', 'compare-kl'])
+      expect(await by(absent).count(), absent).toBe(0);
+    const cells = by('compare-table').locator('td');
+    await expect.poll(() => cells.allInnerTexts(), patiently).toContain('6.000');
+    expect(await cells.allInnerTexts()).not.toContain('–');
     another.disconnect();
   });
 });

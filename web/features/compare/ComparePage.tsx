@@ -15,13 +15,15 @@ import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
+import { seriesOfRun } from '../../lib/run-series';
 import { stateWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { Loading } from '../live/Loading';
+import { chartOf } from '../live/series-chart';
 import { usePast } from '../live/use-family';
 import { useFamilies } from '../runs/use-runs';
 import { CompareTable, type ComparedRun } from './CompareTable';
-import { namesApart } from './comparison';
+import { namesApart, ownCompared } from './comparison';
 import { SettingsTable } from './SettingsTable';
 import { comparedMetrics, useCompared } from './use-compared';
 import '../live/live.css';
@@ -42,7 +44,8 @@ interface ComparedChart {
   title: string;
   hint: string;
   unit: Unit;
-  include: readonly number[];
+  unitText?: string;
+  include?: readonly number[];
   metric: string;
   /** Drawn for the runs that teach it only. */
   task?: string;
@@ -95,6 +98,13 @@ const otherCharts: readonly ComparedChart[] = [
   },
 ];
 
+/** The chart of a series that this page knows nothing about, as the first of the runs that has it declares it. */
+function ownChart(runs: readonly ComparedRun[], name: string): ComparedChart {
+  const { store } = runs.find(({ store: { declared } }) => declared.has(name)) ?? runs[0]!;
+  const { title, hint = '', unit, unitText } = chartOf(store, name);
+  return { title, hint, unit, metric: name, testId: `compare-${name}`, ...(unitText && { unitText }) };
+}
+
 /** Runs laid over each other, live: they are named in the address, `/compare/?run=<id>&run=<id>`. */
 export function ComparePage(): React.ReactNode {
   const asked = [...new Set(useSearchParams().getAll('run'))].filter((id) => id !== '');
@@ -108,6 +118,11 @@ export function ComparePage(): React.ReactNode {
   const compared = useCompared(runIds, compares, session.state === 'open');
   const { problem } = usePast(compared.stores, runs ?? []);
   const view = useMemo(() => new ChartView(), []);
+  const own = ownCompared(compared.stores);
+  useEffect(() => {
+    const stops = compared.stores.map(({ demand }) => demand.showLast(own));
+    return () => stops.forEach((stop) => stop());
+  }, [compared, own.join('\n')]);
 
   useEffect(() => {
     const follow = (): void => {
@@ -137,11 +152,11 @@ export function ComparePage(): React.ReactNode {
       </Blank>
     );
   }
-  const known = compared.stores.flatMap((store, index) =>
+  const loaded = compared.stores.flatMap((store, index) =>
     store.runSummary ? [{ run: store.runSummary, store, color: categoricalColor(index) }] : [],
   );
-  const names = namesApart(known.map(({ run }) => run));
-  const shown: ComparedRun[] = known.map((each, index) => ({ ...each, name: names[index]! }));
+  const names = namesApart(loaded.map(({ run }) => run));
+  const shown: ComparedRun[] = loaded.map((each, index) => ({ ...each, name: names[index]! }));
   if (shown.length === 0) {
     const failed = compared.stores.find(({ feedPhase }) => feedPhase === 'failed')?.feedError;
     if (failed === undefined) return <Loading what="the runs" />;
@@ -159,9 +174,15 @@ export function ComparePage(): React.ReactNode {
       )
       .reverse(),
   );
-  const charts = [heldOutChart, ...[...tasks].reverse().map(targetChart), ...otherCharts];
+  const namesOf = new Map(shown.map(({ run, store }) => [run.runId, seriesOfRun(store)]));
+  const known = [heldOutChart, ...[...tasks].reverse().map(targetChart), ...otherCharts];
+  const isOfAny = ({ metric }: ComparedChart): boolean => [...namesOf.values()].some((names) => names.has(metric));
+  const charts = [...known.filter(isOfAny), ...own.map((name) => ownChart(shown, name))];
   const seriesOf = ({ metric, task, unit }: ComparedChart): ChartSeries[] => {
-    const drawn = shown.filter(({ run }) => task === undefined || targetNames(run.description, []).includes(task));
+    const drawn = shown.filter(
+      ({ run }) =>
+        namesOf.get(run.runId)!.has(metric) && (task === undefined || targetNames(run.description, []).includes(task)),
+    );
     // Two runs of one base model may have measured it on two backends: what reads the same is one line.
     const bases = new Map(
       drawn.flatMap(({ store }) => {
@@ -258,7 +279,8 @@ export function ComparePage(): React.ReactNode {
               {...(chart.logarithm && { logarithm: chart.logarithm })}
               {...(chart.unit === 'percent' && { note: sample })}
               unit={chart.unit}
-              include={chart.include}
+              {...(chart.unitText && { unitText: chart.unitText })}
+              {...(chart.include && { include: chart.include })}
               testId={chart.testId}
               series={seriesOf(chart)}
               draws={[chart.metric]}
@@ -270,7 +292,7 @@ export function ComparePage(): React.ReactNode {
           </div>
         ))}
       </div>
-      <CompareTable runs={shown} />
+      <CompareTable runs={shown} own={own} />
       <SettingsTable runs={shown} />
       <ZoomBadge view={view} />
     </main>

@@ -9,6 +9,7 @@ import type { ChartColor } from '../../charts/palette';
 import type { RunStore } from '../../lib/run-store';
 import { chosenSettings } from '../../lib/settings';
 import { sequenceWords } from '../../lib/words';
+import { chartOf } from '../live/series-chart';
 import { comparisonOf, type Comparison } from './comparison';
 
 export interface ComparedRun {
@@ -24,12 +25,15 @@ const minus = (text: string): string => text.replace(/^-0\.0$/, '0.0').replace(/
 
 interface Column {
   head: string;
+  /** Whether a run has a value; a column that no run has a value for is left out. Always shown without it. */
+  has?: (figures: Comparison) => boolean;
   hint?: string;
   cell: (of: ComparedRun & { figures: Comparison }) => React.ReactNode;
 }
 const columns: readonly Column[] = [
   {
     head: 'Recipe',
+    has: ({ training }) => training.trains !== null,
     cell: ({ run: { description }, figures: { training } }) => {
       const config = builtInConfig(description);
       const words = [training.trains?.now ?? '–', ...(config ? chosenSettings(config, ['method']) : [])];
@@ -44,6 +48,7 @@ const columns: readonly Column[] = [
   },
   {
     head: 'Peak learning rate',
+    has: ({ training }) => training.rate !== null,
     cell: ({ figures: { training } }) => (
       <span>
         {training.rate?.now ?? '–'}
@@ -58,24 +63,32 @@ const columns: readonly Column[] = [
         ? formatStep(run.lastStep)
         : `${formatStep(run.lastStep)} of ${formatStep(run.description.totalSteps)}`,
   },
-  { head: 'Held-out accuracy, final', cell: ({ figures }) => formatValue(figures.heldOut, 'percent') },
+  {
+    head: 'Held-out accuracy, final',
+    has: ({ heldOut }) => heldOut !== undefined,
+    cell: ({ figures }) => formatValue(figures.heldOut, 'percent'),
+  },
   {
     head: 'Held-out accuracy, lowest',
+    has: ({ lowestHeldOut }) => lowestHeldOut !== undefined,
     hint: 'Of a branch over its whole course, as the charts show it',
     cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent'),
   },
   {
     head: 'Forgetting, points',
+    has: ({ forgetting }) => forgetting !== undefined,
     hint: 'Held-out accuracy lost against the base model',
     cell: ({ figures }) => points(figures.forgetting),
   },
   {
     head: 'Recovered',
+    has: ({ heldOut }) => heldOut !== undefined,
     hint: 'Of a branch over its whole course: how much of the worst drop has come back; a dash where nothing dropped past the noise floor',
     cell: ({ figures }) => formatValue(figures.recovered, 'percent'),
   },
   {
     head: 'Target gain, points',
+    has: ({ targetGains }) => targetGains.some((each) => each.points !== undefined),
     hint: 'Target accuracy won against the base model; of several tasks the mean, and each',
     cell: ({ run: { description }, figures: { targetGain, targetGains } }) => (
       <span>
@@ -89,14 +102,20 @@ const columns: readonly Column[] = [
       </span>
     ),
   },
-  { head: 'KL(base ‖ now), nats', cell: ({ figures }) => formatValue(figures.kl, '') },
+  {
+    head: 'KL(base ‖ now), nats',
+    has: ({ kl }) => kl !== undefined,
+    cell: ({ figures }) => formatValue(figures.kl, ''),
+  },
   {
     head: 'Number-token bias',
+    has: ({ bias }) => bias !== undefined,
     hint: 'On held-out prompts',
     cell: ({ figures }) => formatValue(figures.bias, 'probability'),
   },
   {
     head: 'Energy',
+    has: ({ energy }) => energy !== null,
     hint: 'With what it is at least and at most, and its emissions; a branch counts from its own start',
     cell: ({ figures: { energy } }) =>
       energy ? (
@@ -124,15 +143,34 @@ const columns: readonly Column[] = [
   },
 ];
 
-/** What each run came to, beside the others; of a run under way, so far. */
-export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.ReactNode {
+/** The last value of a series that this page knows nothing about. */
+function ownColumn(name: string, runs: readonly ComparedRun[]): Column {
+  const { store } = runs.find(({ store: { declared } }) => declared.has(name)) ?? runs[0]!;
+  const { title, unit, unitText, hint } = chartOf(store, name);
+  return {
+    head: [`${title}, last`, unitText].filter(Boolean).join(', '),
+    ...(hint && { hint }),
+    cell: ({ store: { series } }) => formatValue(series.get(name)?.lastValue, unit),
+  };
+}
+
+/**
+ * What each run came to, beside the others; of a run under way, so far.
+ * @param own series of other trainers, a column each
+ */
+export function CompareTable({ runs, own }: { runs: readonly ComparedRun[]; own: readonly string[] }): React.ReactNode {
+  const figuresOf = new Map(runs.map(({ run, store }) => [run.runId, comparisonOf(store)]));
+  const isOfAny = ({ has }: Column): boolean => !has || [...figuresOf.values()].some((of) => of !== null && has(of));
+  const shown = columns.filter(isOfAny);
+  // Changes are last: they are the longest.
+  shown.splice(-1, 0, ...own.map((name) => ownColumn(name, runs)));
   return (
     <section className="panel compare-table-panel">
       <table className="compare-table" data-testid="compare-table">
         <thead>
           <tr>
             <th scope="col">Run</th>
-            {columns.map(({ head, hint }) => (
+            {shown.map(({ head, hint }) => (
               <th scope="col" key={head} title={hint}>
                 {head}
               </th>
@@ -141,8 +179,8 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
         </thead>
         <tbody>
           {runs.map((each) => {
-            const figures = comparisonOf(each.store);
             const { run } = each;
+            const figures = figuresOf.get(run.runId);
             return (
               <tr key={run.runId}>
                 <th scope="row">
@@ -158,7 +196,7 @@ export function CompareTable({ runs }: { runs: readonly ComparedRun[] }): React.
                   </div>
                 </th>
                 {figures &&
-                  columns.map(({ head, cell }) => (
+                  shown.map(({ head, cell }) => (
                     <td key={head} data-head={head}>
                       {cell({ ...each, figures })}
                     </td>

@@ -6,7 +6,7 @@ import { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
-import { comparisonOf, namesApart } from './comparison';
+import { comparisonOf, namesApart, ownCompared } from './comparison';
 
 const probe = (seq: number, step: number, heldOut: number, target: number): MetricEvent => ({
   type: 'probe_completed',
@@ -152,4 +152,18 @@ it('has no figures of what a run says nothing of', () => {
     ...{ targetGain: undefined, targetGains: [], heldOut: undefined, kl: undefined },
     training: { trains: { now: 'All of it', began: '' }, rate: null },
   });
+});
+
+it('compares the own series of other trainers, those of more runs first', () => {
+  const storeOf = (...names: string[]): RunStore => {
+    const store = new RunStore();
+    const run = { runId: 'run-1', description: { name: 'x' }, parent: null, state: 'running', reason: '' };
+    const times = { createdMs: 0, startedMs: 0, endedMs: null, lastStep: 3, lastSeq: 4 };
+    store.run(RunSummary.parse({ ...run, ...times, trainer: null, trainerConnected: true }));
+    const series = names.map((name, number) => ({ number, name }));
+    store.control([{ type: 'run_started', seq: 1, step: 0, baseline: {}, series } as unknown as ControlEvent]);
+    return store;
+  };
+  const [first, second] = [storeOf('tokens', 'train_loss', 'shift/kl', 'eval/acc'), storeOf('eval/acc', 'drift/a')];
+  expect(ownCompared([first, second])).toEqual(['eval/acc', 'train_loss']);
 });

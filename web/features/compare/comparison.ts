@@ -1,3 +1,4 @@
+import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { targetNames } from '@plumbline/shared/run-description';
@@ -6,6 +7,7 @@ import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
 import { trainingOf, type Setting } from '../../lib/settings';
 import { recoverySubject } from '../drift/recovery-view';
+import { isLossOrHeldOut, ownSeries } from '../live/own-series';
 
 /** What a run came to, or has come to so far; undefined is what was not measured. */
 export interface Comparison {
@@ -62,6 +64,26 @@ export function comparisonOf(store: RunStore): Comparison | null {
     changes: changesOf(store.ownCommands).map(shortChangeWords),
     takenOver: changesOf(takenOver).map(shortChangeWords),
   };
+}
+
+/** Series that the page's own charts and columns cover, or that say nothing side by side. */
+const covered = /^(drift|contribution|energy|probe)\/|^(held_out|target)\/.+\/accuracy$/;
+const charted: readonly string[] = [metrics.kl, metrics.js, metrics.numberTokensHeldOut, metrics.loss];
+/** At most so many of the trainers' own series are compared. */
+const mostOwn = 6;
+
+/**
+ * The series of other trainers' runs that are compared beside the ones that the page knows: losses, series with a
+ * direction and held-out values, those of more runs first.
+ */
+export function ownCompared(stores: readonly RunStore[]): string[] {
+  const others = stores.filter(({ runSummary: run }) => run && !builtInConfig(run.description));
+  const facts = new Map(others.flatMap(({ declared }) => [...declared]));
+  const runsWith = (name: string): number => others.filter(({ declared }) => declared.has(name)).length;
+  return ownSeries(facts.values(), (name) => covered.test(name) || charted.includes(name))
+    .filter((name) => facts.get(name)!.better !== undefined || isLossOrHeldOut(facts.get(name)!))
+    .sort((a, b) => runsWith(b) - runsWith(a))
+    .slice(0, mostOwn);
 }
 
 /** Undefined where there is none, or one was not measured. */

@@ -8,6 +8,7 @@ import { LineChart, type LineChartProps } from '../../charts/LineChart';
 import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, recoverySubject, sampleWords, type RecoverySeries } from '../drift/recovery-view';
+import { seriesOfRun } from '../../lib/run-series';
 import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { AllSeries } from './AllSeries';
@@ -20,14 +21,14 @@ import { useRun, useSeriesList } from './use-run';
 const zero = [0];
 const percent = [0, 100];
 const recoveredSeries = [metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl];
-/** What maps and key figures show, and what says more of a chart that is there. */
+/** Series of maps and key figures, and remarks on charts. */
 const withoutChart = /^(drift|contribution|energy)\/|^probe\//;
 
 /** Charts at the top of the page, and charts of a run's own series further down; the rest is under All series. */
 const storyCharts = 4;
 const mostOwnBelow = 6;
 
-/** A chart that the page knows how to explain; drawn where its run has one of the series. */
+/** A chart that the page can explain. It is drawn where the run has one of its series. */
 type FixedChart = Omit<LineChartProps, 'view' | 'source' | 'marks'> & { draws: readonly string[] };
 
 const namesOf = (series: readonly { id: string }[]): string[] => series.map(({ id }) => id);
@@ -36,7 +37,8 @@ const namesOf = (series: readonly { id: string }[]): string[] => series.map(({ i
 export function RunCharts({ view, branches }: { view: ChartView; branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const recoveries = useRef(new Map<string, RecoverySeries>());
-  const series = runSeries(store, recoveries.current);
+  const names = seriesOfRun(store);
+  const series = runSeries(store, names, recoveries.current);
   const marks = useMemo(() => {
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
     return [
@@ -52,6 +54,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   const sample = sampleWords(store);
   const tasks = heldOutTasks(store).length;
   const description = store.runSummary?.description;
+  const isBuiltIn = description !== undefined && builtInConfig(description) !== null;
   const awaited = awaitedWords(description);
   const story: FixedChart[] = [
     {
@@ -113,7 +116,8 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
       hint: '(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor.',
       unit: 'percent',
       series: series.recovery,
-      draws: recoveredSeries,
+      // Without a base, a direction and a noise floor nothing is said to recover.
+      draws: recoveredSeries.filter((name) => isBuiltIn || recoverySubject(store, name)),
       include: percent,
       emptyText: recoverySubject(store, metrics.heldOutMean)
         ? 'Nothing has drifted past the noise floor, so there is nothing to recover.'
@@ -168,13 +172,9 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
       testId: 'chart-probe-cost',
     },
   ];
-  const known = store.seriesNames;
-  // The built-in trainer has them all, sooner or later; of another the page waits for what it says.
-  const isBuiltIn = description !== undefined && builtInConfig(description) !== null;
-  const has = (name: string): boolean => known.has(name) || store.baseline(name) !== undefined;
-  const isShown = ({ draws }: FixedChart): boolean => isBuiltIn || draws.some(has);
+  const isShown = ({ draws }: FixedChart): boolean => draws.some((name) => names.has(name));
   const [shownStory, shownMore] = [story.filter(isShown), more.filter(isShown)];
-  const hasGroup = (group: string): boolean => isBuiltIn || [...known].some((name) => name.startsWith(group));
+  const hasGroup = (group: string): boolean => [...names].some((name) => name.startsWith(group));
   const charted = new Set([...story, ...more].flatMap(({ draws }) => draws));
   const hasChart = (name: string): boolean => charted.has(name) || withoutChart.test(name);
   const own = isBuiltIn ? [] : ownSeries(store.declared.values(), hasChart);
@@ -189,7 +189,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
           <Chart key={chart.testId} {...shared} {...chart} />
         ))}
         {own.slice(0, ownInStory).map(ownChart)}
-        {known.size === 0 && !isBuiltIn && store.feedPhase !== 'loading' && (
+        {names.size === 0 && store.feedPhase !== 'loading' && (
           <p className="dim" data-testid="no-series">
             The trainer has sent no series so far.
           </p>

@@ -23,7 +23,12 @@ export interface RunSeries {
   probeCost: ChartSeries[];
 }
 
-export function runSeries(store: RunStore, recoveries: Map<string, RecoverySeries>): RunSeries {
+/** @param names the series that the run has: no line is made of another */
+export function runSeries(
+  store: RunStore,
+  names: ReadonlySet<string>,
+  recoveries: Map<string, RecoverySeries>,
+): RunSeries {
   const description = store.runSummary?.description ?? { tasks: [] };
   const tasks = targetNames(description, store.seriesNames);
   const line = (metric: string, label: string, color: ChartSeries['color']): ChartSeries => ({
@@ -61,17 +66,18 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
       },
     ];
   };
+  const present = (...lines: ChartSeries[]): ChartSeries[] => lines.filter(({ id }) => names.has(id));
   return {
-    bias: [
+    bias: present(
       line(metrics.numberTokensTarget, 'target', 'target'),
       line(metrics.numberTokensHeldOut, 'held-out', 'held-out'),
-    ],
-    shift: [
+    ),
+    shift: present(
       { ...plain(metrics.kl, 'KL', 'violet'), transform: withoutRounding },
       { ...plain(metrics.js, 'JS', 'green'), transform: withoutRounding },
-    ],
-    agreement: [line(metrics.top1Agreement, 'agreement', 'violet')],
-    accuracy: [
+    ),
+    agreement: present(line(metrics.top1Agreement, 'agreement', 'violet')),
+    accuracy: present(
       // One skill has the target's colour; of several each has its own.
       ...tasks.map((task, index) =>
         line(
@@ -81,17 +87,24 @@ export function runSeries(store: RunStore, recoveries: Map<string, RecoverySerie
         ),
       ),
       line(metrics.heldOutMean, 'held-out mean', 'held-out'),
-    ],
-    heldOut: heldOutTasks(store).map((name, index) =>
-      line(heldOutAccuracy(name), taskLabel(description, name, 'held_out'), categoricalColor(index)),
     ),
-    loss: [plain(metrics.loss, 'loss', 'ink')],
-    gradientNorm: [plain(metrics.gradientNorm, 'norm', 'slate')],
-    learningRate: learningRates(store).map((name, index, { length }) =>
-      plain(name, length === 1 ? 'lr' : name, length === 1 ? 'ink' : categoricalColor(index)),
+    heldOut: present(
+      ...heldOutTasks(store).map((name, index) =>
+        line(heldOutAccuracy(name), taskLabel(description, name, 'held_out'), categoricalColor(index)),
+      ),
     ),
-    speed: [{ ...plain(metrics.stepDurationMs, 'steps/s', 'slate'), transform: (milliseconds) => 1000 / milliseconds }],
-    probeCost: [plain(metrics.probeDurationMs, 'probe', 'slate')],
+    loss: present(plain(metrics.loss, 'loss', 'ink')),
+    gradientNorm: present(plain(metrics.gradientNorm, 'norm', 'slate')),
+    learningRate: present(
+      ...learningRates(store).map((name, index, { length }) =>
+        plain(name, length === 1 ? 'lr' : name, length === 1 ? 'ink' : categoricalColor(index)),
+      ),
+    ),
+    speed: present({
+      ...plain(metrics.stepDurationMs, 'steps/s', 'slate'),
+      transform: (milliseconds) => 1000 / milliseconds,
+    }),
+    probeCost: present(plain(metrics.probeDurationMs, 'probe', 'slate')),
     recovery: [
       ...recovered(metrics.heldOutMean, 'held-out accuracy', 'held-out'),
       ...recovered(metrics.numberTokensHeldOut, 'number-token bias', 'violet'),

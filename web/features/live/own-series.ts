@@ -3,7 +3,11 @@ import type { SeriesFacts } from '@plumbline/shared/series';
 const isLoss = /(^|[^a-z])loss/i;
 const isOfHeldOut = /(^|[^a-z])(eval|val|valid|validation|test|held[ _-]?out)([^a-z]|$)/i;
 
-/** Losses first, then what is measured on data that is not trained on, then the rest; each as declared. */
+/** Whether a series is a loss or measured on held-out data, by its name and label. */
+export const isLossOrHeldOut = ({ name, label = '' }: SeriesFacts): boolean =>
+  [isLoss, isOfHeldOut].some((kind) => kind.test(name) || kind.test(label));
+
+/** Losses first, then series with a direction or of held-out data, then the rest. */
 function rank({ name, label = '', better }: SeriesFacts): number {
   if (isLoss.test(name) || isLoss.test(label)) return 0;
   return better !== undefined || isOfHeldOut.test(name) || isOfHeldOut.test(label) ? 1 : 2;

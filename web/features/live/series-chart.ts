@@ -2,10 +2,16 @@ import { unitNamed } from '../../charts/format';
 import type { LineChartProps } from '../../charts/LineChart';
 import type { RunStore } from '../../lib/run-store';
 
+/** The declared unit of a series, and its text where the charts have no format for it. */
+export function unitOf(store: RunStore, name: string): Pick<LineChartProps, 'unit' | 'unitText'> {
+  const word = store.declared.get(name)?.unit ?? '';
+  const unit = unitNamed(word);
+  return { unit, ...(unit === '' && word !== '' && { unitText: word }) };
+}
+
 /** The chart of one series, as its trainer has declared it. */
 export function chartOf(store: RunStore, name: string): Omit<LineChartProps, 'view' | 'source' | 'testId'> {
-  const { label = name, unit: word = '', better, noiseFloor } = store.declared.get(name) ?? {};
-  const unit = unitNamed(word);
+  const { label = name, better, noiseFloor } = store.declared.get(name) ?? {};
   const says = [
     label === name ? '' : name,
     better ? `${better === 'lower' ? 'Lower' : 'Higher'} is better.` : '',
@@ -14,8 +20,7 @@ export function chartOf(store: RunStore, name: string): Omit<LineChartProps, 'vi
   return {
     title: label,
     hint: says.filter(Boolean).join(' '),
-    unit,
-    ...(unit === '' && word !== '' && { unitText: word }),
+    ...unitOf(store, name),
     series: [
       {
         id: name,
