@@ -17,3 +17,14 @@ export class Turn {
     this.#startMs = performance.now();
   }
 }
+
+/** Takes entries of a list one after another, in turns. */
+export function inTurns<T>(take: (entry: T) => void): (entries: readonly T[]) => Promise<void> {
+  const turn = new Turn();
+  return async (entries) => {
+    for (const entry of entries) {
+      if (turn.isOver) await turn.next();
+      take(entry);
+    }
+  };
+}

@@ -218,6 +218,9 @@ export function orderFault(
 export type EvaluationCompleted = Extract<ControlEvent, { type: 'evaluation_completed' }>;
 export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;
 
+/** Types of the events that `checkpointsOf` looks at. */
+export const checkpointTypes = ['checkpoint_saved', 'checkpoint_removed'] as const satisfies ControlEvent['type'][];
+
 /** The checkpoints that a run can go back to, in the order they were saved: each once, by its latest save. */
 export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[] {
   const there = new Map<string, CheckpointSaved>();

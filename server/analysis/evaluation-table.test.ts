@@ -1,13 +1,18 @@
 import { expect, it } from 'vitest';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { evaluationTable } from './evaluation-table.js';
+import type { EvaluationCompleted } from '@plumbline/shared/trainer-event';
+import { EvaluationTable } from './evaluation-table.js';
 
+const tableOf = (evaluations: readonly EvaluationCompleted[]): EvaluationTable['tasks'] => {
+  const table = new EvaluationTable();
+  for (const evaluation of evaluations) table.add(evaluation);
+  return table.tasks;
+};
 let seq = 0;
 const evaluated = (
   stage: number | null,
   right: Record<string, string>,
   weight: number | null = null,
-): ControlEvent => ({
+): EvaluationCompleted => ({
   ...{ type: 'evaluation_completed', seq: ++seq, step: stage === null ? 0 : (stage + 1) * 10, wallTimeMs: 0 },
   ...{ stage, weight, right },
 });
@@ -15,7 +20,7 @@ const evaluated = (
 it('says of each task how the base, each stage and each weight answered, and how that differs from the base', () => {
   // Of 20: 10 right at the base; after the stage 8 of these still, and 6 of the others.
   const [base, now] = ['1'.repeat(10) + '0'.repeat(10), '1'.repeat(8) + '00' + '1'.repeat(6) + '0000'];
-  const table = evaluationTable([
+  const table = tableOf([
     evaluated(null, { counting: base, colour: '1111' }),
     evaluated(0, { counting: now, colour: '1100' }),
     evaluated(0, { counting: base, colour: '1111' }, 0.5),
@@ -41,15 +46,22 @@ it('says of each task how the base, each stage and each weight answered, and how
 });
 
 it('compares with no base that was not asked the same, and reads no inherited name', () => {
-  const [row] = evaluationTable([evaluated(0, { counting: '10' })])[0]!.evaluations;
+  const [row] = tableOf([evaluated(0, { counting: '10' })])[0]!.evaluations;
   expect(row!.againstBase).toBeNull();
-  const other = evaluationTable([
-    evaluated(null, { counting: '101' }),
-    evaluated(0, { constructor: '1', counting: '10' }),
-  ]);
+  const other = tableOf([evaluated(null, { counting: '101' }), evaluated(0, { constructor: '1', counting: '10' })]);
   expect(other.map(({ task }) => task)).toEqual(['constructor', 'counting']);
   expect(other[0]!.evaluations).toHaveLength(1);
   expect(other[0]!.evaluations[0]!.againstBase).toBeNull();
   expect(other[1]!.evaluations[1]!.againstBase).toBeNull();
-  expect(evaluationTable([])).toEqual([]);
+  expect(tableOf([])).toEqual([]);
+});
+
+it('compares evaluations that came before the base model was asked with it too', () => {
+  const [{ evaluations }] = tableOf([evaluated(0, { counting: '11' }), evaluated(null, { counting: '10' })]) as [
+    EvaluationTable['tasks'][number],
+  ];
+  expect(evaluations.map(({ stage, againstBase }) => [stage, againstBase?.gained])).toEqual([
+    [0, 1],
+    [null, undefined],
+  ]);
 });

@@ -1,24 +1,43 @@
 import type { EvaluationsResponse } from '@plumbline/shared/http';
 import { entryOf } from '@plumbline/shared/record';
-import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
+import type { EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import { pairedDifferenceInterval, wilsonInterval, type Ends } from './proportion-interval.js';
 
 type TaskEvaluations = EvaluationsResponse['tasks'][number];
 
 /**
- * What a run's evaluations come to, task by task in alphabetical order: the base model first, then each stage and, after
- * it, each weight between the base and the trained model, in the order in which they were asked. Of what was evaluated
- * twice, both are there. Questions count as independent of each other: where several are about the same thing, as the
- * same word in another picture, intervals are too narrow, and a study's report, which knows of that, is the better word.
+ * A run's evaluations by task: the base model first, then each stage and, after it, each weight between the base and the
+ * trained model, in the order of their events. An evaluation that was repeated has a row each time.
+ * Intervals assume independent questions. They are too narrow where several questions are about the same thing, for
+ * instance the same word in another picture; a study's report takes that into account.
  */
-export function evaluationTable(events: readonly ControlEvent[]): TaskEvaluations[] {
-  const evaluations = events.filter((event) => event.type === 'evaluation_completed');
-  const base = evaluations.find(({ stage }) => stage === null)?.right;
-  const tasks = [...new Set(evaluations.flatMap(({ right }) => Object.keys(right)))].sort();
-  return tasks.map((task) => ({
-    task,
-    evaluations: evaluations.flatMap((evaluation) => rowOf(evaluation, base && entryOf(base, task), task)),
-  }));
+export class EvaluationTable {
+  readonly #rows = new Map<string, TaskEvaluations['evaluations']>();
+  #base: EvaluationCompleted['right'] | undefined;
+  /** Evaluations that came before the base model's. */
+  #early: EvaluationCompleted[] = [];
+
+  /** Adds the next evaluation. It keeps its figures, not its answers, once the base model's are known. */
+  add(evaluation: EvaluationCompleted): void {
+    if (this.#base === undefined && evaluation.stage === null) this.#base = evaluation.right;
+    this.#early.push(evaluation);
+    if (this.#base !== undefined) this.#addEarly();
+  }
+
+  /** The tasks in alphabetical order, after the last evaluation was added. */
+  get tasks(): TaskEvaluations[] {
+    this.#addEarly();
+    return [...this.#rows].sort(([a], [b]) => (a < b ? -1 : 1)).map(([task, evaluations]) => ({ task, evaluations }));
+  }
+
+  #addEarly(): void {
+    for (const evaluation of this.#early.splice(0))
+      for (const task of Object.keys(evaluation.right)) {
+        const rows = this.#rows.get(task) ?? [];
+        this.#rows.set(task, rows);
+        rows.push(...rowOf(evaluation, this.#base && entryOf(this.#base, task), task));
+      }
+  }
 }
 
 function rowOf(

@@ -3,11 +3,12 @@ import { parse } from 'yaml';
 import { issueWords, knownOnly } from '@plumbline/shared/known-only';
 import { fourDigits, fromWireNumber } from '@plumbline/shared/metric';
 import { describeAction, describeCondition, GuardRules, type GuardRule, type RuleState } from '@plumbline/shared/rule';
-import type { RulesResponse, WindowsResponse } from '@plumbline/shared/http';
+import type { RulesResponse } from '@plumbline/shared/http';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 import { unknownSeriesOf, type KnownSeries } from '@plumbline/shared/known-series';
 import type { RunId } from '@plumbline/shared/run';
+import type { SeriesResponse } from '@plumbline/shared/series';
 import type { HubApi } from '../hub-api.js';
 import { sayError } from '../terminal.js';
 import { table } from './table.js';
@@ -61,14 +62,15 @@ export function warnOfSeries(rules: readonly GuardRule[], series: KnownSeries): 
     for (const words of unknownSeriesOf(rule, series)) sayError(`Warning: the rule "${rule.name}": ${words}`);
 }
 
-/** The series that a run has had values of, or the base model. */
-async function seriesOf(hub: HubApi, runId: RunId): Promise<string[]> {
+/** Names of the series of which the run, or its base model, has had a value. */
+export async function seriesOf(hub: HubApi, runId: RunId): Promise<string[]> {
   const [{ series }, { events }] = await Promise.all([
-    hub.get<WindowsResponse>(`/runs/${runId}/windows`),
+    hub.get<SeriesResponse>(`/runs/${runId}/series`),
     hub.controlEvents(runId),
   ]);
   const started = events.findLast((event) => event.type === 'run_started');
-  return [...new Set([...Object.keys(series), ...Object.keys(started?.baseline ?? {})])];
+  const measured = series.flatMap(({ name, last }) => (last === null ? [] : [name]));
+  return [...new Set([...measured, ...Object.keys(started?.baseline ?? {})])];
 }
 
 /** `--json` prints where each rule stands beside it; a file of it sets the rules. */

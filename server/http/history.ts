@@ -1,23 +1,16 @@
 import { Router } from 'express';
 import { HistoryQuery, LatestQuery, maxAnswerValues } from '@plumbline/shared/http';
-import { RunId, type RunSummary } from '@plumbline/shared/run';
+import { RunId } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 import { SeriesFilter } from '../run/series-filter.js';
-import type { EventStore, Series } from '../store/event-store.js';
-
-/** Points of a series among which its last one is: the fewest that a store thins to. */
-const fewestPoints = 5;
-/** Steps from the end in which last values are looked for first; those not found in more, in turn. */
-const firstSpan = 1024;
-const spanGrowth = 16;
+import type { Series } from '../store/event-store.js';
 
 /**
  * GET /api/runs/:runId/history: series of a run, whole or a range of steps, thinned to `maxPoints` each; a
  * `HistoryResponse`.
- * GET /api/runs/:runId/latest: the last point of each series, in the same form. Reads the end of the run, and more of it
- * only for series that have no value there.
+ * GET /api/runs/:runId/latest: the last point of each series, in the same form.
  */
 export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   return Router()
@@ -43,50 +36,21 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
       heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric } = LatestQuery.parse(request.query);
-        const run = await runs.get(runId);
+        const { segments } = await runs.get(runId);
         const filter = new SeriesFilter(typeof metric === 'string' ? [metric] : metric);
+        const metrics = filter.beginnings.length > 0 ? undefined : [...filter.names];
+        const { lastSeq, points } = await runs.store.lastPoints(runId, { metrics, segments }, signal);
         const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
-        await answer.end(await eachLatest(runs.store, run, filter, answer, signal));
+        for (const [name, { seq, step, value }] of points)
+          if (filter.has(name))
+            await answer.write(name, { seqs: [seq], steps: [step], values: [value], bucketSteps: 0 });
+        await answer.end(lastSeq);
       }),
     );
 }
 
-/** @returns the event number up to which the last points are those */
-async function eachLatest(
-  store: EventStore,
-  { runId, lastStep, segments }: RunSummary,
-  filter: SeriesFilter,
-  answer: SeriesAnswer,
-  signal: AbortSignal,
-): Promise<number> {
-  const found = new Set<string>();
-  const missing = (): string[] => [...filter.names].filter((name) => !found.has(name));
-  const isGroup = filter.beginnings.length > 0;
-  let firstLastSeq: number | undefined;
-  for (let span = firstSpan; ; span *= spanGrowth) {
-    const fromStep = Math.max(0, lastStep - span);
-    // All series where a group is asked for: who is in it is seen by their names.
-    const metrics = isGroup ? undefined : missing();
-    const { lastSeq } = await store.eachSeries(
-      runId,
-      { metrics, fromStep, segments, maxPoints: fewestPoints },
-      async (name, series) => {
-        if (found.has(name) || !filter.has(name)) return;
-        found.add(name);
-        await answer.write(name, lastPoint(series));
-      },
-      signal,
-    );
-    firstLastSeq ??= lastSeq;
-    // A group is complete where some of it was found: its series come together, with a probe.
-    const groupsFound = filter.beginnings.every((beginning) => [...found].some((name) => name.startsWith(beginning)));
-    if (fromStep === 0 || (missing().length === 0 && groupsFound)) return firstLastSeq;
-  }
-}
-
-function lastPoint({ seqs, steps, values }: Series): Series {
-  return { seqs: seqs.slice(-1), steps: steps.slice(-1), values: values.slice(-1), bucketSteps: 0 };
-}
+/** A series whose columns may be plain lists. */
+type Columns = { [Key in keyof Series]: Series[Key] extends number ? number : ArrayLike<number> };
 
 /** A `HistoryResponse` that is sent while it is read. */
 class SeriesAnswer {
@@ -101,7 +65,7 @@ class SeriesAnswer {
     this.#begun = answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
   }
 
-  async write(name: string, { steps, seqs, values, bucketSteps }: Series): Promise<void> {
+  async write(name: string, { steps, seqs, values, bucketSteps }: Columns): Promise<void> {
     const { answer } = this;
     await this.#begun;
     await this.#series(name, async () => {

@@ -50,7 +50,7 @@ it('the last points come wherever they lie, by name and by group, and nothing el
 });
 it('the series of a run are found by a group of all', async () => {
   expect(Object.keys((await latest('metric=*')).series).sort()).toEqual([
-    ...['drift/a', 'drift/b', 'run/wall_time_ms', 'train/loss'],
+    ...['constructor', 'drift/a', 'drift/b', 'once/early', 'run/wall_time_ms', 'train/loss'],
   ]);
 });
 it.each(['', 'metric=', `metric=${'x'.repeat(300)}`])('a question without names is refused: %s', async (query) => {

@@ -4,10 +4,10 @@ import { RunId } from '@plumbline/shared/run';
 import { declaredIn, type SeriesResponse } from '@plumbline/shared/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { RunRegistry } from '../run/registry.js';
+import type { LastPoint } from '../store/event-store.js';
+import { inTurns } from '../turn.js';
 import { heavy, type ReadParts } from './heavy-read.js';
-
-/** Fewest points of a series that a store answers: its last one is among them. */
-const fewestPoints = 5;
+import { JsonAnswer } from './json-answer.js';
 
 /** GET /api/runs/:runId/series: what is known of each series, with its last value; a `SeriesResponse`. */
 export function seriesRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
@@ -15,24 +15,23 @@ export function seriesRoutes({ runs, reads }: ReadParts & { runs: RunRegistry })
     '/runs/:runId/series',
     heavy(reads.answers, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
-      await runs.get(runId);
-      const events: ControlEvent[] = [];
-      const take = (texts: readonly string[]): void =>
-        void events.push(...texts.map((text) => JSON.parse(text) as ControlEvent));
-      await runs.store.eachControlEvents(runId, take, { types: ['run_started', 'series_declared'], signal });
+      const { segments } = await runs.get(runId);
       const known = new Map<string, SeriesResponse['series'][number]>();
-      for (const [name, { number: _, ...facts }] of declaredIn(events)) known.set(name, { ...facts, last: null });
-      const { lastSeq } = await runs.store.eachSeries(
-        runId,
-        { maxPoints: fewestPoints },
-        (name, { steps, values }) => {
-          if (name === wallTimeSeries) return;
-          const last = { step: steps.at(-1)!, value: toWireNumber(values.at(-1)!) };
-          known.set(name, { name, ...known.get(name), last });
-        },
-        signal,
-      );
-      response.json({ runId, lastSeq, series: [...known.values()] } satisfies SeriesResponse);
+      const take = inTurns((text: string) => {
+        for (const [name, { number: _, ...facts }] of declaredIn([JSON.parse(text) as ControlEvent]))
+          known.set(name, { ...facts, last: null });
+      });
+      await runs.store.eachControlEvents(runId, take, { types: ['run_started', 'series_declared'], signal });
+      const { lastSeq, points } = await runs.store.lastPoints(runId, { segments }, signal);
+      points.delete(wallTimeSeries);
+      await inTurns(([name, { step, value }]: [string, LastPoint]) => {
+        known.set(name, { name, ...known.get(name), last: { step, value: toWireNumber(value) } });
+      })([...points]);
+      const answer = new JsonAnswer(response, signal);
+      await answer.write(`{"runId":${JSON.stringify(runId)},"lastSeq":${lastSeq},"series":[`);
+      const list = answer.list();
+      for (const series of known.values()) await list([JSON.stringify(series)]);
+      answer.end(']}');
     }),
   );
 }

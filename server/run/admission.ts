@@ -5,7 +5,7 @@ import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunParent, type RunId, type RunSummary, hasNoTrainerYet } from '@plumbline/shared/run';
 import { declaredIn } from '@plumbline/shared/series';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
-import { checkpointsOf, type CheckpointSaved } from '@plumbline/shared/trainer-event';
+import { checkpointsOf, checkpointTypes, type CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
 import { Refusal } from './refusal.js';
@@ -167,7 +167,7 @@ export class Admission {
   }
 
   async #checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
-    return checkpointsOf((await this.store.controlEvents(runId)).events);
+    return checkpointsOf((await this.store.controlEvents(runId, checkpointTypes)).events);
   }
 }
 

@@ -8,7 +8,12 @@ import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
-import { checkpointsOf, type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import {
+  checkpointsOf,
+  checkpointTypes,
+  type CheckpointSaved,
+  type TrainerEvent,
+} from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
@@ -373,7 +378,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     }
     const release = await from.hold();
     try {
-      const { events, lastSeq } = await this.store.controlEvents(parent.runId);
+      const { events, lastSeq } = await this.store.controlEvents(parent.runId, checkpointTypes);
       // What another hub has acknowledged may still be on its way to where it can be read: then nobody can say.
       if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
       return release;
@@ -469,7 +474,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
   async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
     await this.get(runId);
-    return checkpointsOf((await this.store.controlEvents(runId)).events);
+    return checkpointsOf((await this.store.controlEvents(runId, checkpointTypes)).events);
   }
 
   /** @throws Refusal when the run has no such checkpoint */

@@ -1,4 +1,3 @@
-import { setImmediate as afterOthers } from 'node:timers/promises';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
@@ -10,6 +9,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
+import { inTurns } from '../turn.js';
 import { Refusal } from './refusal.js';
 
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
@@ -22,8 +22,6 @@ const coursePoints = 50_000;
 /** What findings are made from beside series. */
 const maxChanges = 20_000;
 const maxChangeBytes = 16 * 2 ** 20;
-/** Text that is parsed in one go. */
-const parsedBytes = 2 ** 20;
 
 /**
  * Why a run went as it went, from what is stored of it. What it holds has a bound, however long the run is: of most
@@ -107,7 +105,7 @@ async function readChanges(
   const changes: ControlEvent[] = [];
   await store.eachControlEvents(
     runId,
-    inTurns((text) => {
+    inTurns((text: string) => {
       const event = JSON.parse(text) as ControlEvent;
       if (isSuperseded(segments, event)) return;
       // What follows a change of what is trained says which command asked for it.
@@ -118,7 +116,7 @@ async function readChanges(
   const commands: CommandRecord[] = [];
   await store.eachCommands(
     runId,
-    inTurns((text) => {
+    inTurns((text: string) => {
       const record = JSON.parse(text) as CommandRecord;
       if (ruleOf(record.author) !== undefined) keep(commands, record, text);
     }),
@@ -130,20 +128,6 @@ async function readChanges(
 const told: ReadonlySet<ControlEvent['type']> = new Set([
   ...(['run_started', 'series_declared', 'stage_started', 'trainable_changed', 'command_applied'] as const),
 ]);
-
-/** Takes texts one by one, and lets others have the event loop after each `parsedBytes`. */
-function inTurns(take: (text: string) => void): (texts: readonly string[]) => Promise<void> {
-  return async (texts) => {
-    let bytes = 0;
-    for (const text of texts) {
-      take(text);
-      bytes += text.length;
-      if (bytes < parsedBytes) continue;
-      bytes = 0;
-      await afterOthers();
-    }
-  };
-}
 
 function questionsPerTask(events: readonly ControlEvent[]): number {
   const start = events.find((event) => event.type === 'run_started');

@@ -5,25 +5,25 @@ import { StoreUnavailableError } from './event-store.js';
 import type { Loss } from './loss.js';
 
 /*
- * What the hub has acknowledged, counted beside the store in a file of its own, so that a loss is told by run and number.
+ * Counts what the hub has acknowledged, in a file beside the store, so that a loss can be reported by run and event number.
  *
- * The invariant: acknowledged <= ledger <= committed. A commit is on disk before the ledger has it, and the ledger is on
- * disk before anybody is answered. So a hub that is killed at any moment leaves no count above what its store holds, and
- * a store that holds less than the ledger has lost something that somebody was told is safe.
+ * Invariant: acknowledged <= ledger <= committed. A commit is on disk before the ledger counts it, and the ledger is on
+ * disk before the hub answers. A hub that is killed at any moment leaves no count above what its store holds. A store
+ * that holds less than the ledger counts has lost acknowledged data.
  *
  * The file is text, one record a line: 16 hexadecimal digits of the SHA-256 of the rest, a space, JSON. Records hold
- * absolute values, so a line that is damaged costs what it says and no other. The file is written anew when it has grown
- * to several times what it says.
+ * absolute values, so a damaged line costs only its own record. The file is compacted when it has grown to several times
+ * the size of its content.
  */
 
-/** What one run amounts to. */
+/** The counts of one run. */
 export interface RunCount {
   lastSeq: number;
-  /** Command records. */
+  /** Number of command records. */
   commands: number;
 }
 
-/** What a store holds when it is opened. */
+/** The contents of a store when it is opened. */
 export interface Held {
   runs: Map<string, RunCount & { lastStep: number }>;
   deleted: Set<string>;
@@ -33,19 +33,19 @@ type Entry =
   | { run: string; lastSeq: number; commands: number }
   | { deleted: string }
   | { loss: Loss }
-  /** The losses before it have been taken note of. */
+  /** A person has accepted all earlier losses. */
   | { accepted: number };
 
 export interface LedgerOptions {
-  /** Bytes above which the file is written anew, if it says far less than it holds. */
+  /** File size in bytes above which it is compacted, if most of it is outdated. */
   compactBytes?: number;
-  /** Told of what a person has to know. */
+  /** Reports a problem that an operator has to know about. */
   onProblem: (message: string) => void;
-  /** Told when such a thing is over. */
+  /** Reports that such a problem is over. */
   onMended: (message: string) => void;
 }
 
-/** Deletions that are remembered, the newest: the file has a limit. */
+/** Number of newest deletions that are remembered: the file has a limit. */
 const maxDeletions = 10_000;
 
 export class AcknowledgedLedger {
@@ -54,11 +54,11 @@ export class AcknowledgedLedger {
   #losses: Loss[] = [];
   #file: FileHandle | null = null;
   #bytes = 0;
-  /** Size of the file when it was last written anew. */
+  /** Size of the file after the last compaction. */
   #compactedBytes = 0;
   #lines: string[] = [];
   #flushing: Promise<void> | null = null;
-  /** The file does not hold what it should: it is to be written anew. */
+  /** The file is incomplete and has to be rewritten. */
   #isBehind = false;
   #hasFailed = false;
   #closed = false;
@@ -72,15 +72,15 @@ export class AcknowledgedLedger {
   }
 
   /**
-   * Reads the ledger; one that is not there is empty. Nothing is written.
-   * @throws StoreUnavailableError when the file is there and cannot be read
+   * Reads the ledger; a missing file is an empty one. Writes nothing.
+   * @throws StoreUnavailableError when the file exists and cannot be read
    */
   static async open(path: string, options: LedgerOptions): Promise<AcknowledgedLedger> {
     const ledger = new AcknowledgedLedger(path, options);
     const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT')
         throw new StoreUnavailableError(
-          `${path} cannot be read (${error.message}). It counts what was acknowledged: make it readable, or move it away, ` +
+          `${path} cannot be read (${error.message}). It counts what was acknowledged. Make it readable, or move it away, ` +
             'and a loss from before cannot be told.',
           { cause: error },
         );
@@ -88,7 +88,7 @@ export class AcknowledgedLedger {
       return '';
     });
     const lines = text.split('\n');
-    // A crash leaves the last line unfinished; nobody was told of what it says.
+    // A crash leaves the last line unfinished; what it counts was not acknowledged yet.
     const isTorn = lines.pop() !== '';
     const entries = lines.map(decode);
     const damaged = entries.filter((entry) => entry === null).length;
@@ -96,25 +96,25 @@ export class AcknowledgedLedger {
     if (damaged > 0)
       options.onProblem(
         `${path} is damaged: ${damaged} of its ${lines.length} lines cannot be read. ` +
-          'What they counted is not known, so a loss may be told as smaller than it is. The runs are not affected.',
+          'Their counts are unknown, so a loss may be reported as smaller than it is. The runs are not affected.',
       );
     ledger.#bytes = Buffer.byteLength(text);
     ledger.#isBehind ||= isTorn || damaged > 0;
     return ledger;
   }
 
-  /** Losses that nobody has taken note of. */
+  /** Losses that nobody has accepted yet. */
   get losses(): readonly Loss[] {
     return this.#losses;
   }
-  /** What it counts, by run. */
+  /** The counts by run. */
   get counts(): ReadonlyMap<string, RunCount> {
     return this.#counts;
   }
 
   /**
-   * Compares the store with what was acknowledged, remembers what is gone and counts on from what is there.
-   * @returns what is found to be gone now
+   * Compares the store with the ledger, records new losses and continues counting from what the store holds.
+   * @returns the new losses
    */
   async reconcile(held: Held, nowMs = Date.now()): Promise<Loss[]> {
     await this.#flushing;
@@ -125,7 +125,7 @@ export class AcknowledgedLedger {
           ...{ runId, isGone: false, isBack: true, events: null, commands: 0, foundMs: nowMs },
           lastStep: held.runs.get(runId)!.lastStep,
         });
-    // What was gone and has been put back since is no loss.
+    // Data that was missing and has been put back is no loss.
     const left = this.#losses.filter((loss) => !isPutBack(loss, this.#counts.get(loss.runId), held));
     const differs =
       found.length > 0 ||
@@ -146,12 +146,12 @@ export class AcknowledgedLedger {
     return found;
   }
 
-  /** What was acknowledged and is not held. Changes nothing. */
+  /** Acknowledged data that the store does not hold. Changes nothing. */
   missingFrom(held: Held, nowMs = Date.now()): Loss[] {
     const missing: Loss[] = [];
     for (const [runId, count] of this.#counts) {
       const run = held.runs.get(runId);
-      // A version without a ledger has deleted it.
+      // A version without a ledger deleted it.
       if (!run && held.deleted.has(runId)) continue;
       const has = run ?? { lastSeq: 0, commands: 0, lastStep: 0 };
       if (run && has.lastSeq >= count.lastSeq && has.commands >= count.commands) continue;
@@ -164,13 +164,13 @@ export class AcknowledgedLedger {
     return missing;
   }
 
-  /** A run amounts to this now. It counts once `flush` has resolved. */
+  /** Sets counts of a run. They are durable once `flush` has resolved. */
   count(runId: string, change: Partial<RunCount>): void {
     const { lastSeq, commands } = { ...(this.#counts.get(runId) ?? { lastSeq: 0, commands: 0 }), ...change };
     this.#note({ run: runId, lastSeq, commands });
   }
 
-  /** Command records of a run. */
+  /** Number of command records of a run. */
   commands(runId: string): number {
     return this.#counts.get(runId)?.commands ?? 0;
   }
@@ -179,7 +179,7 @@ export class AcknowledgedLedger {
     this.#note({ deleted: runId });
   }
 
-  /** Losses up to now are told no more. @returns them */
+  /** Accepts all losses so far, so that they are no longer reported. @returns these losses */
   async accept(): Promise<readonly Loss[]> {
     const accepted = this.#losses;
     this.#note({ accepted: Date.now() });
@@ -188,12 +188,12 @@ export class AcknowledgedLedger {
   }
 
   /**
-   * Resolves when all that was counted is on disk, or cannot be: then `onProblem` was told, and what follows is tried
-   * anew. Counting must not keep from storing.
+   * Resolves when all counts are on disk. A failed write is reported to `onProblem` and tried again with the next one;
+   * it never stops the store.
    */
   async flush(): Promise<void> {
     if (this.#lines.length === 0 && !this.#isBehind) return this.#flushing ?? undefined;
-    // What is under way may have begun before the newest line was added.
+    // A write under way may have begun before the newest line was added.
     this.#flushing = (this.#flushing ?? Promise.resolve()).then(() => this.#write());
     return this.#flushing;
   }
@@ -236,7 +236,7 @@ export class AcknowledgedLedger {
       this.#isBehind = true;
       if (!this.#hasFailed)
         this.options.onProblem(
-          `${this.path} cannot be written, so a loss of what is stored from now on could not be told: ` +
+          `${this.path} cannot be written, so a loss of newly stored data could not be reported: ` +
             `${error instanceof Error ? error.message : String(error)}. Storing goes on.`,
         );
       this.#hasFailed = true;
@@ -265,7 +265,7 @@ export class AcknowledgedLedger {
   }
 }
 
-/** The store holds again what it had lost, and nothing new was written in its place meanwhile. */
+/** Whether the store holds again what it had lost, with nothing new written in its place. */
 function isPutBack(loss: Loss, count: RunCount | undefined, held: Held): boolean {
   const run = held.runs.get(loss.runId);
   if (loss.isBack) return !run;

@@ -1,6 +1,6 @@
 /**
- * What a person can do about an error of the operating system on a file or folder, DuckDB's words for one included.
- * @returns null where the error is of another kind
+ * Advice for an operating system error on a file or folder, also in DuckDB's wording.
+ * @returns null for errors of other kinds
  */
 export function diskRemedy(cause: string, path: string): string | null {
   return remedies.find(([pattern]) => pattern.test(cause))?.[1](path) ?? null;
@@ -32,7 +32,7 @@ const remedies: [RegExp, (path: string) => string][] = [
   [
     /EMFILE|ENFILE|Too many open files/i,
     (path) =>
-      `${path} cannot be opened: the hub has as many files and connections open as it may. Raise the limit ` +
+      `${path} cannot be opened: the hub has reached its limit of open files and connections. Raise the limit ` +
       '(`ulimit -n`, LimitNOFILE of systemd) and start the hub again.',
   ],
   [

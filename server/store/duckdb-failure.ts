@@ -2,11 +2,11 @@ import { dirname, resolve } from 'node:path';
 import { diskRemedy } from './disk-remedies.js';
 import { StoreInUseError, StoreUnavailableError } from './event-store.js';
 
-/** The command that saves what can be saved of the store in this file. */
+/** The command that salvages the store in this file. */
 export const repairCommand = (path: string): string =>
   `npm run plumbline -- repair --data-dir ${dirname(resolve(path))}`;
 
-/** Says what is wrong with the file and what a person can do about it. */
+/** Explains a failure of the file and what an operator can do about it. */
 export function explain(error: unknown, path: string): StoreUnavailableError {
   if (error instanceof StoreUnavailableError) return error;
   const cause = withoutStack(error);
@@ -20,7 +20,7 @@ export function explain(error: unknown, path: string): StoreUnavailableError {
   });
 }
 
-/** What an error says; DuckDB adds its own stack to an internal one, which helps nobody who runs a hub. */
+/** The message of an error, without the native stack trace that DuckDB adds to internal errors. */
 export const withoutStack = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).split(/\s*\n\s*Stack Trace:/)[0]!.trim();
 
@@ -45,7 +45,7 @@ const remedies: [RegExp, (path: string) => string][] = [
   [
     /not a valid DuckDB|corrupt|checksum|deseriali|replaying WAL|Serialization|not read enough bytes/i,
     (path) =>
-      `${path} is damaged. Leave its files where they are, stop the hub and let it save what is whole; nothing is ` +
+      `${path} is damaged. Leave its files where they are, stop the hub and let this command save what is intact; nothing is ` +
       `deleted: ${repairCommand(path)}`,
   ],
 ];

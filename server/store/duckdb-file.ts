@@ -15,85 +15,85 @@ import {
 } from './event-store.js';
 import { TableWriter } from './table-writer.js';
 
-/** What the jobs that share one commit work with. */
+/** A transaction, shared by the jobs of one commit. */
 export interface Transaction {
   run(sql: string, values?: readonly (string | number)[]): Promise<DuckDBMaterializedResult>;
-  /** Rows of a table that are appended; they are in the table once all jobs of the transaction have run. */
+  /** Appends rows to a table; they are in the table once all jobs of the transaction have run. */
   rowsOf(table: string): Promise<TableWriter>;
   /** Runs once the commit is durable, before any job's caller hears of it. */
   afterCommit(effect: () => void): void;
 }
 
-/** Bytes that DuckDB may take for tables, sorting and grouping where no setting says so. */
+/** Default memory of DuckDB for tables, sorting and grouping, in bytes. */
 export const defaultMemoryBytes = 128 * 2 ** 20;
-/** What does not fit in memory goes to disk, up to this many times the memory. */
+/** DuckDB spills to disk up to this many times its memory. */
 const diskPerMemory = 16;
-/** How long a read that found no memory waits for others at most. */
+/** Longest time that a read without memory waits for other reads to end. */
 const waitForOthersMs = 5000;
-/** With less than this a thread, threads take memory from each other. */
+/** With less memory per thread, threads compete for it. */
 const bytesPerThread = 64 * 2 ** 20;
 
 interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
-  /** Shares its commit with no other. */
+  /** The job has a commit of its own. */
   isAlone: boolean;
-  /** Has a transaction of its own, on another connection. */
+  /** The job has a transaction of its own, on another connection. */
   isOutside: boolean;
   resolve: (value: unknown) => void;
   reject: (error: unknown) => void;
 }
 
-/** What is open of the file. */
+/** The handles of an open file. */
 interface OpenFile {
   instance: DuckDBInstance;
   writer: DuckDBConnection;
-  /** By table, those that something was appended to. */
+  /** Writers by table, of the tables that were appended to. */
   tables: Map<string, TableWriter>;
 }
 
-/** Watches over what a file holds, around its opening and its commits; see StoreGuard. */
+/** Guards the contents of a file when it is opened and at each commit; see StoreGuard. */
 export interface FileGuard {
   /** Why nothing more can be stored until the process ends, or null. */
   readonly fault: StoreUnavailableError | null;
-  /** @throws StoreUnavailableError when opening the file would lose something */
+  /** @throws StoreUnavailableError when opening the file would lose data */
   beforeOpening(): Promise<void>;
-  /** @throws StoreUnavailableError when the open files are not those at the path */
+  /** @throws StoreUnavailableError when the open files are no longer the ones at the path */
   demandFiles(): void;
-  /** Resolves when what was committed is noted, so that whoever waits for it can be answered. Never rejects. */
+  /** Resolves when the commit is recorded, so that its callers can be answered. Never rejects. */
   noted(): Promise<void>;
   closeFiles(): void;
   close(): Promise<void>;
 }
 
-/** Jobs that wait are committed together, so that one sync to disk serves many callers; this many at most. */
+/** Most jobs in one commit. Waiting jobs share a commit, so that one sync to disk serves many callers. */
 const maxJobsPerCommit = 64;
 
 /**
  * One DuckDB file with one writer. A commit is durable when it returns: DuckDB syncs its write-ahead log at commit.
- * After a failure the file is closed, and the next call opens it again, so a disk that has room again is enough to go on.
+ * After a failure the file is closed, and the next call opens it again: freeing disk space is enough to recover.
  */
 export class DuckDbFile {
   #opening: Promise<OpenFile> | null = null;
   #jobs: Job[] = [];
   #draining: Promise<void> | null = null;
   /**
-   * Reads under way, each with what ends it. An instance must not be closed under one: DuckDB would keep it, and its hold
-   * on the file, alive.
+   * Reads under way, each with a function that ends it. An instance must not be closed while one runs: DuckDB would keep
+   * it, and its lock on the file, alive.
    */
   readonly #reading = new Map<Promise<unknown>, (reason: Error) => void>();
-  /** Reads begun so far. */
+  /** Number of reads begun so far. */
   #begun = 0;
-  /** Reads that found no memory begin anew one after another. */
+  /** Reads that ran out of memory are repeated one after another. */
   #turn: Promise<void> = Promise.resolve();
   #closing: Promise<void> | null = null;
   #closed = false;
-  /** Answers that wait for the guard to have noted their commit. */
+  /** Answers that wait for the guard to record their commit. */
   #answering: Promise<void> = Promise.resolve();
 
   /**
-   * @param onOpened reads what the caller keeps in memory; called each time the file is opened
-   * @param guard none for a file whose content is of no worth
-   * @param memoryBytes what DuckDB may take; it keeps pages of the file up to this
+   * @param onOpened loads the caller's in-memory state; called each time the file is opened
+   * @param guard absent for a file whose content does not matter
+   * @param memoryBytes DuckDB's memory limit; it caches pages of the file up to this
    */
   constructor(
     readonly path: string,
@@ -110,28 +110,28 @@ export class DuckDbFile {
 
   /**
    * Runs `work` in a transaction that may be shared with other jobs, and resolves when it is durable.
-   * A refusal (sequence gap, conflict) must be thrown before anything is written; it concerns this job only.
-   * @param isAlone it shares no transaction: rows that an appender was given in one are in no table before its commit,
-   *   and a key that was deleted in one is not free in it
-   * @throws StoreUnavailableError when nothing of it was kept
+   * A refusal (sequence gap, conflict) must be thrown before anything is written; it affects this job only.
+   * @param isAlone the job shares no transaction. In a shared one, rows of an appender are invisible until the commit, and
+   *   a deleted key is not free yet.
+   * @throws StoreUnavailableError when nothing was kept
    */
   write<T>(work: (transaction: Transaction) => Promise<T>, isAlone = false): Promise<T> {
     return this.#queue(work, { isAlone, isOutside: false });
   }
 
   /**
-   * A long transaction on a connection of its own, beside the writer, whose commits go on. Only its own commit takes the
-   * writer's turn: a commit may write a checkpoint, which waits for answers that are being read. An appender, which
-   * stands the event loop still, would wait for the checkpoint, and nobody would read on.
-   * @param work must change no row that a job of `write` changes meanwhile
-   * @throws as `read` does; nothing of it is kept then
+   * Runs a long transaction on a connection of its own while the writer goes on committing. Only its commit takes the
+   * writer's turn: a commit may write a checkpoint, which waits for open results. An appender blocks the event loop; if it
+   * waited for that checkpoint, no result could be read to its end.
+   * @param work must not change rows that a job of `write` changes meanwhile
+   * @throws as `read` does; nothing is kept then
    */
   beside<T>(work: (reader: Reader) => Promise<T>): Promise<T> {
     return this.read(async (reader) => {
       await reader.rows('BEGIN TRANSACTION');
       const result = await work(reader);
       const commit = async (): Promise<void> => {
-        // Closed while it waited for its turn.
+        // The file may have been closed meanwhile.
         if (!reader.signal.aborted) await reader.rows('COMMIT');
       };
       await reader.hand(() => this.#queue(commit, { isAlone: true, isOutside: true }));
@@ -150,11 +150,11 @@ export class DuckDbFile {
   }
 
   /**
-   * Reads on a connection of its own, beside the writer: sees what is committed. A read that the closing of the file has
-   * ended begins anew with the next opening, unless part of its answer was taken by then. One for which other reads left
-   * no memory begins anew too, once, when they have ended or after a while.
+   * Reads committed data on a connection of its own, beside the writer. A read that is ended by closing the file is
+   * repeated at the next opening, unless part of its answer was already taken. A read that finds no memory because of other
+   * reads is repeated once, when they have ended or after a while.
    * @param query may be called more than once
-   * @param signal ends the read, and interrupts the query that it is at
+   * @param signal ends the read and interrupts its query
    * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreUnavailableError
    */
   async read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
@@ -168,7 +168,7 @@ export class DuckDbFile {
         const others = hadOthers || this.#begun > begunBefore + 1;
         if (!(error instanceof ReadTooLargeError) || error.wasTaken || !others || !isFirst) throw error;
         isFirst = false;
-        // One after another, or they would take the memory from each other again.
+        // One after another: together they would run out of memory again.
         const turn = this.#turn.then(() => this.#othersEnded(signal));
         this.#turn = turn;
         await turn;
@@ -176,7 +176,7 @@ export class DuckDbFile {
     }
   }
 
-  /** When the reads of now have ended, or after a while: whoever takes an answer may be slow. */
+  /** Resolves when the current reads have ended, or after a while: a reader may be slow. */
   async #othersEnded(signal?: AbortSignal): Promise<void> {
     const waiting = new AbortController();
     const abort = (): void => waiting.abort();
@@ -191,7 +191,7 @@ export class DuckDbFile {
   async #readOnce<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const ended = new AbortController();
     let reader: Reader | undefined;
-    const onAbort = (): void => ended.abort(new ReadAbandonedError('Whoever asked for this is gone.'));
+    const onAbort = (): void => ended.abort(new ReadAbandonedError('The reader is gone.'));
     if (signal?.aborted) onAbort();
     signal?.addEventListener('abort', onAbort, { once: true });
     const work = async (): Promise<T> => {
@@ -224,8 +224,7 @@ export class DuckDbFile {
   }
 
   /**
-   * Writes what is committed now to a new file. It is one transaction, so the copy is of one moment, and it reads
-   * beside the writer, which does not wait for it.
+   * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
    * @throws StoreUnavailableError when either file fails
    */
   async copyTo(path: string): Promise<void> {
@@ -235,7 +234,7 @@ export class DuckDbFile {
       await reader.rows(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
       try {
         await reader.rows(`COPY FROM DATABASE "${source}" TO ${copy}`);
-        // All of it in the one file, none in a write-ahead log beside it.
+        // Moves everything into the one file, with no write-ahead log beside it.
         await reader.rows(`CHECKPOINT ${copy}`);
       } finally {
         await reader.rows(`DETACH ${copy}`);
@@ -272,16 +271,16 @@ export class DuckDbFile {
         memory_limit: `${Math.floor(this.memoryBytes / 2 ** 20)}MiB`,
         threads: String(Math.max(1, Math.min(availableParallelism(), Math.floor(this.memoryBytes / bytesPerThread)))),
         temp_directory: spill,
-        // Gives memory back that it has freed, which it otherwise keeps.
+        // Returns freed memory to the operating system.
         allocator_background_threads: 'true',
         allocator_flush_threshold: '8MiB',
         max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
       });
-      // What a process that was killed has left. The file is ours from here on, so nobody uses it.
+      // Spill files of a killed process. The file is locked by now, so nobody uses them.
       for (const name of readdirSync(dirname(spill)))
         if (join(dirname(spill), name) !== spill) rmSync(join(dirname(spill), name), { recursive: true, force: true });
       const writer = await instance.connect();
-      // A file that turns out to be damaged is left as it is.
+      // A damaged file must stay as it is.
       await writer.run('PRAGMA disable_checkpoint_on_shutdown');
       await writer.run(this.schema);
       await this.onOpened(writer);
@@ -293,11 +292,11 @@ export class DuckDbFile {
     }
   }
 
-  /** Closes the file, once those who read it have done so; whoever wants it meanwhile waits and opens it anew. */
+  /** Closes the file once its reads have ended. Callers that come meanwhile wait and open it again. */
   #abandon(): Promise<void> {
     const opening = this.#opening;
     this.#opening = null;
-    // Those of now: a read that comes later waits for this to end. None may keep the file for as long as its taker likes.
+    // Ends the current reads: a slow reader must not keep the file open. Later reads wait until this has ended.
     const reading = [...this.#reading.keys()];
     for (const end of this.#reading.values()) end(new FileClosedError());
     this.#closing = (async () => {
@@ -313,18 +312,17 @@ export class DuckDbFile {
   }
 
   /**
-   * What DuckDB has open may live on until its last result is collected as garbage. Its checkpoint at the end would then
-   * remove the log of whoever has the file open by that time, so it makes none; what is in the log is read at the next
-   * opening.
+   * DuckDB keeps the file open until the last result is garbage-collected. A checkpoint at that point would remove the log
+   * of whoever has the file open by then, so it is disabled; the log is replayed at the next opening.
    */
   async #keepFromFiles(writer: DuckDBConnection): Promise<void> {
-    // Of files that are gone nothing may be moved to those at their place. Where it fails, the log keeps what it has.
+    // No checkpoint after a fault: the files at the path may be others. If it fails, the log keeps its content.
     if (this.#closed && !this.guard?.fault) await writer.run('CHECKPOINT').catch(() => undefined);
     await writer.run('PRAGMA disable_checkpoint_on_shutdown').catch(() => undefined);
   }
 
   async #drain(): Promise<void> {
-    // Lets calls of the same tick share the first commit.
+    // Calls of the same tick share the first commit.
     await Promise.resolve();
     while (this.#jobs.length > 0) {
       if (this.#jobs[0]!.isOutside) await this.#commitOutside(this.#jobs.shift()!);
@@ -334,11 +332,11 @@ export class DuckDbFile {
   }
 
   async #commitOutside({ work, resolve, reject }: Job): Promise<void> {
-    // It has a connection and needs nothing of the writer's.
+    // The job has a connection of its own.
     await (work as () => Promise<unknown>)().then(resolve, reject);
   }
 
-  /** How many of the jobs that wait make up the next commit. */
+  /** Number of waiting jobs that make up the next commit. */
   #nextCommit(): number {
     const alone = this.#jobs.findIndex(({ isAlone }) => isAlone);
     return Math.min(maxJobsPerCommit, alone < 0 ? this.#jobs.length : Math.max(1, alone));
@@ -377,18 +375,18 @@ export class DuckDbFile {
       await writer.run('COMMIT');
       this.guard?.demandFiles();
       for (const effect of effects) effect();
-      // The next commit need not wait for this one to be noted.
+      // The next commit need not wait until this one is recorded.
       const noted = this.guard?.noted();
       const answer = () => answers.forEach((one) => one());
       if (noted) this.#answering = noted.then(answer);
       else answer();
     } catch (error) {
-      // What is open is all that there is of it: it stays open, to be copied.
+      // The open file is all that is left: it stays open, so that it can be copied.
       if (this.guard?.fault && error === this.guard.fault) {
         for (const job of waiting) job.reject(error);
         return;
       }
-      // Closing without a commit rolls back; what is in memory is read again at the next opening.
+      // Closing without a commit rolls back; the in-memory state is loaded again at the next opening.
       await this.#abandon();
       const failure = explain(error, this.path);
       for (const job of waiting) job.reject(failure);
@@ -397,8 +395,8 @@ export class DuckDbFile {
 }
 
 /**
- * Ends what a failed commit has left. An appender that still has rows would write them when it is freed, on its own and
- * after the file was opened anew.
+ * Cleans up after a failed commit. An appender that still holds rows would write them when it is freed, possibly after the
+ * file was opened again.
  */
 async function dropAppended({ writer, tables }: OpenFile): Promise<void> {
   const quietly = (sql: string): Promise<unknown> => writer.run(sql).catch(() => undefined);
@@ -408,7 +406,7 @@ async function dropAppended({ writer, tables }: OpenFile): Promise<void> {
   await quietly('ROLLBACK');
 }
 
-/** The file was closed, after a failed write or for good, while it was read. */
+/** The file was closed during a read, after a failed write or for good. */
 export class FileClosedError extends StoreUnavailableError {
   constructor(readonly wasTaken = false) {
     super('The store was closed for a moment. Try again.');

@@ -1,7 +1,7 @@
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** All of it is in the file after a power cut, or what was there before. */
+/** Replaces a file atomically: after a power cut it has the new content or the old one. */
 export async function writeDurably(path: string, content: Buffer | string): Promise<void> {
   const file = await open(`${path}.writing`, 'w', 0o600);
   try {
@@ -14,7 +14,7 @@ export async function writeDurably(path: string, content: Buffer | string): Prom
   await syncFolder(dirname(path));
 }
 
-/** A new file is only there after a power cut once its folder is on disk too. */
+/** Syncs a folder: a new file survives a power cut only once its folder is on disk too. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
   await handle.sync().finally(() => handle.close());

@@ -1,14 +1,14 @@
 import type { RunId } from '@plumbline/shared/run';
 import type { Transaction } from './duckdb-file.js';
 
-/** Runs that were deleted, so that what lies of them elsewhere can be cleared away after a crash. */
+/** Deleted runs, so that their files elsewhere can be removed after a crash. */
 export const deletionSchema = `
   CREATE TABLE IF NOT EXISTS deleted_runs (run_id VARCHAR NOT NULL);
 `;
 
 /**
- * Deletes all rows of a run and notes that it was. It is one transaction, so a crash leaves the run whole, to be deleted
- * again, or gone with the note: no order of its statements shows a part of it.
+ * Deletes all rows of a run and records the deletion, in one transaction: after a crash the run is either complete or
+ * gone and recorded as deleted.
  */
 export async function deleteRunRows(transaction: Transaction, runId: RunId): Promise<void> {
   const wasThere = await transaction.run('SELECT 1 FROM runs WHERE run_id = $1', [runId]);

@@ -2,10 +2,10 @@ import { deletionSchema } from './embedded-deletion.js';
 import { pointOrderSchema } from './point-order.js';
 
 /**
- * `points` is the long table of all numbers, until they are moved to `sorted_points` (see point-order.ts); `events` has
- * one row an event, with the payload of control events. `large_events` has the JSON texts of large events, and of control
- * events that are as long, in parts; each row says how many bytes the whole has. None has an index: (run, seq) is kept
- * unique by the one writer, and column statistics make scans cheap.
+ * `points` takes all numbers until they are moved to `sorted_points` (see point-order.ts). `events` has one row per event,
+ * with the payload of control events. `large_events` has the JSON texts of large events and of long control events, in
+ * parts; each row has the byte length of the whole text. There are no indexes: the single writer keeps (run, seq) unique,
+ * and column statistics make scans cheap.
  */
 export const schema = `
   CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created_ms DOUBLE NOT NULL, record VARCHAR NOT NULL);

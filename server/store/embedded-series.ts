@@ -2,13 +2,14 @@ import type { Reader } from './duckdb-reader.js';
 import {
   AnswerTooLargeError,
   type HistoryRange,
+  type LastPoint,
   type Position,
   type Series,
   type TakeSeries,
   type WindowRange,
   type Windows,
 } from './event-store.js';
-import { historyQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
+import { historyQuery, lastPointsQuery, lengthsQuery, windowsCount, windowsQuery } from './history-query.js';
 import { inBatches } from './series-batches.js';
 import { SeriesColumns } from './series-columns.js';
 
@@ -16,6 +17,9 @@ import { SeriesColumns } from './series-columns.js';
 const bytesPerGroup = 1024;
 /** A thinned series has three points a bucket, and its query groups by bucket several times. */
 const pointGroups = 2 / 3;
+
+/** Events from the end in which last points are looked for first, and how much more each next look takes. */
+const [firstSpan, spanGrowth] = [4096, 16];
 
 /** What there is of a series in a range of steps. */
 interface SeriesLength {
@@ -59,6 +63,33 @@ export class SeriesAnswers {
       await reader.chunks(sql, values, (chunk) => columns.add(chunk));
       await reader.hand(() => columns.end());
     }
+  }
+
+  /**
+   * The last points of series of a run, from its end on: DuckDB skips most of what lies before.
+   * @param metrics by the ids of their series
+   */
+  async lastPoints(
+    reader: Reader,
+    metrics: ReadonlyMap<number, string>,
+    range: Pick<HistoryRange, 'segments'>,
+    lastSeq: number,
+  ): Promise<Map<string, LastPoint>> {
+    const points = new Map<string, LastPoint>();
+    const missing = new Set(metrics.keys());
+    for (let span = firstSpan, end = lastSeq; missing.size > 0 && end > 0; span *= spanGrowth) {
+      const afterSeq = Math.max(0, lastSeq - span);
+      const { sql, values } = lastPointsQuery([...missing], range, { afterSeq, lastSeq: end });
+      await reader.chunks(sql, values, (chunk) => {
+        for (const row of chunk.getRows()) {
+          const [id, seq, step, value] = row as [number, number, number, number];
+          points.set(metrics.get(id)!, { seq, step, value });
+          missing.delete(id);
+        }
+      });
+      end = afterSeq;
+    }
+    return points;
   }
 
   /**

@@ -17,6 +17,7 @@ import {
   StoreConflictError,
   type EventStore,
   type HistoryRange,
+  type LastPoint,
   type LargeEventRange,
   type Position,
   type Series,
@@ -32,6 +33,7 @@ import { describeLoss } from './loss.js';
 import { PointOrder } from './point-order.js';
 import { upToDateRun, type StoredEvent } from './protocol-1.js';
 import { SeriesIds } from './series-ids.js';
+import { inTurns } from '../turn.js';
 import { widenStages } from './stage-column.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 
@@ -204,6 +206,17 @@ export class EmbeddedStore implements EventStore {
     return { lastSeq };
   }
 
+  async lastPoints(
+    runId: RunId,
+    range: Pick<HistoryRange, 'metrics' | 'segments'> = {},
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; points: Map<string, LastPoint> }> {
+    const lastSeq = await this.lastSeq(runId);
+    const metrics = await this.#metrics(runId, range.metrics);
+    const points = await this.#file.read((reader) => this.#answers.lastPoints(reader, metrics, range, lastSeq), signal);
+    return { lastSeq, points };
+  }
+
   async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
     const found = new Map<string, Windows>();
     await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
@@ -217,11 +230,13 @@ export class EmbeddedStore implements EventStore {
     await this.#file.read((reader) => this.#answers.eachWindows(reader, metrics, range, lastSeq, take), signal);
   }
 
-  async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+  async controlEvents(
+    runId: RunId,
+    types?: readonly ControlEvent['type'][],
+  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
     const events: ControlEvent[] = [];
-    const { lastSeq } = await this.eachControlEvents(runId, (texts) => {
-      for (const text of texts) events.push(JSON.parse(text) as ControlEvent);
-    });
+    const take = inTurns((text: string) => void events.push(JSON.parse(text) as ControlEvent));
+    const { lastSeq } = await this.eachControlEvents(runId, take, types && { types });
     return { lastSeq, events };
   }
 
@@ -256,9 +271,10 @@ export class EmbeddedStore implements EventStore {
 
   async commands(runId: RunId): Promise<CommandRecord[]> {
     const records: CommandRecord[] = [];
-    await this.eachCommands(runId, (texts) => {
-      for (const text of texts) records.push(JSON.parse(text) as CommandRecord);
-    });
+    await this.eachCommands(
+      runId,
+      inTurns((text: string) => void records.push(JSON.parse(text) as CommandRecord)),
+    );
     return records;
   }
 

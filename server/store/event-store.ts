@@ -25,6 +25,13 @@ export interface Windows {
   lasts: Float64Array;
 }
 
+/** The newest point of a series. `value` may be NaN or infinite. */
+export interface LastPoint {
+  seq: number;
+  step: number;
+  value: number;
+}
+
 export interface WindowRange {
   metrics?: readonly string[] | undefined;
   /** Where the run went on after it had ended: what is superseded since is left out. */
@@ -186,12 +193,29 @@ export interface EventStore {
     take: TakeSeries<Series>,
     signal?: AbortSignal,
   ): Promise<{ lastSeq: number }>;
+  /**
+   * The last point of each series, `wallTimeSeries` among them. Reads no more of the series than it takes to find that.
+   * @param range names of metrics, all of the run without them; points that `segments` supersede do not count
+   * @returns also the event number up to which the points are the last ones
+   * @throws ReadAbandonedError after `signal`
+   */
+  lastPoints(
+    runId: RunId,
+    range?: Pick<HistoryRange, 'metrics' | 'segments'>,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; points: Map<string, LastPoint> }>;
   /** What the series come to in windows of steps, computed where they are stored. @throws AnswerTooLargeError */
   windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
   /** The same, series by series. @throws as `eachSeries` does */
   eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
-  /** Control events as trainers say them today, whichever version said them. */
-  controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }>;
+  /**
+   * Control events as trainers say them today, whichever version said them. Holds all of them.
+   * @param types only events of these types
+   */
+  controlEvents(
+    runId: RunId,
+    types?: readonly ControlEvent['type'][],
+  ): Promise<{ lastSeq: number; events: ControlEvent[] }>;
   /**
    * The same, in parts, as JSON texts.
    * @param types only events of these types
@@ -319,7 +343,7 @@ export class SequenceGapError extends Error {
   }
 }
 
-/** How far a run goes. */
+/** How far a run goes: its last event, and the step of that. */
 export interface Position {
   lastSeq: number;
   lastStep: number;
@@ -340,7 +364,7 @@ export function newEvents<E extends { type: string; seq: number; step: number }>
   for (const event of appended) {
     if (event.seq !== lastSeq + 1) throw new SequenceGapError(runId, lastSeq, event.seq);
     lastSeq = event.seq;
-    lastStep = event.type === 'segment_started' ? event.step : Math.max(lastStep, event.step);
+    lastStep = event.step;
   }
   return { appended, lastSeq, lastStep };
 }

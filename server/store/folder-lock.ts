@@ -2,13 +2,13 @@ import { resolve, join } from 'node:path';
 import { DuckDbFile } from './duckdb-file.js';
 import { StoreInUseError } from './event-store.js';
 
-/** Folders that this process holds: the operating system's lock keeps out other processes only. */
+/** Folders locked by this process: the operating system's lock keeps out other processes only. */
 const heldHere = new Set<string>();
 
 /**
- * Keeps a folder to one process. Node has no file locks of its own; DuckDB takes the operating system's on a file that
- * it opens, so an empty database is the lock. It goes with the process however that ends, leaves nothing stale behind,
- * and holds between containers on one machine, which process ids and sockets do not.
+ * Locks a folder for one process. Node has no file locks; DuckDB takes the operating system's lock on a file that it
+ * opens, so an empty database serves as the lock. It ends with the process, never goes stale, and works between containers
+ * on one machine, which process ids and sockets do not.
  */
 export class FolderLock {
   private constructor(
@@ -17,8 +17,8 @@ export class FolderLock {
   ) {}
 
   /**
-   * @param folder one that is there
-   * @throws StoreInUseError when it is held already, StoreUnavailableError when the lock's file cannot be opened
+   * @param folder an existing folder
+   * @throws StoreInUseError when it is locked already, StoreUnavailableError when the lock file cannot be opened
    */
   static async take(folder: string): Promise<FolderLock> {
     const path = resolve(folder);

@@ -90,6 +90,21 @@ export function lengthsQuery(seriesIds: readonly number[], range: WindowRange, l
   return { sql, values };
 }
 
+/** SQL for the last points of series among the events after `afterSeq`: a row a series (series, event number, step, value). */
+export function lastPointsQuery(
+  seriesIds: readonly number[],
+  range: Pick<WindowRange, 'segments'>,
+  { afterSeq, lastSeq }: { afterSeq: number; lastSeq: number },
+): Query {
+  const values: (string | number)[] = [];
+  const bind = (value: string | number): string => `$${values.push(value)}`;
+  const sql = `
+    SELECT series_id, max(seq)::DOUBLE, arg_max(step, seq)::DOUBLE, arg_max(value, seq) FROM ${allPoints}
+    WHERE seq > ${bind(afterSeq)} AND seq <= ${bind(lastSeq)} AND ${among(seriesIds)} ${inSteps(range, bind)}
+    GROUP BY series_id ORDER BY series_id`;
+  return { sql, values };
+}
+
 /** SQL for how many windows `windowsQuery` gives: over all series, and of the longest one. */
 export function windowsCount(seriesIds: readonly number[], range: WindowRange): Query {
   const values: (string | number)[] = [];

@@ -25,6 +25,13 @@ export type Delivery =
 
 export type Row = (column: string) => string;
 
+/** How requests reach InfluxDB: over which connections, and how long they wait without a byte. */
+interface Connection {
+  agent: HttpAgent;
+  timeoutMs: number;
+  database: InfluxDB;
+}
+
 /** Without a byte, on a connection that was used before. */
 const firstTimeoutMs = 2500;
 /** InfluxDB looks through every series of the bucket. */
@@ -36,15 +43,15 @@ const deleteTimeoutMs = 10 * 60_000;
  * request is short; the next one is patient and on a connection of its own.
  */
 export class InfluxClient {
-  #first: { database: InfluxDB; agent: HttpAgent };
-  readonly #patient: InfluxDB;
+  #first: Connection;
+  readonly #patient: Connection;
   readonly #writePath: string;
   readonly #timeoutMs: number;
 
   constructor(readonly options: InfluxOptions) {
     this.#timeoutMs = options.timeoutMs ?? 30_000;
     this.#first = this.#connect(true, Math.min(firstTimeoutMs, this.#timeoutMs));
-    this.#patient = this.#connect(false, this.#timeoutMs).database;
+    this.#patient = this.#connect(false, this.#timeoutMs);
     const query = new URLSearchParams({ org: options.org, bucket: options.bucket, precision: 'ns' });
     this.#writePath = `/api/v2/write?${query}`;
   }
@@ -56,7 +63,7 @@ export class InfluxClient {
   async write(lines: string, again = false): Promise<Delivery> {
     const timeoutMs = again ? this.#timeoutMs : Math.min(firstTimeoutMs, this.#timeoutMs);
     try {
-      const { database } = again ? { database: this.#patient } : this.#first;
+      const { database } = again ? this.#patient : this.#first;
       await post(database, this.#writePath, 'text/plain; charset=utf-8', lines, AbortSignal.timeout(timeoutMs));
       return { kind: 'stored' };
     } catch (error) {
@@ -95,36 +102,51 @@ export class InfluxClient {
 
   /**
    * Runs Flux and hands over row by row.
-   * @param signal ends the query at its next row
+   * @param signal ends the request at once
    * @throws StoreUnavailableError saying what to do, AnswerTooLargeError when `onRow` does, ReadAbandonedError
    */
   async query(flux: string, onRow: (row: Row, table: FluxTableMetaData) => void, signal?: AbortSignal): Promise<void> {
     let rows = 0;
     const counting = (row: Row, table: FluxTableMetaData): void => {
       rows++;
-      if (signal?.aborted) throw new ReadAbandonedError('Whoever asked for this is gone.');
       onRow(row, table);
     };
+    // A controller of its own: the library leaves its listener on the signal that it gets.
+    const request = new AbortController();
+    const abandon = (): void => request.abort();
+    signal?.addEventListener('abort', abandon, { once: true });
     try {
+      signal?.throwIfAborted();
       const first = this.#first;
-      await this.#query(first.database, flux, counting).catch((error: unknown) => {
+      await this.#query(first, flux, counting, request.signal).catch((error: unknown) => {
         if (!(error instanceof RequestTimedOutError)) throw error;
         this.#letGo(first.agent);
         if (rows > 0) throw error;
-        return this.#query(this.#patient, flux, onRow);
+        return this.#query(this.#patient, flux, onRow, request.signal);
       });
     } catch (error) {
-      if (error instanceof AnswerTooLargeError || error instanceof ReadAbandonedError) throw error;
+      if (signal?.aborted) throw new ReadAbandonedError('The reader is gone.', { cause: error });
+      if (error instanceof AnswerTooLargeError) throw error;
       throw this.explain(error instanceof RequestTimedOutError ? noAnswer(this.#timeoutMs) : error);
+    } finally {
+      signal?.removeEventListener('abort', abandon);
     }
   }
 
-  async #query(database: InfluxDB, flux: string, onRow: (row: Row, table: FluxTableMetaData) => void): Promise<void> {
+  async #query(
+    { agent, timeoutMs }: Connection,
+    flux: string,
+    onRow: (row: Row, table: FluxTableMetaData) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // The library takes a signal for a query only among the options of its connection.
+    const { url, org, token } = this.options;
+    const database = new InfluxDB({ url, token, timeout: timeoutMs, transportOptions: { agent, signal } });
     let table: FluxTableMetaData | undefined;
     let columns = new Map<string, number>();
     let current: string[] = [];
     const row: Row = (column) => current[columns.get(column) ?? -1] ?? '';
-    for await (const { values, tableMeta } of database.getQueryApi(this.options.org).iterateRows(flux)) {
+    for await (const { values, tableMeta } of database.getQueryApi(org).iterateRows(flux)) {
       if (tableMeta !== table) {
         table = tableMeta;
         columns = new Map(tableMeta.columns.map(({ label, index }) => [label, index]));
@@ -136,10 +158,11 @@ export class InfluxClient {
     }
   }
 
-  #connect(keepAlive: boolean, timeout: number): { database: InfluxDB; agent: HttpAgent } {
+  #connect(keepAlive: boolean, timeoutMs: number): Connection {
     const { url, token } = this.options;
     const agent = new (url.startsWith('https:') ? HttpsAgent : HttpAgent)({ keepAlive });
-    return { agent, database: new InfluxDB({ url, token, timeout, transportOptions: { agent } }) };
+    const database = new InfluxDB({ url, token, timeout: timeoutMs, transportOptions: { agent } });
+    return { agent, timeoutMs, database };
   }
 
   /** Where one kept connection was dead, the others are too: none of those that wait for a request is used again. */

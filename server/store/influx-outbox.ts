@@ -22,9 +22,17 @@ export interface InfluxOutboxOptions {
 
 export type VersionedRun = StoredRun & { version: number };
 
+/** How far a run goes, and where its points end in time. */
+export interface Reach extends Position {
+  /** The largest step of any of its segments. */
+  endStep: number;
+}
+export const noReach: Reach = { ...noPosition, endStep: 0 };
+
 /** What a record in the spool is about; it stands before its lines. */
 type Envelope =
-  | ({ kind: 'events'; runId: RunId } & Position)
+  /** Older versions wrote no `endStep`: `lastStep` was the largest step. */
+  | ({ kind: 'events'; runId: RunId; endStep?: number } & Position)
   | { kind: 'run'; run: StoredRun; version: number }
   | { kind: 'command'; record: CommandRecord }
   | ({ kind: 'deletion' } & Deletion);
@@ -56,9 +64,9 @@ export class InfluxOutbox {
   /** Runs of which the process before left something in the spool, delivered since or not. */
   readonly #leftOverRuns = new Set<RunId>();
   /** How far each run that this hub writes has reached InfluxDB. */
-  readonly #delivered = new Map<RunId, Position>();
+  readonly #delivered = new Map<RunId, Reach>();
   /** Parts of runs on their way, in order. */
-  #parts: OnItsWay<{ runId: RunId } & Position>[] = [];
+  #parts: OnItsWay<{ runId: RunId } & Reach>[] = [];
   /** By their own ids. */
   readonly #deletions = new Map<string, OnItsWay<Deletion>>();
   readonly #removal: PointRemoval;
@@ -136,19 +144,19 @@ export class InfluxOutbox {
   }
 
   /** Up to where this hub's part of a run is on its way; undefined when all of it is delivered. */
-  onItsWay(runId: RunId): Position | undefined {
-    return this.#parts.reduce<Position | undefined>(
-      (position, { value }) => (value.runId === runId ? further(position, value) : position),
+  onItsWay(runId: RunId): Reach | undefined {
+    return this.#parts.reduce<Reach | undefined>(
+      (reach, { value }) => (value.runId === runId ? further(reach, value) : reach),
       undefined,
     );
   }
   /** Up to where a run is known to be in InfluxDB; undefined when that was not asked yet. */
-  delivered(runId: RunId): Position | undefined {
+  delivered(runId: RunId): Reach | undefined {
     return this.#delivered.get(runId);
   }
   /** InfluxDB was seen to have a run up to here. */
-  sawDelivered(runId: RunId, position: Position): void {
-    this.#delivered.set(runId, further(this.#delivered.get(runId), position));
+  sawDelivered(runId: RunId, reach: Reach): void {
+    this.#delivered.set(runId, further(this.#delivered.get(runId), reach));
   }
   /** Waits a moment for what is on its way of a run. */
   async settle(runId: RunId): Promise<void> {
@@ -250,7 +258,7 @@ export class InfluxOutbox {
         this.#commands.set(envelope.record.commandId, { number, value: envelope.record });
         break;
       case 'events':
-        this.#parts.push({ number, value: envelope });
+        this.#parts.push({ number, value: { ...envelope, endStep: envelope.endStep ?? envelope.lastStep } });
         break;
       case 'deletion':
         this.forget(envelope.runId);
@@ -271,9 +279,10 @@ export class InfluxOutbox {
   }
 }
 
-/** How far a run is on, by two accounts. */
-export function further(a: Position = noPosition, b: Position): Position {
-  return { lastSeq: Math.max(a.lastSeq, b.lastSeq), lastStep: Math.max(a.lastStep, b.lastStep) };
+/** How far a run goes, by two accounts: its last step is that of its last event. */
+export function further(a: Reach = noReach, b: Reach): Reach {
+  const { lastSeq, lastStep } = b.lastSeq > a.lastSeq ? b : a;
+  return { lastSeq, lastStep, endStep: Math.max(a.endStep, b.endStep) };
 }
 
 function envelopeOf(payload: Buffer): Envelope {

@@ -33,6 +33,45 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
 export const queryCommands = (client: InfluxClient, runId: RunId): Promise<CommandRecord[]> =>
   commandsWhere(client, `r.run == "${runId}"`, always);
 
+/** Commands that one query answers, but for those of the same millisecond. */
+const commandsPerPage = 200;
+
+/** When commands of a run were given: a time for each record, in whole epoch milliseconds. */
+export async function queryCommandTimes(client: InfluxClient, runId: RunId, signal?: AbortSignal): Promise<number[]> {
+  const timesMs: number[] = [];
+  await client.query(
+    `${from(client, always)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and r.run == "${runId}" and r._field == "command")
+  |> keep(columns: ["_time"])`,
+    (row) => timesMs.push(Date.parse(row('_time'))),
+    signal,
+  );
+  return timesMs;
+}
+
+/** First and last millisecond of each page of commands, ascending. @param timesMs when they were given, in any order */
+export function commandPages(timesMs: readonly number[]): [firstMs: number, lastMs: number][] {
+  const sorted = [...new Set(timesMs)].sort((a, b) => a - b);
+  return Array.from({ length: Math.ceil(sorted.length / commandsPerPage) }, (_, page) => {
+    const from = page * commandsPerPage;
+    return [sorted[from]!, sorted[Math.min(sorted.length, from + commandsPerPage) - 1]!];
+  });
+}
+
+/** The commands of a run that were given from one millisecond up to another. */
+export const queryCommandsBetween = (
+  client: InfluxClient,
+  runId: RunId,
+  [firstMs, lastMs]: [number, number],
+  signal?: AbortSignal,
+): Promise<CommandRecord[]> => {
+  const at = (ms: number): string => new Date(ms).toISOString();
+  return commandsWhere(client, `r.run == "${runId}"`, `start: ${at(firstMs)}, stop: ${at(lastMs + 1)}`, signal);
+};
+
+/** Oldest first. */
+export const inOrder = (records: readonly CommandRecord[]): CommandRecord[] =>
+  [...records].sort((a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1));
+
 /** The commands of all runs that have no record but that they are pending. */
 export async function queryOpenCommands(client: InfluxClient): Promise<{ commandId: CommandId; runId: RunId }[]> {
   const open = new Map<string, string>();
@@ -63,10 +102,16 @@ export async function queryCommand(client: InfluxClient, commandId: CommandId): 
 }
 
 /** Of each command the record that ranks highest. */
-async function commandsWhere(client: InfluxClient, where: string, range: string): Promise<CommandRecord[]> {
+async function commandsWhere(
+  client: InfluxClient,
+  where: string,
+  range: string,
+  signal?: AbortSignal,
+): Promise<CommandRecord[]> {
   const found = await queryRecords(
     client,
     `${from(client, range)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and ${where})`,
+    signal,
   );
   return highest(found.map(({ fields }) => fromParts<CommandRecord>('record', fields)));
 }

@@ -1,5 +1,12 @@
 import type { RunId } from '@plumbline/shared/run';
-import { AnswerTooLargeError, bucketSteps, type HistoryRange, type Series, type TakeSeries } from './event-store.js';
+import {
+  AnswerTooLargeError,
+  bucketSteps,
+  type HistoryRange,
+  type LastPoint,
+  type Series,
+  type TakeSeries,
+} from './event-store.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import { positionAt } from './influx-lines.js';
 import { askedFor, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
@@ -35,6 +42,35 @@ export async function querySeries(
     for (const [metric, series] of await queryBatch(client, runId, extent, { ...range, metrics }, lengths, signal))
       await take(metric, series);
   }
+}
+
+/**
+ * The last point of each series. Numbers and words for what is not finite are series of their own in InfluxDB.
+ * @throws ReadAbandonedError after `signal`
+ */
+export async function queryLastPoints(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  range: Pick<HistoryRange, 'metrics' | 'segments'>,
+  signal?: AbortSignal,
+): Promise<Map<string, LastPoint>> {
+  const last = new Map<string, LastPoint>();
+  const points = pointsOf(client.options.bucket, runId, extent, {});
+  if (points === null || range.metrics?.length === 0) return last;
+  const isAsked = askedFor(range.metrics);
+  const take = (row: Row): void => {
+    const metric = keyOf(row)?.metric;
+    if (metric === undefined || !isAsked(metric)) return;
+    const { step, seq } = positionAt(extent.baseSecond, row('_time'));
+    if (seq > (last.get(metric)?.seq ?? 0)) last.set(metric, { seq, step, value: Number(row('_value')) });
+  };
+  await Promise.all(
+    [false, true].map((words) =>
+      client.query(`${points} |> ${seriesFilter(extent, range, words)} |> last()`, take, signal),
+    ),
+  );
+  return last;
 }
 
 async function queryBatch(

@@ -6,11 +6,10 @@ import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-even
 import {
   newestOf,
   newEvents,
-  noPosition,
   StoreConflictError,
   type HistoryRange,
+  type LastPoint,
   type LargeEventRange,
-  type Position,
   type Series,
   type SharedStore,
   type SpoolState,
@@ -36,9 +35,17 @@ import {
   rankOf,
 } from './influx-lines.js';
 import { InfluxKnownRuns } from './influx-known-runs.js';
-import { querySeries } from './influx-series.js';
+import { queryLastPoints, querySeries } from './influx-series.js';
 import { queryWindows } from './influx-windows.js';
-import { further, InfluxOutbox, settleMs, type InfluxOutboxOptions, type VersionedRun } from './influx-outbox.js';
+import {
+  further,
+  InfluxOutbox,
+  noReach,
+  settleMs,
+  type InfluxOutboxOptions,
+  type Reach,
+  type VersionedRun,
+} from './influx-outbox.js';
 import {
   from,
   isPlace,
@@ -50,7 +57,17 @@ import {
   type Extent,
   type LargePlace,
 } from './influx-queries.js';
-import { highest, queryCommand, queryCommands, queryOpenCommands, type RunRecord } from './influx-records.js';
+import {
+  commandPages,
+  highest,
+  inOrder,
+  queryCommand,
+  queryCommands,
+  queryCommandsBetween,
+  queryCommandTimes,
+  queryOpenCommands,
+  type RunRecord,
+} from './influx-records.js';
 import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './protocol-1.js';
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
@@ -64,6 +81,11 @@ const eventsPerQuery = 500;
 const maxPageLength = 2 * 2 ** 20;
 /** Events of a run that is read for the first time, of which nobody knows how large they are. */
 const eventsPerFirstQuery = 50;
+/** Flux for fields of control events, of some types or all. */
+function controlFilter(field: string, types: readonly ControlEvent['type'][] | undefined): string {
+  const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
+  return `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
+}
 /** About as many characters as an event is in JSON. */
 const lengthOf = (event: StoredEvent | LargePlace): number =>
   isPlace(event)
@@ -85,7 +107,7 @@ export class InfluxStore implements SharedStore {
   /** How often each run's record was changed, as far as this hub knows. */
   readonly #versions = new Map<RunId, number>();
   /** How far each run is durable, in the spool or in InfluxDB; the base of its times. */
-  readonly #positions = new Map<RunId, Position & { baseSecond: number }>();
+  readonly #positions = new Map<RunId, Reach & { baseSecond: number }>();
   /** Up to where trainers that came here were told that their events are durable, by this hub or another. */
   readonly #acknowledged = new Map<RunId, number>();
   /** Runs that this hub has taken up or appended to: nobody else moves them. */
@@ -123,7 +145,7 @@ export class InfluxStore implements SharedStore {
     if (!isThere) await this.#runs.beginLife(run);
     if (isThere || this.#positions.has(run.runId)) throw new StoreConflictError(`There is a run ${run.runId} already.`);
     // Taken before it is durable, so that its twin arriving meanwhile finds it.
-    this.#positions.set(run.runId, { ...noPosition, baseSecond: baseSecondOf(run.createdMs) });
+    this.#positions.set(run.runId, { ...noReach, baseSecond: baseSecondOf(run.createdMs) });
     await this.updateRun(run).catch((error: unknown) => {
       this.#positions.delete(run.runId);
       throw error;
@@ -225,6 +247,15 @@ export class InfluxStore implements SharedStore {
     return { lastSeq };
   }
 
+  async lastPoints(
+    runId: RunId,
+    range: Pick<HistoryRange, 'metrics' | 'segments'> = {},
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; points: Map<string, LastPoint> }> {
+    const { lastSeq, extent } = await this.#settled(runId);
+    return { lastSeq, points: await queryLastPoints(this.#client, runId, extent, range, signal) };
+  }
+
   async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
     const found = new Map<string, Windows>();
     await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
@@ -236,14 +267,14 @@ export class InfluxStore implements SharedStore {
     await queryWindows(this.#client, runId, extent, range, take, signal);
   }
 
-  async controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+  async controlEvents(
+    runId: RunId,
+    types?: readonly ControlEvent['type'][],
+  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
     const { lastSeq, extent } = await this.#settled(runId);
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
     if (points === null) return { lastSeq, events: [] };
-    const found = await queryRecords(
-      this.#client,
-      `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field =~ /^payload_/)`,
-    );
+    const found = await queryRecords(this.#client, `${points} |> ${controlFilter('r._field =~ /^payload_/', types)}`);
     const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
     return { lastSeq, events: events.filter(({ seq }) => seq <= lastSeq).sort((a, b) => a.seq - b.seq) };
   }
@@ -256,9 +287,7 @@ export class InfluxStore implements SharedStore {
     const { lastSeq, extent } = await this.#settled(runId);
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
     if (points === null) return { lastSeq };
-    const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
-    const payloads = (field: string): string =>
-      `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
+    const payloads = (field: string): string => controlFilter(field, types);
     // Where they are, before what they say.
     const places: { step: number; seq: number }[] = [];
     await this.#client.query(
@@ -405,13 +434,24 @@ export class InfluxStore implements SharedStore {
     // Noted before InfluxDB is asked, as runs are.
     const here = this.#outbox.commands.filter((record) => record.runId === runId);
     const there = this.#outbox.deleting.has(runId) ? [] : await queryCommands(this.#client, runId);
-    return highest([...there, ...here]).sort(
-      (a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1),
-    );
+    return inOrder(highest([...there, ...here]));
   }
 
-  async eachCommands(runId: RunId, take: TakeTexts): Promise<void> {
-    await take((await this.commands(runId)).map((record) => JSON.stringify(record)));
+  async eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
+    await this.#outbox.open();
+    // Noted before InfluxDB is asked, as runs are.
+    const here = this.#outbox.commands.filter((record) => record.runId === runId);
+    const givenMs = this.#outbox.deleting.has(runId) ? [] : await queryCommandTimes(this.#client, runId, signal);
+    for (const [firstMs, lastMs] of commandPages([
+      ...givenMs,
+      ...here.map(({ receivedMs }) => Math.floor(receivedMs)),
+    ])) {
+      const records = [
+        ...(givenMs.length === 0 ? [] : await queryCommandsBetween(this.#client, runId, [firstMs, lastMs], signal)),
+        ...here.filter(({ receivedMs }) => receivedMs >= firstMs && receivedMs < lastMs + 1),
+      ];
+      await take(inOrder(highest(records)).map((record) => JSON.stringify(record)));
+    }
   }
 
   async runsWithOpenCommands(): Promise<RunId[]> {
@@ -439,34 +479,33 @@ export class InfluxStore implements SharedStore {
     events: readonly E[],
   ): Promise<{ lastSeq: number; appended: E[] }> {
     const position = await this.#position(runId);
-    const { appended, lastSeq } = newEvents(runId, position, events);
+    const { appended, lastSeq, lastStep } = newEvents(runId, position, events);
     if (appended.length === 0) return { lastSeq, appended };
-    // Where the run's points end in time, whatever its segments go back to.
-    const lastStep = appended.reduce((most, { step }) => Math.max(most, step), position.lastStep);
+    const endStep = appended.reduce((most, { step }) => Math.max(most, step), position.endStep);
     const lines = appended.flatMap((event) => linesOf(runId, position.baseSecond, event));
-    await this.#outbox.add({ kind: 'events', runId, lastSeq, lastStep }, lines);
-    this.#positions.set(runId, { ...position, lastSeq, lastStep });
+    await this.#outbox.add({ kind: 'events', runId, lastSeq, lastStep, endStep }, lines);
+    this.#positions.set(runId, { ...position, lastSeq, lastStep, endStep });
     this.#own.add(runId);
     return { lastSeq, appended };
   }
 
   /** How far a run is durable; read from InfluxDB the first time. */
-  async #position(runId: RunId): Promise<Position & { baseSecond: number }> {
+  async #position(runId: RunId): Promise<Reach & { baseSecond: number }> {
     await this.#outbox.open();
     const known = this.#positions.get(runId);
     if (known) return known;
     const run = await this.#runs.newest(runId);
-    if (!run) return { ...noPosition, baseSecond: 0 };
+    if (!run) return { ...noReach, baseSecond: 0 };
     const baseSecond = baseSecondOf(run.createdMs);
     // Noted before InfluxDB is asked, as runs are.
     const onItsWay = this.#outbox.onItsWay(runId);
-    let position = noPosition;
+    let position = noReach;
     const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}
   |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.run == "${runId}" and r._field == "seq")`;
     const ask = (selector: 'last' | 'max'): Promise<void> =>
       this.#client.query(`${seqs} |> ${selector}()`, (row) => {
         const { step, seq } = positionAt(baseSecond, row('_time'));
-        position = further(position, { lastSeq: seq, lastStep: step });
+        position = further(position, { lastSeq: seq, lastStep: step, endStep: step });
       });
     // The largest beside the last: whatever steps a trainer gives, its event numbers go up. It takes reading all of them,
     // so not where the last is the one that an ended run's record knows of.
@@ -475,8 +514,7 @@ export class InfluxStore implements SharedStore {
     if (ended && position.lastSeq < ended.lastSeq) await ask('max');
     this.#outbox.sawDelivered(runId, position);
     position = further(onItsWay, position);
-    position = further(position, { lastSeq: this.#acknowledged.get(runId) ?? 0, lastStep: 0 });
-    const found = { ...position, baseSecond };
+    const found = { ...position, lastSeq: Math.max(position.lastSeq, this.#acknowledged.get(runId) ?? 0), baseSecond };
     // Two may have asked at once, and the first may have appended since.
     if (!this.#positions.has(runId)) this.#positions.set(runId, found);
     return this.#positions.get(runId)!;
@@ -488,8 +526,8 @@ export class InfluxStore implements SharedStore {
     if (!this.#own.has(runId)) this.letGo(runId);
     const { baseSecond } = await this.#position(runId);
     await this.#outbox.settle(runId);
-    const { lastSeq, lastStep } = this.#outbox.delivered(runId) ?? noPosition;
-    return { lastSeq, extent: { baseSecond, lastStep, lastSeq } };
+    const { lastSeq, endStep } = this.#outbox.delivered(runId) ?? noReach;
+    return { lastSeq, extent: { baseSecond, lastStep: endStep, lastSeq } };
   }
 
   async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<StoredSummary> {

@@ -1,23 +1,23 @@
-/** What is gone of one run, of that which was acknowledged. */
+/** Acknowledged data of one run that is gone. */
 export interface Loss {
   runId: string;
   /** The run's record is gone, and with it the run. */
   isGone: boolean;
-  /** The run was deleted, and is there again. */
+  /** The run was deleted and is back. */
   isBack: boolean;
-  /** Event numbers that are gone, both included; null where none is. */
+  /** Range of missing event numbers, both included; null where none is missing. */
   events: { from: number; to: number } | null;
-  /** How many command records are gone. */
+  /** Number of missing command records. */
   commands: number;
-  /** The last step of what is left; null where nothing is. */
+  /** The last step that is left; null where nothing is left. */
   lastStep: number | null;
-  /** When it was found, epoch milliseconds. */
+  /** Time of discovery, epoch milliseconds. */
   foundMs: number;
 }
 
-/** One sentence for people, with the run and the numbers. */
+/** Describes a loss in one sentence, with the run and the numbers. */
 export function describeLoss({ runId, isGone, isBack, events, commands, lastStep }: Loss): string {
-  if (isBack) return `Run ${runId} was deleted and is there again: the deletion is gone.`;
+  if (isBack) return `Run ${runId} was deleted and is back: the record of its deletion is gone.`;
   const parts = [
     ...(events ? [events.from === events.to ? `event ${events.from}` : `events ${events.from} to ${events.to}`] : []),
     ...(commands > 0 ? [`${commands} command record${commands === 1 ? '' : 's'}`] : []),

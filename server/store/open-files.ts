@@ -2,21 +2,21 @@ import { readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'n
 import { headersBytes } from './duckdb-format.js';
 
 /**
- * Notices that the files of an open DuckDB database were deleted or replaced: DuckDB goes on with what it has open, and
- * would commit to files that are in no folder any more. Looking costs two calls of `stat`.
+ * Notices that the files of an open DuckDB database were deleted or replaced. DuckDB would go on and commit to files that
+ * are no longer in any folder. A check costs two `stat` calls.
  */
 export class OpenFiles {
   readonly #main: Stats;
-  /** The write-ahead log, as last seen. DuckDB removes it at each checkpoint and makes a new one later. */
+  /** The write-ahead log as last seen. DuckDB removes it at each checkpoint and creates a new one later. */
   #log: Stats | undefined;
 
-  /** @param path of a database that this process has just opened */
+  /** @param path a database that this process has just opened */
   constructor(readonly path: string) {
     this.#main = statSync(path);
     this.#log = stat(`${path}.wal`);
   }
 
-  /** What has happened to the files, or null. What has, stays: a file that is put back is not the one that is open. */
+  /** What happened to the files, or null. It cannot be undone: a file that is put back is not the open one. */
   fault(): string | null {
     const main = stat(this.path);
     if (!main) return `${this.path} was deleted or moved`;
@@ -29,21 +29,21 @@ export class OpenFiles {
     return null;
   }
 
-  /** Whether this process writes to a log that is at its place no more. Known on Linux only. */
+  /** Whether this process writes to a log that is no longer at its path. Known on Linux only. */
   #hasLostLog(): boolean {
     const deleted = `${realpathSync(this.path)}.wal (deleted)`;
     return openFiles().some(({ link, stats }) => link === deleted || (this.#log && isOneFile(stats, this.#log)));
   }
 }
 
-/** What the file descriptors of this process stand for; empty where the system does not tell. */
+/** The files behind this process's descriptors; empty where the system does not say. */
 function openFiles(): { link: string; stats: Stats }[] {
   const folder = '/proc/self/fd';
   let names: string[];
   try {
     names = readdirSync(folder);
   } catch {
-    // There is no such folder, or no descriptor left to read it with.
+    // The folder does not exist, or no descriptor is left to read it.
     return [];
   }
   return names.flatMap((name) => {
@@ -58,5 +58,5 @@ function openFiles(): { link: string; stats: Stats }[] {
 
 const stat = (path: string): Stats | undefined => statSync(path, { throwIfNoEntry: false });
 const isSame = (a: Stats, b: Stats): boolean => a.ino === b.ino && a.dev === b.dev;
-/** A number is used again once its file is deleted; the moment of its creation tells the two apart. */
+/** Inode numbers are reused after deletion; the creation time tells two files apart. */
 const isOneFile = (a: Stats, b: Stats): boolean => isSame(a, b) && a.birthtimeMs === b.birthtimeMs && a.birthtimeMs > 0;

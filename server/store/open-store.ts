@@ -8,19 +8,19 @@ import { InfluxStore } from './influx-store.js';
 export const storeKinds = ['embedded', 'influx'] as const;
 export type StoreKind = (typeof storeKinds)[number];
 
-/** The embedded store's file in a data folder. */
+/** File name of the embedded store in a data folder. */
 export const storeFile = 'plumbline.duckdb';
 
 interface OpenOptions {
-  /** Refuses to make an empty one, for who wants to read. */
+  /** Refuses to create an empty store; for callers that only read. */
   mustExist?: boolean;
-  /** Told of what a person has to know although the store goes on. */
+  /** Reports a problem that does not stop the store. */
   onProblem?: (message: string) => void;
-  /** Told when such a thing is over. */
+  /** Reports that such a problem is over. */
   onMended?: (message: string) => void;
 }
 
-/** Picks a store; it is opened at its first use. */
+/** Creates the configured store, which opens at its first use. */
 export function openStore(
   { dataDir, store, memory }: { dataDir: string; store: StoreConfig; memory?: { storeBytes: number } },
   { mustExist = false, onProblem = console.error, onMended = console.error }: OpenOptions = {},

@@ -6,7 +6,7 @@ import { ask, inLanes, RawTcp, until, type HttpAnswer } from './raw-clients.js';
 import { refusalFault } from './transport-shapes.js';
 import type { Victim } from './victim.js';
 
-/* Readers of a run of millions of values: many at once, some that do not read, some that go, some that ask for what there is not. */
+/* Readers of runs with millions of values or a long log: many at once, some that never read, some that leave, some that ask nonsense. */
 
 const readerLimitMs = 240_000;
 /** How long one that does not read may stay. */
@@ -32,6 +32,22 @@ const atOnce = (what: string, count: number, path: (victim: Victim) => string): 
 /** All of one kind may be refused where the question itself asks for too much. */
 const isTooLarge = ({ status }: HttpAnswer): boolean => status === 400 || status === 413;
 
+/** What is read of a run beside its series. */
+const logResources = [
+  ...['series', 'findings', 'evaluations', 'events', 'commands', 'rules', 'checkpoints', 'export'],
+  ...['token-shifts?newest=200', 'examples?newest=200'],
+];
+
+const ofLongLog = (resource: string): Attack => ({
+  ...atOnce(resource, 4, ({ longLog }) => `/runs/${longLog}/${resource}`),
+  name: `readers: 4 ${resource.split('?')[0]} at once of a long log`,
+});
+
+const runListAttack: Attack = {
+  ...atOnce('lists', 16, () => '/runs?limit=1000&sort=value:train/loss'),
+  name: 'readers: 16 lists of all runs at once',
+};
+
 export const readerAttacks: Attack[] = [
   atOnce('windows of one step', 16, ({ bigRun }) => `/runs/${bigRun}/windows?everySteps=1`),
   atOnce('windows of ten steps', 16, ({ bigRun }) => `/runs/${bigRun}/windows?everySteps=10`),
@@ -40,6 +56,10 @@ export const readerAttacks: Attack[] = [
   atOnce('comparisons of twenty', 16, ({ bigRun }) => `/compare?${`run=${bigRun}&`.repeat(20)}`),
   atOnce('findings', 16, ({ bigRun }) => `/runs/${bigRun}/findings`),
   atOnce('exports', 4, ({ bigRun }) => `/runs/${bigRun}/export`),
+  atOnce('lists of series', 16, ({ bigRun }) => `/runs/${bigRun}/series`),
+  atOnce('last values of all series', 16, ({ bigRun }) => `/runs/${bigRun}/latest?metric=*`),
+  runListAttack,
+  ...logResources.map(ofLongLog),
   {
     name: 'readers: forty that ask and never read',
     run: async ({ port, bigRun }) => {

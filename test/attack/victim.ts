@@ -8,7 +8,9 @@ import { TrainerProcess } from '../faults/trainer-process.js';
 import { asStored, noDifferences, pointsOf } from '../faults/verify.js';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
+import { storeManyRuns } from '../support/many-runs.js';
 import { fillBigRun } from './big-run.js';
+import { fillLongLog } from './long-log.js';
 import type { Sampled } from './hub-sampler.js';
 import { HubWatch } from './hub-watch.js';
 import { ask } from './raw-clients.js';
@@ -33,19 +35,23 @@ export class Victim {
     readonly token: string,
     /** An ended run of millions of values. */
     readonly bigRun: RunId,
+    /** An ended run with many control events, commands and large events. */
+    readonly longLog: RunId,
   ) {}
 
   get port(): number {
     return this.hub.port;
   }
 
-  /** @param bigRunSteps steps of the big run, a hundred values each */
+  /** @param bigRunSteps steps of the big run, a hundred values each; the long log and the list of runs grow with it */
   static async start({ bigRunSteps }: { bigRunSteps: number }): Promise<Victim> {
     const dataDir = await mkdtemp(join(tmpdir(), 'plumbline-attack-'));
     const bigRun = await fillBigRun(dataDir, bigRunSteps);
+    const longLog = await fillLongLog(dataDir, Math.ceil(bigRunSteps / 60));
+    await storeManyRuns(dataDir, Math.ceil(bigRunSteps / 100));
     // The trainer has to outlive a hub that is started again.
     const hub = await HubProcess.start({ dataDir, env: { PLUMBLINE_TRAINER_GRACE_MS: '120000' } });
-    const victim = new Victim(hub, (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim(), bigRun);
+    const victim = new Victim(hub, (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim(), bigRun, longLog);
     victim.#watch = HubWatch.start(hub);
     victim.owner = await HubClient.open(hub);
     victim.trainer = await TrainerProcess.start('honest', {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { RunId } from '@plumbline/shared/run';
+import { ReadAbandonedError } from '../../server/store/event-store.js';
 import type { StoreUnderTest } from './store-under-test.js';
 import { commandRecord, runId } from './stored-samples.js';
 
@@ -25,5 +26,29 @@ export function commandContract(subject: StoreUnderTest): void {
     expect(await subject.store.runsWithOpenCommands()).toEqual([runId]);
     await subject.store.putCommand(record('command-1', 10, 'applied'));
     expect(await subject.store.runsWithOpenCommands()).toEqual([]);
+  });
+
+  it('hands the records of a run over in parts, in order, the latest of each', async () => {
+    const count = 450;
+    // Several to a millisecond, and not in order.
+    const given = Array.from({ length: count }, (_, i) =>
+      commandRecord(`command-${String(i).padStart(3, '0')}`, { receivedMs: 1000 + Math.floor(((i * 7) % count) / 3) }),
+    );
+    for (const record of given) await subject.store.putCommand(record);
+    await subject.store.putCommand({ ...given[5]!, state: 'applied', step: 3 });
+    const expected = await subject.store.commands(runId);
+    expect(expected).toHaveLength(count);
+    expect(expected.find(({ commandId }) => commandId === 'command-005')).toMatchObject({ state: 'applied' });
+    for (let opened = 1; opened <= 2; opened++) {
+      const parts: CommandRecord[][] = [];
+      await subject.store.eachCommands(runId, (texts) => {
+        parts.push(texts.map((text) => JSON.parse(text) as CommandRecord));
+      });
+      expect(parts.flat()).toEqual(expected);
+      expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(2048);
+      await subject.reopen();
+    }
+    const gone = subject.store.eachCommands(runId, () => undefined, AbortSignal.abort(new ReadAbandonedError('gone')));
+    await expect(gone).rejects.toThrow(ReadAbandonedError);
   });
 }

@@ -181,7 +181,9 @@ describe('a store that lost a part of its log without a word from DuckDB', () =>
     await store.close();
     for (const name of ['plumbline.duckdb', 'plumbline.duckdb.wal'])
       cpSync(join(crashed, name), join(path, '..', name));
-    expect((await opened(path)).losses).toEqual(['Run early was deleted and is there again: the deletion is gone.']);
+    expect((await opened(path)).losses).toEqual([
+      'Run early was deleted and is back: the record of its deletion is gone.',
+    ]);
   });
 });
 

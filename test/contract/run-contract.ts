@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { RunId } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { SequenceGapError, StoreConflictError } from '../../server/store/event-store.js';
 import type { StoreUnderTest } from './store-under-test.js';
-import { lossEvents, runId, storedRun } from './stored-samples.js';
+import { lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
 
 /** How runs are kept and their events appended. */
 export function runContract(subject: StoreUnderTest): void {
@@ -25,6 +26,25 @@ export function runContract(subject: StoreUnderTest): void {
       lastStep: 0,
     });
     expect(await subject.store.run(RunId.parse('nowhere'))).toBeNull();
+  });
+
+  it('knows the step of the last event of a run that went back, while it goes on and once it has ended', async () => {
+    const begun: TrainerEvent = { type: 'segment_started', seq: 11, step: 4, fromStep: 4, wallTimeMs: 1 };
+    await subject.store.append(runId, [...lossEvents(1, 10), begun, stepEvent(12, { 'train/loss': 1 }, 5)]);
+    const lastOf = async () => {
+      const { lastSeq, lastStep } = (await subject.store.run(runId))!;
+      return { lastSeq, lastStep };
+    };
+    expect(await lastOf()).toEqual({ lastSeq: 12, lastStep: 5 });
+    await subject.reopen();
+    expect(await lastOf()).toEqual({ lastSeq: 12, lastStep: 5 });
+    await subject.store.updateRun({ ...storedRun(), state: 'finished' }, true);
+    for (let opened = 1; opened <= 2; opened++) {
+      expect(await lastOf()).toEqual({ lastSeq: 12, lastStep: 5 });
+      // Points of the steps that lie further on are still there.
+      expect([...(await subject.lossOf()).steps].sort((a, b) => a - b).at(-1)).toBe(10);
+      await subject.reopen();
+    }
   });
 
   it('refuses a run id that is taken', async () => {

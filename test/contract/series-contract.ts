@@ -166,6 +166,10 @@ export function seriesContract(subject: StoreUnderTest): void {
       const values = [...thinned.series.get('train/loss')!.values];
       expect([values[0], values.at(-1)]).toEqual([101, 305]);
       expect(values.every((value) => [101, 102, 303, 304, 305].includes(value))).toBe(true);
+      const { lastSeq, points } = await subject.store.lastPoints(runId, { segments });
+      expect(lastSeq).toBe(17);
+      expect(points.get('train/loss')).toEqual({ seq: 17, step: 5, value: 305 });
+      expect(points.get('shift/kl')).toEqual({ seq: 2, step: 2, value: 2 });
       const windows = await subject.store.windows(runId, {
         metrics: ['train/loss', 'shift/kl'],
         segments,
@@ -183,6 +187,38 @@ export function seriesContract(subject: StoreUnderTest): void {
       expect((await subject.lossOf()).seqs).toHaveLength(15);
     }
     expect((await subject.store.append(runId, [stepEvent(18, { 'train/loss': 306 }, 6)])).lastSeq).toBe(18);
+  });
+
+  it('gives the last point of each series, however far back it lies and whatever it is', async () => {
+    const length = 6000;
+    for (let from = 1; from <= length; from += 1000)
+      await subject.store.append(
+        runId,
+        Array.from({ length: 1000 }, (_, i): TrainerEvent => {
+          const seq = from + i;
+          return stepEvent(seq, {
+            'train/loss': seq === length ? 'NaN' : seq,
+            ...(seq === 3 && { 'once/early': 7, constructor: 8 }),
+            ...(seq === 1500 && { 'went/odd': '-Infinity' }),
+            ...(seq === 1000 && { 'went/odd': 5 }),
+          });
+        }),
+      );
+    const expected = new Map([
+      ['train/loss', { seq: length, step: length, value: NaN }],
+      ['once/early', { seq: 3, step: 3, value: 7 }],
+      ['constructor', { seq: 3, step: 3, value: 8 }],
+      ['went/odd', { seq: 1500, step: 1500, value: -Infinity }],
+      [wallTimeSeries, { seq: length, step: length, value: 1_700_000_000_000 + length }],
+    ]);
+    const { lastSeq, points } = await subject.store.lastPoints(runId);
+    expect(lastSeq).toBe(length);
+    expect(points).toEqual(expected);
+    const some = await subject.store.lastPoints(runId, { metrics: ['once/early', 'no/such'] });
+    expect([...some.points]).toEqual([['once/early', expected.get('once/early')]]);
+    expect((await subject.store.lastPoints(runId, { metrics: [] })).points.size).toBe(0);
+    expect(await subject.store.lastPoints(RunId.parse('nowhere'))).toEqual({ lastSeq: 0, points: new Map() });
+    await expect(subject.store.lastPoints(runId, {}, AbortSignal.abort(new Error('gone')))).rejects.toThrow();
   });
 
   it('stays within the bound when many points share one step', async () => {

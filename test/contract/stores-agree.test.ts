@@ -171,6 +171,11 @@ describe.each([1, 2, 3, 4, 5, 6])('a random run, seed %i', (seed) => {
       }
   });
 
+  it('has the same last points in both stores', async () => {
+    for (const metrics of [undefined, someMetrics(), someMetrics()])
+      expect(await influx.lastPoints(runId, { metrics })).toEqual(await embedded.lastPoints(runId, { metrics }));
+  });
+
   it('has the same windows in both stores', async () => {
     for (const range of ranges)
       for (const everySteps of [undefined, 1, 7, 100, lastStep + 1, 1e11])

@@ -71,14 +71,21 @@ export class MemoryStore implements EventStore {
   eachSeries(runId: RunId): Promise<{ lastSeq: number }> {
     return this.lastSeq(runId).then((lastSeq) => ({ lastSeq }));
   }
+  lastPoints(runId: RunId) {
+    return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, points: new Map() });
+  }
   windows() {
     return Promise.resolve(new Map());
   }
   eachWindows(): Promise<void> {
     return Promise.resolve();
   }
-  controlEvents(runId: RunId): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const stored = (this.#events.get(runId) ?? []).filter(isControlEvent);
+  controlEvents(
+    runId: RunId,
+    types?: readonly ControlEvent['type'][],
+  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
+    const all = (this.#events.get(runId) ?? []).filter(isControlEvent);
+    const stored = all.filter(({ type }) => types?.includes(type) ?? true);
     const events = stored.map((event): ControlEvent => upToDateEvent(event));
     return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
   }
@@ -87,8 +94,8 @@ export class MemoryStore implements EventStore {
     take: TakeTexts,
     { types }: { types?: readonly ControlEvent['type'][] } = {},
   ): Promise<{ lastSeq: number }> {
-    const { lastSeq, events } = await this.controlEvents(runId);
-    await take(events.filter(({ type }) => types?.includes(type) ?? true).map((event) => JSON.stringify(event)));
+    const { lastSeq, events } = await this.controlEvents(runId, types);
+    await take(events.map((event) => JSON.stringify(event)));
     return { lastSeq };
   }
   async eachLargeEvent(

@@ -34,7 +34,7 @@ export class RuleMachine {
   #watches: Watch[];
   #baseline: ReadonlyMap<string, WireNumber> = new Map();
   /** Units of the series that have one. */
-  #units: ReadonlyMap<string, string | undefined> = new Map();
+  #units = new Map<string, string | undefined>();
 
   constructor(rules: readonly GuardRule[]) {
     this.#watches = rules.map((rule) => new Watch(rule));
@@ -45,7 +45,7 @@ export class RuleMachine {
     const copy = new RuleMachine([]);
     copy.#watches = this.#watches.map((watch) => watch.copy());
     copy.#baseline = this.#baseline;
-    copy.#units = this.#units;
+    copy.#units = new Map(this.#units);
     return copy;
   }
 
@@ -84,7 +84,7 @@ export class RuleMachine {
   }
 
   #declare(series: readonly SeriesDeclaration[]): void {
-    this.#units = new Map([...this.#units, ...series.map(({ name, unit }) => [name, unit] as const)]);
+    for (const { name, unit } of series) this.#units.set(name, unit);
   }
 
   /** @returns the firings of one value, in the order of the rules */

@@ -31,6 +31,9 @@ const valuesPerTurn = 5_000;
 /** Runs that were stored before there were rules have no list of them. */
 export const rulesAtStart = ({ description }: Pick<Run, 'description'>): GuardRule[] => description.rules;
 
+/** Events that decide where rules stand. */
+const heard = ['run_started', 'series_declared', 'segment_started', 'checkpoint_saved', 'command_applied'] as const;
+
 /** Where a run goes on from another. */
 interface GoingOn {
   /** The checkpoint: all that happened to the rules by its saving is so for the run that goes on. */
@@ -142,7 +145,8 @@ async function replay(
   { machine, hasBeginning }: Beginning,
   maxValues?: number,
 ): Promise<Replayed> {
-  const [{ events }, records] = [await store.controlEvents(run.runId), await store.commands(run.runId)];
+  const { events } = await store.controlEvents(run.runId, heard);
+  const records = await store.commands(run.runId);
   for (const event of events) machine.hear(event);
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
