@@ -10,10 +10,10 @@ import { isNotification } from './webhook.js';
 
 /** What was found out about a command before its turn. */
 interface Prepared {
-  /** `CommandLog.added` when it was looked for in the log. */
-  addedBefore: number;
-  /** The record of the same id that was given before. */
-  known: CommandRecord | null;
+  /** `CommandLog.newWrites` when the id was looked up in the log. */
+  writesBefore: number;
+  /** A command with the id was given before. Its record may change until the turn comes. */
+  isKnown: boolean;
   /** Null where the run's state did not allow the command anyway. */
   admitted: Admitted | null;
 }
@@ -43,9 +43,9 @@ export class CommandIntake {
       }
       const prepared = await this.#prepare(command, author, summary);
       const { action } = command;
-      if (action.kind === 'set_rules' && !prepared.known && this.#refusal(command) === null && isDue())
+      if (action.kind === 'set_rules' && !prepared.isKnown && this.#refusal(command) === null && isDue())
         return run.rules.set({
-          ...{ command: { ...command, action }, author, addedBefore: prepared.addedBefore },
+          ...{ command: { ...command, action }, author, writesBefore: prepared.writesBefore },
           rejection: () => {
             this.#refuseNew(author);
             return this.#refusal(command) ?? prepared.admitted?.rejection ?? null;
@@ -59,21 +59,22 @@ export class CommandIntake {
   /** Reads what it takes to decide: that takes its time, and the run goes on meanwhile. */
   async #prepare(command: GivenCommand, author: string, summary: RunSummary): Promise<Prepared> {
     const { commands, context } = this.run;
-    const addedBefore = commands.added;
-    const known = await commands.find(command.commandId);
-    const isAllowed = !known && this.#refusal(command) === null;
+    const writesBefore = commands.newWrites;
+    const isKnown = (await commands.find(command.commandId)) !== null;
+    const isAllowed = !isKnown && this.#refusal(command) === null;
     const admitted = isAllowed ? await context.admission.admit(command, author, summary) : null;
-    return { addedBefore, known, admitted };
+    return { writesBefore, isKnown, admitted };
   }
 
   /** In the run's mailbox. @returns 'again' when what was prepared does not do any more */
   async #take(command: GivenCommand, author: string, prepared: Prepared): Promise<CommandRecord | 'again'> {
     const { commands } = this.run;
     await this.run.confirmPresence();
-    await commands.settle();
+    await this.#settle();
     const summary = this.#summary();
     const { commandId } = command;
-    const known = commands.added === prepared.addedBefore ? prepared.known : await commands.find(commandId);
+    const isNew = !prepared.isKnown && commands.newWrites === prepared.writesBefore;
+    const known = isNew ? null : await commands.find(commandId);
     if (known) return this.#takeAgain(known);
     this.#refuseNew(author);
     const refusal = this.#refusal(command);
@@ -90,6 +91,15 @@ export class CommandIntake {
     const record = await commands.add(complete, author, refusal ?? rejection);
     if (record.state === 'pending') this.send(record);
     return record;
+  }
+
+  /** After a failed write, carries out what was written all the same. In the mailbox. */
+  async #settle(): Promise<void> {
+    const { commands, record } = this.run;
+    const end = (await commands.settle()).find(({ action, state }) => action.kind === 'end_run' && state === 'applied');
+    if (!end || hasEnded(this.#summary().state) || !record.isHeld) return;
+    commands.tell(end);
+    await this.ending.endByForce(end.author);
   }
 
   /** A command that was given before: when it is open and its hub has let go of the run since, this one goes on with it. */

@@ -164,6 +164,26 @@ describe('a command ends exactly once', () => {
     });
   });
 
+  it('ends once when its twin is looked up before the run ends and has its turn after that', async () => {
+    const { runId } = await running();
+    const command = aCommand(runId, { kind: 'pause' });
+    const ends: string[] = [];
+    hub.hub.runs.on('command', ({ commandId, state }) => commandId === command.commandId && ends.push(state));
+    await hub.hub.runs.command(command, 'dashboard');
+    const { store } = hub.hub.runs;
+    const { putCommand } = store;
+    let twin: Promise<object> | undefined;
+    store.putCommand = (record) => {
+      store.putCommand = putCommand;
+      // It finds the command open, and waits for its turn.
+      twin = give(command);
+      return putCommand(record);
+    };
+    await hub.hub.runs.append(runId, [finished(2)]);
+    expect(await twin).toMatchObject({ state: 'failed' });
+    expect(ends).toEqual(['pending', 'failed']);
+  });
+
   it('is taken once when its twin arrives at the same moment', async () => {
     const { runId, trainer } = await running();
     const command = aCommand(runId, { kind: 'pause' });

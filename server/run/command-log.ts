@@ -25,9 +25,12 @@ export interface CommandLogOptions {
  * All methods that change something are called in the run's mailbox.
  */
 export class CommandLog {
-  /** Counts the commands that were added: whoever has looked one up before knows by it whether to look again. */
-  added = 0;
-  /** A command may have been written although that failed. */
+  /**
+   * Counts the writes of new commands, failed ones included: they may have been done. An earlier look-up of an id holds
+   * only while this is the same.
+   */
+  newWrites = 0;
+  /** A write of a new command failed, but may have been done. */
   #isUncertain = false;
   /** Open commands in the order they were given. */
   readonly #open = new Map<CommandId, CommandRecord>();
@@ -55,12 +58,16 @@ export class CommandLog {
     return records;
   }
 
-  /** Takes up what was written of a command although that failed: whoever gave it was told that it was not. */
-  async settle(): Promise<void> {
-    if (!this.#isUncertain) return;
+  /**
+   * After a failed write, takes up the pending commands that were written all the same.
+   * @returns the whole log after a failed write; nothing otherwise
+   */
+  async settle(): Promise<CommandRecord[]> {
+    if (!this.#isUncertain) return [];
     const records = await this.options.store.commands(this.runId);
     for (const record of records) if (record.state === 'pending') this.takeUp(record);
     this.#isUncertain = false;
+    return records;
   }
 
   /** Goes on with a pending command that was given elsewhere. @returns false when it is open here already */
@@ -96,11 +103,7 @@ export class CommandLog {
       ...asReceived(command, author),
       ...(rejection !== null && { state: 'rejected', endedMs: Date.now(), reason: rejection }),
     };
-    await this.#put(record).catch((error: unknown) => {
-      this.#isUncertain = true;
-      throw error;
-    });
-    this.added++;
+    await this.#putNew(record);
     if (rejection === null) this.#hold(record);
     if (rejection === null && isNotification(record)) this.options.onNotification(record);
     this.options.onRecord(record);
@@ -118,8 +121,7 @@ export class CommandLog {
       ...{ state: 'applied', endedMs: Date.now() },
       ...outcome,
     };
-    await this.#put(record);
-    this.added++;
+    await this.#putNew(record);
     return record;
   }
 
@@ -183,6 +185,16 @@ export class CommandLog {
   close(): void {
     for (const timer of this.#expiries.values()) clearTimeout(timer);
     this.#expiries.clear();
+  }
+
+  async #putNew(record: CommandRecord): Promise<void> {
+    this.newWrites++;
+    try {
+      await this.#put(record);
+    } catch (error) {
+      this.#isUncertain = true;
+      throw error;
+    }
   }
 
   #put(record: CommandRecord): Promise<void> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Command } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { RunId } from '@plumbline/shared/run';
@@ -17,6 +17,7 @@ import {
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
+import { StoreUnavailableError } from '../store/event-store.js';
 import { RunRegistry } from './registry.js';
 
 let hub: TestHub;
@@ -81,6 +82,62 @@ describe('a run whose trainer does not stop', () => {
     const dashboard = await hub.dashboard().emitWithAck('command', aCommand(runId, { kind: 'end_run' }));
     expect(dashboard).toMatchObject({ error: { code: 'forbidden' } });
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'running' });
+  });
+
+  it('is ended where the store failed to say that it has the command, once another command comes', async () => {
+    const { runId } = await hung();
+    await stopped(runId);
+    const { store } = hub.hub.runs;
+    const putCommand = store.putCommand.bind(store);
+    store.putCommand = async (record) => {
+      store.putCommand = putCommand;
+      await putCommand(record);
+      throw new StoreUnavailableError('The connection broke.');
+    };
+    const command = aCommand(runId, { kind: 'end_run' });
+    const ends = vi.fn();
+    hub.hub.runs.on('command', (record) => record.commandId === command.commandId && ends(record.state));
+    const give = () => hub.dashboard(cookie).emitWithAck('command', command);
+    expect(await give()).toMatchObject({ ok: false, error: { code: 'store_failed', retry: true } });
+    expect(await give()).toMatchObject({ ok: true, record: { state: 'applied' } });
+    expect(await hub.until(runId, (run) => run.state === 'failed')).toMatchObject({ reason });
+    expect(ends.mock.calls).toEqual([['applied']]);
+  });
+
+  it('answers a command whose id an earlier one has, stored although its write failed, with the earlier one', async () => {
+    const { runId } = await hung();
+    await stopped(runId);
+    const { store } = hub.hub.runs;
+    const [putCommand, command] = [store.putCommand.bind(store), store.command.bind(store)];
+    const { commandId } = aCommand(runId, { kind: 'end_run' });
+    // Both are looked up before either is written.
+    let looked = 0;
+    const bothLooked = new Promise<void>((resolve) => {
+      store.command = async (id) => {
+        const found = await command(id);
+        if (++looked === 2) resolve();
+        await bothLooked;
+        return found;
+      };
+    });
+    let isFirst = true;
+    store.putCommand = async (record) => {
+      await putCommand(record);
+      if (!isFirst) return;
+      isFirst = false;
+      throw new StoreUnavailableError('The connection broke.');
+    };
+    const ends = vi.fn();
+    hub.hub.runs.on('command', ({ commandId: id, state }) => id === commandId && state !== 'pending' && ends(state));
+    const give = (kind: 'pause' | 'end_run') =>
+      hub.dashboard(cookie).emitWithAck('command', { commandId, runId, action: { kind } });
+    const answers = await Promise.all([give('pause'), give('end_run')]);
+    [store.putCommand, store.command] = [putCommand, command];
+    // The pause needs no look at the log before its turn, so it is first.
+    expect(answers[0]).toMatchObject({ ok: false, error: { code: 'store_failed' } });
+    expect(answers[1]).toMatchObject({ ok: true, record: { state: 'pending', action: { kind: 'pause' } } });
+    expect((await store.command(commandId))!.action).toEqual({ kind: 'pause' });
+    expect(ends.mock.calls).toEqual([]);
   });
 
   it('and has ended by then is left as it ended', async () => {

@@ -47,15 +47,18 @@ export class EventIntake {
     if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(run.lastSeq);
     let position: Position = run;
     let { state } = run;
+    let mayGoOn = this.#mayGoOn;
     const fresh: TrainerEvent[] = [];
     const answers = batches.map(({ events, problems: given }): Appended | Error => {
-      const checked = this.#check({ ...run, ...position, state }, events);
+      const checked = this.#check({ ...run, ...position, state }, events, mayGoOn);
       if (checked instanceof Error) return checked;
       const named = this.#named(checked.appended);
       if (named instanceof Error) return named;
       position = { lastSeq: checked.lastSeq, lastStep: checked.lastStep };
       for (const event of named.events) {
         fresh.push(event);
+        // The attach was for one segment.
+        if (event.type === 'segment_started') mayGoOn = false;
         if (isLastWord(event) || event.type === 'segment_started')
           state = nextState(state, event.type as ControlEvent['type']);
       }
@@ -105,10 +108,15 @@ export class EventIntake {
   }
 
   /** Which of the events follow on a run, or why the batch is refused. */
-  #check(run: RunSummary, events: readonly WireEvent[]): ReturnType<typeof newEvents<WireEvent>> | Error {
+  #check(
+    run: RunSummary,
+    events: readonly WireEvent[],
+    mayGoOn: boolean,
+  ): ReturnType<typeof newEvents<WireEvent>> | Error {
     const { runId, lastSeq, state } = run;
-    if (hasEnded(state) && !this.#beginsSegment(lastSeq, events)) {
-      if (events.some((event) => event.seq > lastSeq))
+    const first = events.find(({ seq }) => seq > lastSeq);
+    if (hasEnded(state) && !(mayGoOn && first?.type === 'segment_started')) {
+      if (first)
         return new Refusal(
           'conflict',
           this.core.record.isEndedByForce
@@ -126,11 +134,10 @@ export class EventIntake {
     }
   }
 
-  /** Whether a run that has ended goes on with these, for a trainer that has attached for that. */
-  #beginsSegment(lastSeq: number, events: readonly WireEvent[]): boolean {
-    const first = events.find(({ seq }) => seq > lastSeq);
+  /** The trainer has attached the ended run to go on with it as another segment. */
+  get #mayGoOn(): boolean {
     const { goesOnBy, liveness } = this.core;
-    return first?.type === 'segment_started' && goesOnBy !== null && goesOnBy === liveness.link;
+    return goesOnBy !== null && goesOnBy === liveness.link;
   }
 
   async #store(events: readonly TrainerEvent[]): Promise<void> {

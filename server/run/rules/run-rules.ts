@@ -42,8 +42,8 @@ export interface RunRulesOptions {
 export interface RulesChange {
   command: GivenCommand & { action: SetRules };
   author: string;
-  /** `CommandLog.added` when the command was not in the log. */
-  addedBefore: number;
+  /** `CommandLog.newWrites` when the command was not in the log. */
+  writesBefore: number;
   /** Why the run does not take it now, or null. @throws Refusal `draining` where the run is not this hub's */
   rejection: () => string | null;
 }
@@ -116,7 +116,7 @@ export class RunRules {
     const { log, shared } = this.options;
     const { command, author } = change;
     // It may have come twice, and the first be written by now.
-    const known = log.added === change.addedBefore ? null : await log.find(command.commandId);
+    const known = log.newWrites === change.writesBefore ? null : await log.find(command.commandId);
     if (known) return known;
     const { replaces, ...action } = command.action;
     const given = { ...command, action };
