@@ -23,13 +23,17 @@ export function RunRow({
   parent,
   depth,
   runs,
-}: RunRowModel<ListedRun> & { runs: readonly RunSummary[] }): React.ReactNode {
+  reads,
+}: RunRowModel<ListedRun> & {
+  runs: readonly RunSummary[];
+  reads: Parameters<typeof useTakenOver>[2];
+}): React.ReactNode {
   const row = useRef<HTMLAnchorElement>(null);
   const isSeen = useSeen(row);
   const { description, overview } = run;
   const { totalSteps } = description;
   const config = builtInConfig(description);
-  const training = trainingWords(config ?? {}, useTakenOver(run, runs, !isSeen), overview?.changes ?? []);
+  const training = trainingWords(config ?? {}, useTakenOver(run, runs, reads, !isSeen), overview?.changes ?? []);
   const facts = [
     sequenceWords(description),
     training.trains && settingWords(training.trains),

@@ -13,7 +13,7 @@ import { RunFilterBar, useRunFilter } from './RunFilterBar';
 import { RunRow } from './RunRow';
 import { orderRuns, type RunRowModel } from './run-tree';
 import { TickedBar } from './TickedBar';
-import { useFamilies, useRunLister } from './use-runs';
+import { useFamilies, useRunLister, useSharedReads } from './use-runs';
 import './runs.css';
 
 /** Runs that are asked for at one time; the next ones when their end comes into sight. */
@@ -26,6 +26,7 @@ export function RunsPage(): React.ReactNode {
   const lister = useRunLister({ ...filter.query, ...(tag !== null && { tag }), limit: pageSize });
   const { total, going } = lister;
   const runs = useLast(lister.runs);
+  const reads = useSharedReads(runs);
   const session = useSession();
   const readOnlyReason = useReadOnlyReason();
   const [opening, setOpening] = useState(false);
@@ -133,7 +134,7 @@ export function RunsPage(): React.ReactNode {
                   data-testid={`tick-${row.run.runId}`}
                 />
               </label>
-              <RunRow {...row} runs={runs} />
+              <RunRow {...row} runs={runs} reads={reads} />
             </li>
           ))}
           {lister.hasMore && <MoreRuns isLoading={lister.isLoading} onMore={() => void lister.more()} />}

@@ -7,6 +7,7 @@ import { api } from '../../lib/api';
 import { hubSocket } from '../../lib/hub-socket';
 import { RunLister, type ListQuery } from '../../lib/run-lister';
 import { ancestorsOf, readTakenOver } from '../../lib/run-past';
+import { sharedReads } from '../../lib/shared-reads';
 import { useConnection, useSession } from '../../lib/use-hub';
 
 /**
@@ -37,17 +38,29 @@ export function useFamilies(runIds: readonly RunId[]): { runs: readonly ListedRu
 
 const none: readonly never[] = [];
 
+/** Reads of ancestors that all rows of a list share. A new branch begins new ones: they have what led to it. */
+export function useSharedReads(runs: readonly RunSummary[] | null): Reads {
+  const branches = (runs ?? []).flatMap(({ runId, parent }) => (parent ? [runId] : []));
+  return useMemo(() => sharedReads(api), [branches.sort().join()]);
+}
+type Reads = ReturnType<typeof sharedReads>;
+
 /**
- * What a branch goes on under of what was changed before it began; none for a run from the base model.
- * @param isOff nothing is asked for yet
+ * The changes before a branch began that are in force in it; none for a run from the base model.
+ * @param isOff asks for nothing yet
  */
-export function useTakenOver(run: RunSummary, runs: readonly RunSummary[], isOff: boolean): readonly CommandRecord[] {
+export function useTakenOver(
+  run: RunSummary,
+  runs: readonly RunSummary[],
+  reads: Reads,
+  isOff: boolean,
+): readonly CommandRecord[] {
   const [takenOver, setTakenOver] = useState<readonly CommandRecord[]>(none);
   const ancestors = isOff || !run.parent ? none : ancestorsOf(run, runs);
   useEffect(() => {
     if (ancestors.length === 0) return;
     let gone = false;
-    readTakenOver(run, ancestors, api).then(
+    readTakenOver(run, ancestors, reads).then(
       (records) => !gone && setTakenOver(records),
       // As with the list: the connection's state tells of a hub that is gone.
       () => undefined,
