@@ -23,23 +23,23 @@ export interface LineChartProps {
   /** One line that says how to read the chart. */
   hint?: string;
   unit: Unit;
-  /** What stands at the title in the place of the unit's own label. */
+  /** Replaces the unit's own label at the title. */
   unitText?: string;
   series: readonly ChartSeries[];
-  /** Names, at the source, of the series that this is made of; without it the ids of the lines. */
+  /** Names of the series to request from the source. The default is the ids of the lines. */
   draws?: readonly string[];
   marks?: readonly ChartMark[];
   view: ChartView;
   source: ChartSource;
-  /** Values that stay in sight, e.g. 0. */
+  /** Values that the scale always includes, e.g. 0. */
   include?: readonly number[];
-  /** A switch to a logarithmic scale, and how it stands at first. */
+  /** Adds a switch to a logarithmic scale, with this initial state. */
   logarithm?: 'off' | 'on';
-  /** `short` where names are long and the page has them whole, `none` where the lines are too many. */
+  /** `short` for long names that the page shows in full elsewhere, `none` for too many lines. */
   legend?: 'names' | 'short' | 'none';
-  /** A remark under the title, e.g. what the values rest on. */
+  /** A remark under the title, e.g. the sample size. */
   note?: string;
-  /** Said instead of the plot while no series has a value. */
+  /** Replaces the plot while no series has a value. */
   emptyText?: string;
   testId: string;
 }
@@ -47,7 +47,7 @@ export interface LineChartProps {
 const never: readonly ChartMark[] = [];
 const none: readonly number[] = [];
 const markReachPixels = 6;
-/** Of more lines than this the values are not read out. */
+/** A chart with more lines than this does not read values out. */
 const mostSpoken = 20;
 
 /** Lines over optimizer steps. Drag to zoom, double-click or Escape to see all, arrow keys to read values. */
@@ -89,7 +89,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     return undefined;
   }, [isInSight, drawn, source]);
 
-  // The newest content for painters that outlive a render.
+  // Painters outlive a render: they read the newest content here.
   const content = useRef({ series, marks, unit, include, logarithmic });
   const paintTop = useCallback(() => {
     const canvas = pointerCanvas.current;
@@ -132,7 +132,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     repaint();
     const size = new ResizeObserver(repaint);
     size.observe(host);
-    // Out of sight too, or it would scroll into view in the colours of the theme before.
+    // Also out of sight: otherwise the chart would scroll into view in the old theme's colours.
     const recolor = (): void => requestPaint(paintAll);
     const stops = [source.onData(repaint), view.onWindow(repaint), view.onHover(repaintTop), onThemeChange(recolor)];
     return () => {
@@ -215,7 +215,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
             log
           </button>
         )}
-        {legend !== 'none' && <Legend {...{ series, unit, view, source }} isShort={legend === 'short'} />}
+        {legend !== 'none' && <Legend {...{ title, series, unit, view, source }} isShort={legend === 'short'} />}
       </header>
       {note && <p className="chart-note">{note}</p>}
       <div
@@ -254,14 +254,15 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   );
 }
 
-/** Names, colours and values: at the step pointed at anywhere on the page, else the latest. */
+/** Names, colours and values: those at the step under the pointer in any chart, else the latest. */
 function Legend({
+  title,
   series,
   unit,
   view,
   source,
   isShort,
-}: Pick<LineChartProps, 'series' | 'unit' | 'view' | 'source'> & { isShort: boolean }): React.ReactNode {
+}: Pick<LineChartProps, 'title' | 'series' | 'unit' | 'view' | 'source'> & { isShort: boolean }): React.ReactNode {
   const hoverStep = useSyncExternalStore(
     view.onHover,
     () => view.hoverStep,
@@ -280,7 +281,7 @@ function Legend({
         return (
           <li key={each.id} data-quiet={each.quiet}>
             <i className="swatch" data-color={each.color} />
-            <span title={each.label}>{isShort ? shortName(each.label) : each.label}</span>
+            {each.label !== title && <span title={each.label}>{isShort ? shortName(each.label) : each.label}</span>}
             <b title={each.label}>{formatValue(value, unit)}</b>
           </li>
         );

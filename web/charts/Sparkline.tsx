@@ -8,7 +8,7 @@ import { prepareCanvas } from './paint';
 import { currentPalette, onThemeChange, type ChartColor } from './palette';
 import './charts.css';
 
-/** A series as a word-sized line, without axes; `base` is a faint line to compare with. What is off the scale is marked. */
+/** A series as a word-sized line without axes. `base` is a faint reference line. Values off the scale are marked. */
 export function Sparkline({
   columns,
   color,

@@ -3,7 +3,7 @@ import { useSyncExternalStore } from 'react';
 import { formatStep } from './format';
 import type { ChartView, StepWindow } from './chart-view';
 
-/** The steps that the charts are zoomed into; null while they show all. */
+/** Returns the zoomed window of steps; null while the charts show all steps. */
 export const useZoom = (view: ChartView): StepWindow | null =>
   useSyncExternalStore(
     view.onWindow,
@@ -11,7 +11,7 @@ export const useZoom = (view: ChartView): StepWindow | null =>
     () => null,
   );
 
-/** While the charts are zoomed: into what, and the way back. */
+/** Shows the zoomed window and a button to reset it. */
 export function ZoomBadge({ view }: { view: ChartView }): React.ReactNode {
   const zoom = useZoom(view);
   if (!zoom) return null;

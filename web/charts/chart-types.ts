@@ -7,7 +7,7 @@ export interface ChartSeries {
   label: string;
   color: ChartColor;
   columns: Columns;
-  /** What a branch had behind it when it began, drawn muted: its ancestors' course up to the branch point. */
+  /** The ancestors' values of a branch up to the branch point, drawn muted. */
   past?: Columns | undefined;
   /** Thinner and paler, for context. */
   quiet?: boolean;
@@ -16,27 +16,27 @@ export interface ChartSeries {
   base?: number | undefined;
 }
 
-/** A moment in the run that something was changed; drawn on every chart. */
+/** A change at a step of the run, drawn on every chart. */
 export interface ChartMark {
   id: string;
   step: number;
   label: string;
   /**
-   * `change` alters what the optimizer does; `quiet` does not (pause, evaluate); at a `branch` one run left another;
-   * a `stage` teaches the next skill.
+   * `change` alters what the optimizer does; `quiet` does not (pause, evaluate); `branch` is a branch point;
+   * `stage` is the start of the next skill.
    */
   kind: 'change' | 'quiet' | 'branch' | 'stage';
 }
 
-/** Where charts have their columns from; tells them when to look at these again. */
+/** The source of the columns that charts draw. It notifies them of changes. */
 export interface ChartSource {
-  /** A chart in sight draws these series from now on, until it calls what is returned. */
+  /** Registers a visible chart that draws these series. @returns ends the registration */
   draw(names: readonly string[]): () => void;
-  /** Whether the course of some of these series is on its way. */
+  /** Whether the values of one of these series are still being fetched. */
   isLoading(names: readonly string[]): boolean;
-  /** At each change of data. */
+  /** Called at each change of data. */
   onData(listener: () => void): () => void;
-  /** Seldom enough to rewrite text. */
+  /** Called rarely enough to render text again. */
   onChange(listener: () => void): () => void;
   readonly version: number;
 }

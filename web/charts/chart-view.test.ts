@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ChartView } from './chart-view';
 
 describe('ChartView', () => {
-  it('follows the growing run until zoomed, and again after', () => {
+  it('follows the growing run until zoomed, and again after the zoom ends', () => {
     const view = new ChartView();
     view.setExtent(0, 100);
     expect(view.window).toEqual([0, 100]);
@@ -20,7 +20,7 @@ describe('ChartView', () => {
     expect(view.zoomTo(20, 21)).toBe(false);
     expect(view.window).toEqual([10, 30]);
   });
-  it('comes closer around the step pointed at and ends the zoom at the whole run', () => {
+  it('zooms in around the step under the pointer and ends the zoom at the whole run', () => {
     const view = new ChartView();
     view.setExtent(0, 100);
     view.zoomBy(0.5, 80);
@@ -28,7 +28,7 @@ describe('ChartView', () => {
     view.zoomBy(4, 80);
     expect(view.zoom).toBeNull();
   });
-  it('tells only who listens to what changed', () => {
+  it('notifies only the listeners of what changed', () => {
     const view = new ChartView();
     let windows = 0;
     let hovers = 0;

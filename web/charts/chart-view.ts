@@ -1,6 +1,6 @@
 export type StepWindow = readonly [from: number, to: number];
 
-/** What all charts of a page share: the window of steps they show and the step that is pointed at. */
+/** The state that all charts of a page share: the visible window of steps and the step under the pointer. */
 export class ChartView {
   #extent: StepWindow = [0, 1];
   #zoom: StepWindow | null = null;
@@ -8,7 +8,7 @@ export class ChartView {
   readonly #windowListeners = new Set<() => void>();
   readonly #hoverListeners = new Set<() => void>();
 
-  /** The window in sight. */
+  /** The visible window. */
   get window(): StepWindow {
     return this.#zoom ?? this.#extent;
   }
@@ -19,14 +19,14 @@ export class ChartView {
     return this.#hoverStep;
   }
 
-  /** All there is to see; the window follows it unless zoomed. */
+  /** Sets the full extent. The window follows it unless zoomed. */
   setExtent(from: number, to: number): void {
     const end = Math.max(to, from + 1);
     if (this.#extent[0] === from && this.#extent[1] === end) return;
     this.#extent = [from, end];
     if (!this.#zoom) this.#tell(this.#windowListeners);
   }
-  /** @returns whether the window is now zoomed: less than two steps cannot be looked at. */
+  /** @returns whether the window is now zoomed: it spans at least two steps */
   zoomTo(from: number, to: number): boolean {
     const low = Math.max(this.#extent[0], Math.min(from, to));
     const high = Math.min(this.#extent[1], Math.max(from, to));
@@ -35,7 +35,7 @@ export class ChartView {
     this.#tell(this.#windowListeners);
     return true;
   }
-  /** Zooms around a step: a factor below 1 comes closer. At the whole extent the zoom ends. */
+  /** Zooms around a step. A factor below 1 zooms in. The zoom ends at the whole extent. */
   zoomBy(factor: number, around: number): void {
     const [from, to] = this.window;
     const low = around - (around - from) * factor;

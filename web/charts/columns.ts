@@ -6,7 +6,7 @@ export interface Columns {
   readonly length: number;
   readonly steps: Float64Array;
   readonly values: Float64Array;
-  /** `reach[i]`: a point further than this many steps before point i is not joined to it; something is missing between. */
+  /** `reach[i]`: a point more than this many steps before point i is not joined to it, as values are missing between. */
   readonly reach: Float64Array;
 }
 
@@ -54,7 +54,7 @@ export function joinColumns(parts: readonly { columns: Columns; length: number }
   return joined;
 }
 
-/** At each step that any of several series has, the largest of their values there; what is NaN is passed over. */
+/** The largest value of several series at each step that any of them has. NaN is skipped. */
 export function mostOf(all: readonly Columns[]): Columns {
   const at = new Map<number, { value: number; reach: number }>();
   for (const { length, steps, values, reach } of all)

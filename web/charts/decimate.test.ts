@@ -12,7 +12,7 @@ function columns(values: number[], steps = values.map((_, index) => index), reac
 }
 
 describe('decimate', () => {
-  it('keeps every point where there are pixels enough', () => {
+  it('keeps every point if there are enough pixels', () => {
     const line = decimate(columns([3, 1, 2]), 0, 2, 200);
     expect(line.x).toEqual([0, 100, 200]);
     expect(line.value).toEqual([3, 1, 2]);
@@ -20,7 +20,7 @@ describe('decimate', () => {
     expect([line.low, line.high]).toEqual([1, 3]);
   });
 
-  it('loses no spike of a million points, up or down, and stays within four points a pixel', () => {
+  it('loses no spike of a million points, up or down, and keeps at most four points a pixel', () => {
     const values = Array.from({ length: 1_000_000 }, (_, index) => Math.sin(index / 5_000));
     values[123_456] = 50;
     values[765_432] = -50;
@@ -34,7 +34,7 @@ describe('decimate', () => {
     expect(line.value.at(-1)).toBe(values.at(-1));
   });
 
-  it('has the extent of each pixel column that the full series has', () => {
+  it('keeps the extent of the full series in each pixel column', () => {
     let state = 7;
     const random = (): number => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647;
     const values = Array.from({ length: 20_000 }, () => random() ** 8);
@@ -81,11 +81,11 @@ describe('decimate', () => {
     expect([line.low, line.high]).toEqual([1, 1]);
   });
 
-  it('says once a column that values are not finite, however many there are', () => {
+  it('marks values that are not finite once a column, however many there are', () => {
     expect(decimate(columns(new Array<number>(10_000).fill(NaN)), 0, 10_000, 50).offScale.length).toBe(50);
   });
 
-  it('takes one point beyond each edge of the window but measures only inside it', () => {
+  it('takes one point beyond each edge of the window but measures the extent only inside it', () => {
     const line = decimate(columns([100, 1, 2, 3, 100]), 1, 3, 200);
     expect(line.value).toEqual([100, 1, 2, 3, 100]);
     expect([line.low, line.high]).toEqual([1, 3]);
@@ -97,7 +97,7 @@ describe('decimate', () => {
     expect([line.low, line.high]).toEqual([2.5, 10]);
   });
 
-  it('answers an empty series with an empty line', () => {
+  it('returns an empty line for an empty series', () => {
     expect(decimate(columns([]), 0, 10, 100).x).toEqual([]);
   });
 });

@@ -5,19 +5,19 @@ import { lowerBound, type Columns } from './columns';
 export interface DecimatedLine {
   x: number[];
   value: number[];
-  /** True where the line starts anew: the first point, after a gap, after a value that is off the scale. */
+  /** True where a new line begins: at the first point, after a gap, after a value off the scale. */
   starts: boolean[];
-  /** Values that cannot be drawn as height (see `isMeasured`); they are marked at the plot's edge. */
+  /** Values that have no height (see `isMeasured`). They are marked at the plot's edge. */
   offScale: { x: number; value: number }[];
-  /** Extent of the drawn values inside the window; Infinity and -Infinity when there is none. */
+  /** Extent of the drawn values inside the window; Infinity and -Infinity if there are none. */
   low: number;
   high: number;
 }
 
 /**
- * Thins a series to the pixels that can show it, without losing what a person could see: of each pixel column it keeps
+ * Thins a series to the pixels that can show it, without a visible loss: of each pixel column it keeps
  * the first, smallest, largest and last point (the method of uPlot's linear paths), so no spike disappears; gaps stay
- * gaps and every column with a NaN, an infinity or an overflow says so once.
+ * gaps, and a column with a NaN, an infinity or an overflow has one mark.
  *
  * @param from first step of the window (left edge)
  * @param to last step of the window (right edge), above `from`
@@ -33,7 +33,7 @@ export function decimate(
 ): DecimatedLine {
   const line: DecimatedLine = { x: [], value: [], starts: [], offScale: [], low: Infinity, high: -Infinity };
   const { steps, values } = columns;
-  // One point beyond each edge, so that a line leaves the window instead of ending inside it.
+  // Keeps one point beyond each edge, so that a line leaves the window instead of ending inside it.
   const begin = Math.max(0, lowerBound(columns, from) - 1);
   const end = Math.min(columns.length, lowerBound(columns, to + Number.EPSILON * Math.abs(to)) + 1);
   const scale = width / (to - from);
@@ -78,14 +78,14 @@ export function decimate(
   return line;
 }
 
-/** From `start`, whose value is drawn, to the next gap, value that is off the scale or `end`: where it is lowest and highest. */
+/** Finds the lowest and highest point from `start`, whose value is drawn, to the next gap, value off the scale or `end`. */
 function scanRun(
   { steps, values, reach }: Columns,
   start: number,
   end: number,
   transform: ((value: number) => number) | undefined,
 ): { end: number; lowest: number; highest: number } {
-  // All in locals: this loop reads every point in sight at every redraw.
+  // Locals only: this loop reads every visible point at every redraw.
   let lowest = start;
   let highest = start;
   let low = transform ? transform(values[start]!) : values[start]!;

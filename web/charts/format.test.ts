@@ -11,7 +11,7 @@ import {
 } from './format';
 
 describe('the largest numbers', () => {
-  it.each(units)('are short in any unit, and no infinity: %s', (unit) => {
+  it.each(units)('are short in any unit, and not shown as infinity: %s', (unit) => {
     for (const value of [
       1.7976931348623157e308, -1.7976931348623157e308, 3.4028234663852886e38, 1e21, 123_456_789_012_345,
     ])
@@ -32,7 +32,7 @@ describe('formatValue', () => {
     expect(formatValue(0.00012, '')).toBe('1.2e-4');
     expect(formatValue(-12.5, '')).toBe('−12.50');
   });
-  it('shows what is not a finite number for what it is, and a missing value as a dash', () => {
+  it('writes NaN and infinities as such, and a missing value as a dash', () => {
     expect(formatValue(NaN, 'percent')).toBe('NaN');
     expect(formatValue(-Infinity, '')).toBe('−∞');
     expect(formatValue(undefined, 'nats')).toBe('–');
@@ -47,7 +47,7 @@ describe('formatDelta', () => {
   });
 });
 
-it('says of a divergence that is float32 rounding that it is 0', () => {
+it('reads a divergence within float32 rounding as 0', () => {
   expect(formatValue(1.21e-17, 'nats')).toBe('0 nats');
   expect(formatValue(-3e-8, 'nats')).toBe('0 nats');
   expect(formatValue(2e-7, 'nats')).toBe('2e-7 nats');
@@ -55,7 +55,7 @@ it('says of a divergence that is float32 rounding that it is 0', () => {
 });
 
 describe('formatTicks', () => {
-  it('writes small ones all in one form', () => {
+  it('writes small ticks all in one form', () => {
     expect(formatTicks([0, 4e-4, 8e-4, 1.2e-3], '')).toEqual(['0', '4e-4', '8e-4', '1.2e-3']);
     expect(formatTicks([0.002, 0.004], '')).toEqual(['0.002', '0.004']);
   });

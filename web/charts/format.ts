@@ -31,11 +31,11 @@ function plain(value: number): string {
 }
 
 /**
- * What float32 cannot tell from 0 beside 1 (2^-23): probabilities are measured in it and add up to 1, so a divergence
- * below this is their rounding.
+ * The float32 epsilon, 2^-23. Probabilities are measured in float32 and add up to 1, so a smaller divergence is their
+ * rounding error.
  */
 const float32Epsilon = 2 ** -23;
-/** A divergence in nats, 0 where it is not more than the rounding of what it was measured from. */
+/** A divergence in nats, 0 if it is within the rounding error of the probabilities. */
 export const withoutRounding = (nats: number): number => (Math.abs(nats) < float32Epsilon ? 0 : nats);
 
 /** A value with its unit as people read it, e.g. `48.2 %`, `0.151`, `143 ms`, `5e-4`; `–` for a value that is missing. */
@@ -47,7 +47,7 @@ export function formatValue(value: number | undefined, unit: Unit): string {
     case 'percent':
       return `${isHuge ? plain(value) : minus(value.toFixed(1))} %`;
     case 'ratio':
-      // Beyond a thousand million it is no longer a share that anybody reads in percent.
+      // Nobody reads a ratio of a trillion in percent.
       if (isHuge) return `${plain(value)} ×`;
       return `${minus((value * 100).toFixed(Math.abs(value) < 0.001 && value !== 0 ? 3 : 2))} %`;
     case 'milliseconds':
@@ -69,7 +69,7 @@ export function formatDelta(value: number, unit: Unit): string {
   return sign + formatValue(value, unit);
 }
 
-/** The labels of an axis: short, the unit stands at the chart's title; small ones all in one form: `8e-4`, `1.2e-3`. */
+/** The labels of an axis. They have no unit, as the chart's title has it. Small ones share one form: `8e-4`, `1.2e-3`. */
 export function formatTicks(ticks: readonly number[], unit: Unit): string[] {
   const shown = ticks.map((tick) => (unit === 'ratio' ? tick * 100 : tick));
   const sizes = shown.map(Math.abs).filter((size) => size > 0);
@@ -97,7 +97,7 @@ function formatTick(shown: number, isOfSmall: boolean, digits: number): string {
   return minus(format('~r')(Number(shown.toPrecision(6))));
 }
 
-/** What stands beside a chart's title. */
+/** The unit as a chart's title shows it. */
 export const unitLabel: Record<Unit, string> = {
   percent: '%',
   nats: 'nats',
@@ -121,7 +121,7 @@ export function formatDuration(milliseconds: number): string {
 export const formatStep = (step: number): string => grouped(Math.round(step));
 /** A count of parameters: `684k`, `7.1M`. */
 export const formatCount = (count: number): string => (count < 1000 ? String(count) : format('.3~s')(count));
-/** `5e-4` as people write learning rates, to so many significant digits. */
+/** A learning rate as people write it, `5e-4`, with so many significant digits. */
 export function formatLearningRate(rate: number, digits = 3): string {
   if (!Number.isFinite(rate) || rate === 0) return String(rate);
   const rounded = Number(rate.toPrecision(digits));
@@ -132,14 +132,14 @@ const longestName = 20;
 export const shortName = (name: string): string =>
   name.length <= longestName ? name : `${name.slice(0, 8).trimEnd()}… ${name.slice(-11).replace(/^\S*\s/, '')}`;
 
-/** `14:03:07`; `–` for what is no time, such as nanoseconds in the place of milliseconds. */
+/** `14:03:07`; `–` for an invalid time, such as nanoseconds in place of milliseconds. */
 export const formatClock = (wallTimeMs: number): string =>
   isTime(wallTimeMs) ? new Date(wallTimeMs).toLocaleTimeString('en-GB', { hour12: false }) : '–';
-/** For `<time dateTime>`; undefined for what is no time. */
+/** The value of `<time dateTime>`; undefined for an invalid time. */
 export const isoTime = (wallTimeMs: number): string | undefined =>
   isTime(wallTimeMs) ? new Date(wallTimeMs).toISOString() : undefined;
 const isTime = (wallTimeMs: number): boolean => !Number.isNaN(new Date(wallTimeMs).getTime());
-/** `24 Nov 14:03`, with the year where it is another. */
+/** `24 Nov 14:03`, with the year if it is not the current one. */
 export function formatWhen(wallTimeMs: number, nowMs: number): string {
   const when = new Date(wallTimeMs);
   const isThisYear = when.getFullYear() === new Date(nowMs).getFullYear();

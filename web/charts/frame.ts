@@ -1,7 +1,7 @@
 const waiting = new Set<() => void>();
 let requested = false;
 
-/** Runs `paint` in the next animation frame, once, however often it is asked for: all charts share one frame. */
+/** Runs `paint` once in the next animation frame, however often it is requested. All charts share one frame. */
 export function requestPaint(paint: () => void): void {
   waiting.add(paint);
   if (requested) return;

@@ -18,7 +18,7 @@ export interface PlotContent {
   include: readonly number[];
   logarithmic: boolean;
 }
-/** How the last painting maps steps and values to pixels inside the canvas. */
+/** Maps steps and values to pixels inside the canvas, as last painted. */
 export interface PlotGeometry {
   x: (step: number) => number;
   y: YScale;
@@ -206,7 +206,7 @@ function paintLine(
     else context.lineTo(line.x[index]!, at);
   }
   context.stroke();
-  // A point with gaps on both sides has no line: it gets a dot. So do few points, which are measurements, not a curve.
+  // A point with gaps on both sides has no line, so it gets a dot. Few points get dots too: they are measurements, not a curve.
   const few = line.x.length <= 25;
   for (let index = 0; index < line.x.length; index++) {
     const alone = line.starts[index] && (index + 1 === line.x.length || line.starts[index + 1]);
@@ -218,7 +218,7 @@ function paintLine(
   context.globalAlpha = 1;
 }
 
-/** Marks what cannot be drawn as height over the whole plot, with its value where there is room for the words. */
+/** Marks values off the scale over the whole height of the plot, with the value in words if there is room. */
 function paintOffScale(
   context: CanvasRenderingContext2D,
   lines: readonly DecimatedLine[],
@@ -245,7 +245,7 @@ function paintOffScale(
     }
 }
 
-/** Paints what follows the pointer: the crosshair with its step, a dot on each line, the window being dragged. */
+/** Paints the layer that follows the pointer: the crosshair with its step, a dot on each line, the dragged window. */
 export function paintPointer(
   context: CanvasRenderingContext2D,
   geometry: PlotGeometry,
@@ -288,7 +288,7 @@ export function paintPointer(
     .flatMap((each) => readingAt(each, hoverStep)?.step ?? [])
     .sort((a, b) => away(a) - away(b))
     .at(0);
-  // Probes are rarer than steps: what is read here may be of another step.
+  // Probes are rarer than steps, so a reading may be from another step.
   const isElsewhere = measured !== undefined && measured !== hoverStep;
   const label = isElsewhere ? `${formatStep(hoverStep)} · measured at ${formatStep(measured)}` : formatStep(hoverStep);
   context.font = font;

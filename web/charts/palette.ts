@@ -1,4 +1,4 @@
-/** Colours that a series or mark may have, each a CSS variable `--chart-<name>` of the theme in force. */
+/** Colours of series and marks. Each is a CSS variable `--chart-<name>` of the current theme. */
 export const chartColors = [
   'ink',
   'target',
@@ -21,8 +21,8 @@ export type ChartColor = (typeof chartColors)[number];
 export type Palette = Record<ChartColor, string>;
 
 /**
- * For series without a meaning of their own, told apart also by people who see colours differently. The second blue and
- * the second orange come last: few charts have so many lines.
+ * Colours for series without a meaning of their own. People with colour blindness can tell them apart. The second blue
+ * and the second orange come last: few charts have so many lines.
  */
 export const categorical: readonly ChartColor[] = [
   'target',
@@ -39,7 +39,7 @@ export const categoricalColor = (index: number): ChartColor => categorical[index
 const darkQuery = '(prefers-color-scheme: dark)';
 const palettes = new Map<string, Palette>();
 
-/** Canvas cannot resolve CSS variables, so they are read once a theme. */
+/** Canvas cannot resolve CSS variables, so they are read once per theme. */
 export function currentPalette(): Palette {
   const root = document.documentElement;
   const theme = root.dataset['theme'] ?? (matchMedia(darkQuery).matches ? 'dark' : 'light');
@@ -53,7 +53,7 @@ export function currentPalette(): Palette {
   return palette;
 }
 
-/** Calls back when the theme changed, by the person's choice or the system's. */
+/** Calls back when the theme changes, by the user's choice or the system's. */
 export function onThemeChange(listener: () => void): () => void {
   const observer = new MutationObserver(listener);
   observer.observe(document.documentElement, { attributes: true, attributeFilter: ['data-theme'] });

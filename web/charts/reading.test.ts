@@ -16,19 +16,19 @@ const branch: ChartSeries = {
   past: columns([50, 75, 100], [1, 2, 3]),
 };
 
-it('reads what was measured nearest, of the past before the branch point, and says at which step', () => {
+it('reads the nearest value, before the branch point from the past, with its step', () => {
   expect(readingAt(branch, 130)).toEqual({ step: 125, value: 6 });
   expect(readingAt(branch, 80)).toEqual({ step: 75, value: 2 });
   expect(readingAt(branch, 100)).toEqual({ step: 100, value: 5 });
   expect(readingAt({ ...branch, transform: (value) => 10 * value }, 60)).toEqual({ step: 50, value: 10 });
   expect(readingAt({ ...branch, columns: columns([], []), past: undefined }, 60)).toBeNull();
 });
-it('reads nothing where the line is not: long after it ended, long before it began', () => {
+it('reads nothing long after the line ended or long before it began', () => {
   expect(readingAt(branch, 150)?.step).toBe(125);
   expect(readingAt(branch, 151)).toBeNull();
   expect(readingAt({ ...branch, past: undefined }, 60)).toBeNull();
 });
-it('has the newest value of the run, or the base of a line that is nothing else', () => {
+it('has the newest value of the run, or the base value of a line with no other value', () => {
   expect(latestReading(branch)).toBe(6);
   expect(latestReading({ ...branch, columns: columns([], []), base: 97 })).toBe(97);
 });

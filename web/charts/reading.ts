@@ -1,15 +1,14 @@
 import type { ChartSeries } from './chart-types';
 import { nearestIndex, type Columns } from './columns';
 
-/** A value of a line, and the step it was measured at. */
+/** A value of a line and its step. */
 export interface Reading {
   step: number;
   value: number;
 }
 
 /**
- * The value that was measured nearest to a step, in the run itself or in its past; null where the line has none: before
- * it began, after it ended.
+ * The value nearest to a step, from the run itself or from its past; null before the line begins and after it ends.
  */
 export function readingAt({ columns, past, transform }: ChartSeries, step: number): Reading | null {
   let nearest: Reading | null = null;
@@ -25,7 +24,7 @@ export function readingAt({ columns, past, transform }: ChartSeries, step: numbe
   return nearest;
 }
 
-/** How far beyond its ends a series is read: as far as its next value could have been. */
+/** How far beyond its ends a series is read: the distance at which its next value could lie. */
 function reachOf({ length, steps, reach }: Columns, index: number, step: number): number {
   const isWithin = step >= steps[0]! && step <= steps[length - 1]!;
   if (isWithin || length === 1) return Infinity;
@@ -34,7 +33,7 @@ function reachOf({ length, steps, reach }: Columns, index: number, step: number)
   return Math.max(steps[after]! - steps[before]!, Number.isFinite(usual) ? usual : 0);
 }
 
-/** The newest value of a line; of one that has only a base value, that. */
+/** The newest value of a line; its base value if it has no other. */
 export function latestReading({ columns, transform, base }: ChartSeries): number | undefined {
   const value = columns.length > 0 ? columns.values[columns.length - 1] : undefined;
   if (value === undefined) return columns.length === 0 ? base : undefined;

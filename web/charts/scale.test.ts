@@ -4,17 +4,17 @@ import { formatTicks } from './format';
 import { yScale, yTicks } from './scale';
 
 describe('yScale', () => {
-  it('holds all data, and what is to be in sight at the very edge', () => {
+  it('holds all data, and the included values at the very edge', () => {
     const scale = yScale(0.4, 2.3, [0], Infinity, false, 200);
     expect(scale.domain()[0]).toBe(0);
     expect(scale.domain()[1]).toBeGreaterThanOrEqual(2.3);
     expect(yScale(12, 93, [0, 100], 100, false, 200).domain()).toEqual([0, 100]);
   });
-  it('does not round beyond what no value can exceed', () => {
+  it('does not round beyond the ceiling', () => {
     expect(yScale(0.1, 0.997, [0], 1, false, 200).domain()).toEqual([0, 1]);
     expect(yScale(1e-4, 0.997, [0], 1, true, 200).domain()[1]).toBe(1);
   });
-  it('has a height for a constant, for nothing at all and for zero', () => {
+  it('has a height for a constant, for no data and for zero', () => {
     for (const [low, high] of [
       [5, 5],
       [Infinity, -Infinity],
@@ -55,7 +55,7 @@ describe('yScale', () => {
       expect(faults).toEqual([]);
     },
   );
-  it('is logarithmic only where all values are above zero', () => {
+  it('is logarithmic only if all values are above zero', () => {
     expect('base' in yScale(0.01, 10, [0], Infinity, true, 200)).toBe(true);
     expect('base' in yScale(0, 10, [0], Infinity, true, 200)).toBe(false);
   });

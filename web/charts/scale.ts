@@ -1,9 +1,9 @@
 import { isMeasured } from '@plumbline/shared/metric';
 import { scaleLinear, scaleLog, type ScaleContinuousNumeric } from 'd3';
 
-/** Sizes below are 0 to an axis: ticks between subnormal numbers cannot be computed. */
+/** An axis treats smaller sizes as 0: ticks between subnormal numbers cannot be computed. */
 const smallestTold = 1e-290;
-/** What differs by less of its size is one value to an axis: ticks between would be one number. */
+/** An axis treats values with a smaller relative difference as one: the ticks between would be the same number. */
 const finestTold = 1e-12;
 
 export type YScale = ScaleContinuousNumeric<number, number>;
@@ -11,9 +11,9 @@ export type YScale = ScaleContinuousNumeric<number, number>;
 /**
  * The vertical scale of a plot: the visible extent with room above and below, rounded to ticks.
  * @param low smallest visible value, Infinity when nothing is visible
- * @param include values that are in sight whatever the data do, e.g. 0
- * @param ceiling what no value can exceed, e.g. 1 for a probability: the scale does not round beyond it
- * @param logarithmic falls back to linear where not all is above 0
+ * @param include values that the scale always includes, e.g. 0
+ * @param ceiling the largest possible value, e.g. 1 for a probability: the scale does not round beyond it
+ * @param logarithmic falls back to linear unless all values are above 0
  */
 export function yScale(
   low: number,
@@ -38,14 +38,14 @@ export function yScale(
     [bottom, top] = isEdge ? [bottom, top + room] : [bottom - room, top + room];
   }
   const room = (top - bottom) * 0.06;
-  // A bound that was asked for is an edge, not a line with air beyond it.
+  // An included value is the edge of the plot, without room beyond it.
   const domain = [include.includes(bottom) ? bottom : bottom - room, include.includes(top) ? top : top + room];
   const scale = scaleLinear(domain, [height, 0]).nice(Math.max(2, Math.floor(height / 40)));
   const [floor, rounded] = scale.domain() as [number, number];
   return top <= ceiling && rounded > ceiling ? scale.domain([floor, ceiling]) : scale;
 }
 
-/** At most as many ticks as there is room for; of a logarithmic scale the decades and, with room, 2 and 5. */
+/** The ticks that there is room for; on a logarithmic scale the decades and, with room, their multiples by 2 and 5. */
 export function yTicks(scale: YScale, height: number): number[] {
   const count = Math.max(2, Math.floor(height / 40));
   const ticks = scale.ticks(count);

@@ -348,6 +348,29 @@ describe('RunFeed', () => {
       expect(store.series.get('energy/joules')!.lastValue).toBe(91);
     });
 
+    it('asks for the series of a chart without waiting for last values or other series', async () => {
+      await open(4);
+      let answerLatest = (): void => undefined;
+      const latest = hub.latest.bind(hub);
+      hub.latest = async (id, names) => {
+        await new Promise<void>((resolve) => (answerLatest = resolve));
+        return latest(id, names);
+      };
+      store.demand.showLast(['drift/*', 'energy/joules']);
+      store.demand.draw(['held_out/mean/accuracy']);
+      await seen();
+      store.demand.draw(['shift/kl']);
+      await seen();
+      expect(hub.asked.slice(1).map(({ metrics }) => metrics)).toEqual([['held_out/mean/accuracy'], ['shift/kl']]);
+      await hub.answer();
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(4));
+      expect(store.isLoading(['shift/kl'])).toBe(false);
+      answerLatest();
+      await seen();
+      expect(store.series.get('energy/joules')!.lastValue).toBe(96);
+      expect(hub.askedLatest).toEqual([['drift/*', 'energy/joules']]);
+    });
+
     it('tries again where the history of a series could not be fetched', async () => {
       await open(4);
       hub.failNext = 1;

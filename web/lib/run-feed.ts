@@ -145,7 +145,11 @@ export class RunFeed {
   /** How often was asked, and each series that is watched with the question since which it is without a break. */
   #questions = 0;
   #watchedFrom = new Map<string, number>();
+  /** Series and groups whose last values are here and kept up to date. */
   #lastsKnown = new Set<string>();
+  /** Requests that are under way: each course with the watch since which it is sent, each name with its request. */
+  #coursesAsked = new Map<string, number>();
+  #lastsAsked = new Map<string, symbol>();
   /** The generation that is being extended: what an older one waits for may never come. */
   #extending: number | undefined;
   #hasNewDemand = false;
@@ -297,16 +301,19 @@ export class RunFeed {
     const isCurrent = (): boolean => generation === this.#generation && !this.#closed;
     this.#catchingUp = true;
     this.#hasLetGo = false;
+    this.#lastsKnown.clear();
+    this.#lastsAsked.clear();
+    this.#coursesAsked.clear();
     if (this.#loaded) this.sink.phase('catching_up', undefined);
     const { demand } = this.sink;
     try {
       const { courses, lasts } = await this.#watch();
       if (!isCurrent()) return;
       const names = courses.map(([name]) => name);
-      const [control, commands, latest, ...histories] = await Promise.all([
+      void this.#fetchLasts(lasts, isCurrent);
+      const [control, commands, ...histories] = await Promise.all([
         this.transport.events(this.runId),
         this.transport.commands(this.runId),
-        lasts.length > 0 ? this.transport.latest(this.runId, lasts) : null,
         this.#histories(
           names.filter((name) => demand.complete.has(name)),
           { fromStep: this.#cursorStep },
@@ -320,11 +327,11 @@ export class RunFeed {
       const answers = histories.flat();
       this.sink.control(control.events);
       this.sink.commands(commands);
-      for (const answer of latest ? [...answers, latest] : answers) this.sink.history(answer);
+      for (const answer of answers) this.sink.history(answer);
       // A series that was fetched beside this may lack what was let go.
       if (this.#hasLetGo) throw new Gap();
       this.#loaded = true;
-      this.#arrived(courses, lasts);
+      this.#arrived(courses);
       this.#cursor = Math.max(this.#cursor, Math.min(control.lastSeq, ...answers.map(({ lastSeq }) => lastSeq)));
       this.#reached(answers);
       while (this.#held.length > 0) {
@@ -365,30 +372,55 @@ export class RunFeed {
     const { courses, lasts } = await this.#watch();
     if (!isCurrent()) return;
     const neededLasts = new Set(lasts);
-    for (const name of this.#lastsKnown) if (!neededLasts.has(name)) this.#lastsKnown.delete(name);
-    const newLasts = lasts.filter((name) => !this.#lastsKnown.has(name));
-    const newCourses = courses.filter(([name]) => !demand.complete.has(name));
-    if (newCourses.length === 0 && newLasts.length === 0) return;
-    const [latest, answers] = await Promise.all([
-      newLasts.length > 0 ? this.transport.latest(this.runId, newLasts) : null,
-      fetchHistories(
-        this.transport,
-        this.runId,
-        newCourses.map(([name]) => name),
-        {},
-        (answer) => {
-          if (isCurrent()) this.sink.history(answer);
-        },
-      ),
-    ]);
-    if (!isCurrent()) return;
-    if (latest) this.sink.history(latest);
-    this.#arrived(newCourses, newLasts);
-    this.#reached(answers);
-    if (newCourses.length > 0)
-      this.#refine(newCourses.map(([name]) => name)).catch((error: unknown) =>
-        console.warn('The window stays coarse:', error),
-      );
+    for (const names of [this.#lastsKnown, this.#lastsAsked])
+      for (const name of names.keys()) if (!neededLasts.has(name)) names.delete(name);
+    // Requests run side by side: a chart that comes into sight does not wait for those before it.
+    void this.#fetchCourses(
+      courses.filter(([name, from]) => !demand.complete.has(name) && this.#coursesAsked.get(name) !== from),
+      isCurrent,
+    );
+    void this.#fetchLasts(
+      lasts.filter((name) => !this.#lastsKnown.has(name) && !this.#lastsAsked.has(name)),
+      isCurrent,
+    );
+  }
+
+  /** Fetches the whole course of series. A failure starts the next catching up. */
+  async #fetchCourses(courses: Watched['courses'], isCurrent: () => boolean): Promise<void> {
+    if (courses.length === 0) return;
+    const names = courses.map(([name]) => name);
+    for (const [name, from] of courses) this.#coursesAsked.set(name, from);
+    try {
+      const answers = await fetchHistories(this.transport, this.runId, names, {}, (answer) => {
+        if (isCurrent()) this.sink.history(answer);
+      });
+      if (!isCurrent()) return;
+      for (const [name, from] of courses) if (this.#coursesAsked.get(name) === from) this.#coursesAsked.delete(name);
+      this.#arrived(courses);
+      this.#reached(answers);
+      this.#refine(names).catch((error: unknown) => console.warn('The window stays coarse:', error));
+    } catch (error) {
+      if (isCurrent()) this.#tryLater(error);
+    }
+  }
+
+  /** Fetches the last values of series and groups. A failure starts the next catching up. */
+  async #fetchLasts(names: readonly string[], isCurrent: () => boolean): Promise<void> {
+    if (names.length === 0) return;
+    const request = Symbol();
+    for (const name of names) this.#lastsAsked.set(name, request);
+    try {
+      const latest = await this.transport.latest(this.runId, names);
+      if (!isCurrent()) return;
+      this.sink.history(latest);
+      for (const name of names)
+        if (this.#lastsAsked.get(name) === request) {
+          this.#lastsAsked.delete(name);
+          this.#lastsKnown.add(name);
+        }
+    } catch (error) {
+      if (isCurrent()) this.#tryLater(error);
+    }
   }
 
   #histories(names: readonly string[], range: { fromStep?: number }): Promise<HistoryResponse[]> {
@@ -396,11 +428,10 @@ export class RunFeed {
   }
 
   /** A series that was watched anew meanwhile is fetched again: what came here is true, and may lack values. */
-  #arrived(courses: Watched['courses'], lasts: readonly string[]): void {
+  #arrived(courses: Watched['courses']): void {
     for (const [name, from] of courses)
       if (this.#watchedFrom.get(name) === from) this.sink.demand.complete.add(name);
       else if (!this.#watchedFrom.has(name)) this.sink.forget(name);
-    for (const name of lasts) this.#lastsKnown.add(name);
   }
 
   #forget(name: string): void {

@@ -47,6 +47,8 @@ interface ComparedChart {
   unitText?: string;
   include?: readonly number[];
   metric: string;
+  /** Rests on the questions of the probes. */
+  isAccuracy?: boolean;
   /** Drawn for the runs that teach it only. */
   task?: string;
   logarithm?: 'off' | 'on';
@@ -58,6 +60,7 @@ const heldOutChart: ComparedChart = {
   unit: 'percent',
   include: percent,
   metric: metrics.heldOutMean,
+  isAccuracy: true,
   testId: 'compare-held-out',
 };
 const targetChart = ([task, label]: readonly [string, string]): ComparedChart => ({
@@ -66,6 +69,7 @@ const targetChart = ([task, label]: readonly [string, string]): ComparedChart =>
   unit: 'percent',
   include: percent,
   metric: targetAccuracy(task),
+  isAccuracy: true,
   task,
   testId: `compare-target-${task}`,
 });
@@ -277,7 +281,7 @@ export function ComparePage(): React.ReactNode {
               title={chart.title}
               {...(chart.hint && { hint: chart.hint })}
               {...(chart.logarithm && { logarithm: chart.logarithm })}
-              {...(chart.unit === 'percent' && { note: sample })}
+              {...(chart.isAccuracy && { note: sample })}
               unit={chart.unit}
               {...(chart.unitText && { unitText: chart.unitText })}
               {...(chart.include && { include: chart.include })}

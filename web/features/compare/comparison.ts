@@ -7,7 +7,7 @@ import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';
 import { trainingOf, type Setting } from '../../lib/settings';
 import { recoverySubject } from '../drift/recovery-view';
-import { isLossOrHeldOut, ownSeries } from '../live/own-series';
+import { isTelling, ownSeries } from '../live/own-series';
 
 /** What a run came to, or has come to so far; undefined is what was not measured. */
 export interface Comparison {
@@ -81,7 +81,7 @@ export function ownCompared(stores: readonly RunStore[]): string[] {
   const facts = new Map(others.flatMap(({ declared }) => [...declared]));
   const runsWith = (name: string): number => others.filter(({ declared }) => declared.has(name)).length;
   return ownSeries(facts.values(), (name) => covered.test(name) || charted.includes(name))
-    .filter((name) => facts.get(name)!.better !== undefined || isLossOrHeldOut(facts.get(name)!))
+    .filter((name) => isTelling(facts.get(name)!))
     .sort((a, b) => runsWith(b) - runsWith(a))
     .slice(0, mostOwn);
 }

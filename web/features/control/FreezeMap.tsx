@@ -17,6 +17,7 @@ import {
   trainingByGroup,
   type Training,
 } from './freeze-map';
+import { seriesOfRun } from '../../lib/run-series';
 import { FreezeMapGrid } from './FreezeMapGrid';
 import { Outcome } from './Outcome';
 import { PatternField } from './PatternField';
@@ -35,7 +36,8 @@ const keyWords: readonly [Training, string][] = [
 /** Which parts of the model train: seen, chosen by click, drag, keys, recipe or name, and applied with one button. */
 export function FreezeMap(): React.ReactNode {
   const { store } = useRun();
-  useLastValues(driftGroup);
+  const hasDrift = [...seriesOfRun(store)].some((name) => name.startsWith(weightDrift('')));
+  useLastValues(driftGroup, hasDrift);
   const controlsOff = useControlsOff();
   const takes = trainerTakes(store.runSummary ?? {}, 'set_trainable');
   const off = controlsOff || (takes ? '' : 'The trainer of this run does not change what it trains.');
@@ -131,10 +133,12 @@ export function FreezeMap(): React.ReactNode {
               {words}
             </span>
           ))}
-        <span>
-          <i className="key-ramp" />
-          drift 0 to {formatValue(most, 'ratio')}
-        </span>
+        {hasDrift && (
+          <span>
+            <i className="key-ramp" />
+            drift 0 to {formatValue(most, 'ratio')}
+          </span>
+        )}
       </div>
       <PatternField model={model} off={off} pattern={pattern} onChange={choosePattern} />
       <div className="apply-row" data-dirty={diff.changed.size > 0}>

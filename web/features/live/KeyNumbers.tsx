@@ -1,14 +1,17 @@
 'use client';
+import type { CSSProperties } from 'react';
 import { isMeasured, metrics } from '@plumbline/shared/metric';
 import type { ChartView } from '../../charts/chart-view';
 import { useZoom } from '../../charts/ZoomBadge';
-import { keyTiles, type KeyTile } from './key-tiles';
+import { keyTiles, mostTiles, type KeyTile } from './key-tiles';
 import { useCourses, useLastValues, useRun } from './use-run';
 import { whenWords } from './when-words';
 
 /** Recovery is measured from the worst value so far. */
 const recoveredFrom = [metrics.heldOutMean];
 const none: readonly string[] = [];
+/** Fewer tiles than this leave room: a single number is not as wide as the page. */
+const fewestColumns = 4;
 
 /**
  * The state of the run in at most eight numbers, each against the base model where the trainer has sent the base model's
@@ -31,7 +34,11 @@ export function KeyNumbers({ view }: { view: ChartView }): React.ReactNode {
         </p>
       )}
       {tiles.length > 0 && (
-        <dl className="key-numbers" data-count={tiles.length}>
+        <dl
+          className="key-numbers"
+          data-full={tiles.length === mostTiles}
+          style={{ '--columns': Math.max(fewestColumns, tiles.length) } as CSSProperties}
+        >
           {tiles.map((tile) => (
             <Tile key={tile.id} {...tile} />
           ))}

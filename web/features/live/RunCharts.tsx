@@ -13,7 +13,7 @@ import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { AllSeries } from './AllSeries';
 import { runSeries } from './metric-series';
-import { ownSeries } from './own-series';
+import { isTelling, ownSeries, withoutLargeGroups } from './own-series';
 import { PanelBoundary } from './PanelBoundary';
 import { chartOf } from './series-chart';
 import { useRun, useSeriesList } from './use-run';
@@ -47,14 +47,13 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
       ...chartMarks(store.ownCommands, store.recipes),
     ];
   }, [store, store.version, branches]);
-  // A trainer of an older protocol declares nothing.
-  const isSaid = store.controlEvents.length > 0;
-  useSeriesList(isSaid && store.declared.size === 0);
   const shared = { marks, view, source: store };
   const sample = sampleWords(store);
   const tasks = heldOutTasks(store).length;
   const description = store.runSummary?.description;
   const isBuiltIn = description !== undefined && builtInConfig(description) !== null;
+  // A trainer of an older protocol declares nothing. The built-in trainer's series are known without the list.
+  useSeriesList(!isBuiltIn && store.controlEvents.length > 0 && store.declared.size === 0);
   const awaited = awaitedWords(description);
   const story: FixedChart[] = [
     {
@@ -177,10 +176,18 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   const hasGroup = (group: string): boolean => [...names].some((name) => name.startsWith(group));
   const charted = new Set([...story, ...more].flatMap(({ draws }) => draws));
   const hasChart = (name: string): boolean => charted.has(name) || withoutChart.test(name);
-  const own = isBuiltIn ? [] : ownSeries(store.declared.values(), hasChart);
+  const own = isBuiltIn
+    ? []
+    : withoutLargeGroups(ownSeries(store.declared.values(), hasChart), (name) => isTelling(store.declared.get(name)!));
   const ownInStory = Math.max(0, storyCharts - shownStory.length);
-  const ownChart = (name: string): React.ReactNode => (
-    <Chart key={name} {...shared} {...chartOf(store, name)} testId={`chart-${name}`} />
+  const below = own.slice(ownInStory, ownInStory + mostOwnBelow);
+  const telling = below.filter((name) => isTelling(store.declared.get(name)!));
+  const rest = below.filter((name) => !telling.includes(name));
+  // Layer contribution is as wide as two charts.
+  const isOdd = (telling.length + shownMore.length + rest.length + (hasGroup('drift/') ? 1 : 0)) % 2 === 1;
+  const last = shownMore.length - 1;
+  const ownChart = (name: string, isWide = false): React.ReactNode => (
+    <Chart key={name} {...shared} {...chartOf(store, name)} testId={`chart-${name}`} isWide={isWide} />
   );
   return (
     <>
@@ -188,7 +195,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
         {shownStory.map((chart) => (
           <Chart key={chart.testId} {...shared} {...chart} />
         ))}
-        {own.slice(0, ownInStory).map(ownChart)}
+        {own.slice(0, ownInStory).map((name) => ownChart(name))}
         {names.size === 0 && store.feedPhase !== 'loading' && (
           <p className="dim" data-testid="no-series">
             The trainer has sent no series so far.
@@ -208,10 +215,11 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
             </PanelBoundary>
           </div>
         )}
-        {own.slice(ownInStory, ownInStory + mostOwnBelow).map(ownChart)}
-        {shownMore.map((chart) => (
-          <Chart key={chart.testId} {...shared} {...chart} />
+        {telling.map((name) => ownChart(name))}
+        {shownMore.map((chart, index) => (
+          <Chart key={chart.testId} {...shared} {...chart} isWide={isOdd && rest.length === 0 && index === last} />
         ))}
+        {rest.map((name, index) => ownChart(name, isOdd && index === rest.length - 1))}
         <PanelBoundary what="All series">
           <AllSeries view={view} marks={marks} />
         </PanelBoundary>
@@ -221,9 +229,9 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
 }
 
 /** A chart in a panel of its own. */
-function Chart(props: LineChartProps): React.ReactNode {
+function Chart({ isWide = false, ...props }: LineChartProps & { isWide?: boolean }): React.ReactNode {
   return (
-    <div className="panel chart-panel">
+    <div className="panel chart-panel" data-wide={isWide}>
       <PanelBoundary what={props.title}>
         <LineChart {...props} />
       </PanelBoundary>

@@ -11,7 +11,7 @@ import { seriesOfRun } from '../../lib/run-series';
 import type { RunStore } from '../../lib/run-store';
 import { recoverySubject } from '../drift/recovery-view';
 import { learningRates } from './metric-series';
-import { isLossOrHeldOut, ownSeries } from './own-series';
+import { isTelling, ownSeries } from './own-series';
 import { rateWords } from './rate-words';
 import { unitOf } from './series-chart';
 
@@ -49,7 +49,7 @@ export function keyTiles(store: RunStore): KeyTile[] {
   const own = ownSeries(store.declared.values(), (name) => explained.has(name) || withoutTile.test(name));
   const facts = (name: string) => store.declared.get(name)!;
   const directed = own.filter((name) => facts(name).better !== undefined);
-  const telling = own.filter((name) => !directed.includes(name) && isLossOrHeldOut(facts(name)));
+  const telling = own.filter((name) => !directed.includes(name) && isTelling(facts(name)));
   const rest = own.filter((name) => !directed.includes(name) && !telling.includes(name));
   const room = (taken: readonly unknown[], most = mostTiles): number => Math.max(0, most - taken.length);
   const tiles = [...directed.slice(0, room(known)).map((name) => ownTile(store, name)), ...known];

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { ownSeries } from './own-series';
+import { ownSeries, withoutLargeGroups } from './own-series';
 
 const of = (...names: string[]) => names.map((name) => ({ name }));
 const none = () => false;
@@ -15,4 +15,12 @@ it('goes by what the trainer says of a series too', () => {
 });
 it('leaves out what has a chart', () => {
   expect(ownSeries(of('train/loss', 'loss'), (name) => name === 'train/loss')).toEqual(['loss']);
+});
+
+it('leaves out large groups, but not what is kept or all that there is', () => {
+  const layers = Array.from({ length: 13 }, (_, i) => `grad/${i}`);
+  expect(withoutLargeGroups(['tokens', 'a/b', ...layers], (name) => name === 'grad/3')).toEqual([
+    ...['tokens', 'a/b', 'grad/3'],
+  ]);
+  expect(withoutLargeGroups(layers, none)).toEqual(layers);
 });

@@ -31,7 +31,6 @@ export function chartOf(store: RunStore, name: string): Omit<LineChartProps, 'vi
         base: store.baseline(name),
       },
     ],
-    legend: 'short',
     emptyText: 'No value so far.',
   };
 }
