@@ -430,10 +430,19 @@ describe('a run and its trainer', () => {
   });
 
   it('a run whose trainer does not come back after the hub was restarted fails', async () => {
-    const runId = aRunId();
-    await (await hub.attached(runId)).emitWithAck('events', { events: [started(), stepped(2)] });
-    await hub.restart();
-    expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'running', lastSeq: 2, trainerConnected: false });
-    await hub.until(runId, (run) => run.state === 'failed');
+    // A hub of its own: only a long grace period shows for sure that the run is running at first.
+    const own = await TestHub.start({ trainerGraceMs: 60_000 });
+    try {
+      const runId = aRunId();
+      await (await own.attached(runId)).emitWithAck('events', { events: [started(), stepped(2)] });
+      await own.restart();
+      expect(await own.hub.runs.get(runId)).toMatchObject({ state: 'running', lastSeq: 2, trainerConnected: false });
+      own.config.trainerGraceMs = 100;
+      await own.restart();
+      const { reason } = await own.until(runId, (run) => run.state === 'failed');
+      expect(reason).toContain('did not connect again within 0.1 s');
+    } finally {
+      await own.remove();
+    }
   });
 });
