@@ -1,8 +1,8 @@
 import type { RunId } from '@plumbline/shared/run';
 
-/** More lines than these nobody tells apart. */
+/** Nobody can tell more lines apart. */
 export const maxCompared = 6;
 
-/** The page that lays runs over each other, the first few of them. */
+/** The address of the page that compares runs, at most `maxCompared` of them. */
 export const compareAddress = (runs: readonly RunId[]): string =>
   `/compare/?${new URLSearchParams(runs.slice(0, maxCompared).map((runId) => ['run', runId]))}`;

@@ -20,7 +20,7 @@ import type { ErrorCode } from '@plumbline/shared/socket';
 import type { HistoryRange } from './run-feed';
 import type { ListQuery } from './run-lister';
 
-/** An answer of the hub that is not what was asked for; `code` is `unreachable` where there was no answer at all. */
+/** A refusal or failure of a request to the hub. `code` is `unreachable` if there was no answer. */
 export class ApiError extends Error {
   constructor(
     readonly code: ErrorCode | 'unreachable',
@@ -53,12 +53,12 @@ async function request(path: string, init?: RequestInit): Promise<unknown> {
 const post = (path: string, body: unknown): Promise<unknown> =>
   request(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
-/** The hub's REST resources, same origin. Each throws ApiError with a message made for people. */
+/** The hub's REST resources, same origin. Each throws ApiError with a message to show to people. */
 export const api = {
   session: async (): Promise<SessionInfo> => SessionInfo.parse(await request('/session')),
   openSession: async (token: string): Promise<SessionInfo> => SessionInfo.parse(await post('/session', { token })),
   catalog: async (): Promise<CatalogResponse> => (await request('/catalog')) as CatalogResponse,
-  // Of a thousand runs: typed by the same contract on both sides, as below.
+  // Up to a thousand runs: not parsed, for the reason given below.
   runPage: async (asked: ListQuery): Promise<RunList> => {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(asked) as [string, string | number | readonly string[]][])
@@ -74,7 +74,7 @@ export const api = {
   checkpoints: async (runId: RunId): Promise<CheckpointsResponse['checkpoints']> =>
     CheckpointsResponse.parse(await request(`/runs/${runId}/checkpoints`)).checkpoints,
   rules: async (runId: RunId): Promise<RuleState[]> => RulesResponse.parse(await request(`/runs/${runId}/rules`)).rules,
-  // Large and typed by the same contract on both sides: checking every point would cost more than drawing it.
+  // Large answers are not parsed: both sides share the types, and checking every point would cost more than drawing it.
   events: async (runId: RunId): Promise<ControlEventsResponse> =>
     (await request(`/runs/${runId}/events`)) as ControlEventsResponse,
   latest: async (runId: RunId, series: readonly string[]): Promise<HistoryResponse> => {

@@ -46,18 +46,18 @@ describe('configAt', () => {
     rate(3e-4, 60),
     chosen({ kind: 'pattern', pattern: '*' }, 90),
   ];
-  it('is what a run trained under at that step, not what it began with or came to later', () => {
+  it('is the configuration in force at that step, not the first or a later one', () => {
     expect(configAt(config, commands, 40)).toEqual(config);
     expect(configAt(config, commands, 50)).toEqual({ ...config, recipe: 'sa_proj' });
     expect(configAt(config, commands, 80)).toEqual({ ...config, recipe: 'sa_proj', learningRate: 3e-4 });
   });
-  it('leaves the recipe as it was configured where a pattern was chosen', () => {
+  it('keeps the configured recipe if a pattern was chosen', () => {
     expect(configAt(config, commands, 100)).toEqual({ ...config, learningRate: 3e-4 });
   });
 });
 
 describe('changesOf', () => {
-  it('has what changes the optimizer and the rules, in the order of steps, in a few words', () => {
+  it('has the changes of the optimizer and the rules, in order of steps, in a few words', () => {
     const selection = { kind: 'recipe', recipe: 'sa_proj' };
     const commands = [
       rate(3e-4, 1200),

@@ -18,18 +18,18 @@ const isChange = (record: CommandRecord): record is Change =>
   (changing as readonly string[]).includes(record.action.kind) &&
   !changesNothing(record);
 
-/** What was changed in mid-run of what a run is configured with, oldest first. */
+/** The applied commands that changed what a run was configured with, oldest first. */
 export const changesOf = (commands: Iterable<CommandRecord>): Change[] =>
   [...commands].filter(isChange).sort((a, b) => a.step - b.step || a.receivedMs - b.receivedMs);
 
-/** What a run began with, as far as that is known: the built-in trainer says it with its settings. */
+/** What a run began with, as far as known. Only the built-in trainer's settings say it. */
 export interface Beginning {
   learningRate?: number;
   recipe?: string;
 }
 export const beginningOf = (description: RunDescription): Beginning => builtInConfig(description) ?? {};
 
-/** The learning rate that the schedule scales: what it was set to or lowered to last, or what the run began with. */
+/** The learning rate that the schedule scales: the last one set or lowered to, or the one that the run began with. */
 export function peakLearningRate(
   { learningRate }: Beginning & { learningRate: number },
   commands: Iterable<CommandRecord>,
@@ -42,7 +42,7 @@ export function peakLearningRate({ learningRate }: Beginning, commands: Iterable
   }, learningRate);
 }
 
-/** What trains: what was chosen last, else the recipe that the run began with. */
+/** The selection that trains: the last one chosen, else the recipe that the run began with. */
 export function selectionAfter(
   { recipe }: Beginning,
   commands: Iterable<CommandRecord>,
@@ -54,8 +54,8 @@ export function selectionAfter(
 }
 
 /**
- * The configuration under which a run trained at a step: its own, with what was changed up to there. What was chosen by
- * groups or by a pattern has no place in a configuration and is left out.
+ * The configuration under which a run trained at a step: its own, with the changes up to that step. A selection by
+ * groups or by a pattern does not fit into a configuration and is left out.
  */
 export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
   const changes = changesOf(commands).filter((change) => change.step <= step);

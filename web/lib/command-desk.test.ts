@@ -49,7 +49,7 @@ describe('CommandDesk', () => {
     expect(records.map((record) => record.state)).toEqual(['pending', 'applied']);
   });
 
-  it('sends a command whose answer was lost again under the same id', async () => {
+  it('sends a command again under the same id if its answer was lost', async () => {
     const { sent, records, give } = desk(['lost', { ok: true, record: accepted }]);
     await give();
     expect(sent.length).toBe(2);
@@ -63,7 +63,7 @@ describe('CommandDesk', () => {
     expect(records.at(-1)).toMatchObject({ state: 'rejected', reason: 'Read only.' });
   });
 
-  it('does not send what was asked for more than a minute ago', async () => {
+  it('does not send a command given more than a minute ago', async () => {
     const { sent, records, give } = desk(['lost', 'lost', 'lost', { ok: true, record: accepted }]);
     await give();
     expect(sent.length).toBe(3);

@@ -5,16 +5,16 @@ import type { Result } from '@plumbline/shared/socket';
 export interface CommandTransport {
   /** Sends once and waits for the hub's answer; throws when none came. */
   sendCommand(command: AskedCommand): Promise<Result<{ record: CommandRecord }>>;
-  /** Resolves a little later while connected, else at the next connection or after `limitMs`. */
+  /** Resolves after a short pause while connected, else at the next connection or after `limitMs`. */
   connected(limitMs: number): Promise<void>;
 }
 
-/** A command without an answer for this long is given up here; had it arrived, the audit log will tell. */
+/** A command without an answer for this long is given up here. If it arrived, the audit log shows it. */
 const giveUpAfterMs = 60_000;
 
 /**
- * Gives commands and reports each one's record from the first moment on. A command whose answer was lost is sent again
- * under its own id, which the hub answers with the first outcome: nothing is done twice.
+ * Gives commands and reports the record of each at once. A command whose answer was lost is sent again under the same
+ * id. The hub answers it with the first outcome, so nothing is applied twice.
  */
 export class CommandDesk {
   constructor(
@@ -53,7 +53,7 @@ export class CommandDesk {
       try {
         answer = await this.transport.sendCommand(command);
       } catch {
-        // No answer: the connection is lost. What a person asked for a minute ago must not happen out of the blue later.
+        // No answer: the connection is lost. A request from a minute ago must not take effect unexpectedly later.
         await this.transport.connected(leftMs);
         continue;
       }
@@ -64,7 +64,7 @@ export class CommandDesk {
   }
 }
 
-/** 128 random bits; unlike randomUUID this works on a page that came without TLS from another machine. */
+/** 128 random bits. Unlike randomUUID, this also works on a page served without TLS from another machine. */
 function newCommandId(): CommandId {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return CommandId.parse(Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(''));

@@ -8,7 +8,7 @@ const step = (metrics: MetricEvent['metrics']): MetricEvent => ({
 });
 const bounded = { 'energy/joules': 2304, 'energy/joules_low': 1152, 'energy/joules_high': 5760 };
 
-it('says how much, how it is known and what it rests on', () => {
+it('shows the amount, how it is known and its basis', () => {
   const store = new RunStore();
   expect(energyReading(store)).toBeNull();
   const energy = {
@@ -35,7 +35,7 @@ it('says how much, how it is known and what it rests on', () => {
   });
 });
 
-it('takes what a trainer of another make tells, and no more', () => {
+it('shows only what another trainer sends', () => {
   const store = new RunStore();
   store.metrics([step({ 'energy/joules': 36 })]);
   expect(energyReading(store)).toMatchObject({ how: 'modelled', range: '', emissions: '' });

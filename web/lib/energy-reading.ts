@@ -2,7 +2,7 @@ import { formatEmissions, formatEnergyRange } from '@plumbline/shared/energy';
 import { metrics } from '@plumbline/shared/metric';
 import type { RunStore } from './run-store';
 
-/** All that a reading is made of. */
+/** The series that a reading is made of. */
 export const energyMetrics: readonly string[] = [
   metrics.energyJoules,
   metrics.energyJoulesLow,
@@ -11,19 +11,19 @@ export const energyMetrics: readonly string[] = [
   metrics.co2Grams,
 ];
 
-/** What a run took so far, in words that stand beside the number. */
+/** The energy of a run so far, with words to show beside the number. */
 export interface EnergyReading {
   joules: number;
   how: 'measured' | 'part measured' | 'modelled';
-  /** `0.31–1.6 Wh`; empty where the trainer tells no bounds. */
+  /** `0.31–1.6 Wh`; empty if the trainer sends no bounds. */
   range: string;
-  /** `0.3 g CO₂e`; empty where the trainer tells none. */
+  /** `0.3 g CO₂e`; empty if the trainer sends none. */
   emissions: string;
-  /** What it rests on, in sentences. */
+  /** The basis of the figure, in sentences. */
   rests: string;
 }
 
-/** Reads the energy of a run; null where its trainer tells none. */
+/** Reads the energy of a run; null if its trainer sends none. */
 export function energyReading(store: RunStore): EnergyReading | null {
   const latest = (metric: string): number | undefined => store.series.get(metric)?.lastValue;
   const joules = latest(metrics.energyJoules);
@@ -33,7 +33,7 @@ export function energyReading(store: RunStore): EnergyReading | null {
   const measured = latest(metrics.energyMeasured) ?? 0;
   return {
     joules,
-    // The little that is modelled beside a measured GPU and CPU makes no figure a model's.
+    // A small modelled share beside a measured GPU and CPU still counts as measured.
     how: measured >= 90 ? 'measured' : measured > 0 ? 'part measured' : 'modelled',
     range: low === undefined || high === undefined ? '' : formatEnergyRange(joules, low, high),
     emissions: grams === undefined ? '' : formatEmissions(grams),
@@ -43,7 +43,7 @@ export function energyReading(store: RunStore): EnergyReading | null {
 
 function restsOn(store: RunStore, measured: number): string {
   const basis = store.latest('run_started')?.trainer.energy;
-  if (!basis) return 'The trainer does not say what this rests on.';
+  if (!basis) return 'The trainer does not say how it measures this.';
   const { gridIntensity, powerUsageEffectiveness } = basis;
   return [
     basis.measured.length > 0 && `Measured (${Math.round(measured)} %): ${basis.measured.join('; ')}.`,

@@ -7,7 +7,7 @@ import type { FeedListener, FeedTransport } from './run-feed';
 import type { CommandTransport } from './command-desk';
 import type { ListHub } from './run-lister';
 
-/** How the browser stands with the hub; `sinceMs` is when that began. */
+/** The state of the connection to the hub, and since when. */
 export type HubConnection =
   | { state: 'connecting'; sinceMs: number }
   | { state: 'connected'; sinceMs: number }
@@ -19,14 +19,14 @@ const answerTimeoutMs = 10_000;
 class HubSocket implements FeedTransport, CommandTransport, ListHub {
   connection: HubConnection = { state: 'connecting', sinceMs: Date.now() };
   readonly #listeners = new Set<() => void>();
-  /** Runs that were deleted since it connected, by when they were created. */
+  /** Runs deleted since it connected, with their creation times. */
   readonly #gone = new Map<RunId, number>();
   #socket: Socket<HubToDashboard, DashboardToHub> | undefined;
 
   /** Opened at first use, so that building the pages connects to nothing. */
   get #io(): Socket<HubToDashboard, DashboardToHub> {
     if (this.#socket) return this.#socket;
-    // With a link's token in the address, the session comes first: it connects when that is done.
+    // With a link's token in the address, the session is opened first. The socket connects after that.
     const autoConnect = !new URL(location.href).searchParams.has('token');
     const socket: Socket<HubToDashboard, DashboardToHub> = io('/dashboard', {
       reconnectionDelayMax: 3000,
@@ -38,16 +38,16 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
       this.#is({ state: 'down', sinceMs, reason });
     };
     socket.on('connect', () => {
-      // A run that was deleted may be back from its export when the hub is.
+      // A deleted run may have been imported again while the hub was away.
       this.#gone.clear();
       this.#is({ state: 'connected', sinceMs: Date.now() });
     });
-    // Before all other listeners, so that they can ask whether a run is gone.
+    // Registered before all other listeners, so that they can ask whether a run is gone.
     socket.on('run_deleted', ({ runId, createdMs }) => this.#gone.set(runId, createdMs));
     socket.on('connect_error', (error) => down(error.message));
     socket.on('disconnect', (reason) => {
       down(reason);
-      // The client does not come back by itself when the hub itself closed the connection, e.g. while restarting.
+      // The client does not reconnect by itself when the hub closed the connection, e.g. for a restart.
       if (reason === 'io server disconnect') setTimeout(() => socket.connect(), 1000);
     });
     return socket;
@@ -63,17 +63,17 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
     return () => this.#listeners.delete(listener);
   };
 
-  /** Connects anew, so that a session opened meanwhile counts. */
+  /** Reconnects, so that a session opened meanwhile counts. */
   reconnect(): void {
     this.#io.disconnect().connect();
   }
 
-  /** Whether a run was deleted: news of it is late, having come by way of another hub. A later one under its id is not. */
+  /** Whether a run was deleted. News of it may still arrive by way of another hub. A newer run under its id is not gone. */
   isGone({ runId, createdMs }: RunSummary): boolean {
     return this.#gone.get(runId) === createdMs;
   }
 
-  /** A run that is there appeared or changed. */
+  /** Reports runs that appeared or changed. */
   onRun(listener: (run: RunSummary) => void): () => void {
     const heard: HubToDashboard['run'] = (run) => !this.isGone(run) && listener(run);
     this.#io.on('run', heard);

@@ -1,6 +1,6 @@
 import { LearningRate } from '@plumbline/shared/run';
 
-/** What is wrong with a learning rate as typed, in a sentence; empty where nothing is. */
+/** Says in a sentence why a typed learning rate is wrong; empty if it is valid. */
 export function learningRateProblem(typed: string): string {
   if (typed.trim() === '') return 'Give a number.';
   const read = LearningRate.safeParse(Number(typed));

@@ -20,7 +20,7 @@ describe('a 28-layer Qwen2.5-VL by its real names', () => {
   const model = describeModel('qwen', qwen25Vl7b());
   const map = layOut(model);
 
-  it('has its decoder layers and its vision tower’s, each with the projections that it has', () => {
+  it('has the layers of its decoder and its vision tower, each with its projections', () => {
     expect(map.sections.map(({ part, rows }) => [part, rows.length])).toEqual([
       ['language', 28],
       ['vision', 32],
@@ -37,7 +37,7 @@ describe('a 28-layer Qwen2.5-VL by its real names', () => {
       size: 3584 * 3584 + 3584,
     });
   });
-  it('has the rest beside them, under names that tell it apart', () => {
+  it('has the rest beside them, under distinct names', () => {
     expect(map.others.map(({ label }) => label)).toEqual([
       'vision embeddings',
       'projector',
@@ -58,7 +58,7 @@ it('lays fused projections out as they are', () => {
   expect(heads(map, 'language')).toEqual(['qkv', 'gate up']);
 });
 
-it('folds the experts of a layer into one cell a projection, and has them one by one below it', () => {
+it('folds the experts of a layer into one cell a projection, and lists them one by one below', () => {
   const model = describeModel('moe', mixture(3, 128));
   const map = layOut(model);
   expect(map.sections).toHaveLength(1);
@@ -79,7 +79,7 @@ it('folds the experts of a layer into one cell a projection, and has them one by
   expect(shown).toHaveLength(model.groups.length);
 });
 
-it('shows a projection with adapters by their size, and what has none by its own', () => {
+it('shows a projection with adapters by the adapters’ size, and others by their own', () => {
   const q = 'model.layers.0.self_attn.q_proj';
   const map = layOut(
     made(
@@ -91,7 +91,7 @@ it('shows a projection with adapters by their size, and what has none by its own
   expect(map.others[0]!.size).toBe(16);
 });
 
-it('draws tens of thousands of groups that it cannot place as one', () => {
+it('draws tens of thousands of groups without a place as one cell', () => {
   const map = layOut(made(Array.from({ length: 50_000 }, (_, index) => `something.${index}.weight`)));
   expect(map.others.map(({ label, groups }) => [label, groups.length])).toEqual([['other: 50000 groups', 50_000]]);
 });

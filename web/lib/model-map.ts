@@ -2,14 +2,14 @@ import type { ModelInfo, ParameterGroup, Part } from '@plumbline/shared/paramete
 import { parts } from '@plumbline/shared/parameter';
 import { entryOf } from '@plumbline/shared/record';
 
-/** What is drawn as one: a group, or several that share a place, such as a layer's experts. */
+/** A cell of the map: one group, or several that share a place, such as a layer's experts. */
 export interface MapCell {
-  /** The group's name; of several the first one's, with how many more there are. */
+  /** The group's name; of several the first name and the number of others. */
   id: string;
   groups: readonly string[];
-  /** What it is called beside the map: its column's name, or its own outside of layers. */
+  /** Its name beside the map: the column's name, or its own outside of layers. */
   label: string;
-  /** Scalars that can be trained, where that is not all: of a projection with adapters, theirs. */
+  /** The scalars that can train. Of a projection with adapters, only the adapters count. */
   size: number;
 }
 /** One kind of weight: a projection of a block. */
@@ -17,14 +17,14 @@ export interface MapColumn {
   key: string;
   block: string;
   label: string;
-  /** Each of its cells holds the experts of a layer. */
+  /** Whether each cell holds the experts of a layer. */
   ofExperts: boolean;
 }
 export interface MapRow {
   layer: number;
-  /** Cells by column; null where the layer has no such weight. */
+  /** Cells by column; null if the layer has no such weight. */
   cells: readonly (MapCell | null)[];
-  /** The layer's experts one by one, in the same columns; empty where it has none. */
+  /** The layer's experts one by one, in the same columns; empty if it has none. */
   experts: readonly { expert: number; cells: readonly (MapCell | null)[] }[];
 }
 /** The layers of one part of the model, first at the top. */
@@ -39,7 +39,7 @@ export interface ModelMap {
   others: readonly MapCell[];
 }
 
-/** Blocks and projections that are known stand in this order, others behind them as the model has them. */
+/** Known blocks and projections come in this order, others after them in the model's order. */
 const usualBlocks = ['self_attn', 'mlp'];
 const usualProjections = [
   ...['q_proj', 'k_proj', 'v_proj', 'qkv_proj', 'qkv', 'o_proj', 'out_proj', 'proj'],
@@ -49,12 +49,12 @@ const blockWords: Readonly<Record<string, string>> = { self_attn: 'attention', m
 export const blockName = (block: string): string => entryOf(blockWords, block) ?? block.replaceAll('_', ' ');
 const projectionName = (projection: string): string => projection.replace(/_proj$/, '').replaceAll('_', ' ');
 
-/** More groups than this of one part, outside of layers, are one cell. */
+/** If a part has more groups than this outside of layers, they are one cell. */
 const mostLoose = 24;
 
 type Sizes = ReadonlyMap<string, { all: number; free: number }>;
 
-/** Lays the groups of a model out by their roles: layers by projections a part, and the rest beside them. */
+/** Lays out the groups of a model by their roles: a grid of layers and projections for each part, and the rest beside it. */
 export function layOut({ groups, parameters }: Pick<ModelInfo, 'groups' | 'parameters'>): ModelMap {
   const sizes = new Map<string, { all: number; free: number }>();
   for (const { group, size, fixed } of parameters) {
@@ -125,7 +125,7 @@ function columnsOf(groups: readonly ParameterGroup[]): MapColumn[] {
     const usual = usualProjections.indexOf(projection);
     return usual < 0 ? usualProjections.length : usual;
   };
-  // Stable: what is not known stays in the model's order.
+  // A stable sort: unknown names stay in the model's order.
   return [...found.values()]
     .sort(
       (a, b) =>

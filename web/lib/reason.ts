@@ -1,11 +1,11 @@
-/** A reason as it is shown: what happened in a sentence, what else is said of it, and the lines of a log that follow. */
+/** A reason in parts: a sentence on what happened, further text, and the log lines that follow. */
 export interface SplitReason {
   headline: string;
   more: string;
   log: string;
 }
 
-/** Takes a reason apart; lines after the first are a log's. */
+/** Splits a reason. The lines after the first are log lines. */
 export function splitReason(reason: string): SplitReason {
   const [first = '', ...lines] = reason.trim().split('\n');
   const end = /[.!?](?=\s|$)/.exec(first)?.index ?? first.length - 1;

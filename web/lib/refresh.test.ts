@@ -5,7 +5,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 const after = <T>(ms: number, value: T) => new Promise<T>((resolve) => setTimeout(() => resolve(value), ms));
 
-it('applies each answer of a hub that takes longer than the pause', async () => {
+it('applies each answer of a hub that is slower than the pause', async () => {
   const got: number[] = [];
   let asked = 0;
   const end = refresh(
@@ -20,7 +20,7 @@ it('applies each answer of a hub that takes longer than the pause', async () => 
   await vi.advanceTimersByTimeAsync(25_000);
   expect(got).toEqual([1, 2, 3]);
 });
-it('goes on after a failure, and asks once where that is enough', async () => {
+it('continues after a failure, and asks once if one answer is enough', async () => {
   const got: number[] = [];
   let asked = 0;
   const fetch = (): Promise<number> => (++asked === 1 ? Promise.reject(new Error('away')) : Promise.resolve(asked));

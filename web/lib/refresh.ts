@@ -1,8 +1,8 @@
 /**
- * Fetches again and again, each time `pauseMs` after the answer before: a hub that takes longer than that to answer is
- * waited for, and its answer counts.
+ * Fetches repeatedly, each time `pauseMs` after the last answer. A hub that takes longer to answer is waited for, and its
+ * answer counts.
  * @param once whether one answer is enough
- * @returns ends it
+ * @returns stops it
  */
 export function refresh<T>(
   fetch: () => Promise<T>,
@@ -17,7 +17,7 @@ export function refresh<T>(
       const answer = await fetch();
       if (!isOver) apply(answer);
     } catch {
-      // What was shown stays: the connection's state, always in sight, tells of a hub that is gone.
+      // The page keeps the last data. The connection's state, always visible, shows that the hub is away.
     }
     if (!isOver && !once) timer = setTimeout(() => void next(), pauseMs);
   };

@@ -1,7 +1,7 @@
-/** What this browser keeps of how somebody likes to look at things. */
+/** Display preferences that this browser keeps. */
 const nameOf = (setting: string): string => `plumbline-${setting}`;
 
-/** A setting as it was last remembered; null where it never was, or where storage is closed to this page. */
+/** Reads a setting; null if it was never stored or this page may not use storage. */
 export function remembered(setting: string): string | null {
   try {
     return localStorage.getItem(nameOf(setting));
@@ -10,7 +10,7 @@ export function remembered(setting: string): string | null {
   }
 }
 
-/** Keeps a setting in this browser. Where storage is closed to this page, the choice lasts until it is left. */
+/** Stores a setting in this browser. If this page may not use storage, the choice lasts until the page is left. */
 export function remember(setting: string, value: string): void {
   try {
     localStorage.setItem(nameOf(setting), value);

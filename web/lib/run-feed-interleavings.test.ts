@@ -11,10 +11,10 @@ import { RunStore } from './run-store';
 const runId = RunId.parse('run-1');
 const names = ['a', 'b', 'c'] as const;
 type Name = (typeof names)[number];
-/** Event numbers of a series: of every event, of every second, of every third. */
+/** Series `a` has a value at every event, `b` at every second, `c` at every third. */
 const has = (name: Name, seq: number): boolean => seq % (names.indexOf(name) + 1) === 0;
 
-/** A hub whose answers come when the test lets them, in any order; what it sends live is what was watched then. */
+/** A hub whose answers come when the test says so, in any order. It sends live the series watched at that moment. */
 class Hub implements FeedTransport {
   stored = 0;
   sent = 0;
@@ -41,13 +41,13 @@ class Hub implements FeedTransport {
       ...{ lastStep: this.stored, lastSeq: this.stored },
     };
     return this.#later(() => {
-      // A socket's messages are taken in the order in which they were sent.
+      // A socket keeps the order of its messages.
       if (question > this.#taken) [this.#taken, this.watched] = [question, series];
       return { run: { ...run, lastSeq: this.stored, lastStep: this.stored }, lastSeq: this.stored };
     });
   }
   async history(_runId: RunId, { metrics, fromStep = 0 }: HistoryRange): Promise<HistoryResponse> {
-    // Read at one moment, answered at a later one.
+    // The hub reads at one moment and answers at a later one.
     const [lastSeq, entries] = [
       this.stored,
       metrics.map((name) => [name, this.#course(name as Name, fromStep)] as const),
@@ -58,8 +58,15 @@ class Hub implements FeedTransport {
     const seqs = durable(name, this.stored).filter((seq) => seq >= fromStep);
     return { seqs, steps: seqs, values: seqs, bucketSteps: 0 };
   }
-  async latest(): Promise<HistoryResponse> {
-    return { runId, lastSeq: this.stored, series: {} };
+  latest(_runId: RunId, asked: readonly string[]): Promise<HistoryResponse> {
+    const lastSeq = this.stored;
+    const series = Object.fromEntries(
+      asked.map((name) => {
+        const seqs = durable(name as Name, lastSeq).slice(-1);
+        return [name, { seqs, steps: seqs, values: seqs, bucketSteps: 0 }];
+      }),
+    );
+    return this.#later(() => ({ runId, lastSeq, series }));
   }
   async series(): Promise<SeriesResponse> {
     return { runId, lastSeq: this.stored, series: [] };
@@ -72,7 +79,7 @@ class Hub implements FeedTransport {
     return [];
   }
 
-  /** The connection broke: nothing that was asked on it is answered, or in force. */
+  /** The connection broke: its requests are not answered and its watches end. */
   leave(): void {
     this.waiting.length = 0;
     this.watched = [];
@@ -80,7 +87,7 @@ class Hub implements FeedTransport {
     this.sent = this.stored;
   }
 
-  /** Sends live what is stored and was not sent. */
+  /** Sends the stored events that were not sent yet. */
   flush(): void {
     if (this.sent === this.stored) return;
     const [fromSeq, toSeq] = [this.sent, this.stored];
@@ -106,6 +113,8 @@ const action = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('answer all' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('draw' as const), name: fc.constantFrom(...names) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('leave' as const), which: fc.nat(5) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('show last' as const), name: fc.constantFrom(...names) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('hide last' as const), which: fc.nat(5) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.constantFrom(50, 50, 300, 61_000) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('lag' as const, 'reconnect' as const) }) },
 );
@@ -113,12 +122,13 @@ const action = fc.oneof(
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-it('holds of every series that is drawn all that is stored, once, however things come after each other', async () => {
+it('has all stored values of every drawn series, each once, in every order of events', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { minLength: 20, maxLength: 60, size: 'max' }), async (actions) => {
       const [hub, store] = [new Hub(), new RunStore()];
       const feed = new RunFeed(runId, hub, store);
       const drawn: { name: Name; release: () => void }[] = [];
+      const lasts: (() => void)[] = [];
       const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0);
       hub.listener.connected();
       for (const each of actions) {
@@ -128,9 +138,11 @@ it('holds of every series that is drawn all that is stored, once, however things
         else if (each.kind === 'answer all') for (const answer of hub.waiting.splice(0)) answer();
         else if (each.kind === 'draw') drawn.push({ name: each.name, release: store.demand.draw([each.name]) });
         else if (each.kind === 'leave') drawn.splice(each.which % Math.max(1, drawn.length), 1)[0]?.release();
+        else if (each.kind === 'show last') lasts.push(store.demand.showLast([each.name]));
+        else if (each.kind === 'hide last') lasts.splice(each.which % Math.max(1, lasts.length), 1)[0]?.();
         else if (each.kind === 'wait') await vi.advanceTimersByTimeAsync(each.ms);
         else if (each.kind === 'lag') {
-          // Left out for what is sent meanwhile, and told when it is sent to again.
+          // The hub skips a slow browser, and says so when it sends again.
           hub.isLagging = true;
           hub.stored++;
           hub.flush();

@@ -38,7 +38,7 @@ const batch = (fromSeq: number, toSeq: number): MetricBatch => ({
   events: Array.from({ length: toSeq - fromSeq }, (_, index) => event(fromSeq + 1 + index)),
 });
 
-/** A hub whose durable history ends at `stored`, and which answers only when the test lets it. */
+/** A hub whose durable history ends at `stored`. It answers when the test says so. */
 class ScriptedHub implements FeedTransport {
   stored = 0;
   listener!: FeedListener;
@@ -90,7 +90,7 @@ class ScriptedHub implements FeedTransport {
   async commands(): Promise<[]> {
     return [];
   }
-  /** Lets the history requests that wait be answered, with what is stored now. */
+  /** Answers the waiting history requests with what is stored now. */
   async answer(): Promise<void> {
     await vi.advanceTimersByTimeAsync(0);
     for (const resolve of this.#answers.splice(0)) resolve();
@@ -120,11 +120,11 @@ describe('RunFeed', () => {
     vi.useRealTimers();
   });
 
-  it('replays what came live while history was fetched, without a hole and nothing twice', async () => {
+  it('replays live values that came while history was fetched, without gaps or repeats', async () => {
     hub.stored = 10;
     hub.listener.connected();
     await vi.advanceTimersByTimeAsync(0);
-    hub.listener.metrics(batch(8, 12)); // reaches below and above what history will answer
+    hub.listener.metrics(batch(8, 12)); // overlaps the end of the fetched history
     hub.listener.metrics(batch(12, 15));
     expect(heldSeqs(store)).toEqual([]);
     await hub.answer();
@@ -134,7 +134,7 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(17));
   });
 
-  it('fetches again where what was held begins above what history answered', async () => {
+  it('fetches again if the held batches begin above the end of the fetched history', async () => {
     hub.stored = 5;
     hub.listener.connected();
     await vi.advanceTimersByTimeAsync(0);
@@ -148,7 +148,7 @@ describe('RunFeed', () => {
     expect(store.feedPhase).toBe('live');
   });
 
-  it('fetches what a jump in the live numbers left out, from where it stands', async () => {
+  it('fetches the events that a jump in the live numbers left out, from its cursor on', async () => {
     hub.stored = 5;
     hub.listener.connected();
     await hub.answer();
@@ -163,7 +163,7 @@ describe('RunFeed', () => {
     expect(store.feedPhase).toBe('live');
   });
 
-  it('takes numbers that belong to control events for no gap', async () => {
+  it('does not take the numbers of control events for a gap', async () => {
     hub.stored = 3;
     hub.listener.connected();
     await hub.answer();
@@ -175,7 +175,7 @@ describe('RunFeed', () => {
     expect(store.controlEvents.map(({ seq }) => seq)).toEqual([7]);
   });
 
-  it('takes word of a large event for its number, and for no control event', async () => {
+  it('counts the number of a large event’s notice, and does not treat it as a control event', async () => {
     hub.stored = 3;
     hub.listener.connected();
     await hub.answer();
@@ -186,7 +186,7 @@ describe('RunFeed', () => {
     expect(store.controlEvents).toEqual([]);
   });
 
-  it('sees from a control event that something before it is missing', async () => {
+  it('sees a gap before a control event', async () => {
     hub.stored = 3;
     hub.listener.connected();
     await hub.answer();
@@ -197,7 +197,7 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(6));
   });
 
-  it('joins again after a lost connection and closes the hole', async () => {
+  it('rejoins after a lost connection and closes the gap', async () => {
     hub.stored = 4;
     hub.listener.connected();
     await hub.answer();
@@ -208,7 +208,7 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(20));
   });
 
-  it('fetches again when the hub says that live data was left out', async () => {
+  it('fetches again when the hub reports skipped live data', async () => {
     hub.stored = 4;
     hub.listener.connected();
     await hub.answer();
@@ -218,7 +218,7 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(7));
   });
 
-  it('says that it failed, tries again by itself and keeps what came meanwhile', async () => {
+  it('reports its failure, retries by itself and keeps the values that came meanwhile', async () => {
     hub.stored = 4;
     hub.failNext = 1;
     hub.listener.connected();
@@ -233,7 +233,7 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(6));
   });
 
-  it('tries again at once when the hub says that the run is there now', async () => {
+  it('retries at once when the hub reports that the run exists now', async () => {
     hub.failNext = 1;
     hub.listener.connected();
     await hub.answer();
@@ -278,10 +278,10 @@ describe('RunFeed', () => {
       hub.listener.connected();
       await hub.answer();
     };
-    /** Lets the feed see what is drawn now. */
+    /** Waits until the feed has seen the new demand. */
     const seen = async (): Promise<void> => void (await vi.advanceTimersByTimeAsync(50));
 
-    it('watches and fetches those that are drawn, together, and nothing else', async () => {
+    it('watches and fetches the drawn series, together, and nothing else', async () => {
       await open(10);
       expect(hub.watched).toEqual([['train/loss']]);
       store.demand.draw(['shift/kl', 'train/loss']);
@@ -293,7 +293,7 @@ describe('RunFeed', () => {
       expect(store.isLoading(['shift/kl', 'shift/js', 'train/loss'])).toBe(false);
     });
 
-    it('has no hole and nothing twice in a series that comes into sight while the run goes on', async () => {
+    it('has no gap or repeat in a series that comes into sight while the run continues', async () => {
       await open(10);
       store.demand.draw(['shift/kl']);
       await seen();
@@ -305,7 +305,7 @@ describe('RunFeed', () => {
       expect(heldSeqs(store)).toEqual(oneTo(15));
     });
 
-    it('has no hole where it comes into sight while the feed catches up', async () => {
+    it('has no gap in a series that comes into sight while the feed catches up', async () => {
       await open(4);
       hub.listener.lagged();
       await vi.advanceTimersByTimeAsync(0);
@@ -319,7 +319,7 @@ describe('RunFeed', () => {
       expect(heldSeqs(store)).toEqual(oneTo(9));
     });
 
-    it('keeps up what has gone out of sight for a minute, and then lets go of it', async () => {
+    it('keeps a series up to date for a minute after it went out of sight, and then drops it', async () => {
       await open(4);
       const release = store.demand.draw(['shift/kl']);
       await seen();
@@ -337,7 +337,7 @@ describe('RunFeed', () => {
       expect(hub.asked.at(-1)).not.toHaveProperty('fromStep');
     });
 
-    it('asks for last values by group, and again when live data was left out', async () => {
+    it('fetches last values by group, and again when live data was skipped', async () => {
       store.demand.showLast(['drift/*', 'energy/joules']);
       await open(4);
       expect(hub.watched).toEqual([['drift/*', 'energy/joules', 'train/loss']]);
@@ -348,7 +348,7 @@ describe('RunFeed', () => {
       expect(store.series.get('energy/joules')!.lastValue).toBe(91);
     });
 
-    it('asks for the series of a chart without waiting for last values or other series', async () => {
+    it('fetches the series of a chart without waiting for last values or other series', async () => {
       await open(4);
       let answerLatest = (): void => undefined;
       const latest = hub.latest.bind(hub);
@@ -371,7 +371,36 @@ describe('RunFeed', () => {
       expect(hub.askedLatest).toEqual([['drift/*', 'energy/joules']]);
     });
 
-    it('tries again where the history of a series could not be fetched', async () => {
+    it('fetches the course of a series whose last value is shown', async () => {
+      await open(4);
+      store.demand.showLast(['shift/kl']);
+      await seen();
+      expect(heldSeqs(store, 'shift/kl')).toEqual([4]);
+      store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(4));
+      expect(store.isLoading(['shift/kl'])).toBe(false);
+    });
+
+    it('fetches a course again that only its last value was needed of meanwhile', async () => {
+      await open(4);
+      store.demand.showLast(['shift/kl']);
+      const release = store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      release();
+      await vi.advanceTimersByTimeAsync(61_000);
+      hub.stored = 404;
+      hub.listener.metrics(batch(4, 404));
+      expect(heldSeqs(store, 'shift/kl').length).toBeLessThan(200);
+      store.demand.draw(['shift/kl']);
+      await seen();
+      await hub.answer();
+      expect(heldSeqs(store, 'shift/kl')).toEqual(oneTo(404));
+    });
+
+    it('retries if the history of a series could not be fetched', async () => {
       await open(4);
       hub.failNext = 1;
       store.demand.draw(['shift/kl']);
@@ -383,7 +412,7 @@ describe('RunFeed', () => {
       expect([store.feedPhase, heldSeqs(store, 'shift/kl')]).toEqual(['live', oneTo(4)]);
     });
 
-    it('asks for the first of very many at once and finely, for the rest more coarsely, and watches them by group', async () => {
+    it('fetches the first of very many series at full resolution, the rest more coarsely, and watches them by group', async () => {
       await open(4);
       const names = Array.from({ length: 600 }, (_, i) => `drift/layers.${i}`);
       store.demand.draw(names);

@@ -1,13 +1,14 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
 import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event';
+import { recordOf } from '@plumbline/shared/record';
 import type { RunId, RunProgress, RunSummary, Segment } from '@plumbline/shared/run';
 import type { SeriesResponse } from '@plumbline/shared/series';
 import { maxWatchedNames, type MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import type { SeriesDemand } from './series-demand';
 
-/** What live messages a feed listens to, over whatever carries them. */
+/** The live messages that a feed listens to, whatever the transport. */
 export interface FeedListener {
   connected(): void;
   metrics(batch: MetricBatch): void;
@@ -25,7 +26,7 @@ export interface HistoryRange {
   maxPoints: number;
 }
 export interface FeedTransport {
-  /** Live messages of a run; `connected` is called at once where the connection stands, and at each reconnection. */
+  /** Listens to live messages of a run. Calls `connected` at once if connected, and at each reconnection. */
   listen(runId: RunId, listener: FeedListener): () => void;
   /** Watches these series of a run, or groups of series, and no others. */
   watch(runId: RunId, series: readonly string[]): Promise<{ run: RunSummary; lastSeq: number }>;
@@ -37,45 +38,45 @@ export interface FeedTransport {
   events(runId: RunId): Promise<ControlEventsResponse>;
   commands(runId: RunId): Promise<CommandRecord[]>;
 }
-/** Where a feed puts what it got. Everything may come twice; seq tells. */
+/** Takes what a feed receives. Everything may come twice: the event number shows it. */
 export interface FeedSink {
-  /** Which series are needed; the feed notes in `complete` which are there. */
+  /** Which series are needed. The feed records in `complete` which of them have arrived. */
   readonly demand: SeriesDemand;
   run(run: RunSummary): void;
   progress(progress: RunProgress): void;
   history(history: HistoryResponse): void;
   metrics(events: readonly MetricEvent[]): void;
-  /** Whether the hub has left values of a series out: a window of its steps can be had finer. */
+  /** Whether the hub has thinned a series: a window of its steps can be fetched at a finer resolution. */
   isThinned(name: string): boolean;
-  /** The course of a series is not needed any more, and not kept up. */
+  /** Drops the course of a series, which is no longer needed or kept up to date. */
   forget(name: string): void;
   control(events: readonly ControlEvent[]): void;
   commands(records: readonly CommandRecord[]): void;
   phase(phase: FeedPhase, error: unknown): void;
-  /** The run is no more: nothing else comes of it. */
+  /** The run was deleted: nothing more comes. */
   deleted(): void;
 }
-/** `loading`: nothing yet. `catching_up`: what is shown may lack its newest part. `failed`: will try again by itself. */
+/** `loading`: nothing yet. `catching_up`: the newest part may be missing. `failed`: the feed will try again by itself. */
 export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
 
-/** Points of a series: enough for any screen; fewer where very many are drawn at once. */
+/** Points of a series: enough for any screen, and fewer if very many series are drawn at once. */
 const mostPoints = 4000;
 const fewestPoints = 300;
 const pointsAtOnce = 60_000;
-/** Names in the first request, and in each of the others: an address has a limit. */
+/** Names in the first request, and in each of the others, as an address has a limited length. */
 const namesFirst = 15;
 const namesAtOnce = 100;
 const addressCharacters = 6000;
-/** Batches held while history is fetched; beyond this the oldest are let go, and the gap is fetched again. */
+/** Batches held while history is fetched. Beyond this the oldest are dropped, and the gap is fetched again. */
 const maxHeldBatches = 2000;
 const retryDelaysMs = [250, 1000, 2000, 5000];
-/** Charts come into sight together: they are asked for together. */
+/** Charts come into sight together, so their series are requested together. */
 const demandDelayMs = 30;
 
 /**
- * The history of series: the first few as finely as a screen shows them, the rest in as few requests as the limits of an
- * address allow.
- * @param arrived told each answer as it comes: the first few do not wait for the rest
+ * Fetches the history of series: the first few at screen resolution, the rest in as few requests as the length of an
+ * address allows.
+ * @param arrived called with each answer as it comes: the first few do not wait for the rest
  */
 export async function fetchHistories(
   hub: Pick<FeedTransport, 'history'>,
@@ -112,7 +113,7 @@ function inParts(names: readonly string[]): string[][] {
   return parts;
 }
 
-/** Names to watch, at most as many as the hub takes: where there are more, those that begin alike become one group. */
+/** Names to watch, at most as many as the hub takes. If there are more, names with the same prefix become one group. */
 function watchable(names: Iterable<string>): string[] {
   const all = [...new Set(names)].sort();
   if (all.length <= maxWatchedNames) return all;
@@ -121,17 +122,17 @@ function watchable(names: Iterable<string>): string[] {
 }
 
 /**
- * Follows one run without a hole. It watches the series that are needed, fetches their history after the hub has said
- * that it sends them, and merges both by event number. A jump in the live numbers, a reconnection and a `lagged` word
- * all start the same catching up; a series that is needed anew is fetched beside it.
+ * Follows one run without gaps. It watches the needed series, fetches their history once the hub has confirmed the watch,
+ * and merges both by event number. A jump in the live event numbers, a reconnection and a `lagged` message all start the
+ * same catch-up. A newly needed series is fetched beside it.
  */
 export class RunFeed {
-  /** Grows with each catching up: an answer that was asked for before it is of no use. */
+  /** Grows with each catch-up. Answers to requests of an older generation are dropped. */
   #generation = 0;
   #held: MetricBatch[] = [];
   #hasLetGo = false;
   #catchingUp = false;
-  /** Of every complete series, everything up to this event number is in the sink. */
+  /** The sink has every event of each complete series up to this number. */
   #cursor = 0;
   #cursorStep = 0;
   #attempts = 0;
@@ -139,22 +140,22 @@ export class RunFeed {
   #stops: (() => void)[];
   #closed = false;
   #loaded = false;
-  /** What was asked for last on this connection: all that is sent after the answer holds it. */
+  /** The last watch on this connection. All that the hub sends after its answer includes these series. */
   #watching: { key: string; answer: Promise<unknown> } | undefined;
   #joined = false;
-  /** How often was asked, and each series that is watched with the question since which it is without a break. */
-  #questions = 0;
-  #watchedFrom = new Map<string, number>();
+  /** Counts the calls of `#follow`, and holds for each followed course the first of its unbroken run of calls. */
+  #rounds = 0;
+  #followedFrom = new Map<string, number>();
   /** Series and groups whose last values are here and kept up to date. */
   #lastsKnown = new Set<string>();
-  /** Requests that are under way: each course with the watch since which it is sent, each name with its request. */
+  /** Requests under way: each course with its entry in `#followedFrom`, each name with its request. */
   #coursesAsked = new Map<string, number>();
   #lastsAsked = new Map<string, symbol>();
-  /** The generation that is being extended: what an older one waits for may never come. */
+  /** The generation that is being extended. An answer that an older one awaits may never come. */
   #extending: number | undefined;
   #hasNewDemand = false;
   #demandTimer: ReturnType<typeof setTimeout> | undefined;
-  /** The steps that are shown, where not all are. */
+  /** The visible window of steps; null while all are visible. */
   #window: readonly [number, number] | null = null;
 
   constructor(
@@ -172,7 +173,7 @@ export class RunFeed {
       }),
       transport.listen(runId, {
         connected: () => {
-          this.#held = []; // what a lost connection left behind
+          this.#held = []; // left over from a lost connection
           this.#watching = undefined;
           this.#joined = false;
           void this.#catchUp();
@@ -181,13 +182,13 @@ export class RunFeed {
         control: (event) => {
           if (!isLargeEvent(event)) sink.control([event]);
           if (event.type === 'segment_started') this.#goBack([event]);
-          // All metrics before it were sent before it: it is the next number, or there is a gap.
+          // The hub sends metrics in order: this is the next number, or there is a gap.
           this.#take({ runId, fromSeq: event.seq - 1, toSeq: event.seq, events: [] });
         },
         run: (run) => {
           sink.run(run);
           this.#goBack(run.segments);
-          // A run that was not there yet, e.g. a branch about to start: no need to wait for the next attempt.
+          // A run that did not exist yet, such as a branch about to start, needs no wait for the next attempt.
           if (this.#retry) void this.#catchUp();
         },
         progress: (progress) => sink.progress(progress),
@@ -213,7 +214,7 @@ export class RunFeed {
     this.transport.unwatch(this.runId);
   }
 
-  /** Fetches what is drawn anew for a window of steps, at the window's own resolution; null shows all steps again. */
+  /** Fetches the drawn series again for a window of steps, at the window's own resolution; null shows all steps again. */
   async refine(window: readonly [number, number] | null): Promise<void> {
     this.#window = window;
     await this.#refine(this.sink.demand.drawn);
@@ -242,7 +243,7 @@ export class RunFeed {
     }
   }
 
-  /** Values that the sink has already are skipped there, series by series: each was fetched at another moment. */
+  /** The sink skips the values that it has, series by series, as each was fetched at another moment. */
   #apply({ toSeq, events }: MetricBatch): void {
     if (events.length > 0) this.sink.metrics(events);
     if (toSeq <= this.#cursor) return;
@@ -250,15 +251,15 @@ export class RunFeed {
     this.#cursorStep = Math.max(this.#cursorStep, events.at(-1)?.step ?? 0);
   }
 
-  /** Steps are told anew from where a segment begins that has not been seen. */
+  /** A new segment sends steps again from its beginning. */
   #goBack(segments: readonly Segment[] = []): void {
     for (const { seq, fromStep } of segments)
       if (seq > this.#cursor) this.#cursorStep = Math.min(this.#cursorStep, fromStep);
   }
 
   /**
-   * Has the hub send what is needed. From its answer on, every later value comes live.
-   * @returns what is watched then
+   * Has the hub send the needed series. After its answer, every later value comes live.
+   * @returns the watched series
    */
   async #watch(): Promise<Watched> {
     const { courses, lasts } = this.sink.demand;
@@ -271,10 +272,11 @@ export class RunFeed {
         this.#goBack(run.segments);
       });
       this.#watching = { key, answer };
-      this.#asksFor(courses);
     }
+    // Also without a new watch: a series may be a course now and was a last value before, or the other way round.
+    this.#follow(courses);
     const asked = this.#watching;
-    const watched = { courses: courses.map((name) => [name, this.#watchedFrom.get(name)!] as const), lasts };
+    const watched = { courses: courses.map((name) => [name, this.#followedFrom.get(name)!] as const), lasts };
     try {
       await asked.answer;
     } catch (error) {
@@ -285,15 +287,15 @@ export class RunFeed {
     return watched;
   }
 
-  /** A series that is not watched any more is complete no longer, also if it is soon watched again. */
-  #asksFor(courses: readonly string[]): void {
-    const before = this.#watchedFrom;
-    const question = ++this.#questions;
-    this.#watchedFrom = new Map(courses.map((name) => [name, before.get(name) ?? question]));
-    for (const name of this.sink.demand.complete) if (!this.#watchedFrom.has(name)) this.#forget(name);
+  /** A series whose course is no longer followed is no longer complete, even if it is followed again soon. */
+  #follow(courses: readonly string[]): void {
+    const before = this.#followedFrom;
+    const round = ++this.#rounds;
+    this.#followedFrom = new Map(courses.map((name) => [name, before.get(name) ?? round]));
+    for (const name of this.sink.demand.complete) if (!this.#followedFrom.has(name)) this.#forget(name);
   }
 
-  /** Of every series that is needed: what came since the cursor where it is complete, else all. */
+  /** Fetches every needed series: from the cursor if it is complete, else all of it. */
   async #catchUp(): Promise<void> {
     clearTimeout(this.#retry);
     this.#retry = undefined;
@@ -328,7 +330,7 @@ export class RunFeed {
       this.sink.control(control.events);
       this.sink.commands(commands);
       for (const answer of answers) this.sink.history(answer);
-      // A series that was fetched beside this may lack what was let go.
+      // A series that was fetched beside this may lack dropped batches.
       if (this.#hasLetGo) throw new Gap();
       this.#loaded = true;
       this.#arrived(courses);
@@ -347,9 +349,9 @@ export class RunFeed {
     }
   }
 
-  /** Fetches what is needed anew, and lets go of what is not needed any more. */
+  /** Fetches newly needed series, and drops those no longer needed. */
   async #extend(): Promise<void> {
-    // The first watch of a connection, and each attempt after a failure, takes all that is needed with it.
+    // The first watch of a connection and each retry include all needed series.
     this.#hasNewDemand = true;
     const generation = this.#generation;
     if (this.#extending === generation || this.#closed || !this.#joined || this.#retry) return;
@@ -385,7 +387,7 @@ export class RunFeed {
     );
   }
 
-  /** Fetches the whole course of series. A failure starts the next catching up. */
+  /** Fetches the whole course of series. A failure starts the next catch-up. */
   async #fetchCourses(courses: Watched['courses'], isCurrent: () => boolean): Promise<void> {
     if (courses.length === 0) return;
     const names = courses.map(([name]) => name);
@@ -404,7 +406,7 @@ export class RunFeed {
     }
   }
 
-  /** Fetches the last values of series and groups. A failure starts the next catching up. */
+  /** Fetches the last values of series and groups. A failure starts the next catch-up. */
   async #fetchLasts(names: readonly string[], isCurrent: () => boolean): Promise<void> {
     if (names.length === 0) return;
     const request = Symbol();
@@ -412,7 +414,9 @@ export class RunFeed {
     try {
       const latest = await this.transport.latest(this.runId, names);
       if (!isCurrent()) return;
-      this.sink.history(latest);
+      // A last value may be ahead of the live ones. In a course it would hide those before it.
+      const alone = Object.entries(latest.series).filter(([name]) => !this.sink.demand.isCourse(name));
+      this.sink.history({ ...latest, series: recordOf(alone) });
       for (const name of names)
         if (this.#lastsAsked.get(name) === request) {
           this.#lastsAsked.delete(name);
@@ -427,11 +431,11 @@ export class RunFeed {
     return fetchHistories(this.transport, this.runId, names, range);
   }
 
-  /** A series that was watched anew meanwhile is fetched again: what came here is true, and may lack values. */
+  /** A series that was watched again meanwhile is fetched again: its values here are right but may have gaps. */
   #arrived(courses: Watched['courses']): void {
     for (const [name, from] of courses)
-      if (this.#watchedFrom.get(name) === from) this.sink.demand.complete.add(name);
-      else if (!this.#watchedFrom.has(name)) this.sink.forget(name);
+      if (this.#followedFrom.get(name) === from) this.sink.demand.complete.add(name);
+      else if (!this.#followedFrom.has(name)) this.sink.forget(name);
   }
 
   #forget(name: string): void {
@@ -457,11 +461,11 @@ export class RunFeed {
   }
 }
 
-/** What the hub sends: each course with the question since which it is sent without a break. */
+/** The watched series: each course with its entry in `#followedFrom`. */
 interface Watched {
   courses: readonly (readonly [name: string, from: number])[];
   lasts: readonly string[];
 }
 
-/** What was held begins above what history answered: fetch again. */
+/** The held batches begin above the end of the fetched history: fetch it again. */
 class Gap extends Error {}

@@ -11,7 +11,7 @@ const run = (runId: string, revision: number, lastStep = 0, createdMs = 1): List
   });
 const steps = (list: RunList): string[] | undefined => list.runs?.map(({ runId, lastStep }) => `${runId} ${lastStep}`);
 
-it('keeps a run that was made while the list was fetched', () => {
+it('keeps a run that was created while the list was fetched', () => {
   const list = new RunList();
   list.asked();
   list.heard(run('new-run', 2));
@@ -19,7 +19,7 @@ it('keeps a run that was made while the list was fetched', () => {
   list.answered([run('old-run', 1)]);
   expect(steps(list)).toEqual(['old-run 0', 'new-run 0']);
 });
-it('keeps the later of what the list and the news say, in whichever order they come', () => {
+it('keeps the newer of list and message, in whichever order they come', () => {
   const list = new RunList();
   list.asked();
   list.heard(run('run-a', 5, 50));
@@ -29,7 +29,7 @@ it('keeps the later of what the list and the news say, in whichever order they c
   list.heard(run('run-b', 5, 50));
   expect(steps(list)).toEqual(['run-a 50', 'run-b 60']);
 });
-it('follows the progress of runs that it has, and still takes a change that comes after it', () => {
+it('follows the progress of its runs, and still takes a later change', () => {
   const list = new RunList();
   list.asked();
   list.answered([run('run-a', 4, 40)]);
@@ -41,7 +41,7 @@ it('follows the progress of runs that it has, and still takes a change that come
   list.heard({ ...run('run-a', 5, 50), state: 'paused' });
   expect(list.runs).toMatchObject([{ state: 'paused' }]);
 });
-it('leaves out what a later list does not have, and what was deleted', () => {
+it('drops runs that a later list lacks, and deleted runs', () => {
   const list = new RunList();
   list.asked();
   list.answered([run('run-a', 1), run('run-b', 1)]);
@@ -63,7 +63,7 @@ const seen = (run: ListedRun, lastSeq: number): ListedRun => ({
   ...run,
   overview: { lastSeq, series: [], changes: [] },
 });
-it('keeps the newest overview, whatever the hub says of the run beside', () => {
+it('keeps the newest overview, whatever else a message says of the run', () => {
   const list = new RunList();
   list.asked();
   list.answered([seen(run('run-a', 1, 10), 10)]);
@@ -72,14 +72,14 @@ it('keeps the newest overview, whatever the hub says of the run beside', () => {
   list.refreshed(list.runs!, [seen(run('run-a', 1, 15), 15)]);
   expect(list.runs).toMatchObject([{ lastStep: 20, overview: { lastSeq: 15 } }]);
 });
-it('leaves out those that the hub does not have when it is asked for them, and adds none that it was not asked for', () => {
+it('drops requested runs that the hub lacks, and adds no others', () => {
   const list = new RunList();
   list.asked();
   list.answered([run('run-a', 1), run('run-b', 1), run('run-c', 1)]);
   list.refreshed([run('run-a', 1), run('run-b', 1)], [run('run-b', 2, 5), run('run-d', 1)]);
   expect(steps(list)).toEqual(['run-b 5', 'run-c 0']);
 });
-it('has no run that does not belong to it, also once it does not any more', () => {
+it('has only runs that belong to the list, and drops one that no longer does', () => {
   const list = new RunList(({ lastStep }) => lastStep < 10);
   list.asked();
   list.answered([run('run-a', 1)]);

@@ -1,7 +1,7 @@
 import { withProgress, type RunId, type RunProgress, type RunSummary } from '@plumbline/shared/run';
 import type { ListedRun } from '@plumbline/shared/run-list';
 
-/** The later of two words of a run. A run that was made anew under an id is another one, created later. */
+/** The newer of two versions of a run. A run created again under the same id has a later creation time. */
 function later(a: ListedRun, b: ListedRun | undefined): ListedRun {
   if (!b) return a;
   if (a.createdMs !== b.createdMs) return a.createdMs > b.createdMs ? a : b;
@@ -11,18 +11,18 @@ function later(a: ListedRun, b: ListedRun | undefined): ListedRun {
 }
 
 /**
- * Runs, from the hub's list and from what it says of single runs. Both may come in any order: what was heard while the
- * list was fetched is kept where the list does not have it, or has it as it was before.
+ * Runs from the hub's list and from its messages about single runs. Both may come in any order. A message that arrives
+ * while the list is fetched is kept if the list lacks the run or has an older version.
  */
 export class RunList {
   #listed: Map<RunId, ListedRun> | null = null;
-  /** What was heard since the list was last asked for. */
+  /** Runs in messages since the list was last requested. */
   readonly #heard = new Map<RunId, ListedRun>();
 
-  /** @param accepts whether a run that is heard of belongs to the list */
+  /** @param accepts whether a run in a message belongs to the list */
   constructor(readonly accepts: (run: RunSummary, list: RunList) => boolean = () => true) {}
 
-  /** Null until the first list is there. */
+  /** Null until the first list arrives. */
   get runs(): ListedRun[] | null {
     return this.#listed && [...this.#listed.values()];
   }
@@ -31,12 +31,12 @@ export class RunList {
     return this.#listed?.has(runId) ?? false;
   }
 
-  /** The list is about to be asked for. */
+  /** Call this before the list is requested. */
   asked(): void {
     this.#heard.clear();
   }
 
-  /** The hub's list; runs that it does not have, and that were not heard of since it was asked for, are gone. */
+  /** Takes the hub's list. Runs that are neither in it nor in a message since the request are gone. */
   answered(all: readonly ListedRun[]): void {
     const before = this.#listed;
     this.#listed = new Map();
@@ -44,12 +44,12 @@ export class RunList {
     for (const run of this.#heard.values()) this.#put(run);
   }
 
-  /** A further page of the hub's list. */
+  /** Takes a further page of the hub's list. */
   added(page: readonly ListedRun[]): void {
     for (const run of page) this.#listed?.set(run.runId, later(run, this.#listed.get(run.runId)));
   }
 
-  /** The hub's answer to a question for single runs: those that it does not have are gone. */
+  /** Takes the hub's answer to a request for single runs. Runs that it lacks are gone. */
   refreshed(asked: readonly RunSummary[], found: readonly ListedRun[]): void {
     const there = new Set(found.map(({ runId }) => runId));
     for (const { runId, createdMs } of asked)
@@ -57,14 +57,14 @@ export class RunList {
     for (const run of found) if (this.has(run.runId)) this.added([run]);
   }
 
-  /** The hub says of a run how it is. */
+  /** Takes a message about a run. */
   heard(summary: RunSummary): void {
     const run = { ...summary, overview: null };
     this.#heard.set(run.runId, later(run, this.#heard.get(run.runId)));
     this.#put(run);
   }
 
-  /** The hub says how far a run has come. Of a run that is not known it says nothing. */
+  /** Takes the progress of a run. An unknown run is ignored. */
   progressed(progress: RunProgress): void {
     for (const runs of [this.#listed, this.#heard]) {
       const run = runs?.get(progress.runId);
@@ -72,7 +72,7 @@ export class RunList {
     }
   }
 
-  /** Leaves out runs that were deleted. */
+  /** Removes deleted runs. */
   drop(isGone: (run: RunSummary) => boolean): void {
     for (const runs of [this.#listed, this.#heard])
       for (const [runId, run] of runs ?? []) if (isGone(run)) runs!.delete(runId);

@@ -59,7 +59,7 @@ describe('a list of runs', () => {
   });
   const shown = (lister: RunLister): number => lister.runs?.length ?? -1;
 
-  it('comes page by page, and whole where it is asked for so', async () => {
+  it('comes page by page, or whole on request', async () => {
     const lister = new RunLister(hub, { limit: 10 });
     lister.start();
     await vi.advanceTimersByTimeAsync(200);
@@ -74,7 +74,7 @@ describe('a list of runs', () => {
     await vi.advanceTimersByTimeAsync(200);
     expect(shown(whole)).toBe(25);
   });
-  it('asks for as many as it shows when it starts again, and loses those that are gone', async () => {
+  it('fetches as many as it shows when it starts again, and drops those that are gone', async () => {
     const lister = new RunLister(hub, { limit: 10 });
     lister.start()();
     lister.start();
@@ -86,7 +86,7 @@ describe('a list of runs', () => {
     await vi.advanceTimersByTimeAsync(200);
     expect(lister.runs!.map(({ runId }) => runId)).toEqual(hub.runs.slice(0, 20).map(({ runId }) => runId));
   });
-  it('asks anew for runs under way and for those whose overview is old, together, and for no others', async () => {
+  it('fetches running runs and runs with an old overview again, together, and no others', async () => {
     hub.runs = [run('run-going', { state: 'running' }), run('run-old', { lastSeq: 9 }), run('run-known')];
     const lister = new RunLister(hub, {});
     lister.start();
@@ -95,13 +95,13 @@ describe('a list of runs', () => {
     hub.runs = [run('run-old', { lastSeq: 9, overview: { lastSeq: 9, series: [], changes: [] } }), run('run-known')];
     await vi.advanceTimersByTimeAsync(3000);
     expect(hub.asked.map(({ run: runIds }) => runIds)).toEqual([['run-going', 'run-old']]);
-    // The one under way was deleted, and the page heard nothing of it.
+    // The running one was deleted without a message to the page.
     expect(lister.runs!.map(({ runId }) => runId)).toEqual(['run-old', 'run-known']);
     hub.asked = [];
     await vi.advanceTimersByTimeAsync(6000);
     expect(hub.asked).toEqual([]);
   });
-  it('loses a run that was deleted unheard within a minute', async () => {
+  it('drops a run within a minute whose deletion it was not told', async () => {
     const lister = new RunLister(hub, {});
     lister.start();
     await vi.advanceTimersByTimeAsync(200);
@@ -109,7 +109,7 @@ describe('a list of runs', () => {
     await vi.advanceTimersByTimeAsync(61_000);
     expect(shown(lister)).toBe(24);
   });
-  it('keeps what it has while the hub is away, and says why', async () => {
+  it('keeps its runs while the hub is away, and says why', async () => {
     const lister = new RunLister(hub, {});
     lister.start();
     await vi.advanceTimersByTimeAsync(200);
@@ -118,7 +118,7 @@ describe('a list of runs', () => {
     await vi.advanceTimersByTimeAsync(200);
     expect([shown(lister), lister.error]).toEqual([25, 'The hub does not answer.']);
   });
-  it('takes runs that it hears of where they belong to what was asked for', async () => {
+  it('takes runs from messages if they match the query', async () => {
     const parent = { runId: 'run-10', checkpointId: 'step-1', step: 1 } as ListedRun['parent'];
     const [family, text, state] = [
       new RunLister(hub, { family: [hub.runs[0]!.runId] }),

@@ -2,7 +2,7 @@ import { hasEnded, type RunId, type RunProgress, type RunState, type RunSummary 
 import type { ListedRun, RunList as RunPage, RunSort } from '@plumbline/shared/run-list';
 import { RunList } from './run-list';
 
-/** What is asked for, see `RunListQuery`. */
+/** The query, see `RunListQuery`. */
 export interface ListQuery {
   state?: readonly RunState[];
   text?: string;
@@ -22,18 +22,18 @@ export interface ListHub {
   isGone(run: RunSummary): boolean;
 }
 
-/** Runs that are asked for anew at one time. */
+/** The most runs in one request for newer versions. */
 const refreshedAtOnce = 100;
 const showMs = 100;
 const refreshMs = 3000;
-/** All pages that are shown are asked for anew this often: a deletion may have gone unheard. */
+/** All shown pages are fetched again this often, as the message of a deletion may have been missed. */
 const reloadMs = 60_000;
 
-/** A list of runs from the hub: page by page, kept up to date by the hub's word and by asking again. */
+/** A list of runs from the hub, page by page. Messages from the hub and repeated requests keep it up to date. */
 export class RunLister {
-  /** Null until the first page is there. In the hub's order as far as it was asked for, then what was heard of since. */
+  /** Null until the first page arrives. Fetched runs come in the hub's order, then runs from messages since. */
   runs: readonly ListedRun[] | null = null;
-  /** Runs on all pages, and those of them that are under way. */
+  /** The number of runs on all pages, and of those under way. */
   total = 0;
   going = 0;
   error = '';
@@ -45,10 +45,10 @@ export class RunLister {
   readonly #listeners = new Set<() => void>();
   #showing: ReturnType<typeof setTimeout> | undefined;
   #generation = 0;
-  /** Those asked for anew least lately first. */
+  /** Ascending by when they were last fetched again. */
   readonly #refreshedMs = new Map<RunId, number>();
 
-  /** @param isWhole asks for all pages at once */
+  /** @param isWhole whether to fetch all pages at once */
   constructor(
     readonly hub: ListHub,
     readonly query: ListQuery,
@@ -66,7 +66,7 @@ export class RunLister {
     return this.#next !== null;
   }
 
-  /** Listens first, then asks: a run that starts in between is in one of both, and one that is deleted in neither. */
+  /** Listens first, then fetches. A run that starts in between is in one of both, and a deleted one in neither. */
   start(): () => void {
     const stops = [
       this.hub.onRun((run) => {
@@ -92,7 +92,7 @@ export class RunLister {
     };
   }
 
-  /** Asks for all that is shown anew. */
+  /** Fetches all shown pages again. */
   async reload(): Promise<void> {
     const generation = ++this.#generation;
     const wanted = Math.max(this.query.limit ?? 0, this.runs?.length ?? 0);
@@ -117,7 +117,7 @@ export class RunLister {
     this.#show();
   }
 
-  /** Asks for the next page. */
+  /** Fetches the next page. */
   async more(): Promise<void> {
     if (this.isLoading || this.#next === null) return;
     const generation = this.#generation;
@@ -137,13 +137,13 @@ export class RunLister {
     }
   }
 
-  /** These were deleted. */
+  /** Removes deleted runs. */
   gone(runIds: readonly RunId[]): void {
     this.#list.drop(({ runId }) => runIds.includes(runId));
     this.#show();
   }
 
-  /** Asks anew for runs whose overview is older than they are, in turn. */
+  /** Fetches runs with an outdated overview again, in turn. */
   async #refresh(): Promise<void> {
     if (this.isWhole || document.hidden) return;
     const old = (this.#list.runs ?? []).filter(
@@ -161,11 +161,11 @@ export class RunLister {
       this.#list.refreshed(asked, runs);
       this.#show();
     } catch {
-      // What is shown stays: the connection's state, always in sight, tells of a hub that is gone.
+      // The page keeps the last data. The connection's state, always visible, shows that the hub is away.
     }
   }
 
-  /** Of many runs many are told of at once: they are drawn together. */
+  /** Many runs change at once: the page is drawn once for all of them. */
   #show(): void {
     this.#showing ??= setTimeout(() => {
       this.#showing = undefined;
@@ -185,7 +185,7 @@ export class RunLister {
   }
 }
 
-/** Whether a run that is heard of belongs to what was asked for. */
+/** Whether a run from a message matches the query. */
 function accepts({ state, text = '', tag, family }: ListQuery, run: RunSummary, list: RunList): boolean {
   const sought = text.trim().toLowerCase();
   const isRelated = (): boolean =>

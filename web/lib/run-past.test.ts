@@ -29,7 +29,7 @@ const child = run('child', ['root', 2]);
 const grandchild = run('grandchild', ['child', 3]);
 
 describe('ancestorsOf and branchesOf', () => {
-  it('go up and down the tree, and end where a parent is gone or a circle closes', () => {
+  it('go up and down the tree, and end at a missing parent or a circle', () => {
     expect(ancestorsOf(grandchild, [root, child, grandchild])).toEqual([child, root]);
     expect(ancestorsOf(grandchild, [grandchild, root])).toEqual([]);
     const [a, b] = [run('aaa', ['bbb', 1]), run('bbb', ['aaa', 1])];
@@ -38,7 +38,7 @@ describe('ancestorsOf and branchesOf', () => {
   });
 });
 
-/** A hub that holds: of each run a loss a step, a checkpoint, and a learning rate before and one after it. */
+/** A hub that has for each run a loss a step, a checkpoint, and a change of the learning rate before and after it. */
 function hubOf(restored: boolean): Parameters<typeof followPast>[3] {
   const series: Record<string, WireSeries> = {
     root: { steps: [1, 2, 3], seqs: [1, 2, 7], values: [9, 8, 7], bucketSteps: 0 },
@@ -93,30 +93,30 @@ function hubOf(restored: boolean): Parameters<typeof followPast>[3] {
 
 describe('readPast', () => {
   const runs = [root, child, grandchild];
-  it('joins what the ancestors measured up to each checkpoint, in the order it was lived', async () => {
+  it('joins the ancestors’ values up to each checkpoint, in order of time', async () => {
     const courses = await readCourses(grandchild, ancestorsOf(grandchild, runs), hubOf(true), ['train/loss', 'none']);
     const loss = courses.get('train/loss')!;
     expect([...loss.steps]).toEqual([1, 2, 3]);
     expect([...loss.values]).toEqual([9, 8, 6]);
     expect(courses.get('none')).toMatchObject({ length: 0 });
   });
-  it('joins probes that are as far apart as others, and leaves a gap where one is missing', async () => {
+  it('joins evenly spaced probes, and leaves a gap where one is missing', async () => {
     const probes: WireSeries = { steps: [0, 20, 60], seqs: [1, 2, 9], values: [95, 90, 60], bucketSteps: 0 };
     const history = (runId: RunId) =>
       Promise.resolve({ runId, lastSeq: 9, series: { 'held_out/mean/accuracy': probes } });
     const branch = run('child', ['root', 60]);
     const name = 'held_out/mean/accuracy';
     const course = decimate((await readCourses(branch, [root], { history }, [name])).get(name)!, 0, 60, 600);
-    // The last was measured after the checkpoint was saved, at its step: of the same weights.
+    // The last value was measured after the save, but at the checkpoint's step: it belongs to the same weights.
     expect(course.value).toEqual([95, 90, 60]);
     expect(course.starts).toEqual([true, false, true]);
   });
-  it('takes over what was set before the checkpoint, not what was set at the same step after it', async () => {
+  it('takes over a change from before the checkpoint, not one at the same step after it', async () => {
     const past = await readPast(child, [root], hubOf(true));
     expect(past.commands.map(({ record }) => record.commandId)).toEqual(['root-rate-before']);
     expect(peakLearningRate(beginningOf(child.description), past.inForce)).toBe(5e-4);
   });
-  it('takes over rules that were set before the checkpoint', async () => {
+  it('takes over rules set before the checkpoint', async () => {
     const hub = hubOf(true);
     const rules = (afterSeq: number, state = 'applied'): CommandRecord =>
       CommandRecord.parse({
@@ -131,16 +131,16 @@ describe('readPast', () => {
     const takenOver = await readTakenOver(child, [root], { ...hub, commands });
     expect(takenOver.map(({ commandId }) => commandId)).toEqual(['root-rate-before', 'root-rules-1']);
   });
-  it('has the stages that began before the checkpoint', async () => {
+  it('has the stages from before the checkpoint', async () => {
     const past = await readPast(child, [root], hubOf(false));
     expect(past.stages.map(({ run, event }) => [run.runId, event.stage])).toEqual([['root', 1]]);
   });
-  it('takes over what was set where a run goes on as its checkpoint was, without a command', async () => {
+  it('takes over changes if a run continues its checkpoint’s state, without a command', async () => {
     const goingOn = { ...child, parent: { ...child.parent!, goesOn: true } };
     const past = await readPast(goingOn, [root], hubOf(false));
     expect(peakLearningRate(beginningOf(goingOn.description), past.inForce)).toBe(5e-4);
   });
-  it('takes over nothing where the branch is a new run with a configuration of its own', async () => {
+  it('takes over nothing if the branch is a new run with its own configuration', async () => {
     const past = await readPast(child, [root], hubOf(false));
     expect(past.commands).toHaveLength(1);
     expect(past.inForce).toEqual([]);
@@ -148,7 +148,7 @@ describe('readPast', () => {
 });
 
 describe('followPast', () => {
-  it('asks only for the courses that are drawn, each once, and lets go of those that are not any more', async () => {
+  it('fetches only the drawn courses, each once, and drops those no longer drawn', async () => {
     vi.useFakeTimers();
     const hub = hubOf(true);
     const asked: (readonly string[])[] = [];

@@ -8,55 +8,56 @@ import { fetchHistories, type FeedTransport } from './run-feed';
 import type { SeriesDemand } from './series-demand';
 import { SeriesBuffer } from './series-buffer';
 
-/** The runs that a run was branched from, its parent first; ends where one is not known any more. */
+/** The ancestors of a run, its parent first. The list ends at the first unknown one. */
 export function ancestorsOf(run: RunSummary, runs: readonly RunSummary[]): RunSummary[] {
   const ancestors: RunSummary[] = [];
   for (let child = run; child.parent; child = ancestors.at(-1)!) {
     const { runId } = child.parent;
     const parent = runs.find((other) => other.runId === runId);
-    // A trainer may say anything of its parents: a circle ends here.
+    // A trainer may claim any parent: a circle ends here.
     if (!parent || parent === run || ancestors.includes(parent)) break;
     ancestors.push(parent);
   }
   return ancestors;
 }
 
-/** The runs that were branched from a run, by their step. */
+/** The branches of a run, ordered by step. */
 export const branchesOf = (run: RunSummary, runs: readonly RunSummary[]): RunSummary[] =>
   runs
     .filter(({ runId, parent }) => parent?.runId === run.runId && runId !== run.runId)
     .sort((a, b) => a.parent!.step - b.parent!.step || a.createdMs - b.createdMs);
 
-/** What a branch went through before it was one: in its ancestors, each up to the checkpoint where it was left. */
+/** The history of a branch before it began: of each ancestor, the part up to the checkpoint where the next run branched off. */
 export interface RunPast {
   /** The parent first. */
   ancestors: readonly RunSummary[];
-  /** The courses that are drawn, each from the first ancestor on. */
+  /** The courses of the drawn series, each from the eldest ancestor on. */
   columns: ReadonlyMap<string, Columns>;
-  /** Where the ancestors went on to their next skill, oldest run first. */
+  /** Starts of the ancestors' stages, oldest run first. */
   stages: readonly { run: RunSummary; event: StageStarted }[];
-  /** Applied before the checkpoints, oldest run first. */
+  /** Commands applied before the checkpoints, oldest run first. */
   commands: readonly { run: RunSummary; record: CommandRecord }[];
-  /** Those whose effect the branch took over: a restored run goes on as its checkpoint was, a new one as configured. */
+  /** The commands whose effect the branch took over. A restored run continues its checkpoint's state, a new run its own
+   * configuration. */
   inForce: readonly CommandRecord[];
 }
 
 type StageStarted = Extract<ControlEvent, { type: 'stage_started' }>;
 type Hub = Pick<FeedTransport, 'history' | 'events' | 'commands'>;
 
-/** Of one ancestor what came before the checkpoint where it was left. */
+/** The part of an ancestor before the checkpoint where the next run branched off. */
 interface Left {
   ancestor: RunSummary;
   stages: StageStarted[];
   records: CommandRecord[];
-  /** Whether the child went on as the checkpoint was, not as configured anew. */
+  /** Whether the child continues the checkpoint's state, not its own configuration. */
   goesOn: boolean;
 }
 
 async function readLeft(ancestor: RunSummary, child: RunSummary, hub: Omit<Hub, 'history'>): Promise<Left> {
   const { checkpointId, step, goesOn } = child.parent!;
   const [{ events }, commands] = await Promise.all([hub.events(ancestor.runId), hub.commands(ancestor.runId)]);
-  // Several things may have happened at the step of the checkpoint: event numbers tell what came before it.
+  // Several events may share the checkpoint's step: event numbers tell which came before it.
   const saved = events.findLast(
     (event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId && event.step === step,
   );
@@ -67,7 +68,7 @@ async function readLeft(ancestor: RunSummary, child: RunSummary, hub: Omit<Hub, 
     ancestor,
     stages: earlier.filter((event) => event.type === 'stage_started'),
     records: commands.filter(
-      // Rules are the hub's: of them it knows after which event they were set, and the trainer nothing.
+      // Rules belong to the hub: it records after which event they were set. The trainer sends no event for them.
       ({ commandId, state, afterSeq = Infinity }) =>
         applied.has(commandId) || (state === 'applied' && afterSeq < lastSeq),
     ),
@@ -91,7 +92,7 @@ const childOf = (run: RunSummary, ancestors: readonly RunSummary[], index: numbe
   index === 0 ? run : ancestors[index - 1]!;
 
 /**
- * Reads what was changed before a branch began and is in force in it, oldest first; nothing of what was measured.
+ * Reads the commands from before a branch that are in force in it, oldest first. It reads no measured values.
  * @param ancestors the parent first
  * @throws ApiError when the hub does not answer
  */
@@ -106,7 +107,7 @@ export async function readTakenOver(
 }
 
 /**
- * Reads what a branch was before it was one, without its courses.
+ * Reads the history of a branch before it began, without the courses of series.
  * @param ancestors the parent first
  * @throws ApiError when the hub does not answer
  */
@@ -129,7 +130,7 @@ export async function readPast(
 }
 
 /**
- * Reads the courses of series before a branch began: each from the first ancestor on, empty where it has no value.
+ * Reads the courses of series before a branch began, each from the eldest ancestor on; empty if it has no value.
  * @param ancestors the parent first
  * @throws ApiError when the hub does not answer
  */
@@ -142,7 +143,7 @@ export async function readCourses(
   const eldestFirst = await Promise.all(
     ancestors
       .map((ancestor, index) =>
-        // What was measured at the checkpoint's step is of its weights, also where it was measured after it was saved.
+        // Values at the checkpoint's step belong to its weights, even if they were measured after the save.
         fetchHistories(hub, ancestor.runId, names, { toStep: childOf(run, ancestors, index).parent!.step }),
       )
       .reverse(),
@@ -163,7 +164,7 @@ export async function readCourses(
   );
 }
 
-/** Where the past of a branch is put. */
+/** The store that receives the past of a branch. */
 interface PastSink {
   readonly past: RunPast | null;
   readonly demand: SeriesDemand;
@@ -172,10 +173,10 @@ interface PastSink {
 }
 
 /**
- * Reads the past of a branch into its store: what happened at once, and the courses of the series that are drawn.
+ * Reads the past of a branch into its store: events at once, and the courses of series as they are drawn.
  * @param ancestors the parent first
- * @param failed told why something could not be read
- * @returns ends it
+ * @param failed called with the reason if something could not be read
+ * @returns stops it
  */
 export function followPast(
   store: PastSink,
