@@ -6,12 +6,12 @@ export interface AdamWOptions {
   beta1: number;
   beta2: number;
   epsilon: number;
-  /** Decoupled: each step takes learningRate * weightDecay * weight off, apart from the gradient's update. */
+  /** Decoupled: each step subtracts learningRate * weightDecay * weight, apart from the gradient's update. */
   weightDecay: number;
 }
 export const adamWDefaults: AdamWOptions = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0.01 };
 
-/** Optimizer state on the host, by parameter name; only parameters that were ever trained are in it. */
+/** Optimizer state on the host, by parameter name. It holds only parameters that were ever trained. */
 export interface AdamWState {
   steps: Record<string, number>;
   /** `<name>.exp_avg` and `<name>.exp_avg_sq`, PyTorch's words for first and second moment. */
@@ -23,14 +23,14 @@ interface Moments {
   expAvg: tf.Tensor;
   expAvgSq: tf.Tensor;
 }
-/** Parameters that were trained for equally many steps and decay alike, as one flat vector: a few kernels serve them all. */
+/** Parameters with the same number of steps and the same decay, as one flat vector: a few kernels update them all. */
 interface Bucket extends Moments {
   names: string[];
   sizes: number[];
   decays: boolean;
 }
 
-/** No norm is above it: with it as the limit, gradients stay as they are. */
+/** No norm exceeds it: as the limit, it switches clipping off. */
 const largestFloat = 3.4e38;
 
 /** Matrices decay; norms, biases (as in nanoGPT) and the tables of tokens and positions do not. */
@@ -39,13 +39,13 @@ const decaysWeight = (name: string, rank: number): boolean => rank > 1 && !/embe
 /**
  * AdamW (Loshchilov & Hutter 2019; same numbers as torch.optim.AdamW) keyed by parameter name.
  *
- * tfjs-core's Adam keeps its moments by position in the variable list, so that freezing in mid-run would hand them to
- * the wrong variable. Here each parameter has its own moments and its own step count: freezing keeps both as they are,
- * and what is unfrozen later goes on from there. What was never trained has none and costs no memory.
+ * tfjs-core's Adam keeps its moments by position in the variable list, so freezing during a run would give them to the
+ * wrong variable. Here each parameter has its own moments and its own step count. Freezing keeps both, and an unfrozen
+ * parameter continues from them. A parameter that was never trained has none and costs no memory.
  */
 export class AdamW {
   readonly #options: AdamWOptions;
-  /** State of parameters that are not trained at present. */
+  /** State of parameters that are frozen now. */
   readonly #parked = new Map<string, Moments>();
   #buckets: Bucket[] = [];
   readonly #graphs = new Graphs();
@@ -55,9 +55,9 @@ export class AdamW {
   }
 
   /**
-   * One step for exactly the parameters that have a gradient; all others stay bit for bit as they are.
-   * Gradients are first scaled down to the global L2 norm `maxGradientNorm` (as torch.nn.utils.clip_grad_norm_).
-   * Nothing is read from the device.
+   * Takes one step for exactly the parameters that have a gradient; all others stay bit for bit as they are. First
+   * scales gradients down to the global L2 norm `maxGradientNorm` (as torch.nn.utils.clip_grad_norm_). Reads nothing
+   * from the device.
    * @returns the gradients' global L2 norm before clipping; the caller disposes it
    */
   apply(
@@ -99,7 +99,7 @@ export class AdamW {
     return norm as tf.Scalar;
   }
 
-  /** What depends on the step: scalars on the device, so that one graph serves every step. */
+  /** The factors that depend on the step, as scalars on the device, so that one graph serves every step. */
   #factors(step: number, learningRate: number): Pick<Part, 'stepSize' | 'root' | 'kept'> {
     const { beta1, beta2, weightDecay } = this.#options;
     return {
@@ -109,7 +109,10 @@ export class AdamW {
     };
   }
 
-  /** Bytes on the device that the optimizer costs beside the model: two moments of each parameter that was ever trained. */
+  /**
+   * Bytes on the device that the optimizer takes beside the model: two moments for each parameter that was ever
+   * trained.
+   */
   get bytes(): number {
     return [...this.#parked.values(), ...this.#buckets].reduce((sum, { expAvg }) => sum + 8 * expAvg.size, 0);
   }
@@ -117,7 +120,7 @@ export class AdamW {
   async state(parameters: ReadonlyMap<string, tf.Variable>): Promise<AdamWState> {
     this.#park();
     const state: AdamWState = { steps: {}, tensors: new Map() };
-    // In the parameters' order, so that equal states give equal files.
+    // In parameter order, so that equal states give equal files.
     for (const [name, { shape }] of parameters) {
       const moments = this.#parked.get(name);
       if (!moments) continue;
@@ -155,7 +158,7 @@ export class AdamW {
     this.#buckets = [];
   }
 
-  /** Makes the buckets hold exactly these parameters. Free when they already do. */
+  /** Makes the buckets hold exactly these parameters. Does nothing when they already do. */
   #activate(parameters: ReadonlyMap<string, tf.Variable>, names: readonly string[]): void {
     const active = new Set(this.#buckets.flatMap((bucket) => bucket.names));
     if (active.size === names.length && names.every((name) => active.has(name))) return;
@@ -187,7 +190,7 @@ export class AdamW {
     }
   }
 
-  /** Takes the buckets apart into one state a parameter. */
+  /** Splits the buckets into one state per parameter. */
   #park(): void {
     for (const bucket of this.#buckets) {
       const { names, sizes, steps, expAvg, expAvgSq } = bucket;
@@ -201,7 +204,7 @@ export class AdamW {
   }
 }
 
-/** One bucket's part in a step: all that its new weights and moments are computed from. */
+/** One bucket's inputs to a step, from which its new weights and moments are computed. */
 interface Part extends Pick<Bucket, 'names' | 'sizes' | 'decays' | 'expAvg' | 'expAvgSq'> {
   gradients: tf.Tensor[];
   variables: tf.Variable[];
@@ -209,12 +212,12 @@ interface Part extends Pick<Bucket, 'names' | 'sizes' | 'decays' | 'expAvg' | 'e
   stepSize: tf.Scalar;
   /** sqrt(1 - beta2^t) */
   root: tf.Scalar;
-  /** What decay leaves of a weight: 1 - learningRate * weightDecay. */
+  /** The factor that decay leaves of a weight: 1 - learningRate * weightDecay. */
   kept: tf.Scalar;
 }
 
 /**
- * A step as a function of tensors alone.
+ * One step as a function of tensors only.
  * @returns `norm`, `<index of the part> exp_avg` and `exp_avg_sq`, and each new weight by its name
  */
 function updated(parts: readonly Part[], limit: tf.Scalar, { beta1, beta2, epsilon }: AdamWOptions): tf.NamedTensorMap {

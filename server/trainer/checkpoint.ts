@@ -12,12 +12,12 @@ import { DamagedFileError, readSafetensors, writeSafetensors } from './safetenso
 import { Tokenizer } from './tokenizer.js';
 import { writeWhole } from './whole-file.js';
 
-/** What a run needs beside weights and moments to go on as if it had never stopped. */
+/** The state beside weights and moments that a run needs to continue as if it had never stopped. */
 export const TrainingPosition = z.object({
   step: z.number().int().nonnegative(),
-  /** State of the generator that draws examples: the position in the data. */
+  /** State of the random generator that draws examples: the position in the data. */
   dataRng: z.array(z.number().int().nonnegative()).length(4),
-  /** The seed that the generator started from. Checkpoints of early versions do not say. */
+  /** The seed that the generator started from. Checkpoints of early versions lack it. */
   seed: z.number().int().nonnegative().optional(),
   learningRate: z.number().positive(),
   selection: TrainableSelection,
@@ -28,7 +28,7 @@ export interface Checkpoint {
   weights: Map<string, HostTensor>;
   optimizer: AdamWState;
   position: TrainingPosition;
-  /** What the model is, beside the base: LoRA's adapters need their alpha, which no weight holds. */
+  /** The training method of the model: LoRA's adapters need their alpha, which no weight holds. */
   method: TrainingMethod;
 }
 
@@ -37,7 +37,7 @@ const Manifest = z.object({
   position: TrainingPosition,
   method: TrainingMethod.default({ kind: 'fine_tuning' }),
   optimizerSteps: z.record(z.string(), z.number().int().nonnegative()),
-  /** sha256 of each file beside this one, in hex. */
+  /** SHA-256 of each of the other files, in hex. */
   digests: z.object({ 'model.safetensors': z.string(), 'optimizer.safetensors': z.string() }),
 });
 
@@ -53,7 +53,7 @@ async function writeDurably(path: string, content: Buffer | string): Promise<voi
   }
 }
 
-/** Makes the names in a folder durable. */
+/** Syncs a folder, so that the names in it are durable. */
 async function syncFolder(folder: string): Promise<void> {
   const opened = await open(folder, 'r');
   await opened.sync().finally(() => opened.close());
@@ -65,12 +65,12 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Where a checkpoint lies while another takes its name. */
+/** The place of a checkpoint while another one replaces it. */
 const replacedBy = (folder: string): string => `${folder}.replaced`;
 
 /**
- * Moves a finished folder to its place and makes that durable. A folder that is there moves aside first and is removed
- * last, so one whole checkpoint is on disk at every moment; see `settle`.
+ * Moves a finished folder to its place and makes the move durable. An existing folder moves aside first and is removed
+ * last, so that a whole checkpoint is on disk at every moment; see `settle`.
  */
 async function publish(temporary: string, folder: string): Promise<void> {
   await syncFolder(temporary);
@@ -86,7 +86,7 @@ async function publish(temporary: string, folder: string): Promise<void> {
   await rm(replaced, { recursive: true, force: true });
 }
 
-/** Ends a replacement that was cut short: the folder that moved aside comes back where no other has its name. */
+/** Completes an interrupted replacement: the folder that was moved aside comes back if no other has its name. */
 async function settle(folder: string): Promise<void> {
   const replaced = replacedBy(folder);
   if (!(await exists(replaced))) return;
@@ -96,7 +96,7 @@ async function settle(folder: string): Promise<void> {
 
 /**
  * Writes a checkpoint folder: model.safetensors, optimizer.safetensors, checkpoint.json. It is written beside its place
- * and moved there whole: a crash or a full disk leaves what was there before, or all of the new one.
+ * and moved there whole: a crash or a full disk leaves either the old one or all of the new one.
  */
 export async function saveCheckpoint(
   folder: string,
@@ -127,7 +127,7 @@ export async function saveCheckpoint(
   }
 }
 
-/** @throws DamagedFileError when a file is missing, altered or cut short; it says which and what to do */
+/** @throws DamagedFileError when a file is missing, altered or cut short; the message says which one and what to do */
 export async function loadCheckpoint(folder: string): Promise<Checkpoint> {
   const place = (await exists(folder)) || !(await exists(replacedBy(folder))) ? folder : replacedBy(folder);
   const manifest = readManifest(join(place, 'checkpoint.json'), await readPart(place, 'checkpoint.json'));
@@ -170,7 +170,7 @@ async function readVerified(folder: string, name: string, digest: string): Promi
   return readSafetensors(content).tensors;
 }
 
-/** What pretraining says of itself beside the weights. */
+/** The record of pretraining that is stored beside the weights. */
 export const TrainingRecord = z.object({
   command: z.string(),
   seed: z.number(),
@@ -180,7 +180,7 @@ export const TrainingRecord = z.object({
   weightDecay: z.number(),
   backend: z.string(),
   wallTimeMinutes: z.number(),
-  /** [step, mean loss since the entry before] */
+  /** [step, mean loss since the previous entry] */
   lossCurve: z.array(z.tuple([z.number(), z.number()])),
   questionsPerTask: z.number(),
   /** Percent, on the evaluation split. */
@@ -197,7 +197,7 @@ export interface BaseModel {
   record: TrainingRecord;
 }
 
-/** Writes a model as people know it from model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
+/** Writes a model in the layout of model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
 export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>): Promise<string> {
   const weights = writeSafetensors(model.weights);
   await writeWhole(join(folder, 'model.safetensors'), weights);
@@ -206,7 +206,7 @@ export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>
   return sha256(weights);
 }
 
-/** Writes a base model: the model, and training.json, which says where it comes from. */
+/** Writes a base model: the model and training.json, the record of its training. */
 export async function saveBaseModel(
   folder: string,
   { record, ...model }: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
@@ -234,12 +234,12 @@ export async function loadBaseModel(folder = assetPath('base')): Promise<BaseMod
   return { config, weights, tokenizer, record };
 }
 
-/** What a model is built from. */
+/** The parts that a model is built from. */
 export type BaseWeights = Pick<BaseModel, 'config' | 'weights'>;
 
 /**
  * Puts loaded weights into a model.
- * @param seed of what the configuration has beside a plain model's weights; without it the weights hold all
+ * @param seed for parameters that the configuration adds to a plain model; without it the weights must hold all
  * @throws DamagedFileError when names or shapes do not fit the configuration
  */
 export function buildModel(
@@ -255,8 +255,8 @@ export function buildModel(
 }
 
 /**
- * Puts a checkpoint's weights into the model of a run.
- * @throws DamagedFileError when it is of another method's model, or of other sizes
+ * Loads a checkpoint's weights into the model of a run.
+ * @throws DamagedFileError when the checkpoint is of another training method or other sizes
  */
 export function adoptWeights(model: VisionLanguageModel, method: TrainingMethod, checkpoint: Checkpoint): void {
   const misfit = misfitWords(checkpoint.method, method);

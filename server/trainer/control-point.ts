@@ -1,34 +1,34 @@
 import { CommandAction, type Command } from '@plumbline/shared/command';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
-/** What a command changed, before and after, in words and numbers a person can read. */
+/** A command's change, before or after, in words and numbers for people. */
 export type Change = Record<string, string | number | boolean | null>;
 export interface Applied {
   before: Change;
   after: Change;
 }
 
-/** A command that cannot be carried out; nothing was changed. */
+/** A command that cannot be carried out. It changed nothing. */
 export class CommandError extends Error {
   override name = 'CommandError';
 }
 
-/** What commands act on. Each method is all or nothing: it throws CommandError, or has done the whole. */
+/** The target of commands. Each method is all or nothing: it throws CommandError, or does the whole. */
 export interface Steered {
   readonly step: number;
-  /** A command has made this run end here and go on as another. */
+  /** Whether a command has ended this run to continue it as another. */
   readonly leaving: boolean;
   apply(action: Exclude<CommandAction, { kind: 'pause' | 'resume' | 'step_once' | 'stop' }>): Promise<Applied>;
 }
 
 const known: ReadonlySet<string> = new Set(CommandAction.options.map(({ shape }) => shape.kind.value));
 
-/** How training goes on after a control point. */
+/** The decision of a control point: to train one more step or to stop. */
 export type Decision = 'train' | 'stop';
 
 /**
- * Where commands meet training: between two optimizer steps, and for as long as training is paused. Commands are taken
- * in arrival order; each ends exactly once, as `command_applied` or `command_failed`, however often it arrives.
+ * The point between two optimizer steps, and the whole of a pause, at which commands take effect. Commands run in
+ * arrival order. Each ends exactly once, as `command_applied` or `command_failed`, however often it arrives.
  */
 export class ControlPoint {
   readonly #queue: Command[] = [];
@@ -43,12 +43,12 @@ export class ControlPoint {
     private readonly nowMs: () => number = Date.now,
   ) {}
 
-  /** Why `serve` decided to stop. */
+  /** The reason why `serve` decided to stop. */
   get stopReason(): string {
     return this.#stopReason ?? '';
   }
 
-  /** Queues a command; one that was queued before is ignored. */
+  /** Queues a command. Ignores one that was queued before. */
   take(command: Command): void {
     if (this.#seen.has(command.commandId)) return;
     this.#seen.add(command.commandId);
@@ -62,18 +62,18 @@ export class ControlPoint {
     this.#wake();
   }
 
-  /** Pauses from within training, with the reason that people are shown. */
+  /** Pauses from within training; people see the reason. */
   pause(reason: string, step: number): void {
     this.#paused = true;
     this.emit({ type: 'run_paused', step, wallTimeMs: this.nowMs(), reason });
   }
 
-  /** Carries out what has arrived, waits while paused, and says whether to train one more step. */
+  /** Carries out the commands that have arrived, waits while paused, and returns whether to train one more step. */
   async serve(target: Steered): Promise<Decision> {
     if (this.#stepsWanted > 0 && --this.#stepsWanted === 0) this.pause('stepped once', target.step);
     for (;;) {
-      // Sockets are read here, so that a command sent during the step is seen now: one turn of the event loop for what
-      // has arrived, one for what that set free to go.
+      // Lets the event loop read the sockets, so that a command sent during the step is seen now: one turn for messages
+      // that have arrived, one for the replies that they release.
       for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
       for (let command = this.#queue.shift(); command; command = this.#queue.shift()) {
         await this.#carryOut(command, target);
@@ -88,7 +88,7 @@ export class ControlPoint {
     }
   }
 
-  /** Commands that came too late fail. */
+  /** Fails commands that came too late. */
   #end(target: Steered): Decision {
     for (const command of this.#queue.splice(0)) this.#failed(command, target, 'The run ended before it took effect.');
     return 'stop';
@@ -100,7 +100,7 @@ export class ControlPoint {
     const applied = (change: Applied): void =>
       this.emit({ ...base(), type: 'command_applied', commandId: command.commandId, ...change });
     try {
-      // A hub of another version may know kinds that this trainer does not.
+      // A hub of another version may know kinds of commands that this trainer does not.
       if (!known.has(action.kind))
         throw new CommandError(`This trainer does not know the command ${String(action.kind).slice(0, 80)}.`);
       switch (action.kind) {

@@ -1,7 +1,7 @@
 import { backendNames, BackendError, selectBackend, type BackendCandidate } from './backend/select-backend.js';
 import { loadBaseModel } from './checkpoint.js';
 
-/** Says which backend a run will use, why the better ones are not used, and what would bring them; `--json` for programs. */
+/** Prints which backend a run will use, why better ones are not used, and how to get them; `--json` for programs. */
 const report = await selectBackend().catch((error: unknown) => {
   if (!(error instanceof BackendError)) throw error;
   console.error(error.message);

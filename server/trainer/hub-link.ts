@@ -9,28 +9,33 @@ import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError }
 import type { TrainerEvent, Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
 
-/** The hub refused in a way that trying again cannot mend, or was gone for too long. */
+/** The hub refused for good, or was away for too long. Retrying does not help. */
 export class HubLinkError extends Error {
   override name = 'HubLinkError';
 }
 
 export interface HubLinkOptions {
-  /** Metric values and names kept unacknowledged before training has to wait. */
+  /** The most unacknowledged metric values and names; beyond that training waits. */
   maxSpooledValues?: number;
-  /** Metric values and names a batch; a message stays well under the hub's limit. An event of more goes alone. */
+  /**
+   * Metric values and names per batch, so that a message stays well under the hub's limit. A larger event is sent
+   * alone.
+   */
   maxBatchValues?: number;
-  /** Batches that may be unanswered at once. More than one, because a step blocks the process: the answer to the batch
-   *  before would be read only after it, and a command's outcome would wait for a whole step. */
+  /**
+   * Batches in flight at once. More than one, because a step blocks the process: the answer to the previous batch is
+   * read only after the step, and a command's outcome would wait for that whole step.
+   */
   window?: number;
-  /** Pause before asking a hub again that could not store. */
+  /** The pause before a retry when the hub could not store events. */
   retryMs?: number;
-  /** An unanswered batch is sent again after this. */
+  /** The time after which an unanswered batch is sent again. */
   answerMs?: number;
-  /** A line on which the hub has said nothing for so long, its pings included, is dead: a new one is made. */
+  /** The silence, pings included, after which a connection counts as dead and a new one is made. */
   silenceMs?: number;
-  /** Told once each time that no hub answers, with the cause. The line tries again by itself. */
+  /** Called once each time the hub goes away, with the cause. The link retries by itself. */
   onAway?: (cause: string) => void;
-  /** Told when a hub answers again. */
+  /** Called when a hub answers again. */
   onBack?: () => void;
 }
 const defaults = {
@@ -39,13 +44,13 @@ const defaults = {
   ...{ onAway: () => undefined, onBack: () => undefined },
 };
 
-/** How often a line is looked at for silence. */
+/** The interval of checks for silence. */
 const lookMs = 250;
 
-/** Characters that a value with its number takes on the wire, about. */
+/** Approximate characters on the wire of a value with its series number. */
 const valueLength = 25;
 
-/** What makes an event long, in values: those that it has, or as many as are as long as its text. */
+/** The size of an event in values: those that it carries, or the number of values that is as long as its text. */
 const valuesIn = (event: WireEvent): number =>
   1 + (isWireMetricEvent(event) ? event.values.length : Math.ceil(JSON.stringify(event).length / valueLength));
 
@@ -55,37 +60,37 @@ interface Spooled {
 }
 
 /**
- * A trainer's line to the hub. Events get a gap-free number within their run and are kept until the hub has stored
- * them; they go out in order, a few batches in flight, and again from where the hub stands after any break. Nothing is
- * ever dropped: when too much waits, `room` makes training wait. The line mends itself for as long as the process
- * lives; what cannot be mended shows as `failure`.
+ * A trainer's link to the hub. Events get a gap-free number within their run and stay in the spool until the hub has
+ * stored them. They are sent in order, with a few batches in flight; after a break, sending resumes at the hub's
+ * position. Nothing is ever dropped: when the spool is full, `room` makes training wait. The link reconnects for as
+ * long as the process lives; an error that it cannot repair shows as `failure`.
  */
 export class HubLink {
   readonly #socket: Socket<HubToTrainer, TrainerToHub>;
   readonly #options: Required<HubLinkOptions>;
-  /** Not yet acknowledged, ascending; the first has number #acknowledged + 1. */
+  /** Unacknowledged events, ascending; the first has number #acknowledged + 1. */
   #spool: Spooled[] = [];
   #spooledValues = 0;
   #acknowledged = 0;
   #numbered = 0;
-  /** The numbers of the run's series, by name. */
+  /** Series numbers of the run, by name. */
   #numbers = new Map<string, number>();
   #nextNumber = 0;
   #baseline: WireMetrics = {};
   #run:
     { runId: RunId; run: RunDescription; parent: RunParent | null; newSegment: boolean; secret?: string } | undefined;
   #attached = false;
-  /** How many of the spool's first events have been sent on this line. */
+  /** The number of the spool's first events that were sent on this connection. */
   #sent = 0;
   #inFlight = 0;
-  /** Counts rewinds: an answer to something sent before the last one is history. */
+  /** Counts rewinds: an answer to a message sent before the last rewind is obsolete. */
   #round = 0;
-  /** The hub asked for patience. */
+  /** The hub asked to wait before the next batch. */
   #holding = false;
   #failure: HubLinkError | undefined;
-  /** No hub answers, which has been told. */
+  /** No hub answers, and `onAway` was called. */
   #isAway = false;
-  /** How long this process has been awake without a word from the hub. */
+  /** The time that this process was awake without a message from the hub. */
   #silentMs = 0;
   readonly #listening: NodeJS.Timeout;
   #changed: (() => void)[] = [];
@@ -95,7 +100,7 @@ export class HubLink {
     this.#options = { ...defaults, ...options };
     this.#socket = io(`${hubUrl}/trainer`, {
       auth: { token, protocol: protocolVersion },
-      // Shown from the first request on, the token has a trainer's place kept for it however many others connect.
+      // With the token in its first request, a trainer gets a reserved place, however many others connect.
       extraHeaders: { authorization: `Bearer ${token}` },
       reconnectionDelay: 200,
       reconnectionDelayMax: 1000,
@@ -112,7 +117,7 @@ export class HubLink {
         this.#fail('The hub closed the connection: another trainer took up this run, or a person ended it.');
     });
     this.#socket.on('connect_error', (error) => {
-      // An active socket tries again by itself; one that the hub's middleware refused does not.
+      // An active socket reconnects by itself; one that the hub's middleware refused does not.
       if (!this.#socket.active) return this.#fail(`The hub refused the connection: ${error.message}`);
       if (!this.#isAway) this.#options.onAway(causeOf(error));
       this.#isAway = true;
@@ -129,25 +134,28 @@ export class HubLink {
     this.#listening = setInterval(() => this.#listen(), lookMs).unref();
   }
 
-  /** Why the line is lost for good, or undefined. */
+  /** The reason why the link is lost for good, or undefined. */
   get failure(): HubLinkError | undefined {
     return this.#failure;
   }
-  /** As they are on the wire. */
+  /** The unacknowledged events, in wire form. */
   get unacknowledged(): readonly WireEvent[] {
     return this.#spool.map(({ event }) => event);
   }
 
-  /** Commands for the run in hand, in arrival order; the hub repeats those whose outcome it has not seen. */
+  /**
+   * Registers the handler of commands for the current run, in arrival order. The hub repeats commands whose outcome it
+   * has not seen.
+   */
   onCommand(handler: (command: Command) => void): void {
     this.#onCommand = handler;
   }
 
   /**
-   * Takes up a run; events from here on belong to it. Resolves when the hub knows the run.
-   * The events of an earlier run must have been flushed.
-   * @param secret what the run is this trainer's by; see Attach
-   * @param newSegment the run has ended and goes on: `segment_started` is its next event
+   * Attaches to a run; later events belong to it. Resolves when the hub knows the run. The events of an earlier run
+   * must be flushed first.
+   * @param secret the proof that the run belongs to this trainer; see Attach
+   * @param newSegment the run has ended and continues: `segment_started` is its next event
    * @throws HubLinkError
    */
   async attach(
@@ -157,7 +165,7 @@ export class HubLink {
     secret?: string,
     newSegment = false,
   ): Promise<void> {
-    if (this.#spool.length > 0) throw new Error('The events of the run before are not all acknowledged.');
+    if (this.#spool.length > 0) throw new Error('Events of the previous run are still unacknowledged.');
     this.#run = { runId, run, parent, newSegment, ...(secret !== undefined && { secret }) };
     this.#numbered = this.#acknowledged = this.#sent = this.#nextNumber = 0;
     this.#numbers = new Map();
@@ -168,8 +176,8 @@ export class HubLink {
   }
 
   /**
-   * Numbers an event and queues it, behind a declaration of those of its series that were not declared. A reason longer
-   * than events may carry is cut.
+   * Numbers an event and queues it, after a declaration of its undeclared series if there are any. Truncates a reason
+   * that is longer than events may carry.
    */
   emit(event: UnnumberedEvent): void {
     if ('baseline' in event) this.#baseline = event.baseline;
@@ -206,14 +214,14 @@ export class HubLink {
     this.#spooledValues += values;
   }
 
-  /** Waits until the spool has room again. @throws HubLinkError */
+  /** Waits until the spool has room. @throws HubLinkError when the link is lost */
   async room(): Promise<void> {
-    // Training on a lost line would be training that nobody sees.
+    // Nobody would see training on a lost link.
     if (this.#failure) throw this.#failure;
     await this.#until(() => this.#spooledValues <= this.#options.maxSpooledValues);
   }
 
-  /** Waits until the hub has stored everything. @returns false when it has not within `limitMs` */
+  /** Waits until the hub has stored everything. @returns false if it has not within `limitMs` */
   async flush(limitMs = Infinity): Promise<boolean> {
     let late = false;
     const end = (): void => {
@@ -225,7 +233,7 @@ export class HubLink {
     return this.#spool.length === 0;
   }
 
-  /** Ends all waiting: the line counts as lost, for the reason given. */
+  /** Ends all waiting: the link counts as lost, for the given reason. */
   giveUp(reason: string): void {
     this.#fail(reason);
   }
@@ -236,8 +244,8 @@ export class HubLink {
   }
 
   /**
-   * A connection whose other end went without a word looks open for two minutes; the hub's pings tell earlier. Only
-   * the time counts in which this process could have read them: a step may block it for longer than any silence.
+   * A connection whose other end vanished looks open for two minutes; missing pings show it earlier. Only time in which
+   * this process could have read pings counts: a step may block it for longer than any silence.
    */
   #listen(): void {
     if (!this.#socket.connected) return;
@@ -252,11 +260,11 @@ export class HubLink {
     if (!run || !this.#socket.connected) return;
     const acknowledgedSeq = this.#acknowledged;
     const answer = await this.#ask((socket) => socket.emitWithAck('attach', { ...run, acknowledgedSeq }));
-    // A break or a newer run makes this answer void; whoever caused it attaches again.
+    // A disconnect or a newer run makes this answer void; whoever caused it attaches again.
     if (run !== this.#run || !this.#socket.connected) return;
     if (!answer) setTimeout(() => void this.#attach(), this.#options.retryMs);
     else if (answer.ok) {
-      // Than it was when asked: more may have been acknowledged while the answer was on its way.
+      // Compared with the position at the request: more may have been acknowledged while the answer was on its way.
       if (answer.lastSeq < acknowledgedSeq)
         return this.#fail(
           `The hub has events up to ${answer.lastSeq}, but had acknowledged ${acknowledgedSeq}: its store was rolled back. ` +
@@ -274,7 +282,7 @@ export class HubLink {
     } else this.#fail(`The hub refused the run: ${answer.error.message}`);
   }
 
-  /** Sends what has not been sent, as far as the window allows. */
+  /** Sends unsent events as far as the window allows. */
   #pump(): void {
     while (
       this.#attached &&
@@ -294,23 +302,23 @@ export class HubLink {
     this.#inFlight++;
     const answer = await this.#ask((socket) => socket.emitWithAck('events', { events }));
     this.#inFlight--;
-    // The numbers of a run that was left since, for a branch, mean nothing in the one in hand.
+    // The answer belongs to a run that was left for a branch; its numbers mean nothing in the current run.
     if (run !== this.#run) return this.#pump();
     if (answer?.ok) {
       for (const { seq, series, problem } of answer.problems ?? [])
         console.error(`The hub left ${series ?? 'a part'} of event ${seq} out: ${problem}`);
       this.#acknowledge(answer.lastSeq);
     }
-    // What went out before a break or a rewind is sent again anyway; its refusal says nothing new.
+    // Events sent before a disconnect or a rewind are sent again anyway; their refusal is ignored.
     else if (round === this.#round) await this.#recover(answer?.error);
     this.#pump();
   }
 
-  /** Goes back to what the hub has acknowledged, after a pause where it asked for patience or said nothing. */
+  /** Rewinds to the last acknowledged event, after a pause if the hub asked for one or did not answer. */
   async #recover(error: WireError | undefined): Promise<void> {
     this.#round++;
     if (error && mustAttach(error)) {
-      // The hub is not where we thought: attaching tells where it stands.
+      // The hub's position differs from ours: attaching again returns it.
       this.#attached = false;
       await this.#wait();
       return this.#attach();
@@ -322,7 +330,7 @@ export class HubLink {
     this.#sent = 0;
   }
 
-  /** The next events to send, within the limits of one message. */
+  /** The next events to send, within the limit of one message. */
   #batch(): WireEvent[] {
     let values = 0;
     let end = this.#sent;
@@ -339,19 +347,19 @@ export class HubLink {
     for (const { values } of this.#spool.splice(0, done)) this.#spooledValues -= values;
     this.#sent = Math.max(0, this.#sent - done);
     this.#acknowledged = Math.max(this.#acknowledged, lastSeq);
-    // A process that takes up a run again numbers on from what the hub has.
+    // A process that resumes a run continues the hub's numbering.
     this.#numbered = Math.max(this.#numbered, lastSeq);
     this.#tell();
   }
 
-  /** The answer, or undefined when the line broke or stayed silent. */
+  /** The answer, or undefined when the connection broke or stayed silent. */
   async #ask<T>(
     send: (socket: { emitWithAck: Socket<HubToTrainer, TrainerToHub>['emitWithAck'] }) => Promise<T>,
   ): Promise<T | undefined> {
     try {
       return await send(this.#socket.timeout(this.#options.answerMs) as never);
     } catch {
-      // The only rejection is "no answer": the events are still in the spool and go again.
+      // The only rejection is "no answer": the events are still in the spool and are sent again.
       return undefined;
     }
   }
@@ -382,16 +390,16 @@ export class HubLink {
   }
 }
 
-/** Why there is no connection; Socket.IO has the system's word inside its own. */
+/** The cause of a failed connection; Socket.IO wraps the system's error in its own. */
 function causeOf(error: Error): string {
   const { description } = error as { description?: { message?: string; error?: { message?: string } } };
   return description?.error?.message || description?.message || error.message;
 }
 
-/** Whether trying again may help, as the hub says; a hub of before does not. */
+/** Whether a retry may help, as the hub says; older hubs do not say it. */
 const canRetry = ({ code, retry }: WireError): boolean =>
   retry ?? ['store_failed', 'rate_limited', 'draining', 'internal'].includes(code);
 
-/** Refusals of events after which only attaching anew helps: another hub may have the run by now. */
+/** Refusals after which only a new attach helps: another hub may own the run by now. */
 const mustAttach = ({ code, retry }: WireError): boolean =>
   code === 'gap' || code === 'not_found' || (code === 'conflict' && retry === true);

@@ -21,14 +21,14 @@ import { train, type EventSink } from './training-loop.js';
 import { writeUnsentEvents } from './unsent-events.js';
 
 /*
- * The built-in trainer: a process of its own that speaks to the hub as any trainer does. It reads one TrainerLaunch as
- * JSON from standard input, trains, and exits once the hub has stored its last word.
+ * The built-in trainer: a process of its own that uses the same protocol as any trainer. It reads one TrainerLaunch as
+ * JSON from standard input, trains, and exits once the hub has stored its last event.
  */
 
 const version = '0.1.0';
-/** A hub that is gone for longer than this at the end of a run will not come back; the events then go to a file. */
+/** A hub that is away for longer than this at the end of a run counts as gone; the events then go to a file. */
 const flushLimitMs = 10 * 60_000;
-/** Told to end, a process is not waited for much longer than this. */
+/** After a termination signal, the system does not wait much longer than this. */
 const hurriedFlushLimitMs = 8_000;
 
 const launch = TrainerLaunch.parse(JSON.parse(await text(process.stdin)));
@@ -37,25 +37,25 @@ const link = new HubLink(launch.hubUrl, launch.token, {
   onBack: () => console.error(`The hub at ${launch.hubUrl} answers.`),
 });
 let control = new ControlPoint((event) => link.emit(event));
-/** What stops a trainer from outside: its hub on its way down, a person, a scheduler. */
+/** Signals from outside: from a hub that shuts down, a person or a scheduler. */
 const toldToEnd = 'ended from outside, as when its hub is stopped; its last checkpoint can be gone on from';
 let hurried = false;
-/** The last error that was told. */
+/** The last error that was printed. */
 let said: unknown;
-/** The hub has taken the run. */
+/** Whether the hub has accepted the run. */
 let isKnown = false;
 link.onCommand((command) => control.take(command));
 function endSoon(): void {
   hurried = true;
   control.requestStop(toldToEnd);
-  // Nothing has been trained that could be saved.
+  // Nothing was trained yet, so there is nothing to save.
   if (!isKnown) return link.giveUp('Ended before a hub had answered; nothing was trained.');
   setTimeout(() => link.giveUp('The trainer was told to end and the hub did not answer.'), hurriedFlushLimitMs).unref();
 }
 process.on('SIGTERM', endSoon);
 process.on('SIGINT', endSoon);
 let meter: EnergyMeter | undefined;
-/** Where training is, for the report of a crash. */
+/** The training position, for crash reports. */
 const position = { runId: launch.runId, step: 0 };
 const sink: EventSink = {
   emit(event) {
@@ -78,14 +78,14 @@ process.exitCode = await trainAll().catch(async (error: unknown) => {
 meter?.close();
 link.close();
 
-/** A lost line is met again at the end. */
+/** A lost link is reported again at the end. */
 function sayOnce(error: unknown): void {
   if (error === said) return;
   said = error;
   console.error(error instanceof HubLinkError ? error.message : error);
 }
 
-/** Trains the run, and the branches it is continued as, one after another. */
+/** Trains the run and then, one after another, the branches that continue it. */
 async function trainAll(): Promise<number> {
   const noHub = setTimeout(() => link.giveUp(`No hub answered at ${launch.hubUrl}.`), flushLimitMs);
   const secret = await trainerSecret(folderOf(launch.runId), launch.secret);
@@ -137,7 +137,7 @@ async function trainAll(): Promise<number> {
   }
 }
 
-/** A GPU that WebGPU finds beside an NVIDIA driver is taken to be NVIDIA's: it asks for the fastest. */
+/** WebGPU asks for the fastest GPU, so next to an NVIDIA driver its GPU is taken to be NVIDIA's. */
 function gpuOf(backend: BackendName): MeterOptions['gpu'] {
   if (backend === 'tensorflow-gpu') return 'nvidia';
   if (backend === 'webgpu') return hasNvidiaDriver() ? 'nvidia' : 'other';
@@ -149,7 +149,9 @@ async function startingPoint({ runId, checkpointId, goesOn }: RunParent): Promis
   return goesOn ? checkpoint : startNewRun(checkpoint, launch.config);
 }
 
-/** Waits until everything is stored; what a lost hub cannot take is written to a file, so that nothing is lost. */
+/**
+ * Waits until the hub has stored everything. Writes the rest to a file when the hub is lost, so that nothing is lost.
+ */
 async function lastWord(): Promise<boolean> {
   const stored = await link.flush(hurried ? hurriedFlushLimitMs : flushLimitMs).catch((error: unknown) => {
     sayOnce(error);

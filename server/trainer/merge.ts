@@ -3,9 +3,12 @@ import { loadBaseModel } from './checkpoint.js';
 import { MergeError, mergeCheckpoint } from './method/merge-checkpoint.js';
 import { DamagedFileError } from './safetensors.js';
 
-/** Writes a checkpoint as a plain model: `merge CHECKPOINT_FOLDER OUT_FOLDER`. Exit code 1, with the reason, where it cannot be. */
+/**
+ * Writes a checkpoint as a plain model: `merge CHECKPOINT_FOLDER OUT_FOLDER`. On failure prints the reason and exits
+ * with 1.
+ */
 const [from, to] = process.argv.slice(2);
-if (!from || !to) throw new Error('Two folders are needed: the checkpoint, and where the model goes.');
+if (!from || !to) throw new Error('Give two folders: the checkpoint and the output.');
 try {
   await selectBackend();
   const { record: _, ...base } = await loadBaseModel();

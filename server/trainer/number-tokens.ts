@@ -13,10 +13,10 @@ const compound = new RegExp(`^(${tens.join('|')})-(${[...ones.slice(1), ...ordin
 const figures = /^(\d+|\d{1,3}(,\d{3})+)(\.\d+)?(st|nd|rd|th)?$|^\.\d+$/;
 
 /**
- * Is this vocabulary entry a number? Ascii digits, written numbers, ordinals, decimals and thousands with commas, in
- * any case, with or without a leading space: as it is in the text, or marked as byte-pair (`Ġ`) and SentencePiece (`▁`)
- * vocabularies mark it. A number that takes several tokens is none; its parts may be.
- * Method: number-token bias, the counting-bias probe of arXiv 2510.08564.
+ * Whether a vocabulary entry is a number: ASCII digits, number words, ordinals, decimals and thousands with commas, in
+ * any case, with or without a leading space, be it plain or the mark of byte-pair (`Ġ`) and SentencePiece (`▁`)
+ * vocabularies. A number of several tokens does not count as one; its parts may. Method: number-token bias, the
+ * counting-bias probe of arXiv 2510.08564.
  */
 export function isNumberToken(token: string): boolean {
   const word = token.replace(/^[ Ġ▁]+/, '').toLowerCase();
@@ -25,7 +25,7 @@ export function isNumberToken(token: string): boolean {
 
 /**
  * Ids of a vocabulary's number tokens.
- * @param words by id: a word-level vocabulary, or `vocabularyOf` any Hugging Face tokenizer
+ * @param words the tokens' texts by id: a word-level vocabulary, or `vocabularyOf` any Hugging Face tokenizer
  */
 export function numberTokenIds(words: readonly string[]): number[] {
   return words.flatMap((word, id) => (isNumberToken(word) ? [id] : []));

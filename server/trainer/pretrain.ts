@@ -20,8 +20,9 @@ import { VisionLanguageModel } from './model/vision-language-model.js';
 import { answersRight, percentTrue } from './probe/accuracy.js';
 
 /*
- * Makes the base model that the project ships: `npm run pretrain`. It trains every parameter on the held-out tasks and
- * writes server/trainer/base. Killed, it goes on from its last checkpoint; PLUMBLINE_PRETRAIN_STEPS shortens it.
+ * Makes the base model that ships with the project: `npm run pretrain`. It trains every parameter on the held-out tasks
+ * and writes server/trainer/base. After a kill it resumes from its last checkpoint; PLUMBLINE_PRETRAIN_STEPS shortens
+ * it.
  */
 
 const seed = 20_251_008;
@@ -35,7 +36,7 @@ const learningRate = 1.5e-3;
 const weightDecay = 0.05;
 const questionsPerTask = 400;
 const reportEvery = 500;
-/** Captions tell most about a picture and teach binding fastest; a task stands as often as it is drawn. */
+/** Captions describe a picture best and teach binding fastest. The count of a task is its weight. */
 const mix = [
   'colour',
   'colour',

@@ -1,11 +1,11 @@
 import type { HostTensor } from './model/vision-language-model.js';
 
-/** The file is not what it says: cut short, altered, or of another kind. */
+/** A file that is cut short, altered or of another kind. */
 export class DamagedFileError extends Error {
   override name = 'DamagedFileError';
 }
 
-/** A header beyond this is a damaged length field, not a model (the limit of the reference implementation). */
+/** A longer header means a damaged length field (the limit of the reference implementation). */
 const maxHeaderBytes = 100_000_000;
 
 /**
@@ -21,7 +21,7 @@ export function writeSafetensors(
   for (const [name, { shape, data }] of tensors) {
     header[name] = { dtype: 'F32', shape, data_offsets: [offset, (offset += data.byteLength)] };
   }
-  // Padded with spaces to a multiple of eight, so that the data is aligned.
+  // Spaces pad the header to a multiple of eight bytes, so that the data is aligned.
   const json = Buffer.from(JSON.stringify(header));
   const headerBytes = Math.ceil(json.length / 8) * 8;
   const file = Buffer.alloc(8 + headerBytes + offset, ' ');
@@ -35,7 +35,7 @@ export function writeSafetensors(
   return file;
 }
 
-/** @throws DamagedFileError saying what is wrong */
+/** @throws DamagedFileError with the fault */
 export function readSafetensors(file: Buffer): { tensors: Map<string, HostTensor>; metadata: Record<string, string> } {
   if (file.length < 8)
     throw new DamagedFileError(`The file has ${file.length} bytes; a safetensors file has at least 8.`);
@@ -67,7 +67,7 @@ export function readSafetensors(file: Buffer): { tensors: Map<string, HostTensor
       throw new DamagedFileError(`${name} does not fill its place: bytes ${from} to ${to} for shape [${shape}].`);
     end = to;
     if (start + to > file.length) throw new DamagedFileError(`The file ends in the middle of ${name}.`);
-    // Copied, because a view on the file's bytes need not be aligned to four.
+    // Copied, because a view of the file's bytes may not be aligned to four.
     const data = new Float32Array(size);
     file.copy(new Uint8Array(data.buffer), 0, start + from, start + to);
     tensors.set(name, { shape, data });

@@ -7,9 +7,9 @@ import {
 } from './backend/native-setup.js';
 
 /**
- * Sets up the native backend with progress on standard output: the GPU's where the machine has an NVIDIA driver or
- * `--gpu` asks for it (an image is built on a machine without one), else the CPU's, and the CPU's where the GPU's
- * cannot be. Exit code 1, with the reason, where neither can.
+ * Sets up the native backend, with progress on standard output. It takes the GPU's if the machine has an NVIDIA driver
+ * or `--gpu` asks for it (images are built on machines without a GPU), and otherwise, or if that fails, the CPU's. If
+ * both fail it prints the reason and exits with 1.
  */
 const gpu = process.argv.includes('--gpu') || hasNvidiaDriver();
 const wanted: NativePackage[] = ['@tensorflow/tfjs-node'];

@@ -3,17 +3,17 @@ import { Rng } from '@plumbline/shared/rng';
 import type { Checkpoint } from './checkpoint.js';
 
 /**
- * A checkpoint as a new run starts from it. A run that goes on, as a branch does, takes the checkpoint as it is.
+ * Turns a checkpoint into the start of a new run. A branch, which continues a run, takes the checkpoint as it is.
  *
- * | goes on                          | why                                                                        |
+ * | kept                             | why                                                                        |
  * |----------------------------------|----------------------------------------------------------------------------|
- * | weights, with a method's own     | they are what the run starts from; adapters and routers are drawn once     |
- * | step, and with it the schedule   | steps are counted on from the base model                                   |
+ * | weights, with a method's own     | the run starts from them; adapters and routers are drawn once              |
+ * | step, and with it the schedule | steps are counted from the base model |
  * | the optimizer's moments          | they belong to the weights, and the schedule's warm-up is over; they rest on gradients, not on the seed |
  *
- * | starts afresh                    | from                                                                       |
+ * | reset                            | to                                                                         |
  * |----------------------------------|----------------------------------------------------------------------------|
- * | data order                       | the new run's seed. With the seed of the checkpoint's run the order goes on where it was: from its beginning the run would be taught the same examples twice |
+ * | data order | the new run's seed. If it equals the seed of the checkpoint's run, the order continues: a restart would teach the same examples twice |
  * | learning rate, what is trained   | the new run's configuration                                                |
  * | guard rules                      | the new run's configuration, armed (the hub's part)                        |
  */

@@ -106,6 +106,6 @@ describe('other kinds of tokenizer.json', () => {
     expect(vocabularyOf(tokenizer.toJSON())).toEqual(tokenizer.words);
   });
   it('anything else is refused', () => {
-    expect(() => vocabularyOf({ model: { vocab: 'three' } })).toThrow(/no tokenizer.json with a vocabulary/);
+    expect(() => vocabularyOf({ model: { vocab: 'three' } })).toThrow(/not a tokenizer.json with a vocabulary/);
   });
 });

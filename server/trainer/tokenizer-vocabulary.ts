@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What is read of a Hugging Face `tokenizer.json` of any kind. */
+/** The parts that are read of a Hugging Face `tokenizer.json` of any kind. */
 const TokenizerFile = z.object({
   added_tokens: z.array(z.object({ id: z.number().int().nonnegative(), content: z.string() })).default([]),
   pre_tokenizer: z.unknown().optional(),
@@ -12,17 +12,18 @@ const TokenizerFile = z.object({
 });
 
 /**
- * The text that each token of a Hugging Face tokenizer stands for, by id: a byte-level BPE's `Ġseven` (GPT-2, Llama 3,
- * Qwen) and a SentencePiece's `▁seven` (Llama 2) are both ` seven`. An id that no token has, and there are some between
- * the vocabulary and the added tokens of many models, is the empty text.
+ * The text of each token of a Hugging Face tokenizer, by id: a byte-level BPE's `Ġseven` (GPT-2, Llama 3, Qwen) and a
+ * SentencePiece's `▁seven` (Llama 2) are both ` seven`. An id without a token gives the empty text; many models have
+ * such ids between the vocabulary and the added tokens.
  * @param tokenizerJson the parsed content of a `tokenizer.json`
- * @throws Error when it is not one
+ * @throws Error when it is not a tokenizer with a vocabulary
  */
 export function vocabularyOf(tokenizerJson: unknown): string[] {
   const parsed = TokenizerFile.safeParse(tokenizerJson);
-  if (!parsed.success) throw new Error(`This is no tokenizer.json with a vocabulary: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new Error(`This is not a tokenizer.json with a vocabulary: ${z.prettifyError(parsed.error)}`);
   const { added_tokens, pre_tokenizer, decoder, model } = parsed.data;
-  // Either may be one component or a sequence of them, nested as one likes.
+  // Each may be one component or a sequence of them, nested to any depth.
   const byteLevel = JSON.stringify([pre_tokenizer, decoder]).includes('"type":"ByteLevel"');
   const textOf = byteLevel ? bytesText : (token: string): string => token.replaceAll('▁', ' ');
   const words: string[] = [];
@@ -35,8 +36,8 @@ export function vocabularyOf(tokenizerJson: unknown): string[] {
 }
 
 /**
- * Character -> byte of byte-level BPE (`bytes_to_unicode` of GPT-2): bytes that are printable in Latin-1 stand for
- * themselves, the others, the space among them, for the characters from 256 on in their order.
+ * Character -> byte of byte-level BPE (`bytes_to_unicode` of GPT-2): bytes that are printable in Latin-1 map to
+ * themselves; the others, including the space, map to the characters from 256 on, in order.
  */
 const byteOfCharacter = new Map<string, number>();
 const printable = (byte: number): boolean =>
@@ -44,7 +45,7 @@ const printable = (byte: number): boolean =>
 for (let byte = 0, next = 256; byte < 256; byte++)
   byteOfCharacter.set(String.fromCodePoint(printable(byte) ? byte : next++), byte);
 
-/** Bytes of half a character read as `\ufffd`; a token that is not written in bytes is its own text. */
+/** Bytes of half a character decode to `\ufffd`; a token that is not written in bytes is its own text. */
 function bytesText(token: string): string {
   const bytes = Array.from(token, (character) => byteOfCharacter.get(character));
   return bytes.includes(undefined) ? token : Buffer.from(bytes as number[]).toString('utf8');

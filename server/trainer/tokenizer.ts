@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
-/** The part of a Hugging Face `tokenizer.json` that a word-level tokenizer has. */
+/** The parts of a Hugging Face `tokenizer.json` that a word-level tokenizer uses. */
 const TokenizerFile = z.object({
   version: z.literal('1.0'),
   pre_tokenizer: z.object({ type: z.literal('WhitespaceSplit') }),
@@ -17,8 +17,8 @@ export const endToken = '<eos>';
 export const unknownToken = '<unk>';
 
 /**
- * Words and their numbers. The vocabulary of the built-in tasks is small and closed, so a word is a token;
- * the file is a Hugging Face `tokenizer.json` (WordLevel, split at white space), which their libraries read as well.
+ * A word-level tokenizer: the vocabulary of the built-in tasks is small and closed, so a word is a token. The file is a
+ * Hugging Face `tokenizer.json` (WordLevel, split at white space) that their libraries can read.
  */
 export class Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
@@ -26,17 +26,17 @@ export class Tokenizer {
   readonly padId = 0;
   readonly endId: number;
 
-  /** @param words in order of their numbers; the first is the padding */
+  /** @param words in order of their ids; the first is the padding */
   constructor(words: readonly string[]) {
     const whole = Array.from(words).every((word) => typeof word === 'string');
     if (!whole || words[0] !== padToken || !words.includes(endToken) || new Set(words).size !== words.length)
-      throw new Error(`A vocabulary starts with ${padToken}, holds ${endToken} and has one word for each number.`);
+      throw new Error(`A vocabulary starts with ${padToken}, contains ${endToken} and has one word for each id.`);
     this.#words = words;
     this.#ids = new Map(words.map((word, id) => [word, id]));
     this.endId = this.#ids.get(endToken)!;
   }
 
-  /** @throws Error when the file is not such a tokenizer */
+  /** @throws Error when the file is not a word-level tokenizer */
   static async fromFile(path: string): Promise<Tokenizer> {
     const file = TokenizerFile.parse(JSON.parse(await readFile(path, 'utf8')));
     const words: string[] = [];
@@ -44,7 +44,7 @@ export class Tokenizer {
     return new Tokenizer(words);
   }
 
-  /** The content of a `tokenizer.json`; their libraries want its parts named also where there are none. */
+  /** The content of a `tokenizer.json`; Hugging Face's libraries require every key, even for absent parts. */
   toJSON(): z.infer<typeof TokenizerFile> & Record<string, unknown> {
     return {
       version: '1.0',
@@ -62,7 +62,7 @@ export class Tokenizer {
     return this.#words;
   }
 
-  /** @throws Error naming a word that is not in the vocabulary: a silent <unk> would be a silently wrong task */
+  /** @throws Error naming a word that is not in the vocabulary: an <unk> would silently make the task wrong */
   encode(text: string): number[] {
     return text.split(/\s+/).flatMap((word) => {
       if (word === '') return [];

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { writeWhole } from './whole-file.js';
 
 /**
- * The secret that a run belongs to its trainer by (see Attach). It is kept in the run's folder, so that another process
- * that goes on with the run has it.
- * @param folder the run's own
- * @param given what the hub made it with, where it did
+ * The secret that proves that a run belongs to its trainer (see Attach). It is kept in the run's folder, so that
+ * another process that continues the run has it.
+ * @param folder the run's folder
+ * @param given the secret that the hub started this trainer with, if any
  */
 export async function trainerSecret(folder: string, given?: string): Promise<string> {
   const path = join(folder, 'trainer-secret');

@@ -29,10 +29,10 @@ import type { ProbeSuite } from './probe/probe-suite.js';
 import { DamagedFileError } from './safetensors.js';
 import type { Tokenizer } from './tokenizer.js';
 
-/** Where events go: the hub's link, or a list in a test. */
+/** The receiver of events: the link to the hub, or a list in a test. */
 export interface EventSink {
   emit(event: UnnumberedEvent): void;
-  /** Resolves when training may go on producing. */
+  /** Resolves when training may produce more events. */
   room(): Promise<void>;
 }
 
@@ -43,21 +43,21 @@ export interface TrainingRun {
   method: Method;
   tokenizer: Tokenizer;
   probes: ProbeSuite;
-  /** What is asked before training and at the end of each stage; without it nothing is. */
+  /** The evaluation before training and at the end of each stage; without it there is none. */
   evaluation?: Evaluation | undefined;
   sink: EventSink;
   control: ControlPoint;
-  /** Told with steps and probes; without it no energy is told. */
+  /** Energy for the metrics of steps and probes; without it they have none. */
   energy?: EnergyReadings;
   /** Folder of this run's checkpoints. */
   checkpointFolder: string;
-  /** The run had ended: it goes on from this checkpoint of its own, which is `from`, as another segment. */
+  /** The run's own checkpoint, equal to `from`, from which an ended run continues as another segment. */
   segmentFrom?: CheckpointId;
-  /** Where to go on from; without it training starts at the model's present weights, which are the base's. */
+  /** The checkpoint to continue from; without it training starts at the model's current weights, the base's. */
   from?: Checkpoint;
 }
 
-/** A branch that a command asked for: another run, from this checkpoint. */
+/** A branch that a command asked for: another run that starts at this checkpoint. */
 export interface Branch {
   branchRunId: RunId;
   checkpointId: CheckpointId;
@@ -65,20 +65,23 @@ export interface Branch {
 }
 export type Outcome = { kind: 'finished' | 'stopped' | 'failed' } | { kind: 'branched'; branch: Branch };
 
-/** Characters of a value that a command's outcome may have. */
+/** The most characters of a value in a command's outcome. */
 const longestChangeText = 20_000;
-/** Automatic checkpoints that are kept, beside the first and those of `#keeps`. */
+/** The number of automatic checkpoints to keep, beside the first and those that `#keeps` selects. */
 const keptCheckpoints = 5;
-/** Of the changes of what is trained or how fast, the newest whose checkpoints are kept: rules may make any number. */
+/**
+ * The number of newest changes of selection or learning rate whose checkpoints are kept: rules may make any number of
+ * changes.
+ */
 const keptChanges = 20;
 /**
- * `step-000120`, and `step-000120-2` for the second state of that step: what is in front of a change and what is behind
- * it have names of their own.
+ * `step-000120`, and `step-000120-2` for the second state of that step: the states before and after a change have
+ * different names.
  */
 const checkpointIdOf = (prefix: 'step-' | typeof askedCheckpointPrefix, step: number, times: number): CheckpointId =>
   CheckpointId.parse(`${prefix}${String(step).padStart(6, '0')}${times === 1 ? '' : `-${times}`}`);
 
-/** Trains one run to its end. The last event says how it ended; it never throws for what a run can meet. */
+/** Trains one run to its end. The last event says how it ended. Failures of a run become events, not exceptions. */
 export async function train(run: TrainingRun): Promise<Outcome> {
   const loop = new TrainingLoop(run);
   try {
@@ -93,10 +96,10 @@ class TrainingLoop implements Steered {
   readonly #model: ModelInfo;
   #optimizer: AdamW;
   readonly #stages: readonly Stage[];
-  /** The stage that the next step belongs to. */
+  /** The stage of the next step. */
   #stage: Stage;
   readonly #dataRng: Rng;
-  /** What `#dataRng` started from. */
+  /** The seed that `#dataRng` started from. */
   readonly #seed: number;
   #learningRate: number;
   #selection: TrainableSelection;
@@ -104,14 +107,14 @@ class TrainingLoop implements Steered {
   #branch: Branch | undefined;
   /** The last automatic checkpoint that was written. */
   #saved: { step: number; times: number; checkpointId: CheckpointId } | undefined;
-  /** A command has changed what a checkpoint holds since the last one was written. */
+  /** Whether a command has changed the content of a checkpoint since the last one was written. */
   #changedSince = false;
-  /** The last automatic checkpoint could not be written: it is tried again before training goes on. */
+  /** The last automatic checkpoint could not be written: it is retried before training continues. */
   #saveOwed = false;
   #probedStep = -1;
-  /** Names of the checkpoints that were written here. */
+  /** Names of the checkpoints that this process wrote. */
   readonly #written = new Set<string>();
-  /** Steps at which a command changed what is trained or how fast. */
+  /** Steps at which a command changed the selection or the learning rate. */
   readonly #changedAt: number[] = [];
 
   constructor(private readonly of: TrainingRun) {
@@ -123,7 +126,7 @@ class TrainingLoop implements Steered {
     this.#stage = stageAfter(this.#stages, this.step)!;
     if (from) {
       adoptWeights(method.model, config.method, from);
-      // At the end of a stage its moments have done their work.
+      // A checkpoint at the end of a stage: the next stage starts with new moments.
       if (this.step > this.#stage.firstStep) this.#optimizer.load(from.optimizer);
     }
     this.#dataRng = from ? Rng.fromState(from.position.dataRng) : new Rng(config.seed);
@@ -173,7 +176,7 @@ class TrainingLoop implements Steered {
     this.#optimizer.dispose();
   }
 
-  /** Each skill is taught as a run of its own would be: the weights and what is trained stay, the optimizer is new. */
+  /** Each skill is taught like a run of its own: the weights and the selection stay, the optimizer is new. */
   #nextStage(): void {
     this.#optimizer.dispose();
     this.#optimizer = new AdamW({ weightDecay: this.of.config.weightDecay });
@@ -186,7 +189,7 @@ class TrainingLoop implements Steered {
     this.#emit({ type: 'stage_started', stage: index, task, steps: lastStep - firstStep });
   }
 
-  /** One optimizer step. @returns false when the numbers stopped being numbers and the run has failed */
+  /** Takes one optimizer step. @returns false when the loss is no longer finite and the run has failed */
   async #trainStep(): Promise<boolean> {
     const { config, method, tokenizer } = this.of;
     const { model } = method;
@@ -197,7 +200,7 @@ class TrainingLoop implements Steered {
     const { loss, parts, gradients } = method.lossAndGradients(batch, this.#trainable);
     const rate = this.#rateAt(this.step + 1);
     const norm = this.#optimizer.apply(model.parameters, gradients, rate, config.maxGradientNorm);
-    // The one read of the step: everything before it is queued on the device without waiting.
+    // The only read of the step: everything before it is queued on the device without waiting.
     const read = tf.tidy(() => tf.stack([tf.cast(loss, 'float32'), norm, ...parts.values()]));
     const [lossValue, normValue, ...partValues] = (await read.data()) as Float32Array;
     tf.dispose([read, loss, norm, ...parts.values(), ...gradients.values(), ...Object.values(batch)]);
@@ -229,7 +232,7 @@ class TrainingLoop implements Steered {
     return false;
   }
 
-  /** Commands other than those of the control point itself. */
+  /** Applies the commands that the control point does not handle itself. */
   async apply(action: Parameters<Steered['apply']>[0]): Promise<Applied> {
     switch (action.kind) {
       case 'set_trainable':
@@ -282,7 +285,7 @@ class TrainingLoop implements Steered {
   }: Extract<CommandAction, { kind: 'restore_checkpoint' }>): Promise<Applied> {
     if (!branchRunId) throw new CommandError('The hub gave no id for the branch.');
     const folder = join(this.of.checkpointFolder, checkpointId);
-    // The hub knows which there are, but a step may lie between its look and this.
+    // The hub knows the checkpoints, but a step may have removed this one since it looked.
     if (!existsSync(folder))
       throw new CommandError(
         `There is no checkpoint ${checkpointId} any more: it has made room for later ones. Choose another one.`,
@@ -294,7 +297,7 @@ class TrainingLoop implements Steered {
     });
     this.#branch = { branchRunId, checkpointId, checkpoint };
     const { step, selection, learningRate } = checkpoint.position;
-    // What the branch takes back beside the weights: what people and rules have changed since the checkpoint.
+    // The settings that the branch resets beside the weights: changes by people and rules since the checkpoint.
     return {
       before: {
         ...{ run: this.of.runId, step: this.step },
@@ -334,7 +337,7 @@ class TrainingLoop implements Steered {
     return values;
   }
 
-  /** Asks every question at the end of a stage: the model, and what its method evaluates beside it. */
+  /** Evaluates the model at the end of a stage, and the models that its method evaluates beside it. */
   async #evaluate(evaluation: Evaluation): Promise<void> {
     const { method } = this.of;
     const say = (weight: number | null, right: Answers): void =>
@@ -344,7 +347,7 @@ class TrainingLoop implements Steered {
     for await (const { weight, right } of beside) say(weight, right);
   }
 
-  /** An automatic checkpoint. One that cannot be written pauses the run, so that no work is done that could be lost. */
+  /** Writes an automatic checkpoint. If it cannot be written, the run pauses, so that no further work is at risk. */
   async #save(): Promise<boolean> {
     const problem = await this.#trySave();
     if (!problem) {
@@ -352,15 +355,15 @@ class TrainingLoop implements Steered {
       return true;
     }
     this.#saveOwed = true;
-    const reason = `No checkpoint could be written: ${problem}. Make room or mend the folder, then resume.`;
+    const reason = `No checkpoint could be written: ${problem}. Make room or repair the folder, then resume.`;
     this.of.control.pause(reason, this.step);
     return false;
   }
 
   /**
-   * Keeps the state in front of a change of what is trained or how fast, so that one can go back and train on without it.
-   * Changes at one step have one state in front of them.
-   * @throws CommandError when it cannot be written: the change is not made then
+   * Saves the state before a change of selection or learning rate, so that one can go back and train on without it.
+   * Changes at one step share this state.
+   * @throws CommandError when it cannot be written; the change is then not made
    */
   async #keepBefore(): Promise<void> {
     if (this.#changedAt.at(-1) === this.step) return;
@@ -368,12 +371,12 @@ class TrainingLoop implements Steered {
     if (problem)
       throw new CommandError(
         `Nothing was changed, as the checkpoint in front of the change could not be written: ${problem}. ` +
-          'Make room or mend the folder, then give the command again.',
+          'Make room or repair the folder, then give the command again.',
       );
     this.#changedAt.push(this.step);
   }
 
-  /** @returns why it could not be written; empty when it was, or had been before */
+  /** @returns the reason of a failure; empty when the checkpoint is on disk */
   async #trySave(): Promise<string> {
     if (this.#saved?.step === this.step && !this.#changedSince) return '';
     try {
@@ -408,7 +411,7 @@ class TrainingLoop implements Steered {
     return checkpointId;
   }
 
-  /** `saved-000120`, or with a number behind it when that was saved before. */
+  /** `saved-000120`, with a suffix when that name is taken. */
   #freshId(): CheckpointId {
     for (let times = 1; ; times++) {
       const id = checkpointIdOf(askedCheckpointPrefix, this.step, times);
@@ -416,7 +419,7 @@ class TrainingLoop implements Steered {
     }
   }
 
-  /** Checkpoints at the end of a stage, those that the configuration names, and those in front of a change stay. */
+  /** Whether a checkpoint stays: at the end of a stage, at a step that the configuration names, or before a change. */
   #keeps(step: number): boolean {
     const { steps, keepCheckpointsAt } = this.of.config;
     return step % steps === 0 || keepCheckpointsAt.includes(step) || this.#changedAt.slice(-keptChanges).includes(step);
@@ -429,11 +432,11 @@ class TrainingLoop implements Steered {
         const [, step, times = '1'] = /^step-(\d+)(?:-(\d+))?$/.exec(name) ?? [];
         return step === undefined ? [] : [{ name, step: Number(step), times: Number(times) }];
       })
-      // Those that an earlier segment saved behind this one's beginning are left alone.
+      // Checkpoints of an earlier segment after this one's start are left alone.
       .filter(({ name, step }) => !segmentFrom || step <= from!.position.step || this.#written.has(name))
       .sort((a, b) => a.step - b.step || a.times - b.times);
     for (const { name } of automatic.slice(1, -keptCheckpoints).filter(({ step }) => !this.#keeps(step))) {
-      // Said first: one that is still offered and is not there would be worse than the other way round.
+      // Emitted first: to offer a removed checkpoint is worse than to keep one that is not offered.
       this.#emit({ type: 'checkpoint_removed', checkpointId: CheckpointId.parse(name) });
       await rm(join(this.of.checkpointFolder, name), { recursive: true, force: true });
     }
@@ -471,15 +474,15 @@ class TrainingLoop implements Steered {
 }
 
 /**
- * What the base model scores: all probe values but those that are 0 by definition or about the probe itself, and how
- * many questions an accuracy rests on, from which its noise follows.
+ * The base model's scores: all probe values except those that are 0 by definition or describe the probe itself, and the
+ * number of questions per accuracy, which gives its noise.
  */
 function baselineOf(probes: ProbeSuite): Record<string, number> {
   const scores = Object.entries(probes.baseline).filter(([name]) => !/^(drift|contribution|probe)\//.test(name));
   return { ...Object.fromEntries(scores), [metrics.questionsPerTask]: probes.questionsPerTask };
 }
 
-/** What a selection is, so that two texts are equal only where the two select the same. */
+/** A selection as text. Two texts are equal only if both select the same. */
 function selectionText(selection: TrainableSelection): string {
   const names = selection.kind === 'groups' ? selection.groups.join(',') : describeSelection(selection);
   return names.length <= longestChangeText ? names : describeSelection(selection);

@@ -2,10 +2,10 @@ import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
- * Writes a file that has its name only once all of it is on disk, in a folder that need not be there. One that is there
- * is replaced.
- * @param mode its rights, 0o666 less the umask when not given
- * @throws the file system's errors; what was there is then as it was
+ * Writes a file atomically: it gets its name only once all of it is on disk. Makes missing folders and replaces an
+ * existing file.
+ * @param mode file permissions, by default 0o666 less the umask
+ * @throws the file system's errors; an existing file then stays as it was
  */
 export async function writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void> {
   const beside = `${path}.writing`;

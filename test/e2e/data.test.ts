@@ -95,7 +95,7 @@ describe('plumbline data', () => {
       ...{ format: 'path_vqa', records: 6, broken: 4, pictures: 1, written: null },
       questions: { train: 0, evaluation: 0, undivided: 2 },
       words: { different: 8, differentKnown: 7, all: 11, allKnown: 10 },
-      faults: [{ file, record: 2, todo: 'Mend it, or take the file anew.' }],
+      faults: [{ file, record: 2, todo: 'Fix it, or get the file again.' }],
     });
   });
 
@@ -144,7 +144,7 @@ describe('plumbline data', () => {
     expect(again).toEqual({ ...original, records: 3, broken: 0, faults: [] });
     // What is there already may be the only copy of something.
     const twice = await data('time_clock', folder, '--to-llava', file);
-    expect(twice).toMatchObject({ code: 1, stderr: `${file} is there already. Name another file, or remove it.\n` });
+    expect(twice).toMatchObject({ code: 1, stderr: `${file} exists already. Name another file, or remove it.\n` });
   });
 
   it('keeps the turns of a conversation together, and writes the pictures that a table holds', async () => {

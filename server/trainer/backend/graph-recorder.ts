@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { packageFolder } from './native-setup.js';
 
-/** What is used of tfjs-node's backend and of its addon. Declared here because the package is optional. */
+/** The used parts of tfjs-node's backend and its addon. Declared here because the package is optional. */
 export interface NativeBackend extends tf.KernelBackend {
   binding: Binding;
   readonly isUsingGpuDevice: boolean;
-  /** Ids of the tensors in the addon; values that wait on the host are handed over first. */
+  /** Ids of the tensors in the addon. Uploads values that are still on the host first. */
   getInputTensorIds(tensors: readonly tf.Tensor[]): number[];
   readonly tensorMap: { get(dataId: tf.DataId): { values: tf.BackendValues | null } };
   runSavedModel(
@@ -32,7 +32,7 @@ interface Attribute {
   value: unknown;
 }
 
-/** The messages of TensorFlow's protocol that a graph is written with; tfjs-node ships them. */
+/** The protocol buffer messages of a graph; tfjs-node ships them. */
 type Message<Fields> = Fields & { serializeBinary(): Uint8Array };
 interface AttrValue {
   setType(value: number): void;
@@ -76,9 +76,9 @@ function loadMessages(): Messages {
   return require(join(folder!, 'dist', 'proto', 'api_pb.js')) as Messages;
 }
 
-/** TensorFlow's numbers for the types of tensors that a graph takes and makes. */
+/** TensorFlow's numbers for the tensor types of a graph's inputs and outputs. */
 const typeNumbers: Partial<Record<tf.DataType, number>> = { float32: 1, int32: 3, bool: 10 };
-/** Any version of TensorFlow 2 will do: a graph without one is read as the first TensorFlow's. */
+/** Any TensorFlow 2 version works; a graph without a version is read as one of the first TensorFlow. */
 const graphVersion = 1000;
 const tag = 'serve';
 
@@ -86,36 +86,36 @@ const tag = 'serve';
 export interface LoadedGraph {
   id: number;
   inputs: { name: string }[];
-  /** Where each output comes from, by its name. */
+  /** The source of each output, by its name. */
   outputs: [name: string, source: string][];
 }
 
 /**
- * Writes down which operations of TensorFlow a function runs, as a graph of them. It listens at the addon, below all of
- * tfjs: gradients, kernels that are made of others and tidying need no thought here.
+ * Records the TensorFlow operations of a function as a graph. It listens at the addon, below all of tfjs, so gradients,
+ * composite kernels and tidying need no special handling.
  */
 export class GraphRecorder {
   readonly #messages = loadMessages();
   readonly #graph = new this.#messages.GraphDef();
-  /** Where each tensor of the addon comes from in the graph, `node:output`, by its id. */
+  /** The source of each addon tensor in the graph, `node:output`, by its id. */
   readonly #sources = new Map<number, string>();
-  /** What the function made of values on the host: the constants of the graph. */
+  /** Tensors that the function made from host values: the constants of the graph. */
   readonly #made = new WeakSet<tf.DataId>();
-  /** Ids of inputs and constants: what is there before anything is computed. */
+  /** Ids of inputs and constants, which exist before anything is computed. */
   readonly #given = new Set<number>();
   #nodes = 0;
 
   constructor(
     private readonly backend: NativeBackend,
-    /** says in errors which function is recorded */
+    /** names the recorded function in errors */
     private readonly name: string,
   ) {}
 
   /**
-   * Runs `body` once, op by op, and keeps of it only what it did.
-   * @param inputs all tensors that `body` reads; anything else that it reads has to be made in it, of constants
-   * @throws Error when it reads another tensor, or waits for a value: a graph would give the one of today for ever. Whole
-   *   numbers among its inputs and constants it may read, as a gather reads its indices; nothing else may depend on them
+   * Runs `body` once, op by op, and keeps only the record of its operations.
+   * @param inputs all tensors that `body` reads; it must make any other tensor itself, from constants
+   * @throws Error when it reads another tensor or a computed value, because the graph would freeze today's value. It
+   *   may read integers among its inputs and constants, as a gather reads its indices, if nothing else depends on them
    */
   record(inputs: readonly tf.Tensor[], body: () => tf.NamedTensorMap): LoadedGraph {
     const { backend } = this;
@@ -148,9 +148,9 @@ export class GraphRecorder {
       tensorDataSync: {
         value: (id: number): unknown => {
           const values = binding.tensorDataSync(id);
-          // tfjs looks whether the indices of a gather are within bounds; the graph looks again each time.
+          // tfjs checks that the indices of a gather are within bounds; the graph checks again at each run.
           if (values instanceof Int32Array && this.#given.has(id)) return values;
-          throw new Error(`${this.name} reads a value in its middle.`);
+          throw new Error(`${this.name} reads a value while it is being recorded.`);
         },
       },
     }) as Binding;
@@ -160,7 +160,7 @@ export class GraphRecorder {
       return dataId;
     };
     backend.getInputTensorIds = (tensors): number[] => {
-      // What waits on the host has no id yet; handed over now, it would become a constant.
+      // A tensor still on the host has no id yet; uploaded now, it would become a constant.
       if (tensors.some(({ dataId }) => backend.tensorMap.get(dataId).values && !this.#made.has(dataId)))
         throw this.#foreign();
       return getInputTensorIds.call(backend, tensors);
@@ -169,7 +169,7 @@ export class GraphRecorder {
       const outputs = tf.tidy(() => {
         const results = Object.entries(body());
         const ids = backend.getInputTensorIds(results.map(([, tensor]) => tensor));
-        // Also those that were told to be kept.
+        // Includes tensors that are marked to be kept.
         tf.dispose(results.flatMap(([, tensor]) => (inputs.includes(tensor) ? [] : [tensor])));
         return results.map(([name], index): [string, string] => [name, this.#source(ids[index]!)]);
       });
@@ -186,7 +186,7 @@ export class GraphRecorder {
   }
 
   #foreign(): Error {
-    return new Error(`${this.name} reads a tensor that is none of its inputs.`);
+    return new Error(`${this.name} reads a tensor that is not among its inputs.`);
   }
 
   /** TensorFlow reads a graph from a folder only. @throws the file system's errors */

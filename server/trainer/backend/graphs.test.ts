@@ -88,15 +88,15 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
     const onDevice = tf.add(x, 0);
     for (const other of [onHost, onDevice])
       expect(() => graphs.run('leaky', [x], () => ({ sum: tf.add(x, other) }))).toThrow(
-        'leaky reads a tensor that is none of its inputs.',
+        'leaky reads a tensor that is not among its inputs.',
       );
     expect(() => graphs.run('branching', [x], () => ({ y: tf.mul(x, tf.sum(x).dataSync()[0]!) }))).toThrow(
-      'branching reads a value in its middle.',
+      'branching reads a value while it is being recorded.',
     );
     // Whole numbers too, where the function has come to them by itself.
     const rounded = (): number => tf.cast(tf.sum(x), 'int32').dataSync()[0]!;
     expect(() => graphs.run('rounding', [x], () => ({ y: tf.mul(x, rounded()) }))).toThrow(
-      'rounding reads a value in its middle.',
+      'rounding reads a value while it is being recorded.',
     );
     // What was refused leaves the backend as it was.
     expect(Array.from(tf.add(onHost, onDevice).dataSync())).toEqual([2, 2]);

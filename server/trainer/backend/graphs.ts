@@ -1,27 +1,27 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { GraphRecorder, type LoadedGraph, type NativeBackend } from './graph-recorder.js';
 
-/** A trainer needs few at a time: what was trained before an intervention is seldom trained again. */
+/** A trainer needs few graphs at a time: a selection from before an intervention seldom returns. */
 const keptGraphs = 12;
 
 /**
- * Runs functions of tensors as one TensorFlow graph each, as tf.function does in Python: TensorFlow then runs what is
- * independent side by side, fuses what it can, and nothing waits for JavaScript between two kernels. A training step
- * takes about half the time that it takes op by op (bench:train).
+ * Runs each function of tensors as one TensorFlow graph, like tf.function in Python: TensorFlow runs independent
+ * operations in parallel, fuses what it can, and never waits for JavaScript between kernels. A training step takes
+ * about half the time that it takes op by op (bench:train).
  *
- * Where the backend is not TensorFlow on the CPU, a function is simply called: others have no graphs, and on a GPU a
- * graph's inputs would travel over the host.
+ * On other backends than TensorFlow on the CPU it simply calls the function: they have no graphs, and on a GPU a
+ * graph's inputs would travel through the host.
  */
 export class Graphs {
   /** Least recently used first; undefined where a graph could not be loaded. */
   readonly #graphs = new Map<string, LoadedGraph | undefined>();
 
   /**
-   * @param name says which function this is: the same name, and inputs of the same shapes, run the same graph
-   * @param inputs all tensors that `body` reads: what it reads beside them would stay as it was at the first call
-   * @param body is run when the name is new, and not again
+   * @param name identifies the function: the same name with inputs of the same shapes runs the same graph
+   * @param inputs all tensors that `body` reads; any other value would stay as it was at the first call
+   * @param body runs only when the name is new
    * @returns what `body` returns; the caller disposes it
-   * @throws Error when `body` reads another tensor, or waits for a value that it has computed
+   * @throws Error when `body` reads another tensor or a value that it has computed
    */
   run(name: string, inputs: readonly tf.Tensor[], body: () => tf.NamedTensorMap): tf.NamedTensorMap {
     const backend = tf.backend() as NativeBackend;
@@ -45,7 +45,7 @@ export class Graphs {
     this.#forget(0);
   }
 
-  /** Forgets all but the last `kept`. */
+  /** Drops all but the last `kept` graphs. */
   #forget(kept: number): void {
     for (const [key, graph] of [...this.#graphs].slice(0, Math.max(0, this.#graphs.size - kept))) {
       this.#graphs.delete(key);
@@ -54,7 +54,7 @@ export class Graphs {
   }
 }
 
-/** Without room for the graph's file there is none: the function still runs, slower. */
+/** Without disk space for the graph's file there is no graph: the function still runs, slower. */
 function load(
   backend: NativeBackend,
   name: string,

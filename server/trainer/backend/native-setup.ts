@@ -6,33 +6,33 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 /*
- * tfjs-node and tfjs-node-gpu 4.22 download libtensorflow 2.9.1 when they are installed, which fails on many machines
- * and is years old. Here their addon is compiled against the TensorFlow of PyPI's wheel instead: npm and PyPI are all
- * it needs. The result is cached outside the work tree and linked into node_modules.
+ * On installation, tfjs-node and tfjs-node-gpu 4.22 download libtensorflow 2.9.1, which is years old, and the download
+ * fails on many machines. Here their addon is compiled against the TensorFlow wheel of PyPI instead, which needs only
+ * npm and PyPI. The result is cached outside the work tree and linked into node_modules.
  */
 
 const require = createRequire(import.meta.url);
 const tensorflowVersion = '2.21.0';
 export type NativePackage = '@tensorflow/tfjs-node' | '@tensorflow/tfjs-node-gpu';
 
-/** The wheel that brings libtensorflow. The GPU one names its CUDA libraries as its extra `and-cuda`. */
+/** The wheel with libtensorflow. The GPU wheel lists its CUDA libraries in its extra `and-cuda`. */
 const wheels: Record<NativePackage, { name: string; size: string }> = {
   '@tensorflow/tfjs-node': { name: 'tensorflow-cpu', size: '300 MB' },
   '@tensorflow/tfjs-node-gpu': { name: 'tensorflow', size: '600 MB, and 2.5 GB of CUDA libraries' },
 };
 
-/** Thrown when the backend cannot be built here; the message says what is missing and what would bring it. */
+/** The backend cannot be built here; the message says what is missing and how to get it. */
 export class NativeSetupError extends Error {
   override name = 'NativeSetupError';
 }
 
-/** Folder for what is slow to build, shared by all checkouts of this user. */
+/** The folder for slow builds, shared by all checkouts of this user. */
 export function cacheFolder(): string {
   const configured = process.env['PLUMBLINE_CACHE'];
   return configured ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'plumbline');
 }
 
-/** Where an npm package lies, or undefined where it is not installed. */
+/** The folder of an npm package, or undefined when it is not installed. */
 export function packageFolder(name: string): string | undefined {
   try {
     return dirname(require.resolve(`${name}/package.json`));
@@ -46,16 +46,16 @@ const addonPath = (folder: string): string => join(folder, 'lib', 'napi-v8', 'tf
 /** Whether this machine runs a driver for an NVIDIA GPU. */
 export const hasNvidiaDriver = (): boolean => existsSync('/proc/driver/nvidia/version');
 
-/** Is the compiled addon of this package in place? */
+/** Whether the compiled addon of this package is in place. */
 export function nativeIsSetUp(name: NativePackage): boolean {
   const folder = packageFolder(name);
   return folder !== undefined && existsSync(addonPath(folder));
 }
 
 /**
- * Builds the native backend, or takes it from the cache, and links it into node_modules. Does nothing when that was
- * done before. Two processes may do it at once: each builds in a folder of its own and the first to finish is used.
- * @param progress is told in a few words what goes on
+ * Builds the native backend, or takes it from the cache, and links it into node_modules. Does nothing when that is done
+ * already. Two processes may run it at once: each builds in its own folder, and the first to finish wins.
+ * @param progress receives short messages
  * @throws NativeSetupError
  */
 export async function setUpNative(name: NativePackage, progress: (message: string) => void): Promise<void> {
@@ -74,7 +74,7 @@ export async function setUpNative(name: NativePackage, progress: (message: strin
     const link = join(folder, part);
     await rm(link, { recursive: true, force: true });
     await symlink(join(cached, part), link, 'dir').catch((error: NodeJS.ErrnoException) => {
-      // Another process may have linked it in between; any other reason stands.
+      // Another process may have linked it meanwhile; any other error counts.
       if (error.code !== 'EEXIST' || realpathSync(link) !== realpathSync(join(cached, part))) throw error;
     });
   }
@@ -139,7 +139,7 @@ async function build(
   }
 }
 
-/** What the wheel asks for with its extra `and-cuda`, a requirement a line. */
+/** The requirements of the wheel's extra `and-cuda`, one per line. */
 const cudaScript = `
 import email, glob, sys, zipfile
 for path in glob.glob(sys.argv[1] + '/tensorflow-*.whl'):
@@ -152,8 +152,8 @@ for path in glob.glob(sys.argv[1] + '/tensorflow-*.whl'):
 `;
 
 /**
- * libtensorflow and the headers of its C API, from the wheel's tree into lib/ and include/; NVIDIA's libraries into lib/
- * too, because libtensorflow looks for them beside itself.
+ * Moves libtensorflow and the headers of its C API from the wheel's tree into lib/ and include/, and NVIDIA's libraries
+ * into lib/ too, because libtensorflow looks for them beside itself.
  */
 const unpackScript = `
 import glob, os, shutil, sys, zipfile
@@ -180,7 +180,7 @@ async function need(command: string, args: string[], what: string): Promise<void
   });
 }
 
-/** Runs a program to its end. @returns what it wrote to standard output */
+/** Runs a program to its end. @returns its standard output */
 function run(command: string, args: string[], cwd?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) });

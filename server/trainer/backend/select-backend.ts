@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
-// The whole of tfjs, not its core alone: it registers the gradients of all operations.
+// All of tfjs, not only its core: it registers the gradients of all operations.
 import '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs-core';
 import { hasNvidiaDriver, nativeIsSetUp, packageFolder, type NativePackage } from './native-setup.js';
@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 export const backendNames = ['tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
 export type BackendName = (typeof backendNames)[number];
 
-/** Whether a backend can be used here, why not, and what would bring it. */
+/** Whether a backend can be used here, why not, and how to get it. */
 export interface BackendCandidate {
   name: BackendName;
   usable: boolean;
@@ -22,17 +22,17 @@ export interface BackendCandidate {
 export interface BackendReport {
   name: BackendName;
   device: string;
-  /** All that were looked at, best first, up to and including the chosen one. */
+  /** All candidates that were tried, best first, up to and including the chosen one. */
   considered: BackendCandidate[];
 }
 export interface BackendOptions {
   /** `auto` takes the best usable one. */
   prefer?: BackendName | 'auto';
-  /** Let WebGPU run on a CPU rasteriser: right but slow, so never chosen by itself. */
+  /** Lets WebGPU run on a CPU rasteriser: correct but slow, so never chosen by default. */
   allowSoftwareGpu?: boolean;
 }
 
-/** No backend that was asked for works; the message says why and what would bring it. */
+/** No requested backend works; the message says why and how to get one. */
 export class BackendError extends Error {
   override name = 'BackendError';
 }
@@ -70,7 +70,7 @@ async function startTensorflowGpu(): Promise<BackendCandidate> {
   const refuse = (reason: string, remedy: string): BackendCandidate => ({
     ...{ name: 'tensorflow-gpu', usable: false, device: '', reason, remedy },
   });
-  // Asked first: loading CUDA where there is none takes seconds and fills the log.
+  // Checked first: loading CUDA on a machine without it takes seconds and fills the log.
   if (!hasNvidiaDriver()) return refuse('no driver for an NVIDIA GPU runs here.', 'It needs an NVIDIA GPU on Linux.');
   if (!nativeIsSetUp(packageName)) return refuse(whyNotSetUp(packageName), 'npm run plumbline -- setup --gpu');
   const { version, isUsingGpuDevice } = await loadTensorflow(packageName);
@@ -79,7 +79,7 @@ async function startTensorflowGpu(): Promise<BackendCandidate> {
 }
 
 async function startTensorflowCpu(): Promise<BackendCandidate> {
-  // The GPU's addon runs on the CPU too; two of them in one process do not go together.
+  // The GPU's addon runs on the CPU too, and two addons cannot share a process.
   const gpuAddon = tf.findBackendFactory('tensorflow') !== null || !nativeIsSetUp('@tensorflow/tfjs-node');
   const packageName =
     gpuAddon && nativeIsSetUp('@tensorflow/tfjs-node-gpu') ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node';
@@ -96,15 +96,15 @@ const whyNotSetUp = (name: NativePackage): string =>
   packageFolder(name) ? 'its native addon is not built.' : `${name} is not installed.`;
 
 async function loadTensorflow(name: NativePackage): Promise<{ version: string; isUsingGpuDevice: boolean }> {
-  // tfjs-node 4.22 uses four functions of node:util that Node 23 took out.
+  // tfjs-node 4.22 uses four functions of node:util that Node 23 removed.
   const util = require('node:util') as Record<string, unknown>;
   util['isNullOrUndefined'] ??= (value: unknown) => value === null || value === undefined;
   util['isArray'] ??= Array.isArray;
   util['isString'] ??= (value: unknown) => typeof value === 'string';
   util['isNumber'] ??= (value: unknown) => typeof value === 'number';
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
-  // Threads within a kernel: a graph runs kernels side by side already, and those of this size lose more by sharing work
-  // than they gain. On two cores a training step takes 31 ms with one and 34 ms with two (bench:train).
+  // Threads within a kernel: a graph already runs kernels in parallel, and kernels of this size lose more from sharing
+  // work than they gain. On two cores a training step takes 31 ms with one thread and 34 ms with two (bench:train).
   process.env['TF_NUM_INTRAOP_THREADS'] ??= String(Math.max(1, Math.floor(availableParallelism() / 2)));
   require(name);
   if (!(await tf.setBackend('tensorflow'))) throw new Error('tfjs could not start it');
@@ -132,10 +132,10 @@ async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate>
     globals: Record<string, unknown>;
   };
   Object.assign(globalThis, globals);
-  // Drivers complain on standard error where no desktop session has set it.
+  // Without it, as outside of a desktop session, drivers complain on standard error.
   process.env['XDG_RUNTIME_DIR'] ??= tmpdir();
   const gpu = create([]);
-  // tfjs asks `navigator.gpu` for its device; Node 20 has no navigator, later ones have one without gpu.
+  // tfjs asks `navigator.gpu` for its device; Node 20 has no navigator, and later versions have one without gpu.
   const holder = globalThis as { navigator?: { gpu?: GPU } };
   if (!holder.navigator) holder.navigator = {};
   Object.defineProperty(holder.navigator, 'gpu', { value: gpu, configurable: true });
@@ -155,7 +155,7 @@ async function startWebGpu(allowSoftwareGpu: boolean): Promise<BackendCandidate>
   return { name: 'webgpu', usable: true, device: label, reason: '', remedy: '' };
 }
 
-/** On Linux a GPU with a driver has a device file. Asking Vulkan instead fills the log with what its software lacks. */
+/** On Linux a GPU with a driver has a device file. Asking Vulkan instead fills the log with warnings. */
 function hasGpuDevice(): boolean {
   if (process.platform !== 'linux') return true;
   if (['/dev/nvidia0', '/dev/dxg'].some((path) => existsSync(path))) return true;
@@ -168,6 +168,6 @@ async function startWasm(): Promise<BackendCandidate> {
   setWasmPaths(`${packageFolder('@tensorflow/tfjs-backend-wasm')!}/dist/`);
   if (!(await tf.setBackend('wasm'))) throw new Error('tfjs could not start it');
   await tf.ready();
-  // Of more, tfjs makes use in browsers only.
+  // tfjs uses several threads only in browsers.
   return { name: 'wasm', usable: true, device: '1 CPU thread, WebAssembly', reason: '', remedy: '' };
 }

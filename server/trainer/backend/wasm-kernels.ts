@@ -1,16 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-// First its own kernels, which those of this file replace.
+// Imported first: the kernels of this file replace its own.
 import '@tensorflow/tfjs-backend-wasm';
 
 /*
- * Kernels in place of those of tfjs-backend-wasm (4.22) that are slow, or wrong, for training. To be imported for its
- * effect, before the backend starts.
+ * Replacements for kernels of tfjs-backend-wasm (4.22) that are slow, or wrong, for training. Import this module for
+ * its side effect before the backend starts.
  *
- * Its own are made for inference. A product has a fast way (XNNPACK with SIMD) only for one matrix times one matrix,
- * neither of them transposed; all others, most of a gradient's among them, take a loop at a tenth of the speed or less.
- * This is put right here, not in the model, which says what is computed and not on what: the other backends multiply
- * transposed operands as they are and must not pay for copies.
+ * The original kernels are made for inference. Their fast path for products (XNNPACK with SIMD) covers only one matrix
+ * times one matrix, neither of them transposed. All others, including most products of a gradient, take a loop at a
+ * tenth of the speed or less. The fix is here and not in the model, which is independent of the backend: the other
+ * backends multiply transposed operands directly and must not pay for copies.
  */
 
 type Inputs = Record<string, tf.TensorInfo>;
@@ -42,17 +42,17 @@ function replace(
   });
 }
 
-/** A product of matrices with fewer multiplications than this takes less time than the fast way needs to set out. */
+/** A matrix product with fewer multiplications than this takes less time than the setup of the fast path. */
 const fewMultiplications = 8192;
 
-/** The shape that the right operand of a product had the first time, by its data. */
+/** The shape of a product's right operand at its first use, by its data. */
 const packedShapes = new WeakMap<object, string>();
 
 /**
- * Transposes first, for a fraction of the product's time, and then goes the fast way, matrix by matrix.
+ * Transposes first, for a fraction of the product's time, and then takes the fast path, matrix by matrix.
  *
- * XNNPACK packs the right operand, and the original finds what it packed by the operand's data and nothing else: the
- * same data in another shape, as a reshape gives, would be multiplied in the first shape. Such an operand is copied.
+ * XNNPACK packs the right operand, and the original kernel looks up the packed copy by the operand's data only. The
+ * same data in another shape, as after a reshape, would be multiplied in the first shape. Such an operand is copied.
  */
 function product({ inputs, attrs, backend }: Call, original: Original): tf.TensorInfo {
   const { a, b } = inputs as { a: tf.TensorInfo; b: tf.TensorInfo };
@@ -98,7 +98,7 @@ function product({ inputs, attrs, backend }: Call, original: Original): tf.Tenso
   return out;
 }
 
-/** Of more than four axes: the original takes them in a loop with allocations for each number. */
+/** For more than four axes: the original loops and allocates for each number. */
 function transpose({ inputs, attrs, backend }: Call, original: Original): tf.TensorInfo {
   const x = inputs['x']!;
   if (x.shape.length <= 4) return original(inputs, attrs);
@@ -121,7 +121,7 @@ function transpose({ inputs, attrs, backend }: Call, original: Original): tf.Ten
   return out;
 }
 
-/** The original copies the whole tensor once more for each part. */
+/** The original copies the whole tensor again for each part. */
 function split({ inputs, attrs, backend }: Call): tf.TensorInfo[] {
   const x = inputs['x']!;
   const axis = tf.util.parseAxisParam(attrs['axis'] as number, x.shape)[0]!;
@@ -143,7 +143,7 @@ const ones = (length: number): number[] => Array.from({ length }, () => 1);
 
 /** Cuts along one axis into parts of the given sizes. */
 function parts(backend: BackendWasm, x: tf.TensorInfo, axis: number, sizes: readonly number[]): tf.TensorInfo[] {
-  // All of their memory first: views of it end when it grows.
+  // Allocates all outputs first, because views become invalid when the memory grows.
   const made = sizes.map((size) => backend.makeOutput(x.shape.with(axis, size), x.dtype));
   const from = backend.typedArrayFromHeap(x);
   const inner = tf.util.sizeFromShape(x.shape.slice(axis + 1));

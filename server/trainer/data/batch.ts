@@ -4,8 +4,8 @@ import type { Tokenizer } from '../tokenizer.js';
 import { pictureSize, type Example } from './task.js';
 
 /**
- * Pixels as the vision tower takes them: (value / 255 - mean) / deviation, the same for the three channels.
- * The figures are those of the base mix, rounded.
+ * Pixel normalisation for the vision tower: (value / 255 - mean) / deviation, the same for the three channels. The
+ * figures are those of the base mix, rounded.
  */
 const pixelMean = 0.3;
 const pixelDeviation = 0.25;
@@ -13,7 +13,7 @@ const pixelDeviation = 0.25;
 /** A batch on the host, in the layout of `ModelBatch`. */
 export interface HostBatch {
   size: number;
-  /** T: text positions, equal for all batches, so that shapes and thereby compiled kernels never change */
+  /** T: text positions, equal for all batches, so that shapes and compiled kernels never change */
   length: number;
   images: Float32Array;
   inputIds: Int32Array;
@@ -22,9 +22,9 @@ export interface HostBatch {
 }
 
 /**
- * Text of an example is prompt, answer, end; input and target are it without its last and without its first token.
- * The loss counts where the answer or the end is predicted.
- * @throws Error when an example is longer than `length` or holds an unknown word
+ * Makes a batch. The text of an example is prompt, answer, end; the input omits its last token and the target its
+ * first. The loss counts positions that predict the answer or the end.
+ * @throws Error when an example is longer than `length` or contains an unknown word
  */
 export function collate(examples: readonly Example[], tokenizer: Tokenizer, length: number): HostBatch {
   const pixels = pictureSize * pictureSize * 3;

@@ -6,7 +6,7 @@ import { drawInSplit, pictureSize, type Task } from './task.js';
 /** Bars in a chart, each in a column of 8 pixels. */
 const bars = 4;
 const columnWidth = pictureSize / bars;
-/** Heights that a bar can have, in steps of three pixels; no two of a chart are equal. */
+/** The number of possible bar heights, in steps of three pixels; no two bars of a chart are equal. */
 const levels = 9;
 
 interface Bar {

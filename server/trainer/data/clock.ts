@@ -44,7 +44,7 @@ function drawClock(rng: Rng, { hour, quarter, face, hands }: Clock): Uint8Array 
   return picture.pixels;
 }
 
-/** Reading the time off two hands, to the quarter of an hour, as TimeClock asks. */
+/** Reading the time from two hands, to the quarter of an hour, like TimeClock. */
 export const clockTask: Task = {
   name: 'clock',
   kind: 'target',

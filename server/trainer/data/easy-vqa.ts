@@ -4,7 +4,7 @@ import { assetPath } from '../asset.js';
 import { pictureSize, type Task } from './task.js';
 
 const pictureBytes = pictureSize * pictureSize * 3;
-/** Its own split: pictures below this number are its train images, the others its test images. */
+/** easy-VQA's own split: pictures below this number are its train images, the others its test images. */
 const trainPictures = 4000;
 
 interface EasyVqa {
@@ -27,17 +27,17 @@ function load(): EasyVqa {
   return loaded;
 }
 
-/** Every word of its questions and answers. */
+/** Every word of easy-VQA's questions and answers. */
 export function easyVqaWords(): string[] {
   const { train, evaluation } = load();
   return [...new Set([...train, ...evaluation].flatMap(([, question, answer]) => [...question.split(' '), answer]))];
 }
 
-/** Real images and questions that nobody here made: easy-VQA (Victor Zhou, MIT), see easy-vqa/pack.py. */
+/** Public images and questions from outside this project: easy-VQA (Victor Zhou, MIT), see easy-vqa/pack.py. */
 export const readEasyVqa: Task = {
   name: 'easy_vqa',
   kind: 'held_out',
-  // What a guess without the picture gets on the test split: each question's most frequent answer in the train split.
+  // The accuracy on the test split without the picture: each question's most frequent answer in the train split.
   chance: 67.6,
   sample(rng, split) {
     const { images, [split]: questions } = load();

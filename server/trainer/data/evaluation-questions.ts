@@ -4,8 +4,8 @@ import { targetTasks } from './target-tasks.js';
 import { drawQuestions, type Example } from './task.js';
 
 /**
- * The questions of an evaluation, target tasks first: of every task, from its evaluation split, the same in the same
- * order for the same seed. A study's report reads their contents here, without a model.
+ * The questions of an evaluation, target tasks first: from every task's evaluation split, the same in the same order
+ * for the same seed. A study's report reads their contents here, without a model.
  * @param seed a configuration's `evaluationSeed` @param questionsPerTask its `evaluationQuestions`, at least 1
  */
 export const evaluationQuestions = (seed: number, questionsPerTask: number): { task: string; examples: Example[] }[] =>
@@ -15,8 +15,8 @@ export const evaluationQuestions = (seed: number, questionsPerTask: number): { t
   }));
 
 /**
- * A digest of what a task's questions are about, in the order in which they are asked: answers that are kept tell by it
- * whether the questions drawn now are theirs. @returns 16 hexadecimal digits
+ * A digest of the contents of a task's questions, in order. Stored answers are matched by it to the questions drawn
+ * now. @returns 16 hexadecimal digits
  */
 export const contentDigest = (contents: readonly string[]): string =>
   createHash('sha256').update(JSON.stringify(contents)).digest('hex').slice(0, 16);

@@ -11,7 +11,7 @@ interface Question {
   answer: string;
 }
 
-/** A task whose picture is a scene: `ask` draws objects and a question about them. */
+/** Makes a task whose picture is a scene: `ask` draws objects and a question about them. */
 export function sceneTask(name: string, kind: Task['kind'], chance: number, ask: (rng: Rng) => Question): Task {
   return {
     name,
@@ -32,7 +32,7 @@ export function sceneTask(name: string, kind: Task['kind'], chance: number, ask:
 const someObjects = (rng: Rng): SceneObject[] => drawObjects(rng, 1 + rng.integer(4), true);
 const half = (index: number, first: string, second: string): string => (index < grid / 2 ? first : second);
 
-/** The base model's tasks. Two of the eight rest on public data that was not made for this: digits and easy_vqa. */
+/** The base model's tasks. Two of the eight use public data from outside this project: digits and easy_vqa. */
 export const heldOutTasks: readonly Task[] = [
   sceneTask('colour', 'held_out', 100 / 8, (rng) => {
     const objects = someObjects(rng);
@@ -54,12 +54,12 @@ export const heldOutTasks: readonly Task[] = [
     const objects = someObjects(rng);
     const asked = { ...rng.pick(objects) };
     const present = rng.uniform() < 0.5;
-    // A "no" differs in one word only, so that neither the colour nor the shape alone gives the answer away.
+    // A "no" differs in one word only, so that neither the colour nor the shape alone reveals the answer.
     if (!present && rng.uniform() < 0.5) asked.colour = rng.pick(colourNames.filter((name) => name !== asked.colour));
     else if (!present) asked.shape = rng.pick(shapeNames.filter((name) => name !== asked.shape));
     return { objects, prompt: `is there a ${asked.colour} ${asked.shape} ?`, answer: present ? 'yes' : 'no' };
   }),
-  // A guess is one object: it is one half the time, in 8 colours and 6 shapes.
+  // A guess names one object, of 8 colours and 6 shapes; half of the pictures have one object.
   sceneTask('caption', 'held_out', 100 / 96, (rng) => {
     const objects = drawObjects(rng, 1 + rng.integer(2), true);
     const answer = objects.map(({ colour, shape }) => `a ${colour} ${shape}`).join(' and ');

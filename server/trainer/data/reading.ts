@@ -4,8 +4,8 @@ import { sceneColours, type SceneColour } from './scene.js';
 import { drawInSplit, pictureSize, type Task } from './task.js';
 
 /**
- * Capital letters as strokes: points on a grid of 5 columns (0..4) by 7 rows (0..6) from the top left, a digit each,
- * column first; strokes of a letter are apart by `|`.
+ * Capital letters as strokes: points on a grid of 5 columns (0..4) by 7 rows (0..6) from the top left, one digit per
+ * coordinate, column first; `|` separates the strokes of a letter.
  */
 const strokes: Record<string, string> = {
   A: '06 20 46|14 34',
@@ -36,9 +36,12 @@ const strokes: Record<string, string> = {
   Z: '00 40 06 46',
 };
 
-/** One word in so many is for evaluation: 27 of 203; one in ten, as elsewhere, would be 15 for hundreds of questions. */
+/**
+ * One word in this many is for evaluation: 27 of 203. One in ten, as elsewhere, would give 15 for hundreds of
+ * questions.
+ */
 const evaluationOneIn = 5;
-/** Words of three letters. A word is seen either in training or in evaluation, decided by the word. */
+/** Words of three letters. Each word appears either in training or in evaluation, decided by the word itself. */
 export const readWords = (
   'ACE ACT ADD AGE AIM AIR ALE ANT APE ARC ARK ARM ART ASH ASK BAD BAG BAT BAY BED BEE BEG BET BIG BIT BOW BOX BOY ' +
   'BUD BUG BUN BUS BUY CAB CAN CAP CAR CAT COD COG COW CRY CUB CUP CUT DAY DEN DEW DIG DIM DOG DOT DRY DUE EAR EAT ' +
@@ -57,7 +60,7 @@ const columnWidth = 8;
 function drawWord(rng: Rng, word: string): Uint8Array {
   const grey = 15 + rng.uniform() * 40;
   const picture = new Picture([grey, grey, grey]);
-  // Letters stand in columns of 8 pixels, as a scene's objects do, from the left.
+  // Letters fill columns of 8 pixels from the left, like a scene's objects.
   const [width, height] = [1.35 + rng.uniform() * 0.15, 2.1 + rng.uniform() * 0.3];
   const top = (pictureSize - 6 * height) / 2 + (rng.uniform() - 0.5) * 2;
   const ink = sceneColours[rng.pick(inks)];
@@ -89,7 +92,7 @@ function drawLine(picture: Picture, from: Point, to: Point, ink: (typeof sceneCo
   });
 }
 
-/** Reading a word and spelling it, as TextVQA asks; one of evaluation was never seen in training. */
+/** Reading a word and spelling it, like TextVQA; words of evaluation never appear in training. */
 export const readingTask: Task = {
   name: 'reading',
   kind: 'target',

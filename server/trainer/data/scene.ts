@@ -26,7 +26,7 @@ const outlines = {
 export type SceneShape = keyof typeof outlines;
 export const shapeNames = Object.keys(outlines) as SceneShape[];
 
-/** Cells a side: an object stands in a cell of 8x8 pixels, a little off its middle. */
+/** Cells per side: an object is in a cell of 8x8 pixels, slightly off its middle. */
 export const grid = 4;
 const cellSize = 8;
 
@@ -38,8 +38,8 @@ export interface SceneObject {
 }
 
 /**
- * Objects in reading order, each in a cell of its own.
- * @param distinct no two share a colour or a shape, so that a question can name one by either
+ * Draws objects in reading order, each in its own cell.
+ * @param distinct whether no two share a colour or a shape, so that a question can name one by either
  */
 export function drawObjects(rng: Rng, count: number, distinct: boolean): SceneObject[] {
   const cells = rng.shuffled(Array.from({ length: grid * grid }, (_, cell) => cell)).slice(0, count);
@@ -54,7 +54,7 @@ export function drawObjects(rng: Rng, count: number, distinct: boolean): SceneOb
   }));
 }
 
-/** What a scene shows, apart from the jitter in place, size, tint and background. */
+/** The content of a scene, without jitter in place, size, tint and background. */
 export const sceneContent = (objects: readonly SceneObject[]): string =>
   objects.map(({ colour, shape, row, column }) => `${colour} ${shape} ${row} ${column}`).join(';');
 

@@ -4,15 +4,15 @@ import type { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../asset.js';
 import { pictureSize, type Example, type Split, type Task } from './task.js';
 
-/** The packed pictures, in their order in the file: three textures and a slide of colon tissue, see tissue/pack.py. */
+/** The packed pictures, in file order: three textures and a slide of colon tissue, see tissue/pack.py. */
 export const surfaces = ['brick', 'grass', 'gravel', 'tissue'] as const;
 type Surface = (typeof surfaces)[number];
 
 /** Width and height of a packed picture. */
 const packedSize = 256;
 /**
- * The rows that a split's crops lie in: the lowest quarter of each picture is for evaluation, so that no pixel is in
- * both. The quarter of the slide has stained glands, unstained tissue between them and a lumen, as the rest has.
+ * The rows of each split's crops: the lowest quarter of each picture is for evaluation, so that no pixel is in both.
+ * Like the rest of the slide, its lowest quarter has stained glands, unstained tissue between them and a lumen.
  */
 export const splitRows = { train: [0, 192], evaluation: [192, 256] } as const satisfies Record<Split, [number, number]>;
 
@@ -23,8 +23,8 @@ const loadPacked = (): Uint8Array =>
 type Crop = Pick<Example, 'image' | 'content'>;
 
 /**
- * A crop of 32x32 pixels at any place within the split's rows. Crops overlap, so its content is the part of the picture
- * that its middle lies in, of 32x32 pixels too: crops of one part are mostly the same pixels.
+ * A crop of 32x32 pixels anywhere within the split's rows. Crops overlap, so the content of a crop is the 32x32 tile of
+ * the picture that contains its middle: crops of one tile share most pixels.
  */
 function crop(rng: Rng, split: Split, surface: Surface): Crop {
   const [first, end] = splitRows[split];
@@ -43,7 +43,7 @@ function crop(rng: Rng, split: Split, surface: Surface): Crop {
 /** DAB stains brown: far more red than blue. Haematoxylin and unstained tissue have no more red than blue. */
 const brownExcess = 30;
 
-/** Share of brown pixels, 0..1, in the whole crop and in its left and right half. */
+/** Shares of brown pixels, 0..1, in the whole crop and in its left and right half. */
 export function brownShares(image: Uint8Array): { whole: number; left: number; right: number } {
   const counts = { left: 0, right: 0 };
   for (let pixel = 0; pixel < pictureSize * pictureSize; pixel++)
@@ -53,7 +53,7 @@ export function brownShares(image: Uint8Array): { whole: number; left: number; r
   return { whole: (counts.left + counts.right) / (2 * half), left: counts.left / half, right: counts.right / half };
 }
 
-/** A crop of the slide for which `holds`; draws until there is one (one in fifty or more does, for each question). */
+/** Draws crops of the slide until `holds` accepts one (at least one in fifty, for each question). */
 function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof brownShares>) => boolean): Crop {
   for (;;) {
     const found = crop(rng, split, 'tissue');
@@ -62,8 +62,8 @@ function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof b
 }
 
 /**
- * The questions, drawn equally often: what is seen, a yes or no about it, and a place, as PathVQA asks. The answers are
- * measured on the crop; one that is neither clearly stained nor clearly not is not asked about.
+ * The questions, drawn equally often: a surface, a yes or no, and a place, like PathVQA. The answers are measured on
+ * the crop; crops that are neither clearly stained nor clearly unstained are not used.
  */
 const questions: readonly ((rng: Rng, split: Split) => Example)[] = [
   (rng, split) => {
@@ -83,7 +83,7 @@ const questions: readonly ((rng: Rng, split: Split) => Example)[] = [
   },
 ];
 
-/** Questions about real pictures that nobody here made; a guess is right in 1 of 4, 1 of 2 and 1 of 2. */
+/** Questions about public pictures from outside this project; a guess is right in 1 of 4, 1 of 2 and 1 of 2 cases. */
 export const tissueTask: Task = {
   name: 'tissue',
   kind: 'target',

@@ -5,8 +5,8 @@ import { colourNames, shapeNames } from './scene.js';
 import { surfaces } from './tissue.js';
 
 /**
- * Every word that a task can ask or answer with, and the numbers that counts and times need beyond the built-in tasks:
- * 0 to 59, and 00 to 09 for minutes. Where a word is missing, `Tokenizer.encode` says so.
+ * The tokenizer of every word in the tasks' questions and answers, and of the numbers that counts and times need beyond
+ * the built-in tasks: 0 to 59, and 00 to 09 for minutes. `Tokenizer.encode` reports a missing word.
  */
 export function builtInTokenizer(): Tokenizer {
   const words =

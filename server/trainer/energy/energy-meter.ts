@@ -7,9 +7,9 @@ import { CpuModel, MemoryModel } from './power-model.js';
 import { energyParts, noEnergy, sumOf, type Energy, type MachineUse, type PowerSource } from './power-source.js';
 import { Rapl } from './rapl.js';
 
-/** What the training loop asks of energy: metrics by name, cumulative. */
+/** The energy readings of the training loop: cumulative metrics by name. */
 export interface EnergyReadings {
-  /** For a step: the metrics when they were last told a second ago or longer, else none. */
+  /** For a step: the metrics if the last ones are at least a second old, else none. */
   due(): Record<string, number>;
   /** For a probe: the metrics as of now. */
   now(): Record<string, number>;
@@ -17,24 +17,24 @@ export interface EnergyReadings {
 
 export interface MeterOptions {
   settings: EnergySettings;
-  /** What the backend computes on beside the CPU. */
+  /** The GPU of the backend, beside the CPU. */
   gpu: 'none' | 'nvidia' | 'other';
   raplFolder?: string;
 }
 
 const periodMs = 1000;
-/** Below that the machine's counters, which move in ticks of 10 ms, say too little. */
+/** In less time the machine's counters, which move in ticks of 10 ms, are too coarse. */
 const shortestLapMs = 100;
 
 /**
- * Energy and emissions of this process: measured where the machine lets itself be measured, else modelled, with what it
- * is at least and at most. The bounds of the parts are added: they may well all be off to the same side.
+ * Energy and emissions of this process: measured where the machine has sensors, else modelled, with a lower and an
+ * upper bound. The bounds of the parts are added, because all parts may be off to the same side.
  */
 export class EnergyMeter implements EnergyReadings {
   readonly #timer = setInterval(() => this.#sample(), periodMs).unref();
   #sampledMs = performance.now();
   #toldMs = -Infinity;
-  /** Of this process, and how much of it was before the run in hand. */
+  /** The total of this process, and the part of it before the current run. */
   #total: Energy = { ...noEnergy };
   #zero: Energy = { ...noEnergy };
 
@@ -45,7 +45,7 @@ export class EnergyMeter implements EnergyReadings {
     private readonly clock: { lap(): MachineUse } = new MachineClock(),
   ) {}
 
-  /** Finds out what can be measured here; waits for the first word of nvidia-smi where an NVIDIA GPU is in use. */
+  /** Finds the sensors of this machine. Waits for the first line of nvidia-smi if an NVIDIA GPU is in use. */
   static async open({ settings, gpu, raplFolder }: MeterOptions): Promise<EnergyMeter> {
     const sources: PowerSource[] = [];
     const notes: string[] = [];
@@ -64,10 +64,10 @@ export class EnergyMeter implements EnergyReadings {
     return new EnergyMeter(settings, sources, notes);
   }
 
-  /** What the metrics rest on. @param ofBranch the run in hand is a branch, whose energy counts from its own start */
+  /** The basis of the metrics. @param ofBranch whether the run is a branch, whose energy counts from its own start */
   basis(ofBranch: boolean): EnergyBasis {
     const { gridIntensity, powerUsageEffectiveness } = this.settings;
-    // A program's error message may be of any length.
+    // A program's error message may have any length.
     const cut = (sentence: string): string => sentence.slice(0, maxBasisLength);
     return {
       measured: this.sources.flatMap(({ measured }) => measured.map(cut)),
@@ -78,7 +78,7 @@ export class EnergyMeter implements EnergyReadings {
     };
   }
 
-  /** Counts from 0 again: for a branch that this process goes on with. */
+  /** Starts again at 0, for a branch that continues in this process. */
   restart(): void {
     this.#sample();
     this.#zero = { ...this.#total };
@@ -115,7 +115,7 @@ export class EnergyMeter implements EnergyReadings {
     const use = this.clock.lap();
     for (const source of this.sources) source.advance(use);
     const now = sumOf(this.sources.map(({ energy }) => energy));
-    // What a GPU was taken to use since its last sample may turn out less: a sum that is told does not go back.
+    // The estimate for a GPU since its last sample may turn out too high; a reported sum never decreases.
     for (const part of energyParts) this.#total[part] = Math.max(this.#total[part], now[part]);
   }
 }

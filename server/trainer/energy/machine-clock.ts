@@ -7,17 +7,17 @@ interface Reading {
   busySeconds: number;
 }
 
-/** Reads how the machine is used, from one call to the next. */
+/** Measures the use of the machine between calls. */
 export class MachineClock {
   #last = read();
 
-  /** The stretch since the call before, or since the clock was made. */
+  /** The use since the previous call, or since the clock was made. */
   lap(): MachineUse {
     const [before, now] = [this.#last, read()];
     this.#last = now;
     const seconds = (now.atMs - before.atMs) / 1000;
     const processSeconds = now.processSeconds - before.processSeconds;
-    // The machine's counters move in ticks of 10 ms and may lag behind; where there are none they stay at 0.
+    // The machine's counters move in ticks of 10 ms and may lag; machines without counters report 0.
     const busySeconds = Math.max(processSeconds, now.busySeconds - before.busySeconds);
     return {
       seconds,

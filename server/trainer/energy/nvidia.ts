@@ -6,20 +6,20 @@ import { promisify } from 'node:util';
 import type { Energy, MachineUse, Opened, PowerSource } from './power-source.js';
 
 /**
- * Of the sum over a run. The driver's own figure is 5 % of the present draw; A100 and H100 look at a quarter of the time
- * only (arXiv 2312.02741), so this project doubles it.
+ * Margin of the sum over a run. The driver's own figure is 5 % of the current draw; A100 and H100 sample only a quarter
+ * of the time (arXiv 2312.02741), so this project doubles it.
  */
 const sensorMargin = 0.1;
-/** Of what is carried on at the mean so far, once the sensor is gone. */
+/** Margin of the extrapolation at the mean so far, once the sensor is gone. */
 const carriedMargin = { low: 0.5, high: 2 };
 const periodMs = 1000;
-/** A driver that is not loaded yet takes a few seconds to its first word. */
+/** A driver that is not loaded yet takes a few seconds to its first line. */
 const firstWordMs = 10_000;
 const silent = `nvidia-smi said nothing in ${firstWordMs / 1000} s.`;
-/** A longer time between two lines is a clock that was set, or a machine that slept. */
+/** A longer gap between two lines means that the clock was set or the machine slept. */
 const longestGapSeconds = 60;
 
-/** One GPU's power over time: trapezoids between the samples. */
+/** One GPU's power over time, integrated by trapezoids between samples. */
 class Board {
   joules = 0;
   seconds = 0;
@@ -42,15 +42,15 @@ class Board {
 }
 
 /**
- * Power of the GPUs in use, whole boards, as `nvidia-smi` reads it once a second in a process of its own. What lies
- * before the first sample and after the last is taken at the mean. If nvidia-smi ends, the rest of the run is carried
- * on at the mean so far and no longer counts as measured.
+ * Power of the GPUs in use, as whole boards, read once a second by `nvidia-smi` in a process of its own. Time before
+ * the first sample and after the last counts at the mean. If nvidia-smi ends, the rest of the run is extrapolated at
+ * the mean so far and no longer counts as measured.
  */
 export class NvidiaPower implements PowerSource {
   readonly modelled: readonly string[] = [];
-  /** By nvidia-smi's index; of a GPU that shows no power, null. */
+  /** Boards by nvidia-smi's index; null for a GPU that reports no power. */
   readonly #boards = new Map<string, Board | null>();
-  /** Since it was opened, and how much of that nvidia-smi was there. */
+  /** Seconds since it was opened, and the part of them in which nvidia-smi ran. */
   #seconds = 0;
   #sensedSeconds = 0;
   #ended = false;
@@ -70,7 +70,7 @@ export class NvidiaPower implements PowerSource {
       if (code === 'ENOENT') return { unavailable: 'nvidia-smi is not on PATH.' };
       return { unavailable: killed ? silent : `nvidia-smi failed: ${message.trim()}.` };
     }
-    // Its output goes nowhere when this process is killed, which ends it too.
+    // If this process is killed, its output pipe closes, which ends it too.
     const child = spawn(
       'nvidia-smi',
       [`--query-gpu=${columns}`, '--format=csv,noheader,nounits', `--id=${gpus.join(',')}`, `--loop-ms=${periodMs}`],
@@ -120,7 +120,10 @@ export class NvidiaPower implements PowerSource {
     this.child.kill();
   }
 
-  /** Waits until every GPU has said its power. @returns why none is to be had; empty when at least one has one */
+  /**
+   * Waits until every GPU has reported. @returns the reason why there is no reading; empty when at least one GPU has
+   * power
+   */
   async #heard(count: number): Promise<string> {
     const ended = once(this.child, 'close');
     ended.catch(() => undefined);
@@ -146,7 +149,7 @@ export class NvidiaPower implements PowerSource {
     const index = match[8]!;
     const watts = match[9]!.trim() === '' ? NaN : Number(match[9]);
     const board = this.#boards.get(index);
-    // A GPU is given up by its first line; a single reading that is missing later is bridged.
+    // The first line decides whether a GPU counts; a single reading that is missing later is bridged.
     if (board === undefined) this.#boards.set(index, Number.isFinite(watts) ? new Board() : null);
     if (Number.isFinite(watts))
       this.#boards.get(index)?.sample(Date.UTC(year, month - 1, day, hour, minute, second, millisecond), watts);
@@ -159,13 +162,13 @@ export class NvidiaPower implements PowerSource {
 }
 
 const columns = 'timestamp,index,power.draw';
-/** `2026/03/01 12:00:00.123, 0, 71.52`; for the last also `[N/A]`, `[Not Supported]`, `[Unknown Error]`. */
+/** `2026/03/01 12:00:00.123, 0, 71.52`; the last field may also be `[N/A]`, `[Not Supported]`, `[Unknown Error]`. */
 const sampleLine = /^(\d{4})\/(\d\d)\/(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{3}), (\d+), (.*)$/;
 type SevenNumbers = [number, number, number, number, number, number, number];
 
 /**
- * The GPUs that a process computes on, as nvidia-smi's --id takes them. A container may hide its processes from the
- * driver: then what CUDA_VISIBLE_DEVICES lets it see, else the first GPU.
+ * The GPUs of a process, in the form of nvidia-smi's --id. If a container hides its processes from the driver, these
+ * are the GPUs of CUDA_VISIBLE_DEVICES, else the first GPU.
  */
 async function gpusOf(processId: number): Promise<string[]> {
   const query = ['--query-compute-apps=pid,gpu_uuid', '--format=csv,noheader'];

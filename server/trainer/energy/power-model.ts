@@ -1,19 +1,19 @@
 import { noEnergy, shareOf, type Energy, type MachineUse, type PowerSource } from './power-source.js';
 
 /*
- * What is taken where nothing can be measured. The central values are those of Cloud Carbon Footprint
+ * The power model for machines without sensors. The central values come from Cloud Carbon Footprint
  * (cloudcarbonfootprint.org/docs/methodology: averages over server processors from SPECpower results, and memory from
- * two makers' data sheets). The bounds are its lowest and highest processor, and for a busy core the 12 W that Green
- * Algorithms (doi.org/10.1002/advs.202100707) takes for an unknown one, which is higher. See docs/energy.md.
+ * two makers' data sheets). The bounds are its lowest and highest processor; for a busy core the upper bound is the
+ * higher 12 W of Green Algorithms (doi.org/10.1002/advs.202100707) for an unknown core. See docs/energy.md.
  */
 
-/** Watts of a core, or of a hardware thread where a core has two, that is busy all the time. */
+/** Watts of a core that is always busy, or of a hardware thread on cores with two. */
 export const busyCoreWatts = { low: 1.69, central: 3.5, high: 12 };
-/** Watts of one in which nothing runs. */
+/** Watts of an idle core or hardware thread. */
 export const idleCoreWatts = { central: 0.74, high: 3.04 };
-/** How far a figure for one's own machine may be off. */
+/** The margin of a figure that a person gives for this machine. */
 const givenMargin = { low: 0.8, high: 1.25 };
-/** Watts a GB of memory; that it may be half or twice as much is this project's own margin. */
+/** Watts per GB of memory. The margin of half to twice as much is this project's own. */
 export const memoryWattsPerGb = { low: 0.196, central: 0.392, high: 0.784 };
 
 abstract class Model implements PowerSource {
@@ -32,15 +32,15 @@ abstract class Model implements PowerSource {
 }
 
 /**
- * The CPU by its use, linear between idle and busy: the trainer's own CPU time at the watts of a busy core, and its
- * share of the power of idle cores, by its part in all CPU time. At least no idle core counts, at most all of them do.
+ * The CPU's power, linear between idle and busy: the trainer's CPU time at the watts of a busy core, plus its share of
+ * idle cores by its share of all CPU time. The lower bound counts no idle core, the upper bound all of them.
  */
 export class CpuModel extends Model {
   readonly modelled: readonly string[];
   readonly #busy: typeof busyCoreWatts;
   readonly #idle: typeof idleCoreWatts;
 
-  /** @param wattsPerCore of one busy core of this machine, where somebody knows; idle ones take their usual part of it */
+  /** @param wattsPerCore of one busy core of this machine, if known; idle cores take their usual share of it */
   constructor(wattsPerCore: number | null = null) {
     super();
     const watts = wattsPerCore ?? busyCoreWatts.central;
@@ -63,7 +63,7 @@ export class CpuModel extends Model {
   }
 }
 
-/** The memory that the trainer holds, by its size. */
+/** The power of the trainer's memory, by its size. */
 export class MemoryModel extends Model {
   readonly modelled = [`memory at ${memoryWattsPerGb.central} W/GB`];
 

@@ -1,10 +1,10 @@
 /** Energy since a source was opened, in joules. */
 export interface Energy {
   joules: number;
-  /** What it is at least and at most. */
+  /** Lower and upper bound. */
   low: number;
   high: number;
-  /** How much of `joules` a sensor measured. */
+  /** The part of `joules` that a sensor measured. */
   measured: number;
 }
 export const noEnergy: Readonly<Energy> = { joules: 0, low: 0, high: 0, measured: 0 };
@@ -16,33 +16,33 @@ export function sumOf(parts: readonly Readonly<Energy>[]): Energy {
 }
 export const energyParts = ['joules', 'low', 'high', 'measured'] as const;
 
-/** One way to know what a part of the machine takes. It is told how the machine was used, a stretch of time after the other. */
+/** A source of the power of a part of the machine. It receives the use of the machine, one interval after another. */
 export interface PowerSource {
-  /** What it knows, for people, e.g. `CPU package by RAPL`: parts that are measured, and parts that are modelled. */
+  /** Its measured and its modelled parts, for people, e.g. `CPU package by RAPL`. */
   readonly measured: readonly string[];
   readonly modelled: readonly string[];
-  /** Adds what the stretch took that ends now. */
+  /** Adds the energy of the interval that ends now. */
   advance(use: MachineUse): void;
   readonly energy: Readonly<Energy>;
   close(): void;
 }
 
-/** A source, or why there is none, in words for people. */
+/** A source, or the reason why there is none, for people. */
 export type Opened = { source: PowerSource } | { unavailable: string };
 
-/** How the trainer and its machine were used for a stretch of time. */
+/** The use of the trainer and its machine in an interval. */
 export interface MachineUse {
   seconds: number;
   /** CPU time of this process, all threads, in core seconds. */
   processSeconds: number;
-  /** CPU time of all processes of the machine, never below `processSeconds`. */
+  /** CPU time of all processes of the machine; at least `processSeconds`. */
   busySeconds: number;
-  /** Core seconds in which nothing ran. */
+  /** Idle core seconds. */
   idleSeconds: number;
   /** Memory of this process, in GB (10^9 bytes). */
   residentGb: number;
 }
 
-/** The trainer's part of what the machine did: what all cores share is divided by it. */
+/** The trainer's share of the machine's work, by which the power that all cores share is divided. */
 export const shareOf = ({ processSeconds, busySeconds }: MachineUse): number =>
   busySeconds > 0 ? processSeconds / busySeconds : 0;

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { CpuModel } from './power-model.js';
 import { noEnergy, shareOf, type Energy, type MachineUse, type Opened, type PowerSource } from './power-source.js';
 
-/** The sensors and the time between two reads of them; this project's own margin. */
+/** Margin for the sensors and the time between two reads; this project's own. */
 const sensorMargin = 0.05;
 
 interface Domain {
-  /** `energy_uj`: microjoules, from 0 again after `range`. */
+  /** `energy_uj`: microjoules, wraps to 0 after `range`. */
   path: string;
   range: number;
   last: number;
@@ -15,18 +15,19 @@ interface Domain {
 
 /**
  * Energy of the processor packages and of memory as the processor counts it (Running Average Power Limit, Intel and
- * AMD), from Linux's powercap files. Packages and `dram` are added; `core` and `uncore` lie within their package, and
- * `psys` holds packages again, so these are left out.
+ * AMD), from Linux's powercap files. Packages and `dram` are added. `core` and `uncore` are part of their package and
+ * `psys` includes packages again, so these are left out.
  *
- * The counters are the whole machine's. The trainer's part is its part in all CPU time; at most it is everything.
+ * The counters cover the whole machine. The trainer's share is its share of all CPU time; the upper bound is
+ * everything.
  */
 export class Rapl implements PowerSource {
   readonly measured: readonly string[];
   readonly modelled: readonly string[] = [];
-  /** Whether memory is among what is measured. */
+  /** Whether memory is measured. */
   readonly hasMemory: boolean;
   #energy: Energy = { ...noEnergy };
-  /** What goes on where the sensors can no longer be read. */
+  /** The model that takes over when the sensors can no longer be read. */
   #instead: CpuModel | null = null;
 
   private constructor(
@@ -38,7 +39,7 @@ export class Rapl implements PowerSource {
     this.measured = [`CPU${this.hasMemory ? ' and memory' : ''} by RAPL, the trainer’s share`];
   }
 
-  /** @param wattsPerCore of the model that goes on should the sensors fail in mid-run */
+  /** @param wattsPerCore of the model that takes over if the sensors fail during a run */
   static open(wattsPerCore: number | null, folder = '/sys/class/powercap'): Opened & { source?: Rapl } {
     const zones = existsSync(folder) ? readdirSync(folder) : [];
     const named = (pattern: RegExp, name: RegExp): string[] =>
@@ -47,7 +48,7 @@ export class Rapl implements PowerSource {
       const packages = named(/^intel-rapl:\d+$/, /^package/);
       if (packages.length === 0)
         return {
-          unavailable: 'This machine shows no RAPL sensors (as most virtual machines and those without Linux).',
+          unavailable: 'This machine has no RAPL sensors (most virtual machines and machines without Linux have none).',
         };
       const memory = named(/^intel-rapl:\d+:\d+$/, /^dram$/);
       const domains = [...packages, ...memory].map((zone): Domain => {
@@ -74,7 +75,7 @@ export class Rapl implements PowerSource {
         this.#add(this.#joulesSince(), shareOf(use));
         return;
       } catch (error) {
-        console.error('RAPL can no longer be read; from here on the CPU is modelled.', error);
+        console.error('RAPL can no longer be read; from now on the CPU is modelled.', error);
         this.#instead = new CpuModel(this.wattsPerCore);
       }
     }

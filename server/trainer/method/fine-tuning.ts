@@ -1,7 +1,7 @@
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import type { Method } from './method.js';
 
-/** Cross-entropy on the answers alone: plain fine-tuning, also of what another method has added to the model. */
+/** Plain fine-tuning: cross-entropy on the answers only. Other methods use it to train the parameters that they add. */
 export function fineTuning(model: VisionLanguageModel): Method {
   return {
     model,

@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { Graphs } from '../backend/graphs.js';
 import type { Method } from './method.js';
 
-/** The method, with the work of a step before the optimizer run as one graph where the backend has graphs. */
+/** Wraps a method so that loss and gradients of a step run as one graph if the backend has graphs. */
 export function inOneGraph(method: Method): Method {
   const graphs = new Graphs();
   return {

@@ -6,11 +6,11 @@ import { answerLoss } from '../model/vision-language-model.js';
 import type { Method } from './method.js';
 
 /**
- * Learning without forgetting (Li & Hoiem 2016): cross-entropy on the answers plus
- * weight * temperature^2 * KL(teacher || student), both softened by the temperature, at the answers' positions of the
- * same batch. The teacher is a frozen copy of the base, so the pull is back to it in every stage; the reference
- * implementation of arXiv 2510.08564 (llava_lwf_trainer.py; weight 1, temperature 2, the same two means over answer
- * positions) takes the model as the stage before left it.
+ * Learning without forgetting (Li & Hoiem 2016): cross-entropy on the answers plus weight * temperature^2 * KL(teacher
+ * || student), both softened by the temperature, at the answer positions of the same batch. The teacher is a frozen
+ * copy of the base, so every stage pulls back to the base. The reference implementation of arXiv 2510.08564
+ * (llava_lwf_trainer.py; weight 1, temperature 2, the same two means over answer positions) takes the model from the
+ * end of the previous stage instead.
  */
 export function lwf(base: BaseWeights, settings: { weight: number; temperature: number }): Method {
   const { weight, temperature } = settings;
@@ -20,7 +20,7 @@ export function lwf(base: BaseWeights, settings: { weight: number; temperature: 
     model,
     tensors: [...model.tensors, ...teacher.tensors],
     lossAndGradients: (batch, trainable) => {
-      // Before the student's pass, so that nothing of it is recorded for a gradient.
+      // Before the student's pass, so that the gradient records nothing of it.
       const wanted = tf.tidy(() => tf.reshape<tf.Rank.R2>(teacher.forward(batch), [-1, base.config.vocabSize]));
       const parts = new Map<string, tf.Scalar>();
       const result = model.lossAndGradients(batch, trainable, (logits) => {

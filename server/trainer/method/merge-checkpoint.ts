@@ -4,21 +4,21 @@ import { adoptWeights, loadCheckpoint, saveModel, type BaseModel } from '../chec
 import { mergedWeights } from './lora.js';
 import { prepareMethod } from './prepare-method.js';
 
-/** What was asked for cannot be had; the message says why. */
+/** The checkpoint cannot be merged; the message says why. */
 export class MergeError extends Error {
   override name = 'MergeError';
 }
 
 /**
- * Writes the model of a checkpoint as a plain model of the base's shape, LoRA's adapters merged into what they adapt:
- * a folder with model.safetensors, config.json and tokenizer.json.
+ * Writes the model of a checkpoint as a plain model of the base's shape, with LoRA's adapters merged in: a folder with
+ * model.safetensors, config.json and tokenizer.json.
  * @param base the model that the checkpoint's run started from
- * @returns what was merged, in words
- * @throws MergeError when a mixture of experts has no such model, or the folder is there already
- * @throws DamagedFileError when the checkpoint cannot be read or is of other sizes than the base
+ * @returns a description of what was merged
+ * @throws MergeError for a mixture of experts, which has no plain equivalent, or when the folder exists
+ * @throws DamagedFileError when the checkpoint cannot be read or its sizes differ from the base's
  */
 export async function mergeCheckpoint(from: string, to: string, base: Omit<BaseModel, 'record'>): Promise<string> {
-  if (existsSync(to)) throw new MergeError(`${to} is there already; name a folder that is not.`);
+  if (existsSync(to)) throw new MergeError(`${to} exists already; name a new folder.`);
   const checkpoint = await loadCheckpoint(from);
   const { method, position } = checkpoint;
   if (method.kind === 'mixture_of_experts')

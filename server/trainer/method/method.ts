@@ -2,23 +2,23 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { ModelBatch, VisionLanguageModel } from '../model/vision-language-model.js';
 import type { Answers } from '../probe/evaluation.js';
 
-/** What a training method makes of the base model, and how that is taught. */
+/** A training method: the model that it makes of the base, and how to train it. */
 export interface Method {
-  /** The model that is trained. At its start it answers as the base does. */
+  /** The trained model. Before training it answers as the base does. */
   readonly model: VisionLanguageModel;
-  /** All tensors that loss and gradients are computed from, beside the batch. */
+  /** All tensors beside the batch that loss and gradients depend on. */
   readonly tensors: readonly tf.Tensor[];
   /**
-   * Loss and gradients of one batch, for the parameters in `trainable` only; `parts` are what the loss is the sum of,
-   * by metric name, empty where it is one thing. The caller disposes all.
+   * Loss and gradients of one batch, for the parameters in `trainable` only. `parts` are the terms of the loss by
+   * metric name, empty if it has a single term. The caller disposes all.
    */
   lossAndGradients(
     batch: ModelBatch,
     trainable: readonly string[],
   ): { loss: tf.Scalar; parts: ReadonlyMap<string, tf.Scalar>; gradients: Map<string, tf.Tensor> };
   /**
-   * What is evaluated at the end of a stage beside the model itself, by its share of the trained weights. While it goes
-   * on the model holds other weights; at its end they are bit for bit what they were.
+   * Evaluates further models at the end of a stage, by their share of the trained weights. The model holds other
+   * weights meanwhile; afterwards they are restored bit for bit.
    */
   evaluateBeside?(
     ask: (model: VisionLanguageModel) => Promise<Answers>,

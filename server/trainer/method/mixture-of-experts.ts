@@ -5,13 +5,13 @@ import type { Method } from './method.js';
 /**
  * A mixture of experts that keeps the base: in each decoder layer the base's MLP is expert 0, fixed under its own
  * names, beside trainable copies of it, `mlp.experts.<i>.{gate,up,down}_proj.weight`; a router, `mlp.router.weight`
- * [experts + 1, hidden], weighs the outputs of all, softmax(router x)_i expert_i(x), position by position. Everything
- * else is fixed. As copies, the experts start with the base's output whatever the router says.
+ * [experts + 1, hidden], weighs all outputs, softmax(router x)_i expert_i(x), position by position. Everything else is
+ * fixed. The experts are copies, so the model starts with the base's output for any router.
  *
  * The reference implementation of arXiv 2510.08564 (llava_qwen_moecl_mlp.py) has one expert beside the base's, a router
  * of the same start (normal, 0.02) with a bias, and trains with both experts weighed as here (top-k 2) but evaluates
- * with the likelier one alone (top-k 1). Here evaluation computes what training did, several experts may be added, the
- * router has no bias, and no held-out data is mixed in to train it.
+ * with only the likelier one (top-k 1). Here evaluation computes the same as training, several experts may be added,
+ * the router has no bias, and no held-out data is mixed in to train it.
  * @param seed of the routers
  */
 export function mixtureOfExperts(base: BaseWeights, settings: { experts: number }, seed: number): Method {

@@ -9,7 +9,7 @@ import { mixtureOfExperts } from './mixture-of-experts.js';
 import { wiseFt } from './wise-ft.js';
 
 /**
- * @param seed of what a method draws, the run's own
+ * @param seed the run's seed, for a method's random initial values
  * @throws DamagedFileError when the base's weights do not fit its configuration
  */
 export function prepareMethod(settings: TrainingMethod, base: BaseWeights, seed: number): Method {

@@ -4,10 +4,10 @@ import { fineTuning } from './fine-tuning.js';
 import type { Method } from './method.js';
 
 /**
- * Weight-space ensembles for fine-tuning (Wortsman et al. 2022): plain fine-tuning, at whose stages' ends the models
- * between the base and it are evaluated too. Training goes on from the fine-tuned weights, so one run shows every weight
- * without choosing one; the reference implementation of arXiv 2510.08564 (wise_ft_merge.py) starts each further stage
- * from the average of the stage's start and its end.
+ * Weight-space ensembles for fine-tuning (Wortsman et al. 2022): plain fine-tuning that also evaluates, at the end of
+ * each stage, the models between the base and the trained one. Training continues from the fine-tuned weights, so one
+ * run shows all ensemble weights. The reference implementation of arXiv 2510.08564 (wise_ft_merge.py) starts each
+ * further stage from the average of the stage's start and end.
  */
 export function wiseFt(base: BaseWeights, settings: { weights: readonly number[] }): Method {
   const model = buildModel(base.config, base.weights);
@@ -27,7 +27,7 @@ export function wiseFt(base: BaseWeights, settings: { weights: readonly number[]
   };
 }
 
-/** (1 - weight) * base + weight * now, parameter by parameter; exactly the one at 0 and the other at 1. */
+/** (1 - weight) * base + weight * now, parameter by parameter; exact at 0 and 1. */
 export function interpolate(
   base: ReadonlyMap<string, HostTensor>,
   now: ReadonlyMap<string, HostTensor>,

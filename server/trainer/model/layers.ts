@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 /*
- * The layers whose gradients are written by hand. tfjs would derive them from small operations, and each small
- * operation is a kernel of its own; by hand a training step takes less than half as many. What a gradient needs
- * goes through `save`: every other tensor of the forward pass is released at its end.
+ * Layers with hand-written gradients. tfjs would derive them from small operations, each with its own kernel; with
+ * hand-written ones a training step takes less than half as many kernels. Tensors that a gradient needs go through
+ * `save`; every other tensor of the forward pass is released at its end.
  */
 
 type Save = (tensors: tf.Tensor[]) => void;
@@ -12,7 +12,7 @@ interface WithGradient {
   gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.Tensor | tf.Tensor[];
 }
 
-/** tf.customGrad with the types it has at run time: the last argument of `f` saves tensors for the gradient. */
+/** tf.customGrad with its run-time types: the last argument of `f` saves tensors for the gradient. */
 function withGradient(f: (inputs: tf.Tensor[], save: Save) => WithGradient, ...inputs: tf.Tensor[]): tf.Tensor {
   return tf.customGrad((...all: unknown[]) => {
     const save = all.pop() as Save;
@@ -21,11 +21,11 @@ function withGradient(f: (inputs: tf.Tensor[], save: Save) => WithGradient, ...i
 }
 
 /**
- * Root mean square norm over the last axis: x / sqrt(mean(x^2) + eps) * weight.
- * Zhang & Sennrich 2019, as LlamaRMSNorm in Hugging Face transformers.
+ * Root mean square norm over the last axis: x / sqrt(mean(x^2) + eps) * weight. Zhang & Sennrich 2019, as LlamaRMSNorm
+ * in Hugging Face transformers.
  *
- * Computed as the unit vector x / sqrt(sum(x^2) + C eps) times sqrt(C) weight, which is the same and spares kernels:
- * the gradient of a unit vector needs no mean, and sqrt(C) goes into the small weight.
+ * Computed as the unit vector x / sqrt(sum(x^2) + C eps) times sqrt(C) weight. This is the same with fewer kernels: the
+ * gradient of a unit vector needs no mean, and sqrt(C) goes into the small weight.
  * @param x [N, C] @param weight [C] @returns [N, C]
  */
 export function rmsNorm(x: tf.Tensor2D, weight: tf.Tensor1D, eps: number): tf.Tensor2D {
@@ -124,7 +124,7 @@ export function rotaryTables(positions: number, size: number, theta: number): Ro
 
 /**
  * Rotary position embedding, x * cos + rotate_half(x) * sin (Su et al. 2021). The half turn is a product with a
- * constant matrix, which is one kernel where slices, negation and concatenation are four.
+ * constant matrix: one kernel instead of four for slices, negation and concatenation.
  * @param x [B, H, T, D] @param tables cos and sin for exactly these T positions @returns [B, H, T, D]
  */
 export function rotary(x: tf.Tensor4D, { cos, sin, turn }: RotaryTables): tf.Tensor4D {
@@ -140,7 +140,7 @@ export function rotary(x: tf.Tensor4D, { cos, sin, turn }: RotaryTables): tf.Ten
 }
 
 /**
- * softmax(scores * scale + mask) over the last axis: the weights of attention.
+ * The attention weights: softmax(scores * scale + mask) over the last axis.
  * @param scores [B, H, T, positions] @param mask [T, positions], 0 or -1e9 @returns as scores
  */
 export function attentionWeights(scores: tf.Tensor4D, scale: number, mask?: tf.Tensor2D): tf.Tensor4D {
@@ -178,7 +178,7 @@ export function maskedCrossEntropy(logits: tf.Tensor2D, targets: tf.Tensor1D, ma
 
 /**
  * temperature^2 * KL(teacher || student) in nats, both softmax(logits / temperature), mean over the positions where the
- * mask is 1: the distillation of Hinton et al. 2015, whose factor keeps the gradient's size when the temperature changes.
+ * mask is 1. The distillation of Hinton et al. 2015; the factor keeps the gradient's size when the temperature changes.
  * @param logits the student's [N, V] @param wanted the teacher's [N, V], a constant @param mask [N]
  * @returns scalar; NaN when the mask is empty
  */

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import type { Rng } from '@plumbline/shared/rng';
 
-/** Sizes of the model, as in a Hugging Face `config.json`; everything else follows from them. */
+/** Sizes of the model, as in a Hugging Face `config.json`; they determine everything else. */
 export const ModelConfig = z.object({
   imageSize: z.number().int().positive(),
   patchSize: z.number().int().positive(),
-  /** Width of vision tower, projector and decoder alike. */
+  /** Width of the vision tower, the projector and the decoder. */
   hiddenSize: z.number().int().positive(),
   visionLayers: z.number().int().positive(),
   visionIntermediateSize: z.number().int().positive(),
@@ -18,7 +18,7 @@ export const ModelConfig = z.object({
   rmsNormEps: z.number().positive(),
   /** Low-rank adapters on the decoder's projections; a plain model has none. */
   lora: z.object({ rank: z.number().int().positive(), alpha: z.number().positive() }).optional(),
-  /** MLPs in each decoder layer beside the base's, with a router that weighs them all; a plain model has none. */
+  /** Additional MLPs in each decoder layer, with a router that weighs all; a plain model has none. */
   experts: z.number().int().positive().optional(),
 });
 export type ModelConfig = z.infer<typeof ModelConfig>;
@@ -36,15 +36,15 @@ export interface ParameterShape {
   name: string;
   shape: number[];
   /**
-   * How it starts: ones (norms), zeros (biases), drawn from a normal distribution with this standard deviation or
-   * uniformly within +-`uniform`, or as a copy of a parameter before it.
+   * Initial values: ones (norms), zeros (biases), normal with this standard deviation, uniform within +-`uniform`, or a
+   * copy of an earlier parameter.
    */
   start: 'ones' | 'zeros' | number | { uniform: number } | { copyOf: string };
-  /** Kept as it is in a model with adapters or experts: those are what is trained. */
+  /** Never trained, in a model that trains adapters or experts instead. */
   fixed: boolean;
 }
 
-/** Every parameter in a fixed order, with PyTorch's layout: a linear weight is [out, in]. */
+/** All parameters in a fixed order, in PyTorch's layout: a linear weight is [out, in]. */
 export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const { hiddenSize: width, visionIntermediateSize, intermediateSize } = config;
   const shapes: ParameterShape[] = [];
@@ -52,7 +52,10 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const linear = (path: string, outputs: number, inputs: number, scale = 1): void => {
     shapes.push({ name: `${path}.weight`, shape: [outputs, inputs], start: scale / Math.sqrt(inputs), fixed });
   };
-  /** With the adapters it may have: PEFT's names, and its start (A as nn.Linear's weight, kaiming_uniform; B zero). */
+  /**
+   * A linear layer with its adapters, if any: names and initial values as in PEFT (A as nn.Linear's weight,
+   * kaiming_uniform; B zero).
+   */
   const adapted = (path: string, outputs: number, inputs: number, scale = 1): void => {
     linear(path, outputs, inputs, scale);
     if (!config.lora) return;
@@ -67,7 +70,7 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   const norm = (path: string): void => {
     shapes.push({ name: `${path}.weight`, shape: [width], start: 'ones', fixed });
   };
-  /** Copies of the MLP at `path`, and the router: one row for it, one for each copy. */
+  /** Copies of the MLP at `path`, and the router: one row for the MLP, one for each copy. */
   const experts = (path: string): void => {
     if (config.experts === undefined) return;
     for (let expert = 0; expert < config.experts; expert++)
@@ -78,7 +81,8 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
           start: { copyOf: `${path}.${part}.weight` },
           fixed: false,
         });
-    // Not zero: equal shares would keep equal copies equal for ever. The spread is that of BERT's and GPT-2's weights.
+    // Not zero: equal shares would keep equal copies equal for ever. The standard deviation is that of BERT's and
+    // GPT-2's weights.
     shapes.push({ name: `${path}.router.weight`, shape: [config.experts + 1, width], start: 0.02, fixed: false });
   };
   // Residual branches start smaller with depth, so that the sum over layers keeps its scale (GPT-2's rule).
@@ -90,7 +94,7 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
   shapes.push({
     name: 'vision_tower.embeddings.position_embedding.weight',
     shape: [imageTokens(config), width],
-    // As large as what the patches bring: with a small start it takes thousands of steps until place is seen at all.
+    // As large as the patch embeddings: with small initial values the model ignores position for thousands of steps.
     start: 0.5,
     fixed,
   });
@@ -127,8 +131,8 @@ export function parameterShapes(config: ModelConfig): ParameterShape[] {
 }
 
 /**
- * `given`, and what these parameters start with where it has none. Drawn on the host, so a seed gives the same model on
- * every backend.
+ * Adds initial values for the parameters that `given` lacks. Drawn on the host, so a seed gives the same model on every
+ * backend.
  */
 export function startingWeights(
   shapes: readonly ParameterShape[],
@@ -152,7 +156,7 @@ export function startingWeights(
   return weights;
 }
 
-/** @throws Error naming the parameter that is missing, too many or of another shape */
+/** @throws Error naming a parameter that is missing, unknown or of another shape */
 export function requireWeights(config: ModelConfig, weights: ReadonlyMap<string, HostTensor>): void {
   const shapes = parameterShapes(config);
   const known = new Set(shapes.map(({ name }) => name));

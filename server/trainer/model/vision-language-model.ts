@@ -25,7 +25,7 @@ export type { HostTensor };
 
 /** One batch on the device. B examples, T text positions, S = imageSize. */
 export interface ModelBatch {
-  /** [B, S, S, 3], channels as the base was trained on: less the pixels' mean, in standard deviations; about -1.2..2.8 */
+  /** [B, S, S, 3], normalised as in the base's training: (pixel - mean) / standard deviation; about -1.2..2.8 */
   images: tf.Tensor4D;
   /** [B, T] int32, prompt and answer, padded on the right with 0 */
   inputIds: tf.Tensor2D;
@@ -35,7 +35,7 @@ export interface ModelBatch {
   lossMask: tf.Tensor2D;
 }
 
-/** What training makes small, from the logits [N, V] at the text positions of a batch, N = B * T. */
+/** The objective that training minimises, from the logits [N, V] at the text positions of a batch, N = B * T. */
 export type Objective = (logits: tf.Tensor2D, batch: ModelBatch) => tf.Scalar;
 
 /** Mean cross-entropy over the answer positions, in nats. */
@@ -55,7 +55,7 @@ export class VisionLanguageModel {
   /** By path, in the fixed order of `parameterShapes`. */
   readonly parameters = new Map<string, tf.Variable>();
   readonly #rotary: RotaryTables;
-  /** [N, N] with N all positions: 0 where a position may look, -1e9 ahead of it. */
+  /** [N, N] over all N positions: 0 where a position may attend, -1e9 ahead of it. */
   readonly #causal: tf.Tensor2D;
 
   private constructor(
@@ -80,27 +80,27 @@ export class VisionLanguageModel {
   }
 
   /**
-   * The base's weights, and fresh ones for what `config` has beside a plain model's.
-   * @throws Error naming the parameter that the base lacks, has too many or of another shape
+   * The base's weights, with fresh ones for parameters that `config` adds to a plain model.
+   * @throws Error naming a parameter that is missing in the base, unknown or of another shape
    */
   static extend(config: ModelConfig, base: ReadonlyMap<string, HostTensor>, seed: number): VisionLanguageModel {
     const added = parameterShapes(config).filter(({ fixed }) => !fixed);
     return VisionLanguageModel.fromTensors(config, startingWeights(added, new Rng(seed), base));
   }
 
-  /** @throws Error naming the parameter that is missing, too many or of another shape */
+  /** @throws Error naming a parameter that is missing, unknown or of another shape */
   static fromTensors(config: ModelConfig, tensors: ReadonlyMap<string, HostTensor>): VisionLanguageModel {
     requireWeights(config, tensors);
     return new VisionLanguageModel(config, (name) => tensors.get(name)!.data);
   }
 
-  /** All tensors that a pass through the model reads: its parameters, as they are now, and its tables. */
+  /** All tensors that a forward pass reads: the current parameters and the tables. */
   get tensors(): tf.Tensor[] {
     const { cos, sin, turn } = this.#rotary;
     return [...this.parameters.values(), cos, sin, turn, this.#causal];
   }
 
-  /** Values of all parameters on the host, read at once. */
+  /** Copies all parameters to the host in one read. */
   async toTensors(): Promise<Map<string, HostTensor>> {
     const tensors = new Map<string, HostTensor>();
     for (const [name, variable] of this.parameters)
@@ -111,7 +111,7 @@ export class VisionLanguageModel {
     return tensors;
   }
 
-  /** Overwrites parameters with values from the host; others stay. */
+  /** Overwrites the given parameters with values from the host. */
   assign(tensors: ReadonlyMap<string, HostTensor>): void {
     for (const [name, { data, shape }] of tensors) {
       const value = tf.tensor(data, shape, 'float32');
@@ -120,7 +120,7 @@ export class VisionLanguageModel {
     }
   }
 
-  /** Its parameters, their roles and the recipes. The vision tower is one group. */
+  /** The model's parameters, their roles and the recipes. The vision tower is one group. */
   describe(): ModelInfo {
     const parameters = parameterShapes(this.config).map(({ name, shape, fixed }) => ({
       name,
@@ -132,8 +132,8 @@ export class VisionLanguageModel {
   }
 
   /**
-   * What the model computes with, by name: each weight with its adapters merged in, W + alpha / rank B A. A plain model
-   * with these weights is the same function. Runs inside a tidy, which disposes what was merged.
+   * The effective weights by name: each weight with its adapters merged in, W + alpha / rank B A. A plain model with
+   * these weights is the same function. Call it within tf.tidy, which disposes the merged weights.
    */
   effectiveWeights(): Record<string, tf.Tensor> {
     const names = [...this.parameters.keys()].filter((name) => !/\.lora_[AB]\.weight$/.test(name));
@@ -152,8 +152,8 @@ export class VisionLanguageModel {
   }
 
   /**
-   * The residual stream at chosen text positions: before the first block of the decoder and after each one, attention
-   * and MLP by turns. `head` of the last one is what `forward` gives at these positions.
+   * The residual stream at chosen text positions: before the decoder's first block and after each block, with attention
+   * and MLP alternating. `head` of the last one equals `forward` at these positions.
    * @param seen [B, N, C], `imageEmbeddings` of the pictures
    * @param inputIds [B, T] @param positions P indices into [B, T] row by row
    * @returns 2 L + 1 tensors [P, C], L decoder layers
@@ -162,8 +162,8 @@ export class VisionLanguageModel {
     return tf.tidy(() => {
       const length = inputIds.shape[1];
       const embedded = tf.concat([seen, this.#textEmbeddings(inputIds)], 1);
-      // Where text position t of row b stands in [B, N + T]: N image tokens come before the text of each row.
-      // On the host, because a recorded function gathers by indices that are given and not computed.
+      // The place of text position t of row b in [B, N + T]: N image tokens precede the text of each row. Computed on
+      // the host, because a recorded function must gather by given indices, not computed ones.
       const at = tf.tensor1d(
         positions.map((position) => position + (Math.floor(position / length) + 1) * seen.shape[1]),
         'int32',
@@ -174,14 +174,14 @@ export class VisionLanguageModel {
     });
   }
 
-  /** @returns what `objective` says of the batch, in nats */
+  /** @returns the objective on the batch, in nats */
   loss(batch: ModelBatch, objective: Objective = answerLoss): tf.Scalar {
     return tf.tidy(() => objective(tf.reshape(this.forward(batch), [-1, this.config.vocabSize]), batch));
   }
 
   /**
-   * Loss and its gradients for the parameters in `trainable` only: what is frozen costs no backward work.
-   * The caller disposes both.
+   * Loss and its gradients for the parameters in `trainable` only: frozen parameters cost no backward pass. The caller
+   * disposes both.
    */
   lossAndGradients(
     batch: ModelBatch,
@@ -264,7 +264,7 @@ export class VisionLanguageModel {
     return this.#variable(name) as unknown as tf.Tensor<R>;
   }
 
-  /** A parameter as it is multiplied with: a weight that has adapters, with their product added. */
+  /** A parameter as the model uses it: a weight with the product of its adapters added, if it has any. */
   #effective<R extends tf.Rank>(name: string): tf.Tensor<R> {
     const { lora } = this.config;
     const weight = this.#parameter<R>(name);
@@ -274,7 +274,7 @@ export class VisionLanguageModel {
     return tf.add(weight, tf.mul(tf.matMul(b!, a!), lora.alpha / lora.rank));
   }
 
-  /** x [N, in] -> [N, out], with the bias where there is one. */
+  /** x [N, in] -> [N, out], with the bias if there is one. */
   #linear(x: tf.Tensor2D, path: string): tf.Tensor2D {
     const y = tf.matMul(x, this.#effective<tf.Rank.R2>(`${path}.weight`), false, true);
     return this.parameters.has(`${path}.bias`) ? tf.add(y, this.#parameter(`${path}.bias`)) : (y as tf.Tensor2D);
@@ -284,7 +284,7 @@ export class VisionLanguageModel {
     return rmsNorm(x, this.#parameter<tf.Rank.R1>(`${path}.weight`), this.config.rmsNormEps);
   }
 
-  /** images [B, S, S, 3] -> projected image tokens [B, N, C]. To be called within tf.tidy. */
+  /** images [B, S, S, 3] -> projected image tokens [B, N, C]. Call it within tf.tidy. */
   imageEmbeddings(images: tf.Tensor4D): tf.Tensor3D {
     const { hiddenSize, imageSize, patchSize, visionLayers } = this.config;
     const batchSize = images.shape[0];
@@ -315,11 +315,11 @@ export class VisionLanguageModel {
   }
 
   /**
-   * ids [B, T] -> [B, T, C]. A product with one-hot rows rather than a gather: the gradient of gather needs
+   * ids [B, T] -> [B, T, C]. A product with one-hot rows instead of a gather: the gradient of gather needs
    * UnsortedSegmentSum, which the WASM backend lacks, and for so small a vocabulary the product is as fast.
    */
   #textEmbeddings(ids: tf.Tensor2D): tf.Tensor3D {
-    // Cast afterwards: asked for float32, the WASM backend's oneHot (4.22) writes integers into it, which read as 0.
+    // Cast afterwards: with dtype float32, the WASM backend's oneHot (4.22) writes integers, which read as 0.
     const oneHot = tf.cast(tf.oneHot(tf.reshape(ids, [-1]), this.config.vocabSize), 'float32') as tf.Tensor2D;
     const embedded = tf.matMul(oneHot, this.#parameter<tf.Rank.R2>('language_model.embed_tokens.weight'));
     return tf.reshape(embedded, [...ids.shape, this.config.hiddenSize]);
@@ -327,8 +327,8 @@ export class VisionLanguageModel {
 
   /**
    * The decoder's layers without the last norm. x [B, T, C] at positions start.. -> [P, C], the positions that `read`
-   * takes of [B * T, C]: beyond the last attention no position sees another, so the others need not be computed.
-   * Where `residuals` is given, what is read of the residual stream before and after each block is added to it.
+   * selects from [B * T, C]: after the last attention positions are independent, so only these are computed. If
+   * `residuals` is given, the selected residual stream before and after each block is appended to it.
    */
   #decode(
     embedded: tf.Tensor3D,
@@ -360,8 +360,8 @@ export class VisionLanguageModel {
   }
 
   /**
-   * The decoder's MLP; where it has experts, the base's is the first of them and the router's softmax weighs them all.
-   * x [N, C] -> [N, C]
+   * The decoder's MLP. With experts, the base's MLP is the first of them and the router's softmax weighs all. x [N, C]
+   * -> [N, C]
    */
   #mlp(x: tf.Tensor2D, path: string): tf.Tensor2D {
     const expert = (at: string): tf.Tensor2D =>
@@ -373,14 +373,14 @@ export class VisionLanguageModel {
     return tf.sum(tf.mul(tf.stack([expert(path), ...added], 1), shares), 1);
   }
 
-  /** The last norm and the output head: residual stream x [N, C] -> logits [N, V]. To be called within tf.tidy. */
+  /** The last norm and the output head: residual stream x [N, C] -> logits [N, V]. Call it within tf.tidy. */
   head(x: tf.Tensor2D): tf.Tensor2D {
     return this.#linear(this.#norm(x, 'language_model.norm'), 'lm_head');
   }
 
   /**
-   * Multi-head attention. x [B*T, C] -> [B*T, C]. The vision tower looks both ways and has learned positions;
-   * the decoder (`causal` given) looks back only and turns queries and keys by their position.
+   * Multi-head attention. x [B*T, C] -> [B*T, C]. The vision tower attends in both directions and has learned
+   * positions; the decoder (`causal` given) attends only backwards and rotates queries and keys by position.
    */
   #attention(
     x: tf.Tensor2D,
@@ -390,7 +390,7 @@ export class VisionLanguageModel {
   ): tf.Tensor2D {
     const { heads, hiddenSize } = this.config;
     const size = hiddenSize / heads;
-    // One product for the three projections: a wide one uses the processor better than three narrow ones.
+    // One product for the three projections: one wide product uses the processor better than three narrow ones.
     const stacked = tf.concat(
       ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#effective<tf.Rank.R2>(`${path}.${part}.weight`)),
       0,
@@ -422,7 +422,7 @@ export class VisionLanguageModel {
   }
 }
 
-/** Takes the last `count` of each row's positions: [B * T, C] -> [B * count, C]. */
+/** Selects the last `count` positions of each row: [B * T, C] -> [B * count, C]. */
 function lastPositions(batchSize: number, count: number): (x: tf.Tensor2D) => tf.Tensor2D {
   return (x) => {
     const [rows, width] = x.shape;

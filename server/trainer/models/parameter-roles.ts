@@ -3,28 +3,30 @@ import { maxGroupNameLength, maxParameterNameLength } from '@plumbline/shared/li
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 
 /*
- * What a parameter is for, by its Hugging Face name: llama, qwen2, phi3, their mixtures of experts, llava, llava_next,
- * llava_onevision, qwen2_5_vl, idefics3 and smolvlm. Every spelling is taken: the module tree of transformers 4 and 5, the
- * keys of files on disk, lmms-lab's own names, and what PEFT, DDP, FSDP and compile put around them.
- * test/golden holds the names of the real classes and what they are.
+ * The role of a parameter, by its Hugging Face name: llama, qwen2, phi3, their mixtures of experts, llava, llava_next,
+ * llava_onevision, qwen2_5_vl, idefics3 and smolvlm. It accepts every spelling: the module tree of transformers 4 and
+ * 5, the keys of files on disk, lmms-lab's own names, and the wrappers of PEFT, DDP, FSDP and compile. test/golden
+ * holds the names of the real classes with their roles.
  */
 
-/** Wrappers whose segment may stand anywhere in a path. */
+/** Wrappers whose segment may appear anywhere in a path. */
 const anywhere = /(^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)(?=\.)/g;
 /** Wrappers around the whole model. */
 const around = /^(module|base_model\.model)\./;
-/** What PEFT makes of `x.weight`: `x.base_layer.weight`, `x.lora_A.default.weight`, `x.lora_embedding_A.default`, ... */
+/**
+ * PEFT's spellings of `x.weight`: `x.base_layer.weight`, `x.lora_A.default.weight`, `x.lora_embedding_A.default`, ...
+ */
 const adapted =
   /\.(base_layer|lora_(A|B|embedding_A|embedding_B|magnitude_vector)(\.[^.]+)?|original_module|modules_to_save\.[^.]+)(?=\.|$)/g;
 
-/** A name without wrappers and adapters: the path that its parameter has in the plain model. */
+/** A name without wrappers and adapters: the parameter's path in the plain model. */
 function plainName(name: string): string {
   let plain = name.replace(anywhere, '').replace(/^\./, '');
   while (around.test(plain)) plain = plain.replace(around, '');
   return plain.replace(adapted, '');
 }
 
-/** Where the language model is. Anchored at the start: a vision tower has layers with the same names inside. */
+/** The prefix of the language model. Anchored at the start: a vision tower has layers with the same names inside. */
 const language =
   /^(?:model\.)?(?:(?:language_model|text_model)\.)?(?:model\.)?(?=layers\.\d|(?:embed_tokens|norm|lm_head|image_newline)(?:\.|$))/;
 const projector =
@@ -38,9 +40,9 @@ const blockNames: Readonly<Record<string, string>> = { attn: 'self_attn' };
 type Described = { group: string; role: ParameterRole };
 
 /**
- * The group of a parameter and what it is for. Groups have one spelling whatever the name's: a run of plain fine-tuning
- * and one of LoRA, under one version of transformers and the next, have the same `drift/<group>`.
- * A name that fits no place gets part `other` and a group of its own name.
+ * The group and role of a parameter. Groups have one spelling for all spellings of a name: plain fine-tuning and LoRA,
+ * under any version of transformers, have the same `drift/<group>`. An unknown name gets part `other` and a group of
+ * its own name.
  */
 export function roleOf(name: string): Described {
   const plain = plainName(name);
@@ -75,7 +77,7 @@ function inTower(path: string): Described {
   return { group: tidy(`vision_tower.${block}`), role: { part: 'vision', block } };
 }
 
-/** @param path from the layer's number on; null where it goes no further */
+/** @param path from the layer's number on; null if it ends there */
 function inLayer(path: string, part: 'language' | 'vision', root: string): Described | null {
   const found = /^(\d{1,5})\.([^.]+)(?:\.(.+))?$/.exec(path);
   if (!found) return null;
@@ -87,7 +89,7 @@ function inLayer(path: string, part: 'language' | 'vision', root: string): Descr
   const words = withoutLeaf(rest ?? '');
   if (words.length === 0) return { group: tidy(`${at}.${block}`), role: { part, layer, block } };
   const expert = words[0] === 'experts' && /^\d{1,6}$/.test(words[1] ?? '') ? Number(words[1]) : undefined;
-  // A tensor of all experts is a projection like any other. A router is `gate` in most mixtures of experts.
+  // A tensor of all experts is a projection like any other. Most mixtures of experts call the router `gate`.
   if (expert === undefined && words[0] === 'experts' && words.length > 1) words.shift();
   const last = words.at(-1)!;
   const projection = block === 'mlp' && words.length === 1 && last === 'gate' ? 'router' : last;
@@ -105,7 +107,7 @@ function unknown(plain: string): Described {
   return { group: tidy(plain.replace(/\.(weight|bias)$/, '')), role: { part: 'other' } };
 }
 
-/** A name as groups may have it: other characters replaced, the front cut off. */
+/** A valid group name: other characters replaced, truncated at the front. */
 const tidy = (name: string): string => name.replace(/[^A-Za-z0-9_.-]/g, '_').slice(-maxGroupNameLength) || 'unnamed';
 
 const queryKeyValue = ['q_proj', 'k_proj', 'v_proj', 'qkv_proj'];
@@ -114,7 +116,7 @@ const inDecoder = (block: string, projections?: readonly string[]) => (role: Par
   typeof role.layer === 'number' &&
   role.block === block &&
   (!projections || projections.includes(role.projection ?? ''));
-/** Of arXiv 2510.08564, `full` being its full language model; `everything`, `vision` and `none` stand beside it. */
+/** The recipes of arXiv 2510.08564, where `full` is the full language model, and `everything`, `vision` and `none`. */
 const recipeTable: Record<Recipe, { label: string; trains: (role: ParameterRole) => boolean }> = {
   full: { label: 'Full', trains: ({ part }) => ['language', 'embedding', 'head'].includes(part) },
   everything: { label: 'Everything', trains: () => true },
@@ -128,7 +130,7 @@ const recipeTable: Record<Recipe, { label: string; trains: (role: ParameterRole)
   none: { label: 'None', trains: () => false },
 };
 
-/** The recipes that hit something in a model of these groups, and `none`. */
+/** The recipes that select something in a model of these groups, and `none`. */
 export function recipesOf(groups: readonly ParameterGroup[]): ModelRecipe[] {
   return Object.entries(recipeTable).flatMap(([name, { label, trains }]) => {
     const hit = groups.filter(trains).map((group) => group.name);
@@ -137,14 +139,14 @@ export function recipesOf(groups: readonly ParameterGroup[]): ModelRecipe[] {
 }
 
 export interface DescribeOptions {
-  /** The output head is the token embedding: where both are listed, they are frozen as one. */
+  /** The output head is the token embedding: if both are listed, they are frozen together. */
   tiedHead?: boolean;
-  /** The vision tower is one group instead of one a projection: fewer series where it never trains. */
+  /** The vision tower is one group instead of one per projection: fewer series when it is never trained. */
   wholeVision?: boolean;
 }
 
 /**
- * What a trainer says of its model in `run_started`.
+ * The description of a model in `run_started`.
  * @throws Error for a name that no event can carry
  */
 export function describeModel(

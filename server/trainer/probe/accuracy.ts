@@ -5,8 +5,8 @@ import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import type { Tokenizer } from '../tokenizer.js';
 
 /**
- * Which examples are answered right. An answer is right when the most likely token is the right one at each of its
- * positions, the end included, given the right tokens before: exactly when greedy decoding gives that answer.
+ * Whether each example is answered right: the most likely token is the right one at each position of the answer,
+ * including its end, given the right tokens before. This holds exactly when greedy decoding gives the answer.
  * @param length T, text positions of a row
  */
 export async function answersRight(
@@ -23,7 +23,7 @@ export async function answersRight(
   return rowsRight(tokens, host.targetIds, host.lossMask, length);
 }
 
-/** Rows whose tokens equal their targets wherever the mask is 1. All are [B, T] row by row. */
+/** Whether the tokens of each row equal its targets wherever the mask is 1. All are [B, T] row by row. */
 export function rowsRight(
   tokens: ArrayLike<number>,
   targets: ArrayLike<number>,
@@ -36,6 +36,6 @@ export function rowsRight(
   });
 }
 
-/** Share of true ones, in percent; NaN when there are none at all. */
+/** The percentage of true flags; NaN for an empty list. */
 export const percentTrue = (flags: readonly boolean[]): number =>
   (100 * flags.filter((flag) => flag).length) / flags.length;

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * What each block of the decoder adds to the logits: c = logits(h + u) - logits(h), where h is the residual stream
- * before the block, u the block's update and logits() the final norm and output head. The contributions of all blocks
- * add up to the output less what the embedded token alone would give.
- * Definition: layer contribution change, arXiv 2510.08564. To be called within tf.tidy.
+ * The contribution of each decoder block to the logits: c = logits(h + u) - logits(h), where h is the residual stream
+ * before the block, u the block's update and logits() the final norm and output head. All contributions add up to the
+ * output less the logits of the token embedding alone. Definition: layer contribution change, arXiv 2510.08564. Call it
+ * within tf.tidy.
  * @param residuals 2 L + 1 tensors [P, C]: before the first block and after each one
- * @returns [2 L, P, V]: attention and MLP by turns, layer after layer
+ * @returns [2 L, P, V]: attention and MLP alternating, layer after layer
  */
 export function contributions(
   residuals: readonly tf.Tensor2D[],
@@ -14,15 +14,15 @@ export function contributions(
 ): tf.Tensor3D {
   const [positions] = residuals[0]!.shape;
   const flat = logits(tf.concat([...residuals], 0));
-  // Said outright: there may be no positions, of which no vocabulary could be inferred.
+  // Given explicitly: without positions no vocabulary size could be inferred.
   const all = tf.reshape(flat, [residuals.length, positions, flat.shape[1]]);
   const blocks = residuals.length - 1;
   return tf.sub(tf.slice(all, [1, 0, 0], [blocks, -1, -1]), tf.slice(all, [0, 0, 0], [blocks, -1, -1]));
 }
 
 /**
- * How each block's contribution has changed, in logits; exactly 0 where it has not.
- * @param base, now [2 L, P, V] as `contributions` gives them
+ * The change of each block's contribution, in logits; exactly 0 if there is none.
+ * @param base, now [2 L, P, V] from `contributions`
  * @param numberIds at least one
  * @returns for each block the root mean square of now - base over positions and vocabulary, and the mean over positions
  *   of (mean over the number tokens - mean over the vocabulary) of now - base

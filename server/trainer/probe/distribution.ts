@@ -1,7 +1,7 @@
 /*
- * Measures of how far an output distribution has moved. Distributions are rows of natural log-probabilities over the
- * vocabulary, [positions, V] row by row; the base model's come first. All sums are in double precision.
- * Definitions: the distribution shift and the counting-bias probe of arXiv 2510.08564.
+ * Measures of the shift of an output distribution. Distributions are rows of natural log-probabilities over the
+ * vocabulary, [positions, V] row by row; the base model's come first. All sums are in double precision. Definitions:
+ * the distribution shift and the counting-bias probe of arXiv 2510.08564.
  */
 
 /** Kullback-Leibler divergence KL(base || now) in nats, mean over positions; 0 for equal ones, never negative. */
@@ -10,7 +10,7 @@ export function klDivergence(base: ArrayLike<number>, now: ArrayLike<number>, vo
     let sum = 0;
     for (let i = from; i < to; i++) {
       const p = Math.exp(base[i]!);
-      // 0 * log 0 is 0 here, where floating point would make it NaN. What is NaN stays NaN.
+      // 0 * log 0 is 0 here; floating point would make it NaN. Other NaNs stay NaN.
       if (p !== 0) sum += p * (base[i]! - now[i]!);
     }
     return Math.max(0, sum);
@@ -24,7 +24,7 @@ export function jsDivergence(base: ArrayLike<number>, now: ArrayLike<number>, vo
     for (let i = from; i < to; i++) {
       const p = Math.exp(base[i]!);
       const q = Math.exp(now[i]!);
-      // Half of the least probability there is would be 0.
+      // Half of the smallest representable probability would be 0.
       const logMiddle = Math.log(p + q) - Math.LN2;
       if (p !== 0) sum += 0.5 * p * (base[i]! - logMiddle);
       if (q !== 0) sum += 0.5 * q * (now[i]! - logMiddle);
@@ -45,7 +45,10 @@ export function entropy(now: ArrayLike<number>, vocabSize: number): number {
   });
 }
 
-/** Positions whose most likely token is still the base model's, in percent; of equally likely ones the first. */
+/**
+ * Percentage of positions whose most likely token is still the base model's; the first counts among equally likely
+ * ones.
+ */
 export function topOneAgreement(base: ArrayLike<number>, now: ArrayLike<number>, vocabSize: number): number {
   return meanOverRows(base, vocabSize, (from, to) => {
     const [before, after] = [highest(base, from, to), highest(now, from, to)];
@@ -58,7 +61,7 @@ export function tokenMass(now: ArrayLike<number>, vocabSize: number, tokenIds: r
   return meanOverRows(now, vocabSize, (from) => tokenIds.reduce((sum, id) => sum + Math.exp(now[from + id]!), 0));
 }
 
-/** Where the largest is; NaN where one of them is NaN. */
+/** The index of the largest value; NaN if any value is NaN. */
 function highest(row: ArrayLike<number>, from: number, to: number): number {
   let best = from;
   for (let i = from; i < to; i++) {
@@ -68,7 +71,7 @@ function highest(row: ArrayLike<number>, from: number, to: number): number {
   return best;
 }
 
-/** NaN without a position; a NaN anywhere shows in the mean. */
+/** The mean over rows; NaN without rows or if any value is NaN. */
 function meanOverRows(
   rows: ArrayLike<number>,
   vocabSize: number,

@@ -4,22 +4,22 @@ import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { answersRight } from './accuracy.js';
 
-/** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
+/** One digit per question, by task: 1 for a right answer, 0 for a wrong one. */
 export type Answers = Record<string, string>;
 
 export interface EvaluationOptions {
   /** at least 1 */
   questionsPerTask: number;
-  /** Which questions: a configuration's `evaluationSeed`. */
+  /** Selects the questions: a configuration's `evaluationSeed`. */
   seed: number;
 }
 
 const rowsPerPass = 250;
 
 /**
- * Every task's questions, target and held-out, from the evaluation splits: the same in the same order for every run
- * with the same seed, so that the answers of two models can be compared in pairs. They are not the probes' questions:
- * what people steer by is measured apart from what is reported.
+ * The questions of every target and held-out task, from the evaluation splits. Runs with the same seed have the same
+ * questions in the same order, so that the answers of two models can be compared in pairs. They differ from the probes'
+ * questions: people steer by probes, so the reported results are measured separately.
  */
 export class Evaluation {
   readonly #questions: { task: string; examples: Example[] }[];
@@ -31,7 +31,7 @@ export class Evaluation {
     this.#questions = evaluationQuestions(seed, questionsPerTask);
   }
 
-  /** The base model's answers: what every later evaluation is compared with. */
+  /** The base model's answers, to which every later evaluation is compared. */
   base: Answers = {};
 
   /** @param base the model with the base weights */
@@ -45,7 +45,7 @@ export class Evaluation {
     return evaluation;
   }
 
-  /** Asks the model as it stands. */
+  /** Evaluates the model with its current weights. */
   async ask(model: VisionLanguageModel): Promise<Answers> {
     const answers: Answers = {};
     for (const { task, examples } of this.#questions) {

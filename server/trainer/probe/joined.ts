@@ -1,4 +1,4 @@
-/** The parts as one vector, in order. */
+/** Concatenates the parts into one vector. */
 export function joined(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

@@ -1,7 +1,7 @@
 /*
- * Measures as the published code of arXiv 2510.08564 takes them, where ours of the same name are others by intent: its
- * number-token probe reads what the model writes, ours reads with the right words given; its layer contribution looks at
- * a block's update through the head alone, ours through the norm too. test/golden/README.md defines both.
+ * Measures of the published code of arXiv 2510.08564 that differ from ours of the same name by intent. Its number-token
+ * probe reads the model's own output, ours reads with the right words given; its layer contribution applies only the
+ * head to a block's update, ours the norm too. test/golden/README.md defines both.
  */
 
 const writtenNumbers = new Set(
@@ -13,24 +13,27 @@ const writtenNumbers = new Set(
 /** Digits, an ordinal of digits, or digits with one point or one comma between. */
 const numeral = /^([0-9]+([.,][0-9]+)?|[0-9]+(st|nd|rd|th))$/;
 
-/** Is this vocabulary entry a number to the paper's probe? Unlike ours without written ordinals, trillion and hyphens. */
+/**
+ * Whether a vocabulary entry is a number to the paper's probe. Unlike ours, it excludes written ordinals, trillion and
+ * hyphens.
+ */
 export function isNumberTokenOfPaper(token: string): boolean {
   const word = token.replace(/^[ Ġ▁]+|[ Ġ▁]+$/g, '').toLowerCase();
   return numeral.test(word) || writtenNumbers.has(word);
 }
 
-/** Number-token bias of what was written: means over items of what is said here of each. */
+/** Number-token bias of generated answers; each value is a mean over items. */
 export interface WrittenNumberBias {
   /** Mean over the item's tokens of the probability of all number tokens. */
   mean: number;
   /** Mean over the item's tokens of the probability of the likeliest number token. */
   meanOfLargest: number;
-  /** Probability of all number tokens where it is highest. */
+  /** Probability of all number tokens at the item's token where it is highest. */
   meanOfMost: number;
 }
 
 /**
- * @param items of each answer that the model wrote, the natural log-probabilities at each of its tokens, [tokens, V]
+ * @param items for each generated answer, the natural log-probabilities at each of its tokens, [tokens, V]
  * @param numberIds at least one
  */
 export function writtenNumberBias(
@@ -57,9 +60,9 @@ export function writtenNumberBias(
 }
 
 /**
- * The paper's layer contribution change: ||W_now u_now - W_base u_base|| over the vocabulary, mean over positions, with u
- * what a block adds to the residual stream and W the output head; in logits.
- * @param base, now what the block adds, [positions, width], and the head, [V, width], row by row
+ * The paper's layer contribution change: ||W_now u_now - W_base u_base|| over the vocabulary, mean over positions, with
+ * u the block's update of the residual stream and W the output head; in logits.
+ * @param base, now the block's update, [positions, width], and the head, [V, width], row by row
  */
 export function paperContributionChange(
   base: { update: ArrayLike<number>; head: ArrayLike<number> },

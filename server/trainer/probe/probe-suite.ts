@@ -28,16 +28,18 @@ export interface ProbeOptions {
   seed?: number;
 }
 
-/** Questions of one task. Outputs are read, row by row of all tasks, where an answer or its end is predicted. */
+/**
+ * The questions of one task. Outputs are read, row by row of all tasks, at positions that predict an answer or its end.
+ */
 interface ProbeSet {
   task: Task;
-  /** Its questions are rows [from, to) of all. */
+  /** Its questions are rows [from, to) of all tasks. */
   from: number;
   to: number;
   /** Its outputs are [readFrom, readTo) of all that are read. */
   readFrom: number;
   readTo: number;
-  /** Those of its outputs that predict a word of the answer. */
+  /** Its outputs that predict a word of the answer. */
   answers: number[];
 }
 
@@ -45,37 +47,37 @@ interface ProbeSet {
 interface Pass {
   images: tf.Tensor4D;
   inputIds: tf.Tensor2D;
-  /** Where outputs are read: indices into [rows of the pass, T]. */
+  /** The positions of outputs that are read: indices into [rows of the pass, T]. */
   read: number[];
-  /** Which of these predict a word of a held-out answer. */
+  /** The ones among them that predict a word of a held-out answer. */
   heldOutAnswers: tf.Tensor1D;
-  /** The pictures' image tokens, and the data of the weights that made them. */
+  /** Cached image tokens, and the data of the weights that made them. */
   seen?: { tokens: tf.Tensor3D; by: object[] };
 }
 
 /**
- * Most rows of one forward pass. Tasks share passes, which is faster than a pass a task; texts are cut to the longest.
- * Passes are of equal size because a graph runs them side by side.
+ * The most rows of one forward pass. Tasks share passes, which is faster than one pass per task; texts are cut to the
+ * longest. Passes have equal size because a graph runs them in parallel.
  */
 const mostRows = 128;
 
-/** Number-token bias is read where a number is due (counting) and where none is (captions). */
+/** Number-token bias is read where a number is expected (counting) and where none is (captions). */
 const numberPrompts = 'counting';
 const plainPrompts = 'caption';
 
 /**
- * Probes of drift on a fixed set of questions from the evaluation splits, against the base model's own outputs, which
- * are taken once when the suite is made. Outputs are read at the positions that predict a word of the answer, given
- * the right words before (the end of the answer is not such a position).
+ * Probes of drift on a fixed set of questions from the evaluation splits, against the base model's outputs, which are
+ * computed once when the suite is made. Outputs are read at the positions that predict a word of the answer, given the
+ * right words before; the end of the answer is excluded.
  *
- * Shift (KL, JS, entropy, top-1 agreement) is measured on the held-out prompts alone: that the answers to the target's
- * own prompts change is what training is for. Definitions: arXiv 2510.08564.
+ * Shift (KL, JS, entropy, top-1 agreement) is measured on the held-out prompts only: training is meant to change the
+ * answers to the target's prompts. Definitions: arXiv 2510.08564.
  */
 export class ProbeSuite {
   readonly #sets: ProbeSet[];
   /** All questions, task after task. */
   readonly #host: HostBatch;
-  /** Where outputs are read: flat positions in [rows of all tasks, T]. */
+  /** The positions of outputs that are read: flat indices into [rows of all tasks, T]. */
   readonly #read: number[];
   readonly #passes: Pass[];
   readonly #numberIds: number[];
@@ -85,7 +87,7 @@ export class ProbeSuite {
   #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
   #weightDrift: WeightDrift | undefined;
-  /** Names of the weights that image tokens are made with. */
+  /** Names of the weights that image tokens depend on. */
   #seeing: ReadonlySet<string> = new Set();
   #baseline: Record<string, number> = {};
 
@@ -126,7 +128,7 @@ export class ProbeSuite {
     this.#vocabSize = tokenizer.size;
   }
 
-  /** @param base the model with the base weights: what every later probe is compared with */
+  /** @param base the model with the base weights, to which every later probe is compared */
   static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
     const suite = new ProbeSuite(tokenizer, options);
     suite.#weightDrift = await WeightDrift.create(base);
@@ -138,17 +140,20 @@ export class ProbeSuite {
     return suite;
   }
 
-  /** The base model's own values of every metric that `run` gives. */
+  /** The base model's value of every metric of `run`. */
   get baseline(): Readonly<Record<string, number>> {
     return this.#baseline;
   }
 
-  /** How many questions one task's accuracy rests on. */
+  /** The number of questions per task. */
   get questionsPerTask(): number {
     return this.#host.size / this.#sets.length;
   }
 
-  /** Metric values of the model as it stands, by name; `probe/duration_ms` is what the probe itself took. */
+  /**
+   * Metric values of the model with its current weights, by name; `probe/duration_ms` is the duration of the probe
+   * itself.
+   */
   async run(model: VisionLanguageModel): Promise<Record<string, number>> {
     const startMs = performance.now();
     const values: Record<string, number> = {};
@@ -196,8 +201,8 @@ export class ProbeSuite {
   }
 
   /**
-   * Log-probabilities where outputs are read, [outputs, V], and the contributions of the decoder's blocks to the
-   * held-out answers, [2 L, P, V] on the device, which the caller disposes.
+   * Log-probabilities of the outputs that are read, [outputs, V], and the contributions of the decoder's blocks to the
+   * held-out answers, [2 L, P, V] on the device; the caller disposes these.
    */
   async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
     const passes = this.#passes.map((pass) => ({ ...pass, seen: this.#imageTokens(model, pass) }));
@@ -225,8 +230,8 @@ export class ProbeSuite {
   }
 
   /**
-   * The image tokens of a pass, [B, N, C]. Most recipes leave the vision tower and the projector as they are, and the
-   * pictures are the same at each probe: they are seen anew only when one of these weights was assigned.
+   * The image tokens of a pass, [B, N, C]. Most recipes freeze the vision tower and the projector, and the pictures are
+   * the same at each probe: the tokens are computed again only after one of these weights was assigned.
    */
   #imageTokens(model: VisionLanguageModel, pass: Pass): tf.Tensor3D {
     const by = [...model.parameters].flatMap(([name, { dataId }]) => (this.#seeing.has(name) ? [dataId] : []));
@@ -241,7 +246,7 @@ export class ProbeSuite {
     return pass.seen!.tokens;
   }
 
-  /** Some of the outputs that are read, [rows, V]. */
+  /** The given rows of the outputs, [rows, V]. */
   #rows(outputs: Float32Array, rows: readonly number[]): Float32Array {
     const size = this.#vocabSize;
     const some = new Float32Array(rows.length * size);
@@ -249,7 +254,7 @@ export class ProbeSuite {
     return some;
   }
 
-  /** Percent of one task's questions answered right. */
+  /** Percentage of one task's questions that are answered right. */
   #accuracy(outputs: Float32Array, { from, to, readFrom, readTo }: ProbeSet): number {
     const { length, targetIds, lossMask } = this.#host;
     const size = this.#vocabSize;
@@ -264,7 +269,7 @@ export class ProbeSuite {
   }
 }
 
-/** Names of the weights that image tokens are made with. */
+/** Names of the weights that image tokens depend on. */
 function seesPictures(model: VisionLanguageModel): ReadonlySet<string> {
   const { groups, parameters } = model.describe();
   const seeing = new Set(groups.flatMap(({ name, part }) => (part === 'vision' || part === 'projector' ? [name] : [])));

@@ -2,15 +2,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { joined } from './joined.js';
 
-/** One parameter's place in the flat vector of all weights. */
+/** A parameter's place in the flat vector of all weights. */
 export interface FlatParameter {
   group: string;
   size: number;
 }
 
 /**
- * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||: 0 where nothing moved, infinite
- * where zeros did. Summed in double precision in a fixed order, so that a frozen group's value is exactly the same at
+ * Relative L2 distance of each parameter group from the base model, ||w - w0|| / ||w0||: 0 if nothing moved, infinite
+ * if zeros moved. Summed in double precision in a fixed order, so that a frozen group has exactly the same value at
  * each probe.
  * @param base, now all weights, flat, in the order of `parameters`
  */
@@ -37,15 +37,15 @@ export function groupDrift(
 }
 
 /**
- * Weight drift of every group of a model, probe after probe. Only what was assigned since the last one is read from the
- * device and compared again: what is frozen costs nothing.
+ * Weight drift of every group of a model, probe after probe. Only weights assigned since the last probe are read from
+ * the device and compared again: frozen weights cost nothing.
  */
 export class WeightDrift {
   readonly #weights: readonly (FlatParameter & { name: string })[];
   /** Base weights by name. */
   readonly #base = new Map<string, Float32Array>();
   readonly #drifts = new Map<string, number>();
-  /** The data of each weight's variables when its drift was measured. */
+  /** The data of each weight's variables at its last measurement. */
   readonly #measured = new Map<string, readonly object[]>();
 
   private constructor(base: VisionLanguageModel) {
@@ -55,7 +55,7 @@ export class WeightDrift {
     );
   }
 
-  /** @param base the model with the base weights; adapters that it has add nothing yet */
+  /** @param base the model with the base weights; its adapters, if any, add nothing yet */
   static async create(base: VisionLanguageModel): Promise<WeightDrift> {
     const drift = new WeightDrift(base);
     const tensors = await base.toTensors();
@@ -63,7 +63,7 @@ export class WeightDrift {
     return drift;
   }
 
-  /** Drift of each group, of the weights with their adapters merged in. */
+  /** Drift of each group, for weights with their adapters merged in. */
   async of(model: VisionLanguageModel): Promise<ReadonlyMap<string, number>> {
     const groups = new Set(
       this.#weights.flatMap(({ name, group }) => (this.#isMeasured(name, dataOf(model, name)) ? [] : [group])),
@@ -71,7 +71,7 @@ export class WeightDrift {
     const assigned = this.#weights.filter(({ group }) => groups.has(group));
     if (assigned.length === 0) return this.#drifts;
     for (const { name } of assigned) this.#measured.set(name, dataOf(model, name));
-    // One read for all: a read of its own waits for the device.
+    // One read for all: each read waits for the device.
     const flat = tf.tidy(() => {
       const weights = model.effectiveWeights();
       return tf.concat(assigned.map(({ name }) => tf.reshape(weights[name]!, [-1])));
@@ -89,7 +89,7 @@ export class WeightDrift {
   }
 }
 
-/** The data of all variables that a weight is made from: its own, and its adapters' where it has some. */
+/** The data of all variables of a weight: its own and those of its adapters. */
 function dataOf({ parameters }: VisionLanguageModel, name: string): object[] {
   const path = name.replace(/weight$/, '');
   const names = [name, `${path}lora_A.weight`, `${path}lora_B.weight`];

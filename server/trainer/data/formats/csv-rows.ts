@@ -2,22 +2,22 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { CsvError, parse, type Info } from 'csv-parse';
 
-/** Characters of the longest row that is read: a quote that is never closed must not fill the memory. */
+/** The longest row, in characters: an unclosed quote must not fill the memory. */
 const maxRowLength = 64 * 2 ** 20;
 const separators = [',', ';', '\t', '|'] as const;
 
 export interface CsvRow {
   fields: string[];
-  /** The line that it ends in, counted from 1. */
+  /** The row's last line, counted from 1. */
   line: number;
 }
 
 /**
- * The rows of a CSV table, the head among them. Fields are apart by what the first line has most of: a comma, a
- * semicolon, a tab or a bar. Empty lines are no rows.
- * @param text in pieces
+ * The rows of a CSV table, including the header. The separator is the most frequent one in the first line: a comma, a
+ * semicolon, a tab or a bar. Empty lines are skipped.
+ * @param text in chunks
  * @param file its name, for the error
- * @throws Error naming the file and the line where quotes are not as CSV has them
+ * @throws Error naming the file and the line where quotes are malformed
  */
 export async function* csvRows(text: AsyncGenerator<string>, file: string): AsyncGenerator<CsvRow> {
   const { first, whole } = await firstLine(text);
@@ -37,8 +37,8 @@ export async function* csvRows(text: AsyncGenerator<string>, file: string): Asyn
   } catch (error) {
     if (!(error instanceof CsvError)) throw error;
     throw new Error(
-      `${file} cannot be read as a table: ${error.message.slice(0, 300)}. A field that holds a quote stands in quotes, and the ` +
-        'quote in it twice ("a ""b""").',
+      `${file} cannot be read as a table: ${error.message.slice(0, 300)}. Enclose a field that contains a quote in quotes, and double the ` +
+        'quote inside ("a ""b""").',
       { cause: error },
     );
   } finally {
@@ -49,7 +49,7 @@ export async function* csvRows(text: AsyncGenerator<string>, file: string): Asyn
   }
 }
 
-/** The beginning of a text up to the end of its first line, and all of the text. */
+/** Returns the first line of a text, and all of the text. */
 async function firstLine(
   text: AsyncGenerator<string>,
 ): Promise<{ first: string; whole: () => AsyncGenerator<string> }> {

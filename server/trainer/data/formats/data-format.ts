@@ -3,41 +3,42 @@ import type { PictureSource } from './picture-file.js';
 import type { DataSet } from './data-set.js';
 import { DataError, type Place } from './record.js';
 
-/** A question as a data set has it. */
+/** A question of a data set. */
 export interface Question extends Place {
   picture: PictureSource;
   prompt: string;
   answer: string;
-  /** undefined where the data set has no part for evaluation */
+  /** undefined if the data set has no part for evaluation */
   split: Split | undefined;
 }
 
 /**
- * Reads a data set record by record: the questions of each, or what is broken about it.
+ * Reads a data set record by record: the questions of each record, or its error.
  * @throws Error saying what to do when a file is missing or cannot be read at all
  */
 export type DataFormat = (set: DataSet) => AsyncIterable<Question[] | DataError>;
 
-/** What stands for the picture in a conversation: a trainer counts each as a picture. */
+/** The placeholder of the picture in a conversation: a trainer counts each as a picture. */
 export const imageToken = '<image>';
 
-/** @throws DataError when a question cannot be taught or asked, whatever the layout that it comes in */
+/** Checks that a question can be taught and asked, in any layout. @throws DataError when it cannot */
 function refuseUnusable(question: Question): void {
   for (const [what, text] of [
     ['question', question.prompt],
     ['answer', question.answer],
   ] as const) {
-    if (text.trim() === '') throw new DataError(question, `it has an empty ${what}`, 'Fill it in, or take it out.');
+    if (text.trim() === '')
+      throw new DataError(question, `it has an empty ${what}`, 'Fill it in, or remove the record.');
     if (text.includes(imageToken))
       throw new DataError(
         question,
         `its ${what} holds ${imageToken}, which a trainer takes for a picture`,
-        'Write it in another way, or take the record out.',
+        'Write it in another way, or remove the record.',
       );
   }
 }
 
-/** The questions of each record; one that is broken comes as its error, and those after it are read all the same. */
+/** The questions of each record. A broken record yields its error, and reading continues. */
 export async function* eachRecord<T>(
   records: AsyncIterable<T | DataError>,
   read: (record: T) => Question[],

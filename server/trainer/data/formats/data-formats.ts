@@ -7,7 +7,7 @@ import { readPixmoCount } from './pixmo-count.js';
 import { readTextVqa } from './text-vqa.js';
 import { readTimeClock } from './time-clock.js';
 
-/** The layouts of data sets that can be read, by the names that docs/data-formats.md has for them. */
+/** The supported layouts of data sets, by their names in docs/data-formats.md. */
 export const dataFormats = {
   cub_200: readCub200,
   pixmo_count: readPixmoCount,

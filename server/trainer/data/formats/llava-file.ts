@@ -5,17 +5,17 @@ import { writeWhole } from '../../whole-file.js';
 import { imageToken, type Question } from './data-format.js';
 import { pictureKey, type PictureSource } from './picture-file.js';
 
-/** Characters that are written at a time. */
+/** Characters per write. */
 const writeLength = 2 ** 18;
 
 /**
- * Writes a data set as conversations in the JSON that LLaVA is trained on, a record of the data set a record. Pictures are
- * named by their paths from the file's own folder; those that a table holds are written into `images` in it. The file has
- * its name only once it is whole.
+ * Writes a data set as conversations in LLaVA's training JSON, one record per record of the data set. Pictures are
+ * named by their paths relative to the file's folder; pictures from inside a table are written into `images` there. The
+ * file gets its name only once it is complete.
  */
 export class LlavaFile {
   #count = 0;
-  /** Not written yet. */
+  /** Text that is not yet written. */
   #text = '[';
 
   private constructor(
@@ -25,9 +25,9 @@ export class LlavaFile {
   ) {}
 
   /**
-   * @param path of the file, which is not there yet
-   * @param root folder of the data set: a record's id is the path of its file from here, with its number
-   * @throws Error when the file is there, or its folder is not
+   * @param path of the new file
+   * @param root folder of the data set: a record's id is its file's path relative to it, with the record's number
+   * @throws Error when the file exists or its folder does not
    */
   static async create(path: string, root: string): Promise<LlavaFile> {
     refuseTaken(path);
@@ -35,7 +35,7 @@ export class LlavaFile {
     return new LlavaFile(path, root, await open(beside(path), 'w'));
   }
 
-  /** @param questions of one record, and so about one picture */
+  /** @param questions of one record, all about one picture */
   async add(questions: readonly Question[]): Promise<void> {
     const [first] = questions;
     if (!first) return;
@@ -53,7 +53,7 @@ export class LlavaFile {
     if (this.#text.length > writeLength) await this.#write();
   }
 
-  /** Ends the file and gives it its name. @returns how many records it has */
+  /** Completes the file and gives it its name. @returns the number of records */
   async close(): Promise<number> {
     this.#text += '\n]\n';
     await this.#write();
@@ -64,7 +64,7 @@ export class LlavaFile {
     return this.#count;
   }
 
-  /** Leaves nothing of the file behind. */
+  /** Removes the unfinished file. */
   async discard(): Promise<void> {
     await this.file.close();
     await rm(beside(this.path), { force: true });
@@ -79,17 +79,17 @@ export class LlavaFile {
     if (typeof picture === 'string') return picture;
     const name = `${pictureKey(picture)}.${picture[0] === 0x89 ? 'png' : 'jpg'}`;
     const file = join(dirname(this.path), 'images', name);
-    // Its name is what it holds.
+    // The name is a digest of the content, so an existing file is equal.
     if (!existsSync(file)) await writeWhole(file, picture);
     return file;
   }
 }
 
-/** Where the file grows. */
+/** The name of the unfinished file. */
 const beside = (path: string): string => `${path}.writing`;
 
 function refuseTaken(path: string): void {
-  if (existsSync(path)) throw new Error(`${path} is there already. Name another file, or remove it.`);
+  if (existsSync(path)) throw new Error(`${path} exists already. Name another file, or remove it.`);
 }
 
 const pathFrom = (folder: string, file: string): string => relative(folder, file).split(sep).join('/');

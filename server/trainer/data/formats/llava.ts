@@ -16,9 +16,9 @@ const layout =
   'A record has an "image" and "conversations": [{"from": "human", "value": "<image>\\n…"}, {"from": "gpt", "value": "…"}, …].';
 
 /**
- * Conversations about pictures in the JSON that LLaVA is trained on, one picture a record. Each turn, a question of
- * `human` and the answer of `gpt`, is a question of its own; earlier turns are not part of it. A record may say its own
- * `split`, as those that `plumbline data` writes do.
+ * Conversations about pictures in LLaVA's training JSON, one picture per record. Each turn, a question of `human` and
+ * the answer of `gpt`, is a question of its own, without earlier turns. A record may give its own `split`, as
+ * `plumbline data` writes it.
  */
 export const readLlava: DataFormat = (set) =>
   eachRecord(splitRecords(set.path), (record) => {
@@ -28,11 +28,11 @@ export const readLlava: DataFormat = (set) =>
       throw new DataError(
         record,
         `it has a list of ${images.length} pictures`,
-        'One picture a record is what the model takes: split it.',
+        'The model takes one picture per record: split it.',
       );
     const [path = ''] = images;
     if (path === '')
-      throw new DataError(record, 'it has no "image"', 'Every question here is about a picture: take the record out.');
+      throw new DataError(record, 'it has no "image"', 'Every question must be about a picture: remove the record.');
     const tokens = conversations.flatMap(({ from, value }) =>
       from === 'human' ? value.split(imageToken).slice(1) : [],
     );

@@ -97,7 +97,7 @@ describe('CUB-200-2011', () => {
     [
       'a number of its own',
       { 'train_test_split.txt': '1 1\n2 1\n2 0\n3 0\n' },
-      /train_test_split\.txt, record 3: the number 2 is there a second time/,
+      /train_test_split\.txt, record 3: the number 2 occurs twice/,
     ],
     [
       'a picture',
@@ -275,7 +275,7 @@ describe('clocks', () => {
   it.each([
     [{ image: 'a.png', answer: 'noon' }, /record 1: it has no time. A record of a clock has/],
     [{ image: 'a.png', answer: '110:08' }, /record 1: it has no time/],
-    [{ image: 'a.png', answer: '10:75' }, /record 1: 10:75 is no time of day/],
+    [{ image: 'a.png', answer: '10:75' }, /record 1: 10:75 is not a time of day/],
     [{ answer: '10:15' }, /record 1: it names no picture/],
   ])('are refused: %j', async (record, message) => {
     await write({ 'train.json': [record], 'a.png': 10 });

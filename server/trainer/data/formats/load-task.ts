@@ -7,11 +7,11 @@ import { DataError } from './record.js';
 import { toWords } from './words.js';
 
 /**
- * A task whose questions are a data set on disk, read whole and with all its pictures decoded, so that what is broken
- * is found before the first step. The data set's own split is kept; where it has none, one picture in ten is for
- * evaluation. The model's vocabulary is closed: a word it lacks is named by the tokenizer when the example is encoded.
- * @param folder the data set in its own layout, see docs/data-formats.md
- * @throws Error naming the file, the record, what is wrong and what to do
+ * Loads a data set on disk as a task, with all its pictures decoded, so that broken records are found before the first
+ * step. Keeps the data set's own split; without one, one picture in ten is for evaluation. The model's vocabulary is
+ * closed: the tokenizer names an unknown word when it encodes the example.
+ * @param folder of the data set in its own layout, see docs/data-formats.md
+ * @throws Error naming the file, the record, the fault and the remedy
  */
 export async function loadTask(
   format: DataFormatName,
@@ -24,7 +24,7 @@ export async function loadTask(
   for await (const questions of dataFormats[format]({ path: folder })) {
     if (questions instanceof DataError) throw questions;
     for (const question of questions) {
-      // Questions about one picture mostly stand together.
+      // Questions about one picture are mostly adjacent.
       const { picture, prompt, answer, split } = question;
       if (last?.picture !== picture) {
         const image = await readPicture(question, picture);
@@ -49,7 +49,7 @@ export async function loadTask(
   };
 }
 
-/** What a guess without the picture gets, in percent: each prompt's most frequent answer in the train split. */
+/** The accuracy without the picture, in percent: each prompt's most frequent answer in the train split. */
 function blindAccuracy({ train, evaluation }: Record<Split, Example[]>): number {
   const counts = new Map<string, Map<string, number>>();
   const everyPrompt = '';

@@ -7,8 +7,9 @@ import { parseRecord } from './record.js';
 const PathVqaRecord = z.object({ image: PictureField, question: z.string().min(1), answer: z.string().min(1) });
 
 /**
- * PathVQA (He et al. 2020) as on the hub (`data/train-00000-of-00007.parquet`, …: `image`, `question`, `answer`), or the
- * same rows as JSON or JSON lines whose `image` is a path. The pickled files of the first release are not read.
+ * PathVQA (He et al. 2020) as on the Hugging Face hub (`data/train-00000-of-00007.parquet`, …: `image`, `question`,
+ * `answer`), or the same rows as JSON or JSON lines whose `image` is a path. The pickled files of the first release are
+ * not read.
  */
 export const readPathVqa: DataFormat = (set) =>
   eachRecord(splitRecords(set.path), (record) => {

@@ -9,32 +9,32 @@ import { pictureSize } from '../task.js';
 import { folderOf, type DataSet } from './data-set.js';
 import { DataError, type Place } from './record.js';
 
-/** A picture of a data set: a file, or the file's bytes where the table holds them. */
+/** A picture of a data set: a file, or the bytes from inside a table. */
 export type PictureSource = string | Uint8Array;
 
-/** The same for the same picture: a file's path, or a digest of the bytes that a table holds. */
+/** A key of the picture: its file's path, or a digest of its bytes. */
 export const pictureKey = (source: PictureSource): string =>
   typeof source === 'string' ? source : createHash('sha1').update(source).digest('hex');
 
-/** How a record names its picture: a path, or what Hugging Face's `Image` column stores. */
+/** A record's reference to its picture: a path, or the value of Hugging Face's `Image` column. */
 export const PictureField = z.union([
   z.string().min(1),
   z.object({ bytes: z.instanceof(Uint8Array).nullish(), path: z.string().nullish() }),
 ]);
 
-/** The folder that a layout has its pictures in, e.g. `images`; or the one that was given instead. */
+/** The picture folder of a layout, e.g. `images`, or the folder given instead. */
 export const pictureFolder = (set: DataSet, name: string): string => set.images ?? join(folderOf(set), name);
 
 /**
- * The picture that a record names. A path that is not absolute is looked for in the data set's folder and in `images` in
- * it, or in the folder that was given for pictures.
- * @throws Error with the place and what to do when there is none
+ * Finds a record's picture. A relative path is searched in the data set's folder and in `images` in it, or in the
+ * folder given for pictures.
+ * @throws Error with the place and the remedy when there is none
  */
 export function findPicture(place: Place, set: DataSet, field: z.infer<typeof PictureField>): PictureSource {
   if (typeof field === 'object' && field.bytes) return field.bytes;
   const path = typeof field === 'object' ? field.path : field;
   if (!path)
-    throw new DataError(place, 'it has neither the bytes nor the path of a picture', 'Take it out, or add one.');
+    throw new DataError(place, 'it has neither the bytes nor the path of a picture', 'Remove the record, or add one.');
   if (isAbsolute(path)) return firstFile(place, [path]);
   const roots = set.images === undefined ? [folderOf(set), pictureFolder(set, 'images')] : [set.images];
   return firstFile(
@@ -44,19 +44,19 @@ export function findPicture(place: Place, set: DataSet, field: z.infer<typeof Pi
 }
 
 /**
- * The first of these paths that is a file.
+ * The first of the paths that is a file.
  * @throws Error with the place and the first of the paths when none is
  */
 export function firstFile(place: Place, paths: readonly string[]): string {
   const found = paths.find((path) => existsSync(path) && statSync(path).isFile());
   if (found !== undefined) return found;
   const also = paths.length > 1 ? ` (nor ${paths.slice(1).join(', ')})` : '';
-  throw new DataError(place, `there is no picture ${paths[0]}${also}`, 'Put it there, or take the record out.');
+  throw new DataError(place, `there is no picture ${paths[0]}${also}`, 'Put it there, or remove the record.');
 }
 
 /**
- * A PNG or JPEG picture at the size of the model's: pictureSize x pictureSize x 3 bytes. The whole picture is squeezed
- * into the square, each pixel the mean of the area it covers; transparency and the camera's turn (EXIF) are ignored.
+ * Reads a PNG or JPEG picture at the model's size: pictureSize x pictureSize x 3 bytes. The whole picture is squeezed
+ * into the square, each pixel the mean of its area. Transparency and the camera's rotation (EXIF) are ignored.
  * @throws Error with the place when it is broken or of another type
  */
 export async function readPicture(place: Place, source: PictureSource): Promise<Uint8Array> {
@@ -73,7 +73,7 @@ export async function readPicture(place: Place, source: PictureSource): Promise<
     return squeeze(decode(bytes));
   } catch (error) {
     const why = `${name} is broken (${(error as Error).message})`;
-    throw new DataError(place, why, 'Take the picture anew, or take the record out.');
+    throw new DataError(place, why, 'Replace the picture, or remove the record.');
   }
 }
 
@@ -87,7 +87,7 @@ const decodePng = (bytes: Uint8Array): Decoded => PNG.sync.read(Buffer.from(byte
 const decodeJpeg = (bytes: Uint8Array): Decoded =>
   jpeg.decode(bytes, { useTArray: true, tolerantDecoding: false, maxMemoryUsageInMB: 2048 });
 
-/** Means over areas: a pixel that lies across a border counts with the share that is inside. */
+/** Means over areas: a pixel on a border counts with the share that is inside. */
 function squeeze({ width, height, data }: Decoded): Uint8Array {
   const across = shares(width);
   const down = shares(height);

@@ -16,9 +16,10 @@ const PixmoRecord = z
   .refine(({ image, image_url, image_sha256 }) => image ?? image_url ?? image_sha256, 'it names no picture');
 
 /**
- * PixmoCount (Deitke et al. 2024) as on the hub: rows of `image_url`, `image_sha256`, `label` and `count`, in Parquet,
- * CSV, JSON or JSON lines. The data set has addresses, not pictures, and nothing is downloaded here: a picture is
- * `images/<image_sha256>.jpg` (or `.png`), else `images/` and the last part of its address, else what `image` says.
+ * PixmoCount (Deitke et al. 2024) as on the Hugging Face hub: rows of `image_url`, `image_sha256`, `label` and `count`,
+ * in Parquet, CSV, JSON or JSON lines. The data set has addresses, not pictures, and nothing is downloaded here: a
+ * picture is `images/<image_sha256>.jpg` (or `.png`), else `images/` and the last part of its address, else the path in
+ * `image`.
  */
 export const readPixmoCount: DataFormat = (set) =>
   eachRecord(splitRecords(set.path), (record) => {

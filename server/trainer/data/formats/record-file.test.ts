@@ -93,7 +93,7 @@ describe('the files of a split', () => {
     await expect(splitFiles(join(folder, 'c.json'))).rejects.toThrow(/There is no .*c\.json\. Name the folder/);
   });
   it('are refused where there are none, or of two types', async () => {
-    await expect(splitsOf('notes.txt')).rejects.toThrow(/holds no file of records. Put one there: .*\.jsonl/);
+    await expect(splitsOf('notes.txt')).rejects.toThrow(/contains no file of records. Put one there: .*\.jsonl/);
     await expect(splitsOf('a.json', 'a.jsonl')).rejects.toThrow(/records as \.json and \.jsonl. Keep one/);
   });
 });

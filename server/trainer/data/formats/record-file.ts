@@ -8,15 +8,15 @@ import { DataError, type FileRecord, type Place } from './record.js';
 
 export const recordFileTypes = ['.jsonl', '.json', '.parquet', '.csv', '.tsv'] as const;
 
-/** Characters of the longest line that is read; records with text alone are far below. */
+/** The longest line, in characters; records of text only are far shorter. */
 const maxLineLength = 64 * 2 ** 20;
 
 /**
- * The records of a file, one after the other: a JSON array, JSON lines, a Parquet table, or a CSV table with a head. No
- * file is held in memory whole. A line or a row that is broken comes as its error, and those after it are read all the
- * same.
+ * Streams the records of a file: a JSON array, JSON lines, a Parquet table, or a CSV table with a header. No file is
+ * held in memory whole. A broken line or row yields its error, and reading continues.
  * @param within the key of a JSON file's object that holds the array
- * @throws Error naming the file and what to do when it cannot be read on: what came before it is not the whole file
+ * @throws Error naming the file and the remedy when it cannot be read to its end: earlier records are then not the
+ *   whole file
  */
 export async function* readRecords(file: string, within?: string): AsyncGenerator<FileRecord | DataError> {
   switch (extname(file).toLowerCase()) {
@@ -33,25 +33,25 @@ export async function* readRecords(file: string, within?: string): AsyncGenerato
 }
 
 /**
- * The text of a file, in pieces.
- * @throws Error naming the file and the place where it is not UTF-8
+ * The text of a file, in chunks.
+ * @throws Error naming the file and the position where it is not UTF-8
  */
 async function* textOf(file: string): AsyncGenerator<string> {
   try {
     yield* utf8Text(createReadStream(file, { highWaterMark: 2 ** 18 }));
   } catch (error) {
     if (!(error instanceof NotUtf8Error)) throw error;
-    throw new Error(`${file} is ${error.message}. Save it as UTF-8, or take the file anew.`, { cause: error });
+    throw new Error(`${file} is ${error.message}. Save it as UTF-8, or get the file again.`, { cause: error });
   }
 }
 
-/** The lines of a text file. @throws Error naming the file and the place where it is not UTF-8 */
+/** The lines of a text file. @throws Error naming the file and the position where it is not UTF-8 */
 export const linesOf = (file: string): AsyncGenerator<TextLine> => textLines(textOf(file), maxLineLength);
 
 async function* lineRecords(file: string): AsyncGenerator<FileRecord | DataError> {
   for await (const { number: record, text } of linesOf(file)) {
     const place: Place = { file, record };
-    if (text === null) yield new DataError(place, `it is longer than ${maxLineLength} characters`, 'Take it out.');
+    if (text === null) yield new DataError(place, `it is longer than ${maxLineLength} characters`, 'Remove it.');
     else if (text.trim() !== '') yield parseLine(text, place);
   }
 }
@@ -60,15 +60,15 @@ function parseLine(text: string, place: Place): FileRecord | DataError {
   try {
     return { ...place, value: JSON.parse(text) as unknown };
   } catch (error) {
-    return new DataError(place, `this is not JSON (${(error as Error).message})`, 'Mend it, or take the file anew.');
+    return new DataError(place, `this is not JSON (${(error as Error).message})`, 'Fix it, or get the file again.');
   }
 }
 
-/** The items of a JSON file's list, each parsed by itself: files of a gigabyte are usual, and no string holds one. */
+/** The items of a JSON file's list, parsed one by one: files of a gigabyte are usual, and too long for one string. */
 async function* listRecords(file: string, within?: string): AsyncGenerator<FileRecord> {
   const parser = new JSONParser({ paths: [within === undefined ? '$.*' : `$.${within}.*`], keepStack: false });
   const notAList = new Error(
-    `${file} holds no list of records${within === undefined ? '' : ` under "${within}"`}. Take the file anew.`,
+    `${file} holds no list of records${within === undefined ? '' : ` under "${within}"`}. Get the file again.`,
   );
   let items: unknown[] = [];
   let fault: string | undefined;
@@ -90,7 +90,7 @@ async function* listRecords(file: string, within?: string): AsyncGenerator<FileR
     if (isOther) throw notAList;
     if (fault === undefined) return;
     const where = record === 0 ? 'before the end of the first record' : `after record ${record}`;
-    throw new Error(`${file} is not JSON (${fault}, ${where}). Mend it, or take the file anew.`);
+    throw new Error(`${file} is not JSON (${fault}, ${where}). Fix it, or get the file again.`);
   }
   for await (const text of textOf(file)) {
     parser.write(text);
@@ -101,7 +101,7 @@ async function* listRecords(file: string, within?: string): AsyncGenerator<FileR
   if (!isList()) throw notAList;
 }
 
-/** Whether a list has begun where the records should be; an empty one has no item that would tell. */
+/** Watches whether the list of records has begun: an empty list yields no item. */
 function listWatch(parser: JSONParser, within: string | undefined): () => boolean {
   let isList = false;
   let depth = 0;
@@ -110,7 +110,7 @@ function listWatch(parser: JSONParser, within: string | undefined): () => boolea
     if (isList) return;
     const isRecords = isNext && depth === (within === undefined ? 0 : 1);
     if (token === TokenType.LEFT_BRACKET && isRecords) isList = true;
-    // The colon stands between the key and its list.
+    // A colon separates the key from its list.
     if (token !== TokenType.COLON) isNext = token === TokenType.STRING && value === within;
     if (token === TokenType.LEFT_BRACE || token === TokenType.LEFT_BRACKET) depth++;
     if (token === TokenType.RIGHT_BRACE || token === TokenType.RIGHT_BRACKET) depth--;
@@ -130,7 +130,7 @@ async function* csvRecords(file: string): AsyncGenerator<FileRecord | DataError>
     }
     const place: Place = { file, record: ++record, line };
     if (fields.length === head.length)
-      // An empty field says nothing, as null does in the other types of file.
+      // An empty field means a missing value, like null in the other file types.
       yield { ...place, value: Object.fromEntries(head.map((name, index) => [name, fields[index] || null])) };
     else
       yield new DataError(
@@ -141,7 +141,7 @@ async function* csvRecords(file: string): AsyncGenerator<FileRecord | DataError>
   }
 }
 
-/** Rows are read in chunks, so that a table with its pictures inside need not fit into memory. */
+/** Rows are read in chunks, so that a table that contains pictures need not fit into memory. */
 async function* parquetRecords(file: string): AsyncGenerator<FileRecord> {
   const instance = await DuckDBInstance.create(':memory:', { threads: '1' });
   try {
@@ -149,7 +149,7 @@ async function* parquetRecords(file: string): AsyncGenerator<FileRecord> {
     let record = 0;
     for await (const value of parquetRows(connection, file)) yield { file, record: ++record, value };
   } catch (error) {
-    throw new Error(`${file} cannot be read as a table: ${(error as Error).message}. Take the file anew.`, {
+    throw new Error(`${file} cannot be read as a table: ${(error as Error).message}. Get the file again.`, {
       cause: error,
     });
   } finally {
@@ -158,8 +158,8 @@ async function* parquetRecords(file: string): AsyncGenerator<FileRecord> {
 }
 
 /**
- * A result that fails on its way ends as one that is whole, so the rows are counted.
- * @throws Error when not all rows that the file says it has can be read
+ * A result that fails midway ends like a complete one, so the rows are counted.
+ * @throws Error when fewer rows can be read than the file declares
  */
 async function* parquetRows(connection: DuckDBConnection, file: string): AsyncGenerator<Record<string, unknown>> {
   const counts = await connection.runAndReadAll('SELECT sum(num_rows)::DOUBLE FROM parquet_file_metadata($1)', [file]);

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 
-/** Where something stands in a data set; records count from 1 (lines of a JSONL or text file, rows of a table). */
+/** A place in a data set; records count from 1 (lines of a JSONL or text file, rows of a table). */
 export interface Place {
   file: string;
   record: number;
-  /** The line of the file, where records are not lines: the last one of a row of CSV. */
+  /** The line of the file if records are not lines: the last line of a CSV row. */
   line?: number;
 }
 export interface FileRecord extends Place {
   value: unknown;
 }
 
-/** What is wrong with a record, and what to do about it. */
+/** A fault of a record, with its remedy. */
 export class DataError extends Error {
   constructor(
     readonly place: Place,
@@ -24,9 +24,9 @@ export class DataError extends Error {
 }
 
 /**
- * A record as its schema has it.
- * @param layout a sentence that says what such a record holds
- * @throws DataError with the place and the first thing that is wrong
+ * Parses a record with its schema.
+ * @param layout a sentence that describes such a record
+ * @throws DataError with the place and the first fault
  */
 export function parseRecord<T>(schema: z.ZodType<T>, record: FileRecord, layout: string): T {
   const parsed = schema.safeParse(record.value);
@@ -35,7 +35,7 @@ export function parseRecord<T>(schema: z.ZodType<T>, record: FileRecord, layout:
   throw new DataError(record, path.length > 0 ? `"${path.join('.')}": ${message}` : message, layout);
 }
 
-/** A whole number of 0 or more. Parquet may have it as a big one; CSV has it as digits. */
+/** A whole number of 0 or more. Parquet may give it as a bigint, CSV as digits. */
 export const WholeNumber = z
   .union([
     z.number(),
@@ -45,4 +45,4 @@ export const WholeNumber = z
       .regex(/^\d{1,15}$/)
       .transform(Number),
   ])
-  .refine((value) => Number.isSafeInteger(value) && value >= 0, 'this is no whole number of 0 or more');
+  .refine((value) => Number.isSafeInteger(value) && value >= 0, 'this is not a whole number of 0 or more');

@@ -5,34 +5,34 @@ import type { DataSet } from './data-set.js';
 import { DataError } from './record.js';
 import { toWords } from './words.js';
 
-/** How often a word stands there, most often first. */
+/** Counts of words, most frequent first. */
 export type WordCounts = { word: string; count: number }[];
 
-/** What a data set holds. */
+/** A summary of a data set. */
 export interface Survey {
-  /** All records, broken ones too. */
+  /** The number of records, including broken ones. */
   records: number;
-  /** How many of them are broken. */
+  /** The number of broken records. */
   broken: number;
-  /** What is wrong with the first of those. */
+  /** The faults of the first broken records. */
   faults: DataError[];
-  /** Different ones, of whole records. */
+  /** The number of different pictures, without those of broken records. */
   pictures: number;
-  /** By split; `undivided` where the data set has no part for evaluation. */
+  /** Questions by split; `undivided` if the data set has no part for evaluation. */
   questions: { train: number; evaluation: number; undivided: number };
   /** The words of the answers. */
   answerWords: WordCounts;
-  /** Of questions and answers: how many different words there are, and how many as they stand there. */
+  /** Words of questions and answers: the number of different words, and of all occurrences. */
   words: { different: number; differentKnown: number; all: number; allKnown: number };
-  /** The words that the built-in vocabulary does not have. */
+  /** Words that the built-in vocabulary lacks. */
   unknownWords: WordCounts;
 }
 
 /**
- * Reads a data set whole, with every picture decoded.
- * @param mostFaults the most that are kept of what is wrong
- * @param onRecord is given the questions of each record that is not broken
- * @throws Error saying what to do when a file is missing or cannot be read at all, or when there is no record
+ * Reads a whole data set and decodes every picture.
+ * @param mostFaults the most faults to keep
+ * @param onRecord receives the questions of each record that is not broken
+ * @throws Error with the remedy when a file is missing or cannot be read at all, or when there is no record
  */
 export async function surveyDataSet(
   format: DataFormat,
@@ -78,7 +78,7 @@ export async function surveyDataSet(
   };
 }
 
-/** Decodes the pictures of a record that were not seen before, and takes them as seen where all are whole. */
+/** Decodes a record's new pictures and marks them as seen if none is broken. */
 async function brokenPicture(questions: readonly Question[], seen: Set<string>): Promise<DataError | null> {
   const keys = new Set<string>();
   for (const question of questions) {
@@ -101,6 +101,6 @@ function countWords(text: string, ...counts: Map<string, number>[]): void {
     for (const of of counts) of.set(word, (of.get(word) ?? 0) + 1);
 }
 
-/** Most often first; of those that are there as often, by the alphabet. */
+/** Most frequent first, then alphabetical. */
 const sorted = (counts: ReadonlyMap<string, number>): WordCounts =>
   [...counts].map(([word, count]) => ({ word, count })).sort((a, b) => b.count - a.count || (a.word < b.word ? -1 : 1));

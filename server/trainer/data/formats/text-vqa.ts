@@ -14,10 +14,10 @@ const TextVqaRecord = z.object({
 const files = { train: 'TextVQA_0.5.1_train.json', evaluation: 'TextVQA_0.5.1_val.json' } as const;
 
 /**
- * TextVQA (Singh et al. 2019) as its site gives it: `TextVQA_0.5.1_train.json` and `TextVQA_0.5.1_val.json`, the
- * records under `data`, and `train_images/<image_id>.jpg` for both. Of the ten people's answers the most frequent one
- * counts, of equally frequent ones the first; capital letters and spaces around it make no other answer, and one that is
- * empty counts for nothing. The test file has no answers and is not read.
+ * TextVQA (Singh et al. 2019) in its own layout: `TextVQA_0.5.1_train.json` and `TextVQA_0.5.1_val.json`, the records
+ * under `data`, and `train_images/<image_id>.jpg` for both. The most frequent of the ten people's answers counts, the
+ * first one of equally frequent ones. Case and surrounding spaces do not matter, and empty answers are ignored. The
+ * test file has no answers and is not read.
  */
 export const readTextVqa: DataFormat = async function* (set) {
   for (const split of ['train', 'evaluation'] as const) {
@@ -34,7 +34,7 @@ export const readTextVqa: DataFormat = async function* (set) {
   }
 };
 
-/** The answer that most people gave, in the spelling that most of them gave it; undefined when nobody wrote anything. */
+/** The most frequent answer, in its most frequent spelling; undefined if all are empty. */
 function mostFrequent(answers: readonly string[]): string | undefined {
   const given = answers.map((answer) => answer.trim()).filter((answer) => answer !== '');
   return largestGroup(
@@ -43,7 +43,7 @@ function mostFrequent(answers: readonly string[]): string | undefined {
   )[0];
 }
 
-/** The largest group of texts that have the same key; of equally large ones the first. */
+/** The largest group of texts with the same key; the first of equally large ones. */
 function largestGroup(texts: readonly string[], key: (text: string) => string): string[] {
   const groups = new Map<string, string[]>();
   for (const text of texts) groups.set(key(text), [...(groups.get(key(text)) ?? []), text]);

@@ -1,7 +1,7 @@
 /**
- * Text of a data set as words between spaces, which is how the built-in tokenizer splits: punctuation stands alone
- * ("3:15" is "3 : 15"), letters are small. Single capital letters are kept where there is nothing else, since they are
- * an option ("B") or a spelled word ("C A T").
+ * Converts a data set's text into words between spaces, as the built-in tokenizer splits it: punctuation becomes
+ * separate ("3:15" is "3 : 15") and letters lower-case. A text of single capital letters only stays, since it is an
+ * option ("B") or a spelled word ("C A T").
  */
 export function toWords(text: string): string {
   // A point or a comma before a digit belongs to a number.
