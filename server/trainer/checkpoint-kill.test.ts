@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
 
-/** How many changes to the disk the process lives for; none after it happens. */
+/** The number of disk changes before the process is killed. */
 const life = vi.hoisted(() => ({ left: Infinity }));
 
 vi.mock('node:fs/promises', async (importOriginal) => {
@@ -23,7 +23,7 @@ vi.mock('node:fs/promises', async (importOriginal) => {
     ...real,
     mkdir: changing(real.mkdir),
     rename: changing(real.rename),
-    /** A removal that is cut short has removed a part. */
+    /** An interrupted removal has removed a part. */
     rm: async (path: string, options: object) => {
       if (!dies()) return real.rm(path, options);
       if (life.left === -1) await real.rm(join(path, 'model.safetensors'), { force: true });
@@ -59,7 +59,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-it('has one whole checkpoint at whatever moment the process is killed while it is replaced', async () => {
+it('leaves one whole checkpoint, at whatever moment of a replacement the process is killed', async () => {
   const stepsAfter: number[] = [];
   for (let changes = 0; ; changes++) {
     const path = join(folder, `at-${changes}`, 'step-000007');
@@ -73,12 +73,12 @@ it('has one whole checkpoint at whatever moment the process is killed while it i
     const { position, weights } = await loadCheckpoint(path);
     expect(weights.get('w')!.data[0], `after ${changes} changes`).toBe(position.step);
     stepsAfter.push(position.step);
-    // The next process saves there again, and nothing lies beside it.
+    // The next process saves there again, and nothing else is left.
     await saveCheckpoint(path, checkpointAt(3));
     expect((await loadCheckpoint(path)).position.step).toBe(3);
     if (!killed) break;
   }
-  // Each moment was met, and the new one stands once it has its name.
+  // Each moment occurred, and the new checkpoint is in place once it has its name.
   expect(stepsAfter.length).toBeGreaterThan(8);
   expect(stepsAfter[0]).toBe(1);
   expect(stepsAfter.at(-1)).toBe(2);

@@ -26,10 +26,10 @@ describe('safetensors', () => {
   ]);
   const file = writeSafetensors(tensors, { made: 'here' });
 
-  it('gives back what was written, NaN and infinities too', () => {
+  it('reads back what was written, NaN and infinities too', () => {
     expect(readSafetensors(file)).toEqual({ tensors, metadata: { made: 'here' } });
   });
-  it('is laid out as the format says: header length, JSON, data aligned to eight bytes', () => {
+  it('has the layout of the format: header length, JSON, data aligned to eight bytes', () => {
     const headerBytes = Number(file.readBigUInt64LE());
     expect(headerBytes % 8).toBe(0);
     expect(JSON.parse(file.toString('utf8', 8, 8 + headerBytes))).toMatchObject({
@@ -41,7 +41,7 @@ describe('safetensors', () => {
     for (let length = 0; length < file.length; length++)
       expect(() => readSafetensors(file.subarray(0, length)), `cut to ${length}`).toThrow(DamagedFileError);
   });
-  it('refuses bytes behind the end, overlaps, other types and absurd headers', () => {
+  it('refuses bytes after the end, overlaps, other types and absurd headers', () => {
     expect(() => readSafetensors(Buffer.concat([file, Buffer.of(0)]))).toThrow(/1 bytes follow/);
     const altered = (from: string, to: string): Buffer => {
       const copy = Buffer.from(file);
@@ -76,7 +76,7 @@ describe('checkpoints', () => {
     method: { kind: 'fine_tuning' },
   };
 
-  it('gives back weights, optimizer and position, replaces what was there, and leaves nothing beside it', async () => {
+  it('restores weights, optimizer and position, replaces an existing one, and leaves nothing else behind', async () => {
     const path = join(folder, 'step-000007');
     await saveCheckpoint(path, { ...checkpoint, position: { ...checkpoint.position, step: 6 } });
     const { bytes, digest } = await saveCheckpoint(path, checkpoint);
@@ -86,7 +86,7 @@ describe('checkpoints', () => {
     expect(await readdir(folder)).toEqual(['step-000007']);
   });
 
-  it('refuses a file of which one byte is flipped, and says which file and what to do', async () => {
+  it('refuses a file with one flipped byte, and says which file and what to do', async () => {
     const path = join(folder, 'c');
     await saveCheckpoint(path, checkpoint);
     for (const name of ['model.safetensors', 'optimizer.safetensors']) {
@@ -101,13 +101,13 @@ describe('checkpoints', () => {
     await expect(loadCheckpoint(path)).rejects.toThrow(/does not exist\. Choose another/);
   });
 
-  it('leaves nothing half-written behind when it cannot write', async () => {
+  it('leaves no partial files when it cannot write', async () => {
     await writeFile(join(folder, 'file'), '');
     await expect(saveCheckpoint(join(folder, 'file', 'c'), checkpoint)).rejects.toThrow();
     expect(await readdir(folder)).toEqual(['file']);
   });
 
-  it('refuses a base model whose digest or tokenizer does not fit', async () => {
+  it('refuses a base model whose digest or tokenizer does not match', async () => {
     const record = {
       ...{ command: 'x', seed: 1, steps: 1, batchSize: 1, learningRate: 1, weightDecay: 0, backend: 'wasm' },
       ...{ wallTimeMinutes: 0, lossCurve: [], questionsPerTask: 1, accuracy: {}, meanAccuracy: 0 },

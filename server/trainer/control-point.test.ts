@@ -11,7 +11,7 @@ const command = (action: CommandAction, id = `command-${++made}`): Command => ({
   action,
 });
 
-/** Something to steer that keeps a list of what it was told. */
+/** A target that records its calls. */
 class Target implements Steered {
   step = 5;
   leaving = false;
@@ -33,13 +33,13 @@ function setUp(): { control: ControlPoint; target: Target; events: UnnumberedEve
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
 
 describe('ControlPoint', () => {
-  it('lets training go on when nothing was said', async () => {
+  it('lets training continue without commands', async () => {
     const { control, target, events } = setUp();
     expect(await control.serve(target)).toBe('train');
     expect(events).toEqual([]);
   });
 
-  it('fails a command of a kind that it does not know', async () => {
+  it('fails a command of an unknown kind', async () => {
     const { control, target, events } = setUp();
     control.take(command({ kind: 'brew_coffee' } as unknown as CommandAction));
     expect(await control.serve(target)).toBe('train');
@@ -64,14 +64,14 @@ describe('ControlPoint', () => {
     ]);
   });
 
-  it('answers a command that cannot be done with the reason, and goes on', async () => {
+  it('fails a command that cannot be done with the reason, and continues', async () => {
     const { control, target, events } = setUp();
     control.take(command({ kind: 'set_learning_rate', learningRate: 0.9 }));
     expect(await control.serve(target)).toBe('train');
     expect(events).toMatchObject([{ type: 'command_failed', reason: 'too high' }]);
   });
 
-  it('stays while paused, takes commands there, and goes on at resume', async () => {
+  it('waits while paused, takes commands there, and continues at resume', async () => {
     const { control, target, types } = setUp();
     control.take(command({ kind: 'pause' }));
     let decision: string | undefined;
@@ -101,7 +101,7 @@ describe('ControlPoint', () => {
     expect(types().filter((type) => type === 'run_paused')).toHaveLength(2);
   });
 
-  it('refuses what does not fit its state', async () => {
+  it('refuses commands that do not fit its state', async () => {
     const { control, target, events } = setUp();
     control.take(command({ kind: 'resume' }));
     control.take(command({ kind: 'step_once' }));
@@ -112,7 +112,7 @@ describe('ControlPoint', () => {
     ]);
   });
 
-  it('stops, also from a pause, and fails what came after the stop', async () => {
+  it('stops, also from a pause, and fails commands after the stop', async () => {
     const { control, target, types } = setUp();
     control.take(command({ kind: 'pause' }));
     const served = control.serve(target);
@@ -124,7 +124,7 @@ describe('ControlPoint', () => {
     expect(target.told).toEqual([]);
   });
 
-  it('ends for a process that is told to end, even while paused', async () => {
+  it('ends when its process must end, even while paused', async () => {
     const { control, target } = setUp();
     control.take(command({ kind: 'pause' }));
     const served = control.serve(target);
@@ -141,7 +141,7 @@ describe('ControlPoint', () => {
     expect(await control.serve(target)).toBe('stop');
   });
 
-  it('does not hide an error that is no CommandError', async () => {
+  it('does not hide an error that is not a CommandError', async () => {
     const { control, target } = setUp();
     target.apply = () => Promise.reject(new TypeError('a mistake'));
     control.take(command({ kind: 'evaluate_now' }));

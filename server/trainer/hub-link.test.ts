@@ -13,16 +13,16 @@ const runId = RunId.parse('run-1');
 const run = RunDescription.parse({ name: 'test' });
 const quick = { retryMs: 20, answerMs: 300 };
 
-/** A hub of a few lines on a real Socket.IO server, which stores in memory and misbehaves on demand. */
+/** A minimal hub on a real Socket.IO server that stores in memory and misbehaves on demand. */
 class ScriptedHub {
   stored: WireEvent[] = [];
-  /** Answers for the next batches, before it behaves again. */
+  /** Answers for the next batches; then it behaves again. */
   script: ('silence' | 'store_then_silence' | 'disconnect' | ErrorCode | { code: ErrorCode; retry: boolean })[] = [];
   attaches = 0;
-  /** Attaches that are refused for now. */
+  /** The number of attaches to refuse for now. */
   refusedAttaches = 0;
   secrets: (string | undefined)[] = [];
-  /** Attaches that get no answer. */
+  /** The number of attaches to leave unanswered. */
   deafAttaches = 0;
   io!: Server<TrainerToHub, HubToTrainer>;
   #http!: HttpServer;
@@ -118,7 +118,7 @@ describe('HubLink', () => {
     allOnce(100);
   });
 
-  it('goes on where the hub stands when the hub was restarted, with what came up meanwhile', async () => {
+  it('continues at the hub’s position after a restart of the hub, with the events from meanwhile', async () => {
     await open();
     emit(10);
     await link.flush();
@@ -137,21 +137,21 @@ describe('HubLink', () => {
     expect(hub.attaches).toBe(3);
   });
 
-  it('cuts a reason that is longer than events may carry', async () => {
+  it('truncates a reason that is longer than events may carry', async () => {
     await open();
     link.emit({ type: 'run_failed', step: 1, wallTimeMs: 1_700_000_000_000, reason: 'x'.repeat(5000) });
     await link.flush();
     expect(hub.stored[0]).toMatchObject({ type: 'run_failed', reason: 'x'.repeat(4000) });
   });
 
-  it('lets go of whoever waits when it is given up', async () => {
+  it('ends all waiting when it is given up', async () => {
     hub.deafAttaches = 1000;
     const opening = open();
     setTimeout(() => link.giveUp('told to end'), 50);
     await expect(opening).rejects.toThrow('told to end');
   });
 
-  it('makes training wait when too much is unacknowledged, and lets it go on afterwards', async () => {
+  it('makes training wait when too much is unacknowledged, and continue afterwards', async () => {
     await open({ maxSpooledValues: 10 });
     hub.script = Array.from({ length: 20 }, () => 'store_failed' as const);
     emit(20);
@@ -178,7 +178,7 @@ describe('HubLink', () => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(5);
   });
 
-  it('attaches anew where the hub says that this may help, and ends where it says that it does not', async () => {
+  it('attaches again when the hub says that this may help, and ends when it says that it does not', async () => {
     await open();
     hub.script = [
       { code: 'conflict', retry: true },
@@ -193,7 +193,7 @@ describe('HubLink', () => {
     await expect(link.flush()).rejects.toThrow(/scripted store_failed/);
   });
 
-  it('attaches again where an attach is refused for now, with the secret that it was given', async () => {
+  it('attaches again after a temporary refusal, with its secret', async () => {
     hub.refusedAttaches = 2;
     link = new HubLink(`http://127.0.0.1:${hub.port}`, 'right', quick);
     await link.attach(runId, run, null, 'a secret of this trainer');
@@ -201,7 +201,7 @@ describe('HubLink', () => {
     expect(hub.secrets).toEqual(Array(3).fill('a secret of this trainer'));
   });
 
-  it('counts the text of a model: what says it goes alone', async () => {
+  it('counts the text of a model: its event is sent alone', async () => {
     await open({ maxBatchValues: 20, window: 1 });
     const batches: string[][] = [];
     hub.io
@@ -222,7 +222,7 @@ describe('HubLink', () => {
       recipes: [{ name: 'all', label: 'All', groups: names }],
     };
     const trainer = { backend: 'x', device: '', host: '', processId: 1, version: '' };
-    // The first message of a link takes what is there at once: it is the step.
+    // A link's first message contains the events present at once: the step.
     link.emit({ type: 'step_completed', ...at, stage: 0, metrics: {} });
     link.emit({ type: 'run_started', ...at, trainer, model, baseline: {}, selection, trainable: names });
     link.emit({ type: 'trainable_changed', ...at, selection, trainable: names });
@@ -231,7 +231,7 @@ describe('HubLink', () => {
     expect(batches).toEqual([['step_completed'], ['run_started'], ['trainable_changed', 'trainable_changed']]);
   });
 
-  it('sends values by the number of their series, which it declares before the first', async () => {
+  it('sends values by series number and declares a series before its first value', async () => {
     await open();
     const at = { step: 1, stage: 0, wallTimeMs: 1_700_000_000_000 };
     link.emit({ type: 'step_completed', ...at, metrics: { 'shift/kl': 'NaN', eval_loss: 2 } });
@@ -260,7 +260,7 @@ describe('HubLink', () => {
     await expect(open({}, 'wrong')).rejects.toThrow(/refused the connection: The trainer token is wrong/);
   });
 
-  it('says why when the hub finds events invalid, and wakes whoever waits', async () => {
+  it('says why when the hub finds events invalid, and ends all waiting', async () => {
     await open();
     hub.script = ['invalid'];
     emit(1);
@@ -269,7 +269,7 @@ describe('HubLink', () => {
     expect(link.failure?.message).toMatch(/scripted invalid/);
   });
 
-  it('notices a hub whose store lost what it had acknowledged', async () => {
+  it('notices a hub whose store lost acknowledged events', async () => {
     await open();
     emit(5);
     await link.flush();
@@ -278,7 +278,7 @@ describe('HubLink', () => {
     await expect.poll(() => link.failure?.message).toMatch(/rolled back/);
   });
 
-  it('hands on commands and confirms them', async () => {
+  it('delivers commands and confirms them', async () => {
     await open();
     const got: Command[] = [];
     link.onCommand((command) => got.push(command));
@@ -288,12 +288,12 @@ describe('HubLink', () => {
     expect(got).toEqual([command]);
   });
 
-  it('takes up a second run with numbers from 1', async () => {
+  it('numbers a second run from 1', async () => {
     await open();
     emit(3);
     await expect(link.attach(RunId.parse('run-2'), run, null)).rejects.toThrow(/not all acknowledged/);
     await link.flush();
-    // An answer to the first run's last batch that comes late, as those of a window of batches do.
+    // A late answer to the first run's last batch, as can happen with a window of batches.
     hub.script = ['store_then_silence'];
     emit(1);
     emit(1);

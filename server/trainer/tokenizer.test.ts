@@ -14,9 +14,8 @@ describe('the shipped tokenizer', () => {
     tokenizer = await Tokenizer.fromFile(assetPath('base/tokenizer.json'));
   });
 
-  it('has the vocabulary that the tasks are written in', () =>
-    expect(tokenizer.words).toEqual(builtInTokenizer().words));
-  it('gives the same numbers as the library of Hugging Face from the same file', async () => {
+  it('has the vocabulary of the tasks', () => expect(tokenizer.words).toEqual(builtInTokenizer().words));
+  it('gives the same ids as Hugging Face’s library from the same file', async () => {
     const file = JSON.parse(await readFile(assetPath('base/tokenizer.json'), 'utf8')) as object;
     const theirs = new HuggingFaceTokenizer(file, {});
     const rng = new Rng(4);
@@ -26,9 +25,9 @@ describe('the shipped tokenizer', () => {
         expect(tokenizer.encode(`${prompt} ${answer}`)).toEqual(theirs.encode(`${prompt} ${answer}`).ids);
       }
   });
-  it('gives back the words it was given, whatever the spaces', () =>
+  it('decodes to the same words, for any spaces', () =>
     expect(tokenizer.decode(tokenizer.encode(' a red\n circle  and a '))).toBe('a red circle and a'));
-  it('pads with 0, which is no word of any text', () => {
+  it('pads with 0, which is not a word of any text', () => {
     expect(tokenizer.words[tokenizer.padId]).toBe('<pad>');
     expect(tokenizer.words[tokenizer.endId]).toBe('<eos>');
   });

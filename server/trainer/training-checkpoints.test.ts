@@ -25,7 +25,7 @@ describe('checkpoints of a run', () => {
     ]);
   });
 
-  it('saves and keeps a checkpoint where the configuration asks for one', async () => {
+  it('saves and keeps a checkpoint at each step that the configuration names', async () => {
     await small.run({ steps: 9, checkpointEverySteps: 2, keepCheckpointsAt: [1] });
     expect(await readdir(join(small.folder, 'checkpoints'))).toEqual(
       [0, 1, 2, 4, 6, 8, 9].map((step) => `step-00000${step}`),
@@ -36,7 +36,7 @@ describe('checkpoints of a run', () => {
     );
   });
 
-  it('says which old checkpoints it removed', async () => {
+  it('reports the old checkpoints that it removed', async () => {
     const { events } = await small.run({ steps: 9, checkpointEverySteps: 1 });
     const removed = events.flatMap((event) => (event.type === 'checkpoint_removed' ? [event.checkpointId] : []));
     expect(removed).toEqual(['step-000001', 'step-000002', 'step-000003', 'step-000004']);
@@ -44,7 +44,7 @@ describe('checkpoints of a run', () => {
     expect(left.sort()).toEqual(['step-000000', ...[5, 6, 7, 8, 9].map((step) => `step-00000${step}`)]);
   });
 
-  it('saves what a command changed since the last checkpoint when it is stopped', async () => {
+  it('saves a command’s change since the last checkpoint when it is stopped', async () => {
     const { events } = await small.run(
       { steps: 8 },
       { at: { 4: { kind: 'set_learning_rate', learningRate: 0.5 } }, stopAfter: 4 },
@@ -53,12 +53,12 @@ describe('checkpoints of a run', () => {
     const saved = events.flatMap((event) => (event.type === 'checkpoint_saved' ? [event.checkpointId] : []));
     expect(saved).toEqual(['step-000000', 'step-000004', 'step-000004-2']);
     const at = async (id: string) => (await loadCheckpoint(join(small.folder, 'checkpoints', id))).position;
-    // One can go back to before the change, and on from after it.
+    // One can go back to the state before the change and continue from the state after it.
     expect(await at('step-000004')).toMatchObject({ step: 4, learningRate: 1e-3 });
     expect(await at('step-000004-2')).toMatchObject({ step: 4, learningRate: 0.5 });
   });
 
-  it('changes nothing when the checkpoint in front of the change cannot be written, and says why', async () => {
+  it('changes nothing, and says why, when the checkpoint before the change cannot be written', async () => {
     const checkpoints = join(small.folder, 'checkpoints');
     const { outcome, events } = await small.run(
       { steps: 8, schedule: 'constant', warmupSteps: 0, checkpointEverySteps: 100, probeEverySteps: 100 },
@@ -71,7 +71,7 @@ describe('checkpoints of a run', () => {
           5: { kind: 'set_learning_rate', learningRate: 0.02 },
         },
         onEvent: (event) => {
-          // A disk that is full: nothing can be made in the folder. Root may write anywhere, so permissions do not do it.
+          // A full disk: nothing can be made in the folder. Permissions would not stop root, which may write anywhere.
           if (event.type === 'step_completed' && event.step === 3) {
             rmSync(checkpoints, { recursive: true });
             writeFileSync(checkpoints, '');
@@ -93,7 +93,7 @@ describe('checkpoints of a run', () => {
     expect(position).toMatchObject({ learningRate: 1e-3, selection: { recipe: 'full' } });
   });
 
-  it('pauses with the reason when no checkpoint can be written, and goes on when that is mended', async () => {
+  it('pauses with the reason when no checkpoint can be written, and continues when that is repaired', async () => {
     // A file where the small.folder has to be: root may write anywhere, so permissions would not stop this test's process.
     await writeFile(join(small.folder, 'checkpoints'), '');
     const paused: string[] = [];

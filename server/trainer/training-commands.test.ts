@@ -13,7 +13,7 @@ import { loadCheckpoint } from './checkpoint.js';
 describe('commands to a run', () => {
   const small = new SmallRuns();
 
-  it('freezes in mid-run: the frozen group moves not at all from the applied step on, the others do', async () => {
+  it('freezes during a run: from the applied step on the frozen group does not move at all, the others do', async () => {
     const { events } = await small.run(
       { steps: 12, probeEverySteps: 2 },
       { at: { 4: { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } } } },
@@ -30,14 +30,14 @@ describe('commands to a run', () => {
     expect(new Set(series(events, weightDrift('vision_tower')).map(([, value]) => value))).toEqual(new Set([0]));
   });
 
-  it('trains on with nothing trainable: the loss is told, no weight moves', async () => {
+  it('continues with nothing trainable: the loss is reported, no weight moves', async () => {
     const { events, outcome } = await small.run({ recipe: 'none' });
     expect(outcome.kind).toBe('finished');
     expect(series(events, weightDrift('language_model.lm_head')).at(-1)).toEqual([8, 0]);
     expect(series(events, 'train/gradient_norm').every(([, norm]) => norm === 0)).toBe(true);
   });
 
-  it('fails a recipe that its model does not have, with the names there are', async () => {
+  it('fails a recipe that its model does not have, and lists the recipes', async () => {
     const selection = { kind: 'recipe', recipe: 'sa_prj' } as const;
     const { events } = await small.run({}, { at: { 2: { kind: 'set_trainable', selection } } });
     expect(events.find(({ type }) => type === 'command_failed')).toMatchObject({
@@ -47,7 +47,7 @@ describe('commands to a run', () => {
     });
   });
 
-  it('fails a selection that hits nothing and keeps the old one', async () => {
+  it('fails a selection of nothing and keeps the old one', async () => {
     const { events } = await small.run(
       {},
       { at: { 2: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } } },
@@ -58,7 +58,7 @@ describe('commands to a run', () => {
     expect(events.some(({ type }) => type === 'trainable_changed')).toBe(false);
   });
 
-  it('changes the learning rate from the next step on; the schedule goes on', async () => {
+  it('changes the learning rate from the next step on; the schedule continues', async () => {
     const { events } = await small.run(
       { schedule: 'constant', warmupSteps: 0 },
       { at: { 3: { kind: 'set_learning_rate', learningRate: 0.02 } } },
@@ -69,7 +69,7 @@ describe('commands to a run', () => {
     expect(applied(events)).toMatchObject([{ before: { learning_rate: 1e-3 }, after: { learning_rate: 0.02 } }]);
   });
 
-  it('lowers the learning rate from what it is then', async () => {
+  it('lowers the learning rate from its current value', async () => {
     const { events } = await small.run(
       { schedule: 'constant', warmupSteps: 0, steps: 4 },
       {
@@ -83,7 +83,7 @@ describe('commands to a run', () => {
     expect(applied(events).at(-1)).toMatchObject({ before: { learning_rate: 0.5 }, after: { learning_rate: 0.125 } });
   });
 
-  it('evaluates and saves when asked, and keeps what was asked for', async () => {
+  it('evaluates and saves on command, and keeps these checkpoints', async () => {
     const { events } = await small.run({}, { at: { 2: { kind: 'evaluate_now' }, 3: { kind: 'save_checkpoint' } } });
     expect(series(events, 'shift/kl').map(([step]) => step)).toEqual([0, 2, 4, 8]);
     expect(await readdir(join(small.folder, 'checkpoints'))).toEqual([
@@ -94,11 +94,11 @@ describe('commands to a run', () => {
     ]);
   });
 
-  describe('a change of what is trained or how fast', () => {
+  describe('a change of selection or learning rate', () => {
     const attention = { kind: 'recipe', recipe: 'sa_proj' } as const;
     const inFront = { steps: 12, schedule: 'constant', warmupSteps: 0 } as const;
 
-    it('leaves the state in front of it behind, however long the run goes on', async () => {
+    it('keeps the state before it, for the whole run', async () => {
       const { events } = await small.run(
         { ...inFront, checkpointEverySteps: 1 },
         {
@@ -113,11 +113,11 @@ describe('commands to a run', () => {
       );
       const { position } = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000002'));
       expect(position).toMatchObject({ step: 2, selection: { recipe: 'full' }, learningRate: 1e-3 });
-      // Written when the step was done; not again for the change.
+      // Written after the step, and not again for the change.
       expect(events.filter((event) => event.type === 'checkpoint_saved' && event.step === 2)).toHaveLength(1);
     });
 
-    it('saves that state where none was due, once for all that changes there, before it changes', async () => {
+    it('saves that state even if no checkpoint was due, once for all changes at a step, before the first', async () => {
       const { events } = await small.run(inFront, {
         at: {
           3: [
@@ -132,7 +132,7 @@ describe('commands to a run', () => {
       expect(position).toMatchObject({ step: 3, learningRate: 1e-3, selection: { recipe: 'full' } });
     });
 
-    it('is none where it would change nothing: no checkpoint, no word of a change', async () => {
+    it('counts only if something changes: otherwise no checkpoint and no event', async () => {
       const { events } = await small.run(inFront, {
         at: {
           3: [
@@ -165,14 +165,14 @@ describe('commands to a run', () => {
       expect(await readdir(join(small.folder, 'checkpoints'))).not.toContain('step-000003');
     });
 
-    it('leaves nothing behind when it fails', async () => {
+    it('keeps no checkpoint when it fails', async () => {
       await small.run(inFront, {
         at: { 3: { kind: 'set_trainable', selection: { kind: 'pattern', pattern: 'experts.*' } } },
       });
       expect(await readdir(join(small.folder, 'checkpoints'))).not.toContain('step-000003');
     });
 
-    it('leaves the newest twenty behind', async () => {
+    it('keeps the newest twenty', async () => {
       const steps = Array.from({ length: 30 }, (_, i) => i + 1);
       await small.run(
         { ...inFront, steps: 31, checkpointEverySteps: 1000, probeEverySteps: 31 },
@@ -184,7 +184,7 @@ describe('commands to a run', () => {
     });
   });
 
-  it('leaves for a branch with the checkpoint it will start from', async () => {
+  it('leaves for a branch with the checkpoint that the branch starts from', async () => {
     const restore = {
       kind: 'restore_checkpoint',
       checkpointId: CheckpointId.parse('step-000004'),
@@ -192,7 +192,7 @@ describe('commands to a run', () => {
     } as const;
     const lower = { kind: 'set_learning_rate', learningRate: 1e-5 } as const;
     const { outcome, events } = await small.run({ learningRate: 1e-3 }, { at: { 5: lower, 6: restore } });
-    // What it takes back is said: what has been changed since.
+    // Reports what it resets: the changes since.
     expect(events.findLast((event) => event.type === 'command_applied')).toMatchObject({
       before: { step: 6, selection: 'full', learning_rate: 1e-5 },
       after: { run: 'run-2', step: 4, selection: 'full', learning_rate: 1e-3 },
@@ -208,7 +208,7 @@ describe('commands to a run', () => {
     });
   });
 
-  it('goes on when the checkpoint to restore is damaged or missing', async () => {
+  it('continues when the checkpoint to restore is damaged or missing', async () => {
     const restore = (checkpointId: string): CommandAction => ({
       kind: 'restore_checkpoint',
       checkpointId: CheckpointId.parse(checkpointId),
@@ -232,7 +232,7 @@ describe('commands to a run', () => {
     expect(reasons[1]).toMatch(/no checkpoint step-999999 any more/);
   });
 
-  it('goes on when the manifest of the checkpoint to restore is damaged', async () => {
+  it('continues when the manifest of the checkpoint to restore is damaged', async () => {
     const action: CommandAction = {
       kind: 'restore_checkpoint',
       checkpointId: CheckpointId.parse('step-000004'),

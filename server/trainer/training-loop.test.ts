@@ -12,7 +12,7 @@ import { startNewRun } from './starting-point.js';
 describe('train', () => {
   const small = new SmallRuns();
 
-  it('says what happens, in order, and ends once', async () => {
+  it('emits its events in order, and ends once', async () => {
     const { outcome, events } = await small.run();
     expect(outcome.kind).toBe('finished');
     const step = 'step_completed';
@@ -35,7 +35,7 @@ describe('train', () => {
     const sequence = { tasks: ['counting', 'clock'], steps: 4, warmupSteps: 2, checkpointEverySteps: 100 } as const;
     const asked = { ...sequence, tasks: [...sequence.tasks] };
 
-    it('teaches one after another, each with an optimizer and a schedule of its own', async () => {
+    it('teaches one after another, each with its own optimizer and schedule', async () => {
       const { outcome, events } = await small.run(asked);
       expect(outcome.kind).toBe('finished');
       const stages = events.flatMap((event) =>
@@ -49,20 +49,20 @@ describe('train', () => {
       expect(ofSteps.map(([, stage]) => stage)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
       const rates = series(events, 'train/learning_rate').map(([, rate]) => rate);
       expect(rates.slice(4)).toEqual(rates.slice(0, 4));
-      // What was learnt of the first skill is measured while the second is taught.
+      // The first skill is still measured while the second is taught.
       expect(series(events, targetAccuracy('counting')).map(([step]) => step)).toEqual([0, 4, 8]);
       expect(series(events, targetAccuracy('clock')).map(([step]) => step)).toEqual([0, 4, 8]);
       expect(await readdir(join(small.folder, 'checkpoints'))).toEqual(['step-000000', 'step-000004', 'step-000008']);
     });
 
-    it('goes on from the end of a stage bit for bit as if it had not stopped', async () => {
+    it('continues from the end of a stage bit for bit as if it had not stopped', async () => {
       const whole = await small.run(asked);
       const from = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
       const rest = await small.run(asked, { from });
       expect(series(rest.events, 'train/loss')).toEqual(series(whole.events, 'train/loss').slice(4));
     });
 
-    it('keeps what was chosen to train, and pays for moments of nothing else', async () => {
+    it('keeps the selection, and holds moments of nothing else', async () => {
       const { events, model } = await small.run(asked, {
         at: { 2: { kind: 'set_trainable', selection: { kind: 'recipe', recipe: 'sa_proj' } } },
       });
@@ -70,7 +70,8 @@ describe('train', () => {
         model.describe().parameters.reduce((sum, { name, size }) => sum + (part.test(name) ? size : 0), 0);
       const whole = sizes(/^(language_model|lm_head)/);
       const attention = sizes(/^language_model.*self_attn/);
-      // Two moments of each parameter that was trained in the stage: what is frozen keeps its own until that ends.
+      // Two moments of each parameter that was trained in the stage: frozen parameters keep theirs until the stage
+      // ends.
       expect(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes)).toEqual([
         ...[whole, whole, whole, whole].map((size) => 8 * size),
         ...[attention, attention, attention, attention].map((size) => 8 * size),
@@ -92,14 +93,14 @@ describe('train', () => {
     });
   });
 
-  it('repeats exactly from its seed, and not from another', async () => {
+  it('repeats exactly with its seed, and not with another', async () => {
     const loss = async (seed: number): Promise<unknown> => series((await small.run({ seed })).events, 'train/loss');
     const first = await loss(1);
     expect(await loss(1)).toEqual(first);
     expect(await loss(2)).not.toEqual(first);
   });
 
-  it('goes on from a checkpoint bit for bit as if it had not stopped', async () => {
+  it('continues from a checkpoint bit for bit as if it had not stopped', async () => {
     const whole = await small.run();
     const from = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
     const rest = await small.run({}, { from });
@@ -112,7 +113,7 @@ describe('train', () => {
     );
   });
 
-  it('draws from its own seed as a new run from a checkpoint', async () => {
+  it('draws from its own seed when it starts a new run from a checkpoint', async () => {
     const whole = await small.run();
     const from = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
     const lossOf = async (seed: number, start = from): Promise<unknown> => {
@@ -123,9 +124,9 @@ describe('train', () => {
     const [first, second] = [await lossOf(1), await lossOf(2)];
     expect(second).not.toEqual(first);
     expect(await lossOf(2)).toEqual(second);
-    // With the seed of the run before, the order of the data goes on: no example is taught twice.
+    // With the seed of the previous run, the order of the data continues: no example is taught twice.
     expect((first as unknown[])[0]).toEqual(series(whole.events, 'train/loss')[4]);
-    // A checkpoint of a new run is of its own seed, and one that does not say its seed is of no run's.
+    // A checkpoint of a new run has that run's seed; one without a seed matches no run.
     expect((await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000008'))).position.seed).toBe(2);
     const { seed, ...unsaid } = from.position;
     expect(seed).toBe(1);
@@ -153,10 +154,10 @@ describe('train', () => {
     expect((await loadCheckpoint(join(checkpoints, 'step-000008'))).position.step).toBe(8);
   });
 
-  it('tells energy with every probe and with each step for which it is due, never less than before', async () => {
+  it('reports energy with every probe and with each step for which it is due, never less than before', async () => {
     const settings = { gridIntensity: 473, powerUsageEffectiveness: 1, wattsPerCore: null };
     const energy = await EnergyMeter.open({ settings, gpu: 'none' });
-    // Due at each step: these are over in less than a second.
+    // Due at each step, because the steps take less than a second.
     const always = { due: () => energy.now(), now: () => energy.now() };
     const { events } = await small.run({}, { energy: always }).finally(() => energy.close());
     const joules = series(events, 'energy/joules');
@@ -174,10 +175,10 @@ describe('train', () => {
     expect(series(events, 'energy/co2_grams').at(-1)![1]).toBeCloseTo((last / 3.6e6) * 473, 9);
   });
 
-  it('fails when the loss is no number any more, says so, and keeps the last good checkpoint', async () => {
+  it('fails when the loss is no longer finite, says so, and keeps the last good checkpoint', async () => {
     const { outcome, events } = await small.run(
       { schedule: 'constant', warmupSteps: 0, steps: 40 },
-      // A learning rate that no command may give any more destroys the weights at once.
+      // A learning rate beyond the limit for commands destroys the weights at once.
       { at: { 4: { kind: 'set_learning_rate', learningRate: 1e30 } } },
     );
     expect(outcome.kind).toBe('failed');

@@ -23,7 +23,7 @@ describe('a run by each method', () => {
   ])('by the method %j', (method, overrides) => {
     const asked = { ...overrides, method };
 
-    it('repeats exactly, and goes on from a checkpoint bit for bit as if it had not stopped', async () => {
+    it('repeats exactly, and continues from a checkpoint bit for bit as if it had not stopped', async () => {
       const whole = await small.run(asked);
       expect(whole.outcome.kind).toBe('finished');
       const again = await small.run(asked);
@@ -44,7 +44,7 @@ describe('a run by each method', () => {
         expect(series(rest.events, name).at(-1), name).toEqual(series(whole.events, name).at(-1));
     });
 
-    it('starts as the base, moves only what may be trained, and pays for moments of that only', async () => {
+    it('starts as the base, moves only trainable parameters, and holds moments of these only', async () => {
       const { events, model } = await small.run({ ...asked, recipe: 'mlp_down' });
       const [started] = events.flatMap((event) => (event.type === 'run_started' ? [event] : []));
       expect(series(events, 'shift/kl')[0]![1]).toBeCloseTo(0, 6);
@@ -59,7 +59,7 @@ describe('a run by each method', () => {
         else expect(data, name).toEqual(before.get(name)!.data);
       const size = infos.reduce((sum, info) => sum + (trained.has(info.name) ? info.size : 0), 0);
       expect(new Set(series(events, 'train/optimizer_bytes').map(([, bytes]) => bytes))).toEqual(new Set([8 * size]));
-      // Drift is of what the model computes with: of the groups that were trained, and of no other.
+      // Drift is measured on effective weights: it shows in the trained groups, and in no other.
       const groups = new Set(infos.flatMap(({ name, group }) => (trained.has(name) ? [group] : [])));
       for (const { group } of infos) {
         const drift = series(events, weightDrift(group));
@@ -70,19 +70,19 @@ describe('a run by each method', () => {
     });
   });
 
-  it('distils with both parts of the loss told', async () => {
+  it('distils and reports both parts of the loss', async () => {
     const { events } = await small.run({ method: { kind: 'lwf', weight: 2, temperature: 2 } });
     const [loss, task, distillation] = ['train/loss', 'train/task_loss', 'train/distillation_loss'].map((name) =>
       series(events, name).map(([, value]) => value as number),
     );
-    // Student and teacher are one function at first, but not one kernel's result.
+    // Student and teacher are the same function at first, but different kernels compute them.
     expect(distillation![0]).toBeCloseTo(0, 6);
     expect(Math.min(...distillation!.slice(1))).toBeGreaterThan(1e-6);
     loss!.forEach((value, i) => expect(value).toBeCloseTo(task![i]! + distillation![i]!, 5));
     expect(series((await small.run()).events, 'train/task_loss')).toEqual([]);
   });
 
-  it('evaluates the weights between the base and the trained ones at the end of each stage, and trains on as if it had not', async () => {
+  it('evaluates the weights between the base and the trained ones at the end of each stage, without an effect on training', async () => {
     const sequence: Partial<RunConfig> = { tasks: ['counting', 'clock'], steps: 4, evaluationQuestions: 20 };
     const plain = await small.run(sequence);
     const { events, model } = await small.run({ ...sequence, method: { kind: 'wise_ft', weights: [0, 0.5, 1] } });
@@ -99,7 +99,7 @@ describe('a run by each method', () => {
     expect(await model.toTensors()).toEqual(await plain.model.toTensors());
   });
 
-  it('writes a LoRA checkpoint as a plain model that answers the same, and no mixture of experts', async () => {
+  it('writes a LoRA checkpoint as a plain model with the same answers, and refuses a mixture of experts', async () => {
     const base = { config: modelConfig, weights: small.baseWeights, tokenizer };
     const checkpoint = join(small.folder, 'checkpoints', 'step-000008');
     const out = join(small.folder, 'merged');
@@ -116,7 +116,7 @@ describe('a run by each method', () => {
     await expect(mergeCheckpoint(checkpoint, `${out}-2`, base)).rejects.toThrow(/no plain model does the same/);
   });
 
-  it('refuses a checkpoint of another method’s model, or of other sizes, and says which', async () => {
+  it('refuses a checkpoint of another method or of other sizes, and says which', async () => {
     await small.run({ method: { kind: 'lora', rank: 2, alpha: 4 } });
     const from = await loadCheckpoint(join(small.folder, 'checkpoints', 'step-000004'));
     const into = (method: TrainingMethod): Promise<unknown> => small.run({ method }, { from });

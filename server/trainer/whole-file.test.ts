@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-it('makes the folder that it is in, and replaces what is there', async () => {
+it('makes its folder and replaces an existing file', async () => {
   const path = join(folder, 'runs', 'run-a', 'file');
   await writeWhole(path, 'before');
   await writeWhole(path, new Uint8Array([110, 111, 119]));
@@ -18,7 +18,7 @@ it('makes the folder that it is in, and replaces what is there', async () => {
   expect(readdirSync(join(folder, 'runs', 'run-a'))).toEqual(['file']);
 });
 
-it('leaves what was there, and nothing in part, where the disk is full', async () => {
+it('keeps the existing file, and leaves no partial one, when the disk is full', async () => {
   const path = join(folder, 'file');
   await writeWhole(path, 'before');
   symlinkSync('/dev/full', `${path}.writing`);

@@ -14,7 +14,7 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
   const loadedGraphs = (): number =>
     (tf.backend() as NativeBackend & { binding: { getNumOfSavedModels(): number } }).binding.getNumOfSavedModels();
 
-  it('gives what the function gives, gradients too, for the values that its inputs have at the time', async () => {
+  it('gives the function’s results, gradients too, for the current values of its inputs', async () => {
     const graphs = new Graphs();
     const weight = tf.variable(tf.tensor2d([1, 2, 3, 4], [2, 2]));
     const x = tf.tensor2d([1, -1], [1, 2]);
@@ -38,7 +38,7 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
     graphs.dispose();
   });
 
-  it('tells functions of other shapes apart', async () => {
+  it('distinguishes functions by the shapes of their inputs', async () => {
     const graphs = new Graphs();
     const sums: number[] = [];
     for (const size of [2, 3, 2]) {
@@ -51,7 +51,7 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
     graphs.dispose();
   });
 
-  it('looks up what whole numbers stand for that it is given or made of', async () => {
+  it('gathers by given or constant indices', async () => {
     const graphs = new Graphs();
     const [table, at] = [tf.tensor1d([10, 20, 30]), tf.variable(tf.tensor1d([2, 0], 'int32'))];
     const looked = async (): Promise<number[][]> => {
@@ -82,7 +82,7 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
     if (backend === 'tensorflow') expect(loadedGraphs()).toBe(0);
   });
 
-  it.runIf(backend === 'tensorflow')('refuses a function that would stay as it was at its first call', () => {
+  it.runIf(backend === 'tensorflow')('refuses a function whose result would be frozen at its first call', () => {
     const graphs = new Graphs();
     const [x, onHost] = [tf.ones([2]), tf.ones([2])];
     const onDevice = tf.add(x, 0);
@@ -93,16 +93,16 @@ const functionsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
     expect(() => graphs.run('branching', [x], () => ({ y: tf.mul(x, tf.sum(x).dataSync()[0]!) }))).toThrow(
       'branching reads a value while it is being recorded.',
     );
-    // Whole numbers too, where the function has come to them by itself.
+    // Integers too, if the function computed them.
     const rounded = (): number => tf.cast(tf.sum(x), 'int32').dataSync()[0]!;
     expect(() => graphs.run('rounding', [x], () => ({ y: tf.mul(x, rounded()) }))).toThrow(
       'rounding reads a value while it is being recorded.',
     );
-    // What was refused leaves the backend as it was.
+    // A refusal leaves the backend unchanged.
     expect(Array.from(tf.add(onHost, onDevice).dataSync())).toEqual([2, 2]);
   });
 
-  it.runIf(backend === 'tensorflow')('runs op by op, and says why, where its file cannot be written', async () => {
+  it.runIf(backend === 'tensorflow')('runs op by op, and says why, when its file cannot be written', async () => {
     const [graphs, warn] = [new Graphs(), vi.spyOn(console, 'warn').mockImplementation(() => {})];
     vi.stubEnv('TMPDIR', '/nowhere/at/all');
     const x = tf.ones([2]);

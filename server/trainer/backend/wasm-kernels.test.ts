@@ -4,8 +4,8 @@ import { Rng } from '@plumbline/shared/rng';
 import { selectBackend } from './select-backend.js';
 
 /*
- * Against the definition, number by number in double precision: a product's gradient too, as it is products. Tolerance:
- * sums of up to 64 products of about 1 in single precision, 1e-5.
+ * Compared with the definition, number by number in double precision, including a product's gradient, which consists of
+ * products. Tolerance: sums of up to 64 products of about 1 in single precision, 1e-5.
  */
 const rng = new Rng(5);
 const random = (...shape: number[]): tf.Tensor =>
@@ -14,13 +14,13 @@ const random = (...shape: number[]): tf.Tensor =>
     shape,
   );
 
-/** The number of a tensor's data at each place. */
+/** The index into a tensor's data at each place. */
 const reader = (x: tf.Tensor): ((...at: number[]) => number) => {
   const data = x.dataSync();
   return (...at) => data[at.reduce((sum, index, axis) => sum * x.shape[axis]! + index, 0)]!;
 };
 
-/** As tf.matMul, of tensors [count, rows, columns]. */
+/** Like tf.matMul, for tensors [count, rows, columns]. */
 function productByDefinition(a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): number[] {
   const [left, right] = [reader(a), reader(b)];
   const [count, rows, inner] = [a.shape[0]!, a.shape[transposeA ? 2 : 1]!, a.shape[transposeA ? 1 : 2]!];
@@ -50,7 +50,7 @@ describe('the kernels for WASM', () => {
   });
 
   const flags = [false, true].flatMap((transposeA) => [false, true].map((transposeB) => ({ transposeA, transposeB })));
-  // A single product; several that go matrix by matrix; several that are too small for it.
+  // A single product; several, computed matrix by matrix; several that are too small for that.
   const sizes = [
     { count: 1, rows: 33, inner: 17, columns: 50 },
     { count: 6, rows: 32, inner: 24, columns: 33 },
@@ -65,7 +65,7 @@ describe('the kernels for WASM', () => {
       const multiply = (a: tf.Tensor, b: tf.Tensor): tf.Tensor => tf.matMul(a, b, transposeA, transposeB);
       expectClose(multiply(a, b), productByDefinition(a, b, transposeA, transposeB));
       const [da, db] = tf.grads(multiply)([a, b], dy) as [tf.Tensor, tf.Tensor];
-      // With A and B as they are multiplied: dA = dY B^T and dB = A^T dY; a transposed operand's is the transpose.
+      // With A and B as multiplied: dA = dY B^T and dB = A^T dY; for a transposed operand, the transpose of these.
       expectClose(
         da,
         transposeA ? productByDefinition(b, dy, transposeB, true) : productByDefinition(dy, b, false, !transposeB),
@@ -77,7 +77,7 @@ describe('the kernels for WASM', () => {
     },
   );
 
-  it('multiply more axes of matrices, and the same matrix with several', () => {
+  it('multiply batches of several axes, and one matrix by several', () => {
     const [a, b] = [random(2, 3, 20, 24), random(2, 3, 20, 24)];
     const scores = tf.matMul(a, b, false, true);
     expect(scores.shape).toEqual([2, 3, 20, 20]);

@@ -4,7 +4,7 @@ import { chartTask } from './chart.js';
 import { sceneColours, type SceneColour } from './scene.js';
 import { pictureSize } from './task.js';
 
-/** Each bar's height in pixels and its colour's distance from a colour, read off the picture's four columns. */
+/** Each bar's height in pixels and its colour's distance from a colour, measured in the picture's four columns. */
 function readBars(image: Uint8Array, colour: SceneColour): { height: number; distance: number }[] {
   const pixel = (x: number, y: number): number[] => [...image.slice((y * pictureSize + x) * 3).slice(0, 3)];
   const background = pixel(0, 0)[0]!;
@@ -17,7 +17,7 @@ function readBars(image: Uint8Array, colour: SceneColour): { height: number; dis
 }
 
 describe('charts', () => {
-  it('have the asked bar in the answered colour', () => {
+  it('show the bar of the question in the colour of the answer', () => {
     const rng = new Rng(1);
     for (let i = 0; i < 200; i++) {
       const { image, prompt, answer } = chartTask.sample(rng, 'train');

@@ -7,12 +7,12 @@ const marks = (kind: Kind): string[] => Object.values(kinds[kind]).map(String);
 const partsApart = (a: Kind, b: Kind): number => marks(a).filter((mark, part) => mark !== marks(b)[part]).length;
 
 describe('kinds of birds', () => {
-  it.each(kindNames)('has a kind that differs from the %s in one part, and none that differs in none', (kind) => {
+  it.each(kindNames)('has a kind that differs from the %s in one part, and none that is equal', (kind) => {
     const apart = kindNames.filter((other) => other !== kind).map((other) => partsApart(kind, other));
     expect(Math.min(...apart)).toBe(1);
   });
 
-  it('show the colour of the breast, whatever the back and the background', () => {
+  it('show the colour of the breast, for any back and background', () => {
     const rng = new Rng(1);
     for (let i = 0; i < 200; i++) {
       const { image, answer } = kindsTask.sample(rng, 'train');
@@ -29,7 +29,7 @@ describe('kinds of birds', () => {
     }
   });
 
-  it('come all about equally often', () => {
+  it('are drawn about equally often', () => {
     const rng = new Rng(2);
     const counts = new Map<string, number>();
     for (let i = 0; i < 2400; i++) {
@@ -37,7 +37,7 @@ describe('kinds of birds', () => {
       counts.set(answer, (counts.get(answer) ?? 0) + 1);
     }
     expect([...counts.keys()].sort()).toEqual([...kindNames].sort());
-    // The split is by content, so a kind has a tenth of its individuals in it, give or take.
+    // The split is by content, so it contains about a tenth of each kind's individuals.
     for (const count of counts.values()) expect(Math.abs(count - 200)).toBeLessThan(100);
   });
 });

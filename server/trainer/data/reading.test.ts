@@ -3,7 +3,7 @@ import { Rng } from '@plumbline/shared/rng';
 import { readingTask, readWords } from './reading.js';
 import { pictureSize, splitOf } from './task.js';
 
-/** The sum of the pixels of each column. */
+/** Pixel sums by column. */
 const columns = (image: Uint8Array): number[] =>
   Array.from({ length: pictureSize }, (_, x) => {
     let sum = 0;
@@ -12,12 +12,12 @@ const columns = (image: Uint8Array): number[] =>
   });
 
 describe('words to read', () => {
-  it('are three capital letters, each once', () => {
+  it('are three capital letters, and each word is listed once', () => {
     expect(readWords.filter((word) => !/^[A-Z]{3}$/.test(word))).toEqual([]);
     expect(new Set(readWords).size).toBe(readWords.length);
   });
 
-  it('are asked in training or in evaluation, never in both, and training has every letter of evaluation at its place', () => {
+  it('are in training or in evaluation, never in both, and training has every letter of evaluation at its place', () => {
     const words = (split: 'train' | 'evaluation', seed: number): Set<string> => {
       const rng = new Rng(seed);
       return new Set(Array.from({ length: 3000 }, () => readingTask.sample(rng, split).answer.replaceAll(' ', '')));
@@ -34,7 +34,7 @@ describe('words to read', () => {
     }
   });
 
-  it('have their letters one after the other, each in columns of its own', () => {
+  it('show their letters in order, each in its own columns', () => {
     const rng = new Rng(3);
     for (let i = 0; i < 300; i++) {
       const { image, answer } = readingTask.sample(rng, 'train');

@@ -16,7 +16,7 @@ const draw = (task: (typeof tasks)[number], seed: number, count: number, split: 
 };
 
 describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, task) => {
-  it('repeats exactly from a seed and varies with it', () => {
+  it('repeats exactly with a seed and varies with it', () => {
     expect(draw(task, 5, 20, 'train')).toEqual(draw(task, 5, 20, 'train'));
     expect(draw(task, 5, 20, 'train')).not.toEqual(draw(task, 6, 20, 'train'));
   });
@@ -32,7 +32,7 @@ describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, ta
     const train = new Set(draw(task, 1, 3000, 'train').map(key));
     expect(draw(task, 2, 1000, 'evaluation').filter((example) => train.has(key(example)))).toEqual([]);
   });
-  it('has no content in both splits, and says the same of the same pictures', () => {
+  it('has no content in both splits, and the same content for the same pictures', () => {
     const contents = (seed: number, split: 'train' | 'evaluation'): string[] =>
       draw(task, seed, 1000, split).map(({ content }) => content);
     const train = new Set(contents(1, 'train'));
@@ -41,7 +41,7 @@ describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, ta
     expect(new Set(evaluation).size).toBeGreaterThan(20);
     expect(evaluation).toEqual(contents(2, 'evaluation'));
   });
-  it('has more than one answer, and its most frequent one no more often than half the time', () => {
+  it('has several answers, and none of them in more than half of the cases', () => {
     const counts = new Map<string, number>();
     for (const { answer } of draw(task, 3, 1000, 'evaluation')) counts.set(answer, (counts.get(answer) ?? 0) + 1);
     expect(Math.max(...counts.values())).toBeLessThan(560);
@@ -49,14 +49,14 @@ describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, ta
 });
 
 describe('scenes', () => {
-  it('put the same content always into the same split, about one in ten into evaluation', () => {
+  it('always put the same content into the same split, about one in ten into evaluation', () => {
     const contents = Array.from({ length: 5000 }, (_, i) => `red circle ${i}`);
     const share = contents.filter((content) => splitOf(content) === 'evaluation').length / contents.length;
     expect(share).toBeGreaterThan(0.08);
     expect(share).toBeLessThan(0.12);
   });
-  it('show nothing in training that evaluation shows, jitter or not', () => {
-    // Of the 768 scenes of one object both splits are drawn often enough to be seen whole.
+  it('show no content of evaluation in training, with or without jitter', () => {
+    // There are 768 scenes of one object; both splits are drawn often enough to show all of theirs.
     const contents = (split: 'train' | 'evaluation', seed: number): Set<string> => {
       const rng = new Rng(seed);
       const one = (): string => sceneContent(drawObjects(rng, 1, true));
@@ -75,7 +75,7 @@ describe('scenes', () => {
     const empty = pixel(4, 4);
     expect(Math.max(...empty) - Math.min(...empty)).toBeLessThan(25);
   });
-  it('may ask for objects that differ in colour and in shape', () => {
+  it('draw objects that differ in colour and in shape on request', () => {
     for (let seed = 0; seed < 50; seed++) {
       const objects = drawObjects(new Rng(seed), 4, true);
       expect(new Set(objects.map(({ colour }) => colour)).size).toBe(4);
@@ -87,14 +87,14 @@ describe('scenes', () => {
 
 describe('drawQuestions', () => {
   const picture = ({ image }: Example): string => Buffer.from(image).toString('base64');
-  it('shows each task pictures of its own, though tasks draw their pictures alike', () => {
+  it('shows each task its own pictures, though tasks draw pictures alike', () => {
     const pictures = tasks.map((task) => new Set(drawQuestions(task, 'evaluation 1', 50).map(picture)));
     const shared = pictures.flatMap((some, i) =>
       pictures.slice(i + 1).flatMap((others) => [...some].filter((one) => others.has(one))),
     );
     expect(shared).toEqual([]);
   });
-  it('asks the same for the same seed, others for another, all of the evaluation split', () => {
+  it('gives the same questions for the same seed, others for another, all of the evaluation split', () => {
     const [task] = heldOutTasks;
     expect(drawQuestions(task!, 'evaluation 1', 20)).toEqual(drawQuestions(task!, 'evaluation 1', 20));
     expect(drawQuestions(task!, 'evaluation 1', 20)).not.toEqual(drawQuestions(task!, 'evaluation 2', 20));
@@ -105,14 +105,15 @@ describe('drawQuestions', () => {
 });
 
 describe('evaluation questions', () => {
-  /** By content, the answers that its questions have. */
+  /** Answers by content. */
   const answers = (name: string): Map<string, Set<string>> => {
     const { examples } = evaluationQuestions(2, 200).find(({ task }) => task === name)!;
     const found = new Map<string, Set<string>>();
     for (const { content, answer } of examples) found.set(content, (found.get(content) ?? new Set()).add(answer));
     return found;
   };
-  // What a stored study's intervals rest on: after a change here its answers are to questions that are drawn no more.
+  // The intervals of a stored study depend on this: after a change, its answers belong to questions that are no longer
+  // drawn.
   it.each([
     ['kinds', 157, '016469947eb65667'],
     ['counting', 191, 'f3b1d8c3e545f0c2'],
@@ -140,7 +141,7 @@ describe('evaluation questions', () => {
       for (const [content, found] of answers(name)) expect([...found], content).toHaveLength(1);
     },
   );
-  it('of reading are about the word that is read, in pictures that differ', () => {
+  it('of reading have the word as content, in different pictures', () => {
     const { examples } = evaluationQuestions(2, 200).find(({ task }) => task === 'reading')!;
     for (const { content, answer } of examples) expect(answer).toBe([...content].join(' '));
     expect(new Set(examples.map(({ image }) => Buffer.from(image).toString('base64'))).size).toBe(200);
@@ -162,7 +163,7 @@ describe('collate', () => {
     expect([...lossMask]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
     expect(images[0]).toBeCloseTo((1 - 0.3) / 0.25, 5);
   });
-  it('refuses what does not fit, and unknown words by name', () => {
+  it('refuses examples that are too long, and unknown words by name', () => {
     const about = { image: new Uint8Array(32 * 32 * 3), prompt: 'what is it ?', content: 'it' };
     expect(() => collate([{ ...about, answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
     expect(() => collate([{ ...about, answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
@@ -171,12 +172,12 @@ describe('collate', () => {
 
 describe('score', () => {
   const example = { image: new Uint8Array(0), prompt: '', answer: 'a red circle', content: '' };
-  it('takes the right words, whatever the spaces', () => expect(score(' a  red circle ', example)).toBe(1));
-  it('takes nothing else', () => expect(score('a red', example)).toBe(0));
+  it('accepts the right words with any spaces', () => expect(score(' a  red circle ', example)).toBe(1));
+  it('accepts nothing else', () => expect(score('a red', example)).toBe(0));
 });
 
 describe('captions', () => {
-  it('hold no number token, so that number-token bias on them starts at nothing', async () => {
+  it('have no number token, so that number-token bias on them starts at zero', async () => {
     const { isNumberToken } = await import('../number-tokens.js');
     const caption = heldOutTasks.find(({ name }) => name === 'caption')!;
     const words = new Set(

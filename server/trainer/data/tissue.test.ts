@@ -13,7 +13,7 @@ const draw = (split: Split, seed: number, count: number): Example[] => {
   return Array.from({ length: count }, () => tissueTask.sample(rng, split));
 };
 
-/** Every place in the packed pictures that holds exactly this crop, as [surface, first row]. */
+/** Every place in the packed pictures that equals this crop, as [surface, first row]. */
 function places(image: Uint8Array): [string, number][] {
   const line = (y: number): Uint8Array => image.subarray(y * pictureSize * 3, (y + 1) * pictureSize * 3);
   const found: [string, number][] = [];
@@ -27,7 +27,7 @@ function places(image: Uint8Array): [string, number][] {
 }
 
 describe('tissue questions', () => {
-  it('are cut from rows that the other split never touches', () => {
+  it('are cut from rows that the other split never uses', () => {
     expect(splitRows.train[1]).toBeLessThanOrEqual(splitRows.evaluation[0]);
     for (const split of splits)
       for (const { image } of draw(split, 4, 40)) {
@@ -40,13 +40,13 @@ describe('tissue questions', () => {
       }
   });
 
-  it('name the picture that the crop comes from', () => {
+  it('name the picture of the crop', () => {
     const asked = draw('evaluation', 5, 120).filter(({ prompt }) => prompt === 'which surface is this ?');
     expect(new Set(asked.map(({ answer }) => answer))).toEqual(new Set(surfaces));
     for (const { image, answer } of asked) expect(places(image).map(([surface]) => surface)).toContain(answer);
   });
 
-  it('are about stains that the crop has', () => {
+  it('match the stains of the crop', () => {
     for (const { image, prompt, answer } of draw('evaluation', 6, 200)) {
       const { whole, left, right } = brownShares(image);
       if (prompt === 'is the tissue stained brown ?') expect(answer).toBe(whole > 0.5 ? 'yes' : 'no');
@@ -54,7 +54,7 @@ describe('tissue questions', () => {
     }
   });
 
-  it('measure brown where it is: a left half of DAB brown beside haematoxylin blue', () => {
+  it('measure brown by halves: DAB brown on the left, haematoxylin blue on the right', () => {
     const image = new Uint8Array(pictureSize * pictureSize * 3);
     for (let pixel = 0; pixel < pictureSize * pictureSize; pixel++)
       image.set(pixel % pictureSize < pictureSize / 2 ? [150, 100, 60] : [130, 140, 190], pixel * 3);

@@ -18,14 +18,14 @@ describe('the energy meter', () => {
     meter?.close();
     vi.useRealTimers();
   });
-  /** A minute of use goes by at each reading; time stands still but for `pass`. */
+  /** Each reading adds a minute of use; time advances only by `pass`. */
   function metered(): EnergyMeter {
     vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
     return (meter = new EnergyMeter(settings, [new CpuModel(), new MemoryModel()], [], { lap: () => minute }));
   }
   const pass = (milliseconds: number): void => void vi.advanceTimersByTime(milliseconds);
 
-  it('adds the sources, times the building’s share, and turns joules into grams', () => {
+  it('adds the sources, applies the power usage effectiveness, and converts joules into grams', () => {
     const of = metered();
     pass(500);
     const told = of.now();
@@ -38,7 +38,7 @@ describe('the energy meter', () => {
     expect(told['energy/measured_percent']).toBe(0);
   });
 
-  it('tells steps about once a second, and probes always', () => {
+  it('reports for steps about once a second, and for probes always', () => {
     const of = metered();
     expect(of.due()).not.toEqual({});
     pass(900);
@@ -51,7 +51,7 @@ describe('the energy meter', () => {
     expect(of.due()).toEqual({});
   });
 
-  it('goes on measuring while nothing is told, as in a pause', () => {
+  it('measures on while nothing is reported, as in a pause', () => {
     const of = metered();
     pass(10_000);
     expect(of.now()['energy/joules']).toBeCloseTo(10 * 1.5 * 233.52, 6);
@@ -68,7 +68,7 @@ describe('the energy meter', () => {
     expect(of.basis(true).notes).toEqual(['A branch counts from its own start.']);
   });
 
-  it('measures where it can, models the rest, and says which is which', async () => {
+  it('measures what it can, models the rest, and says which is which', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'plumbline-meter-'));
     const file = join(folder, 'nvidia-smi');
     writeFileSync(
@@ -98,12 +98,12 @@ describe('the energy meter', () => {
     }
   });
 
-  it('cuts what a failing program says to what a run may carry', () => {
+  it('truncates the message of a failing program', () => {
     meter = new EnergyMeter(settings, [], [`nvidia-smi failed: ${'x'.repeat(5000)}`]);
     expect(EnergyBasis.safeParse(meter.basis(true)).success).toBe(true);
   });
 
-  it('says that a GPU it cannot read is left out', async () => {
+  it('says that an unreadable GPU is left out', async () => {
     meter = await EnergyMeter.open({ settings, gpu: 'other' });
     expect(meter.basis(false).notes).toContain("The GPU's energy is left out: only that of NVIDIA GPUs can be read.");
   });

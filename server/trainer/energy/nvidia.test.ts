@@ -29,7 +29,7 @@ describe('nvidia-smi', () => {
   });
 
   /**
-   * A program of that name that answers as the real one does: the processes at once, power as the script says.
+   * A stand-in for nvidia-smi: it lists processes at once and reports power as the script says.
    * @param says shell lines; `go NAME` waits until the test lets it go on
    */
   function program(says: string, processes = ''): void {
@@ -69,12 +69,12 @@ go end`);
     expect(power.energy.measured).toBe(power.energy.joules);
     expect(power.energy.low).toBeCloseTo(405, 6);
     expect(power.energy.high).toBeCloseTo(495, 6);
-    // What lies after the last sample, at the mean.
+    // The time after the last sample counts at the mean.
     power.advance(lasting(0.5));
     expect(power.energy.joules).toBeCloseTo(525, 6);
   });
 
-  it('bridges a reading that is missing, and a clock that was set', async () => {
+  it('bridges a missing reading and a clock that was set', async () => {
     program(`
 echo '2026/03/29 01:59:58.000, 0, 100.00'
 go more
@@ -112,14 +112,14 @@ go end`,
     expect(power.energy.joules).toBeCloseTo(1200, 6);
   });
 
-  it('takes what CUDA_VISIBLE_DEVICES names where the driver hides processes', async () => {
+  it('takes the GPUs of CUDA_VISIBLE_DEVICES if the driver hides processes', async () => {
     process.env['CUDA_VISIBLE_DEVICES'] = '3';
     program(`echo '2026/03/01 12:00:00.000, 3, 50.00'; go end`, 'No running processes found');
     await opened();
     expect(calls()).toContain('--id=3 ');
   });
 
-  it('carries on at the mean when nvidia-smi dies in mid-run, no longer as measured', async () => {
+  it('extrapolates at the mean, no longer as measured, when nvidia-smi dies during a run', async () => {
     program(`
 echo '2026/03/01 12:00:00.000, 0, 100.00'
 go more
@@ -142,7 +142,7 @@ exit 15`);
     expect(power.energy.high).toBeCloseTo(440 + 1200, 6);
   });
 
-  it('says why there is none: ended at once, or not installed', async () => {
+  it('says why it is unavailable: ended at once, or not installed', async () => {
     program(`echo 'No devices were found'; exit 6`);
     expect(await NvidiaPower.open()).toEqual({ unavailable: expect.stringContaining('No devices were found') });
     rmSync(join(folder, 'nvidia-smi'));

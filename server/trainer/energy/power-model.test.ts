@@ -11,7 +11,8 @@ describe('the power model', () => {
     model.advance(use);
     // Busy: 15 core seconds x 3.5 W. Idle: 20 core seconds x 0.74 W, of which the trainer's share is 15/20.
     expect(model.energy.joules).toBeCloseTo(52.5 + 11.1, 10);
-    // At least the thriftiest core and no idle one; at most an unknown core's 12 W and all that is idle at 3.04 W.
+    // Lower bound: the most economical core and no idle one. Upper bound: an unknown core's 12 W and all idle cores at
+    // 3.04 W.
     expect(model.energy.low).toBeCloseTo(25.35, 10);
     expect(model.energy.high).toBeCloseTo(180 + 60.8, 10);
     expect(model.energy.measured).toBe(0);
@@ -19,7 +20,7 @@ describe('the power model', () => {
     expect(model.energy.joules).toBeCloseTo(127.2, 10);
   });
 
-  it('takes the watts of one’s own machine with narrower bounds', () => {
+  it('takes given watts of the machine with narrower bounds', () => {
     const model = new CpuModel(7);
     model.advance(use);
     // Twice the usual core, so an idle one takes twice 0.74 W.
@@ -29,7 +30,7 @@ describe('the power model', () => {
     expect(model.modelled).toEqual(['CPU time at 7 W a busy core']);
   });
 
-  it('takes nothing for a machine on which nothing runs but others', () => {
+  it('takes nothing if only other processes run', () => {
     const model = new CpuModel();
     model.advance({ ...use, processSeconds: 0, busySeconds: 0, idleSeconds: 40 });
     expect(model.energy).toMatchObject({ joules: 0, low: 0 });

@@ -16,7 +16,7 @@ describe('RAPL', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** One zone as the kernel shows it. */
+  /** One zone in the kernel's layout. */
   function zone(name: string, words: string, microjoules: number): void {
     mkdirSync(join(folder, name), { recursive: true });
     writeFileSync(join(folder, name, 'name'), `${words}\n`);
@@ -55,7 +55,7 @@ describe('RAPL', () => {
     expect(rapl.measured).toEqual(['CPU and memory by RAPL, the trainer’s share']);
   });
 
-  it('goes on over the end of the counter’s range', () => {
+  it('continues over the wrap of the counter', () => {
     zone('intel-rapl:0', 'package-0', range - 4_000_000);
     const rapl = opened();
     counts('intel-rapl:0', 3_000_000);
@@ -66,7 +66,7 @@ describe('RAPL', () => {
     expect(rapl.hasMemory).toBe(false);
   });
 
-  it('takes the trainer’s share of a machine that others use too; at most it is all', () => {
+  it('takes the trainer’s share of a shared machine, with all of it as the upper bound', () => {
     zone('intel-rapl:0', 'package-0', 0);
     const rapl = opened();
     counts('intel-rapl:0', 40_000_000);
@@ -76,10 +76,10 @@ describe('RAPL', () => {
     expect(rapl.energy.high).toBeCloseTo(42, 10);
   });
 
-  it('says that it may not read them, and what would change that', () => {
+  it('says that permission is missing, and how to get it', () => {
     zone('intel-rapl:0', 'package-0', 0);
     chmodSync(join(folder, 'intel-rapl:0', 'energy_uj'), 0o400);
-    // Root reads what it may not: as somebody else then.
+    // Root may read everything, so another user runs this.
     const root = process.geteuid!() === 0;
     if (root) process.seteuid!(65534);
     else chmodSync(join(folder, 'intel-rapl:0', 'energy_uj'), 0);
@@ -92,13 +92,13 @@ describe('RAPL', () => {
     }
   });
 
-  it('says that there are none, as in a virtual machine', () => {
+  it('says that there are no sensors, as in a virtual machine', () => {
     expect(Rapl.open(null, join(folder, 'none'))).toEqual({ unavailable: expect.stringContaining('no RAPL sensors') });
     mkdirSync(join(folder, 'intel-rapl'));
     expect(Rapl.open(null, folder)).toEqual({ unavailable: expect.stringContaining('no RAPL sensors') });
   });
 
-  it('goes on with the model when the sensors are gone in mid-run, and says so', () => {
+  it('continues with the model, and says so, when the sensors fail during a run', () => {
     zone('intel-rapl:0', 'package-0', 0);
     const rapl = opened();
     counts('intel-rapl:0', 20_000_000);

@@ -19,8 +19,9 @@ import { mixtureOfExperts } from './mixture-of-experts.js';
 import { interpolate, wiseFt } from './wise-ft.js';
 
 /*
- * Against PyTorch: model/fixtures/make-method-fixture.py wrote added weights, logits, loss and gradients, LoRA's by
- * Hugging Face PEFT. Tolerance as for the model itself: 2e-5 absolute for values of about 1 in single precision.
+ * Compared with PyTorch: model/fixtures/make-method-fixture.py wrote added weights, logits, loss and gradients, for
+ * LoRA with Hugging Face PEFT. Tolerance as for the model itself: 2e-5 absolute for values of about 1 in single
+ * precision.
  */
 const tolerance = 2e-5;
 const readFixture = (name: string): Map<string, HostTensor> =>
@@ -73,7 +74,7 @@ describe('methods', () => {
   const logits = async (model: VisionLanguageModel): Promise<Float32Array> =>
     (await model.forward(batch).data()) as Float32Array;
 
-  /** Logits, loss and gradients of all that is trained, as PyTorch has them, and no gradient beside. */
+  /** Logits, loss and gradients of all trained parameters equal PyTorch's, and there are no other gradients. */
   async function compare(method: Method, word: string, loss: number, trainable: string[]): Promise<void> {
     expect(farthest(await logits(method.model), fixture.get(`${word}/logits`)!.data)).toBeLessThan(tolerance);
     const gradients = part(fixture, `${word}/gradient/`);
@@ -87,12 +88,12 @@ describe('methods', () => {
       }
     }
   }
-  /** Moves what a method has added away from its start, so that it does something. */
+  /** Moves a method's added parameters away from their initial values, so that they have an effect. */
   function disturb({ model }: Method): void {
     for (const { name, fixed } of model.describe().parameters)
       if (!fixed) model.parameters.get(name)!.assign(tf.add(model.parameters.get(name)!, 0.05));
   }
-  /** The recipes' names, and that everything else of the model is fixed. */
+  /** Checks the recipes' names, and that everything else of the model is fixed. */
   function expectFixed(method: Method): void {
     const free = method.model.describe().parameters.filter(({ fixed }) => !fixed);
     expect(free.map(({ name }) => name)).toEqual(names(method, 'full'));
@@ -124,7 +125,7 @@ describe('methods', () => {
       await compare(method, 'lora', facts.lora_loss, names(method, 'full'));
     });
 
-    it('merges as PEFT does, into a plain model that gives exactly the same logits', async () => {
+    it('merges like PEFT, into a plain model with exactly the same logits', async () => {
       const { model } = adapted();
       model.assign(part(fixture, 'lora/weight/'));
       const weights = await mergedWeights(model);
@@ -133,7 +134,7 @@ describe('methods', () => {
       expect(await logits(VisionLanguageModel.fromTensors(config, weights))).toEqual(await logits(model));
     });
 
-    it('lets a selection choose adapters by their projection, and keeps everything else', () => {
+    it('lets a selection choose adapters by projection, and keeps everything else', () => {
       const method = adapted();
       expectFixed(method);
       expect(names(method, 'mlp_down')).toEqual(
@@ -165,7 +166,7 @@ describe('methods', () => {
       expect(values[0]![1] + values[1]![1]).toBeCloseTo(facts.lwf_loss, 5);
     });
 
-    it('pulls nowhere while the model is the base', async () => {
+    it('adds no loss while the model is the base', async () => {
       const { parts } = distilled().lossAndGradients(batch, []);
       expect((await parts.get(metrics.distillationLoss)!.data())[0]).toBe(0);
     });
@@ -210,7 +211,7 @@ describe('methods', () => {
   });
 
   describe('WiSE-FT', () => {
-    it('evaluates exactly the base at 0 and the trained model at 1, and leaves the trained one bit for bit', async () => {
+    it('evaluates exactly the base at 0 and the trained model at 1, and restores the trained one bit for bit', async () => {
       const method = wiseFt(base, { weights: [0, 0.5, 1] });
       const trained = part(fixture, 'lwf/weight/');
       method.model.assign(trained);
@@ -230,7 +231,7 @@ describe('methods', () => {
       expect(await method.model.toTensors()).toEqual(trained);
     });
 
-    it('has the trained weights back when an evaluation fails', async () => {
+    it('restores the trained weights when an evaluation fails', async () => {
       const method = wiseFt(base, { weights: [0.5] });
       const trained = part(fixture, 'lwf/weight/');
       method.model.assign(trained);
@@ -266,7 +267,7 @@ describe('methods', () => {
       await compare(method, 'moe', facts.moe_loss, names(method, 'full'));
     });
 
-    it('gives experts that start equal different gradients, so that they part', async () => {
+    it('gives initially equal experts different gradients, so that they diverge', async () => {
       const of = (expert: number): string => `language_model.layers.0.mlp.experts.${expert}.down_proj.weight`;
       const { gradients } = mixed().lossAndGradients(batch, [of(0), of(1)]);
       expect(await gradients.get(of(0))!.data()).not.toEqual(await gradients.get(of(1))!.data());
@@ -303,7 +304,7 @@ describe('methods', () => {
     expect(await logits(method.model)).not.toEqual(baseLogits);
   });
 
-  it('can be configured to train a recipe where that hits something, and nowhere else', () => {
+  it('accepts a recipe only if it selects something', () => {
     for (const [settings, method] of [
       [{ kind: 'fine_tuning' }, wiseFt(base, { weights: [0.5] })],
       [{ kind: 'lora', rank: 2, alpha: 4 }, lora(base, facts.lora, 1)],
@@ -320,12 +321,12 @@ describe('methods', () => {
     }
   });
 
-  it('refuses a base that lacks a weight rather than drawing one', () => {
+  it('refuses a base that lacks a weight instead of drawing one', () => {
     const weights = new Map([...base.weights].filter(([name]) => name !== 'lm_head.weight'));
     expect(() => lora({ config, weights }, facts.lora, 1)).toThrow(/lack lm_head.weight/);
   });
 
-  it('draws the same for a seed, and a plain model has nothing of it', async () => {
+  it('draws the same for a seed, and a plain model has no added weights', async () => {
     const twice = [lora(base, facts.lora, 5), lora(base, facts.lora, 5)];
     expect(await twice[0]!.model.toTensors()).toEqual(await twice[1]!.model.toTensors());
     expect(parameterShapes(config).some(({ fixed }) => fixed)).toBe(false);

@@ -11,7 +11,7 @@ import { ModelConfig } from './model-config.js';
 import { VisionLanguageModel, type HostTensor, type ModelBatch } from './vision-language-model.js';
 
 /*
- * Against PyTorch: fixtures/make-fixture.py wrote weights, inputs, logits, loss and gradients of its own model.
+ * Compared with PyTorch: fixtures/make-fixture.py wrote weights, inputs, logits, loss and gradients of its own model.
  * Tolerance: 2e-5 absolute for values of about 1 in single precision over some ten layers.
  */
 const tolerance = 2e-5;
@@ -50,7 +50,7 @@ function farthest(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
   return most;
 }
 
-// One backend a process: the CI run has the native one; WASM is compared with it in backends.test.ts.
+// One backend per process: CI has the native one; backends.test.ts compares WASM with it.
 const backend = nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm';
 
 describe(`the model against its PyTorch twin, on ${backend}`, () => {
@@ -73,7 +73,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect((await model.loss(batch).data())[0]).toBeCloseTo(facts.loss, 5);
   });
 
-  it('has the same contribution of each block to the logits, and the same change of it by training', async () => {
+  it('gives the same contribution of each block to the logits, and the same change of it by training', async () => {
     const asked = [...tensors.get('mask')!.data.keys()].filter((at) => tensors.get('mask')!.data[at] === 1);
     const contributionsNow = (): tf.Tensor3D =>
       tf.tidy(() => {
@@ -92,7 +92,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect(farthest(shift.numberPush, push)).toBeLessThan(tolerance);
   });
 
-  it('gives at chosen positions the logits that it gives at all', async () => {
+  it('gives the same logits at chosen positions as at all', async () => {
     const asked = [0, 5, 6, 17];
     const residuals = model.residuals(model.imageEmbeddings(batch.images), batch.inputIds, asked);
     expect(residuals).toHaveLength(2 * config.decoderLayers + 1);
@@ -112,7 +112,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     }
   });
 
-  it('computes no gradient for what is frozen, and the same one for the rest', async () => {
+  it('computes no gradient for frozen parameters, and the same ones for the rest', async () => {
     const trained = facts.trained[2]!;
     const { gradients } = model.lossAndGradients(batch, trained);
     expect([...gradients.keys()]).toEqual(trained);
@@ -139,7 +139,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect(numeric / gradient[at]!).toBeCloseTo(1, 2);
   });
 
-  it('is not moved by what stands in the padding', async () => {
+  it('does not depend on the padding', async () => {
     const ids = await batch.inputIds.array();
     const changed = tf.tensor2d(
       ids.map((row) => [...row.slice(0, 4), 7, 9]),
@@ -179,7 +179,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  it('refuses weights that are missing, of another shape or foreign, by name', () => {
+  it('refuses weights that are missing, of another shape or unknown, by name', () => {
     const weights = part('weight/');
     const name = 'lm_head.weight';
     const shapes = { ...weights.get(name)!, shape: [1, 1] };
@@ -192,7 +192,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect(() => VisionLanguageModel.fromTensors(config, new Map([...weights, ['more', shapes]]))).toThrow(/hold more/);
   });
 
-  it('AdamW gives the weights of torch.optim.AdamW over freezing and unfreezing, and leaves the frozen bit for bit', async () => {
+  it('AdamW gives the weights of torch.optim.AdamW over freezing and unfreezing, and keeps frozen ones bit for bit', async () => {
     const { learningRate, maxGradientNorm, ...options } = facts.settings;
     const trainee = VisionLanguageModel.fromTensors(config, part('weight/'));
     const optimizer = new AdamW(options);
@@ -211,7 +211,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
         if (!trained.includes(name)) expect(data).toEqual(last.get(name)!.data);
       }
       last = now;
-      // In the middle, state goes to the host and into a new optimizer, as a checkpoint does.
+      // Midway, the state moves to the host and into a new optimizer, as with a checkpoint.
       if (step === 3) {
         const state = await optimizer.state(trainee.parameters);
         expect(state.steps['lm_head.weight']).toBe(2);
@@ -221,7 +221,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     }
   });
 
-  it('AdamW keeps no moments for what was never trained', async () => {
+  it('AdamW keeps no moments for parameters that were never trained', async () => {
     const trainee = VisionLanguageModel.fromTensors(config, part('weight/'));
     const optimizer = new AdamW();
     const name = 'lm_head.weight';
@@ -230,7 +230,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     expect(Object.keys((await optimizer.state(trainee.parameters)).steps)).toEqual([name]);
   });
 
-  it('AdamW counts all that it holds on the device', () => {
+  it('AdamW counts all its bytes on the device', () => {
     const trainee = VisionLanguageModel.fromTensors(config, part('weight/'));
     const optimizer = new AdamW();
     const [head, other] = ['lm_head.weight', 'language_model.layers.0.self_attn.q_proj.weight'];
@@ -241,7 +241,7 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     const sizeOf = (name: string): number => trainee.parameters.get(name)!.size;
     stepOn([head, other]);
     expect(optimizer.bytes).toBe(8 * (sizeOf(head) + sizeOf(other)));
-    // What is frozen keeps its two moments.
+    // Frozen parameters keep their two moments.
     stepOn([other]);
     const { bytes } = optimizer;
     expect(bytes).toBe(8 * (sizeOf(other) + sizeOf(head)));

@@ -28,7 +28,7 @@ describe('models by their real names', () => {
       expect(trainable(model, 'full').some((name) => /vision_tower|projector/.test(name))).toBe(false);
     },
   );
-  it('has the same groups whatever the spelling', () => {
+  it('has the same groups for all spellings', () => {
     const [now, before] = [false, true].map((old) => describeModel('llava', llava15(old)).groups);
     expect(now).toEqual(before);
   });
@@ -47,7 +47,7 @@ describe('roleOf', () => {
     ['', 'unnamed', { part: 'other' }],
     ['ein Name/mit: allem', 'ein_Name_mit__allem', { part: 'other' }],
     [`${'deep.'.repeat(58)}weight`, `${'deep.'.repeat(58)}`.slice(-191, -1), { part: 'other' }],
-    // CLIP's own text model, which no language model here is.
+    // CLIP's own text model, which does not count as a language model.
     ['text_model.encoder.layers.0.self_attn.q_proj.weight', undefined, { part: 'other' }],
     ['model.language_model.layers.3', undefined, { part: 'other' }],
     ['model.layers.0.mlp.shared_expert_gate.weight', 'language_model.layers.0.mlp.shared_expert_gate', undefined],
@@ -62,7 +62,7 @@ describe('roleOf', () => {
 });
 
 describe('describeModel', () => {
-  it('freezes tied embeddings as one, where both are listed', () => {
+  it('freezes tied embeddings together, if both are listed', () => {
     const names = ['model.embed_tokens.weight', 'model.layers.0.mlp.up_proj.weight', 'lm_head.weight'];
     const tied = describeModel('m', sized(names), { tiedHead: true });
     expect(tied.parameters.map(({ group }) => group)).toEqual([
@@ -72,12 +72,12 @@ describe('describeModel', () => {
     ]);
     expect(describeModel('m', sized(names)).groups).toHaveLength(3);
   });
-  it('makes one group of the vision tower where that is asked for', () => {
+  it('makes the vision tower one group on request', () => {
     const model = describeModel('llava', llava15(), { wholeVision: true });
     expect(model.groups.filter(({ part }) => part === 'vision')).toEqual([{ name: 'vision_tower', part: 'vision' }]);
     expect(counts(model)).toEqual(llavaCounts);
   });
-  it('leaves out recipes that hit nothing, but `none`', () => {
+  it('leaves out recipes that select nothing, except `none`', () => {
     const model = describeModel('m', sized(['model.embed_tokens.weight', 'lm_head.weight']));
     expect(model.recipes.map(({ name }) => name)).toEqual(['full', 'everything', 'none']);
   });

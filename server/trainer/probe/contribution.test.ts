@@ -5,12 +5,13 @@ import { selectBackend } from '../backend/select-backend.js';
 import { rmsNorm } from '../model/layers.js';
 import { contributions, contributionShift } from './contribution.js';
 
-// Against PyTorch in model/vision-language-model.test.ts, on the shipped base model in probe-suite.test.ts.
+// Compared with PyTorch in model/vision-language-model.test.ts and on the shipped base model in probe-suite.test.ts.
 describe('layer contributions, worked by hand', () => {
   beforeAll(() => selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' }));
 
-  it('are what each update adds to the logits, behind the norm', async () => {
-    // One position of width 2, a head that is the identity: (1, 0) has the RMS norm (√2, 0), (1, 1) stays, (0, 1) gives (0, √2).
+  it('are the additions of each update to the logits, after the norm', async () => {
+    // One position of width 2, and the identity as head: (1, 0) has the RMS norm (√2, 0), (1, 1) stays, (0, 1) gives
+    // (0, √2).
     const residuals = [
       [1, 0],
       [1, 1],
@@ -24,7 +25,7 @@ describe('layer contributions, worked by hand', () => {
     expect(mlp![0]).toBeCloseTo(-1, 6);
     expect(mlp![1]).toBeCloseTo(Math.SQRT2 - 1, 6);
   });
-  it('change by their root mean square, and push number tokens by what these gain over all', async () => {
+  it('change by their root mean square, and push number tokens by their gain over the mean', async () => {
     const base = tf.tensor3d([1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2], [2, 2, 3]);
     // The first block moves by (3, 0, 0) and (0, 4, 0), the second by -1 everywhere.
     const now = tf.tensor3d([4, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1], [2, 2, 3]);

@@ -27,7 +27,7 @@ describe('measures of distribution shift, worked by hand', () => {
     expect(jsDivergence(log(0.5, 0.5), log(1, 0), 2)).toBeCloseTo(expected, 12);
     expect(expected).toBeCloseTo(0.75 * Math.log(4 / 3), 12);
   });
-  it('entropy of four equal tokens is ln 4, of a sure one 0', () => {
+  it('entropy of four equal tokens is ln 4, of a certain one 0', () => {
     expect(entropy(log(0.25, 0.25, 0.25, 0.25), 4)).toBeCloseTo(Math.log(4), 12);
     expect(entropy(log(1, 0), 2)).toBe(0);
   });

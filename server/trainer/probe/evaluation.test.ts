@@ -13,7 +13,7 @@ describe('evaluation of the shipped base model', () => {
     base = await loadBaseModel();
   });
 
-  it('asks every task, the same for the same seed and others for another', async () => {
+  it('asks every task, with the same questions for the same seed and others for another', async () => {
     const model = buildModel(base.config, base.weights);
     const answers = async (seed: number) =>
       (await Evaluation.create(model, base.tokenizer, { questionsPerTask: 60, seed })).base;
@@ -22,7 +22,7 @@ describe('evaluation of the shipped base model', () => {
     for (const digits of Object.values(first)) expect(digits).toMatch(/^[01]{60}$/);
     expect(again).toEqual(first);
     expect(other['shape']).not.toBe(first['shape']);
-    // The three are about the same kind of picture; right on one says nothing exact of another.
+    // The three use the same kind of picture; their answers are nevertheless independent.
     expect(new Set([first['colour'], first['shape'], first['position']]).size).toBe(3);
   });
 });

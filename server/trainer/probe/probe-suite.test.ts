@@ -22,7 +22,7 @@ import { numberTokenIds } from '../number-tokens.js';
 import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
 
-/** The measures on the model that people run them on; their formulas have hand-worked cases of their own. */
+/** The measures on the shipped model; other tests check the formulas by hand-worked cases. */
 describe('probes of the shipped base model', () => {
   let base: BaseModel;
   let model: VisionLanguageModel;
@@ -56,7 +56,7 @@ describe('probes of the shipped base model', () => {
     expect(values[metrics.probeDurationMs]).toBeGreaterThan(0);
   });
 
-  it('have the series that the form for a new run knows of', async () => {
+  it('have the series that the new-run form lists', async () => {
     const known = builtInSeries(RunConfig.parse({ name: 'x', tasks: ['counting'] }));
     const ofProbes = known.filter((name) => !/^(train|energy)\//.test(name));
     expect(Object.keys(await suite.run(model)).sort()).toEqual(ofProbes.sort());
@@ -68,10 +68,10 @@ describe('probes of the shipped base model', () => {
     expect(drifts.sort()).toEqual(groups.sort());
   });
 
-  it('say the same of held-out prompts however many target tasks are asked beside them', async () => {
+  it('give the same held-out values for any number of target tasks', async () => {
     const questionsPerTask = 24;
     const few = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], questionsPerTask });
-    // More rows than one pass takes: the second has no held-out question.
+    // More rows than fit one pass: the second pass has no held-out question.
     const targets = targetTasks.map(({ name }) => name);
     const many = await ProbeSuite.create(model, base.tokenizer, { targets, questionsPerTask });
     const name = 'language_model.layers.2.mlp.down_proj.weight';
@@ -87,7 +87,7 @@ describe('probes of the shipped base model', () => {
     many.dispose();
   });
 
-  it('find a group whose weights are 1.5 times the base at a drift of 0.5, all others at exactly 0', async () => {
+  it('give a group at 1.5 times the base a drift of 0.5, all others exactly 0', async () => {
     const group = 'language_model.layers.1.mlp.up_proj';
     const [name, weights] = [...base.weights].find(([name]) => name === `${group}.weight`)!;
     model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
@@ -101,7 +101,7 @@ describe('probes of the shipped base model', () => {
     expect(values[metrics.js]).toBeLessThanOrEqual(Math.LN2);
   });
 
-  it('find the block that changed what it contributes, and none before it', async () => {
+  it('find the block whose contribution changed, and none before it', async () => {
     const name = 'language_model.layers.2.mlp.down_proj.weight';
     const weights = base.weights.get(name)!;
     model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
@@ -115,11 +115,11 @@ describe('probes of the shipped base model', () => {
         if (changed) expect(values[numberTokenPush(layer, block)]).not.toBe(0);
         else expect(values[numberTokenPush(layer, block)]).toBe(0);
       }
-    // The last layer has not changed, but what it is given has.
+    // The last layer has not changed, but its input has.
     expect(values[contributionChange(3, 'self_attn')]).toBeGreaterThan(0);
   });
 
-  it('see the pictures anew when the vision tower or the projector has changed, and keep no tensor', async () => {
+  it('compute image tokens again after a change of the vision tower or the projector, and leak no tensor', async () => {
     const before = tf.memory().numTensors;
     for (const name of ['vision_tower.encoder.layers.1.mlp.fc2.weight', 'multi_modal_projector.linear_2.bias']) {
       const weights = base.weights.get(name)!;
@@ -131,7 +131,7 @@ describe('probes of the shipped base model', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  it('find number tokens everywhere when the head says nothing but "3"', async () => {
+  it('find number tokens everywhere when the head always gives "3"', async () => {
     const head = [...base.weights].find(([name]) => name.startsWith('lm_head.'))!;
     const { shape, data } = head[1];
     // Logits of a sharpened row against rows of 0: of two opposite rows one is above 0 at each position.
@@ -164,7 +164,7 @@ describe('probes of the shipped base model', () => {
   });
 
   it.each(['caption', 'digits', 'easy_vqa', 'counting'])(
-    'call an answer to %s right exactly when greedy decoding gives it',
+    'count an answer to %s as right exactly when greedy decoding gives it',
     async (task) => {
       let right = 0;
       const examples = draw(task, 'greedy', 24);
@@ -193,7 +193,7 @@ describe('probes of the shipped base model', () => {
       const found = percentTrue(
         await answersRight(model, base.tokenizer, draw(name, 'others', 150), base.config.maxTextTokens),
       );
-      // Four standard errors of 150 and 400 questions, and a point for where the recorded share is 100 %.
+      // Four standard errors of 150 and 400 questions, and one point for a recorded share of 100 %.
       const share = recorded / 100;
       const error = 100 * Math.sqrt(share * (1 - share) * (1 / 150 + 1 / base.record.questionsPerTask));
       expect(Math.abs(found - recorded)).toBeLessThanOrEqual(4 * error + 1);

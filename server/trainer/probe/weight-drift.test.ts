@@ -15,7 +15,7 @@ describe('weight drift', () => {
     expect(drift.get('a')).toBeCloseTo(1, 12);
     expect(drift.get('b')).toBe(0);
   });
-  it('refuses vectors that do not fit the parameters', () => {
+  it('refuses vectors whose length differs from the parameters’', () => {
     expect(() => groupDrift([1], [1, 2], [{ group: 'a', size: 1 }])).toThrow(/1 values/);
   });
 });

@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-it('gives records of two files with one name ids of their own', async () => {
+it('gives records of two files of the same name different ids', async () => {
   const path = join(folder, 'out.json');
   const llava = await LlavaFile.create(path, folder);
   for (const file of ['train.jsonl', 'data/train.jsonl'])

@@ -18,7 +18,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** A picture of one grey value, by which a test knows it again. */
+/** A picture of one grey value, by which a test recognises it. */
 function picture(name: string, grey: number): Buffer {
   const [width, height] = [48, 40];
   const data = Buffer.alloc(width * height * 4, 255);
@@ -29,7 +29,7 @@ function picture(name: string, grey: number): Buffer {
   return PNG.sync.write(png);
 }
 
-/** Writes files: text as it is, a number as a picture of that grey, anything else as JSON. */
+/** Writes files: text unchanged, a number as a picture of that grey, anything else as JSON. */
 async function write(files: Record<string, unknown>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -67,7 +67,7 @@ describe('CUB-200-2011', () => {
     ]);
     expect(examples(task, 'evaluation')).toEqual(['30 | which bird is this ? | indigo bunting']);
   });
-  it('may still lie in the folder that its archive makes', async () => {
+  it('may be in the folder that its archive unpacks to', async () => {
     await write(Object.fromEntries(Object.entries(cub).map(([name, content]) => [`CUB_200_2011/${name}`, content])));
     expect(examples(await load('cub_200'), 'evaluation')).toHaveLength(1);
   });
@@ -129,7 +129,7 @@ describe('PixmoCount', () => {
     ]);
     expect(examples(task, 'evaluation')).toEqual(['30 | how many dogs are there ? | 12']);
   });
-  it.each(['csv', 'tsv'])('is read from a table as %s, whose counts are text', async (type) => {
+  it.each(['csv', 'tsv'])('is read from a table as %s, with its counts as text', async (type) => {
     const lines = (...rows: string[][]): string =>
       rows.map((fields) => fields.join(type === 'csv' ? ',' : '\t')).join('\n');
     const head = ['image_sha256', 'image_url', 'label', 'count'];
@@ -162,7 +162,7 @@ describe('PixmoCount', () => {
 });
 
 describe('PathVQA', () => {
-  it('is read as rows with paths', async () => {
+  it('is read from rows with paths', async () => {
     await write({
       'train.jsonl': '{"image": "a.jpg", "question": "Is there Necrosis?", "answer": "Yes"}\n',
       'test.jsonl': '{"image": "b.jpg", "question": "Is there necrosis?", "answer": "yes"}\n',
@@ -174,7 +174,7 @@ describe('PathVQA', () => {
     expect(examples(task, 'evaluation')).toEqual(['20 | is there necrosis ? | yes']);
     expect(task.chance).toBe(100);
   });
-  it("is read as the hub's Parquet files with the pictures inside", async () => {
+  it("is read from the hub's Parquet files with the pictures inside", async () => {
     await mkdir(join(folder, 'data'));
     const instance = await DuckDBInstance.create(':memory:');
     const connection = await instance.connect();
@@ -200,7 +200,7 @@ describe('PathVQA', () => {
     await write({ 'train.jsonl': JSON.stringify(record), 'a.jpg': 10 });
     await expect(load('path_vqa')).rejects.toThrow(message);
   });
-  it('refuses a record without an answer and says what one holds', async () => {
+  it('refuses a record without an answer and describes a record', async () => {
     await write({ 'train.jsonl': '{"image": "a.jpg", "question": "is it ?"}\n', 'a.jpg': 10 });
     await expect(load('path_vqa')).rejects.toThrow(/train\.jsonl, record 1: "answer": .*A record of PathVQA has/);
   });
@@ -209,7 +209,7 @@ describe('PathVQA', () => {
 describe('TextVQA', () => {
   const record = { image_id: 'a1', question: 'what is the brand?', answers: ['nokia', 'Nokia', 'nokia', 'none'] };
   const file = (...data: unknown[]): unknown => ({ dataset_name: 'textvqa', dataset_version: '0.5.1', data });
-  it('takes the answer that most people gave', async () => {
+  it('takes the most frequent answer', async () => {
     await write({
       'TextVQA_0.5.1_train.json': file(record),
       'TextVQA_0.5.1_val.json': file({ ...record, image_id: 'b2', answers: ['x', 'y', 'y'] }),
@@ -283,12 +283,12 @@ describe('clocks', () => {
   });
 });
 
-describe('conversations as LLaVA has them', () => {
+describe('LLaVA conversations', () => {
   const turn = (question: string, answer: string): unknown[] => [
     { from: 'human', value: question },
     { from: 'gpt', value: answer },
   ];
-  it('give a question a turn', async () => {
+  it('give one question per turn', async () => {
     const conversations = [...turn('<image>\nWhat colour is the circle?', 'Red'), ...turn('And the square?', 'Blue')];
     await write({
       'set_train.json': [{ id: '1', image: 'set/a.png', conversations }],
@@ -378,7 +378,7 @@ describe('conversations as LLaVA has them', () => {
     await write({ 'train.json': [whole, broken], 'a.png': 1, 'broken.png': 'hello' });
     await expect(load('llava')).rejects.toThrow(message);
   });
-  it('are refused where a split has nothing', async () => {
+  it('are refused when a split is empty', async () => {
     await write({ 'train.json': [], 'test.json': [{ image: 'a.png', conversations: turn('x ?', 'y') }], 'a.png': 1 });
     await expect(load('llava')).rejects.toThrow(/has no records for training/);
   });

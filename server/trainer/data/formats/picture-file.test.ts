@@ -21,7 +21,7 @@ const at = (image: Uint8Array, x: number, y: number): number[] => [
 ];
 
 describe('pictures of a data set', () => {
-  it('of the right size stay as they are', async () => {
+  it('of the right size stay unchanged', async () => {
     const colour = (x: number, y: number): Rgb => [x * 7, y * 7, x + y];
     const image = await readPicture(place, png(pictureSize, pictureSize, colour));
     for (const [x, y] of [
@@ -33,7 +33,7 @@ describe('pictures of a data set', () => {
       expect(at(image, x, y)).toEqual(colour(x, y));
   });
 
-  it('become means of areas: two by three pixels of 0 and 90 in turn are 45', async () => {
+  it('become means of areas: two by three alternating pixels of 0 and 90 give 45', async () => {
     const image = await readPicture(
       place,
       png(64, 96, (x) => (x % 2 === 0 ? [0, 0, 0] : [90, 60, 30])),
@@ -42,8 +42,8 @@ describe('pictures of a data set', () => {
     expect(at(image, 31, 31)).toEqual([45, 30, 15]);
   });
 
-  it('count a pixel across a border with the share that is inside', async () => {
-    // 48 pixels make 32: a part is one and a half, so that the first is pixel 0 and half of pixel 1.
+  it('count a pixel on a border with the share that is inside', async () => {
+    // 48 pixels become 32: a part is one and a half, so the first is pixel 0 and half of pixel 1.
     const image = await readPicture(
       place,
       png(48, 32, (x) => (x === 1 ? [150, 0, 0] : [0, 0, 0])),
@@ -51,7 +51,7 @@ describe('pictures of a data set', () => {
     expect([at(image, 0, 0)[0], at(image, 1, 0)[0], at(image, 2, 0)[0]]).toEqual([50, 50, 0]);
   });
 
-  it('may be smaller than the model takes', async () => {
+  it('may be smaller than the model’s', async () => {
     const image = await readPicture(
       place,
       png(1, 2, (_, y) => (y === 0 ? [10, 20, 30] : [200, 100, 0])),
@@ -60,7 +60,7 @@ describe('pictures of a data set', () => {
     expect(at(image, 0, 16)).toEqual([200, 100, 0]);
   });
 
-  it('may be JPEG, where colours are near, not equal', async () => {
+  it('may be JPEG, with approximate colours', async () => {
     const data = pixels(80, 40, (x) => (x < 40 ? [200, 30, 30] : [30, 30, 200]));
     const image = await readPicture(place, jpeg.encode({ width: 80, height: 40, data }, 95).data);
     for (const [x, colour] of [
@@ -81,7 +81,7 @@ describe('pictures of a data set', () => {
     await expect(readPicture(place, bytes)).rejects.toThrow(message);
   });
 
-  it('that are nowhere are refused with the places looked at', () => {
+  it('that are missing are refused with the searched places', () => {
     expect(() => findPicture(place, { path: '/nowhere' }, 'a.png')).toThrow(
       /record 4: there is no picture .*a\.png \(nor .*images.*a\.png\)\. Put it there/,
     );

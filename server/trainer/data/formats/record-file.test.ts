@@ -23,7 +23,7 @@ async function read(name: string, content: string, within?: string): Promise<Fil
 }
 
 describe('records of a file', () => {
-  it('are the items of a JSON array, also within an object', async () => {
+  it('are the items of a JSON array, also inside an object', async () => {
     const file = join(folder, 'a.json');
     expect(await read('a.json', '[{"x": 1}, {"x": 2}]')).toEqual([
       { file, record: 1, value: { x: 1 } },
@@ -33,7 +33,7 @@ describe('records of a file', () => {
     await expect(read('a.json', '{"data": [7]}')).rejects.toThrow(/a\.json holds no list of records/);
     await expect(read('a.json', 'null', 'data')).rejects.toThrow(/no list of records under "data"/);
   });
-  it('are the lines of JSON lines, counted with the empty ones', async () => {
+  it('are the lines of JSON lines; numbers count empty ones', async () => {
     const records = await read('a.jsonl', '{"x": 1}\n\n{"x": 2}\n');
     expect(records.map(({ record, value }) => [record, value])).toEqual([
       [1, { x: 1 }],
@@ -41,7 +41,7 @@ describe('records of a file', () => {
     ]);
     await expect(read('a.jsonl', '{"x": 1}\n{"x": ')).rejects.toThrow(/a\.jsonl, record 2: this is not JSON .*Mend it/);
   });
-  it('are read on after a line that is broken', async () => {
+  it('continue after a broken line', async () => {
     await writeFile(join(folder, 'a.jsonl'), '{"x": 1}\n{"x": \n{"x": 3}\n');
     const read: unknown[] = [];
     for await (const record of readRecords(join(folder, 'a.jsonl')))
@@ -55,7 +55,7 @@ describe('records of a file', () => {
       [2, { file_name: 'c.png', hour: '12' }],
     ]);
   });
-  it('are refused where a table is none', async () => {
+  it('are refused if a file is not a table', async () => {
     await expect(read('a.parquet', 'hello')).rejects.toThrow(/a\.parquet cannot be read as a table: /);
   });
 });
@@ -68,31 +68,31 @@ describe('the files of a split', () => {
     }
     return Object.fromEntries((await splitFiles(folder)).map(({ file, split }) => [basename(file), split]));
   };
-  it('are told by their names, and the test set is left alone beside a validation set', async () => {
+  it('are recognised by name, and the test set is unused beside a validation set', async () => {
     expect(await splitsOf('data/train-00000-of-00002.json', 'data/validation-0.json', 'data/test-0.json')).toEqual({
       'train-00000-of-00002.json': 'train',
       'validation-0.json': 'evaluation',
     });
   });
-  it('are test files where there is nothing else to evaluate on', async () => {
+  it('are test files if there is no other evaluation file', async () => {
     expect(await splitsOf('cub200_train.json', 'cub200_test.json', 'notes.txt')).toEqual({
       'cub200_train.json': 'train',
       'cub200_test.json': 'evaluation',
     });
   });
-  it('are not told where no name says so, and a part of a word says nothing', async () => {
+  it('are unknown without such a name, and a part of a word does not count', async () => {
     expect(await splitsOf('retrieval.json', 'contest.json')).toEqual({
       'retrieval.json': undefined,
       'contest.json': undefined,
     });
   });
-  it('are those of one file where one is named', async () => {
+  it('are those of one file if a file is given', async () => {
     await writeFile(join(folder, 'a.json'), '[]');
     await writeFile(join(folder, 'b.jsonl'), '');
     expect(await splitFiles(join(folder, 'a.json'))).toEqual([{ file: join(folder, 'a.json'), split: undefined }]);
     await expect(splitFiles(join(folder, 'c.json'))).rejects.toThrow(/There is no .*c\.json\. Name the folder/);
   });
-  it('are refused where there are none, or of two types', async () => {
+  it('are refused if there are none, or of two types', async () => {
     await expect(splitsOf('notes.txt')).rejects.toThrow(/contains no file of records. Put one there: .*\.jsonl/);
     await expect(splitsOf('a.json', 'a.jsonl')).rejects.toThrow(/records as \.json and \.jsonl. Keep one/);
   });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readRecords } from './record-file.js';
 import { DataError } from './record.js';
 
-/* A file is read whole, or it is told where it is not: in each type of file, wherever the fault stands. */
+/* A file is either read whole or refused with the place of the fault: for each type of file and any place. */
 
 let folder: string;
 beforeAll(async () => {
@@ -15,14 +15,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 const rows = 60_000;
-/** Behind what a reader looks at to guess the dialect, and far behind the first chunk that it reads. */
+/** Positions after the sample from which a reader guesses the dialect, and far after its first chunk. */
 const positions = { 'the first row': 1, 'row 50,000': 50_000, 'the last row': rows };
 
 interface Verdict {
-  /** Records that were given. */
+  /** The number of records that were read. */
   whole: number;
   broken: string[];
-  /** Why the file could not be read on. */
+  /** The reason why reading stopped. */
   refused?: string;
 }
 async function verdictOn(file: string): Promise<Verdict> {
@@ -37,11 +37,11 @@ async function verdictOn(file: string): Promise<Verdict> {
   return verdict;
 }
 
-/** A text file of rows, one of which is another. */
+/** A text file of rows with one odd row. */
 interface TextType {
   head: string[];
   row: string;
-  /** What stands between rows. */
+  /** The separator of rows. */
   between: string;
   end: string;
 }
@@ -64,7 +64,7 @@ async function written(type: TypeName, at: number, odd: string | Buffer, mark = 
   return file;
 }
 
-/** A row, and what is to be said of it at a position. */
+/** A row, and the expected verdict for it at a position. */
 interface Case {
   what: string;
   odd: string | Buffer;
@@ -177,22 +177,22 @@ describe('a CSV table', () => {
       read.push(record instanceof DataError ? record.message : record.value);
     return read;
   };
-  it.each([',', ';', '\t', '|'])('has its fields apart by what the head has: %j', async (separator) => {
+  it.each([',', ';', '\t', '|'])('takes its separator from the header: %j', async (separator) => {
     expect(await values(`x${separator}y\n1${separator}2\n`)).toEqual([{ x: '1', y: '2' }]);
   });
-  it('has null where a field is empty, and no record of an empty line', async () => {
+  it('has null for an empty field, and no record for an empty line', async () => {
     expect(await values('x,y\n1,\n\n,""\n')).toEqual([
       { x: '1', y: null },
       { x: null, y: null },
     ]);
   });
-  it('is refused with two columns of one name', async () => {
+  it('is refused with two columns of the same name', async () => {
     await expect(values('x,x\n1,2\n')).rejects.toThrow(/a\.csv has two columns "x"\. Give each a name/);
   });
 });
 
 describe('a Parquet table', () => {
-  it('is refused wherever it is damaged, and is whole otherwise', async () => {
+  it('is refused for damage at any place, and otherwise whole', async () => {
     const file = join(folder, 'a.parquet');
     const instance = await DuckDBInstance.create(':memory:');
     const connection = await instance.connect();
