@@ -11,7 +11,7 @@ import { trainerValueAttacks } from './trainer-value-attacks.js';
 import { transportFloods } from './transport-floods.js';
 import { transportShapes } from './transport-shapes.js';
 
-/** @param fuzz inputs at each boundary */
+/** @param fuzz number of inputs per boundary */
 export const attacksOf = ({ fuzz, seed }: { fuzz: number; seed: number }): Attack[] => [
   ...transportFloods,
   ...transportShapes,

@@ -3,15 +3,15 @@ import type { Attack, Outcome } from './attack.js';
 import { moveOn } from './raw-clients.js';
 import { Victim } from './victim.js';
 
-/** What must hold of the hub throughout. */
+/** Limits of the hub during every attack. */
 const limits = { memoryMb: 600, standstillMs: 250 };
-/** An attack that does not end has something to do with the hub. */
+/** An attack that takes longer counts as a fault of the hub. */
 const attackLimitMs = 300_000;
-/** What one attack may make the hub write to its log. */
+/** The most that one attack may add to the hub's log. */
 const maxLogBytes = 2_000_000;
 
-/** What was seen of an attack that held. */
-export const nothingWrong = 'nothing that should not be';
+/** The report on an attack that the hub withstood. */
+export const nothingWrong = 'nothing wrong';
 
 export interface AttackRunOptions {
   attacks: readonly Attack[];
@@ -22,15 +22,15 @@ export interface AttackRunResult {
   attempts: number;
   held: number;
   failed: number;
-  /** Of the hub, whatever was asked of it. */
+  /** Of the hub, over all attacks. */
   peakMemoryMb: number;
   longestStandstillMs: number;
-  /** Of which the hub's main thread had a processor. */
+  /** Processor time of the hub's main thread in one go. */
   longestBusyMs: number;
   outcomes: Outcome[];
 }
 
-/** Carries out attacks one after another on one hub, and looks after each at what became of it and of the honest. */
+/** Carries out attacks one after another on one hub, and after each one checks the hub and its honest clients. */
 export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions): Promise<AttackRunResult> {
   const victim = await Victim.start({ bigRunSteps });
   const outcomes: Outcome[] = [];
@@ -59,8 +59,8 @@ export async function runAttacks({ attacks, bigRunSteps, log }: AttackRunOptions
 }
 
 /**
- * Carries out one, looks at what became of it, and leaves a hub as new where it did not hold.
- * @param maxStandstillMs without one, how long the event loop stood still is measured and not judged
+ * Carries out one attack, checks its effects, and restarts the hub if it did not withstand it.
+ * @param maxStandstillMs the longest block of the event loop; without it blocks are measured but not judged
  */
 export async function carryOut(attack: Attack, victim: Victim, maxStandstillMs = Infinity): Promise<Outcome> {
   moveOn();
@@ -84,13 +84,13 @@ export async function carryOut(attack: Attack, victim: Victim, maxStandstillMs =
   };
 }
 
-/** A log is for people: it is not flooded, and a line at level error says what was wrong. */
+/** A log is for people: it must not be flooded, and a line at level error must say what was wrong. */
 function logFault(log: string): string | null {
   if (log.length > maxLogBytes) return `the hub logged ${log.length} bytes`;
   for (const text of log.split('\n')) {
     if (!/"level":(50|60)/.test(text)) continue;
     const line = parsed(text);
-    if (line && !line['msg'] && !line['err']) return `the log has a line at level error that says nothing: ${text}`;
+    if (line && !line['msg'] && !line['err']) return `the log has an empty line at level error: ${text}`;
   }
   return null;
 }
@@ -99,6 +99,6 @@ function parsed(text: string): Record<string, unknown> | null {
   try {
     return JSON.parse(text) as Record<string, unknown>;
   } catch {
-    return null; // What is printed for people.
+    return null; // Output for people.
   }
 }

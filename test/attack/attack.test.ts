@@ -5,28 +5,28 @@ import { clearStoreDamage } from './store-damage-attacks.js';
 import { Victim } from './victim.js';
 
 const seed = 1;
-/** A few of each kind, of those that take about a second. */
+/** A few quick attacks of each kind, about a second each. */
 const chosen = [
   'transport: a POST of 8 MB of joins of /',
   'transport: 20 WebSockets with 57 kB of joins of /dashboard',
   'transport: a token of 8 MB',
   'http: paths that lead out of the dashboard and the API',
-  'http: requests that two servers read in two ways',
-  'http: bodies that cannot be read',
+  'http: requests that two servers parse differently',
+  'http: unreadable bodies',
   'readers: 16 windows of ten steps at once of millions of values',
   'readers: 16 lists of series at once of millions of values',
   'readers: 4 evaluations at once of a long log',
   'readers: 4 rules at once of a long log',
-  'readers: numbers, names and ranges that there are not',
+  'readers: unknown numbers, names and ranges',
   'limits: sixty wrong links from the owner’s address',
   'trainer: a metric name of 5 MB',
   'trainer: metrics called __proto__, constructor and toString',
   'trainer: a stage of 2^31',
   'trainer: a bare NaN, as Python writes it',
-  'trainer: events after the last word, sent before its answer',
+  'trainer: events after the last one, sent before its answer',
   'trainer: two runs attached at once on one connection',
   'commands: without a session, and with a wrong one',
-  'commands: kinds, ids and runs that there are not',
+  'commands: unknown kinds, ids and runs',
   'files: a backup with sessions and a trainer token in it',
   'files: a data set of 60,000 rows with a fault in row 50,000',
   'store: a missing write-ahead log',
@@ -34,7 +34,7 @@ const chosen = [
 
 const attacks = attacksOf({ fuzz: 600, seed }).filter(({ name }) => chosen.includes(name) || name.startsWith('fuzz:'));
 
-/** A part of what `npm run -s test:attack` does, with less input. */
+/** A part of `npm run -s test:attack`, with less input. */
 describe('a hub that is attacked', () => {
   let victim: Victim;
   beforeAll(async () => {
@@ -45,7 +45,7 @@ describe('a hub that is attacked', () => {
     await clearStoreDamage();
   });
 
-  it('is attacked in all the ways that are chosen', () => {
+  it('has every chosen attack', () => {
     expect(attacks.map(({ name }) => name)).toEqual(expect.arrayContaining(chosen));
   });
   it.for(attacks)('holds: $name', async (attack) => {

@@ -1,18 +1,17 @@
 import type { Victim } from './victim.js';
 
 /**
- * One thing that a client, a file or a disk can do.
- * `run` does it and says in a sentence what was seen that must not be; null when all was as it should be. Whether the hub
- * lives, keeps what it acknowledged and serves its owner is looked at afterwards, of every attack.
+ * An attack by a client, a file or a disk. `run` carries it out and returns a fault in a sentence, or null. After every
+ * attack the runner checks that the hub lives, keeps acknowledged events and serves its owner.
  */
 export interface Attack {
   name: string;
   run(victim: Victim): Promise<string | null>;
-  /** For one that takes long by itself. */
+  /** For an attack that takes long by itself. */
   limitMs?: number;
 }
 
-/** How one attack ended. */
+/** The outcome of one attack. */
 export interface Outcome {
   name: string;
   held: boolean;
@@ -20,15 +19,15 @@ export interface Outcome {
   saw: string;
   peakMemoryMb: number;
   standstillMs: number;
-  /** Processor time that the hub's main thread took in one go, at most; see Sampled. */
+  /** The longest processor time of the hub's main thread in one go; see Sampled. */
   busyMs: number;
 }
 
-/** The first thing that was seen, of several that were looked for. */
+/** The first fault of several checks. */
 export const firstOf = (...seen: (string | null | false | undefined)[]): string | null =>
   seen.find((one): one is string => typeof one === 'string') ?? null;
 
-/** In so many words, not more. */
+/** Shortens a text to one line of limited length. */
 export const short = (text: string, most = 160): string => {
   const line = JSON.stringify(text).slice(1, -1);
   return line.length > most ? `${line.slice(0, most)}… (${text.length} characters)` : line;

@@ -4,11 +4,11 @@ import { HostileTrainer } from './hostile-trainer.js';
 import { ask } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* A run for one attack, and whether it can be read afterwards. */
+/* A run for one attack, and a check that it can be read afterwards. */
 
 export const newId = (): string => `attack-${randomUUID().slice(0, 8)}`;
 
-/** A run of its own for one attack, attached. */
+/** Attaches a new run for one attack. */
 export async function withRun(
   victim: Victim,
   work: (trainer: HostileTrainer, runId: string) => Promise<string | null>,
@@ -24,7 +24,7 @@ export async function withRun(
   }
 }
 
-/** Everything about a run can be read: each answer is 200, whatever the trainer put in. */
+/** Checks that everything about a run can be read: each answer is 200, for any input of the trainer. */
 export async function readable({ port }: Victim, runId: string): Promise<string | null> {
   const ends = [
     '',

@@ -5,8 +5,8 @@ import { fuzzedInputs } from './fuzz/fuzz-attacks.js';
 import { clearStoreDamage } from './store-damage-attacks.js';
 
 /*
- * What one client, one file or one bad disk can do: npm run -s test:attack -- --fuzz 100000 --seed 1 --only transport
- * How each attack ended goes to stderr, one line of JSON to stdout; the exit code is 1 when one did not hold.
+ * Attacks by one client, one file or one bad disk: npm run -s test:attack -- --fuzz 100000 --seed 1 --only transport
+ * Outcomes go to stderr and one line of JSON to stdout; the exit code is 1 if an attack succeeded.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -17,7 +17,7 @@ const { values: flags } = parseArgs({
   },
 });
 const seed = Number(flags.seed);
-/** Those whose name has this in it. */
+/** Attacks whose name contains this. */
 const attacks = attacksOf({ fuzz: Number(flags.fuzz), seed }).filter(({ name }) => name.includes(flags.only));
 const log = (line: string): void => console.error(line);
 try {

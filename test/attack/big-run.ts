@@ -9,7 +9,7 @@ import type { StoredRun } from '@plumbline/server/dist/store/event-store.js';
 const metricsPerStep = 100;
 const eventsPerBatch = 500;
 
-/** Puts an ended run of `steps` x 100 values into a data folder that no hub runs on. */
+/** Writes an ended run of `steps` x 100 values into a data folder that no hub uses. */
 export async function fillBigRun(dataDir: string, steps: number, name = 'attack-big'): Promise<RunId> {
   const runId = RunId.parse(name);
   await mkdir(dataDir, { recursive: true });

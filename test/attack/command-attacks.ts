@@ -4,7 +4,7 @@ import { neither, notCutOff, notRefused } from './hostile-trainer.js';
 import { inLanes, RawSocket, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* What comes over /dashboard: watches and commands, of strangers and of somebody who is signed in. */
+/* Attacks over /dashboard: watches and commands, from strangers and from a signed-in person. */
 
 const namespace = '/dashboard';
 
@@ -16,7 +16,7 @@ async function dashboard({ port, owner }: Victim, isSignedIn = true): Promise<Ra
 const give = (socket: RawSocket, runId: string, action: unknown, commandId: string = randomUUID()): Promise<Reply> =>
   socket.ask(namespace, 'command', JSON.stringify({ commandId, runId, action }));
 
-/** A fresh connection each, so that no limit of one keeps the rest from being looked at. */
+/** Each gets a fresh connection, so that no limit of one hides the rest. */
 async function each(
   victim: Victim,
   messages: readonly (object | string)[],
@@ -73,7 +73,7 @@ export const commandAttacks: Attack[] = [
     },
   },
   {
-    name: 'commands: one id again with another content',
+    name: 'commands: one id twice with different contents',
     run: async (victim) => {
       const socket = await dashboard(victim);
       const id = randomUUID();
@@ -112,7 +112,7 @@ export const commandAttacks: Attack[] = [
     },
   },
   {
-    name: 'commands: kinds, ids and runs that there are not',
+    name: 'commands: unknown kinds, ids and runs',
     run: (victim) => {
       const asked = (action: unknown, more: object = {}) => ({
         commandId: randomUUID(),
@@ -147,7 +147,7 @@ export const commandAttacks: Attack[] = [
     },
   },
   {
-    name: 'commands: watches of what there is not',
+    name: 'commands: watches of unknown runs',
     run: (victim) =>
       each(
         victim,

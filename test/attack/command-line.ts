@@ -2,16 +2,16 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(import.meta.url.replace(/test\/(dist\/)?attack\/[^/]+$/, ''));
-/** A command that takes longer hangs. */
+/** A command that takes longer counts as hanging. */
 const limitMs = 120_000;
 
-/** How a command of the program ended: `null` as its code when it hung and was ended. */
+/** The end of a command; its code is `null` if it hung and was killed. */
 export interface CommandEnd {
   code: number | null;
   output: string;
 }
 
-/** Runs `plumbline …` as people do. */
+/** Runs `plumbline …` like a person. */
 export function plumbline(...args: string[]): Promise<CommandEnd> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, ['server/dist/cli.js', ...args], {
@@ -31,14 +31,14 @@ export function plumbline(...args: string[]): Promise<CommandEnd> {
   });
 }
 
-/** What a terminal would obey. */
+/** Characters that a terminal would obey. */
 export const obeyed = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
 
-/** What is wrong about how a command refused: it has to end with code 1 and words for people, not a stack. */
+/** Checks a command's refusal: it must end with code 1 and a message for people, without a stack. Returns the fault. */
 export function badRefusal({ code, output }: CommandEnd): string | null {
   if (code === null) return 'it hung, or was killed';
   if (code === 0) return 'it was taken';
-  if (output.trim() === '') return `it ended with code ${code} and not a word`;
+  if (output.trim() === '') return `it ended with code ${code} and no message`;
   if (/\n {4}at |Invalid string length|Cannot read properties|is not a function|\[object /.test(output))
     return `it ended with ${JSON.stringify(output.slice(0, 160))}`;
   return null;

@@ -4,7 +4,7 @@ import { short, type Attack } from './attack.js';
 import { badRefusal, obeyed, plumbline, type CommandEnd } from './command-line.js';
 import { inFolder } from './file-attacks.js';
 
-/* Data sets of others: each is read whole or refused, in words that name what is wrong. */
+/* Untrusted data sets: each must be read whole or refused with a message that names the fault. */
 
 interface DataSetCase {
   what: string;
@@ -20,11 +20,11 @@ const hasRecords =
     code === 0 && output.includes(`"records":${records}`)
       ? null
       : `it ended with ${code} and ${short(output)} instead of ${records} records`;
-/** As a whole, or its records one by one in the survey. */
+/** As a whole, or record by record in the survey. */
 const isRefused = (end: CommandEnd): string | null =>
   end.code === 1 && /"broken":[1-9]/.test(end.output) ? null : badRefusal(end);
 
-/** Three characters in GBK, of which the last is none in UTF-8. */
+/** Three characters in GBK; the last is invalid in UTF-8. */
 const notUtf8 = '\xd2\xbb\xd6\xbb\xc4\xf1';
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const chat = (answer: string): string =>
@@ -69,7 +69,7 @@ const cases: DataSetCase[] = [
     ...{ content: asked('../../../../etc/passwd') + asked('/dev/zero'), right: isRefused },
   },
   {
-    ...{ what: 'that says it is a table and is none', format: 'path_vqa', file: 'train.parquet' },
+    ...{ what: 'that claims to be a table', format: 'path_vqa', file: 'train.parquet' },
     ...{ content: 'PAR1 no table PAR1', right: isRefused },
   },
 ];

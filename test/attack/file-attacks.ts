@@ -6,9 +6,9 @@ import { firstOf, short, type Attack } from './attack.js';
 import { fillBigRun } from './big-run.js';
 import { badRefusal, plumbline } from './command-line.js';
 
-/* Files that come from others: backups and exports. None of these needs the hub; it must live through them too. */
+/* Untrusted files: backups and exports. None of them needs the hub, which must survive them too. */
 
-/** An attack with a folder of its own. */
+/** An attack with its own folder. */
 export const inFolder = (name: string, run: (folder: string) => Promise<string | null>): Attack => ({
   name: `files: ${name}`,
   run: async () => {
@@ -26,7 +26,7 @@ interface BackupFile {
   bytes: number;
   sha256: string;
 }
-/** A backup of a real store with these files in it too. */
+/** A backup of a real store with additional files. */
 async function craftedBackup(folder: string, extra: Record<string, string>): Promise<string> {
   const [dataDir, backup] = [join(folder, 'data'), join(folder, 'backup')];
   await fillBigRun(dataDir, 5, 'backed-up');
@@ -54,7 +54,10 @@ export const fileAttacks: Attack[] = [
     const end = await plumbline('restore', backup, '--data-dir', restored);
     const there = await readdir(restored).catch(() => []);
     const taken = there.filter((name) => !['plumbline.duckdb', 'runs'].includes(name));
-    return firstOf(taken.length > 0 && `restore took ${taken.join(', ')} from it`, end.code !== 0 && badRefusal(end));
+    return firstOf(
+      taken.length > 0 && `restore accepted ${taken.join(', ')} from it`,
+      end.code !== 0 && badRefusal(end),
+    );
   }),
   inFolder('a backup that writes outside the folder', async (folder) => {
     for (const path of [

@@ -6,12 +6,12 @@ import type { Victim } from './victim.js';
 
 const namespace = '/trainer';
 
-/** A trainer that has the right token and says what it likes, as text, which may be no JSON. */
+/** A trainer with the right token that sends arbitrary text, even invalid JSON. */
 export class HostileTrainer {
   readonly #numbers = new Map<string, number>();
   private constructor(readonly socket: RawSocket) {}
 
-  /** Connected and let in. */
+  /** Connects and joins the namespace. */
   static async open({ port, token }: Victim): Promise<HostileTrainer> {
     const socket = await RawSocket.open(port, { from: '127.0.0.1' });
     const joined = await socket.join(namespace, { token, protocol: protocolVersion });
@@ -26,7 +26,7 @@ export class HostileTrainer {
   events(events: readonly unknown[]): Promise<Reply> {
     return this.ask('events', { events });
   }
-  /** @param message a value, or text as it is to go over the wire */
+  /** @param message a value, or raw text for the wire */
   ask(event: string, message: object | string, timeoutMs?: number): Promise<Reply> {
     const text = typeof message === 'string' ? message : JSON.stringify(message);
     return this.socket.ask(namespace, event, text, timeoutMs);
@@ -35,7 +35,7 @@ export class HostileTrainer {
     this.socket.close();
   }
 
-  /** The first words of a run, and its last, as event `seq` and the one behind it. */
+  /** The first and last events of a run, as events `seq` and `seq` + 1. */
   whole(seq = 1): TrainerEvent[] {
     const at = { step: 0, wallTimeMs: 1_700_000_000_000 };
     return [
@@ -48,7 +48,7 @@ export class HostileTrainer {
       { type: 'run_finished', seq: seq + 1, ...at },
     ];
   }
-  /** A usual step, of series that should have been declared. */
+  /** An ordinary step; its series should be declared. */
   step(seq: number, metrics: Record<string, unknown> = { 'train/loss': 1 / seq }) {
     const series = Object.keys(metrics).map((name) => this.#numberOf(name));
     const values = Object.values(metrics);
@@ -67,14 +67,14 @@ export class HostileTrainer {
   }
 }
 
-/** What is wrong about an answer that should be a refusal; null when it has a code and words, and is not `internal`. */
+/** The fault of an answer that should be a refusal; null if it has a message and a code other than `internal`. */
 export function notRefused(reply: Reply, ...codes: string[]): string | null {
   if (reply.kind !== 'answer')
     return `no answer came (${reply.kind === 'closed' ? `closed: ${reply.how}` : 'silence'})`;
-  if (reply.ok) return 'it was taken';
-  // Neither is the sender's fault, and for what he sent it should be.
+  if (reply.ok) return 'it was accepted';
+  // These codes blame the hub, but the sender is at fault.
   if (['internal', 'store_failed'].includes(reply.code)) return `it was answered "${reply.code}": ${reply.message}`;
-  if (reply.message === '') return `it was refused as ${reply.code} without a word`;
+  if (reply.message === '') return `it was refused as ${reply.code} without a message`;
   if (reply.message.length > 10_000) return `its refusal has ${reply.message.length} characters`;
   if (codes.length > 0 && !codes.includes(reply.code))
     return `it was refused as ${reply.code}: ${short(reply.message)}`;
@@ -82,15 +82,15 @@ export function notRefused(reply: Reply, ...codes: string[]): string | null {
 }
 
 /**
- * What is wrong with how a message was met that is out of a connection's bounds: it is refused, or ends the connection,
- * and the hub's log says why.
- * @param bound what the log says
+ * The fault in the handling of a message beyond a connection's limits: it must be refused, or end the connection with
+ * the reason in the hub's log.
+ * @param bound the reason in the log
  */
 export function notCutOff(reply: Reply, victim: Victim, bound: RegExp): string | null {
   if (reply.kind !== 'closed') return notRefused(reply);
-  return bound.test(victim.logged) ? null : `the connection ends (${reply.how}), and no word of why is anywhere`;
+  return bound.test(victim.logged) ? null : `the connection ends (${reply.how}), and the reason is nowhere`;
 }
 
-/** What is wrong about an answer that may be either; null when it was taken or refused with a reason. */
+/** The fault of an answer that may be either; null if it was accepted or refused with a reason. */
 export const neither = (reply: Reply): string | null =>
   reply.kind === 'answer' && reply.ok ? null : notRefused(reply);

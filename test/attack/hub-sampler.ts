@@ -2,23 +2,23 @@ import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
 
 /*
- * A process beside the hub that asks it for /healthz every 10 ms on one connection and reads its memory, so that what the
- * attacker's own process does counts for nothing. Arguments: the hub's process id and port. Each message from the parent
- * is answered with what was seen since the last.
+ * A process that asks the hub for /healthz every 10 ms on one connection and reads its memory, independent of the
+ * attacker's own process. Arguments: the hub's process id and port. It answers each message from the parent with the
+ * measurements since the last one.
  */
 
-/** What was seen since the last time. */
+/** Measurements since the last call. */
 export interface Sampled {
-  /** Most memory that the hub has had resident, MB. */
+  /** The hub's peak resident memory, MB. */
   peakMemoryMb: number;
   /**
-   * Longest time in ms that an answer took, less the time in which the hub's main thread or this process stood ready to
-   * run and had no processor: that is the machine's doing, not the hub's.
+   * The longest time in ms of an answer, less the time in which the hub's main thread or this process was ready to run
+   * but had no processor: that is the machine's fault, not the hub's.
    */
   standstillMs: number;
   /**
-   * Most ms of processor time that the hub's main thread took until an answer came. Without what it waited for: a lock, the
-   * disk, or threads that had no processor.
+   * The longest processor time in ms of the hub's main thread until an answer came. Excludes waiting for a lock, the
+   * disk, or threads without a processor.
    */
   busyMs: number;
 }
@@ -26,7 +26,7 @@ export interface Sampled {
 const everyMs = 10;
 const [pid, port] = process.argv.slice(2).map(Number) as [number, number];
 
-/** ms that a process's main thread has had a processor, and that it has waited for one. */
+/** Time in ms that a process's main thread has run, and has waited for a processor. */
 function scheduled(id: number | 'self'): { ranMs: number; waitedMs: number } {
   try {
     const [ran, waited] = readFileSync(`/proc/${id}/schedstat`, 'utf8').split(' ');
@@ -62,13 +62,13 @@ function look(): void {
   seen.standstillMs = Math.max(seen.standstillMs, performance.now() - asked.sentMs - Math.max(0, waited));
 }
 function connect(): Socket {
-  // From an address of its own, which nobody's limits concern.
+  // From an address of its own, which shares no limit with others.
   const made = createConnection({ port, host: '127.0.0.1', localAddress: '127.0.0.99' });
   made.on('data', () => {
     look();
     asked = null;
   });
-  // A hub that cuts the connection or is down stands not still; it is missed elsewhere.
+  // A hub that cuts the connection or is down does not stand still; other checks find that.
   made.on('error', () => undefined);
   made.on('close', () => {
     asked = null;
@@ -79,7 +79,7 @@ function connect(): Socket {
 setInterval(() => {
   seen.peakMemoryMb = Math.max(seen.peakMemoryMb, residentMb());
   if (asked) {
-    // Only what it waits for itself at the end delays its hearing of the answer.
+    // Only its own wait at the end delays the receipt of the answer.
     asked.ownWaitedMs = waitedMs('self');
     return;
   }

@@ -5,17 +5,17 @@ import { fileURLToPath } from 'node:url';
 import type { HubProcess } from '../support/hub-process.js';
 import type { Sampled } from './hub-sampler.js';
 
-/** The build's folder of these files, from the sources too: child processes run the build. */
+/** The build's folder of these files, also when this runs from sources: child processes run the build. */
 const sampler = fileURLToPath(import.meta.url).replace(
   /test\/(dist\/)?attack\/[^/]+$/,
   'test/dist/attack/hub-sampler.js',
 );
-/** A hub that takes more is ended: the machine has other work. */
+/** A hub that uses more is killed, to protect the machine. */
 const maxMemoryMb = 2000;
 
-/** Measures a hub from outside, see hub-sampler.ts, and ends one that would take the machine down with it. */
+/** Measures a hub from outside, see hub-sampler.ts, and kills one that endangers the machine. */
 export class HubWatch {
-  /** Why the hub was ended; null while it was not. */
+  /** The reason why the hub was killed, or null. */
   ended: string | null = null;
   readonly #guard: NodeJS.Timeout;
 
@@ -36,7 +36,7 @@ export class HubWatch {
     return new HubWatch(hub, fork(sampler, [String(hub.processId), String(hub.port)]));
   }
 
-  /** What was seen since the last time. */
+  /** Measurements since the last call. */
   async take(): Promise<Sampled> {
     const answer = once(this.child, 'message');
     this.child.send('take');

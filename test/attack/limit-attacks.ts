@@ -5,7 +5,10 @@ import { HostileTrainer } from './hostile-trainer.js';
 import { ask, inLanes, RawSocket } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* Strangers at the owner's own address use up what an address may ask for: the owner, a right link and a trainer get in. */
+/*
+ * Strangers at the owner's address use up the address's limits; the owner, a valid link and a trainer must still get
+ * in.
+ */
 
 const ownersAddress = '127.0.0.1';
 const json = { 'content-type': 'application/json' };
@@ -13,7 +16,7 @@ const json = { 'content-type': 'application/json' };
 const signIn = ({ port }: Victim, token: string) =>
   ask(port, '/api/session', { method: 'POST', headers: json, body: JSON.stringify({ token }), from: ownersAddress });
 
-/** What those who belong here are refused. */
+/** Whether legitimate clients are refused. */
 async function lockedOut(victim: Victim): Promise<string | null> {
   const page = await victim.asOwner('/runs');
   const right = await signIn(victim, new Sessions(victim.hub.dataDir).createLink());

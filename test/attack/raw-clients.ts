@@ -4,23 +4,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 
 /*
- * Clients that keep to no rule but TCP's. None of them throws or waits for ever: a hub that refuses, closes, dies or says
- * nothing is an answer like any other.
+ * Clients that obey no rule but TCP's. None of them throws or waits for ever: a hub that refuses, closes, dies or stays
+ * silent is an ordinary answer.
  */
 
 /**
- * Where clients come from that are not told otherwise: an address of this machine that no honest client uses, so that
- * limits by address do not concern those, and another one for each attack.
+ * The default address of clients: an address of this machine that no honest client uses, so that limits by address do
+ * not affect those. Each attack has another one.
  */
 let address = 1;
 const attackerAddress = (): string => `127.0.66.${address}`;
 export const moveOn = (): void => void (address = 1 + (address % 250));
-/** How long a client waits for an answer. */
+/** A client's timeout for an answer. */
 const limitMs = 10_000;
 
-/** What came back over HTTP. */
+/** An answer over HTTP. */
 export interface HttpAnswer {
-  /** 0 where there was none: refused, closed, or nothing within the limit. */
+  /** 0 without an answer: refused, closed, or timed out. */
   status: number;
   body: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
@@ -35,7 +35,7 @@ export interface HttpQuestion {
   timeoutMs?: number;
 }
 
-/** One HTTP request; the answer's body up to a megabyte. */
+/** Sends one HTTP request; returns at most a megabyte of the body. */
 export function ask(port: number, path: string, question: HttpQuestion = {}): Promise<HttpAnswer> {
   const { method = 'GET', headers = {}, body, from = attackerAddress(), timeoutMs = limitMs } = question;
   return new Promise((resolve) => {
@@ -60,7 +60,7 @@ export function ask(port: number, path: string, question: HttpQuestion = {}): Pr
   });
 }
 
-/** A TCP connection, and what comes over it. */
+/** A TCP connection and its received data. */
 export class RawTcp {
   received = '';
   closed = false;
@@ -75,7 +75,7 @@ export class RawTcp {
     socket.on('close', () => (this.closed = true));
   }
 
-  /** Connected, or refused: `closed` tells. */
+  /** Connects; `closed` says whether it was refused. */
   static open(port: number, from = attackerAddress()): Promise<RawTcp> {
     return new Promise((resolve) => {
       const socket = createConnection({ port, host: '127.0.0.1', localAddress: from });
@@ -89,7 +89,7 @@ export class RawTcp {
   write(bytes: string | Buffer): void {
     if (!this.closed) this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes);
   }
-  /** Takes nothing more from the connection. */
+  /** Stops reading from the connection. */
   stopReading(): void {
     this.#socket.pause();
   }
@@ -102,7 +102,7 @@ export class RawTcp {
   }
 }
 
-/** Opens a connection, writes, and gives what came back until the end, or until nothing came for `quietMs`. */
+/** Opens a connection, writes, and returns the data received until the end, or until `quietMs` of silence. */
 export async function tell(port: number, bytes: string | Buffer, quietMs = 500, from?: string): Promise<RawTcp> {
   const tcp = await RawTcp.open(port, from);
   tcp.write(bytes);
@@ -114,7 +114,7 @@ export async function tell(port: number, bytes: string | Buffer, quietMs = 500, 
   return tcp;
 }
 
-/** @returns whether it became true in time */
+/** @returns whether the condition became true in time */
 export async function until(holds: () => boolean, timeoutMs: number): Promise<boolean> {
   const endMs = performance.now() + timeoutMs;
   while (!holds()) {
@@ -125,10 +125,10 @@ export async function until(holds: () => boolean, timeoutMs: number): Promise<bo
 }
 
 const enginePath = '/socket.io/?EIO=4&transport=polling';
-/** Stands between the packets of a payload. */
+/** Separates the packets of a payload. */
 export const separator = '\x1e';
 
-/** A connection of Engine.IO over HTTP requests. */
+/** An Engine.IO connection by polling. */
 export class Polling {
   private constructor(
     readonly port: number,
@@ -136,7 +136,7 @@ export class Polling {
     readonly from: string,
   ) {}
 
-  /** @returns the answer to the handshake where it was refused */
+  /** @returns the answer to the handshake if it was refused */
   static async open(port: number, from = attackerAddress()): Promise<Polling | HttpAnswer> {
     const answer = await ask(port, enginePath, { from });
     const sid = /"sid":"([^"]+)"/.exec(answer.body)?.[1];
@@ -158,7 +158,7 @@ export class Polling {
   }
 }
 
-/** What an event was answered with. */
+/** The reply to an event. */
 export type Reply =
   | { kind: 'answer'; ok: boolean; code: string; message: string; value: Record<string, unknown> }
   | { kind: 'closed'; how: string }
@@ -166,9 +166,9 @@ export type Reply =
 
 /** A WebSocket that speaks Engine.IO and Socket.IO by hand. */
 export class RawSocket {
-  /** Packets as they came, without pings and acknowledgements; the first is the handshake. */
+  /** Received packets, without pings and acknowledgements; the first is the handshake. */
   readonly packets: string[] = [];
-  /** By namespace and id, until they are taken. */
+  /** Acknowledgements by namespace and id, until they are read. */
   readonly #acks = new Map<string, string>();
   closed: string | null = null;
   #nextAck = 1;
@@ -189,7 +189,7 @@ export class RawSocket {
     ws.on('close', (code, reason) => (this.closed ??= `${code} ${reason.toString()}`.trim()));
   }
 
-  /** Open, or refused: `closed` tells. */
+  /** Opens it; `closed` says whether it was refused. */
   static async open(port: number, { from = attackerAddress(), cookie = '' } = {}): Promise<RawSocket> {
     const socket = new RawSocket(
       new WebSocket(`ws://127.0.0.1:${port}/socket.io/?EIO=4&transport=websocket`, {
@@ -205,7 +205,7 @@ export class RawSocket {
     if (this.ws.readyState === WebSocket.OPEN) this.ws.send(data, () => undefined);
   }
 
-  /** Joins a namespace (`/trainer`). @returns the hub's packet; empty where none came */
+  /** Joins a namespace (`/trainer`). @returns the hub's packet; empty if none came */
   async join(namespace: string, auth?: unknown): Promise<string> {
     const from = this.packets.length;
     const isAnswer = (packet: string): boolean => /^4[04]/.test(packet) && packet.slice(2).startsWith(namespace);
@@ -214,7 +214,7 @@ export class RawSocket {
     return this.packets.slice(from).find(isAnswer) ?? '';
   }
 
-  /** Sends an event and waits for its acknowledgement. @param message JSON text, which may be no JSON */
+  /** Sends an event and waits for its acknowledgement. @param message JSON text, possibly invalid */
   async ask(namespace: string, event: string, message: string, timeoutMs = limitMs): Promise<Reply> {
     const id = this.#nextAck++;
     const key = `${namespace},${id}`;
@@ -237,7 +237,7 @@ function replyOf(text: string): Reply {
   return { kind: 'answer', ok: value['ok'] === true, code: error.code ?? '', message: error.message ?? '', value };
 }
 
-/** Work in so many lanes at a time. */
+/** Runs work with limited concurrency. */
 export async function inLanes<T>(count: number, lanes: number, work: (index: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   let next = 0;

@@ -9,13 +9,13 @@ import type { Victim } from './victim.js';
 /* Readers of runs with millions of values or a long log: many at once, some that never read, some that leave, some that ask nonsense. */
 
 const readerLimitMs = 240_000;
-/** How long one that does not read may stay. */
+/** The longest time that a client that does not read may stay. */
 const unreadLimitMs = 90_000;
 
 const read = ({ port }: Victim, path: string): Promise<HttpAnswer> =>
   ask(port, `/api${path}`, { timeoutMs: readerLimitMs });
 
-/** So many at once; each is answered, or refused with a reason. */
+/** `count` readers at once; each must be answered or refused with a reason. */
 const atOnce = (what: string, count: number, path: (victim: Victim) => string): Attack => ({
   name: `readers: ${count} ${what} at once of millions of values`,
   run: async (victim) => {
@@ -29,7 +29,7 @@ const atOnce = (what: string, count: number, path: (victim: Victim) => string): 
   },
 });
 
-/** All of one kind may be refused where the question itself asks for too much. */
+/** All of one kind may be refused if the query itself asks for too much. */
 const isTooLarge = ({ status }: HttpAnswer): boolean => status === 400 || status === 413;
 
 /** What is read of a run beside its series. */
@@ -77,7 +77,7 @@ export const readerAttacks: Attack[] = [
   },
   { name: 'readers: an export that nobody reads keeps no run from being deleted', run: unreadExport },
   {
-    name: 'readers: two hundred that go half-way',
+    name: 'readers: two hundred that disconnect midway',
     run: async (victim) => {
       const { port, bigRun } = victim;
       const paths = ['history?maxPoints=4000', 'windows?everySteps=100', 'findings', 'export'];
@@ -91,9 +91,9 @@ export const readerAttacks: Attack[] = [
       return status === 200 ? null : `the owner's history is answered ${status} afterwards`;
     },
   },
-  { name: 'readers: numbers, names and ranges that there are not', run: oddQueries },
+  { name: 'readers: unknown numbers, names and ranges', run: oddQueries },
   {
-    name: 'readers: live data that nobody takes',
+    name: 'readers: live data that nobody reads',
     run: async ({ port, trainer }) => {
       const readers = await inLanes(20, 20, async () => {
         const tcp = await RawTcp.open(port);
@@ -117,7 +117,7 @@ export const readerAttacks: Attack[] = [
   },
 ];
 
-/** A run of its own, exported by somebody who takes nothing; then its owner deletes it. */
+/** A client exports a run and reads nothing; then the owner deletes the run. */
 async function unreadExport(victim: Victim): Promise<string | null> {
   const trainer = await HostileTrainer.open(victim);
   const runId = RunId.parse('attack-unread');

@@ -11,16 +11,16 @@ import { HostileTrainer } from './hostile-trainer.js';
 import { ask } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* Disks that lie: the store of a hub of its own is damaged, and the hub has to say what is lost, by run and number. */
+/* Faulty disks: the store of a separate hub is damaged, and the hub must report the loss by run and number. */
 
 const runId = 'mercury-7';
-/** Acknowledged events: in the main file, and in the write-ahead log behind it. */
+/** Acknowledged events: in the main file, and with those in the write-ahead log. */
 const counts = { inFile: 137, inAll: 412 };
-/** How long the hub has to notice. */
+/** The time in which the hub must notice. */
 const noticeLimitMs = 60_000;
 
 type Damage = (main: string, log: string) => Promise<void>;
-/** Turns a byte round, so far into the file. */
+/** Flips a byte at a fraction of the file's length. */
 const flip = async (path: string, at: number): Promise<void> => {
   const file = await open(path, 'r+');
   try {
@@ -53,7 +53,7 @@ const damages: Record<string, Damage> = {
   'both files missing': async (main, log) => void (await Promise.all([unlink(main), unlink(log)])),
 };
 
-/** Made once: a data folder as a hub leaves it that was killed after its file was written out once. */
+/** Made once: the data folder of a hub that was killed after one checkpoint of its file. */
 let prepared: Promise<string> | null = null;
 
 async function prepare(): Promise<string> {
@@ -78,7 +78,7 @@ async function prepare(): Promise<string> {
   return hub.dataDir;
 }
 
-/** What a hub says on a damaged store: to people who read its output, and to those who ask. */
+/** A hub's report on a damaged store: in its output, and in its answers. */
 async function saidBy(dataDir: string): Promise<{ said: string; served: number }> {
   let hub: HubProcess;
   try {
@@ -96,7 +96,7 @@ async function saidBy(dataDir: string): Promise<{ said: string; served: number }
   }
 }
 
-/** All is served; or the loss is told, and the advice keeps what is whole. */
+/** The fault, unless all is served, or the loss is reported and the advice keeps the undamaged part. */
 function judge(what: string, said: string, served: number): string | null {
   if (served === counts.inAll) return null;
   const isTold = said.includes(runId) && new RegExp(`\\b${counts.inAll}\\b`).test(said);
@@ -121,7 +121,7 @@ const damaged = (what: string, damage: Damage): Attack => ({
       let { said, served } = await saidBy(dataDir);
       const fault = judge(what, said, served);
       if (fault === null || !/\brepair\b/.test(said)) return fault;
-      // The advice is followed, and what it saves is looked at.
+      // Follows the advice and checks what it saves.
       const repaired = await plumbline('repair', '--data-dir', dataDir);
       ({ said, served } = await saidBy(dataDir));
       return judge(what, `${repaired.output} ${said}`, served);
@@ -131,7 +131,7 @@ const damaged = (what: string, damage: Damage): Attack => ({
   },
 });
 
-/** A hub of its own, and a trainer that has attached and declared some series. */
+/** Starts a separate hub and a trainer that has attached and declared some series. */
 async function onRunningHub<T>(
   names: readonly string[],
   work: (hub: HubProcess, trainer: HostileTrainer) => Promise<T>,
@@ -147,7 +147,7 @@ async function onRunningHub<T>(
   }
 }
 
-/** The files go while the hub runs: it has to say so, and to acknowledge nothing that would be lost. */
+/** Files vanish while the hub runs: it must say so, and acknowledge nothing that would be lost. */
 const underRunning = (what: string, damage: Damage): Attack => ({
   name: `store: ${what} under a running hub`,
   run: () =>
@@ -174,7 +174,7 @@ export const storeDamageAttacks: Attack[] = [
   }),
   underRunning('files moved away', async (main) => rename(main, `${main}.moved`)),
   {
-    name: 'store: a limit on the size of files is not told as a full disk',
+    name: 'store: a limit on the size of files is not reported as a full disk',
     run: () => {
       const metrics = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`drift/g${i}`, i]));
       return onRunningHub(Object.keys(metrics), async (hub, trainer) => {
@@ -192,7 +192,7 @@ export const storeDamageAttacks: Attack[] = [
   },
 ];
 
-/** Removes what was made for these attacks. */
+/** Removes the files of these attacks. */
 export async function clearStoreDamage(): Promise<void> {
   const dataDir = await prepared?.catch(() => null);
   if (dataDir) await rm(dataDir, { recursive: true, force: true });

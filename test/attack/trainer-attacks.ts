@@ -6,7 +6,7 @@ import { HostileTrainer, neither, notRefused } from './hostile-trainer.js';
 import { inLanes, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* The right token in the hands of a trainer with bad intentions, or with bugs. */
+/* Attacks by a trainer with the right token and bad intentions, or bugs. */
 
 const quoted = JSON.stringify;
 
@@ -99,8 +99,8 @@ export const trainerAttacks: Attack[] = [
         return firstOf(...replies.map(neither), await readable(victim, runId));
       }),
   },
-  { name: 'trainer: events after the last word, sent before its answer', run: afterTheEnd },
-  { name: 'trainer: a last word without a first', run: lastWordAlone },
+  { name: 'trainer: events after the last one, sent before its answer', run: afterTheEnd },
+  { name: 'trainer: a last event without a first', run: lastWordAlone },
   { name: 'trainer: two runs attached at once on one connection', run: twoAttaches },
   {
     name: 'trainer: takes the run of another that trains',
@@ -146,7 +146,7 @@ export const trainerAttacks: Attack[] = [
     },
   },
   {
-    name: 'trainer: refused ten thousand times, and never tires',
+    name: 'trainer: ten thousand refusals in a row',
     run: (victim) =>
       withRun(victim, async (trainer) => {
         victim.newLog();
@@ -164,7 +164,7 @@ export const trainerAttacks: Attack[] = [
         const ended = await trainer.events(trainer.whole());
         const fault = firstOf(neither(attached), neither(ended));
         if (fault) return `run ${i}: ${fault}`;
-        if (attached.kind === 'answer' && !attached.ok) break; // A limit, told with its reason.
+        if (attached.kind === 'answer' && !attached.ok) break; // A limit, reported with its reason.
       }
       trainer.close();
       const { status } = await victim.asOwner('/runs');
@@ -186,7 +186,7 @@ export const trainerAttacks: Attack[] = [
   },
 ];
 
-/** What cannot be answered, since it is no packet, is told in the hub's log at least. */
+/** A message that is no packet cannot be answered, but the hub must log it. */
 function toldOrRefused(reply: Reply, victim: Victim): string | null {
   if (reply.kind === 'answer') return neither(reply);
   const log = victim.newLog();
@@ -205,10 +205,10 @@ function afterTheEnd(victim: Victim): Promise<string | null> {
     ]);
     const { body } = await victim.asOwner(`/runs/${runId}`);
     return firstOf(
-      last.kind === 'answer' && last.ok ? null : `the last word is answered ${quoted(last)}`,
+      last.kind === 'answer' && last.ok ? null : `the last event is answered ${quoted(last)}`,
       notRefused(after),
       notRefused(end),
-      !body.includes('"lastSeq":2') && `the run goes on after its last word: ${short(body)}`,
+      !body.includes('"lastSeq":2') && `the run continues after its last event: ${short(body)}`,
     );
   });
 }
@@ -225,7 +225,7 @@ function lastWordAlone(victim: Victim): Promise<string | null> {
   });
 }
 
-/** The connection may hold one of them; once it has gone nobody is taken for connected. */
+/** The connection may hold one of the runs; once it is closed, none counts as connected. */
 async function twoAttaches(victim: Victim): Promise<string | null> {
   const trainer = await HostileTrainer.open(victim);
   const ids = [newId(), newId()];

@@ -4,11 +4,11 @@ import { neither, notRefused } from './hostile-trainer.js';
 import { ask, type Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* Single steps with something odd in them: each is taken and comes back as it was given, or is refused in words. */
+/* Single steps with odd values: each is accepted and comes back unchanged, or is refused with a message. */
 
 const quoted = JSON.stringify;
 
-/** An event that was taken is in the export as it was given, but for fields that there are not. */
+/** Checks that an accepted event is in the export unchanged, except for unknown fields. */
 async function comesBack({ port }: Victim, runId: string, given: Record<string, unknown>): Promise<string | null> {
   const { body } = await ask(port, `/api/runs/${runId}/export`, { from: '127.0.0.1' });
   const line = body.split('\n').find((text) => text.includes('"step_completed"'));
@@ -21,15 +21,15 @@ async function comesBack({ port }: Victim, runId: string, given: Record<string, 
     ? `its ${differs} was taken as ${short(quoted(given[differs]), 60)} and is ${short(quoted(stored[differs]) ?? 'gone', 60)}`
     : null;
 }
-/** JSON cannot say what is too large for a number. */
+/** JSON cannot express numbers beyond the range. */
 const finiteOrWord = (value: unknown): unknown =>
   Array.isArray(value) ? value.map((each) => (each === Infinity ? 'Infinity' : each)) : value;
 
-/** One step with something odd in it, given as text; taken or refused, and the run can be read afterwards. */
+/** One step with an odd value, given as text; it is accepted or refused, and the run can be read afterwards. */
 const oddStep = (
   what: string,
   fields: Record<string, string>,
-  /** Null where part of it may be left out: then it need not come back whole. */
+  /** Null if part of it may be left out: then it need not come back whole. */
   judge: ((reply: Reply) => string | null) | null = neither,
 ): Attack => ({
   name: `trainer: ${what}`,
@@ -57,7 +57,7 @@ const oddStep = (
       );
     }),
 });
-/** Declarations, as the text of a list's entries: they are taken as far as they can be, and the run can be read. */
+/** Declarations, as the text of a list's entries: valid ones are accepted, and the run can be read afterwards. */
 const oddDeclaration = (what: string, series: string): Attack => ({
   name: `trainer: ${what}`,
   run: (victim) =>
@@ -83,7 +83,7 @@ export const trainerValueAttacks: Attack[] = [
     ['__proto__', 'constructor', 'toString'].map((name, i) => `{"number":${i + 1},"name":"${name}"}`).join(),
   ),
   oddDeclaration('a number of a series of 2^53', '{"number":9007199254740992,"name":"a"}'),
-  oddStep('a number of a series that is none', { series: '[7]' }, null),
+  oddStep('a series number that is not declared', { series: '[7]' }, null),
   oddStep('a value of 1.797e308', { values: '[1.7976931348623157e308]' }, takenAs('1.7976931348623157e+308')),
   oddStep('a value of 1e999', { values: '[1e999]' }),
   oddStep('a negative zero', { values: '[-0.0]', step: '-0' }),

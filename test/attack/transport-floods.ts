@@ -3,21 +3,21 @@ import { ask, inLanes, Polling, RawSocket, RawTcp, separator, until } from './ra
 import type { Victim } from './victim.js';
 
 /*
- * Without credentials, as much as goes through: joins, packets, attachments, handshakes, connections. Where a flood comes
- * from an address of its own, the owner at another one must notice nothing.
+ * Floods without credentials: joins, packets, attachments, handshakes, connections. If a flood comes from another
+ * address than the owner's, the owner must not notice it.
  */
 
-/** What one POST may bring, just below the 8 MiB that Socket.IO takes. */
+/** The size of one POST, just below Socket.IO's limit of 8 MiB. */
 const payloadBytes = 8_000_000;
 const wrongAuth = JSON.stringify({ token: 'x'.repeat(43), protocol: 1 });
 
-/** A body that is one packet again and again. */
+/** A body of repeated packets. */
 const repeated = (packets: readonly string[], bytes = payloadBytes): string => {
   const unit = packets.join(separator) + separator;
   return unit.repeat(Math.floor(bytes / unit.length)).slice(0, -1);
 };
 
-/** By polling; two such at once, then as many joins over 20 WebSockets. */
+/** Joins by polling, two bodies at once, then as many joins over 20 WebSockets. */
 const joins = (what: string, ...packets: string[]): Attack[] => [
   {
     name: `transport: a POST of 8 MB of ${what}`,
@@ -50,7 +50,7 @@ const joins = (what: string, ...packets: string[]): Attack[] => [
 
 export const transportFloods: Attack[] = [
   {
-    name: 'transport: a join of /, which is nobody’s',
+    name: 'transport: a join of /, which has no handler',
     run: async ({ port }) => {
       const socket = await RawSocket.open(port);
       socket.send('40');
@@ -76,7 +76,7 @@ export const transportFloods: Attack[] = [
     },
   },
   {
-    name: 'transport: 10,000 namespaces that there are not',
+    name: 'transport: 10,000 unknown namespaces',
     run: async ({ port }) => {
       const polling = await Polling.open(port);
       if (!(polling instanceof Polling)) return null;
@@ -122,7 +122,7 @@ export const transportFloods: Attack[] = [
     },
   },
   {
-    name: 'transport: messages of 8 MB before the token is shown',
+    name: 'transport: messages of 8 MB before authentication',
     run: async ({ port }) => {
       const sockets = await inLanes(16, 16, () => RawSocket.open(port));
       const message = `42/trainer,["attach","${'x'.repeat(payloadBytes - 100)}"]`;
@@ -156,7 +156,7 @@ export const transportFloods: Attack[] = [
     },
   },
   {
-    name: 'transport: pings, noops and packets of no kind by the hundred thousand',
+    name: 'transport: pings, noops and unknown packets by the hundred thousand',
     run: async ({ port }) => {
       for (const packet of ['3', '6', '2', '2probe', '5', '4', '49', '7', '4{}', '']) {
         const polling = await Polling.open(port);
@@ -166,7 +166,7 @@ export const transportFloods: Attack[] = [
     },
   },
   {
-    name: 'transport: 5,000 handshakes that nothing follows, by polling',
+    name: 'transport: 5,000 unused handshakes by polling',
     run: async ({ port }) => {
       const made = await inLanes(5000, 50, () => Polling.open(port));
       const opened = made.filter((one) => one instanceof Polling).length;
@@ -237,7 +237,7 @@ export const transportFloods: Attack[] = [
   },
 ];
 
-/** Whether an honest client of another address is kept out while the attacker's connections stand. */
+/** Whether an honest client of another address is locked out while the attacker's connections are open. */
 async function isLockedOut(port: number): Promise<string | null> {
   const { status } = await ask(port, '/api/runs', { from: '127.0.0.1' });
   return status === 200 ? null : `another address is answered ${status} while they stand`;

@@ -5,7 +5,7 @@ import { firstOf, short, type Attack } from './attack.js';
 import { ask, inLanes, tell, until, RawTcp } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
-/* HTTP as it must not be: heads, paths, upgrades, and requests that two servers would read in two ways. */
+/* Malformed HTTP: heads, paths, upgrades, and requests that two servers would parse differently. */
 
 const get = (path: string, ...lines: string[]): string =>
   [`GET ${path} HTTP/1.1`, 'Host: 127.0.0.1', ...lines, '', ''].join('\r\n');
@@ -44,18 +44,18 @@ export const transportShapes: Attack[] = [
     },
   },
   { name: 'http: paths that lead out of the dashboard and the API', run: pathTricks },
-  { name: 'http: upgrades that are none', run: upgrades },
+  { name: 'http: invalid upgrades', run: upgrades },
   {
-    name: 'http: WebSocket frames that are none',
+    name: 'http: invalid WebSocket frames',
     run: async ({ port }) => {
       const frames = [
         Buffer.from([0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4]), // 2^63 bytes are to come
         Buffer.from([0x81, 0x05, 0x68, 0x65, 0x6c, 0x6c, 0x6f]), // not masked
         Buffer.from([0xf1, 0x80, 1, 2, 3, 4]), // reserved bits
-        Buffer.from([0x83, 0x80, 1, 2, 3, 4]), // a kind that there is not
+        Buffer.from([0x83, 0x80, 1, 2, 3, 4]), // an unknown opcode
         Buffer.from([0x89, 0xfe, 0x10, 0x00, 1, 2, 3, 4]), // a ping of 4096 bytes
-        Buffer.from([0x80, 0x80, 1, 2, 3, 4]), // the end of what never began
-        Buffer.concat(Array.from({ length: 20_000 }, () => Buffer.from([0x01, 0x80, 1, 2, 3, 4]))), // pieces without end
+        Buffer.from([0x80, 0x80, 1, 2, 3, 4]), // a final fragment without a first
+        Buffer.concat(Array.from({ length: 20_000 }, () => Buffer.from([0x01, 0x80, 1, 2, 3, 4]))), // endless fragments
         Buffer.concat(Array.from({ length: 50_000 }, () => Buffer.from([0x89, 0x80, 1, 2, 3, 4]))), // pings
         randomBytes(100_000),
       ];
@@ -70,7 +70,7 @@ export const transportShapes: Attack[] = [
       return null;
     },
   },
-  { name: 'http: requests that two servers read in two ways', run: smuggling },
+  { name: 'http: requests that two servers parse differently', run: smuggling },
   {
     name: 'http: hosts and origins of others',
     run: async ({ port }) => {
@@ -108,7 +108,7 @@ export const transportShapes: Attack[] = [
     },
   },
   {
-    name: 'http: bodies that cannot be read',
+    name: 'http: unreadable bodies',
     run: async ({ port }) => {
       const json = { 'content-type': 'application/json' };
       const bodies: [string | Buffer, Record<string, string>][] = [
@@ -133,7 +133,7 @@ export const transportShapes: Attack[] = [
   },
 ];
 
-/** A refusal has a status of 4xx, a code and words. */
+/** The fault of a refusal, which must have a status of 4xx, a code and a message. */
 export function refusalFault(status: number, body: string): string | null {
   if (status === 0) return null; // The connection was closed.
   if (status < 400 || (status >= 500 && status !== 503)) return `is answered ${status} ${short(body, 80)}`;
@@ -224,12 +224,12 @@ async function upgrades({ port }: Victim): Promise<string | null> {
     const tcp = await tell(port, heads[i % heads.length]!, 200);
     return /^HTTP\/1\.1 5/.test(tcp.received) ? `one is answered ${short(tcp.received, 80)}` : null;
   });
-  // Connections that were refused an upgrade and left half open would show here.
+  // Connections left half open after a refused upgrade would show here.
   const { status } = await ask(port, '/healthz', { from: '127.0.0.1' });
   return firstOf(...opened, status !== 200 && `/healthz is answered ${status} afterwards`);
 }
 
-/** The second request of each must not be answered: it stands in the body of the first, or after what is no request. */
+/** The second request of each must not be answered: it is in the body of the first, or after an invalid request. */
 async function smuggling({ port }: Victim): Promise<string | null> {
   const hidden = 'GET /api/catalog HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n';
   const post = (...lines: string[]): string =>

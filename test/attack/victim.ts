@@ -15,19 +15,19 @@ import type { Sampled } from './hub-sampler.js';
 import { HubWatch } from './hub-watch.js';
 import { ask } from './raw-clients.js';
 
-/** How long an honest client may be kept waiting after an attack. */
+/** The longest wait of an honest client after an attack. */
 const patienceMs = 20_000;
 
 /**
- * The hub that is attacked, on a port and a folder of its own, and the honest people at it: a trainer that trains all the
- * time in a process of its own, and the owner, whose browser is signed in.
+ * The attacked hub, with its own port and folder, and its honest clients: a trainer that trains all the time in its own
+ * process, and the owner with a signed-in browser.
  */
 export class Victim {
   trainer!: TrainerProcess;
   owner!: HubClient;
   #watch!: HubWatch;
   #logged = 0;
-  /** What was seen of the hub that is no more. */
+  /** Measurements of the hub before a restart. */
   #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
 
   private constructor(
@@ -43,13 +43,15 @@ export class Victim {
     return this.hub.port;
   }
 
-  /** @param bigRunSteps steps of the big run, a hundred values each; the long log and the list of runs grow with it */
+  /**
+   * @param bigRunSteps steps of the big run, with a hundred values each; the long log and the list of runs grow with it
+   */
   static async start({ bigRunSteps }: { bigRunSteps: number }): Promise<Victim> {
     const dataDir = await mkdtemp(join(tmpdir(), 'plumbline-attack-'));
     const bigRun = await fillBigRun(dataDir, bigRunSteps);
     const longLog = await fillLongLog(dataDir, Math.ceil(bigRunSteps / 60));
     await storeManyRuns(dataDir, Math.ceil(bigRunSteps / 100));
-    // The trainer has to outlive a hub that is started again.
+    // The trainer must survive a restart of the hub.
     const hub = await HubProcess.start({ dataDir, env: { PLUMBLINE_TRAINER_GRACE_MS: '120000' } });
     const victim = new Victim(hub, (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim(), bigRun, longLog);
     victim.#watch = HubWatch.start(hub);
@@ -62,18 +64,18 @@ export class Victim {
     return victim;
   }
 
-  /** GET of a path below `/api`, as the owner's browser asks. */
+  /** Sends a request below `/api` like the owner's browser. */
   asOwner(path: string, method = 'GET'): ReturnType<typeof ask> {
     const headers = { cookie: this.owner.cookie, origin: this.hub.url };
     return ask(this.port, `/api${path}`, { method, headers, from: '127.0.0.1', timeoutMs: patienceMs });
   }
 
-  /** All that the hub has logged since it was started. */
+  /** The hub's log since its start. */
   get logged(): string {
     return this.hub.output;
   }
 
-  /** What the hub has logged since this was last asked. */
+  /** The hub's log since the last call. */
   newLog(): string {
     const { output } = this.hub;
     const fresh = output.slice(this.#logged);
@@ -81,7 +83,7 @@ export class Victim {
     return fresh;
   }
 
-  /** Memory and standstill since this was last asked. */
+  /** Memory and standstill since the last call. */
   async measured(): Promise<Sampled> {
     const { peakMemoryMb, standstillMs, busyMs } = await this.#watch.take();
     const before = this.#beforeRestart;
@@ -94,8 +96,8 @@ export class Victim {
   }
 
   /**
-   * What the honest notice of an attack, a sentence each: the hub is gone, the trainer cannot go on, something that was
-   * acknowledged is missing, the owner is locked out. A hub that is gone is started again for this.
+   * The effects of an attack on honest clients, a sentence each: the hub is gone, the trainer cannot continue, an
+   * acknowledged event is missing, the owner is locked out. Restarts a hub that is gone.
    */
   async faults(): Promise<string[]> {
     if (await this.#lives()) return this.#honestFaults();
@@ -105,7 +107,7 @@ export class Victim {
     return [why, ...(await this.#honestFaults())];
   }
 
-  /** A hub as new, on the same data: what an attack has done to this one is not to be taken for the next one's doing. */
+  /** Restarts the hub on the same data, so that effects of one attack are not blamed on the next. */
   async restart(): Promise<void> {
     this.#beforeRestart = await this.measured();
     this.#watch.close();
@@ -144,7 +146,7 @@ export class Victim {
     return found.filter((fault) => fault !== null);
   }
 
-  /** Something that the trainer says from now on is acknowledged. */
+  /** Checks that an event sent from now on is acknowledged. */
   async #goesOn(): Promise<string | null> {
     const sinceMs = performance.now();
     while (performance.now() < sinceMs + patienceMs) {
@@ -153,7 +155,7 @@ export class Victim {
       if (this.trainer.lost !== null) return `the trainer gave up: ${this.trainer.lost}`;
       await sleep(20);
     }
-    return 'the trainer gets no acknowledgement any more';
+    return 'the trainer gets no more acknowledgements';
   }
 
   async #acknowledgedIsThere(): Promise<string | null> {
@@ -166,7 +168,7 @@ export class Victim {
       const [lost] = [...emitted].filter(
         ([seq, event]) => seq <= acknowledged && !isDeepStrictEqual(stored.get(seq), asStored(event)),
       );
-      if (lost) return `event ${lost[0]} of ${acknowledged} acknowledged ones is not there as it was sent`;
+      if (lost) return `event ${lost[0]} of ${acknowledged} acknowledged ones is missing or changed`;
       return found.duplicated[0] ?? null;
     } catch (error) {
       return `the owner cannot read the run: ${error instanceof Error ? error.message : String(error)}`;

@@ -5,8 +5,8 @@ import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 
 /*
- * From a click to the optimizer and back: a dashboard client gives commands at random moments of a real run, and the
- * time counts until it is told that the command was applied, with the step. Beside it the duration of a step.
+ * The time from a click to the optimizer and back: a dashboard client gives commands at random moments of a real run
+ * and waits for the event that the command was applied, with the step. Also measures the duration of a step.
  */
 const { values: flags } = parseArgs({ options: { commands: { type: 'string', default: '60' } } });
 const hub = await HubProcess.start();

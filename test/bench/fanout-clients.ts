@@ -7,8 +7,8 @@ import { rawDashboard } from '../support/raw-dashboard.js';
 import { quantile } from './quantile.js';
 
 /**
- * The browsers of bench:fanout, a process of their own: reads one JSON of options from its first argument and orders
- * from its standard input, a line each, and answers each with a line: `watch <run>` (all of them), `flood <run>` (those
+ * The browsers of bench:fanout, in their own process. It reads its options as JSON from the first argument and orders
+ * from standard input, one per line, and answers each with a line: `watch <run>` (all browsers), `flood <run>` (those
  * that do not read), `result` (one JSON).
  */
 export interface FanoutClientOptions {
@@ -20,7 +20,7 @@ export interface FanoutClientResult {
   p50Ms: number;
   p95Ms: number;
   events: number;
-  /** Batches that did not follow the one before. */
+  /** Batches that did not follow the previous one. */
   gaps: number;
   timesLagged: number;
 }

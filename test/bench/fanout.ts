@@ -12,10 +12,10 @@ import type { FanoutClientResult } from './fanout-clients.js';
 import type { SenderOptions, SenderResult } from './ingest-sender.js';
 
 /**
- * One run, many browsers: milliseconds from the trainer's `emit` to each of 200 browsers at 500 values a second, while 20
- * more have stopped reading. Then a second run, as fast as it goes, that only those 20 watch: what the hub holds for
- * them has to stay bounded. Hub, trainer and browsers are processes of their own. With `--hubs 2` the trainer is at one hub
- * and the browsers are at another, on one Redis and one InfluxDB.
+ * One run, many browsers: milliseconds from the trainer's `emit` to each of 200 browsers at 500 values a second, while
+ * 20 more have stopped reading. Then a second run at full speed that only those 20 watch: the hub's buffers for them
+ * must stay bounded. Hub, trainer and browsers are separate processes. With `--hubs 2` the trainer uses one hub and the
+ * browsers another, on one Redis and one InfluxDB.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -94,7 +94,7 @@ async function answer(): Promise<string> {
   return line.value;
 }
 
-/** The most memory the hub of the browsers has held so far. */
+/** Peak memory of the browsers' hub. */
 function peakMemoryMb(): number {
   return Math.round(peakMb(browsersHub.processId));
 }

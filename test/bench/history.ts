@@ -14,18 +14,18 @@ import { InfluxServer } from '../support/influx-server.js';
 import { quantile } from './quantile.js';
 
 /**
- * Opening a run of a million steps: milliseconds until the hub has answered what a browser asks first (see
- * web/lib/run-feed.ts: every series, 4,000 points each), on both stores in turns, with spikes at random steps of which
- * every one has to be in the answer.
+ * Opening a run of a million steps: milliseconds until the hub has answered a browser's first request (see
+ * web/lib/run-feed.ts: every series, 4,000 points each), on both stores alternately. Every one of the spikes at random
+ * steps must be in the answer.
  */
 const { values: flags } = parseArgs({
   options: { steps: { type: 'string', default: '1000000' }, requests: { type: 'string', default: '30' } },
 });
 const [steps, requests] = [Number(flags.steps), Number(flags.requests)];
-/** As the browser asks; enough for 1,500 pixels. */
+/** The browser's value; enough for 1,500 pixels. */
 const maxPoints = 4000;
 const runId = RunId.parse('bench-history');
-/** One in every hundredth of the run, up and down in turn: none hides another, whatever a pixel holds. */
+/** One in every hundredth of the run, alternately up and down, so that none hides another at any resolution. */
 const spikeCount = 100;
 const spikes = new Map(
   Array.from({ length: spikeCount }, (_, i) => [

@@ -7,19 +7,19 @@ import type { WireEvent } from '@plumbline/shared/wire-event';
 import { quantile } from './quantile.js';
 
 /**
- * The trainer's side of bench:ingest, bench:fanout and bench:soak, a process of its own as a trainer is: reads one JSON of options from its first
- * argument and prints one JSON of what was acknowledged.
+ * The trainer's side of bench:ingest, bench:fanout and bench:soak, in its own process like a trainer. It reads its
+ * options as JSON from the first argument and prints the acknowledged totals as JSON.
  */
 export interface SenderOptions {
   url: string;
   token: string;
   runId: string;
   seconds: number;
-  /** Values a step, e.g. the loss, the rates and the drift of a hundred parameter groups. */
+  /** Values per step, e.g. the loss, the rates and the drift of a hundred parameter groups. */
   metricsPerStep: number;
-  /** `null`: as fast as acknowledgements come. */
+  /** `null`: as fast as acknowledgements arrive. */
   valuesPerS: number | null;
-  /** Ends before its time with so many values. */
+  /** Ends early after this many values. */
   maxValues?: number;
 }
 export interface SenderResult {

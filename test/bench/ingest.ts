@@ -12,8 +12,8 @@ import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
 import type { SenderOptions, SenderResult } from './ingest-sender.js';
 
 /**
- * Trainer -> hub -> disk -> browser's side, three processes: how many values a second are acknowledged as durable
- * while one client follows them, and how long a value takes from the trainer's `emit` to that client.
+ * Trainer -> hub -> disk -> browser's side, in three processes: the number of values per second that are acknowledged
+ * as durable while one client follows them, and the time of a value from the trainer's `emit` to that client.
  */
 const { values: flags } = parseArgs({
   options: { seconds: { type: 'string', default: '15' }, metrics: { type: 'string', default: '100' } },
@@ -68,7 +68,7 @@ interface Measured {
   p50Ms: number;
   p95Ms: number;
   timesLagged: number;
-  /** Share of the values that came live; the rest a browser fetches from history. */
+  /** Share of the values that came live; a browser fetches the rest from history. */
   shareLive: number;
 }
 
@@ -110,7 +110,7 @@ async function follow(options: SenderOptions): Promise<Measured> {
   };
 }
 
-/** A benchmark of durable values must not count what cannot be read back. */
+/** A benchmark of durable values must only count values that can be read back. */
 async function checkStored(url: string, runId: RunId, sent: SenderResult): Promise<void> {
   const metric = 'drift/language_model.layers.0.mlp.up_proj';
   const response = await fetch(`${url}/api/runs/${runId}/history?metric=${metric}&maxPoints=100000`);

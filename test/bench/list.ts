@@ -10,8 +10,8 @@ import { storeManyRuns } from '../support/many-runs.js';
 import { quantile } from './quantile.js';
 
 /**
- * Listing a store of a thousand runs in one request, with the overviews of all: milliseconds until the answer is read and
- * parsed, how long the hub takes to make the overviews the first time, and the first list after a restart.
+ * Listing a thousand runs with their overviews in one request: milliseconds until the answer is read and parsed, the
+ * time to make the overviews first, and the first list after a restart.
  */
 const { values: flags } = parseArgs({
   options: {

@@ -1,19 +1,19 @@
 import { RunId } from '@plumbline/shared/run';
 
-/* What bench:many and its trainers agree on. */
+/* The constants that bench:many and its trainers share. */
 
 export interface ManyOptions {
   url: string;
   token: string;
   /** Runs `many-0`, `many-1`, … */
   trainers: number;
-  /** Series a run: the values of each step. */
+  /** Series per run: the values of each step. */
   series: number;
   steps: number;
 }
 export interface ManyResult {
   seconds: number;
-  /** The last event of each run that was acknowledged. */
+  /** The last acknowledged event of each run. */
   acknowledged: Record<string, number>;
   ackP50Ms: number;
   ackP99Ms: number;

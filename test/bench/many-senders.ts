@@ -6,8 +6,8 @@ import { manyMetric, manyRun, type ManyOptions, type ManyResult } from './many-r
 import { quantile } from './quantile.js';
 
 /*
- * The trainers' side of bench:many, a process of its own: all of them send the same number of steps at the same time, one
- * step in flight each. Reads one JSON of options from its first argument and prints one JSON of what was acknowledged.
+ * The trainers' side of bench:many, in its own process: all send the same number of steps at the same time, with one
+ * step in flight each. It reads its options as JSON from the first argument and prints the acknowledged events as JSON.
  */
 const { url, token, trainers, series, steps } = JSON.parse(process.argv[2] ?? '') as ManyOptions;
 const names = Array.from({ length: series }, (_, index) => manyMetric(index));

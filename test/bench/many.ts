@@ -9,10 +9,10 @@ import { manyMetric, manyRun, type ManyOptions, type ManyResult } from './many-r
 import { quantile } from './quantile.js';
 
 /**
- * A hundred trainers at once, with a thousand series each, against one hub, and one of them alone against another. Is all
- * that was acknowledged stored, does the history of one run take longer because of the others, and does the hub's memory
- * follow what is sent, or at its start what is stored? Both hubs answer in turns. The last line is one JSON; each ratio
- * is the hub with many runs over the hub with one.
+ * A hundred trainers with a thousand series each at one hub, and a single one at another. Are all acknowledged events
+ * stored? Do other runs slow down the history of one? Does the hub's memory grow with the sent data or, at its start,
+ * with the stored data? Both hubs answer alternately. The last line is one JSON; each ratio is the hub with many runs
+ * over the hub with one.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -42,7 +42,7 @@ try {
     // The first and the last event have no values.
     lost += lastSeq - 2 - found[manyMetric(0)]!.counts[0]!;
   }
-  // As a person finds them the next day: nothing is in memory.
+  // After a restart, so that nothing is in memory.
   const startsMb: number[] = [];
   for (const hub of [many, alone]) {
     await hub.stop();
@@ -53,7 +53,7 @@ try {
   const few = Array.from({ length: 4 }, (_, index) => `&metric=${manyMetric(index * 7)}`).join('');
   const whole = await inTurns('history?maxPoints=2000', series);
   const charts = await inTurns(`history?maxPoints=2000${few}`, 4);
-  // Of the second half: by then the hub has opened all runs.
+  // The second half: by then the hub has opened all runs.
   const later = memory.filter(({ minute }) => minute > memory.at(-1)!.minute / 2);
   console.log(
     JSON.stringify({
@@ -95,7 +95,7 @@ async function ask<T>(hub: HubProcess, path: string): Promise<T> {
   }
 }
 
-/** How long both hubs take for the same answer about the same run, in turns. */
+/** The times of both hubs for the same answer about the same run, alternately. */
 async function inTurns(path: string, expected: number) {
   const timesMs = new Map<HubProcess, number[]>([
     [many, []],
@@ -122,7 +122,7 @@ async function inTurns(path: string, expected: number) {
   };
 }
 
-/** Least squares, MB a minute. */
+/** Least squares, in MB per minute. */
 function slopeOf(points: readonly { minute: number; mb: number }[]): number {
   const mean = (of: (point: { minute: number; mb: number }) => number): number =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;

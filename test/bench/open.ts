@@ -17,23 +17,23 @@ import { quantile } from './quantile.js';
 
 /**
  * Opening the page of a run of a million steps and 215 series: milliseconds until the data of the first four charts is
- * read, over the same requests as the page makes (web/lib/run-feed.ts): watch, then history of what they draw. Beside it
- * last values of a group, as the map of the model shows, and all series at once, which no page asks for any more.
+ * read, with the page's requests (web/lib/run-feed.ts): watch, then the history of their series. Also the last values
+ * of a group, as on the map of the model, and all series at once, which no page asks for any more.
  */
 const { values: flags } = parseArgs({
   options: {
     steps: { type: 'string', default: '1000000' },
     series: { type: 'string', default: '215' },
     requests: { type: 'string', default: '30' },
-    /** Losses, rates and norms come with every step, all others with probes; 1: every series with every step. */
+    /** Losses, rates and norms are part of every step, all others of probes; 1: every series in every step. */
     'probe-every': { type: 'string', default: '100' },
   },
 });
 const [steps, seriesCount, requests] = [Number(flags.steps), Number(flags.series), Number(flags.requests)];
-/** As the page asks. */
+/** The page's value. */
 const maxPoints = 4000;
 const runId = RunId.parse('bench-open');
-/** What the charts at the top of the page draw. */
+/** The series of the charts at the top of the page. */
 const firstCharts = [
   ...[metrics.numberTokensTarget, metrics.numberTokensHeldOut, targetAccuracy('counting'), metrics.heldOutMean],
   ...[metrics.kl, metrics.js, metrics.loss],
@@ -107,7 +107,7 @@ try {
   rmSync(dataDir, { recursive: true, force: true });
 }
 
-/** Puts the run into the store as if it had been recorded there. @returns how many values it has */
+/** Writes the run into the store as if it had been recorded. @returns its number of values */
 async function fill(): Promise<number> {
   const startMs = performance.now();
   const store = new EmbeddedStore(join(dataDir, storeFile));

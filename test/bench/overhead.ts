@@ -17,8 +17,8 @@ import { HubProcess } from '../support/hub-process.js';
 import { Ledger } from '../support/ledger.js';
 
 /*
- * What streaming costs training: the same steps with nothing attached, and with every event going through the real hub
- * to its store and on to a dashboard client, in turns in one process. Probes and checkpoints are in both.
+ * The cost of streaming: the same steps without a hub, and with every event going through the real hub to its store and
+ * a dashboard client, alternately in one process. Both include probes and checkpoints.
  */
 const { values: flags } = parseArgs({
   options: { rounds: { type: 'string', default: '8' }, steps: { type: 'string', default: '40' } },
@@ -65,7 +65,7 @@ for (let round = 0; round <= Number(flags.rounds); round++) {
     if (ledger.values.size === 0) throw new Error('The dashboard client saw nothing.');
     return ms;
   };
-  // Who goes first changes from round to round; the first round warms up.
+  // The order alternates from round to round; the first round warms up.
   const first = round % 2 === 0;
   const a = first ? await trainOnce(RunId.parse('alone'), alone) : await streamed();
   const b = first ? await streamed() : await trainOnce(RunId.parse('alone'), alone);

@@ -16,8 +16,8 @@ import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { quantile } from './quantile.js';
 
 /*
- * What the probes cost training: a real run, probed every few steps so that both are measured side by side, and from
- * the medians the share of the time of its steps that probes take at the default interval.
+ * The cost of probes: a real run, probed every few steps so that both are measured together. The medians give the share
+ * of training time that probes take at the default interval.
  */
 const { values: flags } = parseArgs({
   options: {

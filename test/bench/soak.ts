@@ -13,12 +13,12 @@ import type { SenderOptions, SenderResult } from './ingest-sender.js';
 import { quantile } from './quantile.js';
 
 /**
- * Does a hub's memory follow what it has stored? Four trainers send 20,000 values a second, two of them run after run,
- * while a live dashboard, a reader of histories, and a reader of windows and findings go on. Hub and trainers are
- * processes of their own. In the warm-up another trainer sends as fast as it can, so that the file outgrows DuckDB's
- * share of the memory: DuckDB fills that share once and keeps it, which is no growth. The last line is one JSON: slope of
- * the hub's memory after the warm-up (least squares), its peak, events acknowledged and not stored, and the slowest
- * hundredth of acknowledgements and of histories.
+ * Does a hub's memory grow with its stored data? Four trainers send 20,000 values a second, two of them run after run,
+ * beside a live dashboard, a reader of histories, and a reader of windows and findings. Hub and trainers are separate
+ * processes. During the warm-up another trainer sends at full speed, so that the file outgrows DuckDB's share of the
+ * memory: DuckDB fills that share once and keeps it, which does not count as growth. The last line is one JSON: the
+ * slope of the hub's memory after the warm-up (least squares), its peak, acknowledged events that are not stored, and
+ * the 99th percentile of acknowledgements and of histories.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -31,7 +31,7 @@ const { values: flags } = parseArgs({
 });
 const seconds = Number(flags.minutes) * 60;
 const warmUpS = Number(flags.warmUp) * 60;
-/** The trainers: how long each of their runs is. */
+/** The length of each trainer's runs. */
 const runSeconds = [seconds, seconds, Math.min(seconds, 60), Math.min(seconds, 60)];
 const valuesPerS = Number(flags.valuesPerS) / runSeconds.length;
 const metricsPerStep = 200;
@@ -54,23 +54,23 @@ try {
   socket.on('run', ({ runId, state }) => state === 'created' && socket.emit('watch', { runId }, () => {}));
   await once(socket as unknown as NodeJS.EventEmitter, 'connect');
 
-  /** The body of an answer; undefined where the hub has refused it. */
+  /** The body of an answer; undefined if the hub has refused. */
   const read = async (path: string, timesMs: number[]): Promise<string | undefined> => {
     const sentMs = performance.now();
     const answer = await fetch(hub.url + path);
     const body = await answer.text();
     if (answer.ok) timesMs.push(performance.now() - sentMs);
     if (answer.ok) return body;
-    // Its trainer is about to bring it.
+    // Its trainer is about to open it.
     if (answer.status === 404) return undefined;
     if (answer.status !== 503) throw new Error(`${path}: ${answer.status} ${body}`);
     refused++;
     return undefined;
   };
-  /** Steps of a run that were acknowledged and are not stored. */
+  /** The number of acknowledged steps of a run that are not stored. */
   const missing = async (runId: RunId, { lastSeq }: Pick<SenderResult, 'lastSeq'>): Promise<number> => {
     const body = await read(`/api/runs/${runId}/windows?metric=${metric}`, []);
-    // Refused for a moment, while other reads are large.
+    // Refused temporarily, during other large reads.
     if (body === undefined) return sleep(1000).then(() => missing(runId, { lastSeq }));
     return lastSeq - 1 - (JSON.parse(body) as WindowsResponse).series[metric]!.counts[0]!;
   };
@@ -100,7 +100,7 @@ try {
       sent.push({ runId, result });
     }
   };
-  /** Its run is read until the end, as the others are. */
+  /** Its run is read until the end, like the others. */
   const fill = async (): Promise<void> => {
     const runId = RunId.parse('soak-fill');
     running.add(runId);
@@ -148,7 +148,7 @@ async function send(options: SenderOptions): Promise<SenderResult> {
   return JSON.parse(stdout) as SenderResult;
 }
 
-/** Least squares, MB a second. */
+/** Least squares, in MB per second. */
 function slopeOf(points: readonly { s: number; mb: number }[]): number {
   const mean = (of: (point: { s: number; mb: number }) => number): number =>
     points.reduce((sum, point) => sum + of(point), 0) / points.length;

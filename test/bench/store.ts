@@ -13,10 +13,10 @@ import { InfluxServer } from '../support/influx-server.js';
 import { quantile } from './quantile.js';
 
 /**
- * What a durable, ordered store costs: values a second through InfluxStore.append (spool synced to disk, delivered,
- * until InfluxDB has all) beside the plain client's WriteApi, which keeps its lines in memory, with the same points and
- * until InfluxDB has all too. Both sides take turns on one server, each time in an empty bucket; bytes are those of its
- * compressed files.
+ * The cost of a durable, ordered store: values per second through InfluxStore.append (spool synced to disk and
+ * delivered, until InfluxDB has all) compared with the plain client's WriteApi, which keeps its lines in memory, with
+ * the same points, also until InfluxDB has all. Both sides alternate on one server, each time in an empty bucket; bytes
+ * are those of its compressed files.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -55,8 +55,7 @@ try {
     console.log(`round ${round}: store ${Math.round(store)} values/s, client ${Math.round(client)} values/s`);
   }
   const ratios = figures.store.map((store, i) => store / figures.client[i]!);
-  // InfluxDB writes its compressed files when nothing has come for this long; in rounds that would be work for the other
-  // side's points.
+  // InfluxDB writes its compressed files after this idle time; within rounds that work would burden the other side.
   process.env['INFLUXD_STORAGE_CACHE_SNAPSHOT_WRITE_COLD_DURATION'] = '1s';
   await server.kill('SIGTERM');
   await server.launch();
@@ -76,7 +75,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/** What InfluxDB still does with the points of before, compacting them, is no work for those of the next turn. */
+/** Waits until InfluxDB has compacted earlier points, so that this does not burden the next turn. */
 async function settled(): Promise<void> {
   const ticks = (): number => {
     const stat = readFileSync(`/proc/${server.processId}/stat`, 'utf8').split(' ');
@@ -96,7 +95,7 @@ async function secondsOf(work: () => Promise<void>): Promise<number> {
 }
 
 /**
- * As fast as the client goes on this machine: of 5,000 to 50,000 lines a batch, with gzip and without, this was best.
+ * The client's fastest setting on this machine, of 5,000 to 50,000 lines per batch, with and without gzip.
  * @returns seconds
  */
 async function throughClient(bucket: string): Promise<number> {
@@ -105,7 +104,7 @@ async function throughClient(bucket: string): Promise<number> {
   const agent = new Agent({ keepAlive: true });
   const influx = new InfluxDB({ url, token, timeout: 60_000, transportOptions: { agent } });
   const api = influx.getWriteApi(org, bucket, 'ns', {
-    // Sent by `flush`, which resolves when InfluxDB has stored them: nobody is told of a batch that goes when it is full.
+    // `flush` sends and resolves when InfluxDB has stored all: a batch that is sent when full reports nothing.
     batchSize: 2 * stepsPerBatch * metricsPerStep,
     maxRetries: 0,
     gzipThreshold: Infinity,
@@ -184,7 +183,7 @@ function eventOf(seq: number): TrainerEvent {
   return { type: 'step_completed', seq, step: seq, stage: 0, wallTimeMs: baseSecond * 1000 + seq * 137, metrics };
 }
 
-/** Bytes of a bucket once all of it is in compressed files. */
+/** Bytes of a bucket after all of it is in compressed files. */
 async function bytesOf(name: string): Promise<number> {
   const { buckets } = (await server.request('GET', `/api/v2/buckets?name=${name}`)) as { buckets: { id: string }[] };
   const sizeOf = (part: string, suffix: string): number => {

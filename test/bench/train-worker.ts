@@ -12,8 +12,9 @@ import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { resolveSelection } from '@plumbline/shared/parameter';
 
 /*
- * Trains the base model on one fixed batch: for each line on standard input that names a recipe and a number of steps,
- * answers with the milliseconds a step took, by the clock and of all cores' work. `train-twin.py` answers the same for PyTorch.
+ * Trains the base model on one fixed batch: for each line on standard input with a recipe and a number of steps it
+ * answers with the milliseconds per step, as wall time and as CPU time of all cores. `train-twin.py` does the same for
+ * PyTorch.
  */
 
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName });

@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /*
- * Time of a training step on each backend beside a PyTorch twin of the same sizes, all in one run: the processes live
- * side by side and take turns of a few steps, so a machine that gets slower gets slower for all. Medians of the turns.
- * PyTorch comes from the Python that PLUMBLINE_PYTHON names (default python3).
+ * The time of a training step on each backend and in a PyTorch twin of the same sizes, in one run: the processes run
+ * side by side and alternate every few steps, so that a slower machine affects all of them. Medians over the turns.
+ * PyTorch comes from the Python in PLUMBLINE_PYTHON (default python3).
  */
 
 const { values: flags } = parseArgs({
@@ -21,7 +21,7 @@ if (!(Number(flags.rounds) >= 2)) throw new Error('--rounds is at least 2: the f
 const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
-/** Milliseconds a step, by the clock and of all cores' work together. */
+/** Milliseconds per step, as wall time and as CPU time of all cores. */
 interface Took {
   stepMs: number;
   cpuMs: number;
@@ -33,7 +33,7 @@ interface Contender {
   end(): void;
 }
 
-/** Starts a side; undefined, with the reason on standard error, where it cannot run. */
+/** Starts a side; undefined, with the reason on standard error, if it cannot run. */
 async function start(name: string, command: string, args: string[]): Promise<Contender | undefined> {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let errors = '';
@@ -96,12 +96,12 @@ for (const { name } of contenders) {
   console.log(name.padEnd(27) + row.map((ms) => ms.toFixed(1).padStart(14)).join(''));
   const key = name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   result[`${key}Ms`] = Number(row[0]!.toFixed(1));
-  // What a recipe that trains less saves, as a share of what the whole language model takes.
+  // The time of smaller recipes as a share of the whole language model's.
   const ofFull = (values: readonly number[]): Record<string, number> =>
     Object.fromEntries(recipes.slice(1).map((recipe, i) => [recipe, Number((values[i + 1]! / values[0]!).toFixed(2))]));
   result[`${key}RecipeOfFull`] = ofFull(row);
   result[`${key}RecipeOfFullCpu`] = ofFull(cpu);
-  // Against PyTorch turn by turn, so that both sides of a ratio saw the same machine.
+  // Compared with PyTorch turn by turn, so that both sides of a ratio saw the same machine.
   if (torch && name !== 'torch')
     result[`${key}Ratio`] = Number(
       median(timesOf(name, 'full').map((ms, i) => ms / timesOf('torch', 'full')[i]!)).toFixed(2),

@@ -45,7 +45,7 @@ const settings = [
   ],
 ] as const;
 
-/** The program's commands as they are, which parse their arguments and then do nothing. */
+/** The program's real commands, which parse their arguments and then do nothing. */
 function program(): Command {
   const say = (): void => undefined;
   const made = createProgram(say);

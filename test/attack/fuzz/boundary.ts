@@ -2,36 +2,39 @@ import type { Rng } from '@plumbline/shared/rng';
 import { toWireError } from '@plumbline/server/dist/run/refusal.js';
 import { short } from '../attack.js';
 
-/** A place where data comes in from outside, with input that is nearly right. */
+/** A boundary where data enters, with almost valid input. */
 export interface Boundary {
-  /** Tries one round of inputs. @returns how many they were, and what was wrong with the answer to one; null when nothing */
+  /** Tries one round of inputs. @returns their number, and the fault of an answer or null */
   next(): Promise<{ inputs: number; fault: string | null }>;
   close?(): Promise<void>;
 }
-/** @param folder an empty one for its files */
+/** @param folder an empty folder for its files */
 export type OpenBoundary = (rng: Rng, folder: string) => Promise<Boundary>;
 
-/** What nobody outside is to read: the program was surprised. */
+/** Messages of internal errors, which no outsider should see. */
 const surprised =
   /Cannot read prop|is not a function|is not iterable|Invalid string length|Maximum call stack|\[object /;
 const maxWords = 100_000;
 
-/** What is wrong about an error as a refusal; null when it tells a person what is wrong. */
+/** The fault of an error as a refusal; null if it tells a person what is wrong. */
 export function errorFault(error: unknown): string | null {
-  if (!(error instanceof Error)) return `something was thrown that is no error: ${short(String(error))}`;
+  if (!(error instanceof Error)) return `a value was thrown that is not an error: ${short(String(error))}`;
   const isOwn = !['TypeError', 'RangeError', 'ReferenceError', 'SyntaxError', 'AggregateError'].includes(error.name);
   if (!isOwn || surprised.test(error.message)) return `${error.name}: ${short(error.message)}`;
-  if (error.message.trim() === '') return `an ${error.name} without a word`;
+  if (error.message.trim() === '') return `an ${error.name} without a message`;
   if (error.message.length > maxWords) return `a refusal of ${error.message.length} characters`;
   return null;
 }
 
-/** What reads a message, or refuses it. */
+/** A parser that reads or refuses a message. */
 export interface Schema {
   parse: (value: unknown) => unknown;
 }
 
-/** What is wrong about how a message is taken: it is parsed, or refused with a code that is not `internal`, and words. */
+/**
+ * The fault in the handling of a message, which must be parsed, or refused with a message and a code other than
+ * `internal`.
+ */
 export function messageFault(schema: Schema, value: unknown): string | null {
   try {
     schema.parse(value);
@@ -39,12 +42,12 @@ export function messageFault(schema: Schema, value: unknown): string | null {
   } catch (error) {
     const { code, message } = toWireError(error);
     if (code === 'internal') return `it is answered "internal": ${short(String(error))}`;
-    if (message.trim() === '') return `it is refused as ${code} without a word`;
+    if (message.trim() === '') return `it is refused as ${code} without a message`;
     return message.length > maxWords ? `its refusal has ${message.length} characters` : null;
   }
 }
 
-/** A boundary whose inputs are single values. */
+/** A boundary with single values as inputs. */
 export const ofValues =
   (draw: (rng: Rng) => unknown, fault: (value: unknown) => string | null): OpenBoundary =>
   (rng) =>

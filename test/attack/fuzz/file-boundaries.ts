@@ -14,12 +14,12 @@ import { short } from '../attack.js';
 import { errorFault, type Boundary, type OpenBoundary } from './boundary.js';
 import { mutated, mutatedBytes, mutatedText } from './mutation.js';
 
-/** Reads a file as `import` does, and gives what was wrong about a refusal; one that is taken must be what it says. */
+/** Reads a file like `import` and returns the fault of a refusal; an accepted file must match its digest. */
 async function importFault(path: string): Promise<string | null> {
   try {
     if ((await unsentEventsOf(path)) !== null) return null;
     const file = await openRunFile(path);
-    // Whether it is what was exported is for `import` to compare; reading it through must not surprise it.
+    // `import` compares the content with the export; reading it must not cause an internal error.
     await digestOf(file);
     return null;
   } catch (error) {
@@ -27,7 +27,7 @@ async function importFault(path: string): Promise<string | null> {
   }
 }
 
-/** Exports of a run with a little of everything, in every format, with text, bytes or lines exchanged. */
+/** Exports of a varied run in every format, with text, bytes or lines changed. */
 const exports: OpenBoundary = async (rng, folder): Promise<Boundary> => {
   const store = new EmbeddedStore(join(folder, 'sample.duckdb'));
   const sample = sampleRun('fuzzed', 12);
@@ -41,7 +41,7 @@ const exports: OpenBoundary = async (rng, folder): Promise<Boundary> => {
   const path = join(folder, 'mutated.jsonl');
   return {
     next: async () => {
-      // DuckDB takes a hundred times as long to open as a file of lines.
+      // DuckDB takes a hundred times as long to open as a text file.
       const isTable = rng.integer(200) === 0;
       const input = isTable ? '' : mutatedLines(rng, whole, lines);
       const at = isTable
@@ -85,7 +85,7 @@ async function mutatedFolder(rng: Rng, from: string, to: string): Promise<string
   return to;
 }
 
-/** Of each layout files with many records, most of them whole. */
+/** Files of each layout with many records, most of them valid. */
 const layouts: Record<keyof typeof dataFormats, (rng: Rng, index: number) => object> = {
   llava: () => ({
     id: '1',

@@ -4,14 +4,14 @@ import type { Attack } from '../attack.js';
 import type { FuzzNews, FuzzTask } from './fuzz-worker.js';
 import { wireFuzzAttacks } from './wire-fuzz.js';
 
-/** The build's file, from the sources too: threads run the build. */
+/** The built file, also when this runs from sources: threads run the build. */
 const worker = fileURLToPath(import.meta.url).replace(
   /test\/(dist\/)?attack\/fuzz\/[^/]+$/,
   'test/dist/attack/fuzz/fuzz-worker.js',
 );
-/** A round that takes longer hangs. */
+/** A round that takes longer counts as hanging. */
 const hangsAfterMs = 60_000;
-/** On a machine that has much else to do; those of files take about 7 ms. */
+/** For a busy machine; file inputs take about 7 ms. */
 const mostPerInputMs = 100;
 
 const boundaryNames = [
@@ -19,10 +19,10 @@ const boundaryNames = [
   ...['exports and imports', 'data sets', 'command line'],
 ] as const;
 
-/** How many inputs of each boundary were tried, for the summary. */
+/** Number of inputs tried per boundary, for the summary. */
 export const fuzzedInputs = new Map<string, number>();
 
-/** @returns what was wrong, or null */
+/** @returns the fault, or null */
 function fuzz(task: FuzzTask): Promise<string | null> {
   return new Promise((resolve) => {
     const faults: string[] = [];
@@ -51,12 +51,12 @@ function fuzz(task: FuzzTask): Promise<string | null> {
   });
 }
 
-/** @param inputs at each boundary; a thirtieth of that over the wire */
+/** @param inputs per boundary; a thirtieth of that over the wire */
 export const fuzzAttacks = (inputs: number, seed: number): Attack[] => [
   ...boundaryNames.map((boundary) => ({
     name: `fuzz: ${inputs} inputs, ${boundary}`,
     run: () => fuzz({ boundary, inputs, seed }),
-    // One that hangs is ended much earlier.
+    // A hanging one is ended much earlier.
     limitMs: hangsAfterMs + mostPerInputMs * inputs,
   })),
   ...wireFuzzAttacks(Math.ceil(inputs / 30), seed),

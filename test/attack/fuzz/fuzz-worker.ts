@@ -8,22 +8,22 @@ import type { OpenBoundary } from './boundary.js';
 import { fileBoundaries } from './file-boundaries.js';
 import { messageBoundaries } from './message-boundaries.js';
 
-/* Tries one boundary in a thread of its own, so that one that hangs can be ended. */
+/* Tries one boundary in its own thread, so that a hanging one can be ended. */
 
 export interface FuzzTask {
   boundary: string;
   inputs: number;
   seed: number;
 }
-/** What the thread says: from time to time how far it is, and each fault with the number of the round. */
+/** Messages of the thread: progress from time to time, and each fault with the number of its round. */
 export type FuzzNews = { kind: 'progress'; inputs: number } | { kind: 'fault'; round: number; fault: string };
 
 const boundaries: Record<string, OpenBoundary> = { ...messageBoundaries, ...fileBoundaries, ...argumentBoundaries };
 const { boundary, inputs, seed } = workerData as FuzzTask;
 const tell = (news: FuzzNews): void => parentPort!.postMessage(news);
-/** More faults than these are more of the same. */
+/** Further faults are more of the same. */
 const maxFaults = 20;
-/** The parent hears of it at least this often. */
+/** The longest time between two progress messages. */
 const newsEveryMs = 1000;
 
 const folder = await mkdtemp(join(tmpdir(), 'plumbline-fuzz-'));
@@ -40,7 +40,7 @@ try {
     if (performance.now() - toldMs > newsEveryMs) {
       toldMs = performance.now();
       tell({ kind: 'progress', inputs: done });
-      // Unhandled rejections come to light between two turns of the loop.
+      // Unhandled rejections surface between two turns of the event loop.
       await new Promise((resolve) => setImmediate(resolve));
     }
   }

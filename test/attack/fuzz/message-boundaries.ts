@@ -100,16 +100,16 @@ const messages: [z.ZodType, unknown][] = [
   [CommandId, 'command-12345'],
 ];
 
-/** A batch of events, as the hub reads it. */
+/** The hub's parser of a batch of events. */
 const batch: Schema = { parse: readEvents };
 
-// What is mutated has to be right, or nothing behind the first look is reached.
+// The unmutated message must be valid, or nothing beyond the first check is reached.
 batch.parse({ events: sampleEvents });
 Attach.parse(sampleAttach);
 for (const command of sampleCommands) AskedCommand.parse(command);
 for (const [schema, message] of messages) schema.parse(message);
 
-/** One of these schemas with a message of its own that is nearly right. */
+/** A boundary of random schemas, each with an almost valid message. */
 const ofMessages = (drawn: (rng: Rng) => [Schema, unknown]): OpenBoundary => {
   let schema: Schema;
   return ofValues(
@@ -137,13 +137,13 @@ const frames = [
   ],
   ...['2probe', '3', '5', '6', '0{"sid":"x"}', '1', '40/dashboard?a=b,{}'],
 ];
-/** A frame that is nearly one, or a payload of several. */
+/** An almost valid frame, or a payload of several. */
 export function drawFrame(rng: Rng): string {
   const frame = (): string => (rng.integer(8) === 0 ? rng.pick(frames) : mutatedText(rng, rng.pick(frames)));
   return Array.from({ length: rng.integer(4) === 0 ? 1 + rng.integer(4) : 1 }, frame).join('\x1e');
 }
 
-/** As Engine.IO and Socket.IO take a frame apart before any of our code sees it; an error there ends the connection. */
+/** Decodes a frame like Engine.IO and Socket.IO do before our code; an error there ends the connection. */
 function frameFault(frame: unknown): string | null {
   const packets = [...decodePayload(frame as string, 'nodebuffer'), decodePacket(frame as string, 'nodebuffer')];
   for (const { type, data } of packets) {
@@ -152,7 +152,7 @@ function frameFault(frame: unknown): string | null {
     try {
       decoder.add(data as string);
     } catch (error) {
-      if (!(error instanceof Error)) return `something was thrown that is no error: ${String(error)}`;
+      if (!(error instanceof Error)) return `a value was thrown that is not an error: ${String(error)}`;
     } finally {
       decoder.destroy();
     }
@@ -160,7 +160,7 @@ function frameFault(frame: unknown): string | null {
   return null;
 }
 
-/** What comes over the wire, each taken as the hub takes it. */
+/** Boundaries of the wire, each with the hub's own parser. */
 export const messageBoundaries: Record<string, OpenBoundary> = {
   frames: ofValues(drawFrame, frameFault),
   'trainer messages': ofMessages((rng) => {

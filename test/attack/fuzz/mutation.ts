@@ -1,8 +1,8 @@
 import type { Rng } from '@plumbline/shared/rng';
 
 /*
- * Input that is nearly right: most of it passes the first look, so that what lies behind is reached too. Everything is
- * drawn from the seed.
+ * Almost valid input: most of it passes the first check, so that later code is reached too. Everything is drawn from
+ * the seed.
  */
 
 const oddStrings = [
@@ -59,7 +59,7 @@ const oddNumbers = [
   ...[Number.MAX_VALUE, Number.MIN_VALUE, 1e21, 1e-7, 1_700_000_000_000_000_000, 255, 65_536, 1000.000_001],
 ];
 
-/** A number, a string or another thing that a field may not expect. */
+/** A value that a field may not expect. */
 export function oddValue(rng: Rng, depth = 0): unknown {
   const kind = rng.integer(depth > 3 ? 5 : 8);
   if (kind < 2) return rng.pick(oddStrings);
@@ -72,7 +72,7 @@ export function oddValue(rng: Rng, depth = 0): unknown {
   );
 }
 
-/** Lists in lists, objects in objects, far down. */
+/** Deeply nested lists or objects. */
 function nested(rng: Rng): unknown {
   let value: unknown = 1;
   const isList = rng.integer(2) === 0;
@@ -80,7 +80,7 @@ function nested(rng: Rng): unknown {
   return value;
 }
 
-/** A copy of JSON data in which one to three things are others. */
+/** A copy of JSON data with one to three changes. */
 export function mutated(rng: Rng, value: unknown): unknown {
   let result = structuredClone(value);
   for (let changes = 1 + rng.integer(3); changes > 0; changes--) result = changed(rng, result);
@@ -111,7 +111,7 @@ function changed(rng: Rng, value: unknown): unknown {
   }
 }
 
-/** As JSON.parse does it, which makes a field of `__proto__` too. */
+/** Like JSON.parse, which also makes a field of `__proto__`. */
 const define = (holder: object, key: string, value: unknown): void =>
   void Object.defineProperty(holder, key, { value, enumerable: true, configurable: true, writable: true });
 
@@ -145,7 +145,7 @@ const pieces = [
   '*',
 ];
 
-/** Text with a few characters cut out, put in, doubled or exchanged. */
+/** Text with a few characters removed, inserted, doubled or swapped. */
 export function mutatedText(rng: Rng, text: string): string {
   let result = text;
   for (let changes = 1 + rng.integer(4); changes > 0; changes--) {
@@ -164,7 +164,7 @@ export function mutatedText(rng: Rng, text: string): string {
   return result;
 }
 
-/** Bytes with a few turned round, cut off or put in. */
+/** Bytes with a few flipped, cut off or inserted. */
 export function mutatedBytes(rng: Rng, bytes: Buffer): Buffer {
   const result = Buffer.from(bytes);
   for (let changes = 1 + rng.integer(4); changes > 0 && result.length > 0; changes--)

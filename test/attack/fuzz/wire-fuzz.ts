@@ -7,11 +7,14 @@ import type { Victim } from '../victim.js';
 import { drawFrame, sampleAttach, sampleCommands, sampleEvents } from './message-boundaries.js';
 import { mutated, mutatedText } from './mutation.js';
 
-/* The same kinds of input to the hub itself. Each connection has an address of its own, so that no limit hides the rest. */
+/*
+ * The same kinds of input over the wire to the hub. Each connection has its own address, so that no limit hides the
+ * rest.
+ */
 
 const addressOf = (rng: Rng): string => `127.${1 + rng.integer(250)}.${rng.integer(250)}.${1 + rng.integer(250)}`;
 
-/** Messages to a namespace; a connection that ends is followed by another. */
+/** Sends messages to a namespace; replaces a connection that ends. */
 function messages(
   inputs: number,
   seed: number,
