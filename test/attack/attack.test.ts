@@ -45,7 +45,7 @@ describe('a hub that is attacked', () => {
     await clearStoreDamage();
   });
 
-  it('has every chosen attack', () => {
+  it('includes every chosen attack', () => {
     expect(attacks.map(({ name }) => name)).toEqual(expect.arrayContaining(chosen));
   });
   it.for(attacks)('holds: $name', async (attack) => {

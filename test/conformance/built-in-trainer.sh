@@ -1,5 +1,6 @@
 #!/bin/sh
-# The built-in trainer with small steps, as `npm run conformance -- --trainer test/conformance/built-in-trainer.sh` starts it.
+# Starts the built-in trainer with small steps, for `npm run conformance -- --trainer
+# test/conformance/built-in-trainer.sh`.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)

@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 
-/** One thing that a hub or a trainer must do. */
+/** One requirement of a hub or a trainer. */
 export interface Case<Subject> {
   name: string;
-  /** What is expected, as a sentence. */
+  /** The expectation, as a sentence. */
   expects: string;
-  /** @throws when the subject does otherwise; NotTried when the case needs what is not there */
+  /** @throws when the subject fails; NotTried when the subject lacks what the case needs */
   run(subject: Subject): Promise<void>;
 }
 export interface Outcome {
   name: string;
   state: 'passed' | 'failed' | 'skipped';
-  /** What is expected where it passed, what happened where it failed, what is missing where it was skipped. */
+  /** The expectation if it passed, the fault if it failed, the missing part if it was skipped. */
   says: string;
 }
 
-/** The case needs what this subject does not offer. */
+/** The case needs a feature that this subject lacks. */
 export class NotTried extends Error {
   override name = 'NotTried';
 }
@@ -46,12 +46,12 @@ async function outcomeOf<Subject>({ name, expects, run }: Case<Subject>, subject
   }
 }
 
-/** @throws Error that says what was got instead */
+/** @throws Error with the actual value */
 export function same(got: unknown, wanted: unknown, what: string): void {
   if (!isDeepStrictEqual(got, wanted)) throw new Error(`${what} is ${shown(got)}, not ${shown(wanted)}.`);
 }
 
-/** @throws Error with the sentence, when it does not hold */
+/** @throws Error with the sentence when the condition is false */
 export function holds(condition: boolean, otherwise: string): asserts condition {
   if (!condition) throw new Error(otherwise);
 }
@@ -62,7 +62,7 @@ export async function until<T>(what: string, ask: () => T | undefined | null | f
   for (;;) {
     const answer = ask();
     if (answer !== undefined && answer !== null && answer !== false) return answer;
-    if (performance.now() > endMs) throw new Error(`Waited ${limitMs / 1000} s in vain for ${what}.`);
+    if (performance.now() > endMs) throw new Error(`Timed out after ${limitMs / 1000} s: ${what}.`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

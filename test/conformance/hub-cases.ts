@@ -36,14 +36,14 @@ function stored(answer: Answer, lastSeq: number, what: string): void {
 }
 const isOpen = (socket: Socket): boolean => socket.connected;
 
-/** By name, as the export has it. */
+/** The values by name, from the export. */
 async function valuesAt(trainer: PlayedTrainer, seq: number): Promise<Record<string, unknown>> {
   const event = (await trainer.stored()).find((each) => each['seq'] === seq);
   holds(event !== undefined, `Event ${seq} is not in the export.`);
   return { ...(event['metrics'] as object) };
 }
 
-/** What every hub must do to trainers. */
+/** The requirements of every hub towards trainers. */
 export const hubCases: HubCase[] = [
   hubCase('wrong token', 'A wrong token is refused as unauthorized.', async (trainer) =>
     same(await trainer.connect({ token: 'wrong' }), 'unauthorized', 'The code'),
@@ -58,7 +58,7 @@ export const hubCases: HubCase[] = [
       holds(typeof (await trainer.connect({ capabilities: ['busy'] })) !== 'string', 'busy is refused.');
     },
   ),
-  hubCase('attach', 'A new run starts at 0; its trainer comes back to what is stored.', async (trainer) => {
+  hubCase('attach', 'A new run starts at 0; a returning trainer gets the last stored number.', async (trainer) => {
     const socket = await trainer.connect();
     holds(typeof socket !== 'string', 'The hub refused the connection.');
     refused(await trainer.send(socket, [runStarted()]), 'not_found', 'events before attach');
@@ -79,7 +79,7 @@ export const hubCases: HubCase[] = [
     refused(await trainer.ask(other, 'attach', without), 'forbidden', 'no secret');
     stored(await trainer.ask(other, 'attach', trainer.attachment()), 0, 'the right secret');
   }),
-  hubCase('another description', 'A run that is described otherwise is a conflict for good.', async (trainer) => {
+  hubCase('another description', 'Another description of the run is a permanent conflict.', async (trainer) => {
     const socket = await trainer.attached();
     const answer = await trainer.ask(socket, 'attach', trainer.attachment({ run: { name: 'Another' } }));
     refused(answer, 'conflict', 'another description');
@@ -108,20 +108,20 @@ export const hubCases: HubCase[] = [
       'What is stored',
     );
   }),
-  hubCase('repeats', 'What is sent again is stored once.', async (trainer) => {
+  hubCase('repeats', 'Events that are sent again are stored once.', async (trainer) => {
     const socket = await trainer.started();
     for (let time = 0; time < 3; time++) stored(await trainer.send(socket, steps(2, 9)), 9, 'the same batch');
     stored(await trainer.send(socket, steps(5, 12)), 12, 'a batch that overlaps');
     same((await trainer.stored()).length, 12, 'The number of stored events');
   }),
-  hubCase('a gap', 'A missing number is answered with where to go on.', async (trainer) => {
+  hubCase('a gap', 'A gap is answered with the number to continue from.', async (trainer) => {
     const socket = await trainer.started();
     const answer = await trainer.send(socket, steps(4, 6));
     refused(answer, 'gap', 'a gap');
     same([answer.lastSeq, answer.error?.retry], [1, true], 'lastSeq and retry');
     stored(await trainer.send(socket, steps(2, 6)), 6, 'the events from there');
   }),
-  hubCase('steps that go back', 'They are invalid, and nothing of their batch is stored.', async (trainer) => {
+  hubCase('steps that go back', 'Such a step is invalid, and nothing of its batch is stored.', async (trainer) => {
     const socket = await trainer.started();
     stored(await trainer.send(socket, steps(2, 5)), 5, 'steps');
     refused(await trainer.send(socket, [step(6), step(7, { step: 3 })]), 'invalid', 'a step that goes back');
@@ -134,7 +134,7 @@ export const hubCases: HubCase[] = [
   }),
   hubCase(
     'events after the last word',
-    'The run takes none, pipelined or not, and its trainer is told.',
+    'The run accepts none, pipelined or not, and its trainer gets a refusal.',
     async (trainer) => {
       const socket = await trainer.started();
       refused(
@@ -159,7 +159,7 @@ export const hubCases: HubCase[] = [
   ),
   hubCase(
     'a line that breaks at every stage',
-    'Each event is stored once, wherever the line breaks.',
+    'Each event is stored once, wherever the connection breaks.',
     async (trainer) => {
       ((await trainer.connect()) as Socket).disconnect();
       const asking = (await trainer.connect()) as Socket;
@@ -169,7 +169,7 @@ export const hubCases: HubCase[] = [
       let socket = await trainer.attached();
       for (let round = 0; round < 6; round++) {
         const events = [...(from === 1 ? [runStarted()] : []), ...steps(Math.max(2, from), from + 19)];
-        // Sent, and gone before the answer: the hub may have it or not.
+        // Disconnected before the answer: the hub may have stored it or not.
         socket.emit('events', { events: events.slice(0, 10) });
         socket.emit('events', { events: events.slice(10) });
         if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 5 * round));
@@ -191,8 +191,8 @@ export const hubCases: HubCase[] = [
       );
     },
   ),
-  hubCase('a killed hub', 'Nothing acknowledged is lost, and the trainer goes on.', async (trainer) => {
-    if (!trainer.hub.killAndRestart) throw new NotTried('It takes a hub that this program may kill.');
+  hubCase('a killed hub', 'Nothing acknowledged is lost, and the trainer continues.', async (trainer) => {
+    if (!trainer.hub.killAndRestart) throw new NotTried('The case needs a hub that this program may kill.');
     const socket = await trainer.started();
     stored(await trainer.send(socket, steps(2, 500)), 500, 'events');
     socket.emit('events', { events: steps(501, 900) });
@@ -203,23 +203,27 @@ export const hubCases: HubCase[] = [
     stored(await trainer.send(again, steps(501, 900)), 900, 'the rest');
     same((await trainer.stored()).length, 900, 'The number of stored events');
   }),
-  hubCase('NaN and Infinity', 'They are kept as values, as words and as Python writes them.', async (trainer) => {
-    const socket = await trainer.started();
-    const values = ['NaN', 'Infinity', '-Infinity', 1.797e308];
-    stored(
-      await trainer.send(
-        socket,
-        values.map((value, i) => step(2 + i, { values: [value] })),
-      ),
-      5,
-      'words',
-    );
-    const bare = JSON.stringify(step(6, { values: ['?'] })).replace('"?"', 'NaN');
-    stored(await trainer.sendText(bare), 6, 'a bare NaN');
-    const kept = [];
-    for (let seq = 2; seq <= 6; seq++) kept.push((await valuesAt(trainer, seq))['train/loss']);
-    same(kept, [...values, 'NaN'], 'What is stored');
-  }),
+  hubCase(
+    'NaN and Infinity',
+    'They are stored as values, both as words and as bare Python literals.',
+    async (trainer) => {
+      const socket = await trainer.started();
+      const values = ['NaN', 'Infinity', '-Infinity', 1.797e308];
+      stored(
+        await trainer.send(
+          socket,
+          values.map((value, i) => step(2 + i, { values: [value] })),
+        ),
+        5,
+        'words',
+      );
+      const bare = JSON.stringify(step(6, { values: ['?'] })).replace('"?"', 'NaN');
+      stored(await trainer.sendText(bare), 6, 'a bare NaN');
+      const kept = [];
+      for (let seq = 2; seq <= 6; seq++) kept.push((await valuesAt(trainer, seq))['train/loss']);
+      same(kept, [...values, 'NaN'], 'What is stored');
+    },
+  ),
   hubCase('bad series beside good ones', 'The good values are stored, the bad ones named.', async (trainer) => {
     const socket = await trainer.started();
     const answer = await trainer.send(socket, [
@@ -245,14 +249,14 @@ export const hubCases: HubCase[] = [
     ];
     same(Object.entries(kept as object).sort(), wanted, 'What is stored');
   }),
-  hubCase('token shifts and examples', 'They come back whole, from routes of their own.', async (trainer) => {
+  hubCase('token shifts and examples', 'They come back complete, from their own routes.', async (trainer) => {
     const socket = await trainer.started();
     const picture = { mediaType: 'image/png', base64: `iVBORw0KGgo${'A'.repeat(87_360)}A` };
     const [shift, examples] = [
       control(2, 'token_shift', { prompts: 'held_out', tokens: [{ token: ' three', id: 5, base: 0.001, now: 0.4 }] }),
       control(3, 'examples', {
         task: 'counting',
-        // Nearly the 2 MB that an event may have.
+        // Nearly the limit of 2 MB per event.
         examples: Array.from({ length: 22 }, (_, i) => ({
           ...{ exampleId: `${i}`, prompt: 'Wie viele Würfel?', picture, expected: '三' },
           ...{ base: { answer: 'red', right: false }, now: { answer: '' } },
@@ -276,7 +280,7 @@ export const hubCases: HubCase[] = [
     same(
       (await trainer.largeEvents('examples?newest=1'))[0]?.['examples'],
       [{ exampleId: 'broken', prompt: 'x' }],
-      'What is left of broken examples',
+      'The rest of broken examples',
     );
     const many = control(5, 'examples', {
       task: 'counting',
@@ -296,7 +300,7 @@ export const hubCases: HubCase[] = [
   }),
   hubCase(
     'too large',
-    'Too many events, or too long a message, is told, and the connection stays.',
+    'Too many events or too long a message is refused, and the connection stays.',
     async (trainer) => {
       const socket = await trainer.started();
       refused(await trainer.send(socket, steps(2, 1002)), 'too_large', '1,001 events');
@@ -305,12 +309,12 @@ export const hubCases: HubCase[] = [
       stored(await trainer.send(socket, steps(2, 1001)), 1001, '1,000 events after that');
     },
   ),
-  hubCase('busy', 'The hub takes word that a trainer will be busy, within bounds.', async (trainer) => {
+  hubCase('busy', 'The hub accepts that a trainer will be busy, within limits.', async (trainer) => {
     const socket = await trainer.started();
     holds((await trainer.ask(socket, 'busy', { forMs: 60_000, why: 'a long step' })).ok, 'busy is refused.');
     refused(await trainer.ask(socket, 'busy', { forMs: 86_400_000, why: 'a day' }), 'invalid', 'a whole day');
   }),
-  hubCase('commands', 'A command comes again until its end was seen, and ends once.', async (trainer) => {
+  hubCase('commands', 'A command is repeated until its end was seen, and ends once.', async (trainer) => {
     const socket = await trainer.started();
     const { commandId, state } = await trainer.command({ kind: 'pause' });
     same(state, 'pending', 'The state of a command that is sent');
@@ -346,22 +350,22 @@ export const hubCases: HubCase[] = [
       'What was sent',
     );
   }),
-  hubCase('the end closes commands', 'Commands that are open when a run ends have failed.', async (trainer) => {
+  hubCase('the end closes commands', 'Commands that are open when a run ends fail.', async (trainer) => {
     const socket = await trainer.started();
     const { commandId } = await trainer.command({ kind: 'stop' });
     stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last word');
     same((await trainer.commandLine(commandId)).state, 'failed', 'The state of the open command');
     same((await trainer.command({ kind: 'stop' })).state, 'rejected', 'A command after the end');
   }),
-  hubCase('a description that changes', 'What is left out stays.', async (trainer) => {
+  hubCase('a description that changes', 'Omitted fields stay.', async (trainer) => {
     const socket = await trainer.started();
     const changes: Message = { totalSteps: 500, tags: ['changed'] };
     stored(await trainer.send(socket, [control(2, 'run_described', { step: 1, ...changes })]), 2, 'run_described');
   }),
-  hubCase('segments', 'A run that has ended goes on under its id from an earlier step.', async (trainer) => {
+  hubCase('segments', 'An ended run continues under its id from an earlier step.', async (trainer) => {
     const socket = await trainer.started();
     stored(await trainer.send(socket, [...steps(2, 10), control(11, 'run_finished')]), 11, 'a whole run');
-    stored(await trainer.ask(socket, 'attach', trainer.attachment()), 11, 'attach without a word of a segment');
+    stored(await trainer.ask(socket, 'attach', trainer.attachment()), 11, 'attach without newSegment');
     refused(
       await trainer.send(socket, [control(12, 'segment_started', { step: 5, fromStep: 5 })]),
       'conflict',

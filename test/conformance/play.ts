@@ -5,13 +5,13 @@ import { refusedTrainerCases, trainerCases, TrainerUnderTest } from './trainer-c
 
 type Tell = (outcome: Outcome) => void;
 
-/** Plays trainers against a hub. */
+/** Tests a hub with played trainers. */
 export const tryHub = (hub: HubUnderTest, tell: Tell = () => undefined): Promise<Outcome[]> =>
   runCases(hubCases, hub, tell);
 
 /**
- * Plays a hub against a trainer.
- * @param command starts the trainer, in a shell
+ * Tests a trainer with a played hub.
+ * @param command shell command that starts the trainer
  */
 export async function tryTrainer(command: string, tell: Tell = () => undefined): Promise<Outcome[]> {
   const outcomes: Outcome[] = [];

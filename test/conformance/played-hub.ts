@@ -16,34 +16,34 @@ export interface Refused {
   retry: boolean;
   lastSeq?: number;
 }
-/** What the hub does with the next message of a kind; then it is an ordinary hub again. */
+/** The hub's behaviour for the next message of a kind; afterwards it behaves normally. */
 export interface Mood {
-  /** Refuses it. */
+  /** Refuses the message. */
   refuse?: Refused;
-  /** Breaks the line without an answer, after the message took effect or before. */
+  /** Breaks the connection without an answer, before or after the message takes effect. */
   breakLine?: 'before' | 'after';
-  /** Tells of a value that it left out. */
+  /** Reports an omitted value. */
   problem?: true;
 }
 
 /**
- * A hub for one trainer at a time, which keeps in memory what it acknowledges. It writes down every breach of the
- * protocol, and misbehaves as it is told.
+ * A hub for one trainer at a time that keeps acknowledged events in memory. It records every breach of the protocol,
+ * and misbehaves on demand.
  */
 export class PlayedHub {
   readonly token = `conformance-${Math.random().toString(36).slice(2)}-token`;
-  /** What the trainer did that no trainer may do. */
+  /** The trainer's breaches of the protocol. */
   readonly faults: string[] = [];
-  /** Events of the run that was attached last; the first has number 1. */
+  /** Events of the last attached run; the first has number 1. */
   events: WireEvent[] = [];
   attaches: Attach[] = [];
-  /** Connections that were refused for their token. */
+  /** The number of connections refused for their token. */
   refusedConnections = 0;
   /** The commands that the trainer has acknowledged. */
   acknowledged: string[] = [];
-  /** For the next messages of this kind, in order. */
+  /** Behaviours for the next messages of each kind, in order. */
   readonly moods: Record<'attach' | 'events', Mood[]> = { attach: [], events: [] };
-  /** Refuses every connection as one with a wrong token. */
+  /** Whether every connection is refused as one with a wrong token. */
   refusesTokens = false;
   #http!: HttpServer;
   #io!: Server;
@@ -51,7 +51,7 @@ export class PlayedHub {
   #lines = new Set<TcpSocket>();
   #socket: Socket | null = null;
   #series = new Map<number, string>();
-  /** Commands without an end, which are sent again after each attach. */
+  /** Open commands, which are sent again after each attach. */
   #open: Command[] = [];
 
   static async start(): Promise<PlayedHub> {
@@ -70,13 +70,13 @@ export class PlayedHub {
     return this.#socket?.connected ?? false;
   }
 
-  /** Cuts the line without a word. */
+  /** Drops the connection without a message. */
   breakLine(): void {
     this.#socket = null;
     for (const line of this.#lines) line.destroy();
   }
 
-  /** Goes away, stays away for a moment, and comes back with what it has acknowledged. */
+  /** Stops, stays away for a moment, and comes back with its acknowledged events. */
   async restart(awayMs: number): Promise<void> {
     await this.close();
     await new Promise((resolve) => setTimeout(resolve, awayMs));
@@ -89,13 +89,13 @@ export class PlayedHub {
     await this.#io.close();
   }
 
-  /** Gives a command; it is sent again after every attach, until its end has come. */
+  /** Gives a command; it is sent again after every attach until it ends. */
   give(command: Command): void {
     this.#open.push(command);
     this.resend(command);
   }
 
-  /** Sends a command once more, to a trainer that has it. */
+  /** Sends a command again to a trainer that already has it. */
   resend({ commandId, runId, action }: Command): void {
     this.#socket?.emit('command', { commandId, runId, action }, () => this.acknowledged.push(commandId));
   }
@@ -109,7 +109,7 @@ export class PlayedHub {
     return this.events.some((event) => event.type === type && event.seq > after);
   }
 
-  /** Waits for so many more events. */
+  /** Waits for `count` more events. */
   async more(count: number): Promise<void> {
     const wanted = this.lastSeq + count;
     await until(`${count} more events from the trainer`, () => this.lastSeq >= wanted, 120_000);
@@ -129,7 +129,7 @@ export class PlayedHub {
     const trainers = this.#io.of('/trainer');
     trainers.use((socket, next) => {
       const { token, protocol } = socket.handshake.auth as { token?: unknown; protocol?: unknown };
-      if (!this.refusesTokens && token !== this.token) this.faults.push('The token is not the one that it was given.');
+      if (!this.refusesTokens && token !== this.token) this.faults.push('The token differs from the given one.');
       if (protocol !== 2) this.faults.push(`The trainer speaks protocol ${String(protocol)}.`);
       if (!this.refusesTokens) return next();
       this.refusedConnections++;
@@ -155,8 +155,9 @@ export class PlayedHub {
     const attach = parsed.data;
     const before = this.attaches.at(-1);
     if (before?.runId === attach.runId) {
-      if (attach.secret !== before.secret) this.faults.push('It came back to its run with another secret.');
-      if (!isDeepStrictEqual(attach.run, before.run)) this.faults.push('It came back and described its run otherwise.');
+      if (attach.secret !== before.secret) this.faults.push('It reattached with another secret.');
+      if (!isDeepStrictEqual(attach.run, before.run))
+        this.faults.push('It reattached with another description of its run.');
       if (attach.acknowledgedSeq > this.lastSeq)
         this.faults.push(`It says that ${attach.acknowledgedSeq} events were acknowledged, of ${this.lastSeq}.`);
     }
@@ -194,7 +195,7 @@ export class PlayedHub {
       else this.#store(event);
     }
     if (mood.breakLine === 'after') return this.breakLine();
-    const problems = [{ seq: this.lastSeq, series: null, problem: 'A problem that was made up.' }];
+    const problems = [{ seq: this.lastSeq, series: null, problem: 'An invented problem.' }];
     ack({ ok: true, lastSeq: this.lastSeq, ...(mood.problem && { problems }) });
   }
 
@@ -208,7 +209,7 @@ export class PlayedHub {
     if (!before && event.type !== 'run_started') this.faults.push(`The first event is ${event.type}, not run_started.`);
     if (before && event.step < before.step)
       this.faults.push(`Event ${event.seq} goes back from step ${before.step} to ${event.step}.`);
-    if (before && isLastWord(before)) this.faults.push(`Event ${event.seq} follows the last word.`);
+    if (before && isLastWord(before)) this.faults.push(`Event ${event.seq} follows the last event.`);
     if (isWireMetricEvent(event)) {
       const unknown = event.series.find((number) => !this.#series.has(number));
       if (unknown !== undefined) this.faults.push(`Event ${event.seq} has series ${unknown}, which was not declared.`);

@@ -3,7 +3,7 @@ import { io, type Socket } from 'socket.io-client';
 import WebSocket from 'ws';
 import { until } from './cases.js';
 
-/** Any message: what is wrong on purpose has no type. */
+/** Any message: deliberately wrong ones have no type. */
 export type Message = Record<string, unknown>;
 /** An acknowledgement of a hub. */
 export interface Answer {
@@ -14,21 +14,21 @@ export interface Answer {
   error?: { code: string; message: string; retry?: boolean };
 }
 
-/** Where the hub is that trainers are played for. */
+/** The hub under test. */
 export interface HubUnderTest {
   url: string;
   token: string;
-  /** Kills the hub without a word and starts it again on its data; where that is possible. */
+  /** Kills the hub and restarts it on its data, if possible. */
   killAndRestart?: () => Promise<void>;
 }
 
 const answerMs = 20_000;
 
-/** A trainer's end of one run, which may have several connections, and says what it is told to. */
+/** A scripted trainer of one run, which may have several connections. */
 export class PlayedTrainer {
   readonly runId: string;
   readonly secret = randomBytes(24).toString('base64url');
-  /** Commands as they came, repeats included. */
+  /** Received commands, including repeats. */
   readonly commands: { commandId: string; action: { kind: string } }[] = [];
   #sockets: Socket[] = [];
 
@@ -66,7 +66,7 @@ export class PlayedTrainer {
     return socket.timeout(answerMs).emitWithAck(message, body) as Promise<Answer>;
   }
 
-  /** A new connection that has attached the run. */
+  /** Opens a connection and attaches the run. */
   async attached(changes: Message = {}): Promise<Socket> {
     const socket = await this.connect();
     if (typeof socket === 'string') throw new Error(`The hub refused the connection: ${socket}.`);
@@ -75,7 +75,7 @@ export class PlayedTrainer {
     return socket;
   }
 
-  /** A new connection of the run, which has started and has one series, `train/loss`, with number 0. */
+  /** Opens a connection, attaches the run and starts it with one series, `train/loss`, with number 0. */
   async started(changes: Message = {}): Promise<Socket> {
     const socket = await this.attached(changes);
     const answer = await this.send(socket, [runStarted()]);
@@ -87,7 +87,7 @@ export class PlayedTrainer {
     return this.ask(socket, 'events', { events });
   }
 
-  /** Sends a batch in JSON that JavaScript does not write, as Python does: with NaN as a bare word. */
+  /** Sends a batch as JSON text that JavaScript cannot write, such as Python's bare NaN. */
   async sendText(events: string): Promise<Answer> {
     const socket = new WebSocket(`${this.hub.url.replace(/^http/, 'ws')}/socket.io/?EIO=4&transport=websocket`, {
       headers: { authorization: `Bearer ${this.hub.token}` },
@@ -114,7 +114,7 @@ export class PlayedTrainer {
     }
   }
 
-  /** Gives a command as a program does. @returns the log's line of it */
+  /** Gives a command over REST. @returns its record */
   async command(action: Message, { commandId = randomUUID() as string, waitMs = 0 } = {}): Promise<CommandLine> {
     const body = JSON.stringify({ commandId, action });
     const answer = await this.#request('POST', `commands?waitMs=${waitMs}`, body);
@@ -129,7 +129,7 @@ export class PlayedTrainer {
     ).command;
   }
 
-  /** What is stored of the run, by the hub's export. */
+  /** The stored events of the run, from the hub's export. */
   async stored(): Promise<Message[]> {
     const text = await (await this.#request('GET', 'export?format=jsonl')).text();
     const lines = text
@@ -139,7 +139,7 @@ export class PlayedTrainer {
     return lines.filter((line) => 'seq' in line && 'type' in line);
   }
 
-  /** Token shifts or examples, as they are served. @param path `token-shifts` or `examples`, with a query */
+  /** The served token shifts or examples. @param path `token-shifts` or `examples`, with a query */
   async largeEvents(path: string): Promise<Message[]> {
     return ((await (await this.#request('GET', path)).json()) as { events: Message[] }).events;
   }

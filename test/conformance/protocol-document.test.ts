@@ -21,7 +21,7 @@ const validators = new Map(
 const isValid = (name: MessageName, message: unknown): boolean => validators.get(name)!(message);
 
 type Json = Record<string, unknown>;
-/** Every JSON example: a block is one value, or one a line. */
+/** Every JSON example: a block contains one value, or one per line. */
 const examples = [...document.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, text]): Json[] => {
   try {
     return [JSON.parse(text!) as Json];
@@ -35,14 +35,14 @@ const examples = [...document.matchAll(/```json\n([\s\S]*?)```/g)].flatMap(([, t
 const events = examples.filter((example) => 'seq' in example);
 
 describe('PROTOCOL.md', () => {
-  it('has examples of attach, commands and events that zod and the JSON Schemas take', () => {
+  it('has examples of attach, commands and events that zod and the JSON Schemas accept', () => {
     expect(events.length).toBeGreaterThan(6);
     for (const event of events) {
       expect(readEvents({ events: [event] })).toMatchObject({ problems: [] });
       expect(isValid('events', { events: [event] }), JSON.stringify(event)).toBe(true);
     }
     const attach = examples.find((example) => 'run' in example)!;
-    // A secret in full is too long for a page.
+    // A full secret is too long for the document.
     const whole = { ...attach, secret: 'x'.repeat(32) };
     expect(Attach.safeParse(whole).success && isValid('attach', whole)).toBe(true);
     const command = { ...examples.find((example) => 'action' in example)!, commandId: 'command-1' };
@@ -52,7 +52,7 @@ describe('PROTOCOL.md', () => {
     );
   });
 
-  it('and the JSON Schemas refuse what zod refuses', () => {
+  it('and the JSON Schemas refuse the same as zod', () => {
     const wrong: Json[] = [
       step(2, { seq: 0 }),
       step(2, { wallTimeMs: 1.7e18 }),
@@ -178,7 +178,7 @@ describe('PROTOCOL.md', () => {
   });
 
   it('and the JSON Schemas have no limit that is not in shared/limits.ts', () => {
-    // The length of a picture in base64, and what any integer of JSON is below.
+    // The length of a picture in base64, and the bound of any JSON integer.
     const others = [Math.ceil(allLimits.maxPictureBytes / 3) * 4, allLimits.maxSeries - 1, Number.MAX_SAFE_INTEGER, 1];
     const known = new Set<unknown>([...Object.values(allLimits), ...others]);
     const unknown: string[] = [];

@@ -18,8 +18,8 @@ const python = [process.env['PLUMBLINE_PYTHON'], join(homedir(), '.cache/plumbli
 );
 if (!python)
   console.warn(
-    'The PyTorch trainer is not tried: no Python has torch, transformers and python-socketio. ' +
-      'Name one in PLUMBLINE_PYTHON, or make ~/.cache/plumbline/python as test/conformance/python.sh does.',
+    'The PyTorch trainer is not tested: no Python has torch, transformers and python-socketio. ' +
+      'Name one in PLUMBLINE_PYTHON, or run test/conformance/python.sh, which makes ~/.cache/plumbline/python.',
   );
 
 function canImport(path: string): boolean {
@@ -72,7 +72,7 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
       return runs.find((run) => run.description.name === name && run.state !== 'created')?.runId;
     });
 
-  it('has a right freeze map and recipes, sends its own metrics, survives a NaN loss, and obeys', async () => {
+  it('has a correct freeze map and recipes, sends its own metrics, survives a NaN loss, and obeys commands', async () => {
     const child: ChildProcess = spawn(python!, [program, '--nan-at', '3'], { env: environment(), stdio: 'inherit' });
     const exited = once(child, 'exit');
     const runId = await newestRun('Tiny LLaVA in PyTorch');
@@ -134,7 +134,7 @@ describe.skipIf(!python)('the PyTorch trainer', () => {
     );
   });
 
-  it('passes every case of conformance', async () => {
+  it('passes every conformance case', async () => {
     const outcomes = await tryTrainer(`exec ${python} ${program}`);
     expect(outcomes.filter(({ state }) => state !== 'passed')).toEqual([]);
   });

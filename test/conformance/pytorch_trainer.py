@@ -33,7 +33,7 @@ RECIPES = {"full": lambda g: g["part"] in ("language", "embedding", "head"), "ev
            "projector": lambda g: g["part"] == "projector", "vision": lambda g: g["part"] == "vision", "none": lambda g: False}
 
 class Hub:
-    """The line to the hub: keeps events until they are acknowledged, and comes back after every break."""
+    """The link to the hub: keeps events until they are acknowledged, and reconnects after every break."""
     def __init__(self, url, token, run):
         self.run, self.spool, self.commands, self.seen, self.seq, self.stored = run, [], queue.Queue(), set(), 0, 0
         self.attached, self.lock, self.lost, self.sio = threading.Event(), threading.Lock(), None, socketio.Client(reconnection_delay=0.2, reconnection_delay_max=1)
@@ -48,7 +48,7 @@ class Hub:
             self.commands.put(command)
         return {"ok": True}
     def ask(self, message, body):
-        """The hub's answer; None when the line broke, or after 30 s."""
+        """The hub's answer; None if the connection broke, or after 30 s."""
         answers = queue.Queue()
         try: self.sio.emit(message, body, namespace=SPACE, callback=answers.put)
         except socketio.exceptions.SocketIOError: return None
@@ -101,7 +101,7 @@ def select(selection):
     wanted = members.get(selection.get("recipe"), selection.get("groups", []))
     names = [n for n in tensors if group_of(n)["name"] in wanted or any(re.fullmatch(p, n) for p in patterns if p)]
     if not names and selection not in ({"kind": "recipe", "recipe": "none"}, {"kind": "groups", "groups": []}):
-        raise ValueError("This selection hits no parameter.")
+        raise ValueError("This selection selects no parameter.")
     for name, tensor in tensors.items(): tensor.requires_grad_(name in names)
     return names
 

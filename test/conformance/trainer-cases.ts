@@ -6,10 +6,10 @@ import { isLastWord } from '@plumbline/shared/trainer-event';
 import { holds, same, until, type Case } from './cases.js';
 import { PlayedHub } from './played-hub.js';
 
-/** A trainer's process with the hub that is played for it. */
+/** A trainer's process with its played hub. */
 export class TrainerUnderTest {
   #child: ChildProcess | undefined;
-  /** The end of what it wrote, for the message of a case that failed. */
+  /** The end of its output, for the message of a failed case. */
   output = '';
 
   private constructor(
@@ -32,7 +32,7 @@ export class TrainerUnderTest {
 
   #spawn(): void {
     const env = { ...process.env, PLUMBLINE_HUB: this.hub.url, PLUMBLINE_TOKEN: this.hub.token };
-    // A group of its own, so that what the shell starts ends with it.
+    // A process group of its own, so that the shell's children end with it.
     this.#child = spawn(this.command, { shell: true, detached: true, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const read = (chunk: Buffer): void => void (this.output = (this.output + chunk.toString()).slice(-4000));
     this.#child.stdout!.on('data', read);
@@ -44,7 +44,7 @@ export class TrainerUnderTest {
     await this.hub.close();
   }
 
-  /** A command for its run, given. */
+  /** Gives a command for its run. */
   give(action: CommandAction | { kind: string }): Command {
     const { runId } = this.hub.attaches.at(-1)!;
     const command = { commandId: randomUUID(), runId, action } as unknown as Command;
@@ -52,7 +52,7 @@ export class TrainerUnderTest {
     return command;
   }
 
-  /** Waits for the end of a command, of which there may be one. */
+  /** Waits for the end of a command, of which there must be only one. */
   async ended({ commandId }: Command): Promise<string> {
     const what = `the end of a command (${this.hub.acknowledged.includes(commandId) ? '' : 'not '}acknowledged)`;
     await until(what, () => this.hub.endsOf(commandId).length > 0);
@@ -80,21 +80,21 @@ const trainerCase = (
   },
 });
 
-/** What every trainer must do, in this order: one process goes through all of it. */
+/** The requirements of every trainer, in this order: one process goes through all of them. */
 export const trainerCases: Case<TrainerUnderTest>[] = [
   trainerCase('attach and run_started', 'It attaches with a secret; its first event is run_started.', async (hub) => {
     hub.moods.attach.push({ breakLine: 'before' }, { refuse: { code: 'draining', retry: true } });
     await until('the trainer to attach, after a broken line and a draining hub', () => hub.isAttached, 120_000);
-    holds(hub.attaches[0]!.secret !== undefined, 'It has no secret: anybody with the token can take its run.');
+    holds(hub.attaches[0]!.secret !== undefined, 'It has no secret: anybody with the token can take over its run.');
     await until('run_started', () => hub.has('run_started'), 120_000);
   }),
-  trainerCase('events', 'Steps come in order, by numbers of series that were declared.', async (hub) => {
+  trainerCase('events', 'Steps come in order, with numbers of declared series.', async (hub) => {
     await until('a step', () => hub.has('step_completed'), 120_000);
     await hub.more(5);
   }),
   trainerCase(
     'a line that breaks before the answer',
-    'What was not acknowledged comes again, unchanged.',
+    'Unacknowledged events are sent again, unchanged.',
     async (hub) => {
       for (const breakLine of ['before', 'after', 'after'] as const) {
         hub.moods.events.push({ breakLine });
@@ -104,30 +104,30 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
       }
     },
   ),
-  trainerCase('a hub that is away', 'It waits, comes back, and nothing is missing.', async (hub) => {
+  trainerCase('a hub that is away', 'It waits, reconnects, and nothing is missing.', async (hub) => {
     await hub.restart(1500);
     await until('the trainer to come back', () => hub.isAttached);
     await hub.more(5);
   }),
-  trainerCase('gap', 'It sends again from where the hub stands.', async (hub) => {
+  trainerCase('gap', 'It resends from the hub’s position.', async (hub) => {
     hub.moods.events.push({ refuse: { code: 'gap', retry: true, lastSeq: hub.lastSeq } });
     await until('events', () => hub.moods.events.length === 0);
     await hub.more(5);
   }),
-  trainerCase('a store that cannot write', 'It keeps its events and tries again.', async (hub) => {
+  trainerCase('a store that cannot write', 'It keeps its events and retries.', async (hub) => {
     const refuse = { code: 'store_failed', retry: true };
     hub.moods.events.push({ refuse }, { refuse }, { refuse: { code: 'draining', retry: true } });
     await until('events', () => hub.moods.events.length === 0);
     await hub.more(5);
   }),
-  trainerCase('problems', 'It goes on when the hub has left a value out.', async (hub) => {
+  trainerCase('problems', 'It continues when the hub has omitted a value.', async (hub) => {
     hub.moods.events.push({ problem: true });
     await until('events', () => hub.moods.events.length === 0);
     await hub.more(5);
   }),
   trainerCase(
     'pause and resume',
-    'Each is acknowledged, applied once and told; no step comes between.',
+    'Each is acknowledged, applied once and reported; no step comes in between.',
     async (hub, trainer) => {
       const pause = trainer.give({ kind: 'pause' });
       same(await trainer.ended(pause), 'command_applied', 'The end of pause');
@@ -148,7 +148,7 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
   ),
   trainerCase(
     'an end that is lost',
-    'A command is carried out once, even if the line breaks on its end.',
+    'A command is carried out once, even if the connection breaks at its end.',
     async (hub, trainer) => {
       const pause = trainer.give({ kind: 'pause' });
       hub.moods.events.push({ breakLine: 'before' }, { breakLine: 'after' });
@@ -162,7 +162,7 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
   ),
   trainerCase(
     'an unknown kind',
-    'It acknowledges the command, says that it failed, and goes on.',
+    'It acknowledges the command, reports its failure, and continues.',
     async (hub, trainer) => {
       const unknown = trainer.give({ kind: 'brew_coffee' });
       same(await trainer.ended(unknown), 'command_failed', 'The end of an unknown kind');
@@ -183,18 +183,18 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
   ),
 ];
 
-/** What a trainer must do that is refused; each takes a process of its own. */
+/** The requirements of a refused trainer; each case has its own process. */
 export const refusedTrainerCases: Case<TrainerUnderTest>[] = [
-  trainerCase('a wrong token', 'It does not hammer the hub, and ends with a word.', async (hub, trainer) => {
+  trainerCase('a wrong token', 'It does not hammer the hub, and ends with a message.', async (hub, trainer) => {
     hub.refusesTokens = true;
     await until('the process to end', () => trainer.hasEnded, 120_000);
-    holds(trainer.exitCode !== 0, 'It ends as if all were well.');
+    holds(trainer.exitCode !== 0, 'It ends with exit code 0.');
     holds(hub.refusedConnections <= 3, `It asked ${hub.refusedConnections} times.`);
   }),
-  trainerCase("a run of another trainer's", 'It ends when its run is forbidden to it.', async (hub, trainer) => {
+  trainerCase("a run of another trainer's", 'It ends when its run is forbidden.', async (hub, trainer) => {
     hub.moods.attach.push(...Array.from({ length: 20 }, () => ({ refuse: { code: 'forbidden', retry: false } })));
     await until('the process to end', () => trainer.hasEnded, 120_000);
-    holds(trainer.exitCode !== 0, 'It ends as if all were well.');
+    holds(trainer.exitCode !== 0, 'It ends with exit code 0.');
     holds(hub.moods.attach.length >= 17, `It asked ${20 - hub.moods.attach.length} times.`);
   }),
 ];

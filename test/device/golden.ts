@@ -7,9 +7,9 @@ import { VisionLanguageModel } from '@plumbline/server/dist/trainer/model/vision
 import { readSafetensors } from '@plumbline/server/dist/trainer/safetensors.js';
 
 /*
- * Compares the model with the values that PyTorch gave for the same weights and inputs (model/fixtures), on the backend
- * named on the command line. Prints one JSON line: the device and the largest absolute differences. Exit code 1 where
- * one is above the tolerance.
+ * Compares the model with PyTorch's values for the same weights and inputs (model/fixtures), on the backend named on
+ * the command line. Prints one JSON line: the device and the largest absolute differences. Exits with 1 if one is above
+ * the tolerance.
  */
 
 /** Single precision over some ten layers of values of about 1; a GPU sums in another order than a CPU. */
@@ -26,7 +26,10 @@ const part = (prefix: string) =>
 const floats = (name: string): tf.Tensor => tf.tensor(tensors.get(name)!.data, tensors.get(name)!.shape);
 const integers = (name: string): tf.Tensor2D => tf.cast(floats(name), 'int32') as tf.Tensor2D;
 
-/** NaN where a value is NaN or the lengths differ, so that no comparison passes by accident. */
+/**
+ * The largest absolute difference; NaN if a value is NaN or the lengths differ, so that no comparison passes by
+ * accident.
+ */
 function farthest(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
   if (got.length !== wanted.length) return NaN;
   return Array.from(got, (value, i) => Math.abs(value - wanted[i]!)).reduce((a, b) => Math.max(a, b), 0);

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { nodeFileTrace } from '@vercel/nft';
 
 /*
- * Packs what test/device/check.sh needs into one file for a Linux machine of this processor that has a GPU and PyTorch
- * but no Node: this Node, Dawn, the trainer and its fixtures. Usage: npm run -s device:pack [-- FILE]
+ * Packs everything for test/device/check.sh into one file, for a Linux machine with the same processor type, a GPU and
+ * PyTorch but no Node: this Node, Dawn, the trainer and its fixtures. Usage: npm run -s device:pack [-- FILE]
  */
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));

@@ -4,8 +4,8 @@ export function commonTarget(curves: readonly (readonly { target: number }[])[])
 }
 
 /**
- * A curve's values where it first reaches a target accuracy, between two probes by linear interpolation: the probe
- * after it would show a fast learner at more than the target, and its cost with it.
+ * A curve's values where it first reaches a target accuracy, linearly interpolated between two probes: the later probe
+ * would show a fast learner beyond the target, with a higher cost.
  * @throws Error when the curve never reaches it
  */
 export function atTarget<Probe extends { target: number } & Record<keyof Probe, number>>(

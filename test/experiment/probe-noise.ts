@@ -15,8 +15,9 @@ import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * What the noise floors of shared/built-in/series.ts rest on: one model that has just begun to drift, probed with several sets
- * of questions, each of the size that a run's probes have. How far the sets differ is noise of the questions alone.
+ * The source of the noise floors in shared/built-in/series.ts: one model that has just begun to drift, probed with
+ * several sets of questions of the size of a run's probes. The differences between sets are noise of the questions
+ * only.
  */
 const { values: flags } = parseArgs({
   options: {

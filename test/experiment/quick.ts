@@ -17,10 +17,10 @@ import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { atTarget, commonTarget } from './equal-target.js';
 
 /*
- * The paper's effect in small: from the base model, counting is taught with each recipe, and target accuracy, held-out
- * accuracy and number-token bias are compared at the end and at equal target learning (where a recipe first knows as
- * much as the weakest ever does). Two learning rates, because the answer depends on it: on seed 1 the higher one showed
- * a large gap between recipes and the lower one none between full and sa_proj, though both learnt to count.
+ * The paper's effect on a small scale: the base model learns counting with each recipe, and target accuracy, held-out
+ * accuracy and number-token bias are compared at the end and at equal target learning (where a recipe first reaches the
+ * peak of the weakest one). Two learning rates, because the result depends on them: on seed 1 the higher one showed a
+ * large gap between recipes and the lower one none between full and sa_proj, though both learnt to count.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -34,7 +34,7 @@ const { values: flags } = parseArgs({
   },
 });
 
-/** What one probe says, against the base. */
+/** The values of one probe, relative to the base. */
 interface Probe {
   step: number;
   target: number;
@@ -52,7 +52,7 @@ const [task] = RunConfig.shape.tasks.parse([flags.task]) as [TargetTask];
 const probes = await ProbeSuite.create(model, base.tokenizer, {
   targets: [task],
   questionsPerTask: Number(flags.questions),
-  // Other seeds ask other questions, so that what was tuned on one seed is not reported on the questions it was tuned on.
+  // Other seeds have other questions, so that results are not reported on the questions of the tuning seed.
   seed: 1000 + Number(flags.seeds.split(',')[0]),
 });
 const start = probes.baseline;
@@ -144,7 +144,7 @@ for (const learningRate of flags['learning-rates'].split(',').map(Number)) {
   const results: Result[] = [];
   for (const seed of seeds)
     for (const recipe of recipes) results.push({ recipe, seed, series: await teach(recipe, seed, learningRate) });
-  // All recipes of a seed saw the same examples, so they are levelled seed by seed.
+  // All recipes of a seed saw the same examples, so the target is equal per seed.
   const level = (seed: number): number =>
     commonTarget(results.filter((result) => result.seed === seed).map(({ series }) => series));
   byLearningRate[learningRate] = {

@@ -22,7 +22,7 @@ async function plumbline(...args: string[]): Promise<{ code: number; output: str
   return { code, output };
 }
 
-/** All that a dashboard can see of a run. */
+/** Everything that a dashboard can see of a run. */
 async function seen(client: HubClient, runId: RunId) {
   const [{ revision: _ofThatHub, ...run }, history, control, commands] = await Promise.all([
     client.run(runId),
@@ -65,7 +65,7 @@ describe('backup and restore of a hub with real runs', () => {
     return HubProcess.start({ dataDir });
   };
 
-  it('while the hub runs: the copy is of one moment, and training goes on', async () => {
+  it('while the hub runs: the copy is consistent, and training continues', async () => {
     const before = await seen(client, finished);
     const early = await client.run(going);
     const { code, output } = await plumbline('backup', running, '--data-dir', hub.dataDir);
@@ -79,7 +79,7 @@ describe('backup and restore of a hub with real runs', () => {
     expect(run.lastSeq).toBeGreaterThanOrEqual(early.lastSeq);
     expect(holes(history, control)).toEqual([]);
     expect(commands).toEqual([]);
-    // A restored checkpoint is one to start from.
+    // A restored checkpoint can be started from.
     const checkpointId = before.control.events.findLast((event) => event.type === 'checkpoint_saved')!.checkpointId;
     const branch = await startFrom(restored, other.cookie, finished, checkpointId);
     await other.step(branch, before.run.lastStep);
@@ -101,7 +101,7 @@ describe('backup and restore of a hub with real runs', () => {
     expect(existsSync(join(stopped, 'trainer-token'))).toBe(false);
   });
 
-  it('a restored run belongs to no trainer: the backup has no secret of one', async () => {
+  it('a restored run belongs to no trainer: the backup contains no secret', async () => {
     const data = join(folder, 'with-secret');
     const digest = 'a'.repeat(64);
     const store = new EmbeddedStore(join(data, 'plumbline.duckdb'));
@@ -121,7 +121,7 @@ describe('backup and restore of a hub with real runs', () => {
     await copy.close();
   });
 
-  it('the hub gives a copy only to those who may have it', async () => {
+  it('the hub gives a copy only to authorised clients', async () => {
     const ask = (headers: Record<string, string>) => fetch(`${hub.url}/api/backup`, { method: 'POST', headers });
     expect((await ask({})).status).toBe(403);
     expect((await ask({ authorization: 'Bearer wrong' })).status).toBe(401);
@@ -132,7 +132,7 @@ describe('backup and restore of a hub with real runs', () => {
     );
   });
 
-  it('nothing is overwritten, and a backup that is damaged or not whole is not restored', async () => {
+  it('nothing is overwritten, and a damaged or incomplete backup is not restored', async () => {
     const refused = async (words: string, ...args: string[]) => {
       const { code, output } = await plumbline(...args);
       expect([code, output]).toEqual([1, expect.stringContaining(words)]);

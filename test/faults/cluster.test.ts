@@ -18,8 +18,8 @@ import type { HubProcess } from '../support/hub-process.js';
 import { Ledger } from '../support/ledger.js';
 
 /**
- * Two hubs behind nginx on one Redis and one InfluxDB, all real. The trainers are the real line to the hub with made-up
- * numbers: training itself is tested elsewhere.
+ * Two hubs behind nginx on one Redis and one InfluxDB, all real. The trainers use the real hub link with made-up
+ * numbers: other tests cover training itself.
  */
 let cluster: Cluster;
 beforeAll(async () => {
@@ -61,7 +61,7 @@ class Trainer {
     }
   }
 
-  /** As a control point does: each id once. */
+  /** Like a control point: each id once. */
   carryOut({ commandId }: Command): void {
     if (this.applied.includes(commandId)) return;
     this.applied.push(commandId);
@@ -75,7 +75,7 @@ class Trainer {
   }
 }
 
-/** One person's session, which every hub takes. */
+/** One person's session, which every hub accepts. */
 let cookie = '';
 const watching = (hub: HubProcess): HubClient => HubClient.withCookie(hub, cookie);
 const ended = (client: HubClient, runId: RunId, commandId: string) =>
@@ -141,7 +141,7 @@ describe('two hubs', () => {
     await eventually(() => (existsSync(checkpoints) ? null : true));
     trainer.link.close();
 
-    // Nor does the hub that held it bring it back.
+    // The hub that held it does not restore it either.
     await first.stop();
     await first.start();
     const again = watching(first);
@@ -149,7 +149,7 @@ describe('two hubs', () => {
     again.close();
   });
 
-  it('both accept a session that one of them gave, and neither one that nobody gave', async () => {
+  it('both accept a session that one of them issued, and neither accepts a forged one', async () => {
     for (const hub of cluster.hubs) {
       const ask = async (given: string): Promise<unknown> =>
         (await fetch(`${hub.url}/api/session`, { headers: { cookie: given } })).json();
@@ -166,7 +166,7 @@ describe('two hubs', () => {
     const client = watching(second);
     await client.until('the run to be known', () => client.run(trainer.runId).catch(() => undefined));
     const ledger = new Ledger(client, trainer.runId);
-    // Whichever holds it: the one dies, later the other.
+    // Either may hold the run: first one dies, later the other.
     for (const hub of [first, second]) {
       await hub.kill();
       trainer.train(100);
@@ -192,7 +192,7 @@ describe('two hubs', () => {
     trainer.link.close();
   });
 
-  it('give the command of a rule once, though each has to go on where the other was', async () => {
+  it('give the command of a rule once, though each has to continue from the other’s state', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const rule = GuardRule.parse({
       ...{ name: 'far', metric: 'train/gradient_norm', actions: [{ kind: 'save_checkpoint' }] },
@@ -224,7 +224,7 @@ describe('two hubs', () => {
     trainer.link.close();
   });
 
-  it('set rules only where the other finds them too', async () => {
+  it('set rules only if the other hub can find them too', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const rule = GuardRule.parse({
       ...{ name: 'far', metric: 'train/gradient_norm', actions: [{ kind: 'save_checkpoint' }] },
@@ -241,7 +241,7 @@ describe('two hubs', () => {
       (await client.get<RulesResponse>(`/runs/${trainer.runId}/rules`)).rules.map(({ rule: { name } }) => name);
     const set = { kind: 'set_rules' as const, rules: [rule] };
 
-    // Durable on the hub's own disk, where no other hub could read it.
+    // Durable on the hub's own disk only, where no other hub could read it.
     cluster.storeProxies[0]!.become({ kind: 'half-open' });
     const failed = await near.command(trainer.runId, set);
     expect(failed).toMatchObject({ state: 'failed', reason: expect.stringContaining('nothing is changed') });
@@ -258,7 +258,7 @@ describe('two hubs', () => {
     trainer.link.close();
   });
 
-  it('go on while Redis is gone, each with its own, and find each other again', async () => {
+  it('continue without Redis, each with its own runs, and find each other again', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const trainer = await Trainer.start(first.url);
     const client = watching(first);
@@ -287,7 +287,7 @@ describe('two hubs', () => {
     trainer.link.close();
   });
 
-  it('say once when Redis takes nothing more, count what it refuses, and say when it takes it again', async () => {
+  it('report once when Redis accepts nothing more, count refusals, and report when it accepts again', async () => {
     const [hub] = cluster.hubs as [HubProcess];
     const limit = (bytes: string) =>
       promisify(execFile)('redis-cli', ['-p', `${cluster.redis.port}`, 'config', 'set', 'maxmemory', bytes]);
@@ -308,14 +308,14 @@ describe('two hubs', () => {
     expect(said(refuses)).toBe(saidBefore + 1);
     expect(hub.output).toContain('OOM command not allowed');
     await limit('0');
-    // It shows by the next message.
+    // The next message shows it.
     trainer.train(1);
     await eventually(() => (said(again) === saidBefore + 1 ? true : null));
     await trainer.finish();
     trainer.link.close();
   });
 
-  it('miss a trainer that dies with its hub: the other hub says that the run has failed', async () => {
+  it('notice a trainer that dies with its hub: the other hub reports that the run has failed', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const trainer = await Trainer.start(first.url);
     trainer.train(10);
@@ -332,7 +332,7 @@ describe('two hubs', () => {
     for (const each of [client, again]) each.close();
   });
 
-  it('take a last word that one of them had on its disk only, though the other has given the run up', async () => {
+  it('accept a last event that one of them had only on its disk, though the other has given up the run', async () => {
     const [first, second] = cluster.hubs as [HubProcess, HubProcess];
     const trainer = await Trainer.start(first.url);
     trainer.train(10);
@@ -346,7 +346,7 @@ describe('two hubs', () => {
     expect(await trainer.finish()).toBe(true);
     trainer.link.close();
     await first.kill();
-    // Where it is known as running; the other has told of its end as long as it lived.
+    // This hub knows it as running; the other reported its end while it lived.
     await second.kill();
     await second.start();
     const later = watching(second);
@@ -370,7 +370,7 @@ describe('two hubs', () => {
     expect(route).toMatch(/^plumbline_client=[0-9a-f]{32}; Path=\/; HttpOnly; SameSite=Strict$/);
     const again = await fetch(`${cluster.url}/healthz`, { headers: { cookie: route.split(';')[0]! } });
     expect(again.headers.getSetCookie()).toEqual([]);
-    // Long polling over several requests works only if all of them reach the same hub.
+    // Long polling works only if all its requests reach the same hub.
     const { io } = await import('socket.io-client');
     const polling = io(`${cluster.url}/dashboard`, {
       ...{ transports: ['polling'], upgrade: false, extraHeaders: { cookie: route.split(';')[0]! } },

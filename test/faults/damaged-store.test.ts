@@ -43,7 +43,7 @@ const readyOf = async (hub: HubProcess) => {
 };
 const runOf = async (hub: HubProcess, runId: RunId) =>
   ((await (await fetch(`${hub.url}/api/runs/${runId}`)).json()) as RunResponse).run;
-/** The built program, as people call it. */
+/** The built program. */
 const plumbline = (...args: string[]): Promise<{ code: unknown; output: string }> =>
   new Promise((resolve) =>
     execFile(process.execPath, [cli, ...args], { timeout: 60_000 }, (error, out, err) =>
@@ -51,7 +51,7 @@ const plumbline = (...args: string[]): Promise<{ code: unknown; output: string }
     ),
   );
 
-/** A hub with 200 events of a run, of which the last 100 are in the log alone. */
+/** A hub with 200 events of a run, of which the last 100 are only in the log. */
 async function hubWithRun(): Promise<{ hub: HubProcess; runId: RunId }> {
   const [hub, runId] = [await startHub(), aRunId()];
   for (const from of [1, 101]) {
@@ -61,7 +61,7 @@ async function hubWithRun(): Promise<{ hub: HubProcess; runId: RunId }> {
     expect(await trainer.emitWithAck('events', { events })).toEqual({ ok: true, lastSeq: from + 99 });
     trainer.disconnect();
     if (from === 1) {
-      // Stopped in order, a hub leaves no log.
+      // After an orderly stop a hub leaves no log.
       await hub.stop();
       await hub.start();
     }
@@ -77,7 +77,7 @@ describe('a hub whose log is gone', () => {
     ['missing', (log: string) => rmSync(log)],
     ['cut short', (log: string) => truncateSync(log, 40)],
   ])(
-    '%s: starts, says what is lost, fails the run whose trainer cannot go on, until it is taken note of',
+    '%s: starts, reports the loss until it is accepted, and fails the run whose trainer cannot continue',
     async (_name, damage) => {
       const { hub, runId } = await hubWithRun();
       await hub.kill();
@@ -105,11 +105,11 @@ describe('a hub whose log is gone', () => {
     },
   );
 
-  it('one flipped byte: the hub says what to do, and what it says, done, saves all of it', async () => {
+  it('one flipped byte: following the hub’s advice saves everything', async () => {
     const { hub, runId } = await hubWithRun();
     await hub.kill();
     const log = readFileSync(`${storeOf(hub)}.wal`);
-    // In the first entry, which says the schema of what follows.
+    // In the first entry, which contains the schema of the rest.
     log[30]! ^= 0x10;
     writeFileSync(`${storeOf(hub)}.wal`, log);
     await hub.start();
@@ -138,7 +138,7 @@ describe('files that are taken away under a running hub', () => {
         cpSync(`${path}.other`, path);
       },
     ],
-  ])('%s: nothing is acknowledged any more, and what was can be saved as it says', async (_name, damage) => {
+  ])('%s: nothing more is acknowledged, and acknowledged events can be saved as advised', async (_name, damage) => {
     const { hub, runId } = await hubWithRun();
     const trainer = connect(hub);
     expect(await trainer.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 200 });
@@ -163,7 +163,7 @@ describe('files that are taken away under a running hub', () => {
     await store.close();
   });
 
-  it('a hub that nobody writes to notices too', async () => {
+  it('an idle hub notices too', async () => {
     const { hub } = await hubWithRun();
     rmSync(storeOf(hub));
     await eventually(() => (hub.output.includes('was deleted or moved while the hub has it open') ? true : null));
@@ -172,7 +172,7 @@ describe('files that are taken away under a running hub', () => {
 });
 
 describe(`kill -9 under load`, () => {
-  it('leaves no count above what is stored, and none below what was acknowledged', async () => {
+  it('leaves no count above the stored events, and none below the acknowledged ones', async () => {
     const [hub, runId] = [await startHub(), aRunId()];
     let acknowledged = 0;
     for (let kill = 0; kill < 30; kill++) {
@@ -186,7 +186,7 @@ describe(`kill -9 under load`, () => {
       );
       let alive = true;
       void dead.then(() => (alive = false));
-      // Several batches at once, so that a kill meets commits at every stage.
+      // Several batches at once, so that a kill hits commits at every stage.
       const sender = async () => {
         while (alive) {
           const events = Array.from({ length: 5 }, () => (seq++ === 0 ? started() : stepped(seq)));
@@ -210,7 +210,7 @@ describe(`kill -9 under load`, () => {
   });
 });
 
-/** The highest event number that the ledger's whole lines have of a run. */
+/** The highest event number of a run in the ledger's complete lines. */
 function countOf(path: string, runId: RunId): number {
   const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
   const entries = lines.map((line) => JSON.parse(line.slice(17)) as { run?: string; lastSeq?: number });

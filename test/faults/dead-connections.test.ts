@@ -16,7 +16,7 @@ import { HubClient } from '../support/hub-client.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { TestHub } from '../support/test-hub.js';
 
-/** Connections that break without a word: both ends think that they stand. */
+/** Connections that break silently: both ends consider them open. */
 const description = describeRun(RunConfig.parse({ name: 'dead connections' }));
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -26,7 +26,7 @@ const stepOf = (step: number) =>
   ({ type: 'step_completed', step, stage: 0, wallTimeMs: 1_700_000_000_001, metrics: { 'train/loss': 1 } }) as const;
 
 describe('a trainer', () => {
-  it('makes a new line when the hub falls silent on the old one', async () => {
+  it('makes a new connection when the hub falls silent on the old one', async () => {
     const hub = await TestHub.start();
     closing.push(() => hub.remove());
     const proxy = await FaultyProxy.start(Number(new URL(hub.url).port));
@@ -39,7 +39,7 @@ describe('a trainer', () => {
     proxy.become({ kind: 'half-open' });
     link.emit(stepOf(2));
     proxy.become({ kind: 'healthy' });
-    // Socket.IO itself would notice after its ping timeout, the best part of a minute.
+    // Socket.IO itself would notice only after its ping timeout of nearly a minute.
     expect(await link.flush(20_000)).toBe(true);
   });
 });
@@ -61,7 +61,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     return proxy;
   };
 
-  it('is asked again on a new one', async () => {
+  it('is retried on a new one', async () => {
     const proxy = await through();
     const bucket = await server.bucket();
     const client = new InfluxClient({ url: proxy.url, org: server.org, token: server.token, bucket });
@@ -69,7 +69,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     const rows: string[] = [];
     const ask = () => client.query(flux, (row) => rows.push(row('_value')));
     expect(await client.write('train,run=a loss=1 1')).toEqual({ kind: 'stored' });
-    // Several kept connections.
+    // Several pooled connections.
     await Promise.all([ask(), ask(), ask()]);
     proxy.become({ kind: 'half-open' });
     proxy.become({ kind: 'healthy' });
@@ -78,7 +78,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     expect(rows).toEqual(['1']);
   });
 
-  it('holds nobody up who takes a run on from where its trainer was told it is', async () => {
+  it('does not delay a hub that continues a run from the position that its trainer reports', async () => {
     const proxy = await through();
     const bucket = await server.bucket();
     const options = { org: server.org, token: server.token, bucket };
@@ -97,7 +97,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     proxy.become({ kind: 'half-open' });
     const event = (seq: number): TrainerEvent => ({ ...stepOf(seq), seq });
     await before.append(runId, [event(1), event(2), event(3)]);
-    // Its hub dies with these on its disk; another one is told of them by the trainer, and somebody looks at the run.
+    // The hub dies with these on its disk; the trainer reports them to another hub, and somebody views the run.
     expect(await after.takeUp(runId, 3)).toBe(3);
     await after.controlEvents(runId);
     expect((await after.append(runId, [event(4)])).lastSeq).toBe(4);
@@ -108,8 +108,8 @@ describe('InfluxDB behind a connection that is dead', () => {
   });
 });
 
-describe('a command that a hub took and did not deliver before it died', () => {
-  it('goes on at the hub that holds the run when the first one is back', async () => {
+describe('a command that a hub accepted and did not deliver before it died', () => {
+  it('is delivered by the hub that holds the run when the first one is back', async () => {
     const cluster = await Cluster.start({ PLUMBLINE_TRAINER_GRACE_MS: '60000' }, { storeProxies: true });
     closing.push(() => cluster.remove());
     const [first, second] = [cluster.hubs[0]!, cluster.hubs[1]!];

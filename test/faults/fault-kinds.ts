@@ -16,27 +16,30 @@ export interface Fault {
   kind: FaultKind;
   /** Kind and target: two faults of the same subject do not overlap. */
   subject: string;
-  /** What exactly, for people. */
+  /** Description for people. */
   text: string;
   durationMs: number;
   begin(): Promise<void>;
-  /** @returns when it was over (`performance.now()`): our own programs' start counts as recovery, other servers' does not */
+  /**
+   * @returns the time of its end (`performance.now()`): the start of our own programs counts as recovery, that of other
+   *   servers does not
+   */
   end(): Promise<number>;
 }
 
-/** What faults happen to. */
+/** The targets of faults. */
 export interface Victims {
   cluster: Cluster;
   trainers: readonly TrainerProcess[];
-  /** Where each hub's clock is stepped. */
+  /** The files that step each hub's clock. */
   hubClocks: readonly string[];
-  /** Kills a trainer; what it trained is over. */
+  /** Kills a trainer; its run is over. */
   killTrainer(trainer: TrainerProcess): Promise<void>;
-  /** Starts another in its place, with a run of its own. */
+  /** Starts another one in its place, with a new run. */
   replaceTrainer(): Promise<void>;
 }
 
-/** A fault of one of these kinds against anything, for any time. */
+/** Draws a fault of one of these kinds, against any target and for any time. */
 export function drawFault(rng: Rng, kinds: readonly FaultKind[], victims: Victims): Fault {
   const { cluster, trainers } = victims;
   const kind = rng.pick(kinds);
@@ -102,7 +105,7 @@ export function drawFault(rng: Rng, kinds: readonly FaultKind[], victims: Victim
     };
   }
 
-  /** The clock stays where it is put until it is stepped again. */
+  /** The clock keeps its offset until it is stepped again. */
   function clock(what: FaultKind, subject: string, step: (offsetMs: number) => Promise<void>): Fault {
     const limitMs = rng.pick([2_000, 60_000, 3_600_000]);
     const offsetMs = whole(rng, -limitMs, limitMs);
@@ -116,7 +119,7 @@ export function drawFault(rng: Rng, kinds: readonly FaultKind[], victims: Victim
 
 export const whole = (rng: Rng, least: number, most: number): number => least + rng.integer(most - least + 1);
 
-/** When the work began. */
+/** Runs the work and returns its start time. */
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const fromMs = performance.now();
   await work();

@@ -17,20 +17,20 @@ export interface FaultRunOptions {
 }
 export interface FaultRunResult {
   faults: number;
-  /** Events of all trainers that a hub said it had stored. */
+  /** Acknowledged events of all trainers. */
   acknowledged: number;
   commands: number;
   differences: Differences;
   recoveries: { kind: string; ms: number }[];
 }
 
-/** How long one fault may be felt before it counts as not recovered from. */
+/** The longest recovery from one fault; a longer one counts as not recovered. */
 const recoveryLimitMs = 60_000;
 const stepMs = 50;
 
 /**
- * Two hubs behind nginx, trainers that train and people who watch and steer, while one thing after the other, and at
- * times two at once, goes wrong. Everything is drawn from the seed; what the machine's timing makes of it is not.
+ * Two hubs behind nginx, with trainers and people who watch and steer, under one random fault after the other, at times
+ * two at once. The seed determines everything except the machine's timing.
  */
 export class FaultRun {
   readonly #rng: Rng;
@@ -103,7 +103,7 @@ export class FaultRun {
     };
   }
 
-  /** One fault, or two at once of different subjects. */
+  /** Draws one fault, or two at once with different subjects. */
   #draw(most: number): Fault[] {
     const victims = {
       cluster: this.#cluster,
@@ -127,7 +127,7 @@ export class FaultRun {
     return fault.end();
   }
 
-  /** One that has given up, which is a difference at the end, holds nobody up until then. */
+  /** A trainer that has given up counts as a difference at the end, and delays nobody until then. */
   async #replaceLost(): Promise<void> {
     for (const trainer of this.#trainers.filter(({ lost }) => lost !== null)) {
       this.options.log(`${trainer.runId} has given up: ${trainer.lost}`);
@@ -148,8 +148,8 @@ export class FaultRun {
   }
 
   /**
-   * Waits until something that each trainer said after that time is acknowledged and was shown at every dashboard.
-   * @returns who was last, where it took long
+   * Waits until an event that each trainer emitted after that time is acknowledged and shown at every dashboard.
+   * @returns who was last, if it took long
    */
   async #recovered(sinceMs: number): Promise<string> {
     const waiting = this.#trainers.flatMap((trainer) => [
@@ -179,12 +179,12 @@ export class FaultRun {
     return performance.now() - sinceMs > 2000 ? `(last: ${last})` : '';
   }
 
-  /** People give commands all the time, some of them twice at different places. */
+  /** People give commands all the time, some of them twice at different hubs. */
   async #steer(): Promise<void> {
     const rng = new Rng(this.options.seed + 1);
     while (this.#steering) {
       await sleep(whole(rng, 100, 500));
-      // One that was killed has no successor yet.
+      // A killed trainer may have no successor yet.
       if (this.#trainers.length === 0) continue;
       const actions: CommandAction[] = [
         { kind: 'evaluate_now' },
@@ -196,17 +196,17 @@ export class FaultRun {
     }
   }
 
-  /** All is well; training ends; what is on its way arrives. */
+  /** Faults are over: training ends and messages in transit arrive. */
   async #end(given: readonly Given[]): Promise<Differences> {
     this.options.log('all faults are over; trainers finish');
     const late = await Promise.all(this.#trainers.map((trainer) => trainer.finish(30_000)));
-    // Runs of trainers that were killed last have failed by then.
+    // By then the runs of the last killed trainers have failed.
     await sleep(6000);
     const clients = this.#viewers.slice(0, 2).map(({ client }) => client);
     const trainers = [...this.#trainers, ...this.#gone];
     const differences = await verifyInTime(this.#cluster, clients, trainers, this.#viewers, given);
     this.#trainers.forEach(({ runId }, i) => {
-      if (!late[i]) differences.other.push(`${runId}: its trainer could not say its last words`);
+      if (!late[i]) differences.other.push(`${runId}: its trainer could not send its last events`);
     });
     return differences;
   }

@@ -11,7 +11,7 @@ import { HubProcess } from '../support/hub-process.js';
 import { manyMetrics, storeLongRun } from '../support/long-run.js';
 import { peakMb } from '../support/process-memory.js';
 
-/** What the hub is told to stay under, and what it may be above it: an allocator gives memory back late. */
+/** The hub's configured ceiling, and the tolerance above it: an allocator returns memory late. */
 const [ceilingMb, marginMb] = [512, 64];
 const steps = 20_000;
 const names = manyMetrics(100);
@@ -35,7 +35,7 @@ describe('readers of a run of two million values', () => {
     await hub.remove();
   });
 
-  it('are answered or told when to come again, sixteen at a time, while the hub stays under its ceiling', async () => {
+  it('are answered or told when to retry, sixteen at a time, while the hub stays under its ceiling', async () => {
     const answers = await Promise.all(
       Array.from({ length: 16 }, () => read(`${hub.url}/api/runs/${runId}/windows?everySteps=1`)),
     );
@@ -63,7 +63,7 @@ describe('readers of a run of two million values', () => {
     const socket = connect(hub.port, '127.0.0.1');
     socket.on('error', () => undefined);
     socket.write(`GET /api/runs/${deleted}/export HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
-    // The beginning has come, and the rest is not read: a deletion is refused for as long as the export goes on.
+    // The beginning has arrived, and the rest is not read: deletion is refused as long as the export runs.
     await once(socket, 'readable');
     expect(await deletion()).toMatch(/still at work/);
     await client.until('the deletion', async () => ((await deletion()) === 'deleted' ? true : undefined));
@@ -71,7 +71,7 @@ describe('readers of a run of two million values', () => {
     expect((await fetch(`${hub.url}/api/runs/${deleted}`)).status).toBe(404);
   });
 
-  /** What the hub says to a deletion. */
+  /** The hub's answer to a deletion. */
   async function deletion(): Promise<string> {
     const headers = { cookie: client.cookie };
     const answer = await fetch(`${hub.url}/api/runs/${deleted}`, { method: 'DELETE', headers });
@@ -82,13 +82,13 @@ describe('readers of a run of two million values', () => {
 interface Read {
   status: number;
   retryAfter: string | null;
-  /** The whole of a short answer, the last four characters of a long one. */
+  /** All of a short answer, or the last four characters of a long one. */
   end: string;
-  /** Numbers in it. */
+  /** The count of numbers in it. */
   values: number;
 }
 
-/** Reads an answer without holding it. */
+/** Reads an answer without keeping it. */
 async function read(url: string): Promise<Read> {
   const answer = await fetch(url);
   let [text, values, length] = ['', 0, 0];

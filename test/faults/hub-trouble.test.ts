@@ -30,7 +30,7 @@ const newFolder = () => {
   folders.push(folder);
   return folder;
 };
-/** Starts the hub as people do, under a shell's limits; resolves when it has printed its link. */
+/** Starts the hub from a shell with limits; resolves when it has printed its link. */
 async function startHub(dataDir: string, port: number, limits = ''): Promise<ChildProcess> {
   const start = `exec "${process.execPath}" server/dist/cli.js start --no-prepare --port ${port} --data-dir "${dataDir}"`;
   const child = spawn('sh', ['-c', `${limits} ${start}`], { cwd: root, stdio: ['ignore', 'pipe', 'ignore'] });
@@ -48,10 +48,11 @@ function connect(dataDir: string, port: number): Socket<HubToTrainer, TrainerToH
   return socket;
 }
 
-describe('a disk that takes no more', () => {
-  it('is said, nothing is acknowledged that is not kept, and the same events are taken once there is room', async () => {
+describe('a full disk', () => {
+  it('is reported, only stored events are acknowledged, and the same events are accepted once there is room', async () => {
     const [dataDir, port, runId] = [newFolder(), await freePort(), aRunId()];
-    // A limit on the size of files (2 MB) fails writes as a full disk does, where none can be filled. It is told apart.
+    // A limit on file size (2 MB) fails writes like a full disk, which a test cannot make. The hub reports it
+    // differently.
     const first = await startHub(dataDir, port, "trap '' XFSZ; ulimit -f 4000;");
     const trainer = connect(dataDir, port);
     await trainer.emitWithAck('attach', attachment(runId));
@@ -91,7 +92,7 @@ describe('a disk that takes no more', () => {
 });
 
 describe('kill -9 of the hub under load', () => {
-  it('loses nothing that was acknowledged and keeps nothing twice', async () => {
+  it('loses no acknowledged event and stores none twice', async () => {
     const [dataDir, port, runId] = [newFolder(), await freePort(), aRunId()];
     let acknowledged = 0;
     for (let life = 0; life < 4; life++) {
@@ -138,7 +139,7 @@ describe('the command line', () => {
     return { code, output };
   };
 
-  it('says that a port is in use and how to take another', async () => {
+  it('says that a port is in use and how to choose another', async () => {
     const [dataDir, port] = [newFolder(), await freePort()];
     await startHub(dataDir, port);
     const second = await run('start', '--no-prepare', '--port', String(port), '--data-dir', newFolder());
@@ -148,7 +149,7 @@ describe('the command line', () => {
     );
   });
 
-  it('says that a second hub cannot have the same data', async () => {
+  it('says that a second hub cannot use the same data', async () => {
     const dataDir = newFolder();
     await startHub(dataDir, await freePort());
     const path = join(dataDir, 'hub.json');
@@ -159,7 +160,7 @@ describe('the command line', () => {
     expect(readFileSync(path, 'utf8')).toBe(address);
   });
 
-  it('prints a link that opens a session of the hub that runs, and says so when none runs', async () => {
+  it('prints a link that opens a session of the running hub, and says so when none runs', async () => {
     const [dataDir, port] = [newFolder(), await freePort()];
     const none = await run('link', '--data-dir', dataDir);
     expect([none.code, none.output]).toEqual([1, expect.stringContaining('No hub runs')]);
@@ -175,7 +176,7 @@ describe('the command line', () => {
     expect(await answer.json()).toEqual({ mayControl: true, mayWatch: true });
   });
 
-  it('a damaged store does not keep the hub from starting, and it says what to do', async () => {
+  it('starts the hub on a damaged store, and says what to do', async () => {
     const dataDir = newFolder();
     writeFileSync(join(dataDir, 'plumbline.duckdb'), 'x'.repeat(5000));
     const port = await freePort();

@@ -17,8 +17,8 @@ import { aRunId, asStored, eventually, started, stepped, TestHub, testTimeMs } f
 import { UnreliableInflux, type Trouble } from '../support/unreliable-influx.js';
 
 /*
- * A real InfluxDB behind a door that misbehaves. Whatever happens there: what was appended is in InfluxDB afterwards,
- * once and in order; appending goes on meanwhile; and the store says what is wrong in words that help.
+ * A real InfluxDB behind a misbehaving proxy. In every case, appended events are in InfluxDB afterwards, once and in
+ * order; appending continues meanwhile; and the store reports the problem with a helpful message.
  */
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-influx-trouble-'));
 let server: InfluxServer;
@@ -66,7 +66,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
   const opened = new Promise<void>((resolve) => (open = resolve));
   return { opened, open };
 }
-/** Asks how far a run goes. */
+/** Matches the query for a run's last event number. */
 const seqQuery = /_field == .{1,2}seq/;
 
 const lossOf = (seq: number): number => Math.sin(seq);
@@ -74,13 +74,13 @@ const manyMetrics = (count: number): Record<string, number> =>
   Object.fromEntries(Array.from({ length: count }, (_, i) => [`drift/group.${i}`, i / 7]));
 const events = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': lossOf(from + i) }));
-/** Appends event by event, as a trainer does. */
+/** Appends event by event, like a trainer. */
 async function append(from: number, to: number): Promise<void> {
   for (let seq = from; seq <= to; seq++) await store.append(runId, events(seq, seq));
 }
 const problem = (): Promise<string> => eventually(async () => (await store.spoolState()).problem);
 
-/** All of it is in InfluxDB, asked without the door: once, and taken in order. */
+/** Checks, without the proxy, that all events are in InfluxDB, once and in order. */
 async function expectStored(last: number): Promise<void> {
   expect(await store.drained(20_000)).toBe(true);
   expect((await store.spoolState()).problem).toBeNull();
@@ -102,7 +102,7 @@ const json = (status: number, message: string, headers = {}): Trouble => ({
   body: JSON.stringify({ code: 'trouble', message }),
 });
 
-describe('writes that InfluxDB does not take for a while', () => {
+describe('writes that InfluxDB refuses for a while', () => {
   it.each<[string, Trouble, RegExp]>([
     [
       'it refuses the token',
@@ -110,18 +110,18 @@ describe('writes that InfluxDB does not take for a while', () => {
       /refuses the token.*plumbline -- influx-setup.*PLUMBLINE_INFLUX_TOKEN.*401/s,
     ],
     [
-      'the bucket is not there',
+      'the bucket is missing',
       { kind: 'changed', path: (path) => path.replace(/bucket=[^&]*/, 'bucket=nowhere') },
       /bucket "bucket-\d+".*plumbline -- influx-setup.*404/s,
     ],
-    ['it has a fault', json(500, 'internal error'), /fault of its own.*500 internal error/s],
+    ['it has an internal error', json(500, 'internal error'), /fault of its own.*500 internal error/s],
     ['it is overloaded', json(503, 'overloaded'), /fault of its own.*503/s],
     [
-      'a page of a proxy comes with 200',
+      'a proxy answers 200 with a page',
       { kind: 'answer', status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Sign in</h1>' },
       /PLUMBLINE_INFLUX_URL.*200, not 204/s,
     ],
-    ['the connection breaks within the request', { kind: 'reset' }, /does not answer.*PLUMBLINE_INFLUX_URL/s],
+    ['the connection breaks during the request', { kind: 'reset' }, /does not answer.*PLUMBLINE_INFLUX_URL/s],
     ['the connection breaks before the answer', { kind: 'answer_lost' }, /does not answer.*PLUMBLINE_INFLUX_URL/s],
   ])('%s', async (_name, trouble, words) => {
     await append(1, 5);
@@ -129,18 +129,18 @@ describe('writes that InfluxDB does not take for a while', () => {
     await append(6, 40);
     expect(await problem()).toMatch(words);
     expect(await problem()).toContain(door.url);
-    // Steering goes on too, and reading says how far it goes.
+    // Steering continues too, and reads return the last number.
     expect(await store.lastSeq(runId)).toBe(40);
     expect((await store.history(runId, { maxPoints: 100 })).lastSeq).toBeLessThan(40);
     door.trouble.write = null;
     await append(41, 50);
     await expectStored(50);
-    // Once at either end, however often it was tried.
+    // Logged once at start and end, for any number of attempts.
     expect(said).toEqual([expect.stringMatching(words)]);
     expect(mended).toEqual(['What waits on disk goes to InfluxDB again.']);
   });
 
-  it('no answer comes, until the store gives up waiting', async () => {
+  it('no answer comes until the store times out', async () => {
     await store.close();
     openStore({ timeoutMs: 300 });
     await append(1, 5);
@@ -155,7 +155,7 @@ describe('writes that InfluxDB does not take for a while', () => {
   it.each<[string, () => string]>([
     ['in seconds', () => '1'],
     ['as a date', () => new Date(Date.now() + 2000).toUTCString()],
-  ])('it asks for a pause, %s, and is not asked before', async (_name, retryAfter) => {
+  ])('it asks for a pause, %s, and is not retried earlier', async (_name, retryAfter) => {
     await append(1, 5);
     expect(await store.drained(10_000)).toBe(true);
     const header = retryAfter();
@@ -182,7 +182,7 @@ describe('writes that InfluxDB does not take for a while', () => {
   });
 });
 
-describe('lines that InfluxDB never takes', () => {
+describe('lines that InfluxDB never accepts', () => {
   const spoil = (measurement: string): Promise<Response> =>
     fetch(`${server.url}/api/v2/write?org=${server.org}&bucket=${bucket}`, {
       method: 'POST',
@@ -195,8 +195,8 @@ describe('lines that InfluxDB never takes', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as { line: string; problem: string });
 
-  it('are set aside and told of, and everything around them is stored', async () => {
-    // The field is a text in this bucket already: a number for it is a conflict of types.
+  it('are set aside and reported, and everything around them is stored', async () => {
+    // The field is already a string in this bucket: a number conflicts with its type.
     expect((await spoil('shift')).status).toBe(204);
     door.trouble.write = { kind: 'answer', status: 503 };
     await append(1, 49);
@@ -213,10 +213,10 @@ describe('lines that InfluxDB never takes', () => {
     ]);
   });
 
-  it('wait, with what is behind them, while they cannot be set aside', async () => {
+  it('wait, with all later lines, while they cannot be set aside', async () => {
     expect((await spoil('shift')).status).toBe(204);
     const path = join(spoolFolder(), 'refused-lines.jsonl');
-    // A folder in the file's place: root may write anywhere, so permissions would not stop this test.
+    // A folder in place of the file: root may write anywhere, so permissions would not help.
     mkdirSync(path);
     await append(1, 9);
     await store.append(runId, [stepEvent(10, { 'train/loss': lossOf(10), 'shift/kl': 0.5 })]);
@@ -235,7 +235,7 @@ describe('lines that InfluxDB never takes', () => {
     expect(mended).toHaveLength(1);
   });
 
-  it('are set aside at once when they are many', async () => {
+  it('are set aside together if there are many', async () => {
     expect((await spoil('shift')).status).toBe(204);
     door.trouble.write = { kind: 'answer', status: 503 };
     for (let seq = 1; seq <= 300; seq++)
@@ -246,14 +246,14 @@ describe('lines that InfluxDB never takes', () => {
     expect(setAside().map(({ line }) => Number(/kl=(\d+)/.exec(line)![1]))).toEqual(
       events(1, 300).map(({ seq }) => seq),
     );
-    // A request a line would stop everything behind it for minutes.
+    // One request per line would block later lines for minutes.
     expect(door.writesAtMs.length).toBeLessThan(100);
     expect(said.length).toBeLessThan(50);
   });
 });
 
 describe('reads', () => {
-  it('fail rather than answer a part', async () => {
+  it('fail instead of returning a part', async () => {
     await append(1, 200);
     expect(await store.drained(10_000)).toBe(true);
     door.trouble.query = { kind: 'half_answer' };
@@ -279,7 +279,7 @@ describe('reads', () => {
 });
 
 describe('a run that comes back to a hub', () => {
-  it('goes on behind what its trainer was told elsewhere, though this hub has yet to deliver what it had before', async () => {
+  it('continues after the position that its trainer had elsewhere, though this hub has not yet delivered its earlier events', async () => {
     door.trouble.write = { kind: 'answer', status: 503 };
     await append(1, 3);
     store.letGo(runId);
@@ -288,7 +288,7 @@ describe('a run that comes back to a hub', () => {
   });
 });
 
-describe('what a store left behind and InfluxDB takes while it answers', () => {
+describe('events that a store left behind and InfluxDB stores while it answers', () => {
   const pending = CommandRecord.parse({
     ...{ commandId: 'command-1', runId, action: { kind: 'pause' }, author: 'dashboard', state: 'pending' },
     ...{ receivedMs: 1000, endedMs: null, step: null, before: null, after: null, reason: '' },
@@ -297,10 +297,10 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
 
   it.each<[string, RegExp, () => Promise<unknown>, unknown]>([
     ['a run', /plumbline\.run/, async () => (await store.runs()).some((run) => run.runId === late), true],
-    ['how far a run goes', seqQuery, () => store.lastSeq(runId), 3],
+    ['the last number of a run', seqQuery, () => store.lastSeq(runId), 3],
     ['commands of a run', /plumbline\.command/, () => store.commands(runId), [pending]],
     ['one command', /plumbline\.command/, () => store.command(pending.commandId), pending],
-  ])('is not missed: %s', async (_what, query, read, expected) => {
+  ])('are not missed: %s', async (_what, query, read, expected) => {
     expect(await store.drained(20_000)).toBe(true);
     door.trouble.write = { kind: 'answer', status: 503 };
     await append(1, 3);
@@ -322,7 +322,7 @@ describe('what a store left behind and InfluxDB takes while it answers', () => {
 });
 
 describe('events that a trainer left in a file', () => {
-  it('are neither appended nor said to be others while InfluxDB lacks what they are compared with', async () => {
+  it('are neither appended nor reported as different while InfluxDB lacks the events to compare with', async () => {
     const steps = (from: number, to: number) =>
       Array.from({ length: to - from + 1 }, (_, i) => stepped(from + i, { 'train/loss': lossOf(from + i) }));
     const last = { type: 'run_finished', seq: 40, step: 39, wallTimeMs: testTimeMs + 40 } as const;
@@ -348,7 +348,7 @@ describe('events that a trainer left in a file', () => {
 });
 
 describe('InfluxDB killed', () => {
-  it('while more than 100,000 values are appended, and started again, has them all', async () => {
+  it('that restarts while more than 100,000 values are appended has them all', async () => {
     await append(1, 3);
     await server.kill();
     const names = Array.from({ length: 99 }, (_, i) => `drift/group.${i}`);
@@ -375,7 +375,7 @@ describe('InfluxDB killed', () => {
     }
   });
 
-  it('and a store that is opened meanwhile, on what another has left, delivers it when InfluxDB is back', async () => {
+  it('and a store that opens another one’s spool meanwhile delivers it when InfluxDB is back', async () => {
     await append(1, 30);
     expect(await store.drained(10_000)).toBe(true);
     await server.kill();
@@ -389,8 +389,8 @@ describe('InfluxDB killed', () => {
   });
 });
 
-describe('a hub whose InfluxDB takes nothing', () => {
-  it('stays ready, says what is wrong, logs both ends once, and is not ready when the spool is full', async () => {
+describe('a hub whose InfluxDB accepts nothing', () => {
+  it('stays ready, reports the problem, logs its start and end once, and is not ready when the spool is full', async () => {
     const { url, org, token } = { url: door.url, org: server.org, token: server.token };
     const hub = await TestHub.start({
       ...{ store: { kind: 'influx', url, org, bucket, token, maxSpoolBytes: 300_000 }, logLevel: 'warn' },
@@ -442,7 +442,7 @@ describe('a full spool', () => {
       ...manyMetrics(200),
     });
 
-  it('refuses with a reason, keeps what it has, and takes more once there is room', async () => {
+  it('refuses with a reason, keeps its events, and accepts more once there is room', async () => {
     await store.close();
     openStore({ maxSpoolBytes: 300_000 });
     for (let round = 0, seq = 1; round < 3; round++) {
@@ -463,7 +463,7 @@ describe('a full spool', () => {
     }
   });
 
-  it('is a store error for the trainer, which sends again', async () => {
+  it('is a store error for the trainer, which retries', async () => {
     const { url, org, token } = { url: door.url, org: server.org, token: server.token };
     const hub = await TestHub.start({ store: { kind: 'influx', url, org, bucket, token, maxSpoolBytes: 300_000 } });
     const id = aRunId();

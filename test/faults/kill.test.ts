@@ -23,7 +23,7 @@ describe(`kill -9 (seed ${seed})`, () => {
   });
   const config = { batchSize: 4, probeEverySteps: 20, checkpointEverySteps: 40, warmupSteps: 0 };
 
-  it('the hub may die at any point: the run goes on, nothing shown is missing, nothing is there twice', async () => {
+  it('the hub may die at any point: the run continues, nothing shown is missing, nothing is stored twice', async () => {
     const steps = 150;
     const runId = await client.startRun({ ...config, steps });
     const ledger = new Ledger(client, runId);
@@ -36,7 +36,7 @@ describe(`kill -9 (seed ${seed})`, () => {
       await client.until('the trainer to come back', async () =>
         (await client.run(runId)).trainerConnected || (await client.run(runId)).state === 'finished' ? true : undefined,
       );
-      // A command that was given twice with one id, over a kill, is carried out once.
+      // A command that is given twice with one id, across a kill, is carried out once.
       const commandId = CommandId.parse(`seed-${seed}-kill-${kill}`);
       const action = { kind: 'set_learning_rate', learningRate: 1e-4 * (kill + 1) } as const;
       await client.until('the command to be taken', () =>
@@ -55,13 +55,13 @@ describe(`kill -9 (seed ${seed})`, () => {
     const outcomes = events.filter(({ type }) => type === 'command_applied' || type === 'command_failed');
     const ids = outcomes.map((event) => ('commandId' in event ? event.commandId : ''));
     expect(new Set(ids).size).toBe(ids.length);
-    // What was open when the run ended is written as failed right after that.
+    // Commands that were open when the run ended are recorded as failed right after that.
     await client.until('every command to have ended', async () =>
       (await client.commands(runId)).every(({ state }) => state !== 'pending') ? true : undefined,
     );
   });
 
-  it('the trainer may die at any point: the run is failed within seconds, with the reason, and keeps all it had', async () => {
+  it('the trainer may die at any point: the run fails within seconds, with the reason, and keeps all its events', async () => {
     const runId = await client.startRun({ ...config, steps: 10_000 });
     const ledger = new Ledger(client, runId);
     const { trainer } = await client.step(runId, 2);

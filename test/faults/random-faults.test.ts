@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { faultKinds } from './fault-kinds.js';
 import { FaultRun } from './fault-run.js';
 
-/** A dozen of what `npm run -s test:faults` does by the hundred; a failure names the seed to do it again with. */
-describe('a cluster that things go wrong in', () => {
+/** A dozen random faults; `npm run -s test:faults` runs hundreds. A failure names its seed. */
+describe('a cluster with random faults', () => {
   it('loses nothing, stores nothing twice, applies no command twice', async () => {
     const seed = 7;
     const { faults, acknowledged, commands, differences } = await FaultRun.run({

@@ -3,9 +3,9 @@ import { faultKinds } from './fault-kinds.js';
 import { FaultRun } from './fault-run.js';
 
 /*
- * Random faults on the real cluster: npm run -s test:faults -- --faults 200 --seed 1
- * Progress and differences go to stderr, one line of JSON to stdout; the exit code is 1 when anything was lost, is there
- * twice, was applied twice, or is told differently in two places.
+ * Random faults on the real cluster: npm run -s test:faults -- --faults 200 --seed 1 Progress and differences go to
+ * stderr, one line of JSON to stdout; the exit code is 1 if anything was lost, stored twice, applied twice, or differs
+ * between two places.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -15,7 +15,7 @@ const { values: flags } = parseArgs({
     trainers: { type: 'string', default: '4' },
   },
 });
-/** Kinds whose name has this in it. */
+/** Kinds whose name contains this. */
 const kinds = faultKinds.filter((kind) => kind.includes(flags.only));
 const seed = Number(flags.seed);
 const log = (line: string): void => console.error(line);

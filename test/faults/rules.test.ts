@@ -12,7 +12,10 @@ let state = seed;
 const random = (): number => (state = (state * 48_271 + 11) % 0x7fffffff) / 0x7fffffff;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The scripted trainer's accuracy rises from 0 to 99 over a hundred steps, again and again: once in each it is above. */
+/**
+ * The scripted trainer's accuracy repeatedly rises from 0 to 99 over a hundred steps: it exceeds the threshold once in
+ * each rise.
+ */
 const metric = 'held_out/colour/accuracy';
 const rule = GuardRule.parse({
   ...{ name: 'high', metric, rearmMargin: 20 },
@@ -21,8 +24,8 @@ const rule = GuardRule.parse({
 });
 
 /**
- * The commands that have to follow from what a trainer said after an event: at the third value above 50 after each of 30
- * or less.
+ * The expected commands for a trainer's events after a number: at the third value above 50 after each value of 30 or
+ * less.
  */
 function firings({ runId, emitted }: TrainerProcess, afterSeq: number): CommandId[] {
   const ids: CommandId[] = [];
@@ -52,9 +55,9 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
   });
 
   it.each([
-    ['that its run began with', 'run-rules', [rule]],
-    ['that was set in mid-run', 'run-set-rules', []],
-  ])('%s fires at each value at which it has to, once', async (_, name, rules) => {
+    ['from the start of its run', 'run-rules', [rule]],
+    ['set during the run', 'run-set-rules', []],
+  ])('%s fires once at each value at which it must', async (_, name, rules) => {
     const token = hub.trainerToken;
     const trainer = await TrainerProcess.start(name, {
       ...{ hubPort: hub.port, folder: hub.dataDir, token, stepMs: 4, rules },
@@ -79,7 +82,7 @@ describe(`a rule over kills and broken connections (seed ${seed})`, () => {
         await hub.start();
       }
     }
-    // A trainer that ends takes no more commands: what its last values lead to may be rejected, and nothing else.
+    // A trainer that ends accepts no more commands: only the commands of its last values may be rejected.
     const before = firings(trainer, afterSeq);
     await client.until('the commands to be applied', async () => {
       const records = await client.commands(runId);

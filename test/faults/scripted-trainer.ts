@@ -6,20 +6,20 @@ import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * A trainer's process with made-up numbers: the real line to the hub, the real control point, and a test that is told of
- * every event before it is emitted and of every acknowledgement.
+ * A trainer's process with made-up numbers, the real hub link and the real control point. It reports every event to the
+ * test before emitting it, and every acknowledgement.
  */
 
-/** What the test gives it, as its only argument. */
+/** Its options, as its only argument. */
 export interface ScriptedTrainerOptions {
   hubUrl: string;
   token: string;
   runId: string;
   stepMs: number;
-  /** Of the run that it brings. */
+  /** Rules of its run. */
   rules?: readonly GuardRule[];
 }
-/** What it tells the test, in this order for each event. */
+/** Its messages to the test, in this order for each event. */
 export type ScriptedTrainerSays =
   { kind: 'emits'; event: TrainerEvent } | { kind: 'acknowledged'; seq: number } | { kind: 'lost'; reason: string };
 
@@ -53,7 +53,7 @@ const steered: Steered = {
   leaving: false,
   apply: ({ kind }) => Promise.resolve({ before: { kind }, after: { kind } }),
 };
-/** Some are not finite, as of a run that diverges. */
+/** Some are not finite, as in a diverging run. */
 const valueAt = (n: number): number | 'NaN' | 'Infinity' =>
   n % 97 === 0 ? 'NaN' : n % 101 === 0 ? 'Infinity' : Math.sin(n) / 3;
 
@@ -64,7 +64,7 @@ try {
     trainer: { backend: 'scripted', device: '', host: 'here', processId: process.pid, version: '1' },
     model: { name: 'none', groups: [], parameters: [], recipes: [] },
     selection: { kind: 'recipe', recipe: 'full' },
-    // All that it sends, so that each event has the number that the test is told.
+    // All its series, so that each event has the number that the test hears.
     series: ['train/loss', 'train/gradient_norm', 'held_out/colour/accuracy', 'shift/kl'].map((name, number) => ({
       number,
       name,

@@ -20,7 +20,7 @@ async function startHub(): Promise<HubProcess> {
   return hub;
 }
 
-/** A trainer of somebody else that keeps four batches on their way, as fast as they are taken, until the hub goes. */
+/** A foreign trainer that keeps four batches in flight until the hub goes. */
 class LoadTrainer {
   readonly runId: RunId = aRunId();
   readonly #socket: Socket<HubToTrainer, TrainerToHub>;
@@ -59,7 +59,7 @@ class LoadTrainer {
 }
 
 describe('SIGTERM', () => {
-  it('ends a hub in order that nobody reads any more, and that went on meanwhile', async () => {
+  it('ends, in order, a hub whose output nobody reads any more and that ran on meanwhile', async () => {
     const hub = await startHub();
     hub.deafen();
     const trainer = new LoadTrainer(hub);
@@ -68,7 +68,7 @@ describe('SIGTERM', () => {
     expect(await hub.stop()).toBe(0);
   });
 
-  it('under load: every acknowledged event is kept, everything kept was acknowledged, and the exit code is 0', async () => {
+  it('under load: every acknowledged event is stored, every stored one was acknowledged, and the exit code is 0', async () => {
     const hub = await startHub();
     const trainers = [new LoadTrainer(hub), new LoadTrainer(hub), new LoadTrainer(hub)];
     await Promise.all(trainers.map((trainer) => trainer.start()));
@@ -94,7 +94,7 @@ describe('SIGTERM', () => {
     }
   });
 
-  it('lets built-in trainers save and say so', async () => {
+  it('lets built-in trainers save and report it', async () => {
     const hub = await startHub();
     const client = await HubClient.open(hub);
     cleanUps.push(() => client.close());
@@ -108,7 +108,7 @@ describe('SIGTERM', () => {
     expect(run.lastSeq).toBe(events.at(-1)!.seq);
   });
 
-  it('given again, ends the hub at once although a trainer does not answer', async () => {
+  it('sent again, ends the hub at once although a trainer does not answer', async () => {
     const hub = await startHub();
     const client = await HubClient.open(hub);
     cleanUps.push(() => client.close());

@@ -15,7 +15,7 @@ import { aRunId, attachment, started, stepped } from '../support/test-hub.js';
 
 const cli = fileURLToPath(new URL('../../server/dist/cli.js', import.meta.url));
 
-/** A hub on an Influx store and Redis, whose spool nobody else may touch. */
+/** A hub with an Influx store and Redis, whose spool no other process may touch. */
 let influx: InfluxServer;
 let redis: ServerProcess;
 let hub: HubProcess;
@@ -46,7 +46,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** The built program, as people call it. It has to end by itself. */
+/** Runs the built program, which must end by itself. */
 const plumbline = (...args: string[]): Promise<{ code: unknown; out: string; err: string }> =>
   new Promise((resolve) =>
     execFile(
@@ -86,17 +86,17 @@ describe('while a hub has its spool open', () => {
   it('a second hub says where the first answers, and ends', async () => {
     const { code, err } = await plumbline('start', '--no-prepare', '--port', '0', '--data-dir', hub.dataDir);
     expect(code).toBe(1);
-    // One sentence, and no log of it.
+    // One sentence, without a log.
     expect(err).toMatch(new RegExp(`^A hub runs on [^{]* already, at ${hub.url}; [^{\\n]*\\n$`));
   });
 
-  it('and the first goes on', async () => {
+  it('and the first continues', async () => {
     const ready = await fetch(`${hub.url}/readyz`);
     expect([ready.status, await ready.json()]).toEqual([200, { ready: true, problems: [] }]);
   });
 });
 
-it('a hub with Redis whose port is taken ends, too', async () => {
+it('a hub with Redis also ends if its port is in use', async () => {
   const { port } = taken.address() as { port: number };
   const { code, err } = await plumbline(
     'start',

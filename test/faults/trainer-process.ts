@@ -8,18 +8,18 @@ import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { FaultyProxy } from '../support/faulty-proxy.js';
 import type { ScriptedTrainerOptions, ScriptedTrainerSays } from './scripted-trainer.js';
 
-/** The build's folder of these files, from the sources too: child processes run the build. */
+/** The build's folder of these files, also when this runs from sources: child processes run the build. */
 const built = fileURLToPath(import.meta.url).replace(/test\/(dist\/)?faults\/[^/]+$/, 'test/dist/');
-/** Preload that lets a program's clock be stepped; see there. */
+/** A preload module that steps a program's clock; see there. */
 export const steppingClock = join(built, 'support/stepping-clock.js');
 
-/** A scripted trainer in a process of its own, its network, and all it said: what must be found in the store. */
+/** A scripted trainer in its own process, with its network and all its events, which the store must contain. */
 export class TrainerProcess {
-  /** By event number, from 1 without a gap. */
+  /** Emitted events by number, from 1 without a gap. */
   readonly emitted = new Map<number, TrainerEvent>();
   readonly emittedMs = new Map<number, number>();
   acknowledged = 0;
-  /** Why it gave up, which it must not. */
+  /** The reason if it gave up, which it must not. */
   lost: string | null = null;
   killed = false;
 
@@ -38,7 +38,7 @@ export class TrainerProcess {
     });
   }
 
-  /** @param hubPort where it connects to, through a proxy of its own */
+  /** @param hubPort the port that it connects to, through its own proxy */
   static async start(
     name: string,
     {
@@ -62,7 +62,7 @@ export class TrainerProcess {
     return !this.killed && this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  /** The number of the first event that was emitted after a time of `performance.now()`, if there is one. */
+  /** The number of the first event emitted after a time of `performance.now()`, if any. */
   firstAfter(sinceMs: number): number | null {
     let seq = this.emitted.size;
     while (seq > 0 && this.emittedMs.get(seq)! >= sinceMs) seq--;
@@ -81,7 +81,7 @@ export class TrainerProcess {
     await exited;
   }
 
-  /** Ends the run as trained to its end. @returns false when it is still sending after `limitMs` */
+  /** Ends the run normally. @returns false if it is still sending after `limitMs` */
   async finish(limitMs: number): Promise<boolean> {
     if (!this.alive) return true;
     const exited = once(this.child, 'exit').then(() => true);

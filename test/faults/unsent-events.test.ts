@@ -17,7 +17,7 @@ afterAll(async () => {
   await hub?.remove();
 });
 
-it('what a trainer could not say while its hub was gone is handed in afterwards, and counts once', async () => {
+it('events that a trainer could not send while its hub was gone are handed in afterwards, and count once', async () => {
   let client = await HubClient.open(hub);
   const runId = await client.startRun({ steps: 100_000, batchSize: 4, warmupSteps: 0 });
   const { trainer } = await client.step(runId, 3);
@@ -25,7 +25,7 @@ it('what a trainer could not say while its hub was gone is handed in afterwards,
   process.kill(trainer!.processId, 'SIGTERM');
   const path = join(hub.dataDir, 'runs', runId, 'unsent-events.jsonl');
   const said = await client.until(
-    'the trainer to say where its events are',
+    'the trainer to print the path of its events',
     async () => /npm run plumbline -- (import .*)/.exec(await hub.trainerLog(runId)) ?? undefined,
   );
   client.close();

@@ -9,21 +9,23 @@ import type { HubClient } from '../support/hub-client.js';
 import type { TrainerProcess } from './trainer-process.js';
 import type { Given, Viewer } from './viewer.js';
 
-/** What the store must hold, all trainers there ever were, and what it holds instead. */
+/** The differences between the events of all trainers and the store. */
 export interface Differences {
-  /** Events that a hub acknowledged and commands that it accepted, which are not there as they were given. */
+  /** Acknowledged events and accepted commands that are missing or changed. */
   lost: string[];
-  /** Events that are there twice, or that nobody sent. */
+  /** Events that are stored twice, or that nobody sent. */
   duplicated: string[];
   appliedTwice: string[];
-  /** Anything else that two accounts of the same thing do not agree on. */
+  /** Other contradictions. */
   other: string[];
 }
 
 export const noDifferences = (): Differences => ({ lost: [], duplicated: [], appliedTwice: [], other: [] });
 const count = (found: Differences): number => Object.values(found).flat().length;
 
-/** Compares what was said, shown and given with what is stored, by both hubs' word and by InfluxDB's own. */
+/**
+ * Compares sent events, shown events and given commands with the stored ones, as reported by both hubs and by InfluxDB.
+ */
 export async function verify(
   cluster: Cluster,
   clients: readonly HubClient[],
@@ -38,7 +40,7 @@ export async function verify(
   return found;
 }
 
-/** Until what is on its way has arrived, or for a minute: what differs then, differs. */
+/** Verifies repeatedly for up to a minute, so that messages in transit can arrive. */
 export async function verifyInTime(...parts: Parameters<typeof verify>): Promise<Differences> {
   const endMs = performance.now() + 60_000;
   for (;;) {
@@ -48,7 +50,7 @@ export async function verifyInTime(...parts: Parameters<typeof verify>): Promise
   }
 }
 
-/** How often each event lies in the bucket: a reader that looks at event numbers would not see a second one. */
+/** Counts the points of each event in the bucket: a reader by event number would not see duplicates. */
 async function checkPoints(cluster: Cluster, trainers: readonly TrainerProcess[], found: Differences): Promise<void> {
   const csv = await cluster.influx
     .query(`from(bucket: "${cluster.bucket}") |> range(start: 0, stop: 2262-01-01T00:00:00Z)
@@ -84,7 +86,7 @@ async function checkRun(
   found: Differences,
 ): Promise<void> {
   const at = `${runId} at ${client.hub.url}`;
-  // A trainer that was killed before it could say who it is has no run.
+  // A trainer that was killed before it attached has no run.
   if (acknowledged === 0 && killed) return;
   const [history, control, commands, run] = await Promise.all([
     client.history(runId),
@@ -172,7 +174,7 @@ export function pointsOf(
   return points;
 }
 
-/** An event in the form that it is read back in. */
+/** An event in the form of its stored version. */
 export function asStored(event: TrainerEvent): unknown {
   if (!isMetricEvent(event)) return event;
   const metrics = Object.fromEntries(

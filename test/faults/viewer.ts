@@ -5,21 +5,21 @@ import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';
 
-/** A command that a person gave, and what the hub told them. */
+/** A command that a person gave, and the hub's answers. */
 export interface Given {
   commandId: CommandId;
   runId: RunId;
-  /** A hub has said that it has it: from then on it must end exactly once. */
+  /** Whether a hub has accepted it: from then on it must end exactly once. */
   accepted: boolean;
 }
 
-/** A person in front of a dashboard: watches all runs, gives commands, and remembers what was shown. */
+/** A person at a dashboard who watches all runs, gives commands, and remembers what was shown. */
 export class Viewer {
   readonly client: HubClient;
-  /** What was shown live of each run, by event number. */
+  /** Events shown live for each run, by number. */
   readonly shown = new Map<RunId, Map<number, TrainerEvent>>();
   readonly shownTo = new Map<RunId, number>();
-  /** An event that was shown in two ways. */
+  /** Events that were shown in two ways. */
   readonly contradictions: string[] = [];
   readonly #watched = new Set<RunId>();
   #closed = false;
@@ -35,7 +35,7 @@ export class Viewer {
     socket.on('control', ({ runId, event }) => {
       if (!isLargeEvent(event)) this.#show(runId, event);
     });
-    // Rooms go with the hub that dies: join again on every connection.
+    // A dying hub loses its rooms: join again on every connection.
     socket.on('connect', () => this.#watched.forEach((runId) => void this.#join(runId)));
   }
 
@@ -48,7 +48,7 @@ export class Viewer {
     this.client.socket.emit('unwatch', { runId });
   }
 
-  /** Gives a command; where no answer comes, again with the same id, as the dashboard does. */
+  /** Gives a command; without an answer, gives it again with the same id, like the dashboard. */
   async give(runId: RunId, action: CommandAction, twiceBy: Viewer | null): Promise<Given> {
     const given: Given = { commandId: CommandId.parse(randomUUID()), runId, accepted: false };
     await Promise.all([this.#insist(given, action), twiceBy && twiceBy.#insist(given, action)]);
@@ -74,7 +74,7 @@ export class Viewer {
     }
   }
 
-  /** Until the hub knows the run, which a new one's trainer may not have told it of. */
+  /** Retries until the hub knows the run: a new trainer may not have attached yet. */
   async #join(runId: RunId): Promise<void> {
     const { socket } = this.client;
     const { id } = socket;

@@ -2,7 +2,7 @@
 
 The expectation comes from the module tree, not from names: the class of the modules above a parameter, their identity
 (the decoder, the embeddings) and their index in a ModuleList; recipes from the paper's flags applied to these modules.
-Only the last step, the spelling of a group, is a rule of its own (`group_of`).
+Only the last step, the spelling of a group, is a separate rule (`group_of`).
 """
 
 import json
@@ -83,7 +83,7 @@ def unwrapped(module):
 
 
 class Tree:
-    """What a model's parameters are for, by the modules that they lie in."""
+    """The roles of a model's parameters, by their modules."""
 
     def __init__(self, root, inner):
         self.root = root
@@ -98,7 +98,7 @@ class Tree:
             module = getattr(module, attribute)
             if isinstance(module, WRAPPERS):
                 continue
-            # What PEFT puts in a module's place is that module.
+            # PEFT's wrapper counts as the module it wraps.
             if isinstance(module, ModulesToSaveWrapper):
                 kept = module.original_module
                 if path.pop(0) == "modules_to_save":
@@ -148,7 +148,7 @@ class Tree:
         assert role["block"] == "self_attn" or named(modules[block], ("MLP", "Mlp", "Moe")), name
         if len(lists) > 1:
             role["expert"] = self.index(modules, lists[1])
-        # A linear layer is known by its attribute; weights of all experts in one tensor by their own name.
+        # A linear layer is identified by its attribute; a tensor of all experts by its own name.
         is_stack = leaf is not None and named(modules[-1], ("Experts",))
         role["projection"] = leaf if is_stack else chain[-1][0]
         if named(modules[block], ("Moe",)) and len(chain) == block + 2 and chain[-1][0] == "gate":
@@ -183,7 +183,7 @@ def group_of(role, shared):
 
 
 def recipes(roles):
-    """The paper's flags (paper-protocol.md, "Which parameters") on what the modules are."""
+    """The paper's flags (paper-protocol.md, "Which parameters") by module."""
     language = lambda r: r["part"] not in ("vision", "projector")
     decoder = lambda r, block: r["part"] == "language" and r["layer"] is not None and r["block"] == block
     projection = lambda block, words: lambda r: decoder(r, block) and r["projection"] in words
@@ -224,7 +224,7 @@ def original_llava(name):
 
 
 def llava_disk(name):
-    """The keys of the published -hf files: what transformers 4 writes."""
+    """The keys of the published -hf files, as transformers 4 writes them."""
     if name.startswith("lm_head"):
         return f"language_model.{name}"
     name = name.removeprefix("model.")
@@ -238,7 +238,7 @@ def qwen_disk(name):
 
 
 def lora(model, **more):
-    # The vision tower's too: a bare pattern takes them.
+    # Includes the vision tower's: a bare pattern matches them.
     targets = r".*\.(q_proj|down_proj|gate_up_proj|qkv_proj)"
     return peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=targets, **more))
 
@@ -303,7 +303,7 @@ def disk_names(model):
 
 
 def real_sizes():
-    """How many tensors each recipe hits in models of published sizes, without weights."""
+    """The number of tensors that each recipe selects in models of published sizes, without weights."""
     seven = dict(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32, vocab_size=32064)
     with torch.device("meta"):
         models = {
@@ -322,7 +322,7 @@ def real_sizes():
 
 
 def rows_of(out):
-    """JSON with one parameter a line."""
+    """JSON with one parameter per line."""
     text = json.dumps(out, separators=(",", ":"))
     return text.replace('],["', '],\n["').replace('{"model"', '\n{"model"') + "\n"
 

@@ -49,7 +49,7 @@ def shift(base, now):
         entropy = -np.where(q == 0, 0.0, q * now).sum(1)
         hasnan = np.isnan(base).any(1) | np.isnan(now).any(1)
         agree = np.where(hasnan, np.nan, 100.0 * (base.argmax(1) == now.argmax(1)))
-        # The same by scipy and torch, where they are defined.
+        # The same by scipy and torch, if they are defined.
         if np.isfinite(base).all() and np.isfinite(now).all() and p.min() > 1e-300 and q.min() > 1e-300:
             assert np.allclose(kl, rel_entr(p, q).sum(1), atol=1e-9)
             assert np.allclose(entropy, stats.entropy(q, axis=1), atol=1e-9)
@@ -119,7 +119,7 @@ def number_bias():
     return cases
 
 
-# Written down by hand: is it a number to us, is it one to the paper?
+# Labelled by hand: whether it is a number to us and to the paper.
 BOTH, OURS, PAPER, NEITHER = "both", "ours", "paper", "neither"
 VOCABULARIES = {
     "byte-level BPE (Qwen, Llama 3)": [
@@ -171,7 +171,7 @@ def contribution():
             effects.append(seen[1:] - seen[:-1])
         difference = effects[1] - effects[0]
         push = difference[:, :, ids].mean(2).mean(1) - difference.mean((1, 2))
-        # The paper's: what a block adds, through the head alone.
+        # The paper's: a block's update, through the head only.
         added = [(stream[1:] - stream[:-1]) @ head.T for stream, (_, head) in ((base, weights[0]), (now, weights[1]))]
         cases.append({
             "name": name, "epsilon": eps, "numberIds": ids,

@@ -75,7 +75,7 @@ const golden = JSON.parse(readFileSync(new URL('values.json', import.meta.url), 
 const tolerance = 1e-5;
 const numbers = (rows: Rows): number[] => rows.flat().map(fromWireNumber);
 
-/** Within the tolerance, relative above 1; NaN and infinities exactly. */
+/** Compares within the tolerance, relative above 1; NaN and infinities exactly. */
 function expectClose(got: number, right: WireNumber, what = ''): void {
   const value = fromWireNumber(right);
   if (Number.isFinite(value)) {

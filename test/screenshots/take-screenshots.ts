@@ -8,8 +8,8 @@ import { HubProcess } from '../support/hub-process.js';
 
 /**
  * Makes the pictures of the README: a real run of the built-in trainer on the shipped base model, which learns counting
- * with everything trainable, then with the MLP frozen in mid-run and a lower learning rate. Nothing in them is made up.
- * `npm run screenshots`; CHROMIUM names the browser where it is not at /usr/bin/chromium.
+ * with everything trainable, then with the MLP frozen during the run and a lower learning rate. `npm run screenshots`;
+ * CHROMIUM names the browser if it is not at /usr/bin/chromium.
  */
 const folder = fileURLToPath(new URL('../../../docs/', import.meta.url));
 const desktop = { width: 1440, height: 900 };

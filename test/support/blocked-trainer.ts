@@ -3,15 +3,15 @@ import { protocolVersion, type Attach, type Busy } from '@plumbline/shared/socke
 import type { z } from 'zod';
 
 /**
- * A trainer in a thread of its own whose event loop can be blocked, as a long step blocks a process: it reads nothing,
- * answers no ping and runs no timer meanwhile.
+ * A trainer in its own thread whose event loop can be blocked, like a process by a long step: meanwhile it reads
+ * nothing, answers no ping and runs no timer.
  */
 export class BlockedTrainer {
-  /** How often it has connected. */
+  /** The number of its connections. */
   connections = 0;
   private constructor(readonly worker: Worker) {}
 
-  /** Attaches the run, on every connection anew. */
+  /** Attaches the run, again on every connection. */
   static async start(url: string, token: string, attach: z.input<typeof Attach>): Promise<BlockedTrainer> {
     const worker = new Worker(program, {
       eval: true,
@@ -31,7 +31,7 @@ export class BlockedTrainer {
     return this.#said('answer');
   }
 
-  /** Says that it will be busy, where it does, and blocks for so long. */
+  /** Blocks for `ms`, after a `busy` message if one is given. */
   async block(ms: number, busy?: Busy): Promise<void> {
     this.worker.postMessage({ block: ms, busy });
     await this.#said('awake');

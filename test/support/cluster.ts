@@ -15,7 +15,7 @@ const nginxConf = new URL(
   import.meta.url,
 );
 
-/** A server program that a test may kill and start again. */
+/** A server program that a test can kill and restart. */
 export class ServerProcess {
   #child: ChildProcess | null = null;
   constructor(
@@ -52,7 +52,7 @@ export class ServerProcess {
   }
 }
 
-/** Two hubs behind nginx on one Redis and one InfluxDB, without Docker: what docker-compose.yml runs. */
+/** Two hubs behind nginx on one Redis and one InfluxDB, like docker-compose.yml but without Docker. */
 export class Cluster {
   private constructor(
     readonly folder: string,
@@ -61,14 +61,14 @@ export class Cluster {
     readonly nginx: ServerProcess,
     readonly hubs: readonly HubProcess[],
     readonly bucket: string,
-    /** In front of InfluxDB, one for each hub; none where nobody asked for them. */
+    /** Proxies in front of InfluxDB, one for each hub, if requested. */
     readonly storeProxies: readonly FaultyProxy[],
   ) {}
 
   /**
-   * @param env settings of the hubs, beside those that make them a cluster
-   * @param ofHub settings of one of them, by its number from 0 and the cluster's folder
-   * @param storeProxies puts a network that can be broken between each hub and InfluxDB
+   * @param env further settings of the hubs
+   * @param ofHub settings of one hub, by its number from 0 and the cluster's folder
+   * @param storeProxies puts a breakable network between each hub and InfluxDB
    */
   static async start(
     env: NodeJS.ProcessEnv = {},
@@ -130,7 +130,7 @@ export class Cluster {
   }
 }
 
-/** The configuration that is deployed, with this machine's ports and folders. */
+/** The deployed configuration, with this machine's ports and folders. */
 async function nginxArgs(folder: string, port: number, hubs: readonly HubProcess[]): Promise<string[]> {
   let conf = await readFile(nginxConf, 'utf8');
   conf = conf.replace('listen 8080', `listen 127.0.0.1:${port}`);

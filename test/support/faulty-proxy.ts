@@ -1,18 +1,18 @@
 import { once } from 'node:events';
 import { createServer, connect, type Server, type Socket } from 'node:net';
 
-/** What a network between two programs does to them. */
+/** The state of a network between two programs. */
 export type ProxyState =
   | { kind: 'healthy' }
   /** Bytes arrive late, in both directions. */
   | { kind: 'slow'; delayMs: number }
-  /** Connections stand and new ones are accepted, but nothing arrives and nobody is told. */
+  /** Connections stay open and new ones are accepted, but nothing arrives, silently. */
   | { kind: 'half-open' };
 
 interface Pair {
   near: Socket;
   far: Socket | null;
-  /** It was there while nothing got through: bytes are missing, so it never works again, as behind a router that forgot it. */
+  /** It lost bytes while nothing got through, so it never works again, like behind a router that forgot it. */
   dead: boolean;
 }
 
@@ -31,7 +31,7 @@ export class FaultyProxy {
     server.on('connection', (socket) => this.#serve(socket));
   }
 
-  /** @param targetPort of 127.0.0.1; nothing has to listen there yet */
+  /** @param targetPort of 127.0.0.1; it may be unused at first */
   static async start(targetPort: number): Promise<FaultyProxy> {
     const server = createServer({ noDelay: true }).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -42,13 +42,13 @@ export class FaultyProxy {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Changes what happens from now on. What was half-open stays dead when it is healthy again; new connections work. */
+  /** Changes the state. Half-open connections stay dead when it is healthy again; new connections work. */
   become(state: ProxyState): void {
     this.#state = state;
     if (state.kind === 'half-open') for (const pair of this.#pairs) pair.dead = true;
   }
 
-  /** Cuts all connections with a RST, as a firewall or a machine that restarts does. */
+  /** Cuts all connections with a RST, like a firewall or a restarting machine. */
   reset(): void {
     for (const { near, far } of this.#pairs) {
       near.resetAndDestroy();
@@ -83,16 +83,16 @@ export class FaultyProxy {
     this.#forward(pair, far, near);
   }
 
-  /** One side is gone: the other is told, unless nothing gets through. */
+  /** One side is gone: closes the other, unless nothing gets through. */
   #ended(pair: Pair, other: Socket | null): void {
     if (pair.dead && !pair.near.destroyed) return;
     this.#pairs.delete(pair);
     if (other && !other.destroyed && !pair.dead) other.resetAndDestroy();
-    // The far end of a dead connection hears of it only when the proxy goes.
+    // The far end of a dead connection notices only when the proxy closes.
     if (pair.dead && pair.far && !pair.far.destroyed) this.#pairs.add(pair);
   }
 
-  /** Bytes keep their order whatever the delay was when they came. */
+  /** Bytes keep their order even if the delay changes. */
   #forward(pair: Pair, from: Socket, to: Socket): void {
     let dueMs = 0;
     const pass = (act: () => void): void => {

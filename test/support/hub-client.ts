@@ -6,7 +6,7 @@ import type { RunId, RunState, RunSummary } from '@plumbline/shared/run';
 import type { DashboardToHub, HubToDashboard } from '@plumbline/shared/socket';
 import { HubAway, HubSession, type HubAddress } from '@plumbline/server/dist/hub-api.js';
 
-/** A person at the dashboard, without the browser: the same REST calls and the same socket. */
+/** A dashboard user without a browser: the same REST calls and the same socket. */
 export class HubClient extends HubSession {
   readonly socket: Socket<HubToDashboard, DashboardToHub>;
 
@@ -26,7 +26,7 @@ export class HubClient extends HubSession {
     return new HubClient(hub, (await HubSession.open(hub)).cookie);
   }
 
-  /** With the session of a browser that has one. */
+  /** A client with a browser's session. */
   static withCookie(hub: HubAddress, cookie: string): HubClient {
     return new HubClient(hub, cookie);
   }
@@ -70,7 +70,7 @@ export class HubClient extends HubSession {
     });
   }
 
-  /** Asks every 100 ms until there is an answer; a hub that is down is asked again. */
+  /** Polls every 100 ms until there is an answer, also while the hub is down. */
   async until<T>(what: string, ask: () => Promise<T | undefined>, limitMs = 120_000): Promise<T> {
     const endMs = Date.now() + limitMs;
     for (;;) {
@@ -79,7 +79,7 @@ export class HubClient extends HubSession {
         throw error;
       });
       if (answer !== undefined) return answer;
-      if (Date.now() > endMs) throw new Error(`Waited ${limitMs} ms in vain for ${what}.`);
+      if (Date.now() > endMs) throw new Error(`Timed out after ${limitMs} ms: ${what}.`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }

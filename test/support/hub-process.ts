@@ -7,10 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The repository's folder, from the sources as from their build. */
+/** The repository's folder, from the sources or their build. */
 const root = fileURLToPath(import.meta.url.replace(/test\/(dist\/)?support\/[^/]+$/, ''));
 
-/** A port that nothing listens on at this moment. */
+/** A currently free port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -20,7 +20,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** The real hub as people start it, in a process of its own that a test may kill. */
+/** The real hub in its own process, which a test can kill. */
 export class HubProcess {
   #child: ChildProcess | undefined;
   #output = '';
@@ -37,7 +37,7 @@ export class HubProcess {
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }
-  /** What trainers show. */
+  /** The token of trainers. */
   get trainerToken(): string {
     return readFileSync(join(this.dataDir, 'trainer-token'), 'utf8').trim();
   }
@@ -53,9 +53,9 @@ export class HubProcess {
   }
 
   /**
-   * @param prepare build the dashboard and the native backend first where they are stale, as people's start does
-   * @param dataDir one that is there already; a new one otherwise
-   * @param env settings of the hub beside those of this process
+   * @param prepare first build the dashboard and the native backend if they are stale, like `npm start`
+   * @param dataDir an existing folder; by default a new one
+   * @param env further settings of the hub
    */
   static async start({ prepare = false, dataDir = '', env = {} as NodeJS.ProcessEnv } = {}): Promise<HubProcess> {
     const folder = dataDir || (await mkdtemp(join(tmpdir(), 'plumbline-test-')));
@@ -64,7 +64,7 @@ export class HubProcess {
     return hub;
   }
 
-  /** Starts it on the same port and data folder; returns once it has printed its link. */
+  /** Starts it on the same port and data folder; resolves once it has printed its link. */
   async start(): Promise<void> {
     this.#output = '';
     const child = spawn(
@@ -88,26 +88,26 @@ export class HubProcess {
     });
   }
 
-  /** Nobody reads any more what it says. */
+  /** Stops reading its output. */
   deafen(): void {
     this.#child?.stdout?.destroy();
     this.#child?.stderr?.destroy();
   }
 
-  /** kill -9: nothing is flushed, nothing is said. */
+  /** kill -9: nothing is flushed or sent. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL');
   }
 
   /**
-   * As Ctrl-C does: built-in trainers are stopped and what they say last is stored.
-   * @returns the exit code; `null` when it was not running
+   * Like Ctrl-C: built-in trainers stop and their last events are stored.
+   * @returns the exit code; `null` if it was not running
    */
   async stop(): Promise<number | null> {
     return this.#end('SIGTERM');
   }
 
-  /** Stops it and removes what it stored. */
+  /** Stops it and removes its data. */
   async remove(): Promise<void> {
     await this.stop();
     await rm(this.dataDir, { recursive: true, force: true });
@@ -122,7 +122,7 @@ export class HubProcess {
     return code;
   }
 
-  /** What the trainer of a run wrote to its log, for a failed test's message. */
+  /** The log of a run's trainer, for a failed test's message. */
   async trainerLog(runId: string): Promise<string> {
     return readFile(join(this.dataDir, 'runs', runId, 'trainer.log'), 'utf8');
   }

@@ -7,12 +7,12 @@ import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './hub-process.js';
 
-/** From the sources as from their build. */
+/** From the sources or their build. */
 const buildScript = fileURLToPath(
   import.meta.url.replace(/test\/(dist\/)?support\/[^/]+$/, 'deploy/influxdb/build.sh'),
 );
 
-/** The path of a real influxd 2.7: the one on PATH, or one that is built from source, once a machine. */
+/** The path of a real influxd 2.7: from PATH, or built from source once per machine. */
 export async function influxd(): Promise<string> {
   const run = promisify(execFile);
   const installed = await run('which', ['influxd']).catch(() => null);
@@ -20,7 +20,7 @@ export async function influxd(): Promise<string> {
   return (await run('bash', [buildScript], { maxBuffer: 64 << 20 })).stdout.trim();
 }
 
-/** A real InfluxDB server on a folder of its own, that can be killed and started again. */
+/** A real InfluxDB server with its own folder that can be killed and restarted. */
 export class InfluxServer {
   #process: ChildProcess | null = null;
   #buckets = 0;
@@ -63,7 +63,7 @@ export class InfluxServer {
     return this.#process?.pid;
   }
 
-  /** Starts the server, or starts it again after `kill`, and waits until it answers. */
+  /** Starts the server, also after `kill`, and waits until it answers. */
   async launch(): Promise<void> {
     const args = ['--bolt-path', join(this.folder, 'bolt'), '--engine-path', join(this.folder, 'engine')];
     args.push('--sqlite-path', join(this.folder, 'sqlite'), '--http-bind-address', `127.0.0.1:${this.port}`);

@@ -1,6 +1,6 @@
 import type { Examples, Picture, TokenShift } from '@plumbline/shared/large-event';
 
-/** A PNG of one pixel with so many bytes of text behind it. */
+/** A PNG of one pixel, followed by `bytes` bytes of text. */
 export function aPicture(bytes = 0): Picture {
   const pixel = Buffer.from(
     'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=',
@@ -17,7 +17,7 @@ export const tokenShift = (seq: number, step = seq, prompts = 'held_out'): Token
   ],
 });
 
-/** @param pictures how many examples with a picture of `pictureBytes` there are besides two without */
+/** @param pictures number of examples with a picture of `pictureBytes`, besides two without */
 export const examplesOf = (seq: number, step = seq, pictures = 1, pictureBytes = 0): Examples => ({
   ...{ type: 'examples', seq, step, wallTimeMs: 1_700_000_000_000 + seq, task: 'counting' },
   examples: [

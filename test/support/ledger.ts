@@ -2,12 +2,14 @@ import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/h
 import type { RunId } from '@plumbline/shared/run';
 import type { HubClient } from './hub-client.js';
 
-/** Everything a dashboard was sent live. The hub sends only what is durable, so all of it must be in the store for good. */
+/**
+ * Everything that a dashboard received live. The hub sends only durable events, so the store must contain all of it.
+ */
 export class Ledger {
-  /** `seq|metric` -> value as it was on the wire. */
+  /** `seq|metric` -> value on the wire. */
   readonly values = new Map<string, unknown>();
   readonly controlSeqs = new Set<number>();
-  /** Resolves when the hub has let it join: what happens from then on is seen live. */
+  /** Resolves when it has joined: later events are seen live. */
   readonly joined: Promise<void>;
   #hasJoined: () => void = () => undefined;
 
@@ -24,7 +26,7 @@ export class Ledger {
     client.socket.on('control', ({ runId: of, event }) => {
       if (of === runId) this.controlSeqs.add(event.seq);
     });
-    // Rooms go with the hub that dies: join again on every connection.
+    // A dying hub loses its rooms: join again on every connection.
     client.socket.on('connect', () => this.watch());
     if (client.socket.connected) this.watch();
   }
@@ -36,7 +38,7 @@ export class Ledger {
     });
   }
 
-  /** What is wrong between what was seen and what is stored; empty when nothing is. */
+  /** Differences between received and stored events. */
   async differences(): Promise<string[]> {
     const [history, control] = await Promise.all([
       this.client.history(this.runId),
@@ -62,7 +64,7 @@ function storedValues(history: HistoryResponse): Map<string, unknown> {
   return stored;
 }
 
-/** Event numbers from 1 to the last that are missing, or that a series or the control events hold twice. */
+/** Event numbers from 1 to the last that are missing, or are twice in a series or in the control events. */
 export function holes(history: HistoryResponse, control: ControlEventsResponse): string[] {
   const wrong: string[] = [];
   const all = new Set<number>();

@@ -14,7 +14,7 @@ export interface LongRun {
   after?: readonly Record<string, unknown>[];
 }
 
-/** Puts a run that has ended into the data folder of a hub that does not run, as if it had been recorded there. */
+/** Writes an ended run into the data folder of a stopped hub, as if it had been recorded. */
 export async function storeLongRun(
   dataDir: string,
   { runId: id, steps, metrics, after = [] }: LongRun,
@@ -56,6 +56,6 @@ export async function storeLongRun(
   return runId;
 }
 
-/** A hundred names, as weight drift has. */
+/** `count` metric names like those of weight drift. */
 export const manyMetrics = (count: number): string[] =>
   Array.from({ length: count }, (_, i) => `drift/language_model.layers.${i}.mlp.up_proj`);

@@ -10,13 +10,13 @@ const stepsPerRun = 200;
 const probeEverySteps = 20;
 const ends: readonly RunState[] = ['finished', 'finished', 'finished', 'stopped', 'failed'];
 
-/** Puts ended runs into the data folder of a hub that does not run, as if they had been recorded there. */
+/** Writes ended runs into the data folder of a stopped hub, as if they had been recorded. */
 export async function storeManyRuns(dataDir: string, count: number): Promise<void> {
   const store = new EmbeddedStore(join(dataDir, storeFile));
   for (let i = 0; i < count; i++) {
     const runId = RunId.parse(`bench-${i}`);
     const createdMs = 1_700_000_000_000 + i * 600_000;
-    // Every tenth is a branch of the one before.
+    // Every tenth is a branch of the previous one.
     const parent: RunParent | null =
       i % 10 === 9
         ? { runId: RunId.parse(`bench-${i - 1}`), checkpointId: 'step-100' as RunParent['checkpointId'], step: 100 }

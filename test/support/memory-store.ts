@@ -15,7 +15,7 @@ import {
 } from '../../server/store/event-store.js';
 import { upToDateEvent, type StoredEvent } from '../../server/store/protocol-1.js';
 
-/** Runs, events and commands in memory, for tests that are about whoever uses a store. It has no series. */
+/** A store of runs, events and commands in memory, for tests of a store's users. It has no series. */
 export class MemoryStore implements EventStore {
   readonly #runs = new Map<RunId, StoredRun>();
   readonly #events = new Map<RunId, StoredEvent[]>();

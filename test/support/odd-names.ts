@@ -1,6 +1,6 @@
 /**
- * Names of metrics that other tools send, and such as a store, a table, a line or a page may take for something else.
- * Each is a metric like any other.
+ * Metric names from other tools, and names that a store, a table, a line protocol or a page may misinterpret. Each is
+ * an ordinary metric.
  */
 export const oddNames: readonly string[] = [
   ...['loss', 'eval_loss', 'lr-AdamW/pg1', 'val/AR@100', 'eval/acc top-1', 'Train/Loss', 'a', '0', '10', '1e3'],

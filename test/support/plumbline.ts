@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
-/** The repository's folder, from the sources as from their build. */
+/** The repository's folder, from the sources or their build. */
 const root = fileURLToPath(import.meta.url.replace(/test\/(dist\/)?support\/[^/]+$/, ''));
 
 export interface Said {
@@ -12,7 +12,7 @@ export interface Said {
   errors: string;
 }
 
-/** `plumbline` as people start it, in a process of its own. */
+/** The `plumbline` program in its own process. */
 export class Plumbline {
   output = '';
   errors = '';
@@ -39,7 +39,7 @@ export class Plumbline {
 /** Runs it to its end. */
 export const plumbline = (...args: string[]): Promise<Said> => new Plumbline(...args).ended;
 
-/** The trainer that trains nothing, in a process of its own; `stepMs` is how long a step takes. */
+/** The replay trainer in its own process; `stepMs` is the duration of a step. */
 export function startReplay(
   hub: { url: string },
   token: string,

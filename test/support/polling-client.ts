@@ -1,4 +1,4 @@
-/** The polling transport of Socket.IO, request by request, for what no correct client sends. */
+/** Socket.IO's polling transport, request by request, for messages that no correct client sends. */
 export class PollingClient {
   private constructor(
     readonly url: string,
@@ -6,7 +6,7 @@ export class PollingClient {
     readonly headers: Record<string, string>,
   ) {}
 
-  /** @throws Error when the hub makes no connection */
+  /** @throws Error when the hub refuses the connection */
   static async open(hubUrl: string, headers: Record<string, string> = {}): Promise<PollingClient> {
     const url = `${hubUrl}/socket.io/?EIO=4&transport=polling`;
     const response = await fetch(url, { headers });
@@ -15,7 +15,7 @@ export class PollingClient {
     return new PollingClient(url, (JSON.parse(text.slice(1)) as { sid: string }).sid, headers);
   }
 
-  /** Sends packets; one that joins a namespace is `40/namespace,`. */
+  /** Sends packets; `40/namespace,` joins a namespace. */
   post(packets: readonly string[]): Promise<Response> {
     return fetch(this.#address, { method: 'POST', body: packets.join('\x1e'), headers: this.headers });
   }

@@ -1,7 +1,7 @@
 import { eventually } from './eventually.js';
 import { rawWebSocket, type RawWebSocket } from './raw-websocket.js';
 
-/** A dashboard whose reading can be stopped, as a browser's does when its page hangs. */
+/** A dashboard that can stop reading, like a browser whose page hangs. */
 export async function rawDashboard(url: string): Promise<RawWebSocket> {
   const dashboard = await rawWebSocket(url);
   dashboard.send('40/dashboard,');

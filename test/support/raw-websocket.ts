@@ -6,15 +6,17 @@ const [textFrame, binaryFrame] = [0x81, 0x82];
 
 export interface RawWebSocket {
   socket: Socket;
-  /** Sends a message in one frame; bytes as a binary one. */
+  /** Sends a message in one frame; bytes as a binary frame. */
   send(message: string | Buffer): void;
-  /** All that came, the head of the answer too. */
+  /** All received data, including the head of the answer. */
   text(): string;
   /** Resolves once the hub has closed the connection. */
   closed(): Promise<unknown>;
 }
 
-/** A Socket.IO connection frame by frame, for what no correct client does: sending anything, or not reading. */
+/**
+ * A Socket.IO connection frame by frame, for behaviour that no correct client shows: sending anything, or not reading.
+ */
 export async function rawWebSocket(url: string, head = ''): Promise<RawWebSocket> {
   const { host, hostname, port } = new URL(url);
   const socket = createConnection(Number(port), hostname);
@@ -22,7 +24,7 @@ export async function rawWebSocket(url: string, head = ''): Promise<RawWebSocket
   let isClosed = false;
   socket.on('data', (chunk: Buffer) => (received += chunk.toString('latin1')));
   socket.on('close', () => (isClosed = true));
-  // What the hub cuts off in the middle of a message is reset.
+  // When the hub disconnects during a message, the connection is reset.
   socket.on('error', () => undefined);
   const text = () => received;
   socket.write(

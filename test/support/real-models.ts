@@ -1,6 +1,6 @@
 /**
- * Models of published sizes as transformers lists their parameters. The counts are those of the real classes:
- * `realSizes` of test/golden/model-names.*.json.
+ * Models of published sizes with the parameter lists of transformers. The counts match the real classes: `realSizes` in
+ * test/golden/model-names.*.json.
  */
 export interface ListedParameter {
   name: string;
@@ -106,7 +106,10 @@ export function llava15(before = false): ListedParameter[] {
   ];
 }
 
-/** A mixture of experts as transformers 4 lists it, each expert's projections apart. 48 layers of 128 experts: 18,867. */
+/**
+ * A mixture of experts as transformers 4 lists it, with separate projections for each expert. 48 layers of 128 experts:
+ * 18,867.
+ */
 export function mixture(layerCount = 48, experts = 128): ListedParameter[] {
   const [width, inner] = [2048, 768];
   return [

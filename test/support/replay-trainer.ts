@@ -20,8 +20,8 @@ import type { WireEvent } from '@plumbline/shared/wire-event';
 import { llava15, mixture, qwen25Vl7b, type ListedParameter } from './real-models.js';
 
 /**
- * A trainer that trains nothing: it speaks the trainer's protocol and makes its numbers up, so that the hub and the
- * dashboard can be worked on without a model.
+ * A replay trainer: it speaks the trainer protocol and makes up its numbers, so that people can work on the hub and the
+ * dashboard without a model.
  */
 const usage = `npm run replay -- --token "$(cat .plumbline/trainer-token)" [options]
   --url http://127.0.0.1:4517  the hub        --name Replay  the run's name
@@ -110,7 +110,7 @@ socket.on('connect', () =>
 );
 socket.on('disconnect', () => (attached = false));
 socket.on('connect_error', (error) => {
-  // A socket that is still active tries again by itself; one that the hub refused does not.
+  // An active socket reconnects by itself; one that the hub refused does not.
   if (!socket.active) end(error.message, 1);
   console.error(`The hub at ${options.url} does not answer (${error.message}); trying again ...`);
 });
@@ -210,11 +210,11 @@ function apply({ commandId, action }: Command): void {
   }
 }
 
-/** 0 at the base model, towards 1 the further the trained parts have moved. */
+/** 0 at the base model, approaching 1 as the trained parts move. */
 const moved = () => Math.tanh([...drift.values()].reduce((sum, value) => sum + value, 0) / groups.length / 0.02);
 const noise = (size: number) => (Math.random() - 0.5) * size;
 
-/** Of each layer's attention and MLP, the more the deeper. */
+/** Contributions of each layer's attention and MLP, larger in deeper layers. */
 function contributions(shift: number): Record<string, number> {
   const layers = new Set(model.groups.flatMap(({ part, layer }) => (part === 'language' ? (layer ?? []) : [])));
   return Object.fromEntries(

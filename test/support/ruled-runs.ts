@@ -39,10 +39,10 @@ export const saved = (seq: number, step: number): CheckpointSaved => ({
 export const applied = (seq: number, step: number, commandId: CommandId): WireEvent => ({
   ...{ type: 'command_applied', seq, step, wallTimeMs: testTimeMs, commandId, before: {}, after: {} },
 });
-/** What `rule()` that fired at an event number is known by. */
+/** The command id of `rule()` fired at an event number. */
 export const firedAt = (runId: RunId, seq: number): CommandId => ruleCommandId(runId, 'high loss', seq, 0);
 
-/** Runs with rules at a hub, whose trainers are the test. */
+/** Runs with rules at a hub; the test plays their trainers. */
 export function ruledRuns(hub: () => TestHub) {
   async function attach(
     runId: RunId,
@@ -79,7 +79,7 @@ export function ruledRuns(hub: () => TestHub) {
     const response = await hub().request('GET', `/runs/${runId}/rules`);
     return ((await response.json()) as RulesResponse).rules;
   };
-  /** Waits for the first rule to stand so. */
+  /** Waits until the first rule has this state. */
   const stands = (runId: RunId, armed: boolean, firings: number): Promise<RuleState> =>
     eventually(async () => {
       const [state] = await states(runId);

@@ -22,9 +22,10 @@ const names = [
 ];
 
 /**
- * A run that holds everything that is easily lost on the way: NaN, infinities, the smallest and largest numbers, numbers
- * with 17 digits, events without metrics, commands that were applied, failed and rejected, large events, and text in many scripts, metrics of odd names.
- * @param steps its metric events; longer than a batch when above 1000
+ * A run with everything that is easily lost in transfer: NaN, infinities, the smallest and largest numbers, numbers
+ * with 17 digits, events without metrics, applied, failed and rejected commands, large events, text in many scripts,
+ * and odd metric names.
+ * @param steps number of metric events; more than a batch above 1000
  */
 export function sampleRun(id: string, steps = 2500): SampleRun {
   const runId = RunId.parse(id);
@@ -100,21 +101,21 @@ export function sampleRun(id: string, steps = 2500): SampleRun {
   };
 }
 
-/** An event of the sample as its trainer sends it. */
+/** An event of the sample in its trainer's wire form. */
 export function asSent(event: StoredEvent): WireEvent {
   if (!isMetricEvent(event)) return event as WireEvent;
   const { metrics, ...rest } = event;
   return { ...rest, series: Object.keys(metrics).map((name) => names.indexOf(name)), values: Object.values(metrics) };
 }
 
-/** Puts it into a store as a hub does. */
+/** Writes a sample into a store like a hub. */
 export async function keep({ run, events, commands }: SampleRun, store: EventStore): Promise<void> {
   await store.createRun(run);
   for (let from = 0; from < events.length; from += 1000) await store.append(run.runId, events.slice(from, from + 1000));
   for (const command of commands) await store.putCommand(command);
 }
 
-/** What a store holds of a run, to be compared with another's. */
+/** A store's content of a run, for comparison with another store. */
 export async function held(store: EventStore, runId: RunId): Promise<SampleRun> {
   const summary = (await store.run(runId))!;
   const { lastSeq, lastStep: _lastStep, ...run } = summary;

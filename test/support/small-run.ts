@@ -21,7 +21,7 @@ import type { Tokenizer } from '../../server/trainer/tokenizer.js';
 import { train, type Outcome } from '../../server/trainer/training-loop.js';
 
 export const tokenizer: Tokenizer = builtInTokenizer();
-/** The real thing, small: every path of the loop, a few milliseconds a step. */
+/** A small real configuration: every path of the loop, at a few milliseconds per step. */
 export const modelConfig = {
   ...{ imageSize: 32, patchSize: 8, hiddenSize: 16, visionLayers: 1, visionIntermediateSize: 16, decoderLayers: 2 },
   ...{
@@ -43,7 +43,7 @@ export const defaults = {
   checkpointEverySteps: 4,
 };
 
-/** Runs of the real loop in a few milliseconds a step. Made in a `describe`: the folder is a new one for each test. */
+/** Runs of the real loop at a few milliseconds per step. Create it in a `describe`: each test gets a new folder. */
 export class SmallRuns {
   folder = '';
   baseWeights = new Map<string, HostTensor>();
@@ -59,15 +59,15 @@ export class SmallRuns {
     afterEach(() => rm(this.folder, { recursive: true, force: true }));
   }
 
-  /** Trains from the same start; `at` gives commands when a step was completed. */
+  /** Trains from the same start; `at` gives commands after completed steps. */
   async run(
     overrides: Partial<RunConfig> = {},
     options: {
       from?: Checkpoint;
       at?: Record<number, CommandAction | CommandAction[]>;
-      /** Given at each pause. */
+      /** Command to give at each pause. */
       onPause?: CommandAction;
-      /** Told to end once this step is done. */
+      /** Step after which to stop. */
       stopAfter?: number;
       onEvent?: (event: UnnumberedEvent) => void;
       energy?: EnergyReadings;

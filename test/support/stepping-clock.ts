@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
 /*
- * Preloaded into a program (`node --import`), its wall clock can be stepped while it runs: the file named in
- * STEPPING_CLOCK holds the milliseconds by which it is wrong. Timers and `performance.now` go on undisturbed, as they
- * do when somebody sets a machine's clock.
+ * A preload (`node --import`) that steps a program's wall clock while it runs: the file named in STEPPING_CLOCK
+ * contains the offset in milliseconds. Timers and `performance.now` are unaffected, as when somebody sets a machine's
+ * clock.
  */
 const path = process.env['STEPPING_CLOCK'];
 if (path) {

@@ -32,7 +32,7 @@ export type TrainerEnd = Socket<HubToTrainer, TrainerToHub>;
 export type LogLine = Record<string, unknown> & { level: number; msg: string };
 export type DashboardEnd = Socket<HubToDashboard, DashboardToHub>;
 
-/** The real hub in this process, on a free port and a folder of its own, with sockets to speak to it. */
+/** The real hub in this process, with a free port, its own folder and client sockets. */
 export class TestHub {
   #sockets: Socket[] = [];
   private constructor(
@@ -42,7 +42,7 @@ export class TestHub {
     readonly logged: LogLine[],
   ) {}
 
-  /** @param overrides with a `logLevel`, what the hub logs is in `logged` */
+  /** @param overrides with a `logLevel`, `logged` has the hub's log */
   static async start(overrides: Partial<HubConfig> = {}): Promise<TestHub> {
     const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-hub-'));
     const config = { ...readConfig(), port: 0, dataDir, logLevel: 'silent' as const, ...overrides };
@@ -58,14 +58,14 @@ export class TestHub {
     return readFileSync(join(this.config.dataDir, 'trainer-token'), 'utf8');
   }
 
-  /** Closes the hub and starts another one on its data. */
+  /** Closes the hub and starts a new one on its data. */
   async restart(): Promise<void> {
     this.#letGo();
     await this.hub.close();
     await this.open();
   }
 
-  /** Starts a hub on the data of the one that was closed. */
+  /** Starts a hub on the data of the closed one. */
   async open(): Promise<void> {
     this.hub = await startHub(this.config, this.log);
   }
@@ -88,7 +88,7 @@ export class TestHub {
     return trainer;
   }
 
-  /** A cookie that may control. */
+  /** A session cookie with control rights. */
   async cookie(): Promise<string> {
     const response = await this.request('POST', '/session', { token: this.hub.sessions.createLink() });
     return response.headers.getSetCookie()[0]!.split(';')[0]!;
@@ -107,7 +107,7 @@ export class TestHub {
     });
   }
 
-  /** Waits for a run to be as asked. */
+  /** Waits until the condition holds for a run. */
   async until(runId: RunId, holds: (run: RunSummary) => boolean): Promise<RunSummary> {
     return await eventually(async () => {
       const run = await this.hub.runs.get(runId);
@@ -142,17 +142,17 @@ export const aCommand = (runId: RunId, action: AskedAction): AskedCommand => ({
   runId,
   action,
 });
-/** When the events of tests happen: so many milliseconds before their step. */
+/** Base wall time of test events, in ms; an event adds its step. */
 export const testTimeMs = 1_700_000_000_000;
-/** What `started` declares, by their numbers. */
+/** The series that `started` declares, by number. */
 const declared: readonly string[] = [
   ...['train/loss', 'train/learning_rate', 'train/gradient_norm', 'shift/kl', 'shift/js', 'the/last', 'a/b', 'b/c'],
   ...['held_out/mean/accuracy', 'target/counting/accuracy', 'bias/number_tokens/held_out', 'energy/joules'],
   ...['held_out/colour/accuracy', 'probe/duration_ms', 'run/loss', ...oddNames],
 ];
 /**
- * Values by name as they go over the wire.
- * @param names of the series, by their numbers; by default those that `started` declares
+ * Converts values by name into wire columns.
+ * @param names of the series, by number; by default those that `started` declares
  */
 export const columnsOf = (
   metrics: Readonly<Record<string, WireNumber>>,
@@ -166,7 +166,7 @@ export const columnsOf = (
   };
   return { series: Object.keys(metrics).map(numberOf), values: Object.values(metrics) };
 };
-/** A start that declares the series that tests use, or others. */
+/** A `run_started` event that declares the series of the tests, or the given ones. */
 export const started = (seq = 1, names = declared): Extract<ControlEvent, { type: 'run_started' }> => ({
   type: 'run_started',
   seq,
@@ -191,7 +191,7 @@ export const stepped = (
   wallTimeMs: testTimeMs + seq,
   ...columnsOf(metrics, names),
 });
-/** An event of these as it is stored. */
+/** A wire event of the tests in its stored form. */
 export function asStored(event: WireEvent): TrainerEvent {
   if (!isWireMetricEvent(event)) return event;
   const { series, values, ...rest } = event;

@@ -10,8 +10,8 @@ import { VisionLanguageModel } from '@plumbline/server/dist/trainer/model/vision
 import { Rng } from '@plumbline/shared/rng';
 
 /*
- * Trains a small model for a few steps on the backend named on the command line and prints one JSON line with what it
- * ran on and the losses. A process of its own: a tfjs process keeps the backend it started with.
+ * Trains a small model for a few steps on the backend named on the command line and prints one JSON line with the
+ * device and the losses. It is a separate process because a tfjs process keeps its first backend.
  */
 
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName, allowSoftwareGpu: true });
@@ -38,7 +38,7 @@ const losses: number[] = [];
 for (let step = 0; step < 6; step++) {
   const examples = Array.from({ length: 4 }, () => targetTasks[step % 2]!.sample(rng, 'train'));
   const batch = toDevice(collate(examples, tokenizer, 10));
-  // Half the parameters are frozen in the middle, so that regrouping the optimizer is compared as well.
+  // Half of the parameters are frozen midway, so that the comparison includes the optimizer's regrouping.
   const trainable = step === 2 || step === 3 ? names.filter((name) => name.includes('self_attn')) : names;
   const { loss, gradients } = method.lossAndGradients(batch, trainable);
   const norm = optimizer.apply(model.parameters, gradients, 3e-3, 1);

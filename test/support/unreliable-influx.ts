@@ -2,34 +2,34 @@ import { createServer, request, type IncomingMessage, type Server, type ServerRe
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 
-/** What goes wrong with a request; what is not named here is answered by the server behind. */
+/** A fault of a request; other requests go to the real server. */
 export type Trouble =
-  /** An answer that the server behind never hears of. */
+  /** An answer without asking the real server. */
   | { kind: 'answer'; status: number; headers?: Record<string, string>; body?: string }
-  /** The server behind gets it changed, and its own answer comes back. */
+  /** The real server gets a changed request, and its answer is returned. */
   | { kind: 'changed'; headers?: Record<string, string>; path?: (path: string) => string }
-  /** Refused when it is larger than that. */
+  /** Refuses larger requests. */
   | { kind: 'too_large'; bytes: number }
   /** The connection breaks after the first bytes of the request. */
   | { kind: 'reset' }
-  /** The server behind has done it, and the connection breaks before anybody hears. */
+  /** The real server has handled it, and the connection breaks before the answer. */
   | { kind: 'answer_lost' }
   /** The connection breaks in the middle of the answer. */
   | { kind: 'half_answer' }
-  /** The server behind hears of it later. */
+  /** The real server gets the request later. */
   | { kind: 'late'; until: Promise<void> }
-  /** The server behind has answered those that match, which `onAnswer` is told, and that comes back later. */
+  /** The real server answers matching requests at once and `onAnswer` is called, but the answer is returned later. */
   | { kind: 'answer_late'; of: RegExp; onAnswer: () => void; until: Promise<void> }
-  /** Nothing comes, and the connection stays. */
+  /** No answer, with an open connection. */
   | { kind: 'silence' };
 
-/** A real HTTP server in front of a real InfluxDB that misbehaves on demand. */
+/** A real HTTP proxy in front of a real InfluxDB that misbehaves on demand. */
 export class UnreliableInflux {
-  /** What happens to writes, to queries, and to deletions; null: nothing. */
+  /** The faults of writes, queries and deletions; null means none. */
   trouble: { write: Trouble | null; query: Trouble | null; delete?: Trouble } = { write: null, query: null };
-  /** Wall times at which writes came in. */
+  /** Wall times of incoming writes. */
   writesAtMs: number[] = [];
-  /** Event numbers of the lines that the server behind has taken, in the order it took them. */
+  /** Event numbers of the lines that the real server has accepted, in order. */
   takenSeqs: number[] = [];
   readonly #server: Server;
 
@@ -66,7 +66,7 @@ export class UnreliableInflux {
         if (trouble?.kind === 'reset') return void incoming.socket.destroy();
       }
     } catch {
-      return; // the store itself has given up
+      return; // the store itself has timed out
     }
     const body = Buffer.concat(chunks);
     if (trouble?.kind === 'silence') return;
