@@ -114,7 +114,7 @@ export class HubLink {
     this.#socket.on('disconnect', (reason) => {
       this.#attached = false;
       if (reason === 'io server disconnect')
-        this.#fail('The hub closed the connection: another trainer took up this run, or a person ended it.');
+        this.#fail('The hub closed the connection: another trainer resumed this run, or a person ended it.');
     });
     this.#socket.on('connect_error', (error) => {
       // An active socket reconnects by itself; one that the hub's middleware refused does not.

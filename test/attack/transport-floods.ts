@@ -67,7 +67,7 @@ export const transportFloods: Attack[] = [
   ...joins('joins with acknowledgement ids', '40/dashboard,12{}', '40/dashboard,13[]'),
   ...joins('joins with queries', '40/dashboard?token=1&x=y,', '40/trainer?token=1,{}'),
   {
-    name: 'transport: joins and leaves in turns',
+    name: 'transport: alternating joins and leaves',
     run: async ({ port }) => {
       const polling = await Polling.open(port);
       if (polling instanceof Polling)

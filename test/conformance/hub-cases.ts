@@ -105,7 +105,7 @@ export const hubCases: HubCase[] = [
     same(
       seqs,
       Array.from({ length: 161 }, (_, i) => i + 1),
-      'What is stored',
+      'The stored values',
     );
   }),
   hubCase('repeats', 'Events that are sent again are stored once.', async (trainer) => {
@@ -133,23 +133,23 @@ export const hubCases: HubCase[] = [
     refused(second, 'invalid', 'a pipelined step that goes back');
   }),
   hubCase(
-    'events after the last word',
+    'events after the last one',
     'The run accepts none, pipelined or not, and its trainer gets a refusal.',
     async (trainer) => {
       const socket = await trainer.started();
       refused(
         await trainer.send(socket, [control(2, 'run_finished'), step(3)]),
         'invalid',
-        'an event behind the last word in one batch',
+        'an event after the last one in one batch',
       );
       const [last, late] = await Promise.all([
         trainer.send(socket, [control(2, 'run_finished')]),
         trainer.send(socket, [step(3)]),
       ]);
-      stored(last, 2, 'the last word');
-      refused(late, 'conflict', 'an event after the last word');
+      stored(last, 2, 'the last event');
+      refused(late, 'conflict', 'an event after the last one');
       same(late.error?.retry, false, 'retry');
-      stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last word again');
+      stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last event again');
       stored(
         await trainer.ask(socket, 'attach', trainer.attachment({ acknowledgedSeq: 2 })),
         2,
@@ -187,7 +187,7 @@ export const hubCases: HubCase[] = [
       same(
         (await trainer.stored()).map(({ seq }) => seq),
         Array.from({ length: 120 }, (_, i) => i + 1),
-        'What is stored',
+        'The stored values',
       );
     },
   ),
@@ -221,7 +221,7 @@ export const hubCases: HubCase[] = [
       stored(await trainer.sendText(bare), 6, 'a bare NaN');
       const kept = [];
       for (let seq = 2; seq <= 6; seq++) kept.push((await valuesAt(trainer, seq))['train/loss']);
-      same(kept, [...values, 'NaN'], 'What is stored');
+      same(kept, [...values, 'NaN'], 'The stored values');
     },
   ),
   hubCase('bad series beside good ones', 'The good values are stored, the bad ones named.', async (trainer) => {
@@ -239,7 +239,7 @@ export const hubCases: HubCase[] = [
       step(3, { series: [0, 1, 2, 3, 4, 77, 1], values: [1, 'high', 3, 4, 5, 6, 7] }),
     ]);
     stored(answer, 3, 'the batch');
-    holds((answer.problems?.length ?? 0) >= 4, 'The acknowledgement does not name what was left out.');
+    holds((answer.problems?.length ?? 0) >= 4, 'The acknowledgement does not name what was omitted.');
     const kept = (await trainer.stored()).find(({ seq }) => seq === 3)!['metrics'];
     const wanted = [
       ['__proto__', 5],
@@ -247,7 +247,7 @@ export const hubCases: HubCase[] = [
       ['eval/acc top-1', 7],
       ['train/loss', 1],
     ];
-    same(Object.entries(kept as object).sort(), wanted, 'What is stored');
+    same(Object.entries(kept as object).sort(), wanted, 'The stored values');
   }),
   hubCase('token shifts and examples', 'They come back complete, from their own routes.', async (trainer) => {
     const socket = await trainer.started();
@@ -353,7 +353,7 @@ export const hubCases: HubCase[] = [
   hubCase('the end closes commands', 'Commands that are open when a run ends fail.', async (trainer) => {
     const socket = await trainer.started();
     const { commandId } = await trainer.command({ kind: 'stop' });
-    stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last word');
+    stored(await trainer.send(socket, [control(2, 'run_finished')]), 2, 'the last event');
     same((await trainer.commandLine(commandId)).state, 'failed', 'The state of the open command');
     same((await trainer.command({ kind: 'stop' })).state, 'rejected', 'A command after the end');
   }),
@@ -377,7 +377,7 @@ export const hubCases: HubCase[] = [
     const begins = control(12, 'segment_started', { step: 5, fromStep: 5 });
     stored(await trainer.send(again, [begins, step(13, { step: 6 }), step(14, { step: 7 })]), 14, 'a segment');
     refused(await trainer.send(again, [step(15, { step: 6 })]), 'invalid', 'a step that goes back in a segment');
-    stored(await trainer.send(again, [control(15, 'run_finished', { step: 7 })]), 15, 'the last word');
+    stored(await trainer.send(again, [control(15, 'run_finished', { step: 7 })]), 15, 'the last event');
     same((await trainer.stored()).length, 15, 'The number of stored events');
   }),
 ];

@@ -175,7 +175,7 @@ export const trainerCases: Case<TrainerUnderTest>[] = [
     async (hub, trainer) => {
       const stop = trainer.give({ kind: 'stop' });
       same(await trainer.ended(stop), 'command_applied', 'The end of stop');
-      await until('the last word', () => hub.events.some(isLastWord));
+      await until('the last event', () => hub.events.some(isLastWord));
       same(hub.events.at(-1)!.type, 'run_stopped', 'The last event');
       await until('the process to end', () => trainer.hasEnded, 30_000);
       same(trainer.exitCode, 0, 'Its exit code');

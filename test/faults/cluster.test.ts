@@ -355,7 +355,7 @@ describe('two hubs', () => {
     await first.start();
     const again = watching(first);
     for (const each of [again, later]) {
-      const run = await each.until('the last word', async () => {
+      const run = await each.until('the last event', async () => {
         const now = await each.run(trainer.runId);
         return now.state === 'finished' ? now : undefined;
       });

@@ -1,4 +1,4 @@
-"""Writes model-names.<major version of transformers>.json: what every parameter of real model classes is for.
+"""Writes model-names.<major version of transformers>.json: the role of every parameter of real model classes.
 
 The expectation comes from the module tree, not from names: the class of the modules above a parameter, their identity
 (the decoder, the embeddings) and their index in a ModuleList; recipes from the paper's flags applied to these modules.

@@ -1,6 +1,6 @@
-"""Writes values.json: inputs and right values of every measure, in float64 by numpy, scipy and torch.
+"""Writes values.json: inputs and correct values of every measure, in float64 by numpy, scipy and torch.
 
-README.md beside this file defines the measures. What is not finite is a word, as on the wire.
+README.md beside this file defines the measures. Non-finite values are words, as on the wire.
 """
 
 import json

@@ -157,7 +157,9 @@ export class NvidiaPower implements PowerSource {
 
   #end(how: unknown): void {
     this.#ended = true;
-    console.error(`nvidia-smi ended (${String(how)}): ${this.#lastLine}. The GPU's energy goes on at its mean so far.`);
+    console.error(
+      `nvidia-smi ended (${String(how)}): ${this.#lastLine}. The GPU's energy is now extrapolated at its mean so far.`,
+    );
   }
 }
 

@@ -2,8 +2,8 @@
 
 Usage: pip install easy-vqa pillow numpy && python3 pack.py
 
-easy-VQA is by Victor Zhou; its images and questions come inside the PyPI package of that name. Images are 64x64 and
-are halved to 32x32 by averaging; questions and answers stay as they are but for a space before the question mark.
+easy-VQA is by Victor Zhou; the PyPI package of that name contains its images and questions. Images are 64x64 and
+halved to 32x32 by averaging; questions get a space before the question mark, and answers stay unchanged.
   images.bin.gz      5,000 pictures of 32*32*3 bytes, red green blue, row by row: 4,000 of its train split, 1,000 of test
   questions.json.gz  [[picture, question, answer], ...] with the picture's number in images.bin
 """

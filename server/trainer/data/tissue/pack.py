@@ -1,13 +1,13 @@
-"""Packs four public pictures into one small file that the trainer cuts its tissue and texture questions from.
+"""Packs four public pictures into one small file from which the trainer cuts its tissue and texture questions.
 
 Usage: pip install numpy pillow scikit-image==0.26.0 && python3 pack.py
 
-They come inside the PyPI package scikit-image, whose docstrings (skimage/data/_fetchers.py) say where from:
+The PyPI package scikit-image contains them; its docstrings (skimage/data/_fetchers.py) name the sources:
   brick   CC0Textures, Bricks25, CC0          grass   linolafett on DeviantArt, CC0
   gravel  CC0Textures, Gravel04, CC0
   tissue  ihc.png: colonic glands, immunohistochemistry of FHL2 with DAB (brown) and haematoxylin (blue), taken at the
           Center for Microscopy and Molecular Imaging; "no known copyright restrictions"
-Each is 512x512 and is halved to 256x256 by averaging; the grey ones get three equal channels.
+Each is 512x512 and halved to 256x256 by averaging; grey pictures get three equal channels.
   pictures.bin.gz  brick, grass, gravel, tissue: 256*256*3 bytes each, red green blue, row by row
 """
 
