@@ -39,7 +39,7 @@ describe('records of a file', () => {
       [1, { x: 1 }],
       [3, { x: 2 }],
     ]);
-    await expect(read('a.jsonl', '{"x": 1}\n{"x": ')).rejects.toThrow(/a\.jsonl, record 2: this is not JSON .*Mend it/);
+    await expect(read('a.jsonl', '{"x": 1}\n{"x": ')).rejects.toThrow(/a\.jsonl, record 2: this is not JSON .*Fix it/);
   });
   it('continue after a broken line', async () => {
     await writeFile(join(folder, 'a.jsonl'), '{"x": 1}\n{"x": \n{"x": 3}\n');
