@@ -75,7 +75,11 @@ describe('pictures of a data set', () => {
   it.each([
     ['a text file', Buffer.from('hello'), /set\.json, record 4: .* is neither PNG nor JPEG. Convert/],
     ['an empty file', Buffer.alloc(0), /neither PNG nor JPEG/],
-    ['a PNG cut short', whole.subarray(0, whole.length - 30), /set\.json, record 4: .* is broken \(.+\)\. Replace the picture/],
+    [
+      'a PNG cut short',
+      whole.subarray(0, whole.length - 30),
+      /set\.json, record 4: .* is broken \(.+\)\. Replace the picture/,
+    ],
     ['a JPEG cut short', wholeJpeg.subarray(0, 200), /set\.json, record 4: .* is broken \(.+\)\. Replace the picture/],
   ])('that are %s are refused with place and remedy', async (_, bytes, message) => {
     await expect(readPicture(place, bytes)).rejects.toThrow(message);
