@@ -3,8 +3,8 @@ import { useEffect, useRef } from 'react';
 import { remember, remembered } from '../lib/remembered';
 
 /**
- * Light or dark: the system's, also when that changes, until one is chosen here, which is remembered in this browser.
- * The layout's script applies it before the first paint.
+ * Switches between light and dark. Until the user chooses one, the page follows the system. This browser remembers the
+ * choice, and the layout's script applies it before the first paint.
  */
 export function ThemeToggle(): React.ReactNode {
   const isChosen = useRef(false);

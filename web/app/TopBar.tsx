@@ -4,7 +4,7 @@ import { formatClock } from '../charts/format';
 import { useConnection, useReadOnlyReason, useSession } from '../lib/use-hub';
 import { ThemeToggle } from './ThemeToggle';
 
-/** On every page: where one is, whether the hub is there, what this browser may do. */
+/** The bar of every page: navigation, the connection to the hub, and the rights of this browser. */
 export function TopBar(): React.ReactNode {
   const connection = useConnection();
   const session = useSession();

@@ -1,7 +1,7 @@
 'use client';
 import { useSession } from '../lib/use-hub';
 
-/** Shows the pages to those who may see runs, and others how to get a link. */
+/** Shows the pages to browsers that may see runs, and tells others how to get a link. */
 export function WatchGate({ children }: { children: React.ReactNode }): React.ReactNode {
   const session = useSession();
   if (session.state === 'opening' && session.withLink)

@@ -19,7 +19,7 @@ const probe = (step: number, heldOut: number): MetricEvent => ({
   ...{ type: 'probe_completed', seq: step + 1, step, wallTimeMs: step, stage: 0 },
   metrics: { [metrics.heldOutMean]: heldOut },
 });
-/** A branch whose parent was probed at the given steps. */
+/** A branch whose parent was probed at these steps. */
 function branch(at: number, probed: readonly number[]): RunStore {
   const store = new RunStore();
   store.run(branchAt(at));
@@ -31,7 +31,7 @@ function branch(at: number, probed: readonly number[]): RunStore {
   });
   return store;
 }
-/** The steps of each unbroken line of what is drawn of a branch's past. */
+/** The steps of each unbroken line of a branch’s past, as drawn. */
 function lines(store: RunStore): number[][] {
   const { x, starts } = decimate(store.courseBefore(metrics.heldOutMean)!, 0, 1000, 1000);
   const drawn: number[][] = [];
@@ -48,23 +48,23 @@ describe('the course before a branch', () => {
     store.metrics([probe(50, 44), probe(60, 40)]);
     expect(lines(store)).toEqual([[0, 20, 40, 50]]);
   });
-  it('is a line where the parent was probed once before', () => {
+  it('is a line if the parent was probed once before', () => {
     const store = branch(20, [0]);
     store.metrics([probe(20, 75)]);
     expect(lines(store)).toEqual([[0, 20]]);
   });
-  it('is its own where it has a value at the branch point', () => {
+  it('ends with its own value if it has one at the branch point', () => {
     const store = branch(20, [0, 20]);
     store.metrics([probe(20, 70)]);
     expect(lines(store)).toEqual([[0, 20]]);
     expect([...store.courseBefore(metrics.heldOutMean)!.values.subarray(0, 2)]).toEqual([95, 75]);
   });
-  it('ends where values are missing before the branch', () => {
+  it('ends if values are missing before the branch', () => {
     const store = branch(60, [0, 20]);
     store.metrics([probe(60, 30), probe(80, 25)]);
     expect(lines(store)).toEqual([[0, 20]]);
   });
-  it('is nothing for a run without one', () => {
+  it('is undefined for a run without a parent', () => {
     const store = new RunStore();
     store.run({ ...branchAt(0), parent: null });
     store.metrics([probe(0, 95)]);
@@ -72,8 +72,8 @@ describe('the course before a branch', () => {
   });
 });
 
-describe('where a run stands', () => {
-  it('is its parent’s step for a branch that has told of none, and the step it told last from then on', () => {
+describe('the step of a run', () => {
+  it('is the branch point for a branch that has sent no step, and its own last step after that', () => {
     const store = branch(1900, []);
     expect(store.runSummary!.lastStep).toBe(1900);
     store.run({ ...branchAt(1900), state: 'running', lastStep: 1912, lastSeq: 30 });
@@ -81,8 +81,8 @@ describe('where a run stands', () => {
   });
 });
 
-describe('how far a run has come', () => {
-  it('follows its progress, and no late one; a change that is told after it still counts', () => {
+describe('the progress of a run', () => {
+  it('ignores late progress, and still takes a later change', () => {
     const store = new RunStore();
     const run = { ...branchAt(0), parent: null, state: 'running' as const, lastStep: 5, lastSeq: 5, revision: 10 };
     store.run(run);
@@ -100,8 +100,8 @@ describe('how far a run has come', () => {
   });
 });
 
-describe('a series that only its last values are needed of', () => {
-  it('holds no more than these, however long the page is open', () => {
+describe('a series of which only the last values are needed', () => {
+  it('holds no other values, however long the page is open', () => {
     const store = new RunStore();
     store.demand.showLast(['train/*']);
     for (let seq = 1; seq <= 1000; seq++)
@@ -117,11 +117,11 @@ describe('a series that only its last values are needed of', () => {
   });
 });
 
-describe('a run that goes on as another segment', () => {
+describe('a run that continues in a new segment', () => {
   const step = (seq: number, at: number): MetricEvent => ({
     ...{ type: 'step_completed', seq, step: at, stage: 0, wallTimeMs: seq, metrics: { 'train/loss': seq } },
   });
-  it('lets go of what the segment supersedes, and goes on from where it begins', () => {
+  it('drops superseded values and continues from the segment’s first step', () => {
     const store = new RunStore();
     store.run({ ...branchAt(0), parent: null, lastStep: 3, lastSeq: 4 });
     store.metrics([step(2, 1), step(3, 2), step(4, 3)]);
@@ -136,7 +136,7 @@ describe('a run that goes on as another segment', () => {
     expect(store.runSummary?.lastStep).toBe(2);
   });
 
-  it('takes nothing of what the segment supersedes from an answer or a batch that comes late', () => {
+  it('takes no superseded values from a late answer or batch', () => {
     const store = new RunStore();
     store.run({ ...branchAt(0), parent: null, lastStep: 3, lastSeq: 4 });
     store.control([{ type: 'segment_started', seq: 5, step: 1, fromStep: 1, wallTimeMs: 5 }]);
@@ -147,7 +147,7 @@ describe('a run that goes on as another segment', () => {
     expect([...steps.subarray(0, length)]).toEqual([1]);
   });
 
-  it('stands no more under commands that the segment has superseded', () => {
+  it('has no superseded commands in force', () => {
     const store = new RunStore();
     store.run({ ...branchAt(0), parent: null, lastStep: 9, lastSeq: 4 });
     const commandAt = (commandId: string, step: number) =>
@@ -166,7 +166,7 @@ describe('a run that goes on as another segment', () => {
     expect(store.changesInForce.map(({ commandId }) => commandId)).toEqual(['command-early']);
   });
 
-  it('stands no more under a change at the step of its checkpoint that came after the save', () => {
+  it('has no change in force that came after the save of its checkpoint, at the same step', () => {
     const store = new RunStore();
     store.run({ ...branchAt(0), parent: null, lastStep: 9, lastSeq: 9 });
     const checkpointId = CheckpointId.parse('step-000004');

@@ -16,25 +16,25 @@ import { SeriesDemand } from './series-demand';
 
 type EventOf<T extends ControlEvent['type']> = Extract<ControlEvent, { type: T }>;
 
-/** So many values are kept of a series that only its last values are needed of: the pace is told from them. */
+/** The number of values kept of a series whose course is not needed. The pace is computed from them. */
 const lastValuesKept = 64;
 
-/** All that is known of one run in this browser. Charts follow `onData`; components follow `onChange`, at most 5 a second. */
+/** All that this browser knows of one run. Charts follow `onData`; components follow `onChange`, at most 5 times a second. */
 export class RunStore implements FeedSink {
   runSummary: RunSummary | null = null;
   feedPhase: FeedPhase = 'loading';
   feedError: unknown = undefined;
   /** Which series are needed now. */
   readonly demand = new SeriesDemand();
-  /** What is here is all that is left of the run. */
+  /** The run was deleted: this store has all that is left of it. */
   isDeleted = false;
   readonly series = new Map<string, SeriesBuffer>();
   readonly commandRecords = new Map<CommandId, CommandRecord>();
   /** Ascending by seq. */
   controlEvents: ControlEvent[] = [];
-  /** Of a branch: what was before it, once that is read. */
+  /** The history before a branch began, once it is read. */
   past: RunPast | null = null;
-  /** Changes with every change that components may see. */
+  /** Grows with every change that components may see. */
   version = 0;
 
   #facts: ReadonlyMap<string, SeriesFacts> = new Map();
@@ -43,7 +43,7 @@ export class RunStore implements FeedSink {
   #inForceOf: readonly ControlEvent[] = [];
   /** The events and the list that `#facts` was made from. */
   #factsOf: readonly unknown[] = [];
-  /** All series of the run, once somebody has asked for the list. */
+  /** All series of the run, once the list was fetched. */
   #listed: SeriesResponse['series'] | null = null;
   readonly #dataListeners = new Set<() => void>();
   readonly #changeListeners = new Set<() => void>();
@@ -58,7 +58,7 @@ export class RunStore implements FeedSink {
     return () => this.#changeListeners.delete(listener);
   };
 
-  /** The buffer of a metric, made on first use so that a chart can hold it before its first value. */
+  /** The buffer of a metric. It is created on first use, so that a chart can hold it before its first value. */
   buffer(metric: string): SeriesBuffer {
     let buffer = this.series.get(metric);
     if (!buffer) {
@@ -73,7 +73,7 @@ export class RunStore implements FeedSink {
     return this.controlEvents.findLast((event): event is EventOf<T> => event.type === type);
   }
 
-  /** What is known of the run's series, by name: as declared, in that order, then others that the hub has listed. */
+  /** The run's series by name: as declared, in that order, then others from the hub's list. */
   get declared(): ReadonlyMap<string, SeriesFacts> {
     const [events, listed] = this.#factsOf;
     if (events !== this.controlEvents || listed !== this.#listed) {
@@ -85,7 +85,7 @@ export class RunStore implements FeedSink {
     return this.#facts;
   }
 
-  /** Names of the run's series, as far as they are known here: declared, listed, or with a value. */
+  /** Names of the run's known series: declared, listed, or with a value. */
   get seriesNames(): Set<string> {
     const names = new Set(this.declared.keys());
     for (const [name, { length }] of this.series) if (length > 0) names.add(name);
@@ -93,14 +93,14 @@ export class RunStore implements FeedSink {
     return names;
   }
 
-  /** Whether the list of all series is here: without it, series that were never declared may be missing. */
+  /** Whether the list of all series has arrived. Without it, undeclared series may be missing. */
   get isListed(): boolean {
     return this.#listed !== null;
   }
 
-  /** Whether the course of some of these series is on its way. */
+  /** Whether the course of one of these series is still being fetched. */
   isLoading = (names: readonly string[]): boolean => names.some((name) => !this.demand.complete.has(name));
-  /** A chart in sight draws these series: they are fetched, and followed until it calls what is returned. */
+  /** Registers a visible chart that draws these series: they are fetched and followed. @returns ends the registration */
   draw = (names: readonly string[]): (() => void) => this.demand.draw(names);
 
   /** The control events that no later segment has undone. */
@@ -112,22 +112,22 @@ export class RunStore implements FeedSink {
     return this.#inForce;
   }
 
-  /** What the trainer said of what it trains: at the start, and with each change in force. */
+  /** The trainer's selections: the one at the start, and each change in force. */
   get selections(): readonly EventOf<'run_started' | 'trainable_changed'>[] {
     return this.eventsInForce.filter((event) => event.type === 'run_started' || event.type === 'trainable_changed');
   }
 
-  /** Names of the parameters that train now; undefined before the trainer has said. */
+  /** Names of the parameters that train now; undefined before the trainer has sent them. */
   get trainable(): readonly string[] | undefined {
     return this.selections.at(-1)?.trainable;
   }
 
-  /** The recipes that the trainer has sent with its model; none before it has said. */
+  /** The recipes that the trainer has sent with its model; empty before that. */
   get recipes(): readonly ModelRecipe[] {
     return this.latest('run_started')?.model.recipes ?? [];
   }
 
-  /** Which stage the run is in; undefined where it has none, or has not said. */
+  /** The current stage; undefined if the run has none or has not sent it. */
   get stage(): Stage | undefined {
     if (!this.runSummary) return undefined;
     return stageAt(stagesOf(this.runSummary.description, this.eventsInForce), this.runSummary.lastStep);
@@ -144,14 +144,14 @@ export class RunStore implements FeedSink {
     return [...this.commandRecords.values()].filter(({ commandId }) => !undone.has(commandId));
   }
 
-  /** The commands whose effect this run stands under. */
+  /** The commands in force in this run. */
   get changesInForce(): readonly CommandRecord[] {
     return [...(this.past?.inForce ?? []), ...this.ownCommands];
   }
 
   /**
-   * Of a branch, the course of a metric before it began, as charts draw it: it goes on to the branch's own first value,
-   * unless values are missing between.
+   * The course of a metric before a branch began, as charts draw it. It leads to the branch's own first value, unless
+   * values are missing between.
    */
   courseBefore(metric: string): Columns | undefined {
     const past = this.past?.columns.get(metric);
@@ -161,12 +161,12 @@ export class RunStore implements FeedSink {
     const usual = past.reach[last]!;
     const farthest = Math.max(own.rhythm, Number.isFinite(usual) ? usual : 0);
     const distance = own.steps[0]! - past.steps[last]!;
-    // Of two single values nothing says that others are missing between them.
+    // Between two single values, nothing shows that others are missing.
     if (distance <= 0 || (farthest > 0 && distance > farthest)) return past;
     return joinColumns([past, own].map((columns) => ({ columns, length: columns === own ? 1 : columns.length })));
   }
 
-  /** All values of a metric, in order; of a branch with its ancestors' up to where it began, as charts show it. */
+  /** All values of a metric, in order. A branch includes its ancestors' values up to the branch point. */
   wholeCourse(metric: string): Float64Array {
     const parts = [this.past?.columns.get(metric), this.series.get(metric)].filter((part) => part !== undefined);
     return joinColumns(parts.map((columns) => ({ columns, length: columns.length }))).values;
@@ -177,7 +177,7 @@ export class RunStore implements FeedSink {
     return value === undefined ? undefined : fromWireNumber(value);
   }
 
-  /** The first step there is anything to see of. */
+  /** The first step with data. */
   get firstStep(): number {
     const eldest = this.past?.ancestors.at(-1) ?? this.runSummary;
     return eldest?.parent?.step ?? 0;
@@ -188,14 +188,14 @@ export class RunStore implements FeedSink {
     this.#dataChanged();
     this.#changed();
   }
-  /** Of a branch, the courses of these series before it; what is not needed any more is let go of. */
+  /** Takes courses of series from before a branch, and drops those no longer needed. */
   pastCourses(courses: ReadonlyMap<string, Columns>): void {
     if (!this.past) return;
     const kept = [...this.past.columns, ...courses].filter(([name]) => this.demand.isCourse(name));
     this.past = { ...this.past, columns: new Map(kept) };
     this.#dataChanged();
   }
-  /** The hub's list of all series. */
+  /** Takes the hub's list of all series. */
   seriesAre({ series }: SeriesResponse): void {
     this.#listed = series;
     this.#changed();
@@ -207,9 +207,9 @@ export class RunStore implements FeedSink {
         if (run.revision < before.revision) return;
       } else if (run.lastSeq < before.lastSeq && run.state === before.state) return;
     }
-    // A branch stands where it left its parent until its trainer has told of a step.
+    // A branch is at its branch point until its trainer has sent a step.
     const summary = { ...run, lastStep: Math.max(run.lastStep, run.parent?.step ?? 0) };
-    // Progress that came before a change tells of the same run later.
+    // Progress that arrived before this change is newer.
     const isBehind = before?.createdMs === run.createdMs && before.lastSeq > run.lastSeq;
     this.runSummary = isBehind ? { ...summary, lastSeq: before.lastSeq, lastStep: before.lastStep } : summary;
     this.#changed();
@@ -274,7 +274,7 @@ export class RunStore implements FeedSink {
   commands(records: readonly CommandRecord[]): void {
     for (const record of records) {
       const held = this.commandRecords.get(record.commandId);
-      // A command ends once: news that it is pending is old news then.
+      // A command ends once: a later message that it is pending is outdated.
       if (held && held.state !== 'pending' && record.state === 'pending') continue;
       this.commandRecords.set(record.commandId, record);
     }

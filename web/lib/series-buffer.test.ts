@@ -15,7 +15,7 @@ const gaps = (buffer: SeriesBuffer): number[] =>
   );
 
 describe('SeriesBuffer', () => {
-  it('grows with live values and skips an event that it holds', () => {
+  it('grows with live values and skips events that it has', () => {
     const buffer = new SeriesBuffer();
     for (let seq = 1; seq <= 1000; seq++) buffer.append(seq, seq, seq / 2);
     for (let seq = 900; seq <= 1001; seq++) buffer.append(seq, seq, -1);
@@ -24,7 +24,7 @@ describe('SeriesBuffer', () => {
     expect(buffer.lastValue).toBe(-1);
   });
 
-  it('merges history before, between and after what it holds, each event once', () => {
+  it('merges history before, between and after its values, each event once', () => {
     const buffer = new SeriesBuffer();
     buffer.merge(history([3, 4, 8]));
     buffer.append(9, 9, 90);
@@ -34,13 +34,13 @@ describe('SeriesBuffer', () => {
     expect(gaps(buffer)).toEqual([]);
   });
 
-  it('keeps NaN and infinities that came as words', () => {
+  it('keeps NaN and infinities sent as words', () => {
     const buffer = new SeriesBuffer();
     buffer.merge({ seqs: [1, 2], steps: [1, 2], values: ['NaN', '-Infinity'], bucketSteps: 0 });
     expect([...buffer.values.subarray(0, 2)]).toEqual([NaN, -Infinity]);
   });
 
-  it('says where values are missing, in history and live', () => {
+  it('shows where values are missing, in history and live', () => {
     const buffer = new SeriesBuffer();
     buffer.merge(history([1, 2, 3, 7, 8]));
     buffer.append(9, 9, 9);
@@ -48,7 +48,7 @@ describe('SeriesBuffer', () => {
     expect(gaps(buffer)).toEqual([7, 12]);
   });
 
-  it('does not take thinning for missing values, and sees the gap again once finer history is merged', () => {
+  it('does not take thinning for missing values, and shows the gap once finer history is merged', () => {
     const buffer = new SeriesBuffer();
     const thinned = Array.from({ length: 100 }, (_, index) => index * 100 + 1);
     buffer.merge(history(thinned, 250));
@@ -63,18 +63,18 @@ describe('SeriesBuffer', () => {
     expect(gaps(buffer)).toEqual([70]);
   });
 
-  it('goes by the spacing of the data, whatever the series is called and however it begins', () => {
+  it('uses the spacing of the data, whatever the series’ name and beginning', () => {
     const probes = new SeriesBuffer();
     probes.merge(history([0, 20, 40, 60, 100, 120]));
     expect(gaps(probes)).toEqual([100]);
     expect(probes.rhythm).toBe(20);
-    // One value before a gap says nothing; those after it do.
+    // One value before a gap gives no rhythm; those after it do.
     const late = new SeriesBuffer();
     late.merge(history([1, 500, 501, 502, 503, 520]));
     expect(gaps(late)).toEqual([500, 520]);
   });
 
-  it('takes a spacing seen twice in a row for a new rhythm, live and in history', () => {
+  it('takes a spacing that occurs twice in a row as the new rhythm, live and in history', () => {
     const steps = [10, 20, 30, 80, 130, 180];
     const [live, read] = [new SeriesBuffer(), new SeriesBuffer()];
     for (const step of steps) live.append(step, step, 1);
@@ -82,7 +82,7 @@ describe('SeriesBuffer', () => {
     expect([gaps(live), gaps(read)]).toEqual([[], []]);
   });
 
-  it('sees a gap behind thinned history, once values come live', () => {
+  it('shows a gap after thinned history, once live values come', () => {
     const buffer = new SeriesBuffer();
     buffer.merge(history([1, 101, 201, 301], 50));
     for (const step of [302, 303, 304, 310]) buffer.append(step, step, 1);

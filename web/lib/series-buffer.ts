@@ -3,17 +3,17 @@ import { fromWireNumber } from '@plumbline/shared/metric';
 import type { Segment } from '@plumbline/shared/run';
 import type { Columns } from '../charts/columns';
 
-/** So many spacings tell the rhythm of a series. */
+/** The number of spacings from which the rhythm of a series is computed. */
 const mostSpacings = 9;
 
-/** The middle one; of an even number the smaller of the two in the middle; 0 of none. */
+/** The median; the smaller middle one of an even number; 0 for an empty list. */
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[(values.length - 1) >> 1] ?? 0;
 }
 
 /**
- * How far before each point its neighbour may lie for nothing to be missing between: as far as the points around it lie
- * apart, or as far as two in a row do, since a trainer may report more rarely from some step on.
+ * How far before each point its neighbour may lie without a gap: the median spacing of the
+ * points around it, or a spacing that occurs twice in a row, as a trainer may report less often from some step on.
  */
 function nearOf(steps: readonly number[]): Float64Array {
   const spacings = steps.map((step, index) => (index === 0 ? 0 : step - steps[index - 1]!));
@@ -36,13 +36,13 @@ export class SeriesBuffer implements Columns {
   steps = new Float64Array(0);
   values = new Float64Array(0);
   reach = new Float64Array(0);
-  /** True once merged history was thinned by the hub: zooming in can then fetch more. */
+  /** True once thinned history was merged: zooming in can then fetch more. */
   thinned = false;
 
-  /** Steps between the last few values that were seen one after the other, none left out; oldest first. */
+  /** Steps between the last few consecutive values, oldest first. */
   #spacings: number[] = [];
 
-  /** Steps between two values as the series has had them lately; 0 before the second value. */
+  /** The recent number of steps between two values; 0 before the second value. */
   get rhythm(): number {
     return median(this.#spacings);
   }
@@ -54,14 +54,14 @@ export class SeriesBuffer implements Columns {
     return this.length > 0 ? this.steps[this.length - 1] : undefined;
   }
 
-  /** Adds a live value; one whose event is already held, or older than the newest, is skipped. */
+  /** Adds a live value. A value is skipped if its event is already held or older than the newest. */
   append(seq: number, step: number, value: number): void {
     if (this.length > 0 && seq <= this.seqs[this.length - 1]!) return;
     this.#reserve(this.length + 1);
     const spacing = this.length > 0 ? step - this.steps[this.length - 1]! : 0;
     const isSeenTwice = spacing > 0 && spacing === this.#spacings.at(-1);
     this.#sees(spacing);
-    // The first value says nothing of what lies before it.
+    // The first value does not show whether any are missing before it.
     const reach = this.length === 0 ? Infinity : Math.max(this.rhythm, isSeenTwice ? spacing : 0);
     this.#put(this.length, seq, step, value, reach);
     this.length++;
@@ -69,7 +69,7 @@ export class SeriesBuffer implements Columns {
   }
 
   /**
-   * Merges history, whatever part of it is held already.
+   * Merges history, even if parts of it are already held.
    * @param series ascending by seq; thinned neighbours may lie two of its buckets apart
    */
   merge(series: WireSeries): void {
@@ -92,10 +92,10 @@ export class SeriesBuffer implements Columns {
     while (mine < heldCount || theirs < count) {
       const mySeq = mine < heldCount ? seqs[mine]! : Infinity;
       const theirSeq = theirs < count ? series.seqs[theirs]! : Infinity;
-      // The first point of an answer says nothing of what lies before it.
+      // The first point of an answer does not show whether any are missing before it.
       const theirReach = theirs === 0 ? Infinity : near[theirs]!;
       if (mySeq <= theirSeq) {
-        // Where both hold a point, the finer of the two knows better what lies before it.
+        // If both have a point, the finer one knows better whether any are missing before it.
         const finer = mySeq === theirSeq ? Math.min(reaches[mine]!, theirReach) : reaches[mine]!;
         this.#put(at++, mySeq, steps[mine]!, values[mine]!, finer);
         mine++;
@@ -109,7 +109,7 @@ export class SeriesBuffer implements Columns {
     this.length = at;
   }
 
-  /** Lets go of all but the last values. */
+  /** Drops all but the last values. */
   keepLast(count: number): void {
     if (this.length <= count) return;
     for (const name of columnNames) this[name] = this[name].slice(this.length - count, this.length);
@@ -117,7 +117,7 @@ export class SeriesBuffer implements Columns {
     this.thinned = false;
   }
 
-  /** Lets go of what a later segment of the run has superseded. */
+  /** Drops values that a later segment of the run has superseded. */
   supersede({ seq, fromStep }: Segment): void {
     let kept = 0;
     for (let at = 0; at < this.length; at++) {

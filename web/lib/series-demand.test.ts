@@ -4,7 +4,7 @@ import { SeriesDemand } from './series-demand';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-it('needs the course of a series while anybody draws it, and for a minute after', async () => {
+it('needs the course of a series while a chart draws it, and for a minute after', async () => {
   const demand = new SeriesDemand();
   const [first, second] = [demand.draw(['a', 'b']), demand.draw(['a'])];
   first();
@@ -21,13 +21,13 @@ it('needs the course of a series while anybody draws it, and for a minute after'
   expect(demand.courses).toEqual([]);
 });
 
-it('keeps up so many series out of sight and no more: the last that were drawn', () => {
+it('keeps a limited number of series out of sight up to date: those drawn last', () => {
   const demand = new SeriesDemand();
   for (let i = 0; i < 150; i++) demand.draw([`s${i}`])();
   expect(demand.courses).toEqual(Array.from({ length: 100 }, (_, i) => `s${i + 50}`));
 });
 
-it('knows by name and by group of which series only last values are needed', () => {
+it('knows by name and by group which series need last values only', () => {
   const demand = new SeriesDemand();
   const release = demand.showLast(['drift/*', 'train/loss']);
   demand.draw(['drift/a']);
@@ -38,7 +38,7 @@ it('knows by name and by group of which series only last values are needed', () 
   expect(demand.isLastOnly('drift/b')).toBe(false);
 });
 
-it('says each change until it is closed', async () => {
+it('reports each change until it is closed', async () => {
   const demand = new SeriesDemand();
   let changes = 0;
   demand.onChange(() => changes++);

@@ -1,36 +1,36 @@
-/** How long the course of a series is kept up after the last chart of it went out of sight, and of how many series. */
+/** How long, and for how many series, a course is kept up to date after its last chart went out of sight. */
 const keptMs = 60_000;
 const mostKept = 100;
 
 /**
- * Which series of a run the page needs now. Charts in sight need courses; tiles and maps need last values only. The feed
- * follows this, and says here what has arrived.
+ * The series of a run that the page needs now. Visible charts need courses; tiles and maps need last values only. The feed
+ * follows this, and records here which courses have arrived.
  */
 export class SeriesDemand {
   /** Series whose course has arrived and is kept up to date. The feed writes it. */
   readonly complete = new Set<string>();
   readonly #drawn = new Map<string, number>();
   readonly #last = new Map<string, number>();
-  /** Out of sight and still kept up, each with when it expires; those that left first come first. */
+  /** Out of sight and still kept up to date, each with its expiry; the first to leave come first. */
   readonly #kept = new Map<string, number>();
   readonly #listeners = new Set<() => void>();
   #expiry: ReturnType<typeof setTimeout> | undefined;
 
-  /** Called at each change of what is needed. */
+  /** Calls the listener at each change of demand. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Names of series that are drawn in sight. */
+  /** Names of series in visible charts. */
   get drawn(): string[] {
     return [...this.#drawn.keys()];
   }
-  /** Names of all series whose course is needed: those in sight, and those that were until lately. */
+  /** Names of all series whose course is needed: those in visible charts, and those that recently were. */
   get courses(): string[] {
     return [...this.#drawn.keys(), ...this.#kept.keys()];
   }
-  /** Names, and groups as `drift/*`, of which the last values are needed. */
+  /** Names, and groups such as `drift/*`, whose last values are needed. */
   get lasts(): string[] {
     return [...this.#last.keys()];
   }
@@ -49,13 +49,13 @@ export class SeriesDemand {
     return false;
   }
 
-  /** Somebody draws the course of these series until it calls what is returned. */
+  /** Registers a need for the course of these series. @returns ends it */
   draw(names: readonly string[]): () => void {
     for (const name of names) this.#kept.delete(name);
     return this.#count(this.#drawn, names, (name) => this.#kept.set(name, Date.now() + keptMs));
   }
 
-  /** Somebody shows the last values of these series, or groups of series, until it calls what is returned. */
+  /** Registers a need for the last values of these series or groups. @returns ends it */
   showLast(names: readonly string[]): () => void {
     return this.#count(this.#last, names, () => undefined);
   }

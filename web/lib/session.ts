@@ -5,7 +5,7 @@ import { hubSocket } from './hub-socket';
 /** `withLink`: a link's token is being exchanged. */
 export type Session = { state: 'opening'; withLink?: true } | ({ state: 'open'; problem: string } & SessionInfo);
 
-/** What this browser may do at the hub. A one-time token in the address is exchanged for a session and taken out of it. */
+/** What this browser may do at the hub. A one-time token is taken out of the address and exchanged for a session. */
 class SessionStore {
   session: Session = { state: 'opening' };
   readonly #listeners = new Set<() => void>();
@@ -28,7 +28,7 @@ class SessionStore {
       this.#is({ state: 'opening', withLink: true });
       try {
         const session = await api.openSession(token);
-        // The right to control is read when the socket connects.
+        // The hub reads the right to control when the socket connects.
         hubSocket.reconnect();
         return this.#is({ state: 'open', ...session, problem: '' });
       } catch (error) {
@@ -39,7 +39,7 @@ class SessionStore {
     for (;;) {
       try {
         const session = await api.session();
-        // A used link in a browser that has its session already is no problem.
+        // A used link is no problem in a browser that already has its session.
         return this.#is({ state: 'open', ...session, problem: session.mayControl ? '' : problem });
       } catch (error) {
         if (error instanceof ApiError && error.code === 'unreachable') {

@@ -3,7 +3,7 @@ import { CommandRecord } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { chosenSettings, settingWords, trainingWords } from './settings';
 
-it('tells what differs from the default and nothing else', () => {
+it('lists only what differs from the default', () => {
   expect(chosenSettings(RunConfig.parse({ name: 'x', steps: 90, seed: 7, recipe: 'mlp' }))).toEqual([]);
   const config = RunConfig.parse({ name: 'x', warmupSteps: 0, weightDecay: 0.1, batchSize: 8, backend: 'wasm' });
   expect(chosenSettings(config)).toEqual(['no warm-up', 'weight decay 0.1', 'batch size 8', 'backend wasm']);
@@ -23,7 +23,7 @@ describe('trainingWords', () => {
   const rate = (learningRate: number): CommandRecord => applied({ kind: 'set_learning_rate', learningRate });
   const train = (recipe: string): CommandRecord =>
     applied({ kind: 'set_trainable', selection: { kind: 'recipe', recipe } });
-  it('say what a run began with, until that is changed, and again when it is changed back', () => {
+  it('name the first value only while the current one differs', () => {
     expect(trainingWords(config, [], [])).toEqual({
       trains: { now: 'Full', began: '' },
       rate: { now: '1e-3', began: '' },
@@ -32,7 +32,7 @@ describe('trainingWords', () => {
     expect([trains!, now!].map(settingWords)).toEqual(['SA Proj (began with Full)', '1e-4 (began with 1e-3)']);
     expect(settingWords(trainingWords(config, [], [train('sa_proj'), train('full')]).trains!)).toBe('Full');
   });
-  it('say nothing of what no trainer said, and what was set since', () => {
+  it('are null for what no trainer sent, and show what was set since', () => {
     expect(trainingWords({}, [], [])).toEqual({ trains: null, rate: null });
     const lowered = applied({ kind: 'lower_learning_rate', factor: 0.5 });
     expect(trainingWords({}, [], [lowered]).rate).toBeNull();
@@ -41,7 +41,7 @@ describe('trainingWords', () => {
       rate: { now: '1e-4', began: '' },
     });
   });
-  it('say of a branch that took over its parent’s changes that it began with those', () => {
+  it('count the parent’s changes as the beginning of a branch that took them over', () => {
     const takenOver = [train('mlp_gate_up'), rate(5e-4)];
     expect(trainingWords(config, takenOver, [])).toEqual({
       trains: { now: 'MLP Gate & Up', began: '' },

@@ -8,7 +8,7 @@ import { selectionWords } from './words';
 
 const defaults = RunConfig.parse({ name: 'default' });
 
-/** Settings that are told only where somebody chose them, in the order they are told. */
+/** Settings that are shown only if they differ from the default, in display order. */
 const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
   method: describeMethod,
   schedule: (schedule) => `${schedule} schedule`,
@@ -22,7 +22,10 @@ const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
   backend: (backend) => `backend ${backend}`,
 };
 
-/** What of a configuration differs from the default, in words; name, task, recipe, rate, seed and steps are told anyway. */
+/**
+ * The settings of a configuration that differ from the default, in words. Pages always show name, task, recipe, rate, seed
+ * and steps.
+ */
 export function chosenSettings(config: RunConfig, only = Object.keys(words) as (keyof RunConfig)[]): string[] {
   return only.flatMap((key) => {
     const say = words[key] as ((value: RunConfig[typeof key]) => string) | undefined;
@@ -30,7 +33,7 @@ export function chosenSettings(config: RunConfig, only = Object.keys(words) as (
   });
 }
 
-/** A setting in words, and what it was at first; empty where it still is that. */
+/** A setting in words, and its first value; empty if it is unchanged. */
 export interface Setting {
   now: string;
   began: string;
@@ -39,11 +42,11 @@ export interface Setting {
 export const settingWords = ({ now, began }: Setting): string => (began ? `${now} (${began})` : now);
 
 /**
- * What a run trains and its peak learning rate, in words, the same on every page; with what it began with where that was
- * changed since. Null is what is not known.
- * @param began as its trainer said it
- * @param takenOver what a branch goes on under of what was changed before it began
- * @param own what was changed since
+ * What a run trains and its peak learning rate, in the same words on every page, with the first values if they have
+ * changed. Null if unknown.
+ * @param began as its trainer sent it
+ * @param takenOver changes from before a branch that are in force in it
+ * @param own changes since
  */
 export function trainingWords(
   began: Beginning,
@@ -66,7 +69,7 @@ function setting(first: string | undefined, last: string | undefined): Setting |
   return { now: last, began: first === undefined || first === last ? '' : `began with ${first}` };
 }
 
-/** The same of a run that is followed: what trains has been said with its start where its settings do not tell. */
+/** The same for a followed run. If its settings do not name the selection, its start event does. */
 export function trainingOf(store: RunStore): ReturnType<typeof trainingWords> {
   const { runSummary, past, ownCommands } = store;
   const began = runSummary ? beginningOf(runSummary.description) : {};

@@ -20,11 +20,11 @@ export function useSession(): Session {
     () => opening,
   );
 }
-/** Why controls are off, and how to get them; empty where this browser may control. */
+/** Why controls are off, and how to get them; empty if this browser may control runs. */
 export function useReadOnlyReason(): string {
   const session = useSession();
   if (session.state === 'opening') return 'Asking the hub what this browser may do …';
   if (session.mayControl) return '';
-  // Without the hub's own words the session could not be asked for, and its problem is shown.
+  // Without the hub's explanation the session request failed: its problem is shown.
   return session.howToControl ?? session.problem;
 }

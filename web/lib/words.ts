@@ -11,7 +11,7 @@ import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/r
 import type { RunState, RunSummary } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 
-/** The words people see for the domain's values, each said once. */
+/** The words that people see for the domain's values. Each has one place. */
 export const recipeWords: Record<Recipe, { name: string; says: string }> = {
   full: { name: 'Full', says: 'The whole language model. Learns fastest, forgets most.' },
   everything: { name: 'Everything', says: 'Vision tower and projector too.' },
@@ -26,7 +26,7 @@ export const recipeWords: Record<Recipe, { name: string; says: string }> = {
 };
 const builtInRecipe = (name: string): { name: string; says: string } | undefined =>
   entryOf<{ name: string; says: string }>(recipeWords, name);
-/** What is said of a recipe beside its label; empty of one that is not known here. */
+/** The description of a recipe beside its label; empty for an unknown recipe. */
 export const recipeHint = (name: string): string => builtInRecipe(name)?.says ?? '';
 type Labels = readonly Pick<ModelRecipe, 'name' | 'label'>[];
 const recipeLabel = (name: string, recipes: Labels): string =>
@@ -45,7 +45,7 @@ export const taskSays: Record<TargetTask, string> = {
   reading: 'A word of three letters, spelled.',
   clock: 'The time on a dial, to the quarter hour.',
 };
-/** A run's skills: in the order in which they are taught, `Counting → Clock reading`, where it has stages. */
+/** A run's skills; with stages in the order of teaching, `Counting → Clock reading`. */
 export function sequenceWords(description: Pick<RunDescription, 'stages' | 'tasks'>): string {
   const { stages } = description;
   const words = (stages.length > 0 ? stages.map(({ task }) => task) : targetNames(description, [])).map((name) =>
@@ -68,7 +68,7 @@ export const branchWords = (branch: RunSummary): string =>
     ? branch.description.name
     : `${branch.description.name} from step ${formatStep(branch.parent!.step)}`;
 
-/** @param recipes the model's own, where they are known */
+/** @param recipes the model's own, if known */
 export const selectionWords = (selection: TrainableSelection, recipes: Labels = []): string =>
   selection.kind === 'recipe' ? recipeLabel(selection.recipe, recipes) : describeSelection(selection);
 
@@ -112,11 +112,11 @@ export function actionWords(action: GivenAction, recipes: Labels = []): string {
   }
 }
 
-/** Who gave a command, where that is not a person at the dashboard: `rule “Bias”`. */
+/** The author of a command in words, if it is not a person at the dashboard: `rule “Bias”`. */
 export const authorWords = (author: string): string =>
   isRuleAuthor(author) ? `rule “${author.slice(ruleAuthor('').length)}”` : author;
 
-/** What a trainer's answer to a command names otherwise than this page does. */
+/** Names in a trainer's answer to a command that this page words differently. */
 const answerWords: Record<string, { name: string; unit: Unit }> = {
   held_out_mean: { name: 'held-out accuracy', unit: 'percent' },
 };
@@ -141,7 +141,7 @@ function shortened(text: string): string {
   return parts > 3 ? `${parts} names` : `${text.slice(0, longestWord - 1)}…`;
 }
 
-/** What a command changed, one line for each thing that is different: `learning rate 5e-4 → 1e-4`. */
+/** The changes of a command, one line each: `learning rate 5e-4 → 1e-4`. */
 export function changeWords(
   { before, after }: Pick<CommandRecord, 'before' | 'after'>,
   recipes: Labels = [],
@@ -164,8 +164,8 @@ export function changeWords(
 }
 
 /**
- * What stands in a panel without values. That they will come with a probe is known of the built-in trainer only.
- * @param probe which one brings them
+ * The text of a panel without values. Only the built-in trainer is known to send them with a probe.
+ * @param probe which probe brings the values
  */
 export const awaitedWords = (description: RunDescription | undefined, probe: 'first' | 'next' = 'first'): string =>
-  description && builtInConfig(description) ? `Measured with the ${probe} probe.` : 'The trainer has sent none so far.';
+  description && builtInConfig(description) ? `Measured with the ${probe} probe.` : 'No value so far.';

@@ -15,7 +15,7 @@ import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
-import { seriesOfRun } from '../../lib/run-series';
+import { expectedSeries } from '../../lib/expected-series';
 import { stateWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
 import { Loading } from '../live/Loading';
@@ -29,7 +29,7 @@ import { comparedMetrics, useCompared } from './use-compared';
 import '../live/live.css';
 import './compare.css';
 
-/** Runs that are looked for: more in an address are not. */
+/** The most runs that are looked up from an address. */
 const maxAsked = 20;
 const zero = [0];
 const percent = [0, 100];
@@ -47,9 +47,9 @@ interface ComparedChart {
   unitText?: string;
   include?: readonly number[];
   metric: string;
-  /** Rests on the questions of the probes. */
+  /** Whether the questions of the probes are its sample. */
   isAccuracy?: boolean;
-  /** Drawn for the runs that teach it only. */
+  /** The chart is drawn only for runs that teach this task. */
   task?: string;
   logarithm?: 'off' | 'on';
   testId: string;
@@ -102,14 +102,14 @@ const otherCharts: readonly ComparedChart[] = [
   },
 ];
 
-/** The chart of a series that this page knows nothing about, as the first of the runs that has it declares it. */
+/** The chart of another trainer's series, as declared by the first run that has it. */
 function ownChart(runs: readonly ComparedRun[], name: string): ComparedChart {
   const { store } = runs.find(({ store: { declared } }) => declared.has(name)) ?? runs[0]!;
   const { title, hint = '', unit, unitText } = chartOf(store, name);
   return { title, hint, unit, metric: name, testId: `compare-${name}`, ...(unitText && { unitText }) };
 }
 
-/** Runs laid over each other, live: they are named in the address, `/compare/?run=<id>&run=<id>`. */
+/** Compares runs live. The address names them: `/compare/?run=<id>&run=<id>`. */
 export function ComparePage(): React.ReactNode {
   const asked = [...new Set(useSearchParams().getAll('run'))].filter((id) => id !== '');
   const session = useSession();
@@ -151,8 +151,9 @@ export function ComparePage(): React.ReactNode {
   const missing = asked.filter((id) => !runs.some(({ runId }) => runId === id));
   if (existing.length === 0) {
     return (
-      <Blank title={missing.length === 1 ? `No run ${missing[0]}` : 'None of these runs is there'}>
-        The hub has no run {missing.join(' or ')}: deleted, or not begun. One that begins will be shown here by itself.
+      <Blank title={missing.length === 1 ? `No run ${missing[0]}` : 'None of these runs exists'}>
+        The hub has no run {missing.join(' or ')}. It was deleted or has not started. A run that starts will appear
+        here.
       </Blank>
     );
   }
@@ -178,7 +179,7 @@ export function ComparePage(): React.ReactNode {
       )
       .reverse(),
   );
-  const namesOf = new Map(shown.map(({ run, store }) => [run.runId, seriesOfRun(store)]));
+  const namesOf = new Map(shown.map(({ run, store }) => [run.runId, expectedSeries(store)]));
   const known = [heldOutChart, ...[...tasks].reverse().map(targetChart), ...otherCharts];
   const isOfAny = ({ metric }: ComparedChart): boolean => [...namesOf.values()].some((names) => names.has(metric));
   const charts = [...known.filter(isOfAny), ...own.map((name) => ownChart(shown, name))];
@@ -187,7 +188,7 @@ export function ComparePage(): React.ReactNode {
       ({ run }) =>
         namesOf.get(run.runId)!.has(metric) && (task === undefined || targetNames(run.description, []).includes(task)),
     );
-    // Two runs of one base model may have measured it on two backends: what reads the same is one line.
+    // Two runs of one base model may have measured it on different backends. Values that read the same are one line.
     const bases = new Map(
       drawn.flatMap(({ store }) => {
         const base = store.baseline(metric);
@@ -243,8 +244,8 @@ export function ComparePage(): React.ReactNode {
       {missing.length > 0 && (
         <p className="notice" data-kind="warn" role="alert" data-testid="compare-missing">
           <span>
-            {missing.length === 1 ? 'There is no run' : 'These runs are not there:'} {missing.join(', ')} (deleted, or
-            not begun). See <Link href="/">all runs</Link>, or{' '}
+            {missing.length === 1 ? 'There is no run' : 'These runs do not exist:'} {missing.join(', ')} (deleted, or
+            not started). See <Link href="/">all runs</Link>, or{' '}
             <Link href={compareAddress(runIds)}>leave {missing.length === 1 ? 'it' : 'them'} out</Link>.
           </span>
         </p>
@@ -303,7 +304,7 @@ export function ComparePage(): React.ReactNode {
   );
 }
 
-/** The page while there is nothing to compare, and why. */
+/** The page without runs to compare, and the reason. */
 function Blank({ title, children }: { title: string; children: React.ReactNode }): React.ReactNode {
   return (
     <main className="blank" id="controls" tabIndex={-1}>

@@ -16,7 +16,7 @@ export interface ComparedRun {
   run: RunSummary;
   store: RunStore;
   color: ChartColor;
-  /** Tells it apart from the others on the page. */
+  /** Unique on the page. */
   name: string;
 }
 
@@ -25,7 +25,7 @@ const minus = (text: string): string => text.replace(/^-0\.0$/, '0.0').replace(/
 
 interface Column {
   head: string;
-  /** Whether a run has a value; a column that no run has a value for is left out. Always shown without it. */
+  /** Whether a run has a value. A column without any value is left out; without this check it is always shown. */
   has?: (figures: Comparison) => boolean;
   hint?: string;
   cell: (of: ComparedRun & { figures: Comparison }) => React.ReactNode;
@@ -71,25 +71,25 @@ const columns: readonly Column[] = [
   {
     head: 'Held-out accuracy, lowest',
     has: ({ lowestHeldOut }) => lowestHeldOut !== undefined,
-    hint: 'Of a branch over its whole course, as the charts show it',
+    hint: 'For a branch: over its whole course, as in the charts',
     cell: ({ figures }) => formatValue(figures.lowestHeldOut, 'percent'),
   },
   {
     head: 'Forgetting, points',
     has: ({ forgetting }) => forgetting !== undefined,
-    hint: 'Held-out accuracy lost against the base model',
+    hint: 'Loss of held-out accuracy against the base model',
     cell: ({ figures }) => points(figures.forgetting),
   },
   {
     head: 'Recovered',
     has: ({ heldOut }) => heldOut !== undefined,
-    hint: 'Of a branch over its whole course: how much of the worst drop has come back; a dash where nothing dropped past the noise floor',
+    hint: 'How much of the worst drop has come back, for a branch over its whole course; a dash if nothing dropped past the noise floor',
     cell: ({ figures }) => formatValue(figures.recovered, 'percent'),
   },
   {
     head: 'Target gain, points',
     has: ({ targetGains }) => targetGains.some((each) => each.points !== undefined),
-    hint: 'Target accuracy won against the base model; of several tasks the mean, and each',
+    hint: 'Gain of target accuracy against the base model; for several tasks the mean, then each',
     cell: ({ run: { description }, figures: { targetGain, targetGains } }) => (
       <span>
         {points(targetGain)}
@@ -116,7 +116,7 @@ const columns: readonly Column[] = [
   {
     head: 'Energy',
     has: ({ energy }) => energy !== null,
-    hint: 'With what it is at least and at most, and its emissions; a branch counts from its own start',
+    hint: 'With its lower and upper bound and its emissions; a branch counts from its own start',
     cell: ({ figures: { energy } }) =>
       energy ? (
         <span title={energy.rests}>
@@ -131,7 +131,7 @@ const columns: readonly Column[] = [
   },
   {
     head: 'Changed mid-run',
-    hint: 'What trains, the learning rate and the guard rules; of a branch also what it took over from its parent',
+    hint: 'Changes of what trains, the learning rate and the guard rules; for a branch also those taken over from its parent',
     cell: ({ figures: { changes, takenOver } }) => (
       <span>
         {changes.length === 0
@@ -143,7 +143,7 @@ const columns: readonly Column[] = [
   },
 ];
 
-/** The last value of a series that this page knows nothing about. */
+/** The last value of another trainer's series. */
 function ownColumn(name: string, runs: readonly ComparedRun[]): Column {
   const { store } = runs.find(({ store: { declared } }) => declared.has(name)) ?? runs[0]!;
   const { title, unit, unitText, hint } = chartOf(store, name);
@@ -155,7 +155,7 @@ function ownColumn(name: string, runs: readonly ComparedRun[]): Column {
 }
 
 /**
- * What each run came to, beside the others; of a run under way, so far.
+ * The results of the runs side by side; those of a run under way are so far.
  * @param own series of other trainers, a column each
  */
 export function CompareTable({ runs, own }: { runs: readonly ComparedRun[]; own: readonly string[] }): React.ReactNode {

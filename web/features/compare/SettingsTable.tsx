@@ -3,7 +3,7 @@ import { SettingName } from '../runs/SettingName';
 import { Tags } from '../runs/Tags';
 import type { ComparedRun } from './CompareTable';
 
-/** The settings in which the runs differ, and their tags and notes: a row each, a column a run. */
+/** The settings that differ between the runs, and their tags and notes: one row each, one column per run. */
 export function SettingsTable({ runs }: { runs: readonly ComparedRun[] }): React.ReactNode {
   const descriptions = runs.map(({ run }) => run.description);
   const differing = runs.length > 1 ? differingSettings(descriptions.map(({ settings }) => settings)) : [];

@@ -21,7 +21,7 @@ const probe = (seq: number, step: number, heldOut: number, target: number): Metr
 const declared = (baseline: Record<string, number>) =>
   Object.keys(baseline).map((name, number) => ({ number, ...builtInDeclaration(name, baseline) }));
 
-it('says what a run cost and brought, against the base model', () => {
+it('gives cost and results of a run against the base model', () => {
   const store = new RunStore();
   expect(comparisonOf(store)).toBeNull();
   store.run(
@@ -103,7 +103,7 @@ it('measures a branch over its whole course', () => {
   expect(comparisonOf(store)).toMatchObject({ heldOut: 85, lowestHeldOut: 55, recovered: 75, forgetting: 10 });
 });
 
-it('says of each task of a sequence what was won, and their mean', () => {
+it('gives the gain of each task of a sequence, and the mean', () => {
   const store = new RunStore();
   store.run(
     RunSummary.parse({
@@ -131,12 +131,12 @@ it('says of each task of a sequence what was won, and their mean', () => {
   });
 });
 
-it('tells runs of one name apart by their ids', () => {
+it('distinguishes runs of the same name by their ids', () => {
   const runs = ['a', 'b', 'a'].map((name, index) => ({ runId: `run-${index}`, description: { name } }));
   expect(namesApart(runs)).toEqual(['a (run-0)', 'b', 'a (run-2)']);
 });
 
-it('has no figures of what a run says nothing of', () => {
+it('has no figures for series that a run does not have', () => {
   const store = new RunStore();
   store.run(
     RunSummary.parse({
@@ -154,7 +154,7 @@ it('has no figures of what a run says nothing of', () => {
   });
 });
 
-it('compares the own series of other trainers, those of more runs first', () => {
+it('compares the series of other trainers, those of more runs first', () => {
   const storeOf = (...names: string[]): RunStore => {
     const store = new RunStore();
     const run = { runId: 'run-1', description: { name: 'x' }, parent: null, state: 'running', reason: '' };

@@ -9,7 +9,7 @@ import { trainingOf, type Setting } from '../../lib/settings';
 import { recoverySubject } from '../drift/recovery-view';
 import { isTelling, ownSeries } from '../live/own-series';
 
-/** What a run came to, or has come to so far; undefined is what was not measured. */
+/** The results of a run, or its results so far. Undefined if not measured. */
 export interface Comparison {
   /** What trains and the peak learning rate, in words. */
   training: { trains: Setting | null; rate: Setting | null };
@@ -18,7 +18,7 @@ export interface Comparison {
   lowestHeldOut: number | undefined;
   /** Percentage points of held-out accuracy below the base model; below 0 where the run is above it. */
   forgetting: number | undefined;
-  /** How much of the worst drop has come back, in percent; undefined where nothing dropped past the noise floor. */
+  /** How much of the worst drop has come back, in percent; undefined if nothing dropped past the noise floor. */
   recovered: number | undefined;
   /** Percentage points above the base model, of each task that it teaches. */
   targetGains: readonly { task: string; points: number | undefined }[];
@@ -26,15 +26,15 @@ export interface Comparison {
   targetGain: number | undefined;
   kl: number | undefined;
   bias: number | undefined;
-  /** Null where the trainer tells none; a branch counts from its own start. */
+  /** Null if the trainer sends none; a branch counts from its own start. */
   energy: EnergyReading | null;
-  /** In mid-run, in a few words each. */
+  /** Changes during the run, in a few words each. */
   changes: string[];
-  /** What a restored branch took over of its parent's changes. */
+  /** Changes that a restored branch took over from its parent. */
   takenOver: string[];
 }
 
-/** Reads the figures of one run against the base model; of a branch over its whole course, its ancestors' with it. */
+/** Reads the figures of one run against the base model; for a branch over its whole course, with its ancestors. */
 export function comparisonOf(store: RunStore): Comparison | null {
   const run = store.runSummary;
   if (!run) return null;
@@ -66,15 +66,15 @@ export function comparisonOf(store: RunStore): Comparison | null {
   };
 }
 
-/** Series that the page's own charts and columns cover, or that say nothing side by side. */
+/** Series that have charts and columns of their own, or that cannot be compared side by side. */
 const covered = /^(drift|contribution|energy|probe)\/|^(held_out|target)\/.+\/accuracy$/;
 const charted: readonly string[] = [metrics.kl, metrics.js, metrics.numberTokensHeldOut, metrics.loss];
-/** At most so many of the trainers' own series are compared. */
+/** The most series of other trainers that are compared. */
 const mostOwn = 6;
 
 /**
- * The series of other trainers' runs that are compared beside the ones that the page knows: losses, series with a
- * direction and held-out values, those of more runs first.
+ * The series of other trainers to compare, beside those that the page knows: losses, series with a direction and held-out
+ * values, those of more runs first.
  */
 export function ownCompared(stores: readonly RunStore[]): string[] {
   const others = stores.filter(({ runSummary: run }) => run && !builtInConfig(run.description));
@@ -86,7 +86,7 @@ export function ownCompared(stores: readonly RunStore[]): string[] {
     .slice(0, mostOwn);
 }
 
-/** Undefined where there is none, or one was not measured. */
+/** The mean; undefined if there is no value or one was not measured. */
 function meanOf(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length < values.length || known.length === 0
@@ -94,7 +94,7 @@ function meanOf(values: readonly (number | undefined)[]): number | undefined {
     : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
-/** Names that tell the runs apart: with the id where a name is there twice. */
+/** Unique names of the runs: with the id if a name occurs twice. */
 export function namesApart(runs: readonly { runId: string; description: { name: string } }[]): string[] {
   return runs.map(({ runId, description: { name } }) =>
     runs.filter((other) => other.description.name === name).length > 1 ? `${name} (${runId})` : name,

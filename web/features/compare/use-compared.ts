@@ -8,7 +8,7 @@ import { hubSocket } from '../../lib/hub-socket';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
 
-/** All that the page tabulates. @param targets the names of the target tasks */
+/** The series that the page tabulates. @param targets the names of the target tasks */
 export const comparedMetrics = (targets: readonly string[]): readonly string[] => [
   metrics.loss,
   metrics.heldOutMean,
@@ -32,7 +32,7 @@ class ComparedRuns implements ChartSource {
 const stopAll = (stops: readonly (() => void)[]) => (): void => stops.forEach((stop) => stop());
 const noRuns = new ComparedRuns([]);
 
-/** Follows several runs, live, for as long as the component is there. Renders again when something of one changed. */
+/** Follows several runs live while the component is mounted. Renders again when one of them changes. */
 export function useCompared(runIds: readonly RunId[], metricNames: readonly string[], isOpen: boolean): ComparedRuns {
   const [compared, setCompared] = useState(noRuns);
   useEffect(() => {
@@ -41,7 +41,7 @@ export function useCompared(runIds: readonly RunId[], metricNames: readonly stri
     const feeds = runIds.map((runId, index) => new RunFeed(runId, hubSocket, stores[index]!));
     for (const { demand } of stores) {
       demand.showLast(metricNames);
-      // The table tells the worst value so far.
+      // The table shows the worst value so far.
       demand.draw([metrics.heldOutMean]);
     }
     setCompared(new ComparedRuns(stores));

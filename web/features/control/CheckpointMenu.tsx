@@ -17,7 +17,7 @@ import { useFamilies } from '../runs/use-runs';
 import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
 import { useControlsOff, type CommandControl } from './use-command';
 
-/** Goes back to a checkpoint: a branch starts there and this page follows it; the old curves stay. */
+/** Restores a checkpoint: a branch starts there and this page opens it. The old curves stay. */
 export function CheckpointMenu({ command }: { command: CommandControl }): React.ReactNode {
   const { runId, store } = useRun();
   const router = useRouter();
@@ -29,16 +29,16 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const isHubDown = useConnection().state === 'down';
   const [from, setFrom] = useState<StartingPoint | null>(null);
   const [asked, setAsked] = useState<CheckpointSaved | null>(null);
-  /** The rows of the open dialog: nothing moves under the pointer while checkpoints come and go. */
+  /** The rows of the open dialog. They are fixed, so that nothing moves under the pointer while checkpoints come and go. */
   const [listed, setListed] = useState<readonly CheckpointSaved[]>([]);
-  /** Checkpoints of an ended run that a new one cannot start from here: those of an imported run lie where it was trained. */
+  /** Checkpoints of an ended run that no new run can start from here: those of an imported run lie where it was trained. */
   const [elsewhere, setElsewhere] = useState<ReadonlySet<CheckpointId>>(new Set());
   const [problem, setProblem] = useState('');
   const close = (): void => {
     dialog.current?.close();
     setAsked(null);
   };
-  /** The button that was pressed goes: the list has the focus then. */
+  /** The pressed button disappears: the list takes the focus. */
   const askNoMore = (): void => {
     setAsked(null);
     list.current?.focus();
@@ -61,7 +61,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
     );
   };
 
-  // The hub names the branch when it takes the command; the branch is there when the trainer has begun it.
+  // The hub names the branch when it accepts the command. The branch exists once the trainer has begun it.
   const action = record?.state === 'applied' ? record.action : undefined;
   const branchRunId = action?.kind === 'restore_checkpoint' ? action.branchRunId : undefined;
   const { runs: branches } = useFamilies(branchRunId === undefined ? [] : [branchRunId]);
@@ -72,7 +72,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
 
   const restore = ({ checkpointId, step }: CheckpointSaved): void => {
     close();
-    // An ended run has no trainer to command: a new one starts from its checkpoint, with settings that may differ.
+    // An ended run has no trainer to command: a new run starts from its checkpoint, possibly with other settings.
     if (!ended) give({ kind: 'restore_checkpoint', checkpointId });
     else if (config) setFrom({ runId, checkpointId, step, config: configAt(config, store.changesInForce, step) });
   };

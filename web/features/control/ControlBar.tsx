@@ -13,11 +13,11 @@ import { Outcome } from './Outcome';
 import { StopButton } from './StopButton';
 import { useCommand, useControlsOff, useStopOverdue } from './use-command';
 
-/** Everything that can be done to a run but for choosing what it trains, and what came of the last thing done. */
+/** All controls of a run except the choice of what trains, and the outcome of the last command. */
 export function ControlBar(): React.ReactNode {
   const { store } = useRun();
   const off = useControlsOff();
-  /** What the run's trainer does not take is not offered. */
+  /** Commands that the run's trainer does not take are not offered. */
   const takes = (kind: CommandKind): boolean => trainerTakes(store.runSummary ?? {}, kind);
   const run = useCommand();
   const rate = useCommand();
@@ -151,7 +151,7 @@ export function ControlBar(): React.ReactNode {
   );
 }
 
-/** Which run the controls act on, for when its header is scrolled away. */
+/** Names the run that the controls act on, while its header is scrolled away. */
 function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): React.ReactNode {
   return (
     <p className="control-run" data-shown={isShown} aria-hidden={!isShown}>
@@ -166,14 +166,14 @@ function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): R
   );
 }
 
-/** Whether a marker has been scrolled out at the top. */
+/** Whether a marker has scrolled out of sight at the top. */
 function useOutOfSight(): [RefObject<HTMLElement | null>, boolean] {
   const marker = useRef<HTMLElement>(null);
   const [isOut, setIsOut] = useState(false);
   useEffect(() => {
     const sight = new IntersectionObserver(
       (entries) => setIsOut(entries.at(-1)?.isIntersecting === false),
-      // Below the bar on top of the page, which covers what it lies on; never out at the bottom.
+      // The bar at the top of the page covers the marker. Out of sight at the bottom does not count.
       { rootMargin: '-44px 0px 100000px 0px' },
     );
     if (marker.current) sight.observe(marker.current);

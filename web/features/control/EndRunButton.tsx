@@ -1,14 +1,14 @@
 'use client';
 import { useRef } from 'react';
 
-/** Ends a run whose trainer does not stop, or has not come, after asking. */
+/** Ends a run whose trainer does not stop or never connected, after a confirmation. */
 export function EndRunButton({
   off,
   isAwaited,
   onEnd,
 }: {
   off: string;
-  /** Its trainer has not come. */
+  /** Whether its trainer never connected. */
   isAwaited: boolean;
   onEnd: () => void;
 }): React.ReactNode {

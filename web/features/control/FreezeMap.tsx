@@ -17,14 +17,14 @@ import {
   trainingByGroup,
   type Training,
 } from './freeze-map';
-import { seriesOfRun } from '../../lib/run-series';
+import { expectedSeries } from '../../lib/expected-series';
 import { FreezeMapGrid } from './FreezeMapGrid';
 import { Outcome } from './Outcome';
 import { PatternField } from './PatternField';
 import { useCommand, useControlsOff } from './use-command';
 
 const noModel: ModelInfo = { name: '', groups: [], parameters: [], recipes: [] };
-/** How far each group has moved. */
+/** The weight drift of all groups. */
 const driftGroup = [weightDrift('*')];
 const keyWords: readonly [Training, string][] = [
   ['trainable', 'trainable'],
@@ -33,10 +33,10 @@ const keyWords: readonly [Training, string][] = [
   ['fixed', 'kept by the method'],
 ];
 
-/** Which parts of the model train: seen, chosen by click, drag, keys, recipe or name, and applied with one button. */
+/** Shows which parts of the model train. They are chosen by click, drag, keys, recipe or name, and applied with one button. */
 export function FreezeMap(): React.ReactNode {
   const { store } = useRun();
-  const hasDrift = [...seriesOfRun(store)].some((name) => name.startsWith(weightDrift('')));
+  const hasDrift = [...expectedSeries(store)].some((name) => name.startsWith(weightDrift('')));
   useLastValues(driftGroup, hasDrift);
   const controlsOff = useControlsOff();
   const takes = trainerTakes(store.runSummary ?? {}, 'set_trainable');
@@ -45,7 +45,7 @@ export function FreezeMap(): React.ReactNode {
   const [draft, setDraftSelection] = useState<TrainableSelection | null>(null);
   const [pattern, setPattern] = useState('');
 
-  /** The last way of choosing counts; what another way had left behind is cleared. */
+  /** The last way of choosing counts: it clears what another way left behind. */
   const setDraft = (selection: TrainableSelection | null): void => {
     setDraftSelection(selection);
     setPattern('');

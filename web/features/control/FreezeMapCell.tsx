@@ -4,20 +4,22 @@ import { formatCount, formatValue } from '../../charts/format';
 import type { MapCell } from '../../lib/model-map';
 import type { Training } from './freeze-map';
 
-/** One parameter group, or several that are drawn as one: coloured by how far it has drifted, marked where that is no
- * number that can be drawn, hatched where frozen, locked where the method keeps it, flagged where the draft changes it. */
+/**
+ * A cell of the map: one parameter group or several. Its colour is its drift; a mark stands for a drift that cannot be
+ * drawn. It is hatched if frozen, locked if the method keeps it fixed, and flagged if the draft changes it.
+ */
 export function FreezeMapCell(props: {
   cell: MapCell;
   training: Training;
   isChanged: boolean;
   drift: number | undefined;
-  /** The largest drift of any group: the full colour. */
+  /** The largest drift of any group, which has the full colour. */
   most: number;
   isTabStop: boolean;
   compact: boolean;
-  /** Has its name in it: it stands in no column that says it. */
+  /** Whether the cell shows its name, as no column head does. */
   isNamed: boolean;
-  /** Its place in a row. */
+  /** The grid column. */
   style: CSSProperties | undefined;
   onToggle: () => void;
 }): React.ReactNode {

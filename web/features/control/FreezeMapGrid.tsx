@@ -22,12 +22,12 @@ const partNames: Record<Part, string> = {
   head: 'Head',
   other: 'Other',
 };
-/** With more rows than this they are too low for a number. */
+/** With more rows than this, cells are too low for a number. */
 const mostTallRows = 10;
-/** With more columns than this their heads are small. */
+/** With more columns than this, the heads are small. */
 const mostWideColumns = 9;
 
-/** The groups of a model, layers by projections: each is set to train or not by click, drag and keys. */
+/** The groups of a model as a grid of layers and projections. Each is set to train or not by click, drag or keys. */
 export function FreezeMapGrid({
   map,
   training,
@@ -65,7 +65,7 @@ export function FreezeMapGrid({
   };
   const onPointerDown = (event: PointerEvent): void => {
     const groups = groupsAt(event);
-    // A finger that moves scrolls; a tap is a click.
+    // A moving finger scrolls; a tap is a click.
     if (!groups || off || event.button !== 0 || event.pointerType === 'touch') return;
     const state = trainingOf(groups, training);
     if (state === 'fixed') return;
@@ -87,7 +87,7 @@ export function FreezeMapGrid({
   const onPointerEnd = (): void => {
     painting.current = null;
   };
-  /** Arrow keys go to the nearest cell in that direction, wherever the layout has put it. */
+  /** Arrow keys go to the nearest cell in that direction, whatever the layout. */
   const onKeyDown = (event: KeyboardEvent): void => {
     const here = (event.target as HTMLElement).closest<HTMLElement>('[data-group]');
     const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
@@ -227,7 +227,7 @@ export function FreezeMapGrid({
       </div>
     );
   };
-  // Before the others: the first cell that is made is the one that Tab goes to.
+  // Made before the others: Tab goes to the first cell that is made.
   const shown = section && layers(section);
   const others = map.others.map((each) => cell(each, each.id));
   return (

@@ -16,7 +16,7 @@ const scheduleWords = {
   unknown: 'What the trainer’s schedule scales',
 };
 
-/** Sets the peak that the schedule scales; what stands in the empty field is the one in force. */
+/** Sets the peak that the schedule scales. The empty field shows the current peak. */
 export function LearningRateField({
   off,
   command,
@@ -25,7 +25,7 @@ export function LearningRateField({
 }: {
   off: string;
   command: CommandControl;
-  /** What is wrong with what was typed; said in the bar's status. */
+  /** Why the typed value is wrong, shown in the bar's status. */
   problem: string;
   onProblem: (problem: string) => void;
 }): React.ReactNode {
@@ -76,7 +76,7 @@ export function LearningRateField({
   );
 }
 
-/** What the new peak makes of the rate that trains now; the schedule's share of it is known with the next step. */
+/** Says what the new peak means for the current rate. The schedule's share is known with the next step. */
 export function rateNow(store: RunStore, record: CommandRecord | undefined): string {
   const rates = store.series.get(metrics.learningRate);
   if (record?.state !== 'applied' || record.step === null || !rates || !store.runSummary) return '';

@@ -4,7 +4,7 @@ import { formatStep } from '../../charts/format';
 import { actionWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 
-/** Which command was given and what came of it: `Pause applied at step 1,145`. */
+/** The last command and its outcome: `Pause applied at step 1,145`. */
 export function Outcome({
   record,
   testId,
@@ -12,7 +12,7 @@ export function Outcome({
 }: {
   record: CommandRecord | undefined;
   testId: string;
-  /** What an applied command led to. */
+  /** The result of an applied command. */
   suffix?: string;
 }): React.ReactNode {
   const { store } = useRun();

@@ -3,10 +3,10 @@ import { useMemo } from 'react';
 import { describeParts, type ModelInfo } from '@plumbline/shared/parameter';
 import { amountWords, previewPattern } from './freeze-map';
 
-/** So many names are listed; a pattern may hit tens of thousands. */
+/** The most names in the list: a pattern may hit tens of thousands. */
 const mostListed = 200;
 
-/** Chooses by name: shows, while typing, which parameters would train, and of which part. */
+/** Chooses by name. While typing, it previews which parameters would train, and of which part. */
 export function PatternField({
   model,
   off,

@@ -1,7 +1,7 @@
 'use client';
 import { useRef } from 'react';
 
-/** Ends the run, after asking. */
+/** Stops the run, after a confirmation. */
 export function StopButton({
   off,
   pending,

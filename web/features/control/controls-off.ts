@@ -1,6 +1,6 @@
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 
-/** Why a browser that may control a run cannot do so now; empty where it can. */
+/** Why a browser that may control a run cannot do so now; empty if it can. */
 export function controlsOffWords(
   run: Pick<RunSummary, 'state' | 'trainerConnected'> | null,
   isHubDown: boolean,

@@ -34,13 +34,13 @@ const q0 = 'language_model.layers.0.self_attn.q_proj';
 describe('choosing', () => {
   const nothing = trainingByGroup(parameters, []);
 
-  it('knows a group of which only a part trains', () => {
+  it('knows a group that trains in part', () => {
     const training = trainingByGroup(parameters, ['language_model.layers.0.input_layernorm.weight', `${q0}.weight`]);
     expect(training.get('language_model.layers.0.norms')).toBe('partly');
     expect(training.get(q0)).toBe('trainable');
     expect(training.get('language_model.lm_head')).toBe('frozen');
   });
-  it('tells of a projection with adapters by them, and of what has none that it is kept', () => {
+  it('judges a projection with adapters by them, and one without as fixed', () => {
     const adapted = describeModel(
       'm',
       [`${q0}.weight`, `${q0}.lora_A.weight`, `${q0}.lora_B.weight`, 'lm_head.weight'].map((name) => ({
@@ -56,7 +56,7 @@ describe('choosing', () => {
     expect(trainingByGroup(adapted, [`${q0}.lora_A.weight`]).get(q0)).toBe('partly');
     expect(paintGroups(training, new Set(['language_model.lm_head']), true)).toEqual({ kind: 'groups', groups: [q0] });
   });
-  it('tells of several groups that are drawn as one', () => {
+  it('combines several groups in one cell', () => {
     const training = new Map([
       ['a', 'trainable'],
       ['b', 'frozen'],
@@ -89,7 +89,7 @@ describe('a name pattern', () => {
     expect(preview.ok && preview.names).toHaveLength(7);
     expect(preview.ok && preview.names.at(-1)).toBe('lm_head.weight');
   });
-  it('says of which part, so that a bare pattern that takes the vision tower is seen', () => {
+  it('names the part, so that a bare pattern’s hits in the vision tower are visible', () => {
     const preview = previewPattern('*.mlp.*', describeModel('qwen', qwen25Vl7b()));
     // Its merger has an MLP too.
     expect(preview.ok && preview.byPart.map(({ part, tensors }) => [part, tensors])).toEqual([
@@ -98,7 +98,7 @@ describe('a name pattern', () => {
       ['projector', 4],
     ]);
   });
-  it('says what is wrong, and what would hit', () => {
+  it('says what is wrong, and suggests a pattern that hits', () => {
     const reasonOf = (pattern: string): string => {
       const preview = previewPattern(pattern, model);
       return preview.ok ? '' : preview.reason;
@@ -115,24 +115,24 @@ describe('recipes', () => {
   const recipes = resolveRecipes(model);
   const attention = parameters.filter(({ group }) => /language_model.*self_attn/.test(group)).map(({ name }) => name);
 
-  it('are known by what they train, however it was chosen', () => {
+  it('are recognised by what they train, however it was chosen', () => {
     expect(recipeOf(attention, { kind: 'groups', groups: [] }, recipes)).toBe('sa_proj');
     expect(recipeOf(attention.slice(1), undefined, recipes)).toBeUndefined();
     expect(recipeOf(attention, { kind: 'recipe', recipe: 'full' }, recipes)).toBe('full');
   });
-  it('of a mixture of experts hit what they say', () => {
+  it('of a mixture of experts hit the groups they name', () => {
     const hits = Object.fromEntries(
       resolveRecipes(describeModel('moe', mixture(2, 4))).map(({ name, trainable }) => [name, trainable?.length]),
     );
     expect(hits).toMatchObject({ sa_proj: 8, mlp: 2 * (4 * 3 + 1), mlp_down: 8, none: 0 });
   });
-  it('that hit nothing which can be trained are none', () => {
+  it('that hit nothing trainable are disabled', () => {
     const kept = { ...model, parameters: parameters.map((parameter) => ({ ...parameter, fixed: true })) };
     expect(resolveRecipes(kept).find(({ name }) => name === 'sa_proj')!.trainable).toBeNull();
   });
 });
 
-it('says how much, and of how much', () => {
+it('says how much trains, and of how much', () => {
   expect(amountWords({ tensors: 1, size: 16 })).toBe('1 tensor, 16 parameters');
   expect(amountWords({ tensors: 2, size: 32 }, { tensors: 4, size: 64 })).toBe('2 of 4 tensors, 32 of 64 parameters');
 });

@@ -9,10 +9,10 @@ import {
 } from '@plumbline/shared/parameter';
 import { formatCount } from '../../charts/format';
 
-/** `fixed`: the run's method keeps it, whatever is chosen. */
+/** `fixed`: the run's method keeps it as it is, whatever is chosen. */
 export type Training = 'trainable' | 'frozen' | 'partly' | 'fixed';
 
-/** How much of what can be trained of each group does, given the names of the parameters that do. */
+/** How much of each group's trainable parameters trains, given the names of the training parameters. */
 export function trainingByGroup(
   parameters: readonly ParameterInfo[],
   trainable: Iterable<string>,
@@ -26,21 +26,21 @@ export function trainingByGroup(
   return training;
 }
 
-/** What is fixed says nothing of what it is drawn with. */
+/** Fixed groups do not count beside others in a cell. */
 const together = (before: Training, here: Training): Training =>
   before === 'fixed' ? here : here === 'fixed' || before === here ? before : 'partly';
 
-/** Of several groups that are drawn as one. */
+/** The state of a cell with several groups. */
 export const trainingOf = (groups: readonly string[], training: ReadonlyMap<string, Training>): Training =>
   groups.reduce<Training>((before, group) => together(before, training.get(group) ?? 'frozen'), 'fixed');
 
-/** The selection after the groups in `painted` were set to train or not, starting from what is chosen now. */
+/** The selection after setting the groups in `painted` to train or not, starting from the current choice. */
 export function paintGroups(
   training: ReadonlyMap<string, Training>,
   painted: ReadonlySet<string>,
   trains: boolean,
 ): TrainableSelection {
-  // A group that trains in part is kept as a whole: groups are the unit of this selection.
+  // A group that trains in part is selected as a whole: groups are the unit of this selection.
   const groups = [...training].flatMap(([group, now]) =>
     now !== 'fixed' && (painted.has(group) ? trains : now !== 'frozen') ? [group] : [],
   );
@@ -53,7 +53,7 @@ export interface SelectionDiff {
   nowTrainable: number;
   nowFrozen: number;
 }
-/** What applying a draft would change, group by group. */
+/** The changes that a draft would make, group by group. */
 export function diffTraining(
   before: ReadonlyMap<string, Training>,
   after: ReadonlyMap<string, Training>,
@@ -68,7 +68,7 @@ export function diffTraining(
   return { changed, nowTrainable: changed.size - nowFrozen, nowFrozen };
 }
 
-/** A recipe of the model, and what it trains in this run; null where it hits nothing that can be trained. */
+/** A recipe of the model, and what it trains in this run; null if it hits nothing trainable. */
 export interface ResolvedRecipe extends ModelRecipe {
   trainable: readonly string[] | null;
 }
@@ -78,7 +78,7 @@ export const resolveRecipes = (model: SelectableModel): ResolvedRecipe[] =>
     return { ...recipe, trainable: resolved.ok ? resolved.trainable : null };
   });
 
-/** The recipe that trains exactly these parameters; where two do, the one that was chosen. */
+/** The recipe that trains exactly these parameters; the chosen one if two do. */
 export function recipeOf(
   trainable: readonly string[],
   chosen: TrainableSelection | undefined,
@@ -92,7 +92,7 @@ export function recipeOf(
   return same?.name;
 }
 
-/** How much trains, in the words used everywhere: `40 tensors, 466k parameters`, or of how many. */
+/** How much trains, in the words of every page: `40 tensors, 466k parameters`, with the total if given. */
 export function amountWords(
   { tensors, size }: { tensors: number; size: number },
   of?: { tensors: number; size: number },
@@ -106,7 +106,7 @@ export function amountWords(
 export type PatternPreview =
   { ok: true; names: string[]; size: number; byPart: PartAmount[] } | { ok: false; reason: string };
 
-/** The parameters that a pattern hits, as a preview, or why it hits none and what would. */
+/** Previews the parameters that a pattern hits; if it hits none, says why and suggests one that does. */
 export function previewPattern(pattern: string, model: Omit<ModelInfo, 'name'>): PatternPreview {
   if (pattern.trim() === '') return { ok: false, reason: 'Type names; * stands for anything, commas separate.' };
   if (pattern.length > 200) return { ok: false, reason: 'At most 200 characters.' };
@@ -117,7 +117,7 @@ export function previewPattern(pattern: string, model: Omit<ModelInfo, 'name'>):
   return { ok: false, reason: widened ? `${resolved.reason.replace(/\.$/, '')}: try ${widened}` : resolved.reason };
 }
 
-/** The pattern with stars around the parts that hit nothing, where that hits something. */
+/** The pattern with stars around the parts that hit nothing, if that hits something. */
 function widenPattern(pattern: string, model: Omit<ModelInfo, 'name'>): string | null {
   const hits = (part: string): boolean => resolveSelection({ kind: 'pattern', pattern: part }, model).ok;
   const parts = pattern.split(',').map((part) => part.trim());

@@ -1,6 +1,6 @@
 import { blockName, type MapColumn, type MapRow, type MapSection } from '../../lib/model-map';
 
-/** Neighbouring columns of one block, and of its experts, stand together under one head. */
+/** Neighbouring columns of one block and its experts share one head. */
 export function bandsOf(
   columns: MapSection['columns'],
 ): (Pick<MapColumn, 'block' | 'ofExperts'> & { from: number; to: number })[] {
@@ -12,11 +12,11 @@ export function bandsOf(
   });
   return bands;
 }
-/** A block of one column has its name there. */
+/** A block with one column shows its name there. */
 export const bandName = (block: string, ofExperts: boolean, width: number): string =>
   ofExperts ? 'experts' : width === 1 ? '' : blockName(block);
 
-/** CSS grid lines of the columns: the first is the layers', and a gap stands between bands. */
+/** CSS grid lines of the columns: the first is for the layers, and a gap separates bands. */
 export function placesOf(columns: MapSection['columns']): number[] {
   return bandsOf(columns).flatMap(({ from, to }, band) =>
     Array.from({ length: to - from }, (_, i) => from + i + band + 2),

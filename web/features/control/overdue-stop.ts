@@ -1,12 +1,12 @@
 import { stopOverdueMs, type CommandRecord } from '@plumbline/shared/command';
 import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
 
-/** A trainer that starts on a slow machine has come by then. */
+/** A trainer that starts on a slow machine has connected by then. */
 const startMs = 30_000;
 
 /**
- * How long until ending a run without its trainer is offered, in ms; 0 for now, Infinity while nobody has asked it to stop.
- * The hub allows it of a run whose trainer has not come at once; a trainer takes a while to start.
+ * The time until the page offers to end a run without its trainer, in ms; 0 for now, Infinity without a stop command.
+ * If the trainer never connected, the hub allows it at once, but a trainer takes a while to start.
  */
 export function untilOverdueMs(
   records: Iterable<CommandRecord>,

@@ -8,7 +8,7 @@ import { untilOverdueMs } from './overdue-stop';
 
 export interface CommandControl {
   give: (action: AskedAction) => void;
-  /** The last command given with this control, as far as it has come. */
+  /** The last command of this control, with its current state. */
   record: CommandRecord | undefined;
   isPending: boolean;
 }
@@ -21,7 +21,7 @@ export function useCommand(): CommandControl {
   return { give: (action) => setLast(desk.give(runId, action)), record, isPending: record?.state === 'pending' };
 }
 
-/** Why commands are off altogether; empty where they are on. */
+/** Why all commands are off; empty if they are on. */
 export function useControlsOff(): string {
   const { store } = useRun();
   const readOnlyReason = useReadOnlyReason();
@@ -29,7 +29,7 @@ export function useControlsOff(): string {
   return readOnlyReason || controlsOffWords(store.runSummary, isHubDown);
 }
 
-/** Whether the run was told to stop, or its trainer to come, and is late: it may be ended without its trainer. */
+/** Whether a stop or the trainer's connection is overdue: the run may be ended without its trainer. */
 export function useStopOverdue(): boolean {
   const { store } = useRun();
   const [, setNowMs] = useState(0);

@@ -8,11 +8,11 @@ import { blockName } from '../../lib/model-map';
 import { contributionView } from './contribution-view';
 import './contribution.css';
 
-/** More layers than this have cells too narrow for a number. */
+/** With more layers than this, cells are too narrow for a number. */
 const mostWithNumbers = 12;
 const shownGroups = ['contribution/*'];
 
-/** Where the shift is written: how far each block's part in the logits has moved, and whether it pushes number tokens. */
+/** Where the shift comes from: how far each block's part in the logits has moved, and whether it pushes number tokens. */
 export function ContributionStrip(): React.ReactNode {
   const { store } = useRun();
   const panel = useRef<HTMLElement>(null);

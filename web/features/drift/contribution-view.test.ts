@@ -5,7 +5,7 @@ import { contributionView } from './contribution-view';
 const probe = (seq: number, step: number, metrics: Record<string, number | 'NaN'>) =>
   ({ type: 'probe_completed', seq, step, stage: 0, wallTimeMs: 0, metrics }) as const;
 
-it('lays the latest probe out, layers by blocks, as shares of the largest change and push', () => {
+it('lays out the latest probe by layers and blocks, as shares of the largest change and push', () => {
   const store = new RunStore();
   expect(contributionView(store)).toBeNull();
   const zero = { 'contribution/0/self_attn': 0, 'contribution/0/mlp': 0 };
@@ -28,7 +28,7 @@ it('lays the latest probe out, layers by blocks, as shares of the largest change
   expect(shares[1]![1]).toEqual([1, 1]);
 });
 
-it('shows the layers and blocks that are measured, however many and whatever they are called', () => {
+it('shows the measured layers and blocks, whatever their number and names', () => {
   const store = new RunStore();
   const deep = Array.from({ length: 64 }, (_, layer) => [`contribution/${layer}/mlp`, layer / 64] as const);
   store.metrics([probe(1, 0, { ...Object.fromEntries(deep), 'contribution/3/cross_attn': 0.5 })]);
@@ -39,7 +39,7 @@ it('shows the layers and blocks that are measured, however many and whatever the
   expect(view.rows[1]!.cells[4]).toMatchObject({ change: NaN, changeShare: 0 });
 });
 
-it('shows a base model without colour, and a value that is no number as none', () => {
+it('shows a base model without colour, and marks a value that cannot be drawn', () => {
   const store = new RunStore();
   store.metrics([probe(1, 0, { 'contribution/0/self_attn': 0, 'contribution/0/mlp': 'NaN' })]);
   const [attention, mlp] = contributionView(store)!.rows;

@@ -4,17 +4,17 @@ import type { RunStore } from '../../lib/run-store';
 
 export interface ContributionCell {
   layer: number;
-  /** Root mean square change of what the block adds to the logits, and its push of number tokens; both in logits. */
+  /** Root mean square change of the block's part in the logits, and its push of number tokens; both in logits. */
   change: number;
   push: number;
-  /** One of them is no number that can be drawn: it must not look like no change. */
+  /** Whether one of them cannot be drawn: it must not look like no change. */
   isBad: boolean;
-  /** The same as shares of the largest on the strip: 0..1, and -1..1. */
+  /** Both as shares of the largest on the strip: 0..1, and -1..1. */
   changeShare: number;
   pushShare: number;
 }
 export interface ContributionView {
-  /** Of the probe that is shown, the latest. */
+  /** The step of the latest probe, which is shown. */
   step: number;
   layers: readonly number[];
   rows: readonly { block: string; cells: readonly ContributionCell[] }[];
@@ -22,10 +22,10 @@ export interface ContributionView {
   mostPush: number;
 }
 
-/** Changes below this many logits are no colour: a strip of a base model shows none. */
+/** Changes below this many logits have no colour, so that the strip of a base model shows none. */
 const leastChange = 0.001;
 
-/** Layer contribution change at the latest probe, layers by blocks; null where it is not measured. */
+/** Layer contribution change at the latest probe, by layers and blocks; null if it is not measured. */
 export function contributionView(store: RunStore): ContributionView | null {
   const named = [...store.series].flatMap(([name, series]) => {
     const found = /^contribution\/(\d+)\/([^/]+)$/.exec(name);

@@ -21,7 +21,7 @@ describe('driftKinds', () => {
       expect(lines.filter(({ kind }) => kind.label === 'q')).toHaveLength(layers);
     }
   });
-  it('has one line for the experts of a layer, in colours that are not spent on routers and norms', () => {
+  it('has one line for the experts of a layer, and spends no colours on routers and norms', () => {
     const { kinds, lines } = driftKinds(describeModel('moe', mixture(48, 128)));
     expect(kinds.map(({ label }) => label)).toEqual([
       ...['q', 'k', 'v', 'o', 'experts’ gate', 'experts’ up', 'experts’ down', 'other groups'],
@@ -39,7 +39,7 @@ describe('driftSeries', () => {
       .map(({ label, columns }) => [label, [...columns.steps], [...columns.values]]);
   const up = (expert: number): string => `drift/language_model.layers.0.mlp.experts.${expert}.up_proj`;
 
-  it('shows of the experts of a layer the one that moved most, and follows it', () => {
+  it('shows the expert of a layer that moved most, and follows it', () => {
     const store = new RunStore();
     expect(of(store)).toEqual([]);
     store.metrics([probe(1, 0, { [up(0)]: 0, [up(1)]: 0 }), probe(2, 5, { [up(0)]: 0.25, [up(1)]: 0.5 })]);

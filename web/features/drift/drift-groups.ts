@@ -6,13 +6,13 @@ import { categorical, type ChartColor } from '../../charts/palette';
 import { blockName, layOut, type MapCell, type MapColumn, type ModelMap } from '../../lib/model-map';
 import type { RunStore } from '../../lib/run-store';
 
-/** Groups that are shown in one colour: a projection over all layers, the vision tower, or the rest. */
+/** Groups that share a colour: a projection over all layers, the vision tower, or the rest. */
 export interface DriftKind {
   key: string;
   label: string;
   color: ChartColor;
 }
-/** What is drawn as one line. */
+/** One line of the chart. */
 export interface DriftLine {
   kind: DriftKind;
   label: string;
@@ -27,9 +27,9 @@ const rest: DriftKind = { key: 'rest', label: 'other groups', color: 'slate' };
 const tower: DriftKind = { key: 'vision', label: 'vision', color: categorical.at(-1)! };
 
 /**
- * The lines of a model's weight drift: each projection of the language model in one colour over all layers, so that a chart
- * of a deep model still says which kind of weight moves; the vision tower in one; everything small in grey. The experts of
- * a layer are one line.
+ * The lines of a model's weight drift. Each projection of the language model has one colour over all layers, so that the
+ * chart of a deep model still shows which kind of weight moves. The vision tower has one colour, small groups are grey. The
+ * experts of a layer are one line.
  */
 export function driftKinds(model: Pick<ModelInfo, 'groups' | 'parameters'>): DriftKinds {
   const map = layOut(model);
@@ -51,7 +51,7 @@ export function driftKinds(model: Pick<ModelInfo, 'groups' | 'parameters'>): Dri
   return { kinds: [...coloured.values(), tower, rest].filter((kind) => used.has(kind)), lines };
 }
 
-/** The largest projections of the language model, as many as there are colours to tell apart, in the order of the map. */
+/** The largest projections of the language model, as many as there are distinct colours, in the order of the map. */
 function colouredColumns({ sections }: ModelMap): Map<string, DriftKind> {
   const language = sections.find(({ part }) => part === 'language');
   if (!language) return new Map();
@@ -77,10 +77,10 @@ const lineLabel = (part: Part, layer: number, column: MapColumn): string =>
     .filter((word, index, words) => word !== '' && words.indexOf(word) === index)
     .join(' ');
 
-/** So many series are drawn in one chart. */
+/** The most series in one chart. */
 const mostDrawn = 1000;
 
-/** As many of the first lines as are drawn in one chart, and the series that they are made of. */
+/** The first lines that fit into one chart, and their series. */
 export function drawnTogether(lines: readonly DriftLine[]): { lines: readonly DriftLine[]; names: string[] } {
   const names: string[] = [];
   for (const [index, { groups }] of lines.entries()) {
@@ -90,7 +90,7 @@ export function drawnTogether(lines: readonly DriftLine[]): { lines: readonly Dr
   return { lines, names };
 }
 
-/** Weight drift as lines; of several groups the largest. */
+/** Weight drift as lines; a line of several groups shows the largest. */
 export function driftSeries(store: RunStore, { lines }: DriftKinds): ChartSeries[] {
   return lines.flatMap(({ kind, label, groups }): ChartSeries[] => {
     const columns = together(groups.flatMap((group) => store.series.get(weightDrift(group)) ?? []));
@@ -110,7 +110,7 @@ export function driftSeries(store: RunStore, { lines }: DriftKinds): ChartSeries
 }
 
 const none: Columns = joinColumns([]);
-/** Made anew only when one of them has grown. */
+/** Computed again only when one of them has grown. */
 const made = new WeakMap<Columns, { length: number; most: Columns }>();
 function together(all: readonly Columns[]): Columns {
   const [first] = all;

@@ -5,7 +5,7 @@ import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
 import { RecoverySeries, recoverySubject, sampleWords } from './recovery-view';
 
-it('follows a drop and its way back, and says nothing within the noise floor', () => {
+it('follows a drop and its recovery, and has no value within the noise floor', () => {
   const accuracy = new SeriesBuffer();
   const recovered = new RecoverySeries(accuracy, {
     metric: 'held_out/mean/accuracy',
@@ -21,7 +21,7 @@ it('follows a drop and its way back, and says nothing within the noise floor', (
   expect(recovered.update().values[5]).toBe(0);
 });
 
-it('counts from the worst of the course before, of a branch', () => {
+it('counts from the worst value before a branch', () => {
   const [before, own] = [new SeriesBuffer(), new SeriesBuffer()];
   [90, 50, 60].forEach((value, index) => before.append(index + 1, index * 20, value));
   own.append(1, 60, 70);
@@ -30,7 +30,7 @@ it('counts from the worst of the course before, of a branch', () => {
   expect(new RecoverySeries(own, subject).update().values[0]).toBe(0);
 });
 
-it('says what an accuracy rests on, where the trainer told', () => {
+it('gives the sample size of an accuracy if the trainer sent it', () => {
   const store = new RunStore();
   expect(sampleWords(store)).toBe('');
   const baseline = { 'probe/questions_per_task': 24 };
@@ -38,7 +38,7 @@ it('says what an accuracy rests on, where the trainer told', () => {
   expect(sampleWords(store)).toBe('24 questions a task: a step is 4.2 points');
 });
 
-it('measures what comes back of accuracy, bias and KL, each with its noise floor', () => {
+it('measures the recovery of accuracy, bias and KL, each with its noise floor', () => {
   const store = new RunStore();
   expect(recoverySubject(store, 'shift/kl')).toBeNull();
   const baseline = {
@@ -51,6 +51,6 @@ it('measures what comes back of accuracy, bias and KL, each with its noise floor
   expect(recoverySubject(store, 'held_out/mean/accuracy')).toMatchObject({ worse: 'lower', base: 90, noiseFloor: 6 });
   expect(recoverySubject(store, 'bias/number_tokens/held_out')).toMatchObject({ worse: 'higher', noiseFloor: 0.002 });
   expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.04 });
-  // Of what is not declared to have noise nothing is said to have recovered.
+  // A series without a declared noise floor has no recovery.
   expect(recoverySubject(store, 'held_out/shape/accuracy')).toBeNull();
 });

@@ -11,8 +11,8 @@ export interface RecoverySubject {
 }
 
 /**
- * How a series recovers: against the base model, by the direction and the noise floor that its trainer has declared. Null
- * where the trainer has said none of these.
+ * What the recovery of a series is measured against: the base model's value, with the declared direction and noise floor.
+ * Null if the trainer has not sent all of them.
  */
 export function recoverySubject(store: RunStore, metric: string): RecoverySubject | null {
   const base = store.baseline(metric);
@@ -21,14 +21,14 @@ export function recoverySubject(store: RunStore, metric: string): RecoverySubjec
   return { metric, worse: better === 'higher' ? 'lower' : 'higher', base, noiseFloor };
 }
 
-/** What an accuracy rests on, e.g. `24 questions a task: a step is 4.2 points`; empty where the trainer did not say. */
+/** The sample size of an accuracy, e.g. `24 questions a task: a step is 4.2 points`; empty if the trainer did not send it. */
 export function sampleWords(store: RunStore): string {
   const questions = store.baseline(metrics.questionsPerTask);
   if (questions === undefined || !(questions > 0)) return '';
   return `${questions} questions a task: a step is ${(100 / questions).toFixed(1)} points`;
 }
 
-/** Names of the held-out tasks that the run measures, the mean apart. */
+/** Names of the held-out tasks that the run measures, without the mean. */
 export function heldOutTasks(store: RunStore): string[] {
   const names = [...store.seriesNames, ...Object.keys(store.latest('run_started')?.baseline ?? {})];
   const tasks = names.flatMap((name) => /^held_out\/([^/]+)\/accuracy$/.exec(name)?.[1] ?? []);
@@ -36,8 +36,8 @@ export function heldOutTasks(store: RunStore): string[] {
 }
 
 /**
- * Recovery in percent after each probe; a point is left out while the drift is within the noise floor. The worst value
- * may be one of those before it: of a branch, its ancestors'.
+ * Recovery in percent after each probe. It has no point while the drift is within the noise floor. The worst value of a
+ * branch may be one of its ancestors'.
  */
 export class RecoverySeries implements Columns {
   length = 0;
@@ -65,7 +65,7 @@ export class RecoverySeries implements Columns {
     for (let index = 0; index < measured.length; index++) {
       const value = measured.values[index]!;
       if (!isMeasured(value)) continue;
-      // Of all before, only the worst matters: so each point costs the same however long the run.
+      // Only the worst earlier value matters, so each point costs the same, however long the run.
       worstAndNow[1] = value;
       const found = recovery(worstAndNow, subject.base, subject.worse, subject.noiseFloor);
       const isWorse = subject.worse === 'lower' ? value < worstAndNow[0]! : value > worstAndNow[0]!;

@@ -102,7 +102,7 @@ function Entry({
 }: {
   entry: TimelineEntry;
   view: ChartView;
-  /** Whether it stands under the line that it is otherwise folded into. */
+  /** Whether it is unfolded below its line. */
   isFolded?: boolean;
 }): React.ReactNode {
   return (

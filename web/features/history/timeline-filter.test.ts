@@ -41,7 +41,7 @@ const lineWords = (entries: readonly TimelineEntry[], ...hidden: EntryKind[]): s
   );
 
 describe('timelineLines', () => {
-  it('folds automatic checkpoints with nothing between them, and leaves one alone as it is', () => {
+  it('folds consecutive automatic checkpoints, and keeps a single one as it is', () => {
     const entries = entriesOf(saved(40), saved(60), saved(1520), stage(1520), saved(1540), finished(1540));
     expect(lineWords(entries)).toEqual([
       'Finished, step 1540',
@@ -51,7 +51,7 @@ describe('timelineLines', () => {
     ]);
   });
 
-  it('folds what was removed with what was saved, and counts each', () => {
+  it('folds removed and saved checkpoints together, and counts each', () => {
     const entries = entriesOf(saved(40), saved(60), removed(60), saved(80), removed(80));
     expect(lineWords(entries)).toEqual(['3 checkpoints, steps 40 to 80, 2 removed, to make room for later ones']);
     expect(lineWords(entriesOf(saved(60), removed(60)))).toEqual([
@@ -60,7 +60,7 @@ describe('timelineLines', () => {
     expect(lineWords(entriesOf(removed(60), removed(80)))).toEqual(['2 checkpoints removed, steps 60 to 80']);
   });
 
-  it('never folds a checkpoint that somebody asked for, nor across it', () => {
+  it('never folds a requested checkpoint, nor across it', () => {
     const entries = entriesOf(saved(20), saved(40), saved(50, 'saved-000050'), saved(60), saved(80));
     expect(lineWords(entries)).toEqual([
       '2 checkpoints, steps 60 to 80',
@@ -69,7 +69,7 @@ describe('timelineLines', () => {
     ]);
   });
 
-  it('hides kinds, and folds what is successive then', () => {
+  it('hides kinds, and folds the entries that are then consecutive', () => {
     const entries = entriesOf(saved(20), pause(30), saved(40), stage(40), evaluated(40), saved(60), finished(60));
     expect(lineWords(entries, 'command', 'stage')).toEqual(['Finished, step 60', '3 checkpoints, steps 20 to 60']);
     expect(lineWords(entries, 'checkpoint', 'run')).toEqual([
@@ -91,7 +91,7 @@ describe('timelineLines', () => {
 });
 
 describe('countKinds', () => {
-  it('counts every entry under one kind, folded or not; of checkpoints those saved, as the lines do', () => {
+  it('counts every entry under one kind, folded or not, and only the saved checkpoints, as the lines do', () => {
     const entries = entriesOf(saved(20), saved(25), removed(25), pause(30), stage(40), evaluated(40), finished(60));
     expect(countKinds(entries)).toEqual({ command: 1, stage: 2, checkpoint: 2, run: 1 });
     expect(lineWords(entries)).toContainEqual(expect.stringMatching(/^2 checkpoints, /));
@@ -104,7 +104,7 @@ describe('readHidden', () => {
     expect(readHidden(writeHidden(hidden))).toEqual(hidden);
     expect(readHidden(writeHidden(new Set()))).toEqual(new Set());
   });
-  it('hides nothing where nothing was written, nor for words that are no kind', () => {
+  it('hides nothing without stored kinds, or for unknown ones', () => {
     expect(readHidden(null)).toEqual(new Set());
     expect(readHidden('everything run ')).toEqual(new Set(['run']));
   });

@@ -1,7 +1,7 @@
 import { formatStep } from '../../charts/format';
 import { entryKinds, type EntryKind, type TimelineEntry } from './timeline';
 
-/** The filter's words for each kind, in the order in which they are offered. */
+/** The filter's words for each kind, in display order. */
 export const kindWords: Record<EntryKind, { name: string; says: string }> = {
   command: { name: 'Commands', says: 'Commands of people and of guard rules' },
   stage: { name: 'Stages', says: 'Stages and evaluations' },
@@ -9,24 +9,24 @@ export const kindWords: Record<EntryKind, { name: string; says: string }> = {
   run: { name: 'Run', says: 'Start and end of the run' },
 };
 
-/** Which kinds are hidden, as it is remembered: `checkpoint run`. What is no kind hides nothing. */
+/** The hidden kinds as stored: `checkpoint run`. Unknown words hide nothing. */
 export const readHidden = (stored: string | null): ReadonlySet<EntryKind> =>
   new Set(entryKinds.filter((kind) => stored?.split(' ').includes(kind)));
 export const writeHidden = (hidden: ReadonlySet<EntryKind>): string => [...hidden].join(' ');
 
-/** How many entries there are of each kind; of checkpoints, how many were saved. */
+/** Counts the entries of each kind; of checkpoints, only the saved ones. */
 export function countKinds(entries: readonly TimelineEntry[]): Record<EntryKind, number> {
   const counts = { command: 0, stage: 0, checkpoint: 0, run: 0 };
   for (const { kind, automatic } of entries) if (automatic !== 'removed') counts[kind]++;
   return counts;
 }
 
-/** Automatic checkpoints with nothing between them, told in one line. */
+/** Consecutive automatic checkpoints in one line. */
 export interface CheckpointFold {
-  /** Stays while newer checkpoints join: it is the oldest's. */
+  /** The oldest one's id, so that it stays while newer checkpoints join. */
   id: string;
   title: string;
-  /** `steps 40 to 520`: of those saved, where any was. */
+  /** `steps 40 to 520`: the steps of the saved ones, if any. */
   steps: string;
   detail: string;
   /** In the order of the timeline, two or more. */
@@ -34,7 +34,7 @@ export interface CheckpointFold {
 }
 export const isFold = (line: TimelineEntry | CheckpointFold): line is CheckpointFold => 'entries' in line;
 
-/** The lines of a timeline without the hidden kinds, in its order: what is successive when those are gone is folded. */
+/** The lines of a timeline without the hidden kinds, in its order. Checkpoints that are then consecutive are folded. */
 export function timelineLines(
   entries: readonly TimelineEntry[],
   hidden: ReadonlySet<EntryKind>,

@@ -39,7 +39,7 @@ const saved: ControlEvent = {
 };
 
 describe('timeline', () => {
-  it('has commands and the trainer’s own doings, newest first, what is pending on top', () => {
+  it('has commands and the trainer’s own events, newest first, pending commands on top', () => {
     const entries = timeline([rate, refused, waiting], [saved], null);
     expect(entries.map(({ title }) => title)).toEqual([
       'Pause',
@@ -51,7 +51,7 @@ describe('timeline', () => {
     expect(entries[1]).toMatchObject({ state: 'rejected', details: ['The run is not paused.'] });
   });
 
-  it('says of a command that changed nothing that it did not', () => {
+  it('says that a command changed nothing', () => {
     const idle = record({ kind: 'set_learning_rate', learningRate: 1e-4 } as CommandAction, {
       before: { learning_rate: 1e-4 },
       after: { learning_rate: 1e-4 },
@@ -60,7 +60,7 @@ describe('timeline', () => {
     expect(chartMarks([idle])).toEqual([]);
   });
 
-  it('names what an evaluation found as the key figures do', () => {
+  it('names the results of an evaluation as the key figures do', () => {
     const evaluated = record(
       { kind: 'evaluate_now' },
       { before: {}, after: { probed_step: 40, held_out_mean: 43.75 } },
@@ -68,7 +68,7 @@ describe('timeline', () => {
     expect(timeline([evaluated], [], null)[0]!.details).toEqual(['probed step 40', 'held-out accuracy 43.8 %']);
   });
 
-  it('says of a rule’s command why it was given, beside what came of it', () => {
+  it('gives the cause of a rule’s command beside its outcome', () => {
     const ruled = record(
       { kind: 'lower_learning_rate', factor: 0.5 },
       {
@@ -108,7 +108,7 @@ describe('the end in the timeline', () => {
     reason: 'The trainer exited with code 1. Its log ends with:\nError: out of memory',
     endedMs: 500,
   });
-  it('is the hub’s word where the trainer did not live to say one', () => {
+  it('comes from the hub if the trainer died before it could send one', () => {
     expect(timeline([], [saved], lost)[0]).toMatchObject({
       title: 'Failed',
       state: 'event_failed',
@@ -118,7 +118,7 @@ describe('the end in the timeline', () => {
     });
     expect(timeline([], [saved], run('run-1', { state: 'stopped', endedMs: 500 }))[0]!.title).toBe('Stopped');
   });
-  it('is told once where the trainer told it, and not at all while the run goes on', () => {
+  it('appears once if the trainer sent it, and not while the run continues', () => {
     const failed: ControlEvent = { type: 'run_failed', seq: 10, step: 45, wallTimeMs: 490, reason: 'loss is NaN' };
     expect(timeline([], [saved, failed], lost).map(({ title }) => title)).toEqual(['Failed', 'Checkpoint saved']);
     expect(timeline([], [saved], run('run-1'))).toHaveLength(1);
@@ -126,7 +126,7 @@ describe('the end in the timeline', () => {
 });
 
 describe('lineageMarks', () => {
-  it('marks where a run began, where others left it, and what was taught and changed before', () => {
+  it('marks the branch points of a run, and the stages and changes before it', () => {
     const parent = run('parent');
     const child = run('child', { parent: { runId: 'parent', checkpointId: 'step-50', step: 50 } });
     const stage = {
@@ -152,7 +152,7 @@ describe('lineageMarks', () => {
 });
 
 describe('stageMarks', () => {
-  it('marks where the next skill begins, not where the first does', () => {
+  it('marks the start of the next skills, not of the first', () => {
     const started = (stage: number, task: string, step: number): ControlEvent => ({
       ...{ type: 'stage_started', seq: stage + 1, step, wallTimeMs: 0, stage, task, steps: 100 },
     });

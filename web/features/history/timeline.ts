@@ -10,24 +10,24 @@ import type { ModelRecipe } from '@plumbline/shared/parameter';
 import { formatStep } from '../../charts/format';
 import { actionWords, changeWords, selectionWords, stateWords } from '../../lib/words';
 
-/** What an entry is about: its filter's name. Rules act by commands, and an evaluation belongs to a stage. */
+/** The kind of an entry, which names its filter. Rules act by commands, and an evaluation belongs to a stage. */
 export const entryKinds = ['command', 'stage', 'checkpoint', 'run'] as const;
 export type EntryKind = (typeof entryKinds)[number];
 
-/** One line of what happened to a run: a command from its receipt to its end, or a word of the trainer. */
+/** One entry of a run's history: a command from receipt to end, or an event of the trainer. */
 export interface TimelineEntry {
   id: string;
   kind: EntryKind;
-  /** Of a checkpoint that nobody asked for: whether it came or went. */
+  /** Whether an automatic checkpoint was saved or removed. */
   automatic?: 'saved' | 'removed';
   wallTimeMs: number;
   step: number | null;
   title: string;
   /** Before → after, or a reason. */
   details: string[];
-  /** The values that made a rule give the command; empty for a person's. */
+  /** The values that triggered a rule; empty for a person's command. */
   cause: string;
-  /** A command's state; `event` for what the trainer did by itself. */
+  /** A command's state; `event` for an event of the trainer. */
   state: CommandState | 'event' | 'event_failed';
   author: string;
 }
@@ -107,7 +107,7 @@ function entryOfEvent(event: ControlEvent, tasks: Tasks): TimelineEntry | null {
         ...entry('checkpoint', 'Checkpoint removed', [`${event.checkpointId}, to make room for later ones`]),
         automatic: 'removed',
       };
-    // The page shows the series; the commands that caused the others have lines of their own.
+    // The page shows the series, and the commands that caused the other events have entries of their own.
     case 'series_declared':
     case 'run_paused':
     case 'run_resumed':
@@ -125,7 +125,7 @@ function evaluationTitle({ stage, weight }: EvaluationCompleted): string {
 
 const lastWords: readonly string[] = ['run_finished', 'run_stopped', 'run_failed'];
 
-/** The end of a run that its trainer did not live to tell: the hub's word, with the hub's reason. */
+/** The end of a run whose trainer died before it could report it, with the hub's reason. */
 function untoldEnd(run: RunSummary, events: readonly ControlEvent[]): TimelineEntry[] {
   if (!hasEnded(run.state) || events.some(({ type }) => lastWords.includes(type))) return [];
   return [
@@ -143,7 +143,7 @@ function untoldEnd(run: RunSummary, events: readonly ControlEvent[]): TimelineEn
   ];
 }
 
-/** Newest first; commands still pending on top. */
+/** The entries, newest first, with pending commands on top. */
 export function timeline(
   commands: Iterable<CommandRecord>,
   events: readonly ControlEvent[],
@@ -161,7 +161,7 @@ export function timeline(
 }
 
 /**
- * Where commands took effect, as marks on charts, oldest first. One that changed nothing has none.
+ * The steps at which commands took effect, as marks on charts, oldest first. A command that changed nothing has no mark.
  * @param recipes of the model, for their labels
  */
 export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly ModelRecipe[] = []): ChartMark[] {
@@ -179,7 +179,7 @@ export function chartMarks(commands: Iterable<CommandRecord>, recipes: readonly 
 const stageTitle = ({ stage, task }: Extract<ControlEvent, { type: 'stage_started' }>, tasks: Tasks): string =>
   `Stage ${stage + 1}: ${taskLabel(tasks, task)}`;
 
-/** What a trainer said anew of its run. */
+/** A change of the run's description by its trainer. */
 function descriptionChangeWords({ name, tags, notes, totalSteps, stages }: DescriptionChange): string[] {
   return [
     name !== undefined && `name ${name}`,
@@ -190,7 +190,7 @@ function descriptionChangeWords({ name, tags, notes, totalSteps, stages }: Descr
   ].filter((words) => words !== false);
 }
 
-/** Where a sequence goes on to its next skill. */
+/** Marks the starts of stages after the first. */
 export function stageMarks(events: readonly ControlEvent[], tasks: Tasks): ChartMark[] {
   return events.flatMap((event): ChartMark[] =>
     event.type === 'stage_started' && event.stage > 0
@@ -199,7 +199,7 @@ export function stageMarks(events: readonly ControlEvent[], tasks: Tasks): Chart
   );
 }
 
-/** Where a run left its parent and where branches left it, and what was changed before it began. */
+/** Marks the branch points of a run and the changes before it began. */
 export function lineageMarks(
   { parent }: RunSummary,
   past: RunPast | null,

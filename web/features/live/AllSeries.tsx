@@ -8,10 +8,10 @@ import { chartOf } from './series-chart';
 import { groupsOf } from './series-groups';
 import { useRun, useSeriesList } from './use-run';
 
-/** So many charts of a group are drawn at first. */
+/** The number of charts of a group that are drawn at first. */
 const shownAtFirst = 12;
 
-/** Every series of the run, whatever its trainer calls it: a group for each beginning of names, drawn when it is opened. */
+/** Every series of the run, in groups by name prefix. A group is drawn when it is opened. */
 export function AllSeries({ view, marks }: { view: ChartView; marks: readonly ChartMark[] }): React.ReactNode {
   const { store } = useRun();
   const known = [...store.seriesNames];
@@ -44,7 +44,7 @@ function SeriesGroup({
   const { store } = useRun();
   const [isOpen, setIsOpen] = useState(false);
   const [shown, setShown] = useState(shownAtFirst);
-  // What a trainer never declared is in the list only.
+  // Undeclared series are in the list only.
   useSeriesList(isOpen);
   return (
     <details onToggle={(event) => setIsOpen(event.currentTarget.open)} data-testid={`series-group-${prefix}`}>

@@ -9,7 +9,7 @@ import { useReadOnlyReason } from '../../lib/use-hub';
 import { NewRunDialog } from '../runs/NewRunDialog';
 import { useRun } from './use-run';
 
-/** Why a run has failed, and the way on from its last checkpoint. */
+/** Why a run has failed, with a button to continue from its last checkpoint. */
 export function FailureBanner(): React.ReactNode {
   const { runId, store } = useRun();
   const readOnlyReason = useReadOnlyReason();

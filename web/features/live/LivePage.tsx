@@ -26,7 +26,7 @@ import { RunContext, useFollowedRun, useRun, type FollowedRun } from './use-run'
 import './live.css';
 import '../control/control.css';
 
-/** One run, live: the run is named in the address, `/runs/?run=<id>`. */
+/** The live page of one run, which the address names: `/runs/?run=<id>`. */
 export function LivePage(): React.ReactNode {
   const named = RunId.safeParse(useSearchParams().get('run'));
   const session = useSession();
@@ -74,7 +74,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
     return () => stops.forEach((stop) => stop());
   }, [store, view]);
 
-  // A zoomed window of a long run is fetched anew at its own resolution.
+  // A zoomed window of a long run is fetched again at its own resolution.
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const stop = view.onWindow(() => {
@@ -96,8 +96,8 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
         <p>
           {store.feedError.message}{' '}
           {run
-            ? 'It was there before: it may have been deleted meanwhile.'
-            : 'It may have been deleted. If it is about to start, this page will show it by itself.'}
+            ? 'It may have been deleted meanwhile.'
+            : 'It may have been deleted. If it is about to start, it will appear here.'}
         </p>
         <Link href="/" className="button">
           All runs
@@ -110,7 +110,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       <main className="blank" role="alert" data-testid="run-deleted">
         <h2>{run ? `“${run.description.name}” was deleted` : 'This run was deleted'}</h2>
         <p>
-          Nothing of <code>{followed.runId}</code> is stored any more: no events, no commands, no checkpoints.
+          Nothing of <code>{followed.runId}</code> is stored any more: its events, commands and checkpoints are gone.
         </p>
         <Link href="/" className="button">
           All runs
@@ -187,14 +187,14 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   );
 }
 
-/** What makes the picture less than live, in words. */
+/** Says why the page is not live. */
 function Notices(): React.ReactNode {
   const { store } = useRun();
   const connection = useConnection();
   if (connection.state === 'down')
     return (
       <p className="notice" data-kind="bad" role="alert">
-        The hub is not reachable since {formatClock(connection.sinceMs)}. {hubAwayWords(store.runSummary!.state)}
+        The hub has been unreachable since {formatClock(connection.sinceMs)}. {hubAwayWords(store.runSummary!.state)}
       </p>
     );
   if (store.feedPhase === 'failed')

@@ -2,14 +2,14 @@
 import { Component, type ErrorInfo, type ReactNode } from 'react';
 
 interface Props {
-  /** What is missing where it fails, e.g. `Loss`. */
+  /** The name of the panel for its error message, e.g. `Loss`. */
   what: string;
   children: ReactNode;
 }
 
 /**
- * Keeps the failure of one panel from the rest of the page, so that the controls stay whatever a trainer sends. A panel
- * that has failed is tried again when asked for.
+ * Contains the failure of one panel, so that the controls stay on the page whatever a trainer sends. A button retries the
+ * panel.
  */
 export class PanelBoundary extends Component<Props, { message: string | null }> {
   override state: { message: string | null } = { message: null };

@@ -2,7 +2,7 @@
 import { formatClock, formatStep } from '../../charts/format';
 import { useRun } from './use-run';
 
-/** Says that the hub does not take all that the run's trainer sends, with the newest of it. */
+/** Says that the hub refuses some of what the run's trainer sends, with the newest refusal. */
 export function RefusedNotice(): React.ReactNode {
   const refused = useRun().store.runSummary?.refused;
   if (!refused) return null;

@@ -8,7 +8,7 @@ import { LineChart, type LineChartProps } from '../../charts/LineChart';
 import { ContributionStrip } from '../drift/ContributionStrip';
 import { WeightDriftChart } from '../drift/WeightDriftChart';
 import { heldOutTasks, recoverySubject, sampleWords, type RecoverySeries } from '../drift/recovery-view';
-import { seriesOfRun } from '../../lib/run-series';
+import { expectedSeries } from '../../lib/expected-series';
 import { awaitedWords } from '../../lib/words';
 import { chartMarks, lineageMarks, stageMarks } from '../history/timeline';
 import { AllSeries } from './AllSeries';
@@ -33,11 +33,11 @@ type FixedChart = Omit<LineChartProps, 'view' | 'source' | 'marks'> & { draws: r
 
 const namesOf = (series: readonly { id: string }[]): string[] => series.map(({ id }) => id);
 
-/** All charts of a run, the story first: what shifts, what it costs, then how training goes. */
+/** All charts of a run: first the shift and its cost, then the course of training. */
 export function RunCharts({ view, branches }: { view: ChartView; branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const recoveries = useRef(new Map<string, RecoverySeries>());
-  const names = seriesOfRun(store);
+  const names = expectedSeries(store);
   const series = runSeries(store, names, recoveries.current);
   const marks = useMemo(() => {
     const lineage = store.runSummary ? lineageMarks(store.runSummary, store.past, branches) : [];
@@ -58,7 +58,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
   const story: FixedChart[] = [
     {
       title: 'Number-token bias',
-      hint: 'Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On prompts of the target it has to rise; on held-out prompts it is the drift.',
+      hint: 'Probability mass on number tokens at answer positions of a fixed probe set. Dashed: the base model. On target prompts it should rise; on held-out prompts a rise is drift.',
       unit: 'probability',
       logarithm: 'on',
       series: series.bias,
@@ -69,7 +69,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     },
     {
       title: 'Accuracy',
-      hint: 'Share of questions answered right. Dashed: the base model.',
+      hint: 'Share of correct answers. Dashed: the base model.',
       unit: 'percent',
       note: sample && `${sample}${tasks > 1 ? `; the held-out mean is of ${tasks} tasks` : ''}`,
       series: series.accuracy,
@@ -115,11 +115,11 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
       hint: '(now − worst) / (base − worst): 0 at the worst value so far, 100 % back at the base model. Nothing is drawn within the noise floor.',
       unit: 'percent',
       series: series.recovery,
-      // Without a base, a direction and a noise floor nothing is said to recover.
+      // Recovery needs a base value, a direction and a noise floor.
       draws: recoveredSeries.filter((name) => isBuiltIn || recoverySubject(store, name)),
       include: percent,
       emptyText: recoverySubject(store, metrics.heldOutMean)
-        ? 'Nothing has drifted past the noise floor, so there is nothing to recover.'
+        ? 'Nothing has drifted past the noise floor: there is nothing to recover.'
         : awaited,
       testId: 'chart-recovery',
     },
@@ -153,7 +153,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     },
     {
       title: 'Speed',
-      hint: 'Optimizer steps a second, probes apart.',
+      hint: 'Optimizer steps a second, without probes.',
       unit: 'rate',
       series: series.speed,
       draws: namesOf(series.speed),
@@ -162,7 +162,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
     },
     {
       title: 'Cost of probes',
-      hint: 'How long each probe held training up.',
+      hint: 'How long each probe paused training.',
       unit: 'milliseconds',
       series: series.probeCost,
       draws: namesOf(series.probeCost),

@@ -17,7 +17,7 @@ import { useCourses, useRun } from './use-run';
 const stepTimes = [wallTimeSeries];
 const none: readonly string[] = [];
 
-/** Which run this is, where it stands and how long it still takes. */
+/** The run's name, state, progress and remaining time. */
 export function RunHeader({ branches }: { branches: readonly RunSummary[] }): React.ReactNode {
   const { store } = useRun();
   const run = store.runSummary;
@@ -104,7 +104,7 @@ export function RunHeader({ branches }: { branches: readonly RunSummary[] }): Re
   );
 }
 
-/** Whether the trainer is there, as far as this page can know. */
+/** Whether the trainer is connected, as far as this page knows. */
 function TrainerState(): React.ReactNode {
   const { store } = useRun();
   const connection = useConnection();
@@ -112,10 +112,10 @@ function TrainerState(): React.ReactNode {
   const known = connection.state === 'connected' && run;
   let words = 'Trainer unknown while the hub is away';
   if (known) words = run.trainerConnected ? 'Trainer connected' : 'Trainer not connected';
-  // A trainer takes a moment to start: that it is not there yet is no fault.
+  // A trainer takes a moment to start: until then its absence is no fault.
   const isAwaited = known && !run.trainerConnected && run.state === 'created';
   if (isAwaited) words = 'Waiting for the trainer';
-  // It has said so beforehand: nothing can be heard of it meanwhile.
+  // It announced this: nothing arrives from it meanwhile.
   const isBusy = known && run.busy !== undefined && run.busy.untilMs > Date.now();
   if (isBusy) words = `Trainer busy: ${run.busy!.why}`;
   const state = !known ? 'unknown' : run.trainerConnected ? 'connected' : isAwaited || isBusy ? 'awaited' : 'down';

@@ -3,7 +3,7 @@ import { settingEntries, settingValue, type SettingEntry } from '@plumbline/shar
 import { SettingName } from '../runs/SettingName';
 import { useRun } from './use-run';
 
-/** What the trainer said of its run beside what stands on top of the page: notes and settings. Nothing where it said none. */
+/** The notes and settings that the trainer sent; nothing if it sent none. */
 export function RunSaid(): React.ReactNode {
   const { store } = useRun();
   const description = store.runSummary?.description;
@@ -14,7 +14,7 @@ export function RunSaid(): React.ReactNode {
     <section className="panel run-said" aria-labelledby="said-title" data-testid="run-said">
       <header className="panel-head">
         <h2 id="said-title">{entries.length > 0 ? 'Settings' : 'Notes'}</h2>
-        <span className="dim">as its trainer said</span>
+        <span className="dim">as its trainer sent them</span>
       </header>
       {description.notes !== '' && (
         <p className="run-notes" data-testid="run-notes">
@@ -26,7 +26,7 @@ export function RunSaid(): React.ReactNode {
   );
 }
 
-/** Above so many settings the rest is folded. */
+/** More settings than this are folded. */
 const shown = 14;
 
 function SettingsList({ entries }: { entries: readonly SettingEntry[] }): React.ReactNode {
@@ -44,7 +44,7 @@ function SettingsList({ entries }: { entries: readonly SettingEntry[] }): React.
   );
 }
 
-/** One setting a line; a group's name stands once, above its settings. */
+/** One line per setting. A group's name stands once, above its settings. */
 function Settings({
   entries,
   before,

@@ -4,7 +4,7 @@ import { RunSummary, type RunState } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { SeriesFacts } from '@plumbline/shared/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { seriesOfRun } from '../../lib/run-series';
+import { expectedSeries } from '../../lib/expected-series';
 import { RunStore } from '../../lib/run-store';
 import { keyTiles } from './key-tiles';
 import { runSeries } from './metric-series';
@@ -72,7 +72,7 @@ it('says that a declared series has no value so far', () => {
 
 it('leaves no line in a chart for a series that the run does not have', () => {
   const store = storeOf(foreign, [{ name: 'shift/kl' }]);
-  const { shift, bias, accuracy, learningRate } = runSeries(store, seriesOfRun(store), new Map());
+  const { shift, bias, accuracy, learningRate } = runSeries(store, expectedSeries(store), new Map());
   expect(shift.map(({ label }) => label)).toEqual(['KL']);
   expect([bias, accuracy, learningRate]).toEqual([[], [], []]);
 });

@@ -7,7 +7,7 @@ import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../c
 import type { ChartColor } from '../../charts/palette';
 import { beginningOf, peakLearningRate } from '../../lib/changes';
 import { energyMetrics, energyReading } from '../../lib/energy-reading';
-import { seriesOfRun } from '../../lib/run-series';
+import { expectedSeries } from '../../lib/expected-series';
 import type { RunStore } from '../../lib/run-store';
 import { recoverySubject } from '../drift/recovery-view';
 import { learningRates } from './metric-series';
@@ -41,7 +41,7 @@ const withoutTile = /^(drift|contribution|energy)\/|^probe\/|^(held_out|target)\
  * then other losses and held-out values. Every tile is of a series that the run has.
  */
 export function keyTiles(store: RunStore): KeyTile[] {
-  const names = seriesOfRun(store);
+  const names = expectedSeries(store);
   const known = knownTiles(store).filter(({ series }) => names.has(series[0]!));
   const isBuiltIn = store.runSummary !== null && builtInConfig(store.runSummary.description) !== null;
   if (isBuiltIn) return known;

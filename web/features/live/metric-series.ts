@@ -8,7 +8,7 @@ import type { RunStore } from '../../lib/run-store';
 import { isLearningRate } from './series-groups';
 import { heldOutTasks, recoverySubject, RecoverySeries } from '../drift/recovery-view';
 
-/** The lines of each chart of a run. Blue is what is being learnt, orange what is to be kept, on every chart. */
+/** The lines of each chart of a run. On every chart, blue is what the run learns, orange what it should keep. */
 export interface RunSeries {
   bias: ChartSeries[];
   shift: ChartSeries[];
@@ -23,7 +23,7 @@ export interface RunSeries {
   probeCost: ChartSeries[];
 }
 
-/** @param names the series that the run has: no line is made of another */
+/** @param names the series that the run has; only these become lines */
 export function runSeries(
   store: RunStore,
   names: ReadonlySet<string>,
@@ -78,7 +78,7 @@ export function runSeries(
     ),
     agreement: present(line(metrics.top1Agreement, 'agreement', 'violet')),
     accuracy: present(
-      // One skill has the target's colour; of several each has its own.
+      // A single skill has the target's colour; several have a colour each.
       ...tasks.map((task, index) =>
         line(
           targetAccuracy(task),
@@ -113,7 +113,7 @@ export function runSeries(
   };
 }
 
-/** The series that are learning rates, in order: several where groups of parameters have their own. */
+/** The series of learning rates, in order: several if parameter groups have their own. */
 export function learningRates(store: RunStore): string[] {
   const rates = [...store.seriesNames].filter(isLearningRate).sort();
   return rates.length > 0 ? rates : [metrics.learningRate];

@@ -31,12 +31,12 @@ function rank({ name, label = '', better }: SeriesFacts): number {
 }
 
 /**
- * The series of a run that have no chart of their own on the page, most telling first.
+ * The series of a run without a fixed chart on the page, the most telling first.
  * @param declared in the order of their declaration
  * @param hasChart whether a fixed chart of the page draws a series
  */
 export function ownSeries(declared: Iterable<SeriesFacts>, hasChart: (name: string) => boolean): string[] {
-  // Sorting keeps the order of equals.
+  // A stable sort keeps the order of declaration.
   return [...declared]
     .filter(({ name }) => !hasChart(name))
     .sort((a, b) => rank(a) - rank(b))

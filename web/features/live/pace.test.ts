@@ -19,7 +19,7 @@ it('counts the time of probes but not a pause', () => {
   expect(stepsPerSecond(series([0, 100, 100, 600, 100, 100]))).toBeCloseTo(5);
   expect(stepsPerSecond(series([0, 100, 100, 90_000, 100, 100]))).toBeCloseTo(10);
 });
-it('says nothing before there is something to say', () => {
+it('has no value before the third step', () => {
   expect(stepsPerSecond(series([]))).toBeNull();
   expect(stepsPerSecond(series([0, 100]))).toBeNull();
 });

@@ -3,7 +3,7 @@ import type { Columns } from '../../charts/columns';
 const window = 60;
 
 /**
- * How fast a run goes now, from when its last steps ended: probes count, pauses do not.
+ * The current speed of a run, from the end times of its last steps. Probes count, pauses do not.
  * @param times the series `wallTimeSeries`
  * @returns steps a second, or null before three steps
  */
@@ -17,7 +17,7 @@ export function stepsPerSecond(times: Columns): number | null {
   }
   if (spans.length < 2) return null;
   const typical = spans.map(({ steps, ms }) => ms / steps).sort((a, b) => a - b)[Math.floor(spans.length / 2)]!;
-  // A step that took thirty times the usual was a pause, or a computer asleep.
+  // A step that took thirty times the usual time was a pause, or the computer slept.
   const going = spans.filter(({ steps, ms }) => ms / steps <= 30 * typical + 1);
   const ms = going.reduce((sum, span) => sum + span.ms, 0);
   return ms > 0 ? (1000 * going.reduce((sum, span) => sum + span.steps, 0)) / ms : null;

@@ -2,7 +2,7 @@ import { unitNamed } from '../../charts/format';
 import type { LineChartProps } from '../../charts/LineChart';
 import type { RunStore } from '../../lib/run-store';
 
-/** The declared unit of a series, and its text where the charts have no format for it. */
+/** The declared unit of a series, and its text if the charts have no format for it. */
 export function unitOf(store: RunStore, name: string): Pick<LineChartProps, 'unit' | 'unitText'> {
   const word = store.declared.get(name)?.unit ?? '';
   const unit = unitNamed(word);

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { groupsOf, isLearningRate } from './series-groups';
 
-it('groups series by what their names begin with', () => {
+it('groups series by the prefix of their names', () => {
   expect(groupsOf(['val/b', 'loss', 'constructor/x', 'val/a', '/odd', '__proto__'])).toEqual([
     { prefix: '', names: ['/odd', '__proto__', 'loss'] },
     { prefix: 'constructor', names: ['constructor/x'] },

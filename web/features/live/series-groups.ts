@@ -1,5 +1,6 @@
 /**
- * Names by what they begin with up to the first slash, both in order; those without a slash come first, under no prefix.
+ * Groups names by their prefix up to the first slash. Groups and names are sorted; names without a slash come first, with
+ * an empty prefix.
  */
 export function groupsOf(names: readonly string[]): { prefix: string; names: string[] }[] {
   const groups = new Map<string, string[]>();

@@ -9,19 +9,19 @@ import { useFamilies } from '../runs/use-runs';
 
 const none: readonly never[] = [];
 
-/** The run's branches; what it was branched from is read into its store. */
+/** Returns the run's branches, and reads the history of its ancestors into its store. */
 export function useFamily(store: RunStore): { branches: readonly RunSummary[]; problem: string } {
   const run = store.runSummary;
   const { runs } = useFamilies(run ? [run.runId] : none);
   const { problem } = usePast([store], runs ?? none);
-  // Runs come anew with every word of any of them; the branches change seldom.
+  // The list of runs changes with every message about one of them; the branches rarely change.
   const branches: readonly RunSummary[] = run ? branchesOf(run, runs ?? none) : none;
   const key = branches.map(({ runId, state }) => `${runId} ${state}`).join();
   const steady = useMemo(() => branches, [key]);
   return { branches: steady, problem };
 }
 
-/** Reads what the runs were branched from into their stores, each once its ancestors are known. */
+/** Reads the history of the runs' ancestors into their stores, each once its ancestors are known. */
 export function usePast(stores: readonly RunStore[], runs: readonly RunSummary[]): { problem: string } {
   const [problem, setProblem] = useState('');
   const isConnected = useConnection().state === 'connected';
@@ -30,7 +30,7 @@ export function usePast(stores: readonly RunStore[], runs: readonly RunSummary[]
   );
   useEffect(() => {
     setProblem('');
-    // Without the hub nothing can be read; what was read stays.
+    // Nothing can be read without the hub; the store keeps what was read.
     if (!isConnected) return;
     const failed = (error: unknown): void => setProblem(error instanceof Error ? error.message : String(error));
     const stops = stores.map((store) => {
@@ -39,7 +39,7 @@ export function usePast(stores: readonly RunStore[], runs: readonly RunSummary[]
       return ancestors.length > 0 ? followPast(store, run!, ancestors, hubSocket, failed) : () => undefined;
     });
     return () => stops.forEach((stop) => stop());
-    // A lineage names all that the past is read from; runs and stores change far more often.
+    // A lineage names all runs that the past is read from. Runs and stores change far more often.
   }, [lineages.join(), isConnected]);
   return { problem };
 }

@@ -6,7 +6,7 @@ import { hubSocket } from '../../lib/hub-socket';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
 
-/** One run being followed: its data, and the desk where commands to it are given. */
+/** A followed run: its data, and the desk that gives commands to it. */
 export interface FollowedRun {
   runId: RunId;
   store: RunStore;
@@ -14,7 +14,7 @@ export interface FollowedRun {
   desk: CommandDesk;
 }
 
-/** Follows a run for as long as the component is there; null for one moment at the start. */
+/** Follows a run while the component is mounted; null for a moment at the start. */
 export function useFollowedRun(runId: RunId | null): FollowedRun | null {
   const [followed, setFollowed] = useState<FollowedRun | null>(null);
   useEffect(() => {
@@ -33,7 +33,7 @@ export function useFollowedRun(runId: RunId | null): FollowedRun | null {
 
 export const RunContext = createContext<FollowedRun | null>(null);
 
-/** Has the last values of series, or groups of series as `drift/*`, while the component shows them. */
+/** Keeps the last values of series, or of groups such as `drift/*`, up to date while the component shows them. */
 export function useLastValues(names: readonly string[], isShown = true): void {
   const { store } = useFollowed();
   useEffect(
@@ -41,12 +41,12 @@ export function useLastValues(names: readonly string[], isShown = true): void {
     [store, names.join('\n'), isShown],
   );
 }
-/** Has the whole course of series while the component is there. */
+/** Keeps the whole course of series up to date while the component is mounted. */
 export function useCourses(names: readonly string[]): void {
   const { store } = useFollowed();
   useEffect(() => (names.length > 0 ? store.demand.draw(names) : undefined), [store, names.join('\n')]);
 }
-/** Has the list of all series while `isNeeded`: what was declared comes without it. */
+/** Fetches the list of all series while `isNeeded`. Declared series are known without it. */
 export function useSeriesList(isNeeded: boolean): void {
   const { runId, store } = useFollowed();
   const asks = isNeeded && !store.isListed;
@@ -63,7 +63,7 @@ export function useSeriesList(isNeeded: boolean): void {
   }, [runId, store, asks]);
 }
 
-/** The run of this page; renders again when what components may see of it changed. */
+/** The run of this page. Renders again when the run changes. */
 export function useRun(): FollowedRun {
   const followed = useFollowed();
   useSyncExternalStore(

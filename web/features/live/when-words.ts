@@ -2,7 +2,7 @@ import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run'
 import type { StepWindow } from '../../charts/chart-view';
 import { formatStep } from '../../charts/format';
 
-/** What it means for a run that the hub is away, to be read after that it is. */
+/** What the absence of the hub means for a run; follows the sentence that the hub is away. */
 export function hubAwayWords(state: RunState): string {
   const fetched = 'what is missing here is fetched when it is back.';
   if (hasEnded(state)) return `This run has ended; ${fetched}`;
@@ -10,8 +10,8 @@ export function hubAwayWords(state: RunState): string {
 }
 
 /**
- * Which steps the key figures are of: the latest always, also while the charts are zoomed into others.
- * @param probedStep the step of the last probe, which accuracy, bias and divergence are of; undefined before the first
+ * The step of the key figures: always the latest, also while the charts are zoomed elsewhere.
+ * @param probedStep the step of the last probe, which measured accuracy, bias and divergence; undefined before the first
  * @param zoom the steps that the charts are zoomed into
  */
 export function whenWords(

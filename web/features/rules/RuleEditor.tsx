@@ -5,7 +5,7 @@ import type { KnownSeries } from '@plumbline/shared/known-series';
 import { named, presets, unknownSeries, type RuleErrors, type RuleForm } from './rule-form';
 import './rules.css';
 
-/** The guard rules of a run, as they are edited. */
+/** Edits the guard rules of a run. */
 export function RuleEditor({
   rules,
   errors,
@@ -15,7 +15,7 @@ export function RuleEditor({
 }: {
   rules: readonly RuleForm[];
   errors: readonly RuleErrors[];
-  /** What is offered to be watched; of others it warns. */
+  /** The series on offer. Others get a warning. */
   series: KnownSeries;
   recipes: OfferedRecipes;
   onChange: (rules: RuleForm[]) => void;
@@ -61,7 +61,7 @@ export function RuleEditor({
   );
 }
 
-/** Whether the run's model, as far as it is known, has the recipes that a rule trains. */
+/** Whether the run's model, if known, has the recipes that a rule trains. */
 const isOffered = ({ actions }: RuleForm, recipes: OfferedRecipes): boolean =>
   recipes.length === 0 ||
   actions.every(

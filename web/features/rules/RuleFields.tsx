@@ -34,13 +34,13 @@ const fieldNames = {
 /** What a rule may train: the recipes of the run's model. */
 export type OfferedRecipes = readonly Pick<ModelRecipe, 'name' | 'label'>[];
 
-/** A selection that the run's model has: of a recipe that it lacks, its first one instead. */
+/** A selection of the run's model. A recipe that the model lacks is replaced by its first one. */
 const offered = (selection: ActionForm['selection'], recipes: OfferedRecipes): ActionForm['selection'] =>
   selection.kind !== 'recipe' || recipes.length === 0 || recipes.some(({ name }) => name === selection.recipe)
     ? selection
     : { kind: 'recipe', recipe: recipes[0]!.name };
 
-/** One rule as it is edited. */
+/** Edits one rule. */
 export function RuleFields({
   index,
   rule,
@@ -55,11 +55,11 @@ export function RuleFields({
   index: number;
   rule: RuleForm;
   errors: RuleErrors;
-  /** What is said of a field in which nothing is wrong. */
+  /** Remarks on valid fields. */
   warnings: RuleErrors;
   /** Id of the list of metric names to offer. */
   metricList: string;
-  /** Of its series, where that is known. */
+  /** The unit of its series, if known. */
   unit: string | undefined;
   recipes: OfferedRecipes;
   onChange: (rule: RuleForm) => void;
@@ -69,9 +69,9 @@ export function RuleFields({
   const set = (change: Partial<RuleForm>): void => onChange({ ...rule, ...change });
   const setAction = (at: number, change: Partial<ActionForm>): void =>
     set({ actions: rule.actions.map((action, i) => (i === at ? { ...action, ...change } : action)) });
-  /** Of what is said of a field; none where nothing is. */
+  /** The id of a field's message; undefined without one. */
   const saidId = (key: string): string | undefined => ((errors[key] ?? warnings[key]) ? `${id}-${key}` : undefined);
-  /** What is said of the fields of a row, below them: by name where there are several. */
+  /** The messages of a row's fields, below them, with the field's name if there are several. */
   const said = (...keys: string[]) =>
     keys.map((key) => {
       const name = keys.length > 1 ? `${fieldNames[key as keyof typeof fieldNames]}: ` : '';
@@ -200,7 +200,7 @@ export function RuleFields({
   );
 }
 
-/** What an action needs to know, where it needs anything. */
+/** The parameters of an action, if it has any. */
 function ActionArgument({
   action,
   isInvalid,
@@ -211,7 +211,7 @@ function ActionArgument({
 }: {
   action: ActionForm;
   isInvalid: boolean;
-  /** Id of what is said of it. */
+  /** The id of its message. */
   saidId: string | undefined;
   metricList: string;
   recipes: OfferedRecipes;

@@ -12,7 +12,7 @@ import { RulesDialog } from './RulesDialog';
 import { useRuleStates } from './use-rule-states';
 import './rules.css';
 
-/** The rules of the run, where each stands, and the way to others; nothing where there were none and can be none. */
+/** The rules of the run with their states, and a button to change them; nothing if there are none and can be none. */
 export function RuleStrip(): React.ReactNode {
   const { runId, store } = useRun();
   const { states, problem } = useRuleStates(runId);
@@ -22,7 +22,7 @@ export function RuleStrip(): React.ReactNode {
   if (!run) return null;
   const isOver = hasEnded(run.state);
   const known = new Set(seriesOfRun(store));
-  // Before the run's history is there nothing is known of any series.
+  // Nothing is known of series before the run's history arrives.
   const isRead = store.feedPhase === 'live' || store.feedPhase === 'catching_up';
   const hasValues = (metric: string): boolean => !isRead || known.has(metric);
   if (isOver && !isEditing && !problem && !states?.length) return null;
@@ -69,7 +69,7 @@ function RuleCard({
 }: {
   state: RuleState;
   isOver: boolean;
-  /** Whether its series has had a value. */
+  /** Whether its series has a value. */
   hasValues: boolean;
   recipes: readonly ModelRecipe[];
 }): React.ReactNode {

@@ -13,31 +13,31 @@ import { rebaseRules } from './rebase-rules';
 import { readRules, toRuleForm, type RuleErrors, type RuleForm } from './rule-form';
 
 /**
- * Sets the rules of a run in mid-run; closes once the hub has. Where somebody else changes them meanwhile these are not
- * set over those: the form can take them in.
+ * Sets the rules of a run while it runs, and closes once the hub has accepted them. If somebody else changes the rules
+ * meanwhile, they are not overwritten: the form can merge them.
  */
 export function RulesDialog({
   rules,
   off,
   onClose,
 }: {
-  /** As they are at present. */
+  /** The rules in force. */
   rules: readonly GuardRule[];
-  /** Why commands are off; empty where they are on. */
+  /** Why commands are off; empty if they are on. */
   off: string;
   onClose: () => void;
 }): React.ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const { give, record, isPending } = useCommand();
   const { store } = useRun();
-  /** Those that the form was made from. */
+  /** The rules that the form started from. */
   const [before, setBefore] = useState(rules);
   const [forms, setForms] = useState<RuleForm[]>(rules.map(toRuleForm));
   const [errors, setErrors] = useState<RuleErrors[]>([]);
   const isSet = record?.state === 'applied';
   const isOutdated = !isSet && !isPending && asEdited(rules) !== asEdited(before);
   const [taken, setTaken] = useState(record);
-  // What was said of a list that has taken in the others is over.
+  // Messages about the list from before a merge are outdated.
   const reason = record === taken ? '' : (record?.reason ?? '');
   useSeriesList(store.declared.size === 0);
   const names = JSON.stringify(seriesOfRun(store));
@@ -64,7 +64,7 @@ export function RulesDialog({
     setBefore(rules);
     setErrors([]);
     setTaken(record);
-    // The button that was pressed goes.
+    // The pressed button disappears.
     dialog.current?.querySelector('input')?.focus();
   };
   return (
@@ -115,7 +115,7 @@ export function RulesDialog({
 
 const asEdited = (rules: readonly GuardRule[]): string => JSON.stringify(rules.map(toRuleForm));
 
-/** What the last change of the rules was: ` at step 120 (added Bias drift)`; empty where it is not known yet. */
+/** The last change of the rules in words: ` at step 120 (added Bias drift)`; empty if not known yet. */
 function changes({ commandRecords }: RunStore): string {
   const last = [...commandRecords.values()]
     .filter(({ action, state }) => action.kind === 'set_rules' && state === 'applied')

@@ -3,7 +3,7 @@ import { RunStore } from '../../lib/run-store';
 import { seriesOfRun } from './known-series';
 
 describe('seriesOfRun', () => {
-  it('are those of the run itself, not those that a chart waits for, nor its times', () => {
+  it('has the run’s own series, not those that only a chart awaits, nor its step times', () => {
     const store = new RunStore();
     store.buffer('shift/kl');
     const metrics = { 'train/loss': 1, 'my/own': 2 };

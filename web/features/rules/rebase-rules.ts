@@ -1,8 +1,8 @@
 import { named, type RuleForm } from './rule-form';
 
 /**
- * A list of rules that was made from `before`, where others are in force `now`: what either side alone has changed, added
- * or removed is so; of a rule that both have changed there are both, the list's own under a free name.
+ * Merges a list of rules made from `before` with the rules in force `now`. A change, addition or removal by one side is
+ * kept. If both changed a rule, both versions are kept, the list's own under a free name.
  */
 export function rebaseRules(
   mine: readonly RuleForm[],

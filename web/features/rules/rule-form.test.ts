@@ -19,7 +19,7 @@ const errorsOf = (...forms: RuleForm[]) => {
 };
 
 describe('readRules', () => {
-  it('reads the presets as they are', () => {
+  it('reads the presets unchanged', () => {
     expect(readRules([drop, bias], any)).toEqual({
       ok: true,
       rules: [
@@ -87,7 +87,7 @@ describe('readRules, of a run whose series are known', () => {
   const forms = [drop, { ...bias, metric: 'held_out/mean/acuracy', actions: [back] }];
   const names = ['train/loss', 'held_out/mean/accuracy'];
 
-  it('takes none that it will not have', () => {
+  it('refuses a series that the run will not have', () => {
     const read = readRules(forms, { names, areAll: true });
     expect(read.ok ? [] : read.errors).toEqual([
       {},
@@ -98,7 +98,7 @@ describe('readRules, of a run whose series are known', () => {
     ]);
   });
 
-  it('warns of one that it has not had so far, and takes it', () => {
+  it('accepts a series without values so far, with a warning', () => {
     const own = { ...drop, metric: 'my/own' };
     expect(readRules([own], { names, areAll: false }).ok).toBe(true);
     expect(unknownSeries(own, { names, areAll: false })).toEqual({

@@ -2,7 +2,7 @@ import { metrics, unitWords } from '@plumbline/shared/metric';
 import { GuardRules, type GuardRule, type RuleAction, type RuleCondition } from '@plumbline/shared/rule';
 import { unknownWords, type KnownSeries } from '@plumbline/shared/known-series';
 
-/** What is compared with what, as one choice: a kind of condition with its side. */
+/** The comparison as one choice: a kind of condition with its direction. */
 export const comparisons = {
   above: 'is above',
   below: 'is below',
@@ -18,7 +18,7 @@ export type Comparison = keyof typeof comparisons;
 export const hasWindow = (comparison: Comparison): boolean => /window|slope/.test(comparison);
 
 /**
- * What a rule's limit is in, and its margin with it: `%`, of a change in percent `pp`, of a slope `nats/step`; empty for a bare number.
+ * The unit of a rule's limit and margin: `%`, `pp` for a change in percent, `nats/step` for a slope; empty for a bare number.
  * @param unit of the rule's series
  */
 export function limitUnit({ comparison }: Pick<RuleForm, 'comparison'>, unit: string | undefined): string {
@@ -27,7 +27,7 @@ export function limitUnit({ comparison }: Pick<RuleForm, 'comparison'>, unit: st
 }
 const isValue = (comparison: Comparison): boolean => comparison === 'above' || comparison === 'below';
 
-/** One action as it is edited; only what its kind needs is read. */
+/** One action as edited; only the fields of its kind are read. */
 export interface ActionForm {
   kind: RuleAction['kind'];
   selection: Extract<RuleAction, { kind: 'set_trainable' }>['selection'];
@@ -37,7 +37,7 @@ export interface ActionForm {
   url: string;
 }
 
-/** A rule as it is edited: text as typed. */
+/** A rule as edited: text as typed. */
 export interface RuleForm {
   name: string;
   metric: string;
@@ -48,7 +48,7 @@ export interface RuleForm {
   rearmMargin: string;
   actions: ActionForm[];
 }
-/** What is wrong, by the name of the field; of actions `actions.0`. */
+/** Messages by field name; actions are `actions.0` and so on. */
 export type RuleErrors = Record<string, string>;
 
 export const blankAction: ActionForm = {
@@ -64,7 +64,7 @@ const blank: RuleForm = {
   ...{ rearmMargin: '0', actions: [blankAction] },
 };
 
-/** Rules to begin with. */
+/** Presets. */
 export const presets: readonly { label: string; rule: RuleForm }[] = [
   {
     label: 'Pause on a held-out drop',
@@ -85,7 +85,7 @@ export const presets: readonly { label: string; rule: RuleForm }[] = [
   { label: 'Empty rule', rule: blank },
 ];
 
-/** A copy under a name that no other rule has. */
+/** A copy under a unique name. */
 export function named(rule: RuleForm, others: readonly RuleForm[]): RuleForm {
   const stem = rule.name || 'Rule';
   const taken = new Set(others.map(({ name }) => name.trim()));
@@ -139,8 +139,8 @@ function limitOf(condition: RuleCondition): string {
 }
 
 /**
- * Reads the rules with the same schema as the hub; what is wrong is said by rule and field.
- * @param series where there can be no others than these, a rule on another is wrong
+ * Reads the rules with the same schema as the hub. Errors are reported by rule and field.
+ * @param series if given, the only possible series: a rule on another one is an error
  */
 export function readRules(
   forms: readonly RuleForm[],
@@ -159,7 +159,7 @@ export function readRules(
   return { ok: false, errors };
 }
 
-/** What is to be said of the series that a rule names and that are not known, by field as `RuleErrors`. */
+/** Warnings about unknown series of a rule, by field as in `RuleErrors`. */
 export function unknownSeries({ metric, actions }: RuleForm, series: KnownSeries): RuleErrors {
   const named = [
     ['metric', metric],
@@ -172,7 +172,7 @@ export function unknownSeries({ metric, actions }: RuleForm, series: KnownSeries
   );
 }
 
-/** Where a number is due and something else is typed: that, as it is. */
+/** A number, or the typed text if it is not one. */
 function notANumber(form: RuleForm | undefined, field: string): string | null {
   const action = form?.actions[Number(/^actions\.(\d+)$/.exec(field)?.[1])];
   const typed = action?.kind === 'lower_learning_rate' ? action.factor : form?.[field as keyof RuleForm];
@@ -180,7 +180,7 @@ function notANumber(form: RuleForm | undefined, field: string): string | null {
   return isText && !Number.isFinite(Number(typed)) ? `“${typed.trim()}” is not a number.` : null;
 }
 
-/** Places in the schema by the names of the form. */
+/** The form's field names for places in the schema. */
 const fields: Record<string, string> = {
   'condition.value': 'limit',
   'condition.by': 'limit',

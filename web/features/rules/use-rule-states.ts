@@ -6,7 +6,7 @@ import { api } from '../../lib/api';
 import { hubSocket } from '../../lib/hub-socket';
 import { useConnection } from '../../lib/use-hub';
 
-/** The rules of a run and where each stands, live: fetched at each connection, then as the run's room tells; null before. */
+/** The rules of a run with their states, live: fetched at each connection, then updated by messages; null before. */
 export function useRuleStates(runId: RunId): { states: RuleState[] | null; problem: string } {
   const [states, setStates] = useState<RuleState[] | null>(null);
   const [problem, setProblem] = useState('');
@@ -24,7 +24,7 @@ export function useRuleStates(runId: RunId): { states: RuleState[] | null; probl
       (fetched) => {
         if (gone) return;
         setProblem('');
-        // What came live meanwhile is newer.
+        // A live message that came meanwhile is newer.
         if (!told) setStates(fetched);
       },
       (error: unknown) => !gone && setProblem(error instanceof Error ? error.message : String(error)),

@@ -1,6 +1,6 @@
 import { useId } from 'react';
 
-/** Cards of which one is chosen. */
+/** A choice of one card out of several. */
 export function Choice({
   legend,
   name,
@@ -12,7 +12,7 @@ export function Choice({
   legend: string;
   name: string;
   value: string;
-  /** `off` says why a card cannot be chosen; empty where it can. */
+  /** `off` says why a card cannot be chosen; empty if it can. */
   options: { value: string; name: string; says?: string; off?: string }[];
   error?: string | undefined;
   onChange: (value: string) => void;

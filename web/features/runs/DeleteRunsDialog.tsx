@@ -9,9 +9,9 @@ import { stateWords } from '../../lib/words';
 import './delete-runs.css';
 
 /**
- * Asks whether runs are to be deleted, says what goes with them and which of them cannot be, and deletes the others one
- * after another, until it is to be closed: then it waits for the one under way and leaves the rest. What it lists is as
- * it was when it was opened: nothing moves under the pointer.
+ * Asks before runs are deleted, says what goes with them and which of them cannot be deleted, and deletes the others one
+ * after another. When it is closed, it waits for the deletion under way and keeps the rest. Its list is fixed when it
+ * opens, so that nothing moves under the pointer.
  */
 export function DeleteRunsDialog({
   chosen,
@@ -22,28 +22,28 @@ export function DeleteRunsDialog({
   chosen: readonly RunSummary[];
   /** All runs, as they are now. */
   runs: readonly RunSummary[];
-  /** Why runs cannot be deleted from this browser; empty where they can. */
+  /** Why this browser cannot delete runs; empty if it can. */
   off: string;
-  /** @param deleted what went, in the order in which it did */
+  /** @param deleted the deleted runs, in order of deletion */
   onClose: (deleted: readonly DeletedRun[]) => void;
 }): React.ReactNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const keep = useRef<HTMLButtonElement>(null);
   const [{ goes, stays }] = useState(() => planDeletion(chosen, runs));
-  /** As it stands, also for what was begun before the last time this was drawn. */
+  /** A ref, so that code started before the last render sees the current state. */
   const work = useRef({ isUnderWay: false, isToStop: false, deleted: [] as DeletedRun[] }).current;
   const [deleting, setDeleting] = useState<RunId | null>(null);
   const [stopping, setStopping] = useState(false);
   const [gone, setGone] = useState<readonly RunId[]>([]);
   const [problem, setProblem] = useState('');
-  // Somebody else may have deleted some meanwhile; and with the connection down the hub does not tell of those that went.
+  // Somebody else may have deleted some meanwhile. While the connection is down, the hub's messages are missing.
   const left = goes.filter(({ runId }) => !gone.includes(runId) && runs.some((run) => run.runId === runId));
   const isLeft = (run: RunSummary): boolean => left.includes(run);
 
   useEffect(() => {
     work.isToStop = false;
     dialog.current?.showModal();
-    // Not the first thing in it, which is an export: what Enter does at once is nothing.
+    // The first element is an export link. The focus goes elsewhere, so that Enter does nothing at once.
     keep.current?.focus();
     return () => {
       // The page was left.
@@ -71,7 +71,7 @@ export function DeleteRunsDialog({
       setStopping(false);
     }
   };
-  /** Closes the dialog: at once, or when the run that is being deleted is gone. */
+  /** Closes the dialog: at once, or when the deletion under way has ended. */
   const close = (): void => {
     if (!work.isUnderWay) return dialog.current?.close();
     work.isToStop = true;
@@ -79,7 +79,7 @@ export function DeleteRunsDialog({
   };
   const closed = (): void => {
     if (!work.isUnderWay) return onClose(work.deleted);
-    // A browser does not let Escape be refused twice.
+    // A browser lets a page refuse Escape only once.
     dialog.current?.showModal();
     close();
   };
@@ -189,7 +189,7 @@ export function DeleteRunsDialog({
 
 const countWords = (count: number): string => (count === 1 ? '1 run' : `${count} runs`);
 
-/** @returns what went; undefined where somebody else was first, or an answer was lost @throws ApiError when it stays */
+/** @returns the deleted run; undefined if somebody else was first or the answer was lost @throws ApiError if it stays */
 async function deleteUnlessGone(runId: RunId): Promise<DeletedRun | undefined> {
   try {
     return await api.deleteRun(runId);

@@ -1,6 +1,6 @@
 import { useId } from 'react';
 
-/** One line of text that is asked for, with what is wrong with it below. */
+/** A text field with its error message below. */
 export function Field({
   name,
   label,

@@ -6,7 +6,7 @@ import { Choice } from './Choice';
 import { Field } from './Field';
 import { methodFieldError, methodFields, readMethod, toTexts, type MethodKind, type MethodTexts } from './method-form';
 
-/** How the run teaches, and what the method of the choice asks for; `children` are further fields beside those. */
+/** The choice of a method and the fields of the chosen one; `children` are further fields beside those. */
 export function MethodFields({
   method,
   offWords,
@@ -14,7 +14,7 @@ export function MethodFields({
   children,
 }: {
   method: TrainingMethod;
-  /** Why a method cannot be chosen; empty where it can. */
+  /** Why a method cannot be chosen; empty if it can. */
   offWords: (method: TrainingMethod) => string;
   onChange: (method: TrainingMethod) => void;
   children?: React.ReactNode;

@@ -24,7 +24,7 @@ import './new-run.css';
 
 const blank = toForm(RunConfig.parse({ name: 'new run' }));
 
-/** A checkpoint of another run that the new one starts from, and that run's configuration to start the form with. */
+/** The checkpoint of another run to start from, with that run's configuration for the form. */
 export interface StartingPoint {
   runId: RunId;
   checkpointId: CheckpointId;
@@ -34,10 +34,10 @@ export interface StartingPoint {
 
 const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** What a rule of a new run may train. */
+/** The recipes that a rule of a new run may train. */
 const builtInRecipes = recipes.map((name) => ({ name, label: recipeWords[name].name }));
 
-/** Starts a run of the built-in trainer, from the base model or from a checkpoint, and goes to its page. */
+/** Starts a run of the built-in trainer, from the base model or from a checkpoint, and opens its page. */
 export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose: () => void }): React.ReactNode {
   const router = useRouter();
   const dialog = useRef<HTMLDialogElement>(null);
@@ -45,7 +45,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     from ? toForm({ ...from.config, name: branchName(from.config.name, from.step) }) : { ...blank, name: '' },
   );
   const [errors, setErrors] = useState<RunFormErrors>({});
-  /** Null until those of the run that it starts from are known, which may have been set in mid-run. */
+  /** Null until the rules of the run that it starts from are known; they may have changed during that run. */
   const [rules, setRules] = useState<RuleForm[] | null>(from ? null : []);
   const [hadRules, setHadRules] = useState(false);
   const [rulesProblem, setRulesProblem] = useState('');
@@ -88,12 +88,12 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
     (value: RunForm[K]) => {
       setForm((now) => ({ ...now, [key]: value }));
       setErrors(({ [key]: _, ...others }) => others);
-      // It was said of another form than this now is.
+      // The message belongs to an earlier state of the form.
       setRefusal('');
     };
   const { method } = form;
   const series = useMemo(() => {
-    // Half-typed it may be one that no run can have, of a thousand million experts.
+    // A half-typed value may be impossible, such as a billion experts.
     const read = TrainingMethod.safeParse(method);
     const names = builtInSeries({ tasks: form.tasks, method: read.success ? read.data : { kind: 'fine_tuning' } });
     return { names, areAll: true, units: unitsOf(names.map((name) => builtInDeclaration(name))) };
@@ -175,7 +175,7 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
             onChange={(each) => {
               set('method')(each);
               if (canTrain(each, recipe)) setErrors(({ recipe: _, ...others }) => others);
-              // Nothing would be evaluated without questions; how many is asked right beside it.
+              // Nothing is evaluated without questions; their number is the field beside it.
               if (each.kind === 'wise_ft' && form.evaluationQuestions === '0') set('evaluationQuestions')('200');
             }}
           >

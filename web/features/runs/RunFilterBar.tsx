@@ -5,7 +5,7 @@ import { endedStates, runStates, type RunState } from '@plumbline/shared/run';
 import type { ListQuery } from '../../lib/run-lister';
 import { stateWords } from '../../lib/words';
 
-/** The orders that a list can be in. */
+/** The sort orders of a list. */
 const orders = {
   activity: { words: 'Newest activity', query: { sort: 'activity', order: 'desc' } },
   newest: { words: 'Newest', query: { sort: 'created', order: 'desc' } },
@@ -28,9 +28,9 @@ const typingMs = 250;
 
 export interface RunFilter {
   query: ListQuery;
-  /** Some runs may be left out. */
+  /** Whether some runs may be left out. */
   isOn: boolean;
-  /** Branches stand below their run. */
+  /** Whether branches stand below their run. */
   isTree: boolean;
   orderWords: string;
   text: string;
@@ -42,7 +42,7 @@ export interface RunFilter {
   clear: () => void;
 }
 
-/** Which runs are listed, and in which order. */
+/** The filters and the sort order of the list. */
 export function useRunFilter(): RunFilter {
   const [text, setText] = useState('');
   const [sought, setSought] = useState('');

@@ -17,7 +17,7 @@ import { Tags } from './Tags';
 import type { RunRowModel } from './run-tree';
 import { useTakenOver } from './use-runs';
 
-/** A run in the list: what it is, how far it has come, and its headline series. */
+/** A run in the list: its name, progress and headline series. */
 export function RunRow({
   run,
   parent,
@@ -91,7 +91,7 @@ export function RunRow({
   );
 }
 
-/** Whether an element has been in sight. */
+/** Whether an element has ever been in sight. */
 function useSeen(element: React.RefObject<HTMLElement | null>): boolean {
   const [isSeen, setSeen] = useState(false);
   useEffect(() => {
@@ -108,7 +108,7 @@ function useSeen(element: React.RefObject<HTMLElement | null>): boolean {
 interface NumbersCell {
   kind: 'numbers';
   label: string;
-  /** The label is shown: it is not that of the column. */
+  /** Whether the label is shown, as it differs from the column's. */
   isNamed?: boolean;
   series: SeriesOverview | undefined;
   unit: Unit;
@@ -118,7 +118,7 @@ interface NumbersCell {
 }
 type Cell = NumbersCell | { kind: 'targets' };
 
-/** What stands in the columns of a run. Where it does not have a column's series, another headline of its own does. */
+/** The cells of a run. A column whose series the run lacks shows another headline series of the run. */
 function cellsOf(run: ListedRun): Cell[] {
   const headlines = run.overview?.series ?? [];
   const find = (name: string): SeriesOverview | undefined => headlines.find((series) => series.name === name);
@@ -144,7 +144,7 @@ function cellsOf(run: ListedRun): Cell[] {
     },
   ];
   const inColumns = columns.flatMap(({ names }) => names);
-  // A run of the built-in trainer has its columns' series sooner or later.
+  // A run of the built-in trainer will have the columns' series.
   const hasColumns = headlines.some(({ name }) => inColumns.includes(name) && name !== metrics.loss);
   const others = hasColumns ? [] : headlines.filter(({ name }) => !inColumns.includes(name));
   return columns.map(({ names, ...cell }) => {
@@ -161,7 +161,7 @@ function cellsOf(run: ListedRun): Cell[] {
   });
 }
 
-/** The accuracy of each of several tasks, by name. */
+/** The accuracy of each of several tasks. */
 function Targets({ run }: { run: ListedRun }): React.ReactNode {
   return (
     <span className="run-targets" data-testid={`targets-${run.runId}`}>
@@ -200,7 +200,7 @@ function Numbers({ label, isNamed, series, unit, color, low, high }: NumbersCell
   );
 }
 
-/** An overview's points, all joined. */
+/** The points of an overview as one unbroken line. */
 const columnsOf = (series: SeriesOverview | undefined): Columns => ({
   length: series?.steps.length ?? 0,
   steps: Float64Array.from(series?.steps ?? []),

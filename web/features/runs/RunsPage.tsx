@@ -16,10 +16,10 @@ import { TickedBar } from './TickedBar';
 import { useFamilies, useRunLister, useSharedReads } from './use-runs';
 import './runs.css';
 
-/** Runs that are asked for at one time; the next ones when their end comes into sight. */
+/** Runs per page; the next page is fetched when the end of the list comes into sight. */
 const pageSize = 200;
 
-/** All runs with their state and latest key numbers, and the way to a new one. */
+/** The list of all runs with their state and latest key numbers, and a button for a new run. */
 export function RunsPage(): React.ReactNode {
   const filter = useRunFilter();
   const [tag, setTag] = useState<string | null>(null);
@@ -32,7 +32,7 @@ export function RunsPage(): React.ReactNode {
   const [opening, setOpening] = useState(false);
   const [allTicked, setTicked] = useState<readonly RunId[]>([]);
   const ticked = allTicked.filter((id) => runs?.some(({ runId }) => runId === id));
-  /** The runs that are to be deleted, while the dialog asks. */
+  /** The runs in the open delete dialog. */
   const [deleting, setDeleting] = useState<readonly RunId[]>([]);
   const { runs: families, error: familyError } = useFamilies(deleting);
   const error = lister.error || familyError;
@@ -165,28 +165,28 @@ export function RunsPage(): React.ReactNode {
   );
 }
 
-/** What went: `Deleted 2 runs: 6,120 events, 12.4 MB of checkpoints and logs.` */
+/** The result of a deletion: `Deleted 2 runs: 6,120 events, 12.4 MB of checkpoints and logs.` */
 function deletedWords(deleted: readonly DeletedRun[]): string {
   const sum = (of: (one: DeletedRun) => number): number => deleted.reduce((total, one) => total + of(one), 0);
   const what = deleted.length === 1 ? deleted[0]!.runId : `${deleted.length} runs`;
   return `Deleted ${what}: ${goneWords({ events: sum(({ events }) => events), bytes: sum(({ bytes }) => bytes) })}.`;
 }
 
-/** With branches below their run, or in the order in which they are. */
+/** Rows with branches below their run, or in the given order. */
 function rowsOf(runs: readonly ListedRun[], isTree: boolean): RunRowModel<ListedRun>[] {
   if (isTree) return orderRuns(runs);
   const byId = new Map(runs.map((run) => [run.runId, run]));
   return runs.map((run) => ({ run, parent: run.parent ? byId.get(run.parent.runId) : undefined, depth: 0 }));
 }
 
-/** The last list that there was, until there is another: rows do not vanish while the next ones are fetched. */
+/** The last list until the next one arrives, so that rows do not vanish while it is fetched. */
 function useLast<T>(now: T | null): T | null {
   const last = useRef(now);
   if (now !== null) last.current = now;
   return last.current;
 }
 
-/** The end of what is listed: asks for more when it comes into sight. */
+/** The end of the list: fetches more when it comes into sight. */
 function MoreRuns({ isLoading, onMore }: { isLoading: boolean; onMore: () => void }): React.ReactNode {
   const end = useRef<HTMLLIElement>(null);
   const ask = useRef(onMore);
@@ -198,7 +198,7 @@ function MoreRuns({ isLoading, onMore }: { isLoading: boolean; onMore: () => voi
     );
     observer.observe(end.current!);
     return () => observer.disconnect();
-    // Anew after each page: what is still in sight asks again.
+    // Runs again after each page: an end that is still in sight fetches the next one.
   }, [isLoading]);
   return (
     <li ref={end} className="more-runs" data-testid="more-runs">

@@ -1,6 +1,6 @@
 import { Fragment } from 'react';
 
-/** A long name that may break behind `_` and `.`, and nowhere inside a word. */
+/** A long name that breaks after `_` and `.` only. */
 export const SettingName = ({ name }: { name: string }): React.ReactNode =>
   name.split(/(?<=[_.])/).map((part, index) => (
     <Fragment key={index}>

@@ -1,10 +1,10 @@
 import type { RunSummary } from '@plumbline/shared/run';
 
-/** The tags of some runs, each once, in order of the alphabet. */
+/** The tags of runs, each once, in alphabetical order. */
 export const tagsOf = (runs: readonly Pick<RunSummary, 'description'>[]): string[] =>
   [...new Set(runs.flatMap(({ description }) => description.tags))].sort((a, b) => a.localeCompare(b));
 
-/** Shows the runs with one tag only, or all again; nothing where no run has a tag. */
+/** Filters the runs by one tag. It is hidden if no run has a tag. */
 export function TagFilter({
   tags,
   chosen,

@@ -1,4 +1,4 @@
-/** A run's tags; nothing where it has none. */
+/** A run's tags; nothing if it has none. */
 export function Tags({ tags }: { tags: readonly string[] }): React.ReactNode {
   if (tags.length === 0) return null;
   return (

@@ -2,7 +2,7 @@ import { useId } from 'react';
 import { targetLabels, targetTaskNames, type TargetTask } from '@plumbline/shared/built-in/tasks';
 import { taskSays } from '../../lib/words';
 
-/** The skills to teach; each one that is added is taught after those before it. */
+/** The skills to teach, in the order in which they are chosen. */
 export function TaskSequence({
   tasks,
   error,

@@ -3,7 +3,7 @@ import Link from 'next/link';
 import type { RunId } from '@plumbline/shared/run';
 import { compareAddress, maxCompared } from '../../lib/addresses';
 
-/** What can be done with the runs that are ticked in the list. */
+/** The actions for the ticked runs of the list. */
 export function TickedBar({
   ticked,
   deleteOff,
@@ -11,7 +11,7 @@ export function TickedBar({
   onDelete,
 }: {
   ticked: readonly RunId[];
-  /** Why runs cannot be deleted from this browser; empty where they can. */
+  /** Why this browser cannot delete runs; empty if it can. */
   deleteOff: string;
   onClear: () => void;
   onDelete: () => void;

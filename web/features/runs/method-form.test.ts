@@ -13,7 +13,7 @@ describe('the method’s fields', () => {
     expect(readMethod(kind, texts)).toEqual(method);
     expect(Object.keys(method).filter((key) => key !== 'kind')).toEqual(methodFields[kind].map(({ field }) => field));
   });
-  it('keep what a method has', () => {
+  it('keep a method’s values', () => {
     const method: TrainingMethod = { kind: 'wise_ft', weights: [0.1, 0.9] };
     expect(readMethod('wise_ft', toTexts(method))).toEqual(method);
     expect(typed('wise_ft', { weights: ' 0, .5;1 ' })).toEqual({ kind: 'wise_ft', weights: [0, 0.5, 1] });

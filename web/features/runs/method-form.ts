@@ -3,10 +3,10 @@ import { TrainingMethod } from '@plumbline/shared/built-in/method';
 export type MethodKind = TrainingMethod['kind'];
 const fields = ['rank', 'alpha', 'weight', 'temperature', 'weights', 'experts'] as const;
 export type MethodField = (typeof fields)[number];
-/** What the fields of all methods hold as typed, so that nothing is lost when another method is looked at. */
+/** The typed values of all methods' fields, so that nothing is lost when another method is chosen. */
 export type MethodTexts = Record<MethodField, string>;
 
-/** What each method asks for. */
+/** The fields of each method. */
 export const methodFields: Record<MethodKind, readonly { field: MethodField; label: string; hint?: string }[]> = {
   fine_tuning: [],
   lora: [
@@ -29,7 +29,7 @@ export function toTexts(method: TrainingMethod): MethodTexts {
   return Object.fromEntries(fields.map((field) => [field, text(values[field])])) as MethodTexts;
 }
 
-/** The method as typed; what is no number is NaN, which the schema refuses. */
+/** The method as typed. Text that is not a number becomes NaN, which the schema refuses. */
 export function readMethod(kind: MethodKind, texts: MethodTexts): TrainingMethod {
   const number = (text: string): number => (text.trim() === '' ? NaN : Number(text));
   const values = methodFields[kind].map(({ field }) => [
@@ -44,7 +44,7 @@ export function readMethod(kind: MethodKind, texts: MethodTexts): TrainingMethod
   return { kind, ...Object.fromEntries(values) } as TrainingMethod;
 }
 
-/** What is wrong with one field, in words; undefined where nothing is. */
+/** Why one field is wrong, in words; undefined if it is valid. */
 export function methodFieldError(method: TrainingMethod, field: MethodField): string | undefined {
   const issue = TrainingMethod.safeParse(method).error?.issues.find(({ path }) => path[0] === field);
   if (!issue) return undefined;

@@ -9,7 +9,7 @@ const errorsOf = (change: Partial<RunForm>): object => {
 };
 
 describe('readForm', () => {
-  it('reads back what it was filled with', () => {
+  it('reads back its own values', () => {
     expect(readForm(good)).toEqual({ ok: true, config: RunConfig.parse({ name: 'counting, full' }) });
   });
   it('takes learning rates as people write them', () => {
@@ -26,7 +26,7 @@ describe('readForm', () => {
   ])('says what is wrong with the learning rate %j', (learningRate, message) => {
     expect(errorsOf({ learningRate })).toEqual({ learningRate: message });
   });
-  it('says what is wrong with each other field', () => {
+  it('says what is wrong with each of the other fields', () => {
     expect(errorsOf({ steps: '0' })).toEqual({ steps: 'At least 1.' });
     expect(errorsOf({ steps: '1.5' })).toEqual({ steps: 'Has to be a whole number.' });
     expect(errorsOf({ steps: '2000000' })).toEqual({ steps: 'At most 1,000,000.' });
@@ -40,7 +40,7 @@ describe('readForm', () => {
   it('says that a task has to be chosen', () => {
     expect(errorsOf({ tasks: [] })).toEqual({ tasks: 'Choose at least one task.' });
   });
-  it('says what the method does not go with', () => {
+  it('says which settings the method does not allow', () => {
     const lora = { kind: 'lora', rank: 8, alpha: 16 } as const;
     expect(readForm({ ...good, method: lora })).toMatchObject({ ok: true, config: { method: lora } });
     expect(errorsOf({ method: lora, recipe: 'projector' })).toEqual({

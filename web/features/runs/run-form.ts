@@ -2,12 +2,12 @@ import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { formatLearningRate } from '../../charts/format';
 import { learningRateProblem } from '../../lib/learning-rate';
 
-/** What is chosen whole; the form asks for the rest as text. */
+/** The fields that are choices; the others are text. */
 const whole = ['tasks', 'method', 'keepCheckpointsAt'] as const;
 type Whole = (typeof whole)[number];
-/** Rules have a form of their own. */
+/** Rules have their own form. */
 export type Asked = Exclude<keyof RunConfig, Whole | 'rules'>;
-/** What the form holds: text as typed, so that a half-typed number is not changed under the person's hands. */
+/** The state of the form: text as typed, so that a half-typed number does not change while typing. */
 export type RunForm = { [K in Asked]: string } & Pick<RunConfig, Whole>;
 export type RunFormErrors = Partial<Record<Asked | Whole, string>>;
 
@@ -38,12 +38,12 @@ export function toForm({ rules: _, ...config }: RunConfig): RunForm {
 
 const isAsked = (key: Asked | Whole): key is Asked => !(whole as readonly string[]).includes(key);
 
-/** Reads the form with the same schema as the hub; what is wrong is said per field, in words. */
+/** Reads the form with the same schema as the hub. Errors are reported by field, in words. */
 export function readForm(form: RunForm): { ok: true; config: RunConfig } | { ok: false; errors: RunFormErrors } {
   const read: Record<string, unknown> = { ...form };
   for (const key of numeric) read[key] = form[key].trim() === '' ? undefined : Number(form[key]);
   const errors: RunFormErrors = {};
-  // The schema has defaults for what is left out; in a form an empty field is a mistake.
+  // The schema has defaults for missing values, but an empty field in a form is a mistake.
   for (const key of numeric) if (read[key] === undefined) errors[key] = 'Give a number.';
   const parsed = RunConfig.safeParse(read);
   if (!parsed.success) {

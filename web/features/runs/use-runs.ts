@@ -12,14 +12,14 @@ import { useConnection, useSession } from '../../lib/use-hub';
 
 /**
  * Runs from the hub, page by page, kept up to date.
- * @param isWhole all pages at once
- * @param isOff nothing is asked for
+ * @param isWhole whether to fetch all pages at once
+ * @param isOff whether to fetch nothing
  */
 export function useRunLister(query: ListQuery, isWhole = false, isOff = false): RunLister {
   const session = useSession();
   const connection = useConnection();
   const lister = useMemo(() => new RunLister(hubSocket, query, isWhole), [JSON.stringify(query), isWhole]);
-  // With each connection what was missed is asked for; before the first one it would be asked for twice.
+  // Each connection fetches what was missed. Before the first one it would be fetched twice.
   const waits = isOff || session.state === 'opening' || connection.state === 'connecting';
   useEffect(() => (waits ? undefined : lister.start()), [lister, session, waits, connection.state]);
   useSyncExternalStore(
@@ -30,7 +30,7 @@ export function useRunLister(query: ListQuery, isWhole = false, isOff = false): 
   return lister;
 }
 
-/** Runs with those that they were branched from and that were branched from them; null until the first answer. */
+/** Runs with their ancestors and branches; null until the first answer. */
 export function useFamilies(runIds: readonly RunId[]): { runs: readonly ListedRun[] | null; error: string } {
   const { runs, error } = useRunLister({ family: runIds }, true, runIds.length === 0);
   return { runs: runIds.length === 0 ? none : runs, error };
@@ -62,13 +62,13 @@ export function useTakenOver(
     let gone = false;
     readTakenOver(run, ancestors, reads).then(
       (records) => !gone && setTakenOver(records),
-      // As with the list: the connection's state tells of a hub that is gone.
+      // As with the list, the connection's state shows that the hub is away.
       () => undefined,
     );
     return () => {
       gone = true;
     };
-    // What lies before a checkpoint changes no more.
+    // Events before a checkpoint no longer change.
   }, [run.runId, ancestors.map(({ runId }) => runId).join()]);
   return takenOver;
 }

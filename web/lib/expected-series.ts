@@ -7,7 +7,7 @@ import type { RunStore } from './run-store';
  * Names of the series that a run has or will have. The built-in trainer declares a series with its first value; until it
  * has ended, all that it sends counts.
  */
-export function seriesOfRun(store: RunStore): ReadonlySet<string> {
+export function expectedSeries(store: RunStore): ReadonlySet<string> {
   const run = store.runSummary;
   const config = run && builtInConfig(run.description);
   // A branch shows its parent's course where it has none of its own.
