@@ -9,10 +9,10 @@ import { planMemory, type MemoryPlan } from './memory-plan.js';
 import { UsageError } from './usage-error.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
-/** The repository's root, from the sources and from the build alike. */
+/** The repository's root, found from the sources as well as from the build. */
 export const rootDir = resolve(here, here.endsWith('dist') ? '../..' : '..');
 
-/** The data folder, from where a command is typed, that none is named for. */
+/** The default data folder, relative to the current folder. */
 export const defaultDataDir = '.plumbline';
 
 const list = z
@@ -25,17 +25,17 @@ const list = z
       .filter(Boolean),
   );
 
-/** Timers take no more than 2^31 - 1: above that they fire at once. */
+/** Node's timers fire at once above 2^31 - 1 ms. */
 const milliseconds = z.coerce
   .number()
   .int()
   .min(100)
   .max(2 ** 31 - 1);
 
-/** A number that may have a fraction; an empty word is none. */
+/** A number that may have a fraction; an empty string is invalid. */
 const decimal = z.string().trim().min(1).transform(Number);
 
-/** Every setting of the hub, its name in the environment and its default. */
+/** All settings of the hub, with their names in the environment and their defaults. */
 const Environment = z.object({
   /** Address to listen on. The default is reachable from this machine only. */
   PLUMBLINE_HOST: z.string().min(1).default('127.0.0.1'),
@@ -47,64 +47,64 @@ const Environment = z.object({
   PLUMBLINE_INFLUX_URL: z.url({ protocol: /^https?$/ }).default('http://127.0.0.1:8086'),
   PLUMBLINE_INFLUX_ORG: z.string().min(1).default('plumbline'),
   PLUMBLINE_INFLUX_BUCKET: z.string().min(1).default('plumbline'),
-  /** Reads and writes the bucket; without it the file `influx-token` beside the trainer token, which influx-setup writes. */
+  /** Token that reads and writes the bucket; by default the file `influx-token` beside the trainer token, from influx-setup. */
   PLUMBLINE_INFLUX_TOKEN: z.string().optional(),
-  /** How much may wait on this machine's disk for InfluxDB before trainers have to wait. */
+  /** How much may wait on this machine's disk for InfluxDB; beyond that trainers wait. */
   PLUMBLINE_SPOOL_MAX_MB: z.coerce.number().int().min(16).default(4096),
-  /** Redis through which hubs on one InfluxDB find each other, e.g. `redis://127.0.0.1:6379`; without it a hub is alone. */
+  /** Redis that connects the hubs on one InfluxDB, e.g. `redis://127.0.0.1:6379`; without it a hub is alone. */
   PLUMBLINE_REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
-  /** Folder of sessions and the trainer token, the same for all hubs behind one address; else the data folder. */
+  /** Folder of sessions and the trainer token, shared by all hubs behind one address; by default the data folder. */
   PLUMBLINE_ACCESS_DIR: z.string().min(1).optional(),
-  /** Where built-in trainers find a hub: the address in front of several hubs; else the hub that starts them. */
+  /** Address at which built-in trainers find a hub, e.g. the proxy in front of several; by default the hub that starts them. */
   PLUMBLINE_TRAINER_HUB_URL: z.url({ protocol: /^https?$/ }).optional(),
-  /** Where browsers find the hub, as behind a proxy: what one-time links begin with; else the hub's own address. */
+  /** Address at which browsers find the hub, e.g. a proxy: one-time links begin with it. By default the hub's own address. */
   PLUMBLINE_PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
-  /** Who may watch: `open` everybody who reaches the port, `session` only who opened a link or shows the trainer token. */
+  /** Who may watch: `open` for everybody who reaches the port, `session` only after opening a link or with the trainer token. */
   PLUMBLINE_WATCH: z.enum(watchSettings).default('open'),
-  /** Proxies in front of the hub, whose word on where a request comes from is taken. */
+  /** Trusted proxies in front of the hub: their headers say where a request comes from. */
   PLUMBLINE_TRUSTED_PROXIES: z.coerce.number().int().min(0).max(10).default(0),
-  /** Host names beside `localhost` and plain addresses under which the hub may be asked; comma-separated. */
+  /** Host names that requests may use besides `localhost` and plain addresses; comma-separated. */
   PLUMBLINE_ALLOWED_HOSTS: list,
-  /** Origins beside the hub's own that may speak to it, e.g. `http://localhost:3000` of a development server. */
+  /** Allowed origins besides the hub's own, e.g. `http://localhost:3000` of a development server. */
   PLUMBLINE_ALLOWED_ORIGINS: list,
   /** How long a trainer that lost its connection has to come back before its run counts as failed. */
   PLUMBLINE_TRAINER_GRACE_MS: milliseconds.default(15_000),
   /**
-   * A connection on which a trainer, or a browser, says nothing for so long, not even to pings, counts as lost. A process
-   * that a step or a checkpoint blocks is as silent as a machine that has lost its network: blocks may be as long as this.
+   * A connection of a trainer or a browser counts as lost after this time of silence, also to pings. A process that is
+   * blocked by a step or a checkpoint is as silent as a machine without network, so blocks may last this long.
    */
   PLUMBLINE_TRAINER_SILENCE_MS: milliseconds.default(120_000),
-  /** A command that no trainer confirms in this time expires. */
+  /** A command expires if no trainer confirms it within this time. */
   PLUMBLINE_COMMAND_EXPIRY_MS: milliseconds.default(60_000),
-  /** Built-in trainers at one time. */
+  /** Most built-in trainers at a time. */
   PLUMBLINE_MAX_TRAINERS: z.coerce.number().int().min(1).default(3),
   /** Emissions of the electricity of built-in trainers, g CO2e/kWh. The default is a world average; see docs/energy.md. */
   PLUMBLINE_GRID_INTENSITY: decimal.pipe(z.number().min(0).max(3000)).default(worldGridIntensity),
-  /** Power usage effectiveness: what the building takes for each joule of its computers. */
+  /** Power usage effectiveness: energy of the building per joule of its computers. */
   PLUMBLINE_PUE: decimal.pipe(z.number().min(1).max(5)).default(1),
-  /** Watts of one busy core of this machine, where they cannot be measured; else those of the power model. */
+  /** Watts of one busy core of this machine, where they cannot be measured; by default from the power model. */
   PLUMBLINE_WATTS_PER_CORE: decimal.pipe(z.number().positive().max(1000)).optional(),
-  /** Signs what rules send to webhooks; without it no rule may notify anybody. */
+  /** Secret that signs the webhook messages of rules; without it rules cannot notify. */
   PLUMBLINE_WEBHOOK_SECRET: z
     .string()
     .refine((secret) => secret === '' || secret.length >= 16, 'it has at least 16 characters')
     .optional(),
   /**
-   * Hosts that rules may notify, as in their addresses, comma-separated: `hooks.example.org`, or with a port that is not
-   * the scheme's own. Whoever may control a run chooses the address, so the hub calls no other host.
+   * Hosts that rules may notify, comma-separated: `hooks.example.org`, with a port if it is not the scheme's default. Anyone
+   * who may control a run chooses the address, so the hub calls no other host.
    */
   PLUMBLINE_WEBHOOK_HOSTS: list,
-  /** What the hub's process may hold, in MiB; docs/operations.md says how it is divided. */
+  /** Memory limit of the hub's process in MiB; docs/operations.md says how it is divided. */
   PLUMBLINE_MEMORY_MB: z.coerce.number().int().min(384).default(1024),
-  /** A hub that is being stopped ends after this time whatever is still open. */
+  /** Longest time that stopping takes: then everything still open is ended. */
   PLUMBLINE_SHUTDOWN_LIMIT_MS: milliseconds.default(25_000),
-  /** A person at a terminal hears of what is wrong, a log collector also of what happens. */
+  /** Log level: by default problems only at a terminal, also events for a log collector. */
   PLUMBLINE_LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])
     .default(process.stderr.isTTY ? 'warn' : 'info'),
 });
 
-/** What `plumbline influx-setup` needs beside the hub's settings. */
+/** Settings of `plumbline influx-setup` besides the hub's. */
 const SetupEnvironment = Environment.pick({
   PLUMBLINE_DATA_DIR: true,
   PLUMBLINE_ACCESS_DIR: true,
@@ -112,14 +112,14 @@ const SetupEnvironment = Environment.pick({
   PLUMBLINE_INFLUX_ORG: true,
   PLUMBLINE_INFLUX_BUCKET: true,
 }).extend({
-  /** May create organisations, buckets and tokens; used by influx-setup only and kept nowhere. */
+  /** Token that may create organisations, buckets and tokens; used by influx-setup only and stored nowhere. */
   PLUMBLINE_INFLUX_ADMIN_TOKEN: z.string().min(1).optional(),
   /** The first user of a server that has none yet. */
   PLUMBLINE_INFLUX_USERNAME: z.string().min(1).optional(),
   PLUMBLINE_INFLUX_PASSWORD: z.string().min(8).optional(),
 });
 
-/** Where runs are kept. */
+/** The configured store. */
 export type StoreConfig =
   | { kind: 'embedded' }
   | { kind: 'influx'; url: string; org: string; bucket: string; token: string; maxSpoolBytes: number };
@@ -130,7 +130,7 @@ export interface HubConfig {
   dataDir: string;
   store: StoreConfig;
   redisUrl: string | null;
-  /** Where sessions and the trainer token lie, if not in the data folder. */
+  /** Folder of sessions and the trainer token, if not the data folder. */
   accessDir: string | null;
   trainerHubUrl: string | null;
   publicUrl: string | null;
@@ -199,8 +199,8 @@ export function readConfig(
 const prefix = 'PLUMBLINE_';
 
 /**
- * Settings of the environment that the hub does not know and that look like ones it does: a misspelt one would have its
- * default without a word. Others may be of programs that are not the hub.
+ * Unknown settings in the environment that resemble known ones: a misspelt setting would silently keep its default. Others
+ * may belong to other programs.
  * @returns a sentence for each
  */
 export function misspeltSettings(environment: NodeJS.ProcessEnv = process.env): string[] {
@@ -219,7 +219,7 @@ export interface InfluxSetupConfig {
   url: string;
   org: string;
   bucket: string;
-  /** Where the hub's token goes. */
+  /** File for the hub's token. */
   tokenFile: string;
   adminToken: string | undefined;
   username: string | undefined;
@@ -251,25 +251,25 @@ function read<T extends z.ZodType>(settings: T, flags: Record<string, string | u
   if (parsed.success) return parsed.data;
   const name = String(parsed.error.issues[0]!.path[0]);
   const value = given[name] ?? process.env[name];
-  // Under the name it was given by: a flag's or the environment's.
+  // Named as it was given: by the flag or by the environment variable.
   const setting = name in given ? `--${name.replace('PLUMBLINE_', '').toLowerCase().replaceAll('_', '-')}` : name;
   throw new UsageError(`${setting} cannot be ${shown(name, value)}: ${explain(parsed.error.issues[0]!)}.`);
 }
 
-/** A value as it may stand in a log: no secret, and no user and password of an address. */
+/** A value that may be logged: no secrets, and no user and password of a URL. */
 function shown(name: string, value: string | undefined): string {
   if (/_(SECRET|PASSWORD|TOKEN)$/.test(name)) return 'what was given';
   return `"${value?.replace(/^([a-z]+:\/*)?.*@/i, '$1…@')}"`;
 }
 
-/** Where `plumbline influx-setup` leaves the token it made: in the folder of secrets, or the data folder. */
+/** The token file of `plumbline influx-setup`: in the folder of secrets, or in the data folder. */
 export const influxTokenFile = (folder: string): string => join(folder, 'influx-token');
 
 function storeConfig(setting: z.infer<typeof Environment>): StoreConfig {
   return setting.PLUMBLINE_STORE === 'embedded' ? { kind: 'embedded' } : influx(setting);
 }
 
-/** The InfluxDB that the environment names, whichever store the hub itself uses. */
+/** The InfluxDB of the environment, whichever store the hub itself uses. */
 export function influxStoreConfig(dataDir: string): StoreConfig {
   return influx(Environment.parse({ ...process.env, PLUMBLINE_DATA_DIR: dataDir }));
 }
@@ -297,7 +297,7 @@ function redisUrl(setting: z.infer<typeof Environment>): string | null {
   return setting.PLUMBLINE_REDIS_URL ?? null;
 }
 
-/** A validator's words for people. */
+/** A validation message for people. */
 function explain(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type') return `it has to be a ${issue.expected === 'int' ? 'whole number' : 'number'}`;
   if (issue.code === 'too_small' && issue.origin === 'string')

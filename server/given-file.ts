@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { UsageError } from './usage-error.js';
 
-/** What goes wrong with files, by the system's codes, to be read after the file's name. */
+/** File errors by the system's codes, worded to follow the file's name. */
 const troubles: Record<string, string> = {
   ENOENT: 'is not there',
   ENOTDIR: 'is not there: a part of its path is a file',
@@ -17,7 +17,7 @@ const troubles: Record<string, string> = {
   ENAMETOOLONG: 'has too long a name',
 };
 
-/** The system's word on a file, in plain English; null for an error that is no such word. */
+/** A file error in plain English; null for other errors. */
 export function fileTrouble(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return null;
   const trouble = troubles[String(error.code)];
@@ -26,8 +26,8 @@ export function fileTrouble(error: unknown): string | null {
 }
 
 /**
- * The text of a file that a person names.
- * @param what what it should hold: `the hub's trainer token`
+ * Reads a text file that a person names.
+ * @param what its expected content: `the hub's trainer token`
  * @param todo a sentence that says where to get one
  * @throws UsageError saying what is wrong with the file, what it is for and what to do
  */
@@ -45,7 +45,7 @@ export function readGivenFile(path: string, what: string, todo: string): string 
 export function readTokenFile(path: string): string {
   const todo = "It is the file trainer-token in the hub's data folder; copy it to this machine.";
   const token = readGivenFile(path, "the hub's trainer token", todo).trim();
-  // A header's value: one that is more than a line is some other file.
+  // The token is sent in a header. A text of several lines is some other file.
   if (!/^[\x21-\x7e]{1,200}$/.test(token)) throw new UsageError(`${path} holds no trainer token. ${todo}`);
   return token;
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The file by which other programs on this machine find the hub of a data folder. A hub that crashed leaves it behind. */
+/** File by which other programs on this machine find the hub of a data folder. A crashed hub leaves it behind. */
 const addressFile = (dataDir: string): string => join(dataDir, 'hub.json');
 
 export function writeHubAddress(dataDir: string, url: string): void {

@@ -12,7 +12,7 @@ import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { ListedRun, RunList } from '@plumbline/shared/run-list';
 import type { WireError } from '@plumbline/shared/socket';
 
-/** The hub's refusal of a request, in its own words. */
+/** The hub refused a request, for the reason in the message. */
 export class HubRefusal extends Error {
   override name = 'HubRefusal';
   constructor(
@@ -24,7 +24,7 @@ export class HubRefusal extends Error {
   }
 }
 
-/** No answer but none: nothing listens there, or the connection broke, as when a hub is being restarted. */
+/** The hub does not answer: nothing listens there, or the connection broke, as during a restart. */
 export class HubAway extends Error {
   override name = 'HubAway';
   constructor(url: string, cause: TypeError) {
@@ -32,7 +32,7 @@ export class HubAway extends Error {
   }
 }
 
-/** Where a hub, or what is in front of hubs, answers, and the one-time token of its link. */
+/** Address of a hub, or of a proxy in front of hubs, and the one-time token of its link. */
 export interface HubAddress {
   url: string;
   token: string;
@@ -40,7 +40,7 @@ export interface HubAddress {
 
 /** A hub's REST API, for programs. */
 export class HubApi {
-  /** @param headers what shows who asks; of each request */
+  /** @param headers credentials, sent with each request */
   constructor(
     readonly url: string,
     readonly headers: Readonly<Record<string, string>> = {},
@@ -55,7 +55,7 @@ export class HubApi {
   async start(request: StartRunRequest): Promise<RunSummary> {
     return (await this.request<RunResponse>('POST', '/runs', request)).run;
   }
-  /** All runs that the filters leave, newest first. @param filters e.g. `text=counting&state=running` */
+  /** All runs that match the filters, newest first. @param filters e.g. `text=counting&state=running` */
   async runs(filters = ''): Promise<ListedRun[]> {
     const runs: ListedRun[] = [];
     for (let cursor: string | null = ''; cursor !== null;) {

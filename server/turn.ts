@@ -1,9 +1,9 @@
 import { setImmediate as afterOthers } from 'node:timers/promises';
 
-/** Several such works go on at one time, and each may take this much of one turn. */
+/** Time slice of one task in a turn of the event loop; several tasks may run at a time. */
 const sliceMs = 5;
 
-/** What a long piece of work may take of one turn of the event loop; nothing else is done meanwhile. */
+/** The time slice of a long task in a turn of the event loop, which it blocks meanwhile. */
 export class Turn {
   #startMs = performance.now();
 
@@ -11,14 +11,14 @@ export class Turn {
     return performance.now() - this.#startMs >= sliceMs;
   }
 
-  /** Lets others have the event loop, and begins a turn of its own. */
+  /** Yields the event loop and begins a new slice. */
   async next(): Promise<void> {
     await afterOthers();
     this.#startMs = performance.now();
   }
 }
 
-/** Takes entries of a list one after another, in turns. */
+/** Takes the entries of a list one by one, and yields the event loop after each slice. */
 export function inTurns<T>(take: (entry: T) => void): (entries: readonly T[]) => Promise<void> {
   const turn = new Turn();
   return async (entries) => {

@@ -58,7 +58,7 @@ async function backup(config: HubConfig, folder: string): Promise<{ files: numbe
 const copyStopped = (dataDir: string) => async (path: string) => {
   const store = openStore({ dataDir, store: { kind: 'embedded' } });
   try {
-    if (!store.copyTo) throw new Error('This store lies on a server of its own; use the backup tools of that server.');
+    if (!store.copyTo) throw new Error('This store is on a server of its own; use the backup tools of that server.');
     await store.copyTo(path);
   } finally {
     await store.close();

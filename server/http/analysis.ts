@@ -9,12 +9,12 @@ import { JsonAnswer } from './json-answer.js';
 
 export interface AnalysisParts extends ReadParts {
   runs: RunRegistry;
-  /** Windows of one series that an answer may hold. */
+  /** Most windows of one series in an answer. */
   maxSeriesWindows: number;
 }
 
 /**
- * What is asked afterwards.
+ * Routes for the analysis of runs.
  * GET /api/runs/:runId/windows: count, min, max, mean and last of each metric in windows of steps; a `WindowsResponse`
  * GET /api/runs/:runId/findings: why the run went as it went, in sentences with their numbers
  * GET /api/compare?run=A&run=B: the same figures of several runs, over all their steps or a range; a `CompareResponse`
@@ -83,7 +83,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
     );
 }
 
-/** A parameter that is given once comes as itself, more than once as a list. */
+/** A query parameter as a list: Express gives a single value as itself. */
 const list = <T extends string>(value: T | T[] | undefined): T[] | undefined =>
   typeof value === 'string' ? [value] : value;
 

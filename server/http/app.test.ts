@@ -212,7 +212,7 @@ describe('asking afterwards', () => {
         expect(await answer.json()).toEqual({
           error: {
             code: 'invalid',
-            message: expect.stringMatching(/^This would be more than 1 values. Ask for fewer/),
+            message: expect.stringMatching(/^This answer would have more than 1 values. Ask for fewer/),
             retry: false,
           },
         });

@@ -31,7 +31,7 @@ import { dashboardFiles } from './dashboard-files.js';
 export interface AppParts extends RunParts, BackupParts, AnalysisParts, HealthParts, MetricsParts, SessionParts {
   guard: GuardOptions;
   callers: Callers;
-  /** Is told of requests that show a session or the token. */
+  /** Called with requests that show a session or the token. */
   onKnown: (request: IncomingMessage) => void;
   webDir: string;
   log: Logger;
@@ -56,7 +56,7 @@ const statusOf: Record<ErrorCode, number> = {
   internal: 500,
 };
 
-/** The REST API under `/api`, what operators' tools ask for at the root, and the dashboard's files elsewhere. */
+/** The REST API under `/api`, health and metrics at the root, and the dashboard's files elsewhere. */
 export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by');
@@ -78,9 +78,9 @@ export function createApp(parts: AppParts): Express {
         useDefaults: false,
         directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
       },
-      // The hub speaks plain HTTP on a private address; a proxy that adds TLS adds this too.
+      // The hub speaks plain HTTP on a private address; a proxy that adds TLS adds this header too.
       strictTransportSecurity: false,
-      // Only secure contexts know it; on a plain address browsers warn about it.
+      // Works in secure contexts only; on a plain HTTP address browsers warn about it.
       originAgentCluster: false,
       crossOriginOpenerPolicy: false,
     }),
@@ -121,7 +121,7 @@ export function createApp(parts: AppParts): Express {
   return app;
 }
 
-/** Without the query, which carries a link's token, and without headers. */
+/** Logs requests without the query, which may carry a link's token, and without headers. */
 function logRequests(log: Logger): RequestHandler {
   return (request, response, next) => {
     const startMs = performance.now();
@@ -134,27 +134,27 @@ function logRequests(log: Logger): RequestHandler {
 }
 
 function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
-  // Express knows an error handler by its four parameters.
+  // Express recognises an error handler by its four parameters.
   return (error: unknown, _request, response, _next) => {
     if (error instanceof ReadAbandonedError) return void response.destroy();
     const wireError = bodyError(error) ?? toWireError(error);
     if (hasGone(error)) return void response.destroy();
     if (wireError.code === 'internal' || wireError.code === 'store_failed') onError(error);
-    // Too late for an error answer: the connection is closed, so that nobody takes what came for whole.
+    // Too late for an error answer: closing the connection shows that the answer is incomplete.
     if (response.headersSent) return void response.destroy();
     const retryAfterS =
       error instanceof ReadTooLargeError ? 10 : error instanceof Refusal ? error.retryAfterS : undefined;
     if (retryAfterS !== undefined) response.set('Retry-After', String(retryAfterS));
-    // A hub that has too much to do, in contrast to a client that asks too often.
+    // 503 means a busy hub, 429 a client that asks too often.
     const status = retryAfterS === undefined ? statusOf[wireError.code] : 503;
     response.status(status).json({ error: wireError } satisfies ErrorBody);
   };
 }
 
-/** The other side has left before it had its answer; Express says so. */
+/** Whether the client left before it had its answer. */
 const hasGone = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ECONNABORTED';
 
-/** Faults that Express finds in a request before any of our code sees it. */
+/** Request faults that Express finds before any route runs. */
 function bodyError(error: unknown): WireError | null {
   if (!(error instanceof Error) || !('type' in error || 'status' in error)) return null;
   if ('type' in error && error.type === 'entity.too.large')

@@ -14,7 +14,7 @@ export interface BackupParts extends ReadParts {
   dataDir: string;
 }
 
-/** POST /api/backup: a copy of the store as it is now, as a file. The hub goes on storing meanwhile. */
+/** POST /api/backup: a consistent copy of the store, as a file. The hub continues to store meanwhile. */
 export function backupRoutes({ runs, sessions, token, dataDir, reads }: BackupParts): Router {
   const path = join(dataDir, 'backup.partial.duckdb');
   const clear = async () => {
@@ -26,21 +26,18 @@ export function backupRoutes({ runs, sessions, token, dataDir, reads }: BackupPa
     mayOperate(sessions, token),
     heavy(reads.downloads, async (_request, response) => {
       if (!runs.store.copyTo)
-        throw new Refusal(
-          'unsupported',
-          'This store lies on a server of its own; use the backup tools of that server.',
-        );
+        throw new Refusal('unsupported', 'This store is on a server of its own; use the backup tools of that server.');
       if (underWay) throw new Refusal('conflict', 'A backup is being made already; try again when it has ended.');
       underWay = true;
       try {
-        // A hub that was killed may have left one.
+        // A killed hub may have left one.
         await clear();
         await runs.store.copyTo(path);
-        // Its reader may have gone meanwhile; there is nobody to send it to then.
+        // The reader may have left meanwhile.
         if (response.destroyed) return;
         await new Promise<void>((resolve, reject) =>
           response.type('application/octet-stream').sendFile(path, { dotfiles: 'allow' }, (error: Error | undefined) =>
-            // A client that went away half-way needs no answer.
+            // A client that left half-way needs no answer.
             error && !response.headersSent ? reject(error) : resolve(),
           ),
         );

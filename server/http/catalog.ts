@@ -4,7 +4,7 @@ import { recipes } from '@plumbline/shared/built-in/recipe';
 import { targetTaskNames } from '@plumbline/shared/built-in/tasks';
 import { backends, RunConfig } from '@plumbline/shared/built-in/run-config';
 
-/** GET /api/catalog: what the new-run form offers. */
+/** GET /api/catalog: the choices of the new-run form. */
 export function catalogRoutes(): Router {
   return Router().get('/catalog', (_request, response) => {
     const defaults = RunConfig.parse({ name: 'Counting' });

@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunRegistry } from '../run/registry.js';
 
-/** Another hub that holds the run does not tell of the command's end here, so the store is asked as well. */
+/** Polling interval: the end of a command at another hub is only found in the store. */
 const lookEveryMs = 500;
 
 /** Waits for commands to end. */
@@ -14,8 +14,8 @@ export class CommandEnds {
   }
 
   /**
-   * @param gone whoever asked has left
-   * @returns the record once it has ended; as it is then after `waitMs`, or when the hub is being stopped
+   * @param gone aborted when the client has left
+   * @returns the record once it has ended, or the current one after `waitMs` or when the hub is being stopped
    */
   async wait(record: CommandRecord, waitMs: number, gone: AbortSignal): Promise<CommandRecord> {
     const { store, drain } = this.runs;
@@ -25,13 +25,13 @@ export class CommandEnds {
       const leftMs = endMs - performance.now();
       if (now.state !== 'pending' || leftMs <= 0 || gone.aborted || drain.started) return now;
       const changed = this.#change(record.commandId, Math.min(leftMs, lookEveryMs), gone);
-      // Read after listening: what ends meanwhile is heard.
+      // Read after listening, so that an end meanwhile is not missed.
       now = (await store.command(record.commandId)) ?? now;
       if (now.state === 'pending') await changed;
     }
   }
 
-  /** Resolves when the command's record changes, after `withinMs`, or when whoever asked has left. */
+  /** Resolves when the command's record changes, after `withinMs`, or when the client has left. */
   async #change(commandId: CommandId, withinMs: number, gone: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([gone, AbortSignal.timeout(Math.ceil(withinMs))]);
     await once(this.#changed, commandId, { signal }).catch((error: unknown) => {

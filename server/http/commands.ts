@@ -25,11 +25,11 @@ export interface CommandParts extends ReadParts {
 }
 
 /**
- * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. The same id again returns the
- *   first one's record. 200 with the command's record once it has ended, however it ended; 202 while it is pending.
- *   `?waitMs=` waits for the end for so long.
+ * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. Repeating an id returns the
+ *   record of the first command. Answers 200 with the record once the command has ended, however it ended, and 202 while
+ *   it is pending. `?waitMs=` waits that long for the end.
  * GET /api/runs/:runId/commands: the audit log, oldest first, a `CommandsResponse`; with /:commandId one of its lines
- * GET /api/runs/:runId/rules: where the run's rules stand
+ * GET /api/runs/:runId/rules: the states of the run's rules
  */
 export function commandRoutes({ runs, sessions, token, reads }: CommandParts): Router {
   const ends = new CommandEnds(runs);
@@ -49,18 +49,18 @@ export function commandRoutes({ runs, sessions, token, reads }: CommandParts): R
       mayOperate(sessions, token),
       async (request, response) => {
         const runId = RunId.parse(request.params['runId']);
-        // Asked before anything is done.
+        // Checked before the command is given.
         GiveCommandQuery.parse(request.query);
         if (!request.is('application/json'))
-          throw new Refusal('invalid', 'A command comes as JSON, with the header Content-Type: application/json.');
+          throw new Refusal('invalid', 'Send the command as JSON, with the header Content-Type: application/json.');
         const { runId: named = runId, ...asked } = GiveCommandRequest.parse(request.body);
         if (named !== runId)
-          throw new Refusal('invalid', `The command is for the run ${named}, the address is that of ${runId}.`);
+          throw new Refusal('invalid', `The command names the run ${named}, but the address names ${runId}.`);
         const record = await runs.command({ ...asked, runId }, authorOf(request, response));
         if (record.runId !== runId)
           throw new Refusal(
             'conflict',
-            `The command id ${record.commandId} was given to the run ${record.runId} before. Make a new one.`,
+            `The command id ${record.commandId} was used for the run ${record.runId} before. Make a new id.`,
           );
         await answer(request, response, record);
       },
@@ -87,14 +87,14 @@ export function commandRoutes({ runs, sessions, token, reads }: CommandParts): R
     )
     .get(
       '/runs/:runId/rules',
-      // Of an ended run it takes reading the series that its rules watch.
+      // For an ended run this reads the series that its rules watch.
       heavy(reads.answers, async (request, response) => {
         response.json({ rules: await runs.ruleStates(RunId.parse(request.params['runId'])) } satisfies RulesResponse);
       }),
     );
 }
 
-/** What the audit log says of who gave a command: a browser's session, our command line, or another program. */
+/** The author of a command in the audit log: a browser's session, the command line, or another program. */
 function authorOf(request: Request, response: Response): 'dashboard' | 'cli' | 'api' {
   if (callerOf(response).kind === 'session') return 'dashboard';
   return request.get('user-agent')?.startsWith(`${cliUserAgent}/`) ? 'cli' : 'api';

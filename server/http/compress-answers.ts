@@ -3,8 +3,8 @@ import compression from 'compression';
 import type { RequestHandler } from 'express';
 
 /**
- * Compresses JSON answers by `Accept-Encoding`, Brotli before gzip. Downloads go as they are: they are as fast as a disk,
- * and are mostly fetched on the same machine. Brotli's window is small, so that a stream takes less than 1 MB.
+ * Compresses JSON answers by `Accept-Encoding`, Brotli before gzip. Downloads are not compressed: they are as fast as a
+ * disk, and are mostly fetched on the same machine. Brotli's window is small, so that a stream takes less than 1 MB.
  */
 export const compressAnswers = (): RequestHandler =>
   compression({

@@ -4,8 +4,9 @@ import { extname, join, sep } from 'node:path';
 import express, { Router, type RequestHandler } from 'express';
 
 /**
- * The dashboard's static export, in the copies that `dashboard-build.ts` compressed. Next.js starts its pages with inline scripts, which differ from page to page: each
- * page's policy allows its own by their hashes, and no other script but the dashboard's files.
+ * Serves the dashboard's static export, in the copies that `dashboard-build.ts` compressed. Next.js starts its pages with
+ * inline scripts, which differ from page to page. Each page's policy allows its own by their hashes, and besides these only
+ * the dashboard's files.
  */
 export function dashboardFiles(webDir: string): Router {
   const router = Router();
@@ -21,7 +22,7 @@ export function dashboardFiles(webDir: string): Router {
       setHeaders: (response, file) => {
         const path = file.replace(/\.(br|gz)$/, '');
         if (path.endsWith('.html')) response.setHeader('Content-Security-Policy', policyOf(path));
-        // Names there carry a hash of the content, so what is cached never goes stale; pages are asked for anew.
+        // These names contain a hash of the content, so cached files never go stale; pages are always requested again.
         response.setHeader(
           'Cache-Control',
           path.startsWith(fixedNames) ? 'public, max-age=31536000, immutable' : 'no-cache',
@@ -30,17 +31,17 @@ export function dashboardFiles(webDir: string): Router {
     }),
   );
   return router.use((_request, response) => {
-    // A compressed copy that went away in this moment.
+    // A compressed copy may have been removed just now.
     response.removeHeader('Content-Encoding');
     if (!existsSync(notFoundPage)) return void response.status(404).type('text').send('There is no such page.');
     response.status(404).set('Content-Security-Policy', policyOf(notFoundPage)).sendFile(notFoundPage);
   });
 }
 
-/** What the build writes beside a file, best first: the extension of each content coding. */
+/** File extensions of the build's compressed copies by content coding, best first. */
 const extensionOf = { br: '.br', gzip: '.gz' } as const;
 
-/** Points a request at the copy that the build compressed, where there is one and the browser takes its coding. */
+/** Redirects a request to a compressed copy, where there is one and the browser accepts its coding. */
 function preferCompressed(webDir: string): RequestHandler {
   return (request, response, next) => {
     if (request.method !== 'GET' && request.method !== 'HEAD') return next();
@@ -59,7 +60,7 @@ function preferCompressed(webDir: string): RequestHandler {
   };
 }
 
-/** The file behind the path of a request; one that would lie outside the folder is none. */
+/** The file for the path of a request; none outside the folder. */
 function fileOf(webDir: string, path: string): string {
   try {
     const file = join(webDir, decodeURIComponent(path));
@@ -69,7 +70,7 @@ function fileOf(webDir: string, path: string): string {
   }
 }
 
-/** Read anew for each page view, so that a dashboard built while the hub runs works at once. */
+/** Reads the policy for each page view, so that a dashboard built while the hub runs works at once. */
 const policyOf = (path: string): string => policy(readFileSync(path, 'utf8'));
 
 function policy(html: string): string {

@@ -15,8 +15,8 @@ export interface ExportParts extends ReadParts {
 }
 
 /**
- * GET /api/runs/:runId/export: all that is stored of a run, as `plumbline export` writes it. It is written as it is read,
- * as fast as the receiver takes it; an answer without its last line, the digest, broke off.
+ * GET /api/runs/:runId/export: everything stored of a run, as `plumbline export` writes it. It is streamed as fast as the
+ * receiver reads. An answer without its last line, the digest, is incomplete.
  */
 export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
   return Router().get(
@@ -30,7 +30,7 @@ export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
         try {
           await pipeline(Readable.from(jsonLines(archive)), response, { signal });
         } catch (error) {
-          // Too late for an error answer: the connection is closed, which the receiver sees. That it left is no fault.
+          // Too late for an error answer: the receiver sees that the connection closes. A receiver that left is no fault.
           const isGone = signal.aborted || (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
           if (!isGone) onError(error);
         }

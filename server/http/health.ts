@@ -9,12 +9,12 @@ export interface HealthParts {
 }
 
 /**
- * GET /healthz: the process answers. GET /readyz: it can do its work; 503 otherwise. What is wrong and what to do is for
- * those who may watch.
+ * GET /healthz: the process answers. GET /readyz: the hub can do its work, otherwise 503. Only those who may watch see the
+ * problems and their remedies.
  */
 export function healthRoutes({ readiness, watch }: HealthParts): Router {
   let asked: Promise<ReadinessResponse> | null = null;
-  // Whoever asks meanwhile has the same answer: the store is read once at a time, however many ask.
+  // Concurrent requests share one answer, so that the store is checked once at a time.
   const once = (): Promise<ReadinessResponse> => (asked ??= readiness().finally(() => (asked = null)));
   return Router()
     .get('/healthz', (_request, response) => {

@@ -4,14 +4,14 @@ import { callerOf } from './rate-limit.js';
 import { ReadQueue } from './read-queue.js';
 
 const maxWaitMs = 30_000;
-/** Each may keep a processor and its share of the answers' memory. */
+/** Answers: each may take one processor and its share of the answers' memory. */
 const answerLimits = { places: 3, waiting: 256, waitingPerClient: 128, maxWaitMs };
-/** They read in pages, and go as fast as their readers. */
+/** Downloads: they read in pages, as fast as their receivers. */
 const downloadLimits = { places: 4, waiting: 16, waitingPerClient: 8, maxWaitMs };
 
-/** Bytes of one window of a series, in the columns that an answer holds; with the room that columns grow by. */
+/** Bytes of one window of a series in the columns of an answer, including the growth of columns. */
 const bytesPerWindow = 2.5 * 6 * Float64Array.BYTES_PER_ELEMENT;
-/** Windows of one series that an answer may hold, of the memory that all answers share. */
+/** Most windows of one series in an answer, by the memory that all answers share. */
 export const maxSeriesWindows = (answerBytes: number): number =>
   Math.floor(answerBytes / answerLimits.places / bytesPerWindow);
 
@@ -21,15 +21,15 @@ export const readQueues = (hasRoom: () => boolean): ReadParts['reads'] => ({
   downloads: new ReadQueue(downloadLimits),
 });
 
-/** What a route that reads much needs. */
+/** The queues of routes with heavy reads. */
 export interface ReadParts {
-  /** For answers; for downloads, which take as long as their readers. */
+  /** One queue for answers, and one for downloads, which take as long as their receivers. */
   reads: { answers: ReadQueue; downloads: ReadQueue };
 }
 
 /**
- * A route that reads much: it waits for its turn, and ends as soon as its reader is gone.
- * @param read ends its work when the signal says so
+ * A route with a heavy read, which waits for its turn and ends as soon as its reader is gone.
+ * @param read must end its work when the signal is aborted
  */
 export function heavy(
   queue: ReadQueue,
@@ -38,7 +38,7 @@ export function heavy(
   return async (request, response) => {
     const gone = new AbortController();
     const leave = (): void => gone.abort(new ReadAbandonedError('The reader is gone.'));
-    // Of the connection, and not of the answer: one that waits behind another on its connection is told of no end.
+    // Listens to the connection: an answer that waits behind another one on its connection gets no event of its own.
     const { socket } = request;
     socket.once('close', leave);
     if (socket.destroyed) leave();

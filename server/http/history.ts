@@ -49,7 +49,7 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
     );
 }
 
-/** A series whose columns may be plain lists. */
+/** A series whose columns may be plain arrays. */
 type Columns = { [Key in keyof Series]: Series[Key] extends number ? number : ArrayLike<number> };
 
 /** A `HistoryResponse` that is sent while it is read. */

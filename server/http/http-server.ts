@@ -3,8 +3,8 @@ import type { Socket } from 'node:net';
 import { httpLimits } from '../access/limits.js';
 
 /**
- * The connections on which nobody has shown a session or the token yet. Above their limit the oldest gives way to the
- * newest, so nobody keeps others out by opening all there is room for. WebSockets are counted by FrontDoor.
+ * The connections that have not shown a session or the token yet. Above their limit the oldest one is closed for the
+ * newest, so nobody can lock out others by opening connections. FrontDoor counts WebSockets.
  */
 export class UnknownConnections {
   readonly #sockets = new Set<Socket>();
@@ -25,14 +25,14 @@ export class UnknownConnections {
     server.on('upgrade', this.isKnown);
   }
 
-  /** The connection of this request stays as long as its other side likes. */
+  /** Keeps the connection of this request: its client is known. */
   isKnown = ({ socket }: IncomingMessage): void => void this.#sockets.delete(socket);
 }
 
 type HttpTimes = Pick<typeof httpLimits, 'headersWithinMs' | 'requestWithinMs' | 'lookEveryMs'>;
 
 /**
- * An HTTP server that holds no connection for those who say nothing, or say it slowly.
+ * An HTTP server that closes silent and slow connections.
  * @param app answers requests
  */
 export function createHttpServer(app: RequestListener, limits: HttpTimes = httpLimits): Server {

@@ -3,14 +3,14 @@ import { setImmediate as afterOthers } from 'node:timers/promises';
 import type { Response } from 'express';
 import { ReadAbandonedError } from '../store/event-store.js';
 
-/** Characters that are put together before they are sent. */
+/** Characters that are collected before they are sent. */
 const partLength = 32 * 1024;
-/** Numbers that are made text in one go: well under a millisecond. */
+/** Numbers that are formatted without a pause: well under a millisecond. */
 const sliceLength = 4096;
 
 /**
- * A JSON answer that is sent while it is made: it holds one part, waits while its reader is slow, and lets others have
- * the event loop between its parts. An error before the first part is still answered as one.
+ * A streamed JSON answer. It holds one part, waits for a slow reader, and yields the event loop between parts. An error
+ * before the first part still gets an error answer.
  */
 export class JsonAnswer {
   #part = '';
@@ -20,7 +20,7 @@ export class JsonAnswer {
     readonly response: Response,
     readonly signal: AbortSignal,
   ) {
-    // One listener for the whole answer: `compression` moves it to the stream that compresses, and cannot take it back.
+    // One listener for the whole answer: `compression` moves it to its own stream and never removes it.
     response.on('drain', () => this.#taken.emit('drain'));
   }
 
@@ -30,7 +30,7 @@ export class JsonAnswer {
     if (this.#part.length >= partLength) await this.#send();
   }
 
-  /** `"name":[…]`; what is not finite is a word. */
+  /** Writes `"name":[…]`; non-finite values are words. */
   async column(name: string, values: ArrayLike<number>): Promise<void> {
     await this.write(`${JSON.stringify(name)}:[`);
     for (let from = 0; from < values.length; from += sliceLength) {
@@ -42,7 +42,7 @@ export class JsonAnswer {
     await this.write(']');
   }
 
-  /** Entries of a list that comes in parts. */
+  /** Writes the entries of a list in parts. */
   list(): (texts: readonly string[]) => Promise<void> {
     let isFirst = true;
     return async (texts) => {
@@ -53,7 +53,7 @@ export class JsonAnswer {
     };
   }
 
-  /** Entries of an object that comes in parts. */
+  /** Writes the entries of an object in parts. */
   entries(): (name: string, write: () => Promise<void>) => Promise<void> {
     let isFirst = true;
     return async (name, write) => {
@@ -63,7 +63,7 @@ export class JsonAnswer {
     };
   }
 
-  /** Sends what is left; a short answer goes whole, with its length. */
+  /** Sends the rest; a short answer goes in one piece, with its length. */
   end(text: string): void {
     this.#begin();
     this.response.end(this.#part + text);
@@ -83,7 +83,7 @@ export class JsonAnswer {
       await once(this.#taken, 'drain', { signal: this.signal }).catch(() => {
         throw new ReadAbandonedError('The reader is gone.');
       });
-    // After a drain too: a reader as fast as this drains within the same turn of the event loop.
+    // Also after a drain: a fast reader drains within the same turn of the event loop.
     await afterOthers();
   }
 }

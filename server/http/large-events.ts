@@ -7,8 +7,8 @@ import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
 /**
- * GET /api/runs/:runId/token-shifts and /examples: the newest of a range of steps, ascending, without what later segments
- * have superseded; a `LargeEventsResponse`.
+ * GET /api/runs/:runId/token-shifts and /examples: the newest events in a range of steps, ascending, without superseded
+ * ones; a `LargeEventsResponse`.
  */
 export function largeEventRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   const events = (type: LargeEvent['type']): RequestHandler =>

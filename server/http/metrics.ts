@@ -5,7 +5,7 @@ export interface MetricsParts {
   metrics: Registry;
 }
 
-/** GET /metrics: the hub's figures as Prometheus reads them, for those who may watch. */
+/** GET /metrics: the hub's metrics in the Prometheus format, for those who may watch. */
 export function metricsRoutes({ metrics }: MetricsParts): Router {
   return Router().get('/metrics', async (_request, response) => {
     response

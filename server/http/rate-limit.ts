@@ -3,7 +3,7 @@ import { CallerBudgets, type Caller } from '../access/caller.js';
 import type { Budget } from '../access/limits.js';
 import { Refusal } from '../run/refusal.js';
 
-/** Answers 429 to a caller that has used up its budget. @param budgets one for all kinds of callers, or one for each */
+/** Answers 429 to a caller that has used up its budget. @param budgets one for all kinds of callers, or one per kind */
 export function limited(budgets: Budget | Record<Caller['kind'], Budget>): RequestHandler {
   const limits = new CallerBudgets(
     'burst' in budgets ? { address: budgets, session: budgets, trainer: budgets } : budgets,
@@ -17,5 +17,5 @@ export function limited(budgets: Budget | Record<Caller['kind'], Budget>): Reque
   };
 }
 
-/** Who sent the request that this answers. */
+/** The caller of the request behind a response. */
 export const callerOf = ({ locals }: Response): Caller => locals['caller'] as Caller;

@@ -1,13 +1,13 @@
 import { Refusal } from '../run/refusal.js';
 
 export interface ReadQueueLimits {
-  /** Reads at one time. One client has all but one of them at most, where there are several. */
+  /** Most reads at a time. Of several, one client gets all but one at most. */
   places: number;
-  /** Reads that wait, over all clients. */
+  /** Most waiting reads of all clients. */
   waiting: number;
-  /** Reads of one client that wait. */
+  /** Most waiting reads of one client. */
   waitingPerClient: number;
-  /** A read that has waited this long is refused. */
+  /** Longest wait, after which a read is refused. */
   maxWaitMs: number;
 }
 
@@ -16,18 +16,18 @@ interface Waiting {
   refuse: (error: Error) => void;
 }
 
-/** Bounds of a refused read's advice when to come again, in seconds. */
+/** Bounds of the Retry-After of a refused read, in seconds. */
 const [leastRetryS, mostRetryS] = [1, 60];
 
 /**
- * Who may read much at one time: a few, while others wait, and the rest are told when to come again. Clients take turns,
- * so one with many requests does not hold up one with few.
+ * Limits heavy reads: a few run, some wait, and the rest are refused with the time when to try again. Clients take turns,
+ * so a client with many requests does not hold up one with few.
  */
 export class ReadQueue {
   #reading = new Map<string, number>();
-  /** By client, the clients in the order of their turns. */
+  /** Waiting reads by client, in the order of the clients' turns. */
   readonly #waiting = new Map<string, Waiting[]>();
-  /** Mean duration of reads, over about the last ten. */
+  /** Mean duration of about the last ten reads. */
   #meanMs = 1000;
 
   /** @param hasRoom whether memory allows more than one read at a time */
@@ -44,9 +44,9 @@ export class ReadQueue {
   }
 
   /**
-   * Reads when it is this client's turn.
-   * @param signal the client is gone: it leaves the queue
-   * @throws Refusal `rate_limited` with the seconds after which to come again; the signal's reason
+   * Runs a read when it is the client's turn.
+   * @param signal aborted when the client is gone: it leaves the queue
+   * @throws Refusal `rate_limited` with the seconds after which to try again; the signal's reason
    */
   async run<T>(client: string, signal: AbortSignal, read: () => Promise<T>): Promise<T> {
     if (!this.#mayBegin(client)) await this.#wait(client, signal);
@@ -109,13 +109,13 @@ export class ReadQueue {
     });
   }
 
-  /** Lets those begin that may, the clients in turn. */
+  /** Starts waiting reads, the clients in turns. */
   #next(): void {
     for (const client of [...this.#waiting.keys()]) {
       const [first] = this.#waiting.get(client) ?? [];
       if (!first || !this.#mayBegin(client)) continue;
       first.begin();
-      // Behind the others, for its next turn.
+      // Moves the client behind the others for its next turn.
       const rest = this.#waiting.get(client);
       this.#waiting.delete(client);
       if (rest) this.#waiting.set(client, rest);

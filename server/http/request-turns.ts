@@ -4,32 +4,32 @@ import { httpLimits } from '../access/limits.js';
 
 type Request = [IncomingMessage, ServerResponse];
 
-/** Requests of one connection that wait, and whether one is being answered. */
+/** The waiting requests of one connection, and whether one is being answered. */
 interface Line {
   waiting: Request[];
   isAnswering: boolean;
 }
 
-/** After this long the other work of the event loop has its turn. */
+/** Time slice for requests before other work of the event loop gets its turn. */
 const sliceMs = 20;
 
 /**
- * Gives connections turns: of each, one request is answered at a time, and requests that come all at once are answered in
- * short slices. Node hands over whatever a connection pipelines in one go, so a flood would stand the event loop still,
- * and answers that wait behind an unread one would pile up. A connection with too many that wait is ended.
+ * Schedules the requests of connections: one at a time per connection, and a burst of requests in short slices. Node hands
+ * over all pipelined requests at once, so a flood would block the event loop, and answers behind an unread one would pile
+ * up. A connection with too many waiting requests is closed.
  */
 export class RequestTurns {
   readonly #lines = new Map<Socket, Line>();
-  /** Whose next request may be answered, in the order of their turns. */
+  /** Connections whose next request may be answered, in the order of their turns. */
   readonly #ready = new Set<Socket>();
-  /** How long requests have been looked at since other work had its turn. */
+  /** Time spent on requests since other work had its turn. */
   #spentMs = 0;
   #isScheduled = false;
   readonly #answer: (...request: Request) => void;
 
   /**
-   * Stands before all listeners for requests that the server has by now.
-   * @param limit requests of one connection that may wait
+   * Takes the place of all request listeners that the server has by now.
+   * @param limit most waiting requests of one connection
    */
   constructor(
     server: Server,
@@ -42,7 +42,7 @@ export class RequestTurns {
 
   #take(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
-    // Ended, with the rest of what it had sent on its way.
+    // The connection was closed, but some of its requests were already parsed.
     if (socket.destroyed) return;
     const line = this.#lines.get(socket) ?? this.#open(socket);
     if (line.waiting.length >= this.limit) return void socket.destroy();

@@ -11,7 +11,7 @@ import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 import { mayControl, mayOperate } from './session.js';
 
-/** How long a list waits for overviews that have to be read from the store. */
+/** How long a list waits for overviews that are read from the store. */
 const overviewWaitMs = 100;
 
 export interface RunParts extends ReadParts {
@@ -36,7 +36,7 @@ export function runRoutes({ runs, supervisor, sessions, token, reads }: RunParts
       const answer = new JsonAnswer(response, gone.signal);
       const write = answer.list();
       await answer.write('{"runs":[');
-      // A `ListedRun` each: the overviews are texts already.
+      // Writes each `ListedRun`; its overview is a JSON text already.
       for (const [i, run] of page.runs.entries())
         await write([`${JSON.stringify(run).slice(0, -1)},"overview":${texts[i] ?? null}}`]);
       const { next, total, going } = page;

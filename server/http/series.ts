@@ -9,7 +9,7 @@ import { inTurns } from '../turn.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
-/** GET /api/runs/:runId/series: what is known of each series, with its last value; a `SeriesResponse`. */
+/** GET /api/runs/:runId/series: the declaration and the last value of each series; a `SeriesResponse`. */
 export function seriesRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }): Router {
   return Router().get(
     '/runs/:runId/series',

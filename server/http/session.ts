@@ -14,9 +14,9 @@ export interface SessionParts {
 }
 
 /**
- * GET, POST and DELETE /api/session: what may this browser do; a link's token for a cookie; giving it up.
- * Not limited, so that a right link opens a session however many wrong ones came before: no one guesses 256 bits, and
- * looking a token up costs no more than refusing to.
+ * GET /api/session: what this browser may do. POST: exchanges a link's token for a cookie. DELETE: ends the session.
+ * Without a rate limit, so that a valid link opens a session however many wrong ones came before: nobody guesses 256 bits,
+ * and checking a token costs no more than refusing the request.
  */
 export function sessionRoutes({ sessions, watch }: SessionParts): Router {
   const isShown = mayWatch(watch, 'address');
@@ -54,10 +54,10 @@ export function sessionRoutes({ sessions, watch }: SessionParts): Router {
 }
 
 const withSession: SessionInfo = { mayControl: true, mayWatch: true };
-/** A link's token and some room. */
+/** Body limit: a link's token and some room. */
 const maxLinkBytes = 1024;
 
-/** Lets browsers with a session pass, and programs that show the trainer token as `Authorization: Bearer`. */
+/** Admits browsers with a session, and programs that send the trainer token as `Authorization: Bearer`. */
 export function mayOperate(sessions: Sessions, token: string): RequestHandler {
   return (request, response, next) => {
     const given = bearerToken(request);
@@ -70,7 +70,7 @@ export function mayOperate(sessions: Sessions, token: string): RequestHandler {
 const wrongToken = (): Refusal =>
   new Refusal('unauthorized', "The token is wrong; the right one is the file trainer-token in the hub's data folder.");
 
-/** Lets those pass who may watch. */
+/** Admits those who may watch. */
 export function onlyWatchers({ watch }: SessionParts): RequestHandler {
   return (request, response, next) => {
     if (mayWatch(watch, callerOf(response).kind)) return next();
@@ -79,7 +79,7 @@ export function onlyWatchers({ watch }: SessionParts): RequestHandler {
   };
 }
 
-/** Lets only sessions pass. */
+/** Admits sessions only. */
 export function mayControl(sessions: Sessions): RequestHandler {
   return (request, _response, next) => {
     if (sessions.mayControl(request.headers.cookie)) return next();
@@ -95,6 +95,6 @@ export function mayControl(sessions: Sessions): RequestHandler {
   };
 }
 
-/** A browser says where a request comes from; programs that are none do not. */
+/** Whether a request comes from a browser: other programs do not send an origin. */
 const isBrowser = ({ headers }: Request): boolean =>
   headers.origin !== undefined || headers['sec-fetch-site'] !== undefined;

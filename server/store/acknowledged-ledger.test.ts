@@ -41,8 +41,8 @@ async function counted(): Promise<string> {
 }
 const lossesOf = async (path: string, store: Held) => (await (await opened(path)).ledger.reconcile(store)).length;
 
-describe('the ledger of what was acknowledged', () => {
-  it('finds no loss in a store that has as much, or more', async () => {
+describe('the ledger of acknowledged data', () => {
+  it('finds no loss in a store with the same data, or more', async () => {
     expect(await lossesOf(await counted(), held({ a: [30, 0], b: [5, 2] }))).toBe(0);
     // A crash came between the commit and the count.
     expect(await lossesOf(await counted(), held({ a: [40, 1], b: [5, 2], c: [3, 0] }))).toBe(0);
@@ -50,11 +50,11 @@ describe('the ledger of what was acknowledged', () => {
     expect(await lossesOf(await counted(), held({ a: [30, 0] }, ['b']))).toBe(0);
   });
 
-  it('begins with what the store has when there is none', async () => {
+  it('begins with the counts of the store when there is no ledger', async () => {
     expect(await lossesOf(newPath(), held({ a: [30, 0] }))).toBe(0);
   });
 
-  it('takes an unfinished last line for what a crash leaves', async () => {
+  it('ignores an unfinished last line, as a crash leaves it', async () => {
     const path = await counted();
     appendFileSync(path, '0123456789abcdef {"run":"a","lastS');
     const { ledger, problems } = await opened(path);
@@ -64,7 +64,7 @@ describe('the ledger of what was acknowledged', () => {
     expect(await lossesOf(path, held({ a: [30, 0], b: [5, 2] }))).toBe(1);
   });
 
-  it('with any byte altered loses what that line says at most, never invents a loss, and says so', async () => {
+  it('loses at most one line to an altered byte, never invents a loss, and reports the damage', async () => {
     const path = await counted();
     const content = readFileSync(path);
     const whole = held({ a: [30, 0], b: [5, 2] });
@@ -82,7 +82,7 @@ describe('the ledger of what was acknowledged', () => {
     }
   });
 
-  it('stays small, whatever it counts', async () => {
+  it('stays small, however much it counts', async () => {
     const path = newPath();
     const { ledger } = await opened(path, 2000);
     for (let lastSeq = 1; lastSeq <= 500; lastSeq++) {
@@ -94,7 +94,7 @@ describe('the ledger of what was acknowledged', () => {
     expect(await lossesOf(path, held({ a: [499, 0] }))).toBe(1);
   });
 
-  it('that cannot be written says so once, keeps nobody from going on, and holds all of it afterwards', async () => {
+  it('reports once that it cannot be written, does not stop the store, and catches up afterwards', async () => {
     const path = newPath();
     // Where the file is written anew.
     mkdirSync(`${path}.writing`);
@@ -111,7 +111,7 @@ describe('the ledger of what was acknowledged', () => {
     expect(await lossesOf(path, held({ a: [3, 0] }))).toBe(1);
   });
 
-  it('tells a loss until it is accepted, also when the run has gone on since', async () => {
+  it('reports a loss until it is accepted, also when the run has continued since', async () => {
     const path = await counted();
     const first = await opened(path);
     await first.ledger.reconcile(held({ a: [12, 0], b: [5, 2] }));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { diskRemedy } from './disk-remedies.js';
 
-describe('what to do about an error of the disk', () => {
+describe('the advice for a disk error', () => {
   it.each([
     ['EFBIG: file too large, write', /limit on the size of files.*ulimit -f/],
     ['Could not write file "x": File too large', /limit on the size of files/],
@@ -21,7 +21,7 @@ describe('what to do about an error of the disk', () => {
     expect(diskRemedy(cause, '/data/plumbline.duckdb')).toMatch(advice);
   });
 
-  it('has none for what is no error of a disk', () => {
+  it('is absent for other errors', () => {
     expect(diskRemedy('IO Error: Corrupt database file', '/data/plumbline.duckdb')).toBeNull();
   });
 });

@@ -7,7 +7,7 @@ import { DuckDbFile } from './duckdb-file.js';
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-duckdb-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('an answer that is not read to its end keeps no checkpoint waiting, and is gone when the file is opened again', async () => {
+it('an answer that is not read to its end blocks no checkpoint, and is gone when the file is opened again', async () => {
   const path = join(folder, 'a.duckdb');
   const open = () => new DuckDbFile(path, 'CREATE TABLE IF NOT EXISTS t (a BIGINT)', async () => {});
   const file = open();

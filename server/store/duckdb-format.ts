@@ -1,20 +1,20 @@
 /*
- * What is known here of how DuckDB 1.4 lays out its files: enough to find damage and to undo one altered byte.
+ * The layout of DuckDB 1.4's files, as far as it is needed to find damage and to undo one altered byte.
  *
  * A database is three headers of 4096 bytes and then blocks of 256 KiB; each begins with 8 bytes of checksum over its
  * rest. A write-ahead log begins with its version and goes on in entries: 8 bytes length, 8 bytes checksum, content. Integers
  * are little-endian. The checksum is the XOR of one product for each 8 bytes, so each of them can be solved for.
  *
- * A checksum is no code that corrects errors: some altered bytes it leaves open, and these are not touched.
+ * A checksum is no error-correcting code: some altered bytes stay ambiguous, and these are not touched.
  *
- * Where a later DuckDB differs, no checksum fits and nothing is mended; DuckDB itself judges what comes out.
+ * If a later DuckDB differs, no checksum matches and nothing is changed; DuckDB itself checks the result.
  */
 
 const headerBytes = 4096;
 /** The three headers. */
 export const headersBytes = 3 * headerBytes;
 const blockBytes = 262_144;
-/** How each log begins: the entry that says its version. */
+/** The beginning of each log: the entry with its version. */
 const logVersion = Buffer.from('640062650002ffff', 'hex');
 const logEntryBytes = 16;
 
@@ -23,14 +23,14 @@ const factor = 0xbf58476d1ce4e5b9n;
 const inverse = inverseOf(factor);
 const remainderFactor = 0xc6a4a7935bd1e995n;
 const seed = 5381n;
-/** As often as a word has to occur for one that differs from it in a byte to be taken for it. */
+/** Occurrences of a word from which on another word that differs in one byte counts as an altered copy of it. */
 const many = 16;
 
-/** What was found in a file. Places are in bytes from its start. */
+/** Findings in a file. Positions are in bytes from its start. */
 export interface Mended {
-  /** Bytes that were altered and are as they were again. */
+  /** Altered bytes that were restored. */
   mended: number[];
-  /** Parts whose checksum does not fit and that cannot be mended. */
+  /** Parts with a wrong checksum that cannot be restored. */
   damaged: { from: number; to: number }[];
 }
 
@@ -64,7 +64,7 @@ export function mendLog(content: Buffer): Mended {
       content.writeBigUInt64LE(BigInt(length.is), from);
       to = endOfEntry(content, from);
     }
-    // The entry was never written whole, or more than its length is altered.
+    // The entry was never completed, or more than its length is altered.
     if (to > content.length) {
       found.damaged.push({ from, to: content.length });
       break;
@@ -76,8 +76,8 @@ export function mendLog(content: Buffer): Mended {
 }
 
 /**
- * Whether DuckDB would take this log for one that ends early, and drop the rest without a word, although the rest is
- * there: its version or a length is altered.
+ * Whether DuckDB would consider this log truncated and silently drop the rest although it is there, because the version or
+ * a length is altered.
  */
 export function wouldBeDropped(content: Buffer): boolean {
   if (alteredVersion(content) !== null) return true;
@@ -87,10 +87,10 @@ export function wouldBeDropped(content: Buffer): boolean {
   return from + logEntryBytes <= content.length && alteredLength(content, from) !== null;
 }
 
-/** The first part of a log that is whole, up to the entry whose content begins at `position` in DuckDB's words. */
+/** The intact beginning of a log, up to the entry whose content begins at what DuckDB calls `position`. */
 export const logBefore = (position: number): number => position - logEntryBytes;
 
-/** Place of the first byte in which the version differs, where what follows is an entry of such a log; or null. */
+/** Position of the first altered byte of the version, if an entry of such a log follows; or null. */
 function alteredVersion(content: Buffer): number | null {
   const at = logVersion.findIndex((byte, index) => content[index] !== byte);
   const from = logVersion.length;
@@ -99,7 +99,7 @@ function alteredVersion(content: Buffer): number | null {
   return end <= content.length && sumFits(content, from, end) ? at : null;
 }
 
-/** May lie behind the end of the file. */
+/** End of an entry, which may be beyond the end of the file. */
 const endOfEntry = (content: Buffer, from: number): number =>
   from + logEntryBytes + Number(content.readBigUInt64LE(from));
 
@@ -112,7 +112,7 @@ function isOneByteOff(content: Buffer, from: number, to: number): boolean {
   return difference === 0n || isOneByte(difference) || alteredByte(part, difference) !== null;
 }
 
-/** The length of an entry, if one byte of it is altered: the one with which its checksum fits. */
+/** The original length of an entry if one of its bytes is altered: the length that matches the checksum. */
 function alteredLength(content: Buffer, from: number): { is: number; byte: number } | null {
   const now = content.readBigUInt64LE(from);
   const stored = content.readBigUInt64LE(from + 8);
@@ -124,7 +124,7 @@ function alteredLength(content: Buffer, from: number): { is: number; byte: numbe
     .filter(({ is }) => is <= BigInt(content.length - start))
     .map(({ is, byte }) => ({ is: Number(is), byte }))
     .sort((a, b) => a.is - b.is);
-  // One pass serves all of them: the sum of a longer one goes on from that of a shorter one.
+  // One pass checks all candidates: the sum of a longer one continues that of a shorter one.
   let sum = seed;
   let word = 0;
   for (const candidate of candidates) {
@@ -154,21 +154,21 @@ function mendPart(
     part[at.offset] = at.value;
     mended.push(firstAt + start + at.offset);
   } else if (at === null && isOneByte(difference)) {
-    // No byte of the content could be it, so it is one of the checksum.
+    // No byte of the content explains it, so a byte of the checksum is altered.
     stored.writeBigUInt64LE(wanted ^ difference, 0);
     mended.push(firstAt + stored.byteOffset - content.byteOffset);
   } else damaged.push({ from: firstAt + from, to: firstAt + to });
 }
 
-/** The second and the third header are seven numbers, counts and places of blocks (all ones: none), and then zeros. */
+/** The second and the third header hold seven numbers, counts and positions of blocks (all ones: none), then zeros. */
 const isPossibleInHeader = (word: number, value: bigint): boolean =>
   word < 7 ? value < 1n << 32n || value === mask : value === 0n;
 
 /**
- * The one byte that accounts for the difference of two checksums. Several could where another word has the value that
- * the altered one had, and where the altered byte is the highest of its word. Then it is the one that stands alone: its
- * word is the only one between zeros that is not zero, or is like no other now and would be like many.
- * @returns null where none could
+ * The one byte that explains the difference of two checksums. Several could, where another word equals the original one or
+ * the altered byte is the highest of its word. Then the isolated one is chosen: its word is the only non-zero one between
+ * zeros, or equals no other now and would equal many.
+ * @returns null where none does
  */
 function alteredByte(
   part: Buffer,
@@ -194,7 +194,7 @@ function alteredByte(
       const fits = remainder(rest) === wanted;
       const value = rest[offset]!;
       rest[offset]! ^= change;
-      // It is no word, so it is like none.
+      // It is no complete word, so it equals none.
       if (fits) candidates.push({ offset: words * 8 + offset, value, now: -1n, then: -1n });
     }
   if (candidates.length <= 1) return candidates[0] ?? null;

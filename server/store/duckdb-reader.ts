@@ -10,8 +10,8 @@ import {
 } from '@duckdb/node-api';
 
 /**
- * Values as they are bound, with their types: DuckDB's client takes a whole number for one of 32 bits unless told
- * otherwise, and cuts off what is more without a word.
+ * Values to bind, with their types. Without a type DuckDB's client binds whole numbers as 32-bit integers and truncates
+ * larger ones silently.
  */
 export function bound(values: readonly (string | number)[]): [DuckDBValue[], DuckDBType[]] {
   const isWhole = (value: string | number): value is number => Number.isSafeInteger(value);
@@ -21,14 +21,14 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
   ];
 }
 
-/** Whether more is wanted; nothing said is yes. */
+/** Whether the reader wants more; `undefined` means yes. */
 type Taken = boolean | void;
 
-/** Reads through one connection, until it is ended. */
+/** Reads through one connection until the signal ends it. */
 export class Reader {
-  /** DuckDB could not answer; any other error is of who reads. */
+  /** Whether DuckDB failed; other errors come from the reader. */
   fileFailed = false;
-  /** Part of an answer was handed over. */
+  /** Whether part of an answer was handed over. */
   wasTaken = false;
 
   constructor(
@@ -42,8 +42,8 @@ export class Reader {
   }
 
   /**
-   * An answer of any size, about 2,000 rows at a time; the next ones are read when `take` resolves, and none when it
-   * says `false`.
+   * Reads an answer of any size, about 2,000 rows at a time. The next rows are read when `take` resolves, unless it
+   * returns `false`.
    * @throws the signal's reason at once when the read is ended, also while `take` is under way
    */
   async chunks(
@@ -67,7 +67,7 @@ export class Reader {
   }
 
   /**
-   * Hands part of an answer over, and waits until it is taken.
+   * Hands over part of an answer and waits until it is taken.
    * @throws the signal's reason at once when the read is ended
    */
   async hand<T>(take: () => T | Promise<T>): Promise<T> {
@@ -86,14 +86,14 @@ export class Reader {
   }
 
   /**
-   * Lets go of an answer that is not read to its end: until it is collected as garbage it would keep every checkpoint, and
-   * so the closing of the file, waiting. The next query of a connection ends the one before.
+   * Releases an answer that was not read to its end. Until its garbage collection it would block every checkpoint, and so
+   * the closing of the file. The next query on a connection ends the previous one.
    */
   async #drop(result: DuckDBResult): Promise<void> {
     this.connection.interrupt();
     const next = (): Promise<DuckDBDataChunk | null> => result.fetchChunk().catch(() => null);
     for (let chunk = await next(); chunk && chunk.rowCount > 0;) chunk = await next();
-    // It may be interrupted itself, and has done its work then.
+    // If it is interrupted itself, it has done its work.
     await this.connection.run('SELECT 1').catch(() => undefined);
   }
 

@@ -4,7 +4,7 @@ import type { DuckDbFile } from './duckdb-file.js';
 import type { TakeTexts } from './event-store.js';
 import type { StoreGuard } from './store-guard.js';
 
-/** The table of commands, and their count in the ledger. */
+/** The table of commands, counted in the ledger. */
 export class CommandTable {
   constructor(
     readonly file: DuckDbFile,
@@ -33,7 +33,7 @@ export class CommandTable {
 
   /** The records of a run as texts, in order of the commands. */
   async each(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
-    // In order of the records' own times: files of older versions hold other numbers in received_ms.
+    // Sorted by the times in the records: files of older versions have other numbers in received_ms.
     const sql = `SELECT record FROM commands WHERE run_id = $1
       ORDER BY (record->>'$.receivedMs')::DOUBLE, command_id`;
     await this.file.read(
@@ -43,7 +43,7 @@ export class CommandTable {
   }
 
   async runsWithOpen(): Promise<RunId[]> {
-    // Within a string the quotes would be escaped; a key of this name deeper inside is one run too many.
+    // Quotes within strings are escaped, so this matches keys only. A nested key of this name only adds a run too many.
     const sql = `SELECT DISTINCT run_id FROM commands WHERE record LIKE '%"state":"pending"%'`;
     return (await this.file.read((reader) => reader.rows(sql))).map(([runId]) => runId as RunId);
   }

@@ -2,12 +2,12 @@ import type { Held } from './acknowledged-ledger.js';
 import type { Reader } from './duckdb-reader.js';
 import { noPosition, type Position } from './event-store.js';
 
-/** What a store has to know of its file before it works with it. */
+/** What a store loads from its file when it opens it. */
 export interface Contents {
-  /** How far each run is. */
+  /** Position of each run. */
   positions: Map<string, Position>;
   lastSeriesId: number;
-  /** Values that wait to be put in order. */
+  /** Number of values that wait to be sorted. */
   waiting: number;
   held: Held;
 }
@@ -24,7 +24,7 @@ export async function readContents(reader: Reader): Promise<Contents> {
   return { positions, lastSeriesId, waiting, held: await held(reader, positions) };
 }
 
-/** What the ledger counts, as the file has it. */
+/** The file's own counts, to compare with the ledger. */
 async function held(reader: Reader, positions: ReadonlyMap<string, Position>): Promise<Held> {
   const runs = await reader.rows('SELECT run_id FROM runs');
   const commands = await reader.rows('SELECT run_id, count(*)::DOUBLE FROM commands GROUP BY run_id');

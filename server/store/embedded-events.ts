@@ -18,13 +18,13 @@ import { allPoints } from './point-order.js';
 import { upToDateText, type StoredEvent } from './protocol-1.js';
 import type { SeriesIds } from './series-ids.js';
 
-/** How many values of metric events `readEventPage` reads at one time, beside those of its first event. */
+/** Values of metric events in one page of `readEventPage`, not counting its first event. */
 const maxPageValues = 50_000;
-/** A control event whose text is longer is kept in parts: the start of a run with 50,000 parameters has 27 MB. */
+/** Longer texts of control events are stored in parts: `run_started` with 50,000 parameters has 27 MB. */
 const maxPayloadLength = 100_000;
 const largeTypes = largeEventTypes.map((type) => `'${type}'`).join(', ');
 
-/** Adds the rows of events that follow on those stored of their run. @returns how many values these have */
+/** Adds the rows of new events of a run. @returns the number of values in them */
 export async function addEvents(
   transaction: Transaction,
   runId: RunId,
@@ -34,7 +34,7 @@ export async function addEvents(
   const eventRows = await transaction.rowsOf('events');
   const pointRows = await transaction.rowsOf('points');
   const ids = await series.of(runId);
-  /** A failed transaction loads everything anew, so the id may be remembered before the commit. */
+  /** The id may be cached before the commit: a failed transaction reloads everything. */
   const addSeries = async (metric: string): Promise<number> => {
     const id = series.add(runId, ids, metric);
     (await transaction.rowsOf('series')).append([id, runId, metric]);
@@ -64,14 +64,14 @@ export async function addEvents(
   return written;
 }
 
-/** Events of a run from `fromSeq` to `toSeq`, in order: as many as are not too large together, and at least the first. */
+/** Reads events of a run from `fromSeq` to `toSeq`, in order: as many as fit into one page, and at least the first. */
 export async function readEventPage(
   reader: Reader,
   runId: RunId,
   fromSeq: number,
   toSeq: number,
 ): Promise<StoredEvent[]> {
-  // Up to the event with which the texts become too long. Their lengths are read first, without the texts.
+  // Ends at the event with which the texts become too long. The lengths are read first, without the texts.
   const found = await reader.rows(
     `WITH lengths AS MATERIALIZED (
        SELECT seq, strlen(payload) AS length FROM events
@@ -83,12 +83,12 @@ export async function readEventPage(
      WHERE run_id = $1 AND seq BETWEEN $2 AND coalesce((SELECT min(seq) FROM longer WHERE bytes > $4), $3)`,
     [runId, fromSeq, toSeq, maxPageBytes],
   );
-  // Sorted here: DuckDB holds the texts that it sorts several times.
+  // Sorted here: DuckDB would hold the texts several times while sorting.
   found.sort(([a], [b]) => (a as number) - (b as number));
   const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
   const large = await readLargeTexts(reader, runId, fromSeq, lastFound);
   const metrics = new Map<number, WireMetrics>();
-  // Values come in order of their event: where there are too many, the events from the last one begun on are left out.
+  // Values come in order of their event. If there are too many, the incomplete event and all later ones are left out.
   let [values, endSeq] = [0, Infinity];
   await reader.chunks(
     `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
@@ -125,7 +125,7 @@ export async function readEventPage(
     });
 }
 
-/** Control events of a run up to `lastSeq`, in order, as texts in the words of today's protocol. */
+/** Hands over control events of a run up to `lastSeq`, in order, as JSON texts of today's protocol. */
 export async function eachControlText(
   reader: Reader,
   runId: RunId,
@@ -135,7 +135,7 @@ export async function eachControlText(
 ): Promise<void> {
   const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
   const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
-  // Lengths are sorted, long texts are not: DuckDB holds what it sorts several times.
+  // Sorts lengths and not long texts: DuckDB holds texts several times while sorting.
   const lengths = (await reader.rows(
     `SELECT seq::DOUBLE, strlen(payload)::DOUBLE, FALSE FROM events WHERE ${where}
      UNION ALL
@@ -145,7 +145,7 @@ export async function eachControlText(
     [runId, 1, lastSeq],
   )) as [seq: number, bytes: number, isInParts: boolean][];
   const inParts = new Set(lengths.flatMap(([seq, , isInParts]) => (isInParts ? [seq] : [])));
-  // Each that is in parts is a page by itself.
+  // An event in parts is a page of its own.
   for (const [first, last] of textPages(lengths.map(([seq, bytes, isInParts]) => [seq, isInParts ? Infinity : bytes])))
     if (inParts.has(first)) {
       const texts = await readLargeTexts(reader, runId, first, last);

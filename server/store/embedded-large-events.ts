@@ -8,9 +8,9 @@ import type { StoredEvent } from './protocol-1.js';
 import { inBatches } from './series-batches.js';
 import { textParts } from './text-parts.js';
 
-/** DuckDB keeps longer texts apart, each whole, and cannot write its file where a few do not fit in its memory. */
+/** DuckDB stores longer texts separately and whole; it fails to write its file when a few of them exceed its memory. */
 const partBytes = 4000;
-/** How many bytes of texts are read together, beside the first. */
+/** Bytes of texts in one page, not counting the first text. */
 export const maxPageBytes = 2 * 2 ** 20;
 
 /** Adds the JSON text of an event in parts. */
@@ -26,7 +26,7 @@ export async function addLargeText(
     rows.append([runId, BigInt(event.seq), BigInt(event.step), event.type, bytes, BigInt(part), piece]);
 }
 
-/** JSON texts that are kept in parts, of events between two numbers, by number. */
+/** Reads JSON texts that are stored in parts, of events between two numbers, by number. */
 export async function readLargeTexts(
   reader: Reader,
   runId: RunId,
@@ -44,7 +44,7 @@ export async function readLargeTexts(
   return texts;
 }
 
-/** The newest large events of a range up to `lastSeq`, in order, as texts. @returns how many of the range are left out */
+/** Hands over the newest large events of a range, in order, as texts. @returns how many events of the range are left out */
 export async function eachLargeText(
   reader: Reader,
   runId: RunId,

@@ -13,7 +13,7 @@ import { historyQuery, lastPointsQuery, lengthsQuery, windowsCount, windowsQuery
 import { inBatches } from './series-batches.js';
 import { SeriesColumns } from './series-columns.js';
 
-/** What DuckDB takes to group by series and window, with room for three queries at one time. */
+/** DuckDB's memory per group of series and window, with room for three queries at a time. */
 const bytesPerGroup = 1024;
 /** A thinned series has three points a bucket, and its query groups by bucket several times. */
 const pointGroups = 2 / 3;
@@ -21,7 +21,7 @@ const pointGroups = 2 / 3;
 /** Events from the end in which last points are looked for first, and how much more each next look takes. */
 const [firstSpan, spanGrowth] = [4096, 16];
 
-/** What there is of a series in a range of steps. */
+/** Extent of a series in a range of steps. */
 interface SeriesLength {
   points: number;
   firstStep: number;
@@ -34,9 +34,9 @@ interface BatchOptions {
   groupsPerPoint: number;
 }
 
-/** Answers of series, one batch after another that DuckDB groups within its memory. */
+/** Reads series in batches that DuckDB can group within its memory. */
 export class SeriesAnswers {
-  /** @param memoryBytes what DuckDB may take */
+  /** @param memoryBytes DuckDB's memory limit */
   constructor(readonly memoryBytes: number) {}
 
   /**
@@ -66,7 +66,7 @@ export class SeriesAnswers {
   }
 
   /**
-   * The last points of series of a run, from its end on: DuckDB skips most of what lies before.
+   * Reads the last points of series of a run, looking back from its end: DuckDB skips most earlier points.
    * @param metrics by the ids of their series
    */
   async lastPoints(
@@ -93,7 +93,7 @@ export class SeriesAnswers {
   }
 
   /**
-   * Hands over what series of a run come to in windows of steps.
+   * Hands over summaries of series of a run in windows of steps.
    * @param metrics by the ids of their series
    * @throws AnswerTooLargeError
    */
@@ -107,7 +107,7 @@ export class SeriesAnswers {
     const ids = [...metrics.keys()];
     const { fromStep = 0, everySteps = Infinity } = range;
     const windowOf = (step: number): number => Math.floor((step - fromStep) / everySteps);
-    // At most: one for each point, and for each width between the first and the last.
+    // Upper bound: one per point, and one per width between the first and the last step.
     const lengthOf = ({ points, firstStep, lastStep }: SeriesLength): number =>
       Math.min(points, windowOf(lastStep) - windowOf(firstStep) + 1);
     const count = async (ids: number[]): Promise<[number, number]> => {
@@ -129,9 +129,9 @@ export class SeriesAnswers {
   }
 
   /**
-   * Series in batches that are grouped in memory, of an answer that may be given.
-   * @param lengthOf values of a series in the answer, at most
-   * @param count those of all series and of the longest, exactly, where `lengthOf` may be more than there are
+   * Splits series into batches that DuckDB can group in memory, and checks the limits of the answer.
+   * @param lengthOf upper bound of a series' values in the answer
+   * @param count exact values of all series and of the longest, where `lengthOf` is only an upper bound
    * @throws AnswerTooLargeError
    */
   async #batches(
@@ -143,7 +143,7 @@ export class SeriesAnswers {
     const groupsPerBatch = this.memoryBytes / bytesPerGroup / groupsPerPoint;
     const { maxValues = Infinity, maxSeriesValues = Infinity } = range;
     const longest = lengthOf({ points: lastSeq, firstStep: 0, lastStep: Number.MAX_SAFE_INTEGER });
-    // Short whatever there is of it: no need to look.
+    // Short in any case: no need to count.
     if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
     const { sql, values } = lengthsQuery(ids, range, lastSeq);
     const found = (await reader.rows(sql, values)) as [number, number, number, number][];

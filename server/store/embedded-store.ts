@@ -38,19 +38,19 @@ import { widenStages } from './stage-column.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 
 export interface EmbeddedStoreOptions extends StoreGuardOptions {
-  /** What DuckDB may take. */
+  /** DuckDB's memory limit. */
   memoryBytes: number;
-  /** How many values are put in order at one time; as many as fit in that memory where it is not given. */
+  /** Values that are sorted at a time; by default as many as fit into that memory. */
   rowsPerMove: number;
 }
 
-/** The default store: one DuckDB file, nothing to install or run beside the hub. */
+/** The default store: one DuckDB file, with nothing to install or to run beside the hub. */
 export class EmbeddedStore implements EventStore {
   readonly #file: DuckDbFile;
-  /** How far each run is committed. */
+  /** Committed position of each run. */
   #positions = new Map<string, Position>();
   #series = this.#seriesFrom(0);
-  /** What the transaction under way has added; jobs of one transaction see it, readers do not. */
+  /** Positions within the open transaction, visible to its jobs and not to readers. */
   #uncommitted = new WeakMap<Transaction, Map<string, Position>>();
 
   readonly #guard: StoreGuard;
@@ -98,7 +98,7 @@ export class EmbeddedStore implements EventStore {
     return { losses: this.#guard.losses, fault: this.#guard.fault };
   }
 
-  /** What was found to be gone is told no more. @returns a sentence for each of it */
+  /** Accepts losses, so that they are no longer reported. @returns a sentence per loss */
   async acceptLosses(): Promise<string[]> {
     await this.#file.open();
     return (await this.#guard.ledger.accept()).map(describeLoss);
@@ -149,7 +149,7 @@ export class EmbeddedStore implements EventStore {
 
   async runs(): Promise<StoredSummary[]> {
     const found = await this.#read('SELECT record FROM runs');
-    // By the records: files of before hold other numbers in created_ms and received_ms.
+    // Sorted by the records: older files have other numbers in created_ms and received_ms.
     return found
       .map(([record]) => this.#summary(record as string))
       .sort((a, b) => b.createdMs - a.createdMs || (a.runId < b.runId ? 1 : -1));
@@ -197,7 +197,7 @@ export class EmbeddedStore implements EventStore {
     take: TakeSeries<Series>,
     signal?: AbortSignal,
   ): Promise<{ lastSeq: number }> {
-    // Read first: points up to here are committed, whatever else arrives while the query runs.
+    // Read first: points up to here are committed, whatever arrives during the query.
     const lastSeq = await this.lastSeq(runId);
     const metrics = await this.#metrics(runId, range.metrics);
     if (metrics.size === 0) return { lastSeq };
@@ -290,7 +290,7 @@ export class EmbeddedStore implements EventStore {
     return this.#file.copyTo(path);
   }
 
-  /** Resolves when the values that wait to be put in order are fewer than are moved at one time. For tests and benchmarks. */
+  /** Resolves when fewer values wait to be sorted than one move takes. For tests and benchmarks. */
   async ordered(): Promise<void> {
     await this.#file.open();
     await this.#order.settled();
@@ -301,7 +301,7 @@ export class EmbeddedStore implements EventStore {
     return this.#file.close();
   }
 
-  /** The metrics of a run by their series' ids; of those asked for where names are given. */
+  /** Metrics of a run by series id: all, or those asked for. */
   async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
     const known = await this.#series.of(runId);
     const names = asked ?? [...known.keys()];

@@ -8,7 +8,7 @@ interface Query {
 }
 
 /**
- * SQL for series up to `lastSeq`, thinned inside the database: a row a point (series, bucket width, event number, step,
+ * SQL for series up to `lastSeq`, thinned inside the database: a row per point (series, bucket width, event number, step,
  * value), in order of series and event number. Rows and not lists: DuckDB sorts rows on disk when memory is short.
  * A series longer than `maxPoints` is cut into buckets of equal step width; of each bucket stay the smallest and the
  * largest point (of equal ones the first) and the first that is NaN or infinite, and of the series both ends.
@@ -26,7 +26,7 @@ export function historyQuery(
   const maxPoints = bind(range.maxPoints);
   const [from, width] = [bind(range.fromStep ?? 0), bind(bucketSteps(range, lastStep))];
   const bucket = `(step - ${from}::BIGINT) // ${width}::BIGINT`;
-  // The points are read anew each time: a join of few rows with the table skips most of it, one with a copy does not.
+  // The points are read several times: a join of few rows with the table skips most of it, a join with a copy does not.
   const sql = `
     WITH bounds AS MATERIALIZED (
       SELECT series_id, ${bucket} AS bucket, count(*) AS n, min(seq) AS first, max(seq) AS last,
@@ -61,8 +61,8 @@ export function historyQuery(
 }
 
 /**
- * SQL for what the finite values of each series come to in windows of steps: a row a window (series, first step, count,
- * minimum, maximum, mean, last), in order of series and step.
+ * SQL for the finite values of each series in windows of steps: a row per window (series, first step, count, minimum,
+ * maximum, mean, last), in order of series and step.
  */
 export function windowsQuery(seriesIds: readonly number[], range: WindowRange): Query {
   const values: (string | number)[] = [];
@@ -80,7 +80,7 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
   return { sql, values };
 }
 
-/** SQL for how long series are: a row a series with its points, and the first and last step of them. */
+/** SQL for the extents of series: a row per series with its number of points, first and last step. */
 export function lengthsQuery(seriesIds: readonly number[], range: WindowRange, lastSeq: number): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
@@ -90,7 +90,7 @@ export function lengthsQuery(seriesIds: readonly number[], range: WindowRange, l
   return { sql, values };
 }
 
-/** SQL for the last points of series among the events after `afterSeq`: a row a series (series, event number, step, value). */
+/** SQL for the last points of series after event `afterSeq`: a row per series (series, event number, step, value). */
 export function lastPointsQuery(
   seriesIds: readonly number[],
   range: Pick<WindowRange, 'segments'>,
@@ -105,7 +105,7 @@ export function lastPointsQuery(
   return { sql, values };
 }
 
-/** SQL for how many windows `windowsQuery` gives: over all series, and of the longest one. */
+/** SQL for the number of windows that `windowsQuery` returns: of all series, and of the longest one. */
 export function windowsCount(seriesIds: readonly number[], range: WindowRange): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
@@ -119,7 +119,7 @@ export function windowsCount(seriesIds: readonly number[], range: WindowRange): 
   return { sql, values };
 }
 
-/** SQL for where the newest large events of a range are: a row an event (number, bytes, how many the range has), newest first. */
+/** SQL for the newest large events of a range: a row per event (number, bytes, number of events in the range), newest first. */
 export function largeEventsQuery(runId: RunId, range: LargeEventRange, lastSeq: number): Query {
   const values: (string | number)[] = [];
   const bind = (value: string | number): string => `$${values.push(value)}`;
@@ -132,21 +132,21 @@ export function largeEventsQuery(runId: RunId, range: LargeEventRange, lastSeq: 
   return { sql, values };
 }
 
-/** The number of the window that a point is in. */
+/** SQL for the number of a point's window. */
 const windowOf = ({ fromStep = 0, everySteps }: WindowRange, bind: (value: number) => string): string =>
   everySteps === undefined ? '0' : `(step - ${bind(fromStep)}::BIGINT) // ${bind(everySteps)}::BIGINT`;
 
-/** As a list and not as a join with the table of series, which would cost as much as reading the points. */
+/** A list of ids and not a join with the table of series, which would cost as much as reading the points. */
 const among = (seriesIds: readonly number[]): string =>
   `series_id IN (${seriesIds.join(', ')}) AND ${between(seriesIds)}`;
 
-/** DuckDB skips row groups by a range, and not by a list. Most series of a run were first seen together. */
+/** A range of ids: DuckDB skips row groups by a range, not by a list. Most series of a run have neighbouring ids. */
 const between = (seriesIds: readonly number[]): string => {
   const ids = [...seriesIds].sort((a, b) => a - b);
   return `series_id BETWEEN ${ids[0]} AND ${ids.at(-1)}`;
 };
 
-/** Within the range of steps, without what later segments have superseded. */
+/** SQL for a range of steps without superseded points. */
 function inSteps(
   { fromStep, toStep, segments }: Pick<WindowRange, 'fromStep' | 'toStep' | 'segments'>,
   bind: (value: number) => string,

@@ -13,7 +13,7 @@ const header = [
 ];
 const oneRow = `${header.join('\r\n')}\r\n,,0,a\r\n`;
 
-/** Stands for an InfluxDB that is busy: it begins an answer, or not even that, and never ends it. */
+/** A busy InfluxDB: it may begin an answer and never ends it. */
 let server: Server;
 let answers: ServerResponse[];
 let beginning: string;

@@ -10,17 +10,17 @@ export interface InfluxOptions {
   org: string;
   bucket: string;
   token: string;
-  /** An answer that takes longer counts as none. */
+  /** Longest wait for an answer. */
   timeoutMs?: number;
 }
 
-/** What became of a batch of lines, or of a request to delete. */
+/** Result of a write or a deletion. */
 export type Delivery =
   /** 204: InfluxDB has it on disk. */
   | { kind: 'stored' }
   /** Try again, not before `retryMs` where InfluxDB has said so. `status` is that of its answer, 0 without one. */
   | { kind: 'later'; problem: string; retryMs: number | null; status: number }
-  /** InfluxDB will never do this, e.g. because a line is wrong or the batch is too large. */
+  /** InfluxDB will never accept this, e.g. because a line is invalid or the batch is too large. */
   | { kind: 'refused'; problem: string; status: number };
 
 export type Row = (column: string) => string;
@@ -32,15 +32,15 @@ interface Connection {
   database: InfluxDB;
 }
 
-/** Without a byte, on a connection that was used before. */
+/** Timeout without a byte, on a connection that was used before. */
 const firstTimeoutMs = 2500;
-/** InfluxDB looks through every series of the bucket. */
+/** Deletions scan every series of the bucket. */
 const deleteTimeoutMs = 10 * 60_000;
 
 /**
- * The three things Plumbline asks of InfluxDB: to take lines, to answer Flux and to delete.
- * A kept connection may be dead without anybody having said so, which shows as silence only. So the first try of each
- * request is short; the next one is patient and on a connection of its own.
+ * The three requests that Plumbline sends to InfluxDB: writes, Flux queries and deletions.
+ * A kept-alive connection may be dead without notice, which shows only as silence. So the first attempt of each request has
+ * a short timeout; the second is patient and uses a connection of its own.
  */
 export class InfluxClient {
   #first: Connection;
@@ -57,8 +57,8 @@ export class InfluxClient {
   }
 
   /**
-   * Sends lines, once.
-   * @param again they were sent before and no answer came
+   * Sends lines once.
+   * @param again whether they were sent before without an answer
    */
   async write(lines: string, again = false): Promise<Delivery> {
     const timeoutMs = again ? this.#timeoutMs : Math.min(firstTimeoutMs, this.#timeoutMs);
@@ -73,8 +73,8 @@ export class InfluxClient {
   }
 
   /**
-   * Deletes the points of all times that the predicate holds for, once; doing it again is harmless.
-   * @param signal breaks it off, which is `later`; InfluxDB may have done it all the same
+   * Deletes all points that match the predicate, at any time; repeating it is harmless.
+   * @param signal aborts the request, with the result `later`; InfluxDB may have deleted the points all the same
    */
   async delete(bucket: string, predicate: string, signal: AbortSignal): Promise<Delivery> {
     const { org, url, token } = this.options;
@@ -101,7 +101,7 @@ export class InfluxClient {
   }
 
   /**
-   * Runs Flux and hands over row by row.
+   * Runs Flux and hands over its rows one by one.
    * @param signal ends the request at once
    * @throws StoreUnavailableError saying what to do, AnswerTooLargeError when `onRow` does, ReadAbandonedError
    */
@@ -152,7 +152,7 @@ export class InfluxClient {
         columns = new Map(tableMeta.columns.map(({ label, index }) => [label, index]));
       }
       current = values;
-      // An error that comes up while InfluxDB answers stands in the answer, whose status was 200.
+      // An error during the answer is in its body: the status was 200 already.
       if (columns.has('error') && columns.has('reference')) throw new Error(row('error'));
       onRow(row, tableMeta);
     }
@@ -165,7 +165,7 @@ export class InfluxClient {
     return { agent, timeoutMs, database };
   }
 
-  /** Where one kept connection was dead, the others are too: none of those that wait for a request is used again. */
+  /** Drops all idle connections: where one was dead, the others are too. */
   #letGo(agent: HttpAgent): void {
     if (this.#first.agent !== agent) return;
     this.#first = this.#connect(true, Math.min(firstTimeoutMs, this.#timeoutMs));
@@ -173,7 +173,7 @@ export class InfluxClient {
     for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 
-  /** What went wrong and what a person can do about it. */
+  /** Explains a failure and what an operator can do about it. */
   explain(error: unknown): StoreUnavailableError {
     if (error instanceof StoreUnavailableError) return error;
     const { url, org, bucket } = this.options;
@@ -186,19 +186,19 @@ export class InfluxClient {
         : status === 404
           ? `knows no organisation "${org}" with a bucket "${bucket}". npm run plumbline -- influx-setup makes them (PLUMBLINE_INFLUX_ORG, PLUMBLINE_INFLUX_BUCKET)`
           : status === 429
-            ? 'asks for fewer requests. The hub waits as long as it says and goes on by itself'
+            ? 'asks for fewer requests. The hub waits as long as requested and continues by itself'
             : status >= 500
-              ? 'has a fault of its own. See its log; the hub goes on by itself'
+              ? 'has an internal fault. See its log; the hub continues by itself'
               : status > 0 || error instanceof UnexpectedAnswerError
-                ? 'answers like something else. Is that the address of an InfluxDB 2 (PLUMBLINE_INFLUX_URL)? The hub goes on by itself'
-                : 'does not answer. Start it or see PLUMBLINE_INFLUX_URL; the hub goes on by itself';
+                ? 'answers like another kind of server. Is this the address of an InfluxDB 2 (PLUMBLINE_INFLUX_URL)? The hub continues by itself'
+                : 'does not answer. Start it or check PLUMBLINE_INFLUX_URL; the hub continues by itself';
     return new StoreUnavailableError(`InfluxDB at ${url} ${advice}. (${status ? `${status} ` : ''}${cause})`, {
       cause: error,
     });
   }
 }
 
-/** Posts once. @throws what came instead of 204, or the signal's reason */
+/** Posts once. @throws the answer if it is not 204, or the signal's reason */
 function post(
   { transport }: InfluxDB,
   path: string,
@@ -208,27 +208,27 @@ function post(
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let status: number | undefined;
-    // A request that is aborted says nothing more.
+    // An aborted request reports nothing more.
     signal.addEventListener('abort', () => reject(signal.reason as Error));
     const options = { method: 'POST', headers: { 'content-type': contentType }, signal };
     transport.send(path, body, options, {
       responseStarted: (_, statusCode) => (status = statusCode),
       error: reject,
-      // Anything else, a proxy's page with 200 for instance, does not mean that it is done.
+      // Any other status, for instance a proxy's page with 200, is no confirmation.
       complete: () =>
         status === 204 ? resolve() : reject(new UnexpectedAnswerError(`It answered ${status}, not 204.`)),
     });
   });
 }
 
-/** What lines are refused with for what they are. */
+/** Statuses that refuse lines for their content. */
 const refusedLines = [400, 413, 422];
-/** As well where there is no such bucket, or something between here and InfluxDB lets nobody delete. */
+/** Deletions are refused as well when the bucket does not exist, or a proxy does not let deletions through. */
 const refusedDeletions = [...refusedLines, 404, 405, 501];
 
 const allTimes = { start: '1970-01-01T00:00:00Z', stop: endOfTime };
 
-/** An answer that InfluxDB does not give, from a proxy's page perhaps. */
+/** An answer that InfluxDB never gives, perhaps of a proxy. */
 class UnexpectedAnswerError extends Error {
   override name = 'UnexpectedAnswerError';
 }
@@ -238,7 +238,7 @@ const isTimeout = (error: unknown): boolean =>
 
 const noAnswer = (timeoutMs: number): Error => new Error(`no answer within ${timeoutMs / 1000} s`);
 
-/** Seconds, or a date, as HTTP allows both; null where nothing is said. */
+/** Milliseconds of a Retry-After header, which holds seconds or a date; null without one. */
 function retryAfterMs(error: HttpError): number | null {
   const header = error.headers?.['retry-after'];
   if (typeof header !== 'string') return null;

@@ -7,49 +7,48 @@ import { downsampledBucket } from './influx-setup.js';
 
 /*
  * A run is deleted in this order:
- *   1. a note of it goes into the spool, behind all that this hub has written of the run: from here on it is hidden;
- *   2. the note goes to InfluxDB in its turn, and so hides the run at the other hubs too;
- *   3. it goes into a list on disk of what is to be deleted, and only then the spool's record is let go of;
- *   4. InfluxDB is asked to delete the points, beside the lines that are delivered (see influx-point-removal.ts);
- *   5. when it has, the same hub says of its note that it is cleared.
- * So wherever this breaks off, the run is shown whole (nothing was noted, and it can be deleted again) or not at all, and
- * goes on from there. The note stays: another hub that was away may still deliver what it had of the run, its record
- * among it, which the note goes on hiding.
+ *   1. a note goes into the spool, behind everything this hub wrote of the run: from here on the run is hidden;
+ *   2. the note is delivered to InfluxDB in its turn, which hides the run at the other hubs too;
+ *   3. the deletion goes into a list on disk, and only then the spool's record is released;
+ *   4. InfluxDB is asked to delete the points, in parallel to deliveries (see influx-point-removal.ts);
+ *   5. when it has, the same hub marks its note as cleared.
+ * Wherever this breaks off, the run is either shown complete (nothing was noted, and it can be deleted again) or hidden,
+ * and the deletion resumes. The note stays: another hub that was away may still deliver its data of the run, including
+ * the run's record, and the note keeps hiding it.
  *
- * Points are deleted by the id of their run, so nothing may be written under an id while any hub is at that. Each deletion
- * is in InfluxDB from before its request until after it; a hub creates a run only under an id all of whose deletions are
- * cleared. Two hubs may still begin at once, one to create the run and one to delete what it had left of the one before.
- * So each says in InfluxDB first what it is about to do and looks for the other's word then: the one that creates says
- * that a new life of the id begins, and waits for deletions that it finds; the one that deletes leaves alone an id that
- * has had a life since the one that it is about.
+ * Points are deleted by run id, so nothing may be written under an id while any hub deletes under it. InfluxDB has the note
+ * of a deletion from before its request until after it, and a hub creates a run only under an id whose deletions are all
+ * cleared. Two hubs may still begin at once: one creates the run, the other deletes its rest of the earlier run. So each
+ * first writes its intent to InfluxDB and then looks for the other's. The creator writes that a new life of the id begins,
+ * and waits for the deletions it finds. The deleter spares an id that has had a later life than the one to delete.
  */
 
-/** A run that is to be gone. */
+/** The deletion of a run. */
 export interface Deletion {
   runId: RunId;
-  /** Other hubs may have deletions of their own of the same run. */
+  /** Id of the deletion: other hubs may delete the same run. */
   id: string;
   /** When the run was created. */
   createdMs: number;
-  /** Which of the runs that have had this id: 0 for the first, then counted by `lineOfNewLife`. */
+  /** Which life of the run id is meant: 0 for the first, then counted by `lineOfNewLife`. */
   life: number;
-  /** When this was said. */
+  /** When the deletion was noted. */
   atMs: number;
 }
 
-/** What InfluxDB is told of an id: a run of it is deleted, or its points are gone too, or there is a new one. */
+/** What a line says of a run id: a run is deleted, its points are gone too, or a new life begins. */
 interface Word extends Omit<Deletion, 'atMs'> {
   word: 'deleted' | 'cleared' | 'new_life';
 }
 
-/** What has become of the runs that have had an id. */
+/** The past of a run id. */
 export interface Past {
-  /** The latest one of them, deleted or not. */
+  /** The latest life, deleted or not. */
   life: number;
   isDeleted: boolean;
-  /** Records of the run that were created up to then are of one that was deleted. */
+  /** Run records created up to this time belong to a deleted run. */
   hiddenMs: number;
-  /** Deletions whose points may still be there. */
+  /** Deletions whose points may remain. */
   uncleared: ReadonlySet<string>;
   /** Deletions whose points are gone. */
   cleared: ReadonlySet<string>;
@@ -59,17 +58,17 @@ export const isHidden = (past: Past | undefined, createdMs: number): boolean => 
 
 export const lineOfDeletion = (deletion: Deletion): string => lineOf({ ...deletion, word: 'deleted' });
 export const lineOfCleared = (deletion: Deletion): string => lineOf({ ...deletion, word: 'cleared' });
-/** A run is created under an id that runs were deleted under; an import may be as old as one of those, or older. */
+/** Line for a new life of an id with deleted runs; an imported run may be as old as those, or older. */
 export const lineOfNewLife = (run: Omit<Deletion, 'id'>): string =>
   lineOf({ ...run, id: randomUUID(), word: 'new_life' });
 
-/** The tag is not `run`: deleting the run's points leaves this. */
+/** Line for a deletion. Its tag is not `run`, so that deleting the run's points spares it. */
 const lineOf = ({ runId, id, life, word, createdMs, atMs }: Word & Pick<Deletion, 'atMs'>): string =>
   `${deletionMeasurement},deleted=${runId},id=${id},life=${life},word=${word} created_ms=${createdMs} ${Math.floor(atMs)}000000`;
 
 /**
- * What InfluxDB knows of ids that runs were deleted under, or of one.
- * @param here deletions that may still be on their way there
+ * Reads the pasts of all ids with deleted runs, or of one id.
+ * @param here this hub's deletions, which may still be on their way
  */
 export async function queryPasts(
   client: InfluxClient,
@@ -105,17 +104,17 @@ function pastOf(words: readonly Word[]): Past {
   return {
     life,
     isDeleted: deleted.length > 0,
-    // Of a life that goes on, what is older than it is hidden.
+    // A current life hides everything older than it.
     hiddenMs: deleted.length > 0 ? Math.max(...deleted) : Math.min(...times('new_life')) - 1,
     uncleared: new Set(of('deleted').flatMap(({ id }) => (cleared.has(id) ? [] : [id]))),
     cleared,
   };
 }
 
-/** `left`: why points stay where they are not shown, or null. */
+/** Result of a deletion. `left`: why some hidden points remain, or null. */
 export type Removal = Exclude<Delivery, { kind: 'stored' }> | { kind: 'stored'; left: string | null };
 
-/** Deletes all points of a run, the thinned copies of `influx-setup --downsample-…` among them. */
+/** Deletes all points of a run, including the thinned copies of `influx-setup --downsample-…`. */
 export async function deletePoints(client: InfluxClient, runId: RunId, signal: AbortSignal): Promise<Removal> {
   const { bucket } = client.options;
   const points = `run="${runId}"`;
@@ -123,13 +122,13 @@ export async function deletePoints(client: InfluxClient, runId: RunId, signal: A
   if (full.kind !== 'stored') return full;
   const target = downsampledBucket(bucket);
   const thinned = await client.delete(target, points, signal);
-  // Where nobody asked for thinned copies, there is no such bucket.
+  // Without downsampling this bucket does not exist.
   if (thinned.kind === 'stored' || thinned.status === 404) return { kind: 'stored', left: null };
   if (thinned.status === 403)
     return {
       kind: 'stored',
       left:
-        `The token may not write bucket "${target}", so what that has of the run stays. ` +
+        `The token may not write bucket "${target}", so the run's thinned copies remain there. ` +
         'npm run plumbline -- influx-setup with its --downsample flags makes a token that may.',
     };
   return thinned.kind === 'later' ? thinned : { kind: 'stored', left: thinned.problem };

@@ -5,29 +5,29 @@ import type { InfluxClient } from './influx-client.js';
 import { backoffMs, insist, messageOf, pause } from './influx-retry.js';
 import type { Spool, SpoolRecord } from './spool.js';
 
-/** Bytes of one request: large enough that InfluxDB's sync to disk does not count, small enough to be answered soon. */
+/** Bytes per request: large enough to make InfluxDB's sync to disk negligible, small enough to be answered soon. */
 const maxBatchBytes = 4 << 20;
-/** Payloads kept in memory for the next requests; what is above is read from disk again when its turn comes. */
+/** Bytes of payloads kept in memory for the next requests; the rest is read from disk when its turn comes. */
 const maxHeldBytes = 64 << 20;
 
 export interface DeliveryOptions {
-  /** InfluxDB has these; the spool lets go of them after this, or they are delivered again. */
+  /** Called with records that InfluxDB has, before the spool releases them. If it fails, they are delivered again. */
   beforeRelease: (records: readonly SpoolRecord[]) => Promise<void>;
-  /** Everything up to this number is in InfluxDB (or set aside, which `onRefused` has told). */
+  /** Called when everything up to this number is in InfluxDB, or was set aside and reported to `onRefused`. */
   onDelivered: (number: number) => void;
-  /** Lines that InfluxDB will never take; they are in `path`. */
+  /** Called with the number of lines that InfluxDB will never accept; they are in `path`. */
   onRefused: (lines: number, problem: string, path: string) => void;
-  /** Nothing goes through from now on, for this reason; null: it does again. Told at both ends, not at each attempt. */
+  /** Called with the reason when deliveries begin to fail, and with null when they succeed again; not at each attempt. */
   onProblem: (problem: string | null) => void;
 }
 
 /**
- * Brings what is in the spool to InfluxDB, in order, one request at a time, for as long as it takes. A request is
- * answered with 204 or its lines go again: the same line twice is the same point, so nothing is there twice. Lines that
- * InfluxDB refuses for what they are, which would block the way for ever, are set aside in a file.
+ * Delivers the spool to InfluxDB, in order, one request at a time, for as long as it takes. Lines are sent again until
+ * they are answered with 204: the same line twice is the same point, so nothing is duplicated. Invalid lines, which would
+ * block delivery for ever, are set aside in a file.
  */
 export class InfluxDelivery {
-  /** Appended lately, in order; empty or contiguous up to the spool's last. */
+  /** Recently appended records, in order; empty or contiguous up to the spool's last. */
   #held: SpoolRecord[] = [];
   #heldBytes = 0;
   #delivered: number;
@@ -45,7 +45,7 @@ export class InfluxDelivery {
     this.#delivered = spool.released;
   }
 
-  /** Why nothing goes through at present, or null. */
+  /** Why deliveries fail at present, or null. */
   get problem(): string | null {
     return this.#problem;
   }
@@ -60,7 +60,7 @@ export class InfluxDelivery {
     this.#running ??= this.#run();
   }
 
-  /** Something new is in the spool. */
+  /** Tells that a record was appended to the spool. */
   appended(record: SpoolRecord): void {
     const before = this.#held.at(-1)?.number ?? this.#delivered;
     if (record.number === before + 1 && this.#heldBytes + record.payload.length <= maxHeldBytes) {
@@ -70,10 +70,10 @@ export class InfluxDelivery {
     this.#wake();
   }
 
-  /** Waits until everything up to `number` is delivered. @returns false when it was not within `limitMs` */
+  /** Waits until everything up to `number` is delivered. @returns false when `limitMs` passed first */
   async until(number: number, limitMs: number): Promise<boolean> {
     const endMs = performance.now() + limitMs;
-    // The loop below it is quick, or long: looking every few milliseconds serves both.
+    // Polls: a delivery takes a few milliseconds, or long.
     while (this.#delivered < number && performance.now() < endMs && this.#problem === null) await sleep(2);
     return this.#delivered >= number;
   }
@@ -84,7 +84,7 @@ export class InfluxDelivery {
     await this.#running;
   }
 
-  /** Whatever goes wrong, it goes on: what is in the spool has been acknowledged. */
+  /** Never gives up, whatever fails: the spool's content was acknowledged. */
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     for (let failures = 0; !signal.aborted;) {
@@ -99,7 +99,7 @@ export class InfluxDelivery {
     }
   }
 
-  /** Brings a request's worth to InfluxDB, or waits for something new. */
+  /** Delivers one request's worth, or waits for new records. */
   async #deliverNext(): Promise<void> {
     const { signal } = this.#stopping;
     const batch = await this.#next();
@@ -112,7 +112,7 @@ export class InfluxDelivery {
     if (!(await this.#deliver(lines.filter((text) => text !== '')))) return;
     await this.options.beforeRelease(batch);
     const { number } = batch.at(-1)!;
-    // A cursor that cannot be written costs a second delivery at the next start, nothing else.
+    // A cursor that cannot be written only costs a second delivery after the next start.
     this.#setProblem(await this.spool.release(number).then(() => null, messageOf));
     this.#delivered = number;
     while (this.#held.length > 0 && this.#held[0]!.number <= number)
@@ -140,7 +140,7 @@ export class InfluxDelivery {
     return batch;
   }
 
-  /** @returns false when it was stopped before all of it was delivered */
+  /** @returns false when it was stopped before everything was delivered */
   async #deliver(texts: string[]): Promise<boolean> {
     if (texts.length === 0) return true;
     const answer = await insist((again) => this.client.write(texts.join('\n'), again), {
@@ -153,12 +153,12 @@ export class InfluxDelivery {
     return answer?.kind === 'refused' ? this.#halve(texts, answer.problem) : answer !== null;
   }
 
-  /** Finds the lines that are refused by halving, and sets them aside. */
+  /** Finds refused lines by bisection and sets them aside. */
   async #halve(texts: string[], problem: string): Promise<boolean> {
     const lines = texts.join('\n').split('\n');
-    // InfluxDB takes the lines it can and says how many it has dropped: where that is all of them, the search is over.
+    // InfluxDB stores the valid lines and says how many it dropped. If it dropped all of them, the search is over.
     const dropped = Number(/\bdropped=(\d+)$/.exec(problem)?.[1] ?? 0);
-    // The others are stored by now, so their order is free: what is refused for the same reason comes to lie together.
+    // The valid lines are stored by now, so order no longer matters: lines refused for the same reason are grouped.
     if (dropped > 0)
       lines.sort((a, b) => (measurementOf(a) < measurementOf(b) ? -1 : Number(measurementOf(a) > measurementOf(b))));
     if (lines.length === 1 || dropped >= lines.length) {
@@ -170,7 +170,7 @@ export class InfluxDelivery {
     return (await this.#deliver(lines.slice(0, middle))) && (await this.#deliver(lines.slice(middle)));
   }
 
-  /** @returns the file that the lines are in now @throws Error when they could not be kept, so that they must be sent again */
+  /** @returns the file with the lines @throws Error when they could not be saved and must be sent again */
   async #setAside(lines: readonly string[], problem: string): Promise<string> {
     const path = join(this.spool.folder, 'refused-lines.jsonl');
     const atMs = Date.now();
@@ -182,7 +182,7 @@ export class InfluxDelivery {
     } catch (error) {
       throw new Error(
         `InfluxDB refuses ${lines.length} line(s) (${problem}), and they cannot be set aside in ${path}: ` +
-          `${messageOf(error)}. Make room or make it writable; what comes after them waits.`,
+          `${messageOf(error)}. Make room or make it writable; later data waits.`,
         { cause: error },
       );
     }
@@ -192,7 +192,7 @@ export class InfluxDelivery {
 
 const measurementOf = (line: string): string => line.slice(0, line.indexOf(','));
 
-/** A record is a line about itself (see InfluxStore) and then lines for InfluxDB. */
+/** The lines for InfluxDB in a record, which begins with a header line (see InfluxOutbox). */
 function linesIn(payload: Buffer): string {
   return payload.subarray(payload.indexOf(10) + 1).toString();
 }

@@ -7,17 +7,17 @@ import { isHidden, lineOfDeletion, lineOfNewLife, queryPasts, type Past } from '
 import type { InfluxOutbox, VersionedRun } from './influx-outbox.js';
 import { queryRuns, type RunRecord } from './influx-records.js';
 
-/** How long a new run waits for the points of a deleted one of its id to be gone. */
+/** How long a new run waits until the points of a deleted run with its id are gone. */
 const clearingMs = 5000;
 
-/** Which runs there are: the records on their way laid over those in InfluxDB, without those that deletions hide. */
+/** The existing runs: records on their way laid over those in InfluxDB, without those hidden by deletions. */
 export class InfluxKnownRuns {
   constructor(
     readonly client: InfluxClient,
     readonly outbox: InfluxOutbox,
   ) {}
 
-  /** The newest record of a run; another hub may have changed it since this one last did. */
+  /** The newest record of a run, whichever hub wrote it. */
   async newest(runId: RunId): Promise<VersionedRun | RunRecord | null> {
     return (await this.#newest(runId)).get(runId) ?? null;
   }
@@ -28,7 +28,7 @@ export class InfluxKnownRuns {
   }
 
   async #newest(runId?: RunId): Promise<Map<RunId, VersionedRun | RunRecord>> {
-    // What is on its way is noted before InfluxDB is asked: what arrives there meanwhile is then seen in one of the two.
+    // Taken before InfluxDB is asked: a record that arrives there meanwhile is then seen in at least one of the two.
     const onTheirWay = this.outbox.runs.filter((run) => runId === undefined || run.runId === runId);
     const [pasts, there] = await Promise.all([this.#pasts(runId), queryRuns(this.client, runId)]);
     const found = new Map<RunId, VersionedRun | RunRecord>();
@@ -38,23 +38,24 @@ export class InfluxKnownRuns {
     return found;
   }
 
-  /** Runs that were deleted and are not there again. */
+  /** Runs that were deleted and not created again. */
   async deleted(): Promise<RunId[]> {
     return [...(await this.#pasts())].flatMap(([runId, { isDeleted }]) => (isDeleted ? [runId] : []));
   }
 
-  /** Deletes a run, see influx-deletion.ts; again where it was deleted already. @returns false when there never was one */
+  /** Deletes a run, again if it was deleted already; see influx-deletion.ts. @returns false when it never existed */
   async delete(runId: RunId): Promise<boolean> {
-    // Asked first: should a new run begin before its record is looked for, this is of the life before, and leaves it alone.
+    // Asked first: if a new run begins before its record is read, this deletion belongs to the life before and spares it.
     const past = (await this.#pasts(runId)).get(runId);
     const run = await this.newest(runId);
     return this.#note(runId, run?.createdMs ?? (past?.isDeleted ? past.hiddenMs : null), past);
   }
 
   /**
-   * Deletes what this hub has delivered, or will, of a run that another has deleted.
-   * @param createdMs the run's, which tells it from a later one while the other hub's note is on its way; null: not known
-   * @returns false when InfluxDB knows of no deletion and this does not either, or the id has another run by now
+   * Deletes this hub's delivered and undelivered data of a run that another hub deleted.
+   * @param createdMs creation time of the deleted run, which tells it from a later one while the other hub's note is on its
+   *   way; null if unknown
+   * @returns false when no deletion is known, or the id has another run by now
    */
   async deleteRest(runId: RunId, createdMs: number | null): Promise<boolean> {
     const past = (await this.#pasts(runId)).get(runId);
@@ -70,8 +71,8 @@ export class InfluxKnownRuns {
   }
 
   /**
-   * A run is about to be created that is not there. Where one of its id was deleted, InfluxDB is told of the new one.
-   * @throws StoreBusyError while points of the deleted one may still be there or a request to delete them be under way
+   * Prepares an id for a new run. If runs were deleted under it, InfluxDB is told that a new life of the id begins.
+   * @throws StoreBusyError while points of a deleted run may remain, or a request to delete them is under way
    */
   async beginLife({ runId, createdMs }: Pick<StoredRun, 'runId' | 'createdMs'>): Promise<void> {
     const past = await this.#cleared(runId);
@@ -79,11 +80,11 @@ export class InfluxKnownRuns {
     const line = lineOfNewLife({ runId, createdMs, life: past.life + 1, atMs: Date.now() });
     const said = await this.client.write(line, true);
     if (said.kind !== 'stored') throw new StoreUnavailableError(said.problem);
-    // A hub that has noted a deletion meanwhile may not have seen this before it asked for it.
+    // Another hub may have noted a deletion meanwhile without seeing this line.
     await this.#cleared(runId);
   }
 
-  /** Waits a moment for all deletions under an id to be done. @returns what is known of it then */
+  /** Waits up to `clearingMs` for all deletions under an id. @returns the id's past, if it has one */
   async #cleared(runId: RunId): Promise<Past | undefined> {
     const endMs = performance.now() + clearingMs;
     for (;;) {
@@ -91,14 +92,14 @@ export class InfluxKnownRuns {
       if (!past || past.uncleared.size === 0) return past;
       if (performance.now() >= endMs)
         throw new StoreBusyError(
-          `The run ${runId} that there was is still being deleted from InfluxDB; try again in a moment. ` +
-            'Where that does not end, see the log of the hub that deleted it, or take another id.',
+          `An earlier run ${runId} is still being deleted from InfluxDB; try again in a moment. ` +
+            'If that does not end, see the log of the hub that deleted it, or use another id.',
         );
       await sleep(50);
     }
   }
 
-  /** With what is noted here and on its way. */
+  /** The pasts of ids, including this hub's undelivered deletions. */
   #pasts(runId?: RunId): Promise<Map<RunId, Past>> {
     return queryPasts(this.client, this.outbox.deletions, runId);
   }

@@ -10,40 +10,39 @@ import { textParts } from './text-parts.js';
 /*
  * How runs lie in an InfluxDB 2 bucket.
  *
- * Time is order, not clock: a run's point of step s and event number n lies at (second of the run's creation + s)
- * seconds and n nanoseconds. So no two events collide, however fast the steps or whatever the clocks do; sending an
- * event again overwrites it with itself; a window of k steps is a window of k seconds, which InfluxDB aggregates by
- * itself; and step and event number are read off the time, stored nowhere else.
+ * Time is an order, not a clock: a run's point of step s and event number n is at (second of the run's creation + s)
+ * seconds and n nanoseconds. So no two events collide, however fast the steps or whatever the clocks do. Sending an event
+ * again overwrites it with itself. A window of k steps is a window of k seconds, which InfluxDB aggregates itself. Step
+ * and event number are encoded in the time and stored nowhere else.
  *
  *   measurement        tags               fields
  *   train, shift, ...  run [task|group]   one float a metric: `train/loss` is field `loss` of measurement `train`;
  *                                         `held_out/colour/accuracy` is `accuracy` of `held_out` with task=colour;
  *                                         `drift/<group>` is `distance` of `drift` with group=<group>.
- *                                         What is not finite has no float: field `<name>:nonfinite` holds the word.
- *                                         A metric's last word `time` is field `time:`.
+ *                                         A non-finite value is a word in the field `<name>:nonfinite`.
+ *                                         The field of a metric that ends in `time` is `time:`.
  *   plumbline.event    run, kind          seq, wall_time_ms, stage and values (count) of metric events,
  *                                         payload_0.. of control events: JSON, in parts; bytes and large_0.. of large
- *                                         events, so that whoever reads the others is not answered these
- *   plumbline.run      run                record_0..: the run's record as JSON; a point each version, the latest counts,
- *                                         and one with its trainer's last word is later than all without
- *   plumbline.command  run, rank          command, record_0..: a line of the audit log as it was given (rank 0), as a
- *                                         hub gave it up (1), as it ended (2); the highest rank counts
- *   plumbline.deleted  deleted, id, life, created_ms: of the run of the id `deleted` that was created then is said that
- *                      word               it is deleted, or that its points are gone (word=cleared), or that it is
- *                                         there after others were deleted (word=new_life); see influx-deletion.ts
- * Nothing that changes is overwritten: a hub that comes back and delivers late what another hub has since changed
- * harms nothing.
+ *                                         events, which other queries leave out
+ *   plumbline.run      run                record_0..: the run's record as JSON; a point per version, of which the latest
+ *                                         counts; versions with the trainer's last word are later than all others
+ *   plumbline.command  run, rank          command, record_0..: a line of the audit log when it was given (rank 0), given
+ *                                         up by a hub (1), or ended (2); the highest rank counts
+ *   plumbline.deleted  deleted, id, life, created_ms: the run with the id `deleted` that was created then is deleted,
+ *                      word               or its points are gone (word=cleared), or it is a new run after deleted ones
+ *                                         (word=new_life); see influx-deletion.ts
+ * Changes never overwrite a point: a hub that comes back and delivers late does no harm.
  *
- * Whatever counts by time, retention and downsampling (see influx-setup.ts), counts a point's age from the second of the
- * run's creation plus its step: a run's millionth step is 11 days younger than its first. Retention has to be longer
- * than runs are, or InfluxDB refuses the first steps of one that is still going.
+ * Retention and downsampling (see influx-setup.ts) take the age of a point from the second of the run's creation plus its
+ * step: a run's millionth step is 11 days younger than its first. Retention has to be longer than the longest run, or
+ * InfluxDB refuses the first steps of a run that is still going.
  */
 export const eventMeasurement = 'plumbline.event';
 export const runMeasurement = 'plumbline.run';
 export const commandMeasurement = 'plumbline.command';
 export const deletionMeasurement = 'plumbline.deleted';
 export const nonFinite = ':nonfinite';
-/** InfluxDB throws a field of this name away, without a word. */
+/** InfluxDB silently drops a field named `time`. */
 const timeField = { metric: 'time', stored: 'time:' };
 
 /** A string field holds at most 64 kB. */
@@ -53,13 +52,13 @@ const maxSeq = 999_999_999;
 export const lastWordVersion = 500_000_000;
 /** Times are 64-bit nanoseconds: they end in the year 2262. */
 const maxSecond = 9_200_000_000;
-/** InfluxDB's own, nearly. */
+/** Slightly before InfluxDB's own limit. */
 export const endOfTime = '2262-01-01T00:00:00Z';
 
-/** The second at which a run's steps begin. */
+/** The second of a run's step 0. */
 export const baseSecondOf = (createdMs: number): number => Math.floor(createdMs / 1000);
 
-/** @throws RangeError for a step or an event number that no time can hold */
+/** Time of a point in nanoseconds. @throws RangeError for a step or an event number beyond the range of times */
 export function timeOf(baseSecond: number, step: number, seq: number): string {
   if (seq > maxSeq || baseSecond + step > maxSecond)
     throw new RangeError(`InfluxDB holds runs of up to ${maxSeq} events and ${maxSecond - baseSecond} steps.`);
@@ -72,13 +71,13 @@ export function instantOf(baseSecond: number, step: number, seq: number): string
   return `${seconds}.${String(seq).padStart(9, '0')}Z`;
 }
 
-/** Step and event number of an RFC 3339 time as InfluxDB answers it. */
+/** Step and event number of an RFC 3339 time from InfluxDB. */
 export function positionAt(baseSecond: number, time: string): { step: number; seq: number } {
   const [, seconds, fraction = ''] = /^([^.Z]+)(?:\.(\d+))?Z$/.exec(time)!;
   return { step: Date.parse(`${seconds}Z`) / 1000 - baseSecond, seq: Number(fraction.padEnd(9, '0')) };
 }
 
-/** Where a series lies: `task` and `group` are tags, absent where undefined. */
+/** Location of a series: `task` and `group` are tags, absent where undefined. */
 export interface SeriesKey {
   measurement: string;
   task?: string;
@@ -86,9 +85,9 @@ export interface SeriesKey {
   field: string;
 }
 
-/** A name that line protocol and Flux take as it is; the first word is the measurement. */
+/** A name that needs no escaping in line protocol and Flux; the first word is the measurement. */
 const slashedWords = /^[a-z][a-z0-9_]*(\/[A-Za-z0-9_.-]+)+$/;
-/** Where all other names lie. No first word of a slashed name has a dot. */
+/** Measurement of all other names. The first word of a slashed name has no dot. */
 const anyName = 'any.name';
 
 export function seriesKeyOf(metric: string): SeriesKey {
@@ -103,7 +102,7 @@ export function seriesKeyOf(metric: string): SeriesKey {
 }
 const stored = (name: string): string => (name === timeField.metric ? timeField.stored : name);
 
-/** The metric of a series, and whether its values are words for what is not finite; undefined for what is no metric. */
+/** The metric of a series, and whether its values are words for non-finite numbers; undefined if it is no metric. */
 export function metricOf({
   measurement,
   task,
@@ -121,12 +120,12 @@ export function metricOf({
   return { metric: parts.filter((part) => part !== undefined).join('/'), words };
 }
 
-/** The text of a line up to its fields, but for the run that stands in its middle. */
+/** The text of a line before its fields, around the run id. */
 interface SeriesText {
   before: string;
   after: string;
 }
-/** What each metric comes to: worked out once, since the same names come with every step. */
+/** Cache of line texts by metric: the same names come with every step. */
 const known = new Map<string, { series: SeriesText; field: string }>();
 const knownSeries = new Map<string, SeriesText>();
 const maxKnown = 50_000;
@@ -148,7 +147,7 @@ function textOf(metric: string): { series: SeriesText; field: string } {
   return found;
 }
 
-/** The lines of an event: one for itself, one for each measurement and tag of its metrics. */
+/** The lines of an event: one for the event itself, one per measurement and tag of its metrics. */
 export function linesOf(runId: RunId, baseSecond: number, event: StoredEvent): string[] {
   const time = timeOf(baseSecond, event.step, event.seq);
   const head = `${eventMeasurement},kind=${event.type},run=${runId} seq=${event.seq}i,wall_time_ms=${event.wallTimeMs}`;
@@ -175,20 +174,20 @@ export function linesOf(runId: RunId, baseSecond: number, event: StoredEvent): s
   return lines;
 }
 
-/** @param version counts the changes of the record; its point's nanoseconds */
+/** The line of a run's record. @param version counts changes of the record; becomes the nanoseconds of the point */
 export function lineOfRun(run: StoredRun & { lastSeq: number; lastStep: number }, version: number): string {
   return `${runMeasurement},run=${run.runId} ${inParts('record', run)} ${timeOf(baseSecondOf(run.createdMs), 0, version)}`;
 }
 
-/** What a hub only guessed, because it could not reach the trainer, ranks below what a trainer or a check said. */
+/** Rank of a record: an end that a hub only assumed without reaching the trainer ranks below a trainer's or a check's. */
 export function rankOf({ state, step }: CommandRecord): number {
   if (state === 'pending') return 0;
   return state === 'rejected' || step !== null ? 2 : 1;
 }
 
 /**
- * Commands of one millisecond lie apart by a hash of their ids: one in a million pairs of them would collide. A record
- * takes the place of one of its rank, whose parts are all replaced only where it is not shorter.
+ * Commands of one millisecond are separated by a hash of their ids: one pair in a million would collide. A record replaces
+ * one of its rank; all parts of that are replaced only if the new one is not shorter.
  */
 export function lineOfCommand(record: CommandRecord): string {
   let hash = 0;
@@ -197,7 +196,7 @@ export function lineOfCommand(record: CommandRecord): string {
   return `${commandMeasurement},rank=${rankOf(record)},run=${record.runId} command="${record.commandId}",${inParts('record', record)} ${time}`;
 }
 
-/** A value as JSON in string fields `<name>_0`, `<name>_1`, ...; ASCII only, so that no part ends inside a character. */
+/** A value as ASCII JSON in string fields `<name>_0`, `<name>_1`, ...; ASCII, so that no part ends inside a character. */
 function inParts(name: string, value: unknown): string {
   const json = JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,
@@ -209,11 +208,11 @@ function inParts(name: string, value: unknown): string {
 const fieldsOf = (name: string, parts: readonly string[]): string =>
   parts.map((part, index) => `${name}_${index}="${part.replace(/["\\]/g, '\\$&')}"`).join(',');
 
-/** What `inParts` wrote, from its fields. */
+/** Parses a value that `inParts` wrote, from its fields. */
 export const fromParts = <T>(name: string, fields: ReadonlyMap<string, string>): T =>
   JSON.parse(joined(name, fields)) as T;
 
-/** The text whose parts are in these fields. */
+/** Joins a text from its fields. */
 export function joined(name: string, fields: ReadonlyMap<string, string>): string {
   let text = '';
   for (let part = 0; fields.has(`${name}_${part}`); part++) text += fields.get(`${name}_${part}`)!;

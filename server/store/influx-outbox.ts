@@ -14,9 +14,9 @@ export interface InfluxOutboxOptions {
   spoolFolder: string;
   /** Bytes that may wait on disk for InfluxDB. */
   maxSpoolBytes?: number;
-  /** Told of what a person has to know: damage on disk, lines that InfluxDB refuses, nothing going through any more. */
+  /** Reports damage on disk, lines that InfluxDB refuses, and that nothing gets through any more. */
   onProblem?: (message: string) => void;
-  /** Told when things go through again. */
+  /** Reports that deliveries get through again. */
   onMended?: (message: string) => void;
 }
 
@@ -29,7 +29,7 @@ export interface Reach extends Position {
 }
 export const noReach: Reach = { ...noPosition, endStep: 0 };
 
-/** What a record in the spool is about; it stands before its lines. */
+/** The header of a spool record; its lines follow. */
 type Envelope =
   /** Older versions wrote no `endStep`: `lastStep` was the largest step. */
   | ({ kind: 'events'; runId: RunId; endStep?: number } & Position)
@@ -37,7 +37,7 @@ type Envelope =
   | { kind: 'command'; record: CommandRecord }
   | ({ kind: 'deletion' } & Deletion);
 
-/** A value that is on its way to InfluxDB, and the number of the spool's record that brings it. */
+/** A value on its way to InfluxDB, and the number of the spool record that carries it. */
 interface OnItsWay<T> {
   number: number;
   value: T;
@@ -47,27 +47,27 @@ interface Open {
   delivery: InfluxDelivery;
 }
 
-/** How long a reader waits for what was just written to be there too. */
+/** How long a reader waits until new writes have reached InfluxDB. */
 export const settleMs = 2000;
 
 /**
- * What this hub has written and InfluxDB may not have yet: durable in the spool, on its way in order, and known here for
- * as long as a reader would miss it. It opens at first use and takes up what an earlier process left.
+ * The hub's writes that InfluxDB may not have yet: durable in the spool, delivered in order, and held in memory until
+ * readers can find them in InfluxDB. It opens at first use and resumes what an earlier process left.
  */
 export class InfluxOutbox {
   #opening: Promise<Open> | null = null;
   #closed = false;
   readonly #runs = new Map<RunId, OnItsWay<VersionedRun>>();
   readonly #commands = new Map<CommandId, OnItsWay<CommandRecord>>();
-  /** Commands as the process before left them in the spool. */
+  /** Commands that the previous process left in the spool. */
   readonly #leftOver = new Map<CommandId, CommandRecord>();
-  /** Runs of which the process before left something in the spool, delivered since or not. */
+  /** Runs with records that the previous process left in the spool, delivered since or not. */
   readonly #leftOverRuns = new Set<RunId>();
-  /** How far each run that this hub writes has reached InfluxDB. */
+  /** How far InfluxDB has each run that this hub writes. */
   readonly #delivered = new Map<RunId, Reach>();
-  /** Parts of runs on their way, in order. */
+  /** Batches of events on their way, in order. */
   #parts: OnItsWay<{ runId: RunId } & Reach>[] = [];
-  /** By their own ids. */
+  /** Deletions on their way, by their own ids. */
   readonly #deletions = new Map<string, OnItsWay<Deletion>>();
   readonly #removal: PointRemoval;
 
@@ -89,7 +89,7 @@ export class InfluxOutbox {
     return this.#opening;
   }
 
-  /** Makes lines durable and sends them on their way. */
+  /** Makes lines durable and queues them for delivery. */
   async add(envelope: Envelope, lines: string[]): Promise<void> {
     const { spool, delivery } = await this.open();
     const payload = Buffer.from(`${JSON.stringify(envelope)}\n${lines.join('\n')}`);
@@ -110,25 +110,25 @@ export class InfluxOutbox {
   get commands(): CommandRecord[] {
     return [...this.#commands.values()].map(({ value }) => value);
   }
-  /** Deletions of this hub whose points InfluxDB may still have. */
+  /** This hub's deletions whose points may still be in InfluxDB. */
   get deletions(): Deletion[] {
     return [...[...this.#deletions.values()].map(({ value }) => value), ...this.#removal.waiting];
   }
-  /** What InfluxDB has of these runs is void. */
+  /** Runs that are being deleted: their data in InfluxDB does not count. */
   get deleting(): ReadonlySet<RunId> {
     return new Set(this.deletions.map(({ runId }) => runId));
   }
-  /** Which deletion waits and why, or null. */
+  /** Which deletion is held up and why, or null. */
   get deletionProblem(): string | null {
     return this.#removal.problem;
   }
-  /** Runs of which something is on its way, or was when the process before ended. */
+  /** Runs with records on their way, or left by the previous process. */
   get runIds(): RunId[] {
     const [parts, commands] = [this.#parts.map(({ value }) => value), this.commands];
     return [...new Set([...this.#leftOverRuns, ...[...this.runs, ...parts, ...commands].map(({ runId }) => runId)])];
   }
 
-  /** What is known of a run is void: it was deleted. */
+  /** Forgets a deleted run. */
   forget(runId: RunId): void {
     this.#runs.delete(runId);
     this.#delivered.delete(runId);
@@ -138,27 +138,27 @@ export class InfluxOutbox {
     for (const [commandId, record] of this.#leftOver) if (record.runId === runId) this.#leftOver.delete(commandId);
   }
 
-  /** Open commands that the process before had not delivered. */
+  /** Open commands that the previous process had not delivered. */
   get leftOver(): CommandRecord[] {
     return [...this.#leftOver.values()].filter(({ state }) => state === 'pending');
   }
 
-  /** Up to where this hub's part of a run is on its way; undefined when all of it is delivered. */
+  /** How far a run goes by this hub's undelivered events; undefined when all are delivered. */
   onItsWay(runId: RunId): Reach | undefined {
     return this.#parts.reduce<Reach | undefined>(
       (reach, { value }) => (value.runId === runId ? further(reach, value) : reach),
       undefined,
     );
   }
-  /** Up to where a run is known to be in InfluxDB; undefined when that was not asked yet. */
+  /** How far InfluxDB is known to have a run; undefined when it was not asked yet. */
   delivered(runId: RunId): Reach | undefined {
     return this.#delivered.get(runId);
   }
-  /** InfluxDB was seen to have a run up to here. */
+  /** Records how far InfluxDB was seen to have a run. */
   sawDelivered(runId: RunId, reach: Reach): void {
     this.#delivered.set(runId, further(this.#delivered.get(runId), reach));
   }
-  /** Waits a moment for what is on its way of a run. */
+  /** Waits up to `settleMs` for the delivery of a run's events. */
   async settle(runId: RunId): Promise<void> {
     const { delivery } = await this.open();
     const newest = this.#parts.findLast(({ value }) => value.runId === runId);
@@ -166,8 +166,8 @@ export class InfluxOutbox {
   }
 
   /**
-   * Waits until all that was added is in InfluxDB, and what was deleted is not.
-   * @returns false when that was not so within `limitMs`
+   * Waits until all additions are in InfluxDB and all deletions are done.
+   * @returns false when `limitMs` passed first
    */
   drained(limitMs: number): Promise<boolean> {
     return this.#within(
@@ -177,7 +177,7 @@ export class InfluxOutbox {
     );
   }
 
-  /** Waits until a command's newest record is in InfluxDB. @returns false when it was not within `limitMs` */
+  /** Waits until a command's newest record is in InfluxDB. @returns false when `limitMs` passed first */
   async arrived(commandId: CommandId, limitMs: number): Promise<boolean> {
     const onItsWay = this.#commands.get(commandId);
     return onItsWay === undefined || (await this.#within(limitMs, () => onItsWay.number));
@@ -188,13 +188,13 @@ export class InfluxOutbox {
     const endMs = performance.now() + limitMs;
     while (!(await open.delivery.until(number(open), 50)) || !isDone()) {
       if (performance.now() >= endMs) return false;
-      // Where InfluxDB does not answer, or all lines are there, that came back at once.
+      // `until` returns at once when InfluxDB does not answer, or all lines are delivered.
       await sleep(20);
     }
     return true;
   }
 
-  /** Delivers what is on its way, for a moment: what is not delivered then is on disk and goes at the next start. */
+  /** Delivers for up to `settleMs`, then closes. The rest is on disk and is delivered after the next start. */
   async close(): Promise<void> {
     if (this.#closed) return;
     const opening = this.#opening;
@@ -218,8 +218,8 @@ export class InfluxOutbox {
         this.#remember(number, envelope);
         if (envelope.kind === 'command') this.#leftOver.set(envelope.record.commandId, envelope.record);
       }
-      // A note may be here because the cursor was lost in a power cut, with lines before it that InfluxDB had deleted since
-      // and gets again.
+      // After a power cut that lost the cursor, a deletion may be here again, with lines before it that InfluxDB has since
+      // deleted and receives again.
       const noted = [...this.#deletions.values()].map(({ value }) => value.runId);
       for (const runId of [...this.runIds, ...noted]) this.#leftOverRuns.add(runId);
     } catch (error) {
@@ -238,8 +238,8 @@ export class InfluxOutbox {
       onRefused: (lines, problem, path) => onProblem(`InfluxDB refuses ${lines} line(s), now in ${path}: ${problem}`),
       onProblem: (problem) =>
         problem === null
-          ? onMended('What waits on disk goes to InfluxDB again.')
-          : onProblem(`What comes in waits on disk, up to PLUMBLINE_SPOOL_MAX_MB. ${problem}`),
+          ? onMended('The data that waits on disk goes to InfluxDB again.')
+          : onProblem(`New data waits on disk, up to PLUMBLINE_SPOOL_MAX_MB. ${problem}`),
     });
     delivery.start();
     this.#removal.start();
@@ -279,7 +279,7 @@ export class InfluxOutbox {
   }
 }
 
-/** How far a run goes, by two accounts: its last step is that of its last event. */
+/** Merges two accounts of how far a run goes: the last step is that of the last event. */
 export function further(a: Reach = noReach, b: Reach): Reach {
   const { lastSeq, lastStep } = b.lastSeq > a.lastSeq ? b : a;
   return { lastSeq, lastStep, endStep: Math.max(a.endStep, b.endStep) };

@@ -7,22 +7,22 @@ import { insist, messageOf } from './influx-retry.js';
 import { writeDurably } from './durable-file.js';
 
 export interface PointRemovalOptions {
-  /** Of the spool, which keeps other processes out. */
+  /** The spool's folder, which is locked against other processes. */
   folder: string;
-  /** Told of what a person has to know. */
+  /** Reports a problem that an operator has to know about. */
   onProblem: (message: string) => void;
-  /** Told when what failed for a while is done. */
+  /** Reports that deletions succeed again. */
   onMended: (message: string) => void;
 }
 
 /**
- * Deletes from InfluxDB the points of runs that it has the note of, one run after the other. InfluxDB may take minutes over
- * one, so nothing waits for it but a new run under the same id. What is still to be done is in `deletions.json` and goes on
- * at the next start.
+ * Deletes the points of deleted runs from InfluxDB, one run after another, once InfluxDB has the note of the deletion.
+ * InfluxDB may take minutes for one, so only a new run under the same id waits for it. Open deletions are kept in
+ * `deletions.json` and resume at the next start.
  */
 export class PointRemoval {
   #waiting: Deletion[] = [];
-  /** What asking again will not change; it is tried once more when the hub is started. */
+  /** A refusal that retrying does not change; it is tried again when the hub starts. */
   readonly #givenUp = new Set<string>();
   #saving: Promise<void> = Promise.resolve();
   #running: Promise<void> | null = null;
@@ -35,20 +35,20 @@ export class PointRemoval {
     readonly options: PointRemovalOptions,
   ) {}
 
-  /** Deletions that are not cleared. */
+  /** Deletions whose points may remain. */
   get waiting(): readonly Deletion[] {
     return this.#waiting;
   }
-  /** Whether nothing is left that would be done by waiting. */
+  /** Whether waiting longer would complete nothing more. */
   get isDone(): boolean {
     return this.#next === undefined;
   }
-  /** What waits and why, or null. */
+  /** Which deletion is held up and why, or null. */
   get problem(): string | null {
     return this.#problem;
   }
 
-  /** Takes up what the process before left. @throws StoreUnavailableError when that cannot be read */
+  /** Loads the deletions that the previous process left. @throws StoreUnavailableError when the file cannot be read */
   async load(): Promise<void> {
     const text = await readFile(this.#path, 'utf8').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return '[]';
@@ -65,14 +65,14 @@ export class PointRemoval {
     this.#running ??= this.#run();
   }
 
-  /** InfluxDB has the note of this. Resolves once that is on disk; doing it again is harmless. */
+  /** Adds a deletion whose note InfluxDB has. Resolves once it is on disk; repeating it is harmless. */
   async add(deletion: Deletion): Promise<void> {
     if (!this.#waiting.some(({ id }) => id === deletion.id)) this.#waiting.push(deletion);
     await this.#save();
     this.#wake();
   }
 
-  /** Breaks off what is under way. */
+  /** Aborts the deletion under way. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#wake();
@@ -115,24 +115,24 @@ export class PointRemoval {
     }
     this.#givenUp.add(id);
     onProblem(
-      `InfluxDB will not delete what it has of run ${runId}: ${answer.problem}. See whether what is at ` +
-        'PLUMBLINE_INFLUX_URL lets POST /api/v2/delete through and has the bucket, then start the hub again, which tries ' +
+      `InfluxDB refuses to delete the points of run ${runId}: ${answer.problem}. Check that the server at ` +
+        'PLUMBLINE_INFLUX_URL accepts POST /api/v2/delete and has the bucket, then restart the hub, which tries ' +
         'once more. Until then the run stays hidden and its id taken.',
     );
   }
 
-  /** Does what is left to do of a deletion, which may be nothing: the process before may have ended between two steps. */
+  /** Completes a deletion from wherever the previous process left it. */
   async #ask(deletion: Deletion): Promise<Removal> {
     const { runId, id, life } = deletion;
     const past = (await queryPasts(this.client, [deletion], runId)).get(runId)!;
     let removal: Removal = { kind: 'stored', left: null };
     if (!past.cleared.has(id)) {
-      // Points of a run that was created since are not to be told from what this is about.
+      // The points of a run created since cannot be told from those to delete.
       if (past.life === life) removal = await deletePoints(this.client, runId, this.#stopping.signal);
       if (removal.kind !== 'stored') return removal;
       const said = await this.client.write(lineOfCleared(deletion), true);
       if (said.kind !== 'stored') return said;
-      // Before the deletion counts as done.
+      // Reported before the deletion counts as done.
       if (removal.left !== null)
         this.options.onProblem(`The run ${runId} is deleted, but not everywhere: ${removal.left}`);
     }
@@ -141,13 +141,13 @@ export class PointRemoval {
     return removal;
   }
 
-  /** Said when it begins, not at each attempt. */
+  /** Reports a problem when it begins, not at each attempt. */
   #failed(problem: string): void {
     if (this.#problem === null) this.options.onProblem(problem);
     this.#problem = problem;
   }
 
-  /** One after the other, each what there is when its turn comes. */
+  /** Writes the list to disk. Writes follow one another, each with the list as it is then. */
   #save(): Promise<void> {
     const write = (): Promise<void> => writeDurably(this.#path, Buffer.from(JSON.stringify(this.#waiting)));
     return (this.#saving = this.#saving.then(write, write));

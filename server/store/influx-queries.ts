@@ -27,7 +27,7 @@ export const from = (client: InfluxClient, range: string): string =>
   `from(bucket: ${text(client.options.bucket)}) |> range(${range})`;
 export const always = `start: 0, stop: ${endOfTime}`;
 
-/** Where a run's points lie in time, up to the newest event that InfluxDB is known to hold. */
+/** Range in time of a run's points, up to the newest event that InfluxDB is known to have. */
 export interface Extent {
   baseSecond: number;
   lastStep: number;
@@ -35,10 +35,10 @@ export interface Extent {
 }
 
 /**
- * Flux for the points of a run in a range of steps: what InfluxDB's storage answers without Flux looking at them.
- * Null for a range with nothing in it, which Flux takes for a mistake.
- * It ends at the newest event, to the nanosecond, so that what arrives meanwhile is in no answer: a thinned bucket would
- * otherwise name a point above `lastSeq` its largest, and the largest below it would be in no answer at all.
+ * Flux for the points of a run in a range of steps, which InfluxDB's storage answers without Flux reading each point.
+ * Null for an empty range, which Flux rejects.
+ * The range ends at the newest event, to the nanosecond. Later points must be in no answer: otherwise the largest point of
+ * a thinned bucket could be above `lastSeq`, and the largest one below it would be missing.
  */
 export function pointsOf(
   bucket: string,
@@ -53,9 +53,9 @@ export function pointsOf(
 }
 
 /**
- * Only the float fields of metrics and the wall times of steps; by name where names are given. Names that differ in one
- * place only, a thousand parameter groups for instance, are one condition: InfluxDB takes long over a thousand.
- * Of a run with segments, without what they have superseded: Flux looks at each point for that.
+ * Flux filter for the float fields of metrics and the wall times of steps, optionally by name. Names that differ in one
+ * place only, for instance a thousand parameter groups, become one condition: InfluxDB is slow with a thousand.
+ * For a run with segments it leaves out superseded points, for which Flux reads each point.
  */
 export function seriesFilter({ baseSecond }: Extent, { metrics, segments }: WindowRange, words: boolean): string {
   const conditions = decisive(segments).map(
@@ -75,7 +75,7 @@ function namesFilter(metrics: readonly string[] | undefined, words: boolean): st
       ? 'filter(fn: (r) => r._measurement !~ /^plumbline\\./ and r._field =~ /:nonfinite$/)'
       : `filter(fn: (r) => (r._measurement !~ /^plumbline\\./ and r._field !~ /:nonfinite$/) or ${wallTimes})`;
   const conditions = new Set<string>();
-  /** What varies, by what stays. */
+  /** The varying part of names, by their common part. */
   const alike = new Map<string, { column: string; values: Set<string> }>();
   for (const metric of metrics) {
     const { measurement, task, group, field } = seriesKeyOf(metric);
@@ -96,13 +96,13 @@ function namesFilter(metrics: readonly string[] | undefined, words: boolean): st
   return `filter(fn: (r) => ${anyOf([...conditions])})`;
 }
 
-/** A condition that a column holds one of these values. */
+/** A condition that a column has one of these values. */
 function oneOf(column: string, values: readonly string[]): string {
   if (values.length === 1) return `r.${column} == ${text(values[0]!)}`;
   return `r.${column} =~ /^(${values.map((value) => value.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')).join('|')})$/`;
 }
 
-/** Flux takes no program that is nested deep, and a chain of `or` is: halves of halves are not. */
+/** Combines conditions with `or` as a balanced tree: Flux rejects deep nesting, and a chain of `or` is deep. */
 function anyOf(conditions: readonly string[]): string {
   if (conditions.length <= 1) return conditions[0] ?? 'false';
   const middle = Math.ceil(conditions.length / 2);
@@ -117,7 +117,7 @@ export const keyOf = (row: Row): { metric: string; words: boolean } | undefined 
     ...(row('group') && { group: row('group') }),
   });
 
-/** A series without a tag is found together with those that have one. */
+/** Filters by exact name: a query for a series without a tag also finds those with one. */
 export function askedFor(metrics: readonly string[] | undefined): (metric: string) => boolean {
   if (metrics === undefined) return () => true;
   const asked = new Set(metrics);
@@ -131,7 +131,7 @@ export interface PointFields {
   fields: Map<string, string>;
 }
 
-/** Points put together from their fields, which InfluxDB answers one by one. */
+/** Reads points, put together from their fields, which InfluxDB returns one by one. */
 export async function queryRecords(client: InfluxClient, flux: string, signal?: AbortSignal): Promise<PointFields[]> {
   const records = new Map<string, PointFields>();
   await client.query(
@@ -148,7 +148,7 @@ export async function queryRecords(client: InfluxClient, flux: string, signal?: 
   return [...records.values()];
 }
 
-/** A large event without what makes it large. */
+/** A large event without its content. */
 export interface LargePlace {
   type: LargeEvent['type'];
   seq: number;
@@ -159,7 +159,7 @@ export const isPlace = (event: StoredEvent | LargePlace): event is LargePlace =>
   'bytes' in event && isLargeEvent(event);
 
 /**
- * Where the large events of a type are, of a range: the newest ones, newest first, and how many there are.
+ * Finds the newest large events of a type in a range, newest first, and counts all of them.
  * @throws ReadAbandonedError after `signal`
  */
 export async function queryLargePlaces(
@@ -192,7 +192,7 @@ export async function queryLargePlaces(
   return { places, count };
 }
 
-/** A large event as JSON. */
+/** Reads a large event as JSON. */
 export async function queryLargeText(
   client: InfluxClient,
   runId: RunId,
@@ -211,8 +211,8 @@ export async function queryLargeText(
 }
 
 /**
- * The events of a range of steps, by event number; `toStep` is not in it. Large ones come as their places.
- * One query for all that the run has there, put together by time.
+ * Reads the events of a range of steps, in order of their number; `toStep` is excluded. Large events come as their places.
+ * A single query reads everything in the range, which is put together by time.
  */
 export async function queryEvents(
   client: InfluxClient,

@@ -7,7 +7,7 @@ import { upToDateRun } from './protocol-1.js';
 import type { VersionedRun } from './influx-outbox.js';
 import { always, from, queryRecords, type PointFields } from './influx-queries.js';
 
-/** A run's record in InfluxDB: with how far the run went when it was written. */
+/** A run's record in InfluxDB, with the run's position when it was written. */
 export type RunRecord = VersionedRun & Position;
 
 /** The newest record of each run, or of one. */
@@ -17,7 +17,7 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
     client,
     `${from(client, always)} |> filter(fn: (r) => r._measurement == "${runMeasurement}"${where}) |> last()`,
   );
-  // Of each field the newest point; parts that only an older version had are not among the newest version's.
+  // The query returns the newest point of each field; parts that only an older version had are dropped here.
   const newest = new Map<string, { version: number; fields: PointFields['fields'] }>();
   for (const { run, time, fields } of found) {
     const { seq: version } = positionAt(0, time);
@@ -33,10 +33,10 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
 export const queryCommands = (client: InfluxClient, runId: RunId): Promise<CommandRecord[]> =>
   commandsWhere(client, `r.run == "${runId}"`, always);
 
-/** Commands that one query answers, but for those of the same millisecond. */
+/** Distinct milliseconds of commands per query. */
 const commandsPerPage = 200;
 
-/** When commands of a run were given: a time for each record, in whole epoch milliseconds. */
+/** Times at which commands of a run were given, one per record, in whole epoch milliseconds. */
 export async function queryCommandTimes(client: InfluxClient, runId: RunId, signal?: AbortSignal): Promise<number[]> {
   const timesMs: number[] = [];
   await client.query(
@@ -72,7 +72,7 @@ export const queryCommandsBetween = (
 export const inOrder = (records: readonly CommandRecord[]): CommandRecord[] =>
   [...records].sort((a, b) => a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1));
 
-/** The commands of all runs that have no record but that they are pending. */
+/** Commands of all runs that have only a pending record. */
 export async function queryOpenCommands(client: InfluxClient): Promise<{ commandId: CommandId; runId: RunId }[]> {
   const open = new Map<string, string>();
   const ended = new Set<string>();
@@ -101,7 +101,7 @@ export async function queryCommand(client: InfluxClient, commandId: CommandId): 
   return found.find((record) => record.commandId === commandId) ?? null;
 }
 
-/** Of each command the record that ranks highest. */
+/** Reads the highest-ranking record of each command. */
 async function commandsWhere(
   client: InfluxClient,
   where: string,
@@ -116,7 +116,7 @@ async function commandsWhere(
   return highest(found.map(({ fields }) => fromParts<CommandRecord>('record', fields)));
 }
 
-/** One record a command: the highest rank, and of equal ones the later in the list. */
+/** One record per command: the highest rank, and of equal ranks the later in the list. */
 export function highest(records: readonly CommandRecord[]): CommandRecord[] {
   const byId = new Map<CommandId, CommandRecord>();
   for (const record of records) {

@@ -5,20 +5,20 @@ const firstRetryMs = 100;
 const lastRetryMs = 2000;
 const longestPauseMs = 5 * 60_000;
 
-/** Half of it at random, so that hubs do not come back to a server all at once. */
+/** Half of the delay is random, so that hubs do not return to a server all at once. */
 export const backoffMs = (attempt: number): number =>
   Math.min(lastRetryMs, firstRetryMs * 2 ** attempt) * (0.5 + Math.random() / 2);
 
-/** Waits, or until it is stopped. */
+/** Waits until the time is over or the signal stops it. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => undefined);
 }
 
 /**
- * Asks until InfluxDB has decided, with growing pauses or those that it asks for.
- * @param ask once; `again` when it was asked before
- * @param onLater told why of each attempt that came to nothing
- * @returns null when it was stopped before
+ * Repeats a request until InfluxDB decides, with growing pauses or the ones that InfluxDB asks for.
+ * @param ask makes one attempt; `again` is true from the second one on
+ * @param onLater called with the reason of each failed attempt
+ * @returns null when it was stopped first
  */
 export async function insist<D extends Delivery>(
   ask: (again: boolean) => Promise<D>,
@@ -27,7 +27,7 @@ export async function insist<D extends Delivery>(
   for (let attempt = 0; !signal.aborted; attempt++) {
     const answer = await ask(attempt > 0);
     if (answer.kind !== 'later') return answer as Exclude<D, { kind: 'later' }>;
-    // What was broken off says nothing of InfluxDB.
+    // An aborted attempt says nothing about InfluxDB.
     if (signal.aborted) return null;
     onLater(answer.problem);
     await pause(Math.min(longestPauseMs, answer.retryMs ?? backoffMs(attempt)), signal);

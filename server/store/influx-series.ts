@@ -12,13 +12,13 @@ import { positionAt } from './influx-lines.js';
 import { askedFor, keyOf, pointsOf, seriesFilter, type Extent } from './influx-queries.js';
 import { inBatches } from './series-batches.js';
 
-/** Points that are held at one time, beside those of one series. */
+/** Points held at a time, not counting those of one series. */
 const batchPoints = 100_000;
 
 /**
- * Series of a run, thinned by InfluxDB, a batch of series at a time: of each bucket it answers the smallest and largest
- * point and the first that is not finite, and of each series both ends. One query a selector, side by side, because that
- * is what its storage answers by itself; Flux that uses a table twice reads every point.
+ * Reads series of a run, thinned by InfluxDB, a batch of series at a time: of each bucket the smallest and largest point
+ * and the first non-finite one, and both ends of each series. There is one query per selector, side by side, because the
+ * storage engine answers these itself; Flux that uses a table twice reads every point.
  * @throws AnswerTooLargeError before anything is taken, ReadAbandonedError after `signal`
  */
 export async function querySeries(
@@ -37,7 +37,7 @@ export async function querySeries(
   if (names.reduce((sum, metric) => sum + heldOf(metric), 0) > maxValues) throw new AnswerTooLargeError(maxValues);
   const batches = inBatches(names, heldOf, batchPoints);
   for (const batch of batches) {
-    // One batch is all that is asked for: Flux is faster without the names.
+    // With a single batch no filter by name is needed, and Flux is faster without.
     const metrics = batches.length === 1 ? range.metrics : batch;
     for (const [metric, series] of await queryBatch(client, runId, extent, { ...range, metrics }, lengths, signal))
       await take(metric, series);
@@ -89,7 +89,7 @@ async function queryBatch(
     (row: Row): void => {
       const metric = keyOf(row)?.metric;
       const { step, seq } = positionAt(extent.baseSecond, row('_time'));
-      // A number above lastSeq: where a trainer's steps went down, time does not tell it.
+      // Skips events after lastSeq: where steps go back, the time range does not exclude them.
       if (metric === undefined || !isAsked(metric) || !isWanted(metric) || seq > extent.lastSeq) return;
       const series = found.get(metric) ?? new Map<number, { step: number; value: number }>();
       found.set(metric, series);
@@ -129,17 +129,17 @@ async function queryBatch(
   );
 }
 
-/** The series that are asked for, and what is known of how long they are. */
+/** The requested series and how long they are, as far as that is known. */
 interface Lengths {
-  /** Points of each, at most; of one above `maxPoints`, some number above that. */
+  /** Upper bound of the points of each; for one longer than `maxPoints`, any number above that. */
   counts: Map<string, number>;
-  /** Whether any may have values that are not finite. */
+  /** Whether any may have non-finite values. */
   anyWords: boolean;
 }
 
 /**
- * InfluxDB takes as long to count points as to find the smallest, so a series that is long by its first points alone is
- * counted no further.
+ * Finds out how long series are. Counting points takes InfluxDB as long as finding the smallest, so a series that is long
+ * by its first points alone is not counted further.
  */
 async function lengthsOf(
   client: InfluxClient,
@@ -151,7 +151,7 @@ async function lengthsOf(
   const { fromStep = 0, toStep = Infinity, metrics, maxPoints } = range;
   const isAsked = askedFor(metrics);
   const counts = new Map<string, number>();
-  /** Adds what Flux answers for each series. */
+  /** Adds the answer of a query to the count of each series. */
   const ask = async (flux: string, of: (row: Row) => number): Promise<number> => {
     let answers = 0;
     await client.query(
@@ -191,11 +191,11 @@ async function lengthsOf(
 }
 
 /**
- * Columns from points. Of those that InfluxDB answered stay the ones that a thinned series has: it answers the ends of
- * numbers and of words apart.
+ * Builds the columns of a series. Of a thinned series it keeps only the points that belong there: InfluxDB answers the
+ * ends of numbers and of words separately.
  */
 function toSeries(bySeq: Map<number, { step: number; value: number }>, width: number, fromStep: number): Series {
-  // Numbers by themselves are sorted several times faster than points.
+  // A typed array of numbers sorts several times faster than objects.
   let points = Array.from(Float64Array.from(bySeq.keys()).sort(), (seq) => ({ seq, ...bySeq.get(seq)! }));
   if (width > 0) {
     const ends = new Set([points[0], points.at(-1)]);

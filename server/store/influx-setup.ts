@@ -20,29 +20,29 @@ export interface InfluxPlace {
 }
 
 export interface InfluxSetup extends InfluxPlace {
-  /** May create organisations, buckets and tokens; it is not kept. */
+  /** A token that may create organisations, buckets and tokens; it is not stored. */
   adminToken: string;
-  /** Where the hub's token goes, readable for its owner only. */
+  /** File for the hub's token, readable by its owner only. */
   tokenFile: string;
-  /** Points older than this are deleted by InfluxDB; counted as influx-lines.ts says. Kept as it is where undefined. */
+  /** InfluxDB deletes points older than this, by their age as influx-lines.ts defines it. Unchanged where undefined. */
   retentionDays?: number | undefined;
   downsample?: Downsampling | undefined;
 }
 
-/** Mean, minimum and maximum of every `steps` steps go to `<bucket>-downsampled` once they are `afterDays` old. */
+/** Copies mean, minimum and maximum of every `steps` steps to `<bucket>-downsampled` once they are `afterDays` old. */
 export interface Downsampling {
   afterDays: number;
   steps: number;
 }
 
 const daySeconds = 86_400;
-/** How far back the daily task looks, so that days on which it did not run, or data came late, are made up for. */
+/** How far back the daily task looks, to catch up on days without a run and on late data. */
 const catchUpDays = 7;
 const copyTimeoutMs = 30 * 60_000;
 
 export const downsampledBucket = (bucket: string): string => `${bucket}-downsampled`;
 
-/** Something a person has to do before InfluxDB can be used; the message says what. */
+/** An operator has to act before InfluxDB can be used; the message says how. */
 export class InfluxSetupError extends Error {
   override name = 'InfluxSetupError';
 }
@@ -58,8 +58,8 @@ export async function isFresh({ url }: Pick<InfluxPlace, 'url'>): Promise<boolea
 }
 
 /**
- * Gives a fresh server its first user, organisation and bucket.
- * @returns the operator token, which may do anything; whoever signs in as that user finds it in InfluxDB
+ * Creates the first user, organisation and bucket of a fresh server.
+ * @returns the operator token, which has all permissions; InfluxDB shows it to that user after signing in
  * @throws InfluxSetupError
  */
 export async function setUpFresh(
@@ -71,7 +71,7 @@ export async function setUpFresh(
     setup.postSetup({ body: { ...user, org, bucket, retentionPeriodSeconds: 0 } }),
   );
   if (!auth?.token)
-    throw new InfluxSetupError(`InfluxDB at ${url} gave its first user no token. Sign in and make one.`);
+    throw new InfluxSetupError(`InfluxDB at ${url} gave its first user no token. Sign in and create one.`);
   return auth.token;
 }
 
@@ -79,7 +79,7 @@ export async function setUpFresh(
 export async function tokenProblem({ url, org, bucket }: InfluxPlace, tokenFile: string): Promise<string | null> {
   if (!existsSync(tokenFile)) return `There is no token in ${tokenFile}.`;
   const client = new InfluxClient({ url, org, bucket, token: readFileSync(tokenFile, 'utf8').trim() });
-  // No line is a write too: InfluxDB answers whether it would be allowed.
+  // An empty write: InfluxDB answers whether writing is allowed.
   const write = await client.write('');
   if (write.kind !== 'stored') return write.problem;
   const flux = `from(bucket: ${fluxString(bucket)}) |> range(start: 0, stop: 1) |> limit(n: 1)`;
@@ -91,18 +91,18 @@ export async function tokenProblem({ url, org, bucket }: InfluxPlace, tokenFile:
     );
 }
 
-/** Whether the token in the file may write a bucket of this name: no line is a write too. */
+/** Whether the token in the file may write a bucket of this name, tried with an empty write. */
 async function mayWrite({ url, org, tokenFile }: InfluxSetup, bucket: string): Promise<boolean> {
   const client = new InfluxClient({ url, org, bucket, token: readFileSync(tokenFile, 'utf8').trim() });
   return (await client.write('')).kind === 'stored';
 }
 
 /**
- * Makes what the hub needs and what is not there yet: organisation, bucket, a token that may read and write this one
- * bucket and nothing else; with downsampling it may also write the bucket of the thinned copies, as deleting a run takes.
- * Called again, it changes only what was asked for differently.
- * @returns what was done, a line each
- * @throws InfluxSetupError naming the permission or the object that is missing
+ * Creates what the hub needs and does not have yet: an organisation, a bucket, and a token that may read and write only
+ * this bucket. With downsampling the token may also write the bucket of the thinned copies: deleting a run needs that.
+ * A second call changes only the settings that differ.
+ * @returns what was done, one line each
+ * @throws InfluxSetupError naming the missing permission or object
  */
 export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
   const { url, bucket, tokenFile } = setup;
@@ -127,10 +127,11 @@ export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
         body: { orgID: org.id!, description: `Plumbline hub: bucket ${bucket}`, permissions },
       }),
     );
-    if (!token) throw new InfluxSetupError(`InfluxDB at ${url} made a token and did not say it. Make one by hand.`);
+    if (!token)
+      throw new InfluxSetupError(`InfluxDB at ${url} created a token and did not return it. Create one by hand.`);
     keep(tokenFile, token);
     const more = thinned ? `, writes "${thinned.name}"` : '';
-    done.push(`Made a token that reads and writes bucket "${bucket}"${more} and nothing else: ${tokenFile}`);
+    done.push(`Created a token that reads and writes bucket "${bucket}"${more} and nothing else: ${tokenFile}`);
   }
   if (setup.downsample) await downsampleDaily(database, setup, setup.downsample, org, done);
   return done;
@@ -138,7 +139,7 @@ export async function setUpInflux(setup: InfluxSetup): Promise<string[]> {
 
 async function findOrMakeOrg(database: InfluxDB, { url, org }: InfluxSetup, done: string[]): Promise<Organization> {
   const orgs = new OrgsAPI(database);
-  // An organisation that the token may not see is answered like one that is not there, or with an empty list.
+  // For an organisation that the token may not see, InfluxDB answers "not found" or an empty list.
   const found = await asking(url, `read organisation "${org}"`, 'read:orgs', () => orNone(orgs.getOrgs({ org }), {}));
   const known = found.orgs?.find(({ name }) => name === org);
   if (known) return known;
@@ -202,7 +203,7 @@ async function downsampleDaily(
     done.push(`The task "${name}" is there already.`);
     return;
   }
-  // Before the task, which goes on where this ends.
+  // Copies the past first; the task continues where this ends.
   const queries = new InfluxDB({ url, token: setup.adminToken, timeout: copyTimeoutMs }).getQueryApi(org.name);
   await asking(url, `copy from bucket "${bucket}" to "${target}"`, 'read:buckets and write:buckets', async () => {
     await queries.collectRows(copyFlux(bucket, target, org.name, downsample, null), () => undefined);
@@ -218,10 +219,10 @@ async function downsampleDaily(
 }
 
 /**
- * Flux that copies what is older than `afterDays` as mean, min and max (tag `aggregate`) of windows of `steps` seconds,
- * which are steps (see influx-lines.ts), and the runs' records as they are. Whole windows only, at places that do not
- * depend on when it runs: copying again overwrites.
- * @param pastDays how far back from there; `null` for all there is
+ * Flux that copies points older than `afterDays` as mean, min and max (tag `aggregate`) of windows of `steps` seconds,
+ * which are steps (see influx-lines.ts), and the run records unchanged. It copies whole windows at fixed places, so a
+ * second copy overwrites the first.
+ * @param pastDays how far back it copies; `null` for everything
  */
 function copyFlux(
   bucket: string,
@@ -249,7 +250,7 @@ old() |> filter(fn: (r) => r._measurement == "plumbline.run") |> ${to} |> yield(
 `;
 }
 
-/** What lists answer for a name that is not there: 404. */
+/** Turns the 404 of a list for an unknown name into null. */
 async function orNone<T>(asked: Promise<T>, none: T): Promise<T> {
   return asked.catch((error: unknown) => {
     if (error instanceof HttpError && error.statusCode === 404) return none;
@@ -257,7 +258,7 @@ async function orNone<T>(asked: Promise<T>, none: T): Promise<T> {
   });
 }
 
-/** Asks InfluxDB for something; its refusal becomes a message that names what is missing. */
+/** Sends a request to InfluxDB; a refusal becomes a message that names what is missing. */
 async function asking<T>(url: string, what: string, permission: string, ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();
@@ -286,7 +287,7 @@ async function asking<T>(url: string, what: string, permission: string, ask: () 
   }
 }
 
-/** Nobody else may read it at any moment. */
+/** Writes a file that only its owner can read, from its first moment. */
 function keep(path: string, token: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   writeFileSync(`${path}.writing`, `${token}\n`, { mode: 0o600 });

@@ -72,21 +72,21 @@ import { upToDateEvent, type StoredControlEvent, type StoredEvent } from './prot
 
 export interface InfluxStoreOptions extends InfluxOptions, InfluxOutboxOptions {}
 
-/** How many versions of a run's record a hub may have in its spool when another one takes the run up. */
+/** Versions of a run's record that may wait in the spool of a hub when another hub takes the run over. */
 const versionsApart = 1000;
 
-/** Control events that one query answers. */
+/** Control events per query. */
 const eventsPerQuery = 500;
-/** What `events` reads at one time, beside its first events: about as many characters. */
+/** Limit of one page of `events` in characters, roughly and not counting its first events. */
 const maxPageLength = 2 * 2 ** 20;
-/** Events of a run that is read for the first time, of which nobody knows how large they are. */
+/** Events in the first query of a run, when their sizes are unknown. */
 const eventsPerFirstQuery = 50;
 /** Flux for fields of control events, of some types or all. */
 function controlFilter(field: string, types: readonly ControlEvent['type'][] | undefined): string {
   const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
   return `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
 }
-/** About as many characters as an event is in JSON. */
+/** Approximate length of an event as JSON. */
 const lengthOf = (event: StoredEvent | LargePlace): number =>
   isPlace(event)
     ? 100
@@ -95,26 +95,26 @@ const lengthOf = (event: StoredEvent | LargePlace): number =>
       : JSON.stringify(event).length;
 
 /**
- * Runs in an InfluxDB 2 bucket (see influx-lines.ts for how they lie there), with a spool in front: what is appended is
- * durable once it is on this machine's disk, and reaches InfluxDB in order, however long that is down.
- * Reads are answered by InfluxDB, with what is still on its way laid over runs and commands; series wait for it a
- * moment, and otherwise say by their `lastSeq` how far they go.
+ * Stores runs in an InfluxDB 2 bucket (layout: influx-lines.ts), with a spool in front. Appended events are durable once
+ * they are on this machine's disk, and reach InfluxDB in order, however long it is down.
+ * Reads are answered by InfluxDB. Undelivered records are laid over runs and commands; series wait up to `settleMs` for
+ * deliveries, and their `lastSeq` says how far they go.
  */
 export class InfluxStore implements SharedStore {
   readonly #client: InfluxClient;
   readonly #outbox: InfluxOutbox;
   readonly #runs: InfluxKnownRuns;
-  /** How often each run's record was changed, as far as this hub knows. */
+  /** Version of each run's record, as far as this hub knows. */
   readonly #versions = new Map<RunId, number>();
-  /** How far each run is durable, in the spool or in InfluxDB; the base of its times. */
+  /** How far each run is durable, in the spool or in InfluxDB, and the base of its times. */
   readonly #positions = new Map<RunId, Reach & { baseSecond: number }>();
-  /** Up to where trainers that came here were told that their events are durable, by this hub or another. */
+  /** The last event acknowledged to each trainer that came here, by this hub or another. */
   readonly #acknowledged = new Map<RunId, number>();
-  /** Runs that this hub has taken up or appended to: nobody else moves them. */
+  /** Runs that this hub has taken over or appended to: no other hub writes them. */
   readonly #own = new Set<RunId>();
-  /** Where the page of events that was read last ended. */
+  /** Where the last page of events ended. */
   #page: { runId: RunId; nextSeq: number; step: number; eventLength: number } | null = null;
-  /** Appends of one run follow one another. */
+  /** Chains the appends of each run. */
   readonly #appending = new Map<RunId, Promise<unknown>>();
 
   constructor(options: InfluxStoreOptions) {
@@ -132,8 +132,8 @@ export class InfluxStore implements SharedStore {
   }
 
   /**
-   * Waits until all that was appended is in InfluxDB, and what was deleted is not.
-   * @returns false when that was not so within `limitMs`
+   * Waits until all appended events are in InfluxDB and all deletions are done.
+   * @returns false when `limitMs` passed first
    */
   drained(limitMs: number): Promise<boolean> {
     return this.#outbox.drained(limitMs);
@@ -144,7 +144,7 @@ export class InfluxStore implements SharedStore {
     const isThere = this.#positions.has(run.runId) || (await this.#runs.newest(run.runId)) !== null;
     if (!isThere) await this.#runs.beginLife(run);
     if (isThere || this.#positions.has(run.runId)) throw new StoreConflictError(`There is a run ${run.runId} already.`);
-    // Taken before it is durable, so that its twin arriving meanwhile finds it.
+    // Reserved before it is durable, so that a concurrent creation of the same id fails.
     this.#positions.set(run.runId, { ...noReach, baseSecond: baseSecondOf(run.createdMs) });
     await this.updateRun(run).catch((error: unknown) => {
       this.#positions.delete(run.runId);
@@ -212,9 +212,9 @@ export class InfluxStore implements SharedStore {
     this.letGo(runId);
     this.#acknowledged.set(runId, Math.max(acknowledgedSeq, this.#acknowledged.get(runId) ?? 0));
     const { lastSeq } = await this.#position(runId);
-    // What is in InfluxDB may be behind that: a reader must not take the run back there before the first append.
+    // InfluxDB may be behind: a reader must not reset the position from there before the first append.
     this.#own.add(runId);
-    // Nor may versions of its record that the hub before has yet to deliver count as newer than those written here.
+    // Record versions that the previous hub has yet to deliver must not outrank the ones written here.
     const newest = await this.#runs.newest(runId);
     if (newest) this.#versions.set(runId, newest.version + versionsApart);
     return lastSeq;
@@ -288,7 +288,7 @@ export class InfluxStore implements SharedStore {
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
     if (points === null) return { lastSeq };
     const payloads = (field: string): string => controlFilter(field, types);
-    // Where they are, before what they say.
+    // Reads the positions first, then the contents in pages.
     const places: { step: number; seq: number }[] = [];
     await this.#client.query(
       `${points} |> ${payloads('r._field == "payload_0"')} |> keep(columns: ["_time"])`,
@@ -318,7 +318,7 @@ export class InfluxStore implements SharedStore {
     const { lastSeq, extent } = await this.#settled(runId);
     const events: (StoredEvent | LargePlace)[] = [];
     const before = this.#page?.runId === runId && this.#page.nextSeq === fromSeq ? this.#page : null;
-    // The event that follows the page that was read last is likely near; so is the first one.
+    // The event after the last page is probably near, and so is the first event.
     let next = Math.max(1, fromSeq);
     let step = before?.step ?? 0;
     if (!before && next > 1) {
@@ -326,14 +326,14 @@ export class InfluxStore implements SharedStore {
       if (!place) return [];
       ({ seq: next, step } = place);
     }
-    // Most steps have one event: as many steps as events are wanted is a page, or a little more; fewer where they are
-    // large, which the first few tell.
+    // Most steps have one event, so `limit` steps make about one page. Fewer steps where events are large, by the size of
+    // the first few.
     let eventLength = before?.eventLength ?? maxPageLength / eventsPerFirstQuery;
     let length = 0;
     while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
       const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
       const found = await queryEvents(this.#client, runId, extent, step, step + steps);
-      // Events of other segments may lie between them.
+      // Skips events of other segments in between.
       const following = found.filter(({ seq }) => {
         const follows = seq === next && seq <= lastSeq;
         if (follows) next++;
@@ -343,7 +343,7 @@ export class InfluxStore implements SharedStore {
       length = following.reduce((sum, event) => sum + lengthOf(event), length);
       if (events.length > 0) eventLength = length / events.length;
       step += steps;
-      // Where steps lie far apart, or a segment begins, the next event is looked for.
+      // Looks for the next event where steps are far apart or a segment begins.
       if (following.length >= steps / 2) continue;
       const place = next > lastSeq ? null : await this.#placeOf(runId, extent, next);
       if (!place) break;
@@ -355,7 +355,7 @@ export class InfluxStore implements SharedStore {
     return page;
   }
 
-  /** Events with the texts of large ones, up to the event with which these are as much as is read at one time. */
+  /** Reads the texts of large events, and ends the page when they reach its limit. */
   async #whole(runId: RunId, extent: Extent, events: readonly (StoredEvent | LargePlace)[]): Promise<StoredEvent[]> {
     const whole: StoredEvent[] = [];
     let bytes = 0;
@@ -382,7 +382,7 @@ export class InfluxStore implements SharedStore {
     return { lastSeq, earlier: count - wanted.length };
   }
 
-  /** Where an event is, or the next one that InfluxDB has. */
+  /** Position of an event, or of the next one in InfluxDB. */
   async #placeOf(runId: RunId, extent: Extent, seq: number): Promise<{ seq: number; step: number } | null> {
     let place: { seq: number; step: number } | null = null;
     const points = pointsOf(this.#client.options.bucket, runId, extent, {});
@@ -407,13 +407,13 @@ export class InfluxStore implements SharedStore {
     const here = (): CommandRecord | null => this.#outbox.command(commandId) ?? null;
     const held = here();
     if (held && rankOf(held) === 2) return held;
-    // While InfluxDB is down this knows only what this hub has seen lately. Steering has to go on then, and a trainer
-    // takes a command's id once.
+    // While InfluxDB is down only recent commands of this hub are known. Steering has to go on then, and a trainer
+    // accepts a command id only once.
     if (delivery.problem !== null) return held;
     const { deleting } = this.#outbox;
     const noAnswer = sleep(settleMs, null, { ref: false });
     const there = await Promise.race([queryCommand(this.#client, commandId), noAnswer]);
-    // What was held before InfluxDB was asked may have reached it since, too late for its answer.
+    // A record held before the query may have been delivered too late for the answer.
     const isVoid = there !== null && deleting.has(there.runId);
     const known = [isVoid ? null : there, held, here()].filter((record) => record !== null);
     return highest(known)[0] ?? null;
@@ -489,7 +489,7 @@ export class InfluxStore implements SharedStore {
     return { lastSeq, appended };
   }
 
-  /** How far a run is durable; read from InfluxDB the first time. */
+  /** How far a run is durable, read from InfluxDB the first time. */
   async #position(runId: RunId): Promise<Reach & { baseSecond: number }> {
     await this.#outbox.open();
     const known = this.#positions.get(runId);
@@ -507,22 +507,22 @@ export class InfluxStore implements SharedStore {
         const { step, seq } = positionAt(baseSecond, row('_time'));
         position = further(position, { lastSeq: seq, lastStep: step, endStep: step });
       });
-    // The largest beside the last: whatever steps a trainer gives, its event numbers go up. It takes reading all of them,
-    // so not where the last is the one that an ended run's record knows of.
+    // `last` finds the largest step, `max` the largest event number. `max` reads all of them, so it is skipped where `last`
+    // finds the last event in the record of an ended run.
     const ended = 'lastSeq' in run && hasEnded(run.state) ? run : null;
     await Promise.all([ask('last'), !ended && ask('max')]);
     if (ended && position.lastSeq < ended.lastSeq) await ask('max');
     this.#outbox.sawDelivered(runId, position);
     position = further(onItsWay, position);
     const found = { ...position, lastSeq: Math.max(position.lastSeq, this.#acknowledged.get(runId) ?? 0), baseSecond };
-    // Two may have asked at once, and the first may have appended since.
+    // A concurrent call may have set it, and appended since.
     if (!this.#positions.has(runId)) this.#positions.set(runId, found);
     return this.#positions.get(runId)!;
   }
 
-  /** Waits a moment for what is on its way, so that a reader sees what was acknowledged. */
+  /** Waits up to `settleMs` for deliveries, so that a reader sees acknowledged events. */
   async #settled(runId: RunId): Promise<{ lastSeq: number; extent: Extent }> {
-    // A run that another hub writes has moved on since it was last looked at.
+    // A run of another hub may have grown since the last look.
     if (!this.#own.has(runId)) this.letGo(runId);
     const { baseSecond } = await this.#position(runId);
     await this.#outbox.settle(runId);
@@ -531,8 +531,8 @@ export class InfluxStore implements SharedStore {
   }
 
   async #summary({ version: _v, ...run }: VersionedRun | RunRecord): Promise<StoredSummary> {
-    // The record of an ended run was written after its last event: it says how far the run went, unless another hub
-    // wrote it, which could not know what was still here.
+    // The record of an ended run was written after its last event, so its position holds. The exception is a record of
+    // another hub, which could not know this hub's undelivered events.
     const { runId } = run;
     const isKnownHere = this.#positions.has(runId) || this.#outbox.delivered(runId) || this.#outbox.onItsWay(runId);
     if ('lastSeq' in run && hasEnded(run.state) && !isKnownHere) return run;

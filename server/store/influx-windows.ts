@@ -8,7 +8,7 @@ import { inBatches } from './series-batches.js';
 const aggregates = ['count', 'min', 'max', 'mean', 'last'] as const;
 type Figures = Partial<Record<(typeof aggregates)[number], number>>;
 
-/** Windows that are held at one time, beside those of one series. */
+/** Windows held at a time, not counting those of one series. */
 const batchWindows = 50_000;
 
 /**
@@ -32,7 +32,7 @@ export async function queryWindows(
   const windowed = (metrics: readonly string[] | undefined): string =>
     `${points} |> ${seriesFilter(extent, { ...range, metrics }, false)} |> window(every: ${width}s, offset: ${offset}s)`;
 
-  // How many there are of each series, without holding them.
+  // Counts the windows of each series without holding them.
   const lengths = new Map<string, number>();
   let all = 0;
   const { metrics, maxValues = Infinity, maxSeriesValues = Infinity } = range;
@@ -65,7 +65,7 @@ export async function queryWindows(
         windows.set(start, figures);
         figures[aggregate] = Number(row('_value'));
       };
-    // One batch is all that is asked for: Flux is faster without the names.
+    // With a single batch no filter by name is needed, and Flux is faster without.
     const asked = windowed(batches.length === 1 ? metrics : batch);
     await Promise.all(
       aggregates.map((aggregate) => client.query(`${asked} |> ${aggregate}()`, keep(aggregate), signal)),

@@ -11,7 +11,7 @@ import { EmbeddedStore } from './embedded-store.js';
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-large-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('a store takes and gives back more large events than fit in its memory', async () => {
+it('a store writes and reads more large events than fit into its memory', async () => {
   const [runId, path] = [RunId.parse('run-a'), join(folder, 'plumbline.duckdb')];
   const memoryBytes = 32 * 2 ** 20;
   let store = new EmbeddedStore(path, { memoryBytes });
@@ -39,7 +39,7 @@ it('a store takes and gives back more large events than fit in its memory', asyn
   await copy.close();
 });
 
-it('a store gives back control events that are longer than its memory has room for a few of', async () => {
+it('a store reads control events of which not even a few fit into its memory', async () => {
   const runId = RunId.parse('run-a');
   const store = new EmbeddedStore(join(folder, 'long.duckdb'), { memoryBytes: 32 * 2 ** 20 });
   await store.createRun(storedRun(runId));

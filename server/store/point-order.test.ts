@@ -16,7 +16,7 @@ const runs = ['one', 'two', 'three'].map((name) => RunId.parse(name));
 const quiet = { onProblem: (message: string) => expect.fail(message) };
 const metrics = (seq: number) => ({ 'a/x': seq, 'a/y': -seq, 'a/z': seq % 7 });
 
-/** Rows of both tables, with the values of each series in the order in which they lie. */
+/** Rows of both tables, with the values of each series in storage order. */
 async function tables(path: string): Promise<{ points: number; sorted: [number, number][] }> {
   const instance = await DuckDBInstance.create(path);
   const connection = await instance.connect();
@@ -36,7 +36,7 @@ async function wholeRuns(store: EmbeddedStore, upTo: number, of = runs): Promise
     expect((await store.events(runId, upTo, 1))[0]).toMatchObject({ metrics: metrics(upTo) });
   }
 }
-/** Each run sends its events in turn with the others. */
+/** Appends the events of all runs in turns. */
 async function interleaved(store: EmbeddedStore, from: number, to: number): Promise<void> {
   for (let seq = from; seq <= to; seq += 5)
     await Promise.all(
@@ -49,7 +49,7 @@ async function interleaved(store: EmbeddedStore, from: number, to: number): Prom
     );
 }
 
-it('values of runs that came at the same time are put in order of series, and read the same throughout', async () => {
+it('interleaved values of several runs are sorted by series, and read the same throughout', async () => {
   const path = newPath();
   const store = new EmbeddedStore(path, { ...quiet, rowsPerMove: 1000 });
   for (const runId of runs) await store.createRun(storedRun(runId));
@@ -74,7 +74,7 @@ it('values of runs that came at the same time are put in order of series, and re
   await again.close();
 });
 
-it('a file of an older version is read at once and put in order part by part', async () => {
+it('a file of an older version is readable at once and sorted in parts', async () => {
   const path = newPath();
   const first = new EmbeddedStore(path, { ...quiet, rowsPerMove: 1e9 });
   for (const runId of runs) await first.createRun(storedRun(runId));
@@ -118,7 +118,7 @@ it('a run is deleted from both tables while values are moved', async () => {
   expect(points + sorted.length).toBe(2 * 400 * 4);
 });
 
-it('a store that is closed in the middle of a move has every value once', async () => {
+it('a store that is closed during a move has every value once', async () => {
   const path = newPath();
   for (let round = 0; round < 10; round++) {
     const store = new EmbeddedStore(path, { ...quiet, rowsPerMove: 300 });

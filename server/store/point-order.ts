@@ -2,13 +2,13 @@ import { FileClosedError, type DuckDbFile } from './duckdb-file.js';
 
 /*
  * Values arrive in `points` in the order in which trainers send them. Once there are many, they are moved to
- * `sorted_points` in order of series and event: there DuckDB skips what is of other series, however many trainers sent at
- * the same time. A move is one transaction: a value is in one of the tables at any moment, and after any crash.
+ * `sorted_points` in order of series and event. There DuckDB skips other series, however many trainers wrote at the same
+ * time. A move is one transaction: at any moment, and after any crash, a value is in exactly one of the tables.
  *
- * It also frees memory: beside readers, DuckDB's heap grows by some bytes for each row of a small commit. The moved rows
- * are written by one transaction, and the old ones are dropped with what was kept of them.
+ * Moving also frees memory: while there are readers, DuckDB's heap grows by some bytes per row of a small commit. The
+ * moved rows are written by one transaction, and the old rows are dropped with their overhead.
  *
- * A file of an older version has all its values in `points`. They are moved in the same way, part by part, oldest first.
+ * A file of an older version has all values in `points`. They are moved the same way, in parts, oldest first.
  */
 export const pointOrderSchema = `
   CREATE TABLE IF NOT EXISTS sorted_points (
@@ -21,9 +21,9 @@ export const allPoints = `(
   SELECT series_id, seq, step, value FROM sorted_points UNION ALL SELECT series_id, seq, step, value FROM points
 ) AS all_points`;
 
-/** Bytes of memory for sorting one row. */
+/** Memory for sorting one row, in bytes. */
 const bytesPerRow = 64;
-/** After a move, the next waits for as long as this many of it took: most of the time is for trainers and readers. */
+/** Pause after a move, in multiples of its duration: most of the time belongs to trainers and readers. */
 const restPerMove = 2;
 const minRestMs = 20;
 
@@ -31,14 +31,14 @@ export class PointOrder {
   /** Rows in `points`. */
   #waiting = 0;
   #moving: Promise<void> | null = null;
-  /** Rows in `points` with which a move that failed is tried again. */
+  /** Number of rows in `points` at which a failed move is tried again. */
   #tryAgainAt = 0;
   #hasFailed = false;
   #closed = false;
   #rest: NodeJS.Timeout | null = null;
   readonly #rowsPerMove: number;
 
-  /** @param onProblem told once when values cannot be moved */
+  /** @param onProblem called once when values cannot be moved */
   constructor(
     readonly file: DuckDbFile,
     readonly onProblem: (message: string) => void,
@@ -47,24 +47,24 @@ export class PointOrder {
     this.#rowsPerMove = rowsPerMove ?? Math.floor(file.memoryBytes / bytesPerRow);
   }
 
-  /** The file was opened. @param waiting rows in `points` */
+  /** Begins when the file was opened. @param waiting number of rows in `points` */
   begin(waiting: number): void {
     this.#waiting = waiting;
     this.#next();
   }
 
-  /** Rows were committed to `points`. */
+  /** Counts rows that were committed to `points`. */
   added(rows: number): void {
     this.#waiting += rows;
     this.#next();
   }
 
-  /** So many rows are in `points`, after rows were deleted. */
+  /** Sets the number of rows in `points` after a deletion. */
   counted(rows: number): void {
     this.#waiting = rows;
   }
 
-  /** Does something to rows of `points` while none is being moved. */
+  /** Runs work on `points` while no rows are moved. */
   async pause<T>(work: () => Promise<T>): Promise<T> {
     while (this.#moving) await this.#moving;
     const paused = work();
@@ -75,7 +75,7 @@ export class PointOrder {
     return paused;
   }
 
-  /** Resolves when no more than one move's worth of rows waits, or moving fails. */
+  /** Resolves when less than one move's worth of rows waits, or moving fails. */
   async settled(): Promise<void> {
     while (this.#moving ?? this.#rest) await (this.#moving ?? new Promise((resolve) => setTimeout(resolve, minRestMs)));
   }
@@ -107,7 +107,7 @@ export class PointOrder {
         const [[first]] = (await reader.rows('SELECT min(rowid)::DOUBLE FROM points')) as [[number | null]];
         if (first === null) return 0;
         const last = first + this.#rowsPerMove - 1;
-        // No checkpoint gives rows other numbers while a transaction is writing.
+        // Row ids are stable: no checkpoint renumbers rows during a writing transaction.
         const [[inserted]] = (await reader.rows(
           `INSERT INTO sorted_points SELECT * FROM points WHERE rowid <= ${last} ORDER BY series_id, seq`,
         )) as [[bigint]];
@@ -124,15 +124,15 @@ export class PointOrder {
   }
 
   #failed(error: unknown): void {
-    // The next opening goes on.
+    // Moving resumes at the next opening.
     if (this.#closed || error instanceof FileClosedError) return;
     this.#tryAgainAt = Math.max(this.#tryAgainAt, this.#waiting + this.#rowsPerMove / 2);
     if (this.#hasFailed) return;
     this.#hasFailed = true;
     const cause = error instanceof Error ? error.message : String(error);
     this.onProblem(
-      `${this.file.path}: values cannot be put in order (${cause}). None is lost; reading old ones takes longer. ` +
-        'It is tried again as more arrive.',
+      `${this.file.path}: values cannot be sorted (${cause}). Nothing is lost; reading old values takes longer. ` +
+        'Sorting is tried again as more values arrive.',
     );
   }
 }

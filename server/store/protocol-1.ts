@@ -8,32 +8,32 @@ import type { SeriesDeclaration } from '@plumbline/shared/series';
 import { RunStarted, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 
 /*
- * Runs of trainers of protocol 1. They gave parameters a group and no role, and recipes were known by name alone. They
- * declared no series. A run had the built-in trainer's configuration in place of a description. What was stored stays as
- * it is, so that digests of exports hold; readers get it as a trainer says it today. This file alone knows how the groups
- * of the built-in trainer were spelled.
+ * Runs of protocol 1. Their trainers gave parameters a group and no role, knew recipes only by name, and declared no series.
+ * A run had the built-in trainer's configuration in place of a description. Stored data is unchanged, so that digests of
+ * exports stay valid; readers get it in today's protocol. Only this file knows how the built-in trainer spelled its
+ * groups.
  */
 
-/** The configuration of a run of protocol 1, of any of its versions. The first ones had one task. */
+/** The configuration of a run in any version of protocol 1. The first versions had a single task. */
 const ConfigOfProtocol1 = z.preprocess((data) => {
   if (typeof data !== 'object' || data === null || !('task' in data)) return data;
   const { task, ...config } = data;
   return { ...config, tasks: [task] };
 }, RunConfig);
 
-/** Checks such a configuration and leaves it as it was written, without the defaults of later settings. */
+/** Checks such a configuration and keeps it as written, without defaults of later settings. */
 export const WrittenConfig = z.unknown().superRefine((config, context) => {
   for (const { path, message } of ConfigOfProtocol1.safeParse(config).error?.issues ?? [])
     context.addIssue({ code: 'custom', path: path as (string | number)[], message });
 });
 
-/** A run's record with a description, whichever version wrote it. @throws ZodError for a configuration that is none */
+/** A run's record with a description, whichever version wrote it. @throws ZodError for an invalid configuration */
 export function upToDateRun<R extends object>(record: R): R & { description: RunDescription } {
   if (!('config' in record)) return record as R & { description: RunDescription };
   return { ...record, description: describeRun(ConfigOfProtocol1.parse(record.config)) };
 }
 
-/** A run's record as exports and digests have it: as it was written. */
+/** A run's record as it was written, for exports and digests. */
 export function recordAsWritten(run: { config?: unknown; description: RunDescription }): object {
   if (!('config' in run)) return run;
   const { description: _, ...written } = run;
@@ -57,7 +57,7 @@ const ModelOfProtocol1 = z.object({
 const RunStartedOfProtocol1 = RunStarted.extend({ model: ModelOfProtocol1 });
 type RunStartedOfProtocol1 = z.infer<typeof RunStartedOfProtocol1>;
 
-/** An event as it is stored and exported: as its trainer sent it, in protocol 1 or today's. */
+/** An event as it is stored and exported: as its trainer sent it, in protocol 1 or in today's. */
 export type StoredEvent = TrainerEvent | RunStartedOfProtocol1;
 export type StoredControlEvent = ControlEvent | RunStartedOfProtocol1;
 
@@ -68,7 +68,7 @@ const WithoutGroups = z.object({
     .loose()
     .refine((model) => !('groups' in model)),
 });
-/** Gives back what it is given; a fault is named as its own schema names it. */
+/** Returns its input unchanged; faults come from the schema of the event's version. */
 export const StoredEvent = z.unknown().transform((data, context): StoredEvent => {
   const parsed = (WithoutGroups.safeParse(data).success ? RunStartedOfProtocol1 : TrainerEvent).safeParse(data);
   if (parsed.success) return parsed.data;
@@ -77,7 +77,7 @@ export const StoredEvent = z.unknown().transform((data, context): StoredEvent =>
   return z.NEVER;
 });
 
-/** A stored event as a trainer says it today. */
+/** A stored event in today's protocol. */
 export function upToDateEvent(event: StoredControlEvent): ControlEvent;
 export function upToDateEvent(event: StoredEvent): TrainerEvent;
 export function upToDateEvent(event: StoredEvent): TrainerEvent {
@@ -85,13 +85,13 @@ export function upToDateEvent(event: StoredEvent): TrainerEvent {
   return { ...event, model: upToDateModel(event.model), series: declarationsOf(event) };
 }
 
-/** The same of its JSON text. Models that say their roles have recipes too, so that their long texts are not parsed. */
+/** As `upToDateEvent`, for a JSON text. Models with roles have recipes too, so their long texts need no parsing. */
 export function upToDateText(text: string): string {
   if (!text.includes('"type":"run_started"') || text.includes('"recipes":[')) return text;
   return JSON.stringify(upToDateEvent(JSON.parse(text) as StoredControlEvent));
 }
 
-/** What the built-in trainer would declare today. */
+/** The declarations that the built-in trainer would send today. */
 function declarationsOf({ baseline, model }: RunStartedOfProtocol1): SeriesDeclaration[] {
   const groups = [...new Set(model.parameters.map(({ group }) => group))];
   const layers = new Set(groups.flatMap((group) => roleOfGroup(group).layer ?? []));

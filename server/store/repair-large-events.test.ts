@@ -11,7 +11,7 @@ import { repairStore } from './repair.js';
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-repair-large-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-it('an event of whose text a part is lost is empty after a repair, and told; the others are whole', async () => {
+it('an event that lost a part of its text is empty after a repair, and reported; the others are intact', async () => {
   const path = join(folder, 'plumbline.duckdb');
   const damaged = new EmbeddedStore(path);
   await damaged.createRun(storedRun());
@@ -35,8 +35,8 @@ it('an event of whose text a part is lost is empty after a repair, and told; the
 
   const { losses } = await repairStore(path, { startEmpty: false });
   expect(losses).toEqual([
-    'Run run-a: what event 2 (examples) held is gone; it is empty now.',
-    'Run run-a: what event 3 (token_shift) held is gone; it is empty now.',
+    'Run run-a: the content of event 2 (examples) is gone; it is empty now.',
+    'Run run-a: the content of event 3 (token_shift) is gone; it is empty now.',
     'Run run-a: events 4 to 5 are gone from its middle.',
   ]);
   const store = new EmbeddedStore(path, { onProblem: () => undefined });

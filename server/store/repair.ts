@@ -15,47 +15,47 @@ import { allPoints } from './point-order.js';
 import { ledgerOf, timeInName } from './store-guard.js';
 
 export interface RepairOptions {
-  /** Begins an empty store where nothing can be saved. */
+  /** Begins an empty store if nothing can be saved. */
   startEmpty: boolean;
 }
 
 export interface RepairReport {
-  /** What was found and done, a sentence each. */
+  /** Findings and actions, a sentence each. */
   done: string[];
-  /** Where the files are as they were found; null where they stay as they are. */
+  /** Folder with the original files; null if they were not moved. */
   aside: string | null;
-  /** What is gone of what was acknowledged, a sentence each. */
+  /** Acknowledged data that is lost, a sentence each. */
   losses: string[];
 }
 
 const tables = ['runs', 'events', 'large_events', 'series', 'points', 'sorted_points', 'commands', 'deleted_runs'];
-/** Rows that DuckDB keeps together on disk, and the fewest that are given up for one that cannot be read. */
+/** Rows in a row group of DuckDB, and the smallest range of rows that is given up for an unreadable one. */
 const rowGroup = 122_880;
 const fewestRows = rowGroup / 64;
 /** Blocks of a database that are read at a time. */
 const chunkBytes = 64 * 262_144;
 
-/** Runs that are named where all are lost. */
+/** Most runs named when all are lost. */
 const mostNamed = 20;
-/** What is found is in the report. */
+/** Silent: the findings are in the report. */
 const quiet = { onProblem: () => undefined, onMended: () => undefined };
 
-/** Nothing of the store can be saved, and nothing was changed. */
+/** Nothing of the store can be saved; nothing was changed. */
 export class BeyondRepairError extends Error {
   override name = 'BeyondRepairError';
 }
 
 /**
- * Makes a whole store of a damaged one. It works on a copy, reads from it all that can be read, writes that to a new
- * file, and puts this in the place of the damaged ones, which are moved aside and never deleted.
- * @param path the store's file; it needs room for two more of its size
+ * Repairs a damaged store. It works on a copy, writes everything readable to a new file and puts that in the place of the
+ * damaged files, which are moved aside and never deleted.
+ * @param path the store's file; repairing needs free space of twice its size
  * @throws StoreInUseError while a hub has it open; BeyondRepairError; Error when the disk fails
  */
 export async function repairStore(path: string, { startEmpty }: RepairOptions): Promise<RepairReport> {
   if (await isWhole(path)) {
     const losses = await lossesOf(path);
     return {
-      done: [losses.length === 0 ? 'The store is whole.' : 'All of the files can be read.'],
+      done: [losses.length === 0 ? 'The store is intact.' : 'All files can be read.'],
       aside: null,
       losses,
     };
@@ -89,7 +89,7 @@ export async function repairStore(path: string, { startEmpty }: RepairOptions): 
   }
 }
 
-/** As much of what the ledger counts as a person reads, if nothing of the store is left. */
+/** The content of a lost store by its ledger, shortened for people. */
 async function whatWouldBeLost(path: string): Promise<string> {
   const ledger = await AcknowledgedLedger.open(ledgerOf(path), quiet);
   const missing = ledger.missingFrom({ runs: new Map(), deleted: new Set() }).map(describeLoss);
@@ -98,7 +98,7 @@ async function whatWouldBeLost(path: string): Promise<string> {
   return ` Without a backup: ${missing.slice(0, mostNamed).join(' ')}${others > 0 ? ` And ${others} more.` : ''}`;
 }
 
-/** Opens the store as a hub would. @returns what the ledger knows to be gone */
+/** Opens the store as a hub would. @returns the losses that the ledger knows of */
 async function lossesOf(path: string): Promise<string[]> {
   const store = new EmbeddedStore(path, quiet);
   try {
@@ -108,7 +108,7 @@ async function lossesOf(path: string): Promise<string[]> {
   }
 }
 
-/** Whether all of a store can be read. Changes nothing. @throws StoreInUseError while a hub has it open */
+/** Whether a store is readable throughout. Changes nothing. @throws StoreInUseError while a hub has it open */
 async function isWhole(path: string): Promise<boolean> {
   if (!(await bytesOf(path))) return false;
   const log = `${path}.wal`;
@@ -159,16 +159,16 @@ const makeEmpty = (path: string): Promise<unknown> =>
     await connection.run('CHECKPOINT');
   });
 
-/** An event of whose text a part is gone. */
+/** An event whose text has lost a part. */
 type Torn = [runId: RunId, seq: number, step: number, wallTimeMs: number, type: TrainerEvent['type']];
 
-/** What a large event has whose content is lost. */
+/** The empty content of a large event whose own is lost. */
 const withoutContent: Partial<Record<TrainerEvent['type'], object>> = {
   token_shift: { prompts: 'lost', tokens: [] },
   examples: { task: 'lost', examples: [] },
 };
 
-/** One repair: the ways to read the copy, those first that lose least. */
+/** One repair: tries the ways to read the copy, least lossy first. */
 class Repair {
   readonly done: string[] = [];
   readonly losses: string[] = [];
@@ -179,8 +179,8 @@ class Repair {
   ) {}
 
   /**
-   * @param mends puts altered bytes right first
-   * @returns whether something was saved
+   * @param mends whether altered bytes are restored first
+   * @returns whether anything was saved
    */
   async from(path: string, mends: boolean): Promise<boolean> {
     const log = `${this.copy}.wal`;
@@ -192,7 +192,7 @@ class Repair {
     if (!hasMain) {
       this.done.push(`${path} is ${(await bytesOf(path)) === null ? 'missing' : 'empty or no file'}.`);
       if (!hasLog) return false;
-      // A log that begins with the tables themselves needs no file that it goes on from.
+      // A log that begins with creating the tables needs no main file.
       await rm(log);
       await within(this.copy, false, (connection) => connection.run('CHECKPOINT'));
       await copyFile(`${path}.wal`, log);
@@ -217,7 +217,7 @@ class Repair {
       );
   }
 
-  /** The first header says which format this is, the same in every file of this version. */
+  /** Restores the first header, which holds the format and is the same in every file of this version. */
   async #renewFirstHeader(): Promise<void> {
     const file = await open(this.copy, 'r+');
     try {
@@ -234,7 +234,7 @@ class Repair {
     }
   }
 
-  /** Keeps of the log what DuckDB takes. @returns whether the database can be opened */
+  /** Cuts the log to the part that DuckDB accepts. @returns whether the database can be opened */
   async #openLog(log: string): Promise<boolean> {
     for (;;) {
       const error = await failure(() => within(this.copy, true, () => Promise.resolve()));
@@ -249,16 +249,16 @@ class Repair {
       if (end > 0 && end < bytes) {
         await truncate(log, end);
         this.done.push(
-          `The write-ahead log is damaged at byte ${end} of ${bytes}: what comes before it is kept, the rest is lost.`,
+          `The write-ahead log is damaged at byte ${end} of ${bytes}: the part before is kept, the rest is lost.`,
         );
       } else {
         await rm(log, { recursive: true });
-        this.done.push(`The write-ahead log cannot be read (${error}): the main file is taken alone.`);
+        this.done.push(`The write-ahead log cannot be read (${error}): only the main file is used.`);
       }
     }
   }
 
-  /** Copies what can be read into the new file. @returns why nothing can, or null */
+  /** Copies everything readable into the new file. @returns why nothing is readable, or null */
   async #save(): Promise<string | null> {
     return failure(() =>
       within(this.saved, false, async (connection) => {
@@ -292,7 +292,7 @@ class Repair {
     this.losses.push(`Table ${table}: ${lost} of ${(last ?? -1) + 1} rows cannot be read.`);
   }
 
-  /** Which runs have holes now. */
+  /** Reports runs with missing events or values. */
   async #tellHoles(connection: DuckDBConnection): Promise<void> {
     const holes = await connection.runAndReadAll(
       `SELECT run_id, (before + 1)::DOUBLE, (seq - 1)::DOUBLE
@@ -312,8 +312,8 @@ class Repair {
   }
 
   /**
-   * Events that are kept in parts of which one is gone: a large one gets an empty text, any other goes, as texts without
-   * their event do. All of these would stop readers.
+   * Handles events that have lost a part of their text: a large event becomes empty, any other is removed, and so are texts
+   * without their event. Otherwise they would stop readers.
    */
   async #emptyLargeEvents(connection: DuckDBConnection): Promise<void> {
     await connection.run('DELETE FROM large_events WHERE (run_id, seq) NOT IN (SELECT (run_id, seq) FROM events)');
@@ -336,11 +336,11 @@ class Repair {
       await connection.run(`INSERT INTO large_events VALUES ($1, $2, $3, $4, $5, 0, $6)`, [
         ...[runId, seq, step, type, text.length, text],
       ]);
-      this.losses.push(`Run ${runId}: what event ${seq} (${type}) held is gone; it is empty now.`);
+      this.losses.push(`Run ${runId}: the content of event ${seq} (${type}) is gone; it is empty now.`);
     }
   }
 
-  /** A run without a record is shown nowhere: it gets one that says so. */
+  /** Adds a record to runs without one, which would be shown nowhere; it says that the original is lost. */
   async #renewRecords(connection: DuckDBConnection): Promise<void> {
     const found = await connection.runAndReadAll(
       `SELECT run_id, min(wall_time_ms), max(wall_time_ms) FROM events
@@ -349,7 +349,7 @@ class Repair {
     for (const [runId, createdMs, endedMs] of found.getRows() as [RunId, number, number][]) {
       const record: StoredRun = {
         ...{ runId, description: RunDescription.parse({ name: runId }), parent: null, trainer: null },
-        ...{ state: 'failed', reason: 'The record of this run was lost: what it was set to is not known.' },
+        ...{ state: 'failed', reason: 'The record of this run was lost: its settings are unknown.' },
         ...{ createdMs, startedMs: createdMs, endedMs },
       };
       await connection.run('INSERT INTO runs VALUES ($1, $2, $3)', [runId, createdMs, JSON.stringify(record)]);
@@ -364,7 +364,7 @@ async function mendInPlace(path: string): Promise<Mended> {
   try {
     const buffer = Buffer.alloc(chunkBytes);
     for (let at = 0; ;) {
-      // Headers first, so that the rest begins at a block.
+      // Headers first, so that the rest is aligned to blocks.
       const { bytesRead } = await file.read(buffer, 0, at === 0 ? headersBytes : chunkBytes, at);
       if (bytesRead === 0) return all;
       const part = buffer.subarray(0, bytesRead);
@@ -386,10 +386,10 @@ async function mendLogInPlace(path: string): Promise<Mended> {
   return found;
 }
 
-/** The name that people know of a file of the copy. */
+/** The name of a file of the copy in messages. */
 const named = (file: string): string => (file.endsWith('.wal') ? 'The write-ahead log' : 'The main file');
 
-/** @returns false where there is no such file, or an empty one */
+/** @returns false for a missing or empty file */
 async function copyIfThere(from: string, to: string): Promise<boolean> {
   const found = await stat(from).catch(gone);
   if (!found?.isFile() || found.size === 0) return false;
@@ -409,7 +409,7 @@ function gone(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error;
 }
 
-/** What an attempt fails with, or null. */
+/** The error of an attempt, or null. */
 async function failure(attempt: () => Promise<unknown>): Promise<string | null> {
   try {
     await attempt();

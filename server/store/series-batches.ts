@@ -1,4 +1,4 @@
-/** Cuts a list where the sizes of its entries come to more than `most`; an entry above that is alone. */
+/** Splits a list into batches whose sizes sum up to at most `most`; a larger entry is a batch of its own. */
 export function inBatches<T>(entries: readonly T[], sizeOf: (entry: T) => number, most: number): T[][] {
   const batches: T[][] = [];
   let size = Infinity;

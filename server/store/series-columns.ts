@@ -1,14 +1,14 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 
-/** Columns of numbers that grow, as rows of series after series come in: holds one series at a time. */
+/** Collects rows of one series after another into columns of numbers; holds one series at a time. */
 export class SeriesColumns {
   #id: number | null = null;
   #columns: Float64Array<ArrayBuffer>[];
   #length = 0;
 
   /**
-   * @param width how many columns beside the series' id
-   * @param take one whole series; its columns are its own to keep
+   * @param width number of columns, not counting the series id
+   * @param take receives one complete series and may keep its columns
    */
   constructor(
     readonly width: number,
@@ -17,7 +17,7 @@ export class SeriesColumns {
     this.#columns = this.#empty();
   }
 
-  /** Rows in order of series: the id, then the columns. */
+  /** Adds rows in order of series: the id, then the columns. */
   async add(chunk: DuckDBDataChunk): Promise<void> {
     const vectors = Array.from({ length: this.width + 1 }, (_, i) => chunk.getColumnVector(i));
     for (let row = 0; row < chunk.rowCount; row++) {
@@ -33,7 +33,7 @@ export class SeriesColumns {
     }
   }
 
-  /** There are no more rows. */
+  /** Ends the last series. */
   async end(): Promise<void> {
     if (this.#id === null) return;
     const [id, length, columns] = [this.#id, this.#length, this.#columns];

@@ -3,14 +3,14 @@ import type { DuckDBValue } from '@duckdb/node-api';
 /** Reads rows of the store's file. */
 type Ask = (sql: string, values: readonly string[]) => Promise<DuckDBValue[][]>;
 
-/** Names that are held for all runs together; the runs used longest ago are read again when they are wanted. */
+/** Most names held for all runs together. The least recently used runs are dropped and read again when needed. */
 const maxHeld = 200_000;
 
-/** The ids of the series of each run by metric. Those of a run are read when it is first used. */
+/** Series ids of each run by metric, loaded at the first use of a run. */
 export class SeriesIds {
-  /** By run, in order of their last use. */
+  /** Ids by run, in order of last use. */
   readonly #runs = new Map<string, Promise<Map<string, number>>>();
-  /** How many names are held of each run that is loaded. */
+  /** Number of names held of each loaded run. */
   readonly #held = new Map<string, number>();
 
   /** @param lastId the highest id in the file */
@@ -19,7 +19,7 @@ export class SeriesIds {
     private lastId: number,
   ) {}
 
-  /** The ids of a run by metric: the map is kept up to date by `add`. */
+  /** Ids of a run by metric; `add` updates the map. */
   of(runId: string): Promise<Map<string, number>> {
     const found = this.#runs.get(runId) ?? this.#load(runId);
     this.#runs.delete(runId);
@@ -27,12 +27,12 @@ export class SeriesIds {
     return found;
   }
 
-  /** A run that is new has none. */
+  /** Begins with no ids for a new run. */
   begin(runId: string): void {
     this.#runs.set(runId, Promise.resolve(new Map<string, number>()));
   }
 
-  /** @param ids what `of` gave for the run. @returns the new id; it may be known before its commit */
+  /** Adds a series. @param ids the result of `of` for the run @returns the new id, which is cached before its commit */
   add(runId: string, ids: Map<string, number>, metric: string): number {
     const id = ++this.lastId;
     ids.set(metric, id);
@@ -45,7 +45,7 @@ export class SeriesIds {
     this.#held.delete(runId);
   }
 
-  /** Lets go of runs used longest ago. Not to be called between an `add` and its commit, which would forget the id. */
+  /** Drops the least recently used runs. Must not be called between an `add` and its commit, which would forget the id. */
   trim(): void {
     let held = [...this.#held.values()].reduce((sum, names) => sum + names, 0);
     for (const runId of this.#runs.keys()) {

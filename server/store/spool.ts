@@ -8,15 +8,15 @@ import { StoreUnavailableError } from './event-store.js';
 import { FolderLock } from './folder-lock.js';
 
 /*
- * An append-only log on disk: what is in it survives the process and the machine, until `release` lets it go.
+ * An append-only log on disk. Its records survive the process and power cuts until `release`.
  *
  * Segments are named after the number of their first record. A record is
  *   4 bytes marker · 4 bytes length of the payload · 8 bytes number · 8 bytes checksum · payload
  * with little-endian integers; the checksum is the first 8 bytes of the SHA-256 of number and payload. (Node's own CRC
  * came later than the oldest Node supported, and the hash costs little beside the sync to disk.)
  * `lock.duckdb` is empty, and locked while a process has the log open.
- * The file `cursor` says up to which number everything has been released. It may lag behind: releasing is idempotent
- * for whoever reads.
+ * The file `cursor` has the number up to which everything is released. It may lag behind: reading a released record again
+ * is harmless.
  */
 
 const marker = Buffer.from([0x9d, 0x50, 0x4c, 0x0a]);
@@ -25,22 +25,22 @@ const headerBytes = 24;
 const maxRecordBytes = 128 << 20;
 
 export interface SpoolOptions {
-  /** Bytes on disk above which `append` refuses: whoever sends has to wait. Nothing is ever dropped to make room. */
+  /** Bytes on disk above which `append` refuses, so that senders wait. Nothing is ever dropped to make room. */
   maxBytes?: number;
   segmentBytes?: number;
-  /** Told of each place where the disk gave back something else than was written. */
+  /** Called for each place where the disk returned something else than was written. */
   onDamage?: (damage: Damage) => void;
 }
 const defaults = { maxBytes: 4 * 2 ** 30, segmentBytes: 32 << 20, onDamage: () => undefined };
 
-/** Bytes that hold no record any more. The segment as it was found is kept beside it, as `<segment>.damaged`. */
+/** Bytes that no longer hold a record. The original segment is kept beside it as `<segment>.damaged`. */
 export interface Damage {
   segment: string;
-  /** `torn`: the end of the last segment, as a power cut leaves a record that nobody was told of. */
+  /** `torn`: the end of the last segment, where a power cut leaves an unacknowledged record. */
   kind: 'torn' | 'damaged';
   offset: number;
   bytes: number;
-  /** Numbers of the records that are missing, both included; none where only unacknowledged bytes were lost. */
+  /** Range of missing record numbers, both included; absent where only unacknowledged bytes were lost. */
   missing: { from: number; to: number } | null;
 }
 
@@ -49,7 +49,7 @@ export interface SpoolRecord {
   payload: Buffer;
 }
 
-/** The spool has no room: nothing was written. Try again when what is in it has been released. */
+/** The spool is full and nothing was written. Try again when records have been released. */
 export class SpoolFullError extends StoreUnavailableError {
   override name = 'SpoolFullError';
 }
@@ -69,12 +69,12 @@ export class Spool {
   #segments: Segment[] = [];
   #file: FileHandle | null = null;
   #next = 1;
-  /** Everything up to here has been released. */
+  /** Number of the last released record. */
   #released = 0;
   #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #writing: Promise<void> | null = null;
-  /** Wall time of the oldest unreleased record, as far as this process knows. */
+  /** Wall time of the oldest unreleased record, if known to this process. */
   #times: { number: number; atMs: number }[] = [];
   #lock: FolderLock | null = null;
   #closed = false;
@@ -84,14 +84,14 @@ export class Spool {
     options: SpoolOptions,
   ) {
     this.#options = { ...defaults, ...options };
-    // Room comes back a segment at a time.
+    // Space is freed one segment at a time.
     this.#options.segmentBytes = Math.min(this.#options.segmentBytes, this.#options.maxBytes / 4);
   }
 
   /**
-   * Opens the log of a folder, checks all that is in it and mends a torn end. The folder is this spool's until `close`,
-   * or until the process ends: two that delivered and released would delete each other's segments.
-   * @throws StoreInUseError when another has it open, StoreUnavailableError when the folder cannot be used
+   * Opens the log of a folder, checks its content and repairs a torn end. The folder is locked until `close` or the end of
+   * the process: two owners would delete each other's segments.
+   * @throws StoreInUseError when another process has it open, StoreUnavailableError when the folder cannot be used
    */
   static async open(folder: string, options: SpoolOptions = {}): Promise<Spool> {
     const spool = new Spool(folder, options);
@@ -106,15 +106,15 @@ export class Spool {
     return spool;
   }
 
-  /** Records that are not released. */
+  /** Number of unreleased records. */
   get depth(): number {
     return this.#next - 1 - this.#released;
   }
-  /** Bytes on disk, those of released records in the oldest segment among them. */
+  /** Bytes on disk, including released records in the oldest segment. */
   get bytes(): number {
     return this.#segments.reduce((sum, { bytes }) => sum + bytes, 0);
   }
-  /** How long the oldest unreleased record has been waiting, or 0. */
+  /** Age of the oldest unreleased record in ms, or 0. */
   ageMs(nowMs: number = Date.now()): number {
     return this.#times.length > 0 ? Math.max(0, nowMs - this.#times[0]!.atMs) : 0;
   }
@@ -126,13 +126,13 @@ export class Spool {
   }
 
   /**
-   * Adds a record. Resolves with its number once it is on disk (fdatasync); records that wait share one sync.
+   * Adds a record. Resolves with its number once it is on disk (fdatasync); waiting records share one sync.
    * @throws SpoolFullError, StoreUnavailableError when nothing was kept
    */
   append(payload: Buffer): Promise<number> {
     if (this.#closed) return Promise.reject(new StoreUnavailableError('The spool is closed.'));
     if (payload.length > maxRecordBytes) return Promise.reject(new RangeError('A record holds at most 128 MiB.'));
-    // An empty spool takes a record of any size: nothing that is delivered would make more room.
+    // An empty spool accepts a record of any size: no delivery could make more room.
     const holdsSomething = this.depth > 0 || this.#waitingBytes > 0;
     if (holdsSomething && this.bytes + this.#waitingBytes + payload.length + headerBytes > this.#options.maxBytes)
       return Promise.reject(
@@ -148,7 +148,7 @@ export class Spool {
     });
   }
 
-  /** Records above what has been released, in order, as they are on disk at the time of asking. */
+  /** Reads the unreleased records in order, as they are on disk at the time of the call. */
   async *read(after: number = this.#released): AsyncGenerator<SpoolRecord> {
     const last = this.last;
     for (const segment of [...this.#segments]) {
@@ -156,7 +156,7 @@ export class Spool {
       if (next <= after + 1) continue;
       if (segment.first > last) return;
       const content = await readFile(this.#path(segment.first)).catch((error: NodeJS.ErrnoException) => {
-        // Released while others were read.
+        // The segment was released meanwhile.
         if (error.code === 'ENOENT' && segment.first <= this.#released) return null;
         throw unavailable(this.folder, error);
       });
@@ -165,13 +165,13 @@ export class Spool {
     }
   }
 
-  /** Lets go of everything up to this number; segments with nothing else in them are deleted. */
+  /** Releases everything up to this number, and deletes segments with nothing else in them. */
   async release(number: number): Promise<void> {
     if (number <= this.#released) return;
     this.#released = Math.min(number, this.last);
     while (this.#times.length > 0 && this.#times[0]!.number <= this.#released) this.#times.shift();
     try {
-      // A cursor that is lost in a power cut costs a second delivery, so it is not synced.
+      // Not synced: a cursor lost in a power cut only costs a second delivery.
       await writeFile(`${this.#cursorPath}.writing`, cursorOf(this.#released));
       await rename(`${this.#cursorPath}.writing`, this.#cursorPath);
       while (this.#segments.length > 1 && this.#segments[1]!.first <= this.#released + 1) {
@@ -206,7 +206,7 @@ export class Spool {
       return null;
     });
     const beforeAll = Math.max(0, Number(names[0]?.slice(0, 16) ?? 1) - 1);
-    // A cursor that is damaged means delivering again what is there, which harms nobody.
+    // A damaged cursor means delivering everything again, which is harmless.
     this.#released = cursor === null ? 0 : (releasedIn(cursor) ?? beforeAll);
     this.#next = this.#released + 1;
     const atMs = Date.now();
@@ -215,7 +215,7 @@ export class Spool {
       const content = await readFile(path);
       const isLast = index === names.length - 1;
       const expected = Number(name.slice(0, 16));
-      // Segments follow each other: a file that is gone shows as a jump from one to the next.
+      // Segments are contiguous: a missing file shows as a gap in the numbers.
       if (index > 0 && expected > this.#next) this.#report(name, 0, 0, false, this.#next, expected - 1);
       if (index === 0 && expected > this.#released + 1)
         this.#report(name, 0, 0, false, this.#released + 1, expected - 1);
@@ -257,7 +257,7 @@ export class Spool {
   }
 
   async #drain(): Promise<void> {
-    // Lets calls of the same tick share the first sync.
+    // Calls of the same tick share the first sync.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
@@ -276,7 +276,7 @@ export class Spool {
     }
   }
 
-  /** All of it is on disk afterwards, or none of it. */
+  /** Writes all of it to disk, or nothing. */
   async #write(records: Buffer[]): Promise<void> {
     let segment = this.#segments.at(-1);
     if (!segment || !this.#file || segment.bytes >= this.#options.segmentBytes) {
@@ -292,7 +292,7 @@ export class Spool {
       await this.#file.appendFile(content);
       await this.#file.datasync();
     } catch (error) {
-      // What a full disk took in part is cut off again, so that the next record follows the last whole one.
+      // Cuts off a partial write to a full disk, so that the next record follows the last complete one.
       await this.#file.truncate(segment.bytes).catch(() => undefined);
       await this.#file.close().catch(() => undefined);
       this.#file = await open(this.#path(segment.first), 'a').catch(() => null);
@@ -303,12 +303,12 @@ export class Spool {
   }
 }
 
-/** With a checksum: a number that is altered would let go of records that nobody has delivered. */
+/** The cursor with a checksum: an altered number would release undelivered records. */
 function cursorOf(released: number): string {
   return `${released} ${createHash('sha256').update(String(released)).digest('hex').slice(0, 16)}\n`;
 }
 
-/** What a cursor says, one of a version without a checksum too; null where it is damaged. */
+/** Parses a cursor, also one from versions without a checksum; null where it is damaged. */
 function releasedIn(cursor: string): number | null {
   const number = /^\d+/.exec(cursor)?.[0];
   return number !== undefined && (cursor === number || cursor === cursorOf(Number(number))) ? Number(number) : null;
@@ -328,7 +328,7 @@ function encode(number: number, payload: Buffer): Buffer {
   return record;
 }
 
-/** The whole records of a segment with their places; what lies between them is skipped to the next marker. */
+/** The intact records of a segment with their positions; damage is skipped to the next marker. */
 function* recordsIn(content: Buffer): Generator<{ record: SpoolRecord; offset: number }> {
   let offset = 0;
   while (offset + headerBytes <= content.length) {

@@ -10,23 +10,23 @@ import { describeLoss } from './loss.js';
 import { OpenFiles } from './open-files.js';
 
 export interface StoreGuardOptions {
-  /** Told of what a person has to know although the store goes on. */
+  /** Reports a problem that does not stop the store. */
   onProblem: (message: string) => void;
-  /** Told when such a thing is over. */
+  /** Reports that such a problem is over. */
   onMended: (message: string) => void;
 }
 
 const maxBufferBytes = Math.min(constants.MAX_LENGTH, 2 ** 31 - 1);
 
-/** How often the files of a store that nobody writes to are looked at. */
+/** How often the files of an idle store are checked. */
 const lookMs = 5_000;
 
-/** The file beside a store that counts what was acknowledged. */
+/** File name of the ledger beside a store. */
 export const ledgerOf = (path: string): string => `${path}.ledger`;
 
 /**
- * Sees to it that nothing acknowledged of a DuckDB file is lost without a word: it refuses to begin an empty file where
- * one is missing, compares what is opened with the ledger, and notices files that are taken away from under the store.
+ * Makes sure that no acknowledged data of a DuckDB file is lost silently: it refuses to create an empty file in place of a
+ * missing one, compares an opened file with the ledger, and notices when files are removed under the open store.
  */
 export class StoreGuard implements FileGuard {
   #ledger: AcknowledgedLedger | null = null;
@@ -34,11 +34,11 @@ export class StoreGuard implements FileGuard {
   #fault: StoreUnavailableError | null = null;
   #looking: NodeJS.Timeout | null = null;
   #hasOpened = false;
-  /** The log was copied for the first opening, or could not be. */
+  /** Whether a copy of the log was tried before the first opening. */
   #hasCopiedLog = false;
-  /** Problems of opening that were told; each is told once, however often the opening is tried. */
+  /** Problems reported while opening; each is reported once, however often opening is tried. */
   readonly #told = new Set<string>();
-  /** It was told that the files cannot be looked at. */
+  /** Whether it was reported that the files cannot be checked. */
   #isBlind = false;
 
   constructor(
@@ -46,13 +46,13 @@ export class StoreGuard implements FileGuard {
     readonly options: StoreGuardOptions,
   ) {}
 
-  /** What was acknowledged; there once the store has been opened. */
+  /** The counts of acknowledged data; available once the store has been opened. */
   get ledger(): AcknowledgedLedger {
     if (!this.#ledger) throw new StoreUnavailableError(`${this.path} is not open.`);
     return this.#ledger;
   }
 
-  /** Sentences on what is gone of what was acknowledged, until somebody has taken note of it. */
+  /** Descriptions of acknowledged data that is lost, until an operator accepts the losses. */
   get losses(): string[] {
     return (this.#ledger?.losses ?? []).map(describeLoss);
   }
@@ -63,27 +63,27 @@ export class StoreGuard implements FileGuard {
   }
 
   /**
-   * Before DuckDB opens the file: it would take no log for an empty one, and an empty file for one that is missing.
-   * @throws StoreUnavailableError where that would lose something
+   * Checks the files before DuckDB opens them: DuckDB treats a missing log as an empty one, and creates a missing file.
+   * @throws StoreUnavailableError where that would lose data
    */
   async beforeOpening(): Promise<void> {
     const log = `${this.path}.wal`;
     const [mainBytes, logBytes] = [await sizeOf(this.path), await sizeOf(log)];
     if (!mainBytes) await this.#demandNothingHeld(mainBytes === null, logBytes);
-    // A log that no buffer can hold is left to DuckDB.
+    // A log too large for a buffer is left to DuckDB.
     if (logBytes && logBytes < maxBufferBytes && wouldBeDropped(await readFile(log)))
       throw new StoreUnavailableError(
         `${log} is damaged, and DuckDB would drop what it holds. Nothing is stored until it is repaired, and trainers ` +
           `wait. Stop the hub and repair it; nothing is deleted: ${repairCommand(this.path)}`,
       );
     if (logBytes && !this.#hasCopiedLog) await this.#copyLog(log);
-    // A log that comes later is of this process.
+    // Later logs are written by this process.
     this.#hasCopiedLog = true;
   }
 
   /**
-   * DuckDB would begin a new store where the main file is missing or empty.
-   * @throws StoreUnavailableError where there was one, with what it held by run and number
+   * Refuses a missing or empty main file, where DuckDB would begin a new store.
+   * @throws StoreUnavailableError where there was a store, naming its content by run and number
    */
   async #demandNothingHeld(isMissing: boolean, logBytes: number | null): Promise<void> {
     const ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.#tellingOnce);
@@ -96,14 +96,14 @@ export class StoreGuard implements FileGuard {
     );
   }
 
-  /** DuckDB cuts off a log that it cannot read to its end, so it is kept as it was found until the store is open. */
+  /** Copies the log until the store is open: DuckDB truncates a log that it cannot read to its end. */
   async #copyLog(log: string): Promise<void> {
     try {
       await copyFile(log, this.#logCopy);
     } catch (error) {
       await rm(this.#logCopy, { recursive: true, force: true });
       this.#tellingOnce.onProblem(
-        `${log} could not be copied before it is read (${messageOf(error)}): should it be damaged, there is no second try.`,
+        `${log} could not be copied before it is read (${messageOf(error)}). If it is damaged, it cannot be read a second time.`,
       );
     }
   }
@@ -116,7 +116,7 @@ export class StoreGuard implements FileGuard {
     return { ...this.options, onProblem };
   }
 
-  /** Once the file is open: tells what is gone. @returns when the ledger counts on from what is there */
+  /** Reports losses once the file is open. Resolves when the ledger matches the store. */
   async afterOpening(held: Held): Promise<void> {
     if (!this.#ledger) this.#ledger = await AcknowledgedLedger.open(ledgerOf(this.path), this.#tellingOnce);
     const ledger = this.#ledger;
@@ -128,14 +128,14 @@ export class StoreGuard implements FileGuard {
       kept = ` The write-ahead log is kept as it was found: ${path}.`;
     }
     await this.#removeLogCopies();
-    // Those of before are told at each start, not each time that a full disk made the store open its file again.
+    // Older losses are reported at each start, but not whenever a full disk makes the store open its file again.
     const isFirst = !this.#hasOpened;
     this.#hasOpened = true;
     if (ledger.losses.length > 0 && (found.length > 0 || isFirst))
       this.options.onProblem(
         `${this.path} has lost what was acknowledged. ${ledger.losses.map(describeLoss).join(' ')}${kept} ` +
           'If there is an intact copy of the files, stop the hub and put it back. ' +
-          `Otherwise take note of it with the hub stopped, and it is told no more: ${repairCommand(this.path)} --accept-loss`,
+          `Otherwise stop the hub and accept the loss, so that it is no longer reported: ${repairCommand(this.path)} --accept-loss`,
       );
     this.#files = new OpenFiles(this.path);
     this.#looking ??= setInterval(() => this.#look(), lookMs).unref();
@@ -146,13 +146,13 @@ export class StoreGuard implements FileGuard {
     return this.ledger.flush();
   }
 
-  /** Around a commit: nothing may be acknowledged that lies in files that are gone. @throws StoreUnavailableError */
+  /** Checks the files around a commit: data in removed files must not be acknowledged. @throws StoreUnavailableError */
   demandFiles(): void {
     this.#look();
     if (this.#fault) throw this.#fault;
   }
 
-  /** The files are being closed; `demandFiles` has nothing to look at until they are opened again. */
+  /** Stops checking while the files are closed. */
   closeFiles(): void {
     if (this.#looking) clearInterval(this.#looking);
     this.#looking = null;
@@ -169,7 +169,7 @@ export class StoreGuard implements FileGuard {
     return `${this.path}.wal.opening-${process.pid}`;
   }
 
-  /** Those of processes that were killed while they opened the store, too: the store is open here, so none is opening it. */
+  /** Removes copies of the log, also those of killed processes: the store is open here, so nobody else is opening it. */
   async #removeLogCopies(): Promise<void> {
     const folder = dirname(this.path);
     const prefix = `${basename(this.path)}.wal.opening-`;
@@ -177,13 +177,13 @@ export class StoreGuard implements FileGuard {
       if (name.startsWith(prefix)) await rm(join(folder, name), { force: true });
   }
 
-  /** What has happened to the files; null also where that cannot be told: only what is known stops a hub. */
+  /** What happened to the files; null also where that is unknown: only certainty stops a hub. */
   #fileFault(): string | null {
     try {
       return this.#files?.fault() ?? null;
     } catch (error) {
       if (!this.#isBlind)
-        this.options.onProblem(`The files of ${this.path} cannot be looked at (${messageOf(error)}); storing goes on.`);
+        this.options.onProblem(`The files of ${this.path} cannot be checked (${messageOf(error)}); storing goes on.`);
       this.#isBlind = true;
       return null;
     }
@@ -202,10 +202,10 @@ export class StoreGuard implements FileGuard {
   }
 }
 
-/** At most this many runs are named in one message. */
+/** Most runs that one message names. */
 const maxNamed = 20;
 
-/** What a store held by its ledger, to go on a sentence with; empty where that is nothing. */
+/** The end of a sentence that names a store's content by its ledger; empty where there is none. */
 function heldOf({ counts }: AcknowledgedLedger): string {
   if (counts.size === 0) return '';
   const gone = [...counts].slice(0, maxNamed).map(([runId, { lastSeq, commands }]) =>
@@ -219,7 +219,7 @@ function heldOf({ counts }: AcknowledgedLedger): string {
   return `, with the ${counts.size === 1 ? 'run' : `${counts.size} runs`} that it held: ${all.slice(0, -1)}`;
 }
 
-/** Bytes of a file, or null where there is none. */
+/** Size of a file in bytes, or null where it does not exist. */
 async function sizeOf(path: string): Promise<number | null> {
   try {
     return (await stat(path)).size;
@@ -229,7 +229,7 @@ async function sizeOf(path: string): Promise<number | null> {
   }
 }
 
-/** The time now, for a file's name: it sorts, and needs no quotes in a shell. */
+/** The current time for a file name: sortable, and without characters that a shell interprets. */
 export const timeInName = (nowMs = Date.now()): string => new Date(nowMs).toISOString().replace(/[:.]/g, '-');
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

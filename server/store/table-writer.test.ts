@@ -25,7 +25,7 @@ it('one appender and one chunk serve every commit', async () => {
   await file.close();
 });
 
-it('rows are stored as they were appended, with texts of any length and values that are missing', async () => {
+it('rows are stored as they were appended, with texts of any length and nulls', async () => {
   const file = open();
   const rows = Array.from({ length: 5000 }, (_, i) => [BigInt(i), i % 3 === 0 ? null : `text ${i} `.repeat(i % 7)]);
   for (const half of [rows.slice(0, 2500), rows.slice(2500)])
@@ -37,7 +37,7 @@ it('rows are stored as they were appended, with texts of any length and values t
   await file.close();
 });
 
-it('a commit that fails leaves none of its rows', async () => {
+it('a failed commit leaves none of its rows', async () => {
   const file = open();
   await expect(
     file.write(async (transaction) => {

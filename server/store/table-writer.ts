@@ -11,8 +11,8 @@ import {
 const chunkRows = 2048;
 
 /**
- * Appends rows to one table for as long as its file is open. DuckDB's client frees an appender and a chunk only when
- * JavaScript collects them as garbage, about 100 kB that it does not see: one of each serves every commit.
+ * Appends rows to one table while its file is open. DuckDB's client frees an appender and a chunk (about 100 kB that
+ * JavaScript does not see) only at garbage collection, so one of each serves every commit.
  */
 export class TableWriter {
   readonly #chunk: DuckDBDataChunk;
@@ -35,24 +35,24 @@ export class TableWriter {
     );
   }
 
-  /** @param row a value for each column, in the table's order and of its type; whole numbers of 64 bits as bigint */
+  /** @param row a value per column, in the table's order and of its type; 64-bit integers as bigint */
   append(row: readonly DuckDBValue[]): void {
     for (let column = 0; column < row.length; column++) this.#vectors[column]!.setItem(this.#rows, row[column]!);
     if (++this.#rows === chunkRows) this.#handOver();
   }
 
-  /** The rows are in the table, as far as the connection's transaction sees it. */
+  /** Flushes the rows into the table, visible to the connection's transaction. */
   flush(): void {
     this.#handOver();
     this.appender.flushSync();
   }
 
-  /** Closes the appender, which writes what it still has: to be called in a transaction that is then rolled back. */
+  /** Closes the appender. It writes its remaining rows, so call this in a transaction that is rolled back. */
   drop(): void {
     try {
       this.appender.closeSync();
     } catch {
-      // It failed before, or its rows do: they are not wanted.
+      // The appender failed earlier, or its rows are invalid: they are not needed.
     }
   }
 
@@ -61,7 +61,7 @@ export class TableWriter {
     this.#chunk.rowCount = this.#rows;
     for (const vector of this.#vectors) vector.flush();
     this.appender.appendDataChunk(this.#chunk);
-    // Lets go of the texts of these rows.
+    // Releases the texts of these rows.
     this.#chunk.reset();
     this.#rows = 0;
   }

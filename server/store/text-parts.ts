@@ -1,6 +1,6 @@
 /**
- * A text in parts of at most so many bytes of UTF-8, none of which ends within a character. Stores keep long texts so:
- * InfluxDB takes none above 64 kB, and DuckDB holds one that is longer than a page whole while it writes its file.
+ * Splits a text into parts of at most `maxBytes` bytes of UTF-8, at character boundaries. Stores keep long texts this way:
+ * InfluxDB takes no text above 64 kB, and DuckDB holds texts longer than a page whole while it writes its file.
  */
 export function textParts(text: string, maxBytes: number): string[] {
   const bytes = Buffer.from(text);

@@ -310,7 +310,7 @@ describe('requests to delete that InfluxDB refuses', () => {
     expect(await store.drained(10_000)).toBe(true);
     expect(said).toHaveLength(1);
     expect(said[0]).toMatch(
-      /InfluxDB will not delete what it has of run run-a: .*POST \/api\/v2\/delete.*start the hub/s,
+      /InfluxDB refuses to delete the points of run run-a: .*POST \/api\/v2\/delete.*restart the hub/s,
     );
     expect([await shown(hub()), (await store.spoolState()).problem]).toEqual([[other], null]);
     await store.close();

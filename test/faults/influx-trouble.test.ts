@@ -114,8 +114,8 @@ describe('writes that InfluxDB refuses for a while', () => {
       { kind: 'changed', path: (path) => path.replace(/bucket=[^&]*/, 'bucket=nowhere') },
       /bucket "bucket-\d+".*plumbline -- influx-setup.*404/s,
     ],
-    ['it has an internal error', json(500, 'internal error'), /fault of its own.*500 internal error/s],
-    ['it is overloaded', json(503, 'overloaded'), /fault of its own.*503/s],
+    ['it has an internal error', json(500, 'internal error'), /internal fault.*500 internal error/s],
+    ['it is overloaded', json(503, 'overloaded'), /internal fault.*503/s],
     [
       'a proxy answers 200 with a page',
       { kind: 'answer', status: 200, headers: { 'content-type': 'text/html' }, body: '<h1>Sign in</h1>' },
@@ -137,7 +137,7 @@ describe('writes that InfluxDB refuses for a while', () => {
     await expectStored(50);
     // Logged once at start and end, for any number of attempts.
     expect(said).toEqual([expect.stringMatching(words)]);
-    expect(mended).toEqual(['What waits on disk goes to InfluxDB again.']);
+    expect(mended).toEqual(['The data that waits on disk goes to InfluxDB again.']);
   });
 
   it('no answer comes until the store times out', async () => {
@@ -428,8 +428,8 @@ describe('a hub whose InfluxDB accepts nothing', () => {
     expect(await ready()).toEqual({ status: 200, ready: true, problems: [] });
     const about = hub.logged.filter(({ msg }) => /waits on disk/.test(msg)).map(({ level, msg }) => [level, msg]);
     expect(about).toEqual([
-      [50, expect.stringMatching(/What comes in waits on disk.*503/s)],
-      [40, 'What waits on disk goes to InfluxDB again.'],
+      [50, expect.stringMatching(/New data waits on disk.*503/s)],
+      [40, 'The data that waits on disk goes to InfluxDB again.'],
     ]);
     await hub.remove();
   });
