@@ -140,7 +140,7 @@ describe('a command', () => {
     expect((await give({ ...command, runId })).status).toBe(202);
     const taken = await give(command, bearer(), '', other);
     expect(taken.status).toBe(409);
-    expect((await error(taken)).message).toContain(`given to the run ${runId} before`);
+    expect((await error(taken)).message).toContain(`used for the run ${runId} before`);
     expect((await hub.request('GET', `/runs/${other}/commands/${command.commandId}`)).status).toBe(404);
     expect((await give(asked(), bearer(), '', aRunId())).status).toBe(404);
   });

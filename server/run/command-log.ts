@@ -26,8 +26,8 @@ export interface CommandLogOptions {
  */
 export class CommandLog {
   /**
-   * Counts the writes of new commands, failed ones included: they may have been done. An earlier look-up of an id holds
-   * only while this is the same.
+   * Counts the beginnings and ends of writes of new commands, including failed ones, which may have been done. A look-up
+   * of an id is valid only while this stays the same.
    */
   newWrites = 0;
   /** A write of a new command failed, but may have been done. */
@@ -194,6 +194,9 @@ export class CommandLog {
     } catch (error) {
       this.#isUncertain = true;
       throw error;
+    } finally {
+      // Again: a look-up that began during the write may not have found the record.
+      this.newWrites++;
     }
   }
 
