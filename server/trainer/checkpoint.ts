@@ -164,7 +164,7 @@ async function readVerified(folder: string, name: string, digest: string): Promi
   const content = await readPart(folder, name);
   if (sha256(content) !== digest)
     throw new DamagedFileError(
-      `${join(folder, name)} is damaged: its sha256 is not the one written with it. ` +
+      `${join(folder, name)} is damaged: its sha256 differs from the recorded one. ` +
         'Choose an earlier checkpoint; for the base model, restore the file from the repository.',
     );
   return readSafetensors(content).tensors;

@@ -161,8 +161,8 @@ async function lastWord(): Promise<boolean> {
   const path = join(folderOf(position.runId), 'unsent-events.jsonl');
   await writeUnsentEvents(path, position.runId, link.unacknowledged);
   console.error(
-    `The hub did not take ${link.unacknowledged.length} events; they are in ${path}. Where the hub is, while it is ` +
-      `stopped, and with its own data folder if that is another: npm run plumbline -- import ${path} --data-dir ` +
+    `The hub did not accept ${link.unacknowledged.length} events; they are in ${path}. To hand them in, stop the hub and ` +
+      `run on its machine, with its own data folder if it differs: npm run plumbline -- import ${path} --data-dir ` +
       launch.dataDir,
   );
   return false;

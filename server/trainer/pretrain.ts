@@ -92,7 +92,7 @@ if (existsSync(checkpointPath) && existsSync(progressPath)) {
   dataRng = Rng.fromState(checkpoint.position.dataRng);
   first = checkpoint.position.step + 1;
   ({ minutes, lossCurve } = progress);
-  console.log(`Going on after step ${first - 1}.`);
+  console.log(`Resuming after step ${first - 1}.`);
 }
 const count = [...model.parameters.values()].reduce((sum, { size }) => sum + size, 0);
 console.log(`${count} parameters, ${tokenizer.size} words, ${steps} steps on ${backend}`);

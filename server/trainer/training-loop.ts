@@ -288,7 +288,7 @@ class TrainingLoop implements Steered {
     // The hub knows the checkpoints, but a step may have removed this one since it looked.
     if (!existsSync(folder))
       throw new CommandError(
-        `There is no checkpoint ${checkpointId} any more: it has made room for later ones. Choose another one.`,
+        `There is no checkpoint ${checkpointId} any more: it was removed to make room for later ones. Choose another one.`,
       );
     const checkpoint = await loadCheckpoint(folder).catch((error: unknown) => {
       throw new CommandError(
@@ -370,7 +370,7 @@ class TrainingLoop implements Steered {
     const problem = await this.#trySave();
     if (problem)
       throw new CommandError(
-        `Nothing was changed, as the checkpoint in front of the change could not be written: ${problem}. ` +
+        `Nothing was changed, because the checkpoint before the change could not be written: ${problem}. ` +
           'Make room or repair the folder, then give the command again.',
       );
     this.#changedAt.push(this.step);

@@ -5,7 +5,8 @@ import { fuzzedInputs } from './fuzz/fuzz-attacks.js';
 import { clearStoreDamage } from './store-damage-attacks.js';
 
 /*
- * Attacks by one client, one file or one bad disk: npm run -s test:attack -- --fuzz 100000 --seed 1 --only transport
+ * Attacks by one client, one file or one bad disk:
+ *   npm run -s test:attack -- --fuzz 100000 --seed 1 --only transport
  * Outcomes go to stderr and one line of JSON to stdout; the exit code is 1 if an attack succeeded.
  */
 const { values: flags } = parseArgs({

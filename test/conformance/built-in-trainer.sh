@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts the built-in trainer with small steps, for `npm run conformance -- --trainer
-# test/conformance/built-in-trainer.sh`.
+# Starts the built-in trainer with small steps:
+#   npm run conformance -- --trainer test/conformance/built-in-trainer.sh
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks the trainer on a machine with a GPU: unpack the file of `npm run device:pack` and run this script in it. Needs
-# python3 with PyTorch. Prints a JSON line per check; exits with 1 if one fails. golden logits, loss and gradients
-# beside the values that PyTorch gave train-briefly losses and gradient norms of six steps, WebGPU beside WASM train a
-# training step on WebGPU beside PyTorch on the same GPU, at two batch sizes
+# python3 with PyTorch. Prints a JSON line per check; exits with 1 if one fails.
+#   golden         logits, loss and gradients compared with PyTorch's values
+#   train-briefly  losses and gradient norms of six steps, WebGPU compared with WASM
+#   train          a training step on WebGPU compared with PyTorch on the same GPU, at two batch sizes
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 failed=0

@@ -3,9 +3,10 @@ import { faultKinds } from './fault-kinds.js';
 import { FaultRun } from './fault-run.js';
 
 /*
- * Random faults on the real cluster: npm run -s test:faults -- --faults 200 --seed 1 Progress and differences go to
- * stderr, one line of JSON to stdout; the exit code is 1 if anything was lost, stored twice, applied twice, or differs
- * between two places.
+ * Random faults on the real cluster:
+ *   npm run -s test:faults -- --faults 200 --seed 1
+ * Progress and differences go to stderr, one line of JSON to stdout; the exit code is 1 if anything was lost, stored
+ * twice, applied twice, or differs between two places.
  */
 const { values: flags } = parseArgs({
   options: {

@@ -23,7 +23,7 @@ export async function mergeCheckpoint(from: string, to: string, base: Omit<BaseM
   const { method, position } = checkpoint;
   if (method.kind === 'mixture_of_experts')
     throw new MergeError(
-      `${from} is a mixture of experts: its router weighs them anew at each position, so no plain model does the same.`,
+      `${from} is a mixture of experts: its router weighs the experts at each position, so no plain model is equivalent.`,
     );
   const prepared = prepareMethod(method, base, 0);
   adoptWeights(prepared.model, method, checkpoint);

@@ -39,7 +39,7 @@ export const readLlava: DataFormat = (set) =>
     if (tokens.length > 1)
       throw new DataError(
         record,
-        `its questions hold ${imageToken} ${tokens.length} times, and it has one picture`,
+        `its questions contain ${imageToken} ${tokens.length} times, and it has one picture`,
         'Keep the first.',
       );
     const picture = findPicture(record, set, path);

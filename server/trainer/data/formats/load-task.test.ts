@@ -359,7 +359,7 @@ describe('LLaVA conversations', () => {
     [
       'with the sign of a picture in two questions',
       { image: 'a.png', conversations: [...turn('<image> x ?', 'y'), ...turn('<image> z ?', 'y')] },
-      /record 2: its questions hold <image> 2 times/,
+      /record 2: its questions contain <image> 2 times/,
     ],
     ['with an empty list of pictures', { image: [], conversations: turn('x ?', 'y') }, /record 2: it has no "image"/],
     ['with an empty answer', { image: 'a.png', conversations: turn('<image>', 'y') }, /record 2: turn 1 has an empty/],

@@ -30,7 +30,7 @@ describe('records of a file', () => {
       { file, record: 2, value: { x: 2 } },
     ]);
     expect(await read('a.json', '{"data": [7]}', 'data')).toEqual([{ file, record: 1, value: 7 }]);
-    await expect(read('a.json', '{"data": [7]}')).rejects.toThrow(/a\.json holds no list of records/);
+    await expect(read('a.json', '{"data": [7]}')).rejects.toThrow(/a\.json contains no list of records/);
     await expect(read('a.json', 'null', 'data')).rejects.toThrow(/no list of records under "data"/);
   });
   it('are the lines of JSON lines; numbers count empty ones', async () => {

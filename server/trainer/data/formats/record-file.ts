@@ -68,7 +68,7 @@ function parseLine(text: string, place: Place): FileRecord | DataError {
 async function* listRecords(file: string, within?: string): AsyncGenerator<FileRecord> {
   const parser = new JSONParser({ paths: [within === undefined ? '$.*' : `$.${within}.*`], keepStack: false });
   const notAList = new Error(
-    `${file} holds no list of records${within === undefined ? '' : ` under "${within}"`}. Get the file again.`,
+    `${file} contains no list of records${within === undefined ? '' : ` under "${within}"`}. Get the file again.`,
   );
   let items: unknown[] = [];
   let fault: string | undefined;
@@ -125,7 +125,7 @@ async function* csvRecords(file: string): AsyncGenerator<FileRecord | DataError>
     if (head === undefined) {
       head = fields;
       const twice = head.find((name, index) => name !== '' && head!.indexOf(name) !== index);
-      if (twice !== undefined) throw new Error(`${file} has two columns "${twice}". Give each a name of its own.`);
+      if (twice !== undefined) throw new Error(`${file} has two columns "${twice}". Give each a different name.`);
       continue;
     }
     const place: Place = { file, record: ++record, line };
@@ -135,8 +135,8 @@ async function* csvRecords(file: string): AsyncGenerator<FileRecord | DataError>
     else
       yield new DataError(
         place,
-        `it has ${fields.length} fields, and the head has ${head.length}`,
-        'Put a field that holds the separator into quotes ("a, b").',
+        `it has ${fields.length} fields, and the header has ${head.length}`,
+        'Enclose a field that contains the separator in quotes ("a, b").',
       );
   }
 }

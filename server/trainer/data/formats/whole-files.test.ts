@@ -85,7 +85,7 @@ const cases: Record<TypeName, Case[]> = {
       odd: 'a.jpg,what, then ?,no',
       verdict: (at) => ({
         whole: rows - 1,
-        broken: [new RegExp(`record ${at} \\(line ${at + 1}\\): it has 4 fields, and the head has 3`)],
+        broken: [new RegExp(`record ${at} \\(line ${at + 1}\\): it has 4 fields, and the header has 3`)],
       }),
     },
     { what: 'a field too few', odd: 'a.jpg,no', verdict: () => ({ whole: rows - 1, broken: [/it has 2 fields/] }) },
@@ -187,7 +187,7 @@ describe('a CSV table', () => {
     ]);
   });
   it('is refused with two columns of the same name', async () => {
-    await expect(values('x,x\n1,2\n')).rejects.toThrow(/a\.csv has two columns "x"\. Give each a name/);
+    await expect(values('x,x\n1,2\n')).rejects.toThrow(/a\.csv has two columns "x"\. Give each a different name/);
   });
 });
 
