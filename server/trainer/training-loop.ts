@@ -126,7 +126,7 @@ class TrainingLoop implements Steered {
     this.#stage = stageAfter(this.#stages, this.step)!;
     if (from) {
       adoptWeights(method.model, config.method, from);
-      // A checkpoint at the end of a stage: the next stage starts with new moments.
+      // From a checkpoint at the end of a stage, the next stage starts with new moments.
       if (this.step > this.#stage.firstStep) this.#optimizer.load(from.optimizer);
     }
     this.#dataRng = from ? Rng.fromState(from.position.dataRng) : new Rng(config.seed);

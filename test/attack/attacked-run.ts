@@ -8,7 +8,7 @@ import type { Victim } from './victim.js';
 
 export const newId = (): string => `attack-${randomUUID().slice(0, 8)}`;
 
-/** Attaches a new run for one attack. */
+/** Runs an attack with a newly attached run. */
 export async function withRun(
   victim: Victim,
   work: (trainer: HostileTrainer, runId: string) => Promise<string | null>,

@@ -16,7 +16,7 @@ const json = { 'content-type': 'application/json' };
 const signIn = ({ port }: Victim, token: string) =>
   ask(port, '/api/session', { method: 'POST', headers: json, body: JSON.stringify({ token }), from: ownersAddress });
 
-/** Whether legitimate clients are refused. */
+/** The refusals of legitimate clients; null if all get in. */
 async function lockedOut(victim: Victim): Promise<string | null> {
   const page = await victim.asOwner('/runs');
   const right = await signIn(victim, new Sessions(victim.hub.dataDir).createLink());

@@ -131,7 +131,7 @@ const damaged = (what: string, damage: Damage): Attack => ({
   },
 });
 
-/** Starts a separate hub and a trainer that has attached and declared some series. */
+/** Runs work with a separate hub and a trainer that has attached and declared some series. */
 async function onRunningHub<T>(
   names: readonly string[],
   work: (hub: HubProcess, trainer: HostileTrainer) => Promise<T>,

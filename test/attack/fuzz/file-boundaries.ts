@@ -14,7 +14,7 @@ import { short } from '../attack.js';
 import { errorFault, type Boundary, type OpenBoundary } from './boundary.js';
 import { mutated, mutatedBytes, mutatedText } from './mutation.js';
 
-/** Reads a file like `import` and returns the fault of a refusal; an accepted file must match its digest. */
+/** Reads a file like `import` and returns the fault of a refusal. An accepted file must be readable to its end. */
 async function importFault(path: string): Promise<string | null> {
   try {
     if ((await unsentEventsOf(path)) !== null) return null;
