@@ -36,7 +36,7 @@ export function prepareCanvas(canvas: HTMLCanvasElement, width: number, height: 
     canvas.height = pixelHeight;
   }
   const context = canvas.getContext('2d');
-  if (!context) throw new Error('This browser gives no 2d canvas.');
+  if (!context) throw new Error('This browser has no 2D canvas.');
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return context;

@@ -45,7 +45,7 @@ export class CommandDesk {
     for (;;) {
       const leftMs = record.receivedMs + giveUpAfterMs - this.now();
       if (leftMs <= 0) {
-        const reason = 'No answer from the hub for a minute. If it did arrive, the timeline will show it.';
+        const reason = 'No answer from the hub for a minute. If the command arrived, the timeline will show it.';
         this.report({ ...record, state: 'expired', endedMs: this.now(), reason });
         return;
       }

@@ -29,8 +29,8 @@ it('shows the amount, how it is known and its basis', () => {
       'Measured (62 %): GPU 0 by nvidia-smi.',
       'Modelled: CPU time at 3.5 W a busy core.',
       'A branch counts from its own start.',
-      'Times 1.2 for the building (PUE).',
-      'Grid: 473 g CO₂e/kWh; the range is the energy’s alone.',
+      'Multiplied by 1.2 for the building (PUE).',
+      'Grid: 473 g CO₂e/kWh; the range covers the energy only.',
     ].join('\n'),
   });
 });

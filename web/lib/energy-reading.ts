@@ -49,8 +49,8 @@ function restsOn(store: RunStore, measured: number): string {
     basis.measured.length > 0 && `Measured (${Math.round(measured)} %): ${basis.measured.join('; ')}.`,
     basis.modelled.length > 0 && `Modelled: ${basis.modelled.join('; ')}.`,
     ...basis.notes,
-    powerUsageEffectiveness !== 1 && `Times ${powerUsageEffectiveness} for the building (PUE).`,
-    `Grid: ${gridIntensity} g CO₂e/kWh; the range is the energy’s alone.`,
+    powerUsageEffectiveness !== 1 && `Multiplied by ${powerUsageEffectiveness} for the building (PUE).`,
+    `Grid: ${gridIntensity} g CO₂e/kWh; the range covers the energy only.`,
   ]
     .filter((sentence) => sentence !== false)
     .join('\n');

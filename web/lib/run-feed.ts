@@ -400,7 +400,7 @@ export class RunFeed {
       for (const [name, from] of courses) if (this.#coursesAsked.get(name) === from) this.#coursesAsked.delete(name);
       this.#arrived(courses);
       this.#reached(answers);
-      this.#refine(names).catch((error: unknown) => console.warn('The window stays coarse:', error));
+      this.#refine(names).catch((error: unknown) => console.warn('The window could not be refined:', error));
     } catch (error) {
       if (isCurrent()) this.#tryLater(error);
     }

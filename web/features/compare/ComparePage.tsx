@@ -65,7 +65,7 @@ const heldOutChart: ComparedChart = {
 };
 const targetChart = ([task, label]: readonly [string, string]): ComparedChart => ({
   title: `${label} accuracy`,
-  hint: 'A target: of the runs that are taught it. Dashed: the base model.',
+  hint: 'A target task, for the runs that teach it. Dashed: the base model.',
   unit: 'percent',
   include: percent,
   metric: targetAccuracy(task),

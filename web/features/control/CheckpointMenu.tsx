@@ -79,7 +79,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const takes = ended || trainerTakes(run ?? {}, 'restore_checkpoint');
   const why =
     (ended && !isHubDown ? readOnlyReason : off) ||
-    (takes ? '' : 'The trainer of this run does not go back to checkpoints.') ||
+    (takes ? '' : 'The trainer of this run does not restore checkpoints.') ||
     (checkpoints.length === 0 ? 'No checkpoint yet.' : '') ||
     (ended && !config ? 'The trainer of this run has ended, and this page starts built-in trainers only.' : '');
   return (
@@ -108,7 +108,7 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
           </p>
           {ended && listed.length > 0 && listed.every(({ checkpointId }) => elsewhere.has(checkpointId)) && (
             <p role="status" data-testid="restore-elsewhere">
-              None of its checkpoints is on this machine: an imported run brings none along.
+              None of its checkpoints is on this machine: an imported run comes without them.
             </p>
           )}
         </header>

@@ -12,7 +12,9 @@ export function EndRunButton({
   isAwaited: boolean;
   onEnd: () => void;
 }): React.ReactNode {
-  const why = isAwaited ? 'The trainer of this run has not come.' : 'The trainer was told to stop and has not.';
+  const why = isAwaited
+    ? 'The trainer of this run has not connected.'
+    : 'The trainer was told to stop but has not stopped.';
   const dialog = useRef<HTMLDialogElement>(null);
   return (
     <>

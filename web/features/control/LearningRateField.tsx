@@ -13,7 +13,7 @@ import type { CommandControl } from './use-command';
 const scheduleWords = {
   cosine: 'The cosine schedule goes down from this rate',
   constant: 'Kept after warm-up',
-  unknown: 'What the trainer’s schedule scales',
+  unknown: 'The rate that the trainer’s schedule scales',
 };
 
 /** Sets the peak that the schedule scales. The empty field shows the current peak. */

@@ -17,7 +17,7 @@ it('promises controls once the hub is back, but not for an ended run', () => {
   expect(controlsOffWords({ state: 'running', trainerConnected: true }, true)).toMatch(/controls work again/);
   for (const state of ['finished', 'stopped', 'failed'] as const) {
     const words = controlsOffWords({ state, trainerConnected: false }, true);
-    expect(words).toMatch(/^This run has ended\. .*not reachable/);
+    expect(words).toMatch(/^This run has ended\. .*unreachable/);
     expect(words).not.toMatch(/controls/);
   }
 });

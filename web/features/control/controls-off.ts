@@ -7,9 +7,9 @@ export function controlsOffWords(
 ): string {
   if (run && hasEnded(run.state))
     return isHubDown
-      ? 'This run has ended. While the hub is not reachable, no branch can start from it.'
+      ? 'This run has ended. While the hub is unreachable, no branch can start from it.'
       : 'This run has ended. A checkpoint can be continued as a branch.';
-  if (isHubDown) return 'The hub is not reachable; controls work again when it is back.';
+  if (isHubDown) return 'The hub is unreachable; controls work again when it is back.';
   if (!run) return 'The run is being loaded.';
   if (run.state === 'created')
     return `The run is starting; controls work once ${run.trainerConnected ? 'it has begun' : 'the trainer is connected'}.`;

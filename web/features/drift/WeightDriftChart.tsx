@@ -26,7 +26,7 @@ export function WeightDriftChart({ view, marks }: { view: ChartView; marks: read
     <>
       <LineChart
         title="Weight drift"
-        hint="Relative distance of each parameter group from the base model: ‖w − w₀‖ / ‖w₀‖. A frozen group stays level. Of the experts of a layer the one that moved most."
+        hint="Relative distance of each parameter group from the base model: ‖w − w₀‖ / ‖w₀‖. A frozen group stays level. Of a layer’s experts, the one that moved most is drawn."
         unit="ratio"
         series={series}
         draws={names}

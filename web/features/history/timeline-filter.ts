@@ -5,7 +5,7 @@ import { entryKinds, type EntryKind, type TimelineEntry } from './timeline';
 export const kindWords: Record<EntryKind, { name: string; says: string }> = {
   command: { name: 'Commands', says: 'Commands of people and of guard rules' },
   stage: { name: 'Stages', says: 'Stages and evaluations' },
-  checkpoint: { name: 'Checkpoints', says: 'Checkpoints saved, and those removed; the number is of those saved' },
+  checkpoint: { name: 'Checkpoints', says: 'Saved and removed checkpoints; the number counts saved ones' },
   run: { name: 'Run', says: 'Start and end of the run' },
 };
 

@@ -93,7 +93,7 @@ function entryOfEvent(event: ControlEvent, tasks: Tasks): TimelineEntry | null {
         `${Object.keys(event.right).length} tasks, ${Object.values(event.right)[0]?.length ?? 0} questions each`,
       ]);
     case 'segment_started':
-      return entry('run', 'Went on as another segment', [
+      return entry('run', 'Continued in a new segment', [
         `from ${event.checkpointId ?? `step ${event.fromStep}`}; what came after that step before is superseded`,
       ]);
     case 'run_finished':

@@ -80,7 +80,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
     const stop = view.onWindow(() => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        feed.refine(view.zoom).catch((error: unknown) => console.warn('The window stays coarse:', error));
+        feed.refine(view.zoom).catch((error: unknown) => console.warn('The window could not be refined:', error));
       }, 250);
     });
     return () => {
@@ -130,17 +130,17 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   }
   return (
     <main className="live-page" data-phase={store.feedPhase} data-testid="live-page">
-      <PanelBoundary what="What this run is">
+      <PanelBoundary what="The header">
         <RunHeader branches={branches} />
       </PanelBoundary>
       {run.state === 'failed' && (
-        <PanelBoundary what="Why the run failed">
+        <PanelBoundary what="The reason for the failure">
           <FailureBanner />
         </PanelBoundary>
       )}
       <ControlBar />
       <Notices />
-      <PanelBoundary what="What the hub refuses">
+      <PanelBoundary what="The refused events">
         <RefusedNotice />
       </PanelBoundary>
       {problem && (
@@ -173,7 +173,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
             </PanelBoundary>
           </section>
           <section className="panel timeline-panel" aria-labelledby="timeline-title">
-            <PanelBoundary what="What happened">
+            <PanelBoundary what="The timeline">
               <CommandTimeline view={view} />
             </PanelBoundary>
           </section>

@@ -198,7 +198,7 @@ export function RunCharts({ view, branches }: { view: ChartView; branches: reado
         {own.slice(0, ownInStory).map((name) => ownChart(name))}
         {names.size === 0 && store.feedPhase !== 'loading' && (
           <p className="dim" data-testid="no-series">
-            The trainer has sent no series so far.
+            No series from the trainer so far.
           </p>
         )}
       </div>

@@ -12,9 +12,9 @@ it('say that a run is starting before its first step', () => {
 });
 
 it('say that training continues without the hub only for a running run', () => {
-  expect(hubAwayWords('running')).toMatch(/^Training goes on without it; /);
+  expect(hubAwayWords('running')).toMatch(/^Training continues without it; /);
   for (const state of ['paused', 'finished', 'stopped', 'failed'] as const)
-    expect(hubAwayWords(state)).not.toMatch(/goes on/);
+    expect(hubAwayWords(state)).not.toMatch(/continues/);
 });
 
 it('give the step of the last probe if it was before the last step', () => {

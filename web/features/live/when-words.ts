@@ -4,9 +4,9 @@ import { formatStep } from '../../charts/format';
 
 /** What the absence of the hub means for a run; follows the sentence that the hub is away. */
 export function hubAwayWords(state: RunState): string {
-  const fetched = 'what is missing here is fetched when it is back.';
+  const fetched = 'missing data is fetched when it is back.';
   if (hasEnded(state)) return `This run has ended; ${fetched}`;
-  return state === 'paused' ? `The run stays paused; ${fetched}` : `Training goes on without it; ${fetched}`;
+  return state === 'paused' ? `The run stays paused; ${fetched}` : `Training continues without it; ${fetched}`;
 }
 
 /**

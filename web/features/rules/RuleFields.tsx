@@ -28,7 +28,7 @@ const fieldNames = {
   limit: 'Limit',
   window: 'Values in the window',
   consecutive: 'Values in a row',
-  rearmMargin: 'Armed again when back by',
+  rearmMargin: 'Rearm when back by',
 };
 
 /** What a rule may train: the recipes of the run's model. */

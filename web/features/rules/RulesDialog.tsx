@@ -102,7 +102,7 @@ export function RulesDialog({
             type="submit"
             className="button primary"
             disabled={off !== '' || isPending || isOutdated}
-            title={off || (isOutdated ? 'First see what was changed.' : '')}
+            title={off || (isOutdated ? 'Review the changes first.' : '')}
             data-testid="rules-set"
           >
             {isPending ? 'Setting …' : 'Set rules'}

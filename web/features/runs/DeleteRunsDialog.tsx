@@ -117,8 +117,8 @@ export function DeleteRunsDialog({
         </h2>
         {goes.length > 0 && !isOver && (
           <p>
-            Events, commands and guard rules go from the store, checkpoints and logs from the hub’s data folder. There
-            is no way back; an export keeps all but the checkpoints.
+            This deletes events, commands and guard rules from the store, checkpoints and logs from the hub’s data
+            folder. There is no way back; an export keeps all but the checkpoints.
           </p>
         )}
       </header>

@@ -143,8 +143,8 @@ export function NewRunDialog({ from, onClose }: { from?: StartingPoint; onClose:
           <h2 id="new-run-title">{from ? `New run from step ${formatStep(from.step)}` : 'New run'}</h2>
           <p>
             {from
-              ? `Goes on from ${from.checkpointId} with the settings below; steps count from the base model.`
-              : 'Fine-tunes the base model on new skills, one after another, while what it knew before is measured.'}
+              ? `Continues from ${from.checkpointId} with the settings below. Steps count from the base model.`
+              : 'Fine-tunes the base model on new skills, one after another, and measures what it forgets.'}
           </p>
         </header>
         <div className="sheet-body">

@@ -20,10 +20,10 @@ describe('the method’s fields', () => {
   });
   it.each([
     ['lora', 'rank', '', 'Give a number.'],
-    ['lora', 'rank', '2.5', 'Has to be a whole number.'],
+    ['lora', 'rank', '2.5', 'Must be a whole number.'],
     ['lora', 'rank', '0', 'At least 1.'],
     ['lora', 'rank', '300', 'At most 256.'],
-    ['lora', 'alpha', '0', 'Has to be above 0.'],
+    ['lora', 'alpha', '0', 'Must be above 0.'],
     ['lwf', 'temperature', 'warm', 'Give a number.'],
     ['mixture_of_experts', 'experts', '9', 'At most 8.'],
     ['wise_ft', 'weights', '', 'Up to 11 numbers from 0 to 1, e.g. 0.25 0.5 0.75.'],

@@ -50,8 +50,8 @@ export function methodFieldError(method: TrainingMethod, field: MethodField): st
   if (!issue) return undefined;
   if (field === 'weights') return 'Up to 11 numbers from 0 to 1, e.g. 0.25 0.5 0.75.';
   if (issue.code === 'too_small')
-    return issue.inclusive ? `At least ${issue.minimum}.` : `Has to be above ${issue.minimum}.`;
+    return issue.inclusive ? `At least ${issue.minimum}.` : `Must be above ${issue.minimum}.`;
   if (issue.code === 'too_big') return `At most ${issue.maximum}.`;
   const value = (method as Partial<Record<MethodField, unknown>>)[field];
-  return Number.isNaN(value) ? 'Give a number.' : 'Has to be a whole number.';
+  return Number.isNaN(value) ? 'Give a number.' : 'Must be a whole number.';
 }

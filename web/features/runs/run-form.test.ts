@@ -28,14 +28,14 @@ describe('readForm', () => {
   });
   it('says what is wrong with each of the other fields', () => {
     expect(errorsOf({ steps: '0' })).toEqual({ steps: 'At least 1.' });
-    expect(errorsOf({ steps: '1.5' })).toEqual({ steps: 'Has to be a whole number.' });
+    expect(errorsOf({ steps: '1.5' })).toEqual({ steps: 'Must be a whole number.' });
     expect(errorsOf({ steps: '2000000' })).toEqual({ steps: 'At most 1,000,000.' });
-    expect(errorsOf({ seed: '-1', name: '  ' })).toEqual({ seed: 'At least 0.', name: 'Give the run a name.' });
+    expect(errorsOf({ seed: '-1', name: '  ' })).toEqual({ seed: 'At least 0.', name: 'Enter a name.' });
     expect(errorsOf({ steps: '10', warmupSteps: '20' })).toEqual({
       warmupSteps: 'Warm-up is longer than a task’s steps.',
     });
     expect(errorsOf({ evaluationSeed: '' })).toEqual({ evaluationSeed: 'Give a number.' });
-    expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Has to be above 0.' });
+    expect(errorsOf({ maxGradientNorm: '0' })).toEqual({ maxGradientNorm: 'Must be above 0.' });
   });
   it('says that a task has to be chosen', () => {
     expect(errorsOf({ tasks: [] })).toEqual({ tasks: 'Choose at least one task.' });

@@ -64,16 +64,16 @@ function sayIssue(
   issue: { code?: string; message: string; minimum?: unknown; maximum?: unknown },
   typed: string,
 ): string {
-  if (key === 'name') return issue.code === 'too_big' ? 'At most 80 characters.' : 'Give the run a name.';
+  if (key === 'name') return issue.code === 'too_big' ? 'At most 80 characters.' : 'Enter a name.';
   if (key === 'learningRate') return learningRateProblem(typed);
   if (issue.code === 'invalid_type') {
     return typed.trim() !== '' && Number.isFinite(Number(typed))
-      ? 'Has to be a whole number.'
+      ? 'Must be a whole number.'
       : `“${typed}” is not a number.`;
   }
   if (issue.code === 'too_small')
     return Number(issue.minimum) === 0 && key === 'maxGradientNorm'
-      ? 'Has to be above 0.'
+      ? 'Must be above 0.'
       : `At least ${String(issue.minimum)}.`;
   if (issue.code === 'too_big') return `At most ${Number(issue.maximum).toLocaleString('en-US')}.`;
   return issue.message;
