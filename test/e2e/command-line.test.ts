@@ -11,7 +11,7 @@ import { freePort, HubProcess } from '../support/hub-process.js';
 import { Plumbline, plumbline, startReplay, type Said } from '../support/plumbline.js';
 
 /*
- * The command line against a real hub and a trainer of another kind, in processes of their own.
+ * The command line against a real hub and a replay trainer, in processes of their own.
  */
 
 let hub: HubProcess;
@@ -31,11 +31,11 @@ afterAll(async () => {
 });
 
 const token = (): string => hub.trainerToken;
-/** A run that goes on until it is stopped, with steps behind it. */
+/** A run with some steps that continues until it is stopped. */
 async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; trainer: ChildProcess }> {
   const trainer = startReplay(hub, token(), { name, stepMs });
   trainers.push(trainer);
-  // What a terminal would obey is kept out of names.
+  // Terminal control characters are removed from names.
   const kept = name.replace('\u001b', '\uFFFD');
   const run = await eventually(
     async () =>
@@ -43,9 +43,9 @@ async function newRun(name: string, stepMs = 40): Promise<{ run: RunSummary; tra
   );
   return { run, trainer };
 }
-/** At the hub of the data folder. */
+/** A command at the hub of the data folder. */
 const at = (...args: string[]): Promise<Said> => plumbline(...args, '--data-dir', hub.dataDir);
-/** One that has to do what it was told. */
+/** A command that must succeed. */
 async function done(...args: string[]): Promise<string> {
   const { code, output, errors } = await at(...args);
   expect(code, errors).toBe(0);
@@ -61,7 +61,7 @@ describe('a run from the command line', () => {
   });
   const log = (): Promise<CommandRecord[]> => api.commands(run.runId);
 
-  it('is listed, by state and so many, for people and for programs', async () => {
+  it('is listed, by state and up to a limit, for people and for programs', async () => {
     const output = await done('runs');
     expect(output).toMatch(/^RUN +STATE +STEP +LOSS +HELD-OUT +NAME\n/);
     expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
@@ -74,8 +74,8 @@ describe('a run from the command line', () => {
     expect((await at('runs', '--limit', '0')).code).toBe(2);
   });
 
-  it('is steered: each verb says what it changed and at which step, and the log says it was the command line', async () => {
-    // By the beginning of its id.
+  it('is steered: each command says what it changed and at which step, and the log names the command line as author', async () => {
+    // By a prefix of its id.
     const text = run.runId.slice(0, -2);
     expect(await done('pause', text)).toMatch(/^pause: applied at step \d+: state running → paused\n$/);
     const again = await at('pause', text);
@@ -88,7 +88,7 @@ describe('a run from the command line', () => {
     expect(await done('lr', text, '3e-4')).toMatch(/: nothing changed\n$/);
     const refused = await at('lr', text, '7');
     expect([refused.code, refused.errors]).toEqual([2, expect.stringMatching(/above 1 destroys any model/)]);
-    // The replay trainer keeps none.
+    // The replay trainer has none.
     const restored = await at('restore', text, `step-${step}`);
     expect([restored.code, restored.errors]).toEqual([1, expect.stringContaining('A replay keeps no checkpoints.')]);
     expect((await at('restore', text)).code).toBe(2);
@@ -130,7 +130,7 @@ describe('a run from the command line', () => {
     expect(await log()).toHaveLength(before + 2);
   });
 
-  it('is watched by rules that are set from a file, printed as they are read, and cleared', async () => {
+  it('is guarded by rules that are set from a file, printed as read, and cleared', async () => {
     const path = join(folder, 'rules.yaml');
     const rule =
       '- name: drift\n  metric: shift/kl\n  condition: {kind: threshold, side: above, value: 50}\n  actions: [{kind: pause}]\n';
@@ -159,7 +159,7 @@ describe('a run from the command line', () => {
     expect((await at('rules', run.runId, '--clear', '--set', path)).code).toBe(2);
   });
 
-  it('is shown whole', async () => {
+  it('is shown with all its facts', async () => {
     const output = await done('show', run.runId);
     for (const part of [
       /^run +replay-\w+ {2}steered �\[31mred$/m,
@@ -182,7 +182,7 @@ describe('a run from the command line', () => {
     expect(model.groups.filter(({ trained }) => trained)).toHaveLength(2);
   });
 
-  it('is found by nobody’s beginning but its own', async () => {
+  it('is found by a unique prefix of its id only', async () => {
     const { run: other } = await newRun('other');
     const both = await at('pause', 'replay-');
     expect([both.code, both.errors]).toEqual([
@@ -194,7 +194,7 @@ describe('a run from the command line', () => {
     expect(await done('stop', other.runId)).toMatch(/^stop: applied/);
   });
 
-  it('is steered at a hub elsewhere with its token, and only watched without', async () => {
+  it('is steered at another hub with its token, and only watched without', async () => {
     const path = join(folder, 'token');
     writeFileSync(path, `${token()}\n`);
     const elsewhere = (...args: string[]) => plumbline(...args, '--hub', `${hub.url}/`);
@@ -210,7 +210,7 @@ describe('a run from the command line', () => {
     expect(await log()).toHaveLength(before);
   });
 
-  it('takes a command once, though the hub is killed while its end is waited for', async () => {
+  it('takes a command once, even if the hub is killed during the wait', async () => {
     trainer.kill('SIGSTOP');
     const waiting = new Plumbline('lr', run.runId, '2e-4', '--data-dir', hub.dataDir);
     await eventually(async () => (await log()).find(({ state }) => state === 'pending') ?? null);
@@ -225,7 +225,7 @@ describe('a run from the command line', () => {
     expect(given).toHaveLength(1);
   });
 
-  it('is given a command that is not waited for', async () => {
+  it('takes a command without waiting for its end', async () => {
     trainer.kill('SIGSTOP');
     expect(await done('pause', run.runId, '--no-wait')).toMatch(/^pause: given, as [\w-]+\n$/);
     trainer.kill('SIGCONT');
@@ -234,7 +234,7 @@ describe('a run from the command line', () => {
 });
 
 describe('an ended run', () => {
-  it('is asked about, exported and deleted by the beginning of its id, at a hub elsewhere too', async () => {
+  it('is shown, exported and deleted by a prefix of its id, at another hub too', async () => {
     const { run } = await newRun('ended', 20);
     await done('stop', run.runId);
     const text = run.runId.slice(0, -1);
@@ -246,7 +246,7 @@ describe('an ended run', () => {
     expect(await done('export', text, '--out', here)).toContain(`Exported ${run.runId} to ${here}`);
     expect((await plumbline('export', text, '--out', there, ...elsewhere)).code).toBe(0);
     expect(readFileSync(there, 'utf8')).toBe(readFileSync(here, 'utf8'));
-    // Deleting takes a session: a link, not the address alone.
+    // Deletion needs a session from a link, not the address alone.
     const bare = await plumbline('delete', text, '--yes', ...elsewhere);
     expect([bare.code, bare.errors]).toEqual([2, expect.stringMatching(/needs the one-time link/)]);
     const link = (await done('link')).trim();
@@ -259,7 +259,7 @@ describe('an ended run', () => {
   });
 });
 
-describe('what is used wrongly leaves with 2 and says what to do', () => {
+describe('wrong usage exits with 2 and says what to do', () => {
   const wrong = async (...args: string[]): Promise<string> => {
     const { code, errors } = await plumbline(...args);
     expect([code, errors]).toEqual([2, expect.not.stringMatching(/ENOENT|EISDIR|EACCES|at .*\.js/)]);
@@ -277,7 +277,7 @@ describe('what is used wrongly leaves with 2 and says what to do', () => {
     expect(await train('--config', '[1]')).toContain('--config takes a JSON object');
     expect(await train('--config', '{"steps": -1}')).toContain('--config: steps:');
   });
-  it('files that are named', async () => {
+  it('named files', async () => {
     const none = join(folder, 'none');
     const token = 'It is the file trainer-token in the hub';
     expect(await wrong('train', '--hub', hub.url, '--token-file', none)).toMatch(
@@ -288,14 +288,14 @@ describe('what is used wrongly leaves with 2 and says what to do', () => {
     );
     expect(await wrong('study', none)).toContain(`${none} is not there. docs/study has some.`);
   });
-  it('an address that is none', async () => {
+  it('an invalid address', async () => {
     expect(await wrong('train', '--hub', 'nonsense', '--token-file', join(hub.dataDir, 'trainer-token'))).toContain(
       '--hub takes an address',
     );
   });
 });
 
-it('a training that was stopped is gone on with from a checkpoint, as another segment of its run', async () => {
+it('a stopped training continues from a checkpoint, as a new segment of its run', async () => {
   const dataDir = join(folder, 'trained-here');
   const where = ['--hub', hub.url, '--token-file', join(hub.dataDir, 'trainer-token'), '--data-dir', dataDir];
   const config = { name: 'resumed', steps: 12, checkpointEverySteps: 4, probeEverySteps: 6 };
@@ -330,7 +330,7 @@ it('a training that was stopped is gone on with from a checkpoint, as another se
   expect([over.code, over.errors]).toEqual([1, expect.stringMatching(/at the last of its 12 steps/)]);
 });
 
-it('training says at once that no hub answers, and Ctrl-C ends it', async () => {
+it('training reports at once that no hub answers, and Ctrl-C ends it', async () => {
   const path = join(folder, 'token');
   writeFileSync(path, 'x'.repeat(43));
   const url = `http://127.0.0.1:${await freePort()}`;
@@ -346,7 +346,7 @@ it('training says at once that no hub answers, and Ctrl-C ends it', async () => 
 });
 
 describe('watching a run', () => {
-  it('tells each event once and in order, across a hub that is killed, until the run ends', async () => {
+  it('prints each event once and in order, across a killed hub, until the run ends', async () => {
     const { run } = await newRun('watched', 20);
     const watching = new Plumbline('watch', run.runId, '--from', '0', '--json', '--data-dir', hub.dataDir);
     await eventually(() => (watching.lines.length > 10 ? true : null));
@@ -366,7 +366,7 @@ describe('watching a run', () => {
     expect(state).toBe('stopped');
     expect(told.map(({ seq }) => seq)).toEqual(Array.from({ length: lastSeq }, (_, index) => index + 1));
     expect(told.at(-1)!.type).toBe('run_stopped');
-    // From a step on, as people read it.
+    // From a step on, in the format for people.
     const words = await done('watch', run.runId, '--from', '5');
     expect(words).toMatch(
       /^step {6}5 {2}loss [\d.]+ nats {2}lr [\d.]+\nstep {6}5 {2}declares \d+ series: shift\/kl, .*\nstep {6}5 {2}.*held-out [\d.]+ %/,
@@ -375,7 +375,7 @@ describe('watching a run', () => {
     expect(words).toMatch(/stopped: Stopped by a command\.\n$/);
   });
 
-  it('ends at Ctrl-C and where nobody reads any more, as done', async () => {
+  it('exits with 0 at Ctrl-C and when its reader closes', async () => {
     const { run } = await newRun('left');
     const interrupted = new Plumbline('watch', run.runId, '--data-dir', hub.dataDir);
     await eventually(() => (interrupted.lines.length > 0 ? true : null));
@@ -388,7 +388,7 @@ describe('watching a run', () => {
     await done('stop', run.runId);
   });
 
-  it('fails with a run that fails, in the hub’s words where its trainer did not live to say any', async () => {
+  it('fails with a failed run, and gives the hub’s reason if the trainer died before it could send one', async () => {
     const { run, trainer } = await newRun('lost');
     const watching = new Plumbline('watch', run.runId, '--json', '--metric', 'train/loss', '--data-dir', hub.dataDir);
     await eventually(() => (watching.lines.length > 0 ? true : null));

@@ -20,7 +20,7 @@ function png(grey: number): Buffer {
   return PNG.sync.write(picture);
 }
 
-/** Writes files: text as it is, a number as a picture of that grey, a list of records as JSON lines. */
+/** Writes files: text unchanged, a number as a grey picture, a list of records as JSON lines. */
 async function write(files: Record<string, string | number | object[]>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -49,7 +49,7 @@ const clocks = {
 };
 
 describe('plumbline data', () => {
-  it('says what a whole data set holds', async () => {
+  it('summarises a valid data set', async () => {
     await write(clocks);
     const { code, stdout } = await data('time_clock', folder);
     expect(code).toBe(0);
@@ -63,7 +63,7 @@ describe('plumbline data', () => {
     ]);
   });
 
-  it('tells every broken record, reads those after it, and ends with exit code 1', async () => {
+  it('reports every broken record, continues after it, and exits with 1', async () => {
     await write({
       'all.jsonl':
         '{"image": "a.png", "question": "Is it a zebra?", "answer": "yes"}\n' +
@@ -99,7 +99,7 @@ describe('plumbline data', () => {
     });
   });
 
-  it('tells all that is broken in the lists of CUB-200 too', async () => {
+  it('reports every broken record in the lists of CUB-200 too', async () => {
     await write({
       'images.txt': '1 a/a.png\n2 a/b.png\n3 a/c.png\n',
       'image_class_labels.txt': '1 1\n2 1\n3 9\n',
@@ -115,7 +115,7 @@ describe('plumbline data', () => {
     ]);
   });
 
-  it('looks for pictures in another folder when it is given', async () => {
+  it('looks for pictures in another folder if one is given', async () => {
     await write({
       'set/train.jsonl': [{ image: 'a.png', time: '3:15' }],
       'elsewhere/a.png': 10,
@@ -125,7 +125,7 @@ describe('plumbline data', () => {
     expect((await data('time_clock', set, '--images', images)).code).toBe(0);
   });
 
-  it('writes what is whole as conversations with the same questions, pictures and splits', async () => {
+  it('writes valid records as conversations with the same questions, pictures and splits', async () => {
     await write({ ...clocks, 'more_train.jsonl': [{ image: 'none.png', time: '1:00' }] });
     await mkdir(join(folder, 'out'));
     const file = join(folder, 'out', 'clocks.json');
@@ -142,12 +142,12 @@ describe('plumbline data', () => {
     const { format: _1, written: _2, ...original } = await json('time_clock', folder);
     const { format: _3, written: _4, ...again } = await json('llava', file);
     expect(again).toEqual({ ...original, records: 3, broken: 0, faults: [] });
-    // What is there already may be the only copy of something.
+    // An existing file may be the only copy of its data.
     const twice = await data('time_clock', folder, '--to-llava', file);
     expect(twice).toMatchObject({ code: 1, stderr: `${file} exists already. Name another file, or remove it.\n` });
   });
 
-  it('keeps the turns of a conversation together, and writes the pictures that a table holds', async () => {
+  it('keeps the turns of a conversation together, and writes the pictures of a table', async () => {
     const turns = ['<image>\nIs it red?', 'yes', 'And blue?', 'no'].map((value, index) => ({
       ...{ from: index % 2 === 0 ? 'human' : 'gpt', value },
     }));
@@ -174,7 +174,7 @@ describe('plumbline data', () => {
     expect(await json('llava', file)).toMatchObject({ records: 2, pictures: 1, broken: 0 });
   });
 
-  it('reads a long table whole, and writes nothing of a file that it cannot read on', async () => {
+  it('reads a long table completely, and writes nothing of a file that breaks off', async () => {
     const rows = 'a.png,is it ?,yes\n'.repeat(49_999);
     const file = join(folder, 'train.csv');
     const out = join(folder, 'out.json');

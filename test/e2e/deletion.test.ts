@@ -4,7 +4,7 @@ import type { RunId } from '@plumbline/shared/run';
 import { openBrowser } from '../support/browser.js';
 import { aRunId, attachment, finished, started, TestHub } from '../support/test-hub.js';
 
-/** On the dashboard as it was built last (`npm run build -w web`). */
+/** Uses the last build of the dashboard (`npm run build -w web`). */
 describe('deleting runs in a browser', () => {
   let hub: TestHub;
   let browser: Browser;
@@ -34,15 +34,15 @@ describe('deleting runs in a browser', () => {
     return runId;
   }
 
-  /** Opens the dialog for three runs. @returns them in the order in which they are to go */
+  /** Opens the dialog for three runs. @returns them in order of deletion */
   async function openForThree(): Promise<RunId[]> {
     for (const runId of [await ended(), await ended(), await ended()]) {
-      // The page hears of it after the hub knows.
+      // The page learns of it later than the hub.
       await page.getByTestId(`run-${runId}`).getByText('Finished').waitFor();
       await page.getByTestId(`tick-${runId}`).check();
     }
     await page.getByTestId('delete').click();
-    // The hub is asked first what else is of their families.
+    // The page first asks the hub for their families.
     await page.getByTestId('delete-goes').waitFor();
     return (await page.getByTestId('delete-goes').locator('code').allInnerTexts()) as RunId[];
   }
@@ -51,7 +51,7 @@ describe('deleting runs in a browser', () => {
 
   it.each(['the button', 'Escape', 'Escape, twice'])('stops after the run under way with %s', async (how) => {
     const [first, ...others] = await openForThree();
-    // It waits for its trainer to leave.
+    // The deletion waits for the trainer to disconnect.
     hub.hub.runs.livingProcesses.add(first!);
     await confirm();
     const stop = page.getByRole('button', { name: 'Stop, keep the rest' });
@@ -68,14 +68,14 @@ describe('deleting runs in a browser', () => {
     expect([left.includes(first!), ...others.map((runId) => left.includes(runId))]).toEqual([false, true, true]);
   });
 
-  it('is not begun with Keep', async () => {
+  it('does not start with Keep', async () => {
     const runs = await openForThree();
     await page.getByRole('button', { name: 'Keep' }).click();
     await page.locator('dialog').waitFor({ state: 'detached' });
     expect((await hub.hub.runs.list()).map(({ runId }) => runId)).toEqual(expect.arrayContaining(runs));
   });
 
-  it('goes on past those that went before, also while the page hears of nothing', async () => {
+  it('continues past runs that are already gone, also without messages from the hub', async () => {
     const [first, second, third] = await openForThree();
     await page.getByRole('button', { name: 'Keep' }).click();
     await page.route('**/socket.io/**', (route) => route.abort());
@@ -92,7 +92,7 @@ describe('deleting runs in a browser', () => {
     expect((await hub.hub.runs.list()).filter(({ runId }) => [first, second, third].includes(runId))).toEqual([]);
   });
 
-  it('is not undone by late news of a run, but a later run under its id is shown', async () => {
+  it('is not undone by late messages about a run, but a newer run under its id is shown', async () => {
     const runId = await ended();
     const tick = page.getByTestId(`tick-${runId}`);
     await tick.waitFor();
@@ -103,7 +103,7 @@ describe('deleting runs in a browser', () => {
     await hub.hub.runs.delete(runId, 'somebody');
     await tick.waitFor({ state: 'detached' });
     await shown.getByTestId('run-deleted').waitFor();
-    // What another hub said before comes through Redis, which `run_deleted` does not.
+    // Earlier messages of another hub come through Redis; `run_deleted` does not.
     hub.hub.runs.emit('run', run, run);
     await page.getByTestId(`tick-${await ended()}`).waitFor();
     expect(await tick.count()).toBe(0);

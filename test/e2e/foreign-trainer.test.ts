@@ -10,7 +10,7 @@ import { HubProcess } from '../support/hub-process.js';
 import { oddNames } from '../support/odd-names.js';
 import { aRunId, attachment, started, stepped, type TrainerEnd } from '../support/test-hub.js';
 
-/** The page of a run whose trainer is not the built-in one, on the dashboard as it was built last. */
+/** The page of a run whose trainer is not the built-in one. Uses the last build of the dashboard. */
 describe('the page of a run of another trainer', () => {
   const runId = aRunId();
   let hub: HubProcess;
@@ -58,7 +58,7 @@ describe('the page of a run of another trainer', () => {
     expect(errors).toEqual([]);
   });
 
-  it('keeps the controls where panels cannot draw what they get', async () => {
+  it('keeps the controls if panels cannot be drawn', async () => {
     await page.route(`**/api/runs/${runId}/events`, async (route) => {
       const response = await route.fetch();
       const answer = (await response.json()) as ControlEventsResponse;
@@ -80,7 +80,7 @@ describe('the page of a run of another trainer', () => {
     await page.unroute(`**/api/runs/${runId}/events`);
   });
 
-  it('draws the series that the run has, and fetches and follows no others', async () => {
+  it('draws, fetches and follows only the series that the run has', async () => {
     const own = [
       ...['tokens', 'eval/acc', 'loss', 'lr-AdamW/pg1', 'lr-AdamW/pg2'],
       ...Array.from({ length: 30 }, (_, i) => `deep/${i}`),
@@ -117,7 +117,7 @@ describe('the page of a run of another trainer', () => {
     await send([5, 6]);
     await expect.poll(() => points('series-deep/19'), patiently).toBe('5');
     expect(asked.has('deep/19')).toBe(true);
-    // The group shows a dozen at first: the rest is in no chart.
+    // The group shows a dozen charts at first, and none for the rest.
     expect([...asked].filter((name) => Number(name.split('/')[1]) > 19)).toEqual([]);
     expect(await by('key-loss').innerText()).toContain('6.000');
     expect(await page.locator('.key-number b').allInnerTexts()).not.toContain('–');

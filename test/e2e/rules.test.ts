@@ -29,7 +29,7 @@ describe('a guard rule from a browser', () => {
     await hub?.remove();
   });
 
-  it('is edited in the form, which says what is wrong with it', async () => {
+  it('is edited in the form, which shows its errors', async () => {
     await by('new-run').first().click();
     await by('new-run-rules').locator('summary').click();
     await by('rule-preset-0').click();
@@ -81,7 +81,7 @@ describe('a guard rule from a browser', () => {
     await by('rule-1-action-0').selectOption('pause');
   });
 
-  it('acts, and the page shows that it has fired, what it did and why', async () => {
+  it('acts, and the page shows that it fired, its effect and the cause', async () => {
     await by('new-run-steps').fill('100000');
     await by('new-run-start').click();
     await by('live-page').waitFor();
@@ -93,7 +93,7 @@ describe('a guard rule from a browser', () => {
     expect(await line.innerText()).toMatch(/by rule “Any loss”[\s\S]*train\/loss was [\d.]+ nats at step 1: above 0/);
   });
 
-  it('is taken away and another one added while the run goes on', async () => {
+  it('is removed and another one added during the run', async () => {
     await by('rules-edit').click();
     expect(await by('rule-1-name').inputValue()).toBe('Any loss');
     await by('rule-1-remove').click();
@@ -112,7 +112,7 @@ describe('a guard rule from a browser', () => {
     await by('rule-state-Bias drift').waitFor();
   });
 
-  it('is not taken away by whoever had the rules open before it was set', async () => {
+  it('is not overwritten by someone who opened the rules before it was set', async () => {
     const other = await page.context().newPage();
     await other.goto(page.url());
     await other.getByTestId('rules-edit').click();
@@ -129,7 +129,7 @@ describe('a guard rule from a browser', () => {
       .getByText(/changed elsewhere meanwhile at step \d+ \(added Typo\)/)
       .waitFor();
     expect(await there('rules-set').isDisabled()).toBe(true);
-    // More than there is to lose: the run goes on for what follows.
+    // The limit cannot be reached: the run continues for the next test.
     await there('rule-0-limit').fill('100');
     await there('rules-take-in').click();
     expect(await there('rule-0-limit').inputValue()).toBe('100');
@@ -141,7 +141,7 @@ describe('a guard rule from a browser', () => {
     await other.close();
   });
 
-  it('that has lowered the learning rate does not do so again in the branch, where that is in force', async () => {
+  it('that lowered the learning rate does not do so again in the branch, where the change is in force', async () => {
     const [session] = await page.context().cookies();
     const client = HubClient.withCookie(hub, `${session!.name}=${session!.value}`);
     const rules = GuardRules.parse([
@@ -174,7 +174,7 @@ describe('a guard rule from a browser', () => {
     client.close();
   });
 
-  it('goes along with a run that is restored; one that ends while that is asked is asked no more', async () => {
+  it('goes along with a restored run; the dialog closes if the run ends meanwhile', async () => {
     await by('control-resume').click();
     await by('run-state').getByText('Running').waitFor();
     await by('control-restore').click();
@@ -183,7 +183,7 @@ describe('a guard rule from a browser', () => {
     );
     await by('restore-step-000000').click();
     await by('restore-confirm').waitFor();
-    // Others come meanwhile, and old ones go: what is asked stays where it was asked.
+    // Checkpoints come and go meanwhile: the question stays at its row.
     const rows = () => page.locator('.checkpoint-list li b').allInnerTexts();
     const asked = await rows();
     await by('restore-newer').waitFor();

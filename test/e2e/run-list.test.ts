@@ -9,12 +9,12 @@ import { aRunId, eventually, finished, started, stepped, TestHub } from '../supp
 
 const count = 230;
 
-/** On the dashboard as it was built last (`npm run build -w web`). */
+/** Uses the last build of the dashboard (`npm run build -w web`). */
 describe('the list of many runs', () => {
   let hub: TestHub;
   let browser: Browser;
   let page: Page;
-  /** What the page asked the hub for. */
+  /** The page's requests to the hub. */
   const asked: string[] = [];
 
   beforeAll(async () => {
@@ -27,7 +27,7 @@ describe('the list of many runs', () => {
       const { pathname, search } = new URL(request.url());
       if (pathname.startsWith('/api/') && pathname !== '/api/session') asked.push(pathname + search);
     });
-    // Their overviews are made, as after the first time somebody looked.
+    // Their overviews exist, as after a first visit.
     const { overviews } = hub.hub.runs;
     while ((await overviews.of(await hub.hub.runs.list(), 1000)).includes(null));
     await page.goto(hub.url);
@@ -38,12 +38,12 @@ describe('the list of many runs', () => {
   });
   const rows = () => page.locator('a.run-row');
 
-  it('shows a page of them with their values from one request, and the rest as one scrolls', async () => {
+  it('shows a page of them with their values from one request, and the rest on scrolling', async () => {
     await page.getByText('230 in all, 0 under way').waitFor();
     expect(asked.filter((path) => path.startsWith('/api/runs?'))).toHaveLength(1);
     expect(asked.filter((path) => path.includes('/history'))).toEqual([]);
     expect(await rows().count()).toBe(200);
-    // The newest one that is no branch.
+    // The newest run that is not a branch.
     expect(await page.getByTestId('run-bench-228').locator('.run-number b').allInnerTexts()).toEqual([
       ...[expect.stringMatching(/^0\.\d+$/), expect.stringMatching(/^\d+\.\d %$/)],
       ...[expect.stringMatching(/^\d+\.\d %$/), '0.320'],
@@ -53,7 +53,7 @@ describe('the list of many runs', () => {
     expect(await page.getByTestId('more-runs').count()).toBe(0);
   });
 
-  it('is sought, filtered and sorted at the hub', async () => {
+  it('is searched, filtered and sorted at the hub', async () => {
     await page.getByTestId('run-text').fill('counting 22');
     await page.getByText('11 match').waitFor();
     expect(await rows().count()).toBe(11);
@@ -72,7 +72,7 @@ describe('the list of many runs', () => {
     await page.getByTestId('run-order').selectOption('activity');
   });
 
-  it('shows a run that begins, its values as they come, and loses one that was deleted', async () => {
+  it('shows a new run and its live values, and drops a deleted one', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     await page.getByTestId(`run-${runId}`).waitFor();
@@ -83,7 +83,7 @@ describe('the list of many runs', () => {
     await trainer.emitWithAck('events', { events: [finished(3)] });
     trainer.disconnect();
     await page.getByTestId(`run-${runId}`).getByText('Finished').waitFor();
-    // The page hears nothing of it.
+    // The page gets no message about it.
     hub.hub.runs.removeAllListeners('deleted');
     await eventually(() => hub.hub.runs.delete(runId, 'somebody').catch(() => null));
     await page.reload();

@@ -10,7 +10,7 @@ import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { holes } from '../support/ledger.js';
 
-/** The whole path, as a person walks it: a real browser, the real hub, the real trainer on the base model. */
+/** The whole path of a user: a real browser, the real hub, the real trainer on the base model. */
 describe('steering a run from a browser', () => {
   let hub: HubProcess;
   let client: HubClient;
@@ -21,7 +21,7 @@ describe('steering a run from a browser', () => {
   const by = (id: string): Locator => page.getByTestId(id);
   const until = <T>(what: string, ask: () => Promise<T | undefined | false>): Promise<T> =>
     client.until(what, async () => (await ask()) || undefined);
-  /** How many values a chart holds. */
+  /** The number of values in a chart. */
   const points = async (chart: string): Promise<number> =>
     Number(await by(`chart-${chart}`).locator('[data-points]').getAttribute('data-points'));
   const outcome = (control: string, state: string): Promise<true> =>
@@ -70,14 +70,14 @@ describe('steering a run from a browser', () => {
     client = HubClient.withCookie(hub, cookie);
   });
 
-  it('refuses a learning rate that is none, and starts a run from the form', async () => {
+  it('refuses an invalid learning rate, and starts a run from the form', async () => {
     await by('new-run').first().click();
     await by('new-run-name').fill('From the browser');
     await by('new-run-steps').fill('5000');
     await page.getByText('More settings').click();
     await by('new-run-batchSize').fill('8');
     await by('new-run-probeEverySteps').fill('5');
-    // On a window in which it does not all fit, and from the form's end: the wrong field comes with what is said of it.
+    // In a small window, scrolled to the form's end: the wrong field scrolls into view with its message.
     await page.setViewportSize({ width: 390, height: 480 });
     await by('new-run-learningRate').fill('0');
     await by('new-run-form')
@@ -111,7 +111,7 @@ describe('steering a run from a browser', () => {
     expect(await by('trainer-connection').innerText()).toMatch(/connected/i);
   });
 
-  it('freezes all but the self-attention projections in mid-run; from that step on the MLP stays exactly where it is', async () => {
+  it('freezes all but the self-attention projections during the run; from that step on the MLP does not change at all', async () => {
     await by('recipe-sa_proj').click();
     expect(await by('freeze-diff').innerText()).toMatch(/\d+/);
     await by('freeze-apply').click();
@@ -167,7 +167,7 @@ describe('steering a run from a browser', () => {
     await by('chart-weight-drift').scrollIntoViewIfNeeded();
     return points('weight-drift');
   };
-  it('shows the same curves without a hole after a reload', async () => {
+  it('shows the same curves without a gap after a reload', async () => {
     const before = { loss: await points('loss'), bias: await points('bias'), drift: await drawnDrift() };
     await page.reload();
     await until('the page to be live again', async () => (await by('live-page').getAttribute('data-phase')) === 'live');
@@ -179,7 +179,7 @@ describe('steering a run from a browser', () => {
     expect(await by('timeline').innerText()).toMatch(/sa_proj|SA Proj/);
   });
 
-  it('resumes, loses no event while the page reloads in mid-run', async () => {
+  it('resumes, and loses no event if the page reloads during the run', async () => {
     await by('control-resume').click();
     await runIs('running');
     const { lastStep } = await client.run(runId);
@@ -191,13 +191,13 @@ describe('steering a run from a browser', () => {
     await until('every step to be drawn', async () => (await points('loss')) === (await client.run(runId)).lastStep);
   });
 
-  it('opens a branch from the saved checkpoint, which goes on in a run of its own', async () => {
+  it('opens a branch from the saved checkpoint, which continues as a run of its own', async () => {
     const saved = (await client.controlEvents(runId)).events.find(
       (event) => event.type === 'checkpoint_saved' && event.checkpointId.startsWith('saved-'),
     )!;
     await by('control-restore').click();
     await by(`restore-${'checkpointId' in saved ? saved.checkpointId : ''}`).click();
-    // A paused run is ended no sooner than a running one.
+    // Restoring ends the run, so the page asks first, also for a paused run.
     await by('restore-confirm').click();
     const parent = runId;
     const branch = await until('the branch', async () => {
@@ -216,7 +216,7 @@ describe('steering a run from a browser', () => {
     runId = branch;
   });
 
-  it('lays the branch and its parent over each other, each linked with the other', async () => {
+  it('compares the branch and its parent, with links to each other', async () => {
     const { parent } = await client.run(runId);
     await until('the link to the parent', async () => /From the browser/.test(await by('parent-link').innerText()));
     await page.goto(`${hub.url}/runs/?run=${parent!.runId}`);
@@ -234,14 +234,14 @@ describe('steering a run from a browser', () => {
       });
     const rows = by('compare-table').locator('tbody tr');
     expect(await rows.count()).toBe(2);
-    // The branch took over what its parent had changed before the checkpoint.
+    // The branch took over its parent's changes from before the checkpoint.
     for (const row of await rows.all())
       await until('what changed in mid-run', async () => /SA Proj at \d+/.test(await row.innerText()));
     await page.goto(`${hub.url}/runs/?run=${runId}`);
     await runIs('running|paused');
   });
 
-  it('says which of the runs to compare is not there, and shows the others', async () => {
+  it('names a missing run of a comparison, and shows the others', async () => {
     await page.goto(`${hub.url}/compare?run=nope&run=${runId}`);
     await by('compare-page').waitFor();
     expect(await by('compare-missing').innerText()).toMatch(/no run nope\b/);
@@ -262,14 +262,14 @@ describe('steering a run from a browser', () => {
     await by('timeline-all').waitFor();
     expect(await by('timeline').count()).toBe(0);
     await kind('run').click();
-    // Entries that are heard live may be there before the earlier ones.
+    // Live entries may appear before earlier ones.
     await by('timeline').waitFor();
     expect(await by('timeline').locator('li').allInnerTexts()).toEqual([expect.stringContaining('Started')]);
     for (const name of ['command', 'stage', 'checkpoint']) await kind(name).click();
     expect(await by('timeline').locator('li').count()).toBeGreaterThan(1);
   });
 
-  it('is no wider than a phone with a long name in the bar that stays in sight', async () => {
+  it('is no wider than a phone with a long name in the sticky bar', async () => {
     const desktop = page.viewportSize()!;
     await page.setViewportSize({ width: 390, height: 844 });
     await page.mouse.move(200, 600);
@@ -285,7 +285,7 @@ describe('steering a run from a browser', () => {
     await page.setViewportSize(desktop);
   });
 
-  it('takes another theme in charts that are out of sight, too', async () => {
+  it('applies another theme to charts out of sight, too', async () => {
     await page.evaluate(() => window.scrollTo(0, 0));
     const last = by('chart-probe-cost').locator('canvas').first();
     expect((await last.boundingBox())!.y).toBeGreaterThan(page.viewportSize()!.height);
@@ -307,11 +307,11 @@ describe('steering a run from a browser', () => {
       expect(holes(await client.history(id), await client.controlEvents(id))).toEqual([]);
       for (const { state } of await client.commands(id)) expect(state).not.toBe('pending');
     }
-    // Chromium reports the refused POST of an already used link as an error of its own; nothing else may be there.
+    // Chromium reports the refused POST of a used link as an error; there must be no other.
     expect(errors.filter((text) => !/401|403/.test(text))).toEqual([]);
   });
 
-  it('is deleted from the list, after what goes on from it or with it, and a page that shows it says so', async () => {
+  it('is deleted from the list only together with its branch, and a page that shows it says so', async () => {
     const { runId: parent } = (await client.run(runId)).parent!;
     const shown = await browser.newPage();
     await shown.goto(`${hub.url}/runs/?run=${parent}`);
@@ -326,12 +326,12 @@ describe('steering a run from a browser', () => {
     await by(`tick-${runId}`).check();
     await by('delete').click();
     await until('both to be listed', async () => (await by('delete-goes').locator('li').count()) === 2);
-    // What has the focus keeps them: it takes a step to delete.
+    // The focus is on the button that keeps them: deletion takes a further step.
     await page.keyboard.press('Enter');
     await until('the dialog to be gone', async () => (await page.locator('dialog[open]').count()) === 0);
     expect((await client.runs()).map((run) => run.runId)).toEqual(expect.arrayContaining([parent, runId]));
     await by('delete').click();
-    // The hub is asked first what else is of their families.
+    // The page first asks the hub for their families.
     await by('delete-goes').waitFor();
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');

@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.js';
 import { HubClient } from '../support/hub-client.js';
 
 /*
- * `plumbline study` as a person runs it: a process of its own with the real hub and real trainers.
+ * `plumbline study` as a user runs it: a process of its own with the real hub and real trainers.
  */
 const spec = `
 name: trial
@@ -64,7 +64,7 @@ describe('a study', () => {
     );
     const [full, frozen] = await results('whole');
     expect(full!.evaluations.map(({ stage }) => stage)).toEqual([null, 0, 1]);
-    // A branch has its parent's past, and its own steps after it.
+    // A branch has its parent's past, followed by its own steps.
     expect(frozen!.evaluations.slice(0, 2)).toEqual(full!.evaluations.slice(0, 2));
     expect(frozen!.interventions).toMatchObject([{ step: 60, author: 'study' }]);
     const loss = (run: StudyRun): number[] => Array.from(run.series['train/loss']!.values);
@@ -80,7 +80,7 @@ describe('a study', () => {
     );
   });
 
-  it('killed together with its trainer, goes on where it was and comes to the same results', async () => {
+  it('resumes after it was killed with its trainer, and reaches the same results', async () => {
     const first = start('killed');
     const progressed = async (): Promise<boolean> => {
       const runs = await readdir(join(folder, 'killed', 'runs')).catch(() => []);
@@ -95,7 +95,7 @@ describe('a study', () => {
     const [url] = /http:\/\/[\d.:]+/.exec(first.output())!;
     const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as RunList;
     const orphan = runs[0]!.trainer!.processId;
-    // Its hub is in the same process; the trainer, which lives on by itself, finds it no more.
+    // Its hub dies with it; the trainer survives, but cannot reach the hub.
     first.process.kill('SIGKILL');
     await first.ended;
 
@@ -112,7 +112,7 @@ describe('a study', () => {
     });
   });
 
-  it('ended in mid-run by a signal, goes on with what a person had chosen to train by then', async () => {
+  it('resumes after a signal with the selection that a user had made by then', async () => {
     await writeFile(join(folder, 'study.yaml'), spec.replace(/ {2}frozen:.*\n/, ''));
     const first = start('steered');
     const [url, token] = await eventually(() => /(http:.*)\/\?token=(\S+)/.exec(first.output())?.slice(1) ?? null);
@@ -139,14 +139,14 @@ describe('a study', () => {
     expect(trained.slice(0, step!)).toEqual(Array(step!).fill(trained[0]));
     expect(trained[step!]).toBeLessThan(trained[0]!);
     expect(trained.slice(step!)).toEqual(Array(80 - step!).fill(trained[step!]));
-    // The cosine schedule scales what was set, half of what the study says.
+    // The cosine schedule scales the rate that was set, half of the study's.
     expect(Math.max(...of('train/learning_rate').slice(40))).toBeLessThanOrEqual(0.0005);
     expect(interventions.map(({ what }) => what)).toEqual(['trains sa_proj', 'learning rate 0.0005']);
     const joules = of('energy/joules');
     expect(joules).toEqual(joules.toSorted((a, b) => a - b));
   });
 
-  it('reports the variants that are complete, and fails naming what is missing or of other questions', async () => {
+  it('reports complete variants, and fails naming missing ones and ones with other questions', async () => {
     await writeFile(join(folder, 'study.yaml'), `${spec}  mlp: { config: { recipe: mlp } }\n`);
     const study = start('whole', '--report-only');
     expect(await study.ended).toBe(1);
@@ -166,7 +166,7 @@ describe('a study', () => {
     expect(without.output()).toMatch(/there is no report without all of mlp, the reference/);
   });
 
-  it('refuses settings that differ from those of the runs there are', async () => {
+  it('refuses settings that differ from those of the existing runs', async () => {
     await writeFile(join(folder, 'study.yaml'), spec.replace('batchSize: 2', 'batchSize: 3'));
     const study = start('whole');
     expect(await study.ended).toBe(1);

@@ -16,7 +16,7 @@ import { asSent, sampleRun } from '../support/sample-run.js';
 const cli = fileURLToPath(new URL('../../server/dist/cli.js', import.meta.url));
 const formats = ['jsonl', 'csv', 'parquet'] as const;
 
-/** The built program, as people call it. */
+/** The built program, as users call it. */
 const plumbline = (...args: string[]): Promise<{ code: number; out: string; err: string }> =>
   new Promise((resolve) =>
     execFile(process.execPath, [cli, ...args], (error, out, err) =>
@@ -24,11 +24,11 @@ const plumbline = (...args: string[]): Promise<{ code: number; out: string; err:
     ),
   );
 
-/** A run that a trainer sent through a hub, with commands of every end, exported and imported by the program. */
+/** A run that a trainer sent through a hub, with commands of every outcome, exported and imported by the program. */
 describe('moving a run', () => {
   const { run, events } = sampleRun('travels');
   const { runId } = run;
-  /** A command is applied and one fails beside what the sample holds. */
+  /** One command is applied and one fails, beside those of the sample. */
   const total = events.length + 2;
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-travel-'));
   const path = (name: string) => join(folder, name);
@@ -122,7 +122,7 @@ describe('moving a run', () => {
     expect(err).toMatch(new RegExp(`The hub at ${hub.url} has the store in .* open. Stop it first`));
   });
 
-  it('a run that is not there is named, by the hub and without it', async () => {
+  it('a missing run is named, with and without a hub', async () => {
     const ask = () => plumbline('export', 'nowhere', '--out', path('nowhere'), '--data-dir', hub.dataDir);
     expect(await ask()).toMatchObject({
       ...{ code: 1, err: expect.stringMatching(new RegExp(`^There is no run nowhere at ${hub.url}\\.`)) },
@@ -157,7 +157,7 @@ describe('moving a run', () => {
     expect(readFileSync(out, 'utf8') === exported).toBe(true);
   });
 
-  it('its findings are told where no hub runs as where one does', async () => {
+  it('its findings are the same with and without a hub', async () => {
     const findings = (...more: string[]) => plumbline('findings', runId, '--data-dir', ...more);
     const told = await findings(path('data-jsonl'));
     expect(told).toMatchObject({ code: 0, err: '', out: expect.stringMatching(/^step +\d+ {2}\S/m) });
@@ -170,13 +170,13 @@ describe('moving a run', () => {
     });
   });
 
-  it('a hub shows the run that was imported', async () => {
+  it('a hub shows the imported run', async () => {
     const { code } = await plumbline('import', path('parquet'), '--as', 'arrived', '--data-dir', hub.dataDir);
     expect(code).toBe(0);
     await hub.start();
     const client = await HubClient.open(hub);
     const [left, arrived] = [await client.run(runId), await client.run('arrived' as typeof runId)];
-    // A revision orders what one hub says of one run.
+    // A revision orders one hub's messages about one run.
     expect(arrived).toEqual({ ...left, runId: 'arrived', revision: expect.any(Number) });
     const { series } = await client.history(arrived.runId);
     expect(series).toEqual((await client.history(runId)).series);
@@ -186,7 +186,7 @@ describe('moving a run', () => {
     client.close();
   });
 
-  it('not from a file that was cut short or edited', async () => {
+  it('not from a truncated or edited file', async () => {
     const into = ['--data-dir', path('data-damaged')];
     truncateSync(path('jsonl'), exported.length >> 1);
     expect(await plumbline('import', path('jsonl'), ...into)).toMatchObject({
@@ -208,17 +208,17 @@ describe('moving a run', () => {
     expect(none).toMatchObject({ code: 1, err: expect.stringContaining('There is no run travels') });
   });
 
-  it('is deleted once it is elsewhere, through the hub that has it, and comes back from its export', async () => {
+  it('is deleted through its hub after it was copied, and restored from its export', async () => {
     const from = ['--data-dir', hub.dataDir];
     const copy = path('kept.jsonl');
     expect((await plumbline('export', runId, '--out', copy, ...from)).code).toBe(0);
-    // With a link that nobody has used.
+    // With an unused link.
     await hub.stop();
     await hub.start();
     const client = await HubClient.open(hub);
     const told = new Promise((resolve) => client.socket.once('run_deleted', resolve));
     await client.until('the connection', () => Promise.resolve(client.socket.connected || undefined));
-    // Nobody is at a terminal here.
+    // There is no terminal here.
     expect(await plumbline('delete', runId, ...from)).toMatchObject({
       ...{ code: 1, out: expect.stringMatching(/^travels {2}.*, finished, [\d,]+ events\n$/) },
       err: 'Nothing was deleted, as nobody is there to ask. --yes deletes without asking.\n',
@@ -249,7 +249,7 @@ describe('moving a run', () => {
     expect(readFileSync(back, 'utf8') === exported).toBe(true);
   });
 
-  it('is deleted without a hub from the store itself', async () => {
+  it('is deleted from the store without a hub', async () => {
     const from = ['--data-dir', hub.dataDir];
     const { out, err, code } = await plumbline('delete', runId, 'arrived', '--yes', ...from);
     expect([code, err, out.split('\n').filter((line) => line.startsWith('Deleted ')).length]).toEqual([0, '', 2]);
@@ -261,7 +261,7 @@ describe('moving a run', () => {
     expect((await plumbline('delete', runId, '--data-dir', path('no-data'))).err).toMatch(/There are no runs in/);
   });
 
-  it('says what is wrong with what was typed', async () => {
+  it('explains wrong usage', async () => {
     expect((await plumbline('import', path('csv'), '--as', 'UPPER')).err).toMatch(/a run id is 3 to 64 of a-z/);
     expect((await plumbline('export', runId, '--format', 'xml')).err).toMatch(
       /Allowed choices are jsonl, parquet, csv/,

@@ -11,7 +11,7 @@ import { openBrowser } from '../support/browser.js';
 import { HubProcess } from '../support/hub-process.js';
 import { aRunId, attachment, finished, started, type TrainerEnd } from '../support/test-hub.js';
 
-/** A hub that shows its runs to none but those who opened a link; on the dashboard as it was built last. */
+/** A hub that shows its runs only to browsers that opened a link. Uses the last build of the dashboard. */
 describe('a hub that asks for a link', () => {
   const runId = aRunId();
   let hub: HubProcess;
