@@ -11,9 +11,9 @@ const eventsPerBatch = 200;
 const [tasks, questions, tokens, examples] = [100, 500, 200, 100];
 
 /**
- * Puts an ended run into a data folder that no hub runs on, with little in its series and much beside them: `events`
- * each of evaluations, applied commands, token shifts and declarations of ten series, and a tenth as many examples of
- * half a megabyte.
+ * Writes an ended run into a data folder that no hub uses, with short series and a long log: `events` each of
+ * evaluations, applied commands, token shifts and declarations of ten series, and a tenth as many examples of half a
+ * megabyte.
  */
 export async function fillLongLog(dataDir: string, events: number, name = 'attack-long-log'): Promise<RunId> {
   const runId = RunId.parse(name);

@@ -6,7 +6,10 @@ import { ask, inLanes, RawTcp, until, type HttpAnswer } from './raw-clients.js';
 import { refusalFault } from './transport-shapes.js';
 import type { Victim } from './victim.js';
 
-/* Readers of runs with millions of values or a long log: many at once, some that never read, some that leave, some that ask nonsense. */
+/*
+ * Readers of runs with millions of values or a long log: many at once, some that never read, some that disconnect, some
+ * with invalid queries.
+ */
 
 const readerLimitMs = 240_000;
 /** The longest time that a client that does not read may stay. */
@@ -32,7 +35,7 @@ const atOnce = (what: string, count: number, path: (victim: Victim) => string): 
 /** All of one kind may be refused if the query itself asks for too much. */
 const isTooLarge = ({ status }: HttpAnswer): boolean => status === 400 || status === 413;
 
-/** What is read of a run beside its series. */
+/** The resources of a run other than its series. */
 const logResources = [
   ...['series', 'findings', 'evaluations', 'events', 'commands', 'rules', 'checkpoints', 'export'],
   ...['token-shifts?newest=200', 'examples?newest=200'],

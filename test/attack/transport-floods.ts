@@ -215,7 +215,7 @@ export const transportFloods: Attack[] = [
     },
   },
   {
-    name: 'transport: two polls and two POSTs at once on one connection, and upgrades that are none',
+    name: 'transport: two polls and two POSTs at once on one connection, and invalid upgrades',
     run: async ({ port }) => {
       await inLanes(100, 20, async () => {
         const polling = await Polling.open(port);

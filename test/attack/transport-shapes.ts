@@ -30,7 +30,7 @@ export const transportShapes: Attack[] = [
     },
   },
   {
-    name: 'http: 100,000 requests in one go, of which no answer is read',
+    name: 'http: 100,000 requests at once whose answers are not read',
     run: async ({ port }) => {
       const made = await inLanes(8, 8, async () => {
         const tcp = await RawTcp.open(port);
