@@ -8,7 +8,7 @@ const run = (name: string, step?: number) => ({
   parent: step === undefined ? null : RunParent.parse({ runId: 'run-1', checkpointId: 'step-1', step }),
 });
 
-it('tells a branch apart from its run, and a branch of a branch from both', () => {
+it('distinguishes a branch from its run, and a branch of a branch from both', () => {
   expect(branchName('Counting', 1200)).toBe('Counting, from step 1,200');
   expect(branchName('Counting, from step 1,200', 40)).toBe('Counting, from step 40');
 });

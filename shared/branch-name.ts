@@ -1,13 +1,13 @@
 import type { RunSummary } from './run.js';
 
-/** A name is at most so long for a branch of it to be named after it whole. */
+/** The longest name of a run, and of a branch that is named after it. */
 export const maxNameLength = 80;
 
 const suffix = /, from step [\d,]+$/;
 
 /**
- * The name that a branch gets where nobody gives it one: `Counting, from step 120`. A branch of a branch is named after
- * the run that both come from; a name that would be too long is cut.
+ * The default name of a branch: `Counting, from step 120`. A branch of a branch is named after the root run. A name that is
+ * too long is cut.
  */
 export function branchName(name: string, step: number): string {
   const from = `, from step ${step.toLocaleString('en-US')}`;
@@ -17,15 +17,15 @@ export function branchName(name: string, step: number): string {
 }
 
 /**
- * Those of some runs that have this name, and the branches that they were continued as: of one of them, and named after
- * it by itself. The name of a branch alone does not tell: long names may be cut to the same.
+ * The runs with this name, and the branches that continue them under a default name. The name of a branch alone is not
+ * enough: two long names may be cut to the same text.
  */
 export function runsNamed<R extends Pick<RunSummary, 'runId' | 'description' | 'parent'>>(
   runs: readonly R[],
   name: string,
 ): R[] {
   const byId = new Map(runs.map((run) => [run.runId, run]));
-  /** By run id, whether it is one; undefined until that is found out. */
+  /** Whether each run belongs, by id; undefined until it is known. */
   const known = new Map<string, boolean>();
   return runs.filter((run) => {
     const line: R[] = [];
@@ -47,6 +47,6 @@ export function runsNamed<R extends Pick<RunSummary, 'runId' | 'description' | '
   });
 }
 
-/** Whether a branch's name says already at which step it begins. */
+/** Whether a branch's name already says at which step it begins. */
 export const saysItsStep = ({ description, parent }: Pick<RunSummary, 'description' | 'parent'>): boolean =>
   parent !== null && description.name === branchName(description.name, parent.step);

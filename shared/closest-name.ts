@@ -1,12 +1,12 @@
-/** Of letters that a person types: the longest metric name. */
+/** The longest input that is compared: the length of the longest metric name. */
 const longestMisspelling = 200;
 
 /**
- * The name that was probably meant: one that ends in what was typed (`loss`: `train/loss`), else the one that the fewest
- * changed letters lead to (Levenshtein 1966), if they are few; null where there is none.
+ * The name that the user probably meant: a name that ends in the input (`loss`: `train/loss`), else the name with the
+ * smallest edit distance (Levenshtein 1966), if that is small; null if there is none.
  */
 export function closestName(typed: string, names: readonly string[]): string | null {
-  // A longer one is no misspelling, and would take long.
+  // A longer input is not a misspelling, and comparing it would be slow.
   if (typed.length > longestMisspelling) return null;
   const ending = names.find((name) => typed !== '' && name.endsWith(`/${typed}`));
   if (ending !== undefined) return ending;
@@ -20,7 +20,7 @@ export function closestName(typed: string, names: readonly string[]): string | n
   return closest.name;
 }
 
-/** Letters put in, left out or replaced from one word to another. */
+/** Insertions, deletions and substitutions that turn one word into another. */
 function changedLetters(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, column) => column);
   for (const [index, letter] of [...from].entries()) {

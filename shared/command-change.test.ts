@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { changesNothing } from './command-change.js';
 
-it('says of a command whether it left everything as it was', () => {
+it('says whether a command changed nothing', () => {
   expect(changesNothing({ before: { learning_rate: 0.1 }, after: { learning_rate: 0.1 } })).toBe(true);
   expect(changesNothing({ before: { learning_rate: 0.1 }, after: { learning_rate: 0.2 } })).toBe(false);
   expect(changesNothing({ before: { a: 1 }, after: { a: 1, b: 2 } })).toBe(false);

@@ -1,14 +1,14 @@
 import type { CommandRecord } from './command.js';
 
 /**
- * Whether a command that was applied left everything as it was, by what its record says of before and after. A trainer
- * that says neither has said nothing: the command counts as a change.
+ * Whether an applied command changed nothing, judged by `before` and `after` in its record. A command without either counts
+ * as a change.
  */
 export function changesNothing({ before, after }: Pick<CommandRecord, 'before' | 'after'>): boolean {
   if (after === null) return false;
-  // Of rules the hub says what differs, and nothing of before.
+  // For rules the hub records only the differences, and no `before`.
   if (before === null) return Object.keys(after).length === 0;
-  // Runs of early versions, and selections too long to be told by name: other groups may be as many.
+  // Early versions and long selections record only a count; different groups may have the same count.
   if (/^\d+ groups$/.test(String(after['selection']))) return false;
   const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
   return keys.size > 0 && [...keys].every((key) => JSON.stringify(before[key]) === JSON.stringify(after[key]));

@@ -5,14 +5,14 @@ import { allPlain } from './plain-text.js';
 import { CheckpointId, LearningRate, RunId } from './run.js';
 import { GuardRules, LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
 
-/** Made by whoever gives the command (a UUID does): repeating a command with its id returns the first outcome. */
+/** The caller makes the id (a UUID will do). Repeating a command with the same id returns the first outcome. */
 export const CommandId = z
   .string()
   .regex(/^[A-Za-z0-9_-]{8,64}$/, 'a command id is 8 to 64 of A-Z a-z 0-9 _ -')
   .brand<'CommandId'>();
 export type CommandId = z.infer<typeof CommandId>;
 
-/** What a trainer is to do, imperative, with its arguments. All work while paused too. */
+/** An instruction to a trainer, with its arguments. All of them also work while the run is paused. */
 export const CommandAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('pause') }),
   z.object({ kind: z.literal('resume') }),
@@ -21,13 +21,13 @@ export const CommandAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('stop') }),
   z.object({ kind: z.literal('set_trainable'), selection: TrainableSelection }),
   z.object({ kind: z.literal('set_learning_rate'), learningRate: LearningRate }),
-  /** Multiplies the learning rate that the schedule scales, whatever it is when the command takes effect. */
+  /** Multiplies the learning rate that the schedule scales, as it is when the command takes effect. */
   LowerLearningRate,
   z.object({ kind: z.literal('evaluate_now') }),
   z.object({ kind: z.literal('save_checkpoint') }),
   /**
-   * Opens a branch: the trainer ends this run and goes on as `branchRunId` from the checkpoint; this run's curves stay.
-   * The hub fills in `branchRunId` where the caller gives none.
+   * Opens a branch: the trainer ends this run and continues as `branchRunId` from the checkpoint. The curves of this run
+   * stay. The hub fills in a missing `branchRunId`.
    */
   z.object({ kind: z.literal('restore_checkpoint'), checkpointId: CheckpointId, branchRunId: RunId.optional() }),
 ]);
@@ -37,13 +37,13 @@ export type CommandAction = z.infer<typeof CommandAction>;
 export const Command = z.object({ commandId: CommandId, runId: RunId, action: CommandAction });
 export type Command = z.infer<typeof Command>;
 
-/** Watches a run by these rules from now on, instead of those before; the hub does it. Unchanged ones stay as they stand. */
+/** Replaces the guard rules of a run. The hub carries it out. Unchanged rules keep their state. */
 export const SetRules = z.object({
   kind: z.literal('set_rules'),
   rules: GuardRules,
   /**
-   * Those that whoever gives it has seen: where others are in force by now, it is rejected, so that nobody takes away
-   * what he does not know of. Without it these replace whatever there is. Not kept in the log.
+   * The rules that the caller has seen. The command is rejected if other rules are in force by now, so that nobody removes
+   * a rule unknowingly. If absent, the new rules replace any others. It is not kept in the log.
    */
   replaces: GuardRules.optional(),
 });
@@ -58,7 +58,7 @@ export const EndRun = z.object({ kind: z.literal('end_run') });
 /** A `stop` that has not ended the run for this long is overdue, as is one that expired. */
 export const stopOverdueMs = 60_000;
 
-/** What people ask for. */
+/** A command that people can give. */
 export const AskedAction = z.discriminatedUnion('kind', [...CommandAction.options, SetRules, EndRun]);
 export type AskedAction = z.infer<typeof AskedAction>;
 
@@ -66,7 +66,7 @@ export type AskedAction = z.infer<typeof AskedAction>;
 export const AskedCommand = z.object({ commandId: CommandId, runId: RunId, action: AskedAction.superRefine(allPlain) });
 export type AskedCommand = z.infer<typeof AskedCommand>;
 
-/** Word of a rule's firing to a webhook. */
+/** Notifies a webhook that a rule has fired. */
 export const Notification = z.object({
   kind: z.literal('notify'),
   url: WebhookUrl,
@@ -79,22 +79,22 @@ export const Notification = z.object({
 });
 export type Notification = z.infer<typeof Notification>;
 
-/** All that is asked for: of what rules ask for beside what a trainer does, the hub carries out a notification and works out the best checkpoint. */
+/** All commands, from people and from rules. The hub itself sends notifications and finds the best checkpoint. */
 export const GivenAction = z.union([AskedAction, RestoreBestCheckpoint, Notification]);
 export type GivenAction = z.infer<typeof GivenAction>;
 export type CommandKind = GivenAction['kind'];
 
-/** A command as the hub takes it, from people and from rules. */
+/** A command from a person or a rule, as the hub receives it. */
 export const GivenCommand = z.object({
   commandId: CommandId,
   runId: RunId,
   action: GivenAction,
-  /** Why it was given: the values that made a rule fire. People need not say. */
+  /** Why it was given: the values that made a rule fire. Optional for people. */
   cause: z.string().max(1000).optional(),
 });
 export type GivenCommand = z.infer<typeof GivenCommand>;
 
-/** `pending` is the only state that is not an end; each command ends exactly once. */
+/** Each command ends exactly once; all states but `pending` are final. */
 export const commandStates = ['pending', 'rejected', 'applied', 'failed', 'expired'] as const;
 export const CommandState = z.enum(commandStates);
 export type CommandState = z.infer<typeof CommandState>;
@@ -109,7 +109,7 @@ export const CommandRecord = z.object({
   endedMs: z.number().nullable(),
   /** The step it took effect at. */
   step: z.number().int().nonnegative().nullable(),
-  /** Of rules that were set: the last event of the run that was judged by those before. */
+  /** For `set_rules`: the last event that the previous rules judged. */
   afterSeq: z.number().int().nonnegative().optional(),
   before: z.record(z.string(), z.unknown()).nullable(),
   after: z.record(z.string(), z.unknown()).nullable(),
@@ -118,7 +118,7 @@ export const CommandRecord = z.object({
 });
 export type CommandRecord = z.infer<typeof CommandRecord>;
 
-/** What a trainer has to take for a command to be offered; null for what the hub does itself. */
+/** The kind of command that the trainer must support; null for commands that the hub carries out. */
 const takenAs: Record<CommandKind, CommandAction['kind'] | null> = {
   ...{ pause: 'pause', resume: 'resume', step_once: 'step_once', stop: 'stop', set_trainable: 'set_trainable' },
   ...{ set_learning_rate: 'set_learning_rate', lower_learning_rate: 'lower_learning_rate' },
@@ -127,7 +127,7 @@ const takenAs: Record<CommandKind, CommandAction['kind'] | null> = {
   ...{ set_rules: null, end_run: null, notify: null },
 };
 
-/** Whether the trainer of a run takes a kind of command; without its word, it takes all. */
+/** Whether the trainer of a run takes a kind of command. A trainer that lists no kinds takes all. */
 export function trainerTakes({ commands }: { commands?: readonly string[] | undefined }, kind: CommandKind): boolean {
   const needed = takenAs[kind];
   return commands === undefined || needed === null || commands.includes(needed);

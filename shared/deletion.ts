@@ -4,13 +4,13 @@ import { hasEnded, type RunId, type RunSummary } from './run.js';
 type Known = Pick<RunSummary, 'runId' | 'parent' | 'state'>;
 type Dated = Known & Pick<RunSummary, 'createdMs'>;
 
-/** What is to be deleted of some runs, in an order in which it can be, and what stays, each with the reason. */
+/** The runs to delete, in a valid order, and the runs that stay, each with the reason. */
 export interface DeletionPlan<R> {
   goes: R[];
   stays: { run: R; why: string }[];
 }
 
-/** Whether a run was branched, through however many branches, from another; a circle, which a trainer may claim, ends. */
+/** Whether a run descends from another. It terminates for a cycle of parents, which a trainer may claim. */
 function comesFrom(run: Known, ancestorId: RunId, byId: ReadonlyMap<RunId, Known>): boolean {
   const seen = new Set<RunId>();
   for (let at: Known | undefined = run; at?.parent && !seen.has(at.runId); at = byId.get(at.parent.runId)) {
@@ -21,10 +21,10 @@ function comesFrom(run: Known, ancestorId: RunId, byId: ReadonlyMap<RunId, Known
 }
 
 /**
- * Why a run cannot be deleted, and what to do first; null when it can.
- * A run that has branches stays: their pages draw its course beneath theirs, what they train and how fast is told by its
- * commands, and their guard rules stand as its values left them. Without it they would tell something else than was.
- * @param runs all runs, to find its branches among
+ * Why a run cannot be deleted, and what to do first; null if it can.
+ * A run with branches stays. Their pages draw its curves under theirs, its commands say what they train and how fast, and
+ * its values decide the state of their guard rules. Without it, their pages would be wrong.
+ * @param runs all runs, among them its branches
  */
 export function whyNotDelete(run: Known, runs: readonly Known[]): string | null {
   if (!hasEnded(run.state)) return `The run ${run.runId} has not ended (${run.state}). Stop it first, then delete it.`;
@@ -44,7 +44,7 @@ export function whyNotDelete(run: Known, runs: readonly Known[]): string | null 
 }
 
 /**
- * Plans the deletion of several runs: branches before what they were branched from, and otherwise the newest first.
+ * Plans the deletion of several runs: branches before their parents, otherwise the newest first.
  * @param chosen some of `runs`, in any order
  * @param runs all runs
  */
@@ -52,7 +52,7 @@ export function planDeletion<R extends Dated>(chosen: readonly R[], runs: readon
   const goes: R[] = [];
   const stays: DeletionPlan<R>['stays'] = [];
   const byId = new Map(runs.map((run) => [run.runId, run]));
-  /** By run, how many branches go on from it. */
+  /** The number of branches of each run. */
   const branches = new Map<RunId, number>();
   const parentOf = ({ runId, parent }: Known): RunId | null => {
     const from = parent && parent.runId !== runId ? byId.get(parent.runId) : undefined;
@@ -63,7 +63,7 @@ export function planDeletion<R extends Dated>(chosen: readonly R[], runs: readon
     if (parent !== null) branches.set(parent, (branches.get(parent) ?? 0) + by);
   };
   for (const run of runs) count(run, 1);
-  // Whatever nothing goes on from goes, and with it perhaps what kept others.
+  // Deletes the runs without branches, which may free their parents.
   for (let waiting = [...chosen].sort(newestFirst); waiting.length > 0;) {
     const next = waiting.filter(({ runId, state }) => hasEnded(state) && !branches.get(runId));
     if (next.length === 0) {
@@ -82,7 +82,7 @@ export function planDeletion<R extends Dated>(chosen: readonly R[], runs: readon
 
 const newestFirst = (a: Dated, b: Dated): number => b.createdMs - a.createdMs || (a.runId < b.runId ? -1 : 1);
 
-/** What went with runs: `6,120 events, 12.4 MB of checkpoints and logs`. */
+/** What was deleted with runs: `6,120 events, 12.4 MB of checkpoints and logs`. */
 export function goneWords({ events, bytes }: Pick<DeletedRun, 'events' | 'bytes'>): string {
   const files = bytes === 0 ? 'no checkpoints or logs' : `${(bytes / 1e6).toFixed(1)} MB of checkpoints and logs`;
   return `${events.toLocaleString('en-US')} ${events === 1 ? 'event' : 'events'}, ${files}`;

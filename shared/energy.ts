@@ -7,25 +7,25 @@ import { maxBasisLength, maxBasisSentences, maxGridIntensity, maxPowerUsageEffec
  */
 export const worldGridIntensity = 473;
 
-/** What turns a run's use of a machine into energy and emissions, as far as a person has to say it. */
+/** The settings that convert a run's machine usage into energy and emissions. */
 export const EnergySettings = z.object({
   /** Emissions of the electricity, g CO2e/kWh. */
   gridIntensity: z.number().min(0).max(maxGridIntensity),
   /** Power usage effectiveness: energy of the whole building by that of its computers. */
   powerUsageEffectiveness: z.number().min(1).max(maxPowerUsageEffectiveness),
-  /** Watts of one busy core where they have to be modelled; null takes the model's own. */
+  /** Watts of one busy core, where no sensor measures them; null uses the model's default. */
   wattsPerCore: z.number().positive().max(1000).nullable(),
 });
 export type EnergySettings = z.infer<typeof EnergySettings>;
 
 const sentences = z.array(z.string().max(maxBasisLength)).max(maxBasisSentences);
-/** What a run's energy rests on. */
+/** The sources of a run's energy figures. */
 export const EnergyBasis = z.object({
   /** Parts that a sensor measures, e.g. `CPU package by RAPL`. */
   measured: sentences,
   /** Parts that follow from a model, e.g. `memory at 0.392 W/GB`. */
   modelled: sentences,
-  /** What a reader has to know beside: why a part is not measured, what is left out, where a branch counts from. */
+  /** Caveats: why a part is not measured, what is left out, where a branch starts counting. */
   notes: sentences,
   gridIntensity: EnergySettings.shape.gridIntensity,
   powerUsageEffectiveness: EnergySettings.shape.powerUsageEffectiveness,
@@ -35,7 +35,7 @@ export type EnergyBasis = z.infer<typeof EnergyBasis>;
 export const joulesPerKilowattHour = 3.6e6;
 const joulesPerWattHour = joulesPerKilowattHour / 1000;
 
-/** To two digits, as far as they stand before or behind the point: `0.064`, `6.4`, `64`, `640`. */
+/** Rounds to two significant digits: `0.064`, `6.4`, `64`, `640`. */
 const twoDigits = (value: number): string =>
   value === 0
     ? '0'
@@ -58,7 +58,7 @@ export function formatEnergy(joules: number): string {
   const { unit, by } = scaleOf(joules / joulesPerWattHour, 'Wh');
   return `${twoDigits(joules / joulesPerWattHour / by)} ${unit}`;
 }
-/** What it is at least and at most, in the unit of the value between: `0.31–1.6 Wh`. */
+/** A lower and an upper bound, in the unit of the value between: `0.31–1.6 Wh`. */
 export function formatEnergyRange(joules: number, low: number, high: number): string {
   const { unit, by } = scaleOf(joules / joulesPerWattHour, 'Wh');
   return `${twoDigits(low / joulesPerWattHour / by)}–${twoDigits(high / joulesPerWattHour / by)} ${unit}`;

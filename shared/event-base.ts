@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { maxSeq, maxStep } from './limits.js';
 
 /**
- * Every event carries these: a gap-free number within its run from 1, and the optimizer step it belongs to. Steps do not
- * go back within a run, but where a segment begins: whoever goes back to a checkpoint opens a branch, a run of its own, or
- * takes up a run that has ended.
+ * The fields of every event: a gap-free number within its run, from 1, and the optimizer step it belongs to. Steps never go
+ * back within a segment. To go back to a checkpoint, a trainer opens a branch, which is a run of its own, or begins a
+ * segment of a run that has ended.
  */
 export const eventBase = {
   seq: z.number().int().positive().max(maxSeq),

@@ -15,8 +15,8 @@ export interface ErrorBody {
 }
 
 /**
- * GET /readyz: 200, or 503 when something keeps the hub from its work. Either way all that is wrong, each with what to
- * do: at 200 what the hub works around, such as an InfluxDB that is down while the spool takes what comes in.
+ * GET /readyz: 200, or 503 if the hub cannot work. Both list all problems with their remedies. With 200 these are problems
+ * that the hub works around, such as an InfluxDB that is down while the spool accepts events.
  */
 export interface ReadinessResponse {
   ready: boolean;
@@ -28,9 +28,9 @@ export interface ReadinessResponse {
 export const SessionRequest = z.object({ token: z.string().min(1).max(200) });
 export const SessionInfo = z.object({
   mayControl: z.boolean(),
-  /** Whether this browser is shown the runs. */
+  /** Whether this browser may see the runs. */
   mayWatch: z.boolean(),
-  /** What a person does to control runs, or to watch them, from this browser, where it may not. */
+  /** How to get the right to control runs, or to watch them, where this browser lacks it. */
   howToControl: z.string().optional(),
 });
 export type SessionInfo = z.infer<typeof SessionInfo>;
@@ -39,7 +39,7 @@ export type SessionInfo = z.infer<typeof SessionInfo>;
 export const RunResponse = z.object({ run: RunSummary });
 export type RunResponse = z.infer<typeof RunResponse>;
 
-/** DELETE /api/runs/:runId -> what went with the run, for good. Branches are deleted before the run they go on from. */
+/** DELETE /api/runs/:runId -> what was deleted for good. Delete branches before their parent. */
 export const DeletedRun = z.object({
   runId: RunId,
   /** Events that were stored of it. */
@@ -49,7 +49,7 @@ export const DeletedRun = z.object({
 });
 export type DeletedRun = z.infer<typeof DeletedRun>;
 
-/** A history or windows of more values than this, over all series, are refused as `invalid`: ask in parts. */
+/** The most values of a history or of windows, over all series. A larger request is `invalid`: ask in parts. */
 export const maxAnswerValues = 4_000_000;
 
 const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
@@ -96,7 +96,7 @@ export interface HistoryResponse {
   series: Record<string, WireSeries>;
 }
 
-/** GET /api/runs/:runId/windows?metric=train/loss&everySteps=100: what the finite values come to in windows of steps. */
+/** GET /api/runs/:runId/windows?metric=train/loss&everySteps=100: statistics of the finite values in windows of steps. */
 export const WindowsQuery = z.object({
   metric: metricNames,
   ...stepRange,
@@ -109,7 +109,7 @@ export interface WindowsResponse {
   series: Record<string, Record<'fromSteps' | 'counts' | 'minima' | 'maxima' | 'means' | 'lasts', number[]>>;
 }
 
-/** GET /api/runs/:runId/findings: one sentence about what happened each, with the numbers it rests on. */
+/** GET /api/runs/:runId/findings: sentences about what happened, each with its numbers. */
 export interface FindingsResponse {
   runId: RunId;
   findings: { kind: string; step: number; text: string; values: Record<string, number> }[];
@@ -159,17 +159,17 @@ export interface LargeEventsResponse<E extends LargeEvent> {
   lastSeq: number;
   /** Ascending by number. */
   events: E[];
-  /** Events of the range that are left out: they come before those in the answer. */
+  /** The number of earlier events of the range that are not in the answer. */
   earlier: number;
 }
 
-/** GET /api/runs/:runId/checkpoints -> those that the run can go back to, in the order they were saved. */
+/** GET /api/runs/:runId/checkpoints -> the checkpoints that the run can restore, in the order of saving. */
 export const CheckpointsResponse = z.object({
   checkpoints: z.array(
     z.object({
       checkpointId: CheckpointId,
       step: z.number().int().nonnegative(),
-      /** Whether this hub's data folder holds it: an imported run's lie where it was trained. */
+      /** Whether this hub's data folder holds it. The checkpoints of an imported run stay where it was trained. */
       isHere: z.boolean(),
     }),
   ),
@@ -183,8 +183,8 @@ export const CommandsResponse = z.object({ commands: z.array(CommandRecord) });
 export type CommandsResponse = z.infer<typeof CommandsResponse>;
 
 /**
- * POST /api/runs/:runId/commands: a command, whose id is made by whoever gives it. Who may: a browser's session, or a
- * program that shows the trainer token as `Authorization: Bearer`. The run may stand in the body too.
+ * POST /api/runs/:runId/commands: gives a command; the caller makes its id. Allowed for a browser with a session and for a
+ * program with the trainer token as `Authorization: Bearer`. The body may name the run too.
  */
 export const GiveCommandRequest = knownOnly(AskedCommand.extend({ runId: RunId.optional() }));
 export type GiveCommandRequest = z.infer<typeof GiveCommandRequest>;
@@ -193,14 +193,14 @@ export const maxCommandWaitMs = 60_000;
 /** How long to wait for the command's end, for POST and for GET /api/runs/:runId/commands/:commandId. */
 export const GiveCommandQuery = z.object({ waitMs: z.coerce.number().int().min(0).max(maxCommandWaitMs).default(0) });
 
-/** The command's line of the audit log. Status 202 while it is pending, 200 once it has ended, however it ended. */
+/** The command's line of the audit log. Status 202 while it is pending, 200 once it has ended in any way. */
 export const CommandResponse = z.object({ command: CommandRecord });
 export type CommandResponse = z.infer<typeof CommandResponse>;
 
 /** What `plumbline` calls itself, with its version: `User-Agent: plumbline-cli/0.1.0`. */
 export const cliUserAgent = 'plumbline-cli';
 
-/** GET /api/runs/:runId/rules -> the rules that the run is watched by, in their order, and where each stands. */
+/** GET /api/runs/:runId/rules -> the guard rules of the run, in their order, each with its state. */
 export const RulesResponse = z.object({ rules: z.array(RuleState) });
 export type RulesResponse = z.infer<typeof RulesResponse>;
 
@@ -211,10 +211,10 @@ export interface PercentInterval {
   high: number;
 }
 
-/** GET /api/runs/:runId/evaluations -> how each task's questions were answered, at the base model and after each stage. */
+/** GET /api/runs/:runId/evaluations -> the answers to each task's questions, by the base model and after each stage. */
 export interface EvaluationsResponse {
   runId: RunId;
-  /** What share of such intervals holds the true value. */
+  /** The confidence level: the share of such intervals that contain the true value. */
   level: number;
   tasks: {
     task: string;
@@ -231,8 +231,9 @@ export interface EvaluationsResponse {
       /** With Wilson's interval. */
       accuracy: PercentInterval;
       /**
-       * Minus the base model's accuracy on the same questions, with Newcombe's interval for paired shares, and how many
-       * questions went from wrong to right and from right to wrong. Null for the base, or where it was asked others.
+       * The difference from the base model on the same questions, with Newcombe's interval for paired shares, and the
+       * numbers of questions that went from wrong to right and from right to wrong. Null for the base model itself, and if
+       * it was asked other questions.
        */
       againstBase: (PercentInterval & { gained: number; lost: number }) | null;
     }[];

@@ -15,7 +15,7 @@ describe('a request to start a run', () => {
     actions: [{ kind: 'pause' }],
   };
 
-  it('is refused for a setting that there is none of, at any depth, with the nearest name', () => {
+  it('is refused for an unknown setting at any depth, with the nearest name', () => {
     expect(faults(StartRunRequest, { config: { name: 'x', learningrate: 0.1 } })).toEqual([
       'config: there is no "learningrate" here; did you mean "learningRate"?',
     ]);
@@ -32,7 +32,7 @@ describe('a request to start a run', () => {
     ).toEqual(['config.rules.1.condition: there is no "window" here']);
   });
 
-  it('says so of a misspelt name before it misses the right one', () => {
+  it('reports a misspelt name before the missing one', () => {
     const { metric, ...rest } = rule;
     expect(faults(StartRunRequest, { config: { name: 'x', rules: [{ ...rest, metrik: metric }] } })[0]).toBe(
       'config.rules.0: there is no "metrik" here; did you mean "metric"?',

@@ -2,29 +2,29 @@ import { z } from 'zod';
 import { closestName } from './closest-name.js';
 
 /*
- * Zod drops keys that a schema does not know. That is right for what is stored or comes from another version, and wrong for
- * what a person wrote: a misspelt setting would be left out without a word.
+ * Zod drops unknown keys. That is right for stored data and for other versions, but wrong for input that people write: a
+ * misspelt setting would be dropped silently.
  */
 
 /**
- * For what people and their programs write: a schema that refuses names it does not know, at any depth. Each is refused by
- * its name and place, with the nearest known name where one is close.
+ * A strict version of a schema, for input that people and their programs write. It refuses unknown names at any depth, and
+ * says each name, its place and the nearest known name.
  */
 export function knownOnly<T extends z.ZodType>(schema: T): z.ZodType<z.output<T>> {
   return z.unknown().transform((given, context): z.output<T> => {
     const unknown = unknownNames(schema, given, []);
-    // Several at one time, and not as many as a hostile sender likes.
+    // Reports several faults at once, but not as many as a hostile sender likes.
     for (const { path, name, known } of unknown.slice(0, 10))
       context.addIssue({ code: 'custom', path, message: unknownWords(name, known) });
     const read = schema.safeParse(given);
-    // A missing name is told after the misspelt one that it comes from.
+    // Reports a missing name after the misspelt name that causes it.
     if (!read.success)
       for (const { path, message } of read.error.issues) context.addIssue({ code: 'custom', path: [...path], message });
     return read.success ? read.data : z.NEVER;
   });
 }
 
-/** The first faults of what a person wrote, each with its place: `rules.0.name: a rule needs a name; …`. */
+/** The first faults of an input, each with its place: `rules.0.name: a rule needs a name; …`. */
 export const issueWords = ({ issues }: z.ZodError): string =>
   issues
     .slice(0, 5)

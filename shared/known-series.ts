@@ -5,9 +5,9 @@ import type { GuardRule } from './rule.js';
 /** The series that a rule can watch. */
 export interface KnownSeries {
   names: readonly string[];
-  /** There can be no others: such a run is known beforehand. Else a trainer may still send more. */
+  /** The list is complete, as for a run of the built-in trainer. Other trainers may send more. */
   areAll: boolean;
-  /** What they are measured in, by name, where that is known. */
+  /** Their units by name, where known. */
   units?: ReadonlyMap<string, string>;
 }
 
@@ -15,7 +15,7 @@ export interface KnownSeries {
 export const unitsOf = (series: Iterable<SeriesFacts>): Map<string, string> =>
   new Map([...series].flatMap(({ name, unit }) => (unit === undefined ? [] : [[name, unit] as const])));
 
-/** What is to be said of a series that is not known, with the name that was probably meant; empty of one that is. */
+/** A warning about an unknown series, with the name that was probably meant; empty for a known series. */
 export function unknownWords(metric: string, { names, areAll }: KnownSeries): string {
   const typed = metric.trim();
   if (typed === '' || names.length === 0 || names.includes(typed)) return '';
@@ -25,7 +25,7 @@ export function unknownWords(metric: string, { names, areAll }: KnownSeries): st
   return `This run has had no value of “${typed}” so far${hint || '.'}`;
 }
 
-/** The same of all series that a rule names, each once: the one that it watches, those by which it chooses a checkpoint. */
+/** The warnings for all series that a rule names, each once: the watched one, and those that choose a checkpoint. */
 export function unknownSeriesOf({ metric, actions }: GuardRule, series: KnownSeries): string[] {
   const named = [metric, ...actions.flatMap((action) => ('metric' in action ? [action.metric] : []))];
   return [...new Set(named)].map((name) => unknownWords(name, series)).filter((words) => words !== '');

@@ -16,7 +16,7 @@ import { cleaned } from './plain-text.js';
 
 /*
  * Events that show what a model says: which tokens gained and lost probability, and answers to examples. They may be
- * large, so they are stored and read apart from control events, and browsers are only told that they are there.
+ * large, so they are stored and read apart from control events, and browsers are only told that they exist.
  */
 
 /** A task's name, or `held_out` for the prompts of all held-out tasks together. */
@@ -26,11 +26,11 @@ const Probability = z
   .min(0, 'a probability is from 0 to 1')
   .max(maxProbability, 'a probability is from 0 to 1');
 
-/** Of one token, the mean probability over the answer positions of the prompts. */
+/** The mean probability of one token over the answer positions of the prompts. */
 export const ShiftedToken = z.object({
-  /** As people read it. */
+  /** Its text. */
   token: z.string().max(maxTokenLength, `a token has at most ${maxTokenLength} characters`),
-  /** In the model's vocabulary. */
+  /** Its index in the model's vocabulary. */
   id: z.number().int().nonnegative().max(maxTokenId),
   base: Probability,
   now: Probability,
@@ -69,7 +69,7 @@ export type Picture = z.infer<typeof Picture>;
 const text = z.string().max(maxAnswerLength, `at most ${maxAnswerLength} characters`);
 const Answer = z.object({ answer: text, right: z.boolean().optional() });
 export const Example = z.object({
-  /** The same in every event, so that answers can be followed. */
+  /** The same in every event, so that the answers can be followed over time. */
   exampleId: z.string().min(1).max(maxExampleIdLength),
   prompt: text,
   picture: Picture.optional(),
@@ -88,7 +88,7 @@ const encoder = new TextEncoder();
 /** Bytes of a value as JSON in UTF-8. */
 const jsonBytes = (value: unknown): number => encoder.encode(JSON.stringify(value)).length;
 
-/** What the model answers to examples of a task, beside the base model's answers. */
+/** The model's answers to examples of a task, beside the base model's. */
 export const Examples = z.object({
   ...eventBase,
   type: z.literal('examples'),
@@ -97,7 +97,7 @@ export const Examples = z.object({
     .array(Example)
     .max(maxExamples, `at most ${maxExamples} examples an event`)
     .refine(
-      // As they are stored: an odd character of one byte comes to three.
+      // Counts the stored form, in which an odd character of one byte takes three.
       (examples) => jsonBytes(cleaned(examples)) <= maxExamplesBytes,
       `the examples of an event have at most ${maxExamplesBytes} bytes as JSON: send them in several events`,
     ),
@@ -109,7 +109,7 @@ export const largeEventTypes = ['token_shift', 'examples'] as const satisfies re
 export const isLargeEvent = <E extends { type: string }>(event: E): event is Extract<E, { type: LargeEvent['type'] }> =>
   (largeEventTypes as readonly string[]).includes(event.type);
 
-/** What browsers are told live of a large event: `count` is of its tokens or examples. */
+/** The live notice of a large event for browsers; `count` counts its tokens or examples. */
 export type LargeEventNotice = (Omit<TokenShift, 'tokens'> | Omit<Examples, 'examples'>) & { count: number };
 
 export function noticeOf(event: LargeEvent): LargeEventNotice {
@@ -121,7 +121,7 @@ export function noticeOf(event: LargeEvent): LargeEventNotice {
   return { ...rest, count: examples.length };
 }
 
-/** About as many characters as an event has as JSON, without making it. */
+/** Estimates the length of an event as JSON, without serializing it. */
 export function aboutLength(event: LargeEvent): number {
   if (event.type === 'token_shift') return event.tokens.reduce((sum, { token }) => sum + 80 + token.length, 100);
   return event.examples.reduce((sum, { prompt, picture, expected, base, now }) => {

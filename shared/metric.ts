@@ -4,8 +4,8 @@ import { maxMetricNameLength, maxMetricsPerEvent } from './limits.js';
 import { isPlain } from './plain-text.js';
 
 /**
- * Any printable text: `train/loss`, `eval_loss`, `lr-AdamW/pg1`, `eval/acc top-1`. Slashes group: series whose names begin
- * alike up to a slash are shown together.
+ * Any printable text: `train/loss`, `eval_loss`, `lr-AdamW/pg1`, `eval/acc top-1`. Slashes group: pages show series with the
+ * same prefix together.
  */
 export const MetricName = z
   .string()
@@ -17,7 +17,7 @@ export const MetricName = z
   );
 export type MetricName = z.infer<typeof MetricName>;
 
-/** JSON has no NaN and no Infinity; on the wire they are these words, so that a diverged loss is seen, not lost. */
+/** JSON has no NaN and no Infinity. On the wire these words stand for them, so that a diverged loss is not lost. */
 export const nonFiniteWords = ['NaN', 'Infinity', '-Infinity'] as const;
 export const WireNumber = z.union(
   [z.number(), z.literal(nonFiniteWords)],
@@ -33,24 +33,24 @@ export function fromWireNumber(value: WireNumber): number {
 }
 
 /**
- * Training computes in float32, which ends at 3.4e38. What is beyond stands for an overflow: trackers that cannot store
- * Infinity store the largest number of a type in its place.
+ * Training computes in float32, which ends at 3.4e38. A larger value is an overflow: trackers that cannot store Infinity
+ * store the largest number of their type.
  */
 const largestMeasured = 1e38;
-/** Whether a value was measured: not NaN, not infinite, and not what stands for an overflow. */
+/** Whether a value was measured: not NaN, not infinite, and not an overflow. */
 export const isMeasured = (value: number): boolean => Math.abs(value) <= largestMeasured;
 
 /** A number in running text: four significant digits, with a real minus sign; an exponent keeps its own. */
 export function fourDigits(value: number): string {
   const digits = value.toPrecision(4);
-  // The largest numbers, rounded up, are no numbers any more.
+  // Rounding up the largest numbers gives Infinity.
   const isTooLarge = Number.isFinite(value) && !Number.isFinite(Number(digits));
   return (isTooLarge ? digits : String(Number(digits))).replace(/^-/, '−');
 }
 
 /**
- * A series that every run has beside its metrics: the epoch milliseconds at which each step was completed. It is kept
- * and thinned like a metric; trainers do not send it, it comes from their `step_completed` events.
+ * The epoch milliseconds at which each step was completed. It is stored and thinned like a metric. The hub takes it from
+ * the `step_completed` events; trainers do not send it.
  */
 export const wallTimeSeries = 'run/wall_time_ms';
 
@@ -70,10 +70,10 @@ export function toWireMetrics(metrics: Readonly<Record<string, number>>): WireMe
   return recordOf(Object.entries(metrics).map(([name, value]) => [name, toWireNumber(value)]));
 }
 
-/** The metrics every trainer is expected to send; a trainer may add more under the same naming. */
+/** The metrics that pages and findings know by name. A trainer sends those that it measures, and any others. */
 export const metrics = {
   loss: 'train/loss',
-  /** What the loss is made of where a method adds to it (LwF): the answers' cross-entropy and the weighted distillation. */
+  /** The parts of the loss for methods that add to it (LwF): cross-entropy of the answers, and weighted distillation. */
   taskLoss: 'train/task_loss',
   distillationLoss: 'train/distillation_loss',
   learningRate: 'train/learning_rate',
@@ -81,8 +81,8 @@ export const metrics = {
   stepDurationMs: 'train/step_duration_ms',
   trainableParameters: 'train/trainable_parameters',
   /**
-   * What the optimizer holds on the device: two moments, 8 bytes, of each parameter that was trained in this stage, and
-   * a flat copy, 4 bytes more, of each that is trained at present.
+   * Optimizer memory on the device: two moments (8 bytes) of each parameter trained in this stage, and a flat copy (4 bytes)
+   * of each parameter in training now.
    */
   optimizerBytes: 'train/optimizer_bytes',
   /** KL(base || now) and Jensen-Shannon divergence in nats on the fixed probe prompts. */
@@ -96,8 +96,8 @@ export const metrics = {
   numberTokensHeldOut: 'bias/number_tokens/held_out',
   heldOutMean: 'held_out/mean/accuracy',
   /**
-   * Energy of the run since its start, pauses included, in joules, with what it is at least and at most; a branch starts
-   * from 0. A trainer that can tell sends them with steps, about once a second, and with probes.
+   * Energy of the run in joules since its start, pauses included, with a lower and an upper bound. A branch starts from 0.
+   * A trainer that measures it sends it with steps, about once a second, and with probes.
    */
   energyJoules: 'energy/joules',
   energyJoulesLow: 'energy/joules_low',
@@ -123,16 +123,16 @@ export const blocks = ['self_attn', 'mlp'] as const;
  * output head: root mean square over the vocabulary and the held-out answer positions, in logits.
  */
 export const contributionChange = (layer: number, block: string): string => `contribution/${layer}/${block}`;
-/** How much more than in the base model a block pushes number tokens than all tokens, in logits; below 0: less. */
+/** How much more a block pushes number tokens than other tokens, compared with the base model, in logits. */
 export const numberTokenPush = (layer: number, block: string): string => `contribution/number_tokens/${layer}/${block}`;
 
-/** What stands behind a value in a unit, or behind a difference of two: `%` and `pp`; empty for a bare number. */
+/** The suffix of a value, or of a difference of two values: `%` and `pp`; empty for a bare number. */
 export const unitWords = (unit: string | undefined, isDifference: boolean): string =>
   unit === '%' && isDifference ? 'pp' : (unit ?? '');
 
 /** A value in running text, or a difference of two, with its unit: `52.6 %`, `−40.1 pp`, `1.377 nats`, `0.061`. */
 export function measuredWords(value: number, unit: string | undefined, isDifference = false): string {
-  // A share of 1 is known by its place.
+  // The place of a probability says its unit.
   const isBare = unit === 'probability' || !Number.isFinite(value);
   const words = isBare ? '' : unitWords(unit, isDifference);
   return words === '' ? fourDigits(value) : `${fourDigits(value)} ${words}`;

@@ -14,39 +14,39 @@ import {
 
 export const ParameterName = z.string().min(1).max(maxParameterNameLength);
 
-/** A group's name is part of a metric's name (`drift/<group>`), so it has the same characters. */
+/** It is part of a metric's name (`drift/<group>`). */
 const GroupName = z
   .string()
   .max(maxGroupNameLength)
   .regex(/^[A-Za-z0-9_.-]+$/, 'the name of a parameter group has only A-Z a-z 0-9 _ . -');
 
-/** What a parameter is for. `head` is the language model's output head; `other` is what the trainer cannot tell. */
+/** The part of the model that a parameter belongs to. `head` is the language model's output head; `other` is unknown. */
 export const parts = ['language', 'vision', 'projector', 'embedding', 'head', 'other'] as const;
 export type Part = (typeof parts)[number];
 
 const roleWord = z.string().min(1).max(maxWordLength);
-/** What is absent or null, the parameter has none of. */
+/** An absent field means the same as null: the parameter has none. */
 const ParameterRole = z.object({
   part: z.enum(parts),
-  /** Number of its layer within its part, from 0. */
+  /** The index of its layer within its part, from 0. */
   layer: z.number().int().nonnegative().max(maxLayer).nullable().optional(),
   /** `self_attn`, `mlp`, `norms`, ... */
   block: roleWord.nullable().optional(),
   /** `q_proj`, `gate_up_proj`, `fc1`, ... */
   projection: roleWord.nullable().optional(),
-  /** Which one of several experts of its layer, from 0. */
+  /** The index of its expert within its layer, from 0. */
   expert: z.number().int().nonnegative().max(maxExpert).nullable().optional(),
 });
 export type ParameterRole = z.infer<typeof ParameterRole>;
 
 /**
- * The smallest unit that is drawn, measured (`drift/<group>`) and frozen by hand as one: a projection with its bias and
- * its adapters, the norms of a layer. So it has one role.
+ * The smallest unit that pages draw, probes measure (`drift/<group>`) and people freeze: a projection with its bias and
+ * adapters, or the norms of a layer. A group has one role.
  */
 export const ParameterGroup = z.object({ name: GroupName, ...ParameterRole.shape });
 export type ParameterGroup = z.infer<typeof ParameterGroup>;
 
-/** A tensor of the model, under the name that the trainer has for it. */
+/** A tensor of the model, under the trainer's own name. */
 export const ParameterInfo = z.object({
   name: ParameterName,
   shape: z.array(z.number().int().nonnegative()).max(maxDimensions),
@@ -54,7 +54,7 @@ export const ParameterInfo = z.object({
   size: z.number().int().nonnegative(),
   /** Name of its group. */
   group: GroupName,
-  /** Never trained in this run, whatever is selected: its method keeps it (a LoRA run's weights below the adapters). */
+  /** The method never trains it, whatever is selected, such as the weights below LoRA adapters. */
   fixed: z.boolean().optional(),
 });
 export type ParameterInfo = z.infer<typeof ParameterInfo>;
@@ -63,7 +63,7 @@ const RecipeName = z
   .string()
   .min(1, 'a recipe needs a name')
   .max(maxWordLength, `the name of a recipe has at most ${maxWordLength} characters`);
-/** A choice of what to train, under a name. Without groups it freezes everything. */
+/** A named choice of groups to train. Without groups it freezes everything. */
 export const ModelRecipe = z.object({
   name: RecipeName,
   /** For people: `SA Proj`. */
@@ -74,8 +74,7 @@ export const ModelRecipe = z.object({
 export type ModelRecipe = z.infer<typeof ModelRecipe>;
 
 /**
- * What a model is made of, in the trainer's words. Nobody else takes names apart: rows, columns and recipes come from
- * here. With 50,000 tensors, each in a group of its own, and the built-in trainer's recipes, a `run_started` has about 27 MB
+ * The model as its trainer describes it. Nobody else parses names: rows, columns and recipes come from here. With 50,000 tensors, each in a group of its own, and the built-in trainer's recipes, a `run_started` has about 27 MB
  * where names have 46 characters and 30 MB where they have 78: that fits in a message of 32 MiB.
  */
 export const ModelInfo = z
@@ -91,7 +90,7 @@ export const ModelInfo = z
   });
 export type ModelInfo = z.infer<typeof ModelInfo>;
 
-/** The first reference or name that is wrong. */
+/** The first invalid reference or name. */
 function modelFault(
   groups: readonly ParameterGroup[],
   parameters: readonly ParameterInfo[],
@@ -124,7 +123,7 @@ function modelFault(
   return null;
 }
 
-/** What is to be trained from now on; everything else is frozen. */
+/** The parameters to train from now on; all others are frozen. */
 export const TrainableSelection = z.discriminatedUnion('kind', [
   /** One of the recipes that the trainer has sent with its model. */
   z.object({ kind: z.literal('recipe'), recipe: RecipeName }),
@@ -134,7 +133,7 @@ export const TrainableSelection = z.discriminatedUnion('kind', [
 ]);
 export type TrainableSelection = z.infer<typeof TrainableSelection>;
 
-/** How much of one part of a model. */
+/** An amount of one part of a model. */
 export interface PartAmount {
   part: Part;
   tensors: number;
@@ -148,19 +147,19 @@ export type ResolvedSelection =
       trainable: string[];
       trainableSize: number;
       totalSize: number;
-      /** What of each part is trainable, in the order of `parts`; parts without any are left out. */
+      /** The trainable amount of each part, in the order of `parts`; parts without any are left out. */
       byPart: PartAmount[];
     }
   | { ok: false; reason: string };
 
-/** What a selection is resolved against. */
+/** The facts that resolve a selection. */
 export type SelectableModel = Pick<ModelInfo, 'groups' | 'parameters' | 'recipes'>;
 
 /**
- * The parameter names that a selection makes trainable, in the order of the model's parameters. The browser's preview and
- * the trainer both call this, so what is shown is what is applied. Its time grows with the number of parameters.
- * A recipe, group or pattern that hits nothing that can be trained is refused; only a recipe without groups and an empty
- * list of groups select nothing.
+ * The names of the parameters that a selection makes trainable, in the order of the model. The browser's preview and the
+ * trainer both call this, so the preview is exact. It runs in time linear in the number of parameters.
+ * It refuses a recipe, group or pattern without trainable parameters. Only a recipe without groups and an empty list of
+ * groups select nothing.
  */
 export function resolveSelection(selection: TrainableSelection, model: SelectableModel): ResolvedSelection {
   const hit = hitsOf(selection, model);
@@ -231,7 +230,7 @@ function patternHits(text: string, { parameters }: SelectableModel): Hits {
 }
 
 function matchesPattern(name: string, pattern: string): boolean {
-  // Walks the literal pieces between stars from left to right: linear, so no pattern can make it slow.
+  // Walks the literals between stars from left to right, in linear time, so that no pattern is slow.
   const pieces = pattern.split('*');
   if (pieces.length === 1) return name === pattern;
   const first = pieces[0]!;
@@ -263,7 +262,7 @@ function amountByPart(parameters: readonly ParameterInfo[], { groups }: Selectab
 const keeps = (words: readonly string[]): string =>
   `This run's method keeps ${quoted(words)} as it is: it cannot be trained.`;
 
-/** The first few of a list, so that a reason stays short however much was wrong. */
+/** The first few of a list, so that a reason stays short. */
 function quoted(words: readonly string[]): string {
   const shown = words
     .slice(0, 3)
@@ -272,7 +271,7 @@ function quoted(words: readonly string[]): string {
   return words.length > 3 ? `${shown} and ${words.length - 3} more` : shown;
 }
 
-/** A selection in a few words, for logs, timelines and marks on charts. */
+/** Describes a selection briefly, for logs, timelines and marks on charts. */
 export function describeSelection(selection: TrainableSelection): string {
   switch (selection.kind) {
     case 'recipe':
@@ -285,8 +284,8 @@ export function describeSelection(selection: TrainableSelection): string {
 }
 
 /**
- * A group's place in a few words: `layer 3 up_proj`, `vision layer 3 fc1`, `layer 3 expert 7 up_proj`; its name where its
- * role names no layer.
+ * Describes a group's place briefly: `layer 3 up_proj`, `vision layer 3 fc1`, `layer 3 expert 7 up_proj`. A group without
+ * a layer has its name.
  */
 export function describeGroup({ name, part, layer, block, projection, expert }: ParameterGroup): string {
   if (layer === undefined || layer === null) return name;

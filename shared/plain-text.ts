@@ -2,25 +2,25 @@ import type { z } from 'zod';
 import { recordOf } from './record.js';
 
 /**
- * Characters that move a cursor, colour a terminal or turn the order of letters, and halves of a pair that are no
- * character. No name needs them; a name with them is not what it looks like.
+ * Control characters, bidirectional marks and lone surrogates: they move a cursor, colour a terminal or reorder text. No
+ * name needs them, and a name with them is not what it looks like.
  */
 const odd = /[\p{Cc}\p{Cs}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
-/** Those of running text, which may have tabs and line breaks of any system. */
+/** Odd characters in running text, which may have tabs and any line breaks. */
 const oddInText = new RegExp(`(?!\\r\\n|[\\n\\t\\u2028\\u2029])${odd.source}`, odd.flags);
 
 /** Whether a text is one line without odd characters. */
 export const isPlain = (text: string): boolean => text.search(odd) < 0;
 
-/** A text for a terminal or a log: odd characters as `\u001b`, which JSON reads back as they were. */
+/** Escapes a text for a terminal or a log: odd characters become `\u001b`, which JSON can read back. */
 export const visibleLine = (text: string): string => text.replace(odd, escaped);
-/** As `visibleLine`, of a text that may have lines. */
+/** Like `visibleLine`, but keeps line breaks. */
 export const visibleText = (text: string): string => text.replace(oddInText, escaped);
 const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
 /**
- * A value with odd characters in its texts and keys replaced by U+FFFD, one by one, so that no text gets longer. Tabs and
- * line breaks stay.
+ * Replaces each odd character in the texts and keys of a value by U+FFFD, so that no text gets longer. Tabs and line
+ * breaks stay.
  */
 export function cleaned<T>(value: T): T {
   if (typeof value === 'string') return value.replace(oddInText, '\uFFFD') as T;
@@ -30,7 +30,7 @@ export function cleaned<T>(value: T): T {
   return (Object.getPrototypeOf(value) === null ? recordOf(entries) : Object.fromEntries(entries)) as T;
 }
 
-/** For `superRefine`: refuses a value with odd characters, or a line break, in any of its texts. */
+/** For `superRefine`: refuses a value with an odd character or a line break in any text. */
 export function allPlain(value: unknown, context: z.RefinementCtx): void {
   const look = (part: unknown, path: PropertyKey[]): void => {
     if (typeof part === 'string') {

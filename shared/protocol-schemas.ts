@@ -10,7 +10,7 @@ const otherEvents = TrainerEvent.options
   .filter(({ shape }) => !isMetricEvent({ type: shape.type.value }))
   .map((event) => event.extend({ wallTimeMs: WallTimeMs }));
 
-/** What a trainer and a hub send each other, by the name of its file in shared/schemas. */
+/** The messages between trainer and hub, by the names of their files in shared/schemas. */
 const messages = {
   /** The handshake's `auth`. */
   auth: TrainerAuth,
@@ -27,15 +27,15 @@ const messages = {
 export type MessageName = keyof typeof messages;
 export const messageNames = Object.keys(messages) as MessageName[];
 
-/** Columns are read entry by entry, so that a wrong value costs no other: zod knows only that they are lists. */
+/** The hub reads columns entry by entry, so that one wrong value costs no other. Zod knows only that they are lists. */
 const columns: Record<string, object> = {
   series: { type: 'array', items: { type: 'integer' }, maxItems: maxMetricsPerEvent },
   values: { type: 'array', items: z.toJSONSchema(WireNumber), maxItems: maxMetricsPerEvent },
 };
 
 /**
- * The JSON Schema (2020-12) of a message as its sender writes it. It does not say what zod's refinements do: that names are
- * given once, that series and values have the same length, and what one list names of another.
+ * The JSON Schema (2020-12) of a message as its sender writes it. It lacks zod's refinements: that names are unique, that
+ * series and values have the same length, and that references between lists are valid.
  */
 export function messageSchema(name: MessageName): object {
   return z.toJSONSchema(messages[name], {

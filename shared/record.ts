@@ -1,25 +1,25 @@
 import { z } from 'zod';
 
-/** So much of a name is told of one that is too long. */
+/** The characters of an overlong name in an error. */
 const shownLength = 80;
-/** So many faults of one record are told: there may be millions. */
+/** The faults of one record in an error: there may be millions. */
 const toldFaults = 3;
 
-/** A record without a prototype: `constructor` and `__proto__` are names like others in it. */
+/** A record without a prototype, in which `constructor` and `__proto__` are ordinary names. */
 export function recordOf<T>(entries: Iterable<readonly [string, T]> = []): Record<string, T> {
   const record = Object.create(null) as Record<string, T>;
   for (const [name, value] of entries) record[name] = value;
   return record;
 }
 
-/** What a record has under a name; nothing that every object has. */
+/** The own entry of a record under a name. */
 export const entryOf = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
   Object.hasOwn(record, name) ? record[name] : undefined;
 
 /**
- * A record of at most so many entries with names of at most so many characters, any text among them: it is read into a
- * record without a prototype. Number and length are looked at before the entries are.
- * @param what the entries are, in the plural, for the error
+ * A schema for a record with a bounded number of entries and bounded names. Any text is a valid name: the result has no
+ * prototype. The bounds are checked before the entries.
+ * @param what names the entries in the error, in the plural
  */
 export function boundedRecord<V extends z.ZodType>(
   key: z.ZodType<string>,
@@ -54,7 +54,7 @@ export function boundedRecord<V extends z.ZodType>(
     }
     return faults > 0 ? z.NEVER : record;
   });
-  // A transform says nothing of what comes out of it.
+  // Zod cannot derive the schema of a transform.
   schema._zod.toJSONSchema = () => ({
     type: 'object',
     propertyNames: z.toJSONSchema(key),

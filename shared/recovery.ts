@@ -1,7 +1,7 @@
 import { isMeasured } from './metric.js';
 
 /**
- * How much of a drift has come back, in percent (this project's definition, beside the measures of arXiv 2510.08564).
+ * The share of a drift that has come back, in percent (this project's definition, beside the measures of arXiv 2510.08564).
  *
  * recovered = (now - worst) / (base - worst): 0 at the worst value so far, 100 back at the base model's.
  *
@@ -30,7 +30,7 @@ export function recovery(
       worstIndex = index;
     }
   }
-  // Only a value on the worse side of the base is drift: a task that got better has nothing to recover.
+  // Only a value worse than the base is drift: an improved task has nothing to recover.
   if (worstIndex < 0 || sign * (base - worst) <= noiseFloor) return null;
   return { percent: ((now - worst) / (base - worst)) * 100, worst, worstIndex, now };
 }

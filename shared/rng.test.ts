@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Rng } from './rng.js';
 
 describe('Rng', () => {
-  it('goes on from its state', () => {
+  it('continues from its state', () => {
     const rng = new Rng(3);
     for (let i = 0; i < 10; i++) rng.uniform();
     const copy = Rng.fromState(rng.state);

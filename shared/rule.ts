@@ -3,7 +3,7 @@ import { maxRuleActions, maxRuleNameLength, maxRules, maxRuleValues, maxWebhookL
 import { fourDigits, MetricName, WireNumber } from './metric.js';
 import { TrainableSelection, describeSelection } from './parameter.js';
 
-/** A rule is known by its name within its run; commands that it gives have the author `rule:<name>`. */
+/** A rule's name is unique within its run. The commands of a rule have the author `rule:<name>`. */
 export const RuleName = z
   .string()
   .trim()
@@ -12,13 +12,13 @@ export const RuleName = z
 const authorPrefix = 'rule:';
 export const ruleAuthor = (name: string): string => authorPrefix + name;
 export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
-/** The name of the rule that is this author; undefined for people. */
+/** The name of the rule behind an author; undefined for people. */
 export const ruleOf = (author: string): string | undefined =>
   isRuleAuthor(author) ? author.slice(authorPrefix.length) : undefined;
 
 const side = z.enum(['above', 'below'], 'a side is above or below');
 const limit = z.number('give a number');
-/** How many values in a row have to be past the limit. */
+/** The number of consecutive values past the limit that make the rule fire. */
 const consecutive = z
   .number('give a whole number')
   .int('give a whole number')
@@ -33,11 +33,10 @@ const window = (least: number) =>
     .max(maxRuleValues, `a window has at most ${maxRuleValues} values`);
 
 /**
- * When a rule holds for a value of its series. All but `not_finite` compare a reading with a limit, strictly:
- * the value itself (`threshold`); the least-squares slope of the last `window` values, in units a step (`slope`); the
- * value less the base model's, or less the mean of the `window` values before it (`change_from_…`), where `below` with
- * `by: 5` means more than 5 below. What is not finite is in no window and is no reading, but an infinite value is past
- * any limit on its side.
+ * The condition of a rule on its series. All kinds but `not_finite` compare a reading strictly with a limit. The reading is
+ * the value itself (`threshold`); the least-squares slope of the last `window` values, per step (`slope`); the value minus
+ * the base model's, or minus the mean of the previous `window` values (`change_from_…`). `below` with `by: 5` means more
+ * than 5 below. Windows and readings skip values that are not finite, but an infinite value is past any limit on its side.
  */
 export const RuleCondition = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('threshold'), side, value: limit, consecutive }),
@@ -60,14 +59,14 @@ export const RuleCondition = z.discriminatedUnion('kind', [
 ]);
 export type RuleCondition = z.infer<typeof RuleCondition>;
 
-/** What the learning rate that the schedule scales is multiplied by. */
+/** The factor on the learning rate that the schedule scales. */
 export const LearningRateFactor = z
   .number('give a number')
   .positive('a factor is above 0')
   .lt(1, 'a factor is below 1, so that the learning rate goes down');
 export const LowerLearningRate = z.object({ kind: z.literal('lower_learning_rate'), factor: LearningRateFactor });
 
-/** Goes back to the run's checkpoint at which the metric, as last measured by then, was best. */
+/** Restores the run's checkpoint with the best metric, as last measured before it was saved. */
 export const RestoreBestCheckpoint = z.object({
   kind: z.literal('restore_best_checkpoint'),
   metric: MetricName,
@@ -83,7 +82,7 @@ export const WebhookUrl = z
     'an address names no user and no password: everybody who may watch the run can read it',
   );
 
-/** What a rule does, in the order of its list. */
+/** An action of a rule. A rule carries out its actions in order. */
 export const RuleAction = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('pause') }),
   z.object({ kind: z.literal('set_trainable'), selection: TrainableSelection }),
@@ -94,14 +93,14 @@ export const RuleAction = z.discriminatedUnion('kind', [
 ]);
 export type RuleAction = z.infer<typeof RuleAction>;
 
-/** A condition on one series of a run, and what is done when it holds. */
+/** A condition on one series of a run, and the actions when it holds. */
 export const GuardRule = z.object({
   name: RuleName,
   metric: MetricName,
   condition: RuleCondition,
   /**
-   * Hysteresis: a rule that has fired fires again only once its reading was back on the right side of the limit by at
-   * least this much, in the reading's unit.
+   * Hysteresis: after firing, a rule is armed again only when its reading is back on the right side of the limit by at
+   * least this margin, in the reading's unit.
    */
   rearmMargin: z.number('give a number').nonnegative('a margin is 0 or more').default(0),
   actions: z
@@ -132,12 +131,12 @@ export const GuardRules = z
     }
   });
 
-/** A rule of a run, and where it stands. */
+/** A rule of a run, with its state. */
 export const RuleState = z.object({
   rule: GuardRule,
-  /** It may fire; after it has fired, not before its series was back (see `rearmMargin`). */
+  /** Whether it may fire. After firing, its series must come back first (see `rearmMargin`). */
   armed: z.boolean(),
-  /** How often it has fired in this run, and before the checkpoint that the run goes on from. */
+  /** The number of firings in this run, and before the checkpoint that it branched from. */
   firings: z.number().int().nonnegative(),
   last: z.object({ step: z.number(), value: WireNumber, cause: z.string() }).nullable(),
 });
@@ -166,7 +165,7 @@ function saysLimit(condition: RuleCondition): string {
   }
 }
 
-/** What a rule does, in a few words. */
+/** Describes an action briefly. */
 export function describeAction(action: RuleAction): string {
   switch (action.kind) {
     case 'pause':

@@ -4,10 +4,10 @@ import { MetricName, WireNumber } from './metric.js';
 import { RunId, RunState, RunSummary } from './run.js';
 import { SeriesDeclaration } from './series.js';
 
-/** Runs in one answer of GET /api/runs, at most. */
+/** The most runs in one answer of GET /api/runs. */
 export const maxListedRuns = 1000;
 
-/** Runs whose families are asked for at one time, at most. */
+/** The most runs in one request for families. */
 export const maxFamilies = 200;
 
 /**
@@ -27,13 +27,13 @@ const oneOrMore = <T extends z.ZodType>(one: T, most: number) =>
 export const RunListQuery = z.object({
   /** Only runs in these states; repeated for several. */
   state: oneOrMore(RunState, 10),
-  /** Only runs with this in their name or id, whatever the case. */
+  /** Only runs with this text in their name or id, ignoring case. */
   text: z.string().max(200).optional(),
   /** Only runs with this tag. */
   tag: z.string().min(1).max(200).optional(),
   /** Only these runs. */
   run: oneOrMore(RunId, 100),
-  /** Only these runs, those that they were branched from, and those branched from them, however far. */
+  /** Only these runs, all their ancestors and all their descendants. */
   family: oneOrMore(RunId, maxFamilies),
   sort: RunSort.default('created'),
   order: z.enum(['asc', 'desc']).default('desc'),
@@ -58,13 +58,13 @@ export const SeriesOverview = z.object({
 });
 export type SeriesOverview = z.infer<typeof SeriesOverview>;
 
-/** What a list shows of a run beside its summary. */
+/** The content of a row in the list, beside the run's summary. */
 export const RunOverview = z.object({
-  /** The event number up to which it is complete. */
+  /** It is complete up to this event. */
   lastSeq: z.number(),
   /** The headline series, most telling first. */
   series: z.array(SeriesOverview),
-  /** Applied commands that changed what trains or how fast: the last few, oldest first. */
+  /** The last few applied commands that changed the trainable parameters or the learning rate, oldest first. */
   changes: z.array(CommandRecord),
 });
 export type RunOverview = z.infer<typeof RunOverview>;
@@ -78,7 +78,7 @@ export const RunList = z.object({
   runs: z.array(ListedRun),
   /** `cursor` of the next page; null on the last. */
   next: z.string().nullable(),
-  /** Runs that the filters leave, on all pages, and how many of them are under way. */
+  /** The number of matching runs on all pages, and how many of them are under way. */
   total: z.number(),
   going: z.number(),
 });

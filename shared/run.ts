@@ -14,7 +14,7 @@ export const CheckpointId = z
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
   .brand<'CheckpointId'>();
 export type CheckpointId = z.infer<typeof CheckpointId>;
-/** How the name of a checkpoint begins that a person or a rule asked for; all others are automatic. */
+/** The prefix of checkpoints that a person or a rule asked for; all others are automatic. */
 export const askedCheckpointPrefix = 'saved-';
 
 export const runStates = ['created', 'running', 'paused', 'finished', 'stopped', 'failed'] as const;
@@ -28,13 +28,13 @@ export const LearningRate = z
   .positive('a learning rate is above 0')
   .max(maxLearningRate, `a learning rate above ${maxLearningRate} destroys any model`);
 
-/** The checkpoint of another run that a run starts at. */
+/** The checkpoint of another run at which a run starts. */
 export const StartingPoint = z.object({
   runId: RunId,
   checkpointId: CheckpointId,
   /**
-   * As the checkpoint was: what it trained and how fast, whatever people and rules had changed by then, and with each
-   * guard rule as it stood there. Without it the new run's configuration says all of it, and its rules are armed.
+   * The run continues in the state of the checkpoint: its trainable parameters, learning rate and guard rules, with all
+   * changes up to then. Otherwise the new run's own configuration counts, and its rules are armed.
    */
   goesOn: z.boolean().optional(),
 });
@@ -51,18 +51,18 @@ export const TrainerInfo = z.object({
   host: z.string().max(maxLineLength),
   processId: z.number().int().nonnegative(),
   version: z.string().max(maxWordLength),
-  /** Of a trainer that sends the metrics of energy: what they rest on. */
+  /** The sources of its energy metrics, if it sends them. */
   energy: EnergyBasis.optional(),
 });
 export type TrainerInfo = z.infer<typeof TrainerInfo>;
 
-/** Where a run that had ended went on: by which event, and from which step. */
+/** A continuation of an ended run: its first event and step. */
 export const Segment = z.object({ seq: z.number().int().positive(), fromStep: z.number().int().nonnegative() });
 export type Segment = z.infer<typeof Segment>;
 
 /**
- * Whether a later segment of its run has taken the place of what happened at a step: see `segment_started`.
- * @param segments in their order
+ * Whether a later segment supersedes an event: see `segment_started`.
+ * @param segments in order
  */
 export const isSuperseded = (segments: readonly Segment[] | undefined, { seq, step }: { seq: number; step: number }) =>
   segments?.some((segment) => seq < segment.seq && step > segment.fromStep) ?? false;
@@ -72,7 +72,7 @@ export const RunSummary = z.object({
   description: RunDescription,
   parent: RunParent.nullable(),
   state: RunState,
-  /** Why the run stands where it stands: a failure's cause, who paused it. Empty while there is nothing to say. */
+  /** The reason for the state: the cause of a failure, or who paused it. May be empty. */
   reason: z.string(),
   trainer: TrainerInfo.nullable(),
   trainerConnected: z.boolean(),
@@ -82,35 +82,35 @@ export const RunSummary = z.object({
   lastStep: z.number().int().nonnegative(),
   /** Highest event number that is durably stored; 0 before the first. */
   lastSeq: z.number().int().nonnegative(),
-  /** What the hub has refused of what the trainer sends, since this hub has had the run; absent where that is nothing. */
+  /** What this hub has refused from the trainer; absent if nothing. */
   refused: z
     .object({
       count: z.number().int().positive(),
-      /** The newest, with what to do. */
+      /** The newest refusal, with its remedy. */
       message: z.string(),
       atMs: z.number(),
     })
     .optional(),
-  /** Where it went on after it had ended, in order; none where it never did. */
+  /** The continuations after it had ended, in order. */
   segments: z.array(Segment).optional(),
-  /** Kinds of commands that its trainer takes, while that is known; without it, all. */
+  /** The kinds of commands that its trainer takes; if absent, all. */
   commands: z.array(z.string()).optional(),
-  /** Its trainer has said that it will be silent for a while, and why. */
+  /** The trainer announced that it will be silent, until when and why. */
   busy: z.object({ untilMs: z.number(), why: z.string() }).optional(),
-  /** Grows with every change: of two summaries of a run, the one with the larger number is later. */
+  /** Increases with every change: the summary with the larger number is newer. */
   revision: z.number().optional(),
 });
 export type RunSummary = z.infer<typeof RunSummary>;
 
-/** The little of a summary that changes with every step. */
+/** The fields of a summary that change with every step. */
 export type RunProgress = Pick<RunSummary, 'runId' | 'createdMs' | 'lastStep' | 'lastSeq' | 'revision'>;
 export const progressOf = ({ runId, createdMs, lastStep, lastSeq, revision }: RunSummary): RunProgress => ({
   ...{ runId, createdMs, lastStep, lastSeq },
   ...(revision !== undefined && { revision }),
 });
 /**
- * The summary with how far the run has come; unchanged where the progress is late, or of another run under its id. It
- * keeps its own revision: a summary that comes later than the progress may still be news.
+ * Applies progress to a summary. Late progress, and progress of another run under the same id, change nothing. The summary
+ * keeps its revision, because a summary that arrives after the progress may still be news.
  */
 export const withProgress = <T extends RunSummary>(
   run: T,
@@ -120,6 +120,6 @@ export const withProgress = <T extends RunSummary>(
     ? { ...run, lastStep, lastSeq }
     : run;
 
-/** A run that was made for a trainer which has not come: nobody is there who could be told to stop. */
+/** Whether the run still waits for its first trainer, so that nobody can be told to stop. */
 export const hasNoTrainerYet = ({ state, trainerConnected }: Pick<RunSummary, 'state' | 'trainerConnected'>): boolean =>
   state === 'created' && !trainerConnected;

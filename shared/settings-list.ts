@@ -1,4 +1,4 @@
-/** One setting of a run: where it stands, and its value, which has no parts. */
+/** One setting of a run: its path and its plain value. */
 export interface SettingEntry {
   /** Names from the outside in, with the numbers of list entries: `optimizer.betas.0` is three. */
   path: readonly string[];
@@ -37,8 +37,8 @@ const partWords = (part: unknown): string =>
   typeof part === 'number' && part !== 0 && Math.abs(part) < 1e-3 ? part.toExponential() : String(part);
 
 /**
- * Names and values of the settings in which some runs differ: by name, each run's value, undefined where it has none. Runs
- * without settings take no part: all others would differ from them in everything.
+ * The settings in which runs differ: each with one value per run, undefined if a run lacks it. Runs without settings are
+ * ignored: all others would differ from them in everything.
  */
 export function differingSettings(
   all: readonly Readonly<Record<string, unknown>>[],

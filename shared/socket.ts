@@ -19,14 +19,14 @@ import { RunId, RunParent, type RunProgress, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
 
 /**
- * Version of the trainer protocol. The hub refuses a trainer of another one and says which it speaks: one of version 1
- * does not say what its parameters are for.
+ * The version of the trainer protocol. The hub refuses any other version and says which one it speaks. Trainers of version
+ * 1 do not describe the roles of parameters.
  */
 export const protocolVersion = 2;
 
 /**
- * What this hub can do beside the core of the protocol: take word that a trainer will be busy, keep to the commands that
- * a trainer takes, take examples and token shifts, go on with a run as another segment.
+ * The optional parts of the protocol that this hub supports: `busy` messages, lists of supported commands, examples, token
+ * shifts, and segments.
  */
 export const hubCapabilities = ['busy', 'commands', 'examples', 'segments', 'token_shift'] as const;
 
@@ -34,18 +34,18 @@ export const hubCapabilities = ['busy', 'commands', 'examples', 'segments', 'tok
 export const TrainerAuth = z.object({
   token: z.string().min(1).max(maxTokenTextLength),
   protocol: z.number().int(),
-  /** Those of `hubCapabilities` that the trainer cannot do without: a hub that lacks one refuses it at once. */
+  /** The capabilities that the trainer requires. A hub that lacks one refuses the connection. */
   capabilities: z.array(z.string().min(1).max(maxWordLength)).max(maxListedWords).default([]),
 });
 export type TrainerAuth = z.infer<typeof TrainerAuth>;
 
-/** What a run is known to belong to its trainer by; at least 128 random bits. */
+/** Proves that a run belongs to its trainer; at least 128 random bits. */
 export const TrainerSecret = z
   .string()
   .min(minSecretLength, `a secret is ${minSecretLength} to ${maxSecretLength} characters`)
   .max(maxSecretLength);
 
-/** Every refusal: a code for programs, a message for people that says what to do. */
+/** The codes of refusals, for programs. The message says to people what to do. */
 export const errorCodes = [
   'unauthorized',
   'forbidden',
@@ -75,8 +75,8 @@ export type Result<T> = ({ ok: true } & T) | Failure;
 export type Ack<T> = (result: Result<T>) => void;
 
 /**
- * First word of a trainer on a connection. A run that the hub does not know is registered with this description
- * (a remote trainer brings its own run); one that it knows is gone on with.
+ * The first message of a trainer on a connection. The hub creates an unknown run with this description, and continues a
+ * known one.
  *
  * A run belongs to the trainer that opened it. The trainer makes a secret, sends it with its first attach and with every
  * later one, and keeps it for as long as it may come back; the hub keeps a digest of it with the run. The trainer makes
@@ -87,25 +87,24 @@ export type Ack<T> = (result: Result<T>) => void;
 export const Attach = z.object({
   runId: RunId,
   run: RunDescription,
-  /** The run must be known to the hub and have saved this checkpoint, when the branch is opened. */
+  /** When the branch is opened, the hub must know this run and its checkpoint. */
   parent: RunParent.nullable(),
   secret: TrainerSecret.optional(),
-  /** Up to which number the trainer was told that its events are durable, by whichever hub; 0 at the start. */
+  /** The highest event number that any hub has acknowledged to the trainer; 0 at the start. */
   acknowledgedSeq: z.number().int().nonnegative().default(0),
   /**
-   * The run has ended, or was lost, and goes on: the trainer's next event is `segment_started`. Without it, a trainer of a
-   * run that has ended is told how far it came, and has nothing more to say.
+   * Continues a run that has ended or was lost: the next event is `segment_started`. Otherwise the hub answers the trainer
+   * of an ended run with its last event number and takes no more events.
    */
   newSegment: z.boolean().default(false),
-  /** Kinds of commands that the trainer takes; without it, all. The hub rejects others and offers them to nobody. */
+  /** The kinds of commands that the trainer takes; if absent, all. The hub rejects all others, and pages do not offer them. */
   commands: z.array(z.string().min(1).max(maxWordLength)).max(maxListedWords).optional(),
 });
 export type Attach = z.infer<typeof Attach>;
 
 /**
- * A trainer is about to do what blocks its process, so that its hub will hear nothing: loading, writing a checkpoint, a
- * long step. Should the connection break meanwhile, the run waits that long before the grace period begins. It is over
- * with the next events or the next attach.
+ * Announces that the trainer's process will block, and so be silent: loading, writing a checkpoint, a long step. If the
+ * connection breaks meanwhile, the grace period begins only after that time. The next events or attach end it.
  */
 export const Busy = z.object({
   forMs: z
@@ -119,13 +118,13 @@ export const Busy = z.object({
 export type Busy = z.infer<typeof Busy>;
 
 export interface TrainerToHub {
-  /** Answered with the highest number stored, and the number from which on none stands for a series yet. */
+  /** Answers with the highest stored event number and the lowest number above all declared series. */
   attach: (attach: z.input<typeof Attach>, ack: Ack<{ lastSeq: number; nextSeries: number }>) => void;
-  /** The acknowledgement may be left out: it says only whether the hub has understood. */
+  /** The acknowledgement is optional: it says only whether the message is valid. */
   busy: (busy: Busy, ack?: Ack<object>) => void;
   /**
-   * Answered once the events are durable, with the highest number stored. On `gap` the trainer resends from `lastSeq + 1`.
-   * The first few `problems`, where there are any, say what was left out of events that were taken.
+   * Answers with the highest stored event number, once the events are durable. After `gap` the trainer resends from
+   * `lastSeq + 1`. `problems` lists the first few omissions from accepted events.
    */
   events: (
     batch: EventBatch,
@@ -137,9 +136,9 @@ export interface HubToTrainer {
   command: (command: Command, ack: (result: { ok: true }) => void) => void;
 }
 
-/** Names that one connection watches of one run, at most. */
+/** The most names of one run that one connection watches. */
 export const maxWatchedNames = 500;
-/** Names of series, or the beginnings of names with `*` behind them: `drift/*` is a group, `*` is all. */
+/** Names of series, or prefixes with a `*` at the end: `drift/*` is a group, `*` is all. */
 export const SeriesNames = z
   .array(
     z
@@ -151,7 +150,7 @@ export const SeriesNames = z
 
 export const Watch = z.object({
   runId: RunId,
-  /** The series that are sent live; without it all. It replaces what the connection watched of this run before. */
+  /** The series to send live; if absent, all. It replaces the connection's earlier choice for this run. */
   series: SeriesNames.optional(),
 });
 export type Watch = z.infer<typeof Watch>;
@@ -169,7 +168,7 @@ export interface DashboardToHub {
   command: (command: AskedCommand, ack: Ack<{ record: CommandRecord }>) => void;
 }
 
-/** Metric events of one run with consecutive numbers apart from control events, which come on their own; those without a value of a watched series are left out. */
+/** Consecutive metric events of one run. Control events come separately. Events without a value of a watched series are left out. */
 export interface MetricBatch {
   runId: RunId;
   /** All events of the run in (fromSeq, toSeq] are in this batch or were control events: a jump in fromSeq is a gap. */
@@ -179,20 +178,20 @@ export interface MetricBatch {
 }
 export interface HubToDashboard {
   metrics: (batch: MetricBatch) => void;
-  /** A control event, or word that a large one is there: its content is at the REST API. */
+  /** A control event, or the notice of a large event, whose content is at the REST API. */
   control: (message: { runId: RunId; event: ControlEvent | LargeEventNotice }) => void;
   /** A run appeared or changed; sent to everybody. Two summaries of a run may come out of order: see `revision`. */
   run: (run: RunSummary) => void;
-  /** How far a run has come; sent to everybody about once a second, less often where there are many runs. */
+  /** The progress of a run; sent to everybody about once a second, less often for many runs. */
   progress: (progress: RunProgress) => void;
   /**
-   * A run was deleted: nothing is stored of it any more. Sent to everybody. A `run` with the same `createdMs` that comes
-   * after it, by way of another hub, is late; one with another is a later run under the id.
+   * A run was deleted for good; sent to everybody. A later `run` with the same `createdMs`, from another hub, is stale; with
+   * another `createdMs` it is a new run under the same id.
    */
   run_deleted: (message: Pick<RunSummary, 'runId' | 'createdMs'>) => void;
   command: (record: CommandRecord) => void;
-  /** The rules of a run are others, or stand differently: one has fired, or is armed again. */
+  /** The rules of a run changed, or the state of one: it fired, or is armed again. */
   rules: (message: { runId: RunId; rules: RuleState[] }) => void;
-  /** This client could not keep up and live data was left out: fetch history again from here. */
+  /** The client was too slow and missed live data: fetch the history again from here. */
   lagged: (message: { runId: RunId; lastSeq: number }) => void;
 }

@@ -7,7 +7,7 @@ export interface Stage {
   index: number;
   task: string;
   firstStep: number;
-  /** Infinity where the stage's end is not known. */
+  /** Infinity if the end is unknown. */
   lastStep: number;
 }
 
@@ -21,7 +21,7 @@ export function plannedStages({ stages }: Pick<RunDescription, 'stages'>): Stage
   });
 }
 
-/** The stages of a run: those that its description plans, or else those that it said had started. In order of steps. */
+/** The stages of a run, in order of steps: the planned ones, or else those announced by `stage_started`. */
 export function stagesOf(description: Pick<RunDescription, 'stages'>, events: Iterable<ControlEvent>): Stage[] {
   const planned = plannedStages(description);
   if (planned.length > 0) return planned;
@@ -38,10 +38,10 @@ export function stagesOf(description: Pick<RunDescription, 'stages'>, events: It
   return begun;
 }
 
-/** The stage in which the step after `step` is taken; past the last step, the last stage. Undefined where there are none. */
+/** The stage of the step after `step`; past the last step, the last stage. Undefined without stages. */
 export const stageAfter = (stages: readonly Stage[], step: number): Stage | undefined =>
   stages.find(({ lastStep }) => step < lastStep) ?? stages.at(-1);
 
-/** The stage that a run with so many steps behind it is in. */
+/** The stage of a run that has completed `step` steps. */
 export const stageAt = (stages: readonly Stage[], step: number): Stage | undefined =>
   stageAfter(stages, Math.max(0, step - 1));

@@ -23,7 +23,7 @@ import { CommandId } from './command.js';
 import { SeriesDeclaration } from './series.js';
 
 const reason = z.string().min(1).max(maxReasonLength);
-/** What a command changed, before and after, in a form a person can read. */
+/** The values before or after a command, for people. */
 const change = boundedRecord(
   z.string().max(maxChangeNameLength),
   z.union([z.string().max(maxChangeTextLength), z.number(), z.boolean(), z.null()]),
@@ -39,14 +39,14 @@ export const RunStarted = z.object({
   type: z.literal('run_started'),
   trainer: TrainerInfo,
   model: ModelInfo,
-  /** The base model's own probe values: what accuracy and bias are compared with. */
+  /** The base model's own probe values, to compare with. */
   baseline: WireMetrics,
   selection: TrainableSelection,
   trainable,
-  /** Series that it declares at once; see `series_declared`. */
+  /** The first declarations; see `series_declared`. */
   series: z.array(SeriesDeclaration).max(maxMetricsPerEvent).optional(),
 });
-/** From here on events may carry values of these series. Declaring a name again replaces its label, unit and the rest. */
+/** Declares series before their first values. Declaring a name again replaces its label, unit and other fields. */
 const SeriesDeclared = z.object({
   ...eventBase,
   type: z.literal('series_declared'),
@@ -70,20 +70,20 @@ const StageStarted = z.object({
   type: z.literal('stage_started'),
   stage: z.number().int().nonnegative().max(maxStep),
   task: TaskName,
-  /** How many steps it takes; null: not known. */
+  /** The number of its steps; null: unknown. */
   steps: z.number().int().positive().nullable().default(null),
 });
-/** The run is described anew: what is left out stays. */
+/** Changes the description; absent fields stay as they are. */
 const RunDescribed = z.object({ ...eventBase, type: z.literal('run_described'), ...DescriptionChange.shape });
 /**
- * Every task was asked. Runs that ask the same questions in the same order can be compared answer by answer.
+ * The answers to all questions of every task. Runs with the same questions in the same order can be compared by answer.
  */
 const EvaluationCompleted = z.object({
   ...eventBase,
   type: z.literal('evaluation_completed'),
   /** The stage that has ended; null: the base model, before any training. */
   stage: z.number().int().nonnegative().max(maxStep).nullable(),
-  /** WiSE-FT's share of the trained weights, the rest being the base's; null: the model as it is. */
+  /** WiSE-FT's share of the trained weights in the blend with the base's; null: the model as it is. */
   weight: z.number().min(0).max(1).nullable(),
   /** By task, a digit a question: 1 for a right answer, 0 for a wrong one. */
   right: boundedRecord(
@@ -97,15 +97,15 @@ const EvaluationCompleted = z.object({
   ),
 });
 /**
- * A run that had ended, or was lost, goes on from a checkpoint, or from its start, under its id. It is the first event of
- * its segment, and its step is `fromStep`. Values of earlier segments behind that step are superseded: they stay stored
- * and exported, and are in no history, window or finding.
+ * Continues an ended or lost run under its id, from a checkpoint or from its start. It is the first event of its segment,
+ * at step `fromStep`. It supersedes all earlier values after that step: they stay stored and exported, but appear in no
+ * history, window or finding.
  */
 const SegmentStarted = z.object({
   ...eventBase,
   type: z.literal('segment_started'),
   fromStep: z.number().int().nonnegative().max(maxStep),
-  /** The checkpoint that it goes on from, where there is one. */
+  /** The checkpoint that it continues from, if any. */
   checkpointId: CheckpointId.optional(),
 });
 const RunPaused = z.object({ ...eventBase, type: z.literal('run_paused'), reason: z.string().max(maxReasonLength) });
@@ -131,15 +131,16 @@ const CheckpointSaved = z.object({
   bytes: z.number().int().nonnegative(),
   digest: z.string().max(maxLineLength),
 });
-/** Its files are gone, to make room: it cannot be gone back to any more. */
+/** Its files were deleted to free space, so that it can no longer be restored. */
 const CheckpointRemoved = z.object({ ...eventBase, type: z.literal('checkpoint_removed'), checkpointId: CheckpointId });
 const RunFinished = z.object({ ...eventBase, type: z.literal('run_finished') });
 const RunStopped = z.object({ ...eventBase, type: z.literal('run_stopped'), reason: z.string().max(maxReasonLength) });
 const RunFailed = z.object({ ...eventBase, type: z.literal('run_failed'), reason });
 
 /**
- * All a trainer can say, past tense, with metrics by name, as it is stored, exported and sent to browsers; `WireEvent` is
- * how a trainer sends it. `run_finished`, `run_stopped` and `run_failed` are last words. */
+ * All events of a trainer, with metrics by name, as stored, exported and sent to browsers. On the wire an event is a
+ * `WireEvent`. `run_finished`, `run_stopped` and `run_failed` are last words.
+ */
 export const TrainerEvent = z.discriminatedUnion('type', [
   RunStarted,
   SeriesDeclared,
@@ -169,7 +170,7 @@ export type Unnumbered<E> = E extends unknown ? Omit<E, 'seq'> : never;
 
 /** Events that carry series. */
 export type MetricEvent = Extract<TrainerEvent, { metrics: unknown }>;
-/** Events that carry neither series nor much else: rare, sent on at once, listed in the timeline. */
+/** Small, rare events without series: the hub sends them at once, and the timeline lists them. */
 export type ControlEvent = Exclude<TrainerEvent, MetricEvent | LargeEvent>;
 export const isMetricEvent = (event: Pick<TrainerEvent, 'type'>): event is MetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
@@ -178,14 +179,14 @@ export const isControlEvent = <E extends Pick<TrainerEvent, 'type'>>(
 ): event is Exclude<E, { type: MetricEvent['type'] | LargeEvent['type'] }> =>
   !isMetricEvent(event) && !isLargeEvent(event);
 
-/** After one of these a trainer has nothing more to say about its run. */
+/** Whether an event ends its run: no other event may follow. */
 export const isLastWord = ({ type }: Pick<TrainerEvent, 'type'>): boolean =>
   type === 'run_finished' || type === 'run_stopped' || type === 'run_failed';
 
 /**
- * What is wrong with the order of events that follow on those stored of a run, in a sentence; null when nothing is: steps
- * do not go back but to where a segment begins, and a last word is the last. Of those that are stored already the steps are not looked at again, and a
- * gap is the store's to refuse: it knows where the sender has to go on.
+ * The first fault in the order of new events of a run, as a sentence; null if there is none. Steps go back only where a
+ * segment begins, and nothing follows a last word. It skips the steps of events that are already stored. The store refuses
+ * gaps, because it knows where the sender must continue.
  */
 export function orderFault(
   { runId, lastSeq, lastStep }: Pick<RunSummary, 'runId' | 'lastSeq' | 'lastStep'>,
@@ -221,7 +222,7 @@ export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }
 /** Types of the events that `checkpointsOf` looks at. */
 export const checkpointTypes = ['checkpoint_saved', 'checkpoint_removed'] as const satisfies ControlEvent['type'][];
 
-/** The checkpoints that a run can go back to, in the order they were saved: each once, by its latest save. */
+/** The checkpoints that a run can restore, in the order of their latest saves. */
 export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[] {
   const there = new Map<string, CheckpointSaved>();
   for (const event of events) {

@@ -4,8 +4,8 @@ import { RunId } from './run.js';
 export const unsentEventsVersion = 2;
 
 /**
- * First line of a file of events that a trainer could not give to its hub; one event follows on each further line,
- * numbered without a gap: a WireEvent, or in version 1 a TrainerEvent.
+ * The first line of a file with events that a trainer could not send to its hub. Each further line is one event, numbered
+ * without a gap: a WireEvent, or in version 1 a TrainerEvent.
  */
 export const UnsentEventsHeader = z.object({
   format: z.literal('plumbline-unsent-events'),

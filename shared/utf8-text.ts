@@ -4,7 +4,7 @@ declare class TextDecoder {
   decode(bytes: Uint8Array, options?: { stream: boolean }): string;
 }
 
-/** Bytes that are not UTF-8. Whoever reads a file adds its name to the message. */
+/** Bytes that are not UTF-8. The reader of a file adds its name to the message. */
 export class NotUtf8Error extends Error {
   override name = 'NotUtf8Error';
   /**
@@ -53,7 +53,7 @@ export async function* utf8Text(chunks: AsyncIterable<Uint8Array>): AsyncGenerat
 export interface TextLine {
   /** From 1. */
   number: number;
-  /** Without its end; null where it is longer than is read. */
+  /** Without its line feed; null if it is longer than the limit. */
   text: string | null;
 }
 
@@ -100,7 +100,7 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
   return both;
 }
 
-/** How many bytes at the end begin a character that is not all there. */
+/** The number of bytes of an incomplete character at the end. */
 function unfinished(bytes: Uint8Array): number {
   for (let count = 1; count <= Math.min(3, bytes.length); count++) {
     const byte = bytes[bytes.length - count]!;

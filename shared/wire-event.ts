@@ -5,19 +5,19 @@ import { maxMetricsPerEvent, maxStep, maxWallTimeMs, minWallTimeMs } from './lim
 import type { WireNumber } from './metric.js';
 import type { ControlEvent } from './trainer-event.js';
 
-/** When something happened, as a trainer says it. */
+/** The trainer's wall time of an event. */
 export const WallTimeMs = z
   .number('a wall time is a number of milliseconds')
   .min(minWallTimeMs, 'a wall time is in epoch milliseconds, from the year 2000 on: is this in seconds?')
   .max(maxWallTimeMs, 'a wall time is in epoch milliseconds: this looks like nanoseconds');
 
-/** A list whose entries are looked at one by one later: of many values, one that is wrong costs no other. */
+/** A list whose entries the hub checks later, one by one, so that one wrong value costs no other. */
 const column = <T>(what: string) =>
   z
     .custom<T[]>((value) => Array.isArray(value), `${what} are a list`)
     .refine(({ length }) => length <= maxMetricsPerEvent, `at most ${maxMetricsPerEvent} ${what} an event`);
 
-/** Values of an optimizer step or a probe on their way to the hub: `values[i]` belongs to the series with number `series[i]`. */
+/** The values of an optimizer step or a probe on the wire: `values[i]` belongs to the series with number `series[i]`. */
 export const WireMetricEvent = z
   .object({
     ...eventBase,
@@ -33,7 +33,7 @@ export const WireMetricEvent = z
   });
 export type WireMetricEvent = z.infer<typeof WireMetricEvent>;
 
-/** An event as a trainer sends it: as it is stored, but for its values, which go by number. */
+/** An event on the wire. It differs from a stored event only in naming series by number. */
 export type WireEvent = ControlEvent | LargeEvent | WireMetricEvent;
 export const isWireMetricEvent = (event: Pick<WireEvent, 'type'>): event is WireMetricEvent =>
   event.type === 'step_completed' || event.type === 'probe_completed';
@@ -42,11 +42,11 @@ export interface EventBatch {
   events: WireEvent[];
 }
 
-/** What the hub has left out of an event that it took. */
+/** An omission from an accepted event. */
 export interface EventProblem {
   seq: number;
-  /** The series by name, or by number where it has none; null where it is not of one series. */
+  /** The name of the series, or its number if it has no name; null if the problem is not of one series. */
   series: string | number | null;
-  /** What is wrong and what to do. */
+  /** The fault and its remedy. */
   problem: string;
 }

@@ -5,18 +5,18 @@ import { KeyedRateLimit, type RateLimit } from './rate-limit.js';
 import type { Sessions } from './sessions.js';
 import { sameSecret } from './trainer-token.js';
 
-/** Who sends a request: a browser with a session, a program that shows the trainer token, or whoever is at an address. */
+/** The sender of a request: a browser with a session, a program with the trainer token, or an address. */
 export interface Caller {
   kind: 'session' | 'trainer' | 'address';
-  /** Tells callers of one kind apart: the session's name, the address. Opens nothing. */
+  /** Distinguishes callers of one kind: the session's name or the address. It grants nothing. */
   name: string;
   /** Where the request comes from. */
   address: string;
 }
 
-/** Tells who sends a request. */
+/** Identifies the sender of a request. */
 export class Callers {
-  /** @param trustedProxies how many proxies stand in front, whose word on where a request comes from is taken */
+  /** @param trustedProxies the number of proxies in front whose forwarded addresses are trusted */
   constructor(
     readonly sessions: Sessions,
     readonly token: string,
@@ -33,12 +33,12 @@ export class Callers {
   }
 }
 
-/** What a request shows as `Authorization: Bearer`; `null` when it shows nothing. */
+/** The `Authorization: Bearer` credential of a request, or null. */
 export function bearerToken({ headers }: IncomingMessage): string | null {
   return /^Bearer (.+)$/i.exec(headers.authorization ?? '')?.[1] ?? null;
 }
 
-/** Where a request comes from; behind trusted proxies, what the outermost of them saw. */
+/** The address of a request; behind trusted proxies, as the outermost proxy saw it. */
 export function clientAddress({ headers, socket }: IncomingMessage, trustedProxies: number): string {
   const forwarded = String(headers['x-forwarded-for'] ?? '').split(',');
   const hops = [
@@ -51,14 +51,14 @@ export function clientAddress({ headers, socket }: IncomingMessage, trustedProxi
   return hops[Math.min(trustedProxies, hops.length - 1)]!;
 }
 
-/** An IPv4 address, or the /64 network of an IPv6 one: whoever has such an address has 2^64 of them. */
+/** An IPv4 address, or the /64 network of an IPv6 address: one subscriber has 2^64 of these. */
 function networkOf(address: string): string {
   if (!ipaddr.isValid(address)) return address;
   const parsed = ipaddr.process(address);
   return parsed.kind() === 'ipv4' ? parsed.toString() : parsed.toByteArray().slice(0, 8).join('.');
 }
 
-/** A rate limit for each caller, by what kind it is. */
+/** A rate limit for each caller, by its kind. */
 export class CallerBudgets {
   readonly #limits: Record<Caller['kind'], KeyedRateLimit>;
 

@@ -7,18 +7,18 @@ export function linkCommand(dataDir: string): string {
   return `npm run plumbline -- link${dataDir === resolve(defaultDataDir) ? '' : ` --data-dir ${folder}`}`;
 }
 
-/* What the hub says to whoever asks, who may be anybody: no folder of its machine is named. */
+/* Answers for anybody who asks: they name no folder of the hub's machine. */
 
 /** Where a new link comes from. */
 export const newLink =
   '`npm run plumbline -- link` prints a new one on the machine of the hub, with the --data-dir that the hub was started with.';
 
-/** What a browser without a session is told when it tries to change something. */
+/** The answer to a browser without a session that tries to change something. */
 export const howToControl = `This browser may only watch. Open the link that npm start printed; ${newLink}`;
 
-/** What a browser without a session is told by a hub whose runs may not be watched without one. */
+/** The answer to a browser without a session where watching needs one. */
 export const howToWatch = `This hub shows its runs to browsers that opened one of its links. Open the link that npm start printed; ${newLink}`;
 
-/** What a program is told that shows nothing. */
+/** The answer to a program without credentials. */
 export const howToShowToken =
   "Show the hub's trainer token, as `Authorization: Bearer`; it is the file trainer-token in the hub's data folder.";

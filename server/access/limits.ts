@@ -2,8 +2,8 @@ import { maxMessageBytes } from '@plumbline/shared/limits';
 
 /**
  * Every bound on what one client can take of the hub; docs/operations.md has them as a table.
- * Who asks is a session, a trainer that shows the token, or else an address (see Caller). Each has a budget of its own,
- * so that nobody who shares an address with the owner can lock the owner out.
+ * A caller is a session, a trainer with the token, or else an address (see Caller). Each has its own budget, so that nobody
+ * who shares the owner's address can lock the owner out.
  */
 
 /** `burst` at once, then so many a second. */
@@ -26,11 +26,11 @@ export const handshakeBudgets = {
   trainer: { burst: 1000, perSecond: 100 },
 } as const satisfies Record<string, Budget>;
 
-/** How a Socket.IO connection stands: it has joined nothing yet, watches without a session, has a session, is a trainer. */
+/** The standing of a Socket.IO connection: joined nothing yet, watching without a session, with a session, or a trainer. */
 export type Standing = 'arriving' | 'watching' | 'session' | 'trainer';
 
 export interface StandingLimits {
-  /** Of one message, in characters; of one polling body, in bytes. */
+  /** The size of one message in characters, and of one polling body in bytes. */
   messageBytes: number;
   /** A longer message than `messageBytes` is answered as too large up to this; above it, it ends the connection. */
   answeredBytes: number;
@@ -43,7 +43,7 @@ export interface StandingLimits {
   total: number;
 }
 
-/** Messages of trainers up to this are read to their end, so that what is too large is told. */
+/** The hub reads trainers' messages of up to this size, so that it can answer `too_large`. */
 export const maxAnsweredBytes = 2 * maxMessageBytes;
 
 export const standingLimits: Record<Standing, StandingLimits> = {
@@ -71,8 +71,8 @@ export const standingLimits: Record<Standing, StandingLimits> = {
 };
 
 /**
- * What one trainer connection may have sent without an answer yet: the hub holds it until it is stored. A message of any
- * length is taken while nothing else is unanswered.
+ * The bounds on unanswered messages of one trainer connection, which the hub holds until they are stored. A message of any
+ * length is accepted while no other is unanswered.
  */
 export const unansweredLimits = { messages: 16, characters: maxMessageBytes };
 
@@ -82,13 +82,13 @@ export const dashboardBudgets = {
   watch: { burst: 50, perSecond: 10 },
 } as const satisfies Record<string, Budget>;
 
-/** Exports, for each of which all of a run is read. */
+/** Exports: each reads a whole run. */
 export const exportBudget: Budget = { burst: 30, perSecond: 0.5 };
 
-/** A Socket.IO connection that has joined no namespace by then is closed. */
+/** The hub closes a Socket.IO connection that has joined no namespace by then. */
 export const joinWithinMs = 20_000;
 
-/** A WebSocket that the hub has closed and the other side has not by then is cut. */
+/** The hub cuts a WebSocket if the other side does not complete the close by then. */
 export const closeWithinMs = 10_000;
 
 /** Plain HTTP connections, in milliseconds and in number. */
@@ -97,10 +97,10 @@ export const httpLimits = {
   headersWithinMs: 15_000,
   /** A request whose body has not come by then is refused. */
   requestWithinMs: 60_000,
-  /** How often the two are looked at. */
+  /** How often the hub checks both. */
   lookEveryMs: 5_000,
-  /** Open connections on which nobody has shown a session or the token. Above that the oldest gives way to the newest. */
+  /** Open connections without a session or the token. Above that the hub closes the oldest. */
   unknownConnections: 500,
-  /** Requests that one connection has sent while an earlier one is being answered. Above that it is closed. */
+  /** Pipelined requests of one connection. Above that the hub closes it. */
   waitingRequests: 64,
 };

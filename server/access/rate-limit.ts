@@ -35,7 +35,7 @@ export class RateLimit {
   }
 }
 
-/** Far more than ask at one time; an address more makes room. */
+/** The most keys: far more than callers at one time. A further key evicts others. */
 const maxKeys = 10_000;
 
 /** A rate limit of its own for each key. */
@@ -53,7 +53,7 @@ export class KeyedRateLimit {
     return limit;
   }
 
-  /** Forgets what a new limit would be like anyway, and if nothing is, the oldest tenth. */
+  /** Evicts the full buckets, which a new one equals; if there are none, the oldest tenth. */
   #makeRoom(): void {
     for (const [key, limit] of this.#limits) if (limit.isUnused) this.#limits.delete(key);
     if (this.#limits.size < maxKeys) return;

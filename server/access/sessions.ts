@@ -45,7 +45,7 @@ export class Sessions extends EventEmitter<SessionEvents> {
     try {
       unlinkSync(path);
     } catch {
-      // Somebody else used it in this moment.
+      // Somebody else has just used it.
       return null;
     }
     return create(this.#sessions);
@@ -64,7 +64,7 @@ export class Sessions extends EventEmitter<SessionEvents> {
     return id !== null && isFresh(join(this.#sessions, digest(id)), sessionLifeMs);
   }
 
-  /** What a session is called in a log: the beginning of its file's name, which opens nothing. */
+  /** The name of a session in logs: the beginning of its file's name, which grants nothing. */
   nameOf(cookieHeader: string | undefined): string {
     const id = this.#idFrom(cookieHeader);
     return id === null ? 'none' : digest(id).slice(0, 8);

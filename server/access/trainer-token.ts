@@ -28,8 +28,8 @@ export function tokenHeader({ accessDir, dataDir }: { accessDir: string | null; 
 }
 
 /**
- * Puts a token there unless another hub on the same folder has just done so. Never half there: a disk that is full
- * leaves no token rather than a short one.
+ * Writes a token unless another hub on the same folder has just done so. The write is atomic: a full disk leaves no token
+ * rather than a short one.
  */
 function create(path: string): void {
   const written = `${path}.${randomUUID()}`;
@@ -43,7 +43,7 @@ function create(path: string): void {
   }
 }
 
-/** Compares secrets in a time that tells nothing of where they differ. */
+/** Compares secrets in constant time. */
 export function sameSecret(given: string, expected: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(expected));

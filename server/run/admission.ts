@@ -12,15 +12,15 @@ import { Refusal } from './refusal.js';
 import { newRunId } from './run-id.js';
 import { refusedTarget, type WebhookOptions } from './webhook.js';
 
-/** A command as it is written down, and why it is rejected, if it is. */
+/** A completed command, and the reason if it is rejected. */
 export interface Admitted {
   command: GivenCommand;
   rejection: string | null;
 }
 
 /**
- * Decides at the hub, before any trainer hears of it, whether a command can be carried out, and completes it. Whether the
- * run's state allows it is not decided here.
+ * Decides at the hub, before the trainer sees it, whether a command can be carried out, and completes it. It does not check
+ * the run's state.
  */
 export class Admission {
   constructor(
@@ -29,13 +29,13 @@ export class Admission {
     readonly stopOverdueMs: number,
   ) {}
 
-  /** @throws Refusal `invalid` naming the rule whose notification this hub would not send, and what to do */
+  /** @throws Refusal `invalid` that names the rule whose notification this hub would not send, with the remedy */
   refuseRules({ rules }: Pick<RunDescription, 'rules'>): void {
     const refusal = this.refusalOf(rules);
     if (refusal !== null) throw new Refusal('invalid', refusal);
   }
 
-  /** Why this hub does not carry out one of these rules, or null. */
+  /** Why this hub cannot carry out one of these rules, or null. */
   refusalOf(rules: readonly GuardRule[]): string | null {
     for (const { name, actions } of rules)
       for (const action of actions) {
@@ -46,8 +46,8 @@ export class Admission {
   }
 
   /**
-   * @throws Refusal `conflict` when a trainer means another run by the id of a known one, saying what differs. What a run
-   *   was described as later counts as well as what it was opened with.
+   * @throws Refusal `conflict` if the id belongs to a run with another description, with the differences. Later changes of
+   *   the description are valid too.
    */
   async refuseOtherRun(
     known: RunSummary,
@@ -71,7 +71,7 @@ export class Admission {
     );
   }
 
-  /** Reads what it takes to decide: not in the run's mailbox. */
+  /** Decides outside the run's mailbox, because it reads from the store. */
   async admit(command: GivenCommand, author: string, run: RunSummary): Promise<Admitted> {
     const { action } = command;
     switch (action.kind) {
@@ -80,7 +80,7 @@ export class Admission {
       case 'set_rules':
         return { command, rejection: this.refusalOf(action.rules) };
       case 'end_run':
-        // There is no other way to end the run of a trainer that takes no stop, or never came.
+        // There is no other way to end a run whose trainer takes no stop or never came.
         if (!trainerTakes(run, 'stop') || hasNoTrainerYet(run)) return { command, rejection: null };
         return { command, rejection: await this.#stopNotOverdue(run.runId) };
       case 'restore_best_checkpoint':
@@ -93,7 +93,7 @@ export class Admission {
             command,
             rejection: `There is a run ${action.branchRunId} already: choose another id for the branch.`,
           };
-        // A branch needs a run id before the trainer opens it, so that command and branch know each other.
+        // The branch gets its run id here, so that the command and the branch refer to each other.
         const branchRunId = action.branchRunId ?? newRunId(run.description);
         return { command: { ...command, action: { ...action, branchRunId } }, rejection: null };
       }
@@ -148,7 +148,7 @@ export class Admission {
     };
   }
 
-  /** The ancestor from which this author led into the line of branches that the run is the end of. */
+  /** The ancestor in which this author restored a checkpoint on the way to this run. */
   async #wentBackFrom(run: RunSummary, author: string): Promise<RunId | null> {
     const seen = new Set<RunId>([run.runId]);
     let child: Pick<RunSummary, 'runId' | 'parent'> | null = run;
@@ -171,7 +171,7 @@ export class Admission {
   }
 }
 
-/** What tells a run from another one, by name; each setting by its own. */
+/** The fields that identify a run, by name, with each setting as a field. */
 function comparable({ description, parent }: Pick<RunSummary, 'description' | 'parent'>): Record<string, unknown> {
   const { settings, ...rest } = description;
   const named = Object.entries(settings).map(([name, value]) => [`settings.${name}`, value] as const);

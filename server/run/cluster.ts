@@ -1,17 +1,17 @@
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 
-/** How far a run has come at the hub that holds it. */
+/** The progress of a run at the hub that holds it. */
 export interface Progress {
   runId: RunId;
   lastSeq: number;
   lastStep: number;
 }
 
-/** Which run was deleted: a later one may have its id. */
+/** Identifies a deleted run: a later one may have its id. */
 export type DeletedOne = Pick<RunSummary, 'runId' | 'createdMs'>;
 
-/** A run as hubs tell each other of it: with what no browser is told. */
+/** A run in messages between hubs, with fields that browsers do not get. */
 export interface ToldRun {
   run: RunSummary;
   /** See StoredRun. */
@@ -20,51 +20,51 @@ export interface ToldRun {
   isEndedByForce?: boolean | undefined;
 }
 
-/** What a hub does for the others with the runs that it holds. */
+/** The callbacks of a hub for messages from the others. */
 export interface ClusterHandlers {
   /** A run of another hub appeared or changed. */
   onRun(told: ToldRun): void;
   onProgress(progress: readonly Progress[]): void;
-  /** Another hub holds this run from now on: its trainer went there. */
+  /** Another hub has taken this run: its trainer connected there. */
   onTaken(runId: RunId): void;
   /** Another hub has deleted a run. */
   onDeleted(run: DeletedOne): void;
-  /** A hub is gone and so nobody holds these. */
+  /** A hub is gone, so that nobody holds these runs. */
   onOrphaned(runIds: readonly RunId[]): void;
-  /** A command that was given to another hub, for a run that this one holds. */
+  /** Another hub received a command for a run that this one holds. */
   command(command: GivenCommand, author: string): Promise<CommandRecord>;
-  /** The process that trained a run of this hub's was seen to end elsewhere. */
+  /** Another hub saw the trainer process of a run of this hub end. */
   trainerLost(runId: RunId, reason: string): Promise<void>;
   /** Runs whose trainer is connected here, which this hub claims against all others; and all it holds. */
   held(): { runId: RunId; connected: boolean; progress: Progress }[];
 }
 
 /**
- * The other hubs on the same store. Each run that has not ended is held by one hub, the one that its trainer is or was
- * last connected to, under a lease that the hub renews: only that one writes its record, ends its commands and says when
- * its trainer is lost.
+ * The other hubs on the same store. One hub holds the lease of each run that has not ended: the hub that its trainer is or was
+ * last connected to. It renews the lease. Only that hub writes the run's record, ends its commands and decides when its
+ * trainer is lost.
  */
 export interface Cluster {
-  /** Begins to speak with the others. */
+  /** Starts the exchange with the others. */
   start(handlers: ClusterHandlers): void;
-  /** The other hub that holds a run, or null. @throws Refusal `internal` when that cannot be found out now */
+  /** The other hub that holds a run, or null. @throws Refusal `internal` if that is unknown now */
   holder(runId: RunId): Promise<string | null>;
-  /** This hub holds the run from now on, whoever did before. */
+  /** Takes the lease of a run from any other hub. */
   claim(runId: RunId): Promise<void>;
-  /** This hub holds the run from now on unless another does. */
+  /** Takes the lease of a run unless another hub has it. @returns whether this hub has it */
   claimIfFree(runId: RunId): Promise<boolean>;
-  /** Tells the others of a run that is held here. */
+  /** Announces a run that this hub holds. */
   tell(told: ToldRun): void;
-  /** Tells the others that a run was deleted here. */
+  /** Announces that this hub deleted a run. */
   tellDeleted(run: DeletedOne): void;
-  /** Gives a command to the hub that holds its run. @throws Refusal when it refuses or does not answer */
+  /** Forwards a command to the hub that holds its run. @throws Refusal if that hub refuses or does not answer */
   forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord>;
-  /** Tells the hub that holds a run that its trainer's process has ended. */
+  /** Reports to the hub that holds a run that its trainer process has ended. */
   forwardLost(hub: string, runId: RunId, reason: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A hub without others. */
+/** The cluster of a single hub. */
 export const singleHub: Cluster = {
   start: () => undefined,
   holder: () => Promise.resolve(null),

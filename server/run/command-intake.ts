@@ -8,7 +8,7 @@ import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
 import { isNotification } from './webhook.js';
 
-/** What was found out about a command before its turn. */
+/** The facts about a command that were read before its turn. */
 interface Prepared {
   /** `CommandLog.newWrites` when the id was looked up in the log. */
   writesBefore: number;
@@ -18,7 +18,7 @@ interface Prepared {
   admitted: Admitted | null;
 }
 
-/** The way of a run's commands from whoever gives them to the trainer: checked, written down, sent on. */
+/** Checks the commands of a run, records them and sends them to the trainer. */
 export class CommandIntake {
   constructor(
     readonly run: RunCore,
@@ -26,9 +26,10 @@ export class CommandIntake {
   ) {}
 
   /**
-   * @param isDue asked when its turn has come; where it is not due any more, nothing is done
-   * @returns the command's record, for an id that was given before the one of that; null where it was not due
-   * @throws Refusal `draining` when nothing new is begun, no hub holds the run at this moment, or it is being deleted
+   * Gives a command.
+   * @param isDue called when its turn has come; if it returns false, nothing is done
+   * @returns the command's record, for a known id the earlier one; null if it was not due
+   * @throws Refusal `draining` if the hub takes no new work, no hub holds the run now, or it is being deleted
    */
   async give(command: GivenCommand, author: string, isDue: () => boolean = () => true): Promise<CommandRecord | null> {
     const { run } = this;
@@ -56,7 +57,7 @@ export class CommandIntake {
     }
   }
 
-  /** Reads what it takes to decide: that takes its time, and the run goes on meanwhile. */
+  /** Reads the facts for the decision. This is slow, and the run goes on meanwhile. */
   async #prepare(command: GivenCommand, author: string, summary: RunSummary): Promise<Prepared> {
     const { commands, context } = this.run;
     const writesBefore = commands.newWrites;
@@ -66,7 +67,7 @@ export class CommandIntake {
     return { writesBefore, isKnown, admitted };
   }
 
-  /** In the run's mailbox. @returns 'again' when what was prepared does not do any more */
+  /** Decides in the run's mailbox. @returns 'again' if the prepared facts are stale */
   async #take(command: GivenCommand, author: string, prepared: Prepared): Promise<CommandRecord | 'again'> {
     const { commands } = this.run;
     await this.run.confirmPresence();
@@ -93,7 +94,7 @@ export class CommandIntake {
     return record;
   }
 
-  /** After a failed write, carries out what was written all the same. In the mailbox. */
+  /** Carries out commands whose write failed but was done. In the mailbox. */
   async #settle(): Promise<void> {
     const { commands, record } = this.run;
     const end = (await commands.settle()).find(({ action, state }) => action.kind === 'end_run' && state === 'applied');
@@ -102,12 +103,12 @@ export class CommandIntake {
     await this.ending.endByForce(end.author);
   }
 
-  /** A command that was given before: when it is open and its hub has let go of the run since, this one goes on with it. */
+  /** Answers a repeated command. If it is open and its hub has let go of the run, this hub takes it up. */
   async #takeAgain(known: CommandRecord): Promise<CommandRecord> {
     const { commands, context, runId } = this.run;
     const { state } = this.#summary();
     if (known.state !== 'pending' || known.runId !== runId) return known;
-    // Of a run that has ended another hub may be delivering it.
+    // For an ended run another hub may be delivering it.
     if (hasEnded(state) && isNotification(known) && !(await context.cluster.claimIfFree(runId))) return known;
     if (!commands.takeUp(known)) return known;
     if (!hasEnded(state)) this.send(known);
@@ -122,7 +123,7 @@ export class CommandIntake {
   /** Sends an open command to the run's trainer, if it is connected here. */
   send({ commandId, runId, action }: CommandRecord): void {
     switch (action.kind) {
-      // Not the trainer's: the hub does these, and has made the best checkpoint a certain one.
+      // The hub carries these out itself, and has replaced the best checkpoint by a definite one.
       case 'set_rules':
       case 'end_run':
       case 'notify':
@@ -130,7 +131,7 @@ export class CommandIntake {
         return;
     }
     const { commands, liveness, context } = this.run;
-    // A send that fails is tried again when the trainer attaches anew; until then the command is open or expires.
+    // A failed send is repeated when the trainer attaches again; until then the command is open or expires.
     liveness.link
       ?.send({ commandId, runId, action })
       .then(() => commands.confirm(commandId))
@@ -151,7 +152,7 @@ export class CommandIntake {
     );
   }
 
-  /** Open commands that the trainer which has just attached does not take end: it would ignore them. */
+  /** Fails open commands that the newly attached trainer does not take: it would ignore them. */
   async rejectUntaken(): Promise<void> {
     const { commands } = this.run;
     for (const record of commands.open) {
@@ -160,14 +161,14 @@ export class CommandIntake {
     }
   }
 
-  /** @throws Refusal `draining` when no new command is taken here */
+  /** @throws Refusal `draining` if this hub takes no new command */
   #refuseNew(author: string): void {
     if (!hasEnded(this.#summary().state) && !this.run.record.isHeld) throw this.#nobodyHolds();
-    // What follows from events that were taken is no new work.
+    // Commands of rules follow from accepted events, so that they are no new work.
     if (!isRuleAuthor(author)) this.run.context.drain.refuseNewWork();
   }
 
-  /** Its hub died a moment ago; one of the others takes it up within seconds, or its trainer connects to one. */
+  /** Its hub has just died. Another hub takes the run up within seconds, or its trainer connects to one. */
   #nobodyHolds(): Refusal {
     return new Refusal(
       'draining',

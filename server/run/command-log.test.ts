@@ -128,7 +128,7 @@ describe('a command ends exactly once', () => {
     expect(await ended(lost.commandId)).toMatchObject({ state: 'failed', reason: expect.stringContaining('lost') });
   });
 
-  it('rejected when the run ends while it is looked up', async () => {
+  it('rejected when the run ends during the look-up', async () => {
     const { runId, trainer } = await running();
     const { store } = hub.hub.runs;
     const command = aCommand(runId, { kind: 'save_checkpoint' });
@@ -145,7 +145,7 @@ describe('a command ends exactly once', () => {
     expect(await hub.record(command.commandId)).toEqual(record);
   });
 
-  it('failed when the run ends while it is written down', async () => {
+  it('failed when the run ends during the write', async () => {
     const { runId } = await running();
     const { store } = hub.hub.runs;
     const command = aCommand(runId, { kind: 'save_checkpoint' });
@@ -164,7 +164,7 @@ describe('a command ends exactly once', () => {
     });
   });
 
-  it('ends once when its twin is looked up before the run ends and has its turn after that', async () => {
+  it('ended once if a repeat is looked up before the run ends and handled after it', async () => {
     const { runId } = await running();
     const command = aCommand(runId, { kind: 'pause' });
     const ends: string[] = [];
@@ -184,7 +184,7 @@ describe('a command ends exactly once', () => {
     expect(ends).toEqual(['pending', 'failed']);
   });
 
-  it('is taken once when its twin arrives at the same moment', async () => {
+  it('taken once when a repeat arrives at the same moment', async () => {
     const { runId, trainer } = await running();
     const command = aCommand(runId, { kind: 'pause' });
     const [one, other] = await Promise.all([give(command), give(command)]);

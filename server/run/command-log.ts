@@ -10,7 +10,7 @@ export interface CommandLogOptions {
   expiryMs: number;
   /** A record was written. */
   onRecord: (record: CommandRecord) => void;
-  /** A notification is open here and durable: it is to be delivered. */
+  /** A notification is durable and open at this hub: deliver it. */
   onNotification: (record: NotificationRecord) => void;
   /** A command was not confirmed in time; see `expire`. */
   onExpired: (commandId: CommandId) => void;
@@ -18,11 +18,11 @@ export interface CommandLogOptions {
 
 /**
  * The audit log of one run: every command given, each ending exactly once.
- * A command that its trainer has not confirmed in time expires and is not sent again; a confirmed one is the trainer's to
- * end, and the end of the run fails what is still open. Both are the hub's guess about a trainer that it cannot reach:
- * should that trainer say later what became of the command, its word replaces the guess.
- * Notifications are the hub's own to carry out: they neither expire nor end with their run.
- * All methods that change something are called in the run's mailbox.
+ * A command that the trainer does not confirm in time expires and is not sent again. The trainer ends a confirmed command.
+ * The end of the run fails all open commands. Expiry and such a failure are guesses about an unreachable trainer: its later
+ * report replaces them.
+ * The hub carries out notifications itself. They neither expire nor end with their run.
+ * Call all methods that change state in the run's mailbox.
  */
 export class CommandLog {
   /**
@@ -34,7 +34,7 @@ export class CommandLog {
   #isUncertain = false;
   /** Open commands in the order they were given. */
   readonly #open = new Map<CommandId, CommandRecord>();
-  /** Of the open commands, those that the trainer has not confirmed. */
+  /** The timers of open commands that the trainer has not confirmed. */
   readonly #expiries = new Map<CommandId, NodeJS.Timeout>();
 
   constructor(
@@ -43,17 +43,16 @@ export class CommandLog {
   ) {}
 
   /**
-   * Takes up what was open when the hub went down, and ends what the run's events say has ended.
-   * @param delivers this hub holds the run, so that its open notifications are to be delivered here
-   * @returns all that is in the log
+   * Takes up the commands that were open when the hub went down, and ends those with an outcome in the run's events.
+   * @param delivers whether this hub delivers the open notifications, because it holds the run
+   * @returns the whole log
    */
   async load(events: readonly ControlEvent[], delivers = true): Promise<CommandRecord[]> {
     const records = await this.options.store.commands(this.runId);
     for (const record of records)
       if (record.state === 'pending' && (delivers || !isNotification(record))) this.takeUp(record);
     const byId = new Map(records.map((record) => [record.commandId, record]));
-    // Those that have their trainer's word already are left out: each would be looked up in the store again, and a hub
-    // that takes up a long run would take longer the more it was steered.
+    // Skips commands whose outcome is already recorded: a look-up of each would make taking up a much steered run slow.
     await this.closeFrom(events.filter((event) => !('commandId' in event && byId.get(event.commandId)?.step != null)));
     return records;
   }
@@ -70,7 +69,7 @@ export class CommandLog {
     return records;
   }
 
-  /** Goes on with a pending command that was given elsewhere. @returns false when it is open here already */
+  /** Takes up a pending command from another hub. @returns false if it is already open here */
   takeUp(record: CommandRecord): boolean {
     if (this.#open.has(record.commandId)) return false;
     this.#hold(record);
@@ -78,12 +77,12 @@ export class CommandLog {
     return true;
   }
 
-  /** The run's commands are another hub's to end, or the run is no more. */
+  /** Another hub ends the run's commands from now on, or the run was deleted. */
   forget(): void {
     for (const commandId of [...this.#open.keys()]) this.#release(commandId);
   }
 
-  /** The record of a command given before, to this run or another one. */
+  /** The record of an earlier command of any run. */
   async find(commandId: CommandId): Promise<CommandRecord | null> {
     return this.#open.get(commandId) ?? (await this.options.store.command(commandId));
   }
@@ -92,12 +91,12 @@ export class CommandLog {
     return [...this.#open.values()];
   }
 
-  /** An open command, while it is this hub's to end. */
+  /** An open command that this hub ends. */
   openOne(commandId: CommandId): CommandRecord | undefined {
     return this.#open.get(commandId);
   }
 
-  /** Writes a command down: rejected at once with a reason, or pending. */
+  /** Records a command: pending, or rejected with a reason. */
   async add(command: GivenCommand, author: string, rejection: string | null): Promise<CommandRecord> {
     const record: CommandRecord = {
       ...asReceived(command, author),
@@ -110,7 +109,7 @@ export class CommandLog {
     return record;
   }
 
-  /** Writes a command down that takes effect at the hub as it is written. It is told of by `tell`. */
+  /** Records a command that takes effect with the write itself. `tell` reports it. */
   async addApplied(
     command: GivenCommand,
     author: string,
@@ -125,25 +124,25 @@ export class CommandLog {
     return record;
   }
 
-  /** Writes that a command of `addApplied` came to nothing after all. */
+  /** Records that a command of `addApplied` failed after all. */
   async undo(applied: CommandRecord, reason: string): Promise<CommandRecord> {
     const record: CommandRecord = { ...applied, state: 'failed', endedMs: Date.now(), reason };
     await this.#put(record);
     return record;
   }
 
-  /** Tells whoever listens of a command of `addApplied`. */
+  /** Reports a command of `addApplied` to the listeners. */
   tell(record: CommandRecord): void {
     this.options.onRecord(record);
   }
 
-  /** The trainer has queued it: from now on the command waits for the trainer's word alone. */
+  /** The trainer has queued the command, so that it no longer expires. */
   confirm(commandId: CommandId): void {
     clearTimeout(this.#expiries.get(commandId));
     this.#expiries.delete(commandId);
   }
 
-  /** Ends a command that no trainer has confirmed, unless one has by now. */
+  /** Expires a command, unless the trainer has confirmed it by now. */
   async expire(commandId: CommandId): Promise<void> {
     if (!this.#expiries.has(commandId)) return;
     await this.#end(commandId, 'expired', {
@@ -161,14 +160,14 @@ export class CommandLog {
     }
   }
 
-  /** Fails all that is open of a run that has ended. */
+  /** Fails all open commands of an ended run. */
   async failOpen(reason: string): Promise<void> {
     await this.settle();
     for (const record of this.open)
       if (!isNotification(record)) await this.#end(record.commandId, 'failed', { reason });
   }
 
-  /** Ends a command that the hub itself carried out, if it is this hub's to end. */
+  /** Ends a notification that this hub carried out, if it is still open here. */
   async endOwn(
     { commandId, action }: NotificationRecord,
     state: 'applied' | 'failed',
@@ -177,7 +176,7 @@ export class CommandLog {
     if (this.#open.has(commandId)) await this.#end(commandId, state, { step: action.step, ...outcome });
   }
 
-  /** An open command that will not be carried out. */
+  /** Fails an open command. */
   async fail(commandId: CommandId, reason: string): Promise<void> {
     if (this.#open.has(commandId)) await this.#end(commandId, 'failed', { reason });
   }
@@ -217,7 +216,7 @@ export class CommandLog {
     this.confirm(commandId);
   }
 
-  /** What cannot be written leaves the command as it was; an expiry is tried again after another `expiryMs`. */
+  /** A failed write leaves the command open; an expiry is tried again after another `expiryMs`. */
   async #end(commandId: CommandId, state: CommandState, outcome: Partial<CommandRecord>): Promise<void> {
     const record = this.#open.get(commandId) ?? (await this.#guessed(commandId, outcome));
     if (!record) return;
@@ -232,7 +231,7 @@ export class CommandLog {
     this.options.onRecord(ended);
   }
 
-  /** The record of a command that the hub gave up and that its trainer now speaks of: `outcome` has a step. */
+  /** The record of a command that the hub gave up and the trainer now reports: `outcome` has a step. */
   async #guessed(commandId: CommandId, outcome: Partial<CommandRecord>): Promise<CommandRecord | null> {
     if (outcome.step === undefined) return null;
     const record = await this.options.store.command(commandId);

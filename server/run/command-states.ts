@@ -2,7 +2,7 @@ import { trainerTakes, type CommandKind, type CommandRecord } from '@plumbline/s
 import { hasEnded, type RunState } from '@plumbline/shared/run';
 
 const notPaused = 'The run is not paused; pause it first.';
-/** Kinds that a state does not allow, with the reason; what is not named here is allowed while the run lives. */
+/** The kinds that a state does not allow, with the reason. All others are allowed until the run ends. */
 const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKind, string>>> = {
   created: {
     resume: notPaused,
@@ -16,7 +16,7 @@ const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKi
 
 /** Why a run in this state cannot take this kind of command; `null` when it can. */
 export function refusalReason(kind: CommandKind, state: RunState): string | null {
-  // People can be told of a run whatever has become of it.
+  // A notification is allowed in every state.
   if (kind === 'notify') return null;
   if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
   return kind === 'restore_checkpoint' || kind === 'restore_best_checkpoint'
@@ -24,7 +24,7 @@ export function refusalReason(kind: CommandKind, state: RunState): string | null
     : `The run has ended (${state}); it takes no more commands.`;
 }
 
-/** The state a run will be in once its open commands are done: resuming right after pausing is no mistake. */
+/** The state of a run once its open commands are done: resuming right after pausing is valid. */
 export function expectedState(now: RunState, open: readonly CommandRecord[]): RunState {
   return open.reduce<RunState>((state, { action }) => {
     if (action.kind === 'pause' && !hasEnded(state)) return 'paused';

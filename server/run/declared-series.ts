@@ -14,12 +14,12 @@ import { StoreUnavailableError, type EventStore } from '../store/event-store.js'
 const words: readonly unknown[] = nonFiniteWords;
 
 /**
- * Which series the numbers of a run's trainer stand for. Events name their series by number on the wire, and by name from
- * here on. What was declared is read from the stored events when it is first asked for.
+ * The names behind a trainer's series numbers. Events name series by number on the wire and by name from here on. The
+ * declarations are read from the stored events on first use.
  */
 export class DeclaredSeries {
   #names: Map<number, string> | null = null;
-  /** Up to which event they were read. */
+  /** The last event that was read for them. */
   #readTo = 0;
   #runTo = 0;
 
@@ -28,21 +28,21 @@ export class DeclaredSeries {
     readonly store: Pick<EventStore, 'eachControlEvents'>,
   ) {}
 
-  /** The lowest number above all that stand for a series. */
+  /** The lowest number above all declared ones. */
   get next(): number {
     let next = 0;
     for (const number of this.#names?.keys() ?? []) next = Math.max(next, number + 1);
     return next;
   }
 
-  /** Another hub may write the run from now on, or what was to be stored was not. */
+  /** Drops the cache: another hub may write the run, or an append failed. */
   forget(): void {
     this.#names = null;
   }
 
   /**
-   * Reads what is stored of the run, which goes up to `lastSeq`, unless all of it is known.
-   * @param before only what events below this number declare
+   * Reads the stored declarations of the run up to `lastSeq`, unless all are known.
+   * @param before reads only events below this number
    */
   async load(lastSeq: number, before = Infinity): Promise<void> {
     if (this.#names && this.#isComplete) return;
@@ -68,8 +68,8 @@ export class DeclaredSeries {
   }
 
   /**
-   * An event as it is stored, and what had to be left out of it.
-   * @throws StoreUnavailableError where a declaration is needed that was acknowledged by another hub and cannot be read yet
+   * Converts an event into its stored form, and lists the omissions.
+   * @throws StoreUnavailableError if it needs a declaration that another hub acknowledged and that cannot be read yet
    */
   resolve(event: WireEvent): { event: TrainerEvent; problems: EventProblem[] } {
     if (isWireMetricEvent(event)) return this.#named(event);
@@ -129,7 +129,7 @@ export class DeclaredSeries {
   }
 }
 
-/** What a trainer has sent, in a few characters. */
+/** Shortens a value that a trainer sent. */
 function shown(value: unknown): string | number {
   if (typeof value === 'number') return value;
   const text = JSON.stringify(value) ?? String(value);

@@ -1,12 +1,12 @@
 import type { RunId } from '@plumbline/shared/run';
 import type { DeletedOne } from './cluster.js';
 
-/** News of a deleted run is late by seconds: far more than are deleted in that time. */
+/** The most ids: far more than runs are deleted in the seconds that late news may take. */
 const mostKept = 10_000;
 
-/** The runs that were deleted last, so that late news of one is not taken for news of a later run under its id. */
+/** The newest deleted runs, so that late news of one is not taken for news of a later run under its id. */
 export class DeletedIds {
-  /** When each was created, the one deleted first at the front. */
+  /** The creation time of each, the first deleted at the front. */
   readonly #createdMs = new Map<RunId, number>();
 
   constructor(readonly most: number = mostKept) {}

@@ -8,10 +8,10 @@ import { Refusal } from './refusal.js';
 import { removeRunFolder } from './run-folder.js';
 import type { Run } from './run.js';
 
-/** How long a trainer that has just said its last word, and the hub that writes down what follows, are waited for. */
+/** How long a deletion waits for a trainer after its last word, and for the hub that records the end. */
 const settleMs = 5_000;
 const lookMs = 50;
-/** How often runs are looked for that another hub has deleted without being heard. */
+/** The interval of checks for deletions by other hubs that this hub did not hear of. */
 const unheardMs = 60_000;
 
 export interface DeletionOptions {
@@ -19,26 +19,25 @@ export interface DeletionOptions {
   shared: SharedStore | null;
   cluster: Cluster;
   dataDir: string;
-  /** All runs that are known. */
+  /** All known runs. */
   summaries: () => RunSummary[];
-  /** A run, as far as it is known. */
+  /** A run, if it is known. */
   find: (runId: RunId) => RunSummary | null;
   /** The owner of a run id. */
   owner: (runId: RunId) => Run;
   onDeleted: (run: DeletedOne, by: string | null) => void;
-  /** What was left of a deleted run in this hub's folders is removed. */
+  /** The leftovers of a deleted run were removed from this hub's folders. */
   onCleared: (runId: RunId, bytes: number) => void;
   onError: (error: unknown) => void;
 }
 
 /**
- * Deletes runs that have ended. The store comes first: from then on a run is shown nowhere, and it is noted there that it
- * was deleted. Its folder comes after; should that be left, in a crash or because it cannot be removed, or lie with a hub
- * that was away, it is removed when that hub starts. The other way round a run would be shown whole whose checkpoints are
- * gone in part.
+ * Deletes ended runs. It deletes from the store first, which also records the deletion: from then on no page shows the run.
+ * It removes the folder after that. A folder that remains, after a crash or at a hub that was down, is removed when that hub
+ * starts. In the other order a run with missing checkpoints could still be shown.
  */
 export class Deletions {
-  /** Those of which something may still be here, because that could not be cleared away; by when they were created. */
+  /** Deleted runs whose leftovers could not be removed yet, by creation time. */
   readonly #uncleared = new Map<RunId, number | null>();
   #looking: NodeJS.Timeout | undefined;
 
@@ -71,7 +70,7 @@ export class Deletions {
   async #delete(run: Run, summary: RunSummary, by: string): Promise<DeletedRun> {
     const { runId, lastSeq: events } = summary;
     const { store, cluster, dataDir, summaries, onDeleted } = this.options;
-    // A branch that another hub has begun a moment ago may not have been told of yet.
+    // Another hub may have opened a branch that it has not announced yet.
     if (cluster !== singleHub) this.#refuse(summary, [...(await store.runs()), ...summaries()]);
     await store.deleteRun(runId);
     run.core.forgetDeleted();
@@ -88,7 +87,7 @@ export class Deletions {
     return { runId, events, bytes };
   }
 
-  /** @param runs among which there may be branches of it */
+  /** @param runs the runs to search for its branches */
   #refuse(run: RunSummary, runs: readonly Pick<RunSummary, 'runId' | 'parent' | 'state'>[]): void {
     const why = whyNotDelete(run, runs);
     if (why !== null) throw new Refusal('conflict', why);
@@ -106,7 +105,7 @@ export class Deletions {
     await this.#clear(runId, createdMs);
   }
 
-  /** Goes on with what was left when this hub ended, and does what it did not hear of meanwhile. */
+  /** Finishes the deletions that were unfinished when this hub stopped, and those that it missed meanwhile. */
   async finish(): Promise<void> {
     const { store, cluster, find, onError } = this.options;
     if (cluster !== singleHub)
@@ -115,27 +114,27 @@ export class Deletions {
     if (cluster !== singleHub) await this.#lookForUnheard();
   }
 
-  /** Ends all looking. */
+  /** Ends all checks. */
   close(): void {
     clearInterval(this.#looking);
   }
 
-  /** Forgets the runs that other hubs have deleted without this one hearing: while Redis was gone, or they crashed. */
+  /** Forgets runs whose deletion by other hubs this hub missed: while Redis was down, or they crashed. */
   async #lookForUnheard(): Promise<void> {
     const { store, find, onError } = this.options;
     for (const runId of await store.deletedRuns()) {
       const summary = find(runId);
-      // A new one under its id is in the store before it is known here.
+      // A new run under its id is in the store before this hub knows it.
       if (summary && !(await store.run(runId))) await this.heard(summary);
     }
     for (const [runId, createdMs] of this.#uncleared) await this.#clear(runId, createdMs).catch(onError);
   }
 
-  /** What this hub alone has of a run that is deleted: its folder, and what it has yet to deliver to the store. */
+  /** Removes what only this hub has of a deleted run: its folder, and its undelivered events. */
   async #clear(runId: RunId, createdMs: number | null): Promise<void> {
     const { shared, dataDir, find, onCleared } = this.options;
     this.#uncleared.set(runId, createdMs);
-    // Tried again later, the folder may be a new run's under its id.
+    // No retry: the folder may belong to a new run under its id by then.
     const bytes = find(runId) ? 0 : await removeRunFolder(dataDir, runId);
     if (bytes > 0) onCleared(runId, bytes);
     if (shared && (await shared.undelivered()).includes(runId)) await shared.deleteRest(runId, createdMs);

@@ -1,8 +1,8 @@
 import { Refusal } from './refusal.js';
 
 /**
- * How a hub that is being stopped stops taking work. First nothing new is begun, while attached trainers go on; then
- * nothing is taken at all, and what is under way is answered.
+ * The two phases of stopping a hub. First it refuses new work, while attached trainers go on. Then it refuses all work and
+ * answers what is under way.
  */
 export class Drain {
   #stage: 'open' | 'draining' | 'finished' = 'open';
@@ -17,12 +17,12 @@ export class Drain {
     return this.#underWay.size;
   }
 
-  /** From now on nothing new is begun. */
+  /** Refuses new work from now on. */
   start(): void {
     if (this.#stage === 'open') this.#stage = 'draining';
   }
 
-  /** From now on no work is taken; resolves when all that was taken has ended. */
+  /** Refuses all work from now on; resolves when the accepted work has ended. */
   async finish(): Promise<void> {
     this.#stage = 'finished';
     await Promise.allSettled(this.#underWay);
@@ -34,7 +34,7 @@ export class Drain {
       throw new Refusal('draining', 'The hub is being stopped or restarted. Try again when it is back.');
   }
 
-  /** Does what must be answered before the hub may end. @throws Refusal `draining` when it is too late for it */
+  /** Does work that the hub must answer before it ends. @throws Refusal `draining` if it is too late */
   async work<T>(job: () => Promise<T>): Promise<T> {
     if (this.#stage === 'finished') this.refuseNewWork();
     const result = job();

@@ -15,21 +15,21 @@ import { endedByForce, type RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
 import { afterEvent, nextState } from './run-state.js';
 
-/** How far a run goes after a batch, and what was left out of it. */
+/** The last event of a run after a batch, and the omissions from it. */
 export interface Appended {
   lastSeq: number;
-  /** The first few; absent where there are none. */
+  /** The first few; absent if there are none. */
   problems?: EventProblem[];
 }
-/** A batch as it was read, with what had to be left out of it already. */
+/** A parsed batch, with its omissions so far. */
 export interface GivenBatch {
   events: readonly WireEvent[];
   problems: readonly EventProblem[];
 }
 
-/** Takes a run's events: checks their order, names their series, makes them durable, and lets them take effect. */
+/** Accepts a run's events: checks their order, names their series, makes them durable and applies them. */
 export class EventIntake {
-  /** An append may have been stored although it failed. */
+  /** A failed append may have been stored. */
   #isPositionUncertain = false;
 
   constructor(
@@ -37,13 +37,13 @@ export class EventIntake {
     readonly ending: RunEnding,
   ) {}
 
-  /** Batches that wait are checked one by one, each against what those before come to, and stored together. */
+  /** Checks waiting batches one by one, each against the state after the previous ones, and stores them together. */
   readonly take = async (batches: readonly GivenBatch[]): Promise<(Appended | Error)[]> => {
     await this.core.confirmPresence();
     await this.catchUp();
     const run = this.core.summary;
     if (!run) return batches.map(() => this.core.notFound());
-    // One that has ended may go on with a segment.
+    // An ended run may continue with a segment.
     if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(run.lastSeq);
     let position: Position = run;
     let { state } = run;
@@ -62,7 +62,7 @@ export class EventIntake {
         if (isLastWord(event) || event.type === 'segment_started')
           state = nextState(state, event.type as ControlEvent['type']);
       }
-      // Of events that were stored before, it was told then.
+      // Problems of events that were stored before were reported then.
       const problems = [...(checked.appended.length > 0 ? given : []), ...named.problems];
       const { lastSeq } = position;
       return problems.length > 0 ? { lastSeq, problems } : { lastSeq };
@@ -83,7 +83,7 @@ export class EventIntake {
     );
   };
 
-  /** The events of a batch as they are stored. */
+  /** Converts the events of a batch into their stored form. */
   #named(events: readonly WireEvent[]): { events: TrainerEvent[]; problems: EventProblem[] } | Error {
     const named: TrainerEvent[] = [];
     const problems: EventProblem[] = [];
@@ -95,7 +95,7 @@ export class EventIntake {
       }
       return { events: named, problems };
     } catch (error) {
-      // What it declared before the fault is not stored.
+      // The declarations before the fault are not stored.
       this.core.series.forget();
       return error as Error;
     }
@@ -107,7 +107,7 @@ export class EventIntake {
     if (newest) this.core.record.noteRefused(problems.length, problemWords(newest));
   }
 
-  /** Which of the events follow on a run, or why the batch is refused. */
+  /** The new events of a batch, or the reason to refuse it. */
   #check(
     run: RunSummary,
     events: readonly WireEvent[],
@@ -152,7 +152,7 @@ export class EventIntake {
     this.#isPositionUncertain = lastSeq > this.core.summary!.lastSeq;
   }
 
-  /** Events of the run have become durable. */
+  /** Applies durable events to the run. */
   #apply(events: TrainerEvent[]): void {
     if (events.length === 0) return;
     const before = this.core.summary!;
@@ -173,16 +173,16 @@ export class EventIntake {
     this.core.record.tell(before);
   }
 
-  /** Writes down what follows from control events, those included that were stored before without it. */
+  /** Records the consequences of control events, including events that were stored without them. */
   async #follow(control: readonly ControlEvent[]): Promise<void> {
     if (!this.core.record.isDirty) return;
-    // Commands first: a run that is written as ended has no open ones.
+    // Commands first: a run recorded as ended has no open commands.
     await this.core.commands.closeFrom(control);
     if (hasEnded(this.core.summary!.state)) this.ending.end(control.some(isLastWord));
     else await this.core.record.write();
   }
 
-  /** After an append that failed: what was stored all the same takes effect. In the mailbox. */
+  /** Applies the events of failed appends that were stored all the same. In the mailbox. */
   async catchUp(): Promise<void> {
     if (!this.#isPositionUncertain || !this.core.summary) return;
     const { store } = this.core.context;

@@ -9,7 +9,7 @@ export interface TrainerLink {
 
 /** Whether the trainer of a run is connected, and how long it may stay away. */
 export class Liveness {
-  /** Counts how often a trainer came, or its grace period began: a grace period of before is void. */
+  /** Counts attaches and grace periods, so that an earlier grace period has no effect. */
   turns = 0;
   #link: TrainerLink | null = null;
   #grace: NodeJS.Timeout | undefined;
@@ -36,7 +36,7 @@ export class Liveness {
     this.endGrace();
   }
 
-  /** @returns false when another connection holds the run by now */
+  /** @returns false if another connection holds the run by now */
   disconnect(link: TrainerLink): boolean {
     if (this.#link !== link) return false;
     this.#link = null;
@@ -49,13 +49,13 @@ export class Liveness {
     this.release();
   }
 
-  /** The run is not this connection's any more; the connection stays, whose trainer may go on with another run. */
+  /** The connection no longer holds the run. It stays open, as its trainer may attach another run. */
   release(): void {
     this.#link = null;
     this.endGrace();
   }
 
-  /** The trainer is to come within the grace period, which begins anew. */
+  /** Restarts the grace period. */
   startGrace(): void {
     this.turns++;
     this.endGrace();
@@ -63,13 +63,13 @@ export class Liveness {
     this.#grace = setTimeout(this.onAbsent, busyMs + this.graceMs).unref();
   }
 
-  /** The trainer will be silent for so long: a grace period begins after that only. */
+  /** Delays the grace period by the time that the trainer is busy. */
   busyFor(ms: number): void {
     this.#busyUntilMs = performance.now() + ms;
     if (this.#grace) this.startGrace();
   }
 
-  /** The trainer is heard again. */
+  /** The trainer sends again. */
   notBusy(): void {
     this.#busyUntilMs = 0;
   }

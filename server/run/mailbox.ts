@@ -1,26 +1,26 @@
 interface Message {
-  /** Messages of one handler that follow one another are handled together. */
+  /** Consecutive messages with the same handler are handled together. */
   handler: (items: unknown[]) => Promise<unknown[]>;
   item: unknown;
   resolve: (answer: unknown) => void;
   reject: (error: unknown) => void;
 }
 
-/** How many messages are handled together at most. */
+/** The most messages that are handled together. */
 const maxTogether = 16;
 
 /**
- * Handles messages one after another: while one is handled, no other is. So nothing that is only changed in handlers
- * changes under one of them. A handler must not wait for a message to its own mailbox.
+ * Handles messages one at a time, so that state which only handlers change never changes during another handler. A handler
+ * must not wait for a message to its own mailbox.
  */
 export class Mailbox {
   readonly #waiting: Message[] = [];
   #isHandling = false;
 
-  /** @param onIdle is told when all that was posted has been handled, before its senders go on */
+  /** @param onIdle is called when the mailbox is empty, before the senders continue */
   constructor(readonly onIdle: () => void = () => undefined) {}
 
-  /** Nothing is being handled and nothing waits. */
+  /** Whether no message is being handled and none waits. */
   get isIdle(): boolean {
     return !this.#isHandling && this.#waiting.length === 0;
   }
@@ -31,9 +31,9 @@ export class Mailbox {
   }
 
   /**
-   * Handles a message in its turn, together with those of the same handler right behind it.
-   * @param handler the same function for all that may be handled together; it answers each item, an Error for one that
-   *   fails. Where it rejects, all of them fail.
+   * Handles a message in its turn, together with the directly following messages of the same handler.
+   * @param handler the same function for all of them; it returns one answer per item, an Error for a failed one. If it
+   *   rejects, all items fail.
    */
   postTogether<I, T>(handler: (items: I[]) => Promise<(T | Error)[]>, item: I): Promise<T> {
     return this.#post(handler as Message['handler'], item) as Promise<T>;

@@ -3,16 +3,16 @@ import type { CommandId } from '@plumbline/shared/command';
 import type { Run } from './run.js';
 import { defaultTiming, deliver, type Delivery, type NotificationRecord, type WebhookOptions } from './webhook.js';
 
-/** Pause before an outcome is written again that the store did not take. */
+/** Pause before a failed write of an outcome is tried again. */
 const writeAgainMs = 2_000;
 
 /** Another hub delivers it from now on. */
 class LetGo extends Error {}
 
 /**
- * Delivers the notifications that are open in the command logs, at least once each: one whose outcome was not written down
- * before its hub ended is sent again by the hub that takes it up, with the same id. Those of a run that has ended are the
- * hub's that ended it: for as long as some are open, it keeps the run's lease.
+ * Delivers the open notifications of the command logs at least once each. If a hub stops before it has recorded an outcome,
+ * the next hub sends the notification again with the same id. The hub that ended a run delivers its notifications, and keeps
+ * the lease while some are open.
  */
 export class Notifier {
   readonly #underWay = new Set<CommandId>();
@@ -23,7 +23,7 @@ export class Notifier {
     readonly onError: (error: unknown) => void,
   ) {}
 
-  /** Delivers a notification that is open in the run's log. */
+  /** Delivers an open notification of a run's log. */
   async carryOut(run: Run, record: NotificationRecord): Promise<void> {
     const { commandId } = record;
     if (this.#underWay.has(commandId)) return;

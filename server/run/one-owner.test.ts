@@ -68,7 +68,7 @@ describe('batches that are sent before those before are answered', () => {
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastSeq: 3, lastStep: 3 });
   });
 
-  it('are refused where their steps go back', async () => {
+  it('are refused if their steps go back', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     const answers = await Promise.all([
@@ -84,7 +84,7 @@ describe('batches that are sent before those before are answered', () => {
     expect((await stored(runId)).map(({ step }) => step)).toEqual([0, 10, 11]);
   });
 
-  it('are each answered for what is theirs when one among them has a gap or repeats', async () => {
+  it('are answered separately if one has a gap or a repeat', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     const answers = await Promise.all([
@@ -99,7 +99,7 @@ describe('batches that are sent before those before are answered', () => {
     ]);
   });
 
-  it('are all sent again where the store failed, and none is stored twice or lost', async () => {
+  it('are all sent again after a failure of the store, and none is lost or stored twice', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     const { store } = hub.hub.runs;
@@ -138,7 +138,7 @@ describe('a connection', () => {
     expect(held).not.toContain(second.runId);
   });
 
-  it('that is lost while it attaches holds nothing', async () => {
+  it('holds no run if it is lost during the attach', async () => {
     const runId = aRunId();
     const trainer = hub.trainer();
     const held = hold('createRun');
@@ -174,7 +174,7 @@ describe('a trainer whose connection breaks while it attaches', () => {
     expect(await hub.hub.runs.get(attach.runId)).toMatchObject({ trainerConnected: true });
   });
 
-  it('finds the run that was stored though that looked like a failure', async () => {
+  it('finds the run that a failed write had stored', async () => {
     const attach = attachment(aRunId());
     const { store } = hub.hub.runs;
     const createRun = store.createRun.bind(store);
@@ -189,8 +189,8 @@ describe('a trainer whose connection breaks while it attaches', () => {
   });
 });
 
-describe('what is told of a run', () => {
-  it('can be put in order with what the list says of it, after a restart too', async () => {
+describe('news of a run', () => {
+  it('can be ordered against the list by revision, also after a restart', async () => {
     const runId = aRunId();
     const dashboard = hub.dashboard();
     const told: number[] = [];
@@ -214,7 +214,7 @@ describe('a run belongs to the trainer that opened it', () => {
   const secret = 'a secret of this trainer, 1';
   const other = 'a secret of somebody else, 2';
 
-  it('and is taken over by none that does not show its secret, after a restart either', async () => {
+  it('so that nobody without its secret can take it over, not even after a restart', async () => {
     const runId = aRunId();
     const attach = attachment(runId);
     const owner = hub.trainer();
@@ -230,7 +230,7 @@ describe('a run belongs to the trainer that opened it', () => {
     expect(await hub.trainer().emitWithAck('attach', { ...attach, secret })).toMatchObject({ ok: true, lastSeq: 2 });
   });
 
-  it('that attaches with one, where it was opened with none', async () => {
+  it('that first attaches with a secret, if it was opened without one', async () => {
     const attach = attachment(aRunId());
     await hub.attached(attach.runId);
     expect(await hub.trainer().emitWithAck('attach', attach)).toMatchObject({ ok: true });
@@ -239,7 +239,7 @@ describe('a run belongs to the trainer that opened it', () => {
     expect(await hub.trainer().emitWithAck('attach', attach)).toMatchObject({ error: { code: 'forbidden' } });
   });
 
-  it('which nobody is told', async () => {
+  it('and the secret is never published', async () => {
     const attach = { ...attachment(aRunId()), secret };
     const dashboard = hub.dashboard();
     const told: unknown[] = [];
@@ -255,7 +255,7 @@ describe('a run belongs to the trainer that opened it', () => {
     expect(JSON.stringify(told)).not.toMatch(/secret|[0-9a-f]{64}(?!\w*")(?<!sha256:.{64})/i);
   });
 
-  it('and one that is too short is none', async () => {
+  it('and a secret that is too short is refused', async () => {
     const answer = await hub.trainer().emitWithAck('attach', { ...attachment(aRunId()), secret: 'short' });
     expect(answer).toMatchObject({ error: { code: 'invalid' } });
   });
@@ -283,20 +283,20 @@ describe('a branch', () => {
     expect(await branchOf(from)).toEqual({ ok: true, lastSeq: 0, nextSeries: 0 });
   });
 
-  it('is refused of a run or a checkpoint that there is not', async () => {
+  it('is refused from a missing run or checkpoint', async () => {
     const from = await parent();
     expect(await branchOf(aRunId())).toEqual(refused('not_found', false, expect.stringContaining('to go on from')));
     expect(await branchOf(from, 'step-9', 9)).toEqual(refused('invalid', false, expect.stringContaining('step-9')));
     expect(await branchOf(from, 'step-2', 1)).toEqual(refused('invalid', false, expect.stringContaining('at step 2')));
   });
 
-  it('is refused of itself, and leaves nothing', async () => {
+  it('is refused from itself, and leaves nothing', async () => {
     const runId = aRunId();
     expect(await branchOf(runId, 'step-2', 2, runId)).toEqual(refused('invalid', false));
     expect((await hub.request('GET', `/runs/${runId}`)).status).toBe(404);
   });
 
-  it('is refused of a run that, as it was imported, goes on from it', async () => {
+  it('is refused from an imported run that descends from it', async () => {
     const [runId, imported] = [aRunId(), aRunId()];
     const { store } = hub.hub.runs;
     await store.createRun({

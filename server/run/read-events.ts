@@ -20,30 +20,30 @@ const Declaring = z.object({
   type: z.enum(['run_started', 'series_declared']),
   series: z.array(z.unknown()),
 });
-/** Lists of which one broken entry costs no other. */
+/** Lists in which one broken entry costs no other. */
 const Listing = z.union([
   z.object({ seq: z.number(), type: z.literal('examples'), examples: z.array(z.unknown()).max(maxExamples) }),
   z.object({ seq: z.number(), type: z.literal('token_shift'), tokens: z.array(z.unknown()).max(maxShiftedTokens) }),
 ]);
 const Told = z.object({ wallTimeMs: WallTimeMs });
 
-/** A batch as it was read: its events, and what had to be left out of them. */
+/** A parsed batch: its events and the omissions from them. */
 export interface ReadBatch {
   events: WireEvent[];
   problems: EventProblem[];
 }
 
-/** The events of a batch at once; see `eachEvent`. */
+/** Parses a whole batch; see `eachEvent`. */
 export function readEvents(message: unknown): ReadBatch {
   const problems: EventProblem[] = [];
   return { events: [...eachEvent(message, problems)], problems };
 }
 
 /**
- * The events of a batch one by one, their texts cleaned: a trainer must not lose what it has to say for an odd character. A series
- * whose declaration is broken is left out, as are broken examples and tokens, and named among the problems; the first event that is broken otherwise ends the
- * reading, as the faults of all of them would take seconds to collect.
- * @param problems is added to
+ * Parses the events of a batch one by one and cleans their texts, so that an odd character loses nothing. It leaves out broken
+ * declarations, examples and tokens, and adds them to the problems. The first event with another fault ends the parsing:
+ * collecting all faults would take seconds.
+ * @param problems receives the omissions
  * @throws Refusal `too_large`, or ZodError that names the event
  */
 export function* eachEvent(message: unknown, problems: EventProblem[]): Generator<WireEvent> {
@@ -66,7 +66,7 @@ function read(given: unknown, index: number, problems: EventProblem[]): WireEven
   return cleaned(event as ControlEvent | LargeEvent);
 }
 
-/** An event without the entries of its list that are broken. */
+/** Removes the broken entries from an event's list. */
 function withoutBroken(given: unknown, problems: EventProblem[]): unknown {
   const declaring = Declaring.safeParse(given);
   if (declaring.success) return { ...(given as object), series: readDeclarations(declaring.data, problems) };
@@ -80,7 +80,7 @@ function withoutBroken(given: unknown, problems: EventProblem[]): unknown {
 const isMetricEvent = (given: unknown): boolean =>
   typeof given === 'object' && given !== null && 'type' in given && isWireMetricEvent(given as WireEvent);
 
-/** A fault with the event that it is of. */
+/** Adds the event to a fault. */
 function at(given: unknown, message: string): string {
   const numbered = Numbered.safeParse(given);
   if (!numbered.success) return message;
@@ -88,7 +88,7 @@ function at(given: unknown, message: string): string {
   return `event ${seq} (${type.slice(0, 40)}): ${message}`;
 }
 
-/** The declarations that can be taken: without its label, unit or the rest where these are broken. */
+/** The valid declarations; a broken label, unit or other optional field is left out. */
 function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: EventProblem[]): SeriesDeclaration[] {
   return series.flatMap((given) => {
     const whole = SeriesDeclaration.safeParse(given);
@@ -104,7 +104,7 @@ function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: 
   });
 }
 
-/** The examples that can be taken: without its picture where that alone is broken. */
+/** The valid examples; if only its picture is broken, an example is kept without it. */
 function readExamples({ seq, examples }: { seq: number; examples: unknown[] }, problems: EventProblem[]): Example[] {
   return examples.flatMap((given, index) => {
     const whole = Example.safeParse(given);

@@ -10,7 +10,7 @@ import {
   StoreUnavailableError,
 } from '../store/event-store.js';
 
-/** Whether the same request may succeed later, unchanged, unless a refusal says otherwise. */
+/** The default of `retry`: whether the same request may succeed later. */
 const mayPass: Record<ErrorCode, boolean> = {
   unauthorized: false,
   forbidden: false,
@@ -31,13 +31,13 @@ const mayPass: Record<ErrorCode, boolean> = {
 };
 
 export interface RefusalOptions {
-  /** Whether the same request may succeed later, unchanged. By default, the code says so. */
+  /** Whether the same request may succeed later. The default depends on the code. */
   retry?: boolean | undefined;
-  /** Seconds after which to try again, where that is known. */
+  /** Seconds until a retry makes sense, if known. */
   retryAfterS?: number | undefined;
 }
 
-/** A request that cannot be met, with the code and the words that its sender gets. */
+/** A refused request, with the code and message for its sender. */
 export class Refusal extends Error {
   override name = 'Refusal';
   readonly retry: boolean;
@@ -54,7 +54,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What a sender is told about any error; what is not meant for them is `internal` and says nothing of its inside. */
+/** Converts any error into a refusal for the sender. An internal error reveals no details. */
 export function toWireError(error: unknown): WireError & { retry: boolean } {
   const { code, message, retry } = refusalOf(error);
   return { code, message, retry };
@@ -72,11 +72,11 @@ function refusalOf(error: unknown): Refusal {
   return new Refusal('internal', 'The hub failed to do this; its log says why.');
 }
 
-/** Names and messages are told up to this many characters: whoever sent them may have made them as long as he likes. */
+/** The most characters of names and messages in a refusal: a sender may make them of any length. */
 const shownLength = 120;
 const short = (text: string): string => (text.length > shownLength ? `${text.slice(0, shownLength)}…` : text);
 
-/** The first three faults of a message, each with the place it is at. */
+/** The first three faults of a message, each with its place. */
 function describeIssues(error: ZodError): string {
   return error.issues
     .slice(0, 3)

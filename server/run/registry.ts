@@ -34,9 +34,9 @@ import type { RunContext } from './run-context.js';
 import { Run, type Attached } from './run.js';
 import type { WebhookOptions } from './webhook.js';
 
-/** Pause before a command is offered again to whichever hub holds its run. */
+/** Pause before a command is offered again to the hub that holds its run. */
 const passOnMs = 500;
-/** Pause before a run is looked at again whose events could not be read, or not all of them. */
+/** Pause before the events of a run are read again after an incomplete read. */
 const lookAgainMs = 5_000;
 
 export interface RunRegistryOptions {
@@ -55,37 +55,37 @@ export interface RunRegistryOptions {
 interface RunRegistryEvents {
   /** A run appeared or changed; what it was before, if it was there. */
   run: [run: RunSummary, before: RunSummary | undefined];
-  /** A run is no more; who deleted it, or null where another hub did. */
+  /** A run was deleted, and by whom; null if another hub deleted it. */
   deleted: [DeletedOne, by: string | null];
-  /** What a run that was deleted earlier had left in this hub's folders is removed. */
+  /** The leftover files of a run deleted earlier were removed from this hub's folders. */
   cleared: [RunId, bytes: number];
   /** Events of a run became durable. */
   events: [RunId, TrainerEvent[]];
   command: [CommandRecord];
-  /** The rules of a run are others, or stand differently. */
+  /** The rules of a run, or their states, changed. */
   rules: [RunId, RuleState[]];
-  /** A trainer took up a run. */
+  /** A trainer attached a run. */
   attached: [RunSummary];
   /** A person ended a run without its trainer. */
   endedByForce: [RunSummary];
-  /** A batch of events was not taken; `null` when its sender had attached no run. */
+  /** A batch of events was refused; null if its sender had attached no run. */
   refused: [RunId | null, WireError];
 }
 
-/** Makes, finds and forgets the owners of runs: whoever watches (sockets) listens, whoever acts (REST, sockets) calls. */
+/** Creates, finds and forgets the owners of runs. Sockets listen to its events; REST and sockets call its methods. */
 export class RunRegistry extends EventEmitter<RunRegistryEvents> {
-  /** Ends the taking of new work when the hub is stopped. */
+  /** Refuses work when the hub is stopped. */
   readonly drain = new Drain();
-  /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
+  /** Runs whose trainer process is alive: only its exit ends them, not a lost connection. */
   readonly livingProcesses = new Set<RunId>();
-  /** What the list shows of each run. */
+  /** The overviews of runs for the list. */
   readonly overviews: RunOverviews;
   readonly #runs = new Map<RunId, Run>();
   readonly #context: RunContext;
   readonly #deletions: Deletions;
   readonly #storedRules: StoredRuleStates;
   readonly #closing = new AbortController();
-  /** Which run each command is for that is being taken. */
+  /** The run of each command that is being taken. */
   readonly #taking = new Map<CommandId, RunId>();
   #isReachable = false;
   #loading: Promise<void> | null = null;
@@ -174,7 +174,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     });
   }
 
-  /** Reads all runs, once; called by every method, so a store that was down at the start is tried again. */
+  /** Reads all runs once. Every method calls it, so that a store that was down at the start is tried again. */
   load(): Promise<void> {
     this.#loading ??= this.#load().catch((error: unknown) => {
       this.#loading = null;
@@ -187,14 +187,14 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const { shared } = this.#context;
     const { onError } = this.options;
     const undelivered = (await shared?.undelivered()) ?? [];
-    // One by one: what each has said is read, and a store has memory for few large texts at one time.
+    // One by one: each needs its events, and a store has memory for few large texts at a time.
     for (const stored of await this.store.runs()) await this.#owner(stored.runId).lease.load(stored);
-    // Another hub may have given up what ended here before this one died.
+    // Another hub may have given up runs that ended here before this hub crashed.
     for (const runId of undelivered) {
       const run = this.#runs.get(runId);
       if (run?.summary && hasEnded(run.summary.state)) this.cluster.tell(run.core.record.told);
     }
-    // Given here before this hub died, and the run has gone elsewhere or has ended since: nobody else knows of them.
+    // Only this hub knows commands that it took before a crash, whose run has moved or ended since.
     const leftOver = (await shared?.leftOver()) ?? [];
     this.#passOn(leftOver.filter(({ runId }) => this.#runs.get(runId)?.core.record.isHeld !== true));
     void this.#takeUpNotifications().catch(onError);
@@ -207,7 +207,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const runId of await this.store.runsWithOpenCommands()) await this.#owner(runId).lease.takeUpNotifications();
   }
 
-  /** Looks once at all runs that count as failed whether their trainers have said otherwise; as long as that takes. */
+  /** Checks each failed run once for a last word of its trainer that says otherwise, and waits for late events. */
   async #correctFailed(): Promise<void> {
     const { signal } = this.#closing;
     for (const run of [...this.#runs.values()])
@@ -225,7 +225,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
         }
   }
 
-  /** The hub listens: trainers can connect from now on, so from now on those that stay away count as lost. */
+  /** The hub listens, so that trainers can connect: starts the grace periods of absent trainers. */
   awaitTrainers(): void {
     this.#isReachable = true;
     this.#expectTrainers();
@@ -236,14 +236,14 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const run of this.#runs.values()) void run.core.post(() => run.core.expectTrainer());
   }
 
-  /** How many ids something is kept of. */
+  /** The number of run ids in memory. */
   get keptIds(): number {
     return this.#runs.size;
   }
 
   /**
-   * The owner of a run id, whether there is such a run or not. Where there is none it is forgotten as soon as what was
-   * posted to it has been handled: it is asked for anew after each wait.
+   * The owner of a run id, whether the run exists or not. The owner of a missing run is forgotten once its mailbox is empty,
+   * so look it up again after each wait.
    */
   #owner(runId: RunId): Run {
     const known = this.#runs.get(runId);
@@ -253,7 +253,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     return run;
   }
 
-  /** The owner of a run that there is. @throws Refusal `not_found` */
+  /** The owner of an existing run. @throws Refusal `not_found` */
   async #run(runId: RunId): Promise<Run> {
     await this.load();
     const run = this.#runs.get(runId);
@@ -267,12 +267,12 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     return this.known.sort((a, b) => b.createdMs - a.createdMs);
   }
 
-  /** The runs read so far, without asking the store: empty while it cannot be read. */
+  /** The runs read so far, without a read of the store. */
   get known(): RunSummary[] {
     return [...this.#runs.values()].flatMap(({ summary }) => summary ?? []);
   }
 
-  /** A run, if it has been read so far, without asking the store. */
+  /** A run, if it has been read so far, without a read of the store. */
   find(runId: RunId): RunSummary | null {
     return this.#runs.get(runId)?.summary ?? null;
   }
@@ -282,7 +282,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     return (await this.#run(runId)).summary!;
   }
 
-  /** Where the rules of a run stand. @throws Refusal `not_found` */
+  /** The states of a run's rules. @throws Refusal `not_found` */
   async ruleStates(runId: RunId): Promise<RuleState[]> {
     const { rules, summary } = (await this.#run(runId)).core;
     return rules.states ?? this.#storedRules.of(summary!);
@@ -307,7 +307,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * Reads all of a run, which is not deleted meanwhile at this hub.
+   * Reads a whole run and holds off its deletion at this hub meanwhile.
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
   async whole<T>(runId: RunId, read: () => Promise<T>): Promise<T> {
@@ -321,7 +321,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /**
    * Deletes a run that has ended, for good.
-   * @param by who does, for the log
+   * @param by the user, for the log
    * @throws Refusal `draining`, `not_found`, `conflict`; see Deletions
    */
   delete(runId: RunId, by: string): Promise<DeletedRun> {
@@ -332,13 +332,13 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * A trainer takes up a run: one it brings itself, one the hub made, or one it was torn from.
-   * The newest connection of a run holds it. A run that has said its last word is only answered.
+   * A trainer attaches a run: its own, one that the hub created, or one that it lost the connection of.
+   * The newest connection of a run holds it. The trainer of an ended run only gets an answer.
    * @returns the highest stored event number
-   * @throws Refusal `draining`, but not for a built-in trainer: it has been told to stop and brings its last word;
-   *   `conflict` for another run under this id, of another configuration or parent, for the rest of one that was deleted,
-   *   and for one that a person has ended without its trainer; `forbidden` to another trainer than the run's;
-   *   `not_found` or `invalid` for a parent that there is not, or that did not save the checkpoint
+   * @throws Refusal `draining`, except for a built-in trainer, which was told to stop and brings its last word;
+   *   `conflict` for another run under this id (other description or parent), for the rest of a deleted run, and for a run
+   *   that a person ended without its trainer; `forbidden` for another trainer; `not_found` or `invalid` for a missing parent
+   *   or checkpoint
    */
   async attach(attach: Attach, link: TrainerLink): Promise<Attached> {
     const { runId, parent } = attach;
@@ -356,8 +356,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * Makes sure that a new run may go on from another, which is not deleted meanwhile.
-   * @returns ends that
+   * Checks that a new run may branch from another, and holds off the parent's deletion.
+   * @returns releases the parent
    * @throws Refusal see `attach`
    */
   async #holdParent(runId: RunId, parent: RunParent): Promise<() => void> {
@@ -379,7 +379,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const release = await from.hold();
     try {
       const { events, lastSeq } = await this.store.controlEvents(parent.runId, checkpointTypes);
-      // What another hub has acknowledged may still be on its way to where it can be read: then nobody can say.
+      // Events that another hub acknowledged may not be readable yet: then the checkpoint cannot be checked.
       if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
       return release;
     } catch (error) {
@@ -388,7 +388,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     }
   }
 
-  /** A trainer will be silent for a while; see Busy. */
+  /** A trainer announces a silence; see Busy. */
   async busy(runId: RunId, link: TrainerLink, busy: Busy): Promise<void> {
     await this.#runs.get(runId)?.busy(link, busy);
   }
@@ -399,9 +399,9 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * Makes events durable, then lets them take effect: state, commands' ends, watchers.
-   * @param problems what had to be left out of the events already
-   * @returns the highest stored event number, and what was left out
+   * Makes events durable, then applies them: state, ends of commands, watchers.
+   * @param problems the omissions from the events so far
+   * @returns the highest stored event number, and all omissions
    * @throws SequenceGapError, StoreUnavailableError, Refusal
    */
   append(runId: RunId, events: readonly WireEvent[], problems: readonly EventProblem[] = []): Promise<Appended> {
@@ -410,7 +410,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     );
   }
 
-  /** A batch was not taken; `null` when its sender had attached no run. The run's page says so where trying again is no use. */
+  /** Reports a refused batch; null if its sender had attached no run. The run's page shows it if trying again is no use. */
   refused(runId: RunId | null, error: WireError): void {
     this.emit('refused', runId, error);
     const isFault = error.code === 'invalid' || error.code === 'too_large';
@@ -422,7 +422,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     await this.#runs.get(runId)?.lost(reason);
   }
 
-  /** Checks a command, writes it down, sends it on. The same id again gives the first one's record. */
+  /** Checks a command, records it and sends it to the trainer. A repeated id returns the first record. */
   command(command: GivenCommand, author: string): Promise<CommandRecord> {
     return this.drain.work(async () => {
       const run = await this.#run(command.runId);
@@ -454,7 +454,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     return [...this.#runs.values()].reduce((count, { core }) => count + core.commands.open.length, 0);
   }
 
-  /** Gives open commands to the hubs that hold their runs, as soon as there are such. */
+  /** Passes open commands to the hubs that hold their runs, as soon as one does. */
   #passOn(records: readonly CommandRecord[]): void {
     for (const record of records) void this.#passOnOne(record).catch(this.options.onError);
   }
@@ -471,13 +471,13 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       }
   }
 
-  /** Those that the run can go back to, in the order they were saved. @throws Refusal `not_found` */
+  /** The checkpoints that the run can restore, in the order of saving. @throws Refusal `not_found` */
   async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
     await this.get(runId);
     return checkpointsOf((await this.store.controlEvents(runId, checkpointTypes)).events);
   }
 
-  /** @throws Refusal when the run has no such checkpoint */
+  /** @throws Refusal if the run has no such checkpoint */
   async checkpoint(runId: RunId, checkpointId: string): Promise<CheckpointSaved> {
     const found = (await this.checkpoints(runId)).find((event) => event.checkpointId === checkpointId);
     if (!found) throw new Refusal('not_found', noCheckpoint(runId, checkpointId));

@@ -10,10 +10,10 @@ import type { Drain } from './drain.js';
 import type { RuleReplay } from './rules/rule-replay.js';
 import type { NotificationRecord } from './webhook.js';
 
-/** What all runs of a hub have in common. */
+/** The parts that all runs of a hub share. */
 export interface RunContext {
   store: EventStore;
-  /** The store, where it is one that several hubs share. */
+  /** The store, if several hubs share it. */
   shared: SharedStore | null;
   cluster: Cluster;
   admission: Admission;
@@ -24,9 +24,9 @@ export interface RunContext {
   commandExpiryMs: number;
   /** Pause after the store could not be read or written. */
   tryAgainMs: number;
-  /** Runs whose trainer's process is known to live: their end is told by its exit, not by a lost connection. */
+  /** Runs whose trainer process is alive: only its exit ends them, not a lost connection. */
   livingProcesses: ReadonlySet<RunId>;
-  /** All that was posted to a run has been handled. */
+  /** The mailbox of a run is empty. */
   onIdle: (runId: RunId) => void;
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
   onEvents: (runId: RunId, events: TrainerEvent[]) => void;
@@ -37,9 +37,9 @@ export interface RunContext {
   onAttached: (run: RunSummary) => void;
   /** A person ended the run without its trainer. */
   onEndedByForce: (run: RunSummary) => void;
-  /** The run was found to be no more; what is left of it here is to be removed. */
+  /** The run was found to be deleted: remove its leftovers here. */
   onDeleted: (run: RunSummary) => Promise<void>;
-  /** Gives open commands of a run that another hub has taken to whichever hub has it. */
+  /** Passes open commands of a run to the hub that has taken it. */
   passOn: (records: readonly CommandRecord[]) => void;
   /** Ends all waiting. */
   closing: AbortSignal;

@@ -8,7 +8,7 @@ import type { RunContext } from './run-context.js';
 import { RunRecord } from './run-record.js';
 import { RunRules, type RunRulesOptions } from './rules/run-rules.js';
 
-/** What is known of a run, and the mailbox in which all of it changes. */
+/** The state of a run, and the mailbox in which all of it changes. */
 export class RunCore {
   readonly record: RunRecord;
   readonly commands: CommandLog;
@@ -16,14 +16,14 @@ export class RunCore {
   readonly series: DeclaredSeries;
   readonly liveness: Liveness;
   readonly mailbox: Mailbox;
-  /** The connection of a trainer that goes on with the run, which has ended, as another segment. */
+  /** The connection of a trainer that has attached the ended run to begin another segment. */
   goesOnBy: TrainerLink | null = null;
   isBeingDeleted = false;
-  /** The run may have been deleted although that failed. */
+  /** A failed deletion may have been done. */
   isPresenceUncertain = false;
 
   /**
-   * @param onAbsent the trainer has stayed away for as long as it may
+   * @param onAbsent called when the trainer's grace period has passed
    * @param give gives a command of the run's rules
    */
   constructor(
@@ -51,12 +51,12 @@ export class RunCore {
     });
   }
 
-  /** Null where there is no such run, as far as this hub knows. */
+  /** Null if this hub knows no such run. */
   get summary(): RunSummary | null {
     return this.record.summary;
   }
 
-  /** Does something in its turn. A message of its own must not wait for it. */
+  /** Handles a message in its turn. A message of the same mailbox must not wait for it. */
   post<T>(handle: () => T | Promise<T>): Promise<T> {
     return this.mailbox.post(handle);
   }
@@ -74,20 +74,20 @@ export class RunCore {
     return new Refusal('not_found', `There is no run ${this.runId}.`);
   }
 
-  /** Looks in the store for a run that another hub has made and not told of. */
+  /** Looks in the store for a run that another hub has created and not announced. */
   async fromStore(): Promise<RunSummary | null> {
     const stored = await this.context.store.run(this.runId);
     return stored && !this.record.isDeleted(stored) ? this.record.restore(stored) : null;
   }
 
-  /** A trainer that is not here is to come within the grace period. */
+  /** Starts the grace period of an absent trainer. */
   expectTrainer(): void {
     const { summary, liveness, record } = this;
     if (!summary || hasEnded(summary.state)) return;
     if (record.isHeld && liveness.link === null) liveness.startGrace();
   }
 
-  /** After a deletion that failed: where the run is gone all the same, it is no more. */
+  /** After a failed deletion, checks whether the run still exists. */
   async confirmPresence(): Promise<void> {
     if (!this.isPresenceUncertain || !this.summary) return;
     const isThere = (await this.context.store.run(this.runId)) !== null;
@@ -95,30 +95,30 @@ export class RunCore {
     if (!isThere) await this.foundDeleted();
   }
 
-  /** The run was deleted without this hub knowing. In the mailbox. */
+  /** Handles a deletion that this hub did not hear of. In the mailbox. */
   async foundDeleted(): Promise<void> {
     const run = this.summary!;
     this.forgetDeleted();
     await this.context.onDeleted(run);
   }
 
-  /** The run is no more. In the mailbox. */
+  /** Forgets the run after its deletion. In the mailbox. */
   forgetDeleted(): void {
     if (this.summary) this.context.deletedIds.add(this.summary);
     this.forget();
   }
 
-  /** Nothing is known of the run any more. In the mailbox. */
+  /** Forgets all state of the run. In the mailbox. */
   forget(): void {
     this.rules.forget();
     this.series.forget();
     this.liveness.release();
-    // A notification that is still to be delivered is of a run that nobody can look at any more.
+    // Undelivered notifications are dropped: nobody can look at the run any more.
     this.commands.forget();
     this.record.clear();
   }
 }
 
-/** What is said to a trainer of a run that a person has ended. */
+/** The refusal for the trainer of a run that a person has ended. */
 export const endedByForce = ({ runId, reason }: RunSummary): string =>
   `The run ${runId} was ended at the hub and takes no more events. ${reason}`;

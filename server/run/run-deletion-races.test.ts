@@ -127,7 +127,7 @@ async function deletedMeanwhile(runs: RunRegistry, runId: RunId, go: () => void)
 }
 
 describe('while a run is deleted', () => {
-  it('no branch of it is begun from the form: one of both is refused', async () => {
+  it('no branch of it is started from the form: deletion or branch is refused', async () => {
     const runs = hub();
     const parent = await ended(runs);
     const go = hold('createRun');
@@ -143,7 +143,7 @@ describe('while a run is deleted', () => {
     for (const run of await runs.list()) if (run.parent) expect(known).toContain(run.parent.runId);
   });
 
-  it('no trainer opens a branch of it: one of both is refused', async () => {
+  it('no trainer opens a branch of it: deletion or branch is refused', async () => {
     const runs = hub();
     const parent = await ended(runs);
     const branch = aRunId();
@@ -157,7 +157,7 @@ describe('while a run is deleted', () => {
     for (const run of await runs.list()) if (run.parent) expect(known).toContain(run.parent.runId);
   });
 
-  it('a command for it is not written down behind it', async () => {
+  it('a command for it is not recorded after it', async () => {
     const runs = hub();
     const runId = await ended(runs);
     const command = aCommand(runId, { kind: 'pause' }) as GivenCommand;
@@ -186,7 +186,7 @@ describe('while a run is deleted', () => {
     expect([await file.run(runId), await file.commands(runId)]).toEqual([null, []]);
   });
 
-  it('its trainer that is being given up leaves no error and nothing behind', async () => {
+  it('the loss of its trainer leaves no error and nothing behind', async () => {
     const runs = hub();
     const runId = aRunId();
     await attach(runs, runId);
@@ -201,7 +201,7 @@ describe('while a run is deleted', () => {
     expect([await file.run(runId), await file.commands(runId), runs.openCommands]).toEqual([null, [], 0]);
   });
 
-  it('waits for whoever reads all of it', async () => {
+  it('waits for readers of the whole run', async () => {
     const runs = hub();
     const runId = await ended(runs);
     let read = (): void => undefined;
@@ -235,7 +235,7 @@ describe('while a run is deleted', () => {
 });
 
 describe('a run that is deleted while a hub starts, or by another hub', () => {
-  it('does not come back with the correction of what it was taken for', async () => {
+  it('does not come back with a correction of its state', async () => {
     const first = hub();
     const runId = aRunId();
     await attach(first, runId);
@@ -281,7 +281,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     expect(runs.openCommands).toBe(0);
   });
 
-  it('goes although this hub owed it a write when another one took it up', async () => {
+  it('is deleted although this hub had a pending write when another hub took it up', async () => {
     const cluster = new NoOtherHubs();
     const runs = hub(cluster);
     const runId = aRunId();
@@ -295,7 +295,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     expect(await outcome(runs.delete(runId, 'somebody'))).toBe('done');
   });
 
-  it('is not ended any more by a hub that was at that', async () => {
+  it('is not ended by a hub that was about to end it', async () => {
     const cluster = new NoOtherHubs();
     const runs = hub(cluster);
     const runId = aRunId();

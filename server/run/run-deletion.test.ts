@@ -94,7 +94,7 @@ describe('a run that has ended', () => {
     expect((await hub.hub.runs.list()).map((run) => run.runId)).not.toContain(runId);
   });
 
-  it('takes nothing along that its folder only leads to', async () => {
+  it('keeps files that its folder only links to', async () => {
     const [runId, other] = [await ended(), await ended()];
     withCheckpoint(other);
     mkdirSync(folderOf(runId), { recursive: true });
@@ -104,7 +104,7 @@ describe('a run that has ended', () => {
     expect(readdirSync(folderOf(other)).sort()).toEqual(['checkpoints', 'trainer.log']);
   });
 
-  it('that was deleted just before a crash leaves no folder behind once the hub is back', async () => {
+  it('that was deleted just before a crash has no folder once the hub is back', async () => {
     const runId = await ended();
     withCheckpoint(runId);
     // As far as it came: the store is without it.
@@ -158,7 +158,7 @@ describe('a run stays', () => {
 });
 
 describe('a trainer that comes with the id of a deleted run', () => {
-  it('and had events of it acknowledged is told that it was deleted, and leaves nothing', async () => {
+  it('with acknowledged events hears that it was deleted, and leaves nothing', async () => {
     const runId = await ended();
     await remove(runId);
     const trainer = hub.trainer();
@@ -174,7 +174,7 @@ describe('a trainer that comes with the id of a deleted run', () => {
     expect((await hub.request('GET', `/runs/${runId}`)).status).toBe(404);
   });
 
-  it('and had none begins a new run, which has nothing of the first', async () => {
+  it('without acknowledged events begins a new run, which has nothing of the first', async () => {
     const runId = await ended();
     await remove(runId);
     const trainer = await hub.attached(runId);
@@ -209,7 +209,7 @@ describe('a trainer that comes with the id of a deleted run', () => {
   });
 });
 
-describe('ids of runs that are no more', () => {
+describe('ids of deleted runs', () => {
   it('are not kept in memory: not of deleted runs, of refused ones, nor after a restart', async () => {
     const before = hub.hub.runs.keptIds;
     for (let i = 0; i < 3; i++) {

@@ -4,30 +4,30 @@ import { endedBefore } from './command-states.js';
 import type { RunCore } from './run-core.js';
 import { nextState } from './run-state.js';
 
-/** How long whoever ends a run waits for all that goes with it. */
+/** How long the caller waits for a run to end completely. */
 const endWaitMs = 2_000;
 
-/** Does what goes with the end of a run, whoever finds out that it has ended. */
+/** Ends a run: fails its commands, settles its rules and writes its record. */
 export class RunEnding {
   #ending: Promise<void> | null = null;
-  /** The trainer has said itself that the run has ended. */
+  /** The trainer itself reported the end. */
   #hasLastWord = false;
 
   constructor(readonly core: RunCore) {}
 
-  /** Not all that goes with the end of the run is done. */
+  /** Whether the end of the run is not complete yet. */
   get isUnderWay(): boolean {
     return this.#ending !== null;
   }
 
-  /** The run has failed, as the hub sees it. In the mailbox. */
+  /** Marks the run as failed, in the hub's view. In the mailbox. */
   async fail(reason: string): Promise<void> {
     const { store, onError } = this.core.context;
     const run = this.core.summary!;
     this.core.liveness.release();
     const state = nextState(run.state, 'trainer_lost');
     this.core.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
-    // What the trainer said of its commands is what counts, should the hub not have written that down yet.
+    // The trainer's reports on its commands count, even if the hub has not recorded them yet.
     await store
       .controlEvents(this.core.runId)
       .then(({ events }) => this.core.commands.load(events))
@@ -47,10 +47,10 @@ export class RunEnding {
   }
 
   /**
-   * A run has ended: what its rules lead to is given, its open commands fail, its record is written, in this order, and
-   * it is held no more. So a run that is stored as ended has given all its commands; should this hub die before, whoever
-   * takes the run up does it. It is tried until it succeeds.
-   * @param hasLastWord its trainer has said so; otherwise it is this hub's guess
+   * Ends the run: gives the commands of its rules, fails its open commands, writes its record, in this order, and releases
+   * it. So a run stored as ended has given all its commands. If this hub dies before, the next hub does it. It retries until
+   * it succeeds.
+   * @param hasLastWord whether the trainer reported the end; otherwise it is this hub's guess
    */
   end(hasLastWord: boolean): void {
     this.core.record.isHeld = this.core.record.isDirty = true;
@@ -71,10 +71,10 @@ export class RunEnding {
       }
   }
 
-  /** @returns false when the rules have seen more since they were settled */
+  /** @returns false if the rules have seen more events since they were settled */
   async #writeEnd(): Promise<boolean> {
     const run = this.core.summary;
-    // Its trainer is back, or another hub has the run or has deleted it.
+    // The trainer is back, or another hub holds the run or has deleted it.
     if (!run || !hasEnded(run.state) || !this.core.record.isHeld) return true;
     if (!this.core.rules.isSettled) return false;
     await this.core.commands.failOpen(this.#hasLastWord ? endedBefore(run.state) : run.reason);
@@ -84,12 +84,12 @@ export class RunEnding {
     return true;
   }
 
-  /** Waits for all that goes with the end of the run. Not in the mailbox. */
+  /** Waits for the end to be complete. Not in the mailbox. */
   async done(): Promise<void> {
     await this.#ending;
   }
 
-  /** Waits a moment for what goes with the end of the run: that events are durable does not depend on it. */
+  /** Waits briefly for the end to be complete; the durability of events does not depend on it. */
   async settled(): Promise<void> {
     if (this.#ending) await Promise.race([this.#ending, sleep(endWaitMs, undefined, { ref: false })]);
   }

@@ -8,22 +8,22 @@ import type { RunEnding } from './run-ending.js';
 import { afterEvent } from './run-state.js';
 import { isNotification, type NotificationRecord } from './webhook.js';
 
-/** How a run comes to this hub and goes to others: one hub holds its lease. */
+/** Moves a run between hubs: one hub holds its lease. */
 export class RunLease {
   constructor(
     readonly core: RunCore,
     readonly ending: RunEnding,
   ) {}
 
-  /** Takes up a run that was stored when the hub started. */
+  /** Loads a stored run at the start of the hub. */
   load(stored: StoredSummary): Promise<void> {
     return this.core
       .post(async () => {
-        // Another hub may have deleted it since the store was asked.
+        // Another hub may have deleted it since the read of the store.
         if (this.core.record.isDeleted(stored) || this.core.summary) return;
         if (!hasEnded(stored.state) && (await this.core.context.cluster.claimIfFree(this.core.runId))) {
           this.core.record.isHeld = true;
-          // The hub may have died between storing events and writing what follows from them.
+          // The hub may have crashed between storing events and recording their consequences.
           const { events } = await this.core.context.store.controlEvents(this.core.runId);
           const end = this.noteForce(await this.core.commands.load(events));
           const run = this.core.record.restore(stored);
@@ -38,15 +38,15 @@ export class RunLease {
       .then(() => this.ending.settled());
   }
 
-  /** A hub before may have died before it had written that the run has ended. */
+  /** Ends the run if an earlier hub crashed before it recorded the end. */
   async #endIfOver(end: CommandRecord | undefined): Promise<void> {
     if (hasEnded(this.core.summary!.state)) this.ending.end(true);
     else if (end) await this.ending.endByForce(end.author);
   }
 
   /**
-   * Begins to hold a run that another hub held, or none: with its commands, from where it stands in the store.
-   * @returns the run; one that has ended there is ended here too and held no more
+   * Takes the lease of a run that another hub or none held, and restores its state and commands from the store.
+   * @returns the run; a run that has ended in the store is ended here too and released
    */
   async takeUp(acknowledgedSeq: number): Promise<RunSummary> {
     const { store, shared } = this.core.context;
@@ -71,15 +71,14 @@ export class RunLease {
     return this.core.summary ?? taken;
   }
 
-  /** The step that a run stands at: of one with segments a store may answer the largest that it has had. */
+  /** The current step of a run. For a run with segments a store may return the largest step so far. */
   async #lastStep({ lastSeq, lastStep }: Position, events: readonly ControlEvent[]): Promise<number> {
     if (!events.some(({ type }) => type === 'segment_started')) return lastStep;
     return (await this.core.context.store.events(this.core.runId, lastSeq, 1)).at(-1)?.step ?? lastStep;
   }
 
   /**
-   * Holds a run that has ended, for a trainer that goes on with it as another segment. It stays ended until the segment
-   * begins.
+   * Takes the lease of an ended run, for a trainer that begins another segment. The run stays ended until then.
    */
   async holdEnded(acknowledgedSeq: number, events: readonly ControlEvent[]): Promise<RunSummary> {
     const { store, shared } = this.core.context;
@@ -91,7 +90,7 @@ export class RunLease {
     return record.put({ ...this.core.summary!, lastSeq, lastStep });
   }
 
-  /** Its trainer has gone before the segment began. */
+  /** Releases an ended run whose trainer left before its segment began. */
   letGoEnded(): void {
     const { record, summary, context, runId } = this.core;
     if (!summary || !hasEnded(summary.state) || !record.isHeld || this.ending.isUnderWay) return;
@@ -100,8 +99,8 @@ export class RunLease {
   }
 
   /**
-   * A run whose hub is gone: the first hub to say so holds it, and waits for its trainer. Of one that has ended, it takes
-   * up what is still to be told.
+   * Adopts a run whose hub is gone: the first hub to claim it holds it and waits for its trainer. For an ended run it takes
+   * up the undelivered notifications.
    */
   adopt(): Promise<void> {
     return this.core.post(async () => {
@@ -117,18 +116,18 @@ export class RunLease {
     const { shared, passOn } = this.core.context;
     const open = this.core.commands.open;
     this.core.commands.forget();
-    // Of a run that has ended, only notifications were this hub's.
+    // For an ended run this hub had only notifications.
     if (!this.core.record.isHeld) return;
     this.core.record.isHeld = this.core.record.isDirty = false;
     this.core.series.forget();
     this.core.rules.forget();
     this.core.liveness.cut();
     shared?.letGo(this.core.runId);
-    // What was given here goes on there; the same id counts once.
+    // Its open commands continue there; a repeated id counts once.
     passOn(open);
   }
 
-  /** Takes up what is still to be told of the run, which has ended, where the hub that would have told it is gone. */
+  /** Takes up the undelivered notifications of an ended run whose hub is gone. */
   takeUpNotifications(): Promise<void> {
     return this.core.post(() => this.#takeUpNotifications());
   }
@@ -136,7 +135,7 @@ export class RunLease {
   async #takeUpNotifications(): Promise<void> {
     if (!this.core.summary || !hasEnded(this.core.summary.state) || (await this.#notifications()).length === 0) return;
     if (!(await this.core.context.cluster.claimIfFree(this.core.runId))) return;
-    // Read anew: the hub before may have delivered some until now.
+    // Reads again: the previous hub may have delivered some until now.
     for (const record of await this.#notifications()) this.core.commands.takeUp(record);
   }
 
@@ -145,7 +144,7 @@ export class RunLease {
     return records.filter(isNotification).filter(({ state }) => state === 'pending');
   }
 
-  /** What the hub that holds the run says of it. */
+  /** Mirrors the run from the hub that holds it. */
   mirror(told: ToldRun): Promise<void> {
     return this.core.post(() => {
       if (this.core.record.isHeld || this.core.record.isDeleted(told.run)) return;
@@ -157,16 +156,16 @@ export class RunLease {
 
   mirrorProgress({ lastSeq, lastStep }: Progress): Promise<void> {
     return this.core.post(async () => {
-      // One that was made while Redis was gone was told of by nobody.
+      // Nobody announced a run created while Redis was down.
       const run = this.core.summary ?? (await this.core.fromStore());
       if (run && !this.core.record.isHeld) this.core.record.put({ ...run, lastSeq, lastStep });
     });
   }
 
   /**
-   * A run that has ended, as its trainer's own words have it: a hub that could not reach the trainer may have given it
-   * up while its last word lay with another hub. Such a guess is replaced.
-   * @param events all that are stored of it
+   * Corrects an ended run by its trainer's own words. A hub that could not reach the trainer may have given the run up while
+   * another hub had its last word. This replaces the guess.
+   * @param events all its control events
    */
   correctBy(events: readonly ControlEvent[]): Promise<void> {
     return this.core.post(() => this.correct(events)).then(() => this.ending.settled());
@@ -182,7 +181,7 @@ export class RunLease {
     if (isSame || !hasEnded(said.state)) return;
     said.lastSeq = Math.max(run.lastSeq, await store.lastSeq(this.core.runId));
     said.lastStep = Math.max(said.lastStep, events.at(-1)!.step);
-    // Another hub that is telling of it goes on with that.
+    // Another hub that delivers its notifications continues with that.
     const isFree = await cluster.claimIfFree(this.core.runId);
     await this.core.commands.load(events, isFree);
     this.core.record.change(said);

@@ -18,7 +18,7 @@ const noValue = (): undefined => undefined;
 describe('a page of runs', () => {
   const runs = Array.from({ length: 25 }, (_, i) => aRun(`run-${i + 100}`, { createdMs: Math.floor(i / 3) }));
 
-  it('goes on behind the one before: nothing comes twice and nothing is passed over, whatever comes and goes', () => {
+  it('continues the previous page without repeats or gaps, whatever runs come and go', () => {
     let there = [...runs];
     const seen: string[] = [];
     for (let cursor: string | undefined; ;) {
@@ -54,11 +54,11 @@ describe('a page of runs', () => {
     }
     expect(all).toEqual(expected);
   });
-  it('says how many there are and how many are under way', () => {
+  it('counts all runs and those under way', () => {
     const some = [...runs, aRun('going', { state: 'paused' })];
     expect(pageOf(some, query({ limit: 2 }), noValue)).toMatchObject({ total: 26, going: 1 });
   });
-  it('refuses a cursor of another order, and one that nobody gave', () => {
+  it('refuses a cursor of another order, and an invalid one', () => {
     const { next } = pageOf(runs, query({ limit: 2 }), noValue);
     for (const cursor of [next!, 'nonsense', Buffer.from('[1]').toString('base64url')])
       expect(() => pageOf(runs, query({ sort: 'name', cursor }), noValue)).toThrow(Refusal);

@@ -3,10 +3,10 @@ import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import type { RunListQuery, RunSort } from '@plumbline/shared/run-list';
 import { Refusal } from './refusal.js';
 
-/** What a run is sorted by: numbers or texts, one kind a sort; null comes last, whatever the order. */
+/** The sort key of a run: a number or a text, one type per sort. Null comes last in either order. */
 type Key = number | string | null;
 
-/** Where a page ends: runs that come and go do not move what follows. */
+/** The end of a page. It stays valid when runs appear or disappear. */
 const Cursor = z.tuple([z.string(), z.union([z.number(), z.string(), z.null()]), RunId]);
 
 export interface RunPage {
@@ -16,7 +16,7 @@ export interface RunPage {
   going: number;
 }
 
-/** The runs that the filters of a query leave. */
+/** The runs that match the filters of a query. */
 export function filterRuns(
   all: readonly RunSummary[],
   { state, text, tag, run: runIds, family }: RunListQuery,
@@ -51,7 +51,7 @@ export function pageOf(
   const keyed = runs
     .map((run) => ({ run, key: keyOf(run, sort, lastValue), runId: run.runId }))
     .sort((a, b) => compare(a, b, sign));
-  // Of runs that were there all the time none is passed over, and none comes twice.
+  // Existing runs are neither skipped nor repeated.
   const from = after === null ? 0 : keyed.findIndex((entry) => compare(entry, after, sign) > 0);
   const page = from < 0 ? [] : keyed.slice(from, from + limit);
   const last = page.at(-1);
@@ -64,7 +64,7 @@ export function pageOf(
   };
 }
 
-/** After all runs that have ended: those under way, the newest last. */
+/** Sorts running runs after all ended ones, the newest last. */
 const goingBehindMs = 1e15;
 
 function keyOf(run: RunSummary, sort: RunSort, lastValue: Parameters<typeof pageOf>[2]): Key {
@@ -102,7 +102,7 @@ function parseCursor(text: string, name: string): { key: Key; runId: string } {
   throw new Refusal('invalid', 'This cursor is not of a list in this order. Ask for the first page, without a cursor.');
 }
 
-/** The runs that any of some were branched from, and those that were branched from them. */
+/** The given runs, all their ancestors and all their descendants. */
 function familyOf(some: readonly RunId[], all: readonly RunSummary[]): Set<RunId> {
   const byId = new Map(all.map((run) => [run.runId, run]));
   const branches = new Map<RunId, RunId[]>();
@@ -115,7 +115,7 @@ function familyOf(some: readonly RunId[], all: readonly RunSummary[]): Set<RunId
       one = one.parent ? byId.get(one.parent.runId) : undefined;
     }
   const below = new Set<RunId>(some);
-  // A set grows while it is gone through.
+  // The set grows during the iteration.
   for (const runId of below) {
     if (byId.has(runId)) family.add(runId);
     for (const branch of branches.get(runId) ?? []) below.add(branch);

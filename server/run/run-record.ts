@@ -12,15 +12,15 @@ export interface RunRecordOptions {
   onChange: (told: ToldRun, before: RunSummary | undefined) => void;
 }
 
-/** Browsers are told at most so often that something was refused, in so many characters. */
+/** How often browsers hear of refusals, and the most characters of such a notice. */
 const tellRefusalMs = 1000;
 const maxNotice = 500;
 
-/** A run as this hub knows it, and how its record in the store stands to that. It changes in the run's mailbox. */
+/** A run as this hub knows it, and the state of its stored record. Change it in the run's mailbox. */
 export class RunRecord {
-  /** This hub holds the run's lease: it writes the record, ends the commands, and says when the trainer is lost. */
+  /** This hub holds the run's lease: it writes the record, ends the commands and decides when the trainer is lost. */
   isHeld = false;
-  /** The store has yet to take the last change. */
+  /** The last change is not stored yet. */
   isDirty = false;
   /** A person ended the run without its trainer. */
   isEndedByForce = false;
@@ -33,24 +33,24 @@ export class RunRecord {
     readonly options: RunRecordOptions,
   ) {}
 
-  /** Null where there is no such run, as far as this hub knows. */
+  /** Null if this hub knows no such run. */
   get summary(): RunSummary | null {
     return this.#summary;
   }
 
-  /** Whether this is late news of a run that was deleted, not of a later one under its id. */
+  /** Whether this is late news of a deleted run, not of a later run under its id. */
   isDeleted({ createdMs }: { createdMs: number }): boolean {
     return this.options.deletedIds.has({ runId: this.runId, createdMs });
   }
 
-  /** Knows the run as it is now, and tells nobody. */
+  /** Replaces the summary without notifying anybody. */
   put(run: RunSummary): RunSummary {
     const revision = Math.max((this.#summary?.revision ?? 0) + 1, Date.now());
     this.#summary = { ...run, revision };
     return this.#summary;
   }
 
-  /** Knows the run as it is now, and says so. */
+  /** Replaces the summary and notifies the listeners. */
   change(run: RunSummary): RunSummary {
     const before = this.#summary;
     const now = this.put(run);
@@ -58,7 +58,7 @@ export class RunRecord {
     return now;
   }
 
-  /** Says how the run is. @param before how it was */
+  /** Notifies the listeners of the run. @param before its previous summary */
   tell(before: RunSummary | null): void {
     this.options.onChange(this.told, before ?? undefined);
   }
@@ -68,25 +68,25 @@ export class RunRecord {
     return { run: this.#summary!, trainerSecretDigest, isEndedByForce };
   }
 
-  /** Knows the run as the store has it, and tells nobody. */
+  /** Restores the summary from the store without notifying anybody. */
   restore(stored: StoredSummary): RunSummary {
     return this.put(this.summaryOf(stored));
   }
 
-  /** The run as the store has it; what no browser is told is noted here. */
+  /** The summary of a stored run. It keeps the secret's digest here, which no browser sees. */
   summaryOf({ trainerSecretDigest, config: _, ...stored }: StoredSummary): RunSummary {
     this.trainerSecretDigest ??= trainerSecretDigest;
     return { ...stored, trainerConnected: false };
   }
 
-  /** Knows the run as the hub that holds it says, and tells nobody. */
+  /** Takes the summary from the hub that holds the run, without notifying anybody. */
   mirror({ run, trainerSecretDigest, isEndedByForce }: ToldRun): void {
     this.#summary = run;
     this.trainerSecretDigest ??= trainerSecretDigest;
     this.isEndedByForce ||= isEndedByForce ?? false;
   }
 
-  /** The hub has refused something of what the trainer sends: the run's page says so, with the newest message. */
+  /** Records a refusal for the run's page, with the newest message. */
   noteRefused(count: number, message: string): void {
     if (!this.#summary) return;
     const atMs = Date.now();
@@ -98,14 +98,14 @@ export class RunRecord {
     this.change({ ...this.#summary, refused });
   }
 
-  /** The run is no more. */
+  /** Forgets a deleted run. */
   clear(): void {
     this.#summary = null;
     this.trainerSecretDigest = undefined;
     this.isHeld = this.isDirty = this.isEndedByForce = false;
   }
 
-  /** What is written of a run. */
+  /** The record to store. */
   get stored(): Parameters<EventStore['updateRun']>[0] {
     const { trainerConnected: _c, lastSeq: _s, lastStep: _t, revision: _r, ...rest } = this.#summary!;
     const { commands: _k, busy: _b, refused: _f, ...stored } = rest;
@@ -114,18 +114,18 @@ export class RunRecord {
   }
 
   /**
-   * Writes the run as it is now; dirty until that has succeeded.
-   * @param hasLastWord it is as its trainer's last word says
+   * Writes the record; it stays dirty until that succeeds.
+   * @param hasLastWord whether the state comes from the trainer's last word
    */
   async write(hasLastWord = false): Promise<void> {
     this.isDirty = true;
     const { stored } = this;
     await this.options.store.updateRun(stored, hasLastWord);
     this.isDirty = false;
-    // An ended run needs no lease: it is what the store says.
+    // An ended run needs no lease: the store has its final state.
     if (!hasEnded(stored.state)) return;
     this.isHeld = false;
-    // Another hub may still deliver events that it had acknowledged before it died.
+    // Another hub may still deliver events that it had acknowledged before it crashed.
     this.options.shared?.letGo(this.runId);
   }
 }

@@ -19,7 +19,7 @@ describe('run states', () => {
     ['paused', 'checkpoint_saved', 'paused'],
   ] as const)('%s, %s -> %s', (state, change, next) => expect(nextState(state, change)).toBe(next));
 
-  it('an ended run stays as it ended, whatever comes', () => {
+  it('an ended run keeps its state, whatever comes', () => {
     const changes: StateChange[] = ['run_started', 'run_resumed', 'run_failed', 'trainer_lost', 'run_finished'];
     for (const state of runStates.filter(hasEnded))
       for (const change of changes) expect(nextState(state, change)).toBe(state);

@@ -2,16 +2,16 @@ import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run'
 import type { DescriptionChange, RunDescription } from '@plumbline/shared/run-description';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
-/** What moves a run from one state to another: words of its trainer, and what the hub itself sees. */
+/** The triggers of state changes: events of the trainer, and observations of the hub. */
 export type StateChange = ControlEvent['type'] | 'trainer_lost';
 
-/** A run that has ended may go on as another segment. */
+/** An ended run may continue as another segment. */
 const goesOn = { segment_started: 'running' } as const;
 
 const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
   created: {
     run_started: 'running',
-    // Whatever a trainer left out before it, its last word is the last.
+    // A last word counts in every state, even if earlier events are missing.
     run_finished: 'finished',
     run_stopped: 'stopped',
     run_failed: 'failed',
@@ -37,18 +37,18 @@ const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
   failed: goesOn,
 };
 
-/** The state after a change; a change that means nothing in this state leaves it. */
+/** The state after a trigger; an irrelevant trigger leaves it unchanged. */
 export const nextState = (state: RunState, change: StateChange): RunState => transitions[state][change] ?? state;
 
-/** The state a trainer's own words lead to, whatever the hub thought of its connection. */
+/** The state by the trainer's own events, whatever the hub assumed about its connection. */
 export const stateFromEvents = (events: readonly ControlEvent[]): RunState =>
   events.reduce<RunState>((state, event) => nextState(state, event.type), 'created');
 
-/** A run whose state is `failed` although its trainer never said a last word was lost, and may come back. */
+/** Whether a run was lost: it is `failed` without a last word of its trainer, so that it may come back. */
 export const wasLost = (state: RunState, events: readonly ControlEvent[]): boolean =>
   hasEnded(state) && !hasEnded(stateFromEvents(events));
 
-/** A run's summary after a word of its trainer. */
+/** The summary of a run after an event of its trainer. */
 export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
   const state = nextState(run.state, event.type);
   const reason = 'reason' in event && event.type !== 'command_failed' ? event.reason : run.reason;
@@ -73,7 +73,7 @@ export function afterEvent(run: RunSummary, event: ControlEvent): RunSummary {
   }
 }
 
-/** A run's description after its trainer has changed it: what the change leaves out stays. */
+/** The description of a run after a change; absent fields stay as they are. */
 function described(
   description: RunDescription,
   {

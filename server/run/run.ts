@@ -15,21 +15,20 @@ import { RunLease } from './run-lease.js';
 import { TrainerIntake } from './trainer-intake.js';
 import type { NotificationRecord } from './webhook.js';
 
-/** What a trainer is told that has taken up a run. */
+/** The answer to an attach. */
 export interface Attached {
   /** The highest stored event number. */
   lastSeq: number;
-  /** The number from which on none stands for a series yet. */
+  /** The lowest number above all declared series. */
   nextSeries: number;
 }
 
 type NotificationOutcome = Parameters<CommandLog['endOwn']> extends [unknown, ...infer Rest] ? Rest : never;
 
 /**
- * The one owner of a run: all that happens to it comes as a message to its mailbox and is handled there, one after
- * another. So what is known of the run does not change while one message is handled, however long the store takes; other
- * runs do not wait for it. What takes long and changes nothing is done before a message is posted; what waits for time to
- * pass is an event that posts one. A message never waits for a message to another run.
+ * The only owner of a run. Everything that happens to the run is a message to its mailbox, which handles one at a time. So
+ * the run does not change while a message is handled, however long the store takes; other runs do not wait. Slow reads run
+ * before a message is posted, and timers post messages. A message never waits for a message to another run.
  */
 export class Run {
   readonly core: RunCore;
@@ -38,7 +37,7 @@ export class Run {
   readonly #commands: CommandIntake;
   readonly #events: EventIntake;
   readonly #trainers: TrainerIntake;
-  /** How many read all of the run or open branches of it: it is not deleted meanwhile. */
+  /** The number of readers of the whole run and of branches being opened: they hold off its deletion. */
   #holds = 0;
 
   constructor(
@@ -58,7 +57,7 @@ export class Run {
     this.#trainers = new TrainerIntake(this.core, this.lease, this.#ending, this.#commands);
   }
 
-  /** Null where there is no such run, as far as this hub knows. */
+  /** Null if this hub knows no such run. */
   get summary(): RunSummary | null {
     return this.core.record.summary;
   }
@@ -67,12 +66,12 @@ export class Run {
     return this.#commands.give.bind(this.#commands);
   }
 
-  /** Nothing is known of the run, and nothing is being done with it. */
+  /** Whether the run is unknown and idle. */
   get isVoid(): boolean {
     return this.summary === null && this.#holds === 0 && this.core.mailbox.isIdle;
   }
 
-  /** Something is still to be written of the run, or it is being read or branched. */
+  /** Whether writes of the run are pending, or it is being read or branched. */
   get isBusy(): boolean {
     const { livingProcesses } = this.context;
     return this.#holds > 0 || this.#ending.isUnderWay || this.core.record.isDirty || livingProcesses.has(this.runId);
@@ -80,7 +79,7 @@ export class Run {
 
   /**
    * Holds off the run's deletion.
-   * @returns ends that
+   * @returns releases the run
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
   async hold(): Promise<() => void> {
@@ -92,27 +91,27 @@ export class Run {
     return () => this.#holds--;
   }
 
-  /** Makes the run. @throws StoreConflictError when there is one under its id */
+  /** Creates the run. @throws StoreConflictError if its id is taken */
   create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     return this.core.post(() => this.#trainers.create(description, parent, secret));
   }
 
-  /** Looks in the store for a run that another hub has made and not told of. */
+  /** Looks in the store for a run that another hub has created and not announced. */
   lookUp(): Promise<RunSummary | null> {
     return this.core.post(() => this.summary ?? (this.context.cluster === singleHub ? null : this.core.fromStore()));
   }
 
-  /** A trainer takes up the run; see RunRegistry.attach. */
+  /** A trainer attaches the run; see RunRegistry.attach. */
   async attach(attach: Attach, link: TrainerLink): Promise<Attached> {
     this.core.refuseWhileDeleted();
-    // A run goes on from its end, once all of that is written.
+    // A segment begins only once the end of the run is written.
     if (attach.newSegment) await this.#ending.done();
     try {
       return await this.core.post(async () => {
         try {
           await this.#events.catchUp();
           const lastSeq = await this.#trainers.attach(attach, link);
-          // One that has ended takes no more values.
+          // An ended run takes no more values.
           if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(lastSeq);
           return { lastSeq, nextSeries: this.core.series.next };
         } finally {
@@ -144,7 +143,7 @@ export class Run {
     });
   }
 
-  /** Makes events durable, then lets them take effect; see RunRegistry.append. */
+  /** Makes events durable, then applies them; see RunRegistry.append. */
   async append(batch: GivenBatch): Promise<Appended> {
     this.core.refuseWhileDeleted();
     const appended = await this.core.mailbox.postTogether(this.#events.take, batch);
@@ -168,18 +167,18 @@ export class Run {
   }
 
   async #lost(reason: string): Promise<void> {
-    // It may have said its last word.
+    // It may have sent its last word.
     await this.#events.catchUp().catch(this.context.onError);
     if (!this.summary || hasEnded(this.summary.state)) return;
-    // Or where it was before.
+    // Or to the previous hub.
     if (!this.core.record.isHeld && hasEnded((await this.lease.takeUp(0)).state)) return;
     await this.#ending.fail(reason);
   }
 
-  /** The trainer has stayed away for as long as it may. */
+  /** The grace period of the trainer has passed. */
   #absent(): void {
     const { cluster, livingProcesses, trainerGraceMs, onError } = this.context;
-    // A living process that is busy will connect again; its exit would tell of its death.
+    // A living but busy process will connect again, and its exit would be noticed.
     if (livingProcesses.has(this.runId)) return;
     const { turns } = this.core.liveness;
     cluster
@@ -193,15 +192,15 @@ export class Run {
       )
       .catch((error: unknown) => {
         onError(error);
-        // Whether its trainer is at another hub cannot be asked now.
+        // It is unknown now whether the trainer is at another hub.
         this.core.expectTrainer();
       });
   }
 
   /**
-   * Deletes the run with `remove`, in its turn and only while nothing is being done with it.
-   * @param check throws what is against it
-   * @returns what `remove` does; null when the run is busy
+   * Deletes the run with `remove`, in its turn and only while the run is not busy.
+   * @param check throws if the run may not be deleted
+   * @returns the result of `remove`; null if the run is busy
    */
   deleteWith<T>(
     check: (run: RunSummary) => void | Promise<void>,
@@ -230,7 +229,7 @@ export class Run {
     return this.core.post(() => this.lease.letGo());
   }
 
-  /** The run was deleted at another hub. @returns false when there is a later one under its id already */
+  /** The run was deleted at another hub. @returns false if a later run has its id already */
   heardDeleted({ createdMs }: { createdMs: number }): Promise<boolean> {
     return this.core.post(() => {
       if (this.summary && this.summary.createdMs !== createdMs) return false;
@@ -240,7 +239,7 @@ export class Run {
     });
   }
 
-  /** The outcome of a notification, while it is this hub's to end. */
+  /** Records the outcome of a notification, if it is still open here. */
   notified(record: NotificationRecord, ...outcome: NotificationOutcome): Promise<void> {
     return this.core.post(() => this.core.commands.endOwn(record, ...outcome));
   }

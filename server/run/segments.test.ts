@@ -96,7 +96,7 @@ describe('a run that has ended', () => {
     expect(await texts()).not.toMatch(/learning rate/);
   });
 
-  it('goes on under its id as another segment; what came after its first step before is superseded, and stays stored', async () => {
+  it('continues under its id as another segment, which supersedes earlier values after its first step; these stay stored', async () => {
     const runId = await finishedRun();
     const trainer = await resuming(runId);
     // Until the segment begins it has ended.
@@ -133,7 +133,7 @@ describe('a run that has ended', () => {
     await hub.until(runId, ({ state }) => state === 'finished');
   });
 
-  it('is as far as its last segment after a restart of the hub, which then takes no step behind it twice', async () => {
+  it('has the progress of its last segment after a restart of the hub', async () => {
     const runId = await finishedRun();
     const trainer = await resuming(runId);
     await trainer.emitWithAck('events', { events: [segment(7, 2), stepAt(8, 3, 30)] });
@@ -160,7 +160,7 @@ describe('a run that has ended', () => {
     expect(await lossSteps(runId)).toEqual([2, 3, 4]);
   });
 
-  it('stays ended for a trainer that does not say that it goes on, or whose next event is another', async () => {
+  it('stays ended for a trainer that announces no segment, or whose next event is another', async () => {
     const runId = await finishedRun();
     const refusal = {
       ok: false,
@@ -180,7 +180,7 @@ describe('a run that has ended', () => {
     expect(await hub.hub.runs.delete(runId, 'somebody')).toMatchObject({ runId });
   });
 
-  it('whose trainer was lost goes on from its checkpoint too', async () => {
+  it('continues from its checkpoint also if its trainer was lost', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);
     await trainer.emitWithAck('events', { events: [started(), ...[2, 3, 4, 5, 6].map((seq) => stepped(seq))] });
@@ -193,7 +193,7 @@ describe('a run that has ended', () => {
   });
 });
 
-it('who watches hears that the run runs again, and where its segment begins', async () => {
+it('watchers hear that the run runs again, and where its segment begins', async () => {
   const runId = await finishedRun();
   const page = hub.dashboard();
   await page.emitWithAck('watch', { runId });

@@ -2,9 +2,9 @@ import { wallTimeSeries } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
 
-/** Some series of a run: by their names, and by the beginnings of names, which end in `*`. */
+/** A choice of series: by names, and by prefixes that end in `*`. */
 export class SeriesFilter {
-  /** The same for the same series, in whichever order they are named. */
+  /** Equal for equal choices, in any order. */
   readonly key: string;
   readonly names: ReadonlySet<string>;
   readonly beginnings: readonly string[];
@@ -19,7 +19,7 @@ export class SeriesFilter {
     return this.names.has(name) || this.beginnings.some((beginning) => name.startsWith(beginning));
   }
 
-  /** Events with the values of these series only; those without any are left out. */
+  /** The events with only the chosen series; events without any are left out. */
   of(events: readonly MetricEvent[]): MetricEvent[] {
     const isTimed = this.has(wallTimeSeries);
     return events.flatMap((event) => {

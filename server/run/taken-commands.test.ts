@@ -23,7 +23,7 @@ async function runOf(commands?: string[]) {
   return { runId, trainer, received };
 }
 
-it('a trainer is given only the commands that it says it takes; who gives another is told which', async () => {
+it('a trainer gets only the kinds of commands that it lists; other kinds are rejected with the list', async () => {
   const { runId, received } = await runOf(['pause', 'stop', 'a_kind_of_its_own']);
   expect((await hub.hub.runs.get(runId)).commands).toEqual(['pause', 'stop', 'a_kind_of_its_own']);
   const rejected = await hub.hub.runs.command(aCommand(runId, { kind: 'evaluate_now' }), 'api');
@@ -59,7 +59,7 @@ it('rules are the hub’s own: they may be set, and what they ask of the trainer
   expect(received).toEqual([]);
 });
 
-it('a trainer that says nothing takes all; a command that waited for one that does not take it has failed', async () => {
+it('a trainer that lists no kinds gets all; an open command that the next trainer does not take fails', async () => {
   const { runId, trainer } = await runOf();
   trainer.disconnect();
   await hub.until(runId, ({ trainerConnected }) => !trainerConnected);
@@ -74,7 +74,7 @@ it('a trainer that says nothing takes all; a command that waited for one that do
   });
 });
 
-it('a run whose trainer takes no stop can be ended without it at once', async () => {
+it('a run whose trainer takes no stop can be ended at once', async () => {
   const { runId } = await runOf([]);
   expect(await hub.hub.runs.command(aCommand(runId, { kind: 'stop' }), 'api')).toMatchObject({
     reason: 'This trainer does not take stop; it takes no commands.',

@@ -15,12 +15,12 @@ import type { RunEnding } from './run-ending.js';
 import type { RunLease } from './run-lease.js';
 import { wasLost } from './run-state.js';
 
-/** Why a run cannot go on whose trainer has let go of events that the store has not. */
+/** Why a run cannot continue if the trainer has dropped events that the store lacks. */
 const lostEvents = ({ lastSeq }: RunSummary, acknowledgedSeq: number): string =>
   `The store has lost events ${lastSeq + 1} to ${acknowledgedSeq} of this run: its trainer was told that they are ` +
   'stored and cannot send them again. Put an intact copy of the store back, or start a new run from the last checkpoint.';
 
-/** Lets the trainer of a run in, and no other; makes the run that a trainer brings. */
+/** Admits the trainer of a run and no other; creates the run that a trainer brings. */
 export class TrainerIntake {
   constructor(
     readonly core: RunCore,
@@ -29,7 +29,7 @@ export class TrainerIntake {
     readonly commandIntake: CommandIntake,
   ) {}
 
-  /** Makes the run. @throws StoreConflictError when there is one under its id */
+  /** Creates the run. @throws StoreConflictError if its id is taken */
   async create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     const { store, cluster } = this.core.context;
     const run: RunSummary = {
@@ -62,7 +62,7 @@ export class TrainerIntake {
     let run = await this.#known(attach);
     if (hasEnded(run.state)) {
       const { events } = await store.controlEvents(runId);
-      // What is known of a run that ended at another hub may be behind what its trainer was told there.
+      // This hub's view of a run that ended at another hub may be behind what that hub acknowledged.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);
         if (!attach.newSegment) return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
@@ -71,12 +71,12 @@ export class TrainerIntake {
       await this.#refuseEndedByForce(run);
     }
     await cluster.claim(runId);
-    // A hub that is alone has all that was acknowledged, or has lost it, which its trainer has to hear. Of several, a run
-    // that is held here may have been at another meanwhile, without Redis to say so.
+    // A single hub has all acknowledged events, or has lost them and must say so. With several hubs, a run held here may
+    // have been at another one meanwhile, unnoticed while Redis was down.
     const acknowledged = cluster === singleHub ? 0 : acknowledgedSeq;
     const isBack = hasEnded(run.state);
     if (isBack || !record.isHeld || acknowledged > run.lastSeq) run = await this.lease.takeUp(acknowledged);
-    // Its last word lay in the store, and whoever held the run died before writing what follows.
+    // Its last word was stored, but its hub crashed before recording the consequences.
     if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);
     if (cluster === singleHub && acknowledgedSeq > run.lastSeq) {
       const reason = lostEvents(run, acknowledgedSeq);
@@ -93,7 +93,7 @@ export class TrainerIntake {
     return run.lastSeq;
   }
 
-  /** A trainer that goes on with a run that has ended: the segment begins with its next event. */
+  /** Attaches a trainer that continues an ended run: the segment begins with its next event. */
   async #attachEnded(attach: Attach, events: readonly ControlEvent[], link: TrainerLink): Promise<number> {
     const { cluster, onAttached } = this.core.context;
     await this.#refuseEndedByForce(this.core.summary!);
@@ -114,8 +114,8 @@ export class TrainerIntake {
   }
 
   /**
-   * The run that a trainer attaches. A new one is made where there is none, its name cleaned to plain text; one that was
-   * stored before keeps what it has. @throws Refusal when it is not that trainer's
+   * The run that a trainer attaches. It creates a missing run, with its texts cleaned; a stored run keeps its description.
+   * @throws Refusal if the run belongs to another trainer
    */
   async #known({ run: given, parent, acknowledgedSeq, secret }: Attach): Promise<RunSummary> {
     const { store, cluster, admission } = this.core.context;
@@ -132,9 +132,9 @@ export class TrainerIntake {
           `The run ${this.core.runId} was deleted, with the ${acknowledgedSeq} events that it had. Start a new run.`,
         );
       const description = cleaned(given);
-      // A branch takes its run's rules along; should the hub's settings not allow them any more, their records say so.
+      // A branch keeps its parent's rules. If the hub's settings no longer allow them, their records say so.
       if (parent === null) admission.refuseRules(description);
-      // Where the other hubs cannot be asked, the trainer is here, and that counts.
+      // If the other hubs cannot be asked, the trainer's presence here decides.
       if (!(await cluster.claimIfFree(this.core.runId).catch(() => true)))
         throw new Refusal(
           'draining',
@@ -143,7 +143,7 @@ export class TrainerIntake {
       try {
         return await this.create(description, parent, secret);
       } catch (error) {
-        // A trainer whose connection broke has opened it, at another hub or before this one died.
+        // The trainer has opened it before its connection broke, at another hub or before a crash of this one.
         run = error instanceof StoreConflictError ? await this.core.fromStore() : null;
         if (!run) throw error;
       }
@@ -165,7 +165,7 @@ export class TrainerIntake {
     );
   }
 
-  /** The run belongs to the trainer with this secret from now on. @returns whether that is new */
+  /** Assigns an unowned run to the trainer with this secret. @returns whether the owner is new */
   #ownedBy(secret: string | undefined): boolean {
     if (secret === undefined || this.core.record.trainerSecretDigest !== undefined) return false;
     this.core.record.trainerSecretDigest = digestOf(secret);

@@ -90,7 +90,7 @@ describe('a built-in trainer', () => {
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished' });
   });
 
-  it('that dies before it speaks fails its run with its exit code and its last words', async () => {
+  it('that dies before it connects fails its run with its exit code and last log lines', async () => {
     const { runId } = await start('crash early');
     const { reason } = await hub.until(runId, (run) => run.state === 'failed');
     expect(reason).toMatch(/exited with code 3[\s\S]*no model here/);
@@ -138,7 +138,7 @@ describe('a built-in trainer', () => {
     for (const runId of runs) await hub.until(runId, (run) => run.state === 'failed');
   });
 
-  it('is refused above the number allowed when many are asked for at once', async () => {
+  it('is refused above the number allowed when many start at once', async () => {
     const answers = await Promise.allSettled([start('wait'), start('wait'), start('wait')]);
     const started = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value.runId] : []));
     expect(started).toHaveLength(2);
@@ -198,7 +198,7 @@ describe('a built-in trainer', () => {
     await hub.until(branch.runId, (run) => run.state === 'finished');
   });
 
-  it('that a hub before this one started is adopted when it connects, and its death is seen', async () => {
+  it('that an earlier hub started is adopted when it connects, and its death is noticed', async () => {
     const second = await TestHub.start({ trainerEntry, port: await freePort(), trainerGraceMs: 60_000 });
     const runId = aRunId();
     const runFolder = join(second.config.dataDir, 'runs', runId);

@@ -26,21 +26,20 @@ export interface SupervisorOptions {
   onError: (error: unknown) => void;
 }
 
-/** What was on its way from a trainer when it exited may still arrive for this long. */
+/** How long events of an exited trainer may still arrive. */
 const settleMs = 300;
 const adoptedPollMs = 1000;
-/** How long a process that was told to end has before it is killed. */
+/** How long a process may take to end before it is killed. */
 const killAfterMs = 5_000;
 
 /**
- * Starts the built-in trainers, each a process of its own that outlives a hub that crashes, and sees them exit.
- * It restarts none. A trainer that goes on as a branch of its run is followed to that branch; one that a hub before
- * this one started is adopted when it connects.
+ * Starts the built-in trainers, each in its own process that survives a crash of the hub, and watches for their exit. It
+ * restarts none. It follows a trainer to a branch of its run, and adopts a trainer of an earlier hub when it connects.
  */
 export class TrainerSupervisor {
-  /** Process ids by the run they work on now. */
+  /** Process ids by their current run. */
   readonly #processes = new Map<RunId, number>();
-  /** Starts under way that hold no process yet. */
+  /** Starts under way without a process yet. */
   #starting = 0;
   #polling: NodeJS.Timeout | null = null;
 
@@ -54,7 +53,7 @@ export class TrainerSupervisor {
 
   /**
    * Creates a run and starts its trainer.
-   * @throws Refusal when too many trainers are at work or the checkpoint to start from is not there
+   * @throws Refusal if too many trainers are running or the checkpoint is missing
    */
   async start({ config, from }: StartRunRequest): Promise<RunSummary> {
     const { maxTrainers } = this.options;
@@ -102,14 +101,14 @@ export class TrainerSupervisor {
     return run;
   }
 
-  /** Whether this hub's data folder holds a checkpoint: that of a run which was trained elsewhere is there. */
+  /** Whether this hub's data folder has a checkpoint. Those of a run trained elsewhere stay there. */
   hasCheckpoint({ runId, checkpointId }: Pick<StartingPoint, 'runId' | 'checkpointId'>): boolean {
     return existsSync(join(this.#folder(runId), 'checkpoints', checkpointId));
   }
 
   /**
-   * Asks every built-in trainer to save a checkpoint and stop, and waits until they have, or for `timeoutMs`.
-   * @returns the runs of those that have not; they go on without the hub
+   * Asks every built-in trainer to save a checkpoint and stop, and waits for them up to `timeoutMs`.
+   * @returns the runs of the others; these continue without the hub
    */
   async stopAll(timeoutMs: number): Promise<RunId[]> {
     const told = new Set<number>();
@@ -157,7 +156,7 @@ export class TrainerSupervisor {
       const runId = this.#runOf(child.pid) ?? run.runId;
       void this.#lost(runId, `The trainer ${how}.${lastLines(join(folder, 'trainer.log'))}`).catch(onError);
     });
-    // A trainer that dies before it has read its launch shows in `exit`; the broken pipe adds nothing to that.
+    // `exit` reports a trainer that dies before it reads its launch; the broken pipe adds nothing.
     child.stdin?.on('error', () => {});
     child.stdin?.end(JSON.stringify(launch));
     child.unref();
@@ -172,7 +171,7 @@ export class TrainerSupervisor {
     writeFileSync(join(folder, 'trainer.pid'), String(pid));
   }
 
-  /** Ends the process of a run that was ended without it: it may save what it can, and then has to go. */
+  /** Ends the process of a run that a person ended: it gets a moment to save, and is then killed. */
   async #kill(runId: RunId): Promise<void> {
     const pid = this.#processes.get(runId);
     if (pid === undefined || !signal(pid, 'SIGTERM')) return;
@@ -194,7 +193,7 @@ export class TrainerSupervisor {
     if (this.#processes.has(run.runId)) return;
     const pid = run.parent && this.#processes.get(run.parent.runId);
     if (run.parent && pid && hasEnded((await this.runs.get(run.parent.runId)).state)) {
-      // The trainer has ended the parent run and goes on with its branch.
+      // The trainer has ended the parent run and continues as its branch.
       this.#processes.delete(run.parent.runId);
       this.runs.livingProcesses.delete(run.parent.runId);
       this.#holds(run.runId, pid);
@@ -204,7 +203,7 @@ export class TrainerSupervisor {
     }
   }
 
-  /** An adopted process is no child of ours, so its exit has to be looked for. */
+  /** An adopted process is not a child of this one, so its exit must be polled. */
   #poll(): void {
     for (const [runId, pid] of this.#processes)
       if (!signal(pid, 0))
@@ -227,7 +226,7 @@ export class TrainerSupervisor {
   }
 }
 
-/** Sends a signal (0 only asks); false when there is no such process. */
+/** Sends a signal (0 only checks); false if there is no such process. */
 function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   try {
     process.kill(pid, name);
@@ -237,7 +236,7 @@ function signal(pid: number, name: NodeJS.Signals | 0): boolean {
   }
 }
 
-/** The last words in a log, for the reason of a failure. */
+/** The last lines of a log, for the reason of a failure. */
 function lastLines(path: string): string {
   if (!existsSync(path)) return '';
   const said = readFileSync(path, 'utf8')

@@ -128,7 +128,7 @@ describe('a webhook', () => {
     expect(waits[3]).toBeLessThanOrEqual(8_000);
   });
 
-  it('is given up after so many attempts, with the last one’s fault', async () => {
+  it('is given up after the last attempt, with its error', async () => {
     answers = Array.from({ length: 4 }, () => status(500));
     expect((await send(record(), { attempts: 4 })).outcome).toEqual({
       delivered: false,
@@ -149,7 +149,7 @@ describe('a webhook', () => {
     });
   });
 
-  it('is given up at once when it is refused for good; a redirect is not followed', async () => {
+  it('is given up at once if it is refused for good; redirects are not followed', async () => {
     answers = [status(404)];
     expect((await send()).outcome).toEqual({ delivered: false, reason: `${host} answered 404.` });
     answers = [status(302, { location: `http://${host}/elsewhere` })];
@@ -160,7 +160,7 @@ describe('a webhook', () => {
     expect(received.map(({ url }) => url)).toEqual(['/hook?x=1', '/hook?x=1']);
   });
 
-  it('goes nowhere without a secret, nor to a host or port that is not listed', async () => {
+  it('is not sent without a secret, nor to an unlisted host or port', async () => {
     for (const options of [
       { secret: null as never, hosts: [host] },
       { secret, hosts: [] },
@@ -170,7 +170,7 @@ describe('a webhook', () => {
     expect(received).toEqual([]);
   });
 
-  it('stops when the hub does, and is left undelivered', async () => {
+  it('stops with the hub, and stays undelivered', async () => {
     answers = [hang];
     const closing = new AbortController();
     const delivery = deliver(record(), { secret, hosts: [host] }, closing.signal);

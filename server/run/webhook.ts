@@ -3,17 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord, Notification } from '@plumbline/shared/command';
 
 export interface WebhookOptions {
-  /** Signs what is sent; without one nothing is. */
+  /** Signs each notification; without it, none is sent. */
   secret: string | null;
   /** Hosts that may be called, each as in an address: `hooks.example.org`, or with a port that is not the scheme's own. */
   hosts: readonly string[];
 }
 
-/** A notification's record: who fired, and the id by which the receiver knows a repeat. */
+/** The record of a notification; its id lets the receiver recognize a repeat. */
 export type NotificationRecord = CommandRecord & { action: Notification };
 export const isNotification = (record: CommandRecord): record is NotificationRecord => record.action.kind === 'notify';
 
-/** Why a hub with these settings does not call this address, and what to do about it; null when it does. */
+/** Why a hub with these settings does not call an address, with the remedy; null if it does. */
 export function refusedTarget(url: string, { secret, hosts }: WebhookOptions): string | null {
   if (secret === null)
     return 'This hub has no secret to sign webhooks with: set PLUMBLINE_WEBHOOK_SECRET and restart it, or notify nobody.';
@@ -29,12 +29,12 @@ export const signatureOf = (secret: string, timestamp: number, body: string): st
 export type Delivery = { delivered: true; status: number; attempts: number } | { delivered: false; reason: string };
 
 export interface DeliveryTiming {
-  /** How long a receiver has to answer. */
+  /** The timeout of a request. */
   answerMs: number;
   /** After the first failure; doubled after each further one, up to `longestMs`. */
   firstMs: number;
   longestMs: number;
-  /** A receiver's Retry-After counts up to here. */
+  /** The upper bound of Retry-After. */
   longestRetryAfterMs: number;
   attempts: number;
   wait: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -50,10 +50,10 @@ export const defaultTiming: DeliveryTiming = {
 };
 
 /**
- * Sends a notification until it is taken (any 2xx), is refused for good, or has failed often enough. What may pass is
- * tried again, each time after about twice as long, or when the receiver says (Retry-After): no connection, no answer,
- * 408, 429 and 5xx. Redirects are not followed: an address that may be called could point to one that may not.
- * @throws the signal's reason when it is aborted
+ * Sends a notification until it is accepted (any 2xx), refused for good, or out of attempts. It retries a failed connection,
+ * a timeout, 408, 429 and 5xx with exponential backoff, or after Retry-After. It follows no redirects: an allowed address
+ * could point to a forbidden one.
+ * @throws the signal's reason if it is aborted
  */
 export async function deliver(
   record: NotificationRecord,
@@ -73,7 +73,7 @@ export async function deliver(
     if (attempt >= timing.attempts)
       return { delivered: false, reason: `${host} ${answer.what}, the last of ${attempt} attempts.` };
     const backOffMs = Math.min(timing.longestMs, timing.firstMs * 2 ** (attempt - 1));
-    // Half of it by chance, so that hubs whose receiver was down do not all come back to it at one moment.
+    // With jitter, so that hubs do not all return to a recovered receiver at the same moment.
     const jittered = backOffMs * (0.5 + Math.random() / 2);
     await timing.wait(Math.max(jittered, Math.min(answer.afterMs, timing.longestRetryAfterMs)), signal);
   }
@@ -87,7 +87,7 @@ function bodyOf({ commandId, runId, cause, action }: NotificationRecord): string
 type Answer =
   | { kind: 'taken'; status: number }
   | { kind: 'refused'; what: string }
-  /** `afterMs`: what the receiver asked for, 0 when nothing. */
+  /** `afterMs`: the delay that the receiver asked for, or 0. */
   | { kind: 'passing'; what: string; afterMs: number };
 
 async function post(
@@ -119,7 +119,7 @@ async function post(
     signal.throwIfAborted();
     return { kind: 'passing', what: whatFailed(error, answerMs), afterMs: 0 };
   }
-  // Nothing in it is of use; left unread it would hold the connection.
+  // The body is useless, but an unread body would hold the connection.
   await response.body?.cancel().catch(() => undefined);
   const { status } = response;
   const what = `answered ${status}`;
@@ -131,7 +131,7 @@ async function post(
 
 function whatFailed(error: unknown, answerMs: number): string {
   if (error instanceof Error && error.name === 'TimeoutError') return `did not answer within ${answerMs / 1000} s`;
-  // What a fetch that failed says by itself is only that it failed.
+  // The message of a failed fetch says only that it failed.
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return `cannot be reached (${cause instanceof Error ? cause.message : String(cause)})`;
 }

@@ -5,36 +5,36 @@ import type { Caller } from '../access/caller.js';
 import { closeWithinMs, joinWithinMs, standingLimits, type Standing, type StandingLimits } from '../access/limits.js';
 import { RateLimit } from '../access/rate-limit.js';
 
-/** A connection of Engine.IO, which carries Socket.IO: a WebSocket, or requests of the polling transport. */
+/** An Engine.IO connection, the transport of Socket.IO: a WebSocket, or polling requests. */
 export type EngineSocket = Socket['conn'];
 
-/** As many as there are namespaces. */
+/** The number of namespaces. */
 const maxJoins = 2;
-/** What the network hands over at once may hold many messages. */
+/** One chunk from the network may hold many messages. */
 const chunkBytes = 65_536;
-/** First character of Socket.IO's packets. */
+/** The first character of Socket.IO packets. */
 const [connect, binaryEvent, binaryAck] = ['0', '5', '6'];
 const packetSeparator = '\x1e';
 
 /**
- * Bounds what one connection may send, before Socket.IO sees it. Socket.IO makes a socket for each CONNECT before any
- * middleware can refuse it, and keeps attachments until all have come: so both are looked at here, packet by packet.
- * A packet that is out of bounds ends the connection at once.
+ * Bounds the input of one connection before Socket.IO sees it. Socket.IO creates a socket for each CONNECT before middleware
+ * can refuse it, and keeps attachments until all have arrived. So this checks both, packet by packet. A packet out of bounds
+ * ends the connection at once.
  */
 export class Connection {
   #standing: Standing;
   #packets: RateLimit | null;
   readonly #joined = new Set<string>();
-  /** Bytes that came since the last whole packet. */
+  /** Bytes received since the last complete packet. */
   #unread = 0;
   readonly #timer: NodeJS.Timeout;
-  /** What a WebSocket lies on. */
+  /** The network socket of a WebSocket. */
   #stream: TcpSocket | null = null;
   #isRefused = false;
 
   /**
-   * @param onRefused is told why it was ended
-   * @param onEnd is told that it has ended, for whatever reason
+   * @param onRefused called with the reason when the hub ends it
+   * @param onEnd called when it has ended for any reason
    */
   constructor(
     readonly engine: EngineSocket,
@@ -62,7 +62,7 @@ export class Connection {
     return standingLimits[this.#standing];
   }
 
-  /** It was let into a namespace. */
+  /** It has joined a namespace. */
   becomes(standing: Standing): void {
     clearTimeout(this.#timer);
     // A trainer that watches too stays one.
@@ -71,7 +71,7 @@ export class Connection {
     this.#packets = limitOf(this.limits);
   }
 
-  /** Ends it at once. Engine.IO emits no more packets of it, the one in hand included. */
+  /** Ends it at once. Engine.IO emits no more packets of it, not even the current one. */
   refuse(reason: string): void {
     if (this.#isRefused) return;
     this.#isRefused = true;
@@ -84,7 +84,7 @@ export class Connection {
   boundStream(stream: TcpSocket): void {
     this.#stream = stream;
     stream.on('data', (chunk: Buffer) => {
-      // It does not take its end, and goes on sending.
+      // The other side ignores the close and goes on sending.
       if (this.#isRefused) return void stream.destroy();
       this.#unread += chunk.length;
       if (this.#unread > this.limits.answeredBytes + chunkBytes) this.#tooLong();
@@ -92,8 +92,8 @@ export class Connection {
   }
 
   /**
-   * Bounds a request of the polling transport, whose body Engine.IO takes apart as a whole.
-   * @returns whether it may go on; otherwise it is answered, and this connection has ended
+   * Bounds a polling request, whose body Engine.IO parses as a whole.
+   * @returns whether it may continue; otherwise it has been answered and this connection has ended
    */
   admitsRequest(request: IncomingMessage, response: ServerResponse): boolean {
     const { messageBytes, packetsPerBody } = this.limits;

@@ -13,7 +13,7 @@ import type { FrontDoor } from './front-door.js';
 import { tellOfRuns } from './run-news.js';
 import { answer, connectError, type DashboardNamespace, type DashboardSocket } from './socket-server.js';
 
-/** What is watched by those who name no series. */
+/** The filter of clients that name no series. */
 const allSeries = ['*'];
 /** The dashboards of one session. */
 const sessionRoom = (name: string): string => `session:${name}`;
@@ -26,7 +26,7 @@ export interface DashboardParts {
   onError: (error: unknown) => void;
 }
 
-/** Namespace `/dashboard`: those who may watch (see WatchSetting) do so, a session may give commands. */
+/** Namespace `/dashboard`: for watching, if allowed (see WatchSetting); a session may also give commands. */
 export function serveDashboards(namespace: DashboardNamespace, parts: DashboardParts): LiveFeed {
   const { runs, sessions, door, watch } = parts;
   namespace.use((socket, next) => {
@@ -35,7 +35,7 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
     const full = door.admit(socket.conn, kind === 'address' ? 'watching' : kind);
     next(full === null ? undefined : connectError(new Refusal('rate_limited', full)));
   });
-  // At whichever hub they are.
+  // At any hub.
   sessions.on('closed', (name) => {
     if (!mayWatch(watch, 'address')) namespace.in(sessionRoom(name)).disconnectSockets(true);
   });
@@ -45,7 +45,7 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
     changed: (run) => namespace.emit('run', run),
     progressed: (run) => namespace.volatile.emit('progress', progressOf(run)),
   });
-  // Every hub hears of it and tells its own browsers.
+  // Every hub hears of it and notifies its own browsers.
   runs.on('deleted', (run) => {
     feed.forget(run.runId);
     namespace.local.emit('run_deleted', run);
@@ -77,7 +77,7 @@ function serveDashboard(
       const { runId, series = allSeries } = Watch.parse(message);
       await runs.get(runId);
       await feed.watch(socket, runId, series);
-      // Read after joining: what becomes durable from here on is sent to the room.
+      // Reads after joining, so that the room gets all events that become durable later.
       const run = await runs.get(runId);
       return { run, lastSeq: run.lastSeq };
     }),

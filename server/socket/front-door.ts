@@ -7,39 +7,39 @@ import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
 import { Connection, type EngineSocket } from './connection.js';
 
 interface FrontDoorEvents {
-  /** A connection, or a request for one, was out of bounds. */
+  /** A connection, or a request for one, exceeded a limit. */
   refused: [reason: string, address: string];
 }
 
-/** Engine.IO's id of a connection, which its requests carry as `sid`. */
+/** The Engine.IO id of a connection, the `sid` of its requests. */
 const idOf = (engine: EngineSocket): string => (engine as unknown as { id: string }).id;
 
 type EngineRequest = IncomingMessage & { _query?: { sid?: string } };
 
 /**
- * Who may connect to Socket.IO, and how much a connection may send. Connections are counted by how they stand, each kind
- * for itself: those that nobody answers for cannot take the room of a session or a trainer.
+ * Limits who may connect to Socket.IO and how much a connection may send. Each standing has its own count, so that anonymous
+ * connections cannot displace sessions or trainers.
  */
 export class FrontDoor extends EventEmitter<FrontDoorEvents> {
-  /** By Engine.IO's id, the oldest first. */
+  /** By Engine.IO id, the oldest first. */
   readonly #connections = new Map<string, Connection>();
   readonly #handshakes = new CallerBudgets(handshakeBudgets);
 
   constructor(
     readonly callers: Callers,
     readonly guard: GuardOptions,
-    /** Is told of requests that show a session or the token. */
+    /** Called with requests that have a session or the token. */
     readonly onKnown: (request: IncomingMessage) => void,
   ) {
     super();
   }
 
-  /** How many connections stand so now. */
+  /** The number of connections with a standing. */
   count(standing: Standing, of?: Caller): number {
     return this.#standing(standing, of).length;
   }
 
-  /** Engine.IO's `allowRequest`: whether a new connection may be made. */
+  /** Engine.IO's `allowRequest`: decides on a new connection. */
   allowRequest = (request: IncomingMessage, decide: (refusal: string | null, isAllowed: boolean) => void): void => {
     const caller = this.callers.of(request);
     const refusal = refusedRequest(request, this.guard) ?? this.#refusedHandshake(caller);
@@ -48,13 +48,13 @@ export class FrontDoor extends EventEmitter<FrontDoorEvents> {
     decide(refusal, refusal === null);
   };
 
-  /** Looks at all that comes to a Socket.IO server, before it does. */
+  /** Checks all input of a Socket.IO server before the server sees it. */
   guardServer(io: Server): void {
     const upgrades = new WeakSet<EngineRequest>();
     io.engine.use((request: EngineRequest, response: unknown, next: (error?: Error) => void) => {
       const connection = this.#connectionOf(request);
       if (connection && ['session', 'trainer'].includes(connection.standing)) this.onKnown(request);
-      // A request that is to become a WebSocket has no response of its own.
+      // An upgrade request has no response of its own.
       if (!(response instanceof ServerResponse)) upgrades.add(request);
       else if (connection?.admitsRequest(request, response) === false) return next(new Error('It is answered.'));
       next();
@@ -64,19 +64,19 @@ export class FrontDoor extends EventEmitter<FrontDoorEvents> {
       if (upgrades.has(request)) this.#connectionOf(request)?.boundStream(request.socket);
     });
     io.engine.on('connection', (engine: EngineSocket) => this.#add(engine));
-    // Socket.IO lets everybody join it unless told otherwise.
+    // Socket.IO lets everybody join the root namespace by default.
     io.of('/').use((_socket, next) =>
       next(new Error('There is nothing in this namespace. Join /trainer or /dashboard.')),
     );
   }
 
   /**
-   * A connection is let into a namespace.
-   * @returns why it may not stand so, as there are too many; `null` when it does
+   * Gives a connection its standing when it joins a namespace.
+   * @returns the reason if there are too many; null on success
    */
   admit(engine: EngineSocket, standing: Standing): string | null {
     const connection = this.#connections.get(idOf(engine));
-    // It has ended meanwhile.
+    // The connection has ended meanwhile.
     if (!connection) return null;
     const refusal = connection.standing === standing ? null : this.#full(standing, connection.caller);
     if (refusal === null) connection.becomes(standing);
@@ -91,7 +91,7 @@ export class FrontDoor extends EventEmitter<FrontDoorEvents> {
   #refusedHandshake(caller: Caller): string | null {
     if (!this.#handshakes.of(caller).take())
       return 'Too many connections in a short time; wait a second and try again.';
-    // What has joined nothing yet makes room.
+    // Evicts a connection that has joined nothing yet.
     return caller.kind === 'address' ? null : this.#full(caller.kind, caller);
   }
 

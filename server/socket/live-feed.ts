@@ -7,21 +7,21 @@ import { Refusal } from '../run/refusal.js';
 import { SeriesFilter } from '../run/series-filter.js';
 import type { DashboardNamespace, DashboardSocket } from './socket-server.js';
 
-/** Metric events go out at most this often, the first after a pause at once; control events do not wait. */
+/** The interval of metric events; the first after a pause goes out at once. Control events do not wait. */
 const flushMs = 50;
-/** A client with more than this unsent is left out until it has caught up. Characters, about bytes. */
+/** A client with a longer send backlog is skipped until it has caught up. In characters, about bytes. */
 const maxUnsent = 1_000_000;
-/** Runs that one connection watches, at most. */
+/** The most runs that one connection watches. */
 const maxWatchedRuns = 50;
 
 const roomPrefix = 'run:';
-/** Everybody who watches a run: its control events, commands and rules. */
+/** The room of all clients that watch a run: for control events, commands and rules. */
 export const roomOf = (runId: RunId): string => roomPrefix + runId;
-/** Those of them who watch the same series. */
+/** The room of the clients that watch the same series of a run. */
 const seriesRoomOf = (runId: RunId, key: string): string => `series:${runId} ${key}`;
 
 interface Feed {
-  /** Everything up to here has gone to the room. */
+  /** The last event that was sent to the room. */
   sentSeq: number;
   waiting: MetricEvent[];
   flushedMs: number;
@@ -29,20 +29,19 @@ interface Feed {
 }
 
 interface LiveFeedEvents {
-  /** Events went to a room; the sum over the clients in it. */
+  /** Counts sent events, summed over the clients of a room. */
   sent: [events: number];
-  /** A client cannot keep up and is left out of a run's live data until it can. */
+  /** A client is too slow, and skipped until it has caught up. */
   lagging: [{ clientId: string; runId: RunId; unsentCharacters: number }];
 }
 
 /**
- * Events of runs on their way to the browsers that watch them, in order of their numbers.
- * A client that cannot keep up leaves the room, so that what the hub holds for it is bounded; when it has read what
- * it was sent, it is back in the room and is told from where to fetch.
+ * Sends the events of runs to the browsers that watch them, in order of their numbers. A client that is too slow leaves the
+ * room, which bounds its send buffer. Once it has drained, it rejoins and hears from where to fetch history.
  */
 export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   readonly #feeds = new Map<RunId, Feed>();
-  /** What is watched of each run at this hub, by its key. */
+  /** The watched series of each run at this hub, by the filter's key. */
   readonly #filters = new Map<RunId, Map<string, SeriesFilter>>();
   #looking: NodeJS.Timeout | undefined;
   #hasOtherHubs = false;
@@ -56,7 +55,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     return { connected: sockets.length, lagging: sockets.filter(({ data }) => data.lagging?.size > 0).length };
   }
 
-  /** The client watches these series of a run from now on, and no others of it. */
+  /** Replaces the series of a run that a client watches. */
   async watch(socket: DashboardSocket, runId: RunId, series: readonly string[]): Promise<void> {
     const { watched } = socket.data;
     if (!watched.has(runId) && watched.size >= maxWatchedRuns)
@@ -90,7 +89,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   push(runId: RunId, events: readonly TrainerEvent[]): void {
     const feed = this.#feeds.get(runId) ?? { sentSeq: events[0]!.seq - 1, waiting: [], flushedMs: 0, timer: null };
     this.#feeds.set(runId, feed);
-    // Another hub had the run meanwhile.
+    // Another hub held the run meanwhile.
     if (feed.waiting.length === 0 && events[0]!.seq > feed.sentSeq + 1) feed.sentSeq = events[0]!.seq - 1;
     for (const event of events) {
       if (isMetricEvent(event)) {
@@ -110,7 +109,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     feed.timer ??= setTimeout(() => this.#flush(runId, feed), waitMs);
   }
 
-  /** The run is no more; one that is made anew under its id counts its events from 1. */
+  /** Forgets a deleted run; a new run under its id counts its events from 1. */
   forget(runId: RunId): void {
     clearTimeout(this.#feeds.get(runId)?.timer ?? undefined);
     this.#feeds.delete(runId);
@@ -118,8 +117,8 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   }
 
   /**
-   * There are other hubs. They are sent what comes in here, and each sends its browsers what they watch. Control events
-   * of other hubs do not pass here, so clients that cannot keep up are looked for.
+   * Connects other hubs. They get the events that arrive here, and each serves its own browsers. Control events of other hubs
+   * bypass this class, so a timer looks for slow clients.
    */
   watchOverOtherHubs(): void {
     this.#hasOtherHubs = true;
@@ -131,7 +130,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     this.#looking = setInterval(look, 2 * flushMs).unref();
   }
 
-  /** Sends what waits, for a clean end. */
+  /** Sends all waiting events before the hub closes. */
   close(): void {
     clearInterval(this.#looking);
     for (const [runId, feed] of this.#feeds) this.#flush(runId, feed);
@@ -152,7 +151,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     feed.sentSeq = toSeq;
   }
 
-  /** Sends the browsers of this hub what each watches, made once for all that watch the same. */
+  /** Sends each browser of this hub its watched series; all that watch the same share one message. */
   #deliver(batch: MetricBatch): void {
     const { runId, events } = batch;
     const filters = this.#filters.get(runId);
@@ -160,7 +159,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       const room = seriesRoomOf(runId, key);
       const clients = this.dashboards.adapter.rooms.get(room)?.size ?? 0;
       if (clients === 0) {
-        // One that lags comes back to it.
+        // A lagging client rejoins it later.
         if (![...this.dashboards.sockets.values()].some(({ data }) => data.watched?.get(runId) === key))
           filters!.delete(key);
         continue;
@@ -184,7 +183,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
       if (!socket || unsent(socket) <= maxUnsent) continue;
       const lastSeq = this.#feeds.get(runId)?.sentSeq ?? 0;
       this.#leave(socket, runId);
-      // Watched again meanwhile: it is waited for already.
+      // Already waiting, as it has watched again meanwhile.
       if (socket.data.lagging.has(runId)) continue;
       socket.data.lagging.add(runId);
       this.emit('lagging', { clientId: socket.id, runId, unsentCharacters: unsent(socket) });
@@ -200,7 +199,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   }
 }
 
-/** Characters that wait in this process because the client does not take them. */
+/** The characters in the send buffer of a client. */
 function unsent(socket: DashboardSocket): number {
   const { writeBuffer } = socket.conn as unknown as { writeBuffer: { data?: unknown }[] };
   return writeBuffer.reduce((sum, packet) => sum + (typeof packet.data === 'string' ? packet.data.length : 100), 0);

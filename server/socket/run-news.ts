@@ -1,18 +1,17 @@
 import type { RunId, RunSummary } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
 
-/** How often it is told how far runs have come, and of how many at once: the others wait, those that waited longest first. */
+/** The interval of progress messages, and the most runs in one round; the longest waiting go first. */
 const progressMs = 1000;
 const maxAtOnce = 100;
 
 /**
- * Tells all browsers of runs: at once when one appears or its state changes; how far those that go on have come at most
- * once a second, in turn, so that none is left out however many there are.
- * @param tell `changed`: told with all that is known of the run; `progressed`: only how far it has come, and a browser
- *   that cannot keep up may miss it
+ * Tells all browsers about runs: at once when one appears or its state changes, and about progress at most once a second, in
+ * turn, so that every run gets its share.
+ * @param tell `changed` sends the whole summary; `progressed` sends only the progress, which a slow browser may miss
  */
 export function tellOfRuns(runs: RunRegistry, tell: Record<'changed' | 'progressed', (run: RunSummary) => void>): void {
-  /** Runs that have come further since they were told of, in the order in which they did. */
+  /** Runs with unreported progress, in order. */
   const waiting = new Set<RunId>();
   let timer: NodeJS.Timeout | undefined;
   const tellNext = (): void => {

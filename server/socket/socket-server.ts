@@ -20,16 +20,16 @@ import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {
-  /** Runs whose live data this client could not take; it is not in their rooms now. */
+  /** Runs whose rooms this client has left because it was too slow. */
   lagging: Set<RunId>;
-  /** The key of what it watches of each run, see SeriesFilter. */
+  /** The key of its filter for each run, see SeriesFilter. */
   watched: Map<RunId, string>;
 }
-/** What hubs tell each other of runs whose events come in at one of them. */
+/** Messages between hubs about runs whose events arrive at one of them. */
 interface HubToHub {
   metrics: (batch: MetricBatch) => void;
 }
-/** What a trainer sends, and what comes in the place of a message that is too large; see `tolerantParser`. */
+/** Messages of a trainer, and the replacement for an overlong one; see `tolerantParser`. */
 type FromTrainer = TrainerToHub & { [tooLarge]: (ack?: (answer: Failure) => void) => void };
 export type TrainerNamespace = Namespace<FromTrainer, HubToTrainer, NoEvents>;
 export type TrainerSocket = Socket<FromTrainer, HubToTrainer, NoEvents>;
@@ -37,8 +37,8 @@ export type DashboardNamespace = Namespace<DashboardToHub, HubToDashboard, HubTo
 export type DashboardSocket = Socket<DashboardToHub, HubToDashboard, HubToHub, DashboardData>;
 
 /**
- * Socket.IO on the hub's port. Every rejoining client fetches what it missed, so no connection state is recovered.
- * @param silenceMs after which a connection counts as dead on which the other side says nothing, not even to pings
+ * Socket.IO on the hub's port. Rejoining clients fetch what they missed, so Socket.IO recovers no connection state.
+ * @param silenceMs a connection counts as dead after this time without any data, not even pongs
  */
 export function createSocketServer(
   http: HttpServer,
@@ -54,8 +54,8 @@ export function createSocketServer(
     pingTimeout: silenceMs,
     maxHttpBufferSize: maxAnsweredBytes,
     parser: tolerantParser,
-    // A connection would hold two zlib contexts, about 300 kB, and the same message would be compressed for each browser
-    // again. A live message holds only the series that its browser draws; histories come over HTTP, compressed.
+    // No compression: each connection would hold two zlib contexts, about 300 kB, and compress the same message again. Live
+    // messages hold only the drawn series; histories come compressed over HTTP.
     perMessageDeflate: false,
     serveClient: false,
     allowRequest: door.allowRequest,
@@ -74,12 +74,12 @@ export function createSocketServer(
   };
 }
 
-/** Refuses a connection to a namespace: `connect_error` at the other end carries code and message as `data`. */
+/** Refuses a connection to a namespace: the client's `connect_error` has code and message as `data`. */
 export function connectError({ code, message }: Refusal): Error {
   return Object.assign(new Error(message), { data: { code, message } });
 }
 
-/** Does the work and tells the other side how it went; a caller that wants no answer gets none, and causes no error. */
+/** Does the work and acknowledges its result. A message without an acknowledgement gets no answer. */
 export function answer<T extends object>(ack: Ack<T>, onError: (error: unknown) => void, work: () => Promise<T>): void {
   const reply: Ack<T> = typeof ack === 'function' ? ack : () => {};
   work()

@@ -1,14 +1,14 @@
 import { maxMessageBytes } from '@plumbline/shared/limits';
 import { Decoder, Encoder, PacketType } from 'socket.io-parser';
 
-/** The event in the place of one whose message is too large: it has nothing but the acknowledgement. */
+/** The event that replaces an overlong message: it has only the acknowledgement. */
 export const tooLarge = 'message_too_large';
 
 const oddNumber = /-?\b(?:NaN|Infinity)\b/g;
 
 /**
- * JSON with the bare words `NaN`, `Infinity` and `-Infinity`, as Python's `json` writes them, put in quotes. Goes over the
- * text once, whatever is in it: whoever sends it has not shown the token yet.
+ * Quotes the bare words `NaN`, `Infinity` and `-Infinity` in JSON, as Python's `json` writes them. It runs in linear time for
+ * any input: the sender has not shown the token yet.
  */
 export function withQuotedNumbers(text: string): string {
   if (!/NaN|Infinity/.test(text)) return text;
@@ -24,7 +24,7 @@ export function withQuotedNumbers(text: string): string {
   return parts.join('');
 }
 
-/** Where the text in quotes that begins at `opening` has ended. */
+/** The end of the quoted text that begins at `opening`. */
 function endOfText(text: string, opening: number): number {
   for (let at = opening + 1; at < text.length; at++) {
     const character = text[at];
@@ -35,8 +35,8 @@ function endOfText(text: string, opening: number): number {
 }
 
 /**
- * Takes what Python sends of a loss that diverged: a bare NaN is no JSON, and Socket.IO would end the connection without
- * a word. In quotes it is a number of the protocol (`WireNumber`).
+ * Accepts a diverged loss from Python: a bare NaN is not JSON, and Socket.IO would close the connection without a reason. A
+ * quoted one is a `WireNumber` of the protocol.
  */
 class TolerantDecoder extends Decoder {
   #length = 0;
@@ -55,7 +55,7 @@ class TolerantDecoder extends Decoder {
     super.add(typeof packet === 'string' ? withQuotedNumbers(packet) : packet);
   }
 
-  /** So that its sender is answered: only namespace and number are read of it. */
+  /** Reads only namespace and id of an overlong packet, so that its sender gets an answer. */
   #tellTooLarge(packet: string): void {
     const [, nsp = '/', id = ''] = /^2(?:(\/[^,]{0,100}),)?(\d{0,15})\[/.exec(packet.slice(0, 200)) ?? [];
     if (id === '') throw new Error('A message is too large, and asks for no answer.');
@@ -64,9 +64,9 @@ class TolerantDecoder extends Decoder {
 }
 
 const lengths = new WeakMap<object, number>();
-/** How many characters the packet had that a message came in; 0 for a message that is no object. */
+/** The number of characters in the packet of a message; 0 if the message is not an object. */
 export const packetLength = (message: unknown): number =>
   typeof message === 'object' && message !== null ? (lengths.get(message) ?? 0) : 0;
 
-/** Socket.IO's own parser, but for numbers that are not finite and for messages that are too large. */
+/** Socket.IO's parser, extended for numbers that are not finite and for overlong messages. */
 export const tolerantParser = { Encoder, Decoder: TolerantDecoder };

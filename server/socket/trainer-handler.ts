@@ -22,12 +22,12 @@ export interface TrainerParts {
   runs: RunRegistry;
   token: string;
   door: FrontDoor;
-  /** How long a trainer has to say that it has queued a command: as long as a step may block it. */
+  /** How long a trainer may take to acknowledge a command: a step may block it for this long. */
   silenceMs: number;
   onError: (error: unknown) => void;
 }
 
-/** Namespace `/trainer`: who shows the token may attach a run and send its events. */
+/** Namespace `/trainer`: a client with the token may attach a run and send its events. */
 export function serveTrainers(namespace: TrainerNamespace, parts: TrainerParts): void {
   const { token, door } = parts;
   namespace.use((socket, next) => {
@@ -52,7 +52,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   };
 
   const unanswered = new Unanswered();
-  /** Does what a message asks, which is refused when too much is unanswered. */
+  /** Handles a message, or refuses it if too much is unanswered. */
   async function bounded<T>(message: unknown, work: () => Promise<T>): Promise<T> {
     const answered = unanswered.take(packetLength(message));
     try {
@@ -62,7 +62,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     }
   }
 
-  // A connection holds one run: one attach is done with before the next begins.
+  // A connection holds one run, so attaches are handled one at a time.
   let attaching: Promise<unknown> = Promise.resolve();
   socket.on('attach', (message, ack) =>
     answer(ack, onError, () =>
@@ -76,10 +76,10 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
 
   async function attach(message: unknown): Promise<Attached> {
     const given = Attach.parse(message);
-    // Nobody is there to be answered, or to be sent commands.
+    // Nobody is there to receive an answer or commands.
     if (!socket.connected) throw new Refusal('internal', 'The connection is gone.');
     if (attached !== null && attached !== given.runId) {
-      // None where it was deleted.
+      // Null if it was deleted.
       const current = runs.find(attached);
       if (current && !hasEnded(current.state))
         throw new Refusal('conflict', `This connection holds the run ${attached}, which has not ended.`);
@@ -88,7 +88,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     }
     const answer = await runs.attach(given, link);
     attached = given.runId;
-    // The connection may have gone while the run was read.
+    // The connection may have closed during the read of the run.
     if (!socket.connected) runs.detach(attached, link);
     return answer;
   }
@@ -125,7 +125,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
       });
   });
 
-  // Batches are read in the order they came in.
+  // Batches are read in order of arrival.
   let reading: Promise<unknown> = Promise.resolve();
   async function append(message: unknown): Promise<Appended> {
     const runId = attached;
@@ -141,13 +141,13 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
   });
 }
 
-/** Characters of JSON that take some milliseconds to read. */
+/** The characters of JSON that take a few milliseconds to parse. */
 const longPacket = 500_000;
 
-/** The events of a batch, read in turns of the event loop. */
+/** Parses the events of a batch, and yields to the event loop in between. */
 async function inTurns(message: unknown): Promise<ReadBatch> {
   const turn = new Turn();
-  // Its JSON has just been read in this turn.
+  // Its JSON has just been parsed in this turn.
   if (packetLength(message) > longPacket) await turn.next();
   const batch: ReadBatch = { events: [], problems: [] };
   for (const event of eachEvent(message, batch.problems)) {
@@ -159,7 +159,7 @@ async function inTurns(message: unknown): Promise<ReadBatch> {
 
 const Shown = z.object({ token: z.string() });
 
-/** Why a trainer that shows this may not connect; `null` when it may. */
+/** Why a trainer with this handshake may not connect; null if it may. */
 function refusedTrainer(shown: unknown, token: string): Refusal | null {
   const given = Shown.safeParse(shown);
   if (!given.success || !sameSecret(given.data.token, token))
@@ -169,7 +169,7 @@ function refusedTrainer(shown: unknown, token: string): Refusal | null {
     );
   const auth = TrainerAuth.safeParse(shown);
   if (!auth.success) {
-    // What came before there were versions says none.
+    // The first trainers sent no version.
     const isUnsaid = typeof shown === 'object' && shown !== null && !('protocol' in shown);
     if (isUnsaid) return new Refusal('protocol_too_old', `${thisHub}, and this trainer says none: update the trainer.`);
     return toRefusal(auth.error);

@@ -1,7 +1,7 @@
 import { unansweredLimits } from '../access/limits.js';
 import { Refusal } from '../run/refusal.js';
 
-/** Counts what one connection has sent and has had no answer to. While the store hangs, all of it waits in memory. */
+/** Counts the unanswered messages of one connection. While the store hangs, they wait in memory. */
 export class Unanswered {
   #messages = 0;
   #characters = 0;
@@ -10,8 +10,8 @@ export class Unanswered {
 
   /**
    * Counts a message until it is answered.
-   * @returns ends that
-   * @throws Refusal `rate_limited` when too much is unanswered already
+   * @returns a function that ends the count
+   * @throws Refusal `rate_limited` if too much is unanswered already
    */
   take(characters: number): () => void {
     const { messages: most, characters: mostCharacters } = this.limits;

@@ -37,7 +37,7 @@ const settings = z.object({
   /** Which questions these are. Runs that are compared have the same; what was tuned on one is reported on another. */
   evaluationSeed: z.number().int().min(0).max(0xffffffff).default(1),
   backend: z.enum(backends).default('auto'),
-  /** What the hub watches for and does by itself, to begin with: they may be set anew in mid-run (`set_rules`). */
+  /** The guard rules at the start; `set_rules` may replace them in mid-run. */
   rules: GuardRules.default([]),
 });
 

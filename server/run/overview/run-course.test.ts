@@ -20,7 +20,7 @@ describe('a sparkline', () => {
     const steps = points.map(({ step }) => step);
     expect(steps).toEqual(steps.toSorted((a, b) => a - b));
   });
-  it('keeps short series whole, and what is no number as the last value only', () => {
+  it('keeps short series whole, and NaN only as the last value', () => {
     const sparkline = new Sparkline();
     sparkline.add(3, 1);
     sparkline.add(9, NaN);
@@ -108,7 +108,7 @@ describe('the course of a run', () => {
     expect(course.overview.series.length).toBeLessThanOrEqual(8);
     expect(course.candidates.length).toBeLessThanOrEqual(16);
   });
-  it('tells of applied changes, each by its last word, and of the newest only', () => {
+  it('lists the newest applied changes, each once', () => {
     const course = new RunCourse();
     const changed = (i: number, state: string, kind = 'set_learning_rate'): CommandRecord =>
       CommandRecord.parse({

@@ -13,23 +13,23 @@ import type { StoredEvent } from '../../store/protocol-1.js';
 import { Mailbox } from '../mailbox.js';
 import { RunCourse } from './run-course.js';
 
-/** Overviews of ended runs that are held as text, about 2 kB each; the others are read from their files. */
+/** The most overviews of ended runs in memory, as texts of about 2 kB; others are read from their files. */
 const maxHeld = 2000;
-/** Events in which a stored run's series are looked for. */
+/** The first events of a stored run, in which its series are found. */
 const firstEvents = 100;
 const storedPoints = 60;
-/** How old the overview of another hub's run may be before it is read again. */
+/** The maximum age of the overview of another hub's run. */
 const readAgainMs = 5_000;
-/** Events that are held of a run while its past is read. */
+/** The most events of a run that wait while its past is read. */
 const maxWaiting = 5_000;
-/** Pause between a run's end and the keeping of its overview. */
+/** Pause between the end of a run and the write of its overview. */
 const keepAfterMs = 500;
-/** Files of other formats are made anew. */
+/** Files of other formats are rebuilt. */
 const format = 2;
 const OverviewFile = z.object({ format: z.literal(format), createdMs: z.number(), overview: RunOverview });
 const emptyOverview = JSON.stringify({ lastSeq: 0, series: [], changes: [] } satisfies RunOverview);
 
-/** An overview as it is answered. */
+/** A serialized overview. */
 interface Kept {
   createdMs: number;
   lastSeq: number;
@@ -39,34 +39,34 @@ interface Kept {
 
 export interface RunOverviewsOptions {
   store: EventStore;
-  /** Where the overviews of ended runs lie, a file each. They can be made again from the store. */
+  /** The folder for the overviews of ended runs, one file each. They can be rebuilt from the store. */
   folder: string;
   find: (runId: RunId) => RunSummary | null;
   onError: (error: unknown) => void;
 }
 
 /**
- * What the list shows of each run. Of runs under way it grows with their events. What is not known, as after a restart, is
- * read from the store once, one run after another, and kept in a file when the run has ended.
+ * The overviews of runs for the list. Those of running runs grow with their events. Unknown ones, as after a restart, are
+ * read from the store once, one run at a time. Those of ended runs are cached in files.
  */
 export class RunOverviews {
-  /** Of runs under way. */
+  /** The overviews of running runs. */
   readonly #courses = new Map<RunId, RunCourse>();
   readonly #held = new LRUCache<RunId, Kept>({ max: maxHeld });
-  /** Last values of headline series, to sort by: of all runs whose overview was seen. */
+  /** The last values of headline series, as sort keys, of all runs whose overview was read. */
   readonly #lasts = new Map<RunId, { createdMs: number; values: Map<string, number> }>();
   /** Reads runs from the store, one after another. */
   readonly #reads = new Mailbox();
-  /** Runs that are to be read, and when each has been. */
+  /** Pending reads by run. */
   readonly #asked = new Map<RunId, Promise<void>>();
-  /** Events of the run that is being read, which came meanwhile. */
+  /** The run that is being read, and its events that arrived meanwhile. */
   #reading: { runId: RunId; waiting: TrainerEvent[] } | null = null;
   readonly #readMs = new Map<RunId, number>();
   #isClosed = false;
 
   constructor(readonly options: RunOverviewsOptions) {}
 
-  /** Events of a run became durable. */
+  /** Takes new durable events of a run. */
   events(runId: RunId, events: readonly TrainerEvent[]): void {
     if (this.#reading?.runId === runId && this.#reading.waiting.length < maxWaiting)
       this.#reading.waiting.push(...events);
@@ -83,7 +83,7 @@ export class RunOverviews {
     this.#courses.get(record.runId)?.takeCommand(record);
   }
 
-  /** A run changed. The overview of one that has ended is kept, a moment later: the ends of its commands come after it. */
+  /** Takes a changed run. The overview of an ended run is saved a moment later, after the ends of its commands. */
   run({ runId, state }: RunSummary): void {
     if (!hasEnded(state) || !this.#courses.has(runId)) return;
     const keep = (): void => {
@@ -93,18 +93,18 @@ export class RunOverviews {
     setTimeout(keep, keepAfterMs).unref();
   }
 
-  /** A run is no more. */
+  /** Forgets a deleted run. */
   deleted(runId: RunId): void {
     for (const map of [this.#courses, this.#held, this.#lasts, this.#readMs]) map.delete(runId);
     void rm(this.#file(runId), { force: true }).catch(this.options.onError);
   }
 
-  /** Reads no more. */
+  /** Stops all reads. */
   close(): void {
     this.#isClosed = true;
   }
 
-  /** The overviews of runs as JSON texts; null of those that are not read within `waitMs`: they are read afterwards. */
+  /** The overviews of runs as JSON; null for those not read within `waitMs`, which are read afterwards. */
   async of(runs: readonly RunSummary[], waitMs: number): Promise<(string | null)[]> {
     await Promise.all(runs.map((run) => this.#isCurrent(run) || this.#readFile(run)));
     const reads = runs.filter((run) => !this.#isCurrent(run)).map((run) => this.#read(run));
@@ -114,28 +114,28 @@ export class RunOverviews {
       if (course && course.lastSeq >= lastSeq) return JSON.stringify(course.overview);
       if (lastSeq === 0) return emptyOverview;
       const held = this.#held.get(runId);
-      // Of a run that goes on at another hub, the last that was read of it.
+      // For a run at another hub, the last overview that was read.
       return held?.createdMs === createdMs ? held.text : null;
     });
   }
 
-  /** The last value of a headline series, where the run's overview was seen. */
+  /** The last value of a headline series, if the run's overview was read. */
   lastValue({ runId, createdMs }: RunSummary, series: string): number | undefined {
     const known = this.#lasts.get(runId);
     const seen = known?.createdMs === createdMs ? known.values.get(series) : undefined;
     return this.#courses.get(runId)?.lastValue(series) ?? seen;
   }
 
-  /** Makes the last values of runs known, of as many as are read within `waitMs`. */
+  /** Reads the last values of runs, of as many as possible within `waitMs`. */
   async see(runs: readonly RunSummary[], waitMs: number): Promise<void> {
     const unseen = runs.filter(({ runId }) => !this.#courses.has(runId) && !this.#lasts.has(runId));
     const endMs = performance.now() + waitMs;
-    // In parts: what is held of those before may give way.
+    // In parts, because the cache may evict earlier ones.
     for (let from = 0; from < unseen.length; from += maxHeld / 2)
       await this.of(unseen.slice(from, from + maxHeld / 2), Math.max(0, endMs - performance.now()));
   }
 
-  /** Whether what is known of a run goes up to its newest event. */
+  /** Whether the known overview includes the run's newest event. */
   #isCurrent({ runId, createdMs, lastSeq }: RunSummary): boolean {
     const held = this.#held.get(runId);
     return (
@@ -158,7 +158,7 @@ export class RunOverviews {
     return kept;
   }
 
-  /** The run has ended: its overview changes no more. */
+  /** Caches the final overview of an ended run. */
   #keep(run: RunSummary, course: RunCourse): void {
     const { createdMs, text } = this.#hold(run, course.overview);
     this.#courses.delete(run.runId);
@@ -169,7 +169,7 @@ export class RunOverviews {
     void write().catch(this.options.onError);
   }
 
-  /** Reads the file of an ended run; one that is missing, or not of the run as it is, says nothing. */
+  /** Reads the file of an ended run; a missing or outdated file is ignored. */
   async #readFile(run: RunSummary): Promise<void> {
     if (!hasEnded(run.state)) return;
     const text = await readFile(this.#file(run.runId), 'utf8').catch(() => null);
@@ -178,11 +178,11 @@ export class RunOverviews {
       const { createdMs, overview } = OverviewFile.parse(JSON.parse(text));
       if (createdMs === run.createdMs && overview.lastSeq === run.lastSeq) this.#hold(run, overview);
     } catch {
-      // Cut off, or of another version: it is made anew.
+      // Truncated, or of another format: it is rebuilt.
     }
   }
 
-  /** @returns ends when the run was read from the store */
+  /** @returns resolves when the run was read from the store */
   async #read({ runId }: RunSummary): Promise<void> {
     const asked = this.#asked.get(runId);
     if (asked) return asked;

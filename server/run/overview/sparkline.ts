@@ -1,4 +1,4 @@
-/** Stretches of steps that a sparkline is cut into, at most; each keeps its lowest and its highest point. */
+/** The most buckets of steps in a sparkline; each keeps its lowest and its highest point. */
 const maxStretches = 16;
 
 interface Point {
@@ -11,14 +11,14 @@ interface Stretch {
   high: Point;
 }
 
-/** The course of one series in at most 32 points, whatever its length, and its last value. */
+/** One series of any length in at most 32 points, and its last value. */
 export class Sparkline {
-  /** The newest value, which may be no number. */
+  /** The newest value, which may be NaN or infinite. */
   last: Point | null = null;
   #width = 1;
   #stretches: Stretch[] = [];
 
-  /** Steps come in order; one that lies further back belongs to the newest stretch. */
+  /** Adds a value. Steps arrive in order; an earlier step goes into the newest bucket. */
   add(step: number, value: number): void {
     this.last = { step, value };
     if (!Number.isFinite(value)) return;
@@ -26,7 +26,7 @@ export class Sparkline {
     while (this.#stretches.length > maxStretches) this.#halve();
   }
 
-  /** Low and high of each stretch, in order of their steps. */
+  /** The low and high of each bucket, in order of steps. */
   get points(): Point[] {
     return this.#stretches.flatMap(({ low, high }) => {
       if (low.step === high.step) return [low];

@@ -10,7 +10,7 @@ export interface RuleCommand {
   author: string;
 }
 
-/** The commands that follow from a firing, in the order of the rule's actions. */
+/** The commands of a firing, in the order of the rule's actions. */
 export function commandsOf(runId: RunId, firing: Firing): RuleCommand[] {
   const { rule, seq, cause } = firing;
   return rule.actions.map((action, index) => ({
@@ -19,7 +19,7 @@ export function commandsOf(runId: RunId, firing: Firing): RuleCommand[] {
   }));
 }
 
-/** The same for the same value of the same run, whichever hub evaluates it and however often. */
+/** A deterministic id: the same for the same value of the same run, at any hub and any time. */
 export function ruleCommandId(runId: RunId, rule: string, seq: number, actionIndex: number): CommandId {
   const of = JSON.stringify([runId, rule, seq, actionIndex]);
   return CommandId.parse(`rule-${createHash('sha256').update(of).digest('base64url')}`);
@@ -32,10 +32,10 @@ function asked(action: RuleAction, { rule, step, value }: Firing): GivenAction {
 }
 
 /**
- * The commands of these firings that have not been given and still are to be. They are given in order, so that of each rule only those after
- * the last one given can be missing. Where a rule has given a command that does not follow from these values, values are
- * missing that it was given on; then nothing tells what has been given, and nothing is.
- * @param over firings of rules that are no more: nothing of them is given any more
+ * The commands of these firings that still have to be given. A rule gives its commands in order, so only those after its
+ * last given one can be missing. If a rule has given a command that these values do not explain, the values are incomplete;
+ * then nothing is given, because it is unknown what has been.
+ * @param over firings of removed rules: none of their commands is given any more
  */
 export function ungiven(
   runId: RunId,

@@ -16,14 +16,14 @@ function fires(of: GuardRule, values: number[], { base, stepWidth = 1 }: { base?
 }
 
 describe('threshold', () => {
-  it('fires when the value is past it, not when it is on it', () => {
+  it('fires when the value is past it, not on it', () => {
     const above = rule({ kind: 'threshold', side: 'above', value: 1 });
     expect(fires(above, [0, 1, 1.5])).toEqual([2]);
     const below = rule({ kind: 'threshold', side: 'below', value: 1 });
     expect(fires(below, [2, 1, 0.5])).toEqual([2]);
   });
 
-  it('fires at the k-th value in a row; one that is not past it, or is NaN, begins the row anew', () => {
+  it('fires at the k-th value in a row; another value or NaN restarts the row', () => {
     const three = rule({ kind: 'threshold', side: 'above', value: 1, consecutive: 3 });
     expect(fires(three, [2, 2, 2])).toEqual([2]);
     expect(fires(three, [2, 2, 0, 2, 2, 2])).toEqual([5]);
@@ -44,7 +44,7 @@ describe('hysteresis', () => {
   it('fires once for as long as the series stays past the limit', () => {
     expect(fires(above(0), [2, 3, 2, 5])).toEqual([0]);
   });
-  it('fires again after the series was back by the margin, and not before', () => {
+  it('fires again only after the series was back by the margin', () => {
     expect(fires(above(0), [2, 1, 2])).toEqual([0, 2]);
     expect(fires(above(0.5), [2, 1, 2, 0.6, 2, 0.5, 2])).toEqual([0, 6]);
     const below = rule({ kind: 'threshold', side: 'below', value: 1 }, { rearmMargin: 0.5 });
@@ -62,13 +62,13 @@ describe('hysteresis', () => {
 describe('slope', () => {
   // Steps 0, 10, 20, ...: the slope of (0, 1, 2) over (0, 10, 20) is 0.1 a step.
   const rising = rule({ kind: 'slope', side: 'above', perStep: 0.05, window: 3 });
-  it('is of the last n values, in units a step, and there is none before there are n', () => {
+  it('uses the last n values, in units per step, and needs n of them', () => {
     expect(fires(rising, [0, 1, 2], { stepWidth: 10 })).toEqual([2]);
     expect(fires(rising, [0, 1, 2], { stepWidth: 100 })).toEqual([]);
     // (5, 0, 1): -2 / 10; (0, 1, 2): 0.1.
     expect(fires(rising, [5, 0, 1, 2], { stepWidth: 10 })).toEqual([3]);
   });
-  it('leaves out what is not finite', () => {
+  it('ignores values that are not finite', () => {
     expect(fires(rising, [0, NaN, 1, Infinity, 2], { stepWidth: 5 })).toEqual([4]);
   });
   it('arms again when the slope is back by the margin', () => {
@@ -85,10 +85,10 @@ describe('change', () => {
     const rise = rule({ kind: 'change_from_base', side: 'above', by: 0.05 });
     expect(fires(rise, [0.04, 0.06], { base: 0 })).toEqual([1]);
   });
-  it('has nothing to compare with where the base model has no such value', () => {
+  it('never fires if the base model has no such value', () => {
     expect(fires(rule({ kind: 'change_from_base', side: 'below', by: 5 }), [-100])).toEqual([]);
   });
-  it('from the mean of the values before, once there are as many', () => {
+  it('from the mean of the previous values, once there are enough', () => {
     const jump = rule({ kind: 'change_from_window', side: 'above', by: 2, window: 3 });
     expect(fires(jump, [1, 2, 3, 4])).toEqual([]); // 4 - 2 is not more than 2
     expect(fires(jump, [1, 2, 3, 4.1])).toEqual([3]);
@@ -109,7 +109,7 @@ describe('not finite', () => {
 });
 
 describe('several rules', () => {
-  it('look each at its own metric, in the order they were given', () => {
+  it('watch their own metrics, in order', () => {
     const machine = new RuleMachine([
       rule({ kind: 'threshold', side: 'above', value: 1 }, { name: 'high' }),
       rule({ kind: 'threshold', side: 'above', value: 2 }, { name: 'higher' }),
@@ -134,7 +134,7 @@ describe('rules that are set anew', () => {
   const high = rule({ kind: 'threshold', side: 'above', value: 1, consecutive: 2 }, { name: 'high' });
   const other = rule({ kind: 'threshold', side: 'above', value: 1 }, { name: 'other' });
 
-  it('stay as they stand where they are unchanged, and begin anew where they are not', () => {
+  it('keep their state if unchanged, and restart otherwise', () => {
     const machine = new RuleMachine([high, other]);
     const at = (seq: number, value: number) =>
       machine.take('train/loss', { seq, step: seq, value }).map((firing) => firing.rule.name);
@@ -149,7 +149,7 @@ describe('rules that are set anew', () => {
 
 describe('a rule that goes on from a checkpoint', () => {
   const above = rule({ kind: 'threshold', side: 'above', value: 1 });
-  it('stands as if it had not fired where that came to nothing', () => {
+  it('is armed again if its command failed', () => {
     const machine = new RuleMachine([above]);
     const at = (seq: number, value: number) => machine.take('train/loss', { seq, step: seq, value });
     at(1, 2);
@@ -173,7 +173,7 @@ describe('a rule that goes on from a checkpoint', () => {
 });
 
 describe('values that are missing', () => {
-  it('may have made the rule fire: it waits until the series was back', () => {
+  it('count as a firing: the rule waits until the series is back', () => {
     const machine = new RuleMachine([rule({ kind: 'threshold', side: 'above', value: 1 })]);
     const at = (seq: number, value: number) => machine.take('train/loss', { seq, step: seq, value }).length;
     expect(at(1, 0)).toBe(0);

@@ -31,7 +31,7 @@ describe('a run that goes on from a checkpoint', () => {
     step,
   });
 
-  it('has its rules as they stood there: one that had lowered the learning rate does so no more', async () => {
+  it('keeps the states of its rules: one that had lowered the learning rate does not do so again', async () => {
     const { runId, trainer } = await running([lower]);
     await send(trainer, [at(2, 1, 2)]);
     await logged(runId, 1);
@@ -53,7 +53,7 @@ describe('a run that goes on from a checkpoint', () => {
     expect(await logged(third.runId, 1)).toMatchObject([{ commandId: firedAt(third.runId, 4) }]);
   });
 
-  it('does not know what came after the checkpoint', async () => {
+  it('ignores values after the checkpoint', async () => {
     const { runId, trainer } = await running([lower]);
     await send(trainer, [at(2, 1, 0), saved(3, 1), at(4, 2, 2)]);
     await logged(runId, 1);
@@ -90,7 +90,7 @@ describe('a run that goes on from a checkpoint', () => {
     expect(await logged(without.runId, 1)).toMatchObject([{ commandId: firedAt(without.runId, 3) }]);
   });
 
-  it('is another matter than a new run that starts at a checkpoint: its rules are armed', async () => {
+  it('differs from a new run at a checkpoint, whose rules are armed', async () => {
     const { runId, trainer } = await running([lower]);
     await send(trainer, [at(2, 1, 2)]);
     await logged(runId, 1);
@@ -134,7 +134,7 @@ describe('a run that goes on from a checkpoint', () => {
 });
 
 describe('the rules of a run that has ended', () => {
-  it('are worked out once for all who ask', async () => {
+  it('are computed once and cached', async () => {
     const { runId, trainer } = await running();
     await send(trainer, [...losses(2, 2, 2), { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 1_700_000_000_001 }]);
     await hub.restart();
@@ -192,12 +192,12 @@ describe('a line of branches', () => {
     expect(asked() - before).toBe(2);
   });
 
-  it('that is longer than any is followed up to a bound, beyond which it counts as not to be read', async () => {
+  it('is followed up to a bound, beyond which it counts as unreadable', async () => {
     const { store, run } = await line(1100);
     expect((await new RuleReplay(store).of(await run(1099))).hasBeginning).toBe(false);
   });
 
-  it('that is a circle, as hubs of before may have stored, ends', async () => {
+  it('that is a cycle, as earlier hubs may have stored, terminates', async () => {
     const { store, run } = await line(3);
     const first = await run(0);
     await store.updateRun({ ...first, parent: { ...(await run(1)).parent!, runId: (await run(2)).runId } });

@@ -39,7 +39,7 @@ describe('rules that are set in mid-run', () => {
     expect(await logged(runId, 2)).toMatchObject([{ action: { kind: 'set_rules' } }, { commandId: firedAt(runId, 5) }]);
   });
 
-  it('leave an unchanged one as it stands, begin a changed one anew and end one that is not among them', async () => {
+  it('keep unchanged rules, restart changed ones and remove missing ones', async () => {
     const { runId, trainer } = await running([rule(), other, rule({ name: 'third' })]);
     await send(trainer, losses(2, 9, 9));
     await logged(runId, 3);
@@ -57,7 +57,7 @@ describe('rules that are set in mid-run', () => {
     expect(await states(runId)).toMatchObject([{ firings: 1 }, { firings: 1, last: { step: 4 } }]);
   });
 
-  it('stay over a restart, where the trainer comes with the configuration it began with', async () => {
+  it('survive a restart, although the trainer attaches with its first configuration', async () => {
     const { runId, trainer } = await running([other]);
     await send(trainer, losses(2, 9, 2));
     await logged(runId, 1);
@@ -74,7 +74,7 @@ describe('rules that are set in mid-run', () => {
     expect(await log(runId)).toHaveLength(3);
   });
 
-  it('are set once by one command, however often it comes', async () => {
+  it('are set once by a repeated command', async () => {
     const { runId } = await running([]);
     const first = command(runId, [rule()]);
     const [one, twin] = await Promise.all([set(runId, [], first), set(runId, [], first)]);
@@ -85,7 +85,7 @@ describe('rules that are set in mid-run', () => {
     expect(await log(runId)).toHaveLength(2);
   });
 
-  it('end what a rule that is no more has yet to do, after a restart too', async () => {
+  it('drop the pending commands of removed rules, also after a restart', async () => {
     const back = rule({
       ...{ name: 'back', condition: { kind: 'threshold', side: 'above', value: 1 } },
       actions: [{ kind: 'restore_best_checkpoint', metric: 'held_out/mean/accuracy', better: 'higher' }],
@@ -133,7 +133,7 @@ describe('rules that are set in mid-run', () => {
     store.command = find;
   });
 
-  it('are those in the log where the store failed and had written them all the same', async () => {
+  it('are those in the log after a failed write that was done', async () => {
     const { runId, trainer } = await running([]);
     const { store } = hub.hub.runs;
     const { putCommand } = store;
@@ -160,7 +160,7 @@ describe('rules that are set in mid-run', () => {
 });
 
 describe('rules are not set', () => {
-  it('where others are in force than those they are to replace', async () => {
+  it('if other rules are in force than those to replace', async () => {
     const { runId } = await running();
     const replacing = (replaces: GuardRule[], rules: GuardRule[]) =>
       set(runId, [], aCommand(runId, { kind: 'set_rules', rules, replaces }));
@@ -224,7 +224,7 @@ describe('rules are not set', () => {
     expect(await logged(runId, 1)).toMatchObject([{ commandId: firedAt(runId, 3) }]);
   });
 
-  it('of a run that there is none of', async () => {
+  it('of a missing run', async () => {
     expect(await set(aRunId(), [])).toMatchObject({ code: 'not_found' });
   });
 });

@@ -84,7 +84,7 @@ describe('a rule', () => {
     expect((await logged(runId, 2)).map(({ commandId }) => commandId)).toEqual([firedAt(runId, 3), firedAt(runId, 9)]);
   });
 
-  it('is told to those who watch, when it fires and when it is armed again', async () => {
+  it('is reported to watchers when it fires and when it is armed again', async () => {
     const { runId, trainer } = await running();
     const dashboard = hub.dashboard();
     const seen: boolean[] = [];
@@ -107,7 +107,7 @@ describe('a rule', () => {
 });
 
 describe('a rule does not fire twice', () => {
-  it('when its trainer connects again and sends what it has sent', async () => {
+  it('when its trainer reconnects and repeats events', async () => {
     const { runId, trainer } = await running();
     await send(trainer, losses(2, 2, 2));
     await logged(runId, 1);
@@ -137,7 +137,7 @@ describe('a rule does not fire twice', () => {
     expect((await logged(runId, 2)).map(({ commandId }) => commandId)).toEqual([firedAt(runId, 3), firedAt(runId, 9)]);
   });
 
-  it('and what it had counted before a restart counts after it', async () => {
+  it('and its row of values continues after a restart', async () => {
     const { runId, trainer } = await running();
     await send(trainer, losses(2, 2));
     await hub.restart();
@@ -188,7 +188,7 @@ describe('a rule that goes back', () => {
   });
   const begun = { ...started(), baseline: { 'held_out/mean/accuracy': 97 } };
 
-  it('restores the best checkpoint, and in the branch does so no more', async () => {
+  it('restores the best checkpoint, but not again in the branch', async () => {
     const runId = aRunId();
     const { trainer, commands } = await attach(runId, [drop]);
     await send(trainer, [begun, probed(2, 0, 97), saved(3, 0), probed(4, 10, 98), saved(5, 10), probed(6, 20, 93)]);
@@ -290,7 +290,7 @@ describe('a rule whose action needs a store that cannot be read', () => {
 });
 
 describe('a run that fails', () => {
-  it('is told of and cannot be gone back in, and its log says so', async () => {
+  it('sends its notification and restores nothing, and its log says so', async () => {
     const odd = rule({
       name: 'NaN',
       condition: { kind: 'not_finite' },

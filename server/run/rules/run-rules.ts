@@ -12,12 +12,12 @@ import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 import { rulesAtStart, type RuleReplay } from './rule-replay.js';
 
-/** What was acknowledged may still be on its way to where history is read from: so often, and so long, it is waited for. */
+/** Retries of reads while acknowledged events are not readable yet, and the pause between them. */
 const readTries = 5;
 const readAgainMs = 1_000;
-/** How long a change of rules may take to reach what the other hubs read; people wait for it, and the rules meanwhile. */
+/** How long a change of rules may take to reach the other hubs. The caller and the rules wait for it. */
 const reachMs = 2_000;
-/** Events that wait for the store to be readable; older ones are read from it, or count as missing. */
+/** The most events that wait for the store to be readable; older ones are read from it, or count as missing. */
 const maxBacklog = 20_000;
 
 export interface RunRulesOptions {
@@ -32,49 +32,48 @@ export interface RunRulesOptions {
   run: () => RunSummary;
   /** Does something in the run's mailbox. */
   post: <T>(handle: () => T | Promise<T>) => Promise<T>;
-  /** Gives a command as a person's is given, if it is still due then; the same id again does nothing. */
+  /** Gives a command like a person's, if it is still due in its turn; a repeated id does nothing. */
   give: (command: RuleCommand, isDue: () => boolean) => Promise<void>;
   onStates: (states: RuleState[]) => void;
   onError: (error: unknown) => void;
 }
 
-/** A change of rules that somebody asks for. */
+/** A requested change of rules. */
 export interface RulesChange {
   command: GivenCommand & { action: SetRules };
   author: string;
   /** `CommandLog.newWrites` when the command was not in the log. */
   writesBefore: number;
-  /** Why the run does not take it now, or null. @throws Refusal `draining` where the run is not this hub's */
+  /** Why the run does not take it now, or null. @throws Refusal `draining` if this hub does not hold the run */
   rejection: () => string | null;
 }
 
 /**
- * Evaluates the rules of a run on its durable events, and gives the commands that follow. Which commands have been given
- * is told by the command log alone: a command's id follows from the run, the rule and the value that made it fire. So
- * after a restart or at another hub the same stored values lead to the same ids, what was given is not given again, and
- * what a crash kept from being given is.
+ * Evaluates the rules of a run on its durable events, and gives the resulting commands. The command log alone says which
+ * commands have been given: a command's id is derived from the run, the rule and the value that made it fire. So after a
+ * restart, or at another hub, the same stored values give the same ids. Given commands are not repeated, and commands lost
+ * in a crash are given.
  *
- * It changes in the run's mailbox. What takes long, reading what is stored and giving commands, is done beside the mailbox
- * and comes back to it as a message.
+ * Its state changes in the run's mailbox. Slow work, such as reads and giving commands, runs outside and posts a message.
  */
 export class RunRules {
-  /** Null until what is stored of the run has been evaluated. */
+  /** Null until the stored events of the run have been evaluated. */
   #machine: RuleMachine | null = null;
-  /** Counts the times that the run was evaluated here: what belongs to an earlier one is void. */
+  /** Counts the evaluations of the run at this hub: results of an earlier one are ignored. */
   #life = 0;
   #isActive = false;
-  /** Up to which event the machine has seen: its number and its step. */
+  /** The number and step of the last event that the machine has seen. */
   #seenSeq = 0;
   #seenStep = 0;
   /** Durable events that the machine has not seen. */
   #backlog: TrainerEvent[] = [];
-  /** Commands of firings, in order, that are not written down yet. */
+  /** Commands of firings, in order, that are not recorded yet. */
   #due: RuleCommand[] = [];
-  /** Authors of those that could not be given the last time. */
+  /** Authors of commands that failed the last time. */
   #failing = new Set<string>();
   #catchingUp: Promise<void> | null = null;
   #working: Promise<void> | null = null;
-  /** Something came since the work under way began. */
+  /** More work arrived since the current work began. */
   #isKicked = false;
   /** A change of rules is on its way to the other hubs. */
   #changing: Promise<void> | null = null;
@@ -82,7 +81,7 @@ export class RunRules {
 
   constructor(readonly options: RunRulesOptions) {}
 
-  /** Takes up the run, with new events of it that have just become durable. In the run's mailbox. */
+  /** Takes new durable events of the run. In the run's mailbox. */
   take(events: readonly TrainerEvent[] = []): void {
     if (!this.#isActive) this.#begin(events[0]?.seq === 1);
     this.#backlog.push(...events);
@@ -92,12 +91,12 @@ export class RunRules {
   }
 
   /**
-   * Sets the rules: those before judge all events up to one, these all after it, which its record in the command log says;
-   * so whoever evaluates the same stored values finds the same. What rules that are no more have yet to do is not done.
-   * @returns its record; nothing is changed where that is `rejected`, as others are in force than it is to replace, or
-   *   `failed`, as another hub that took the run up could not find it
-   * @throws Refusal `draining` when another hub takes the run meanwhile; what keeps it from being written down: then what
-   *   is stored tells which rules there are
+   * Sets the rules. The previous rules judge all events up to one, and these judge all later ones. The record in the command
+   * log says which, so that every evaluation of the same values agrees. Pending commands of removed rules are dropped.
+   * @returns its record. Nothing changes if it is `rejected`, because other rules are in force than it replaces, or `failed`,
+   *   because another hub that takes the run up could miss it
+   * @throws Refusal `draining` if another hub takes the run meanwhile; the error of a failed write, after which the stored log
+   *   decides which rules are in force
    */
   async set(change: RulesChange): Promise<CommandRecord> {
     for (;;) {
@@ -115,7 +114,7 @@ export class RunRules {
   async #set(change: RulesChange): Promise<CommandRecord | (() => Promise<CommandRecord>) | 'again'> {
     const { log, shared } = this.options;
     const { command, author } = change;
-    // It may have come twice, and the first be written by now.
+    // It may be a repeat whose first copy is recorded by now.
     const known = log.newWrites === change.writesBefore ? null : await log.find(command.commandId);
     if (known) return known;
     const { replaces, ...action } = command.action;
@@ -132,7 +131,7 @@ export class RunRules {
     };
     const record = await this.#orReadAnew(() => log.addApplied(given, author, outcome));
     if (!shared) return this.#changed(record, action.rules);
-    // Until it is known to have reached the other hubs, events wait for the rules that are to judge them.
+    // Events wait for their rules until the change has reached the other hubs.
     const life = this.#life;
     let done = (): void => undefined;
     this.#changing = new Promise<void>((resolve) => (done = resolve));
@@ -143,7 +142,7 @@ export class RunRules {
   }
 
   async #reached(record: CommandRecord, rules: GuardRule[], arrived: boolean, life: number): Promise<CommandRecord> {
-    // The other hub may have read what is stored before this was there.
+    // The other hub may have read the log before this record arrived.
     if (life !== this.#life)
       throw new Refusal(
         'draining',
@@ -161,7 +160,7 @@ export class RunRules {
     return failed;
   }
 
-  /** The change is in the log. */
+  /** Applies a recorded change. */
   #changed(record: CommandRecord, rules: GuardRule[]): CommandRecord {
     const machine = this.#machine!;
     const unchanged = new Set(rules.filter((rule) => machine.has(rule)).map(({ name }) => ruleAuthor(name)));
@@ -173,7 +172,7 @@ export class RunRules {
     return record;
   }
 
-  /** What could not be written may be in the log all the same: what is stored tells which rules there are. */
+  /** A failed write may have been done: the stored log decides which rules are in force. */
   async #orReadAnew<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
@@ -185,7 +184,7 @@ export class RunRules {
     }
   }
 
-  /** Why rules are not set that were made from others than those in force. */
+  /** Why rules that replace outdated ones are rejected. */
   async #changedMeanwhile(): Promise<string> {
     const last = (await this.options.store.commands(this.options.run().runId)).findLast(
       ({ action, state }) => action.kind === 'set_rules' && state === 'applied',
@@ -195,8 +194,8 @@ export class RunRules {
   }
 
   /**
-   * Resolves when all that was taken of the run has been evaluated and what follows is written down. Not in the mailbox.
-   * @throws what kept it from that; it is tried again all the same
+   * Resolves when all taken events have been evaluated and the resulting commands are recorded. Not in the mailbox.
+   * @throws the error of a failed attempt, which is retried anyway
    */
   async settled(): Promise<void> {
     await this.#working?.catch(() => undefined);
@@ -216,12 +215,12 @@ export class RunRules {
     this.#changing = null;
   }
 
-  /** Where the rules stand; null where the run is not evaluated here, or not yet. */
+  /** The states of the rules; null if the run is not evaluated here, or not yet. */
   get states(): RuleState[] | null {
     return this.#machine?.states ?? null;
   }
 
-  /** All that was taken of the run has been evaluated, and what follows is written down. */
+  /** Whether all taken events have been evaluated and the resulting commands are recorded. */
   get isSettled(): boolean {
     return !this.#isActive || this.#isDone;
   }
@@ -230,7 +229,7 @@ export class RunRules {
     return this.#machine !== null && this.#backlog.length === 0 && this.#due.length === 0;
   }
 
-  /** @param isNew nothing is stored of it yet: nothing has to be read */
+  /** @param isNew the run has no stored events, so that nothing must be read */
   #begin(isNew: boolean): void {
     const run = this.options.run();
     this.#isActive = true;
@@ -238,7 +237,7 @@ export class RunRules {
     [this.#seenSeq, this.#seenStep] = [0, 0];
   }
 
-  /** Lets the machine see the events that wait, unless it waits for something itself. */
+  /** Evaluates the waiting events, unless the machine is not ready or a change is on its way. */
   #evaluate(): void {
     const machine = this.#machine;
     if (machine === null || this.#changing) return;
@@ -246,7 +245,7 @@ export class RunRules {
     const { runId } = this.options.run();
     for (const event of this.#backlog.splice(0)) {
       if (event.seq <= this.#seenSeq) continue;
-      // Another hub had the run in between, or a part of it was not to be read: what the rules made of it is not known.
+      // Another hub had the run in between, or a part was not readable: the effect on the rules is unknown.
       if (event.seq > this.#seenSeq + 1) machine.gap();
       this.#seenSeq = event.seq;
       this.#seenStep = event.step;
@@ -256,7 +255,7 @@ export class RunRules {
     if (this.#due.length > 0) this.#kick();
   }
 
-  /** Does what is to be done, now and whenever it failed, until it is done. */
+  /** Starts the work, and retries it until it succeeds. */
   #kick(): void {
     this.#isKicked = true;
     if (this.#working) return;
@@ -282,16 +281,16 @@ export class RunRules {
   }
 
   /**
-   * Gives what is due, each rule's in its order. A rule whose command cannot be given now, such as one that has to read from
-   * a store that is away, keeps no other from acting.
-   * @throws the first failure, after all others have been given
+   * Gives the due commands, each rule's in order. A rule whose command fails now, such as one that reads a store that is
+   * down, does not block other rules.
+   * @throws the first failure, after all other commands have been given
    */
   async #giveDue(): Promise<void> {
     const life = this.#life;
     const failures = new Map<string, unknown>();
     for (;;) {
       const open = this.#due.filter(({ author }) => !failures.has(author));
-      // Those that failed come last: they may take long to fail again.
+      // Failed commands come last: they may be slow to fail again.
       const next = open.find(({ author }) => !this.#failing.has(author)) ?? open[0];
       if (!next) break;
       try {
@@ -306,7 +305,7 @@ export class RunRules {
     for (const failure of failures.values()) throw failure;
   }
 
-  /** Evaluates what is stored, unless the machine has. */
+  /** Evaluates the stored events, unless that is done. */
   #catchUp(): Promise<void> {
     if (this.#machine !== null || !this.#isActive) return Promise.resolve();
     const catchingUp = (this.#catchingUp ??= this.#readStored().finally(() => {
@@ -315,7 +314,7 @@ export class RunRules {
     return catchingUp;
   }
 
-  /** Evaluates what is stored, and finds out which of the commands that follow from it have been given. */
+  /** Evaluates the stored events, and finds the resulting commands that have not been given. */
   async #readStored(): Promise<void> {
     const { store, replay } = this.options;
     const life = this.#life;
@@ -327,7 +326,7 @@ export class RunRules {
       await sleep(readAgainMs, undefined, { ref: false });
       read = await replay.of(run);
     }
-    // More may be stored by now than was known of the run when this began.
+    // More events may be stored by now than were known at the beginning.
     const [last] = read.lastSeq > run.lastSeq ? await store.events(run.runId, read.lastSeq, 1) : [];
     const given = await store.commands(run.runId);
     await this.options.post(() => {
@@ -336,7 +335,7 @@ export class RunRules {
       this.#machine = read.machine;
       this.#seenSeq = read.lastSeq;
       this.#seenStep = last?.step ?? run.lastStep;
-      // What was acknowledged and cannot be read, e.g. because it lies on the disk of a hub that is gone.
+      // Acknowledged events that cannot be read, e.g. because they are on the disk of a hub that is gone.
       if (read.lastSeq + 1 < wanted()) {
         read.machine.gap();
         this.#seenSeq = wanted() - 1;
@@ -347,7 +346,7 @@ export class RunRules {
   }
 }
 
-/** The names of rules that are other than before; of what there is nothing it says nothing. */
+/** The names of added, changed and removed rules, without empty groups. */
 function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[]): Record<string, string> {
   const named = (rules: readonly GuardRule[], name: string) => rules.find((rule) => rule.name === name);
   const changes = {

@@ -2,24 +2,24 @@ import type { RuleState } from '@plumbline/shared/rule';
 import { hasEnded, type RunId, type RunSummary } from '@plumbline/shared/run';
 import type { RuleReplay } from './rule-replay.js';
 
-/** Runs that have ended whose states are kept. */
+/** The most ended runs whose states are cached. */
 const maxKept = 200;
-/** Values that rules are judged by at the most: 48 MB while they are read. */
+/** The most values that rules are evaluated on: 48 MB while they are read. */
 const maxReplayedValues = 2_000_000;
 
 /**
- * Where the rules of runs stand by what is stored of them, for those that no hub evaluates here. It takes reading their
- * series and those of all runs they go on from, so of runs that have ended, which change no more, it is done once.
+ * The states of the rules of stored runs that this hub does not evaluate. Computing them reads the series of the run and of
+ * all its ancestors, so the states of ended runs are cached.
  */
 export class StoredRuleStates {
-  /** By run, those that were asked for last at the end; each for as long as its run is as it was then. */
+  /** By run, the most recently used at the end. An entry is valid until its run changes. */
   readonly #kept = new Map<RunId, { of: string; states: RuleState[] }>();
 
   constructor(readonly replay: RuleReplay) {}
 
   async of(run: RunSummary): Promise<RuleState[]> {
     const { runId, state, lastSeq, endedMs } = run;
-    // A run that was given up as lost goes on when its trainer is back.
+    // A lost run continues when its trainer is back.
     const of = JSON.stringify([state, lastSeq, endedMs]);
     const kept = this.#kept.get(runId);
     this.#kept.delete(runId);
