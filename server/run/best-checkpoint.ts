@@ -1,10 +1,10 @@
 import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
 
 /**
- * The checkpoint at which a metric was best, by the last finite value measured no later than the checkpoint was saved;
- * of equal ones the latest. Null where none was measured by then.
+ * The checkpoint with the best metric, by the last finite value measured before it was saved; of equal ones the latest. Null
+ * if there is no such value.
  *
- * @param checkpoints those that can be gone back to
+ * @param checkpoints the checkpoints that can be restored
  * @param series columnar, ascending by event number
  */
 export function bestCheckpoint(

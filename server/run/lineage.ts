@@ -13,7 +13,7 @@ export function refuseCircle(
   find: (runId: RunId) => Pick<RunSummary, 'runId' | 'parent'> | null,
 ): void {
   const seen = new Set<RunId>();
-  // Stored runs may lie in a circle: it is walked once.
+  // Stored runs may form a cycle: visits each run once.
   for (let at: RunParent | null | undefined = parent; at && !seen.has(at.runId); at = find(at.runId)?.parent) {
     if (at.runId === runId)
       throw new Refusal(
@@ -27,8 +27,8 @@ export function refuseCircle(
 }
 
 /**
- * Refuses a branch from a checkpoint that its parent never saved. One that was removed since may be gone on from: its
- * trainer may have read it before.
+ * Refuses a branch from a checkpoint that its parent never saved. A checkpoint removed since is valid: the trainer may have
+ * read it before.
  * @param events all control events of the parent
  * @throws Refusal `invalid`
  */

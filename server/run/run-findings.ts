@@ -15,18 +15,18 @@ import { Refusal } from './refusal.js';
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
 type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent' | 'segments'>;
 
-/** Of every series: the least that a thinned one has, its ends, extremes and first value that is not finite. */
+/** Points of every series: a thinned series has at least its ends, extremes and first value that is not finite. */
 const outlinePoints = 5;
-/** Of a series whose course counts: all of it, for two million steps with a probe every 40. */
+/** Points of a series whose whole curve matters: enough for two million steps with a probe every 40. */
 const coursePoints = 50_000;
 /** What findings are made from beside series. */
 const maxChanges = 20_000;
 const maxChangeBytes = 16 * 2 ** 20;
 
 /**
- * Why a run went as it went, from what is stored of it. What it holds has a bound, however long the run is: of most
- * series the ends and extremes, of those whose course counts up to `coursePoints` points. In a longer run correlations and
- * slopes go by means over windows of steps.
+ * Explains a stored run in findings. Its memory is bounded for any length of the run: it reads the ends and extremes of most
+ * series, and up to `coursePoints` points of those whose whole curve matters. For longer runs, correlations and slopes use
+ * means over windows of steps.
  * @param signal ends the reading
  * @throws Refusal `invalid` for a run with too many commands
  */
@@ -45,8 +45,8 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
 }
 
 /**
- * Puts the courses of those series that need them in the place of their outlines.
- * @returns means over windows of steps, where the course is thinned
+ * Replaces the outlines of series by their whole curves where findings need them.
+ * @returns means over windows of steps, for thinned curves
  */
 async function readCourses(
   store: Store,
@@ -60,7 +60,7 @@ async function readCourses(
   for (const [name, course] of courses.series) series.set(name, course);
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
-  // A thinned series need not have the value at the end of a stage: stage by stage, each has both its ends.
+  // A thinned series may lack the value at the end of a stage, so each stage is read separately.
   const ofStages = await Promise.all(
     stages.slice(-maxStages).map(({ index, firstStep, lastStep }) =>
       store.history(runId, {
@@ -84,7 +84,7 @@ const joined = (parts: readonly Series[]): MetricSeries => ({
   values: Float64Array.from(parts.flatMap(({ values }) => [...values])),
 });
 
-/** The events and commands that findings speak of. */
+/** The events and commands that findings use. */
 async function readChanges(
   store: Store,
   { runId, segments }: Run,
@@ -108,7 +108,7 @@ async function readChanges(
     inTurns((text: string) => {
       const event = JSON.parse(text) as ControlEvent;
       if (isSuperseded(segments, event)) return;
-      // What follows a change of what is trained says which command asked for it.
+      // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
     }),
     { ...(signal && { signal }) },
@@ -132,6 +132,6 @@ const told: ReadonlySet<ControlEvent['type']> = new Set([
 function questionsPerTask(events: readonly ControlEvent[]): number {
   const start = events.find((event) => event.type === 'run_started');
   const given = start?.type === 'run_started' ? start.baseline[metrics.questionsPerTask] : undefined;
-  // A trainer that does not say is taken to have asked many: its noise is then not overrated.
+  // An unknown number of questions counts as many, so that the noise is not overestimated.
   return given === undefined ? 1000 : fromWireNumber(given);
 }

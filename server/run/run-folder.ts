@@ -2,16 +2,16 @@ import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RunId } from '@plumbline/shared/run';
 
-/** What a built-in trainer leaves of a run in a data folder: checkpoints, its log, what no hub took of it. */
+/** The folder of a built-in trainer's run in a data folder: checkpoints, its log, unsent events. */
 export function runFolder(dataDir: string, runId: RunId): string {
-  // Whatever the type says: no other name may lead out of the folder of runs.
+  // Checks at run time, too: no id may lead out of the folder of runs.
   return join(dataDir, 'runs', RunId.parse(runId));
 }
 
 /**
- * Removes the folder of a run and nothing else: a link in it, or in its place, goes, and what it leads to stays.
- * @returns bytes of the files that were in it; 0 where there is none
- * @throws Error of the file system, when some of it is left
+ * Removes the folder of a run and nothing else. It removes links, but not their targets.
+ * @returns the bytes of its files; 0 if there is no folder
+ * @throws Error of the file system, if a part remains
  */
 export async function removeRunFolder(dataDir: string, runId: RunId): Promise<number> {
   const folder = runFolder(dataDir, runId);

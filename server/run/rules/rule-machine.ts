@@ -19,16 +19,16 @@ export interface Measured {
   value: number;
 }
 
-/** A rule's condition came to hold. */
+/** A rule fired: its condition holds. */
 export interface Firing extends Measured {
   rule: GuardRule;
-  /** What was measured and which limit it passed, for people. */
+  /** The measured values and the limit, for people. */
   cause: string;
 }
 
 /**
- * The rules of one run as state machines, each over its own series. Pure: the same values in the same order give the
- * same firings, so that the state is rebuilt from what is stored. Values are given once, in order of event number.
+ * The rules of one run as state machines, each over its own series. It is pure: the same values in the same order give the
+ * same firings, so that the state can be rebuilt from stored events. Give each value once, in order of event numbers.
  */
 export class RuleMachine {
   #watches: Watch[];
@@ -40,7 +40,7 @@ export class RuleMachine {
     this.#watches = rules.map((rule) => new Watch(rule));
   }
 
-  /** Another machine that stands as this one does. */
+  /** A copy in the same state. */
   copy(): RuleMachine {
     const copy = new RuleMachine([]);
     copy.#watches = this.#watches.map((watch) => watch.copy());
@@ -49,7 +49,7 @@ export class RuleMachine {
     return copy;
   }
 
-  /** There is no rule at present. */
+  /** Whether there are no rules now. */
   get isIdle(): boolean {
     return this.#watches.length === 0;
   }
@@ -58,7 +58,7 @@ export class RuleMachine {
     return this.#watches.map(({ rule }) => rule);
   }
 
-  /** Whether a rule is among its own as it is. */
+  /** Whether it has exactly this rule. */
   has(rule: GuardRule): boolean {
     return this.#watches.some((watch) => isDeepStrictEqual(watch.rule, rule));
   }
@@ -77,7 +77,7 @@ export class RuleMachine {
     this.#baseline = new Map(Object.entries(values));
   }
 
-  /** What the trainer says of the base model and of its series. */
+  /** Takes the baseline and the declarations of the trainer. */
   hear(event: TrainerEvent): void {
     if (event.type === 'run_started') this.baseline(event.baseline);
     if (event.type === 'run_started' || event.type === 'series_declared') this.#declare(event.series ?? []);
@@ -96,53 +96,53 @@ export class RuleMachine {
     });
   }
 
-  /** Other rules from the next value on. One that is unchanged stays as it stands; the others begin anew, armed. */
+  /** Replaces the rules from the next value on. Unchanged rules keep their state; the others start armed. */
   set(rules: readonly GuardRule[]): void {
     this.#watches = rules.map(
       (rule) => this.#watches.find((watch) => isDeepStrictEqual(watch.rule, rule)) ?? new Watch(rule),
     );
   }
 
-  /** What a rule's last firing asked for did not come about: the rule may fire again at the next value. */
+  /** The command of a rule's last firing failed: the rule may fire again at the next value. */
   undo(firing: Firing): void {
     for (const watch of this.#watches) if (watch.last === firing) watch.undo();
   }
 
-  /** From here on the values are of a run that goes on from a checkpoint, where it measures again what was measured. */
+  /** The next values are of a run that continues from a checkpoint and measures its step again. */
   goOn(step: number): void {
     for (const watch of this.#watches) watch.goOn(step);
   }
 
-  /** A segment begins: rows and windows of values do not reach over it. Rules stay armed or fired as they are. */
+  /** A segment begins: rows and windows of values restart. Rules stay armed or fired. */
   newSegment(): void {
     for (const watch of this.#watches) watch.newSegment();
   }
 
   /**
-   * Values are missing here, and what the rules made of them is not known: each counts as having fired, so that none
-   * can do so twice, and is armed again as after any firing.
+   * Values are missing, with an unknown effect on the rules: each counts as fired, so that none can fire twice, and is armed
+   * again as after any firing.
    */
   gap(): void {
     for (const watch of this.#watches) watch.gap();
   }
 }
 
-/** How many of the readings a cause names. */
+/** The most readings in a cause. */
 const maxNamed = 5;
 
 class Watch {
   armed = true;
   firings = 0;
   last: Firing | null = null;
-  /** What `last` was before the last firing. */
+  /** The value of `last` before the last firing. */
   #lastButOne: Firing | null = null;
   /** Step of the last value, and the one at which values repeat what has been taken. */
   #step = -1;
   #repeatedStep = -1;
-  /** The readings in a row that are past the limit: how many, and the latest of them. */
+  /** The current row of readings past the limit: its length and its latest readings. */
   #inARow = 0;
   #latest: number[] = [];
-  /** The last finite values, as many as the condition looks at. */
+  /** The last finite values in the condition's window. */
   #steps: number[] = [];
   #values: number[] = [];
 
@@ -200,7 +200,7 @@ class Watch {
     this.#values = [];
   }
 
-  /** Whether the reading is past the limit, and whether it is far enough on the right side of it to arm the rule. */
+  /** Whether the reading is past the limit, and whether it is back by the margin that arms the rule. */
   #judge({ step, value }: Measured, base: number): { isPast: boolean; isBack: boolean; reading: number } {
     const { condition, rearmMargin } = this.rule;
     if (condition.kind === 'not_finite') {
@@ -212,7 +212,7 @@ class Watch {
     // Of a limit below the reference, e.g. 5 below the base model: a change of -5.
     const limit =
       'by' in condition ? sign * condition.by : 'perStep' in condition ? condition.perStep : condition.value;
-    // Comparisons with NaN are false both ways: no reading, and nothing follows from it.
+    // NaN means no reading: both comparisons are false.
     return {
       reading,
       isPast: sign * (reading - limit) > 0,
@@ -220,7 +220,7 @@ class Watch {
     };
   }
 
-  /** What is compared with the limit; NaN where there is nothing to compare. */
+  /** The reading to compare with the limit; NaN if there is none. */
   #read(step: number, value: number, base: number): number {
     const { condition } = this.rule;
     switch (condition.kind) {

@@ -10,51 +10,51 @@ import { RuleMachine, type Firing } from './rule-machine.js';
 
 type Run = Pick<RunSummary, 'runId' | 'description' | 'parent' | 'createdMs'>;
 
-/** What the rules of a run made of what is stored of it. */
+/** The result of evaluating the rules of a run on its stored events. */
 export interface Replayed {
   machine: RuleMachine;
-  /** Of this run alone, in the order of events. */
+  /** The firings in this run only, in order of events. */
   firings: Firing[];
-  /** Those of them whose rule was changed or taken away later: what of them was not given by then never is. */
+  /** The firings of rules that were changed or removed later: their missing commands are never given. */
   over: ReadonlySet<Firing>;
-  /** Up to which event number the machine has seen. */
+  /** The last event that the machine has seen. */
   lastSeq: number;
-  /** It had a rule at some time. */
+  /** Whether the run had a rule at any time. */
   isWatched: boolean;
-  /** What the run goes on from could be read; else its rules count as fired at its start. */
+  /** Whether the ancestors could be read; otherwise the rules count as fired at the start. */
   hasBeginning: boolean;
 }
 
-/** Values that are judged in one go; then others have the event loop. */
+/** The values that are evaluated before a yield to the event loop. */
 const valuesPerTurn = 5_000;
 
 /** Runs that were stored before there were rules have no list of them. */
 export const rulesAtStart = ({ description }: Pick<Run, 'description'>): GuardRule[] => description.rules;
 
-/** Events that decide where rules stand. */
+/** The events that change the state of rules. */
 const heard = ['run_started', 'series_declared', 'segment_started', 'checkpoint_saved', 'command_applied'] as const;
 
-/** Where a run goes on from another. */
+/** The point at which a run continues another. */
 interface GoingOn {
-  /** The checkpoint: all that happened to the rules by its saving is so for the run that goes on. */
+  /** The checkpoint: the child inherits the state of the rules at its saving. */
   from: RunParent;
-  /** When it began: rules that were set by then are its rules too, even after the checkpoint; later ones are not. */
+  /** The start of the child: it inherits rules set before this time, even after the checkpoint, but no later ones. */
   atMs: number;
 }
 
 /** The rules before the first value of a run. */
 type Beginning = Pick<Replayed, 'machine' | 'hasBeginning'>;
 
-/** Runs that go on from others whose beginnings are kept. */
+/** The most branches whose initial states are cached. */
 const maxKept = 1000;
-/** A line of branches is followed up to here; what lies beyond counts as not readable. */
+/** The longest line of ancestors that is followed; beyond it, they count as unreadable. */
 const maxLine = 1000;
 
 /**
- * The rules of runs as they stand after all that is stored of them: as configured, or as they stood at the checkpoint
- * that the run goes on from, then as they were set in its command log.
- * Where the rules of a run begin does not change once all of it could be read, so it is worked out once: a branch at the
- * end of a long line of branches costs no more than any other.
+ * The states of the rules of runs after all stored events. They start as configured, or as at the checkpoint that the run
+ * continues, and follow the changes in its command log.
+ * The initial state of a run is constant once it could be read completely, so it is cached: a branch at the end of a long
+ * line costs no more than any other.
  */
 export class RuleReplay {
   /** By run, those used last at the end. */
@@ -71,7 +71,7 @@ export class RuleReplay {
   }
 
   async #beginning(run: Run, maxValues: number | undefined): Promise<Beginning> {
-    /** From the run up, those whose beginnings are to be worked out. */
+    /** The run and its ancestors whose initial states must be computed. */
     const line: { child: Run; from: Run }[] = [];
     const seen = new Set<RunId>();
     let beginning: Beginning | null = null;
@@ -79,7 +79,7 @@ export class RuleReplay {
       seen.add(at.runId);
       const kept = this.#kept(at);
       const { parent } = at;
-      // A trainer of before may have said anything of its parents: a circle ends here.
+      // An earlier trainer may have claimed a cycle of parents: it ends here.
       const isRoot = !parent?.goesOn || seen.has(parent.runId);
       const from = kept || isRoot ? null : await this.store.run(parent.runId);
       if (kept) beginning = { machine: kept, hasBeginning: true };
@@ -115,7 +115,7 @@ export class RuleReplay {
   }
 }
 
-/** The rules before the first value of a run that goes on from another, by where those of the other begin. */
+/** The rules before the first value of a branch, from the initial state of its parent. */
 async function goOn(
   store: EventStore,
   child: Run,
@@ -127,7 +127,7 @@ async function goOn(
   const upTo = { from: parent, atMs: child.createdMs };
   const { machine, hasBeginning } = await replay(store, from, upTo, beginning, maxValues);
   const rules = rulesAtStart(child);
-  // What people have set since its configuration was made goes along, unless this one's asks for something else.
+  // The child inherits rules that people have set since, unless its own configuration differs.
   if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
   if (!hasBeginning) machine.gap();
   machine.goOn(parent.step);
@@ -135,8 +135,8 @@ async function goOn(
 }
 
 /**
- * @param upTo where a child goes on; null for all that is stored
- * @param beginning of which the machine is used up
+ * @param upTo the point at which a child continues; null for all stored events
+ * @param beginning the initial state, whose machine is consumed
  */
 async function replay(
   store: EventStore,
@@ -199,7 +199,7 @@ async function replay(
   };
 }
 
-/** The event of a checkpoint's saving: of several under one name the last at its step. */
+/** The save event of a checkpoint: of several with one name the last at its step. */
 const savedAt = (events: readonly ControlEvent[], { checkpointId, step }: RunParent): ControlEvent | undefined =>
   events.findLast(
     (event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId && event.step === step,
@@ -217,8 +217,8 @@ function changesIn(records: readonly CommandRecord[], untilMs: number): { afterS
 }
 
 /**
- * Whether a checkpoint holds what a firing changed of the training. The checkpoint of a step is saved before what the
- * step's values lead to is applied, and of a run that died it never was: then the rule has yet to do its work.
+ * Whether a checkpoint includes the change of a firing. The checkpoint of a step is saved before commands that result from
+ * the step's values are applied, and in a crashed run they never were: then the rule still has to act.
  */
 function isHeld(runId: RunId, { rule, seq }: Firing, events: readonly ControlEvent[], savedSeq: number): boolean {
   return rule.actions.every(({ kind }, index) => {
