@@ -5,8 +5,8 @@ import { CheckpointId, RunId, RunParent } from '../run.js';
 import { TrainerSecret } from '../socket.js';
 
 /**
- * What the hub gives a built-in trainer: one JSON object on its standard input.
- * From there on the trainer speaks to the hub like any remote one.
+ * The input of a built-in trainer: one JSON object on its standard input. After that it talks to the hub like any remote
+ * trainer.
  */
 export const TrainerLaunch = z.object({
   /** e.g. `http://127.0.0.1:4517` */
@@ -16,9 +16,9 @@ export const TrainerLaunch = z.object({
   config: RunConfig,
   /** A branch starts from `<dataDir>/runs/<parent.runId>/checkpoints/<parent.checkpointId>`. */
   parent: RunParent.nullable(),
-  /** The run has ended and goes on from this checkpoint of its own, as another segment. */
+  /** The ended run continues from this checkpoint of its own, as another segment. */
   segment: z.object({ checkpointId: CheckpointId }).optional(),
-  /** What the run is the trainer's by; see Attach. */
+  /** The secret that proves the trainer's ownership of the run; see Attach. */
   secret: TrainerSecret.optional(),
   /** Absolute; a run's own folder is `<dataDir>/runs/<runId>`. */
   dataDir: z.string().min(1),

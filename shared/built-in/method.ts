@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /**
- * How a run teaches: plain fine-tuning of what is trainable, or one of the methods that arXiv 2510.08564 compares it with.
+ * The training method of a run: plain fine-tuning of the selection, or a method that arXiv 2510.08564 compares it with.
  */
 export const TrainingMethod = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('fine_tuning') }),
@@ -34,7 +34,7 @@ export const TrainingMethod = z.discriminatedUnion('kind', [
 ]);
 export type TrainingMethod = z.infer<typeof TrainingMethod>;
 
-/** A method in a few words, for tables and reports: `LoRA r8`, `LwF 1`. */
+/** The short name of a method, for tables and reports: `LoRA r8`, `LwF 1`. */
 export function describeMethod(method: TrainingMethod): string {
   switch (method.kind) {
     case 'fine_tuning':
@@ -51,8 +51,8 @@ export function describeMethod(method: TrainingMethod): string {
 }
 
 /**
- * What a method adds to the base model, in words; empty where it adds nothing. Weights fit a model with the same
- * additions only, so a checkpoint can be gone on from where these words are equal.
+ * Describes what a method adds to the base model; empty if nothing. Weights fit only a model with the same additions, so a
+ * run can continue a checkpoint only if the descriptions are equal.
  */
 export function additionWords(method: TrainingMethod): string {
   switch (method.kind) {
@@ -65,7 +65,7 @@ export function additionWords(method: TrainingMethod): string {
   }
 }
 
-/** Why a checkpoint of a run with one method is nothing to go on from with the other; empty where it is. */
+/** Why a run with one method cannot continue a checkpoint of the other; empty if it can. */
 export function misfitWords(checkpoint: TrainingMethod, run: TrainingMethod): string {
   const [has, needs] = [additionWords(checkpoint), additionWords(run)];
   if (has === needs) return '';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { TrainingMethod } from './method.js';
 
 /**
- * What the built-in trainer can be told to train: the recipes of arXiv 2510.08564, parts beside the language model,
+ * The selections of the built-in trainer: the recipes of arXiv 2510.08564, parts beside the language model,
  * `everything`, and `none`, which freezes everything. Its model has a recipe of each name.
  */
 export const recipes = [
@@ -20,7 +20,7 @@ export const recipes = [
 export const Recipe = z.enum(recipes);
 export type Recipe = z.infer<typeof Recipe>;
 
-/** Recipes that hit nothing where only what the method has added may be trained. */
+/** Recipes without trainable parameters for methods that train only their additions. */
 const hitsNothing: Partial<Record<TrainingMethod['kind'], readonly Recipe[]>> = {
   lora: ['projector', 'vision'],
   mixture_of_experts: ['projector', 'vision', 'sa_proj', 'sa_qkv'],

@@ -21,7 +21,7 @@ const layers = [0, 1, 2, 3];
 /** Questions of this task are always asked: number-token bias is read where a number is due. */
 const alwaysAsked = 'counting';
 
-/** The names of all series that a run of the built-in trainer gives; another trainer's may be others. */
+/** The names of all series of a run of the built-in trainer. */
 export function builtInSeries({ tasks, method }: Pick<RunConfig, 'tasks' | 'method'>): string[] {
   const { questionsPerTask: _, taskLoss, distillationLoss, ...always } = metrics;
   const experts = method.kind === 'mixture_of_experts' ? Array.from({ length: method.experts }, (_, i) => i) : [];
@@ -48,7 +48,7 @@ export function builtInSeries({ tasks, method }: Pick<RunConfig, 'tasks' | 'meth
   ];
 }
 
-/** What a kind of series is, by the names that have it. */
+/** The facts about series, by patterns of their names. */
 const facts: readonly (readonly [of: RegExp, facts: Omit<SeriesFacts, 'name'>])[] = [
   [/^(held_out|target)\/.+\/accuracy$/, { unit: '%', better: 'higher' }],
   [/^shift\/top1_agreement$/, { unit: '%', better: 'higher', label: 'Top-1 agreement' }],
@@ -83,12 +83,12 @@ const noiseFloors: ReadonlyMap<string, number> = new Map([
   [metrics.js, 0.009],
 ]);
 
-/** Where a run of an early version does not tell with its baseline how many questions an accuracy rests on. */
+/** The number of questions behind an accuracy if the baseline lacks it, as in early versions. */
 const usualQuestions = 24;
 
 /**
- * What the built-in trainer declares of a series.
- * @param baseline the base model's own values, which the noise of an accuracy follows from
+ * The built-in trainer's declaration of a series.
+ * @param baseline the base model's own values, which determine the noise of an accuracy
  */
 export function builtInDeclaration(name: string, baseline: Readonly<WireMetrics> = {}): SeriesFacts {
   const known = facts.find(([of]) => of.test(name))?.[1];
@@ -96,7 +96,7 @@ export function builtInDeclaration(name: string, baseline: Readonly<WireMetrics>
   return { name, ...known, ...(noiseFloor !== undefined && { noiseFloor }) };
 }
 
-/** In percentage points; undefined for what is no accuracy that the base model has too. */
+/** The noise of an accuracy in percentage points; undefined for other series, and if the base model lacks the value. */
 function accuracyNoise(name: string, baseline: Readonly<WireMetrics>): number | undefined {
   const base = entryOf(baseline, name);
   if (!/^(held_out|target)\/.+\/accuracy$/.test(name) || typeof base !== 'number') return undefined;
