@@ -36,21 +36,21 @@ export interface Hub {
   runs: RunRegistry;
   supervisor: TrainerSupervisor;
   sessions: Sessions;
-  /** Set when the store could not be opened at the start; the hub stays up and tries again at every request. */
+  /** Set when the store could not be opened at the start; the hub keeps running and tries again at every request. */
   storeProblem: string | null;
   /**
-   * Stops built-in trainers (they save first), answers what is under way, lets go of clients, closes the store.
+   * Stops built-in trainers (they save first), answers pending requests, disconnects clients, closes the store.
    * @throws Error when that takes longer than `shutdownLimitMs`, naming what is still open
    */
   close(): Promise<void>;
 }
 
 /**
- * Builds the hub, and is the only place that does.
- * @throws Error when the port is taken or the data folder cannot be written, saying what to do
+ * Builds the hub; nothing else does.
+ * @throws Error with advice when the port is taken or the data folder cannot be written
  */
 export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
-  // What the store could not do is logged where it happens, whoever asked for it; that another has it open, here.
+  // Failures of the store are logged where they happen; only a store in use by another process is handled here.
   const onError = (error: unknown) => {
     if (!(error instanceof StoreUnavailableError) || error instanceof StoreInUseError) logFault(log, error);
   };
@@ -100,7 +100,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   const live = config.redisUrl === null ? null : await connectForAdapter(config.redisUrl, livePublishing);
   const door = new FrontDoor(callers, config, unknown.isKnown);
   const sockets = createSocketServer(server, { door, silenceMs: config.trainerSilenceMs, redis: live });
-  // Before Socket.IO too.
+  // Before Socket.IO is attached too.
   new RequestTurns(server);
   serveTrainers(sockets.trainers, { runs, token, door, silenceMs: config.trainerSilenceMs, onError });
   const feed = serveDashboards(sockets.dashboards, { runs, sessions, door, watch: config.watch, onError });
@@ -127,7 +127,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
       server.listen(config.port, config.host, resolve);
     });
   } catch (error) {
-    // All that would keep the process, which ends by itself then.
+    // Closes everything that keeps the process alive, so that it ends by itself.
     feed.close();
     await sockets.io.close();
     live?.destroy();
@@ -138,13 +138,13 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
   const { port } = server.address() as AddressInfo;
   url = `http://${reachableHost(config.host)}:${port}`;
   runs.awaitTrainers();
-  // For `plumbline link`, `export` and `backup`, which are other processes.
+  // For other processes such as `plumbline link`, `export` and `backup`.
   writeHubAddress(config.dataDir, url);
   log.info({ url, dataDir: config.dataDir }, 'hub started');
   if (config.watch === 'open' && !isLoopback(config.host))
     log.warn(
       { host: config.host },
-      'Everybody who reaches this address can watch and export all runs. PLUMBLINE_WATCH=session asks for a link.',
+      'Everybody who reaches this address can watch and export all runs. PLUMBLINE_WATCH=session requires a link.',
     );
 
   return {
@@ -176,7 +176,7 @@ function openDataDir({ dataDir, accessDir }: HubConfig): { sessions: Sessions; t
   }
 }
 
-/** Names the hub that is there already, where it has left its address. */
+/** Error for a data folder in use, naming the running hub if it left its address. */
 function inUse(error: StoreInUseError, dataDir: string): Error {
   const url = hubUrl(dataDir);
   if (url === null) return error;

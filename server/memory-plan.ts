@@ -1,18 +1,18 @@
-/** How the memory that a hub may take is divided, in bytes. */
+/** Division of a hub's memory, in bytes. */
 export interface MemoryPlan {
-  /** The ceiling: what the process holds in all. */
+  /** Limit of the whole process. */
   totalBytes: number;
   /** DuckDB: pages of its file, sorting, grouping. */
   storeBytes: number;
-  /** Answers that are being made, together. */
+  /** All answers under construction together. */
   answerBytes: number;
-  /** Where the process holds more than this, large reads go one at a time. */
+  /** Above this size of the process, large reads run one at a time. */
   crowdedBytes: number;
 }
 
 /**
- * An eighth for DuckDB, which fills it and keeps it, and an eighth for answers. The rest is for the program itself (about
- * 150 MB), its runs, sockets and batches under way, and what allocators keep.
+ * An eighth for DuckDB, which fills and keeps it, and an eighth for answers. The rest is for the program itself (about
+ * 150 MB), its runs, sockets and pending batches, and the allocators' overhead.
  */
 export function planMemory(totalMb: number): MemoryPlan {
   const totalBytes = totalMb * 2 ** 20;

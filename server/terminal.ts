@@ -1,6 +1,6 @@
 import { visibleLine, visibleText } from '@plumbline/shared/plain-text';
 
-/* What commands print. Names and reasons come from trainers, stores and hubs: none of them may steer a terminal. */
+/* Output of commands. Names and reasons come from trainers, stores and hubs, and must not control the terminal. */
 
 /** Prints a line. A name in it cannot begin another. */
 export const say = (line: string): void => console.log(visibleLine(line));

@@ -1,4 +1,4 @@
-/** A command line, a setting or a file it names that cannot be meant; the message says what is wrong with it. */
+/** A wrong command line, setting or named file; the message says what is wrong with it. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }

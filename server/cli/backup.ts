@@ -32,7 +32,7 @@ export function addBackupCommands(program: Command): void {
 
   program
     .command('restore-backup')
-    .description('make a new data folder of a backup')
+    .description('create a new data folder from a backup')
     .argument('<folder>', 'what `npm run plumbline -- backup` wrote')
     .requiredOption('--data-dir <folder>', 'empty or new')
     .action(async (folder: string, { dataDir }: { dataDir: string }) => {
@@ -47,14 +47,14 @@ export function addBackupCommands(program: Command): void {
 async function backup(config: HubConfig, folder: string): Promise<{ files: number; bytes: number }> {
   const { dataDir } = config;
   const url = await runningHub(dataDir);
-  // A hub whose file was deleted still has it open.
+  // A running hub keeps a deleted store open, and can still back it up.
   if (url === null && !existsSync(join(dataDir, storeFile)))
     throw new Error(`There is no store in ${dataDir}. Name the hub's data folder with --data-dir.`);
   const copyStore = url === null ? copyStopped(dataDir) : copyRunning(url, tokenHeader(config));
   return makeBackup({ dataDir, storeFile, copyStore }, folder);
 }
 
-/** @throws StoreInUseError when a hub runs after all */
+/** Copies the store of a stopped hub. @throws StoreInUseError when a hub runs after all */
 const copyStopped = (dataDir: string) => async (path: string) => {
   const store = openStore({ dataDir, store: { kind: 'embedded' } });
   try {
@@ -65,7 +65,7 @@ const copyStopped = (dataDir: string) => async (path: string) => {
   }
 };
 
-/** Each run belongs to the first trainer that attaches it with a secret, as one that was opened without. */
+/** Removes the trainers' secrets: each run then belongs to the first trainer that attaches with a secret. */
 async function releaseRuns(path: string): Promise<void> {
   const store = new EmbeddedStore(path);
   try {

@@ -14,27 +14,25 @@ interface Flags {
 }
 type Say = (line: string) => void;
 
-/** Words that are told, of those that stand there most often. */
+/** Number of most frequent words to print. */
 const mostWords = 10;
 
-/** `plumbline data FORMAT PATH`: what a data set on disk holds and what is broken in it; docs/data-formats.md. */
+/** `plumbline data FORMAT PATH`: summarises and checks a data set on disk; see docs/data-formats.md. */
 export function addDataCommand(program: Command, say: Say): void {
   program
     .command('data')
-    .description(
-      'check a data set on disk record by record and say what it holds; exit code 1 where something is broken',
-    )
+    .description('check a data set on disk record by record and summarise it; exit code 1 if a record is broken')
     .argument('<format>', `its layout: ${dataFormatNames.join(', ')}`)
     .argument('<path>', 'its folder, or one file of records')
-    .option('--images <folder>', 'where its pictures are, if not where the layout has them')
-    .option('--to-llava <file>', 'write the records that are whole as conversations in LLaVA’s JSON')
-    .option('--limit <number>', 'broken records that are told one by one', wholeNumber(0), 20)
+    .option('--images <folder>', 'folder of the pictures, if not the one of the layout')
+    .option('--to-llava <file>', 'write the intact records as conversations in LLaVA’s JSON')
+    .option('--limit <number>', 'broken records to list one by one', wholeNumber(0), 20)
     .option('--json', 'one line for programs')
     .action((format: string, path: string, flags: Flags) => dataAction(format, path, flags, say));
 }
 
 async function dataAction(format: string, path: string, flags: Flags, say: Say): Promise<void> {
-  // Loaded here since other commands need neither pictures nor tables.
+  // Loaded lazily: other commands need neither pictures nor tables.
   const [{ dataFormats }, { folderOf }, { surveyDataSet }, { LlavaFile }] = await Promise.all([
     import('../trainer/data/formats/data-formats.js'),
     import('../trainer/data/formats/data-set.js'),

@@ -12,7 +12,7 @@ it('says why the hub did not delete, also when the hub is gone right after', asy
   const dataDir = mkdtempSync(join(tmpdir(), 'plumbline-delete-'));
   const run = { runId: 'kept', description: { name: 'kept' }, parent: null, state: 'finished', lastSeq: 4 };
   const refusal = { error: { code: 'draining', message: 'This hub is being stopped.' } };
-  // A hub on its way down: what it answers last is this refusal.
+  // A hub that is stopping: its last answer is this refusal.
   const hub = createServer(({ method, url }, response) => {
     const isDeletion = method === 'DELETE' && url === '/api/runs/kept';
     response.writeHead(isDeletion ? 503 : 200, { connection: 'close', 'set-cookie': 'session=1' });

@@ -20,14 +20,14 @@ interface Flags {
 type Say = (line: string) => void;
 type Listed = Omit<RunSummary, 'trainerConnected'>;
 
-/** Where runs are deleted: at the hub that has them, or in the store where none runs. */
+/** Where runs are deleted: at their hub, or in the store if no hub runs. */
 interface Place {
   runs(): Promise<Listed[]>;
   delete(runId: RunId): Promise<DeletedRun>;
   close(): Promise<void>;
-  /** Said of a run that is not there. */
+  /** Message for a run that does not exist. */
   where: string;
-  /** Said of runs that have not ended, beside that they have to be stopped. */
+  /** Addition to the message that runs have to be stopped first. */
   ofLive: string;
 }
 
@@ -37,7 +37,7 @@ export function addDeleteCommand(program: Command, say: Say): void {
     .command('delete')
     .description('delete runs that have ended, with their events, commands and checkpoints, for good')
     .argument('<runs...>', 'ids of runs, or the beginnings of them')
-    .option('--yes', 'without being asked')
+    .option('--yes', 'delete without asking')
     .addOption(
       new Option(
         '--data-dir <folder>',
@@ -51,9 +51,9 @@ export function addDeleteCommand(program: Command, say: Say): void {
         const goes = await demandAll(texts, place);
         await confirm(goes, flags, say);
         for (const { runId } of goes) say(`Deleted ${runId}: ${goneWords(await place.delete(runId))}.`);
-        say('The room in the store is used again by later runs.');
+        say('Later runs reuse the space in the store.');
       } catch (error) {
-        // What went wrong first is what to say: a hub that went away does not take the session back either.
+        // Reports the first error: a hub that went away cannot end the session either.
         await place.close().catch(() => undefined);
         throw error;
       }
@@ -61,7 +61,7 @@ export function addDeleteCommand(program: Command, say: Say): void {
     });
 }
 
-/** The runs in an order in which they can be deleted. @throws Error when one cannot be, before any is */
+/** Sorts runs into an order in which they can be deleted. @throws Error, before any is deleted, when one cannot be */
 async function demandAll(texts: readonly string[], place: Place): Promise<Listed[]> {
   const runs = await place.runs();
   const asked = new Set(texts.map((text) => meantRun(text, runs, `${place.where} Nothing was deleted.`).runId));
@@ -72,7 +72,7 @@ async function demandAll(texts: readonly string[], place: Place): Promise<Listed
   throw new Error([...reasons, 'Nothing was deleted.'].join('\n'));
 }
 
-/** @throws Error when the answer is no, or nobody can be asked */
+/** Asks for confirmation. @throws Error when the answer is no, or nobody can be asked */
 async function confirm(runs: readonly Listed[], { yes = false, dataDir, hub }: Flags, say: Say): Promise<void> {
   if (yes) return;
   for (const { runId, description, state, lastSeq } of runs)
@@ -101,7 +101,7 @@ async function placeOf({ dataDir, hub }: Flags): Promise<Place> {
   return atHub({ url, token: new Sessions(config.accessDir ?? config.dataDir).createLink() }, where);
 }
 
-/** Deleting takes a session, as in a browser: the trainer token, which lies on every training machine, is not enough. */
+/** Deletes at a hub. It takes a session, as in a browser: the trainer token, which is on every training machine, is not enough. */
 function linkOf(text: string): HubAddress {
   const url = hubAddress(text);
   const token = new URL(url).searchParams.get('token');
@@ -125,12 +125,12 @@ async function atHub(link: HubAddress, where: string): Promise<Place> {
 
 function inStore(config: HubConfig, where: string): Place {
   if (config.redisUrl !== null)
-    throw new Error('Several hubs share these runs and would not hear of it: start the hub of this data folder first.');
+    throw new Error('Several hubs share these runs and have to be told: start the hub of this data folder first.');
   const store = openStore(config, { mustExist: true });
   return {
     where,
     runs: () => store.runs(),
-    // In this order, as at a hub: see RunDeletion.
+    // In the same order as at a hub: see RunDeletion.
     delete: async (runId) => {
       const events = await store.lastSeq(runId);
       await store.deleteRun(runId);

@@ -11,7 +11,7 @@ it('are the sentences at their steps', () => {
     'step   2000  The run took 2 Wh.',
   ]);
 });
-it('say that nothing stands out where there is none, and before the energy, which is no sign of anything', () => {
+it('say that nothing stands out where there are none, also before the energy, which is always there', () => {
   expect(findingLines([])).toEqual([nothing]);
   expect(findingLines([energy])).toEqual([nothing, 'step   2000  The run took 2 Wh.']);
 });

@@ -6,7 +6,7 @@ import { runFindings } from '../run/run-findings.js';
 import { openStore } from '../store/open-store.js';
 import { findRun, findStoredRun, hubIfAny, withHubAddress, type HubFlags } from './hub.js';
 
-/** `plumbline findings RUN`: why a run went as it went, from the hub that has it or else from the store. */
+/** `plumbline findings RUN`: explains the course of a run, from its hub or from the store. */
 export function addFindingsCommand(program: Command, say: (line: string) => void): void {
   withHubAddress(
     program
@@ -43,7 +43,7 @@ async function fromStore({ dataDir }: HubFlags, text: string): Promise<FindingsR
   }
 }
 
-/** What a run took is told of each, and does not stand out. */
+/** Energy is reported for every run, so it does not stand out. */
 export function findingLines(findings: FindingsResponse['findings']): string[] {
   const nothing = 'Nothing stands out: no drop beyond the noise, no drift, no intervention.';
   return [

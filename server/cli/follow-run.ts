@@ -8,7 +8,7 @@ import type { HubApi } from '../hub-api.js';
 import { isPassing } from './give-command.js';
 import { metricQuery } from './key-metrics.js';
 
-/** Values that one event of a run brought. */
+/** The values of one event. */
 export interface MetricsLine {
   type: 'metrics';
   seq: number;
@@ -18,25 +18,24 @@ export interface MetricsLine {
 export type RunLine = MetricsLine | ControlEvent;
 
 export interface FollowOptions {
-  /** Where to begin. */
+  /** First step. */
   fromStep: number;
   /** Names of series. */
   metrics: readonly string[];
   signal: AbortSignal;
-  /** The hub does not answer; told once each time. */
+  /** Called once each time the hub stops answering. */
   onAway: (error: Error) => void;
 }
 
-/** How often the hub is asked for what is new. */
+/** Polling interval. */
 const askEveryMs = 500;
 const askAgainMs = 1000;
-/** Steps asked for at one time, so that no answer is thinned or too large. */
+/** Steps per request, so that no answer is thinned or too large. */
 const stepsAtOnce = 20_000;
 
 /**
- * What happens in a run, in order of its event numbers, each once, until it has ended. A hub that goes away is asked again
- * from where it left off.
- * @returns the run as it ended; null when the signal came first
+ * Yields the events of a run in order, each once, until it has ended. Resumes where it left off when the hub was away.
+ * @returns the ended run; null when the signal came first
  * @throws HubRefusal when the run is deleted meanwhile
  */
 export async function* followRun(
@@ -44,19 +43,19 @@ export async function* followRun(
   runId: RunId,
   { fromStep, metrics, signal, onAway }: FollowOptions,
 ): AsyncGenerator<RunLine, RunSummary | null> {
-  /** Everything up to this event, and before this step, has been told. */
+  /** Everything up to this event, and before this step, was yielded. */
   let told = { seq: 0, step: fromStep };
   let isAway = false;
   while (!signal.aborted) {
     try {
       const run = await hub.run(runId);
       isAway = false;
-      // Steps are told anew from where a segment began.
+      // Steps repeat from where a segment began.
       for (const { seq, fromStep: step } of run.segments ?? [])
         if (seq > told.seq) told = { ...told, step: Math.min(told.step, step) };
       if (run.lastSeq > told.seq) {
         const { lines, upTo } = await readOn(hub, run, told, metrics);
-        // Told before it is told: who stops reading here does not come back.
+        // Updated before yielding: a consumer that stops here never resumes this generator.
         told = upTo;
         yield* lines;
         continue;
@@ -72,7 +71,7 @@ export async function* followRun(
   return null;
 }
 
-/** What comes after what was told, up to `stepsAtOnce` steps of it. */
+/** Fetches what follows, up to `stepsAtOnce` steps. */
 async function readOn(
   hub: HubApi,
   { runId, lastStep }: RunSummary,
@@ -96,7 +95,7 @@ async function readOn(
   return { lines, upTo };
 }
 
-/** The values of several series, together again by the event that brought them. */
+/** Groups the values of several series by event. */
 function metricLines(series: Record<string, WireSeries>): MetricsLine[] {
   const bySeq = new Map<number, MetricsLine>();
   for (const [name, { seqs, steps, values }] of Object.entries(series))

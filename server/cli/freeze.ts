@@ -14,11 +14,11 @@ interface Flags extends GiveFlags {
   preview?: true;
 }
 
-/** What a selection would do to a run. */
+/** The effect of a selection on a run. */
 interface Preview {
   runId: RunId;
   selection: TrainableSelection;
-  /** Numbers in the tensors that would be trained, and in all. */
+  /** Sizes of the tensors that would be trained, and of all. */
   trainableSize: number;
   totalSize: number;
   /** Names of tensors. */
@@ -27,12 +27,12 @@ interface Preview {
   newlyFrozen: string[];
 }
 
-/** `plumbline freeze RUN`: what is trained from now on. */
+/** `plumbline freeze RUN`: selects what is trained from now on. */
 export function addFreezeCommand(program: Command, say: (line: string) => void): void {
   withGiveOptions(
     program
       .command('freeze')
-      .description('train only what is chosen from now on, and freeze everything else')
+      .description('train only the selected parameters from now on, and freeze all others')
       .argument('<run>', 'id of the run, or the beginning of it')
       .addOption(
         new Option('--recipe <recipe>', 'by one of the recipes that the run has').conflicts(['groups', 'pattern']),
@@ -46,7 +46,7 @@ export function addFreezeCommand(program: Command, say: (line: string) => void):
           .conflicts('pattern'),
       )
       .option('--pattern <pattern>', "by names, with commas between and * for anything: 'language_model.*.mlp.*'")
-      .option('--preview', 'say how many parameters that hits, and change nothing'),
+      .option('--preview', 'print how many parameters this selects, and change nothing'),
   ).action(async (text: string, flags: Flags) => {
     const selection = selectionOf(flags);
     const hub = hubOf(flags);
@@ -67,13 +67,13 @@ function selectionOf({ recipe, groups, pattern }: Flags): TrainableSelection {
         : pattern !== undefined
           ? { kind: 'pattern', pattern }
           : null;
-  if (asked === null) throw new UsageError('Say what is to be trained: --recipe, --groups or --pattern.');
+  if (asked === null) throw new UsageError('Say what to train: --recipe, --groups or --pattern.');
   const parsed = TrainableSelection.safeParse(asked);
   if (!parsed.success) throw new UsageError(`--${asked.kind}: ${parsed.error.issues[0]!.message}.`);
   return parsed.data;
 }
 
-/** @throws Error when the run has not said what its model is, or the selection hits nothing */
+/** Previews a selection. @throws Error when the run's model is unknown, or the selection is empty */
 async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelection): Promise<Preview> {
   const { events } = await hub.controlEvents(runId);
   const started = events.findLast((event) => event.type === 'run_started');

@@ -13,7 +13,7 @@ import { sayError } from '../terminal.js';
 
 /** How long one request waits for the command's end. */
 const waitMs = 20_000;
-/** A hub that is being restarted is asked again for so long; the command's id keeps it from being carried out twice. */
+/** How long a restarting hub is asked again; the command's id prevents a second execution. */
 const awayLimitMs = 60_000;
 
 export interface GiveFlags extends HubFlags {
@@ -26,7 +26,7 @@ export const withGiveOptions = (command: Command): Command =>
   withHubOptions(command).option('--no-wait', 'do not wait for the command to end');
 
 /**
- * Gives a run a command, waits for its end unless told not to, says what came of it, and sets the exit code.
+ * Gives a run a command, waits for its end unless `--no-wait` is given, prints the outcome, and sets the exit code.
  * @throws HubRefusal, or HubAway when the hub does not answer for a minute
  */
 export async function give(
@@ -52,7 +52,7 @@ async function outcomeOf(hub: HubApi, command: AskedCommand, wait: boolean): Pro
       const record = await hub.give(command, wait ? waitMs : 0);
       if (!wait || record.state !== 'pending') return record;
       answeredMs = Date.now();
-      // A hub that is being stopped answers at once.
+      // A stopping hub answers at once.
       await sleep(200);
     } catch (error) {
       if (!isPassing(error) || Date.now() - answeredMs > awayLimitMs) throw error;
@@ -61,11 +61,11 @@ async function outcomeOf(hub: HubApi, command: AskedCommand, wait: boolean): Pro
   }
 }
 
-/** Whether trying again helps: a hub that is being restarted, a store that is down. */
+/** Whether trying again helps: the hub restarts, or the store is down. */
 export const isPassing = (error: unknown): boolean =>
   error instanceof HubAway || (error instanceof HubRefusal && [429, 502, 503, 504].includes(error.status));
 
-/** What came of a command, in a line: `applied at step 120: learning rate 0.001 → 0.0001`. */
+/** Describes the outcome of a command: `applied at step 120: learning rate 0.001 → 0.0001`. */
 export function outcomeWords(record: CommandRecord): string {
   const { commandId, action, state, step, reason } = record;
   const what = action.kind.replaceAll('_', ' ');
@@ -75,7 +75,7 @@ export function outcomeWords(record: CommandRecord): string {
   return visibleLine(`${what}: applied${at}: ${changeWords(record)}`);
 }
 
-/** `learning rate 0.001 → 0.0001, trainable parameters 10 → 4`. */
+/** Describes the changes of a command: `learning rate 0.001 → 0.0001, trainable parameters 10 → 4`. */
 export function changeWords(change: Pick<CommandRecord, 'before' | 'after'>): string {
   if (changesNothing(change)) return 'nothing changed';
   const { before, after } = change;

@@ -12,14 +12,14 @@ import { hubUrl } from '../hub-address.js';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { readTokenFile } from '../given-file.js';
 
-/** Says at which hub a command works: that of a data folder on this machine, or one elsewhere. */
+/** Flags that select a hub: by a data folder on this machine, or by its address. */
 export interface HubFlags {
   dataDir?: string;
   hub?: string;
   tokenFile?: string;
 }
 
-/** Adds the options of `HubFlags`. @param dataDir what the data folder is to this command */
+/** Adds the options of `HubFlags`. @param dataDir description of `--data-dir` */
 export function withHubAddress(
   command: Command,
   dataDir = 'data folder of a hub on this machine (PLUMBLINE_DATA_DIR, .plumbline)',
@@ -29,14 +29,14 @@ export function withHubAddress(
     .option('--hub <url>', 'address of a hub elsewhere')
     .option(
       '--token-file <path>',
-      "file with that hub's trainer token: steering takes it, watching only where that is closed",
+      "file with that hub's trainer token; needed to steer, and to watch a hub that is not open",
     );
 }
 
 /** Adds the options of `HubFlags` and `--json`. */
 export const withHubOptions = (command: Command): Command => withHubAddress(command).option('--json', 'for programs');
 
-/** @throws UsageError for flags that do not fit, Error when no hub runs on the data folder or the file cannot be read */
+/** The hub of the flags. @throws UsageError for conflicting flags, Error when no hub runs on the data folder or the file cannot be read */
 export function hubOf({ dataDir, hub, tokenFile }: HubFlags): HubApi {
   const headers = (token: string | undefined) => ({
     'user-agent': `${cliUserAgent}/${version}`,
@@ -52,7 +52,7 @@ export function hubOf({ dataDir, hub, tokenFile }: HubFlags): HubApi {
   return new HubApi(hubAddress(hub), headers(token));
 }
 
-/** As `hubOf`; null when neither a hub is named nor one runs on the data folder, so that its store is free to be read. */
+/** As `hubOf`; null when no hub is named and none runs on the data folder, whose store can then be read directly. */
 export const hubIfAny = (flags: HubFlags): HubApi | null =>
   flags.hub === undefined &&
   flags.tokenFile === undefined &&
@@ -63,13 +63,13 @@ export const hubIfAny = (flags: HubFlags): HubApi | null =>
 /** The address of a hub as `--hub` gives it. @throws UsageError */
 export function hubAddress(hub: string): string {
   if (!URL.canParse(hub) || !/^https?:$/.test(new URL(hub).protocol))
-    throw new UsageError(`--hub takes an address as http://127.0.0.1:4517, not ${visibleLine(hub)}.`);
+    throw new UsageError(`--hub takes an address such as http://127.0.0.1:4517, not ${visibleLine(hub)}.`);
   return hub.replace(/\/+$/, '');
 }
 
 /**
- * The run that is meant by its id or by the beginning of it.
- * @throws Error when there is none, or the beginning is that of several
+ * Finds a run at a hub by its id or the beginning of it.
+ * @throws Error when no run matches, or several do
  */
 export async function findRun(hub: HubApi, text: string): Promise<RunSummary> {
   const whole = RunId.safeParse(text);
@@ -84,14 +84,14 @@ export async function findRun(hub: HubApi, text: string): Promise<RunSummary> {
   return meantRun(text, found, `at ${hub.url}. \`plumbline runs\` lists those that are there.`);
 }
 
-/** As `findRun`, in the store of a data folder on which no hub runs. */
+/** As `findRun`, in the store of a data folder without a running hub. */
 export const findStoredRun = async (store: EventStore, dataDir: string, text: string): Promise<StoredRun> =>
   meantRun(text, await store.runs(), `in ${dataDir}. --data-dir names another folder, --hub a hub elsewhere.`);
 
 /**
- * The run of a list that is meant by its id or by the beginning of it.
- * @param where is said where there is none
- * @throws UsageError for what no id begins with, Error when there is none, or the beginning is that of several
+ * Finds a run in a list by its id or the beginning of it.
+ * @param where ends the message that there is no such run
+ * @throws UsageError for text that begins no id, Error when no run matches, or several do
  */
 export function meantRun<Run extends { runId: RunId }>(text: string, runs: readonly Run[], where: string): Run {
   const whole = runs.find(({ runId }) => runId === text);
@@ -99,7 +99,7 @@ export function meantRun<Run extends { runId: RunId }>(text: string, runs: reado
   const meant = runs.filter(({ runId }) => text !== '' && runId.startsWith(text));
   if (meant.length === 1) return meant[0]!;
   if (meant.length === 0) {
-    // Made as long as the shortest id: what is refused now begins no id.
+    // Padded to the length of the shortest id: if that is invalid, no id begins with the text.
     const { error } = RunId.safeParse(text.padEnd(3, '0'));
     if (error) throw new UsageError(`${visibleLine(text)}: ${error.issues[0]!.message}.`);
     throw new Error(`There is no run ${visibleLine(text)} ${where}`);

@@ -22,7 +22,7 @@ interface SetupFlags {
 export function addInfluxSetupCommand(program: Command): void {
   program
     .command('influx-setup')
-    .description('make the organisation, the bucket and the token that a hub with PLUMBLINE_STORE=influx needs')
+    .description('create the organisation, the bucket and the token that a hub with PLUMBLINE_STORE=influx needs')
     .option('--url <url>', 'address of the server (PLUMBLINE_INFLUX_URL, http://127.0.0.1:8086)')
     .option('--org <name>', 'organisation (PLUMBLINE_INFLUX_ORG, plumbline)')
     .option('--bucket <name>', 'bucket (PLUMBLINE_INFLUX_BUCKET, plumbline)')
@@ -60,17 +60,17 @@ async function setUp(flags: SetupFlags): Promise<void> {
     const username = config.username ?? (await ask('User name of the first user of InfluxDB: '));
     const password = config.password ?? (await ask('Password, 8 characters or more: ', true));
     adminToken = await setUpFresh(config, { username, password });
-    say(`InfluxDB at ${config.url} has its first user, "${username}", who may do everything.`);
+    say(`InfluxDB at ${config.url} has its first user, "${username}", with all permissions.`);
   }
   if (adminToken === undefined) {
-    // A second call has nothing to do, and needs no rights for that.
+    // A second call has nothing to do and needs no admin token.
     const asksForMore = retentionDays !== undefined || downsample !== undefined;
     const problem = await tokenProblem(config, config.tokenFile);
     if (problem !== null || asksForMore)
       throw new InfluxSetupError(
         `InfluxDB at ${config.url} is set up already: give an all-access token in PLUMBLINE_INFLUX_ADMIN_TOKEN.${problem === null ? '' : ` (${problem})`}`,
       );
-    say(`The token in ${config.tokenFile} reads and writes bucket "${config.bucket}". Nothing is to be done.`);
+    say(`The token in ${config.tokenFile} reads and writes bucket "${config.bucket}". Nothing to do.`);
     return;
   }
   for (const line of await setUpInflux({ ...config, adminToken, retentionDays, downsample })) say(line);

@@ -1,6 +1,6 @@
 import { fromWireNumber, measuredWords, metrics, type WireNumber } from '@plumbline/shared/metric';
 
-/** The series that a run is known by in a line, with the short word for each. */
+/** The key series of a run, with a short word for each. */
 export const keyMetrics = [
   { name: metrics.loss, word: 'loss' },
   { name: metrics.learningRate, word: 'lr' },
@@ -15,6 +15,6 @@ export const keyWord = (metric: string): string => keyMetrics.find(({ name }) =>
 export const valueWords = (value: WireNumber | undefined, unit?: string): string =>
   value === undefined ? '–' : measuredWords(fromWireNumber(value), unit);
 
-/** For a query: `metric=a&metric=b`. */
+/** A query string: `metric=a&metric=b`. */
 export const metricQuery = (names: readonly string[]): string =>
   names.map((name) => `metric=${encodeURIComponent(name)}`).join('&');

@@ -4,7 +4,7 @@ import { examplesOf, tokenShift } from '../../test/support/large-events.js';
 import { HubApi } from '../hub-api.js';
 import { showLarge } from './large-events.js';
 
-/** What is said of events that a hub answers. */
+/** The printed lines for events from a hub. */
 async function said(events: object[], flags: { tokens?: true; json?: true }): Promise<string[]> {
   const asked: string[] = [];
   class Answering extends HubApi {
@@ -16,7 +16,7 @@ async function said(events: object[], flags: { tokens?: true; json?: true }): Pr
   const lines: string[] = [];
   await showLarge(new Answering('http://here'), { runId: RunId.parse('run-a') }, flags, (line) => lines.push(line));
   expect(asked).toEqual([`/runs/run-a/${flags.tokens ? 'token-shifts' : 'examples'}`]);
-  // Whatever the widths of the columns.
+  // Ignores the widths of the columns.
   return flags.json ? lines : lines.map((line) => line.trim().split(/ {2,}/).join('|'));
 }
 

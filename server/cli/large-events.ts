@@ -5,7 +5,7 @@ import type { RunSummary } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
 import { table } from './table.js';
 
-/** Says the newest token shifts or examples of a run, one event of each task. */
+/** Prints the newest token shifts or examples of a run, one event per task. */
 export async function showLarge(
   hub: HubApi,
   { runId }: Pick<RunSummary, 'runId'>,
@@ -25,7 +25,7 @@ export async function showLarge(
 
 const subjectOf = (event: LargeEvent): string => (event.type === 'token_shift' ? event.prompts : event.task);
 
-/** The largest gain first, the largest loss last. */
+/** Lines of a token shift, from the largest gain to the largest loss. */
 function tokenLines({ tokens }: TokenShift): string[] {
   const rows = [...tokens]
     .sort((a, b) => b.now - b.base - (a.now - a.base))

@@ -3,7 +3,7 @@ import { Sessions } from '../access/sessions.js';
 import { readConfig } from '../config.js';
 import { hubUrl } from '../hub-address.js';
 
-/** `plumbline link`: a new one-time link that lets a browser control runs. */
+/** `plumbline link`: prints a new one-time link that lets a browser control runs. */
 export function addLinkCommand(program: Command, say: (line: string) => void): void {
   program
     .command('link')

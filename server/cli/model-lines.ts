@@ -3,14 +3,14 @@ import type { RunSummary } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
 import { table } from './table.js';
 
-/** What of a run's model can be trained and frozen, by name. */
+/** The parts of a run's model that can be trained and frozen, by name. */
 export interface ModelParts {
   model: string;
   recipes: (ModelRecipe & { parameters: number })[];
   groups: (ParameterGroup & { tensors: number; parameters: number; trained: boolean })[];
 }
 
-/** The parts of a run's model, as its trainer named them, and what is trained now. @throws Error before it has started */
+/** Reads the parts of a run's model and which of them are trained now. @throws Error before the run has started */
 export async function modelOf(hub: HubApi, { runId }: RunSummary): Promise<ModelParts> {
   const { events } = await hub.controlEvents(runId);
   const started = events.findLast((event) => event.type === 'run_started');

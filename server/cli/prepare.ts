@@ -5,22 +5,22 @@ import { buildDashboard } from '../prepare/dashboard-build.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { sayError } from '../terminal.js';
 
-/** `plumbline setup`, `build`, `doctor` and `merge`: what is done by programs of the trainer and the dashboard. */
+/** `plumbline setup`, `build`, `doctor` and `merge`, which run programs of the trainer and the dashboard. */
 export function addPrepareCommands(program: Command, say: (line: string) => void): void {
   program
     .command('setup')
-    .description('set up the fastest training backend that this machine can have')
-    .option('--gpu', 'set up the one for NVIDIA GPUs even if this machine shows none')
+    .description('set up the fastest training backend that this machine supports')
+    .option('--gpu', 'set up the backend for NVIDIA GPUs even if this machine shows none')
     .action(({ gpu }: { gpu?: true }) => runBuilt('setup', gpu ? ['--gpu'] : []));
   program
     .command('build')
-    .description('build the dashboard, which start does too when it is stale')
+    .description('build the dashboard; `start` does it too when the build is stale')
     .action(async () => {
       if (!(await buildDashboard(rootDir, say))) process.exitCode = 1;
     });
   program
     .command('doctor')
-    .description('say which training backend is used, why the better ones are not, and what would bring them')
+    .description('print which training backend is used, why better ones are not, and how to get them')
     .option('--json', 'for programs')
     .action(({ json }: { json?: true }) => runBuilt('doctor', json ? ['--json'] : []));
   program

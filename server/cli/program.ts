@@ -66,7 +66,7 @@ export function createProgram(say: (line: string) => void): Command {
 
 /** Runs `plumbline` with the arguments of this process, and sets its exit code. */
 export async function runProgram(): Promise<void> {
-  // A hub outlives who reads what it says: a closed terminal, `| head`.
+  // A hub survives when its output is closed: a closed terminal, `| head`.
   for (const stream of [process.stdout, process.stderr])
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EPIPE') throw error;
@@ -76,7 +76,7 @@ export async function runProgram(): Promise<void> {
     await createProgram(say).parseAsync();
   } catch (error) {
     process.exitCode = exitCodeOf(error);
-    // Commander has said it already.
+    // Commander has printed it already.
     if (!(error instanceof CommanderError)) sayError(fileTrouble(error) ?? error);
   }
 }

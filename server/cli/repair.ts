@@ -17,9 +17,9 @@ interface Flags {
 export function addRepairCommand(program: Command, say: (line: string) => void): void {
   program
     .command('repair')
-    .description('save what can be saved of a damaged store; the files as they were found are kept')
-    .option('--accept-loss', 'take note of what is gone: the hub tells it no more')
-    .option('--start-empty', 'where nothing can be saved, move the files aside and begin an empty store')
+    .description('salvage a damaged store; the original files are kept')
+    .option('--accept-loss', 'accept the losses: the hub no longer reports them')
+    .option('--start-empty', 'if nothing can be saved, move the files aside and begin an empty store')
     .option('--data-dir <folder>', 'data folder of the hub, which has to be stopped')
     .action(async ({ dataDir, acceptLoss = false, startEmpty = false }: Flags) => {
       const config = readConfig({ PLUMBLINE_DATA_DIR: dataDir });
@@ -30,15 +30,15 @@ export function addRepairCommand(program: Command, say: (line: string) => void):
       const path = join(config.dataDir, storeFile);
       const { done, aside, losses } = await repairStore(path, { startEmpty });
       for (const line of done) say(line);
-      if (aside !== null) say(`The files as they were found, and this report, are in ${aside}.`);
-      if (losses.length === 0) return say('Nothing that was acknowledged is gone.');
-      say('What is gone of what was acknowledged:');
+      if (aside !== null) say(`The original files and this report are in ${aside}.`);
+      if (losses.length === 0) return say('No acknowledged data is lost.');
+      say('Acknowledged data that is lost:');
       for (const line of losses) say(`  ${line}`);
       if (acceptLoss) {
         await accept(path);
-        return say('The hub tells it no more.');
+        return say('The hub no longer reports these losses.');
       }
-      say('The hub tells it until this is run with --accept-loss.');
+      say('The hub reports these losses until you run this with --accept-loss.');
       process.exitCode = exitCodes.failed;
     });
 }

@@ -20,17 +20,15 @@ interface Flags extends GiveFlags {
   clear?: true;
 }
 
-/** `plumbline rules RUN`: the guard rules of a run, and other ones for it. */
+/** `plumbline rules RUN`: lists or sets the guard rules of a run. */
 export function addRulesCommand(program: Command, say: (line: string) => void): void {
   withGiveOptions(
     program
       .command('rules')
-      .description('list the guard rules of a run and where each stands, or set others')
+      .description('list the guard rules of a run with their states, or set others')
       .argument('<run>', 'id of the run, or the beginning of it')
-      .addOption(
-        new Option('--set <file>', 'watch the run by the rules in this file, JSON or YAML, instead').conflicts('clear'),
-      )
-      .option('--clear', 'watch the run by no rule any more'),
+      .addOption(new Option('--set <file>', 'replace the rules by those in this file, JSON or YAML').conflicts('clear'))
+      .option('--clear', 'remove all rules of the run'),
   )
     .addHelpText(
       'after',
@@ -47,16 +45,16 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       const { runId } = await findRun(hub, text);
       const { rules: states } = await hub.get<RulesResponse>(`/runs/${runId}/rules`);
       warnOfSeries(rules ?? states.map(({ rule }) => rule), { names: await seriesOf(hub, runId), areAll: false });
-      // Rejected when somebody has set others since: nobody takes away what was not seen.
+      // Rejected when somebody has set other rules since, so that nobody replaces rules unseen.
       if (rules !== undefined)
         return give(hub, runId, { kind: 'set_rules', rules, replaces: states.map(({ rule }) => rule) }, flags, say);
       if (flags.json) return say(JSON.stringify(states.map(({ rule, ...state }) => ({ ...rule, state }))));
-      if (states.length === 0) return say(`${runId} is watched by no guard rules.`);
+      if (states.length === 0) return say(`${runId} has no guard rules.`);
       for (const line of table(['NAME', 'WHEN', 'THEN', 'FIRED', 'STATE'], states.map(rowOf), [3])) say(line);
     });
 }
 
-/** Warns of series that rules name and a run does not have: such a rule waits, maybe for ever. */
+/** Warns of series in rules that the run does not have: such a rule may wait for ever. */
 export function warnOfSeries(rules: readonly GuardRule[], series: KnownSeries): void {
   for (const rule of rules)
     for (const words of unknownSeriesOf(rule, series)) sayError(`Warning: the rule "${rule.name}": ${words}`);
@@ -73,7 +71,7 @@ export async function seriesOf(hub: HubApi, runId: RunId): Promise<string[]> {
   return [...new Set([...measured, ...Object.keys(started?.baseline ?? {})])];
 }
 
-/** `--json` prints where each rule stands beside it; a file of it sets the rules. */
+/** Removes the states from rules that `--json` printed, so that its output can be used as a file of rules. */
 const withoutStates = (content: unknown): unknown =>
   Array.isArray(content)
     ? content.map((rule: unknown) => {
@@ -92,7 +90,7 @@ const rowOf = ({ rule, armed, firings, last }: RuleState): string[] => [
     (last ? `; last at step ${last.step}, ${fourDigits(fromWireNumber(last.value))}` : ''),
 ];
 
-/** @throws UsageError saying what is wrong with the file, and where */
+/** Reads a file of rules. @throws UsageError saying what is wrong with the file, and where */
 function readRules(path: string): GuardRule[] {
   const text = readGivenFile(path, 'guard rules', '`plumbline rules RUN --json` prints rules as such a file has them.');
   let content: unknown;

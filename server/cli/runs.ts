@@ -15,10 +15,10 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
-/** The series of which the list shows the last value. */
+/** The series whose last values the list shows. */
 const listed = [metrics.loss, metrics.heldOutMean];
 
-/** `plumbline runs`: the newest runs of a hub. */
+/** `plumbline runs`: lists the newest runs of a hub. */
 export function addRunsCommand(program: Command, say: (line: string) => void): void {
   withHubOptions(
     program
@@ -39,7 +39,7 @@ export function addRunsCommand(program: Command, say: (line: string) => void): v
   });
 }
 
-/** The newest runs in some states, as many as are asked for; and how many there are. */
+/** The newest runs in some states, up to a limit, and the number of all such runs. */
 async function newest(
   hub: HubApi,
   { states, tag }: { states: readonly RunState[]; tag: string | undefined },

@@ -19,9 +19,9 @@ import { visibleLine } from '@plumbline/shared/plain-text';
 
 interface Shown {
   run: RunSummary;
-  /** The last value of each series of the last steps. */
+  /** Last values of the series that had any in the last steps. */
   last: Record<string, { step: number; value: WireNumber; unit?: string }>;
-  /** What is trained now; null before the run has started. */
+  /** The current selection of trained parameters; null before the run has started. */
   trainable: { selection: string; parameters: number; of: number } | null;
   checkpoints: CheckpointsResponse['checkpoints'];
   commands: CommandRecord[];
@@ -34,18 +34,21 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
-/** Commands that people are shown; programs get all. */
+/** Most commands printed for people; programs get all. */
 const shownCommands = 10;
 
-/** `plumbline show RUN`: how a run stands. */
+/** `plumbline show RUN`: prints the state of a run. */
 export function addShowCommand(program: Command, say: (line: string) => void): void {
   withHubOptions(
     program
       .command('show')
-      .description('say how a run stands: settings, state, last values, what is trained, checkpoints, commands')
+      .description('print the state of a run: settings, last values, what is trained, checkpoints, commands')
       .argument('<run>', 'id of the run, or the beginning of it')
       .option('--groups', "list the model's recipes and parameter groups, as freeze takes them, instead")
-      .option('--tokens', 'list the tokens that have gained and lost most probability against the base model, instead')
+      .option(
+        '--tokens',
+        'list the tokens with the largest gains and losses of probability against the base model, instead',
+      )
       .option('--examples', 'list what the model answers to examples, beside the base model, instead'),
   ).action(async (text: string, flags: Flags) => {
     const hub = hubOf(flags);
@@ -65,7 +68,7 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
 
 async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
   const { runId, description, lastStep } = run;
-  // Far enough back for the last two probes; all of a run that does not say how often it probes.
+  // Goes back to the last two probes, or to the start if the run does not say how often it probes.
   const fromStep = Math.max(0, lastStep - 2 * (description.probeEverySteps ?? Infinity));
   const [{ series }, { events }, { checkpoints }, commands] = await Promise.all([
     hub.get<HistoryResponse>(`/runs/${runId}/history?fromStep=${fromStep}&maxPoints=5`),
@@ -139,7 +142,7 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
   ];
 }
 
-/** What the trainer said of its run; what it did not say is left out. */
+/** The settings that the trainer gave; missing ones are left out. */
 function descriptionFacts({
   tags,
   notes,

@@ -10,8 +10,8 @@ import { stopOnSignal } from './stop-on-signal.js';
 import { sayError } from '../terminal.js';
 
 /**
- * What `--demo` trains in a new data folder: counting with the whole language model, the recipe that drifts
- * most. It drifts within the first minute and goes on for several more, so that there is time to steer.
+ * The run of `--demo` in a new data folder: counting with the whole language model, the recipe that drifts most. It drifts
+ * within the first minute and continues for several more, so that there is time to steer.
  */
 const demo = RunConfig.parse({ name: 'Demo counting full', recipe: 'full', steps: 6000 });
 
@@ -24,7 +24,7 @@ interface Flags {
 }
 type Say = (line: string) => void;
 
-/** `plumbline start`: the hub with its dashboard. */
+/** `plumbline start`: runs the hub with its dashboard. */
 export function addStartCommand(program: Command, say: Say): void {
   program
     .command('start')
@@ -54,7 +54,7 @@ async function start(flags: Flags, say: Say): Promise<void> {
     if (!(await buildDashboard(rootDir, say))) say('The dashboard could not be built; the hub starts without it.');
   }
   const hasDashboard = existsSync(join(config.webDir, 'index.html'));
-  // Loaded here since other commands need no hub.
+  // Loaded lazily: other commands need no hub.
   const { startHub } = await import('../main.js');
   const hub = await startHub(config);
   stopOnSignal({

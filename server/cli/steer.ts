@@ -3,7 +3,7 @@ import type { AskedAction } from '@plumbline/shared/command';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 
-/** Commands that need nothing but a run. */
+/** Commands without further arguments. */
 const verbs: Record<string, { action: AskedAction; says: string }> = {
   pause: { action: { kind: 'pause' }, says: 'pause a run' },
   resume: { action: { kind: 'resume' }, says: 'let a paused run go on' },

@@ -1,17 +1,17 @@
 import { sayError } from '../terminal.js';
 
 export interface SignalOptions {
-  /** What is said at once. */
+  /** The message printed at once. */
   words: string;
   close: () => Promise<void>;
   say: (line: string) => void;
-  /** The process had not yet done what it was started for: it exits with 128 and the signal's number, as a shell expects. */
+  /** The work is unfinished: the process exits with 128 plus the signal's number, as a shell expects. */
   isUnfinished?: boolean;
 }
 
 /**
- * A person or a service manager ends a process with a hub in it: the hub is closed, which tells its own trainers to save
- * and stop. A second signal leaves at once; trainers then go on by themselves, as after a crash.
+ * Closes the hub of this process when a person or a service manager stops it; its trainers save and stop. A second signal
+ * exits at once; trainers then continue by themselves, as after a crash.
  */
 export function stopOnSignal({ words, close, say, isUnfinished = false }: SignalOptions): void {
   let stopping = false;

@@ -26,16 +26,16 @@ interface Flags {
 }
 type Say = (line: string) => void;
 
-/** `plumbline study FILE`: a sequence of skills taught in several ways, and what each learnt and forgot. */
+/** `plumbline study FILE`: teaches a sequence of skills in several ways, and reports what each learnt and forgot. */
 export function addStudyCommand(program: Command, say: Say): void {
   program
     .command('study')
     .description(
-      'teach a sequence of skills in several ways with several seeds, and write a report; killed, it goes on',
+      'teach a sequence of skills in several ways with several seeds, and write a report; resumes when interrupted',
     )
     .argument('<file>', 'what to run, in YAML or JSON')
-    .option('--out <folder>', 'where the report goes (study-NAME)')
-    .option('--jobs <number>', 'runs at one time', wholeNumber(1), 1)
+    .option('--out <folder>', 'folder for the report (study-NAME)')
+    .option('--jobs <number>', 'concurrent runs', wholeNumber(1), 1)
     .option('--data-dir <folder>', 'data folder of the hub (PLUMBLINE_DATA_DIR, .plumbline)')
     .option('--report-only', 'write the report again from the results in the folder, without a hub')
     .option('--json', 'print one line of results last, for programs')
@@ -77,7 +77,7 @@ async function studyAction(file: string, flags: Flags, say: Say): Promise<void> 
     );
 }
 
-/** Brings the study's runs to their end and keeps their results. @returns why some could not, by planned name */
+/** Completes the study's runs and stores their results. @returns the reasons of failed runs, by planned name */
 async function makeRuns(
   spec: StudySpec,
   runs: readonly PlannedRun[],
@@ -118,9 +118,9 @@ async function makeRuns(
   }
 }
 
-/** What the study's questions are about, which all of its runs have in common. */
+/** The contents of the study's questions, which all of its runs share. */
 async function drawnQuestions([first]: readonly PlannedRun[]): Promise<{ contents: Contents; asked: AskedQuestions }> {
-  // Loaded here since drawing questions takes the pictures that they show, which no other command needs.
+  // Loaded lazily: drawing questions needs their pictures, which no other command needs.
   const { askedQuestions, questionContents } = await import('../study/question-contents.js');
   const contents = questionContents(first!.config);
   return { contents, asked: askedQuestions(first!.config, contents) };
@@ -133,7 +133,7 @@ function resultLine(study: string, startMs: number, runs: number, resultsJson: s
   return JSON.stringify({ study, minutes, runs, verdicts, rows });
 }
 
-/** What a person types to make the report again. */
+/** The command that writes the report again. */
 function commandLine(file: string, { out, jobs }: Flags): string {
   const words = [
     relative('.', file),
@@ -146,14 +146,14 @@ function commandLine(file: string, { out, jobs }: Flags): string {
 interface StudyHub {
   session: HubSession;
   isOwn: boolean;
-  /** Closes the study's own hub, once; leaves another alone. */
+  /** Closes the study's own hub, once; never another one. */
   close: () => Promise<void>;
 }
 
-/** The hub of the data folder, or one that lives as long as the study. */
+/** The running hub of the data folder, or a new one for the duration of the study. */
 async function openHub(config: HubConfig, say: Say): Promise<StudyHub> {
   const running = hubUrl(config.dataDir);
-  // Loaded here since other commands need no hub.
+  // Loaded lazily: other commands need no hub.
   const hub = running === null ? await (await import('../main.js')).startHub(config) : null;
   const url = running ?? hub!.url;
   const sessions = new Sessions(config.accessDir ?? config.dataDir);
@@ -163,7 +163,7 @@ async function openHub(config: HubConfig, say: Say): Promise<StudyHub> {
   return { session, isOwn: hub !== null, close: () => (closing ??= hub?.close() ?? Promise.resolve()) };
 }
 
-/** A bar with the time that is left where somebody looks; else a line now and then. Stopped, it says nothing more. */
+/** Progress: a bar with the remaining time at a terminal, else a line now and then. Silent once stopped. */
 function progressBar(say: Say): { update: (progress: StudyProgress) => void; note: Say; stop: () => void } {
   const startMs = Date.now();
   let first: number | undefined;

@@ -1,8 +1,8 @@
 import { visibleLine } from '@plumbline/shared/plain-text';
 
 /**
- * Rows in columns, for people, with the heads above. Text comes out safe for a terminal.
- * @param right which columns are numbers and stand to the right
+ * Formats rows as a table with headings. Text is safe for a terminal.
+ * @param right indices of right-aligned columns
  */
 export function table(
   heads: readonly string[],

@@ -28,11 +28,11 @@ interface TrainFlags {
   dataDir?: string;
 }
 
-/** `plumbline train`: the built-in trainer on a machine of its own, with a hub that is elsewhere. */
+/** `plumbline train`: runs the built-in trainer on this machine, for a hub elsewhere. */
 export function addTrainCommand(program: Command): void {
   program
     .command('train')
-    .description('train a run on this machine and bring it to a hub that may be on another')
+    .description('train a run on this machine for a hub that may be on another')
     .requiredOption('--hub <url>', 'address of the hub')
     .requiredOption('--token-file <path>', "file with the hub's trainer token (trainer-token in its data folder)")
     .option('--name <name>', 'name of the run')
@@ -42,12 +42,12 @@ export function addTrainCommand(program: Command): void {
       '{}',
     )
     .addOption(
-      new Option(
-        '--resume <run>',
-        'go on with a run that has ended, from a checkpoint that lies here, under its id',
-      ).conflicts(['config', 'name']),
+      new Option('--resume <run>', 'continue an ended run under its id, from a checkpoint on this machine').conflicts([
+        'config',
+        'name',
+      ]),
     )
-    .option('--checkpoint <id>', 'the checkpoint to go on from; without it the newest')
+    .option('--checkpoint <id>', 'the checkpoint to continue from (the newest)')
     .option('--data-dir <folder>', 'where checkpoints are kept (PLUMBLINE_DATA_DIR, .plumbline)')
     .action(async (flags: TrainFlags) => {
       const { hub, tokenFile, name, config, resume, checkpoint } = flags;
@@ -75,7 +75,7 @@ export function addTrainCommand(program: Command): void {
     });
 }
 
-/** An ended run, and the checkpoint of it that lies here to go on from. @throws Error saying why it cannot go on here */
+/** An ended run and its checkpoint on this machine to continue from. @throws Error saying why it cannot continue here */
 async function runToResume(
   hub: HubApi,
   text: string,
@@ -98,7 +98,7 @@ async function runToResume(
     );
   }
   const config = builtInConfig(run.description);
-  if (config === null) throw new Error(`${runId} is a run of another trainer, which alone can go on with it.`);
+  if (config === null) throw new Error(`${runId} is a run of another trainer; only that can continue it.`);
   if (from.step >= totalSteps(config))
     throw new Error(
       `${from.checkpointId} of ${runId} is at the last of its ${totalSteps(config)} steps: there is nothing to go on with. ` +

@@ -26,7 +26,7 @@ interface ExportFlags extends HubFlags {
 }
 type Say = (line: string) => void;
 
-/** `plumbline export`, `import` and `copy`: runs from one place to another. */
+/** `plumbline export`, `import` and `copy`: move runs between places. */
 export function addTransferCommands(program: Command, say: Say): void {
   const dataDir = () => new Option('--data-dir <folder>', 'where runs are kept (PLUMBLINE_DATA_DIR, .plumbline)');
   withHubAddress(
@@ -39,7 +39,7 @@ export function addTransferCommands(program: Command, say: Say): void {
           .choices(exportFormats)
           .default('jsonl'),
       )
-      .option('--out <path>', 'where to: a new file or folder, or a folder that is there'),
+      .option('--out <path>', 'a new file or folder, or an existing folder'),
     'where runs are kept, with a hub running or not (PLUMBLINE_DATA_DIR, .plumbline)',
   ).action((text: string, flags: ExportFlags) => exportAction(text, flags, say));
   program
@@ -51,7 +51,7 @@ export function addTransferCommands(program: Command, say: Say): void {
     .action((path: string, flags: Flags & { as?: RunId }) => importAction(path, flags, say));
   program
     .command('copy')
-    .description('copy runs from one kind of store to another; one that was interrupted goes on')
+    .description('copy runs from one kind of store to another; an interrupted copy can be resumed')
     .argument('[runs...]', 'ids of runs; all when none is given', (id: string, ids: RunId[] = []) => [
       ...ids,
       runId(id),
@@ -70,7 +70,7 @@ async function exportAction(text: string, flags: ExportFlags, say: Say): Promise
     const { runId } = await findStoredRun(store, config.dataDir, text);
     await writeExport(await archiveOf(store, runId), flags, say);
   } catch (error) {
-    // Whoever holds the store is asked: the lock tells more surely than the address file that a hub lives.
+    // Asks the process that holds the store: the lock is a surer sign of a running hub than the address file.
     if (!(error instanceof StoreInUseError) || hubUrl(config.dataDir) === null) throw error;
     await exportFrom(hubOf(flags), text, flags, say);
   } finally {
@@ -113,7 +113,7 @@ async function importAction(path: string, { as, ...flags }: Flags & { as?: RunId
   });
 }
 
-/** The run's state and its commands follow when a hub starts on the store. */
+/** Appends unsent events of a trainer. The run's state and its commands follow when a hub starts on the store. */
 async function handInAction(
   path: string,
   lost: UnsentEventsHeader,
@@ -144,7 +144,7 @@ async function copyAction(
   });
 }
 
-/** Closes them whatever happens; says what to do where a hub holds one. */
+/** Works with two stores and always closes them; says what to do if a hub holds one. */
 async function withStores(
   stores: EventStore[],
   dataDir: string,
@@ -165,7 +165,7 @@ async function withStores(
   }
 }
 
-/** A store of this kind, whichever the hub itself uses. */
+/** Opens a store of this kind, whichever the hub itself uses. */
 const at = (kind: StoreKind, config: HubConfig): HubConfig => ({
   ...config,
   store: kind === 'influx' ? influxStoreConfig(config.dataDir) : { kind },

@@ -21,15 +21,15 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
-/** Steps before the present one that are told first. */
+/** Past steps that are printed first. */
 const stepsBefore = 10;
 
-/** `plumbline watch RUN`: what happens in a run, line by line, until it ends. */
+/** `plumbline watch RUN`: prints the events of a run, line by line, until it ends. */
 export function addWatchCommand(program: Command, say: (line: string) => void): void {
   withHubOptions(
     program
       .command('watch')
-      .description('follow a run until it ends: key metrics of each step, and what happens; Ctrl-C leaves')
+      .description('follow a run until it ends: key metrics of each step, and its events; Ctrl-C leaves')
       .argument('<run>', 'id of the run, or the beginning of it')
       .option('--from <step>', `begin at this step, 0 for all (the last ${stepsBefore})`, wholeNumber(0))
       .addOption(
@@ -55,7 +55,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
   const leave = (): void => left.abort();
   process.once('SIGINT', leave);
   process.once('SIGTERM', leave);
-  // Nobody reads any more: `| head`, a closed terminal.
+  // The output was closed: `| head`, a closed terminal.
   process.stdout.once('error', leave);
   const lines = followRun(hub, run.runId, {
     fromStep: flags.from ?? Math.max(0, run.lastStep - stepsBefore),
@@ -70,7 +70,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     const next = await lines.next();
     if (left.signal.aborted) break;
     if (next.done) {
-      // The hub's word, where its trainer did not live to say it.
+      // The hub ended the run: its trainer sent no last word.
       if (next.value && !isEndTold) sayEnd(next.value, flags, say);
       if (next.value?.state === 'failed') process.exitCode = exitCodes.failed;
       break;
@@ -80,7 +80,7 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     if (line.type === 'run_started' || line.type === 'series_declared')
       for (const [name, declared] of declaredIn([line])) units.set(name, declared);
     say(flags.json ? JSON.stringify(line) : await lineWords(line, commands, units));
-    // Word of a closed pipe comes after the write.
+    // The error of a closed pipe arrives after the write.
     await new Promise((resolve) => setImmediate(resolve));
   }
   process.off('SIGINT', leave);
@@ -91,7 +91,7 @@ function sayEnd({ state, reason, lastStep: step }: RunSummary, { json }: Flags, 
   say(json ? JSON.stringify({ type: `run_${state}`, seq: null, step, reason }) : atStep(step, `${state}: ${reason}`));
 }
 
-/** What is declared of series, by name. */
+/** Declarations of series by name. */
 type Units = Map<string, SeriesDeclaration>;
 
 const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${visibleLine(words)}`;
@@ -144,7 +144,7 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
   }
 }
 
-/** What commands ask for and who gave them, which their ends do not say. */
+/** Actions and authors of commands, which the events of their ends do not contain. */
 class CommandNames {
   readonly #names = new Map<string, string>();
   constructor(
@@ -154,7 +154,7 @@ class CommandNames {
 
   async nameOf(commandId: CommandRecord['commandId']): Promise<string> {
     if (!this.#names.has(commandId)) {
-      // A hub that is away just now: the line is told without.
+      // The hub is away: the line is printed without them.
       const records = await this.hub.commands(this.run.runId).catch((): CommandRecord[] => []);
       for (const { commandId: id, action, author } of records)
         this.#names.set(id, `${action.kind.replaceAll('_', ' ')} by ${author}`);

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander';
 
-/** Reads an option's value. @param least the smallest that it may be */
+/** Parser of an option with a whole number. @param least its minimum */
 export function wholeNumber(least: number): (text: string) => number {
   return (text) => {
     if (/^\d{1,9}$/.test(text) && Number(text) >= least) return Number(text);

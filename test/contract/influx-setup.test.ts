@@ -229,7 +229,7 @@ describe('plumbline influx-setup', () => {
       const first = await plumbline(user, ...flags);
       expect(first.stdout).toMatch(/first user, "ada"[\s\S]*reads and writes bucket "runs" and nothing else/);
       expect(first.stdout + first.stderr).not.toContain(user.PLUMBLINE_INFLUX_PASSWORD);
-      expect((await plumbline({}, ...flags)).stdout).toContain('Nothing is to be done');
+      expect((await plumbline({}, ...flags)).stdout).toContain('Nothing to do');
       await expect(plumbline({}, ...flags, '--retention-days', '3')).rejects.toMatchObject({
         stderr: expect.stringContaining('PLUMBLINE_INFLUX_ADMIN_TOKEN'),
       });

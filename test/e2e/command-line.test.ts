@@ -135,7 +135,7 @@ describe('a run from the command line', () => {
     const rule =
       '- name: drift\n  metric: shift/kl\n  condition: {kind: threshold, side: above, value: 50}\n  actions: [{kind: pause}]\n';
     writeFileSync(path, rule);
-    expect(await done('rules', run.runId)).toBe(`${run.runId} is watched by no guard rules.\n`);
+    expect(await done('rules', run.runId)).toBe(`${run.runId} has no guard rules.\n`);
     expect(await done('rules', run.runId, '--set', path)).toMatch(/^set rules: applied at step \d+: added drift\n$/);
     expect(await done('rules', run.runId)).toMatch(/drift +shift\/kl above 50 +pause +0 +armed\n/);
     const printed = join(folder, 'rules.json');
