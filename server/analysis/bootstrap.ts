@@ -5,18 +5,17 @@ import { accuraciesOf, type Answers, type SequenceAccuracies, type SequenceRun }
  * Bootstrap confidence intervals of the measures of a sequence (percentile method, Efron & Tibshirani 1993, ch. 13),
  * over seeds and over questions.
  *
- * All runs ask the same questions, so seeds and questions are crossed, and both are drawn anew in each replicate: one
- * draw of seeds, and one draw of the questions of each task that holds for the base model, for every stage and for
- * every seed (pigeonhole bootstrap, Owen 2007). Questions drawn for each seed apart would count what a hard question
- * costs all seeds as if it averaged out. Questions of the same content, as the same word in another picture, are right or
- * wrong together, so contents are drawn, each with all of its questions (cluster bootstrap: Davison & Hinkley 1997, section
- * 3.8, strategy 1; Field & Welsh 2007); a task's accuracy is that of all questions drawn, be they more or fewer than were
- * asked.
+ * All runs ask the same questions, so seeds and questions are crossed, and each replicate resamples both: one draw of seeds,
+ * and one draw of the questions of each task for the base model, every stage and every seed (pigeonhole bootstrap, Owen
+ * 2007). Separate draws of questions per seed would treat the effect of a hard question on all seeds as if it averaged out.
+ * Questions of the same content, such as the same word in another picture, are right or wrong together. So contents are
+ * drawn, each with all of its questions (cluster bootstrap: Davison & Hinkley 1997, section 3.8, strategy 1; Field & Welsh
+ * 2007). A task's accuracy is that of all drawn questions, which may be more or fewer than were asked.
  *
- * Of n seeds n - 1 are drawn: n draws would give a variance (n - 1) / n of the right one, which matters with the few seeds
- * that one can afford (Rao & Wu 1988). Where two or three seeds differ by more than drawing other contents would explain,
- * intervals are still too narrow: so few say little of how far seeds spread. Of n contents n are drawn, so a task with few
- * makes intervals a little narrow, by the factor sqrt((n - 1) / n): 2 % with 27 words.
+ * Of n seeds, n - 1 are drawn: n draws would give a variance of (n - 1) / n of the right one, which matters with few seeds
+ * (Rao & Wu 1988). If two or three seeds differ by more than resampled contents explain, intervals are still too narrow: so
+ * few seeds say little about the spread of seeds. Of n contents, n are drawn, so a task with few contents makes intervals
+ * slightly narrow, by the factor sqrt((n - 1) / n): 2 % with 27 words.
  */
 
 export interface Interval {
@@ -24,38 +23,38 @@ export interface Interval {
   estimate: number;
   low: number;
   high: number;
-  /** What share of such intervals holds the true value, 0..1. */
+  /** Share of such intervals that contain the true value, 0..1. */
   level: number;
   seeds: number;
-  /** With one seed only its questions are resampled: the interval then says nothing of what another seed would give. */
+  /** With one seed only its questions are resampled: the interval then says nothing about other seeds. */
   resampled: 'seeds and questions' | 'questions';
 }
 
-/** Any measures of one run from its accuracies, e.g. `finalMeasures`; null where one is not defined. */
+/** Computes measures of one run from its accuracies, e.g. `finalMeasures`; null where a measure is undefined. */
 export type Statistic<Name extends string> = (run: SequenceAccuracies) => Record<Name, number | null>;
 
-/** What each question is about: task -> a word a question, in the order in which they are asked. */
+/** Contents of questions: task -> one word per question, in the order of asking. */
 export type Contents = Readonly<Record<string, readonly string[]>>;
 
 export interface BootstrapOptions {
-  /** Questions of a task that have the same are drawn together; those of a task that is not here each by itself. */
+  /** Questions with the same content are drawn together; for tasks that are missing here, each question separately. */
   contents?: Contents;
   replicates?: number;
   level?: number;
-  /** Of the resampling: the same seed gives the same interval. */
+  /** Seed of the resampling: the same seed gives the same interval. */
   seed?: number;
 }
 
 export interface DifferenceOptions extends BootstrapOptions {
-  /** What share of `b` is subtracted, 1 unless told: below it, whether `a` reaches that much of what `b` does. */
+  /** Share of `b` that is subtracted (1). A smaller share tests whether `a` reaches that much of `b`. */
   share?: number;
 }
 
 /**
- * Interval of each measure of a recipe, the mean over its runs; null where the measure is not defined.
- * @param runs one a seed, all of the same stages and questions
- * @throws Error when there is no run, a seed is there twice, the runs differ in stages or questions, or contents are not of
- *   as many questions as were asked
+ * Interval of each measure of a recipe, averaged over its runs; null where the measure is undefined.
+ * @param runs one per seed, all with the same stages and questions
+ * @throws Error when there is no run, a seed occurs twice, the runs differ in stages or questions, or the number of contents
+ *   differs from that of questions
  */
 export function bootstrapIntervals<Name extends string>(
   runs: readonly SequenceRun[],
@@ -66,8 +65,8 @@ export function bootstrapIntervals<Name extends string>(
 }
 
 /**
- * Interval of the difference a - b (or a - share b) of each measure between two recipes. In each replicate both have the same seeds and
- * the same questions, so what a seed or a question does to both alike cancels.
+ * Interval of the difference a - b (or a - share b) of each measure between two recipes. Each replicate uses the same seeds
+ * and questions for both, so common effects of a seed or a question cancel.
  * @throws Error when the two do not have the same seeds and questions
  */
 export function bootstrapDifferences<Name extends string>(
@@ -100,7 +99,7 @@ function intervals<Name extends string>(
 
   const estimates = sorted.map((runs) => runs.map((run) => statistic(accuraciesOf(run))));
   const names = Object.keys(estimates[0]![0]!) as Name[];
-  /** The combined mean over the drawn seeds; null where a run has none. */
+  /** The combined mean over the drawn seeds; null where a run lacks it. */
   const combined = (measures: readonly (readonly Record<Name, number | null>[])[], name: Name): number | null => {
     const values = measures.map((of) => of.map((each) => each[name]));
     if (values.some((of) => of.includes(null))) return null;
@@ -138,7 +137,7 @@ function sortedBySeed(runs: readonly SequenceRun[]): SequenceRun[] {
   return sorted;
 }
 
-/** How many questions each task has. @throws Error when the runs cannot be compared question by question */
+/** Number of questions per task. @throws Error when the runs cannot be compared question by question */
 function questionsOf(runs: readonly SequenceRun[]): Map<string, number> {
   const [first] = runs;
   if (!first) throw new Error('There is no run to resample.');
@@ -157,7 +156,7 @@ function questionsOf(runs: readonly SequenceRun[]): Map<string, number> {
   return questions;
 }
 
-/** Which questions of a task are drawn together. */
+/** The clusters of a task's questions, which are drawn together. */
 interface Clusters {
   count: number;
   /** The cluster of each question, 0..count - 1. */
@@ -172,7 +171,7 @@ function clustersOf(task: string, questions: number, contents: readonly string[]
   return { count: different.size, of: Uint16Array.from(contents, (content) => different.get(content)!) };
 }
 
-/** How often each question is drawn when as many clusters are drawn as there are. */
+/** Draws as many clusters as there are. @returns how often each question was drawn */
 function drawCounts(rng: Rng, { count, of }: Clusters): Uint16Array {
   const drawn = new Uint16Array(count);
   for (let draw = 0; draw < count; draw++) drawn[rng.integer(count)]!++;
@@ -198,7 +197,7 @@ function resampled(run: SequenceRun, counts: ReadonlyMap<string, Uint16Array>): 
   return { ...run, base: percent(run.base), afterStage: run.afterStage.map(percent) };
 }
 
-/** Linear between order statistics. @param sorted ascending, at least one value @param share 0..1 */
+/** Quantile, linear between order statistics. @param sorted ascending, at least one value @param share 0..1 */
 export function quantile(sorted: readonly number[], share: number): number {
   const at = share * (sorted.length - 1);
   const below = Math.floor(at);

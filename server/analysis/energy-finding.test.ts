@@ -14,7 +14,7 @@ const run = (first: number, last: number): Map<string, MetricSeries> => {
 };
 
 describe('the energy of a run', () => {
-  it('says what it took, between what bounds, and for each step', () => {
+  it('is reported with its bounds and per step', () => {
     expect(energyFinding(run(0, 100), 0, true)).toEqual({
       kind: 'energy',
       step: 100,
@@ -23,7 +23,7 @@ describe('the energy of a run', () => {
     });
   });
 
-  it('says of a run that goes on what it has taken so far', () => {
+  it('is reported "so far" for a run that goes on', () => {
     expect(energyFinding(run(0, 100), 0, false)!.text).toBe(
       'The run has taken 2 Wh so far (1–5 Wh, 25 % of it measured), 0.95 g CO₂e: 20 mWh a step.',
     );
@@ -33,13 +33,13 @@ describe('the energy of a run', () => {
     expect(energyFinding(run(60, 100), 60, true)!.values['joulesPerStep']).toBe(180);
   });
 
-  it('divides by no step where there was none', () => {
+  it('is not divided by zero steps', () => {
     expect(energyFinding(run(0, 0), 0, true)!.text).toBe(
       'The run took 2 Wh (1–5 Wh, 25 % of it measured), 0.95 g CO₂e.',
     );
   });
 
-  it('is not there where the trainer told none, and without bounds where it told none of those', () => {
+  it('is absent without values from the trainer, and has no bounds without theirs', () => {
     expect(energyFinding(new Map(), 0, true)).toBeUndefined();
     const bare = new Map([['energy/joules', { steps: [10], values: [3600] }]]);
     expect(energyFinding(bare, 0, true)!.text).toBe('The run took 1 Wh (1–1 Wh, 0 % of it measured): 0.1 Wh a step.');

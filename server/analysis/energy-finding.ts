@@ -3,12 +3,11 @@ import { metrics } from '@plumbline/shared/metric';
 import type { Finding, MetricSeries } from './finding.js';
 
 /**
- * What a run took, and each of its optimizer steps: a branch counts both from its branch point. Pauses and probes are in
- * it, as they are in the run.
+ * Energy of a run and of each optimizer step. A branch counts both from its branch point. Pauses and probes are included.
  * @param series by metric name, as the store returns them; steps ascend
- * @param firstStep where the run began
- * @param hasEnded of a run that goes on the sentence says what it has taken so far
- * @returns undefined for a run whose trainer told no energy
+ * @param firstStep the step at which the run began
+ * @param hasEnded otherwise the sentence says "so far"
+ * @returns undefined for a run without energy values
  */
 export function energyFinding(
   series: ReadonlyMap<string, MetricSeries>,
@@ -19,7 +18,7 @@ export function energyFinding(
   const joules = lastOf(told);
   if (!told || joules === undefined) return undefined;
   const step = told.steps[told.steps.length - 1]!;
-  // A trainer that tells no bounds is taken at its word.
+  // Without bounds the trainer's value is used as it is.
   const low = lastOf(series.get(metrics.energyJoulesLow)) ?? joules;
   const high = lastOf(series.get(metrics.energyJoulesHigh)) ?? joules;
   const measured = lastOf(series.get(metrics.energyMeasured)) ?? 0;

@@ -17,7 +17,7 @@ const evaluated = (
   ...{ stage, weight, right },
 });
 
-it('says of each task how the base, each stage and each weight answered, and how that differs from the base', () => {
+it('has the answers of the base, each stage and each weight by task, and their difference from the base', () => {
   // Of 20: 10 right at the base; after the stage 8 of these still, and 6 of the others.
   const [base, now] = ['1'.repeat(10) + '0'.repeat(10), '1'.repeat(8) + '00' + '1'.repeat(6) + '0000'];
   const table = tableOf([
@@ -45,7 +45,7 @@ it('says of each task how the base, each stage and each weight answered, and how
   expect(blend).toMatchObject({ stage: 0, weight: 0.5, right: 10, againstBase: { estimate: 0, gained: 0, lost: 0 } });
 });
 
-it('compares with no base that was not asked the same, and reads no inherited name', () => {
+it('compares only with a base that was asked the same questions, and reads no inherited names', () => {
   const [row] = tableOf([evaluated(0, { counting: '10' })])[0]!.evaluations;
   expect(row!.againstBase).toBeNull();
   const other = tableOf([evaluated(null, { counting: '101' }), evaluated(0, { constructor: '1', counting: '10' })]);
@@ -56,7 +56,7 @@ it('compares with no base that was not asked the same, and reads no inherited na
   expect(tableOf([])).toEqual([]);
 });
 
-it('compares evaluations that came before the base model was asked with it too', () => {
+it('also compares evaluations that came before that of the base model', () => {
   const [{ evaluations }] = tableOf([evaluated(0, { counting: '11' }), evaluated(null, { counting: '10' })]) as [
     EvaluationTable['tasks'][number],
   ];

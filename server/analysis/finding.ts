@@ -4,7 +4,7 @@ export interface MetricSeries {
   values: ArrayLike<number>;
 }
 
-/** One sentence about what happened, with the numbers it rests on. */
+/** One sentence about an event in a run, with the numbers behind it. */
 export interface Finding {
   kind:
     | 'diverged'
@@ -21,5 +21,5 @@ export interface Finding {
   values: Record<string, number>;
 }
 
-/** A difference of accuracies in percent, as sentences have it. */
+/** Formats a difference of accuracies in percentage points for sentences. */
 export const points = (value: number): string => `${value > 0 ? '+' : ''}${value.toFixed(1)} points`;

@@ -9,7 +9,7 @@ import { correlation, findings } from './findings.js';
 import { slope } from './slope.js';
 
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
-/** As the built-in trainer starts, asking 100 questions a task. */
+/** The start of the built-in trainer, with 100 questions per task. */
 const started = (baseline: Record<string, number>): ControlEvent => ({
   type: 'run_started',
   seq: 1,
@@ -36,15 +36,15 @@ const changed = (step: number): ControlEvent => ({
 });
 
 describe('correlation', () => {
-  it('is -1 for a line that falls as the other rises, and pairs by step', () => {
+  it('is -1 for two opposite lines, paired by step', () => {
     expect(correlation(series(3, 2, 1), series(10, 20, 30))).toBeCloseTo(-1, 12);
     const everyOther = { steps: [0, 20, 40], values: [1, 3, 5] };
     expect(correlation(everyOther, series(1, 99, 3, 99, 5))).toBeCloseTo(1, 12);
   });
-  it('has a value worked by hand: (1,2,3) and (1,3,2) give 0.5', () => {
+  it('equals a value computed by hand: (1,2,3) and (1,3,2) give 0.5', () => {
     expect(correlation(series(1, 2, 3), series(1, 3, 2))).toBeCloseTo(0.5, 12);
   });
-  it('is NaN where it is not defined', () => {
+  it('is NaN where it is undefined', () => {
     expect(correlation(series(1, 2), series(1, 2))).toBeNaN();
     expect(correlation(series(1, 1, 1), series(1, 2, 3))).toBeNaN();
   });
@@ -69,7 +69,7 @@ describe('findings', () => {
     ['energy/joules', series(0, 1000, 2000, 3000, 7200)],
   ]);
 
-  it('tells drop, recovery, bias and their relation', () => {
+  it('describe drop, recovery, bias and their relation', () => {
     const told = new Map(findings(run, [started(base)], 100, ended).map((finding) => [finding.kind, finding]));
     expect(told.get('held_out_drop')).toMatchObject({
       step: 20,
@@ -85,7 +85,7 @@ describe('findings', () => {
       values: { 'language_model.layers.0.mlp.up_proj': 0.2 },
     });
   });
-  it('says where the weights moved by the roles that the trainer gave', () => {
+  it('name where the weights moved, by the roles that the trainer gave', () => {
     const begun = started(base) as Extract<ControlEvent, { type: 'run_started' }>;
     begun.model.groups = [
       { name: 'a', part: 'language', layer: 12, block: 'mlp', projection: 'up_proj' },
@@ -101,7 +101,7 @@ describe('findings', () => {
       'Weights moved most in layer 0 expert 7 gate_proj (30.0 %), layer 12 up_proj (20.0 %), vision layer 3 norms (10.0 %).',
     );
   });
-  it('says how it is so far of a run that goes on, and nothing of an end', () => {
+  it('say "so far" for a run that goes on, and nothing about its end', () => {
     const texts = findings(run, [started(base)], 100, { ...ended, state: 'running' }).map(({ text }) => text);
     expect(texts.filter((text) => / end(ed)?\b/.test(text))).toEqual([]);
     expect(texts.filter((text) => text.includes('so far'))).toHaveLength(3);
@@ -109,7 +109,7 @@ describe('findings', () => {
     expect(texts.join('\n')).toMatch(/and 20\.0 % now: 50 % recovered/);
     expect(texts[0]).toContain('is at -20.0 points so far: 50 % recovered; the worst task so far is Colour');
   });
-  it('tells what an intervention changed, per 100 steps', () => {
+  it('describe what an intervention changed, per 100 steps', () => {
     const told = findings(run, [started(base), changed(20)], 100, ended).find(({ kind }) => kind === 'intervention')!;
     expect(told.step).toBe(20);
     expect(told.values['before']).toBeCloseTo(-200, 8);
@@ -123,7 +123,7 @@ describe('findings', () => {
     ...{ type: 'command_applied', seq: 3, step, wallTimeMs: 0 },
     ...{ commandId: CommandId.parse('command-1'), before, after },
   });
-  it('tells a change of the learning rate, once with what else was changed at that step', () => {
+  it('describe a change of the learning rate, together with other changes at that step', () => {
     const slower = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 * 3 });
     const told = findings(run, [started(base), changed(20), slower], 100, ended).filter(
       ({ kind }) => kind === 'intervention',
@@ -136,13 +136,13 @@ describe('findings', () => {
     expect(alone!.values['before']).toBeCloseTo(-200, 8);
     expect(alone!.text).toContain('the learning rate was 0.3 instead of 0.1');
   });
-  it('credits nothing to a command that changed nothing', () => {
+  it('credit nothing to a command that changed nothing', () => {
     const idle = applied(20, { learning_rate: 0.1 }, { learning_rate: 0.1 });
     const twice = [started(base), changed(10), changed(30), applied(40, { paused: true }, { paused: true })];
     const told = (...events: ControlEvent[]) =>
       findings(run, events, 100, ended).filter(({ kind }) => kind === 'intervention');
     expect(told(started(base), idle)).toEqual([]);
-    // The second says again what is trained already, and does not end the window of the first.
+    // The second repeats the current selection, and does not end the window of the first.
     expect(told(...twice).map(({ step }) => step)).toEqual([10]);
     expect(told(...twice)).toEqual(told(started(base), changed(10)));
   });
@@ -154,19 +154,19 @@ describe('findings', () => {
         ({ kind }) => kind === 'intervention',
       );
 
-    it('credits nothing of the next stage to a change in this one, nor of the last to one in the next', () => {
+    it('credit a change only with effects in its own stage', () => {
       expect(told(changed(20))).toMatchObject([{ values: { before: -100, after: 20 } }]);
       const [next] = told(changed(70));
       expect(next!.values['before']).toBeCloseTo(-280, 8);
       expect(next!.values['after']).toBeCloseTo(0, 8);
       expect(next!.text).toMatch(/before and by \S+ points after, both within the stage\.$/);
     });
-    it('compares the two stages where something was changed between them', () => {
+    it('compare the two stages around a change between them', () => {
       const [between] = told(changed(50));
       expect(between!.values['after']).toBeLessThan(-100);
       expect(between!.values['before']).toBeGreaterThan(-50);
     });
-    it('says of a change that it cannot be judged where too few probes lie beside it', () => {
+    it('say that a change with too few probes around it cannot be judged', () => {
       expect(told(changed(49))).toEqual([
         {
           ...{ kind: 'intervention', step: 49, values: {} },
@@ -177,7 +177,7 @@ describe('findings', () => {
       ]);
     });
   });
-  it('says which rule did it', () => {
+  it('name the rule behind a change', () => {
     const record = (commandId: CommandId, author: string): CommandRecord => ({
       ...{ commandId, author, runId: RunId.parse('run-1'), action: { kind: 'pause' }, state: 'applied' },
       ...{ receivedMs: 0, endedMs: 0, step: 20, before: null, after: null, reason: '' },
@@ -200,10 +200,10 @@ describe('findings', () => {
       ),
       'At step 40 training was paused by the rule “steep drop”.',
     ]);
-    // What people do is not theirs, and a pause of theirs is no finding.
+    // Changes by people are not credited to rules, and a person's pause is no finding.
     expect(texts('dashboard')).toEqual([expect.not.stringContaining('by the rule')]);
   });
-  it('says where training went on when it went back to a checkpoint, and nothing of other commands', () => {
+  it('say where training continued after going back to a checkpoint, and nothing about other commands', () => {
     const events = [
       started(base),
       applied(30, { probed_step: 20 }, { probed_step: 30, held_out_mean: 60 }),
@@ -219,7 +219,7 @@ describe('findings', () => {
       },
     ]);
   });
-  it('says nothing of changes below the noise', () => {
+  it('ignore changes below the noise floor', () => {
     const quiet = new Map([
       ['held_out/mean/accuracy', series(90, 89, 90)],
       ['bias/number_tokens/held_out', series(0, 0.0015, 0.001)],
@@ -227,11 +227,11 @@ describe('findings', () => {
     ]);
     expect(findings(quiet, [started(base)], 100, ended)).toEqual([]);
   });
-  it('says that the loss diverged where an overflow stands for it', () => {
+  it('report a diverged loss that is stored as an overflow', () => {
     const told = findings(new Map([['train/loss', series(1, 1.7976931348623157e308, 2)]]), [], 100, ended);
     expect(told).toMatchObject([{ kind: 'diverged', step: 10, text: 'The loss became 1.798e+308 at step 10.' }]);
   });
-  it('names the step at which the loss diverged', () => {
+  it('name the step at which the loss diverged', () => {
     const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100, ended);
     expect(told).toMatchObject([{ kind: 'diverged', step: 20 }]);
   });

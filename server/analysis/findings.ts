@@ -12,14 +12,14 @@ import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
 import { targetFindings } from './target-findings.js';
 
-/** Means of series over windows of steps, in place of a course that is too long to be held. */
+/** Means of series over windows of steps, in place of series that are too long to hold. */
 export interface Averages {
   everySteps: number;
   /** By metric name; a window's step is its first. */
   series: ReadonlyMap<string, MetricSeries>;
 }
 
-/** Pearson correlation over the steps that both series have; NaN with fewer than three, or when one does not vary. */
+/** Pearson correlation over the common steps of two series; NaN with fewer than three, or when one series is constant. */
 export function correlation(a: MetricSeries, b: MetricSeries): number {
   const at = new Map<number, number>();
   for (let i = 0; i < b.steps.length; i++) at.set(b.steps[i]!, b.values[i]!);
@@ -44,17 +44,16 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
 }
 
 /**
- * Why a run went as it went: what each target task came to, what dropped, when, whether the drop went with bias drift,
- * where the weights moved, what each intervention (what is trained, the learning rate, going back to a checkpoint)
- * changed, and what energy it took. Always in this order, however bad each is. Pure: the same series give the same findings.
+ * Explains the course of a run: the result of each target task, what dropped and when, whether the drop correlates with bias
+ * drift, where the weights moved, what each intervention (a change of what is trained or of the learning rate, going back to
+ * a checkpoint) changed, and the energy. Always in this order. Pure: the same series give the same findings.
  *
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
- * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
- * @param run its description, with its tasks and their labels; of one that goes on, sentences say how it is so far
- * @param commands the run's audit log: what rules did is said to be theirs
- * @param averages of a run whose series are thinned: correlations and slopes go by these, because extremes alone do not
- *   show them
+ * @param questionsPerTask number of questions per accuracy, for the noise floor
+ * @param run its description, with its tasks and their labels; while it goes on, sentences say "so far"
+ * @param commands the run's audit log, which tells the changes by rules from others
+ * @param averages for a run with thinned series: correlations and slopes use these, because extremes alone mislead
  */
 export function findings(
   series: ReadonlyMap<string, MetricSeries>,
@@ -74,7 +73,7 @@ export function findings(
   }
 
   const declared = declaredIn(events);
-  /** Without a noise floor nobody can say what is drift: then nothing is said of it. */
+  /** Without a noise floor drift cannot be told from noise: then no finding is made. */
   const noiseOf = (name: string): number | undefined => declared.get(name)?.noiseFloor;
 
   const loss = series.get(metrics.loss);

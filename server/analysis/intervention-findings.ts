@@ -9,13 +9,13 @@ import { points, type Finding, type MetricSeries } from './finding.js';
 import { slope } from './slope.js';
 
 /**
- * What each intervention did: how fast held-out accuracy moved before and after each change of what is trained or of the
- * learning rate, where training went back to a checkpoint, and where a rule paused it. A window before or after a change
- * ends at the next change and at the end of the stage, since another skill moves held-out accuracy by itself.
+ * Describes each intervention: the slope of held-out accuracy before and after each change of what is trained or of the
+ * learning rate, going back to a checkpoint, and pauses by rules. A window before or after a change ends at the next change
+ * and at the end of the stage, because another skill moves held-out accuracy by itself.
  *
  * @param heldOut mean held-out accuracy in percent, where it was measured
- * @param commands the run's audit log, which says what rules gave
- * @param stages of the run; none where it has none
+ * @param commands the run's audit log, which tells the commands of rules
+ * @param stages of the run, if it has any
  */
 export function interventionFindings(
   heldOut: MetricSeries | undefined,
@@ -28,7 +28,7 @@ export function interventionFindings(
     const rule = event?.type === 'command_applied' ? rules.get(event.commandId) : undefined;
     return rule ? ` by the rule “${rule}”` : '';
   };
-  // What was changed at one step has one effect. What left everything as it was has none.
+  // Changes at one step count as one. Commands that changed nothing do not count.
   const changes = new Map<number, string[]>();
   let trained: readonly string[] | undefined;
   events.forEach((event, index) => {
@@ -36,7 +36,7 @@ export function interventionFindings(
     if (event.type === 'run_started' || event.type === 'trainable_changed') trained = event.trainable;
     const change = changeOf(event, before);
     if (!change) return;
-    // A trainer says what is trained now, then that the command for it was applied.
+    // A trainer first reports what is trained now, and then that the command was applied.
     const by = byRule(event.type === 'trainable_changed' ? events[index + 1] : event);
     const atStep = changes.get(event.step) ?? [];
     changes.set(event.step, atStep);
@@ -81,7 +81,7 @@ function effects(heldOut: MetricSeries, changes: ReadonlyMap<number, string[]>, 
   });
 }
 
-/** @param trained what was trained until this event, by name, where that is known */
+/** Describes one event's change. @param trained names of the parameters trained before this event, if known */
 function changeOf(event: ControlEvent, trained: readonly string[] | undefined): string | undefined {
   if (event.type === 'trainable_changed') {
     const { length } = event.trainable;

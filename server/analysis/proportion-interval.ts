@@ -1,4 +1,4 @@
-/** 97.5 % quantile of the standard normal distribution: intervals hold the true value in 95 of 100 cases. */
+/** 97.5 % quantile of the standard normal distribution: intervals contain the true value in 95 of 100 cases. */
 const z = 1.959963984540054;
 export const intervalLevel = 0.95;
 
@@ -14,23 +14,23 @@ export function wilsonInterval(right: number, asked: number): Ends {
   const scale = 1 + z ** 2 / asked;
   const centre = (share + z ** 2 / (2 * asked)) / scale;
   const reach = (z / scale) * Math.sqrt((share * (1 - share)) / asked + z ** 2 / (4 * asked ** 2));
-  // Rounding may leave a hair beyond the ends.
+  // Rounding may exceed the ends slightly.
   return { low: Math.max(0, centre - reach), high: Math.min(1, centre + reach) };
 }
 
-/** How the answers of two models to the same questions fall together. */
+/** Counts of the paired answers of two models to the same questions. */
 export interface Pairs {
   bothRight: number;
-  /** Right now, wrong of the other. */
+  /** Right now, wrong for the other model. */
   gained: number;
-  /** Wrong now, right of the other. */
+  /** Wrong now, right for the other model. */
   lost: number;
   bothWrong: number;
 }
 
 /**
  * Interval of the difference of two shares that were measured on the same questions: method 10 of Newcombe, Statistics
- * in Medicine 17 (1998) 2635-2650, which joins the two Wilson intervals by the correlation of the answers.
+ * in Medicine 17 (1998) 2635-2650, which combines the two Wilson intervals by the correlation of the answers.
  * @param pairs at least one
  */
 export function pairedDifferenceInterval({ bothRight, gained, lost, bothWrong }: Pairs): Ends {

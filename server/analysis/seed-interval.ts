@@ -1,6 +1,6 @@
 import { mean } from './study-run.js';
 
-/** Mean over seeds with Student's 95 % interval, which takes them for draws from a normal distribution; null with fewer than two. */
+/** Mean over seeds with Student's 95 % interval, which assumes a normal distribution; null with fewer than two seeds. */
 export function seedInterval(values: readonly number[]): { estimate: number; low: number; high: number } | null {
   if (values.length < 2) return null;
   const estimate = mean(values);
@@ -10,8 +10,8 @@ export function seedInterval(values: readonly number[]): { estimate: number; low
 }
 
 /**
- * The t that Student's distribution has 95 % of its mass within ± of (its 97.5 % quantile), exact but for rounding.
- * @throws Error when the degrees of freedom are no whole number from 1
+ * The 97.5 % quantile of Student's distribution (95 % of its mass is within ± of it), exact up to rounding.
+ * @throws Error when the degrees of freedom are not a whole number of at least 1
  */
 export function studentT(degrees: number): number {
   if (!Number.isInteger(degrees) || degrees < 1)

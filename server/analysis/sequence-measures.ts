@@ -1,25 +1,25 @@
 /*
- * What a sequence of target skills taught, and what it cost, from the answers to the same questions before training and
- * after each stage. Definitions: "Measures" of arXiv 2510.08564; percentage points against the base model.
+ * Learning and forgetting of a sequence of target skills, from the answers to the same questions before training and after
+ * each stage. Definitions: "Measures" of arXiv 2510.08564; percentage points against the base model.
  */
 
-/** Right and wrong answers of one evaluation: task -> one digit a question, 1 where the answer is right. */
+/** Answers of one evaluation: task -> one digit per question, 1 for a right answer. */
 export type Answers = Readonly<Record<string, string>>;
 
 /** One run of a sequence: the same questions, in the same order, before training and after each stage. */
 export interface SequenceRun {
-  /** Of the training data's order. */
+  /** Seed of the order of training data. */
   seed: number;
   /** The target task that each stage trains. */
   stages: readonly string[];
-  /** The tasks that no stage trains and whose change is forgetting. */
+  /** Tasks that no stage trains: their drop is forgetting. */
   heldOut: readonly string[];
   base: Answers;
-  /** Of each completed stage, in order; shorter than `stages` when the run ended early. */
+  /** Answers after each completed stage, in order; shorter than `stages` if the run ended early. */
   afterStage: readonly Answers[];
 }
 
-/** The same with the share of right answers, in percent, in place of the answers. */
+/** As `SequenceRun`, with accuracies in percent in place of the answers. */
 export interface SequenceAccuracies {
   stages: readonly string[];
   heldOut: readonly string[];
@@ -27,7 +27,7 @@ export interface SequenceAccuracies {
   afterStage: readonly Readonly<Record<string, number>>[];
 }
 
-/** Names of the measures, in the order in which a table shows them. */
+/** Names of the measures, in the order of tables. */
 export const sequenceMeasureNames = [
   'targetLearning',
   'targetForgetting',
@@ -35,21 +35,21 @@ export const sequenceMeasureNames = [
   'heldOutForgetting',
 ] as const;
 export type SequenceMeasureName = (typeof sequenceMeasureNames)[number];
-/** Percentage points; null where a measure is not defined, as forgetting is after the first stage. */
+/** Measures in percentage points; null where undefined, such as forgetting after the first stage. */
 export type SequenceMeasures = Record<SequenceMeasureName, number | null>;
 
-/** What the measures read of an `evaluation_completed` event. */
+/** The fields of an `evaluation_completed` event that the measures use. */
 export interface Evaluation {
   /** Index of the stage it follows; null: the base model, before training. */
   stage: number | null;
-  /** Interpolation weight of WiSE-FT; null: the model as it was trained. */
+  /** Interpolation weight of WiSE-FT; null: the trained model. */
   weight: number | null;
   right: Answers;
 }
 
 /**
- * A run's answers from its evaluations; of a stage that was evaluated more than once, the last counts.
- * @param weight which interpolation with the base model is read after each stage; null: the model as it was trained
+ * Collects a run's answers from its evaluations. If a stage was evaluated repeatedly, the last evaluation counts.
+ * @param weight the interpolation with the base model that is used after each stage; null: the trained model
  * @throws Error when the base model or a stage before a later one was not evaluated
  */
 export function sequenceRun(
@@ -110,7 +110,7 @@ export function sequenceMeasures(run: SequenceAccuracies): SequenceMeasures[] {
   });
 }
 
-/** The measures of the whole sequence; all null before the first stage is done. */
+/** The measures of the whole sequence; all null before the first stage has ended. */
 export function finalMeasures(run: SequenceAccuracies): SequenceMeasures {
   const none = { targetLearning: null, targetForgetting: null, targetOverall: null, heldOutForgetting: null };
   return sequenceMeasures(run).at(-1) ?? none;

@@ -1,6 +1,6 @@
 import type { MetricSeries } from './finding.js';
 
-/** Least-squares slope of the finite values with `from <= step < to`, in units a step; NaN with fewer than two steps. */
+/** Least-squares slope of the finite values with `from <= step < to`, in units per step; NaN with fewer than two steps. */
 export function slope(series: MetricSeries, from: number, to: number): number {
   let n = 0;
   let sx = 0;
@@ -9,7 +9,7 @@ export function slope(series: MetricSeries, from: number, to: number): number {
   let sxy = 0;
   const first = firstFrom(series.steps, from);
   for (let i = first; i < series.steps.length && series.steps[i]! < to; i++) {
-    // Counted from the first: squares of large steps would leave no digits for what differs.
+    // Relative to the first step: squares of large steps would lose the digits of the differences.
     const x = series.steps[i]! - series.steps[first]!;
     const y = series.values[i]!;
     if (!Number.isFinite(y)) continue;
@@ -23,7 +23,7 @@ export function slope(series: MetricSeries, from: number, to: number): number {
   return n < 2 || spread === 0 ? NaN : (n * sxy - sx * sy) / spread;
 }
 
-/** Index of the first step that is `from` or more, of steps that ascend. */
+/** Index of the first step >= `from` in ascending steps. */
 function firstFrom(steps: ArrayLike<number>, from: number): number {
   let [low, high] = [0, steps.length];
   while (low < high) {

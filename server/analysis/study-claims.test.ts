@@ -9,7 +9,7 @@ const answers = (percent: number): string => {
   return '1'.repeat(right) + '0'.repeat(questions - right);
 };
 
-/** A run whose accuracies are given outright: of kinds, counting and clock in turn, and of two held-out tasks. */
+/** A run with given accuracies: of kinds, counting and clock in turn, and of two held-out tasks. */
 function run(
   variant: string,
   seed: number,
@@ -45,7 +45,7 @@ const verdicts = (claims: readonly Claim[]): string[] => claims.map(({ verdict }
 const seeds = [1, 2, 3];
 
 describe('studyClaims', () => {
-  it('holds where runs show what the paper says', () => {
+  it('confirms claims that the runs support', () => {
     const runs = new Map([
       [
         'full',
@@ -69,7 +69,7 @@ describe('studyClaims', () => {
     expect(claims[2]!.evidence[1]).toContain('held-out +13.0');
   });
 
-  it('does not hold where runs show the opposite', () => {
+  it('rejects claims that the runs contradict', () => {
     const runs = new Map([
       [
         'full',
@@ -88,7 +88,7 @@ describe('studyClaims', () => {
     ]);
   });
 
-  it('holds in part where held-out accuracy is kept but little is learnt', () => {
+  it('confirms in part when held-out accuracy is kept but little is learnt', () => {
     const runs = new Map([
       ['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: [80, 60, 60] }))],
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 20, heldOut: [89, 89, 89] }))],
@@ -100,7 +100,7 @@ describe('studyClaims', () => {
     expect(recovery!.verdict).toBe('holds in part');
   });
 
-  it('does not hold in part by a half that means nothing without the other', () => {
+  it('does not confirm in part by a half that means nothing without the other', () => {
     const runs = new Map([
       // Counting lifts held-out accuracy, and so does what follows.
       ['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: [60, 70, 85] }))],
@@ -112,7 +112,7 @@ describe('studyClaims', () => {
     expect([recovery!.verdict, recipes!.verdict]).toEqual(['does not hold', 'does not hold']);
   });
 
-  it('decides nothing where seeds disagree, however many questions were asked', () => {
+  it('leaves a claim undecided if seeds disagree, however many questions were asked', () => {
     const heldOut = [
       [85, 50, 75],
       [85, 84, 84],
@@ -124,7 +124,7 @@ describe('studyClaims', () => {
     expect(studyClaims(runs, names, {})[0]!.verdict).toBe('not decided');
   });
 
-  it('decides nothing about what is learnt where other questions could have decided it, though all seeds agree', () => {
+  it('leaves learning undecided if other questions could change the result, though all seeds agree', () => {
     // 70 points learnt of 90 are 2.5 above three quarters of them, and 200 questions a task leave about 3 open.
     const recipe = (name: string, learnt: number): [string, StudyRun[]] => [
       name,
@@ -141,18 +141,18 @@ describe('studyClaims', () => {
     expect(recipes(55).verdict).toBe('does not hold');
   });
 
-  it('decides nothing by one seed', () => {
+  it('leaves all claims undecided with one seed', () => {
     const one = run('full', 1, { learnt: 90, heldOut: [85, 50, 75], bias: [0.02, 0.4, 0.1], push: [2, 0.2] });
     const claims = studyClaims(new Map([['full', [one]]]), names, {});
     expect(verdicts(claims)).toEqual(['not decided', 'not decided', 'not decided', 'not decided']);
   });
 
-  it('judges the variants that it is told of, whatever their names, and says which recipe has none', () => {
+  it('judges the given variants, whatever their names, and names recipes without a variant', () => {
     const runs = new Map([
       ['whole', seeds.map((seed) => run('whole', seed, { learnt: 90, heldOut: [85, 50, 75] }))],
       ['attention', seeds.map((seed) => run('attention', seed, { learnt: 80, heldOut: [89, 88, 89] }))],
       ['gated', seeds.map((seed) => run('gated', seed, { learnt: 85, heldOut: [89, 87, 88] }))],
-      // As it happens called like a recipe, and the opposite of what that does.
+      // Named like a recipe, but with the opposite effect.
       ['sa_proj', seeds.map((seed) => run('sa_proj', seed, { learnt: 10, heldOut: [40, 40, 40] }))],
     ]);
     const variants = { reference: 'whole', saProj: 'attention', mlpGateUp: 'gated', mlp: null };
@@ -164,7 +164,7 @@ describe('studyClaims', () => {
     expect(lacking.evidence[1]).toBe('The study has no variant that trains mlp_gate_up and does nothing else.');
   });
 
-  it('is less sure where the questions are about few contents', () => {
+  it('is less certain if the questions have few contents', () => {
     // Half of the questions that were right are lost: all of those about one of four things.
     const runs = new Map([['full', seeds.map((seed) => run('full', seed, { learnt: 90, heldOut: [90, 70, 85] }))]]);
     const few = Array.from({ length: questions }, (_, index) => String(Math.floor(index / 50)));
@@ -173,7 +173,7 @@ describe('studyClaims', () => {
     expect(drop({ colour: few, shape: few })).toMatch(/by −20\.0 \[−[345]\d/);
   });
 
-  it('decides nothing without the variants, seeds or measures that it takes', () => {
+  it('leaves claims undecided without the variants, seeds or measures that they need', () => {
     const one = run('full', 1, { learnt: 90, heldOut: [85, 85, 85] });
     const claims = studyClaims(new Map([['full', [{ ...one, series: {} }]]]), names, {});
     expect(verdicts(claims)).toEqual(['not decided', 'not decided', 'not decided', 'not decided']);
@@ -190,15 +190,15 @@ describe('blockCorrelation', () => {
     expect(found.high).toBeCloseTo(-1, 10);
     expect(found.points).toBe(6);
   });
-  it('is null for one seed, of which nothing can be drawn', () => {
+  it('is null for one seed, which cannot be resampled', () => {
     const one = [run('full', 1, { learnt: 0, heldOut: [80, 60, 70], bias: [0.2, 0.4, 0.3] })];
     expect(blockCorrelation(one, metrics.heldOutMean, metrics.numberTokensHeldOut)).toBeNull();
   });
-  it('is null where nothing varies', () => {
+  it('is null if nothing varies', () => {
     const flat = [run('full', 1, { learnt: 0, heldOut: [80, 80, 80], bias: [0.2, 0.2, 0.2] })];
     expect(blockCorrelation(flat, metrics.heldOutMean, metrics.numberTokensHeldOut)).toBeNull();
   });
-  it('is null where no draw of seeds varies', () => {
+  it('is null if no draw of seeds varies', () => {
     const runs = [
       run('full', 1, { learnt: 0, heldOut: [80, 80, 80], bias: [0.2, 0.2, 0.2] }),
       run('full', 2, { learnt: 0, heldOut: [70, 70, 70], bias: [0.3, 0.3, 0.3] }),

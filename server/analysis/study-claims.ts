@@ -14,14 +14,14 @@ import {
 import { largestOf, mean, valueAt, type StudyRun } from './study-run.js';
 
 /*
- * What arXiv 2510.08564 says of large models, asked of a study's runs, by rules that are fixed here. Each part of a claim
- * is a number that the claim wants above 0 (or below). It speaks for the claim where all its 95 % intervals lie wholly on
- * that side; against it where all lie wholly on the other side; else it decides nothing, and with one seed nothing does.
+ * Tests the claims of arXiv 2510.08564 about large models on a study's runs, by fixed rules. Each part of a claim is a number
+ * that should be above 0 (or below). It supports the claim if all its 95 % intervals are entirely on that side, and
+ * contradicts it if all are entirely on the other side. Otherwise it is undecided; with one seed it always is.
  *
- * Which intervals a part has depends on what can be drawn anew. What answers tell, (a) and (c), has two: the bootstrap's
- * over seeds and questions, and Student's over the seeds alone, which a few lucky questions cannot narrow. What probes
- * tell has one, since a probe keeps the mean over its prompts: (b) a bootstrap over seeds and stages, (d), of which each
- * seed has one value, Student's over the seeds. Neither says what other prompts would have shown.
+ * The intervals of a part depend on what can be resampled. Parts based on answers, (a) and (c), have two: the bootstrap over
+ * seeds and questions, and Student's over the seeds alone, which a few lucky questions cannot narrow. Parts based on probes
+ * have one, because a probe keeps only the mean over its prompts: (b) a bootstrap over seeds and stages; (d), with one value
+ * per seed, Student's over the seeds. Neither covers other prompts.
  */
 
 export const verdicts = ['holds', 'holds in part', 'does not hold', 'not decided'] as const;
@@ -32,13 +32,13 @@ export interface Claim {
   /** What the paper says. */
   says: string;
   verdict: Verdict;
-  /** One sentence each, with the numbers the verdict rests on. */
+  /** The numbers behind the verdict, a sentence each. */
   evidence: string[];
 }
 
 type Part = 'for' | 'against' | 'open';
 type Bounds = Pick<Interval, 'low' | 'high'>;
-/** Whether something is above 0, by all of its intervals; null is one that could not be made. */
+/** Whether a number is above 0 by all of its intervals; null stands for an interval that could not be computed. */
 function above(...intervals: readonly (Bounds | null)[]): Part {
   const known = intervals.filter((interval) => interval !== null);
   if (known.length < intervals.length) return 'open';
@@ -47,29 +47,29 @@ function above(...intervals: readonly (Bounds | null)[]): Part {
 }
 const below = (...intervals: readonly (Bounds | null)[]): Part =>
   above(...intervals.map((interval) => interval && { low: -interval.high, high: -interval.low }));
-/** What holds only where all of it does. */
+/** The conjunction of verdicts. */
 function all(parts: readonly Part[]): Part {
   if (parts.includes('against')) return 'against';
   return parts.length > 0 && parts.every((part) => part === 'for') ? 'for' : 'open';
 }
 
-/** A claim holds when all of its parts do, in part when some do; it does not when none does and one speaks against it. */
+/** A claim holds if all of its parts do, and in part if some do. It does not hold if none does and one contradicts it. */
 function verdictOf(parts: readonly Part[]): Verdict {
   if (parts.length > 0 && parts.every((part) => part === 'for')) return 'holds';
   if (parts.includes('for')) return 'holds in part';
   return parts.includes('against') ? 'does not hold' : 'not decided';
 }
 
-/** The names of the variants that the claims are about; null where a study has none, and then a claim that takes it is not decided. */
+/** Names of the variants that the claims are about; null if the study lacks one, which leaves claims about it undecided. */
 export interface ClaimVariants {
   reference: string;
-  /** Of the variants that train this recipe and do nothing else, the first. */
+  /** The first variant that trains this recipe and does nothing else. */
   saProj: string | null;
   mlpGateUp: string | null;
   mlp: string | null;
 }
 
-/** A variant learns "similarly" when it learns at least this share of what the reference does. */
+/** A variant learns "similarly" if it learns at least this share of what the reference learns. */
 export const similarLearning = 0.75;
 
 /** The runs of a variant as sequences of answers. @param weight of WiSE-FT; null: as trained */
@@ -122,7 +122,7 @@ function dropAndRecovery(
   if (recovery) evidence.push(`Teaching ${next} after it moved it by ${withInterval(recovery)} points.`);
   const dropped = below(drop, seedInterval(bySeed.map((run) => run.drop)));
   const came = recovery ? above(recovery, seedInterval(bySeed.map((run) => run.recovery!))) : 'open';
-  // What has not dropped cannot come back.
+  // Without a drop there is no recovery.
   return { ...claim, verdict: verdictOf(dropped === 'for' ? [dropped, came] : [dropped]), evidence };
 }
 
@@ -152,10 +152,10 @@ function dropWithBias(runs: ReadonlyMap<string, readonly StudyRun[]>, { referenc
 }
 
 /**
- * Pearson correlation of two series over all probes after the first, with a 95 % interval. Probes that follow one
- * another are alike, so whole blocks are drawn anew, one a stage and seed (block bootstrap, Kunsch 1989); a skill does
- * much the same to every seed, so seeds and stages are drawn apart and crossed, as in bootstrap.ts, and of n seeds n - 1.
- * @returns null with fewer than two seeds, or where a series varies in no draw
+ * Pearson correlation of two series over all probes after the first, with a 95 % interval. Successive probes are similar, so
+ * whole blocks are resampled, one per stage and seed (block bootstrap, Kunsch 1989). A skill affects all seeds similarly, so
+ * seeds and stages are drawn separately and crossed, as in bootstrap.ts, with n - 1 of n seeds.
+ * @returns null with fewer than two seeds, or if a series is constant in every draw
  */
 export function blockCorrelation(
   runs: readonly StudyRun[],
@@ -233,7 +233,7 @@ function recipes(
 const runsOf = (runs: ReadonlyMap<string, readonly StudyRun[]>, name: string | null): readonly StudyRun[] =>
   (name === null ? undefined : runs.get(name)) ?? [];
 
-/** A recipe speaks for the claim where it both forgets less than the reference and learns a similar share of what that does. */
+/** A recipe supports the claim if it both forgets less than the reference and learns a similar share. */
 function recipeAgainst(
   name: string,
   own: readonly SequenceRun[],
@@ -242,7 +242,7 @@ function recipeAgainst(
   contents: Contents,
 ): { part: Part; evidence: string } {
   const { heldOutForgetting, targetLearning } = bootstrapDifferences(own, whole, finalMeasures, { contents });
-  /** Points that it learns above the share that counts as similar. */
+  /** Percentage points learnt above the share that counts as similar. */
   const margin = bootstrapDifferences(own, whole, finalMeasures, { contents, share: similarLearning }).targetLearning;
   const measuresOf = (runs: readonly SequenceRun[]): ReturnType<typeof finalMeasures>[] =>
     runs.toSorted((x, y) => x.seed - y.seed).map((run) => finalMeasures(accuraciesOf(run)));
@@ -271,7 +271,7 @@ function whereWritten(
   const of = runs.get(reference) ?? [];
   const differences = of.flatMap((run) => {
     const counting = run.tasks.indexOf('counting');
-    /** All layers together; NaN where it was not measured. */
+    /** Sum over all layers; NaN if it was not measured. */
     const push = (block: string): number => {
       const layers = Object.entries(run.series).filter(([name]) => numberPush.exec(name)?.[1] === block);
       const pushes = layers.map(([, series]) => valueAt(series, (counting + 1) * run.stepsPerStage));

@@ -1,11 +1,11 @@
 import type { Evaluation } from './sequence-measures.js';
 import type { MetricSeries } from './finding.js';
 
-/** One run of a study as the stores hold it: with what its parents hold of the steps before it. */
+/** One run of a study as stored, including its parents' steps before it. */
 export interface StudyRun {
   variant: string;
   seed: number;
-  /** The run that finished it. */
+  /** Id of the run that finished it. */
   runId: string;
   /** Target skills in the order in which they were taught, `stepsPerStage` optimizer steps each. */
   tasks: readonly string[];
@@ -17,7 +17,7 @@ export interface StudyRun {
   series: Readonly<Record<string, MetricSeries>>;
   /** The base model's own values. */
   baseline: Readonly<Record<string, number>>;
-  /** What was changed in mid-run: by a person, a rule, or by branching from another run. */
+  /** Changes in mid-run: by a person, by a rule, or by branching from another run. */
   interventions: readonly { step: number; author: string; what: string }[];
 }
 

@@ -36,7 +36,7 @@ const found = (series: Series, baseline: ReadonlyMap<string, number>, run: Run) 
   targetFindings(series, baseline, 100, run, plannedStages(run.description));
 
 describe('targetFindings', () => {
-  it('tells of each task what was learned in its stage, lost afterwards and got back', () => {
+  it('reports what each task learnt in its stage, lost afterwards and recovered', () => {
     const [first, second, third] = found(probes(6), base, finished);
     expect(first!.step).toBe(200);
     expect(first!.values).toMatchObject({ learned: 60, worst: -40, end: -20, recoveredPercent: 50 });
@@ -52,7 +52,7 @@ describe('targetFindings', () => {
       'Bird kinds (stage 3 of 3) had learned nothing beyond the noise by step 300 (+2.0 points against the base, noise 6.0).',
     );
   });
-  it('says so far while the run goes on, and nothing of tasks that are not taught yet', () => {
+  it('says "so far" while the run goes on, and nothing about tasks that are not taught yet', () => {
     const texts = (count: number) => found(probes(count), base, running).map(({ text }) => text);
     expect(texts(1)).toEqual([
       'Counting (stage 1 of 3) has learned +20.0 points against the base, noise 8.0, so far (step 50).',
@@ -64,23 +64,23 @@ describe('targetFindings', () => {
     expect(texts(5)[1]).toMatch(/took nothing beyond the noise \(10\.0\) from it so far\.$/);
     expect(texts(5).join('')).not.toMatch(/ended/);
   });
-  it('of a branch from behind a stage, counts from what it began with', () => {
+  it('counts from the start of a branch that begins after a stage', () => {
     const parent = RunParent.parse({ runId: 'run-1', checkpointId: 'step-1', step: 200 });
     const [first] = found(probes(6, 4), base, { ...finished, parent });
     expect(first!.text).toMatch(/^Counting .* was taught before this branch, which began with it at \+35\.0 points/);
     expect(first!.text).toMatch(/took nothing beyond the noise/);
   });
-  it('judges a task that is taught again by the last stage that has begun', () => {
+  it('judges a repeated task by its last stage that has begun', () => {
     const again = { ...finished, description: described(['counting', 'clock', 'counting']) };
     const of = (count: number) => found(probes(count), base, again)[0]!;
     expect(of(6).text).toMatch(/^Counting \(stage 3 of 3\) had learned \+40\.0 points/);
     expect(of(4).text).toMatch(/^Counting \(stage 1 of 3\) had learned \+60\.0 points/);
   });
-  it('says nothing where the base model or the task was not probed', () => {
+  it('says nothing if the base model or the task was not probed', () => {
     expect(found(probes(6), new Map(), finished)).toEqual([]);
     expect(found(new Map(), base, finished)).toEqual([]);
   });
-  it('of a run without stages, judges all of it, by the names that it gives', () => {
+  it('judges a run without stages as a whole, by its own task names', () => {
     const tasks = [{ name: 'clock', label: 'Uhr', kind: 'target' as const }];
     const bare = { ...finished, description: RunDescription.parse({ name: 'x', tasks }) };
     const [only, none] = targetFindings(probes(6), base, 100, bare, []);
@@ -93,7 +93,7 @@ describe('targetFindings', () => {
       'kinds has learned nothing beyond the noise by step 300 (+2.0 points against the base, noise 6.0).',
     ]);
   });
-  it('of a run that says its stages as they start, goes by those', () => {
+  it('uses stages that a run announces as they start', () => {
     const stageStarted = (stage: number, step: number, task: string, steps: number | null) =>
       TrainerEvent.parse({
         type: 'stage_started',

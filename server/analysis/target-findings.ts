@@ -11,15 +11,15 @@ interface Probe {
 }
 
 /**
- * What each target task of a run came to: learned in its stage, lost in the stages after it, and come back. A task that
- * is taught more than once is judged by its last stage that has begun. Percentage points; learned against the base
- * model, lost and come back against the end of its stage (this project's `recovery`, beside the measures of arXiv
- * 2510.08564). A task whose stage has no probe yet is left out.
+ * The result of each target task of a run: learnt in its stage, lost in later stages, and recovered. A task that is taught
+ * repeatedly is judged by its last stage that has begun. Percentage points: learning against the base model, loss and
+ * recovery against the end of the stage (this project's `recovery`, besides the measures of arXiv 2510.08564). Tasks whose
+ * stage has no probe yet are left out.
  *
  * @param series by metric name, as the store returns them
  * @param baseline the base model's values, by metric name
- * @param questionsPerTask how many questions one accuracy rests on, for the noise floor
- * @param stages of the run; where it has none, all of it is one that teaches each of its tasks
+ * @param questionsPerTask number of questions per accuracy, for the noise floor
+ * @param stages of the run; without stages, the whole run counts as one stage of each of its tasks
  */
 export function targetFindings(
   series: ReadonlyMap<string, MetricSeries>,
@@ -36,7 +36,7 @@ export function targetFindings(
     if (base === undefined || !last) return [];
     const stage = lastStageOf(task, stages, last.step);
     if (!stage) return [];
-    // A branch from behind the stage has what its run had learned by then.
+    // A branch from after the stage starts with what its parent had learnt.
     const isTaught = (run.parent?.step ?? 0) >= stage.lastStep;
     const learned = isTaught ? probes[0]! : probes.findLast(({ step }) => step <= stage.lastStep);
     if (!learned || learned.step <= stage.firstStep) return [];
@@ -89,11 +89,11 @@ function learnedWords(
   return isUnderWay ? `has learned ${against}, so far (step ${step})` : `had learned ${against}, by step ${step}`;
 }
 
-/** How many stages are planned, where that is known. */
+/** Number of planned stages, if known. */
 const ofHowMany = ({ stages }: Pick<RunDescription, 'stages'>): string =>
   stages.length > 0 ? ` of ${stages.length}` : '';
 
-/** The last stage that teaches a task, of those that had begun at a step. */
+/** The last stage that teaches a task and had begun at a step. */
 function lastStageOf(task: string, stages: readonly Stage[], step: number): Omit<Stage, 'task'> | undefined {
   if (stages.length === 0) return { index: 0, firstStep: 0, lastStep: Infinity };
   return stages.findLast((stage) => stage.task === task && stage.firstStep < step);

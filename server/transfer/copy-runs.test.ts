@@ -29,7 +29,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-it('copies all runs or those that are named, and says what it did', async () => {
+it('copies all runs or the named ones, and reports each', async () => {
   expect(await copy(runB.run.runId)).toEqual([]);
   expect((await target.runs()).map(({ runId }) => runId)).toEqual(['run-b']);
   expect(await copy()).toEqual([]);
@@ -44,7 +44,7 @@ it('copies all runs or those that are named, and says what it did', async () => 
   ]);
 });
 
-it('goes on after an interruption: until then the run says that it is not whole', async () => {
+it('resumes after an interruption: until then the run says that it is incomplete', async () => {
   let appends = 0;
   const limited = new Proxy(target, {
     get: (store, name: keyof EmbeddedStore) => {
@@ -61,7 +61,7 @@ it('goes on after an interruption: until then the run says that it is not whole'
   expect(await held(target, runA.run.runId)).toEqual(runA);
 });
 
-it('brings a run up to date that went on since', async () => {
+it('updates a run that has grown since', async () => {
   const { runId } = runA.run;
   const early = { ...runA.run, state: 'running' as const, endedMs: null };
   await target.createRun(early);
@@ -71,7 +71,7 @@ it('brings a run up to date that went on since', async () => {
   expect(await held(target, runId)).toEqual(runA);
 });
 
-it('refuses a target that holds something else under the id, leaves it as it is, and copies the others', async () => {
+it('refuses a target with another run under the id, leaves it unchanged, and copies the others', async () => {
   const other = sampleRun('run-a', 30);
   await keep(other, target);
   expect(await copy()).toEqual(['run-a']);
@@ -87,7 +87,7 @@ it('refuses a target that is ahead, and a run that the source does not have', as
   expect(said).toEqual([expect.stringMatching(/more than the 30/), expect.stringMatching(/There is no run nowhere/)]);
 });
 
-it('fails loudly when the target does not keep what it is given, and that run says so', async () => {
+it('fails when the target does not store the events, and the run says so', async () => {
   await target.putCommand({ ...runB.commands[0]!, commandId: 'one-too-many' as never });
   expect(await copy(runB.run.runId)).toEqual(['run-b']);
   expect(said.at(-1)).toMatch(/does not read back as it was written: its digest is sha256:/);

@@ -4,10 +4,10 @@ import { archiveOf, digestOf, TransferError } from './run-archive.js';
 import { storeRun, unfinishedNote, type Progress } from './store-run.js';
 
 /**
- * Copies runs from one store to another. What the target has of a run is checked and left, so a copy that was
- * interrupted goes on, and a run that went on since is brought up to date. A run that cannot be copied stops no other.
- * @param runIds which; all of the source when empty
- * @param say gets a line for people
+ * Copies runs from one store to another. Events that the target already has are checked and kept, so an interrupted copy
+ * resumes, and a run that has grown since is brought up to date. A run that cannot be copied does not stop the others.
+ * @param runIds runs to copy; all of the source if empty
+ * @param say receives lines for people
  * @returns the runs that could not be copied
  * @throws StoreUnavailableError when a store fails
  */

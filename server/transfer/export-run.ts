@@ -12,9 +12,9 @@ export const exportFormats = ['jsonl', ...tableFormats] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /**
- * Writes a run to a file (jsonl) or a folder (parquet, csv). It has its name only once it is complete and on disk.
- * @param archive with the digest it should have, where that is known
- * @param path nothing may be there
+ * Writes a run to a file (jsonl) or a folder (parquet, csv), which gets its name only once it is complete and on disk.
+ * @param archive with its expected digest, if known
+ * @param path must not exist
  * @returns the digest of the run
  */
 export async function exportRun(
@@ -46,8 +46,8 @@ export async function exportRun(
 }
 
 /**
- * Where an export goes: exactly where it is told, or under a name of its own in a folder that is there.
- * @throws TransferError when something is there already
+ * The path of an export: the given one, or a default name in an existing folder.
+ * @throws TransferError when the path exists already
  */
 export async function exportPath(runId: string, format: ExportFormat, out = '.'): Promise<string> {
   const name = format === 'jsonl' ? `${runId}.jsonl` : `${runId}-${format}`;
@@ -57,10 +57,10 @@ export async function exportPath(runId: string, format: ExportFormat, out = '.')
 }
 
 async function refuseTaken(path: string): Promise<void> {
-  if (await kindOf(path)) throw new TransferError(`${path} is there already. Move it away, or choose another --out.`);
+  if (await kindOf(path)) throw new TransferError(`${path} exists already. Move it away, or choose another --out.`);
 }
 
-/** A hidden name beside it, on the same disk. */
+/** A hidden temporary name beside the path, on the same disk. */
 export const partialPath = (path: string): string => join(dirname(path), `.${basename(path)}.partial-${process.pid}`);
 
 async function kindOf(path: string): Promise<'folder' | 'file' | null> {

@@ -8,8 +8,8 @@ import type { RunId } from '@plumbline/shared/run';
 import { TransferError } from './run-archive.js';
 
 /**
- * Fetches a run from a running hub, which holds its store alone, into a jsonl file.
- * @param headers what shows the hub that this program may read
+ * Downloads a run into a jsonl file from a running hub, which has its store locked.
+ * @param headers credentials for reading
  * @throws TransferError with the hub's own reason, or when the hub cannot be reached or breaks off
  */
 export async function downloadRun(

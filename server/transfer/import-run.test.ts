@@ -279,8 +279,8 @@ describe('a file that is not as it was exported', () => {
     writeFileSync(path, '');
     await refused(path, /is empty/);
     writeFileSync(path, '{"some":"json"}\n');
-    await refused(path, /is no run of Plumbline/);
-    await refused(join(folder, 'store-1', 'plumbline.duckdb'), /is no run of Plumbline/);
+    await refused(path, /is not a run of Plumbline/);
+    await refused(join(folder, 'store-1', 'plumbline.duckdb'), /is not a run of Plumbline/);
     mkdirSync(join(folder, 'empty'));
     await refused(join(folder, 'empty'), /has no run.json/);
   });

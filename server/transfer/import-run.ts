@@ -8,9 +8,9 @@ import { archiveOf, byAge, digestOf, TransferError, type RunArchive, type RunFil
 import { isArriving, storeRun, type Progress } from './store-run.js';
 
 /**
- * Brings an exported run into a store. All of it is read and checked before anything is written.
- * @param as another id for it, where its own is taken
- * @returns the run as it is in the store, and whether it was there before
+ * Imports an exported run into a store. It is read and checked completely before anything is written.
+ * @param as another id for it, if its own is taken
+ * @returns the run as stored, and whether it was there before
  * @throws TransferError when the file is damaged or the id belongs to another run
  */
 export async function importRun(
@@ -22,7 +22,7 @@ export async function importRun(
   const file = await openRunFile(path);
   const archive = as ? renamed(file, as) : file;
   const { runId } = archive.run;
-  // Asked before the long read: a store that cannot be used is told at once.
+  // Opened before the long read, so that an unusable store fails at once.
   const known = await store.run(runId);
   await checkDigest(file, path);
   const digest = as ? await digestOf(archive) : file.digest;
@@ -34,7 +34,7 @@ export async function importRun(
   return { archive, digest, unchanged: false };
 }
 
-/** Reads all of a file. @throws TransferError when it is not what was exported */
+/** Reads a file completely. @throws TransferError when it differs from its export */
 async function checkDigest(file: RunFile, path: string): Promise<void> {
   const digest = await digestOf(file);
   if (digest !== file.digest)
@@ -44,8 +44,8 @@ async function checkDigest(file: RunFile, path: string): Promise<void> {
 }
 
 /**
- * The same run under another id. Its commands get ids of their own, always the same ones, because a store knows
- * commands by their id alone.
+ * The same run under another id. Its commands get new ids, always the same ones, because a store knows commands by their id
+ * alone.
  */
 function renamed(archive: RunArchive, runId: RunId): RunArchive {
   const newId = (commandId: CommandId): CommandId =>

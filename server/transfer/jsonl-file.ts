@@ -30,14 +30,14 @@ const Header = z.object({
   events: z.number().int().nonnegative(),
 });
 const Footer = z.object({ digest: Digest });
-/** The largest line is a start event: with 50,000 parameters about 27 MB. */
+/** The largest line is a `run_started`: about 27 MB with 50,000 parameters. */
 const maxLineLength = 64 * 2 ** 20;
 const footerBytes = 200;
 
 /**
- * A run as text, one JSON value a line: what the file is, the run, its commands, its events, and the digest of all lines
- * between the first and the last, so that `sed '1d;$d' FILE | sha256sum` checks it. The last line tells a file that is
- * complete from one that was cut short, and lets the rest be written as it is read.
+ * A run as text, one JSON value per line: a header, the run, its commands, its events, and the digest of all lines between
+ * the first and the last, so that `sed '1d;$d' FILE | sha256sum` checks it. The last line distinguishes a complete file from
+ * a truncated one, and allows streaming the rest.
  */
 export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   const { run, commands, lastSeq } = archive;
@@ -49,15 +49,15 @@ export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   for await (const events of archive.events())
     for (const part of inParts(events)) {
       yield digest.add(part);
-      // A receiver as fast as this would leave nobody else a turn.
+      // Yields the event loop even when the receiver is always ready.
       if (turn.isOver) await turn.next();
     }
   yield `${canonicalJson({ digest: digest.value() })}\n`;
 }
 
 /**
- * Opens a file that `jsonLines` made. Its events are read as they are asked for.
- * @throws TransferError when it is another kind of file, of a later version, or cut short
+ * Opens a file that `jsonLines` made. Its events are read on demand.
+ * @throws TransferError when it is another kind of file, of a later version, or truncated
  */
 export async function openJsonl(path: string): Promise<RunFile> {
   const head: unknown[] = [];
@@ -125,7 +125,7 @@ async function lastLine(path: string): Promise<string> {
   }
 }
 
-/** What a line says; undefined where it is no JSON. */
+/** Parses a line; undefined if it is not JSON. */
 export function json(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -134,7 +134,7 @@ export function json(text: string): unknown {
   }
 }
 
-/** What a line says. @throws TransferError naming the line where it is no JSON */
+/** Parses a line. @throws TransferError naming the line if it is not JSON */
 export function parsed(text: string, number: number, path: string): unknown {
   const value = json(text);
   if (value === undefined)

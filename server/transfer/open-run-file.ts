@@ -11,7 +11,7 @@ export async function openRunFile(path: string): Promise<RunFile> {
     throw error;
   });
   if (found.isDirectory()) return openTableFolder(path);
-  // Who names a file in the folder means the folder.
+  // A file in the folder stands for the folder.
   if ([recordName, largeEventsName, 'points.parquet', 'points.csv'].includes(basename(path)))
     return openTableFolder(dirname(path));
   return openJsonl(path);

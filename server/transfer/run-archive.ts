@@ -9,14 +9,14 @@ import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { recordAsWritten, upToDateRun, WrittenConfig, type StoredEvent } from '../store/protocol-1.js';
 
-/** What every file of an export says first. A change that an older reader would misread raises the version. */
+/** Header of every file of an export. A change that older readers would misread raises the version. */
 export const archiveFormat = 'plumbline-run';
 /** 1: a run has a configuration, 2: a description. */
 export const archiveVersion = 2;
-/** The version that a run is written in: one of protocol 1 stays as it was exported then. */
+/** The format version of a run: runs of protocol 1 keep theirs. */
 export const archiveVersionOf = (run: StoredRun): number => ('config' in run ? 1 : archiveVersion);
 
-/** Over the canonical JSON lines of a run, its commands and its events. */
+/** Digest of the canonical JSON lines of a run, its commands and its events. */
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'a digest is sha256: and 64 hexadecimal digits');
 const RecordToday = RunSummary.omit({
   trainerConnected: true,
@@ -30,7 +30,7 @@ const RecordToday = RunSummary.omit({
 const RecordOfProtocol1 = RecordToday.omit({ description: true })
   .extend({ config: WrittenConfig })
   .transform((record) => upToDateRun(record));
-/** A run's record as it was written, by this version or by one of protocol 1. */
+/** A run's record as written by this version or by protocol 1. */
 export const StoredRunRecord: ZodType<StoredRun> = z.unknown().transform((data, context): StoredRun => {
   const isOld = typeof data === 'object' && data !== null && 'config' in data;
   const parsed = (isOld ? RecordOfProtocol1 : RecordToday).safeParse(data);
@@ -40,50 +40,50 @@ export const StoredRunRecord: ZodType<StoredRun> = z.unknown().transform((data, 
   return z.NEVER;
 });
 
-/** A run on its way from one place to another: its record, its commands oldest first, and its events as a stream. */
+/** A run in transfer: its record, its commands (oldest first), and its events as a stream. */
 export interface RunArchive {
   run: StoredRun;
   commands: CommandRecord[];
-  /** The events are numbered from 1 to this without a gap. */
+  /** Number of the last event; events are numbered from 1 without a gap. */
   lastSeq: number;
   /**
-   * The events in order, in batches that a store takes at once; every call starts anew.
-   * @param fromSeq the first one wanted, 1 when not given
+   * The events in order, in batches for a store; each call starts again.
+   * @param fromSeq the first event (1)
    * @throws TransferError when one is missing or cannot be read
    */
   events(fromSeq?: number): AsyncIterable<StoredEvent[]>;
 }
 
-/** A run in a file, with the digest that was written beside it. */
+/** A run in a file, with its stored digest. */
 export interface RunFile extends RunArchive {
   digest: string;
 }
 
-/** Data that cannot be moved as asked; the message says why and what to do. */
+/** The transfer is not possible; the message says why and what to do. */
 export class TransferError extends Error {
   override name = 'TransferError';
 }
 
-/** What is said of a file that is not UTF-8. */
+/** The error for a file that is not UTF-8. */
 export const notUtf8 = (path: string, cause: NotUtf8Error): TransferError =>
   new TransferError(
-    `${path} is ${cause.message}: it is no run of Plumbline, or it was changed after its export. Copy or export it again.`,
+    `${path} is ${cause.message}: it is not a run of Plumbline, or it was changed after its export. Copy or export it again.`,
     { cause },
   );
 
 /**
- * A run as its store holds it now; events that come later are not part of it.
- * @throws TransferError when there is no such run
+ * A run as its store has it now, without later events.
+ * @throws TransferError when the run does not exist
  */
 export async function archiveOf(store: EventStore, runId: RunId): Promise<RunArchive> {
-  // Commands first: what they miss of a run that goes on is in its events, and a hub that loads the run closes them.
+  // Commands first: if the run goes on, the ends that they miss are in its events, and a hub that loads the run ends them.
   const commands = await storedCommands(store, runId);
   const summary = await store.run(runId);
   if (!summary) throw new TransferError(`There is no run ${runId} here; --data-dir names another folder.`);
   return { ...storedEvents(store, runId, summary.lastSeq), run: StoredRunRecord.parse(summary), commands };
 }
 
-/** Oldest first; those of one millisecond by their id, so that every store gives the same order. */
+/** Sorts commands, oldest first, and by id within a millisecond, so that every store gives the same order. */
 export async function storedCommands(store: EventStore, runId: RunId): Promise<CommandRecord[]> {
   return (await store.commands(runId)).sort(byAge);
 }
@@ -91,8 +91,8 @@ export const byAge = (a: CommandRecord, b: CommandRecord): number =>
   a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1);
 
 /**
- * The events that a store holds of a run up to `lastSeq`. Reading them throws TransferError when it cannot give them all:
- * InfluxDB gives what has arrived there, and a hub that was killed may have left the last ones in its spool.
+ * The events of a run in a store up to `lastSeq`. Reading throws TransferError if the store lacks some: InfluxDB has only
+ * delivered events, and a killed hub may have left the last ones in its spool.
  */
 export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
   async function* pages(fromSeq: number): AsyncGenerator<StoredEvent> {
@@ -106,7 +106,7 @@ export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): 
         );
       yield* page;
       next += page.length;
-      // Of large events a page has few: the store need not look for more.
+      // Pages of large events are short: the store need not look for more.
       wanted = Math.min(maxEventsPerBatch, 2 * page.length);
     }
   }
@@ -114,8 +114,8 @@ export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): 
 }
 
 /**
- * Batches of single events that must be numbered from `fromSeq` to `lastSeq` without a gap.
- * @param owner whose events they are, for the error
+ * Groups events into batches, and checks that they are numbered from `fromSeq` to `lastSeq` without a gap.
+ * @param owner of the events, for the error
  */
 export async function* inBatches(
   events: AsyncIterable<StoredEvent>,
@@ -144,10 +144,10 @@ export async function* inBatches(
   if (batch.length > 0) yield batch;
 }
 
-/** Metric values, and parameters of a model: what is stored in one go, and what is made text in one go. */
+/** Metric values and model parameters per batch for a store, and per slice of formatting. */
 const [maxBatchSize, maxPartSize] = [10_000, 1000];
 
-/** A batch in parts, each of which takes about a millisecond to be made text. */
+/** Splits a batch into slices that take about a millisecond to format. */
 export function* inParts(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
   let part: StoredEvent[] = [];
   let size = 0;
@@ -162,7 +162,7 @@ export function* inParts(events: readonly StoredEvent[]): Generator<StoredEvent[
   if (part.length > 0) yield part;
 }
 
-/** A value is about so long in JSON. */
+/** Approximate length of a value in JSON. */
 const charactersPerValue = 40;
 
 function sizeOf(event: StoredEvent): number {
@@ -171,7 +171,7 @@ function sizeOf(event: StoredEvent): number {
   return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;
 }
 
-/** Leaves out what comes before an event; a file can only be read from its beginning. */
+/** Skips the events before one: a file can only be read from its beginning. */
 export async function* from(fromSeq: number, batches: AsyncIterable<StoredEvent[]>): AsyncGenerator<StoredEvent[]> {
   for await (const batch of batches) {
     const wanted = batch.filter((event) => event.seq >= fromSeq);
@@ -179,7 +179,7 @@ export async function* from(fromSeq: number, batches: AsyncIterable<StoredEvent[
   }
 }
 
-/** The digest of a run, made while its parts go by in their order: run, commands, events. */
+/** Computes the digest of a run from its parts in order: run, commands, events. */
 export class RunDigest {
   readonly #hash = createHash('sha256');
 
@@ -187,7 +187,7 @@ export class RunDigest {
     this.add([recordAsWritten(run), ...commands]);
   }
 
-  /** @returns the canonical lines that were counted in */
+  /** @returns the canonical lines that were added */
   add(values: readonly unknown[]): string {
     const lines = values.map((value) => `${canonicalJson(value)}\n`).join('');
     this.#hash.update(lines);
@@ -199,14 +199,14 @@ export class RunDigest {
   }
 }
 
-/** Reads all of an archive once. */
+/** Reads an archive once. */
 export async function digestOf(archive: RunArchive): Promise<string> {
   const digest = new RunDigest(archive);
   for await (const events of archive.events()) digest.add(events);
   return digest.value();
 }
 
-/** JSON with sorted keys and no spaces, so that equal data is equal text. As in all JSON of JavaScript, -0 is 0. */
+/** JSON with sorted keys and no spaces, so that equal data gives equal text. As always in JavaScript's JSON, -0 is 0. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -220,18 +220,18 @@ export function canonicalJson(value: unknown): string {
 const Opening = z.object({ format: z.literal(archiveFormat), version: z.number().int().positive() });
 
 /**
- * Checks that data is the beginning of an export, of a version that this program reads, with all that belongs in it.
- * @param name the file, for the error
+ * Checks that data is a complete header of an export, of a version that this program reads.
+ * @param name of the file, for the error
  */
 export function readOpening<T>(schema: ZodType<T>, data: unknown, name: string): T {
   const opening = Opening.safeParse(data);
   if (!opening.success)
-    throw new TransferError(`${name} is no run of Plumbline. Give what \`npm run plumbline -- export\` wrote.`);
+    throw new TransferError(`${name} is not a run of Plumbline. Give an export of \`npm run plumbline -- export\`.`);
   refuseLaterVersion(opening.data.version, archiveVersion, name);
   return readPart(schema, data, name);
 }
 
-/** @throws TransferError when a file is of a later version than the one that this program knows */
+/** Checks the version. @throws TransferError when a file is of a later version than this program reads */
 export function refuseLaterVersion(version: number, known: number, name: string): void {
   if (version > known)
     throw new TransferError(
@@ -240,7 +240,7 @@ export function refuseLaterVersion(version: number, known: number, name: string)
     );
 }
 
-/** @throws TransferError naming the first thing that is wrong */
+/** Parses data by a schema. @throws TransferError naming the first fault */
 export function readPart<T>(schema: ZodType<T>, data: unknown, name: string): T {
   const parsed = schema.safeParse(data);
   if (parsed.success) return parsed.data;

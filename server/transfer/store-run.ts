@@ -4,21 +4,21 @@ import { RunDigest, digestOf, storedCommands, storedEvents, TransferError, type 
 
 const eventsPerReport = 100_000;
 
-/** Says how far a run has come. */
+/** Reports the progress of a run. */
 export type Progress = (runId: RunId, seq: number, lastSeq: number) => void;
 
-/** A store needs a run's record before its events; until they are all there, it says so. */
+/** The record of a run whose events are still arriving: a store needs a record first. */
 const arrivingReason = 'This run has not arrived whole: the import or copy of it has not ended. Do it again to go on.';
 export const arriving = (run: StoredRun): StoredRun => ({ ...run, state: 'failed', reason: arrivingReason });
 export const isArriving = (run: Pick<StoredRun, 'state' | 'reason'>): boolean =>
   run.state === 'failed' && run.reason === arrivingReason;
 
 /**
- * Brings a store's copy of a run up to the archive: what it holds already is checked and stays, the rest is appended.
- * A new run is listed as one that has not arrived until all of it reads back with the right digest, so nobody takes a
- * part for the whole; a call that was interrupted is gone on with by the next one.
+ * Completes a store's copy of a run from an archive: stored events are checked and kept, the rest is appended. A new run is
+ * listed as incomplete until it reads back with the right digest, so nobody mistakes a part for the whole. The next call
+ * resumes an interrupted one.
  * @param digest of the archive
- * @throws TransferError when the store holds other data under this id, before anything is written where that can be told
+ * @throws TransferError when the store has other data under this id, if possible before anything is written
  */
 export async function storeRun(
   archive: RunArchive,
@@ -60,7 +60,7 @@ export async function storeRun(
   await target.updateRun(run);
 }
 
-/** The events that the target holds must be the archive's first ones. */
+/** Checks that the target's events are the first ones of the archive. */
 async function refuseOtherEvents(archive: RunArchive, target: EventStore, held: number): Promise<void> {
   const { runId } = archive.run;
   if (held > archive.lastSeq)
@@ -82,6 +82,6 @@ async function firstEventsDigest(archive: RunArchive, count: number): Promise<st
   return digest.value();
 }
 
-/** A word for people about a run that was moved while it went on. */
+/** A note for people about a run that was moved while it went on. */
 export const unfinishedNote = ({ run: { state } }: RunArchive): string =>
   hasEnded(state) ? '' : ` It had not ended (${state}): what its trainer said later is not in it.`;

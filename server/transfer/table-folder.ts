@@ -33,30 +33,30 @@ import {
 export const tableFormats = ['parquet', 'csv'] as const;
 export type TableFormat = (typeof tableFormats)[number];
 
-/** `run.json`: all but the numbers. */
+/** `run.json`: everything except the numbers. */
 const Record = z.object({
   format: z.literal(archiveFormat),
   version: z.number().int(),
-  /** The file beside it that holds the numbers. */
+  /** The file beside it with the numbers. */
   points: z.enum(['points.parquet', 'points.csv']),
   digest: Digest,
-  /** Metric events and control events together. */
+  /** Number of metric events and control events. */
   events: z.number().int().nonnegative(),
   run: StoredRunRecord,
   commands: z.array(CommandRecord),
   controlEvents: z.array(StoredEvent),
-  /** How many events are in the file of large events; there is none where this is 0, or is not said. */
+  /** Number of events in the file of large events, which does not exist if this is 0 or absent. */
   largeEvents: z.number().int().nonnegative().optional(),
 });
 export const recordName = 'run.json';
-/** Token shifts and examples, one a line. */
+/** File of token shifts and examples, one per line. */
 export const largeEventsName = 'large-events.jsonl';
-/** It is read whole, and a string of JavaScript holds half a gigabyte. */
+/** Size limit of `run.json`: it is read whole, and a string of JavaScript holds half a gigabyte. */
 const maxRecordBytes = 256 * 2 ** 20;
 
 /**
- * The long table: a row a value, by event number and then by name of the metric. A metric event without metrics is one
- * row with neither metric nor value. NaN and infinities are values; the type is the event's.
+ * The long table: a row per value, sorted by event number and then by metric name. A metric event without metrics is one row
+ * with neither metric nor value. NaN and infinities are values; the type is the event's.
  */
 const columns = {
   seq: 'BIGINT',
@@ -110,7 +110,7 @@ export async function writeTableFolder(archive: RunArchive, format: TableFormat,
 }
 
 /**
- * Opens a folder that `writeTableFolder` made. Its events are read as they are asked for.
+ * Opens a folder that `writeTableFolder` made. Its events are read on demand.
  * @throws TransferError when a part is missing, of another kind or of a later version
  */
 export async function openTableFolder(folder: string): Promise<RunFile> {
@@ -135,7 +135,7 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
 
   async function* events(): AsyncGenerator<StoredEvent> {
     let next = 0;
-    // All but control events, each from its own file.
+    // Metric events and large events, each from its own file.
     const others = inOrder(
       metricEvents(source, table),
       largeEventsIn(largeEvents ? join(folder, largeEventsName) : null),
@@ -155,7 +155,7 @@ export async function openTableFolder(folder: string): Promise<RunFile> {
   };
 }
 
-/** Large events as they come: the file is there once there is one. */
+/** Writes large events as they come; the file is created with the first one. */
 class LargeEventsFile {
   #file: FileHandle | null = null;
   count = 0;
@@ -185,7 +185,7 @@ async function* largeEventsIn(path: string | null): AsyncGenerator<TrainerEvent>
   }
 }
 
-/** Two streams of events, each in order, as one. */
+/** Merges two ordered streams of events. */
 async function* inOrder(
   first: AsyncGenerator<TrainerEvent>,
   second: AsyncGenerator<TrainerEvent>,
@@ -207,14 +207,14 @@ async function* inOrder(
 
 function csvRows({ seq, step, stage, wallTimeMs, type, metrics }: MetricEvent): string {
   const event = `${seq},${step},${stage},${wallTimeMs},${type}`;
-  // Numbers are as short as they can be without loss.
+  // The shortest text of a number without loss.
   const names = Object.keys(metrics).sort();
   return names.length === 0
     ? `${event},,\n`
     : names.map((name) => `${event},${csvText(name)},${metrics[name]}\n`).join('');
 }
 
-/** A text as CSV has it (RFC 4180). */
+/** Escapes a text for CSV (RFC 4180). */
 const csvText = (text: string): string => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 type Row = [
@@ -227,7 +227,7 @@ type Row = [
   value: number | null,
 ];
 
-/** Puts the rows of one event together again. */
+/** Groups rows into events. */
 async function* metricEvents(source: string, table: string): AsyncGenerator<TrainerEvent> {
   let event: Row | null = null;
   let metrics: [string, WireNumber][] = [];
@@ -256,8 +256,7 @@ async function* metricEvents(source: string, table: string): AsyncGenerator<Trai
 const sameEvent = (a: Row, b: Row): boolean => a[1] === b[1] && a[2] === b[2] && a[3] === b[3] && a[4] === b[4];
 
 /**
- * The rows of a table in its order. DuckDB's client tells a result that fails on its way as one that has ended, so a row
- * of its own marks the end.
+ * The rows of a table in order. DuckDB's client reports a result that fails midway as ended, so an extra row marks the end.
  */
 async function* tableRows(source: string, table: string): AsyncGenerator<Row[]> {
   const instance = await openDuckDb();
@@ -284,7 +283,7 @@ async function* tableRows(source: string, table: string): AsyncGenerator<Row[]> 
   }
 }
 
-/** Reads all rows again without keeping one, which fails as it should. @throws Error always: why a result broke off */
+/** Finds out why a result broke off, by reading all rows again without keeping them. @throws Error always */
 async function tellFault(connection: DuckDBConnection, query: string): Promise<never> {
   await connection.run(`SELECT bit_xor(hash(all_rows)) FROM (${query}) all_rows`);
   throw new Error('reading it broke off');
@@ -299,7 +298,7 @@ async function inDuckDb(work: (connection: DuckDBConnection) => Promise<unknown>
   }
 }
 
-/** One thread keeps rows in the order of the file and few of them in memory. */
+/** One thread, so that rows stay in the order of the file and few are in memory. */
 const openDuckDb = (): Promise<DuckDBInstance> => DuckDBInstance.create(':memory:', { threads: '1' });
 
 function csvTable(path: string): string {

@@ -13,7 +13,7 @@ import { handInEvents, unsentEventsOf } from './unsent-events.js';
 
 const whole = sampleRun('run-a');
 const { runId } = whole.run;
-/** The hub had this many, and had acknowledged fewer: a part of the file is in the store already. */
+/** The hub had stored more events than it had acknowledged: a part of the file is in the store already. */
 const had = 300;
 let folder: string;
 let store: EmbeddedStore;
@@ -44,7 +44,7 @@ const refused = async (reason: RegExp): Promise<void> => {
   expect(await store.lastSeq(runId)).toBe(had);
 };
 
-it('the run is whole afterwards, and handing in the same file again changes nothing', async () => {
+it('completes the run, and changes nothing when the same file is imported again', async () => {
   expect(await unsentEventsOf(path)).toEqual(header);
   const lastSeq = whole.events.length;
   expect(await handInEvents(path, header, store)).toEqual({ appended: lastSeq - had, lastSeq });
@@ -52,11 +52,11 @@ it('the run is whole afterwards, and handing in the same file again changes noth
   expect(await handInEvents(path, header, store)).toEqual({ appended: 0, lastSeq });
   expect(await stored()).toHaveLength(lastSeq);
 });
-it('is refused where events before it are missing', async () => {
+it('is refused if earlier events are missing', async () => {
   await leave(whole.events.slice(had + 1));
   await refused(/begin with 302, and run-a goes up to 300 here/);
 });
-it('is refused where the run went on otherwise', async () => {
+it('is refused if the run continued differently', async () => {
   const [first, ...rest] = whole.events.slice(had - 1);
   await leave([{ ...first!, step: first!.step + 1 }, ...rest]);
   await refused(/another trainer took it up/);
@@ -67,17 +67,17 @@ it('is refused after the last word of the run', async () => {
   await leave([{ ...ended, seq: had + 2 }]);
   await expect(handInEvents(path, header, store)).rejects.toThrow(/another trainer took it up/);
 });
-it('is refused where its events do not follow on one another as a trainer says them', async () => {
+it('is refused if its events are in an order that no trainer sends', async () => {
   const [first, second, ...rest] = whole.events.slice(had);
   await leave([first!, { ...second!, step: 3 }, ...rest]);
-  await refused(/unsent-events.jsonl cannot be handed in\. Event 302 of run-a is at step 3, after step 29\d\./);
+  await refused(/unsent-events.jsonl cannot be imported\. Event 302 of run-a is at step 3, after step 29\d\./);
   await leave([{ ...first!, step: 3 }, second!, ...rest]);
   await refused(/Event 301 of run-a is at step 3/);
   const ended = { type: 'run_finished', seq: had + 1, step: had, wallTimeMs: 1_700_000_000_001 } as const;
   await leave([ended, { ...ended, seq: had + 2 }]);
   await refused(/An event follows the one that ends the run/);
 });
-it('is refused where a line is damaged or missing, naming it', async () => {
+it('is refused with the number of a damaged or missing line', async () => {
   appendFileSync(path, '{"type":"run_fin');
   await refused(/^Line \d+ of .*unsent-events.jsonl is not JSON: the file was cut short/);
   writeFileSync(path, `${readFileSync(path, 'utf8').split('\n')[0]}\n{"type":"run_finished","seq":301}\n`);
@@ -85,7 +85,7 @@ it('is refused where a line is damaged or missing, naming it', async () => {
   await leave([whole.events[had]!, whole.events[had + 2]!]);
   await refused(/Line 3 of .* has event 303 where 302 should be/);
 });
-it('is refused where it is not UTF-8, before anything is written', async () => {
+it('is refused if it is not UTF-8, before anything is written', async () => {
   const [lines, last] = [
     readFileSync(path),
     { type: 'run_failed', seq: whole.events.length + 1, step: 10_000, wallTimeMs: 1_700_000_000_001 },
@@ -94,7 +94,7 @@ it('is refused where it is not UTF-8, before anything is written', async () => {
   writeFileSync(path, Buffer.concat([lines, Buffer.from(text.replace('?', '\xe9'), 'latin1'), Buffer.from('\n')]));
   await refused(/unsent-events.jsonl is not UTF-8 at byte \d+, in line \d+/);
 });
-it('is handed in with its texts as a hub takes them, once', async () => {
+it('is imported once, with its texts cleaned as a hub does', async () => {
   const failed = {
     type: 'run_failed',
     seq: had + 1,
@@ -112,19 +112,19 @@ it('is refused by a store without its run', async () => {
   await expect(handInEvents(path, header, other)).rejects.toThrow(/no run run-a here.*--data-dir/s);
   await other.close();
 });
-it('tells such a file from others', async () => {
+it('is distinguished from other files', async () => {
   expect(await unsentEventsOf(folder)).toBeNull();
   expect(await unsentEventsOf(join(folder, 'nothing'))).toBeNull();
   writeFileSync(path, '{"format":"plumbline-run","version":1}\n');
   expect(await unsentEventsOf(path)).toBeNull();
 });
-it('says that such a file is of a later version, or what is wrong with its head', async () => {
+it('is refused if it is of a later version, or with the fault of its header', async () => {
   writeFileSync(path, '{"format":"plumbline-unsent-events","version":3}\n');
   await expect(unsentEventsOf(path)).rejects.toThrow(/later version of Plumbline \(format 3.*Update Plumbline/);
   writeFileSync(path, '{"format":"plumbline-unsent-events","version":1}\n');
   await expect(unsentEventsOf(path)).rejects.toThrow(/^Line 1 of .*unsent-events.jsonl is not valid \(runId: /);
 });
-it('may be those of a trainer of protocol 1 whose start the hub never had', async () => {
+it('may come from a trainer of protocol 1 whose start the hub never had', async () => {
   const other = RunId.parse('run-b');
   await store.createRun({ ...whole.run, runId: other });
   const [, start] = readFileSync(new URL('../../test/fixtures/run-of-protocol-1.jsonl', import.meta.url), 'utf8')

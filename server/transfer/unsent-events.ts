@@ -16,8 +16,8 @@ import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferErro
 const Opening = UnsentEventsHeader.pick({ format: true }).extend({ version: z.number().int().positive() });
 
 /**
- * Which run's trainer left its last events in this file because its hub was gone; null for anything else.
- * @throws TransferError when it is such a file of a later version, or with a damaged head
+ * The run whose trainer left its last events in this file because its hub was gone; null for other files.
+ * @throws TransferError when such a file is of a later version or has a damaged header
  */
 export async function unsentEventsOf(path: string): Promise<UnsentEventsHeader | null> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return null;
@@ -32,12 +32,11 @@ export async function unsentEventsOf(path: string): Promise<UnsentEventsHeader |
 }
 
 /**
- * Appends events that a trainer has left in a file to their run. What the store holds of them already counts once, so
- * handing in the same file again changes nothing. The run's state and its commands follow from the events when a hub
- * takes up the store.
- * @returns how many were new, and how far the run goes now
- * @throws TransferError, before anything is written, when the file is damaged or a trainer cannot have said what is in it,
- *   or when the store has no such run, lacks events before these, holds others in their place, or cannot be read that far
+ * Appends events that a trainer left in a file to their run. Events that the store already has are skipped, so importing the
+ * same file again changes nothing. The run's state and its commands follow from the events when a hub opens the store.
+ * @returns the number of new events, and of the run's last event
+ * @throws TransferError, before anything is written, when the file is damaged or its content cannot come from a trainer, or
+ *   when the store does not have the run, lacks earlier events, has others in their place, or cannot be read that far
  */
 export async function handInEvents(
   path: string,
@@ -60,14 +59,14 @@ export async function handInEvents(
   const events = await named(given, runId, lastSeq, store);
   const lastStep = await refuseOtherEvents(events, runId, lastSeq, store, path);
   const fault = orderFault({ runId, lastSeq, lastStep }, events);
-  if (fault !== null) throw new TransferError(`${path} cannot be handed in. ${fault}`);
+  if (fault !== null) throw new TransferError(`${path} cannot be imported. ${fault}`);
   const fresh = events.filter(({ seq }) => seq > lastSeq);
   for (let next = 0; next < fresh.length; next += maxEventsPerBatch)
     ({ lastSeq } = await store.append(runId, fresh.slice(next, next + maxEventsPerBatch)));
   return { appended: fresh.length, lastSeq };
 }
 
-/** As a hub takes them: what it stored of these is compared with them. */
+/** Parses events as a hub does: they are compared with what a hub stored. */
 const readNamed = (data: unknown, name: string): StoredEvent => cleaned(readPart(StoredEvent, data, name));
 function readWire(data: unknown, name: string): WireEvent {
   try {
@@ -109,9 +108,9 @@ async function eventsIn<E extends { seq: number }>(
 }
 
 /**
- * What the store holds under the numbers of these events must be these events, and the end of the run no other.
- * @param events of which the first follows on `lastSeq`, the last in the store, or is stored
- * @returns the step that the stored ones before or among them come to
+ * Checks that the store has the same events under these numbers, and no other end of the run.
+ * @param events the first of which follows `lastSeq`, the last in the store, or is stored
+ * @returns the step of the last stored event
  */
 async function refuseOtherEvents(
   events: readonly StoredEvent[],
@@ -126,7 +125,7 @@ async function refuseOtherEvents(
   const [first, end] = [events[0]!.seq, events.at(-1)!.seq];
   const until = Math.min(lastSeq, end);
   let last: StoredEvent | undefined;
-  // From the one before them at least: it may be the run's last word.
+  // Begins at the event before them at least: it may be the run's last word.
   for await (const stored of storedEvents(store, runId, until).events(Math.max(1, Math.min(first, lastSeq)))) {
     const held = stored.filter(({ seq }) => seq >= first);
     const ours = held.map(({ seq }) => events[seq - first]);
