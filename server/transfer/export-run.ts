@@ -57,7 +57,7 @@ export async function exportPath(runId: string, format: ExportFormat, out = '.')
 }
 
 async function refuseTaken(path: string): Promise<void> {
-  if (await kindOf(path)) throw new TransferError(`${path} exists already. Move it away, or choose another --out.`);
+  if (await kindOf(path)) throw new TransferError(`${path} is there already. Move it away, or choose another --out.`);
 }
 
 /** A hidden temporary name beside the path, on the same disk. */
