@@ -28,7 +28,7 @@ export function commandContract(subject: StoreUnderTest): void {
     expect(await subject.store.runsWithOpenCommands()).toEqual([]);
   });
 
-  it('hands the records of a run over in parts, in order, the latest of each', async () => {
+  it('hands over the records of a run in parts, in order, the latest of each command', async () => {
     const count = 450;
     // Several to a millisecond, and not in order.
     const given = Array.from({ length: count }, (_, i) =>

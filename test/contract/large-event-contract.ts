@@ -7,7 +7,7 @@ import { examplesOf, largeExamples, tokenShift } from '../support/large-events.j
 import type { StoreUnderTest } from './store-under-test.js';
 import { runId, stepEvent, storedRun } from './stored-samples.js';
 
-/** Large events, and the ranges of them. */
+/** Large events and ranges of them. */
 export function largeEventContract(subject: StoreUnderTest): void {
   describe('large events', () => {
     const read = async (range: Partial<LargeEventRange> = {}, id = runId) => {
@@ -23,7 +23,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
       (await read(range)).events.map(({ seq }) => seq);
     const paused: TrainerEvent = { type: 'run_paused', seq: 5, step: 4, wallTimeMs: 1, reason: 'é' };
 
-    it('come back whole, in their order among the others, and are no control events', async () => {
+    it('are read back complete, in order with other events, and are not control events', async () => {
       const events = [stepEvent(1, { 'train/loss': 1 }), tokenShift(2, 1), examplesOf(3), largeExamples(4), paused];
       await subject.store.append(runId, events);
       for (let opened = 1; opened <= 2; opened++) {
@@ -42,7 +42,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
       }
     });
 
-    it('are the newest of a range, ascending, and of so many bytes', async () => {
+    it('are limited to the newest of a range and to a number of bytes, ascending', async () => {
       await subject.store.append(
         runId,
         Array.from({ length: 9 }, (_, i) => examplesOf(i + 1, 10 * Math.floor(i / 2))),
@@ -60,7 +60,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
       expect(await read({}, RunId.parse('nowhere'))).toEqual({ events: [], earlier: 0, lastSeq: 0 });
     });
 
-    it('leave out what a later segment has superseded, and keep it stored', async () => {
+    it('leave out superseded events, and keep them stored', async () => {
       const segment: Segment = { seq: 4, fromStep: 10 };
       const begun: TrainerEvent = { type: 'segment_started', ...segment, step: 10, wallTimeMs: 1 };
       const events = [examplesOf(1, 10), examplesOf(2, 20), examplesOf(3, 30), begun, examplesOf(5, 20)];
@@ -70,7 +70,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
       expect(await subject.store.events(runId, 1, 10)).toEqual(events);
     });
 
-    it('are read in pages that hold few of them, however many there are at one step', async () => {
+    it('are read in short pages, however many there are at one step', async () => {
       const events = Array.from({ length: 8 }, (_, i) => largeExamples(i + 1, 3));
       await subject.store.append(runId, events);
       let next = 1;
@@ -82,7 +82,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
       expect(await seqs()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     });
 
-    it('go with their run, and none comes back with its id', async () => {
+    it('are deleted with their run, and do not return with its id', async () => {
       const other = RunId.parse('run-b');
       await subject.store.createRun(storedRun(other));
       for (const id of [runId, other]) await subject.store.append(id, [examplesOf(1), tokenShift(2)]);

@@ -5,7 +5,7 @@ import { SequenceGapError, StoreConflictError } from '../../server/store/event-s
 import type { StoreUnderTest } from './store-under-test.js';
 import { lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
 
-/** How runs are kept and their events appended. */
+/** Runs and appending their events. */
 export function runContract(subject: StoreUnderTest): void {
   it('keeps runs, newest first, with the position their events give them', async () => {
     const later = RunId.parse('run-b');
@@ -52,7 +52,7 @@ export function runContract(subject: StoreUnderTest): void {
     expect(await subject.store.runs()).toHaveLength(1);
   });
 
-  it('appends once however often a batch comes, across a reopening too', async () => {
+  it('appends a batch once however often it comes, also after reopening', async () => {
     expect(await subject.store.append(runId, lossEvents(1, 5))).toMatchObject({ lastSeq: 5 });
     const overlap = await subject.store.append(runId, lossEvents(3, 8));
     expect(overlap.lastSeq).toBe(8);
@@ -63,7 +63,7 @@ export function runContract(subject: StoreUnderTest): void {
     expect([...(await subject.lossOf()).seqs]).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  it('refuses a gap, before the batch or within it, and keeps nothing of that batch', async () => {
+  it('refuses a gap before or within a batch, and keeps nothing of that batch', async () => {
     await subject.store.append(runId, lossEvents(1, 2));
     await expect(subject.store.append(runId, lossEvents(4, 5))).rejects.toMatchObject({ lastSeq: 2, gotSeq: 4 });
     await expect(subject.store.append(runId, [...lossEvents(3, 4), ...lossEvents(6, 6)])).rejects.toThrow(
@@ -73,7 +73,7 @@ export function runContract(subject: StoreUnderTest): void {
     expect((await subject.lossOf()).seqs).toHaveLength(2);
   });
 
-  it('keeps concurrent batches of many runs apart, and a gap in one harms no other', async () => {
+  it('keeps concurrent batches of many runs separate, and a gap in one affects no other', async () => {
     const ids = ['run-c', 'run-d', 'run-e'].map((id) => RunId.parse(id));
     await Promise.all(ids.map((id) => subject.store.createRun(storedRun(id))));
     const answers = await Promise.allSettled([

@@ -9,7 +9,7 @@ import { comparable, lossEvents, runId, stepEvent } from './stored-samples.js';
 const plain = (windows: Windows) =>
   Object.fromEntries(Object.entries(windows).map(([name, column]) => [name, [...(column as Float64Array)]]));
 
-/** What is read of series: whole, thinned, in windows, in parts. */
+/** Reads of series: complete, thinned, in windows, in parts. */
 export function seriesContract(subject: StoreUnderTest): void {
   it('keeps NaN, infinities, tiny and large numbers as they are', async () => {
     await subject.store.append(runId, [
@@ -41,7 +41,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect([...series.get(wallTimeSeries)!.values]).toEqual([1_700_000_000_001, 1_700_000_000_002]);
   });
 
-  it('sums up series in windows of steps, whatever is not finite apart', async () => {
+  it('summarises series in windows of steps, without non-finite values', async () => {
     await subject.store.append(runId, [
       ...[4, 2, 6, 8].map((value, i) => stepEvent(i + 1, { 'train/loss': value }, i + 1)),
       stepEvent(5, { 'train/loss': 'NaN' }, 5),
@@ -60,7 +60,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect((await subject.store.windows(RunId.parse('nowhere'), {})).size).toBe(0);
   });
 
-  it('gives the series asked for in the range asked for; a metric that came late is complete', async () => {
+  it('returns the requested series and range; a metric that came late is complete', async () => {
     await subject.store.append(runId, lossEvents(1, 10));
     await subject.store.append(runId, [stepEvent(11, { 'train/loss': 0, 'held_out/colour/accuracy': 90 })]);
     const all = await subject.store.history(runId, { maxPoints: 100 });
@@ -76,7 +76,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect((await subject.store.history(runId, { metrics: [], maxPoints: 100 })).series.size).toBe(0);
   });
 
-  it('refuses an answer of more values than it may have, and gives one that has as many', async () => {
+  it('refuses an answer above the limit of values, and returns one at the limit', async () => {
     // Two series with the wall times: 20 and 20 points, 10 of a third.
     await subject.store.append(runId, lossEvents(1, 10));
     await subject.store.append(
@@ -102,7 +102,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     await expect(windows({ maxValues: 2 })).rejects.toThrow(/more than 2 values. Ask for fewer metrics/);
   });
 
-  it('thins a long series and loses no spike, no NaN and neither end', async () => {
+  it('thins a long series without losing a spike, a NaN or an end', async () => {
     const length = 10_000;
     const value = (seq: number): WireNumber => {
       if (seq === 1234) return 99;
@@ -126,7 +126,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect((await subject.lossOf(5)).seqs.length).toBeLessThanOrEqual(5);
   });
 
-  it('leaves out of series and windows what later segments have superseded, and keeps the events', async () => {
+  it('leaves superseded values out of series and windows, and keeps their events', async () => {
     const segment = (seq: number, fromStep: number): TrainerEvent => ({
       ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: 1_700_000_000_000 + seq },
     });
@@ -182,14 +182,14 @@ export function seriesContract(subject: StoreUnderTest): void {
         lasts: [305],
       });
       expect(plain(windows.get('shift/kl')!)).toMatchObject({ counts: [2], maxima: [2] });
-      // Exports and copies have all of it, and whoever asks for none of this.
+      // Exports, copies and reads without segments have everything.
       expect((await subject.store.events(runId, 1, 100)).map(comparable)).toEqual(events.map(comparable));
       expect((await subject.lossOf()).seqs).toHaveLength(15);
     }
     expect((await subject.store.append(runId, [stepEvent(18, { 'train/loss': 306 }, 6)])).lastSeq).toBe(18);
   });
 
-  it('gives the last point of each series, however far back it lies and whatever it is', async () => {
+  it('returns the last point of each series, however far back it is and whatever its value', async () => {
     const length = 6000;
     for (let from = 1; from <= length; from += 1000)
       await subject.store.append(
@@ -231,7 +231,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect(seqs.length).toBeLessThanOrEqual(50);
   });
 
-  it('gives what is asked for in parts as well, and ends when whoever asked is gone', async () => {
+  it('returns the same series in parts, and ends when the reader is gone', async () => {
     await subject.store.append(runId, lossEvents(1, 30));
     await subject.store.append(runId, [stepEvent(31, { 'shift/kl': 1 })]);
     const parts = new Map<string, number[]>();
@@ -256,7 +256,7 @@ export function seriesContract(subject: StoreUnderTest): void {
     );
     await expect(reading).rejects.toThrow();
     expect(taken).toBe(1);
-    // The store goes on.
+    // The store still works.
     expect((await subject.store.history(runId, { maxPoints: 100 })).lastSeq).toBe(31);
   });
 }

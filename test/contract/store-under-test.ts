@@ -1,10 +1,10 @@
 import type { EventStore, Series } from '../../server/store/event-store.js';
 import { runId, storedRun } from './stored-samples.js';
 
-/** Makes a store. `reopen` gives a new one on the data of the one before, which is closed. */
+/** Makes a store. `reopen` closes it and returns a new one on the same data. */
 export type MakeStore = () => Promise<{ store: EventStore; reopen: () => Promise<EventStore> }>;
 
-/** The store that a test of the contract works on: a new one for each. */
+/** The store of one contract test: each test gets a new one. */
 export class StoreUnderTest {
   store!: EventStore;
   #reopen!: () => Promise<EventStore>;

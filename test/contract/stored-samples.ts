@@ -28,7 +28,7 @@ export const stepEvent = (seq: number, metrics: Record<string, WireNumber>, step
 });
 export const lossEvents = (from: number, to: number): TrainerEvent[] =>
   Array.from({ length: to - from + 1 }, (_, i) => stepEvent(from + i, { 'train/loss': 1 / (from + i) }));
-/** A pause that waits, or stands as given. */
+/** A pending pause, with the given changes. */
 export const commandRecord = (commandId: string, given: Partial<CommandRecord> = {}): CommandRecord =>
   CommandRecord.parse({
     commandId,
@@ -45,7 +45,7 @@ export const commandRecord = (commandId: string, given: Partial<CommandRecord> =
     ...given,
   });
 
-/** Metrics go by name; those that are no number of JSON's, -0 among them, are told apart. The rest is JSON. */
+/** An event for comparison: metrics sorted by name, with -0 distinguished from 0; the rest as JSON. */
 export const comparable = (event: StoredEvent): unknown => {
   if (!('metrics' in event)) return JSON.parse(JSON.stringify(event)) as unknown;
   const metrics = Object.entries(event.metrics).map(([name, value]) => [name, Object.is(value, -0) ? '-0' : value]);
