@@ -36,7 +36,7 @@ export function fromWireNumber(value: WireNumber): number {
  * Training computes in float32, which ends at 3.4e38. A larger value is an overflow: trackers that cannot store Infinity
  * store the largest number of their type.
  */
-const largestMeasured = 1e38;
+export const largestMeasured = 1e38;
 /** Whether a value was measured: not NaN, not infinite, and not an overflow. */
 export const isMeasured = (value: number): boolean => Math.abs(value) <= largestMeasured;
 

@@ -43,7 +43,7 @@ export const RunListQuery = z.object({
 });
 export type RunListQuery = z.infer<typeof RunListQuery>;
 
-/** The course of a headline series, thinned to a few dozen points: low and high of equal stretches of steps. */
+/** The course of a headline series, thinned to a few dozen points: low, high and the first unmeasured point of equal stretches of steps. */
 export const SeriesOverview = z.object({
   name: MetricName,
   /** As its trainer declared it. */
@@ -52,9 +52,9 @@ export const SeriesOverview = z.object({
   /** The last value, with its step. */
   step: z.number(),
   value: WireNumber,
-  /** Finite values only, in four digits. */
+  /** In four digits; values that were not measured (NaN, infinite, overflows) are among them, to be marked. */
   steps: z.array(z.number()),
-  values: z.array(z.number()),
+  values: z.array(WireNumber),
 });
 export type SeriesOverview = z.infer<typeof SeriesOverview>;
 

@@ -138,6 +138,8 @@ export interface HubToTrainer {
 
 /** The most names of one run that one connection watches. */
 export const maxWatchedNames = 500;
+/** The most prefixes among them: the hub compares each with every series of the run. */
+export const maxWatchedPrefixes = 20;
 /** Names of series, or prefixes with a `*` at the end: `drift/*` is a group, `*` is all. */
 export const SeriesNames = z
   .array(
@@ -146,7 +148,11 @@ export const SeriesNames = z
       .min(1)
       .max(maxMetricNameLength + 1),
   )
-  .max(maxWatchedNames, `at most ${maxWatchedNames} names; a beginning with * behind it names a group`);
+  .max(maxWatchedNames, `at most ${maxWatchedNames} names; a beginning with * behind it names a group`)
+  .refine(
+    (names) => names.filter((name) => name.endsWith('*')).length <= maxWatchedPrefixes,
+    `at most ${maxWatchedPrefixes} prefixes with a * at the end; * alone names all series`,
+  );
 
 export const Watch = z.object({
   runId: RunId,

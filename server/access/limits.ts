@@ -82,6 +82,18 @@ export const dashboardBudgets = {
   watch: { burst: 50, perSecond: 10 },
 } as const satisfies Record<string, Budget>;
 
+/**
+ * The most different selections of series that are watched at one time, and the most names in them: per caller, and for
+ * all callers of its kind. The hub applies each selection to every event of the run.
+ */
+export const watchLimits = {
+  address: { perCaller: { selections: 100, names: 5000 }, total: { selections: 200, names: 10_000 } },
+  session: { perCaller: { selections: 200, names: 50_000 }, total: { selections: 1000, names: 200_000 } },
+  trainer: { perCaller: { selections: 200, names: 50_000 }, total: { selections: 1000, names: 200_000 } },
+} as const;
+/** A prefix counts as this many names. */
+export const namesOfPrefix = 25;
+
 /** Exports: each reads a whole run. */
 export const exportBudget: Budget = { burst: 30, perSecond: 0.5 };
 

@@ -51,6 +51,10 @@ describe('correlation', () => {
 });
 
 describe('slope', () => {
+  it('passes over what stands for an overflow', () => {
+    const series = { steps: [0, 1, 2, 3], values: [1, Number.MAX_VALUE, 3, 4] };
+    expect(slope(series, 0, 10)).toBe(1);
+  });
   it('fits the window only', () => {
     expect(slope(series(0, 10, 20, 0, 0), 0, 30)).toBeCloseTo(1, 12);
     expect(slope(series(0, 10), 0, 10)).toBeNaN();

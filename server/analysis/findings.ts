@@ -26,8 +26,7 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
   const pairs: [number, number][] = [];
   for (let i = 0; i < a.steps.length; i++) {
     const other = at.get(a.steps[i]!);
-    if (other !== undefined && Number.isFinite(other) && Number.isFinite(a.values[i]!))
-      pairs.push([a.values[i]!, other]);
+    if (other !== undefined && isMeasured(other) && isMeasured(a.values[i]!)) pairs.push([a.values[i]!, other]);
   }
   if (pairs.length < 3) return NaN;
   const meanA = pairs.reduce((sum, [x]) => sum + x, 0) / pairs.length;

@@ -1,6 +1,7 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import type { MetricSeries } from './finding.js';
 
-/** Least-squares slope of the finite values with `from <= step < to`, in units per step; NaN with fewer than two steps. */
+/** Least-squares slope of the measured values with `from <= step < to`, in units per step; NaN with fewer than two steps. */
 export function slope(series: MetricSeries, from: number, to: number): number {
   let n = 0;
   let sx = 0;
@@ -12,7 +13,7 @@ export function slope(series: MetricSeries, from: number, to: number): number {
     // Relative to the first step: squares of large steps would lose the digits of the differences.
     const x = series.steps[i]! - series.steps[first]!;
     const y = series.values[i]!;
-    if (!Number.isFinite(y)) continue;
+    if (!isMeasured(y)) continue;
     n++;
     sx += x;
     sy += y;

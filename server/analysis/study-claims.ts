@@ -1,4 +1,4 @@
-import { metrics } from '@plumbline/shared/metric';
+import { isMeasured, metrics } from '@plumbline/shared/metric';
 import { Rng } from '@plumbline/shared/rng';
 import { bootstrapDifferences, bootstrapIntervals, quantile, type Contents, type Interval } from './bootstrap.js';
 import type { MetricSeries } from './finding.js';
@@ -173,7 +173,7 @@ export function blockCorrelation(
         const step = first.steps[i]!;
         if (step <= stage * run.stepsPerStage || step > (stage + 1) * run.stepsPerStage) continue;
         const pair: [number, number] = [first.values[i]!, valueAt(second, step)];
-        if (pair.every(Number.isFinite)) block.push(pair);
+        if (pair.every(isMeasured)) block.push(pair);
       }
       return block;
     });

@@ -1,3 +1,4 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import type { Evaluation } from './sequence-measures.js';
 import type { MetricSeries } from './finding.js';
 
@@ -25,15 +26,15 @@ export interface StudyRun {
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** A series' last finite value; NaN when it has none. */
+/** A series' last measured value; NaN when it has none. */
 export function lastOf(run: StudyRun, metric: string): number {
   const values = Array.from(run.series[metric]?.values ?? []);
-  return values.findLast(Number.isFinite) ?? NaN;
+  return values.findLast(isMeasured) ?? NaN;
 }
 
-/** A series' largest finite value; NaN when it has none. */
+/** A series' largest measured value; NaN when it has none. */
 export function largestOf(run: StudyRun, metric: string): number {
-  const finite = Array.from(run.series[metric]?.values ?? []).filter(Number.isFinite);
+  const finite = Array.from(run.series[metric]?.values ?? []).filter(isMeasured);
   return finite.length === 0 ? NaN : Math.max(...finite);
 }
 

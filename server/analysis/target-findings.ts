@@ -1,4 +1,4 @@
-import { targetAccuracy } from '@plumbline/shared/metric';
+import { isMeasured, targetAccuracy } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/run-description';
@@ -102,6 +102,6 @@ function lastStageOf(task: string, stages: readonly Stage[], step: number): Omit
 const probesOf = (series: MetricSeries | undefined): Probe[] =>
   series
     ? Array.from(series.steps, (step, index) => ({ step, accuracy: series.values[index]! })).filter(({ accuracy }) =>
-        Number.isFinite(accuracy),
+        isMeasured(accuracy),
       )
     : [];

@@ -27,7 +27,10 @@ describe('bestCheckpoint', () => {
   it('takes the latest of equal ones, which has learnt most', () => {
     expect(bestCheckpoint(checkpoints, { steps: [0], values: [90] }, 'higher')?.checkpoint.step).toBe(200);
   });
-  it('passes over what is not finite', () => {
+  it('passes over what was not measured: neither a number nor what stands for an overflow', () => {
+    const overflow = { steps: [0, 100, 200], values: [90, Number.MAX_VALUE, -Number.MAX_VALUE] };
+    for (const better of ['higher', 'lower'] as const)
+      expect(bestCheckpoint(checkpoints, overflow, better)).toMatchObject({ value: 90, measuredAtStep: 0 });
     const odd = { steps: [0, 100, 200], values: [90, Infinity, NaN] };
     expect(bestCheckpoint(checkpoints, odd, 'higher')).toMatchObject({ value: 90, measuredAtStep: 0 });
   });

@@ -27,6 +27,7 @@ import type { TrainerLink } from './liveness.js';
 import { Notifier } from './notifier.js';
 import { RunOverviews } from './overview/run-overviews.js';
 import { Refusal } from './refusal.js';
+import { BacklogBudget } from './rules/rule-backlog.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
 import { newRunId } from './run-id.js';
@@ -118,6 +119,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
         tryAgainMs,
         onError,
       },
+      backlogs: new BacklogBudget(),
       admission: new Admission(store, webhooks, options.stopOverdueMs ?? stopOverdueMs),
       deletedIds: new DeletedIds(),
       onIdle: (runId) => {

@@ -7,6 +7,7 @@ import type { Admission } from './admission.js';
 import type { Cluster, ToldRun } from './cluster.js';
 import type { DeletedIds } from './deleted-ids.js';
 import type { Drain } from './drain.js';
+import type { BacklogBudget } from './rules/rule-backlog.js';
 import type { RuleReplay } from './rules/rule-replay.js';
 import type { NotificationRecord } from './webhook.js';
 
@@ -19,6 +20,7 @@ export interface RunContext {
   admission: Admission;
   deletedIds: DeletedIds;
   replay: RuleReplay;
+  backlogs: BacklogBudget;
   drain: Drain;
   trainerGraceMs: number;
   commandExpiryMs: number;

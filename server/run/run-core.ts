@@ -32,7 +32,7 @@ export class RunCore {
     onAbsent: () => void,
     give: RunRulesOptions['give'],
   ) {
-    const { store, shared, deletedIds, replay, tryAgainMs, onChange, onError } = context;
+    const { store, shared, deletedIds, replay, backlogs, tryAgainMs, onChange, onError } = context;
     this.mailbox = new Mailbox(() => context.onIdle(runId));
     this.series = new DeclaredSeries(runId, store);
     this.record = new RunRecord(runId, { store, shared, deletedIds, onChange });
@@ -44,7 +44,7 @@ export class RunCore {
     });
     this.liveness = new Liveness(context.trainerGraceMs, onAbsent);
     this.rules = new RunRules({
-      ...{ store, shared, replay, log: this.commands, tryAgainMs, give, onError },
+      ...{ store, shared, replay, backlogs, log: this.commands, tryAgainMs, give, onError },
       run: () => this.record.summary!,
       post: (handle) => this.post(handle),
       onStates: (states) => context.onRules(runId, states),

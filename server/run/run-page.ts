@@ -1,3 +1,4 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import { z } from 'zod';
 import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import type { RunListQuery, RunSort } from '@plumbline/shared/run-list';
@@ -81,7 +82,7 @@ function keyOf(run: RunSummary, sort: RunSort, lastValue: Parameters<typeof page
       return run.lastStep;
     default: {
       const value = lastValue(run, sort.slice('value:'.length));
-      return value === undefined || !Number.isFinite(value) ? null : value;
+      return value === undefined || !isMeasured(value) ? null : value;
     }
   }
 }

@@ -129,6 +129,29 @@ describe('a dashboard', () => {
     );
   });
 
+  it('watches groups of series up to a number, and no more different selections than its address may', async () => {
+    const runId = aRunId();
+    await hub.attached(runId);
+    const dashboard = hub.dashboard();
+    const groups = (count: number) => Array.from({ length: count }, (_, i) => `${i}/*`);
+    expect(await dashboard.emitWithAck('watch', { runId, series: groups(20) })).toMatchObject({ ok: true });
+    const tooMany = await dashboard.emitWithAck('watch', { runId, series: groups(21) });
+    expect(tooMany).toMatchObject({ error: { code: 'invalid', message: expect.stringContaining('at most 20') } });
+
+    const others = Array.from({ length: 120 }, () => hub.dashboard());
+    const watch = (other: DashboardEnd, i: number) => other.emitWithAck('watch', { runId, series: [`own/${i}`] });
+    const answers = await Promise.all(others.map(watch));
+    const refused = answers.filter(({ ok }) => !ok);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const answer of refused)
+      expect(answer).toMatchObject({ error: { code: 'rate_limited', message: expect.stringContaining('selections') } });
+    // Those who watch what somebody watches already are let in, and room comes back with those who leave.
+    expect(await others.at(-1)!.emitWithAck('watch', { runId, series: ['own/0'] })).toMatchObject({ ok: true });
+    for (const other of others.slice(0, 60)) other.disconnect();
+    await eventually(async () => ((await watch(others[119]!, 119)).ok ? true : null));
+    for (const other of others) other.disconnect();
+  });
+
   it('hears of runs that appear and change without watching them', async () => {
     const dashboard = hub.dashboard();
     const states: string[] = [];

@@ -1,6 +1,7 @@
 import { AskedCommand } from '@plumbline/shared/command';
 import { progressOf } from '@plumbline/shared/run';
 import { Unwatch, Watch } from '@plumbline/shared/socket';
+import type { Caller } from '../access/caller.js';
 import { howToControl, howToWatch } from '../access/how-to-control.js';
 import { dashboardBudgets } from '../access/limits.js';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
@@ -53,15 +54,16 @@ export function serveDashboards(namespace: DashboardNamespace, parts: DashboardP
   runs.on('command', (record) => namespace.to(roomOf(record.runId)).emit('command', record));
   runs.on('rules', (runId, rules) => namespace.to(roomOf(runId)).emit('rules', { runId, rules }));
   namespace.on('connection', (socket) => {
-    const { kind, name } = door.callerOf(socket.conn);
-    if (kind === 'session') void socket.join(sessionRoom(name));
-    serveDashboard(socket, feed, parts);
+    const caller = door.callerOf(socket.conn);
+    if (caller.kind === 'session') void socket.join(sessionRoom(caller.name));
+    serveDashboard(socket, caller, feed, parts);
   });
   return feed;
 }
 
 function serveDashboard(
   socket: DashboardSocket,
+  caller: Caller,
   feed: LiveFeed,
   { runs, sessions, onError }: Pick<DashboardParts, 'runs' | 'sessions' | 'onError'>,
 ): void {
@@ -76,7 +78,7 @@ function serveDashboard(
       limit('watch');
       const { runId, series = allSeries } = Watch.parse(message);
       await runs.get(runId);
-      await feed.watch(socket, runId, series);
+      await feed.watch(socket, caller, runId, series);
       // Reads after joining, so that the room gets all events that become durable later.
       const run = await runs.get(runId);
       return { run, lastSeq: run.lastSeq };
@@ -85,8 +87,10 @@ function serveDashboard(
 
   socket.on('unwatch', (message) => {
     const watch = Unwatch.safeParse(message);
-    if (watch.success) feed.unwatch(socket, watch.data.runId);
+    if (watch.success) feed.unwatch(socket, caller, watch.data.runId);
   });
+
+  socket.on('disconnect', () => feed.leave(socket, caller));
 
   socket.on('command', (message, ack) =>
     answer(ack, onError, async () => {

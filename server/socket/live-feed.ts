@@ -3,9 +3,12 @@ import { isLargeEvent, noticeOf } from '@plumbline/shared/large-event';
 import { RunId } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { Caller } from '../access/caller.js';
 import { Refusal } from '../run/refusal.js';
 import { SeriesFilter } from '../run/series-filter.js';
 import type { DashboardNamespace, DashboardSocket } from './socket-server.js';
+import { namesIn, WatchShares, type Selection } from './watch-shares.js';
+import { WatchedSeries } from './watched-series.js';
 
 /** The interval of metric events; the first after a pause goes out at once. Control events do not wait. */
 const flushMs = 50;
@@ -19,6 +22,11 @@ const roomPrefix = 'run:';
 export const roomOf = (runId: RunId): string => roomPrefix + runId;
 /** The room of the clients that watch the same series of a run. */
 const seriesRoomOf = (runId: RunId, key: string): string => `series:${runId} ${key}`;
+
+const selectionOf = (runId: RunId, filter: SeriesFilter): Selection => ({
+  key: seriesRoomOf(runId, filter.key),
+  names: namesIn(filter),
+});
 
 interface Feed {
   /** The last event that was sent to the room. */
@@ -41,8 +49,9 @@ interface LiveFeedEvents {
  */
 export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   readonly #feeds = new Map<RunId, Feed>();
-  /** The watched series of each run at this hub, by the filter's key. */
-  readonly #filters = new Map<RunId, Map<string, SeriesFilter>>();
+  /** The watched series of each run at this hub. */
+  readonly #watched = new Map<RunId, WatchedSeries>();
+  readonly #shares = new WatchShares();
   #looking: NodeJS.Timeout | undefined;
   #hasOtherHubs = false;
 
@@ -55,33 +64,53 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
     return { connected: sockets.length, lagging: sockets.filter(({ data }) => data.lagging?.size > 0).length };
   }
 
-  /** Replaces the series of a run that a client watches. */
-  async watch(socket: DashboardSocket, runId: RunId, series: readonly string[]): Promise<void> {
+  /**
+   * Replaces the series of a run that a client watches.
+   * @throws Refusal `invalid` above the most runs, `rate_limited` above the bounds of WatchShares
+   */
+  async watch(socket: DashboardSocket, caller: Caller, runId: RunId, series: readonly string[]): Promise<void> {
+    if (!socket.connected) return;
     const { watched } = socket.data;
     if (!watched.has(runId) && watched.size >= maxWatchedRuns)
       throw new Refusal('invalid', `A connection watches at most ${maxWatchedRuns} runs. Stop watching another first.`);
     const filter = new SeriesFilter(series);
     const before = watched.get(runId);
-    watched.set(runId, filter.key);
-    const filters = this.#filters.get(runId) ?? new Map<string, SeriesFilter>();
-    this.#filters.set(runId, filters.set(filter.key, filter));
-    if (before !== undefined && before !== filter.key) await socket.leave(seriesRoomOf(runId, before));
+    if (before?.key !== filter.key) {
+      this.#shares.take(caller, selectionOf(runId, filter), before ? selectionOf(runId, before) : null);
+      if (before) this.#watched.get(runId)?.remove(before.key);
+      watched.set(runId, filter);
+      const ofRun = this.#watched.get(runId) ?? new WatchedSeries();
+      this.#watched.set(runId, ofRun);
+      ofRun.add(filter);
+      if (before) await socket.leave(seriesRoomOf(runId, before.key));
+    }
     await this.#join(socket, runId);
   }
 
-  unwatch(socket: DashboardSocket, runId: RunId): void {
+  unwatch(socket: DashboardSocket, caller: Caller, runId: RunId): void {
+    const filter = socket.data.watched.get(runId);
+    if (!filter) return;
     socket.data.lagging.delete(runId);
     this.#leave(socket, runId);
     socket.data.watched.delete(runId);
+    this.#shares.release(caller, selectionOf(runId, filter));
+    const ofRun = this.#watched.get(runId);
+    ofRun?.remove(filter.key);
+    if (ofRun?.isEmpty) this.#watched.delete(runId);
+  }
+
+  /** The client has disconnected. */
+  leave(socket: DashboardSocket, caller: Caller): void {
+    for (const runId of [...socket.data.watched.keys()]) this.unwatch(socket, caller, runId);
   }
 
   async #join(socket: DashboardSocket, runId: RunId): Promise<void> {
-    const key = socket.data.watched.get(runId);
+    const key = socket.data.watched.get(runId)?.key;
     if (key !== undefined) await socket.join([roomOf(runId), seriesRoomOf(runId, key)]);
   }
 
   #leave(socket: DashboardSocket, runId: RunId): void {
-    const key = socket.data.watched.get(runId);
+    const key = socket.data.watched.get(runId)?.key;
     void socket.leave(roomOf(runId));
     if (key !== undefined) void socket.leave(seriesRoomOf(runId, key));
   }
@@ -113,7 +142,7 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   forget(runId: RunId): void {
     clearTimeout(this.#feeds.get(runId)?.timer ?? undefined);
     this.#feeds.delete(runId);
-    this.#filters.delete(runId);
+    this.#watched.get(runId)?.forgetNames();
   }
 
   /**
@@ -154,21 +183,18 @@ export class LiveFeed extends EventEmitter<LiveFeedEvents> {
   /** Sends each browser of this hub its watched series; all that watch the same share one message. */
   #deliver(batch: MetricBatch): void {
     const { runId, events } = batch;
-    const filters = this.#filters.get(runId);
-    for (const [key, filter] of filters ?? []) {
+    const watched = this.#watched.get(runId);
+    if (!watched) return;
+    const select = watched.selector(events);
+    for (const key of watched.keys) {
       const room = seriesRoomOf(runId, key);
       const clients = this.dashboards.adapter.rooms.get(room)?.size ?? 0;
-      if (clients === 0) {
-        // A lagging client rejoins it later.
-        if (![...this.dashboards.sockets.values()].some(({ data }) => data.watched?.get(runId) === key))
-          filters!.delete(key);
-        continue;
-      }
-      const watched = filter.of(events);
-      this.dashboards.local.to(room).emit('metrics', { ...batch, events: watched });
-      this.emit('sent', watched.length * clients);
+      // Every client with this filter lags.
+      if (clients === 0) continue;
+      const selected = select(key);
+      this.dashboards.local.to(room).emit('metrics', { ...batch, events: [...selected] });
+      this.emit('sent', selected.length * clients);
     }
-    if (filters?.size === 0) this.#filters.delete(runId);
   }
 
   #countSent(runId: RunId, events: number): void {

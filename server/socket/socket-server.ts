@@ -15,6 +15,7 @@ import { maxAnsweredBytes } from '../access/limits.js';
 import type { RedisClient } from '../cluster/redis-client.js';
 
 import { toWireError, type Refusal } from '../run/refusal.js';
+import type { SeriesFilter } from '../run/series-filter.js';
 import type { FrontDoor } from './front-door.js';
 import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
@@ -22,8 +23,8 @@ type NoEvents = Record<string, never>;
 export interface DashboardData {
   /** Runs whose rooms this client has left because it was too slow. */
   lagging: Set<RunId>;
-  /** The key of its filter for each run, see SeriesFilter. */
-  watched: Map<RunId, string>;
+  /** The filter of each watched run. */
+  watched: Map<RunId, SeriesFilter>;
 }
 /** Messages between hubs about runs whose events arrive at one of them. */
 interface HubToHub {

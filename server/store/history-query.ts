@@ -1,6 +1,10 @@
+import { largestMeasured } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import { bucketSteps, decisive, type HistoryRange, type LargeEventRange, type WindowRange } from './event-store.js';
 import { allPoints } from './point-order.js';
+
+/** SQL for `isMeasured` of a point's value. DuckDB orders NaN above all numbers. */
+const isMeasured = `abs(value) <= ${largestMeasured}::DOUBLE`;
 
 interface Query {
   sql: string;
@@ -11,7 +15,7 @@ interface Query {
  * SQL for series up to `lastSeq`, thinned inside the database: a row per point (series, bucket width, event number, step,
  * value), in order of series and event number. Rows and not lists: DuckDB sorts rows on disk when memory is short.
  * A series longer than `maxPoints` is cut into buckets of equal step width; of each bucket stay the smallest and the
- * largest point (of equal ones the first) and the first that is NaN or infinite, and of the series both ends.
+ * largest point (of equal ones the first) and the first that was not measured, and of the series both ends.
  * @param seriesIds not empty
  */
 export function historyQuery(
@@ -30,8 +34,8 @@ export function historyQuery(
   const sql = `
     WITH bounds AS MATERIALIZED (
       SELECT series_id, ${bucket} AS bucket, count(*) AS n, min(seq) AS first, max(seq) AS last,
-        min(seq) FILTER (NOT isfinite(value)) AS odd,
-        min(value) FILTER (isfinite(value)) AS smallest, max(value) FILTER (isfinite(value)) AS largest
+        min(seq) FILTER (NOT ${isMeasured}) AS odd,
+        min(value) FILTER (${isMeasured}) AS smallest, max(value) FILTER (${isMeasured}) AS largest
       ${points} AND ${among(seriesIds)} GROUP BY series_id, bucket
     ), long AS MATERIALIZED (
       SELECT series_id FROM bounds GROUP BY series_id HAVING sum(n) > ${maxPoints}
@@ -61,7 +65,7 @@ export function historyQuery(
 }
 
 /**
- * SQL for the finite values of each series in windows of steps: a row per window (series, first step, count, minimum,
+ * SQL for the measured values of each series in windows of steps: a row per window (series, first step, count, minimum,
  * maximum, mean, last), in order of series and step.
  */
 export function windowsQuery(seriesIds: readonly number[], range: WindowRange): Query {
@@ -72,7 +76,7 @@ export function windowsQuery(seriesIds: readonly number[], range: WindowRange): 
     WITH windowed AS (
       SELECT series_id, ${windowOf(range, bind)} AS number, count(*) AS n, min(value) AS low, max(value) AS high, avg(value) AS mean,
         arg_max(value, seq) AS last
-      FROM ${allPoints} WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id, number
+      FROM ${allPoints} WHERE ${isMeasured} AND ${among(seriesIds)} ${inSteps(range, bind)} GROUP BY series_id, number
     )
     SELECT series_id, (${from}::BIGINT + number * ${bind(range.everySteps ?? 1)}::BIGINT)::DOUBLE,
       n::DOUBLE, low, high, mean, last
@@ -113,7 +117,7 @@ export function windowsCount(seriesIds: readonly number[], range: WindowRange): 
     SELECT coalesce(sum(n), 0)::DOUBLE, coalesce(max(n), 0)::DOUBLE FROM (
       SELECT count(*) AS n FROM (
         SELECT DISTINCT series_id, ${windowOf(range, bind)} AS number FROM ${allPoints}
-        WHERE isfinite(value) AND ${among(seriesIds)} ${inSteps(range, bind)}
+        WHERE ${isMeasured} AND ${among(seriesIds)} ${inSteps(range, bind)}
       ) GROUP BY series_id
     )`;
   return { sql, values };

@@ -1,4 +1,4 @@
-import { fromWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
+import { fromWireNumber, isMeasured, wallTimeSeries } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import { isLargeEvent } from '@plumbline/shared/large-event';
@@ -165,7 +165,7 @@ export function linesOf(runId: RunId, baseSecond: number, event: StoredEvent): s
     const number = fromWireNumber(event.metrics[metric]!);
     // `String(-0)` has no sign.
     const digits = Object.is(number, -0) ? '-0' : String(number);
-    const text = Number.isFinite(number) ? `${field}=${digits}` : `${field}${nonFinite}="${number}"`;
+    const text = isMeasured(number) ? `${field}=${digits}` : `${field}${nonFinite}="${digits}"`;
     const before = fields.get(series);
     fields.set(series, before === undefined ? text : `${before},${text}`);
   }

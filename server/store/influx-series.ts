@@ -1,3 +1,4 @@
+import { isMeasured } from '@plumbline/shared/metric';
 import type { RunId } from '@plumbline/shared/run';
 import {
   AnswerTooLargeError,
@@ -207,12 +208,12 @@ function toSeries(bySeq: Map<number, { step: number; value: number }>, width: nu
       bucket.push(point);
     }
     points = [...buckets.values()].flatMap((bucket) => {
-      const finite = bucket.filter(({ value }) => Number.isFinite(value));
-      const smallest = Math.min(...finite.map(({ value }) => value));
-      const largest = Math.max(...finite.map(({ value }) => value));
+      const measured = bucket.filter(({ value }) => isMeasured(value));
+      const smallest = Math.min(...measured.map(({ value }) => value));
+      const largest = Math.max(...measured.map(({ value }) => value));
       const kept = new Set([
-        bucket.find(({ value }) => !Number.isFinite(value)),
-        ...[finite.find(({ value }) => value === smallest), finite.find(({ value }) => value === largest)],
+        bucket.find(({ value }) => !isMeasured(value)),
+        ...[measured.find(({ value }) => value === smallest), measured.find(({ value }) => value === largest)],
       ]);
       return bucket.filter((point) => kept.has(point) || ends.has(point));
     });

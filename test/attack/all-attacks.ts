@@ -10,6 +10,7 @@ import { trainerAttacks } from './trainer-attacks.js';
 import { trainerValueAttacks } from './trainer-value-attacks.js';
 import { transportFloods } from './transport-floods.js';
 import { transportShapes } from './transport-shapes.js';
+import { watcherAttacks } from './watcher-attacks.js';
 
 /** @param fuzz number of inputs per boundary */
 export const attacksOf = ({ fuzz, seed }: { fuzz: number; seed: number }): Attack[] => [
@@ -20,6 +21,7 @@ export const attacksOf = ({ fuzz, seed }: { fuzz: number; seed: number }): Attac
   ...trainerValueAttacks,
   ...trainerAttacks,
   ...commandAttacks,
+  ...watcherAttacks,
   ...fileAttacks,
   ...dataSetAttacks,
   ...storeDamageAttacks,

@@ -102,12 +102,15 @@ export function seriesContract(subject: StoreUnderTest): void {
     await expect(windows({ maxValues: 2 })).rejects.toThrow(/more than 2 values. Ask for fewer metrics/);
   });
 
-  it('thins a long series without losing a spike, a NaN or an end', async () => {
+  it('thins a long series without losing a spike, a NaN, an overflow or an end', async () => {
     const length = 10_000;
     const value = (seq: number): WireNumber => {
       if (seq === 1234) return 99;
       if (seq === 5678) return -99;
       if (seq === 7777) return 'NaN';
+      // What stands for an overflow, beside each spike.
+      if (seq === 1230) return Number.MAX_VALUE;
+      if (seq === 5675) return -Number.MAX_VALUE;
       return Math.sin(seq / 50);
     };
     for (let from = 1; from <= length; from += 1000)
@@ -121,9 +124,12 @@ export function seriesContract(subject: StoreUnderTest): void {
     expect(seqs.length).toBeGreaterThan(200);
     expect([...seqs]).toEqual([...seqs].sort((a, b) => a - b));
     expect([seqs[0], seqs[seqs.length - 1]]).toEqual([1, length]);
-    for (const seq of [1234, 5678, 7777]) expect(values[seqs.indexOf(seq)]).toEqual(Number(value(seq)));
+    for (const seq of [1230, 1234, 5675, 5678, 7777]) expect(values[seqs.indexOf(seq)]).toEqual(Number(value(seq)));
     expect((await subject.lossOf(length)).seqs).toHaveLength(length);
     expect((await subject.lossOf(5)).seqs.length).toBeLessThanOrEqual(5);
+    const windows = await subject.store.windows(runId, { metrics: ['train/loss'] });
+    expect(plain(windows.get('train/loss')!)).toMatchObject({ counts: [length - 3], minima: [-99], maxima: [99] });
+    expect(Math.abs(windows.get('train/loss')!.means[0]!)).toBeLessThan(1);
   });
 
   it('leaves superseded values out of series and windows, and keeps their events', async () => {

@@ -4,7 +4,7 @@ import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-eve
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId, RunProgress, RunSummary, Segment } from '@plumbline/shared/run';
 import type { SeriesResponse } from '@plumbline/shared/series';
-import { maxWatchedNames, type MetricBatch } from '@plumbline/shared/socket';
+import { maxWatchedPrefixes, maxWatchedNames, type MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import type { SeriesDemand } from './series-demand';
 
@@ -116,9 +116,13 @@ function inParts(names: readonly string[]): string[][] {
 /** Names to watch, at most as many as the hub takes. If there are more, names with the same prefix become one group. */
 function watchable(names: Iterable<string>): string[] {
   const all = [...new Set(names)].sort();
-  if (all.length <= maxWatchedNames) return all;
-  const grouped = new Set(all.map((name) => (name.includes('/') ? `${name.slice(0, name.indexOf('/'))}/*` : name)));
-  return grouped.size <= maxWatchedNames ? [...grouped] : ['*'];
+  const isGroup = (name: string): boolean => name.endsWith('*');
+  const mayAsk = (asked: readonly string[]): boolean =>
+    asked.length <= maxWatchedNames && asked.filter(isGroup).length <= maxWatchedPrefixes;
+  if (mayAsk(all)) return all;
+  const groupOf = (name: string): string => (name.includes('/') ? `${name.slice(0, name.indexOf('/'))}/*` : name);
+  const grouped = [...new Set(all.map(groupOf))];
+  return mayAsk(grouped) ? grouped : ['*'];
 }
 
 /**

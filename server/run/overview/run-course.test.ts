@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CommandRecord } from '@plumbline/shared/command';
+import { RunOverview } from '@plumbline/shared/run-list';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from '../../store/protocol-1.js';
@@ -20,12 +21,24 @@ describe('a sparkline', () => {
     const steps = points.map(({ step }) => step);
     expect(steps).toEqual(steps.toSorted((a, b) => a - b));
   });
-  it('keeps short series whole, and NaN only as the last value', () => {
+  it('keeps short series whole, and unmeasured values as points to mark', () => {
     const sparkline = new Sparkline();
     sparkline.add(3, 1);
     sparkline.add(9, NaN);
-    expect(sparkline.points).toEqual([{ step: 3, value: 1 }]);
+    expect(sparkline.points).toEqual([
+      { step: 3, value: 1 },
+      { step: 9, value: NaN },
+    ]);
     expect(sparkline.last).toEqual({ step: 9, value: NaN });
+  });
+  it('keeps an overflow in the middle of a long series, beside the extremes around it', () => {
+    const sparkline = new Sparkline();
+    for (let step = 1; step <= 10_000; step++)
+      sparkline.add(step, step === 5000 ? Number.MAX_VALUE : step === 5001 ? 50 : 1);
+    const { points } = sparkline;
+    expect(points.length).toBeLessThanOrEqual(48);
+    expect(points).toContainEqual({ step: 5000, value: Number.MAX_VALUE });
+    expect(points).toContainEqual({ step: 5001, value: 50 });
   });
 });
 
@@ -71,6 +84,12 @@ describe('the course of a run', () => {
       changes: [],
     });
     expect(course.take([stepped(5, {})])).toBe(false);
+  });
+  it('survives JSON with what stands for an overflow, and keeps it apart from measured values', () => {
+    const course = new RunCourse();
+    course.take([stepped(1, { 'train/loss': 3.00001 }), stepped(2, { 'train/loss': Number.MAX_VALUE })]);
+    const read = RunOverview.parse(JSON.parse(JSON.stringify(course.overview)));
+    expect(read.series).toMatchObject([{ value: Number.MAX_VALUE, steps: [1, 2], values: [3, Number.MAX_VALUE] }]);
   });
   it('has the declared series of a foreign trainer, however many others it named first', () => {
     const many = Array.from({ length: 50 }, (_, i) => ({ number: i, name: `gpu/${i}` }));

@@ -1,6 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
-import { fromWireNumber, toWireNumber } from '@plumbline/shared/metric';
+import { fromWireNumber, isMeasured, toWireNumber } from '@plumbline/shared/metric';
 import type { RunTask } from '@plumbline/shared/run-description';
 import type { RunOverview, SeriesOverview } from '@plumbline/shared/run-list';
 import type { SeriesFacts } from '@plumbline/shared/series';
@@ -158,6 +158,6 @@ function overviewOf(name: string, { last, points }: Sparkline, facts: SeriesFact
     ...(facts?.unit !== undefined && { unit: facts.unit }),
     ...{ step: last!.step, value: toWireNumber(last!.value) },
     steps: points.map(({ step }) => step),
-    values: points.map(({ value }) => Number(value.toPrecision(4))),
+    values: points.map(({ value }) => (isMeasured(value) ? Number(value.toPrecision(4)) : toWireNumber(value))),
   };
 }

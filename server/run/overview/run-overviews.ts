@@ -25,7 +25,7 @@ const maxWaiting = 5_000;
 /** Pause between the end of a run and the write of its overview. */
 const keepAfterMs = 500;
 /** Files of other formats are rebuilt. */
-const format = 2;
+const format = 3;
 const OverviewFile = z.object({ format: z.literal(format), createdMs: z.number(), overview: RunOverview });
 const emptyOverview = JSON.stringify({ lastSeq: 0, series: [], changes: [] } satisfies RunOverview);
 

@@ -98,13 +98,15 @@ describe('change', () => {
   it('takes no infinity into the window, and sees one as a change', () => {
     const jump = rule({ kind: 'change_from_window', side: 'above', by: 2, window: 2 });
     expect(fires(jump, [1, 1, Infinity, 1, 9])).toEqual([2, 4]);
+    expect(fires(jump, [1, 1, Number.MAX_VALUE, 1, 9])).toEqual([2, 4]);
   });
 });
 
 describe('not finite', () => {
-  it('fires at NaN and at either infinity, once until a number comes', () => {
+  it('fires at NaN, at either infinity and at what stands for an overflow, once until a number comes', () => {
     const odd = rule({ kind: 'not_finite' });
-    for (const value of [NaN, Infinity, -Infinity]) expect(fires(odd, [1, value, NaN, 1, NaN])).toEqual([1, 4]);
+    for (const value of [NaN, Infinity, -Infinity, Number.MAX_VALUE, -Number.MAX_VALUE])
+      expect(fires(odd, [1, value, NaN, 1, NaN])).toEqual([1, 4]);
   });
 });
 

@@ -2,15 +2,16 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   fourDigits,
   fromWireNumber,
+  isMeasured,
   measuredWords,
   toWireNumber,
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import { slope } from '../../analysis/slope.js';
+import type { RuleEvent } from './rule-backlog.js';
 
 /** One value of a run's series. */
 export interface Measured {
@@ -78,9 +79,9 @@ export class RuleMachine {
   }
 
   /** Takes the baseline and the declarations of the trainer. */
-  hear(event: TrainerEvent): void {
-    if (event.type === 'run_started') this.baseline(event.baseline);
-    if (event.type === 'run_started' || event.type === 'series_declared') this.#declare(event.series ?? []);
+  hear({ baseline, series }: Pick<RuleEvent, 'baseline' | 'series'>): void {
+    if (baseline) this.baseline(baseline);
+    if (series) this.#declare(series);
   }
 
   #declare(series: readonly SeriesDeclaration[]): void {
@@ -142,7 +143,7 @@ class Watch {
   /** The current row of readings past the limit: its length and its latest readings. */
   #inARow = 0;
   #latest: number[] = [];
-  /** The last finite values in the condition's window. */
+  /** The last measured values in the condition's window. */
   #steps: number[] = [];
   #values: number[] = [];
 
@@ -204,8 +205,8 @@ class Watch {
   #judge({ step, value }: Measured, base: number): { isPast: boolean; isBack: boolean; reading: number } {
     const { condition, rearmMargin } = this.rule;
     if (condition.kind === 'not_finite') {
-      const isFinite = Number.isFinite(value);
-      return { isPast: !isFinite, isBack: isFinite, reading: value };
+      const isBack = isMeasured(value);
+      return { isPast: !isBack, isBack, reading: value };
     }
     const reading = this.#read(step, value, base);
     const sign = condition.side === 'above' ? 1 : -1;
@@ -229,14 +230,14 @@ class Watch {
       case 'change_from_base':
         return value - base;
       case 'slope':
-        if (!Number.isFinite(value)) return NaN;
+        if (!isMeasured(value)) return NaN;
         this.#keep(step, value, condition.window);
         if (this.#values.length < condition.window) return NaN;
         return slope({ steps: this.#steps, values: this.#values }, -Infinity, Infinity);
       case 'change_from_window': {
         const isFull = this.#values.length === condition.window;
         const mean = isFull ? this.#values.reduce((sum, x) => sum + x, 0) / condition.window : NaN;
-        if (Number.isFinite(value)) this.#keep(step, value, condition.window);
+        if (isMeasured(value)) this.#keep(step, value, condition.window);
         return value - mean;
       }
       case 'not_finite':

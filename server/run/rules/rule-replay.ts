@@ -5,6 +5,7 @@ import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore, type Series } from '../../store/event-store.js';
+import { ruleEventOf } from './rule-backlog.js';
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 
@@ -147,7 +148,7 @@ async function replay(
 ): Promise<Replayed> {
   const { events } = await store.controlEvents(run.runId, heard);
   const records = await store.commands(run.runId);
-  for (const event of events) machine.hear(event);
+  for (const event of events) machine.hear(ruleEventOf(event));
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
   const saved = upTo && savedAt(events, upTo.from);

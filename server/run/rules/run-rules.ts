@@ -4,10 +4,11 @@ import type { CommandRecord, GivenCommand, SetRules } from '@plumbline/shared/co
 import { fromWireNumber } from '@plumbline/shared/metric';
 import { ruleAuthor, type GuardRule, type RuleState } from '@plumbline/shared/rule';
 import type { RunSummary } from '@plumbline/shared/run';
-import { isMetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, SharedStore } from '../../store/event-store.js';
 import type { CommandLog } from '../command-log.js';
 import { Refusal } from '../refusal.js';
+import { RuleBacklog, type BacklogBudget, type RuleEvent } from './rule-backlog.js';
 import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 import { rulesAtStart, type RuleReplay } from './rule-replay.js';
@@ -17,14 +18,14 @@ const readTries = 5;
 const readAgainMs = 1_000;
 /** How long a change of rules may take to reach the other hubs. The caller and the rules wait for it. */
 const reachMs = 2_000;
-/** The most events that wait for the store to be readable; older ones are read from it, or count as missing. */
-const maxBacklog = 20_000;
 
 export interface RunRulesOptions {
   store: EventStore;
   /** The store, where other hubs may take the run up. */
   shared: SharedStore | null;
   replay: RuleReplay;
+  /** Bounds the events that wait while the store cannot be read. */
+  backlogs: BacklogBudget;
   log: CommandLog;
   /** Pause after the store could not be read or written. */
   tryAgainMs: number;
@@ -66,7 +67,7 @@ export class RunRules {
   #seenSeq = 0;
   #seenStep = 0;
   /** Durable events that the machine has not seen. */
-  #backlog: TrainerEvent[] = [];
+  readonly #backlog: RuleBacklog;
   /** Commands of firings, in order, that are not recorded yet. */
   #due: RuleCommand[] = [];
   /** Authors of commands that failed the last time. */
@@ -79,13 +80,14 @@ export class RunRules {
   #changing: Promise<void> | null = null;
   #retry: NodeJS.Timeout | undefined;
 
-  constructor(readonly options: RunRulesOptions) {}
+  constructor(readonly options: RunRulesOptions) {
+    this.#backlog = new RuleBacklog(options.backlogs);
+  }
 
   /** Takes new durable events of the run. In the run's mailbox. */
   take(events: readonly TrainerEvent[] = []): void {
     if (!this.#isActive) this.#begin(events[0]?.seq === 1);
-    this.#backlog.push(...events);
-    if (this.#machine === null) this.#backlog.splice(0, this.#backlog.length - maxBacklog);
+    this.#backlog.push(events);
     this.#evaluate();
     if (this.#machine === null || this.#due.length > 0) this.#kick();
   }
@@ -208,7 +210,7 @@ export class RunRules {
     this.#life++;
     this.#isActive = false;
     this.#machine = null;
-    this.#backlog = [];
+    this.#backlog.takeAll();
     this.#due = [];
     this.#failing.clear();
     this.#catchingUp = null;
@@ -226,7 +228,7 @@ export class RunRules {
   }
 
   get #isDone(): boolean {
-    return this.#machine !== null && this.#backlog.length === 0 && this.#due.length === 0;
+    return this.#machine !== null && this.#backlog.isEmpty && this.#due.length === 0;
   }
 
   /** @param isNew the run has no stored events, so that nothing must be read */
@@ -243,7 +245,7 @@ export class RunRules {
     if (machine === null || this.#changing) return;
     const before = machine.isIdle ? null : JSON.stringify(machine.states);
     const { runId } = this.options.run();
-    for (const event of this.#backlog.splice(0)) {
+    for (const event of this.#backlog.takeAll()) {
       if (event.seq <= this.#seenSeq) continue;
       // Another hub had the run in between, or a part was not readable: the effect on the rules is unknown.
       if (event.seq > this.#seenSeq + 1) machine.gap();
@@ -320,7 +322,7 @@ export class RunRules {
     const life = this.#life;
     const run = this.options.run();
     let read = await replay.of(run);
-    const wanted = (): number => this.#backlog[0]?.seq ?? run.lastSeq + 1;
+    const wanted = (): number => this.#backlog.firstSeq ?? run.lastSeq + 1;
     const isShort = (): boolean => !read.hasBeginning || (read.isWatched && read.lastSeq + 1 < wanted());
     for (let tries = 1; isShort() && tries < readTries && life === this.#life; tries++) {
       await sleep(readAgainMs, undefined, { ref: false });
@@ -361,10 +363,10 @@ function changesBetween(before: readonly GuardRule[], after: readonly GuardRule[
   );
 }
 
-function evaluate(machine: RuleMachine, event: TrainerEvent): Firing[] {
+function evaluate(machine: RuleMachine, event: RuleEvent): Firing[] {
   machine.hear(event);
-  if (event.type === 'segment_started') machine.newSegment();
-  if (!isMetricEvent(event) || machine.isIdle) return [];
+  if (event.isSegment) machine.newSegment();
+  if (event.metrics === null || machine.isIdle) return [];
   const { seq, step } = event;
   return Object.entries(event.metrics).flatMap(([metric, value]) =>
     machine.take(metric, { seq, step, value: fromWireNumber(value) }),

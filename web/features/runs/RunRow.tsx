@@ -204,6 +204,6 @@ function Numbers({ label, isNamed, series, unit, color, low, high }: NumbersCell
 const columnsOf = (series: SeriesOverview | undefined): Columns => ({
   length: series?.steps.length ?? 0,
   steps: Float64Array.from(series?.steps ?? []),
-  values: Float64Array.from(series?.values ?? []),
+  values: Float64Array.from(series?.values ?? [], fromWireNumber),
   reach: new Float64Array(series?.steps.length ?? 0).fill(Infinity),
 });
