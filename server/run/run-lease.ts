@@ -3,6 +3,7 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Position, StoredSummary } from '../store/event-store.js';
 import type { Progress, ToldRun } from './cluster.js';
+import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
 import { afterEvent } from './run-state.js';
@@ -50,10 +51,10 @@ export class RunLease {
    */
   async takeUp(acknowledgedSeq: number): Promise<RunSummary> {
     const { store, shared } = this.core.context;
-    const stored = await store.run(this.core.runId);
-    const lastSeq = shared
+    const stored = (await store.run(this.core.runId)) ?? (await this.#createdElsewhere());
+    const position = shared
       ? await shared.takeUp(this.core.runId, acknowledgedSeq)
-      : await store.lastSeq(this.core.runId);
+      : { lastSeq: await store.lastSeq(this.core.runId), lastStep: stored?.lastStep ?? this.core.summary!.lastStep };
     this.core.series.forget();
     const { events } = await store.controlEvents(this.core.runId);
     const end = this.noteForce(await this.core.commands.load(events));
@@ -61,14 +62,20 @@ export class RunLease {
     const before = { ...known, ...(stored && this.core.record.summaryOf(stored)) };
     const run = events.reduce<RunSummary>(afterEvent, { ...before, state: 'created', reason: '', endedMs: null });
     this.core.record.isHeld = true;
-    const taken = this.core.record.change({
-      ...run,
-      lastSeq,
-      lastStep: await this.#lastStep({ lastSeq, lastStep: Math.max(known.lastStep, stored?.lastStep ?? 0) }, events),
-    });
+    const { lastSeq } = position;
+    const taken = this.core.record.change({ ...run, lastSeq, lastStep: await this.#lastStep(position, events) });
     this.core.rules.take();
     await this.#endIfOver(end);
     return this.core.summary ?? taken;
+  }
+
+  /** Writes the record of a run that another hub opened and has not delivered to the store. @returns null */
+  async #createdElsewhere(): Promise<null> {
+    const { store } = this.core.context;
+    if ((await store.deletedRuns()).includes(this.core.runId))
+      throw new Refusal('conflict', `The run ${this.core.runId} was deleted. Start a new run.`);
+    await store.createRun(this.core.record.stored);
+    return null;
   }
 
   /** The current step of a run. For a run with segments a store may return the largest step so far. */
@@ -83,7 +90,7 @@ export class RunLease {
   async holdEnded(acknowledgedSeq: number, events: readonly ControlEvent[]): Promise<RunSummary> {
     const { store, shared } = this.core.context;
     const { runId, record } = this.core;
-    const lastSeq = shared ? await shared.takeUp(runId, acknowledgedSeq) : await store.lastSeq(runId);
+    const { lastSeq } = shared ? await shared.takeUp(runId, acknowledgedSeq) : { lastSeq: await store.lastSeq(runId) };
     await this.core.commands.load(events);
     record.isHeld = true;
     const lastStep = await this.#lastStep({ lastSeq, lastStep: this.core.summary!.lastStep }, events);

@@ -283,9 +283,10 @@ export interface SharedStore extends EventStore {
    * Makes this hub the writer of the run. The run may have grown at another hub, and that hub may still have to deliver
    * events that were acknowledged to the trainer; new events follow after all of these.
    * @param acknowledgedSeq the last event acknowledged to the trainer
-   * @returns the number of the last event
+   * @returns the number of the last event, and the largest step that is known up to there
+   * @throws StoreBusyError while the record of the run has not arrived from the hub that made it
    */
-  takeUp(runId: RunId, acknowledgedSeq: number): Promise<number>;
+  takeUp(runId: RunId, acknowledgedSeq: number): Promise<Position>;
   /** Tells that another hub writes this run from now on: cached positions may be outdated. */
   letGo(runId: RunId): void;
   /** Forgets a run that another hub has deleted. */

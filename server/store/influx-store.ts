@@ -6,10 +6,12 @@ import { isMetricEvent, type ControlEvent } from '@plumbline/shared/trainer-even
 import {
   newestOf,
   newEvents,
+  StoreBusyError,
   StoreConflictError,
   type HistoryRange,
   type LastPoint,
   type LargeEventRange,
+  type Position,
   type Series,
   type SharedStore,
   type SpoolState,
@@ -208,16 +210,22 @@ export class InfluxStore implements SharedStore {
     return work;
   }
 
-  async takeUp(runId: RunId, acknowledgedSeq: number): Promise<number> {
+  async takeUp(runId: RunId, acknowledgedSeq: number): Promise<Position> {
+    await this.#outbox.open();
+    const newest = await this.#runs.newest(runId);
+    if (!newest)
+      throw new StoreBusyError(
+        `The record of the run ${runId} has not arrived in InfluxDB. The hub that opened the run delivers it from its ` +
+          'spool; try again in a moment.',
+      );
     this.letGo(runId);
     this.#acknowledged.set(runId, Math.max(acknowledgedSeq, this.#acknowledged.get(runId) ?? 0));
-    const { lastSeq } = await this.#position(runId);
+    const { lastSeq, lastStep } = await this.#position(runId);
     // InfluxDB may be behind: a reader must not reset the position from there before the first append.
     this.#own.add(runId);
     // Record versions that the previous hub has yet to deliver must not outrank the ones written here.
-    const newest = await this.#runs.newest(runId);
-    if (newest) this.#versions.set(runId, newest.version + versionsApart);
-    return lastSeq;
+    this.#versions.set(runId, newest.version + versionsApart);
+    return { lastSeq, lastStep };
   }
 
   letGo(runId: RunId): void {
@@ -499,25 +507,34 @@ export class InfluxStore implements SharedStore {
     const baseSecond = baseSecondOf(run.createdMs);
     // Noted before InfluxDB is asked, as runs are.
     const onItsWay = this.#outbox.onItsWay(runId);
-    let position = noReach;
+    const isEnded = 'lastSeq' in run && hasEnded(run.state);
+    const inInflux = await this.#lookAt(runId, baseSecond, isEnded ? run.lastSeq : Infinity);
+    const position = further(onItsWay, inInflux);
+    const found = { ...position, lastSeq: Math.max(position.lastSeq, this.#acknowledged.get(runId) ?? 0), baseSecond };
+    // A concurrent call may have set it, and appended since.
+    if (!this.#positions.has(runId)) this.#positions.set(runId, found);
+    return this.#positions.get(runId)!;
+  }
+
+  /**
+   * Asks InfluxDB how far it has a run.
+   * @param expectedSeq the last event number, if that is known
+   */
+  async #lookAt(runId: RunId, baseSecond: number, expectedSeq: number): Promise<Reach> {
+    let reach = noReach;
     const seqs = `${from(this.#client, `start: ${baseSecond}, stop: ${endOfTime}`)}
   |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.run == "${runId}" and r._field == "seq")`;
     const ask = (selector: 'last' | 'max'): Promise<void> =>
       this.#client.query(`${seqs} |> ${selector}()`, (row) => {
         const { step, seq } = positionAt(baseSecond, row('_time'));
-        position = further(position, { lastSeq: seq, lastStep: step, endStep: step });
+        reach = further(reach, { lastSeq: seq, lastStep: step, endStep: step });
       });
     // `last` finds the largest step, `max` the largest event number. `max` reads all of them, so it is skipped where `last`
-    // finds the last event in the record of an ended run.
-    const ended = 'lastSeq' in run && hasEnded(run.state) ? run : null;
-    await Promise.all([ask('last'), !ended && ask('max')]);
-    if (ended && position.lastSeq < ended.lastSeq) await ask('max');
-    this.#outbox.sawDelivered(runId, position);
-    position = further(onItsWay, position);
-    const found = { ...position, lastSeq: Math.max(position.lastSeq, this.#acknowledged.get(runId) ?? 0), baseSecond };
-    // A concurrent call may have set it, and appended since.
-    if (!this.#positions.has(runId)) this.#positions.set(runId, found);
-    return this.#positions.get(runId)!;
+    // finds the expected event.
+    await Promise.all([ask('last'), expectedSeq === Infinity && ask('max')]);
+    if (expectedSeq !== Infinity && reach.lastSeq < expectedSeq) await ask('max');
+    this.#outbox.sawDelivered(runId, reach);
+    return reach;
   }
 
   /** Waits up to `settleMs` for deliveries, so that a reader sees acknowledged events. */
@@ -526,6 +543,10 @@ export class InfluxStore implements SharedStore {
     if (!this.#own.has(runId)) this.letGo(runId);
     const { baseSecond } = await this.#position(runId);
     await this.#outbox.settle(runId);
+    // Another hub may have delivered since what it had acknowledged before this one took the run up.
+    const acknowledged = this.#acknowledged.get(runId) ?? 0;
+    if ((this.#outbox.delivered(runId) ?? noReach).lastSeq < acknowledged)
+      await this.#lookAt(runId, baseSecond, acknowledged);
     const { lastSeq, endStep } = this.#outbox.delivered(runId) ?? noReach;
     return { lastSeq, extent: { baseSecond, lastStep: endStep, lastSeq } };
   }

@@ -98,7 +98,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     const event = (seq: number): TrainerEvent => ({ ...stepOf(seq), seq });
     await before.append(runId, [event(1), event(2), event(3)]);
     // The hub dies with these on its disk; the trainer reports them to another hub, and somebody views the run.
-    expect(await after.takeUp(runId, 3)).toBe(3);
+    expect(await after.takeUp(runId, 3)).toEqual({ lastSeq: 3, lastStep: 0 });
     await after.controlEvents(runId);
     expect((await after.append(runId, [event(4)])).lastSeq).toBe(4);
     proxy.become({ kind: 'healthy' });

@@ -111,8 +111,7 @@ export class FaultRun {
       hubClocks: [0, 1].map((hub) => join(this.#cluster.folder, `clock-hub${hub + 1}`)),
       killTrainer: async (trainer: TrainerProcess) => {
         await trainer.kill();
-        this.#trainers.splice(this.#trainers.indexOf(trainer), 1);
-        this.#gone.push(trainer);
+        this.#remove(trainer);
       },
       replaceTrainer: () => this.#startTrainer(),
     };
@@ -131,10 +130,16 @@ export class FaultRun {
   async #replaceLost(): Promise<void> {
     for (const trainer of this.#trainers.filter(({ lost }) => lost !== null)) {
       this.options.log(`${trainer.runId} has given up: ${trainer.lost}`);
-      this.#trainers.splice(this.#trainers.indexOf(trainer), 1);
-      this.#gone.push(trainer);
+      this.#remove(trainer);
       await this.#startTrainer();
     }
+  }
+
+  /** A connection may watch only so many runs, so the viewers leave a run with its trainer. */
+  #remove(trainer: TrainerProcess): void {
+    this.#trainers.splice(this.#trainers.indexOf(trainer), 1);
+    this.#gone.push(trainer);
+    for (const viewer of this.#viewers) viewer.unwatch(trainer.runId);
   }
 
   /** Three of four go through nginx, the rest to one hub. */

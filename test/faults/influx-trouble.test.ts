@@ -283,7 +283,7 @@ describe('a run that comes back to a hub', () => {
     door.trouble.write = { kind: 'answer', status: 503 };
     await append(1, 3);
     store.letGo(runId);
-    expect(await store.takeUp(runId, 9)).toBe(9);
+    expect(await store.takeUp(runId, 9)).toEqual({ lastSeq: 9, lastStep: 3 });
     expect((await store.append(runId, events(9, 11))).lastSeq).toBe(11);
   });
 });
