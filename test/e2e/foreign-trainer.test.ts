@@ -132,4 +132,36 @@ describe('the page of a run of another trainer', () => {
     expect(await cells.allInnerTexts()).not.toContain('–');
     another.disconnect();
   });
+
+  it('draws the whole course of each run in every chart of a comparison', async () => {
+    const names = [
+      'held_out/mean/accuracy',
+      'bias/number_tokens/held_out',
+      'shift/kl',
+      'train/loss',
+      'loss',
+      'eval/acc',
+    ];
+    const steps = 40;
+    const runIds = [aRunId(), aRunId()];
+    for (const id of runIds) {
+      const sender: TrainerEnd = io(`${hub.url}/trainer`, { auth: trainer.auth as object, forceNew: true });
+      await sender.emitWithAck('attach', { ...attachment(id), run: { name: 'Whole' } });
+      const metrics = (seq: number) => recordOf(names.map((name) => [name, seq / 100]));
+      const taken = Array.from({ length: steps }, (_, i) => stepped(i + 2, metrics(i + 2), names));
+      expect(await sender.emitWithAck('events', { events: [started(1, names), ...taken] } as never)).toMatchObject({
+        ok: true,
+        lastSeq: steps + 1,
+      });
+      sender.disconnect();
+    }
+    await page.goto(`${hub.url}/compare/?${runIds.map((id) => `run=${id}`).join('&')}`);
+    await by('compare-page').waitFor();
+    const charts = page.locator('.compare-charts [data-points]');
+    await expect.poll(() => charts.count(), patiently).toBe(names.length);
+    for (const chart of await charts.all()) {
+      await chart.scrollIntoViewIfNeeded();
+      await expect.poll(() => chart.getAttribute('data-points'), patiently).toBe(String(2 * steps));
+    }
+  });
 });

@@ -277,7 +277,7 @@ export function ComparePage(): React.ReactNode {
       </ul>
       <div className="compare-charts">
         {charts.map((chart) => (
-          <div className="panel chart-panel" key={chart.testId}>
+          <div className="panel chart-panel" key={chart.metric}>
             <LineChart
               title={chart.title}
               {...(chart.hint && { hint: chart.hint })}
