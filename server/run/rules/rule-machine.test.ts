@@ -206,7 +206,7 @@ describe('a cause', () => {
     const machine = new RuleMachine([of]);
     machine.baseline({ 'train/loss': 97 });
     const series = [{ number: 0, name: 'train/loss', unit: 'nats' }];
-    machine.hear({ series });
+    machine.hear({ baseline: null, series });
     const firings = values.flatMap((value, i) => machine.take('train/loss', { seq: i + 1, step: i, value }));
     expect(firings.map((firing) => firing.cause)).toEqual([cause]);
     expect(machine.states[0]!.last).toEqual({
