@@ -79,6 +79,30 @@ const versionsApart = 1000;
 
 /** Control events per query. */
 const eventsPerQuery = 500;
+
+interface Place {
+  step: number;
+  seq: number;
+}
+
+/**
+ * Cuts places into stretches in order of seq that one query can read: times are in order of steps, so a stretch ends
+ * where the steps of a segment begin anew.
+ * @returns the first and the last place of each
+ */
+function stretchesOf(places: Place[]): [first: Place, last: Place][] {
+  const stretches: [Place, Place][] = [];
+  let length = 0;
+  for (const place of places.sort((a, b) => a.seq - b.seq)) {
+    const stretch = stretches.at(-1);
+    if (!stretch || place.step < stretch[1].step || length === eventsPerQuery) {
+      stretches.push([place, place]);
+      length = 0;
+    } else stretch[1] = place;
+    length++;
+  }
+  return stretches;
+}
 /** Limit of one page of `events` in characters, roughly and not counting its first events. */
 const maxPageLength = 2 * 2 ** 20;
 /** Events in the first query of a run, when their sizes are unknown. */
@@ -297,7 +321,7 @@ export class InfluxStore implements SharedStore {
     if (points === null) return { lastSeq };
     const payloads = (field: string): string => controlFilter(field, types);
     // Reads the positions first, then the contents in pages.
-    const places: { step: number; seq: number }[] = [];
+    const places: Place[] = [];
     await this.#client.query(
       `${points} |> ${payloads('r._field == "payload_0"')} |> keep(columns: ["_time"])`,
       (row) => {
@@ -306,17 +330,18 @@ export class InfluxStore implements SharedStore {
       },
       signal,
     );
-    places.sort((a, b) => a.step - b.step || a.seq - b.seq);
-    for (let next = 0; next < places.length; next += eventsPerQuery) {
-      const [first, last] = [places[next]!, places[Math.min(places.length, next + eventsPerQuery) - 1]!];
-      const { baseSecond } = extent;
+    const { baseSecond } = extent;
+    for (const [first, last] of stretchesOf(places)) {
       const between = `start: ${instantOf(baseSecond, first.step, first.seq)}, stop: ${instantOf(baseSecond, last.step, last.seq + 1)}`;
       const found = await queryRecords(
         this.#client,
         `${from(this.#client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${payloads('r._field =~ /^payload_/')}`,
         signal,
       );
-      const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
+      const events = found
+        .map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)))
+        // The steps of other segments are in the same range of times.
+        .filter(({ seq }) => seq >= first.seq && seq <= last.seq);
       await take(events.sort((a, b) => a.seq - b.seq).map((event) => JSON.stringify(event)));
     }
     return { lastSeq };

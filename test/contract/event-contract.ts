@@ -182,6 +182,28 @@ export function eventContract(subject: StoreUnderTest): void {
     expect(TrainerEvent.safeParse(started).success).toBe(true);
   });
 
+  it('gives more control events than one query reads in order of their numbers, over segments', async () => {
+    const wallTimeMs = 1_700_000_000_000;
+    const paused = (seq: number, step: number) =>
+      ({ type: 'run_paused', seq, step, wallTimeMs: wallTimeMs + seq, reason: `at ${step}` }) satisfies TrainerEvent;
+    // Steps 1 to 600; again from 300 on up to 900; again from 10 on up to 20.
+    const events: TrainerEvent[] = Array.from({ length: 600 }, (_, i) => paused(i + 1, i + 1));
+    const segment = (fromStep: number, toStep: number): void => {
+      const seq = events.length + 1;
+      events.push({ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: wallTimeMs + seq });
+      for (let step = fromStep + 1; step <= toStep; step++) events.push(paused(events.length + 1, step));
+    };
+    segment(300, 900);
+    segment(10, 20);
+    await subject.store.append(runId, events);
+    await subject.reopen();
+    const seqs: number[] = [];
+    const take = (texts: readonly string[]): void =>
+      void seqs.push(...texts.map((text) => (JSON.parse(text) as TrainerEvent).seq));
+    await subject.store.eachControlEvents(runId, take);
+    expect(seqs).toEqual(events.map(({ seq }) => seq));
+  });
+
   it('keeps a model of 18,867 parameters and the drift of each of its groups', async () => {
     const model = describeModel('a mixture of experts', mixture());
     const start = {
