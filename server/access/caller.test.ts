@@ -23,7 +23,9 @@ describe('who asks', () => {
   it('is a session, a trainer, or else an address', () => {
     const address = '192.0.2.1';
     expect(asked(address, { cookie })).toEqual({ kind: 'session', name: sessions.nameOf(cookie), address });
-    expect(asked(address, { authorization: `Bearer ${token}` })).toMatchObject({ kind: 'trainer' });
+    expect(asked(address, { authorization: `Bearer ${token}` })).toEqual({
+      ...{ kind: 'trainer', name: address, address },
+    });
     for (const headers of [{}, { authorization: 'Bearer wrong' }, { cookie: `${sessions.cookieName}=../links` }])
       expect(asked(address, headers)).toEqual({ kind: 'address', name: address, address });
   });

@@ -8,7 +8,7 @@ import { sameSecret } from './trainer-token.js';
 /** The sender of a request: a browser with a session, a program with the trainer token, or an address. */
 export interface Caller {
   kind: 'session' | 'trainer' | 'address';
-  /** Distinguishes callers of one kind: the session's name or the address. It grants nothing. */
+  /** Distinguishes callers of one kind: the session's name, or the network of the address. It grants nothing. */
   name: string;
   /** Where the request comes from. */
   address: string;
@@ -28,7 +28,7 @@ export class Callers {
     const { cookie } = request.headers;
     if (this.sessions.mayControl(cookie)) return { kind: 'session', name: this.sessions.nameOf(cookie), address };
     const given = bearerToken(request);
-    if (given !== null && sameSecret(given, this.token)) return { kind: 'trainer', name: '', address };
+    if (given !== null && sameSecret(given, this.token)) return { kind: 'trainer', name: networkOf(address), address };
     return { kind: 'address', name: networkOf(address), address };
   }
 }

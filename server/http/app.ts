@@ -18,7 +18,7 @@ import { evaluationRoutes } from './evaluations.js';
 import { eventRoutes } from './events.js';
 import { healthRoutes, type HealthParts } from './health.js';
 import { exportRoutes } from './export.js';
-import { limited } from './rate-limit.js';
+import { limited } from './request-budget.js';
 import { historyRoutes } from './history.js';
 import { largeEventRoutes } from './large-events.js';
 import { metricsRoutes, type MetricsParts } from './metrics.js';

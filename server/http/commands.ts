@@ -14,7 +14,7 @@ import type { RunRegistry } from '../run/registry.js';
 import { CommandEnds } from './command-ends.js';
 import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
-import { callerOf, limited } from './rate-limit.js';
+import { callerOf, limited } from './request-budget.js';
 import { dashboardBudgets } from '../access/limits.js';
 import { mayOperate } from './session.js';
 

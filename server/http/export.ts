@@ -7,7 +7,7 @@ import { jsonLines } from '../transfer/jsonl-file.js';
 import { archiveOf } from '../transfer/run-archive.js';
 import { exportBudget } from '../access/limits.js';
 import { heavy, type ReadParts } from './heavy-read.js';
-import { limited } from './rate-limit.js';
+import { limited } from './request-budget.js';
 
 export interface ExportParts extends ReadParts {
   runs: RunRegistry;

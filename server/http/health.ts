@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { ReadinessResponse } from '@plumbline/shared/http';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
-import { callerOf } from './rate-limit.js';
+import { callerOf } from './request-budget.js';
 
 export interface HealthParts {
   readiness: () => Promise<ReadinessResponse>;

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { ReadAbandonedError } from '../store/event-store.js';
-import { callerOf } from './rate-limit.js';
+import { callerOf } from './request-budget.js';
 import { ReadQueue } from './read-queue.js';
 
 const maxWaitMs = 30_000;

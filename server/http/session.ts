@@ -6,7 +6,7 @@ import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import { sessionLifeMs, type Sessions } from '../access/sessions.js';
 import { sameSecret } from '../access/trainer-token.js';
 import { Refusal } from '../run/refusal.js';
-import { callerOf } from './rate-limit.js';
+import { callerOf } from './request-budget.js';
 
 export interface SessionParts {
   sessions: Sessions;

@@ -57,7 +57,7 @@ export class Admission {
     const here = comparable({ description, parent });
     const changed = new Set<string>(changeableKeys);
     if (differences(there, here).some(({ key }) => changed.has(key))) {
-      const { events } = await this.store.controlEvents(known.runId);
+      const { events } = await this.store.controlEvents(known.runId, ['run_described']);
       for (const event of events)
         if (event.type === 'run_described')
           for (const key of Object.keys(event)) if (changed.has(key)) there[key] = here[key];
@@ -130,7 +130,7 @@ export class Admission {
       segments: run.segments,
       maxPoints: everyPoint,
     });
-    const { events } = await this.store.controlEvents(run.runId);
+    const { events } = await this.store.controlEvents(run.runId, ['run_started', 'series_declared']);
     const { unit } = declaredIn(events).get(metric) ?? {};
     const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
     if (best === null)

@@ -2,6 +2,7 @@ import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { Admitted } from './admission.js';
+import { commandEndTypes } from './command-log.js';
 import { endedBefore, expectedState, refusalReason, untakenReason } from './command-states.js';
 import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
@@ -113,7 +114,7 @@ export class CommandIntake {
     if (!commands.takeUp(known)) return known;
     if (!hasEnded(state)) this.send(known);
     else {
-      const { events } = await context.store.controlEvents(runId);
+      const { events } = await context.store.controlEvents(runId, commandEndTypes);
       await commands.load(events);
       await commands.failOpen(endedBefore(state));
     }

@@ -4,6 +4,9 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import { isNotification, type NotificationRecord } from './webhook.js';
 
+/** The events by which a trainer ends commands. */
+export const commandEndTypes = ['command_applied', 'command_failed'] as const satisfies readonly ControlEvent['type'][];
+
 export interface CommandLogOptions {
   store: EventStore;
   /** How long a trainer has to confirm a command. */

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
+import { commandEndTypes } from './command-log.js';
 import { endedBefore } from './command-states.js';
 import type { RunCore } from './run-core.js';
 import { nextState } from './run-state.js';
@@ -29,7 +30,7 @@ export class RunEnding {
     this.core.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // The trainer's reports on its commands count, even if the hub has not recorded them yet.
     await store
-      .controlEvents(this.core.runId)
+      .controlEvents(this.core.runId, commandEndTypes)
       .then(({ events }) => this.core.commands.load(events))
       .catch(onError);
     this.end(false);

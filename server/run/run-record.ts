@@ -27,6 +27,9 @@ export class RunRecord {
   trainerSecretDigest: string | undefined;
   #summary: RunSummary | null = null;
   #refusalToldMs = 0;
+  /** The newest refusal, if it was not told yet. */
+  #untoldRefusal: RunSummary['refused'] | null = null;
+  #refusalTimer: NodeJS.Timeout | undefined;
 
   constructor(
     readonly runId: RunId,
@@ -93,13 +96,34 @@ export class RunRecord {
     const before = this.#summary.refused;
     const refused = { count: (before?.count ?? 0) + count, message: visibleLine(message).slice(0, maxNotice), atMs };
     // A trainer may send thousands a second.
-    if (before && atMs - this.#refusalToldMs < tellRefusalMs) return void this.put({ ...this.#summary, refused });
+    const sinceMs = atMs - this.#refusalToldMs;
+    if (before && sinceMs >= 0 && sinceMs < tellRefusalMs) {
+      this.put({ ...this.#summary, refused });
+      this.#untoldRefusal = refused;
+      this.#refusalTimer ??= setTimeout(() => this.#tellRefusal(), tellRefusalMs - sinceMs).unref();
+      return;
+    }
     this.#refusalToldMs = atMs;
+    this.#untoldRefusal = null;
     this.change({ ...this.#summary, refused });
+  }
+
+  /** Tells the last refusal of a burst, unless it was told or the run went to another hub meanwhile. */
+  #tellRefusal(): void {
+    this.#refusalTimer = undefined;
+    const refused = this.#untoldRefusal;
+    this.#untoldRefusal = null;
+    const run = this.#summary;
+    if (!run || refused === null || run.refused !== refused) return;
+    this.#refusalToldMs = Date.now();
+    this.change(run);
   }
 
   /** Forgets a deleted run. */
   clear(): void {
+    clearTimeout(this.#refusalTimer);
+    this.#refusalTimer = undefined;
+    this.#untoldRefusal = null;
     this.#summary = null;
     this.trainerSecretDigest = undefined;
     this.isHeld = this.isDirty = this.isEndedByForce = false;

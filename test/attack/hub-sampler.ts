@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
+import { residentMb } from '../support/process-memory.js';
 
 /*
  * A process that asks the hub for /healthz every 10 ms on one connection and reads its memory, independent of the
@@ -9,7 +10,7 @@ import { createConnection, type Socket } from 'node:net';
 
 /** Measurements since the last call. */
 export interface Sampled {
-  /** The hub's peak resident memory, MB. */
+  /** The hub's peak resident memory, MiB. */
   peakMemoryMb: number;
   /**
    * The longest time in ms of an answer, less the time in which the hub's main thread or this process was ready to run
@@ -36,13 +37,6 @@ function scheduled(id: number | 'self'): { ranMs: number; waitedMs: number } {
   }
 }
 const waitedMs = (id: number | 'self'): number => scheduled(id).waitedMs;
-function residentMb(): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1000;
-  } catch {
-    return 0;
-  }
-}
 
 interface Asked {
   sentMs: number;
@@ -77,7 +71,7 @@ function connect(): Socket {
   return made;
 }
 setInterval(() => {
-  seen.peakMemoryMb = Math.max(seen.peakMemoryMb, residentMb());
+  seen.peakMemoryMb = Math.max(seen.peakMemoryMb, residentMb(pid));
   if (asked) {
     // Only its own wait at the end delays the receipt of the answer.
     asked.ownWaitedMs = waitedMs('self');

@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { HubProcess } from '../support/hub-process.js';
+import { residentMb } from '../support/process-memory.js';
 import type { Sampled } from './hub-sampler.js';
 
 /** The build's folder of these files, also when this runs from sources: child processes run the build. */
@@ -46,13 +46,5 @@ export class HubWatch {
   close(): void {
     clearInterval(this.#guard);
     this.child.disconnect();
-  }
-}
-
-export function residentMb(processId: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${processId}/status`, 'utf8'))?.[1] ?? 0) / 1000;
-  } catch {
-    return 0;
   }
 }

@@ -32,3 +32,11 @@ it('continues after a failure, and asks once if one answer is enough', async () 
   await vi.advanceTimersByTimeAsync(10_000);
   expect(got).toEqual([2, 3]);
 });
+it('tries again until it has the one answer that is enough', async () => {
+  const got: number[] = [];
+  let asked = 0;
+  const fetch = (): Promise<number> => (++asked < 3 ? Promise.reject(new Error('away')) : Promise.resolve(asked));
+  refresh(fetch, (answer) => got.push(answer), 3000, true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([got, asked]).toEqual([[3], 3]);
+});

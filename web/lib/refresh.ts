@@ -1,7 +1,7 @@
 /**
  * Fetches repeatedly, each time `pauseMs` after the last answer. A hub that takes longer to answer is waited for, and its
  * answer counts.
- * @param once whether one answer is enough
+ * @param once whether one answer is enough; a failure is none
  * @returns stops it
  */
 export function refresh<T>(
@@ -16,10 +16,11 @@ export function refresh<T>(
     try {
       const answer = await fetch();
       if (!isOver) apply(answer);
+      if (once) return;
     } catch {
       // The page keeps the last data. The connection's state, always visible, shows that the hub is away.
     }
-    if (!isOver && !once) timer = setTimeout(() => void next(), pauseMs);
+    if (!isOver) timer = setTimeout(() => void next(), pauseMs);
   };
   void next();
   return () => {

@@ -1,12 +1,13 @@
 'use client';
 import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
-import { useEffect, useMemo, useRef } from 'react';
-import { RunId } from '@plumbline/shared/run';
+import { useEffect, useMemo, useRef, useState } from 'react';
+import { RunId, type RunSummary } from '@plumbline/shared/run';
 import { ChartView } from '../../charts/chart-view';
 import { formatClock } from '../../charts/format';
 import { ZoomBadge } from '../../charts/ZoomBadge';
 import { ApiError } from '../../lib/api';
+import type { RunStore } from '../../lib/run-store';
 import { useConnection, useSession } from '../../lib/use-hub';
 import { ControlBar } from '../control/ControlBar';
 import { FreezeMap } from '../control/FreezeMap';
@@ -57,7 +58,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   const view = useMemo(() => new ChartView(), []);
   const session = useSession();
   const run = store.runSummary;
-  const { branches, problem } = useFamily(store);
+  const [branches, setBranches] = useState<readonly RunSummary[]>([]);
 
   const extent = useRef('');
   useEffect(() => {
@@ -138,16 +139,18 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
           <FailureBanner />
         </PanelBoundary>
       )}
-      <ControlBar />
-      <Notices />
+      <PanelBoundary what="The control bar">
+        <ControlBar />
+      </PanelBoundary>
+      <PanelBoundary what="The state of the connection">
+        <Notices />
+      </PanelBoundary>
       <PanelBoundary what="The refused events">
         <RefusedNotice />
       </PanelBoundary>
-      {problem && (
-        <p className="notice" data-kind="warn" role="alert">
-          The course before this branch could not be fetched: {problem}
-        </p>
-      )}
+      <PanelBoundary what="The branches of the run">
+        <Family store={store} onBranches={setBranches} />
+      </PanelBoundary>
       {session.state === 'open' && session.problem && (
         <p className="notice" data-kind="warn" role="alert">
           {session.problem}
@@ -184,6 +187,25 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
       </div>
       <ZoomBadge view={view} />
     </main>
+  );
+}
+
+/** Reads the branches and the history of the run's ancestors, and says why the history is missing. */
+function Family({
+  store,
+  onBranches,
+}: {
+  store: RunStore;
+  onBranches: (branches: readonly RunSummary[]) => void;
+}): React.ReactNode {
+  const { branches, problem } = useFamily(store);
+  useEffect(() => onBranches(branches), [branches, onBranches]);
+  return (
+    problem && (
+      <p className="notice" data-kind="warn" role="alert">
+        The course before this branch could not be fetched: {problem}
+      </p>
+    )
   );
 }
 

@@ -3,8 +3,12 @@ import { createContext, useContext, useEffect, useState, useSyncExternalStore } 
 import type { RunId } from '@plumbline/shared/run';
 import { CommandDesk } from '../../lib/command-desk';
 import { hubSocket } from '../../lib/hub-socket';
+import { refresh } from '../../lib/refresh';
 import { RunFeed } from '../../lib/run-feed';
 import { RunStore } from '../../lib/run-store';
+
+/** The pause before the list of series is fetched again after a failure. */
+const listAgainMs = 3000;
 
 /** A followed run: its data, and the desk that gives commands to it. */
 export interface FollowedRun {
@@ -52,14 +56,12 @@ export function useSeriesList(isNeeded: boolean): void {
   const asks = isNeeded && !store.isListed;
   useEffect(() => {
     if (!asks) return;
-    let isOver = false;
-    hubSocket.series(runId).then(
-      (list) => !isOver && store.seriesAre(list),
-      (error: unknown) => console.warn('The list of series could not be fetched:', error),
+    return refresh(
+      () => hubSocket.series(runId),
+      (list) => store.seriesAre(list),
+      listAgainMs,
+      true,
     );
-    return () => {
-      isOver = true;
-    };
   }, [runId, store, asks]);
 }
 
