@@ -12,17 +12,11 @@ it('an answer that is not read to its end blocks no checkpoint, and is gone when
   const open = () => new DuckDbFile(path, 'CREATE TABLE IF NOT EXISTS t (a BIGINT)', async () => {});
   const file = open();
   await file.write((transaction) => transaction.run('INSERT INTO t SELECT range FROM range(300000)'));
-  await file.read((reader) => reader.chunks('SELECT a FROM t WHERE a >= $1', [0], () => false));
+  const start = (): number[] => [];
+  await file.read((reader) => reader.fold('SELECT a FROM t WHERE a >= $1', [0], start, () => false));
   const gone = new AbortController();
   await expect(
-    file.read(
-      (reader) =>
-        reader.chunks('SELECT a FROM t WHERE a >= $1', [0], () => {
-          gone.abort();
-          return new Promise<void>(() => undefined);
-        }),
-      gone.signal,
-    ),
+    file.read((reader) => reader.fold('SELECT a FROM t WHERE a >= $1', [0], start, () => gone.abort()), gone.signal),
   ).rejects.toThrow('gone');
   await file.write((transaction) => transaction.run('INSERT INTO t VALUES (7)'));
   await file.close();

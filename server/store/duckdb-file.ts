@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DuckDBInstance, type DuckDBConnection, type DuckDBMaterializedResult } from '@duckdb/node-api';
+import { checkpointBytes, Checkpoints } from './checkpoints.js';
 import { explain, isOutOfMemory } from './duckdb-failure.js';
 import { bound, Reader } from './duckdb-reader.js';
 import {
@@ -26,12 +27,22 @@ export interface Transaction {
 
 /** Default memory of DuckDB for tables, sorting and grouping, in bytes. */
 export const defaultMemoryBytes = 128 * 2 ** 20;
+/** Largest size of the write-ahead log, however much memory there is: a start replays it. */
+const maxLogBytes = 64 * 2 ** 20;
+/** Log size at which DuckDB takes a checkpoint as part of a commit: never. */
+const neverInCommit = '1TB';
 /** DuckDB spills to disk up to this many times its memory. */
 const diskPerMemory = 16;
 /** Longest time that a read without memory waits for other reads to end. */
 const waitForOthersMs = 5000;
 /** With less memory per thread, threads compete for it. */
 const bytesPerThread = 64 * 2 ** 20;
+
+interface ReadOptions {
+  signal?: AbortSignal | undefined;
+  /** The connection has a transaction of its own. */
+  isTransaction?: boolean;
+}
 
 interface Job {
   work: (transaction: Transaction) => Promise<unknown>;
@@ -85,6 +96,9 @@ export class DuckDbFile {
   #begun = 0;
   /** Reads that ran out of memory are repeated one after another. */
   #turn: Promise<void> = Promise.resolve();
+  readonly #checkpoints: Checkpoints;
+  /** The last checkpoint failed. The next write takes it first, and fails if that fails again. */
+  #checkpointFailed = false;
   #closing: Promise<void> | null = null;
   #closed = false;
   /** Answers that wait for the guard to record their commit. */
@@ -101,7 +115,10 @@ export class DuckDbFile {
     readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
     readonly guard: FileGuard | null = null,
     readonly memoryBytes = defaultMemoryBytes,
-  ) {}
+    logBytes = { wantedBytes: checkpointBytes, maxBytes: Math.min(memoryBytes, maxLogBytes) },
+  ) {
+    this.#checkpoints = new Checkpoints(logBytes, () => this.#onIdle());
+  }
 
   /** @throws StoreUnavailableError when the file cannot be opened or written */
   async open(): Promise<void> {
@@ -120,14 +137,13 @@ export class DuckDbFile {
   }
 
   /**
-   * Runs a long transaction on a connection of its own while the writer goes on committing. Only its commit takes the
-   * writer's turn: a commit may write a checkpoint, which waits for open results. An appender blocks the event loop; if it
-   * waited for that checkpoint, no result could be read to its end.
+   * Runs a long transaction on a connection of its own while the writer goes on committing. No checkpoint is taken while
+   * it is open. Its commit takes the writer's turn: an appender blocks the event loop, and must not wait for a commit.
    * @param work must not change rows that a job of `write` changes meanwhile
    * @throws as `read` does; nothing is kept then
    */
   beside<T>(work: (reader: Reader) => Promise<T>): Promise<T> {
-    return this.read(async (reader) => {
+    const transaction = async (reader: Reader): Promise<T> => {
       await reader.rows('BEGIN TRANSACTION');
       const result = await work(reader);
       const commit = async (): Promise<void> => {
@@ -136,7 +152,8 @@ export class DuckDbFile {
       };
       await reader.hand(() => this.#queue(commit, { isAlone: true, isOutside: true }));
       return result;
-    });
+    };
+    return this.#read(transaction, { isTransaction: true });
   }
 
   #queue<T>(
@@ -154,15 +171,20 @@ export class DuckDbFile {
    * repeated at the next opening, unless part of its answer was already taken. A read that finds no memory because of other
    * reads is repeated once, when they have ended or after a while.
    * @param query may be called more than once
-   * @param signal ends the read and interrupts its query
-   * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreUnavailableError
+   * @param signal ends the read and interrupts its query; a read with a signal answers a client
+   * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreBusyError, StoreUnavailableError
    */
-  async read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.#read(query, { signal });
+  }
+
+  async #read<T>(query: (reader: Reader) => Promise<T>, options: ReadOptions): Promise<T> {
+    const { signal } = options;
     for (let isFirst = true; ;) {
       const begunBefore = this.#begun;
       const hadOthers = this.#reading.size > 0;
       try {
-        return await this.#readOnce(query, signal);
+        return await this.#readOnce(query, options);
       } catch (error) {
         if (error instanceof FileClosedError && !error.wasTaken) continue;
         const others = hadOthers || this.#begun > begunBefore + 1;
@@ -188,7 +210,10 @@ export class DuckDbFile {
     signal?.removeEventListener('abort', abort);
   }
 
-  async #readOnce<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async #readOnce<T>(
+    query: (reader: Reader) => Promise<T>,
+    { signal, isTransaction = false }: ReadOptions,
+  ): Promise<T> {
     const ended = new AbortController();
     let reader: Reader | undefined;
     const onAbort = (): void => ended.abort(new ReadAbandonedError('The reader is gone.'));
@@ -200,7 +225,10 @@ export class DuckDbFile {
       const connection = await instance.connect();
       ended.signal.addEventListener('abort', () => connection.interrupt(), { once: true });
       try {
-        return await query((reader = new Reader(connection, ended.signal)));
+        const turns = { checkpoints: this.#checkpoints, isOfClient: signal !== undefined };
+        const begun = (reader = new Reader(connection, ended.signal, isTransaction ? null : turns));
+        if (isTransaction) return await this.#checkpoints.transaction(ended.signal, () => query(begun));
+        return await query(begun);
       } finally {
         connection.closeSync();
       }
@@ -225,7 +253,7 @@ export class DuckDbFile {
 
   /**
    * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
-   * @throws StoreUnavailableError when either file fails
+   * @throws StoreUnavailableError when either file fails; StoreBusyError when the log reaches its limit twice meanwhile
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;
@@ -274,6 +302,7 @@ export class DuckDbFile {
         // Returns freed memory to the operating system.
         allocator_background_threads: 'true',
         allocator_flush_threshold: '8MiB',
+        checkpoint_threshold: neverInCommit,
         max_temp_directory_size: `${Math.floor((diskPerMemory * this.memoryBytes) / 2 ** 20)}MiB`,
       });
       // Spill files of a killed process. The file is locked by now, so nobody uses them.
@@ -324,11 +353,48 @@ export class DuckDbFile {
   async #drain(): Promise<void> {
     // Calls of the same tick share the first commit.
     await Promise.resolve();
-    while (this.#jobs.length > 0) {
+    for (;;) {
+      if (await this.#checkpoints.isTurn(this.#logBytes())) await this.#checkpoint();
+      if (this.#jobs.length === 0) break;
       if (this.#jobs[0]!.isOutside) await this.#commitOutside(this.#jobs.shift()!);
       else await this.#commit(this.#jobs.splice(0, this.#nextCommit()));
     }
     this.#draining = null;
+  }
+
+  /** The last query has ended: a checkpoint that waited for it is taken. One that failed waits for the next write. */
+  #onIdle(): void {
+    if (this.#closed || this.#checkpointFailed || this.#draining) return;
+    if (this.#checkpoints.isWanted(this.#logBytes())) this.#draining = this.#drain();
+  }
+
+  #logBytes(): number {
+    try {
+      return statSync(`${this.path}.wal`, { throwIfNoEntry: false })?.size ?? 0;
+    } catch {
+      // The size is unknown, so a checkpoint counts as due.
+      return checkpointBytes;
+    }
+  }
+
+  /** Moves the log into the file. If that fails, the waiting writes fail too: the log must not grow without end. */
+  async #checkpoint(): Promise<void> {
+    try {
+      const { writer } = await this.#open();
+      this.guard?.demandFiles();
+      await writer.run('CHECKPOINT');
+      this.#checkpointFailed = false;
+    } catch (error) {
+      this.#checkpointFailed = true;
+      const waiting = this.#jobs.splice(0);
+      // Of files that are gone, the open one is all that is left: it stays open, to be copied.
+      const isGone = Boolean(this.guard?.fault) && error === this.guard?.fault;
+      if (!isGone) await this.#abandon();
+      const failure = isGone ? error : explain(error, this.path);
+      for (const job of waiting) job.reject(failure);
+    } finally {
+      this.#checkpoints.taken();
+    }
   }
 
   async #commitOutside({ work, resolve, reject }: Job): Promise<void> {

@@ -8,6 +8,8 @@ import {
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
+import type { Checkpoints } from './checkpoints.js';
+import { StoreBusyError } from './event-store.js';
 
 /**
  * Values to bind, with their types. Without a type DuckDB's client binds whole numbers as 32-bit integers and truncates
@@ -21,10 +23,17 @@ export function bound(values: readonly (string | number)[]): [DuckDBValue[], Duc
   ];
 }
 
-/** Whether the reader wants more; `undefined` means yes. */
+/** Whether more rows are wanted; nothing said is yes. */
 type Taken = boolean | void;
 
-/** Reads through one connection until the signal ends it. */
+/** What a Reader has to do with checkpoints. */
+export interface ReadTurns {
+  checkpoints: Checkpoints;
+  /** The read answers a client. */
+  isOfClient: boolean;
+}
+
+/** Reads through one connection, until it is ended. No query is open while part of an answer is handed over. */
 export class Reader {
   /** Whether DuckDB failed; other errors come from the reader. */
   fileFailed = false;
@@ -34,36 +43,42 @@ export class Reader {
   constructor(
     readonly connection: DuckDBConnection,
     readonly signal = new AbortController().signal,
+    /** None where the connection has a transaction of its own. */
+    readonly turns: ReadTurns | null = null,
   ) {}
 
   /** All rows of a small answer. */
   async rows(sql: string, values: readonly (string | number)[] = []): Promise<DuckDBValue[][]> {
-    return (await this.#ask(this.connection.runAndReadAll(sql, ...bound(values)))).getRows();
+    const found = await this.#query(() => this.#ask(this.connection.runAndReadAll(sql, ...bound(values))));
+    return found.getRows();
   }
 
   /**
-   * Reads an answer of any size, about 2,000 rows at a time. The next rows are read when `take` resolves, unless it
-   * returns `false`.
-   * @throws the signal's reason at once when the read is ended, also while `take` is under way
+   * Puts an answer together, about 2,000 rows at a time; no more are read when `add` says `false`.
+   * @param begin what rows are added to; called again when the query begins anew
+   * @throws the signal's reason when the read is ended; StoreBusyError when the query was interrupted twice
    */
-  async chunks(
+  fold<T>(
     sql: string,
     values: readonly (string | number)[],
-    take: (chunk: DuckDBDataChunk) => Taken | Promise<Taken>,
-  ): Promise<void> {
-    const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
-    let isAtEnd = false;
-    try {
-      for (;;) {
-        this.signal.throwIfAborted();
-        const chunk = await this.#ask(result.fetchChunk());
-        isAtEnd = !chunk || chunk.rowCount === 0;
-        if (!chunk || isAtEnd) return;
-        if ((await this.hand(() => take(chunk))) === false) return;
+    begin: () => T,
+    add: (into: T, chunk: DuckDBDataChunk) => Taken,
+  ): Promise<T> {
+    return this.#query(async () => {
+      const into = begin();
+      const result = await this.#ask(this.connection.stream(sql, ...bound(values)));
+      let isAtEnd = false;
+      try {
+        for (;;) {
+          this.signal.throwIfAborted();
+          const chunk = await this.#ask(result.fetchChunk());
+          isAtEnd = !chunk || chunk.rowCount === 0;
+          if (!chunk || isAtEnd || add(into, chunk) === false) return into;
+        }
+      } finally {
+        if (!isAtEnd) await this.#drop(result);
       }
-    } finally {
-      if (!isAtEnd) await this.#drop(result);
-    }
+    });
   }
 
   /**
@@ -95,6 +110,19 @@ export class Reader {
     for (let chunk = await next(); chunk && chunk.rowCount > 0;) chunk = await next();
     // If it is interrupted itself, it has done its work.
     await this.connection.run('SELECT 1').catch(() => undefined);
+  }
+
+  /** A query from its beginning to its end, when it is its turn. */
+  async #query<T>(ask: () => Promise<T>): Promise<T> {
+    if (!this.turns) return ask();
+    const { checkpoints, isOfClient } = this.turns;
+    const { signal } = this;
+    try {
+      return await checkpoints.query(ask, { signal, isOfClient, interrupt: () => this.connection.interrupt() });
+    } catch (error) {
+      if (error instanceof StoreBusyError) this.fileFailed = false;
+      throw error;
+    }
   }
 
   async #ask<T>(answer: Promise<T>): Promise<T> {

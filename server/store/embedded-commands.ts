@@ -1,10 +1,15 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { DuckDbFile } from './duckdb-file.js';
+import { maxPageBytes } from './embedded-large-events.js';
 import type { TakeTexts } from './event-store.js';
+import { inBatches } from './series-batches.js';
 import type { StoreGuard } from './store-guard.js';
 
-/** The table of commands, counted in the ledger. */
+/** When a command was received, by its record: files of older versions hold other numbers in received_ms. */
+const received = `(record->>'$.receivedMs')::DOUBLE`;
+
+/** The table of commands, and their count in the ledger. */
 export class CommandTable {
   constructor(
     readonly file: DuckDbFile,
@@ -33,13 +38,22 @@ export class CommandTable {
 
   /** The records of a run as texts, in order of the commands. */
   async each(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {
-    // Sorted by the times in the records: files of older versions have other numbers in received_ms.
-    const sql = `SELECT record FROM commands WHERE run_id = $1
-      ORDER BY (record->>'$.receivedMs')::DOUBLE, command_id`;
-    await this.file.read(
-      (reader) => reader.chunks(sql, [runId], (chunk) => take(chunk.getColumnValues(0) as string[])),
-      signal,
-    );
+    await this.file.read(async (reader) => {
+      const keys = (await reader.rows(
+        `SELECT ${received}, command_id, strlen(record)::DOUBLE FROM commands WHERE run_id = $1 ORDER BY 1, 2`,
+        [runId],
+      )) as [receivedMs: number, commandId: string, bytes: number][];
+      for (const page of inBatches(keys, ([, , bytes]) => bytes, maxPageBytes)) {
+        const [[firstMs, firstId], [lastMs, lastId]] = [page[0]!, page.at(-1)!];
+        const records = await reader.rows(
+          `SELECT record FROM commands
+           WHERE run_id = $1 AND (${received}, command_id) BETWEEN ($2::DOUBLE, $3) AND ($4::DOUBLE, $5)
+           ORDER BY ${received}, command_id`,
+          [runId, firstMs, firstId, lastMs, lastId],
+        );
+        await reader.hand(() => take(records.map(([record]) => record as string)));
+      }
+    }, signal);
   }
 
   async runsWithOpen(): Promise<RunId[]> {

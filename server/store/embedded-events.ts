@@ -87,28 +87,7 @@ export async function readEventPage(
   found.sort(([a], [b]) => (a as number) - (b as number));
   const lastFound = (found.at(-1)?.[0] as number | undefined) ?? 0;
   const large = await readLargeTexts(reader, runId, fromSeq, lastFound);
-  const metrics = new Map<number, WireMetrics>();
-  // Values come in order of their event. If there are too many, the incomplete event and all later ones are left out.
-  let [values, endSeq] = [0, Infinity];
-  await reader.chunks(
-    `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
-     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
-    [runId, fromSeq, lastFound, wallTimeSeries],
-    (chunk) => {
-      const [seqs, names, numbers] = chunk.getColumns() as [number[], string[], number[]];
-      for (const [i, seq] of seqs.entries()) {
-        const isNew = !metrics.has(seq);
-        if (isNew && values > maxPageValues) {
-          endSeq = seq;
-          return false;
-        }
-        if (isNew) metrics.set(seq, recordOf());
-        metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
-        values++;
-      }
-      return true;
-    },
-  );
+  const { metrics, endSeq } = await readMetrics(reader, runId, fromSeq, lastFound);
   return found
     .filter(([seq]) => (seq as number) < endSeq)
     .map(([seq, step, stage, wallTimeMs, type, payload]) => {
@@ -125,7 +104,38 @@ export async function readEventPage(
     });
 }
 
-/** Hands over control events of a run up to `lastSeq`, in order, as JSON texts of today's protocol. */
+/**
+ * Values of events, in order of their event: where there are too many, the events from `endSeq` on are left out.
+ */
+async function readMetrics(
+  reader: Reader,
+  runId: RunId,
+  fromSeq: number,
+  toSeq: number,
+): Promise<{ metrics: Map<number, WireMetrics>; endSeq: number }> {
+  return reader.fold(
+    `SELECT seq::DOUBLE, metric, value FROM ${allPoints} JOIN series USING (series_id)
+     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND metric <> $4 ORDER BY seq, metric`,
+    [runId, fromSeq, toSeq, wallTimeSeries],
+    () => ({ metrics: new Map<number, WireMetrics>(), endSeq: Infinity, count: 0 }),
+    (page, chunk) => {
+      const [seqs, names, numbers] = chunk.getColumns() as [number[], string[], number[]];
+      for (const [i, seq] of seqs.entries()) {
+        const isNew = !page.metrics.has(seq);
+        if (isNew && page.count > maxPageValues) {
+          page.endSeq = seq;
+          return false;
+        }
+        if (isNew) page.metrics.set(seq, recordOf());
+        page.metrics.get(seq)![names[i]!] = toWireNumber(numbers[i]!);
+        page.count++;
+      }
+      return true;
+    },
+  );
+}
+
+/** Control events of a run up to `lastSeq`, in order, as texts in the words of today's protocol. */
 export async function eachControlText(
   reader: Reader,
   runId: RunId,
@@ -150,12 +160,13 @@ export async function eachControlText(
     if (inParts.has(first)) {
       const texts = await readLargeTexts(reader, runId, first, last);
       await reader.hand(() => take([...texts.values()].map(upToDateText)));
-    } else
-      await reader.chunks(
+    } else {
+      const texts = await reader.rows(
         `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
         [runId, first, last],
-        (chunk) => take((chunk.getColumnValues(0) as string[]).map(upToDateText)),
       );
+      await reader.hand(() => take(texts.map(([text]) => upToDateText(text as string))));
+    }
 }
 
 /** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */

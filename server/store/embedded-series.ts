@@ -34,7 +34,7 @@ interface BatchOptions {
   groupsPerPoint: number;
 }
 
-/** Reads series in batches that DuckDB can group within its memory. */
+/** Answers of series, one batch after another that DuckDB groups within its memory; a batch is read, then handed over. */
 export class SeriesAnswers {
   /** @param memoryBytes DuckDB's memory limit */
   constructor(readonly memoryBytes: number) {}
@@ -57,11 +57,10 @@ export class SeriesAnswers {
     for (const batch of batches) {
       const { sql, values } = historyQuery(batch, range, lastSeq, lastStep);
       // Width, event number, step, value.
-      const columns = new SeriesColumns(4, ([width, seqs, steps, numbers], id) =>
-        take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
-      );
-      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-      await reader.hand(() => columns.end());
+      for (const [id, [width, seqs, steps, numbers]] of await seriesOf(reader, sql, values, 4))
+        await reader.hand(() =>
+          take(metrics.get(id)!, { seqs: seqs!, steps: steps!, values: numbers!, bucketSteps: width![0]! }),
+        );
     }
   }
 
@@ -80,13 +79,16 @@ export class SeriesAnswers {
     for (let span = firstSpan, end = lastSeq; missing.size > 0 && end > 0; span *= spanGrowth) {
       const afterSeq = Math.max(0, lastSeq - span);
       const { sql, values } = lastPointsQuery([...missing], range, { afterSeq, lastSeq: end });
-      await reader.chunks(sql, values, (chunk) => {
-        for (const row of chunk.getRows()) {
-          const [id, seq, step, value] = row as [number, number, number, number];
-          points.set(metrics.get(id)!, { seq, step, value });
-          missing.delete(id);
-        }
-      });
+      const found = await reader.fold(
+        sql,
+        values,
+        () => [] as number[][],
+        (rows, chunk) => void rows.push(...(chunk.getRows() as number[][])),
+      );
+      for (const [id, seq, step, value] of found as [number, number, number, number][]) {
+        points.set(metrics.get(id)!, { seq, step, value });
+        missing.delete(id);
+      }
       end = afterSeq;
     }
     return points;
@@ -117,14 +119,15 @@ export class SeriesAnswers {
     const batches = await this.#batches(reader, ids, { range, lastSeq, lengthOf, groupsPerPoint: 1 }, count);
     for (const batch of batches) {
       const { sql, values } = windowsQuery(batch, range);
-      const columns = new SeriesColumns(6, ([fromSteps, counts, minima, maxima, means, lasts], id) =>
-        take(metrics.get(id)!, {
-          ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
-          ...{ means: means!, lasts: lasts! },
-        }),
-      );
-      await reader.chunks(sql, values, (chunk) => columns.add(chunk));
-      await reader.hand(() => columns.end());
+      for (const [id, columns] of await seriesOf(reader, sql, values, 6)) {
+        const [fromSteps, counts, minima, maxima, means, lasts] = columns;
+        await reader.hand(() =>
+          take(metrics.get(id)!, {
+            ...{ fromSteps: fromSteps!, counts: counts!, minima: minima!, maxima: maxima! },
+            ...{ means: means!, lasts: lasts! },
+          }),
+        );
+      }
     }
   }
 
@@ -157,4 +160,20 @@ export class SeriesAnswers {
     if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
     return inBatches([...lengths.keys()], (id) => lengths.get(id)!, groupsPerBatch);
   }
+}
+
+/** The series of a batch, each with its columns. @param width columns beside the id */
+async function seriesOf(
+  reader: Reader,
+  sql: string,
+  values: readonly (string | number)[],
+  width: number,
+): Promise<[id: number, columns: Float64Array<ArrayBuffer>[]][]> {
+  const columns = await reader.fold(
+    sql,
+    values,
+    () => new SeriesColumns(width),
+    (into, chunk) => into.add(chunk),
+  );
+  return columns.end();
 }

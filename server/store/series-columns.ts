@@ -1,29 +1,24 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 
-/** Collects rows of one series after another into columns of numbers; holds one series at a time. */
+/** Columns of numbers that grow, as rows of series after series come in. */
 export class SeriesColumns {
   #id: number | null = null;
   #columns: Float64Array<ArrayBuffer>[];
   #length = 0;
+  #done: [id: number, columns: Float64Array<ArrayBuffer>[]][] = [];
 
-  /**
-   * @param width number of columns, not counting the series id
-   * @param take receives one complete series and may keep its columns
-   */
-  constructor(
-    readonly width: number,
-    readonly take: (columns: Float64Array<ArrayBuffer>[], id: number) => void | Promise<void>,
-  ) {
+  /** @param width how many columns beside the series' id */
+  constructor(readonly width: number) {
     this.#columns = this.#empty();
   }
 
-  /** Adds rows in order of series: the id, then the columns. */
-  async add(chunk: DuckDBDataChunk): Promise<void> {
+  /** Rows in order of series: the id, then the columns. */
+  add(chunk: DuckDBDataChunk): void {
     const vectors = Array.from({ length: this.width + 1 }, (_, i) => chunk.getColumnVector(i));
     for (let row = 0; row < chunk.rowCount; row++) {
       const id = vectors[0]!.getItem(row) as number;
       if (id !== this.#id) {
-        await this.end();
+        this.#end();
         this.#id = id;
       }
       if (this.#length === this.#columns[0]!.length) this.#grow();
@@ -33,17 +28,21 @@ export class SeriesColumns {
     }
   }
 
-  /** Ends the last series. */
-  async end(): Promise<void> {
+  /** All series, once there are no more rows. */
+  end(): [id: number, columns: Float64Array<ArrayBuffer>[]][] {
+    this.#end();
+    return this.#done;
+  }
+
+  #end(): void {
     if (this.#id === null) return;
-    const [id, length, columns] = [this.#id, this.#length, this.#columns];
+    const [length, columns] = [this.#length, this.#columns];
+    // Many short series are kept in no more room than they need.
+    const isShort = 2 * length <= columns[0]!.length;
+    this.#done.push([this.#id, columns.map((column) => (isShort ? column.slice(0, length) : column.subarray(0, length)))]);
+    if (!isShort) this.#columns = this.#empty();
     this.#id = null;
     this.#length = 0;
-    this.#columns = this.#empty();
-    await this.take(
-      columns.map((column) => column.subarray(0, length)),
-      id,
-    );
   }
 
   #empty(): Float64Array<ArrayBuffer>[] {

@@ -21,7 +21,7 @@ export class SeriesIds {
 
   /** Ids of a run by metric; `add` updates the map. */
   of(runId: string): Promise<Map<string, number>> {
-    const found = this.#runs.get(runId) ?? this.#load(runId);
+    const found = this.#runs.get(runId) ?? this.#read(runId);
     this.#runs.delete(runId);
     this.#runs.set(runId, found);
     return found;
@@ -55,14 +55,16 @@ export class SeriesIds {
     }
   }
 
-  async #load(runId: string): Promise<Map<string, number>> {
-    try {
-      const rows = await this.ask('SELECT metric, series_id FROM series WHERE run_id = $1', [runId]);
-      this.#held.set(runId, rows.length);
-      return new Map(rows as [string, number][]);
-    } catch (error) {
-      this.#runs.delete(runId);
-      throw error;
-    }
+  #read(runId: string): Promise<Map<string, number>> {
+    const ids = this.ask('SELECT metric, series_id FROM series WHERE run_id = $1', [runId]).then(
+      (rows) => new Map(rows as [string, number][]),
+    );
+    // A run that is trimmed or forgotten meanwhile is not held.
+    const isHeld = (): boolean => this.#runs.get(runId) === ids;
+    ids.then(
+      ({ size }) => isHeld() && this.#held.set(runId, size),
+      () => isHeld() && this.#runs.delete(runId),
+    );
+    return ids;
   }
 }

@@ -1,0 +1,145 @@
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { DuckDbFile } from './duckdb-file.js';
+import { ReadAbandonedError, StoreBusyError } from './event-store.js';
+
+const kB = 1024;
+const patience = { timeout: 20_000 };
+/** Rows of one write: about 45 kB of log. */
+const rows = 2000;
+/** A query that reads the table, and does not end by itself within a test. */
+const endless = 'SELECT count(*) FROM t a, t b, t c WHERE sin(a.a + b.a + c.a) > 2';
+
+let folder: string;
+let file: DuckDbFile;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'plumbline-checkpoints-'));
+});
+afterEach(async () => {
+  await file.close();
+  rmSync(folder, { recursive: true });
+});
+
+const open = (wantedBytes?: number, maxBytes?: number): DuckDbFile =>
+  (file = new DuckDbFile(
+    join(folder, 'a.duckdb'),
+    'CREATE TABLE IF NOT EXISTS t (a BIGINT, b VARCHAR)',
+    async () => {},
+    null,
+    undefined,
+    wantedBytes === undefined ? undefined : { wantedBytes: wantedBytes * kB, maxBytes: maxBytes! * kB },
+  ));
+const logKb = (): number => (statSync(join(folder, 'a.duckdb.wal'), { throwIfNoEntry: false })?.size ?? 0) / kB;
+const write = (count = rows): Promise<unknown> =>
+  file.write((transaction) => transaction.run(`INSERT INTO t SELECT range, range::VARCHAR FROM range(${count})`));
+const count = async (): Promise<unknown> => (await file.read((reader) => reader.rows('SELECT count(*)::INT FROM t')))[0];
+
+it('writes go on beside a query that takes long, far beyond the size at which a checkpoint is wanted', async () => {
+  open();
+  await write();
+  const ends = new AbortController();
+  const query = file.read((reader) => reader.rows(endless), ends.signal);
+  for (let i = 0; i < 15; i++) await write(100_000);
+  expect(logKb()).toBeGreaterThan(17 * kB);
+  ends.abort();
+  await expect(query).rejects.toThrow(ReadAbandonedError);
+  // Nobody reads or writes now, and the checkpoint is taken all the same.
+  await expect.poll(logKb, patience).toBe(0);
+});
+
+it('writes go on while part of an answer waits for its reader', async () => {
+  open(100, 400);
+  await write();
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const read = file.read(async (reader) => {
+    await reader.rows('SELECT * FROM t');
+    await reader.hand(() => held);
+    return reader.rows('SELECT count(*)::INT FROM t');
+  });
+  for (let i = 0; i < 20; i++) {
+    await write();
+    expect(logKb()).toBeLessThan(200);
+  }
+  release();
+  expect(await read).toEqual([[21 * rows]]);
+});
+
+it('a log at its limit interrupts a query, which begins anew after the checkpoint and is told when it is interrupted again', async () => {
+  open(100, 300);
+  await write();
+  let begun = 0;
+  const read = file.read((reader) =>
+    reader.fold(
+      endless,
+      [],
+      () => void begun++,
+      () => true,
+    ),
+  );
+  // Handled at the end; it may fail before.
+  const outcome = read.catch((error: unknown) => error);
+  for (let i = 0; i < 40; i++) {
+    await write();
+    // One write more than the limit: the checkpoint comes before the next.
+    expect(logKb()).toBeLessThan(400);
+  }
+  expect(await outcome).toBeInstanceOf(StoreBusyError);
+  expect(begun).toBe(2);
+  expect(await count()).toEqual([41 * rows]);
+});
+
+it('queries that follow one another without end do not keep checkpoints away', async () => {
+  open(100, 100 * kB);
+  await write();
+  let isOver = false;
+  const reading = Array.from({ length: 3 }, async () => {
+    while (!isOver) await file.read((reader) => reader.rows('SELECT max(b) FROM t'));
+  });
+  let checkpoints = 0;
+  for (let i = 0, before = 0; i < 60; i++) {
+    await write();
+    if (logKb() < before) checkpoints++;
+    before = logKb();
+  }
+  isOver = true;
+  await Promise.all(reading);
+  expect(checkpoints).toBeGreaterThan(3);
+});
+
+it('a transaction beside the writer keeps its rows, and no checkpoint is taken while it is open', async () => {
+  open(100, 300);
+  await write();
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  let begun!: () => void;
+  const hasBegun = new Promise<void>((resolve) => (begun = resolve));
+  const beside = file.beside(async (reader) => {
+    await reader.rows(`CREATE TABLE u AS SELECT * FROM t`);
+    begun();
+    await held;
+  });
+  await hasBegun;
+  for (let i = 0; i < 20; i++) await write();
+  expect(logKb()).toBeGreaterThan(400);
+  release();
+  await beside;
+  await expect.poll(logKb, patience).toBeLessThan(100);
+  expect(await file.read((reader) => reader.rows('SELECT count(*)::INT FROM u'))).toEqual([[rows]]);
+});
+
+it('a read of a client that leaves while it waits for others is ended', async () => {
+  open();
+  await write();
+  const [ends, leaves] = [new AbortController(), new AbortController()];
+  const long = [1, 2].map(() => file.read((reader) => reader.rows(endless), ends.signal));
+  const third = file.read((reader) => reader.rows('SELECT 1'), leaves.signal);
+  // The hub's own reads do not wait for clients.
+  expect(await count()).toEqual([rows]);
+  leaves.abort();
+  await expect(third).rejects.toThrow(ReadAbandonedError);
+  ends.abort();
+  await Promise.allSettled(long);
+});
