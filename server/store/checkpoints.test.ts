@@ -34,7 +34,8 @@ const open = (wantedBytes?: number, maxBytes?: number): DuckDbFile =>
 const logKb = (): number => (statSync(join(folder, 'a.duckdb.wal'), { throwIfNoEntry: false })?.size ?? 0) / kB;
 const write = (count = rows): Promise<unknown> =>
   file.write((transaction) => transaction.run(`INSERT INTO t SELECT range, range::VARCHAR FROM range(${count})`));
-const count = async (): Promise<unknown> => (await file.read((reader) => reader.rows('SELECT count(*)::INT FROM t')))[0];
+const count = async (): Promise<unknown> =>
+  (await file.read((reader) => reader.rows('SELECT count(*)::INT FROM t')))[0];
 
 it('writes go on beside a query that takes long, far beyond the size at which a checkpoint is wanted', async () => {
   open();

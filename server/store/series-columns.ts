@@ -39,7 +39,10 @@ export class SeriesColumns {
     const [length, columns] = [this.#length, this.#columns];
     // Many short series are kept in no more room than they need.
     const isShort = 2 * length <= columns[0]!.length;
-    this.#done.push([this.#id, columns.map((column) => (isShort ? column.slice(0, length) : column.subarray(0, length)))]);
+    this.#done.push([
+      this.#id,
+      columns.map((column) => (isShort ? column.slice(0, length) : column.subarray(0, length))),
+    ]);
     if (!isShort) this.#columns = this.#empty();
     this.#id = null;
     this.#length = 0;
