@@ -4,7 +4,7 @@ import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { Windows } from '../store/event-store.js';
-import { heavy, type ReadParts } from './heavy-read.js';
+import { heavy, smallAnswerValues, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
 export interface AnalysisParts extends ReadParts {
@@ -23,7 +23,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
   return Router()
     .get(
       '/runs/:runId/windows',
-      heavy(reads.answers, async (request, response, signal) => {
+      heavy(({ query }) => (isSmall(WindowsQuery.parse(query)) ? reads.small : reads.answers), async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric, ...range } = WindowsQuery.parse(request.query);
         const { segments } = await runs.get(runId);
@@ -81,6 +81,12 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
         answer.end(']}');
       }),
     );
+}
+
+/** Whether an answer has few windows, whatever the run holds. */
+function isSmall({ metric, fromStep = 0, toStep = Infinity, everySteps = Infinity }: WindowsQuery): boolean {
+  const windows = everySteps === Infinity ? 1 : Math.ceil((toStep - fromStep + 1) / everySteps);
+  return metric !== undefined && [metric].flat().length * windows <= smallAnswerValues;
 }
 
 /** A query parameter as a list: Express gives a single value as itself. */

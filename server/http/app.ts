@@ -8,7 +8,7 @@ import type { Callers } from '../access/caller.js';
 import { requestBudgets } from '../access/limits.js';
 import { refusedRequest, type GuardOptions } from '../access/origin-guard.js';
 import { Refusal, toWireError } from '../run/refusal.js';
-import { ReadAbandonedError, ReadTooLargeError } from '../store/event-store.js';
+import { ReadAbandonedError, ReadInterruptedError, ReadTooLargeError } from '../store/event-store.js';
 import { analysisRoutes, type AnalysisParts } from './analysis.js';
 import { backupRoutes, type BackupParts } from './backup.js';
 import { catalogRoutes } from './catalog.js';
@@ -143,7 +143,11 @@ function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
     // Too late for an error answer: closing the connection shows that the answer is incomplete.
     if (response.headersSent) return void response.destroy();
     const retryAfterS =
-      error instanceof ReadTooLargeError ? 10 : error instanceof Refusal ? error.retryAfterS : undefined;
+      error instanceof ReadTooLargeError || error instanceof ReadInterruptedError
+        ? 10
+        : error instanceof Refusal
+          ? error.retryAfterS
+          : undefined;
     if (retryAfterS !== undefined) response.set('Retry-After', String(retryAfterS));
     // 503 means a busy hub, 429 a client that asks too often.
     const status = retryAfterS === undefined ? statusOf[wireError.code] : 503;

@@ -16,7 +16,7 @@ export interface ExportParts extends ReadParts {
 
 /**
  * GET /api/runs/:runId/export: everything stored of a run, as `plumbline export` writes it. It is streamed as fast as the
- * receiver reads. An answer without its last line, the digest, is incomplete.
+ * receiver reads, and ends when the run is deleted. An answer without its last line, the digest, is incomplete.
  */
 export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
   return Router().get(
@@ -24,14 +24,15 @@ export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
     limited(exportBudget),
     heavy(reads.downloads, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
-      await runs.whole(runId, async () => {
+      await runs.whole(runId, async (deleted) => {
+        const ended = AbortSignal.any([signal, deleted]);
         const archive = await archiveOf(runs.store, runId);
         response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
         try {
-          await pipeline(Readable.from(jsonLines(archive)), response, { signal });
+          await pipeline(Readable.from(jsonLines(archive)), response, { signal: ended });
         } catch (error) {
           // Too late for an error answer: the receiver sees that the connection closes. A receiver that left is no fault.
-          const isGone = signal.aborted || (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
+          const isGone = ended.aborted || (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
           if (!isGone) onError(error);
         }
       });

@@ -2,7 +2,7 @@ import { Router } from 'express';
 import { HistoryQuery, LatestQuery, maxAnswerValues } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
-import { heavy, type ReadParts } from './heavy-read.js';
+import { heavy, smallAnswerValues, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 import { SeriesFilter } from '../run/series-filter.js';
 import type { Series } from '../store/event-store.js';
@@ -16,11 +16,11 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
   return Router()
     .get(
       '/runs/:runId/history',
-      heavy(reads.answers, async (request, response, signal) => {
+      heavy(({ query }) => (isSmall(HistoryQuery.parse(query)) ? reads.small : reads.answers), async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric, ...range } = HistoryQuery.parse(request.query);
         const { segments } = await runs.get(runId);
-        const metrics = typeof metric === 'string' ? [metric] : metric;
+        const metrics = metric === undefined ? undefined : [metric].flat();
         const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
         const { lastSeq } = await runs.store.eachSeries(
           runId,
@@ -33,7 +33,7 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
     )
     .get(
       '/runs/:runId/latest',
-      heavy(reads.answers, async (request, response, signal) => {
+      heavy(({ query }) => (namesOnly(LatestQuery.parse(query).metric) ? reads.small : reads.answers), async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const { metric } = LatestQuery.parse(request.query);
         const { segments } = await runs.get(runId);
@@ -48,6 +48,13 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
       }),
     );
 }
+
+/** Whether a history has few values, whatever the run holds. */
+const isSmall = ({ metric, maxPoints }: HistoryQuery): boolean =>
+  metric !== undefined && [metric].flat().length * maxPoints <= smallAnswerValues;
+
+/** Whether single series are asked for, and no groups. */
+const namesOnly = (metric: LatestQuery['metric']): boolean => [metric].flat().every((name) => !name.endsWith('*'));
 
 /** A series whose columns may be plain arrays. */
 type Columns = { [Key in keyof Series]: Series[Key] extends number ? number : ArrayLike<number> };

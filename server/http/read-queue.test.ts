@@ -12,7 +12,8 @@ class Reads {
   constructor(readonly queue: ReadQueue) {}
 
   start(client: string, name: string, signal = stays): Promise<void> {
-    return this.queue.run(client, signal, () => {
+    const isKnown = client.startsWith('session');
+    return this.queue.run({ name: client, isKnown }, signal, () => {
       this.begun.push(name);
       return new Promise<void>((resolve) => this.#ends.set(name, resolve));
     });
@@ -77,7 +78,7 @@ describe('queue of large reads', () => {
 
   it('frees the place of a read that fails', async () => {
     const queue = new ReadQueue({ ...limits, places: 1 });
-    const failing = queue.run('a', stays, () => Promise.reject(new Error('no')));
+    const failing = queue.run({ name: 'a', isKnown: false }, stays, () => Promise.reject(new Error('no')));
     await expect(failing).rejects.toThrow('no');
     expect(queue.reading).toBe(0);
   });
@@ -92,5 +93,20 @@ describe('queue of large reads', () => {
     hasRoom = true;
     await reads.end('a2');
     expect(reads.begun).toEqual(['a1', 'a2', 'a3']);
+  });
+
+  it('keeps a place for sessions and trainers, whatever others do and also while memory is short', async () => {
+    let hasRoom = true;
+    const reads = new Reads(new ReadQueue({ ...limits, kept: 1 }, () => hasRoom));
+    for (const name of ['a1', 'b1', 'c1', 'd1', 'e1', 'f1']) void reads.start(name[0]!, name);
+    await expect(reads.start('g', 'g1')).rejects.toThrow(/too many of them wait already/);
+    expect(reads.begun).toEqual(['a1', 'b1']);
+    hasRoom = false;
+    void reads.start('session 1', 's1');
+    // It waits for its turn, where a stranger is refused.
+    void reads.start('session 2', 's2');
+    expect(reads.begun).toEqual(['a1', 'b1', 's1']);
+    await reads.end('s1');
+    expect(reads.begun).toEqual(['a1', 'b1', 's1', 's2']);
   });
 });

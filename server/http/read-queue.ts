@@ -3,7 +3,9 @@ import { Refusal } from '../run/refusal.js';
 export interface ReadQueueLimits {
   /** Most reads at a time. Of several, one client gets all but one at most. */
   places: number;
-  /** Most waiting reads of all clients. */
+  /** Places of them that are kept for clients that the hub knows: sessions and trainers. */
+  kept?: number;
+  /** Most waiting reads of all clients; those that the hub knows may wait all the same. */
   waiting: number;
   /** Most waiting reads of one client. */
   waitingPerClient: number;
@@ -11,7 +13,15 @@ export interface ReadQueueLimits {
   maxWaitMs: number;
 }
 
+/** Who reads. */
+export interface ReadClient {
+  name: string;
+  /** It showed a session or the token. */
+  isKnown: boolean;
+}
+
 interface Waiting {
+  client: ReadClient;
   begin: () => void;
   refuse: (error: Error) => void;
 }
@@ -24,7 +34,8 @@ const [leastRetryS, mostRetryS] = [1, 60];
  * so a client with many requests does not hold up one with few.
  */
 export class ReadQueue {
-  #reading = new Map<string, number>();
+  /** Reads under way, each with its client. */
+  readonly #reading = new Set<ReadClient>();
   /** Waiting reads by client, in the order of the clients' turns. */
   readonly #waiting = new Map<string, Waiting[]>();
   /** Mean duration of about the last ten reads. */
@@ -37,7 +48,7 @@ export class ReadQueue {
   ) {}
 
   get reading(): number {
-    return [...this.#reading.values()].reduce((sum, count) => sum + count, 0);
+    return this.#reading.size;
   }
   get waiting(): number {
     return [...this.#waiting.values()].reduce((sum, list) => sum + list.length, 0);
@@ -48,50 +59,53 @@ export class ReadQueue {
    * @param signal aborted when the client is gone: it leaves the queue
    * @throws Refusal `rate_limited` with the seconds after which to try again; the signal's reason
    */
-  async run<T>(client: string, signal: AbortSignal, read: () => Promise<T>): Promise<T> {
-    if (!this.#mayBegin(client)) await this.#wait(client, signal);
-    else this.#begin(client);
+  async run<T>(reader: ReadClient, signal: AbortSignal, read: () => Promise<T>): Promise<T> {
+    // One object for each read.
+    const client = { ...reader };
+    if (this.#mayBegin(client)) this.#reading.add(client);
+    else await this.#wait(client, signal);
     const startMs = performance.now();
     try {
       signal.throwIfAborted();
       return await read();
     } finally {
       this.#meanMs += (performance.now() - startMs - this.#meanMs) / 10;
-      const others = this.#reading.get(client)! - 1;
-      if (others > 0) this.#reading.set(client, others);
-      else this.#reading.delete(client);
+      this.#reading.delete(client);
       this.#next();
     }
   }
 
-  #mayBegin(client: string): boolean {
-    const { places } = this.limits;
-    const reading = this.reading;
-    if (reading === 0) return true;
-    if (reading >= places || !this.hasRoom()) return false;
-    return (this.#reading.get(client) ?? 0) < Math.max(1, places - 1);
+  #mayBegin({ name, isKnown }: ReadClient): boolean {
+    const { places, kept = 0 } = this.limits;
+    const all = [...this.#reading];
+    if (all.length === 0) return true;
+    const known = all.filter((other) => other.isKnown).length;
+    // Kept free, also while memory is short.
+    if (isKnown && known < kept) return true;
+    if (all.length >= places || !this.hasRoom()) return false;
+    const open = isKnown ? places : places - kept;
+    if (!isKnown && all.length - known >= open) return false;
+    return all.filter((other) => other.name === name).length < Math.max(1, open - 1);
   }
 
-  #begin(client: string): void {
-    this.#reading.set(client, (this.#reading.get(client) ?? 0) + 1);
-  }
-
-  #wait(client: string, signal: AbortSignal): Promise<void> {
+  #wait(client: ReadClient, signal: AbortSignal): Promise<void> {
     const { waiting, waitingPerClient, maxWaitMs } = this.limits;
-    const own = this.#waiting.get(client) ?? [];
-    if (own.length >= waitingPerClient || this.waiting >= waiting) throw this.#refusal('too many of them wait already');
+    const own = this.#waiting.get(client.name) ?? [];
+    const isFull = !client.isKnown && this.waiting >= waiting;
+    if (own.length >= waitingPerClient || isFull) throw this.#refusal('too many of them wait already');
     return new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
-        const left = (this.#waiting.get(client) ?? []).filter((other) => other !== entry);
-        if (left.length > 0) this.#waiting.set(client, left);
-        else this.#waiting.delete(client);
+        const left = (this.#waiting.get(client.name) ?? []).filter((other) => other !== entry);
+        if (left.length > 0) this.#waiting.set(client.name, left);
+        else this.#waiting.delete(client.name);
       };
       const entry: Waiting = {
+        client,
         begin: () => {
           leave();
-          this.#begin(client);
+          this.#reading.add(client);
           resolve();
         },
         refuse: (error) => {
@@ -105,20 +119,20 @@ export class ReadQueue {
         () => entry.refuse(this.#refusal(`it waited ${Math.round(maxWaitMs / 1000)} s for its turn`)),
         maxWaitMs,
       ).unref();
-      this.#waiting.set(client, [...own, entry]);
+      this.#waiting.set(client.name, [...own, entry]);
     });
   }
 
   /** Starts waiting reads, the clients in turns. */
   #next(): void {
-    for (const client of [...this.#waiting.keys()]) {
-      const [first] = this.#waiting.get(client) ?? [];
-      if (!first || !this.#mayBegin(client)) continue;
+    for (const name of [...this.#waiting.keys()]) {
+      const [first] = this.#waiting.get(name) ?? [];
+      if (!first || !this.#mayBegin(first.client)) continue;
       first.begin();
       // Moves the client behind the others for its next turn.
-      const rest = this.#waiting.get(client);
-      this.#waiting.delete(client);
-      if (rest) this.#waiting.set(client, rest);
+      const rest = this.#waiting.get(name);
+      this.#waiting.delete(name);
+      if (rest) this.#waiting.set(name, rest);
     }
   }
 

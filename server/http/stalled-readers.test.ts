@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import express, { type Response } from 'express';
 import { afterEach, expect, it } from 'vitest';
-import { cutOffStalledReaders } from './stalled-readers.js';
+import { cutOffStalledReaders, haveOthersWait } from './stalled-readers.js';
 
 const cleanUps: (() => unknown)[] = [];
 afterEach(() => {
@@ -12,10 +12,14 @@ afterEach(() => {
 });
 
 /** A server whose answer is written by `answer`; a reader that reads nothing until it is told to. */
-async function connected(answer: (response: Response) => void): Promise<{ reader: Socket; response: Response }> {
+async function connected(
+  answer: (response: Response) => void,
+  { isAwaited = false, intervalMs = 500 } = {},
+): Promise<{ reader: Socket; response: Response }> {
   const app = express();
   const asked = new Promise<Response>((resolve) => {
-    app.use(cutOffStalledReaders(500), (_request, response) => {
+    app.use(cutOffStalledReaders(intervalMs), (_request, response) => {
+      haveOthersWait(response, () => isAwaited);
       answer(response);
       resolve(response);
     });
@@ -40,7 +44,7 @@ function writeAll(response: Response): void {
 }
 
 /** Bytes that come from now on, with a rest of `restMs` after each piece. */
-async function bytesOf(reader: Socket, restMs: number): Promise<number> {
+async function bytesOf(reader: Socket, restMs: number, mostBytes = Infinity): Promise<number> {
   let bytes = 0;
   reader.on('data', (piece) => {
     bytes += piece.length;
@@ -63,3 +67,20 @@ it('leaves a reader alone that reads slowly, and one for whom nothing is ready',
   const { reader } = await connected((response) => void setTimeout(() => writeAll(response), 1200));
   expect(await bytesOf(reader, 2)).toBeGreaterThan(large.length);
 });
+
+it('cuts off a slow reader sooner while others wait for its place, and leaves a quick one alone', async () => {
+  const intervalMs = 4000;
+  const slow = async (isAwaited: boolean) => {
+    const { reader, response } = await connected(writeAll, { isAwaited, intervalMs });
+    reader.on('readable', () => undefined);
+    const reading = setInterval(() => reader.read(2048), 50);
+    cleanUps.push(() => clearInterval(reading));
+    return response;
+  };
+  const quick = await connected(writeAll, { isAwaited: true, intervalMs });
+  const bytes = bytesOf(quick.reader, 0);
+  const [awaited, other] = [await slow(true), await slow(false)];
+  await once(awaited, 'close');
+  expect(other.closed).toBe(false);
+  expect(await bytes).toBeGreaterThan(large.length);
+}, 60_000);

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import {
   AnswerTooLargeError,
   ReadAbandonedError,
+  ReadInterruptedError,
   ReadTooLargeError,
   SequenceGapError,
   StoreBusyError,
@@ -25,7 +26,7 @@ const writes: readonly string[] = [
 ] satisfies (keyof EventStore)[];
 const answers = [
   ...[SequenceGapError, StoreConflictError, StoreBusyError],
-  ...[AnswerTooLargeError, ReadTooLargeError, ReadAbandonedError],
+  ...[AnswerTooLargeError, ReadTooLargeError, ReadAbandonedError, ReadInterruptedError],
 ];
 /** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
 const failureLifeMs = 60_000;

@@ -3,6 +3,7 @@ import type { ErrorCode, WireError } from '@plumbline/shared/socket';
 import { ZodError } from 'zod';
 import {
   AnswerTooLargeError,
+  ReadInterruptedError,
   ReadTooLargeError,
   SequenceGapError,
   StoreBusyError,
@@ -66,7 +67,8 @@ function refusalOf(error: unknown): Refusal {
   if (error instanceof StoreConflictError) return new Refusal('conflict', error.message);
   if (error instanceof StoreUnavailableError || error instanceof StoreBusyError)
     return new Refusal('store_failed', error.message);
-  if (error instanceof ReadTooLargeError) return new Refusal('rate_limited', error.message);
+  if (error instanceof ReadTooLargeError || error instanceof ReadInterruptedError)
+    return new Refusal('rate_limited', error.message);
   if (error instanceof AnswerTooLargeError) return new Refusal('invalid', error.message);
   if (error instanceof ZodError) return new Refusal('invalid', describeIssues(error));
   return new Refusal('internal', 'The hub failed to do this; its log says why.');

@@ -309,16 +309,12 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * Reads a whole run and holds off its deletion at this hub meanwhile.
+   * Reads all of a run, which is not deleted meanwhile at this hub.
+   * @param read must end its work when the signal is aborted: somebody deletes the run
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
-  async whole<T>(runId: RunId, read: () => Promise<T>): Promise<T> {
-    const release = await (await this.#run(runId)).hold();
-    try {
-      return await read();
-    } finally {
-      release();
-    }
+  async whole<T>(runId: RunId, read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return (await this.#run(runId)).whole(read);
   }
 
   /**

@@ -201,7 +201,19 @@ describe('while a run is deleted', () => {
     expect([await file.run(runId), await file.commands(runId), runs.openCommands]).toEqual([null, [], 0]);
   });
 
-  it('waits for readers of the whole run', async () => {
+  it('ends whoever reads all of it, and is done at once', async () => {
+    const runs = hub();
+    const runId = await ended(runs);
+    const reading = outcome(
+      runs.whole(runId, (deleted) => new Promise((_, reject) => (deleted.onabort = () => reject(deleted.reason as Error)))),
+    );
+    await eventually(() => (asked.length > 0 ? true : null));
+    expect(await outcome(runs.delete(runId, 'somebody'))).toBe('done');
+    expect(await reading).toBe('draining');
+    expect(await file.run(runId)).toBeNull();
+  });
+
+  it('waits for whoever reads all of it and takes a while to end', async () => {
     const runs = hub();
     const runId = await ended(runs);
     let read = (): void => undefined;

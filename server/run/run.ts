@@ -39,6 +39,8 @@ export class Run {
   readonly #trainers: TrainerIntake;
   /** The number of readers of the whole run and of branches being opened: they hold off its deletion. */
   #holds = 0;
+  /** Reads of the whole run: its deletion ends them. */
+  readonly #wholeReads = new Set<AbortController>();
 
   constructor(
     readonly runId: RunId,
@@ -91,7 +93,24 @@ export class Run {
     return () => this.#holds--;
   }
 
-  /** Creates the run. @throws StoreConflictError if its id is taken */
+  /**
+   * Reads all of the run, which is not deleted meanwhile.
+   * @param read must end its work when the signal is aborted: somebody deletes the run
+   * @throws Refusal `not_found`, or `draining` while it is being deleted
+   */
+  async whole<T>(read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const release = await this.hold();
+    const ended = new AbortController();
+    this.#wholeReads.add(ended);
+    try {
+      return await read(ended.signal);
+    } finally {
+      this.#wholeReads.delete(ended);
+      release();
+    }
+  }
+
+  /** Makes the run. @throws StoreConflictError when there is one under its id */
   create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     return this.core.post(() => this.#trainers.create(description, parent, secret));
   }
@@ -211,6 +230,7 @@ export class Run {
       const run = this.summary;
       if (!run) throw new Refusal('not_found', `There is no run ${this.runId} any more.`);
       await check(run);
+      for (const read of this.#wholeReads) read.abort(new Refusal('draining', 'The run is being deleted.'));
       if (this.isBusy || !(await this.context.cluster.claimIfFree(this.runId)) || this.isBusy) return null;
       this.core.isBeingDeleted = true;
       try {

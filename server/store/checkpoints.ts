@@ -1,4 +1,4 @@
-import { StoreBusyError } from './event-store.js';
+import { ReadInterruptedError } from './event-store.js';
 
 /** Bytes of the write-ahead log from which a checkpoint is wanted. DuckDB's own limit is the same. */
 export const checkpointBytes = 16 * 2 ** 20;
@@ -6,8 +6,8 @@ export const checkpointBytes = 16 * 2 ** 20;
 const pauseMs = 500;
 /** How often queries that have to end are interrupted until they have ended. */
 const interruptMs = 50;
-/** Queries of clients at one time. Each keeps one of the four threads that Node has for such work, and a commit takes one. */
-const maxClientQueries = 2;
+/** Most queries of clients at a time, less the open transactions: each blocks one of Node's four threads, a commit needs one. */
+const maxClientQueries = 3;
 
 /** A query under way. */
 interface Query {
@@ -57,11 +57,11 @@ export class Checkpoints {
 
   /**
    * Runs a query when no checkpoint is due, and once more when a checkpoint has interrupted it.
-   * @throws StoreBusyError when it was interrupted twice; the signal's reason
+   * @throws ReadInterruptedError when it was interrupted twice; the signal's reason
    */
   async query<T>(ask: () => Promise<T>, { signal, isOfClient, interrupt }: QueryOptions): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
-      while (this.#isPaused || (isOfClient && this.#clientQueries >= maxClientQueries)) await this.#wait(signal);
+      while (this.#isPaused || (isOfClient && this.#isCrowded)) await this.#wait(signal);
       const query: Query = { isInterrupted: false, interrupt };
       this.#queries.add(query);
       if (isOfClient) this.#clientQueries++;
@@ -69,10 +69,7 @@ export class Checkpoints {
         return await ask();
       } catch (error) {
         if (!query.isInterrupted || signal.aborted) throw error;
-        if (isAgain)
-          throw new StoreBusyError(
-            'The store has to write its log back and interrupted this read twice. Ask for less, or try again later.',
-          );
+        if (isAgain) throw new ReadInterruptedError();
       } finally {
         this.#queries.delete(query);
         if (isOfClient) this.#clientQueries--;
@@ -91,6 +88,10 @@ export class Checkpoints {
       this.#transactions--;
       this.#ended();
     }
+  }
+
+  get #isCrowded(): boolean {
+    return this.#clientQueries >= maxClientQueries - this.#transactions;
   }
 
   /** Whether a checkpoint is due as soon as no query is under way. */

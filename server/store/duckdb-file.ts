@@ -172,7 +172,7 @@ export class DuckDbFile {
    * reads is repeated once, when they have ended or after a while.
    * @param query may be called more than once
    * @param signal ends the read and interrupts its query; a read with a signal answers a client
-   * @throws ReadAbandonedError after `signal`, ReadTooLargeError, StoreBusyError, StoreUnavailableError
+   * @throws ReadAbandonedError after `signal`, ReadTooLargeError, ReadInterruptedError, StoreUnavailableError
    */
   read<T>(query: (reader: Reader) => Promise<T>, signal?: AbortSignal): Promise<T> {
     return this.#read(query, { signal });
@@ -253,7 +253,7 @@ export class DuckDbFile {
 
   /**
    * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
-   * @throws StoreUnavailableError when either file fails; StoreBusyError when the log reaches its limit twice meanwhile
+   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit twice meanwhile
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;

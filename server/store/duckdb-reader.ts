@@ -9,7 +9,7 @@ import {
   type DuckDBValue,
 } from '@duckdb/node-api';
 import type { Checkpoints } from './checkpoints.js';
-import { StoreBusyError } from './event-store.js';
+import { ReadInterruptedError } from './event-store.js';
 
 /**
  * Values to bind, with their types. Without a type DuckDB's client binds whole numbers as 32-bit integers and truncates
@@ -56,7 +56,7 @@ export class Reader {
   /**
    * Puts an answer together, about 2,000 rows at a time; no more are read when `add` says `false`.
    * @param begin what rows are added to; called again when the query begins anew
-   * @throws the signal's reason when the read is ended; StoreBusyError when the query was interrupted twice
+   * @throws the signal's reason when the read is ended; ReadInterruptedError when the query was interrupted twice
    */
   fold<T>(
     sql: string,
@@ -120,7 +120,7 @@ export class Reader {
     try {
       return await checkpoints.query(ask, { signal, isOfClient, interrupt: () => this.connection.interrupt() });
     } catch (error) {
-      if (error instanceof StoreBusyError) this.fileFailed = false;
+      if (error instanceof ReadInterruptedError) this.fileFailed = false;
       throw error;
     }
   }

@@ -413,6 +413,14 @@ export class ReadTooLargeError extends Error {
   }
 }
 
+/** Checkpoints have interrupted a long read twice. Nothing is wrong with the store. */
+export class ReadInterruptedError extends Error {
+  constructor() {
+    super('The store had to write its log back and ended this long read. Ask for less, or try again later.');
+    this.name = 'ReadInterruptedError';
+  }
+}
+
 /** The store could not be written or read: full disk, read-only folder, damaged file. Nothing was acknowledged. */
 export class StoreUnavailableError extends Error {
   override name = 'StoreUnavailableError';
