@@ -23,24 +23,27 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
   return Router()
     .get(
       '/runs/:runId/windows',
-      heavy(({ query }) => (isSmall(WindowsQuery.parse(query)) ? reads.small : reads.answers), async (request, response, signal) => {
-        const runId = RunId.parse(request.params['runId']);
-        const { metric, ...range } = WindowsQuery.parse(request.query);
-        const { segments } = await runs.get(runId);
-        const answer = new JsonAnswer(response, signal);
-        const series = answer.entries();
-        await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
-        await runs.store.eachWindows(
-          runId,
-          {
-            ...{ ...range, metrics: list(metric), segments },
-            ...{ maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
-          },
-          (name, windows) => series(name, () => writeWindows(answer, windows)),
-          signal,
-        );
-        answer.end('}}');
-      }),
+      heavy(
+        ({ query }) => (isSmall(WindowsQuery.parse(query)) ? reads.small : reads.answers),
+        async (request, response, signal) => {
+          const runId = RunId.parse(request.params['runId']);
+          const { metric, ...range } = WindowsQuery.parse(request.query);
+          const { segments } = await runs.get(runId);
+          const answer = new JsonAnswer(response, signal);
+          const series = answer.entries();
+          await answer.write(`{"runId":${JSON.stringify(runId)},"series":{`);
+          await runs.store.eachWindows(
+            runId,
+            {
+              ...{ ...range, metrics: list(metric), segments },
+              ...{ maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
+            },
+            (name, windows) => series(name, () => writeWindows(answer, windows)),
+            signal,
+          );
+          answer.end('}}');
+        },
+      ),
     )
     .get(
       '/runs/:runId/findings',

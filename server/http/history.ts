@@ -16,36 +16,42 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
   return Router()
     .get(
       '/runs/:runId/history',
-      heavy(({ query }) => (isSmall(HistoryQuery.parse(query)) ? reads.small : reads.answers), async (request, response, signal) => {
-        const runId = RunId.parse(request.params['runId']);
-        const { metric, ...range } = HistoryQuery.parse(request.query);
-        const { segments } = await runs.get(runId);
-        const metrics = metric === undefined ? undefined : [metric].flat();
-        const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
-        const { lastSeq } = await runs.store.eachSeries(
-          runId,
-          { ...range, metrics, segments, maxValues: maxAnswerValues },
-          (name, series) => answer.write(name, series),
-          signal,
-        );
-        await answer.end(lastSeq);
-      }),
+      heavy(
+        ({ query }) => (isSmall(HistoryQuery.parse(query)) ? reads.small : reads.answers),
+        async (request, response, signal) => {
+          const runId = RunId.parse(request.params['runId']);
+          const { metric, ...range } = HistoryQuery.parse(request.query);
+          const { segments } = await runs.get(runId);
+          const metrics = metric === undefined ? undefined : [metric].flat();
+          const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
+          const { lastSeq } = await runs.store.eachSeries(
+            runId,
+            { ...range, metrics, segments, maxValues: maxAnswerValues },
+            (name, series) => answer.write(name, series),
+            signal,
+          );
+          await answer.end(lastSeq);
+        },
+      ),
     )
     .get(
       '/runs/:runId/latest',
-      heavy(({ query }) => (namesOnly(LatestQuery.parse(query).metric) ? reads.small : reads.answers), async (request, response, signal) => {
-        const runId = RunId.parse(request.params['runId']);
-        const { metric } = LatestQuery.parse(request.query);
-        const { segments } = await runs.get(runId);
-        const filter = new SeriesFilter(typeof metric === 'string' ? [metric] : metric);
-        const metrics = filter.beginnings.length > 0 ? undefined : [...filter.names];
-        const { lastSeq, points } = await runs.store.lastPoints(runId, { metrics, segments }, signal);
-        const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
-        for (const [name, { seq, step, value }] of points)
-          if (filter.has(name))
-            await answer.write(name, { seqs: [seq], steps: [step], values: [value], bucketSteps: 0 });
-        await answer.end(lastSeq);
-      }),
+      heavy(
+        ({ query }) => (namesOnly(LatestQuery.parse(query).metric) ? reads.small : reads.answers),
+        async (request, response, signal) => {
+          const runId = RunId.parse(request.params['runId']);
+          const { metric } = LatestQuery.parse(request.query);
+          const { segments } = await runs.get(runId);
+          const filter = new SeriesFilter(typeof metric === 'string' ? [metric] : metric);
+          const metrics = filter.beginnings.length > 0 ? undefined : [...filter.names];
+          const { lastSeq, points } = await runs.store.lastPoints(runId, { metrics, segments }, signal);
+          const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
+          for (const [name, { seq, step, value }] of points)
+            if (filter.has(name))
+              await answer.write(name, { seqs: [seq], steps: [step], values: [value], bucketSteps: 0 });
+          await answer.end(lastSeq);
+        },
+      ),
     );
 }
 

@@ -44,7 +44,7 @@ function writeAll(response: Response): void {
 }
 
 /** Bytes that come from now on, with a rest of `restMs` after each piece. */
-async function bytesOf(reader: Socket, restMs: number, mostBytes = Infinity): Promise<number> {
+async function bytesOf(reader: Socket, restMs: number): Promise<number> {
   let bytes = 0;
   reader.on('data', (piece) => {
     bytes += piece.length;

@@ -309,8 +309,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   }
 
   /**
-   * Reads all of a run, which is not deleted meanwhile at this hub.
-   * @param read must end its work when the signal is aborted: somebody deletes the run
+   * Reads a whole run. Its deletion at this hub waits for that, and aborts the signal.
+   * @param read must end its work when the signal is aborted
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
   async whole<T>(runId: RunId, read: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -205,7 +205,10 @@ describe('while a run is deleted', () => {
     const runs = hub();
     const runId = await ended(runs);
     const reading = outcome(
-      runs.whole(runId, (deleted) => new Promise((_, reject) => (deleted.onabort = () => reject(deleted.reason as Error)))),
+      runs.whole(
+        runId,
+        (deleted) => new Promise((_, reject) => (deleted.onabort = () => reject(deleted.reason as Error))),
+      ),
     );
     await eventually(() => (asked.length > 0 ? true : null));
     expect(await outcome(runs.delete(runId, 'somebody'))).toBe('done');

@@ -94,8 +94,8 @@ export class Run {
   }
 
   /**
-   * Reads all of the run, which is not deleted meanwhile.
-   * @param read must end its work when the signal is aborted: somebody deletes the run
+   * Reads the whole run. Its deletion waits for that, and aborts the signal.
+   * @param read must end its work when the signal is aborted
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
   async whole<T>(read: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -110,7 +110,7 @@ export class Run {
     }
   }
 
-  /** Makes the run. @throws StoreConflictError when there is one under its id */
+  /** Creates the run. @throws StoreConflictError if its id is taken */
   create(description: RunDescription, parent: RunParent | null, secret: string | undefined): Promise<RunSummary> {
     return this.core.post(() => this.#trainers.create(description, parent, secret));
   }

@@ -5,7 +5,7 @@ export const checkpointBytes = 16 * 2 ** 20;
 /** How long new queries wait at most, so that those under way can end. The log grows meanwhile; commits go on. */
 const pauseMs = 500;
 /** How often queries that have to end are interrupted until they have ended. */
-const interruptMs = 50;
+export const interruptMs = 50;
 /** Most queries of clients at a time, less the open transactions: each blocks one of Node's four threads, a commit needs one. */
 const maxClientQueries = 3;
 

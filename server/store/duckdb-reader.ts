@@ -8,7 +8,7 @@ import {
   type DuckDBType,
   type DuckDBValue,
 } from '@duckdb/node-api';
-import type { Checkpoints } from './checkpoints.js';
+import { interruptMs, type Checkpoints } from './checkpoints.js';
 import { ReadInterruptedError } from './event-store.js';
 
 /**
@@ -114,14 +114,22 @@ export class Reader {
 
   /** A query from its beginning to its end, when it is its turn. */
   async #query<T>(ask: () => Promise<T>): Promise<T> {
-    if (!this.turns) return ask();
-    const { checkpoints, isOfClient } = this.turns;
     const { signal } = this;
+    const interrupt = (): void => this.connection.interrupt();
+    // DuckDB does not see an interruption that comes just before the query begins.
+    let again: NodeJS.Timeout | undefined;
+    const onAbort = (): void => void (again = setInterval(interrupt, interruptMs));
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await checkpoints.query(ask, { signal, isOfClient, interrupt: () => this.connection.interrupt() });
+      if (!this.turns) return await ask();
+      const { checkpoints, isOfClient } = this.turns;
+      return await checkpoints.query(ask, { signal, isOfClient, interrupt });
     } catch (error) {
       if (error instanceof ReadInterruptedError) this.fileFailed = false;
       throw error;
+    } finally {
+      clearInterval(again);
+      signal.removeEventListener('abort', onAbort);
     }
   }
 

@@ -47,7 +47,8 @@ export class CommandTable {
         const [[firstMs, firstId], [lastMs, lastId]] = [page[0]!, page.at(-1)!];
         const records = await reader.rows(
           `SELECT record FROM commands
-           WHERE run_id = $1 AND (${received}, command_id) BETWEEN ($2::DOUBLE, $3) AND ($4::DOUBLE, $5)
+           WHERE run_id = $1 AND (${received}, command_id) >= ($2::DOUBLE, $3)
+             AND (${received}, command_id) <= ($4::DOUBLE, $5)
            ORDER BY ${received}, command_id`,
           [runId, firstMs, firstId, lastMs, lastId],
         );
