@@ -47,8 +47,9 @@ export class CommandTable {
         const [[firstMs, firstId], [lastMs, lastId]] = [page[0]!, page.at(-1)!];
         const records = await reader.rows(
           `SELECT record FROM commands
-           WHERE run_id = $1 AND (${received}, command_id) >= ($2::DOUBLE, $3)
-             AND (${received}, command_id) <= ($4::DOUBLE, $5)
+           WHERE run_id = $1
+             AND (${received} > $2::DOUBLE OR ${received} = $2::DOUBLE AND command_id >= $3)
+             AND (${received} < $4::DOUBLE OR ${received} = $4::DOUBLE AND command_id <= $5)
            ORDER BY ${received}, command_id`,
           [runId, firstMs, firstId, lastMs, lastId],
         );
