@@ -132,10 +132,14 @@ export class CommandIntake {
         return;
     }
     const { commands, liveness, context } = this.run;
+    const { link } = liveness;
     // A failed send is repeated when the trainer attaches again; until then the command is open or expires.
-    liveness.link
+    link
       ?.send({ commandId, runId, action })
-      .then(() => commands.confirm(commandId))
+      .then(() => {
+        // Another connection that has the run by now was sent the command too.
+        if (liveness.link === link) commands.confirm(commandId);
+      })
       .catch(context.onError);
   }
 
@@ -153,11 +157,14 @@ export class CommandIntake {
     );
   }
 
-  /** Fails open commands that the newly attached trainer does not take: it would ignore them. */
-  async rejectUntaken(): Promise<void> {
+  /**
+   * Ends the open commands that a trainer which attaches does not take: it would ignore them.
+   * @param taken the kinds that it takes; without it, all
+   */
+  async rejectUntaken(taken: RunSummary['commands']): Promise<void> {
     const { commands } = this.run;
     for (const record of commands.open) {
-      const reason = untakenReason(record.action.kind, this.#summary().commands);
+      const reason = untakenReason(record.action.kind, taken);
       if (reason !== null) await commands.fail(record.commandId, reason);
     }
   }

@@ -146,18 +146,18 @@ describe('a command ends exactly once', () => {
   });
 
   it('failed when the run ends during the write', async () => {
-    const { runId } = await running();
+    const { runId, trainer } = await running();
     const { store } = hub.hub.runs;
     const command = aCommand(runId, { kind: 'save_checkpoint' });
     const { putCommand } = store;
     let ending: Promise<object> | undefined;
     store.putCommand = (record) => {
       store.putCommand = putCommand;
-      ending = hub.hub.runs.append(runId, [finished(2)]);
+      ending = trainer.emitWithAck('events', { events: [finished(2)] });
       return putCommand(record);
     };
     await give(command);
-    expect(await ending).toEqual({ lastSeq: 2 });
+    expect(await ending).toEqual({ ok: true, lastSeq: 2 });
     expect(await hub.record(command.commandId)).toMatchObject({
       state: 'failed',
       reason: expect.stringContaining('ended (finished)'),
@@ -165,7 +165,7 @@ describe('a command ends exactly once', () => {
   });
 
   it('ended once if a repeat is looked up before the run ends and handled after it', async () => {
-    const { runId } = await running();
+    const { runId, trainer } = await running();
     const command = aCommand(runId, { kind: 'pause' });
     const ends: string[] = [];
     hub.hub.runs.on('command', ({ commandId, state }) => commandId === command.commandId && ends.push(state));
@@ -179,7 +179,7 @@ describe('a command ends exactly once', () => {
       twin = give(command);
       return putCommand(record);
     };
-    await hub.hub.runs.append(runId, [finished(2)]);
+    await trainer.emitWithAck('events', { events: [finished(2)] });
     expect(await twin).toMatchObject({ state: 'failed' });
     expect(ends).toEqual(['pending', 'failed']);
   });

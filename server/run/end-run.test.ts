@@ -193,12 +193,12 @@ it('a trainer that has confirmed a stop has its time', async () => {
   const runId = aRunId();
   const link = { send: (_: Command) => Promise.resolve(), close: () => undefined };
   await runs.attach(attachment(runId), link);
-  await runs.append(runId, [started()]);
+  await runs.append(runId, link, [started()]);
   await runs.command(aCommand(runId, { kind: 'stop' }), 'dashboard');
   expect(await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard')).toMatchObject({ state: 'rejected' });
   await sleep(500);
   expect(await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard')).toMatchObject({ state: 'applied' });
-  await expect(runs.append(runId, [stepped(2)])).rejects.toThrow('was ended at the hub');
+  await expect(runs.append(runId, link, [stepped(2)])).rejects.toThrow('was ended at the hub');
   // The stop has failed with the run.
   await eventually(async () => ((await store.commands(runId))[0]!.state === 'failed' ? true : null));
   runs.close();

@@ -10,6 +10,7 @@ import {
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
 import { upToDateEvent } from '../store/protocol-1.js';
+import type { TrainerLink } from './liveness.js';
 import { Refusal } from './refusal.js';
 import { endedByForce, type RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -23,6 +24,8 @@ export interface Appended {
 }
 /** A parsed batch, with its omissions so far. */
 export interface GivenBatch {
+  /** The connection that it came from. */
+  link: TrainerLink;
   events: readonly WireEvent[];
   problems: readonly EventProblem[];
 }
@@ -49,8 +52,8 @@ export class EventIntake {
     let { state } = run;
     let mayGoOn = this.#mayGoOn;
     const fresh: TrainerEvent[] = [];
-    const answers = batches.map(({ events, problems: given }): Appended | Error => {
-      const checked = this.#check({ ...run, ...position, state }, events, mayGoOn);
+    const answers = batches.map(({ link, events, problems: given }): Appended | Error => {
+      const checked = this.#check({ ...run, ...position, state }, link, events, mayGoOn);
       if (checked instanceof Error) return checked;
       const named = this.#named(checked.appended);
       if (named instanceof Error) return named;
@@ -110,6 +113,7 @@ export class EventIntake {
   /** The new events of a batch, or the reason to refuse it. */
   #check(
     run: RunSummary,
+    link: TrainerLink,
     events: readonly WireEvent[],
     mayGoOn: boolean,
   ): ReturnType<typeof newEvents<WireEvent>> | Error {
@@ -123,7 +127,10 @@ export class EventIntake {
             ? endedByForce(run)
             : `The run ${runId} has ended (${state}); it takes no more events.`,
         );
-    } else if (!hasEnded(state) && !this.core.record.isHeld)
+    }
+    const refusal = this.core.refusalOf(link);
+    if (refusal) return refusal;
+    if (!hasEnded(state) && !this.core.record.isHeld)
       return new Refusal('conflict', `Another hub holds the run ${runId} now: attach it again.`, { retry: true });
     const fault = orderFault(run, events);
     if (fault !== null) return new Refusal('invalid', fault);

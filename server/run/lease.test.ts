@@ -98,8 +98,9 @@ const attach = (runs: RunRegistry, runId: RunId, link = trainer()): Promise<obje
 async function left(events: WireEvent[]) {
   const runId = aRunId();
   const a = hub('a');
-  await attach(a.runs, runId);
-  await a.runs.append(runId, [started()]);
+  const link = trainer();
+  await attach(a.runs, runId, link);
+  await a.runs.append(runId, link, [started()]);
   const command = aCommand(runId, { kind: 'evaluate_now' }) as GivenCommand;
   await a.runs.command(command, 'somebody');
   const b = hub('b');
@@ -287,8 +288,9 @@ describe('a notification of a run that has ended', () => {
     });
     const runId = aRunId();
     const a = hub('a');
-    await a.runs.attach(attachment(runId, { rules: [rule] }), trainer());
-    await a.runs.append(runId, [started(), ...lastWords]);
+    const link = trainer();
+    await a.runs.attach(attachment(runId, { rules: [rule] }), link);
+    await a.runs.append(runId, link, [started(), ...lastWords]);
     expect(await store.run(runId)).toMatchObject({ state: 'finished' });
     await eventually(() => (received.length > 0 ? true : null));
     expect(a.cluster.handlers.held()).toMatchObject([{ runId }]);

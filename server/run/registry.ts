@@ -331,7 +331,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /**
    * A trainer attaches a run: its own, one that the hub created, or one that it lost the connection of.
-   * The newest connection of a run holds it. The trainer of an ended run only gets an answer.
+   * The newest connection of a run holds it, and only its messages are taken. The trainer of an ended run may repeat what is
+   * stored, and nothing new. A failed attach changes nothing: the connection that held the run still holds it.
    * @returns the highest stored event number
    * @throws Refusal `draining`, except for a built-in trainer, which was told to stop and brings its last word;
    *   `conflict` for another run under this id (other description or parent), for the rest of a deleted run, and for a run
@@ -386,9 +387,9 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     }
   }
 
-  /** A trainer announces a silence; see Busy. */
+  /** A trainer announces a silence; see Busy. @throws Refusal for a connection that does not hold the run */
   async busy(runId: RunId, link: TrainerLink, busy: Busy): Promise<void> {
-    await this.#runs.get(runId)?.busy(link, busy);
+    await (await this.#run(runId)).busy(link, busy);
   }
 
   /** A trainer's connection is gone. */
@@ -398,13 +399,20 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /**
    * Makes events durable, then applies them: state, ends of commands, watchers.
+   * @param link the connection that sent them
    * @param problems the omissions from the events so far
    * @returns the highest stored event number, and all omissions
-   * @throws SequenceGapError, StoreUnavailableError, Refusal
+   * @throws SequenceGapError, StoreUnavailableError, Refusal; `conflict` with `retry` for a connection that does not hold
+   *   the run
    */
-  append(runId: RunId, events: readonly WireEvent[], problems: readonly EventProblem[] = []): Promise<Appended> {
+  append(
+    runId: RunId,
+    link: TrainerLink,
+    events: readonly WireEvent[],
+    problems: readonly EventProblem[] = [],
+  ): Promise<Appended> {
     return this.drain.work(async () =>
-      (this.#runs.get(runId) ?? (await this.#run(runId))).append({ events, problems }),
+      (this.#runs.get(runId) ?? (await this.#run(runId))).append({ link, events, problems }),
     );
   }
 

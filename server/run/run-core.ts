@@ -74,6 +74,19 @@ export class RunCore {
     return new Refusal('not_found', `There is no run ${this.runId}.`);
   }
 
+  /**
+   * Why a message of a trainer's connection is not taken, or null: the run takes the messages of the connection that holds
+   * it, and of no other. Asked in the mailbox, where connections take the run over too.
+   */
+  refusalOf(link: TrainerLink): Refusal | null {
+    if (!this.summary) return this.notFound();
+    if (this.liveness.link === link) return null;
+    const why = this.liveness.link
+      ? `Another connection has taken over the run ${this.runId}`
+      : `This connection does not hold the run ${this.runId}`;
+    return new Refusal('conflict', `${why}: attach it again.`, { retry: true });
+  }
+
   /** Looks in the store for a run that another hub has created and not announced. */
   async fromStore(): Promise<RunSummary | null> {
     const stored = await this.context.store.run(this.runId);

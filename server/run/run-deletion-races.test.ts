@@ -93,13 +93,13 @@ function hub(cluster: NoOtherHubs | null = null, before: (keyof EventStore)[] = 
   hubs.push(runs);
   return runs;
 }
-const link = () => ({ send: () => Promise.resolve(), close: () => undefined });
+const link = { send: () => Promise.resolve(), close: () => undefined };
 const attach = (runs: RunRegistry, runId: RunId, parent: RunParent | null = null): Promise<Attached> =>
-  runs.attach({ ...attachment(runId), parent }, link());
+  runs.attach({ ...attachment(runId), parent }, link);
 async function ended(runs: RunRegistry): Promise<RunId> {
   const runId = aRunId();
   await attach(runs, runId);
-  await runs.append(runId, [started(), saved(2, 2), finished(3)]);
+  await runs.append(runId, link, [started(), saved(2, 2), finished(3)]);
   expect(await runs.get(runId)).toMatchObject({ state: 'finished' });
   return runId;
 }
@@ -174,12 +174,12 @@ describe('while a run is deleted', () => {
     const runs = hub(cluster);
     const runId = aRunId();
     await attach(runs, runId);
-    await runs.append(runId, [started()]);
+    await runs.append(runId, link, [started()]);
     const command = aCommand(runId, { kind: 'pause' }) as GivenCommand;
     const go = hold('command');
     const giving = outcome(runs.command(command, 'dashboard'));
     await eventually(() => (asked.at(-1) === 'command' ? true : null));
-    await runs.append(runId, [finished(2)]);
+    await runs.append(runId, link, [finished(2)]);
     await deletedMeanwhile(runs, runId, go);
     await giving;
     expect(() => cluster.handlers.held()).not.toThrow();
@@ -190,7 +190,7 @@ describe('while a run is deleted', () => {
     const runs = hub();
     const runId = aRunId();
     await attach(runs, runId);
-    await runs.append(runId, [started()]);
+    await runs.append(runId, link, [started()]);
     await runs.command(aCommand(runId, { kind: 'pause' }) as GivenCommand, 'dashboard');
     const go = hold('commands');
     const lost = outcome(runs.trainerLost(runId, 'The process ended.'));
@@ -234,7 +234,7 @@ describe('while a run is deleted', () => {
     const runs = hub();
     const runId = aRunId();
     await attach(runs, runId);
-    await runs.append(runId, [started()]);
+    await runs.append(runId, link, [started()]);
     await runs.trainerLost(runId, 'The trainer was lost.');
     const { deleteRun } = EmbeddedStore.prototype;
     let fail = (): void => undefined;
@@ -254,7 +254,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     const first = hub();
     const runId = aRunId();
     await attach(first, runId);
-    await first.append(runId, [started()]);
+    await first.append(runId, link, [started()]);
     await first.trainerLost(runId, 'The trainer was lost.');
     // Its last word arrives, e.g. from another hub's spool.
     await file.append(runId, [stepped(2), finished(3)].map(asStored));
@@ -303,7 +303,7 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     await attach(runs, runId);
     const { updateRun } = EmbeddedStore.prototype;
     file.updateRun = () => Promise.reject(new Error('The disk is full.'));
-    await expect(runs.append(runId, [started()])).rejects.toThrow('The disk is full.');
+    await expect(runs.append(runId, link, [started()])).rejects.toThrow('The disk is full.');
     file.updateRun = updateRun;
     cluster.handlers.onTaken(runId);
     cluster.handlers.onRun({ run: { ...(await runs.get(runId)), state: 'finished', trainerConnected: false } });
@@ -315,9 +315,9 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     const runs = hub(cluster);
     const runId = aRunId();
     await attach(runs, runId);
-    await runs.append(runId, [started()]);
+    await runs.append(runId, link, [started()]);
     const go = hold('updateRun');
-    const ending = outcome(runs.append(runId, [finished(2)]));
+    const ending = outcome(runs.append(runId, link, [finished(2)]));
     await eventually(() => (asked.at(-1) === 'updateRun' ? true : null));
     cluster.handlers.onDeleted(await runs.get(runId));
     go();
@@ -366,14 +366,14 @@ describe('a run that is deleted while a hub starts, or by another hub', () => {
     const first = hub();
     const runId = aRunId();
     await attach(first, runId);
-    await first.append(runId, [started()]);
+    await first.append(runId, link, [started()]);
     await first.trainerLost(runId, 'The trainer was lost.');
     const runs = hub(new NoOtherHubs());
     await runs.load();
     await first.delete(runId, 'somebody');
-    const again = runs.attach({ ...attachment(runId), acknowledgedSeq: 1 }, link());
+    const again = runs.attach({ ...attachment(runId), acknowledgedSeq: 1 }, link);
     expect(await outcome(again)).toBe('conflict');
-    expect(await outcome(runs.append(runId, [started(), stepped(2)]))).not.toBe('done');
+    expect(await outcome(runs.append(runId, link, [started(), stepped(2)]))).not.toBe('done');
     expect([await file.run(runId), await file.lastSeq(runId)]).toEqual([null, 0]);
   });
 });

@@ -91,10 +91,18 @@ export class RunLease {
     const { store, shared } = this.core.context;
     const { runId, record } = this.core;
     const { lastSeq } = shared ? await shared.takeUp(runId, acknowledgedSeq) : { lastSeq: await store.lastSeq(runId) };
-    await this.core.commands.load(events);
-    record.isHeld = true;
-    const lastStep = await this.#lastStep({ lastSeq, lastStep: this.core.summary!.lastStep }, events);
-    return record.put({ ...this.core.summary!, lastSeq, lastStep });
+    // Another hub may have gone on with it since.
+    this.core.series.forget();
+    try {
+      await this.core.commands.load(events);
+      await this.core.series.load(lastSeq);
+      const lastStep = await this.#lastStep({ lastSeq, lastStep: this.core.summary!.lastStep }, events);
+      record.isHeld = true;
+      return record.put({ ...this.core.summary!, lastSeq, lastStep });
+    } catch (error) {
+      shared?.letGo(runId);
+      throw error;
+    }
   }
 
   /** Releases an ended run whose trainer left before its segment began. */

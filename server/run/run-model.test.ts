@@ -25,14 +25,31 @@ const folder = mkdtempSync(join(tmpdir(), 'plumbline-model-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const writes = ['createRun', 'updateRun', 'append', 'putCommand', 'deleteRun'] as const;
-const reads = ['run', 'controlEvents', 'commands', 'command', 'events', 'lastSeq', 'deletedRuns'] as const;
+const reads = [
+  'run',
+  'controlEvents',
+  'commands',
+  'command',
+  'eachControlEvents',
+  'events',
+  'lastSeq',
+  'deletedRuns',
+] as const;
 
 type Action =
-  | { kind: 'attach'; connection: number; secret: string }
+  | { kind: 'attach'; connection: number; secret: string; takes: string[] | undefined }
   /** A trainer that goes on with the run once it has ended, all of it written. */
   | { kind: 'resume'; connection: number; secret: string }
   | { kind: 'detach'; connection: number }
-  | { kind: 'append'; from: 'next' | 'repeat' | 'gap'; steps: 'on' | 'back' | 'segment'; events: number; ends: boolean }
+  | {
+      kind: 'append';
+      /** One of several that a trainer may have had: each sends its own batches, whether it holds the run or not. */
+      connection: number | 'holder';
+      from: 'next' | 'repeat' | 'gap';
+      steps: 'on' | 'back' | 'segment';
+      events: number;
+      ends: boolean;
+    }
   | { kind: 'command'; id: number; asks: 'pause' | 'evaluate_now' | 'stop' | 'end_run' }
   | { kind: 'lost' }
   | { kind: 'delete' }
@@ -44,13 +61,20 @@ type Action =
 const weighted = (weight: number, arbitrary: fc.Arbitrary<Action>) => ({ weight, arbitrary });
 const just = <T extends string>(...values: T[]): fc.Arbitrary<T> => fc.constantFrom(...values);
 const common = [
-  weighted(5, fc.record({ kind: just('attach'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'a', 'b') })),
+  weighted(
+    6,
+    fc.record({
+      ...{ kind: just('attach'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'a', 'b') },
+      takes: fc.constantFrom(undefined, undefined, ['stop']),
+    }),
+  ),
   weighted(3, fc.record({ kind: just('resume'), connection: fc.nat(2), secret: fc.constantFrom('a', 'a', 'b') })),
   weighted(2, fc.record({ kind: just('detach'), connection: fc.nat(2) })),
   weighted(
-    12,
+    13,
     fc.record({
-      ...{ kind: just('append'), from: just('next', 'next', 'next', 'repeat', 'gap') },
+      ...{ kind: just('append'), connection: fc.constantFrom<'holder' | number>('holder', 'holder', 0, 1, 2) },
+      from: just('next', 'next', 'next', 'repeat', 'gap'),
       steps: just('on', 'on', 'on', 'back', 'segment', 'segment'),
       ...{ events: fc.integer({ min: 1, max: 3 }), ends: fc.constantFrom(false, false, false, false, true) },
     }),
@@ -91,8 +115,8 @@ class Model {
     }
     if (this.owner !== secret) return 'forbidden';
     if (this.over === 'lost') this.over = null;
-    if (this.over === null || newSegment) this.connection = connection;
-    if (this.over === 'said' && newSegment) this.isResuming = true;
+    this.connection = connection;
+    this.isResuming = this.over === 'said' && newSegment;
     return `ok ${this.lastSeq}`;
   }
   detach(connection: number): void {
@@ -105,10 +129,11 @@ class Model {
     this.over = 'lost';
     this.connection = null;
   }
-  append(events: readonly WireEvent[]): string {
+  append(connection: number, events: readonly WireEvent[]): string {
     if (!this.exists) return 'not_found';
     const first = events.find(({ seq }) => seq > this.lastSeq);
     if (this.over && first && !(this.isResuming && first.type === 'segment_started')) return 'conflict';
+    if (this.connection !== connection) return 'conflict';
     let [seq, step] = [this.lastSeq, this.lastStep];
     for (const event of events) {
       if (event.seq <= this.lastSeq) continue;
@@ -126,6 +151,23 @@ class Model {
   }
 }
 
+/** One of the connections of a run's trainer: it numbers its events from where its attach says that the run stands. */
+class Connection {
+  readonly link = { send: () => Promise.resolve(), close: () => undefined };
+  /** Its attach was answered, and it has not gone since. */
+  isAttached = false;
+  /** How many of its attaches are not answered: it sends nothing meanwhile. */
+  attaching = 0;
+  seq = 0;
+  step = 0;
+  /** What it has sent since. */
+  sent: WireEvent[] = [];
+
+  takesUp(seq: number, step: number): void {
+    [this.seq, this.step, this.sent] = [seq, step, []];
+  }
+}
+
 /** A hub with one run, at which calls are made that nobody waits for. */
 class World {
   readonly runId: RunId = aRunId();
@@ -133,9 +175,11 @@ class World {
   readonly runs: RunRegistry;
   readonly #failing = new Map<string, boolean[]>();
   readonly #underWay = new Set<Promise<unknown>>();
-  #sentSeq = 0;
-  #sentStep = 0;
-  readonly #links = [0, 1, 2].map(() => ({ send: () => Promise.resolve(), close: () => undefined }));
+  readonly #connections = [0, 1, 2].map(() => new Connection());
+  /** The connection whose attach was answered last. */
+  #newest = 0;
+  /** Tells all events apart that were ever sent. */
+  #timeMs = 2000;
   /** Events as those who watch see them; anew after a deletion. */
   seen: TrainerEvent[] = [];
   /** How each command ended, as was told. */
@@ -204,43 +248,35 @@ class World {
   act(action: Action): void | Promise<void> {
     const { runs, runId, model } = this;
     switch (action.kind) {
-      case 'attach': {
-        const link = this.#links[action.connection]!;
-        const expected = model.attach(action.connection, action.secret);
-        const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-        return this.#expect(
-          runs.attach({ ...attach, newSegment: false }, link).then(({ lastSeq }) => lastSeq),
-          (answer) => {
-            if (this.isCertain) expect(answer).toBe(expected);
-          },
-        );
-      }
+      case 'attach':
+        return this.#attach(action.connection, action.secret, { commands: action.takes });
       case 'resume':
-        return this.calm().then(() => {
-          const expected = model.attach(action.connection, action.secret, true);
-          const attach = { ...attachment(runId), acknowledgedSeq: 0, secret: `the secret of trainer ${action.secret}` };
-          const attached = runs.attach({ ...attach, newSegment: true }, this.#links[action.connection]!);
-          this.#expect(
-            attached.then(({ lastSeq }) => lastSeq),
-            (answer) => {
-              if (this.isCertain) expect(answer).toBe(expected);
-            },
-          );
-        });
-      case 'detach':
+        return this.calm().then(() => this.#attach(action.connection, action.secret, { newSegment: true }));
+      case 'detach': {
+        const connection = this.#connections[action.connection]!;
+        // What was never attached is not detached either.
+        if (!this.isCertain && !connection.isAttached) return;
+        connection.isAttached = false;
         model.detach(action.connection);
-        runs.detach(runId, this.#links[action.connection]!);
+        runs.detach(runId, connection.link);
         return this.#expect(Promise.resolve(), () => undefined);
+      }
       case 'append': {
-        const events = this.#batch(action);
-        const expected = model.append(events);
+        const holder = this.isCertain ? (model.connection ?? 0) : this.#newest;
+        const index = action.connection === 'holder' ? holder : action.connection;
+        const connection = this.#connections[index]!;
+        if (!this.isCertain && connection.attaching > 0) return;
+        const events = this.#batch(connection, action);
+        const expected = model.append(index, events);
         return this.#expect(
-          runs.append(runId, events).then(({ lastSeq }) => lastSeq),
+          runs.append(runId, connection.link, events).then(({ lastSeq }) => lastSeq),
           async (answer) => {
             if (this.isCertain) expect(answer).toBe(expected);
-            // Acknowledged is durable.
-            if (answer.startsWith('ok') && !this.isDeleted)
-              expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
+            if (!answer.startsWith('ok') || this.isDeleted) return;
+            // Acknowledged is durable, and it is what this connection has sent.
+            expect(await this.memory.lastSeq(runId)).toBeGreaterThanOrEqual(Number(answer.slice(3)));
+            const stored = await this.memory.events(runId, events[0]!.seq, events.length);
+            expect(stored.map(essence)).toEqual(events.map(essence));
           },
         );
       }
@@ -255,7 +291,7 @@ class World {
         return this.#expect(runs.delete(runId, 'somebody'), (answer) => {
           if (!answer.startsWith('ok')) return;
           this.isDeleted = true;
-          this.#sentSeq = this.#sentStep = 0;
+          for (const connection of this.#connections) connection.takesUp(0, 0);
         });
       case 'failure':
         this.#failing.set(action.of, [...(this.#failing.get(action.of) ?? []), action.isDone]);
@@ -265,24 +301,42 @@ class World {
     }
   }
 
-  #batch({ from, steps, events, ends }: Extract<Action, { kind: 'append' }>): WireEvent[] {
-    const first =
-      from === 'next' ? this.#sentSeq + 1 : from === 'gap' ? this.#sentSeq + 2 : Math.max(1, this.#sentSeq - 1);
-    const step = steps === 'on' ? this.#sentStep : Math.max(0, this.#sentStep - 5);
+  #attach(index: number, secret: string, given: { newSegment?: boolean; commands?: string[] | undefined }): void {
+    const { runs, runId, model } = this;
+    const connection = this.#connections[index]!;
+    const expected = model.attach(index, secret, given.newSegment);
+    if (this.isCertain && expected.startsWith('ok')) connection.takesUp(model.lastSeq, model.lastStep);
+    connection.attaching++;
+    const attach = { ...attachment(runId), ...given, secret: `the secret of trainer ${secret}` };
+    this.#expect(
+      runs.attach(attach, connection.link).then(({ lastSeq }) => lastSeq),
+      async (answer) => {
+        if (this.isCertain) expect(answer).toBe(expected);
+        connection.attaching--;
+        if (!answer.startsWith('ok')) return;
+        connection.isAttached = true;
+        this.#newest = index;
+        if (this.isCertain) return;
+        const lastSeq = Number(answer.slice(3));
+        connection.takesUp(lastSeq, (await this.memory.events(runId, lastSeq, 1)).at(-1)?.step ?? 0);
+      },
+    );
+  }
+
+  #batch(connection: Connection, { from, steps, events, ends }: Extract<Action, { kind: 'append' }>): WireEvent[] {
+    if (from === 'repeat' && connection.sent.length > 0) return connection.sent.slice(-events - 1);
+    const first = connection.seq + (from === 'gap' ? 2 : 1);
+    const step = steps === 'on' ? connection.step : Math.max(0, connection.step - 5);
     const batch = Array.from({ length: events }, (_, i): WireEvent => {
-      const seq = first + i;
-      if (steps === 'segment' && i === 0)
-        return { type: 'segment_started', seq, step, fromStep: step, wallTimeMs: 2000 };
-      if (ends && i === events - 1) return { ...finished(seq), step: step + i };
-      return seq === 1 ? started() : { ...stepped(seq), step: step + i };
+      const [seq, wallTimeMs] = [first + i, this.#timeMs++];
+      if (steps === 'segment' && i === 0) return { type: 'segment_started', seq, step, fromStep: step, wallTimeMs };
+      if (ends && i === events - 1) return { ...finished(seq), step: step + i, wallTimeMs };
+      return seq === 1 ? { ...started(), wallTimeMs } : { ...stepped(seq), step: step + i, wallTimeMs };
     });
-    if (from === 'next' && steps === 'segment') {
-      this.#sentSeq = batch.at(-1)!.seq;
-      this.#sentStep = batch.at(-1)!.step;
-    } else if (from !== 'gap' && steps === 'on') {
-      this.#sentSeq = Math.max(this.#sentSeq, batch.at(-1)!.seq);
-      this.#sentStep = Math.max(this.#sentStep, batch.at(-1)!.step);
-    }
+    // What it knows to be wrong is not sent again.
+    if (from === 'gap' || (steps === 'back' && step < connection.step)) return batch;
+    connection.sent.push(...batch);
+    [connection.seq, connection.step] = [batch.at(-1)!.seq, batch.at(-1)!.step];
     return batch;
   }
 
@@ -305,11 +359,22 @@ class World {
     // The batch that comes again has what could not be written down.
     const known = this.runs.find(this.runId);
     const stored = await this.memory.events(this.runId, 1, 10_000);
-    if (known && stored.length > 0) {
-      const again = this.runs.append(this.runId, stored as WireEvent[]).catch(() => 0);
-      await this.calm();
-      await again;
-      await this.calm();
+    const { trainerConnected } = known ?? {};
+    // Of one that the hub has given up, nothing comes again.
+    const isOver = stored.findLastIndex(isLastWord) > stored.findLastIndex(isSegment);
+    if (known && stored.length > 0 && (isOver || !hasEnded(known.state))) {
+      const [{ link }] = this.#connections as [Connection];
+      for (const secret of ['a', 'b']) {
+        const attach = { ...attachment(this.runId), secret: `the secret of trainer ${secret}` };
+        const attached = this.runs.attach(attach, link).catch(() => null);
+        await this.calm();
+        if ((await attached) === null) continue;
+        const again = this.runs.append(this.runId, link, stored as WireEvent[]).catch(() => 0);
+        await this.calm();
+        await again;
+        await this.calm();
+      }
+      this.#connections[0]!.isAttached = true;
     }
     // The next command carries out what was written although that failed.
     if (known) {
@@ -352,11 +417,19 @@ class World {
       if (this.isCertain && command.state !== 'pending') expect(ends).toHaveLength(1);
       if (ends[0]) expect(ends[0]).toEqual(command);
     }
-    if (!this.isCertain) return;
-    const { lastSeq, connection } = this.model;
-    expect(run).toMatchObject({ lastSeq, trainerConnected: connection !== null });
+    if (this.isCertain) {
+      const { lastSeq, connection } = this.model;
+      expect({ lastSeq: run.lastSeq, trainerConnected }).toEqual({ lastSeq, trainerConnected: connection !== null });
+    }
+    // Whatever failed: a connection whose attach was not answered well holds nothing.
+    for (const { isAttached, link } of this.#connections) if (isAttached) this.runs.detach(this.runId, link);
+    await this.calm();
+    expect(this.runs.find(this.runId)).toMatchObject({ trainerConnected: false });
   }
 }
+
+/** What tells an event from all others. */
+const essence = ({ seq, type, wallTimeMs }: StoredEvent | WireEvent) => ({ seq, type, wallTimeMs });
 
 const isSegment = (event: StoredEvent): event is Extract<TrainerEvent, { type: 'segment_started' }> =>
   event.type === 'segment_started';

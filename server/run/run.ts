@@ -130,8 +130,6 @@ export class Run {
         try {
           await this.#events.catchUp();
           const lastSeq = await this.#trainers.attach(attach, link);
-          // An ended run takes no more values.
-          if (this.core.record.isHeld || this.core.goesOnBy !== null) await this.core.series.load(lastSeq);
           return { lastSeq, nextSeries: this.core.series.next };
         } finally {
           this.core.expectTrainer();
@@ -145,20 +143,26 @@ export class Run {
   /** A trainer's connection is gone. */
   detach(link: TrainerLink): Promise<void> {
     return this.core.post(() => {
-      if (!this.core.liveness.disconnect(link) || !this.summary) return;
-      this.core.record.change({ ...this.summary, trainerConnected: false });
+      const run = this.summary;
+      if (!this.core.liveness.disconnect(link) || !run) return;
+      // Of a run that another hub holds, that hub says how it is.
+      if (run.trainerConnected && (this.core.record.isHeld || hasEnded(run.state)))
+        this.core.record.change({ ...run, trainerConnected: false });
       this.lease.letGoEnded();
       this.core.expectTrainer();
     });
   }
 
-  /** A trainer will be silent for a while; see Busy. */
+  /** A trainer will be silent for a while; see Busy. @throws Refusal for a connection that does not hold the run */
   busy(link: TrainerLink, { forMs, why }: Busy): Promise<void> {
     return this.core.post(() => {
       const { liveness, record } = this.core;
-      if (liveness.link !== link || !this.summary) return;
+      const refusal = this.core.refusalOf(link);
+      if (refusal) throw refusal;
+      // Nobody waits for the trainer of a run that has ended.
+      if (!record.isHeld) return;
       liveness.busyFor(forMs);
-      record.change({ ...this.summary, busy: { untilMs: Date.now() + forMs, why } });
+      record.change({ ...this.summary!, busy: { untilMs: Date.now() + forMs, why } });
     });
   }
 

@@ -58,16 +58,16 @@ const lossSteps = async (runId: RunId): Promise<number[]> =>
 describe('a run that has ended', () => {
   it('goes on with one segment an attach, though the batches of a second one follow at once', async () => {
     const runId = await finishedRun();
-    await resuming(runId);
+    const trainer = await resuming(runId);
     // Of one tick, so that they are stored together.
     const batches = [
       [segment(7, 3), { ...finished(8), step: 3 }],
       [segment(9, 3), stepAt(10, 4, 80)],
     ];
-    const answers = await Promise.allSettled(batches.map((events) => hub.hub.runs.append(runId, events)));
+    const answers = await Promise.all(batches.map((events) => trainer.emitWithAck('events', { events })));
     expect(answers).toMatchObject([
-      { status: 'fulfilled', value: { lastSeq: 8 } },
-      { status: 'rejected', reason: { code: 'conflict' } },
+      { ok: true, lastSeq: 8 },
+      { ok: false, error: { code: 'conflict' } },
     ]);
     expect(await hub.hub.runs.get(runId)).toMatchObject({ state: 'finished', lastSeq: 8 });
   });

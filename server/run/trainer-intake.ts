@@ -58,15 +58,14 @@ export class TrainerIntake {
   async attach(attach: Attach, link: TrainerLink): Promise<number> {
     const { store, cluster, onAttached } = this.core.context;
     const { record, runId } = this.core;
-    const { acknowledgedSeq } = attach;
+    const { acknowledgedSeq, commands } = attach;
     let run = await this.#known(attach);
     if (hasEnded(run.state)) {
       const { events } = await store.controlEvents(runId);
       // This hub's view of a run that ended at another hub may be behind what that hub acknowledged.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);
-        if (!attach.newSegment) return Math.max(acknowledgedSeq, this.core.summary!.lastSeq);
-        return this.#attachEnded(attach, events, link);
+        return attach.newSegment ? this.#attachEnded(attach, events, link) : this.#answerEnded(attach, link);
       }
       await this.#refuseEndedByForce(run);
     }
@@ -77,20 +76,34 @@ export class TrainerIntake {
     const isBack = hasEnded(run.state);
     if (isBack || !record.isHeld || acknowledged > run.lastSeq) run = await this.lease.takeUp(acknowledged);
     // Its last word was stored, but its hub crashed before recording the consequences.
-    if (hasEnded(run.state)) return Math.max(acknowledgedSeq, run.lastSeq);
+    if (hasEnded(run.state)) return this.#answerEnded(attach, link);
     if (cluster === singleHub && acknowledgedSeq > run.lastSeq) {
       const reason = lostEvents(run, acknowledgedSeq);
       await this.ending.fail(reason);
       throw new Refusal('conflict', reason);
     }
     const isNewOwner = this.#ownedBy(attach.secret);
-    if (isBack || isNewOwner) await record.write();
+    // Dirty after an attach that failed here.
+    if (isBack || isNewOwner || record.isDirty) await record.write();
+    await this.core.series.load(run.lastSeq);
+    await this.commandIntake.rejectUntaken(commands ?? run.commands);
+    // All that can fail is done.
     this.core.liveness.connect(link);
     run = this.#connected(this.core.summary!, attach);
     onAttached(run);
-    await this.commandIntake.rejectUntaken();
     for (const open of this.core.commands.open) this.commandIntake.send(open);
     return run.lastSeq;
+  }
+
+  /** A trainer of a run that has ended: it learns how far the run came, and may send again what is stored. */
+  #answerEnded({ acknowledgedSeq }: Attach, link: TrainerLink): number {
+    const { record, liveness, summary } = this.core;
+    liveness.connect(link);
+    this.core.goesOnBy = null;
+    // Another connection may have been about to go on with it.
+    this.lease.letGoEnded();
+    // Nobody is told: the hub that holds the run by now says how it is.
+    return Math.max(acknowledgedSeq, record.put({ ...summary!, trainerConnected: true }).lastSeq);
   }
 
   /** Attaches a trainer that continues an ended run: the segment begins with its next event. */
@@ -103,6 +116,7 @@ export class TrainerIntake {
     const run = await this.lease.holdEnded(attach.acknowledgedSeq, events);
     if (this.#ownedBy(attach.secret)) await this.core.record.write();
     this.core.record.isHeld = true;
+    // All that can fail is done.
     this.core.liveness.connect(link);
     this.core.goesOnBy = link;
     onAttached(this.#connected(run, attach));

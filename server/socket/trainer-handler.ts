@@ -133,7 +133,7 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
     const read = reading.then(() => inTurns(message));
     reading = read.catch(() => undefined);
     const { events, problems } = await read;
-    return runs.append(runId, events, problems);
+    return runs.append(runId, link, events, problems);
   }
 
   socket.on('disconnect', () => {

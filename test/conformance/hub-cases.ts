@@ -95,6 +95,39 @@ export const hubCases: HubCase[] = [
     const holder = [socket, first, second].find(isOpen)!;
     stored(await trainer.send(holder, [runStarted()]), 1, 'the first event');
   }),
+  hubCase(
+    'batches under way when another connection takes the run',
+    'Each event that is acknowledged is the one that is stored.',
+    async (trainer) => {
+      const acknowledged: Message[] = [];
+      let holder = await trainer.started();
+      let lastSeq = 1;
+      for (let round = 1; round <= 5; round++) {
+        const [before, after] = [holder, (await trainer.connect()) as Socket];
+        // Large, so that the later ones are still being read when the run is taken.
+        const late = Array.from({ length: 12 }, (_, i) =>
+          steps(lastSeq + 1 + 500 * i, lastSeq + 500 * (i + 1)).map((event) => ({ ...event, values: [round] })),
+        );
+        for (const events of late)
+          before.emit('events', { events }, (answer: Answer) => {
+            if (answer.ok) acknowledged.push(...events);
+          });
+        const attached = await trainer.ask(after, 'attach', trainer.attachment());
+        holds(attached.ok, `The hub refused the second connection: ${attached.error?.message}`);
+        const from = attached.lastSeq! + 1;
+        const own = steps(from, from + 4).map((event) => ({ ...event, values: [-round] }));
+        stored(await trainer.send(after, own), from + 4, 'events of the connection that has the run');
+        acknowledged.push(...own);
+        await until('the hub to close the other connection', () => !before.connected);
+        [holder, lastSeq] = [after, from + 4];
+      }
+      stored(await trainer.send(holder, steps(lastSeq + 1, lastSeq + 1)), lastSeq + 1, 'one more event');
+      const kept = new Map((await trainer.stored()).map((event) => [event['seq'], event]));
+      same(kept.size, lastSeq + 1, 'The number of stored events');
+      for (const { seq, values } of acknowledged)
+        same(kept.get(seq)!['metrics'], { 'train/loss': (values as number[])[0] }, `Event ${String(seq)}`);
+    },
+  ),
   hubCase('pipelined batches', 'Batches sent without waiting are stored in order.', async (trainer) => {
     const socket = await trainer.started();
     const answers = await Promise.all(

@@ -30,6 +30,7 @@ class Hub {
   handlers!: ClusterHandlers;
   told: ToldRun | undefined;
   readonly runs: RunRegistry;
+  readonly link = { send: () => Promise.resolve(), close: () => undefined };
 
   constructor(
     readonly store: InfluxStore,
@@ -46,8 +47,7 @@ class Hub {
 
   /** @returns the highest event number that the hub reports to the trainer */
   async attach(runId: RunId, acknowledgedSeq = 0): Promise<number> {
-    const link = { send: () => Promise.resolve(), close: () => undefined };
-    return (await this.runs.attach({ ...attachment(runId), acknowledgedSeq }, link)).lastSeq;
+    return (await this.runs.attach({ ...attachment(runId), acknowledgedSeq }, this.link)).lastSeq;
   }
 
   /** Hears what another hub tells of its runs. */
@@ -93,13 +93,13 @@ it('continues a run at another hub whose record has not arrived there', async ()
   const runId = aRunId();
   door.trouble.write = { kind: 'answer', status: 503 };
   expect(await first.attach(runId)).toBe(0);
-  await first.runs.append(runId, [started(), stepped(2)]);
+  await first.runs.append(runId, first.link, [started(), stepped(2)]);
   await second.hear(first, runId);
   expect(await second.attach(runId, 2)).toBe(2);
   // The series that the trainer declared are in the spool of the first hub.
-  await expect(second.runs.append(runId, [stepped(3)])).rejects.toThrow(StoreUnavailableError);
+  await expect(second.runs.append(runId, second.link, [stepped(3)])).rejects.toThrow(StoreUnavailableError);
   await delivered(runId);
-  await second.runs.append(runId, [stepped(3)]);
+  await second.runs.append(runId, second.link, [stepped(3)]);
   expect((await delivered(runId)).map(({ seq }) => seq)).toEqual([1, 2, 3]);
   expect(await second.store.run(runId)).toMatchObject({ createdMs: first.told!.run.createdMs, lastSeq: 3 });
   expect(errors).toEqual([]);
@@ -109,13 +109,15 @@ it('takes events again that the first hub has and never acknowledged, at their s
   const [first, second] = hubs;
   const runId = aRunId();
   await first.attach(runId);
-  await first.runs.append(runId, [started(), stepped(2)]);
+  await first.runs.append(runId, first.link, [started(), stepped(2)]);
   expect(await first.store.drained(10_000)).toBe(true);
   door.trouble.write = { kind: 'answer', status: 503 };
-  await first.runs.append(runId, [stepped(3), stepped(4), stepped(5)]);
+  await first.runs.append(runId, first.link, [stepped(3), stepped(4), stepped(5)]);
   await second.hear(first, runId);
   expect(await second.attach(runId, 2)).toBe(2);
-  expect(await second.runs.append(runId, [stepped(3), stepped(4), stepped(5)])).toMatchObject({ lastSeq: 5 });
+  expect(await second.runs.append(runId, second.link, [stepped(3), stepped(4), stepped(5)])).toMatchObject({
+    lastSeq: 5,
+  });
   expect((await delivered(runId)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
   expect(errors).toEqual([]);
 });
