@@ -32,6 +32,11 @@ export type SeriesDeclaration = z.infer<typeof SeriesDeclaration>;
 /** What is known of a series, whoever said it. */
 export type SeriesFacts = Omit<SeriesDeclaration, 'number'>;
 
+const loss = /(^|[^a-z])loss/i;
+/** Whether a series is a loss, by its name or label: `loss`, `train/loss`, `eval_loss`. */
+export const isLoss = ({ name, label = '' }: Pick<SeriesFacts, 'name' | 'label'>): boolean =>
+  loss.test(name) || loss.test(label);
+
 /** The series of a run by name, each as it was declared last. */
 export function declaredIn(
   events: Iterable<{ type: string; series?: readonly SeriesDeclaration[] | undefined }>,

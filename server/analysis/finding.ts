@@ -13,8 +13,10 @@ export interface Finding {
     | 'bias_drift'
     | 'drop_follows_bias'
     | 'output_shift'
+    | 'series_drift'
     | 'weight_drift'
     | 'intervention'
+    | 'not_judged'
     | 'energy';
   step: number;
   text: string;

@@ -1,15 +1,16 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { fourDigits, fromWireNumber, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
+import { fourDigits, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeGroup } from '@plumbline/shared/parameter';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { declaredIn } from '@plumbline/shared/series';
+import { declaredIn, isLoss } from '@plumbline/shared/series';
 import { taskLabel } from '@plumbline/shared/run-description';
 import { stagesOf } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
+import { baselineOf, followedSeries, seriesDrifts, seriesLabel } from './declared-series.js';
 import { targetFindings } from './target-findings.js';
 
 /** Means of series over windows of steps, in place of series that are too long to hold. */
@@ -43,8 +44,8 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
 }
 
 /**
- * Explains the course of a run: the result of each target task, what dropped and when, whether the drop correlates with bias
- * drift, where the weights moved, what each intervention (a change of what is trained or of the learning rate, going back to
+ * Explains the course of a run: losses that diverged, the result of each target task, what dropped and when, whether the drop
+ * correlates with bias drift, which other declared series got worse than the base model, where the weights moved, what each intervention (a change of what is trained or of the learning rate, going back to
  * a checkpoint) changed, and the energy. Always in this order. Pure: the same series give the same findings.
  *
  * @param series by metric name, as the store returns them
@@ -65,28 +66,20 @@ export function findings(
   const found: Finding[] = [];
   const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
   const cameTo = (value: string): string => (hasEnded(run.state) ? `ended at ${value}` : `is at ${value} so far`);
-  const baseline = new Map<string, number>();
-  for (const event of events) {
-    if (event.type !== 'run_started') continue;
-    for (const [name, value] of Object.entries(event.baseline)) baseline.set(name, fromWireNumber(value));
-  }
-
+  const baseline = baselineOf(events);
   const declared = declaredIn(events);
   /** Without a noise floor drift cannot be told from noise: then no finding is made. */
   const noiseOf = (name: string): number | undefined => declared.get(name)?.noiseFloor;
 
-  const loss = series.get(metrics.loss);
-  if (loss) {
-    const bad = Array.from(loss.values).findIndex((value) => !isMeasured(value));
-    if (bad >= 0) {
-      const step = loss.steps[bad]!;
-      found.push({
-        kind: 'diverged',
-        step,
-        text: `The loss became ${fourDigits(loss.values[bad]!)} at step ${step}.`,
-        values: {},
-      });
-    }
+  for (const [name, { steps, values }] of series) {
+    const facts = declared.get(name) ?? { name };
+    if (!isLoss(facts)) continue;
+    const bad = Array.from(values).findIndex((value) => !isMeasured(value));
+    if (bad < 0) continue;
+    const step = steps[bad]!;
+    const what = name === metrics.loss ? 'The loss' : seriesLabel(facts);
+    const text = `${what} became ${fourDigits(values[bad]!)} at step ${step}.`;
+    found.push({ kind: 'diverged', step, text, values: {} });
   }
 
   const stages = stagesOf(run.description, events);
@@ -175,6 +168,8 @@ export function findings(
     }
   }
 
+  found.push(...seriesDrifts(series, declared, baseline, run));
+
   const groups = new Map(
     events
       .flatMap((event) => (event.type === 'run_started' ? event.model.groups : []))
@@ -206,8 +201,11 @@ export function findings(
     });
   }
 
-  const heldOutCourse = averages?.series.get(metrics.heldOutMean) ?? heldOut;
-  found.push(...interventionFindings(heldOutCourse, events, commands, stages));
+  const followed = followedSeries(declared.values(), series, run.description).map((measure) => ({
+    ...measure,
+    course: averages?.series.get(measure.name) ?? series.get(measure.name)!,
+  }));
+  found.push(...interventionFindings(followed, events, commands, stages));
   const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
   const energy = energyFinding(series, firstStep, hasEnded(run.state));
   if (energy) found.push(energy);

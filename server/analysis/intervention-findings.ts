@@ -1,49 +1,62 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
-import { fourDigits } from '@plumbline/shared/metric';
+import { fourDigits, measuredWords } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import { ruleOf } from '@plumbline/shared/rule';
 import { stageAfter, stageAt, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { FollowedSeries } from './declared-series.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { slope } from './slope.js';
 
+/** A series that shows what followed an intervention, with its course. */
+type Followed = FollowedSeries & { course: MetricSeries };
+
 /**
- * Describes each intervention: the slope of held-out accuracy before and after each change of what is trained or of the
+ * Describes each intervention: the slopes of the followed series before and after each change of what is trained or of the
  * learning rate, going back to a checkpoint, and pauses by rules. A window before or after a change ends at the next change
  * and at the end of the stage, because another skill moves held-out accuracy by itself.
  *
- * @param heldOut mean held-out accuracy in percent, where it was measured
- * @param commands the run's audit log, which tells the commands of rules
+ * @param followed the series to judge the changes by; without any, the changes are still listed
+ * @param commands of the audit log: those of rules, and those that set what is trained or the learning rate
  * @param stages of the run, if it has any
  */
 export function interventionFindings(
-  heldOut: MetricSeries | undefined,
+  followed: readonly Followed[],
   events: readonly ControlEvent[],
   commands: readonly CommandRecord[],
   stages: readonly Stage[],
 ): Finding[] {
-  const rules = new Map(commands.map(({ commandId, author }) => [commandId, ruleOf(author)]));
+  const records = new Map(commands.map((record) => [record.commandId, record]));
+  const recordOf = (event: ControlEvent | undefined): CommandRecord | undefined =>
+    event?.type === 'command_applied' ? records.get(event.commandId) : undefined;
   const byRule = (event: ControlEvent | undefined): string => {
-    const rule = event?.type === 'command_applied' ? rules.get(event.commandId) : undefined;
+    const record = recordOf(event);
+    const rule = record && ruleOf(record.author);
     return rule ? ` by the rule “${rule}”` : '';
   };
   // Changes at one step count as one. Commands that changed nothing do not count.
   const changes = new Map<number, string[]>();
+  const selected = new Set(events.flatMap(({ type, step }) => (type === 'trainable_changed' ? step : [])));
   let trained: readonly string[] | undefined;
   events.forEach((event, index) => {
     const before = trained;
     if (event.type === 'run_started' || event.type === 'trainable_changed') trained = event.trainable;
-    const change = changeOf(event, before);
+    // The selection of a trainer that does not send `trainable_changed` is known from the command.
+    const change = changeOf(event, before) ?? commandedChange(event, recordOf(event), selected);
     if (!change) return;
-    // A trainer first reports what is trained now, and then that the command was applied.
-    const by = byRule(event.type === 'trainable_changed' ? events[index + 1] : event);
+    // The command of a new selection is applied just before or just after its `trainable_changed`.
+    const neighbours = [events[index + 1], events[index - 1]];
+    const by =
+      event.type === 'trainable_changed'
+        ? byRule(neighbours.find((near) => near?.step === event.step && isSelection(near, recordOf(near))))
+        : byRule(event);
     const atStep = changes.get(event.step) ?? [];
     changes.set(event.step, atStep);
     atStep.push(change + by);
   });
   return [
-    ...(heldOut ? effects(heldOut, changes, stages) : []),
+    ...effects(followed, changes, stages),
     ...events.flatMap((event): Finding[] => {
       if (event.type !== 'command_applied' || changesNothing(event)) return [];
       const by = byRule(event);
@@ -61,24 +74,64 @@ export function interventionFindings(
   ];
 }
 
-function effects(heldOut: MetricSeries, changes: ReadonlyMap<number, string[]>, stages: readonly Stage[]): Finding[] {
+function effects(
+  followed: readonly Followed[],
+  changes: ReadonlyMap<number, string[]>,
+  stages: readonly Stage[],
+): Finding[] {
   const steps = [...changes.keys()].sort((a, b) => a - b);
   return steps.map((step, index): Finding => {
     const from = Math.max(steps[index - 1] ?? 0, stageAt(stages, step)?.firstStep ?? 0);
     const to = Math.min(steps[index + 1] ?? Infinity, (stageAfter(stages, step)?.lastStep ?? Infinity) + 1);
-    const before = slope(heldOut, from, step + 1) * 100;
-    const after = slope(heldOut, step, to) * 100;
     const what = `From step ${step} on ${changes.get(step)!.join(' and ')}`;
     const within = stages.length > 1 ? ' within the stage' : '';
-    if (!Number.isFinite(before) || !Number.isFinite(after)) {
-      const text = `${what}; too few probes lie before or after it${within} to say how held-out accuracy moved.`;
+    if (followed.length === 0) {
+      const text = `${what}; the run has no series that shows what followed: a held-out accuracy, or one with \`better\` and \`noiseFloor\`.`;
       return { kind: 'intervention', step, text, values: {} };
     }
-    const text =
-      `${what}: held-out accuracy moved by ${points(before)} per 100 steps before and by ${points(after)} after` +
-      `${within && `, both${within}`}.`;
-    return { kind: 'intervention', step, text, values: { before, after } };
+    const moved = followed.map(({ label, unit, course }) => {
+      const before = slope(course, from, step + 1) * 100;
+      const after = slope(course, step, to) * 100;
+      const words = (value: number): string => (unit === '%' ? points(value) : measuredWords(value, unit, true));
+      return {
+        label,
+        before,
+        after,
+        text: `${label} moved by ${words(before)} per 100 steps before and by ${words(after)} after`,
+      };
+    });
+    const judged = moved.filter(({ before, after }) => Number.isFinite(before) && Number.isFinite(after));
+    const [first] = judged;
+    if (!first) {
+      const labels = moved.map(({ label }) => label).join(', ');
+      const text = `${what}; too few probes lie before or after it${within} to say how ${labels} moved.`;
+      return { kind: 'intervention', step, text, values: {} };
+    }
+    const text = `${what}: ${judged.map((each) => each.text).join('; ')}${within && `, both${within}`}.`;
+    return { kind: 'intervention', step, text, values: { before: first.before, after: first.after } };
   });
+}
+
+const isSelection = (event: ControlEvent, record: CommandRecord | undefined): boolean =>
+  event.type === 'command_applied' &&
+  (record?.action.kind === 'set_trainable' || 'selection' in event.after || 'trainable' in event.after);
+
+/**
+ * The change that a command asked for, where its events do not tell it.
+ * @param selected the steps with a `trainable_changed`
+ */
+function commandedChange(
+  event: ControlEvent,
+  record: CommandRecord | undefined,
+  selected: ReadonlySet<number>,
+): string | undefined {
+  if (event.type !== 'command_applied' || !record || changesNothing(event)) return undefined;
+  const { action } = record;
+  if (action.kind === 'set_learning_rate') return `the learning rate was ${fourDigits(action.learningRate)}`;
+  if (action.kind === 'lower_learning_rate') return `the learning rate was multiplied by ${fourDigits(action.factor)}`;
+  if (action.kind === 'set_trainable' && !selected.has(event.step))
+    return `${describeSelection(action.selection)} was trained`;
+  return undefined;
 }
 
 /** Describes one event's change. @param trained names of the parameters trained before this event, if known */

@@ -15,3 +15,10 @@ it('say that nothing stands out where there are none, also before the energy, wh
   expect(findingLines([])).toEqual([nothing]);
   expect(findingLines([energy])).toEqual([nothing, 'step   2000  The run took 2 Wh.']);
 });
+it('do not say that nothing stands out of what was not judged', () => {
+  const lacking = finding('not_judged', 9, 'Not judged: number-token bias.');
+  expect(findingLines([lacking])).toEqual([
+    'Nothing stands out in what this run measured. Not everything could be judged:',
+    'step      9  Not judged: number-token bias.',
+  ]);
+});

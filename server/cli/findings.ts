@@ -43,11 +43,16 @@ async function fromStore({ dataDir }: HubFlags, text: string): Promise<FindingsR
   }
 }
 
-/** Energy is reported for every run, so it does not stand out. */
+const asides: ReadonlySet<string> = new Set(['energy', 'not_judged']);
+
+/** The lines of the answer. Energy and findings that could not be made do not stand out. */
 export function findingLines(findings: FindingsResponse['findings']): string[] {
-  const nothing = 'Nothing stands out: no drop beyond the noise, no drift, no intervention.';
+  const isPartial = findings.some(({ kind }) => kind === 'not_judged');
+  const nothing = isPartial
+    ? 'Nothing stands out in what this run measured. Not everything could be judged:'
+    : 'Nothing stands out: no drop beyond the noise, no drift, no intervention.';
   return [
-    ...(findings.every(({ kind }) => kind === 'energy') ? [nothing] : []),
+    ...(findings.every(({ kind }) => asides.has(kind)) ? [nothing] : []),
     ...findings.map(({ step, text }) => `step ${String(step).padStart(6)}  ${text}`),
   ];
 }

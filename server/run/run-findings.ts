@@ -1,11 +1,14 @@
+import { eventsInForce } from '@plumbline/shared/events-in-force';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { isSuperseded, type RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
 import { targetNames } from '@plumbline/shared/run-description';
+import { declaredIn } from '@plumbline/shared/series';
 import { stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { followedSeries, notJudged } from '../analysis/declared-series.js';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
@@ -40,23 +43,30 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
     signal,
   );
   const { changes, questionsPerTask, commands } = await readChanges(store, run, signal);
-  const averages = await readCourses(store, run, stagesOf(run.description, changes), series);
-  return findings(series, changes, questionsPerTask, run, commands, averages);
+  const followed = followedSeries(declaredIn(changes).values(), series, run.description).map(({ name }) => name);
+  const averages = await readCourses(store, run, stagesOf(run.description, changes), followed, series);
+  return [
+    ...findings(series, changes, questionsPerTask, run, commands, averages),
+    ...notJudged(series, changes, run.description),
+  ];
 }
 
 /**
  * Replaces the outlines of series by their whole curves where findings need them.
+ * @param followed the series to judge interventions by
  * @returns means over windows of steps, for thinned curves
  */
 async function readCourses(
   store: Store,
   { runId, description, segments }: Run,
   stages: readonly Stage[],
+  followed: readonly string[],
   series: Map<string, MetricSeries>,
 ): Promise<Averages | undefined> {
   const targets = targetNames(description, series.keys()).map(targetAccuracy);
-  const both = [metrics.heldOutMean, metrics.numberTokensHeldOut];
-  const courses = await store.history(runId, { metrics: [...both, ...targets], segments, maxPoints: coursePoints });
+  const averaged = [...new Set([metrics.heldOutMean, metrics.numberTokensHeldOut, ...followed])];
+  const names = [...new Set([...averaged, ...targets])];
+  const courses = await store.history(runId, { metrics: names, segments, maxPoints: coursePoints });
   for (const [name, course] of courses.series) series.set(name, course);
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
@@ -72,7 +82,7 @@ async function readCourses(
   );
   if (ofStages.length > 0)
     for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
-  const windows = await store.windows(runId, { metrics: both, segments, everySteps: width });
+  const windows = await store.windows(runId, { metrics: averaged, segments, everySteps: width });
   return {
     everySteps: width,
     series: new Map([...windows].map(([name, { fromSteps, means }]) => [name, { steps: fromSteps, values: means }])),
@@ -103,10 +113,13 @@ async function readChanges(
     list.push(entry);
   };
   const changes: ControlEvent[] = [];
+  const restored = await restoredCheckpoints(store, { runId, segments }, signal);
   await store.eachControlEvents(
     runId,
     inTurns((text: string) => {
       const event = JSON.parse(text) as ControlEvent;
+      if (event.type === 'segment_started' || (event.type === 'checkpoint_saved' && restored.has(event.checkpointId)))
+        return keep(changes, event, text);
       if (isSuperseded(segments, event)) return;
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
@@ -118,16 +131,39 @@ async function readChanges(
     runId,
     inTurns((text: string) => {
       const record = JSON.parse(text) as CommandRecord;
-      if (ruleOf(record.author) !== undefined) keep(commands, record, text);
+      if (ruleOf(record.author) !== undefined || setting.has(record.action.kind)) keep(commands, record, text);
     }),
     signal,
   );
-  return { changes, questionsPerTask: questionsPerTask(changes), commands };
+  const inForce = [...eventsInForce(changes)];
+  return { changes: inForce, questionsPerTask: questionsPerTask(inForce), commands };
+}
+
+/** The checkpoints from which segments of a run continue. */
+async function restoredCheckpoints(
+  store: Store,
+  { runId, segments }: Pick<Run, 'runId' | 'segments'>,
+  signal: AbortSignal | undefined,
+): Promise<Set<string>> {
+  const restored = new Set<string>();
+  if (!segments?.length) return restored;
+  await store.eachControlEvents(
+    runId,
+    inTurns((text: string) => {
+      const event = JSON.parse(text) as ControlEvent;
+      if (event.type === 'segment_started' && event.checkpointId !== undefined) restored.add(event.checkpointId);
+    }),
+    { types: ['segment_started'], ...(signal && { signal }) },
+  );
+  return restored;
 }
 
 const told: ReadonlySet<ControlEvent['type']> = new Set([
   ...(['run_started', 'series_declared', 'stage_started', 'trainable_changed', 'command_applied'] as const),
 ]);
+
+/** Commands whose effect an event may not tell. */
+const setting: ReadonlySet<string> = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate']);
 
 function questionsPerTask(events: readonly ControlEvent[]): number {
   const start = events.find((event) => event.type === 'run_started');

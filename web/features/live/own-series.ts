@@ -1,7 +1,6 @@
-import type { SeriesFacts } from '@plumbline/shared/series';
+import { isLoss, type SeriesFacts } from '@plumbline/shared/series';
 import { groupsOf } from './series-groups';
 
-const isLoss = /(^|[^a-z])loss/i;
 const isOfHeldOut = /(^|[^a-z])(eval|val|valid|validation|test|held[ _-]?out)([^a-z]|$)/i;
 
 /** Whether a series has a direction, is a loss or is measured on held-out data. */
@@ -26,7 +25,7 @@ export function withoutLargeGroups(names: readonly string[], isKept: (name: stri
 
 /** Losses first, then series with a direction or of held-out data, then the rest. */
 function rank({ name, label = '', better }: SeriesFacts): number {
-  if (isLoss.test(name) || isLoss.test(label)) return 0;
+  if (isLoss({ name, label })) return 0;
   return better !== undefined || isOfHeldOut.test(name) || isOfHeldOut.test(label) ? 1 : 2;
 }
 

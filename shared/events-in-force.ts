@@ -1,5 +1,5 @@
-import { isSuperseded } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { isSuperseded } from './run.js';
+import type { ControlEvent } from './trainer-event.js';
 
 /** Events that change how a run trains: a checkpoint holds their effect only where it was saved after them. */
 const changing: ReadonlySet<ControlEvent['type']> = new Set(['command_applied', 'trainable_changed']);

@@ -1,0 +1,149 @@
+import { fromWireNumber, heldOutAccuracy, measuredWords, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { recovery } from '@plumbline/shared/recovery';
+import { hasEnded, type RunSummary } from '@plumbline/shared/run';
+import { targetNames, taskLabel, tasksOfKind, type RunDescription } from '@plumbline/shared/run-description';
+import { declaredIn, isLoss, type SeriesFacts } from '@plumbline/shared/series';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { Finding, MetricSeries } from './finding.js';
+
+/*
+ * Findings about series that a trainer declares under its own names. They use the declared direction, noise floor, label
+ * and unit, and the base model's value.
+ */
+
+type Declared = ReadonlyMap<string, SeriesFacts>;
+type SeriesByName = ReadonlyMap<string, MetricSeries>;
+type Baseline = ReadonlyMap<string, number>;
+
+const heldOutTask = /^held_out\/(?!mean\/)(.+)\/accuracy$/;
+
+/** A series in sentences: its label, else its name. */
+export const seriesLabel = ({ name, label }: Pick<SeriesFacts, 'name' | 'label'>): string => label ?? name;
+
+/** The base model's values by the names of their series. */
+export function baselineOf(events: readonly ControlEvent[]): Map<string, number> {
+  const starts = events.flatMap((event) => (event.type === 'run_started' ? Object.entries(event.baseline) : []));
+  return new Map(starts.map(([name, value]) => [name, fromWireNumber(value)]));
+}
+
+const labelOf = (facts: SeriesFacts, description: RunDescription): string => {
+  const task = heldOutTask.exec(facts.name)?.[1];
+  return facts.label ?? (task === undefined ? facts.name : `${taskLabel(description, task, 'held_out')} accuracy`);
+};
+
+/** Whether drift of a series can be told from noise: it has values, and a base value and a noise floor to judge them by. */
+const isJudged = (name: string, series: SeriesByName, declared: Declared, baseline: Baseline): boolean =>
+  series.has(name) && baseline.has(name) && declared.get(name)?.noiseFloor !== undefined;
+
+/**
+ * Each declared series that got worse than the base model by more than its noise floor. Left out are series that other
+ * findings cover: the known ones, target tasks, and the held-out tasks of a run with a mean over them.
+ */
+export function seriesDrifts(
+  series: SeriesByName,
+  declared: Declared,
+  baseline: Baseline,
+  run: Pick<RunSummary, 'description' | 'state'>,
+): Finding[] {
+  const covered = new Set<string>([
+    ...[metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, metrics.js],
+    ...targetNames(run.description, series.keys()).map(targetAccuracy),
+  ]);
+  const hasMean = isJudged(metrics.heldOutMean, series, declared, baseline);
+  return [...declared.values()].flatMap((facts): Finding[] => {
+    const { name, better, noiseFloor, unit } = facts;
+    const [measured, base] = [series.get(name), baseline.get(name)];
+    if (covered.has(name) || (hasMean && heldOutTask.test(name))) return [];
+    if (!measured || base === undefined || better === undefined || noiseFloor === undefined) return [];
+    const back = recovery(measured.values, base, better === 'higher' ? 'lower' : 'higher', noiseFloor);
+    if (!back) return [];
+    const step = measured.steps[back.worstIndex]!;
+    const words = (value: number): string => measuredWords(value, unit);
+    const text =
+      `${labelOf(facts, run.description)} was ${better === 'higher' ? 'lowest' : 'highest'} at step ${step} ` +
+      `(${words(back.worst)}, base ${words(base)}, noise ${measuredWords(noiseFloor, unit, true)}) and ` +
+      `${hasEnded(run.state) ? `ended at ${words(back.now)}` : `is at ${words(back.now)} so far`}: ` +
+      `${back.percent.toFixed(0)} % recovered.`;
+    const values = { worst: back.worst, end: back.now, base, recoveredPercent: back.percent, noise: noiseFloor };
+    return [{ kind: 'series_drift', step, text, values }];
+  });
+}
+
+/** A series that shows what followed an intervention. */
+export interface FollowedSeries {
+  name: string;
+  label: string;
+  /** Absent for accuracies in percentage points. */
+  unit?: string | undefined;
+}
+/** One sentence names at most this many series. */
+const mostFollowed = 3;
+
+/**
+ * The series to judge interventions by: the mean held-out accuracy. A run without it has its held-out tasks, then series with
+ * a direction and a noise floor, then losses, three at most.
+ */
+export function followedSeries(
+  declared: Iterable<SeriesFacts>,
+  series: Pick<SeriesByName, 'has'>,
+  description: RunDescription,
+): FollowedSeries[] {
+  if (series.has(metrics.heldOutMean)) return [{ name: metrics.heldOutMean, label: 'held-out accuracy', unit: '%' }];
+  const rank = (facts: SeriesFacts): number => {
+    if (heldOutTask.test(facts.name)) return 0;
+    if (facts.better !== undefined && facts.noiseFloor !== undefined) return 1;
+    return isLoss(facts) ? 2 : 3;
+  };
+  return [...declared]
+    .filter((facts) => series.has(facts.name) && rank(facts) < 3)
+    .sort((a, b) => rank(a) - rank(b))
+    .slice(0, mostFollowed)
+    .map((facts) => ({ name: facts.name, label: labelOf(facts, description), unit: facts.unit }));
+}
+
+/**
+ * Says which findings cannot be made, and the series that each would need.
+ * @param events the run's control events: `run_started` brings the base model's values, and they declare series
+ */
+export function notJudged(
+  series: SeriesByName,
+  events: readonly ControlEvent[],
+  description: RunDescription,
+): Finding[] {
+  const declared = declaredIn(events);
+  const baseline = baselineOf(events);
+  const step = Math.max(0, ...[...series.values()].map(({ steps }) => steps[steps.length - 1] ?? 0));
+  const lacks = (name: string, needs: { base: boolean; noise: boolean }): string[] => [
+    ...(series.has(name) ? [] : [`values of ${name}`]),
+    ...(needs.base && !baseline.has(name) ? [`${name} in \`baseline\``] : []),
+    ...(needs.noise && declared.get(name)?.noiseFloor === undefined ? [`a \`noiseFloor\` of ${name}`] : []),
+  ];
+  const tasks = tasksOfKind(description, 'held_out').map(({ name }) => heldOutAccuracy(name));
+  const heldOut = [...new Set([...tasks, ...[...series.keys()].filter((name) => heldOutTask.test(name))])];
+  const lackingTasks = heldOut.flatMap((name) => lacks(name, { base: true, noise: true }));
+  const asMean = lacks(metrics.heldOutMean, { base: true, noise: true });
+  // The tasks stand in for their mean.
+  const lackingHeldOut = heldOut.length > 0 && asMean.length > 0 ? lackingTasks : asMean;
+  const lackingOf: [what: string, lacking: string[]][] = [
+    ['a drop of held-out accuracy', lackingHeldOut],
+    ['number-token bias', lacks(metrics.numberTokensHeldOut, { base: true, noise: true })],
+    ['a shift of the output distribution', lacks(metrics.kl, { base: false, noise: true })],
+    ...targetNames(description, series.keys()).map((task): [string, string[]] => [
+      `what ${taskLabel(description, task)} came to`,
+      lacks(targetAccuracy(task), { base: true, noise: false }),
+    ]),
+    [
+      'where the weights moved',
+      [...series.keys()].some((name) => name.startsWith('drift/')) ? [] : ['values of drift/GROUP'],
+    ],
+  ];
+  return lackingOf.flatMap(([what, lacking]): Finding[] =>
+    lacking.length === 0
+      ? []
+      : [{ kind: 'not_judged', step, text: `Not judged: ${what}. The run lacks ${someOf(lacking)}.`, values: {} }],
+  );
+}
+
+const mostNamed = 6;
+const someOf = (names: readonly string[]): string =>
+  names.slice(0, mostNamed).join(', ') + (names.length > mostNamed ? ` and ${names.length - mostNamed} more` : '');
