@@ -52,7 +52,7 @@ describe('values by number', () => {
     expect(problems.map(({ seq, series, problem }) => `${seq} ${series} ${problem.slice(0, 60)}`)).toEqual([
       '1 b its unit: at most 20 characters; it is declared without that',
       '1  c its name: a metric name is one line of printable text, with ',
-      '1 e its number: Invalid input: expected number, received undefin',
+      '1 e its number: missing: a number is required; it is not declare',
       '1 d number 0 stands for a already: give this series another numb',
       '2 b a value is a number or one of the words NaN, Infinity, -Infi',
       '2 2 no series has this number: declare it with series_declared b',

@@ -13,6 +13,16 @@ import {
 import { z, ZodError, type ZodType } from 'zod';
 import { Refusal } from './refusal.js';
 
+/** Replaces zod's own words for a wrong type: `missing: a number is required`. */
+const plainWords = {
+  error: ({ code, expected, input }: { code?: string; expected?: unknown; input?: unknown }): string | undefined => {
+    if (code !== 'invalid_type') return undefined;
+    const what = expected === 'int' ? 'whole number' : String(expected);
+    const required = `${/^[aeiou]/.test(what) ? 'an' : 'a'} ${what} is required`;
+    return input === undefined ? `missing: ${required}` : required;
+  },
+};
+
 const EventsUnread = z.object({ events: z.array(z.unknown()).min(1) });
 const Numbered = z.object({ seq: z.number(), type: z.string() });
 const Declaring = z.object({
@@ -55,7 +65,7 @@ export function* eachEvent(message: unknown, problems: EventProblem[]): Generato
 
 function read(given: unknown, index: number, problems: EventProblem[]): WireEvent {
   const parse = <T>(schema: ZodType<T>, data: unknown): T => {
-    const parsed = schema.safeParse(data);
+    const parsed = schema.safeParse(data, plainWords);
     if (parsed.success) return parsed.data;
     const [first] = parsed.error.issues;
     throw new ZodError([{ ...first!, path: ['events', index, ...first!.path], message: at(given, first!.message) }]);
@@ -91,7 +101,7 @@ function at(given: unknown, message: string): string {
 /** The valid declarations; a broken label, unit or other optional field is left out. */
 function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: EventProblem[]): SeriesDeclaration[] {
   return series.flatMap((given) => {
-    const whole = SeriesDeclaration.safeParse(given);
+    const whole = SeriesDeclaration.safeParse(given, plainWords);
     if (whole.success) return [whole.data];
     const bare = SeriesDeclaration.pick({ number: true, name: true }).safeParse(given);
     if (problems.length < maxProblems) {
@@ -107,7 +117,7 @@ function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: 
 /** The valid examples; if only its picture is broken, an example is kept without it. */
 function readExamples({ seq, examples }: { seq: number; examples: unknown[] }, problems: EventProblem[]): Example[] {
   return examples.flatMap((given, index) => {
-    const whole = Example.safeParse(given);
+    const whole = Example.safeParse(given, plainWords);
     if (whole.success) return [whole.data];
     const bare = Example.omit({ picture: true }).safeParse(given);
     const remedy = bare.success ? 'it is stored without its picture' : 'it is left out';
@@ -118,7 +128,7 @@ function readExamples({ seq, examples }: { seq: number; examples: unknown[] }, p
 
 function readTokens({ seq, tokens }: { seq: number; tokens: unknown[] }, problems: EventProblem[]): ShiftedToken[] {
   return tokens.flatMap((given, index) => {
-    const token = ShiftedToken.safeParse(given);
+    const token = ShiftedToken.safeParse(given, plainWords);
     if (token.success) return [token.data];
     leftOut(problems, seq, `token ${index}`, token.error, 'it is left out');
     return [];

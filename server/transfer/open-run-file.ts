@@ -1,13 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { openJsonl } from './jsonl-file.js';
-import { TransferError, type RunFile } from './run-archive.js';
+import { UsageError } from '../usage-error.js';
+import type { RunFile } from './run-archive.js';
 import { largeEventsName, openTableFolder, recordName } from './table-folder.js';
 
-/** Opens what `plumbline export` wrote, whatever its format. @throws TransferError */
+/** Opens what `plumbline export` wrote, whatever its format. @throws UsageError if it is not there, TransferError */
 export async function openRunFile(path: string): Promise<RunFile> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw new TransferError(`There is no ${path}.`);
+    if (error.code === 'ENOENT') throw new UsageError(`There is no ${path}.`);
     throw error;
   });
   if (found.isDirectory()) return openTableFolder(path);
