@@ -26,11 +26,18 @@ if (values.help || !isUsable) {
 }
 
 const tell = ({ name, state, says }: Outcome): void => console.log(`${state.padEnd(7)} ${name}: ${says}`);
+/** The runs that the hub took. Deleting takes a session, and this program has the trainer token only. */
+const left = new Set<string>();
 const outcomes =
   hub !== undefined
-    ? await tryHub({ url: hub.replace(/\/$/, ''), token: token! }, tell)
+    ? await tryHub({ url: hub.replace(/\/$/, ''), token: token!, took: (runId) => void left.add(runId) }, tell)
     : await tryTrainer(trainer!, tell);
 const count = (state: Outcome['state']): number => outcomes.filter((outcome) => outcome.state === state).length;
 const failed = outcomes.filter(({ state }) => state === 'failed').map(({ name }) => name);
+if (left.size > 0)
+  console.log(
+    `${left.size} runs named Conformance are left in the hub. Delete them once they have ended, on its page or where it runs: ` +
+      `npm run plumbline -- delete ${[...left].join(' ')}`,
+  );
 console.log(JSON.stringify({ passed: count('passed'), failed, skipped: count('skipped') }));
 process.exit(failed.length > 0 ? 1 : 0);

@@ -20,6 +20,8 @@ export interface HubUnderTest {
   token: string;
   /** Kills the hub and restarts it on its data, if possible. */
   killAndRestart?: () => Promise<void>;
+  /** Called with each run that the hub takes. */
+  took?: (runId: string) => void;
 }
 
 const answerMs = 20_000;
@@ -62,8 +64,10 @@ export class PlayedTrainer {
     return { runId: this.runId, run, parent: null, secret: this.secret, acknowledgedSeq: 0, ...changes };
   }
 
-  ask(socket: Socket, message: 'attach' | 'events' | 'busy', body: unknown): Promise<Answer> {
-    return socket.timeout(answerMs).emitWithAck(message, body) as Promise<Answer>;
+  async ask(socket: Socket, message: 'attach' | 'events' | 'busy', body: unknown): Promise<Answer> {
+    const answer = (await socket.timeout(answerMs).emitWithAck(message, body)) as Answer;
+    if (message === 'attach' && answer.ok) this.hub.took?.((body as { runId: string }).runId);
+    return answer;
   }
 
   /** Opens a connection and attaches the run. */
@@ -106,6 +110,7 @@ export class PlayedTrainer {
       await next('40/trainer');
       socket.send(`42/trainer,1["attach",${JSON.stringify(this.attachment())}]`);
       await next('43/trainer,1');
+      this.hub.took?.(this.runId);
       socket.send(`42/trainer,2["events",{"events":[${events}]}]`);
       const [answer] = JSON.parse((await next('43/trainer,2')).slice('43/trainer,2'.length)) as [Answer];
       return answer;
