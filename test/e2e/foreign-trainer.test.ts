@@ -147,7 +147,8 @@ describe('the page of a run of another trainer', () => {
     for (const id of runIds) {
       const sender: TrainerEnd = io(`${hub.url}/trainer`, { auth: trainer.auth as object, forceNew: true });
       await sender.emitWithAck('attach', { ...attachment(id), run: { name: 'Whole' } });
-      const metrics = (seq: number) => recordOf(names.map((name) => [name, seq / 100]));
+      const metrics = (seq: number) =>
+        recordOf(names.map((name) => [name, name === 'eval/acc' && seq === 9 ? ('NaN' as const) : seq / 100]));
       const taken = Array.from({ length: steps }, (_, i) => stepped(i + 2, metrics(i + 2), names));
       expect(await sender.emitWithAck('events', { events: [started(1, names), ...taken] } as never)).toMatchObject({
         ok: true,
@@ -163,5 +164,7 @@ describe('the page of a run of another trainer', () => {
       await chart.scrollIntoViewIfNeeded();
       await expect.poll(() => chart.getAttribute('data-points'), patiently).toBe(String(2 * steps));
     }
+    expect(await by('compare-eval/acc').getByText('not finite').count()).toBe(1);
+    expect(await by('compare-kl').getByText('not finite').count()).toBe(0);
   });
 });

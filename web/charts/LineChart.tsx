@@ -10,6 +10,7 @@ import {
 } from 'react';
 import type { ChartMark, ChartSeries, ChartSource } from './chart-types';
 import type { ChartView, StepWindow } from './chart-view';
+import { hasOffScale } from './decimate';
 import { formatStep, formatValue, shortName, unitLabel, type Unit } from './format';
 import { cancelPaint, requestPaint } from './frame';
 import { margin, paintPlot, paintPointer, prepareCanvas, type PlotGeometry } from './paint';
@@ -192,6 +193,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
     event.preventDefault();
   };
 
+  const isOffScale = series.some(({ columns, past }) => hasOffScale(columns) || (past && hasOffScale(past)));
   const isEmpty = series.every(({ columns, past }) => columns.length === 0 && !past?.length);
   const isLoading = isEmpty && (!isInSight || source.isLoading(draws)) && draws.length > 0;
   const waits = isLoading ? 'Loading …' : (emptyText ?? 'No values yet.');
@@ -216,6 +218,15 @@ export function LineChart(props: LineChartProps): React.ReactNode {
           </button>
         )}
         {legend !== 'none' && <Legend {...{ title, series, unit, view, source }} isShort={legend === 'short'} />}
+        {isOffScale && (
+          <p
+            className="chart-off-scale"
+            title="A red line over the whole height: NaN, an infinity or an overflow at that step."
+          >
+            <i aria-hidden />
+            not finite
+          </p>
+        )}
       </header>
       {note && <p className="chart-note">{note}</p>}
       <div

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Columns } from './columns';
-import { decimate } from './decimate';
+import { decimate, hasOffScale } from './decimate';
 
 function columns(values: number[], steps = values.map((_, index) => index), reach = 1): Columns {
   return {
@@ -100,4 +100,11 @@ describe('decimate', () => {
   it('returns an empty line for an empty series', () => {
     expect(decimate(columns([]), 0, 10, 100).x).toEqual([]);
   });
+});
+
+it('a series has off-scale values if one is NaN, infinite or an overflow, within its length', () => {
+  expect(hasOffScale(columns([1, -2, 0]))).toBe(false);
+  for (const value of [NaN, Infinity, -Infinity, 1.7976931348623157e308])
+    expect(hasOffScale(columns([1, value])), String(value)).toBe(true);
+  expect(hasOffScale({ ...columns([1, NaN]), length: 1 })).toBe(false);
 });

@@ -14,6 +14,12 @@ export interface DecimatedLine {
   high: number;
 }
 
+/** Whether a series has a value without a height: `decimate` lists these as `offScale`. */
+export function hasOffScale({ length, values }: Columns): boolean {
+  for (let index = 0; index < length; index++) if (!isMeasured(values[index]!)) return true;
+  return false;
+}
+
 /**
  * Thins a series to the pixels that can show it, without a visible loss: of each pixel column it keeps
  * the first, smallest, largest and last point (the method of uPlot's linear paths), so no spike disappears; gaps stay
