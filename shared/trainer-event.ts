@@ -218,16 +218,3 @@ export function orderFault(
 
 export type EvaluationCompleted = Extract<ControlEvent, { type: 'evaluation_completed' }>;
 export type CheckpointSaved = Extract<ControlEvent, { type: 'checkpoint_saved' }>;
-
-/** Types of the events that `checkpointsOf` looks at. */
-export const checkpointTypes = ['checkpoint_saved', 'checkpoint_removed'] as const satisfies ControlEvent['type'][];
-
-/** The checkpoints that a run can restore, in the order of their latest saves. */
-export function checkpointsOf(events: readonly ControlEvent[]): CheckpointSaved[] {
-  const there = new Map<string, CheckpointSaved>();
-  for (const event of events) {
-    if (event.type === 'checkpoint_removed' || event.type === 'checkpoint_saved') there.delete(event.checkpointId);
-    if (event.type === 'checkpoint_saved') there.set(event.checkpointId, event);
-  }
-  return [...there.values()];
-}

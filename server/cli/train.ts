@@ -8,7 +8,7 @@ import { issueWords, knownOnly } from '@plumbline/shared/known-only';
 import { allPlain, visibleLine } from '@plumbline/shared/plain-text';
 import { builtInConfig, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
 import { hasEnded, RunId } from '@plumbline/shared/run';
-import { checkpointsOf } from '@plumbline/shared/trainer-event';
+import { checkpointsOf } from '@plumbline/shared/segments';
 import { readConfig, rootDir } from '../config.js';
 import { runTrainerProgram } from '../prepare/trainer-program.js';
 import { readTokenFile } from '../given-file.js';

@@ -4,6 +4,7 @@ import { RunId } from '@plumbline/shared/run';
 import type { EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import { EvaluationTable } from '../analysis/evaluation-table.js';
 import { intervalLevel } from '../analysis/proportion-interval.js';
+import { storedInForce } from '../run/events-in-force.js';
 import type { RunRegistry } from '../run/registry.js';
 import { inTurns } from '../turn.js';
 import { heavy, type ReadParts } from './heavy-read.js';
@@ -20,9 +21,12 @@ export function evaluationRoutes({ runs, reads }: ReadParts & { runs: RunRegistr
     '/runs/:runId/evaluations',
     heavy(reads.answers, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
-      await runs.get(runId);
+      const isInForce = await storedInForce(runs.store, await runs.get(runId), signal);
       const table = new EvaluationTable();
-      const take = inTurns((text: string) => table.add(JSON.parse(text) as EvaluationCompleted));
+      const take = inTurns((text: string) => {
+        const event = JSON.parse(text) as EvaluationCompleted;
+        if (isInForce(event)) table.add(event);
+      });
       await runs.store.eachControlEvents(runId, take, { types: ['evaluation_completed'], signal });
       const answer = new JsonAnswer(response, signal);
       await answer.write(`{"runId":${JSON.stringify(runId)},"level":${intervalLevel},"tasks":[`);

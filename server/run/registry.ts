@@ -8,12 +8,8 @@ import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
-import {
-  checkpointsOf,
-  checkpointTypes,
-  type CheckpointSaved,
-  type TrainerEvent,
-} from '@plumbline/shared/trainer-event';
+import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
+import { type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';

@@ -1,8 +1,7 @@
-import { eventsInForce } from '@plumbline/shared/events-in-force';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { isSuperseded, type RunSummary } from '@plumbline/shared/run';
+import type { RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
 import { targetNames } from '@plumbline/shared/run-description';
 import { declaredIn } from '@plumbline/shared/series';
@@ -13,6 +12,7 @@ import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
 import { inTurns } from '../turn.js';
+import { storedInForce } from './events-in-force.js';
 import { Refusal } from './refusal.js';
 
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
@@ -97,9 +97,10 @@ const joined = (parts: readonly Series[]): MetricSeries => ({
 /** The events and commands that findings use. */
 async function readChanges(
   store: Store,
-  { runId, segments }: Run,
+  run: Run,
   signal: AbortSignal | undefined,
 ): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
+  const { runId } = run;
   let [count, bytes] = [0, 0];
   const keep = <T>(list: T[], entry: T, text: string): void => {
     count++;
@@ -113,14 +114,12 @@ async function readChanges(
     list.push(entry);
   };
   const changes: ControlEvent[] = [];
-  const restored = await restoredCheckpoints(store, { runId, segments }, signal);
+  const isInForce = await storedInForce(store, run, signal);
   await store.eachControlEvents(
     runId,
     inTurns((text: string) => {
       const event = JSON.parse(text) as ControlEvent;
-      if (event.type === 'segment_started' || (event.type === 'checkpoint_saved' && restored.has(event.checkpointId)))
-        return keep(changes, event, text);
-      if (isSuperseded(segments, event)) return;
+      if (!isInForce(event)) return;
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
     }),
@@ -135,27 +134,7 @@ async function readChanges(
     }),
     signal,
   );
-  const inForce = [...eventsInForce(changes)];
-  return { changes: inForce, questionsPerTask: questionsPerTask(inForce), commands };
-}
-
-/** The checkpoints from which segments of a run continue. */
-async function restoredCheckpoints(
-  store: Store,
-  { runId, segments }: Pick<Run, 'runId' | 'segments'>,
-  signal: AbortSignal | undefined,
-): Promise<Set<string>> {
-  const restored = new Set<string>();
-  if (!segments?.length) return restored;
-  await store.eachControlEvents(
-    runId,
-    inTurns((text: string) => {
-      const event = JSON.parse(text) as ControlEvent;
-      if (event.type === 'segment_started' && event.checkpointId !== undefined) restored.add(event.checkpointId);
-    }),
-    { types: ['segment_started'], ...(signal && { signal }) },
-  );
-  return restored;
+  return { changes, questionsPerTask: questionsPerTask(changes), commands };
 }
 
 const told: ReadonlySet<ControlEvent['type']> = new Set([

@@ -4,7 +4,7 @@ import { runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
 import { totalSteps } from '@plumbline/shared/built-in/run-config';
 import { hasEnded, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
-import { checkpointsOf } from '@plumbline/shared/trainer-event';
+import { checkpointsOf } from '@plumbline/shared/segments';
 import { HubAway, HubRefusal, type HubSession } from '../hub-api.js';
 import { plannedName, type PlannedRun, type StudySpec } from './study-spec.js';
 

@@ -3,7 +3,7 @@ import { entryOf } from '@plumbline/shared/record';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
-import { eventsInForce } from '@plumbline/shared/events-in-force';
+import { eventsInForce } from '@plumbline/shared/segments';
 import { fetchHistories, type FeedTransport } from './run-feed';
 import type { SeriesDemand } from './series-demand';
 import { SeriesBuffer } from './series-buffer';

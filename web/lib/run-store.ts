@@ -8,7 +8,7 @@ import { declaredIn, type SeriesFacts, type SeriesResponse } from '@plumbline/sh
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
-import { eventsInForce } from '@plumbline/shared/events-in-force';
+import { eventsInForce } from '@plumbline/shared/segments';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';

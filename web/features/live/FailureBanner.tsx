@@ -1,7 +1,7 @@
 'use client';
 import { useState } from 'react';
 import { builtInConfig } from '@plumbline/shared/built-in/run-config';
-import { checkpointsOf } from '@plumbline/shared/trainer-event';
+import { checkpointsOf } from '@plumbline/shared/segments';
 import { formatStep } from '../../charts/format';
 import { configAt } from '../../lib/changes';
 import { splitReason } from '../../lib/reason';
