@@ -61,7 +61,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^server/transfer/', pathNot: '\\.test\\.ts$' },
       to: {
-        path: '^server/(?!transfer/|turn\\.ts|store/(event-store|protocol-1)|run/(declared-series|read-events))',
+        path: '^server/(?!transfer/|turn\\.ts|usage-error\\.ts|store/(event-store|protocol-1)|run/(declared-series|read-events))',
       },
     },
     {

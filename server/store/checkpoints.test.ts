@@ -135,7 +135,14 @@ it('a read of a client that leaves while it waits for others is ended', async ()
   open();
   await write();
   const [ends, leaves] = [new AbortController(), new AbortController()];
-  const long = [1, 2, 3].map(() => file.read((reader) => reader.rows(endless), ends.signal));
+  let begun = 0;
+  const long = [1, 2, 3].map(() =>
+    file.read((reader) => {
+      begun++;
+      return reader.rows(endless);
+    }, ends.signal),
+  );
+  await expect.poll(() => begun).toBe(3);
   const waiting = file.read((reader) => reader.rows('SELECT 1'), leaves.signal);
   // The hub's own reads do not wait for clients.
   expect(await count()).toEqual([rows]);
