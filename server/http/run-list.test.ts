@@ -49,7 +49,7 @@ it('a list brings the headline series of each run, as far as they have come', as
   ]);
   const { overview } = await listed(runId, 3);
   expect(overview!.series).toEqual([
-    { name: 'train/loss', label: 'Loss', unit: 'nats', step: 3, value: 'NaN', steps: [2], values: [3] },
+    { name: 'train/loss', label: 'Loss', unit: 'nats', step: 3, value: 'NaN', steps: [2, 3], values: [3, 'NaN'] },
     { name: 'my/score', step: 2, value: 1, steps: [2], values: [1] },
   ]);
   expect((await listed(empty, 0)).overview!.series).toEqual([]);

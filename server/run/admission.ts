@@ -184,10 +184,14 @@ function differences(
   here: Readonly<Record<string, unknown>>,
 ): { key: string; a: string | undefined; b: string | undefined }[] {
   return Object.keys({ ...there, ...here }).flatMap((key) => {
-    if (isDeepStrictEqual(there[key], here[key])) return [];
+    if (isDeepStrictEqual(asStored(there[key]), asStored(here[key]))) return [];
     return [{ key, a: JSON.stringify(there[key]), b: JSON.stringify(here[key]) }];
   });
 }
+
+/** A value as it comes back from the store: JSON has no -0 and no undefined. */
+const asStored = (value: unknown): unknown =>
+  value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown);
 
 const shortened = (json = 'nothing'): string => (json.length > 80 ? `${json.slice(0, 80)}…` : json);
 

@@ -113,9 +113,9 @@ export class TrainerIntake {
     if (this.ending.isUnderWay)
       throw new Refusal('draining', `The run ${this.core.runId} is just ending. Try again in a second.`);
     await cluster.claim(this.core.runId);
+    // Before the lease: writing the record of an ended run releases it.
+    if (this.#ownedBy(attach.secret) || this.core.record.isDirty) await this.core.record.write();
     const run = await this.lease.holdEnded(attach.acknowledgedSeq, events);
-    if (this.#ownedBy(attach.secret)) await this.core.record.write();
-    this.core.record.isHeld = true;
     // All that can fail is done.
     this.core.liveness.connect(link);
     this.core.goesOnBy = link;

@@ -235,6 +235,20 @@ describe('a trainer that attaches again', () => {
     expect(await first.emitWithAck('events', { events: [started()] })).toMatchObject({ ok: true, lastSeq: 1 });
   });
 
+  it('after a restart of the hub has the same settings, -0 among them', async () => {
+    const own = await TestHub.start();
+    const runId = aRunId();
+    const { run } = attachment(runId);
+    const attach = { ...attachment(runId), run: { ...run, settings: { ...run.settings, offset: -0 } } };
+    // As a Python trainer writes it: JSON.stringify has no -0.
+    const before = await own.hub.runs.attach(attach, { send: () => Promise.resolve(), close: () => undefined });
+    expect(before.lastSeq).toBe(0);
+    await own.restart();
+    const after = own.hub.runs.attach(attach, { send: () => Promise.resolve(), close: () => undefined });
+    expect(await after).toMatchObject({ lastSeq: 0 });
+    await own.remove();
+  });
+
   it('describes the run as at first or as it has since, and is taken', async () => {
     const runId = aRunId();
     const first = { runId, run: { name: 'First', settings: { lr: 1 }, tags: ['a'] }, parent: null };

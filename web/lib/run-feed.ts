@@ -42,7 +42,8 @@ export interface FeedTransport {
 export interface FeedSink {
   /** Which series are needed. The feed records in `complete` which of them have arrived. */
   readonly demand: SeriesDemand;
-  run(run: RunSummary): void;
+  /** @param isCurrent the summary answers `watch` */
+  run(run: RunSummary, isCurrent?: boolean): void;
   progress(progress: RunProgress): void;
   history(history: HistoryResponse): void;
   metrics(events: readonly MetricEvent[]): void;
@@ -272,7 +273,7 @@ export class RunFeed {
     if (this.#watching?.key !== key) {
       const answer = this.transport.watch(this.runId, names).then(({ run }) => {
         if (this.#closed) return;
-        this.sink.run(run);
+        this.sink.run(run, true);
         this.#goBack(run.segments);
       });
       this.#watching = { key, answer };

@@ -98,6 +98,16 @@ describe('the progress of a run', () => {
     store.run({ ...run, reason: 'older', revision: 9 });
     expect(store.runSummary).toMatchObject({ reason: 'told late' });
   });
+
+  it('goes on after a restart of a hub whose clock went back', () => {
+    const store = new RunStore();
+    const run = { ...branchAt(0), parent: null, state: 'running' as const, lastStep: 5, lastSeq: 5, revision: 1000 };
+    store.run(run);
+    store.run({ ...run, state: 'paused', revision: 10 }, true);
+    expect(store.runSummary).toMatchObject({ state: 'paused' });
+    store.run({ ...run, state: 'running', revision: 11 });
+    expect(store.runSummary).toMatchObject({ state: 'running' });
+  });
 });
 
 describe('a series of which only the last values are needed', () => {

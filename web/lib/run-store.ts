@@ -200,9 +200,13 @@ export class RunStore implements FeedSink {
     this.#listed = series;
     this.#changed();
   }
-  run(run: RunSummary): void {
+  /**
+   * Takes the run's summary unless it is older than the known one.
+   * @param isCurrent the summary answers `watch` and counts whatever its revision: revisions follow the hub's clock
+   */
+  run(run: RunSummary, isCurrent = false): void {
     const before = this.runSummary;
-    if (before?.createdMs === run.createdMs) {
+    if (!isCurrent && before?.createdMs === run.createdMs) {
       if (before.revision !== undefined && run.revision !== undefined) {
         if (run.revision < before.revision) return;
       } else if (run.lastSeq < before.lastSeq && run.state === before.state) return;
