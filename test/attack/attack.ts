@@ -21,6 +21,8 @@ export interface Outcome {
   standstillMs: number;
   /** The longest processor time of the hub's main thread in one go; see Sampled. */
   busyMs: number;
+  /** The longest wait of an honest trainer for an acknowledgement. */
+  longestAckMs: number;
 }
 
 /** The first fault of several checks. */

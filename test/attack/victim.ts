@@ -15,6 +15,13 @@ import type { Sampled } from './hub-sampler.js';
 import { HubWatch } from './hub-watch.js';
 import { ask } from './raw-clients.js';
 
+/** Measurements of the hub and its honest trainers. */
+export interface Measured extends Sampled {
+  /** The longest wait of an honest trainer for an acknowledgement. */
+  longestAckMs: number;
+}
+const nothingMeasured: Measured = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0, longestAckMs: 0 };
+
 /** The longest wait of an honest client after an attack. */
 const patienceMs = 20_000;
 
@@ -27,8 +34,8 @@ export class Victim {
   owner!: HubClient;
   #watch!: HubWatch;
   #logged = 0;
-  /** Measurements of the hub before a restart. */
-  #beforeRestart: Sampled = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
+  /** Measurements that `measured` has not yet returned, from before a restart and of other honest trainers. */
+  #earlier = nothingMeasured;
 
   private constructor(
     readonly hub: HubProcess,
@@ -60,7 +67,7 @@ export class Victim {
       ...{ hubPort: hub.port, folder: dataDir, token: victim.token, stepMs: 100 },
     });
     await victim.#goesOn();
-    await victim.#watch.take();
+    await victim.measured();
     return victim;
   }
 
@@ -83,16 +90,23 @@ export class Victim {
     return fresh;
   }
 
-  /** Memory and standstill since the last call. */
-  async measured(): Promise<Sampled> {
+  /** Memory, standstill and waits for acknowledgements since the last call. */
+  async measured(): Promise<Measured> {
     const { peakMemoryMb, standstillMs, busyMs } = await this.#watch.take();
-    const before = this.#beforeRestart;
-    this.#beforeRestart = { peakMemoryMb: 0, standstillMs: 0, busyMs: 0 };
+    const [earlier, { longestAckMs }] = [this.#earlier, this.trainer];
+    this.#earlier = nothingMeasured;
+    this.trainer.longestAckMs = 0;
     return {
-      peakMemoryMb: Math.max(peakMemoryMb, before.peakMemoryMb),
-      standstillMs: Math.max(standstillMs, before.standstillMs),
-      busyMs: Math.max(busyMs, before.busyMs),
+      peakMemoryMb: Math.max(peakMemoryMb, earlier.peakMemoryMb),
+      standstillMs: Math.max(standstillMs, earlier.standstillMs),
+      busyMs: Math.max(busyMs, earlier.busyMs),
+      longestAckMs: Math.max(longestAckMs, earlier.longestAckMs),
     };
+  }
+
+  /** Counts the wait of another honest trainer for an acknowledgement. */
+  acknowledgedAfter(waitedMs: number): void {
+    this.#earlier = { ...this.#earlier, longestAckMs: Math.max(this.#earlier.longestAckMs, waitedMs) };
   }
 
   /**
@@ -109,13 +123,15 @@ export class Victim {
 
   /** Restarts the hub on the same data, so that effects of one attack are not blamed on the next. */
   async restart(): Promise<void> {
-    this.#beforeRestart = await this.measured();
+    this.#earlier = await this.measured();
     this.#watch.close();
     await this.hub.kill();
     await this.hub.start();
     this.#logged = 0;
     this.#watch = HubWatch.start(this.hub);
     await this.#goesOn();
+    // The trainer waited for the restart.
+    this.trainer.longestAckMs = 0;
   }
 
   async remove(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Attack } from './attack.js';
 import { firstOf } from './attack.js';
-import { newId } from './attacked-run.js';
-import { HostileTrainer, neither } from './hostile-trainer.js';
+import { BusyTrainer } from './busy-trainer.js';
+import { neither } from './hostile-trainer.js';
 import { inLanes, RawSocket } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
@@ -11,31 +11,13 @@ const namespace = '/dashboard';
 const watchers = 250;
 const seriesOfRun = Array.from({ length: 215 }, (_, i) => `drift/language_model.layers.${i}.mlp.up_proj`);
 const busyMs = 8000;
-const eventsPerBatch = 10;
-/** Of the honest trainer, while they watch. */
-const maxAnswerMs = 1500;
-
-/** A trainer that sends one batch after another, as soon as each is answered. @returns how long the slowest took, in ms */
-async function trainBusily(trainer: HostileTrainer): Promise<number | string> {
-  let [seq, slowestMs] = [2, 0];
-  for (const endMs = performance.now() + busyMs; performance.now() < endMs;) {
-    const metrics = Object.fromEntries(seriesOfRun.map((name, i) => [name, seq * i]));
-    const events = Array.from({ length: eventsPerBatch }, () => trainer.step(++seq, metrics));
-    const sentMs = performance.now();
-    const reply = await trainer.events(events);
-    if (reply.kind !== 'answer' || !reply.ok) return `an honest batch is answered ${JSON.stringify(reply)}`;
-    slowestMs = Math.max(slowestMs, performance.now() - sentMs);
-  }
-  return slowestMs;
-}
+const stepsPerBatch = 10;
 
 const watchedBy = (what: string, series: (watcher: number) => readonly string[]): Attack => ({
   name: `watchers: ${watchers} of one run, each with ${what}`,
   run: async (victim: Victim) => {
-    const [trainer, runId] = [await HostileTrainer.open(victim), newId()];
-    await trainer.attach(runId);
-    const [started] = trainer.whole();
-    await trainer.events([started, trainer.declares(2, seriesOfRun)]);
+    const trainer = await BusyTrainer.start(victim, seriesOfRun);
+    const { runId } = trainer;
     const sockets = await inLanes(watchers, 25, async () => {
       const socket = await RawSocket.open(victim.port);
       await socket.join(namespace);
@@ -43,14 +25,12 @@ const watchedBy = (what: string, series: (watcher: number) => readonly string[])
     });
     const watch = (i: number) => sockets[i]!.ask(namespace, 'watch', JSON.stringify({ runId, series: series(i) }));
     const replies = await inLanes(watchers, 25, watch);
-    const slowest = await trainBusily(trainer);
+    let fault: string | null = null;
+    for (const endMs = performance.now() + busyMs; !fault && performance.now() < endMs;)
+      fault = await trainer.send(stepsPerBatch);
     sockets.forEach((socket) => socket.close());
     trainer.close();
-    return firstOf(
-      ...replies.map(neither),
-      typeof slowest === 'string' && slowest,
-      Number(slowest) > maxAnswerMs && `the trainer waited ${Math.round(Number(slowest))} ms for an answer`,
-    );
+    return firstOf(...replies.map(neither), fault);
   },
 });
 

@@ -21,7 +21,10 @@ export interface ScriptedTrainerOptions {
 }
 /** Its messages to the test, in this order for each event. */
 export type ScriptedTrainerSays =
-  { kind: 'emits'; event: TrainerEvent } | { kind: 'acknowledged'; seq: number } | { kind: 'lost'; reason: string };
+  | { kind: 'emits'; event: TrainerEvent }
+  /** `waitedMs`: since the oldest of the newly acknowledged events was emitted. */
+  | { kind: 'acknowledged'; seq: number; waitedMs: number }
+  | { kind: 'lost'; reason: string };
 
 const { hubUrl, token, runId, stepMs, rules } = JSON.parse(process.argv[2]!) as ScriptedTrainerOptions;
 const tell = (message: ScriptedTrainerSays): void => void process.send!(message);
@@ -31,13 +34,18 @@ const link = new HubLink(hubUrl, token, { retryMs: 100 });
 let seq = 0;
 let step = 0;
 let acknowledged = 0;
+/** When each event was emitted, in their order. */
+const emittedMs: number[] = [];
 const emit = (event: UnnumberedEvent): void => {
   tell({ kind: 'emits', event: { ...event, seq: ++seq } as TrainerEvent });
+  emittedMs.push(performance.now());
   link.emit(event);
 };
 const look = (): void => {
   const upTo = (link.unacknowledged[0]?.seq ?? seq + 1) - 1;
-  if (upTo > acknowledged) tell({ kind: 'acknowledged', seq: (acknowledged = upTo) });
+  if (upTo === acknowledged) return;
+  tell({ kind: 'acknowledged', seq: upTo, waitedMs: performance.now() - emittedMs[acknowledged]! });
+  acknowledged = upTo;
 };
 setInterval(look, 10);
 

@@ -19,6 +19,8 @@ export class TrainerProcess {
   readonly emitted = new Map<number, TrainerEvent>();
   readonly emittedMs = new Map<number, number>();
   acknowledged = 0;
+  /** The longest time from an event to its acknowledgement. */
+  longestAckMs = 0;
   /** The reason if it gave up, which it must not. */
   lost: string | null = null;
   killed = false;
@@ -33,8 +35,10 @@ export class TrainerProcess {
       if (message.kind === 'emits') {
         this.emitted.set(message.event.seq, message.event);
         this.emittedMs.set(message.event.seq, performance.now());
-      } else if (message.kind === 'acknowledged') this.acknowledged = message.seq;
-      else this.lost = message.reason;
+      } else if (message.kind === 'acknowledged') {
+        this.acknowledged = message.seq;
+        this.longestAckMs = Math.max(this.longestAckMs, message.waitedMs);
+      } else this.lost = message.reason;
     });
   }
 
