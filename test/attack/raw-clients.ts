@@ -68,12 +68,14 @@ export class RawTcp {
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('data', (chunk: Buffer) => {
-      if (this.received.length < 1_000_000) this.received += chunk.toString('latin1');
-    });
+    socket.on('data', this.#take);
     socket.on('error', () => undefined);
     socket.on('close', () => (this.closed = true));
   }
+
+  readonly #take = (chunk: Buffer): void => {
+    if (this.received.length < 1_000_000) this.received += chunk.toString('latin1');
+  };
 
   /** Connects; `closed` says whether it was refused. */
   static open(port: number, from = attackerAddress()): Promise<RawTcp> {
@@ -92,6 +94,15 @@ export class RawTcp {
   /** Stops reading from the connection. */
   stopReading(): void {
     this.#socket.pause();
+  }
+  /** Reads at most this much from now on, in one go each second. */
+  readSlowly(bytesPerSecond: number): void {
+    this.#socket.off('data', this.#take).pause();
+    const timer = setInterval(() => {
+      const chunk = this.#socket.read(bytesPerSecond) as Buffer | null;
+      if (chunk) this.#take(chunk);
+    }, 1000);
+    this.#socket.once('close', () => clearInterval(timer));
   }
   end(): void {
     this.#socket.destroy();

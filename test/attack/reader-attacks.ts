@@ -1,6 +1,9 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RunId } from '@plumbline/shared/run';
 import { firstOf, short, type Attack } from './attack.js';
+import { BusyTrainer } from './busy-trainer.js';
 import { HostileTrainer } from './hostile-trainer.js';
 import { ask, inLanes, RawTcp, until, type HttpAnswer } from './raw-clients.js';
 import { refusalFault } from './transport-shapes.js';
@@ -14,6 +17,11 @@ import type { Victim } from './victim.js';
 const readerLimitMs = 240_000;
 /** The longest time that a client that does not read may stay. */
 const unreadLimitMs = 90_000;
+/** What three slow readers read of a large history in a second; then each asks again. */
+const slowBytesPerSecond = [8000, 8000, 0];
+const askAgainMs = 25_000;
+/** What a trainer adds to the write-ahead log beside them, at least. */
+const besideSlowReaders = { bytes: 24 * 2 ** 20, ms: 60_000 };
 
 const read = ({ port }: Victim, path: string): Promise<HttpAnswer> =>
   ask(port, `/api${path}`, { timeoutMs: readerLimitMs });
@@ -78,6 +86,7 @@ export const readerAttacks: Attack[] = [
       return null;
     },
   },
+  { name: 'readers: three that read a large history slowly or not at all, beside a busy trainer', run: slowReaders },
   { name: 'readers: an export that nobody reads keeps no run from being deleted', run: unreadExport },
   {
     name: 'readers: two hundred that disconnect midway',
@@ -119,6 +128,46 @@ export const readerAttacks: Attack[] = [
     },
   },
 ];
+
+/** Readers hold large answers while a trainer sends at full speed: commits and checkpoints must go on. */
+async function slowReaders(victim: Victim): Promise<string | null> {
+  const trainer = await BusyTrainer.start(
+    victim,
+    Array.from({ length: 1000 }, (_, i) => `drift/g${i}`),
+  );
+  let [isOver, begun] = [false, 0];
+  const reading = slowBytesPerSecond.map(async (bytesPerSecond, i) => {
+    while (!isOver) {
+      // Each has an address of its own, so that no limit of one address keeps the others out.
+      const tcp = await RawTcp.open(victim.port, `127.0.67.${i + 1}`);
+      if (bytesPerSecond > 0) tcp.readSlowly(bytesPerSecond);
+      else tcp.stopReading();
+      tcp.write(
+        `GET /api/runs/${victim.bigRun}/history?maxPoints=100000 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`,
+      );
+      await until(() => isOver || tcp.closed, askAgainMs);
+      if (tcp.received.startsWith('HTTP/1.1 200')) begun++;
+      tcp.end();
+    }
+  });
+  let fault: string | null = null;
+  let [logBytes, before] = [0, 0];
+  const startMs = performance.now();
+  while (!fault && (logBytes < besideSlowReaders.bytes || performance.now() < startMs + besideSlowReaders.ms)) {
+    fault = await trainer.send(19);
+    const size = await stat(join(victim.hub.dataDir, 'plumbline.duckdb.wal')).then(
+      (log) => log.size,
+      () => 0,
+    );
+    // A checkpoint empties the log.
+    logBytes += size < before ? size : size - before;
+    before = size;
+  }
+  isOver = true;
+  await Promise.all(reading);
+  trainer.close();
+  return firstOf(fault, begun === 0 && 'none of the readers got an answer');
+}
 
 /** A client exports a run and reads nothing; then the owner deletes the run. */
 async function unreadExport(victim: Victim): Promise<string | null> {
