@@ -22,14 +22,16 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const open = (wantedBytes?: number, maxBytes?: number): DuckDbFile =>
+const open = (wantedBytes?: number, maxBytes?: number, copyMaxBytes = maxBytes): DuckDbFile =>
   (file = new DuckDbFile(
     join(folder, 'a.duckdb'),
     'CREATE TABLE IF NOT EXISTS t (a BIGINT, b VARCHAR)',
     async () => {},
     null,
     undefined,
-    wantedBytes === undefined ? undefined : { wantedBytes: wantedBytes * kB, maxBytes: maxBytes! * kB },
+    wantedBytes === undefined
+      ? undefined
+      : { wantedBytes: wantedBytes * kB, maxBytes: maxBytes! * kB, maxBytesBesideCopy: copyMaxBytes! * kB },
   ));
 const logKb = (): number => (statSync(join(folder, 'a.duckdb.wal'), { throwIfNoEntry: false })?.size ?? 0) / kB;
 const write = (count = rows): Promise<unknown> =>
@@ -90,6 +92,45 @@ it('a log at its limit interrupts a query, which begins anew after the checkpoin
   expect(await outcome).toBeInstanceOf(ReadInterruptedError);
   expect(begun).toBe(2);
   expect(await count()).toEqual([41 * rows]);
+});
+
+it('a copy goes on while the log passes its limit, and the log has another limit beside it', async () => {
+  open(100, 300, 2 ** 30);
+  await write(1_000_000);
+  let isCopied = false;
+  const copying = file.copyTo(join(folder, 'copy.duckdb')).finally(() => (isCopied = true));
+  // Handled at the end; it may fail before.
+  const outcome = copying.catch((error: unknown) => error);
+  let [mostKb, written] = [0, 0];
+  for (; !isCopied; written++) {
+    await write(20_000);
+    mostKb = Math.max(mostKb, logKb());
+  }
+  expect(await outcome).toBeUndefined();
+  expect(written).toBeGreaterThan(3);
+  expect(mostKb).toBeGreaterThan(900);
+  expect(await count()).toEqual([1_000_000 + written * 20_000]);
+  await expect.poll(logKb, patience).toBeLessThan(100);
+  await file.close();
+  file = new DuckDbFile(join(folder, 'copy.duckdb'), 'SELECT 1', async () => {});
+  const [copied] = (await count()) as [number];
+  expect(copied).toBeGreaterThanOrEqual(1_000_000);
+  expect(copied % 20_000).toBe(0);
+});
+
+it('a copy is told when the log reaches the limit beside it, and another can be made', async () => {
+  open(100, 300, 1000);
+  await write(1_000_000);
+  const path = join(folder, 'copy.duckdb');
+  let isOver = false;
+  const outcome = file
+    .copyTo(path)
+    .catch((error: unknown) => error)
+    .finally(() => (isOver = true));
+  while (!isOver) await write(20_000);
+  expect(await outcome).toBeInstanceOf(ReadInterruptedError);
+  rmSync(path);
+  await file.copyTo(path);
 });
 
 it('queries that follow one another without end do not keep checkpoints away', async () => {

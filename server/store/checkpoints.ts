@@ -12,6 +12,7 @@ const maxClientQueries = 3;
 /** A query under way. */
 interface Query {
   isInterrupted: boolean;
+  isCopy: boolean;
   interrupt: () => void;
 }
 
@@ -19,6 +20,8 @@ export interface QueryOptions {
   signal: AbortSignal;
   /** It answers a client, so it may be long. */
   isOfClient: boolean;
+  /** It copies the whole file: beside it the log may grow further, and it cannot begin anew on what it has written. */
+  isCopy: boolean;
   interrupt: () => void;
 }
 
@@ -27,6 +30,8 @@ export interface CheckpointLimits {
   wantedBytes: number;
   /** Bytes of the log from which queries under way are interrupted for one. */
   maxBytes: number;
+  /** The same while a copy of the file is under way: one takes long, and an interrupted one fails. */
+  maxBytesBesideCopy: number;
 }
 
 /**
@@ -57,19 +62,19 @@ export class Checkpoints {
 
   /**
    * Runs a query when no checkpoint is due, and once more when a checkpoint has interrupted it.
-   * @throws ReadInterruptedError when it was interrupted twice; the signal's reason
+   * @throws ReadInterruptedError when it was interrupted twice, a copy once; the signal's reason
    */
-  async query<T>(ask: () => Promise<T>, { signal, isOfClient, interrupt }: QueryOptions): Promise<T> {
+  async query<T>(ask: () => Promise<T>, { signal, isOfClient, isCopy, interrupt }: QueryOptions): Promise<T> {
     for (let isAgain = false; ; isAgain = true) {
       while (this.#isPaused || (isOfClient && this.#isCrowded)) await this.#wait(signal);
-      const query: Query = { isInterrupted: false, interrupt };
+      const query: Query = { isInterrupted: false, isCopy, interrupt };
       this.#queries.add(query);
       if (isOfClient) this.#clientQueries++;
       try {
         return await ask();
       } catch (error) {
         if (!query.isInterrupted || signal.aborted) throw error;
-        if (isAgain) throw new ReadInterruptedError();
+        if (isAgain || isCopy) throw new ReadInterruptedError();
       } finally {
         this.#queries.delete(query);
         if (isOfClient) this.#clientQueries--;
@@ -105,7 +110,8 @@ export class Checkpoints {
    */
   async isTurn(logBytes: number): Promise<boolean> {
     if (!this.isWanted(logBytes)) return false;
-    const isFull = logBytes >= this.limits.maxBytes;
+    const isCopying = [...this.#queries].some(({ isCopy }) => isCopy);
+    const isFull = logBytes >= (isCopying ? this.limits.maxBytesBesideCopy : this.limits.maxBytes);
     if (isFull) this.#keepWaiting();
     // It ends by itself, with a commit that waits for its turn.
     if (this.#transactions > 0) return false;
@@ -114,7 +120,8 @@ export class Checkpoints {
       this.#keepWaiting();
       return true;
     }
-    if (logBytes < this.#pauseAtBytes) return false;
+    // A copy outlasts every pause.
+    if (isCopying || logBytes < this.#pauseAtBytes) return false;
     this.#pauseAtBytes = logBytes + this.limits.wantedBytes;
     this.#isPaused = true;
     this.#pause ??= setTimeout(() => this.#goOn(), pauseMs).unref();

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DuckDBInstance, type DuckDBConnection, type DuckDBMaterializedResult } from '@duckdb/node-api';
-import { checkpointBytes, Checkpoints } from './checkpoints.js';
+import { checkpointBytes, Checkpoints, type CheckpointLimits } from './checkpoints.js';
 import { explain, isOutOfMemory } from './duckdb-failure.js';
 import { bound, Reader } from './duckdb-reader.js';
 import {
@@ -29,6 +29,8 @@ export interface Transaction {
 export const defaultMemoryBytes = 128 * 2 ** 20;
 /** Largest size of the write-ahead log, however much memory there is: a start replays it. */
 const maxLogBytes = 64 * 2 ** 20;
+/** The same beside a copy of the file. A copy of a large store beside fast trainers would never end with less. */
+const maxLogBytesBesideCopy = 512 * 2 ** 20;
 /** Log size at which DuckDB takes a checkpoint as part of a commit: never. */
 const neverInCommit = '1TB';
 /** DuckDB spills to disk up to this many times its memory. */
@@ -115,7 +117,11 @@ export class DuckDbFile {
     readonly onOpened: (connection: DuckDBConnection) => Promise<void>,
     readonly guard: FileGuard | null = null,
     readonly memoryBytes = defaultMemoryBytes,
-    logBytes = { wantedBytes: checkpointBytes, maxBytes: Math.min(memoryBytes, maxLogBytes) },
+    logBytes: CheckpointLimits = {
+      wantedBytes: checkpointBytes,
+      maxBytes: Math.min(memoryBytes, maxLogBytes),
+      maxBytesBesideCopy: maxLogBytesBesideCopy,
+    },
   ) {
     this.#checkpoints = new Checkpoints(logBytes, () => this.#onIdle());
   }
@@ -253,7 +259,7 @@ export class DuckDbFile {
 
   /**
    * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
-   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit twice meanwhile
+   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit beside a copy; `path` has a part then
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;
@@ -261,9 +267,9 @@ export class DuckDbFile {
       const [[source]] = (await reader.rows('SELECT current_database()')) as [[string]];
       await reader.rows(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
       try {
-        await reader.rows(`COPY FROM DATABASE "${source}" TO ${copy}`);
+        await reader.copy(`COPY FROM DATABASE "${source}" TO ${copy}`);
         // Moves everything into the one file, with no write-ahead log beside it.
-        await reader.rows(`CHECKPOINT ${copy}`);
+        await reader.copy(`CHECKPOINT ${copy}`);
       } finally {
         await reader.rows(`DETACH ${copy}`);
       }

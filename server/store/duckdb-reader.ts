@@ -53,6 +53,11 @@ export class Reader {
     return found.getRows();
   }
 
+  /** Runs a statement that copies the whole file. @throws ReadInterruptedError when it was interrupted once */
+  async copy(sql: string): Promise<void> {
+    await this.#query(() => this.#ask(this.connection.run(sql)), true);
+  }
+
   /**
    * Puts an answer together, about 2,000 rows at a time; no more are read when `add` says `false`.
    * @param begin what rows are added to; called again when the query begins anew
@@ -113,7 +118,7 @@ export class Reader {
   }
 
   /** A query from its beginning to its end, when it is its turn. */
-  async #query<T>(ask: () => Promise<T>): Promise<T> {
+  async #query<T>(ask: () => Promise<T>, isCopy = false): Promise<T> {
     const { signal } = this;
     const interrupt = (): void => this.connection.interrupt();
     // DuckDB does not see an interruption that comes just before the query begins.
@@ -123,7 +128,7 @@ export class Reader {
     try {
       if (!this.turns) return await ask();
       const { checkpoints, isOfClient } = this.turns;
-      return await checkpoints.query(ask, { signal, isOfClient, interrupt });
+      return await checkpoints.query(ask, { signal, isOfClient, isCopy, interrupt });
     } catch (error) {
       if (error instanceof ReadInterruptedError) this.fileFailed = false;
       throw error;

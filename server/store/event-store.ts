@@ -413,7 +413,7 @@ export class ReadTooLargeError extends Error {
   }
 }
 
-/** Checkpoints have interrupted a long read twice. Nothing is wrong with the store. */
+/** Checkpoints have interrupted a long read twice, or a copy once. Nothing is wrong with the store. */
 export class ReadInterruptedError extends Error {
   constructor() {
     super('The store had to write its log back and ended this long read. Ask for less, or try again later.');
