@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Checkpoints } from './checkpoints.js';
 import { DuckDbFile } from './duckdb-file.js';
 import { ReadAbandonedError, ReadInterruptedError } from './event-store.js';
 
@@ -94,32 +95,29 @@ it('a log at its limit interrupts a query, which begins anew after the checkpoin
   expect(await count()).toEqual([41 * rows]);
 });
 
-it('a copy goes on while the log passes its limit, and the log has another limit beside it', async () => {
-  open(100, 300, 2 ** 30);
-  await write(1_000_000);
-  let isCopied = false;
-  const copying = file.copyTo(join(folder, 'copy.duckdb')).finally(() => (isCopied = true));
-  // Handled at the end; it may fail before.
-  const outcome = copying.catch((error: unknown) => error);
-  let [mostKb, written] = [0, 0];
-  for (; !isCopied; written++) {
-    await write(20_000);
-    mostKb = Math.max(mostKb, logKb());
-  }
-  expect(await outcome).toBeUndefined();
-  expect(written).toBeGreaterThan(3);
-  expect(mostKb).toBeGreaterThan(900);
-  expect(await count()).toEqual([1_000_000 + written * 20_000]);
-  await expect.poll(logKb, patience).toBeLessThan(100);
-  await file.close();
-  file = new DuckDbFile(join(folder, 'copy.duckdb'), 'SELECT 1', async () => {});
-  const [copied] = (await count()) as [number];
-  expect(copied).toBeGreaterThanOrEqual(1_000_000);
-  expect(copied % 20_000).toBe(0);
+it('a copy goes on while the log passes the limit of other queries, and is interrupted at its own', async () => {
+  open();
+  const checkpoints = new Checkpoints({ wantedBytes: 100, maxBytes: 300, maxBytesBesideCopy: 1000 }, () => undefined);
+  let interrupt!: () => void;
+  const interrupted = new Promise<never>((_resolve, reject) => (interrupt = () => reject(new Error('interrupted'))));
+  let isInterrupted = false;
+  const options = { signal: new AbortController().signal, isOfClient: false, isCopy: true };
+  const copy = checkpoints.query(() => interrupted, {
+    ...options,
+    interrupt: () => {
+      isInterrupted = true;
+      interrupt();
+    },
+  });
+  const outcome = copy.catch((error: unknown) => error);
+  for (const logBytes of [100, 300, 999])
+    expect([await checkpoints.isTurn(logBytes), isInterrupted]).toEqual([false, false]);
+  expect([await checkpoints.isTurn(1000), isInterrupted]).toEqual([true, true]);
+  expect(await outcome).toBeInstanceOf(ReadInterruptedError);
 });
 
 it('a copy is told when the log reaches the limit beside it, and another can be made', async () => {
-  open(100, 300, 1000);
+  open(100, 300);
   await write(1_000_000);
   const path = join(folder, 'copy.duckdb');
   let isOver = false;
