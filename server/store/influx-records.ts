@@ -36,17 +36,50 @@ export const queryCommands = (client: InfluxClient, runId: RunId): Promise<Comma
 /** Distinct milliseconds of commands per query. */
 const commandsPerPage = 200;
 
-/** Times at which commands of a run were given, one per record, in whole epoch milliseconds. */
-export async function queryCommandTimes(client: InfluxClient, runId: RunId, signal?: AbortSignal): Promise<number[]> {
-  const timesMs: number[] = [];
+/** Where a record of a command is: the millisecond at which its hub received the command, and its rank. */
+export interface CommandPlace {
+  commandId: CommandId;
+  timeMs: number;
+  rank: number;
+}
+
+/** The places of all records of a run's commands. Two hubs may have received a command, at different times. */
+export async function queryCommandPlaces(
+  client: InfluxClient,
+  runId: RunId,
+  signal?: AbortSignal,
+): Promise<CommandPlace[]> {
+  const places: CommandPlace[] = [];
   await client.query(
     `${from(client, always)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and r.run == "${runId}" and r._field == "command")
-  |> keep(columns: ["_time"])`,
-    (row) => timesMs.push(Date.parse(row('_time'))),
+  |> keep(columns: ["_time", "_value", "rank"])`,
+    (row) =>
+      places.push({
+        commandId: row('_value') as CommandId,
+        timeMs: Date.parse(row('_time')),
+        rank: Number(row('rank')),
+      }),
     signal,
   );
-  return timesMs;
+  return places;
 }
+
+/** The place of the record that counts, by command: the one with the highest rank, and of equal ranks the last. */
+export function decidingTimes(places: readonly CommandPlace[]): Map<CommandId, number> {
+  const deciding = new Map<CommandId, CommandPlace>();
+  for (const place of places)
+    if (place.rank >= (deciding.get(place.commandId)?.rank ?? -1)) deciding.set(place.commandId, place);
+  return new Map([...deciding].map(([commandId, { timeMs }]) => [commandId, timeMs]));
+}
+
+export const placeOf = (record: CommandRecord): CommandPlace => ({
+  commandId: record.commandId,
+  timeMs: Math.floor(record.receivedMs),
+  rank: rankOf(record),
+});
+
+export const inPage = (record: CommandRecord, [firstMs, lastMs]: readonly [number, number]): boolean =>
+  placeOf(record).timeMs >= firstMs && placeOf(record).timeMs <= lastMs;
 
 /** First and last millisecond of each page of commands, ascending. @param timesMs when they were given, in any order */
 export function commandPages(timesMs: readonly number[]): [firstMs: number, lastMs: number][] {
@@ -90,10 +123,15 @@ export async function queryOpenCommands(client: InfluxClient): Promise<{ command
 
 export async function queryCommand(client: InfluxClient, commandId: CommandId): Promise<CommandRecord | null> {
   let at: string | undefined;
+  let highestRank = -1;
   await client.query(
     `${from(client, always)} |> filter(fn: (r) => r._measurement == "${commandMeasurement}" and r._field == "command")
   |> filter(fn: (r) => r._value == "${commandId}")`,
-    (row) => (at = row('_time')),
+    (row) => {
+      if (Number(row('rank')) < highestRank) return;
+      highestRank = Number(row('rank'));
+      at = row('_time');
+    },
   );
   if (at === undefined) return null;
   const nextMs = new Date(Date.parse(at) + 1).toISOString();

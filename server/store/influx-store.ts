@@ -61,12 +61,15 @@ import {
 } from './influx-queries.js';
 import {
   commandPages,
+  decidingTimes,
   highest,
   inOrder,
+  inPage,
+  placeOf,
   queryCommand,
   queryCommands,
   queryCommandsBetween,
-  queryCommandTimes,
+  queryCommandPlaces,
   queryOpenCommands,
   type RunRecord,
 } from './influx-records.js';
@@ -474,16 +477,14 @@ export class InfluxStore implements SharedStore {
     await this.#outbox.open();
     // Noted before InfluxDB is asked, as runs are.
     const here = this.#outbox.commands.filter((record) => record.runId === runId);
-    const givenMs = this.#outbox.deleting.has(runId) ? [] : await queryCommandTimes(this.#client, runId, signal);
-    for (const [firstMs, lastMs] of commandPages([
-      ...givenMs,
-      ...here.map(({ receivedMs }) => Math.floor(receivedMs)),
-    ])) {
-      const records = [
-        ...(givenMs.length === 0 ? [] : await queryCommandsBetween(this.#client, runId, [firstMs, lastMs], signal)),
-        ...here.filter(({ receivedMs }) => receivedMs >= firstMs && receivedMs < lastMs + 1),
-      ];
-      await take(inOrder(highest(records)).map((record) => JSON.stringify(record)));
+    const there = this.#outbox.deleting.has(runId) ? [] : await queryCommandPlaces(this.#client, runId, signal);
+    const times = decidingTimes([...there, ...here.map(placeOf)]);
+    for (const page of commandPages([...times.values()])) {
+      const records = there.length === 0 ? [] : await queryCommandsBetween(this.#client, runId, page, signal);
+      const deciding = [...records, ...here].filter(
+        (record) => inPage(record, page) && times.get(record.commandId) === placeOf(record).timeMs,
+      );
+      await take(inOrder(highest(deciding)).map((record) => JSON.stringify(record)));
     }
   }
 

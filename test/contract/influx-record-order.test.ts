@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunState } from '@plumbline/shared/run';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { runId, storedRun } from './stored-samples.js';
+import { commandRecord, runId, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-record-order-'));
 let server: InfluxServer;
@@ -55,5 +56,37 @@ describe("a record with its trainer's last word", () => {
     for (const store of [a, b]) expect(await store.run(runId)).toMatchObject({ state, reason });
     await a.close();
     await b.close();
+  });
+});
+
+describe('a command that two hubs received at different times', () => {
+  it('is in the log once, as it ended, however many commands lie between', async () => {
+    const [a, b] = await twoHubs();
+    await a.createRun(storedRun());
+    const others = Array.from({ length: 450 }, (_, i) => commandRecord(`command-${i}`, { receivedMs: 1000 + i }));
+    for (const record of others) await a.putCommand(record);
+    const ended = { state: 'applied', step: 3, endedMs: 2000 } as const;
+    await a.putCommand(commandRecord('command-late', { receivedMs: 5000 }));
+    await b.putCommand(commandRecord('command-late', { receivedMs: 1100.5, ...ended }));
+    await a.putCommand(commandRecord('command-early', { receivedMs: 900 }));
+    await b.putCommand(commandRecord('command-early', { receivedMs: 4000, ...ended }));
+    for (const store of [a, b]) expect(await store.drained(30_000)).toBe(true);
+    for (const store of [a, b]) {
+      const read: CommandRecord[] = [];
+      await store.eachCommands(
+        runId,
+        (texts) => void read.push(...texts.map((text) => CommandRecord.parse(JSON.parse(text)))),
+      );
+      expect(read.map(({ commandId }) => commandId).sort()).toEqual(
+        [...others.map(({ commandId }) => commandId as string), 'command-early', 'command-late'].sort(),
+      );
+      expect(read.filter(({ state }) => state === 'applied').map(({ commandId }) => commandId)).toEqual([
+        'command-late',
+        'command-early',
+      ]);
+      for (const id of ['command-late', 'command-early'])
+        expect(await store.command(CommandId.parse(id))).toMatchObject({ state: 'applied' });
+      await store.close();
+    }
   });
 });
