@@ -35,6 +35,19 @@ describe('values by number', () => {
     expect(await stored(runId, 'eval/acc top-1')).toEqual([0.5, NaN]);
   });
 
+  it('leave out a value that is nested deeper than the stack', async () => {
+    const runId = aRunId();
+    const link = { send: () => Promise.resolve(), close: () => undefined };
+    await hub.hub.runs.attach(attachment(runId), link);
+    const nested: unknown = JSON.parse('['.repeat(1_000_000) + ']'.repeat(1_000_000));
+    const events = [declares(1, [{ number: 0, name: 'a' }]), step(2, [0], [nested])];
+    const { lastSeq, problems } = await hub.hub.runs.append(runId, link, events);
+    expect(lastSeq).toBe(2);
+    expect(problems).toMatchObject([
+      { seq: 2, series: 'a', problem: expect.stringMatching(/, not a list$/) as string },
+    ]);
+  });
+
   it('are taken without those that are wrong, which are named; the run says so', async () => {
     const runId = aRunId();
     const trainer = await hub.attached(runId);

@@ -129,9 +129,11 @@ export class DeclaredSeries {
   }
 }
 
-/** Shortens a value that a trainer sent. */
+/** Shortens a value that a trainer sent. A list or an object may be nested deeper than the stack. */
 function shown(value: unknown): string | number {
   if (typeof value === 'number') return value;
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }

@@ -30,6 +30,7 @@ const Declaring = z.object({
   type: z.enum(['run_started', 'series_declared']),
   series: z.array(z.unknown()),
 });
+const BareDeclaration = SeriesDeclaration.pick({ number: true, name: true });
 /** Lists in which one broken entry costs no other. */
 const Listing = z.union([
   z.object({ seq: z.number(), type: z.literal('examples'), examples: z.array(z.unknown()).max(maxExamples) }),
@@ -101,9 +102,10 @@ function at(given: unknown, message: string): string {
 /** The valid declarations; a broken label, unit or other optional field is left out. */
 function readDeclarations({ seq, series }: z.infer<typeof Declaring>, problems: EventProblem[]): SeriesDeclaration[] {
   return series.flatMap((given) => {
-    const whole = SeriesDeclaration.safeParse(given, plainWords);
+    // The small part first: most broken declarations fail there, and each failure costs time.
+    const bare = BareDeclaration.safeParse(given, plainWords);
+    const whole = bare.success ? SeriesDeclaration.safeParse(given, plainWords) : bare;
     if (whole.success) return [whole.data];
-    const bare = SeriesDeclaration.pick({ number: true, name: true }).safeParse(given);
     if (problems.length < maxProblems) {
       const [{ path, message } = { path: [], message: '' }] = whole.error.issues;
       const of = path.length > 0 ? `its ${path.join('.')}: ` : '';
