@@ -119,13 +119,14 @@ export const fileAttacks: Attack[] = [
         Buffer.from(text.replace('"name":"exported"', '"name":"exp')),
         Buffer.from([0xff, 0xfe]),
       ]),
-      'of a later version': text.replace('"version":1', '"version":99'),
+      'of a later version': text.replace(/"version":\d+/, '"version":99'),
       'with 2^53 events': text.replace(/"events":\d+/, '"events":9007199254740993'),
       'that is empty': '',
       'that is one line of 70 MB': `${text.split('\n')[0]}\n"${'x'.repeat(70_000_000)}"`,
       'that is nested 100,000 deep': `${text.split('\n')[0]}\n${'['.repeat(100_000)}`,
     };
     for (const [what, content] of Object.entries(edits)) {
+      if (content === text) return `${what}: the attack changes nothing in the export`;
       const edited = join(folder, 'edited.jsonl');
       await writeFile(edited, content);
       const fault = badRefusal(await plumbline('import', edited, '--data-dir', join(folder, 'other')));
