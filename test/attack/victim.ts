@@ -64,7 +64,8 @@ export class Victim {
     victim.#watch = HubWatch.start(hub);
     victim.owner = await HubClient.open(hub);
     victim.trainer = await TrainerProcess.start('honest', {
-      ...{ hubPort: hub.port, folder: dataDir, token: victim.token, stepMs: 100 },
+      // Attacks keep this process busy for seconds.
+      ...{ hubPort: hub.port, folder: dataDir, token: victim.token, stepMs: 100, isDirect: true },
     });
     await victim.#goesOn();
     await victim.measured();

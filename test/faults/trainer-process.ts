@@ -42,21 +42,29 @@ export class TrainerProcess {
     });
   }
 
-  /** @param hubPort the port that it connects to, through its own proxy */
+  /**
+   * @param hubPort the port that it connects to, through its own proxy
+   * @param isDirect connects it without the proxy, for a process that is too busy to serve one
+   */
   static async start(
     name: string,
     {
       hubPort,
       folder,
+      isDirect = false,
       ...options
-    }: { hubPort: number; folder: string } & Pick<ScriptedTrainerOptions, 'token' | 'stepMs' | 'rules'>,
+    }: { hubPort: number; folder: string; isDirect?: boolean } & Pick<
+      ScriptedTrainerOptions,
+      'token' | 'stepMs' | 'rules'
+    >,
   ): Promise<TrainerProcess> {
     const runId = RunId.parse(name);
     const proxy = await FaultyProxy.start(hubPort);
     const clockPath = join(folder, `clock-${runId}`);
+    const hubUrl = isDirect ? `http://127.0.0.1:${hubPort}` : proxy.url;
     const child = fork(
       join(built, 'faults/scripted-trainer.js'),
-      [JSON.stringify({ ...options, hubUrl: proxy.url, runId } satisfies ScriptedTrainerOptions)],
+      [JSON.stringify({ ...options, hubUrl, runId } satisfies ScriptedTrainerOptions)],
       { execArgv: ['--import', steppingClock], env: { ...process.env, STEPPING_CLOCK: clockPath } },
     );
     return new TrainerProcess(runId, proxy, clockPath, child);
