@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { isIPv6 } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
 import type { Logger } from 'pino';
 import { Callers } from './access/caller.js';
 import { linkCommand } from './access/how-to-control.js';
@@ -46,10 +47,17 @@ export interface Hub {
 }
 
 /**
+ * V8 collects garbage once the heap has grown by this share. By default it waits until a heap has grown several times
+ * over, as far as the machine's memory allows, which the hub's ceiling does not.
+ */
+const collectEarly = '--heap-growing-percent=50';
+
+/**
  * Builds the hub; nothing else does.
  * @throws Error with advice when the port is taken or the data folder cannot be written
  */
 export async function startHub(config: HubConfig, log: Logger = createLog(config.logLevel)): Promise<Hub> {
+  setFlagsFromString(collectEarly);
   // Failures of the store are logged where they happen; only a store in use by another process is handled here.
   const onError = (error: unknown) => {
     if (!(error instanceof StoreUnavailableError) || error instanceof StoreInUseError) logFault(log, error);
