@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Command, GivenCommand } from '@plumbline/shared/command';
 import { GuardRule } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
@@ -315,4 +315,23 @@ describe('a notification of a run that has ended', () => {
     expect(others.map(({ cluster }) => cluster.handlers.held())).toEqual([[], []]);
     receiver.close();
   });
+});
+
+it('an attach that fails half-way leaves no trainer connected', async () => {
+  const { runs } = hub('a');
+  const runId = aRunId();
+  const link = trainer();
+  await attach(runs, runId, link);
+  await runs.append(runId, link, [started()]);
+  await runs.command(aCommand(runId, { kind: 'evaluate_now' }) as GivenCommand, 'somebody');
+  runs.detach(runId, link);
+  // The trainer that comes back takes no such command any more, and its rejection cannot be written.
+  const putCommand = vi.spyOn(store, 'putCommand').mockRejectedValueOnce(new Error('the disk is full'));
+  await expect(runs.attach({ ...attachment(runId), commands: ['pause'] }, trainer())).rejects.toThrow(
+    'the disk is full',
+  );
+  expect(putCommand).toHaveBeenCalledTimes(1);
+  expect(await runs.get(runId)).toMatchObject({ state: 'running', trainerConnected: false });
+  expect(await runs.attach({ ...attachment(runId), commands: ['pause'] }, trainer())).toMatchObject({ lastSeq: 1 });
+  expect(await runs.get(runId)).toMatchObject({ trainerConnected: true });
 });
