@@ -21,8 +21,8 @@ import { train, type EventSink } from './training-loop.js';
 import { writeUnsentEvents } from './unsent-events.js';
 
 /*
- * The built-in trainer: a process of its own that uses the same protocol as any trainer. It reads one TrainerLaunch as
- * JSON from standard input, trains, and exits once the hub has stored its last event.
+ * The built-in trainer. It runs in its own process and speaks the trainer protocol like any other. It reads one
+ * TrainerLaunch as JSON from standard input, trains, and exits once the hub has stored its last event.
  */
 
 const version = '0.1.0';

@@ -1,0 +1,97 @@
+import type { RunId } from '@plumbline/shared/run';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { TakeTexts } from './event-store.js';
+import type { InfluxClient } from './influx-client.js';
+import { eventMeasurement, fromParts, instantOf, positionAt } from './influx-lines.js';
+import { from, pointsOf, queryRecords, type Extent } from './influx-queries.js';
+import { upToDateEvent, type StoredControlEvent } from './protocol-1.js';
+
+/** Control events per query. */
+const eventsPerQuery = 500;
+
+interface Place {
+  step: number;
+  seq: number;
+}
+
+/**
+ * Cuts places into stretches in order of seq that one query can read: times are in order of steps, so a stretch ends
+ * where the steps of a segment begin anew.
+ * @returns the first and the last place of each
+ */
+function stretchesOf(places: Place[]): [first: Place, last: Place][] {
+  const stretches: [Place, Place][] = [];
+  let length = 0;
+  for (const place of places.sort((a, b) => a.seq - b.seq)) {
+    const stretch = stretches.at(-1);
+    if (!stretch || place.step < stretch[1].step || length === eventsPerQuery) {
+      stretches.push([place, place]);
+      length = 0;
+    } else stretch[1] = place;
+    length++;
+  }
+  return stretches;
+}
+
+/** Flux for fields of control events, of some types or all. */
+function controlFilter(field: string, types: readonly ControlEvent['type'][] | undefined): string {
+  const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
+  return `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
+}
+
+/** The fields with the parts of a control event. */
+const payloads = 'r._field =~ /^payload_/';
+
+/** Control events in order, in the words of today's protocol. */
+async function eventsOf(client: InfluxClient, flux: string, signal?: AbortSignal): Promise<ControlEvent[]> {
+  const found = await queryRecords(client, flux, signal);
+  const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
+  return events.sort((a, b) => a.seq - b.seq);
+}
+
+/** The control events of a run, of some types or all, in order. */
+export async function queryControlEvents(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  types?: readonly ControlEvent['type'][],
+): Promise<ControlEvent[]> {
+  const points = pointsOf(client.options.bucket, runId, extent, {});
+  if (points === null) return [];
+  const events = await eventsOf(client, `${points} |> ${controlFilter(payloads, types)}`);
+  return events.filter(({ seq }) => seq <= extent.lastSeq);
+}
+
+/** The control events of a run as texts, in order, some at a time. */
+export async function eachControlText(
+  client: InfluxClient,
+  runId: RunId,
+  extent: Extent,
+  take: TakeTexts,
+  { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+): Promise<void> {
+  const points = pointsOf(client.options.bucket, runId, extent, {});
+  if (points === null) return;
+  // Reads the positions first, then the contents in pages.
+  const places: Place[] = [];
+  await client.query(
+    `${points} |> ${controlFilter('r._field == "payload_0"', types)} |> keep(columns: ["_time"])`,
+    (row) => {
+      const place = positionAt(extent.baseSecond, row('_time'));
+      if (place.seq <= extent.lastSeq) places.push(place);
+    },
+    signal,
+  );
+  const { baseSecond } = extent;
+  for (const [first, last] of stretchesOf(places)) {
+    const between = `start: ${instantOf(baseSecond, first.step, first.seq)}, stop: ${instantOf(baseSecond, last.step, last.seq + 1)}`;
+    const events = await eventsOf(
+      client,
+      `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(payloads, types)}`,
+      signal,
+    );
+    // The steps of other segments are in the same range of times.
+    const ofStretch = events.filter(({ seq }) => seq >= first.seq && seq <= last.seq);
+    await take(ofStretch.map((event) => JSON.stringify(event)));
+  }
+}
