@@ -39,8 +39,7 @@ const asked = (action: AskedAction = { kind: 'pause' }) => ({ commandId: randomU
 const give = (command: object, headers: Record<string, string> = bearer(), query = '', to: string = runId) =>
   hub.request('POST', `/runs/${to}/commands${query}`, command, headers);
 const commandOf = async (response: Response) => ((await response.json()) as CommandResponse).command;
-const log = async () =>
-  ((await (await hub.request('GET', `/runs/${runId}/commands`)).json()) as CommandsResponse).commands;
+const log = async () => (await hub.get<CommandsResponse>(`/runs/${runId}/commands`)).commands;
 const error = async (response: Response) =>
   ((await response.json()) as { error: { code: string; message: string } }).error;
 
@@ -183,7 +182,7 @@ it('serves evaluations by task', async () => {
   await say({ type: 'evaluation_completed', stage: null, weight: null, right: right('1100') });
   await say({ type: 'evaluation_completed', stage: 0, weight: null, right: right('1011') });
   await say({ type: 'evaluation_completed', stage: 0, weight: 0.5, right: right('1100') });
-  const answer = (await (await hub.request('GET', `/runs/${runId}/evaluations`)).json()) as EvaluationsResponse;
+  const answer = await hub.get<EvaluationsResponse>(`/runs/${runId}/evaluations`);
   expect(answer).toMatchObject({ runId, level: 0.95, tasks: [{ task: 'counting' }] });
   expect(
     answer.tasks[0]!.evaluations.map(({ stage, weight, right, asked, againstBase }) => [

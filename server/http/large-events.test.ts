@@ -22,9 +22,8 @@ beforeAll(async () => {
 });
 afterAll(() => hub.remove());
 
-const get = async <T>(path: string): Promise<T> => (await hub.request('GET', path)).json() as Promise<T>;
 const examples = (runId: RunId, query = ''): Promise<LargeEventsResponse<Examples>> =>
-  get(`/runs/${runId}/examples${query}`);
+  hub.get(`/runs/${runId}/examples${query}`);
 const send = (trainer: TrainerEnd, events: unknown[]): Promise<unknown> =>
   trainer.emitWithAck('events', { events: events as TrainerEvent[] as never });
 
@@ -38,10 +37,10 @@ describe('examples and token shifts of a run', () => {
     expect(await examples(runId)).toEqual({ runId, lastSeq: 6, earlier: 0, events: [examplesOf(3), examplesOf(5)] });
     expect(await examples(runId, '?newest=1')).toMatchObject({ earlier: 1, events: [{ seq: 5 }] });
     expect(await examples(runId, '?beforeSeq=5&toStep=4')).toMatchObject({ earlier: 0, events: [{ seq: 3 }] });
-    expect(await get<LargeEventsResponse<TokenShift>>(`/runs/${runId}/token-shifts?fromStep=2`)).toEqual({
+    expect(await hub.get<LargeEventsResponse<TokenShift>>(`/runs/${runId}/token-shifts?fromStep=2`)).toEqual({
       ...{ runId, lastSeq: 6, earlier: 0, events: [tokenShift(2)] },
     });
-    const { events: control } = await get<ControlEventsResponse>(`/runs/${runId}/events`);
+    const { events: control } = await hub.get<ControlEventsResponse>(`/runs/${runId}/events`);
     expect(control.map(({ seq }) => seq)).toEqual([1, 6]);
   });
 
@@ -114,7 +113,7 @@ describe('examples and token shifts of a run', () => {
     });
     const { picture: _, ...withoutPicture } = pictured as { picture: unknown };
     expect((await examples(runId)).events[0]!.examples).toEqual([bare, withoutPicture]);
-    const [shift] = (await get<LargeEventsResponse<TokenShift>>(`/runs/${runId}/token-shifts`)).events;
+    const [shift] = (await hub.get<LargeEventsResponse<TokenShift>>(`/runs/${runId}/token-shifts`)).events;
     expect(shift).toEqual(tokenShift(3));
   });
 

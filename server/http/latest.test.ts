@@ -32,8 +32,7 @@ beforeAll(async () => {
 });
 afterAll(() => hub.remove());
 
-const latest = async (query: string): Promise<HistoryResponse> =>
-  (await hub.request('GET', `/runs/${runId}/latest?${query}`)).json() as Promise<HistoryResponse>;
+const latest = async (query: string): Promise<HistoryResponse> => hub.get(`/runs/${runId}/latest?${query}`);
 const points = ({ series }: HistoryResponse) =>
   Object.entries(series).map(([name, { steps, seqs, values }]) => [name, steps, seqs, values]);
 

@@ -18,8 +18,7 @@ import {
 let hub: TestHub;
 afterEach(() => hub.remove());
 
-const list = async (query = ''): Promise<RunList> =>
-  RunList.parse(await (await hub.request('GET', `/runs?${query}`)).json());
+const list = async (query = ''): Promise<RunList> => RunList.parse(await hub.get(`/runs?${query}`));
 /** The run in the list, once its overview is as asked. */
 const listed = (runId: RunId, lastSeq: number): Promise<RunList['runs'][number]> =>
   eventually(async () => {

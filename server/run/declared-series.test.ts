@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aRunId, attachment, started, stepped, TestHub, testTimeMs } from '../../test/support/test-hub.js';
+import { aRunId, attachment, started, stepped, TestHub, testTimeMs, silentLink } from '../../test/support/test-hub.js';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 
 /** A real hub, which names the series of what a trainer sends by number. */
@@ -37,7 +37,7 @@ describe('values by number', () => {
 
   it('leave out a value that is nested deeper than the stack', async () => {
     const runId = aRunId();
-    const link = { send: () => Promise.resolve(), close: () => undefined };
+    const link = silentLink();
     await hub.hub.runs.attach(attachment(runId), link);
     const nested: unknown = JSON.parse('['.repeat(1_000_000) + ']'.repeat(1_000_000));
     const events = [declares(1, [{ number: 0, name: 'a' }]), step(2, [0], [nested])];

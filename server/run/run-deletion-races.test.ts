@@ -17,6 +17,7 @@ import {
   finished,
   started,
   stepped,
+  silentLink,
 } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import type { EventStore } from '../store/event-store.js';
@@ -93,7 +94,7 @@ function hub(cluster: NoOtherHubs | null = null, before: (keyof EventStore)[] = 
   hubs.push(runs);
   return runs;
 }
-const link = { send: () => Promise.resolve(), close: () => undefined };
+const link = silentLink();
 const attach = (runs: RunRegistry, runId: RunId, parent: RunParent | null = null): Promise<Attached> =>
   runs.attach({ ...attachment(runId), parent }, link);
 async function ended(runs: RunRegistry): Promise<RunId> {

@@ -9,7 +9,7 @@ import { hasEnded, type RunId } from '@plumbline/shared/run';
 import { isLastWord, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { WireEvent } from '@plumbline/shared/wire-event';
 import { MemoryStore } from '../../test/support/memory-store.js';
-import { aRunId, attachment, finished, started, stepped } from '../../test/support/test-hub.js';
+import { aRunId, attachment, finished, started, stepped, silentLink } from '../../test/support/test-hub.js';
 import { SequenceGapError, StoreUnavailableError, type EventStore } from '../store/event-store.js';
 import type { StoredEvent } from '../store/protocol-1.js';
 import { Refusal } from './refusal.js';
@@ -153,7 +153,7 @@ class Model {
 
 /** One of the connections of a run's trainer: it numbers its events from where its attach says that the run stands. */
 class Connection {
-  readonly link = { send: () => Promise.resolve(), close: () => undefined };
+  readonly link = silentLink();
   /** Its attach was answered, and it has not gone since. */
   isAttached = false;
   /** How many of its attaches are not answered: it sends nothing meanwhile. */

@@ -22,7 +22,6 @@ beforeAll(async () => {
 });
 afterAll(() => hub.remove());
 
-const get = async <T>(path: string): Promise<T> => (await hub.request('GET', path)).json() as Promise<T>;
 const segment = (seq: number, fromStep: number, checkpointId?: string): WireEvent =>
   ({
     ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: testTimeMs + 9500 },
@@ -53,7 +52,7 @@ async function resuming(runId: RunId) {
   return trainer;
 }
 const lossSteps = async (runId: RunId): Promise<number[]> =>
-  (await get<HistoryResponse>(`/runs/${runId}/history`)).series['train/loss']!.steps;
+  (await hub.get<HistoryResponse>(`/runs/${runId}/history`)).series['train/loss']!.steps;
 
 describe('a run that has ended', () => {
   it('goes on with one segment an attach, though the batches of a second one follow at once', async () => {
@@ -88,7 +87,7 @@ describe('a run that has ended', () => {
     await trainer.emitWithAck('events', { events });
     await hub.until(runId, ({ state }) => state === 'finished');
     const texts = async () =>
-      (await get<FindingsResponse>(`/runs/${runId}/findings`)).findings.map(({ text }) => text).join('\n');
+      (await hub.get<FindingsResponse>(`/runs/${runId}/findings`)).findings.map(({ text }) => text).join('\n');
     expect(await texts()).toMatch(/learning rate/);
     trainer.disconnect();
     await hub.until(runId, ({ trainerConnected }) => !trainerConnected);
@@ -108,17 +107,17 @@ describe('a run that has ended', () => {
       ...{ state: 'running', reason: '', endedMs: null, lastSeq: 10, lastStep: 6 },
       segments: [{ seq: 7, fromStep: 3 }],
     });
-    const { series } = await get<HistoryResponse>(`/runs/${runId}/history`);
+    const { series } = await hub.get<HistoryResponse>(`/runs/${runId}/history`);
     expect(series['train/loss']).toMatchObject({ steps: [2, 3, 4, 5, 6], values: [2, 3, 80, 90, 100] });
-    const windows = await get<WindowsResponse>(`/runs/${runId}/windows?metric=train/loss`);
+    const windows = await hub.get<WindowsResponse>(`/runs/${runId}/windows?metric=train/loss`);
     expect(windows.series['train/loss']).toMatchObject({ counts: [5], minima: [2], maxima: [100], lasts: [100] });
-    const compared = await get<{ runs: { metrics: Record<string, object> }[] }>(
+    const compared = await hub.get<{ runs: { metrics: Record<string, object> }[] }>(
       `/compare?run=${runId}&metric=train/loss`,
     );
     expect(compared.runs[0]!.metrics['train/loss']).toMatchObject({ count: 5, max: 100 });
-    expect((await get<FindingsResponse>(`/runs/${runId}/findings`)).findings).toBeInstanceOf(Array);
+    expect((await hub.get<FindingsResponse>(`/runs/${runId}/findings`)).findings).toBeInstanceOf(Array);
     // All of it is in the events and in exports.
-    const control = await get<ControlEventsResponse>(`/runs/${runId}/events`);
+    const control = await hub.get<ControlEventsResponse>(`/runs/${runId}/events`);
     expect(control.events.map(({ type }) => type)).toEqual(['run_started', 'run_finished', 'segment_started']);
     const stored: number[] = [];
     for await (const batch of (await archiveOf(hub.hub.runs.store, runId)).events())

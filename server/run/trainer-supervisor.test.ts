@@ -181,7 +181,7 @@ describe('a built-in trainer', () => {
     await expect(start('finish', { runId, checkpointId: CheckpointId.parse('step-9') })).rejects.toThrow(
       /no checkpoint/,
     );
-    const checkpoints = async () => (await hub.request('GET', `/runs/${runId}/checkpoints`)).json();
+    const checkpoints = () => hub.get<unknown>(`/runs/${runId}/checkpoints`);
     expect(await checkpoints()).toEqual({ checkpoints: [{ checkpointId, step: 2, isHere: false }] });
     mkdirSync(join(hub.config.dataDir, 'runs', runId, 'checkpoints', checkpointId), { recursive: true });
     expect(await checkpoints()).toEqual({ checkpoints: [{ checkpointId, step: 2, isHere: true }] });

@@ -18,6 +18,7 @@ import {
   testTimeMs,
   TestHub,
   type TrainerEnd,
+  silentLink,
 } from '../../test/support/test-hub.js';
 
 import { storeFile } from '../store/open-store.js';
@@ -241,10 +242,10 @@ describe('a trainer that attaches again', () => {
     const { run } = attachment(runId);
     const attach = { ...attachment(runId), run: { ...run, settings: { ...run.settings, offset: -0 } } };
     // As a Python trainer writes it: JSON.stringify has no -0.
-    const before = await own.hub.runs.attach(attach, { send: () => Promise.resolve(), close: () => undefined });
+    const before = await own.hub.runs.attach(attach, silentLink());
     expect(before.lastSeq).toBe(0);
     await own.restart();
-    const after = own.hub.runs.attach(attach, { send: () => Promise.resolve(), close: () => undefined });
+    const after = own.hub.runs.attach(attach, silentLink());
     expect(await after).toMatchObject({ lastSeq: 0 });
     await own.remove();
   });
@@ -355,7 +356,7 @@ describe("a trainer's events", () => {
     expect(await trainer.emitWithAck('events', { events: [start] })).toEqual({ ok: true, lastSeq: 1 });
     const probe = { ...stepped(2, drift, names), type: 'probe_completed' } as const;
     expect(await trainer.emitWithAck('events', { events: [probe] })).toEqual({ ok: true, lastSeq: 2 });
-    const { events } = (await (await hub.request('GET', `/runs/${runId}/events`)).json()) as ControlEventsResponse;
+    const { events } = await hub.get<ControlEventsResponse>(`/runs/${runId}/events`);
     // As text: a deep comparison of so much takes minutes.
     expect(canonicalJson(events) === canonicalJson([start])).toBe(true);
     const { series } = await hub.hub.runs.store.history(runId, { maxPoints: 5 });

@@ -8,7 +8,7 @@ import { RunRegistry } from '../../server/run/registry.js';
 import { StoreUnavailableError } from '../../server/store/event-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { aRunId, attachment, eventually, started, stepped } from '../support/test-hub.js';
+import { aRunId, attachment, eventually, started, stepped, silentLink } from '../support/test-hub.js';
 import { UnreliableInflux } from '../support/unreliable-influx.js';
 
 /*
@@ -30,7 +30,7 @@ class Hub {
   handlers!: ClusterHandlers;
   told: ToldRun | undefined;
   readonly runs: RunRegistry;
-  readonly link = { send: () => Promise.resolve(), close: () => undefined };
+  readonly link = silentLink();
 
   constructor(
     readonly store: InfluxStore,

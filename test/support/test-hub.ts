@@ -23,6 +23,7 @@ import { isWireMetricEvent, type WireEvent, type WireMetricEvent } from '@plumbl
 import { readConfig, type HubConfig } from '../../server/config.js';
 import { startHub, type Hub } from '../../server/main.js';
 import { createLog } from '../../server/operations/hub-log.js';
+import type { TrainerLink } from '../../server/run/liveness.js';
 import { eventually } from './eventually.js';
 import { oddNames } from './odd-names.js';
 
@@ -31,6 +32,9 @@ export { eventually };
 export type TrainerEnd = Socket<HubToTrainer, TrainerToHub>;
 export type LogLine = Record<string, unknown> & { level: number; msg: string };
 export type DashboardEnd = Socket<HubToDashboard, DashboardToHub>;
+
+/** The connection of a trainer that takes everything and answers nothing. A connection is told apart by identity. */
+export const silentLink = (): TrainerLink => ({ send: () => Promise.resolve(), close: () => undefined });
 
 /** The real hub in this process, with a free port, its own folder and client sockets. */
 export class TestHub {
@@ -105,6 +109,11 @@ export class TestHub {
       headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
+  }
+
+  /** The JSON answer of a path below `/api`. */
+  async get<T>(path: string): Promise<T> {
+    return (await this.request('GET', path)).json() as Promise<T>;
   }
 
   /** Waits until the condition holds for a run. */
