@@ -1,4 +1,11 @@
-import type { CommandRecord } from './command.js';
+import type { CommandRecord, GivenAction } from './command.js';
+
+/** The kinds of commands that set what is trained or the learning rate. */
+export const settingKinds = [
+  'set_trainable',
+  'set_learning_rate',
+  'lower_learning_rate',
+] as const satisfies readonly GivenAction['kind'][];
 
 /**
  * Whether an applied command changed nothing, judged by `before` and `after` in its record. A command without either counts

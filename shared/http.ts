@@ -52,7 +52,10 @@ export type DeletedRun = z.infer<typeof DeletedRun>;
 /** The most values of a history or of windows, over all series. A larger request is `invalid`: ask in parts. */
 export const maxAnswerValues = 4_000_000;
 
-const metricNames = z.union([MetricName, z.array(MetricName).max(2000)]).optional();
+/** A parameter that may be repeated: a single value arrives as itself. */
+const repeated = <One extends z.ZodType<string>>(one: One, several: z.ZodType<z.infer<One>[]>) =>
+  z.union([one, several]).transform((given) => [given].flat() as z.infer<One>[]);
+const metricNames = repeated(MetricName, z.array(MetricName).max(2000)).optional();
 const stepRange = {
   fromStep: z.coerce.number().int().nonnegative().optional(),
   toStep: z.coerce.number().int().nonnegative().optional(),
@@ -70,13 +73,13 @@ export type HistoryQuery = z.infer<typeof HistoryQuery>;
 
 /** GET /api/runs/:runId/latest?metric=shift/kl&metric=drift/*: the last point of each; `*` at the end names a group. */
 export const LatestQuery = z.object({
-  metric: z.union([
+  metric: repeated(
     z
       .string()
       .min(1)
       .max(maxMetricNameLength + 1),
     SeriesNames,
-  ]),
+  ),
 });
 export type LatestQuery = z.infer<typeof LatestQuery>;
 
@@ -117,7 +120,7 @@ export interface FindingsResponse {
 
 /** GET /api/compare?run=A&run=B&metric=shift/kl&fromStep=100 */
 export const CompareQuery = z.object({
-  run: z.union([RunId, z.array(RunId).max(20)]),
+  run: repeated(RunId, z.array(RunId).max(20)),
   metric: metricNames,
   ...stepRange,
 });

@@ -113,6 +113,11 @@ export const metrics = {
 
 export const heldOutAccuracy = (task: string): string => `held_out/${task}/accuracy`;
 export const targetAccuracy = (task: string): string => `target/${task}/accuracy`;
+/** The task whose held-out accuracy a series is, if it is one; the mean over tasks is none. */
+export const heldOutTaskOf = (name: string): string | undefined =>
+  /^held_out\/(?!mean\/)(.+)\/accuracy$/.exec(name)?.[1];
+/** The task whose target accuracy a series is, if it is one. */
+export const targetTaskOf = (name: string): string | undefined => /^target\/(.+)\/accuracy$/.exec(name)?.[1];
 /** Relative L2 distance of a parameter group from the base model: ||w - w0|| / ||w0||. */
 export const weightDrift = (group: string): string => `drift/${group}`;
 

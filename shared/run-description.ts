@@ -11,6 +11,7 @@ import {
   maxTasks,
   maxWordLength,
 } from './limits.js';
+import { targetTaskOf } from './metric.js';
 import { GuardRules } from './rule.js';
 
 /** The trainer's own settings: any JSON object of bounded size and depth. */
@@ -136,5 +137,5 @@ export const taskLabel = (
 export function targetNames(description: Pick<RunDescription, 'tasks'>, series: Iterable<string>): string[] {
   const named = tasksOfKind(description, 'target').map(({ name }) => name);
   if (named.length > 0) return named;
-  return [...series].flatMap((name) => /^target\/(.+)\/accuracy$/.exec(name)?.[1] ?? []);
+  return [...series].flatMap((name) => targetTaskOf(name) ?? []);
 }

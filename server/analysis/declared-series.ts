@@ -1,4 +1,11 @@
-import { fromWireNumber, heldOutAccuracy, measuredWords, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import {
+  fromWireNumber,
+  heldOutAccuracy,
+  heldOutTaskOf,
+  measuredWords,
+  metrics,
+  targetAccuracy,
+} from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { targetNames, taskLabel, tasksOfKind, type RunDescription } from '@plumbline/shared/run-description';
@@ -15,8 +22,6 @@ type Declared = ReadonlyMap<string, SeriesFacts>;
 type SeriesByName = ReadonlyMap<string, MetricSeries>;
 type Baseline = ReadonlyMap<string, number>;
 
-const heldOutTask = /^held_out\/(?!mean\/)(.+)\/accuracy$/;
-
 /** A series in sentences: its label, else its name. */
 export const seriesLabel = ({ name, label }: Pick<SeriesFacts, 'name' | 'label'>): string => label ?? name;
 
@@ -27,7 +32,7 @@ export function baselineOf(events: readonly ControlEvent[]): Map<string, number>
 }
 
 const labelOf = (facts: SeriesFacts, description: RunDescription): string => {
-  const task = heldOutTask.exec(facts.name)?.[1];
+  const task = heldOutTaskOf(facts.name);
   return facts.label ?? (task === undefined ? facts.name : `${taskLabel(description, task, 'held_out')} accuracy`);
 };
 
@@ -53,7 +58,7 @@ export function seriesDrifts(
   return [...declared.values()].flatMap((facts): Finding[] => {
     const { name, better, noiseFloor, unit } = facts;
     const [measured, base] = [series.get(name), baseline.get(name)];
-    if (covered.has(name) || (hasMean && heldOutTask.test(name))) return [];
+    if (covered.has(name) || (hasMean && heldOutTaskOf(name) !== undefined)) return [];
     if (!measured || base === undefined || better === undefined || noiseFloor === undefined) return [];
     const back = recovery(measured.values, base, better === 'higher' ? 'lower' : 'higher', noiseFloor);
     if (!back) return [];
@@ -90,7 +95,7 @@ export function followedSeries(
 ): FollowedSeries[] {
   if (series.has(metrics.heldOutMean)) return [{ name: metrics.heldOutMean, label: 'held-out accuracy', unit: '%' }];
   const rank = (facts: SeriesFacts): number => {
-    if (heldOutTask.test(facts.name)) return 0;
+    if (heldOutTaskOf(facts.name) !== undefined) return 0;
     if (facts.better !== undefined && facts.noiseFloor !== undefined) return 1;
     return isLoss(facts) ? 2 : 3;
   };
@@ -119,7 +124,7 @@ export function notJudged(
     ...(needs.noise && declared.get(name)?.noiseFloor === undefined ? [`a \`noiseFloor\` of ${name}`] : []),
   ];
   const tasks = tasksOfKind(description, 'held_out').map(({ name }) => heldOutAccuracy(name));
-  const heldOut = [...new Set([...tasks, ...[...series.keys()].filter((name) => heldOutTask.test(name))])];
+  const heldOut = [...new Set([...tasks, ...[...series.keys()].filter((name) => heldOutTaskOf(name) !== undefined)])];
   const lackingTasks = heldOut.flatMap((name) => lacks(name, { base: true, noise: true }));
   const asMean = lacks(metrics.heldOutMean, { base: true, noise: true });
   // The tasks stand in for their mean.

@@ -35,7 +35,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
           await runs.store.eachWindows(
             runId,
             {
-              ...{ ...range, metrics: list(metric), segments },
+              ...{ ...range, metrics: metric, segments },
               ...{ maxValues: maxAnswerValues, maxSeriesValues: maxSeriesWindows },
             },
             (name, windows) => series(name, () => writeWindows(answer, windows)),
@@ -57,7 +57,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
       '/compare',
       heavy(reads.answers, async (request, response, signal) => {
         const { run, metric, ...range } = CompareQuery.parse(request.query);
-        const summaries = await Promise.all(list(run)!.map((runId) => runs.get(runId)));
+        const summaries = await Promise.all(run.map((runId) => runs.get(runId)));
         const answer = new JsonAnswer(response, signal);
         await answer.write('{"runs":[');
         for (const [index, summary] of summaries.entries()) {
@@ -65,7 +65,7 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
           const metrics = answer.entries();
           await runs.store.eachWindows(
             summary.runId,
-            { ...range, metrics: list(metric), segments: summary.segments },
+            { ...range, metrics: metric, segments: summary.segments },
             (name, { counts, minima, maxima, means, lasts }) =>
               metrics(name, () => {
                 const figures = {
@@ -89,12 +89,8 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
 /** Whether an answer has few windows, whatever the run holds. */
 function isSmall({ metric, fromStep = 0, toStep = Infinity, everySteps = Infinity }: WindowsQuery): boolean {
   const windows = everySteps === Infinity ? 1 : Math.ceil((toStep - fromStep + 1) / everySteps);
-  return metric !== undefined && [metric].flat().length * windows <= smallAnswerValues;
+  return metric !== undefined && metric.length * windows <= smallAnswerValues;
 }
-
-/** A query parameter as a list: Express gives a single value as itself. */
-const list = <T extends string>(value: T | T[] | undefined): T[] | undefined =>
-  typeof value === 'string' ? [value] : value;
 
 async function writeWindows(answer: JsonAnswer, windows: Windows): Promise<void> {
   const { fromSteps, counts, minima, maxima, means, lasts } = windows;

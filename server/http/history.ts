@@ -22,11 +22,10 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
           const runId = RunId.parse(request.params['runId']);
           const { metric, ...range } = HistoryQuery.parse(request.query);
           const { segments } = await runs.get(runId);
-          const metrics = metric === undefined ? undefined : [metric].flat();
           const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
           const { lastSeq } = await runs.store.eachSeries(
             runId,
-            { ...range, metrics, segments, maxValues: maxAnswerValues },
+            { ...range, metrics: metric, segments, maxValues: maxAnswerValues },
             (name, series) => answer.write(name, series),
             signal,
           );
@@ -42,7 +41,7 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
           const runId = RunId.parse(request.params['runId']);
           const { metric } = LatestQuery.parse(request.query);
           const { segments } = await runs.get(runId);
-          const filter = new SeriesFilter(typeof metric === 'string' ? [metric] : metric);
+          const filter = new SeriesFilter(metric);
           const metrics = filter.beginnings.length > 0 ? undefined : [...filter.names];
           const { lastSeq, points } = await runs.store.lastPoints(runId, { metrics, segments }, signal);
           const answer = new SeriesAnswer(new JsonAnswer(response, signal), runId);
@@ -57,10 +56,10 @@ export function historyRoutes({ runs, reads }: ReadParts & { runs: RunRegistry }
 
 /** Whether a history has few values, whatever the run holds. */
 const isSmall = ({ metric, maxPoints }: HistoryQuery): boolean =>
-  metric !== undefined && [metric].flat().length * maxPoints <= smallAnswerValues;
+  metric !== undefined && metric.length * maxPoints <= smallAnswerValues;
 
 /** Whether single series are asked for, and no groups. */
-const namesOnly = (metric: LatestQuery['metric']): boolean => [metric].flat().every((name) => !name.endsWith('*'));
+const namesOnly = (metric: LatestQuery['metric']): boolean => metric.every((name) => !name.endsWith('*'));
 
 /** A series whose columns may be plain arrays. */
 type Columns = { [Key in keyof Series]: Series[Key] extends number ? number : ArrayLike<number> };

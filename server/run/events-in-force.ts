@@ -11,7 +11,8 @@ export async function storedInForce(
 ): Promise<(event: ControlEvent) => boolean> {
   if (!segments?.length) return () => true;
   const events: ControlEvent[] = [];
-  const take = (texts: readonly string[]): void => void events.push(...texts.map((text) => JSON.parse(text) as never));
+  const take = (texts: readonly string[]): void =>
+    void events.push(...texts.map((text) => JSON.parse(text) as ControlEvent));
   await store.eachControlEvents(runId, take, { types: segmentTypes, ...(signal && { signal }) });
   return inForce(events);
 }

@@ -1,5 +1,6 @@
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
+import { settingKinds } from '@plumbline/shared/command-change';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import type { RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
@@ -142,7 +143,7 @@ const told: ReadonlySet<ControlEvent['type']> = new Set([
 ]);
 
 /** Commands whose effect an event may not tell. */
-const setting: ReadonlySet<string> = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate']);
+const setting: ReadonlySet<string> = new Set(settingKinds);
 
 function questionsPerTask(events: readonly ControlEvent[]): number {
   const start = events.find((event) => event.type === 'run_started');

@@ -16,6 +16,7 @@ import { addLargeText, maxPageBytes, readLargeTexts } from './embedded-large-eve
 import type { TakeTexts } from './event-store.js';
 import { allPoints } from './point-order.js';
 import { upToDateText, type StoredEvent } from './protocol-1.js';
+import { inBatches } from './series-batches.js';
 import type { SeriesIds } from './series-ids.js';
 
 /** Values of metric events in one page of `readEventPage`, not counting its first event. */
@@ -154,10 +155,11 @@ export async function eachControlText(
      ORDER BY 1`,
     [runId, 1, lastSeq],
   )) as [seq: number, bytes: number, isInParts: boolean][];
-  const inParts = new Set(lengths.flatMap(([seq, , isInParts]) => (isInParts ? [seq] : [])));
   // An event in parts is a page of its own.
-  for (const [first, last] of textPages(lengths.map(([seq, bytes, isInParts]) => [seq, isInParts ? Infinity : bytes])))
-    if (inParts.has(first)) {
+  const pages = inBatches(lengths, ([, bytes, isInParts]) => (isInParts ? Infinity : bytes), maxPageBytes);
+  for (const page of pages) {
+    const [[first, , isInParts], [last]] = [page[0]!, page.at(-1)!];
+    if (isInParts) {
       const texts = await readLargeTexts(reader, runId, first, last);
       await reader.hand(() => take([...texts.values()].map(upToDateText)));
     } else {
@@ -167,19 +169,5 @@ export async function eachControlText(
       );
       await reader.hand(() => take(texts.map(([text]) => upToDateText(text as string))));
     }
-}
-
-/** First and last number of events whose texts are read together, of all numbers with the lengths of their texts. */
-function textPages(lengths: readonly [number, number][]): [number, number][] {
-  const pages: [number, number][] = [];
-  let bytes = Infinity;
-  for (const [seq, length] of lengths) {
-    bytes += length;
-    if (bytes <= maxPageBytes) pages.at(-1)![1] = seq;
-    else {
-      pages.push([seq, seq]);
-      bytes = length;
-    }
   }
-  return pages;
 }

@@ -2,7 +2,7 @@ import { fluxString } from '@influxdata/influxdb-client';
 import { recordOf } from '@plumbline/shared/record';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
-import type { RunId } from '@plumbline/shared/run';
+import { isSuperseded, type RunId } from '@plumbline/shared/run';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
 import { decisive, StoreUnavailableError, type LargeEventRange, type WindowRange } from './event-store.js';
 import type { StoredControlEvent, StoredEvent } from './protocol-1.js';
@@ -174,14 +174,12 @@ export async function queryLargePlaces(
   let places: LargePlace[] = [];
   let count = 0;
   if (points === null) return { places, count };
-  const segments = decisive(range.segments);
   const keepNewest = (): void => void (places = places.sort((a, b) => b.seq - a.seq).slice(0, newest));
   await client.query(
     `${points} |> filter(fn: (r) => r._measurement == "${eventMeasurement}" and r.kind == "${type}" and r._field == "bytes")`,
     (row) => {
       const { step, seq } = positionAt(extent.baseSecond, row('_time'));
-      const isSuperseded = segments.some((segment) => seq < segment.seq && step > segment.fromStep);
-      if (seq > extent.lastSeq || seq >= beforeSeq || isSuperseded) return;
+      if (seq > extent.lastSeq || seq >= beforeSeq || isSuperseded(range.segments, { seq, step })) return;
       count++;
       places.push({ type, seq, step, bytes: Number(row('_value')) });
       if (places.length >= 2 * newest) keepNewest();

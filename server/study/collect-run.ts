@@ -2,7 +2,7 @@ import { recordOf } from '@plumbline/shared/record';
 import { runsNamed } from '@plumbline/shared/branch-name';
 import { builtInConfig } from '@plumbline/shared/built-in/run-config';
 import { describeSelection } from '@plumbline/shared/parameter';
-import { fromWireNumber, metrics } from '@plumbline/shared/metric';
+import { fromWireNumber, heldOutTaskOf, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
@@ -68,7 +68,7 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
     }
   }
   const { tasks, steps } = planned.config;
-  const heldOut = Object.keys(baseline).flatMap((name) => /^held_out\/(?!mean\/)(.+)\/accuracy$/.exec(name)?.[1] ?? []);
+  const heldOut = Object.keys(baseline).flatMap((name) => heldOutTaskOf(name) ?? []);
   return {
     ...{ variant: planned.variant, seed: planned.seed, runId, tasks, stepsPerStage: steps },
     ...{ heldOut, evaluations, series, baseline, interventions },

@@ -2,6 +2,7 @@ import {
   blocks,
   contributionChange,
   heldOutAccuracy,
+  heldOutTaskOf,
   metrics,
   numberTokenPush,
   targetAccuracy,
@@ -100,7 +101,7 @@ export function builtInDeclaration(name: string, baseline: Readonly<WireMetrics>
 function accuracyNoise(name: string, baseline: Readonly<WireMetrics>): number | undefined {
   const base = entryOf(baseline, name);
   if (!/^(held_out|target)\/.+\/accuracy$/.test(name) || typeof base !== 'number') return undefined;
-  const tasks = Object.keys(baseline).filter((each) => /^held_out\/(?!mean\/).+\/accuracy$/.test(each)).length;
+  const tasks = Object.keys(baseline).filter((each) => heldOutTaskOf(each) !== undefined).length;
   const questions = fromWireNumber(baseline[metrics.questionsPerTask] ?? usualQuestions);
   return accuracyNoiseFloor(base, questions * (name === metrics.heldOutMean ? Math.max(1, tasks) : 1));
 }

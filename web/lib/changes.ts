@@ -1,13 +1,13 @@
 import { Recipe } from '@plumbline/shared/built-in/recipe';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
-import { changesNothing } from '@plumbline/shared/command-change';
+import { changesNothing, settingKinds } from '@plumbline/shared/command-change';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
 import { builtInConfig, type RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import { formatLearningRate, formatStep } from '../charts/format';
 import { guardRulesWords, selectionWords } from './words';
 
-const changing = ['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'set_rules'] as const;
+const changing = [...settingKinds, 'set_rules'] as const;
 type Change = CommandRecord & {
   action: Extract<GivenAction, { kind: (typeof changing)[number] }>;
   step: number;

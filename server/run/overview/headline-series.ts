@@ -1,10 +1,9 @@
-import { heldOutAccuracy, metrics } from '@plumbline/shared/metric';
+import { heldOutAccuracy, metrics, targetTaskOf } from '@plumbline/shared/metric';
 import { tasksOfKind, type RunTask } from '@plumbline/shared/run-description';
 import type { SeriesFacts } from '@plumbline/shared/series';
 
 /** The names that say most about a run, in the order in which a list shows them. */
 const telling: readonly string[] = [metrics.loss, metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl];
-const targetAccuracies = /^target\/.+\/accuracy$/;
 /** A run with fewer telling series gets its best ranked others up to this number. */
 const leastHeadlines = 4;
 export const maxHeadlines = 8;
@@ -13,7 +12,7 @@ export const maxHeadlines = 8;
 export const tellingSeries = telling;
 
 /** Whether a series is always a headline where a run has it. */
-export const isTelling = (name: string): boolean => telling.includes(name) || targetAccuracies.test(name);
+export const isTelling = (name: string): boolean => telling.includes(name) || targetTaskOf(name) !== undefined;
 
 /** What ranks a run's other series. */
 export interface HeadlineFacts {
@@ -41,7 +40,7 @@ export function headlinesOf(named: readonly string[], facts: HeadlineFacts): str
   const known = new Set(named);
   const chosen = [
     ...telling.filter((name) => known.has(name)),
-    ...named.filter((name) => targetAccuracies.test(name)),
+    ...named.filter((name) => targetTaskOf(name) !== undefined),
   ].slice(0, maxHeadlines);
   const others = named
     .filter((name) => !isTelling(name))

@@ -1,5 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { changesNothing } from '@plumbline/shared/command-change';
+import { changesNothing, settingKinds } from '@plumbline/shared/command-change';
 import { fromWireNumber, isMeasured, toWireNumber } from '@plumbline/shared/metric';
 import type { RunTask } from '@plumbline/shared/run-description';
 import type { RunOverview, SeriesOverview } from '@plumbline/shared/run-list';
@@ -11,7 +11,6 @@ import { Sparkline } from './sparkline.js';
 
 /** Changes in an overview. */
 const maxChanges = 20;
-const changing: readonly string[] = ['set_trainable', 'set_learning_rate', 'lower_learning_rate'];
 
 /** The overview of a run, which grows with its events. Its size is bounded, however long the run. */
 export class RunCourse {
@@ -134,7 +133,12 @@ export class RunCourse {
 
   /** Takes a command of the run that was given or has ended. */
   takeCommand(record: CommandRecord): void {
-    if (record.state !== 'applied' || !changing.includes(record.action.kind) || changesNothing(record)) return;
+    if (
+      record.state !== 'applied' ||
+      !(settingKinds as readonly string[]).includes(record.action.kind) ||
+      changesNothing(record)
+    )
+      return;
     const others = this.#changes.filter(({ commandId }) => commandId !== record.commandId);
     this.#changes = [...others, record].slice(-maxChanges);
   }

@@ -1,5 +1,5 @@
 import type { CommandRecord, CommandState } from '@plumbline/shared/command';
-import { changesNothing } from '@plumbline/shared/command-change';
+import { changesNothing, settingKinds } from '@plumbline/shared/command-change';
 import type { ControlEvent, EvaluationCompleted } from '@plumbline/shared/trainer-event';
 import type { ChartMark } from '../../charts/chart-types';
 import { askedCheckpointPrefix, hasEnded, type RunSummary } from '@plumbline/shared/run';
@@ -33,7 +33,7 @@ export interface TimelineEntry {
 }
 
 /** Commands that change what the optimizer does stand out on charts. */
-const changing = new Set(['set_trainable', 'set_learning_rate', 'lower_learning_rate', 'restore_checkpoint']);
+const changing = new Set<string>([...settingKinds, 'restore_checkpoint']);
 
 function entryOfCommand(record: CommandRecord, recipes: readonly ModelRecipe[]): TimelineEntry {
   return {
