@@ -21,8 +21,11 @@ import type { SeriesIds } from './series-ids.js';
 
 /** Values of metric events in one page of `readEventPage`, not counting its first event. */
 const maxPageValues = 50_000;
-/** Longer texts of control events are stored in parts: `run_started` with 50,000 parameters has 27 MB. */
-const maxPayloadLength = 100_000;
+/**
+ * Longer texts of control events are stored in parts. DuckDB reads 2,048 rows at a time, so a query holds as many texts
+ * of this length. Older files have texts of up to 100,000 characters in `events`.
+ */
+const maxPayloadLength = 4000;
 const largeTypes = largeEventTypes.map((type) => `'${type}'`).join(', ');
 
 /** Adds the rows of new events of a run. @returns the number of values in them */
@@ -146,28 +149,21 @@ export async function eachControlText(
 ): Promise<void> {
   const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
   const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
+  const isControl = `type NOT IN (${largeTypes}) ${ofTypes}`;
   // Sorts lengths and not long texts: DuckDB holds texts several times while sorting.
   const lengths = (await reader.rows(
-    `SELECT seq::DOUBLE, strlen(payload)::DOUBLE, FALSE FROM events WHERE ${where}
+    `SELECT seq::DOUBLE, strlen(payload)::DOUBLE FROM events WHERE ${where}
      UNION ALL
-     SELECT seq::DOUBLE, bytes::DOUBLE, TRUE FROM large_events
-     WHERE run_id = $1 AND part = 0 AND type NOT IN (${largeTypes}) AND seq BETWEEN $2 AND $3 ${ofTypes}
+     SELECT seq::DOUBLE, bytes::DOUBLE FROM large_events
+     WHERE run_id = $1 AND part = 0 AND seq BETWEEN $2 AND $3 AND ${isControl}
      ORDER BY 1`,
     [runId, 1, lastSeq],
-  )) as [seq: number, bytes: number, isInParts: boolean][];
-  // An event in parts is a page of its own.
-  const pages = inBatches(lengths, ([, bytes, isInParts]) => (isInParts ? Infinity : bytes), maxPageBytes);
-  for (const page of pages) {
-    const [[first, , isInParts], [last]] = [page[0]!, page.at(-1)!];
-    if (isInParts) {
-      const texts = await readLargeTexts(reader, runId, first, last);
-      await reader.hand(() => take([...texts.values()].map(upToDateText)));
-    } else {
-      const texts = await reader.rows(
-        `SELECT payload FROM events WHERE ${where} ${first === last ? '' : 'ORDER BY seq'}`,
-        [runId, first, last],
-      );
-      await reader.hand(() => take(texts.map(([text]) => upToDateText(text as string))));
-    }
+  )) as [seq: number, bytes: number][];
+  for (const page of inBatches(lengths, ([, bytes]) => bytes, maxPageBytes)) {
+    const [[first], [last]] = [page[0]!, page.at(-1)!];
+    const texts = await readLargeTexts(reader, runId, first, last, isControl);
+    const short = await reader.rows(`SELECT seq::DOUBLE, payload FROM events WHERE ${where}`, [runId, first, last]);
+    for (const [seq, text] of short as [number, string][]) texts.set(seq, text);
+    await reader.hand(() => take(page.map(([seq]) => upToDateText(texts.get(seq)!))));
   }
 }

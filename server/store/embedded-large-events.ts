@@ -1,4 +1,3 @@
-import type { LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
 import type { Transaction } from './duckdb-file.js';
 import type { Reader } from './duckdb-reader.js';
@@ -26,17 +25,20 @@ export async function addLargeText(
     rows.append([runId, BigInt(event.seq), BigInt(event.step), event.type, bytes, BigInt(part), piece]);
 }
 
-/** Reads JSON texts that are stored in parts, of events between two numbers, by number. */
+/**
+ * Reads JSON texts that are stored in parts, of events between two numbers, by number.
+ * @param condition further condition on the events, in SQL
+ */
 export async function readLargeTexts(
   reader: Reader,
   runId: RunId,
   first: number,
   last: number,
-  type?: LargeEvent['type'],
+  condition = 'TRUE',
 ): Promise<Map<number, string>> {
   const parts = await reader.rows(
     `SELECT seq::DOUBLE, text FROM large_events
-     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 ${type ? `AND type = '${type}'` : ''} ORDER BY seq, part`,
+     WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND ${condition} ORDER BY seq, part`,
     [runId, first, last],
   );
   const texts = new Map<number, string>();
@@ -59,7 +61,7 @@ export async function eachLargeText(
     range,
   );
   for (const page of inBatches(wanted, ({ bytes }) => bytes, maxPageBytes)) {
-    const texts = await readLargeTexts(reader, runId, page[0]!.seq, page.at(-1)!.seq, range.type);
+    const texts = await readLargeTexts(reader, runId, page[0]!.seq, page.at(-1)!.seq, `type = '${range.type}'`);
     await reader.hand(() => take(page.map(({ seq }) => texts.get(seq)!)));
   }
   return (found[0]?.[2] ?? 0) - wanted.length;

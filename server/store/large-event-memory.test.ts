@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { afterAll, expect, it } from 'vitest';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
@@ -62,4 +63,22 @@ it('a store reads control events of which not even a few fit into its memory', a
   expect(await store.events(runId, 20, 1)).toEqual([long(20)]);
   expect(await store.events(runId, 21, 5)).toEqual([paused, examplesOf(22)]);
   await store.close();
+});
+
+it('no row of the file is long: DuckDB reads 2,048 rows at a time, however many of them are wanted', async () => {
+  const [runId, path] = [RunId.parse('run-a'), join(folder, 'rows.duckdb')];
+  const store = new EmbeddedStore(path);
+  await store.createRun(storedRun(runId));
+  const paused = (seq: number): TrainerEvent => ({
+    ...{ type: 'run_paused', seq, step: seq, wallTimeMs: 1, reason: 'x'.repeat(seq * 1000) },
+  });
+  await store.append(runId, [...Array.from({ length: 90 }, (_, i) => paused(i + 1)), largeExamples(91)]);
+  await store.close();
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  const longest = await connection.runAndReadAll(`
+    SELECT max(strlen(payload))::DOUBLE FROM events UNION ALL SELECT max(strlen(text))::DOUBLE FROM large_events`);
+  connection.closeSync();
+  instance.closeSync();
+  for (const [bytes] of longest.getRows()) expect(bytes).toBeLessThanOrEqual(4000);
 });

@@ -38,6 +38,27 @@ export function eventContract(subject: StoreUnderTest): void {
     expect(await subject.store.controlEvents(runId)).toEqual({ lastSeq: 4, events: [paused, finished] });
   });
 
+  it('lists control events of any length in order, apart from large events among them', async () => {
+    const lengths = [10, 5000, 3990, 4100, 150_000, 20, 60_000, 3_000_000, 30];
+    const paused = lengths.map((length, i) => ({
+      ...{ type: 'run_paused', seq: 2 * i + 1, step: 1, wallTimeMs: 5, reason: 'é'.repeat(length) },
+    })) as TrainerEvent[];
+    const between = lengths.map((_, i) => ({
+      ...{ type: 'token_shift', seq: 2 * i + 2, step: 1, wallTimeMs: 5, prompts: 'counting' },
+      tokens: [{ token: 'a', id: 1, base: 0.5, now: 0.25 }],
+    })) as TrainerEvent[];
+    await subject.store.append(
+      runId,
+      paused.flatMap((event, i) => [event, between[i]!]),
+    );
+    await subject.reopen();
+    const { lastSeq, events } = await subject.store.controlEvents(runId);
+    expect(lastSeq).toBe(2 * lengths.length);
+    expect(events.map(({ seq }) => seq)).toEqual(paused.map(({ seq }) => seq));
+    // Not a deep comparison: its message would be as long.
+    expect(JSON.stringify(events) === JSON.stringify(paused)).toBe(true);
+  });
+
   describe('whole events', () => {
     const started: TrainerEvent = {
       type: 'run_started',
