@@ -9,6 +9,7 @@ import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
 import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore } from '../store/event-store.js';
 import { bestCheckpoint } from './best-checkpoint.js';
+import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
 import { newRunId } from './run-id.js';
 import { refusedTarget, type WebhookOptions } from './webhook.js';
@@ -58,7 +59,7 @@ export class Admission {
     const here = comparable({ description, parent });
     const changed = new Set<string>(changeableKeys);
     if (differences(there, here).some(({ key }) => changed.has(key))) {
-      const { events } = await this.store.controlEvents(known.runId, ['run_described']);
+      const { events } = await controlEventsOf(this.store, known.runId, { types: ['run_described'] });
       for (const event of events)
         if (event.type === 'run_described')
           for (const key of Object.keys(event)) if (changed.has(key)) there[key] = here[key];
@@ -131,7 +132,7 @@ export class Admission {
       segments: run.segments,
       maxPoints: everyPoint,
     });
-    const { events } = await this.store.controlEvents(run.runId, ['run_started', 'series_declared']);
+    const { events } = await controlEventsOf(this.store, run.runId, { types: ['run_started', 'series_declared'] });
     const { unit } = declaredIn(events).get(metric) ?? {};
     const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
     if (best === null)
@@ -168,7 +169,7 @@ export class Admission {
   }
 
   async #checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
-    return checkpointsOf((await this.store.controlEvents(runId, checkpointTypes)).events);
+    return checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes })).events);
   }
 }
 

@@ -4,6 +4,7 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { Admitted } from './admission.js';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore, expectedState, refusalReason, untakenReason } from './command-states.js';
+import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -114,7 +115,7 @@ export class CommandIntake {
     if (!commands.takeUp(known)) return known;
     if (!hasEnded(state)) this.send(known);
     else {
-      const { events } = await context.store.controlEvents(runId, commandEndTypes);
+      const { events } = await controlEventsOf(context.store, runId, { types: commandEndTypes });
       await commands.load(events);
       await commands.failOpen(endedBefore(state));
     }

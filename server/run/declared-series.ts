@@ -2,7 +2,7 @@ import { nonFiniteWords, toWireNumber, type WireNumber } from '@plumbline/shared
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
-import type { ControlEvent, MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   isWireMetricEvent,
   type EventProblem,
@@ -10,6 +10,7 @@ import {
   type WireMetricEvent,
 } from '@plumbline/shared/wire-event';
 import { StoreUnavailableError, type EventStore } from '../store/event-store.js';
+import { outlineOf } from './control-events.js';
 
 const words: readonly unknown[] = nonFiniteWords;
 
@@ -49,7 +50,7 @@ export class DeclaredSeries {
     const names = new Map<number, string>();
     const take = (texts: readonly string[]): void => {
       for (const text of texts) {
-        const event = JSON.parse(text) as ControlEvent;
+        const event = outlineOf(text);
         if (event.seq >= before || (event.type !== 'run_started' && event.type !== 'series_declared')) continue;
         for (const { number, name } of event.series ?? []) if (!names.has(number)) names.set(number, name);
       }

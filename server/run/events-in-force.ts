@@ -2,6 +2,7 @@ import { inForce, segmentTypes } from '@plumbline/shared/segments';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
+import { controlEventsOf } from './control-events.js';
 
 /** Tells which control events of a stored run no later segment has undone; see `inForce`. */
 export async function storedInForce(
@@ -10,9 +11,6 @@ export async function storedInForce(
   signal?: AbortSignal,
 ): Promise<(event: ControlEvent) => boolean> {
   if (!segments?.length) return () => true;
-  const events: ControlEvent[] = [];
-  const take = (texts: readonly string[]): void =>
-    void events.push(...texts.map((text) => JSON.parse(text) as ControlEvent));
-  await store.eachControlEvents(runId, take, { types: segmentTypes, ...(signal && { signal }) });
+  const { events } = await controlEventsOf(store, runId, { types: segmentTypes, ...(signal && { signal }) });
   return inForce(events);
 }

@@ -14,6 +14,7 @@ import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
 import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
+import { controlEventsOf } from './control-events.js';
 import { DeletedIds } from './deleted-ids.js';
 import { Deletions } from './deletions.js';
 import { Drain } from './drain.js';
@@ -211,7 +212,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const run of [...this.#runs.values()])
       while (!signal.aborted && run.summary?.state === 'failed')
         try {
-          const { events, lastSeq } = await this.store.controlEvents(run.runId);
+          const { events, lastSeq } = await controlEventsOf(this.store, run.runId);
           await run.lease.correctBy(events);
           // The rest is on its way.
           if (lastSeq >= (await this.store.lastSeq(run.runId))) break;
@@ -373,7 +374,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     }
     const release = await from.hold();
     try {
-      const { events, lastSeq } = await this.store.controlEvents(parent.runId, checkpointTypes);
+      const { events, lastSeq } = await controlEventsOf(this.store, parent.runId, { types: checkpointTypes });
       // Events that another hub acknowledged may not be readable yet: then the checkpoint cannot be checked.
       if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
       return release;
@@ -476,7 +477,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   /** The checkpoints that the run can restore, in the order of saving. @throws Refusal `not_found` */
   async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
     await this.get(runId);
-    return checkpointsOf((await this.store.controlEvents(runId, checkpointTypes)).events);
+    return checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes })).events);
   }
 
   /** @throws Refusal if the run has no such checkpoint */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore } from './command-states.js';
+import { controlEventsOf } from './control-events.js';
 import type { RunCore } from './run-core.js';
 import { nextState } from './run-state.js';
 
@@ -29,8 +30,7 @@ export class RunEnding {
     const state = nextState(run.state, 'trainer_lost');
     this.core.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // The trainer's reports on its commands count, even if the hub has not recorded them yet.
-    await store
-      .controlEvents(this.core.runId, commandEndTypes)
+    await controlEventsOf(store, this.core.runId, { types: commandEndTypes })
       .then(({ events }) => this.core.commands.load(events))
       .catch(onError);
     this.end(false);

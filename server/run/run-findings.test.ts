@@ -101,7 +101,6 @@ describe('findings of a run with more probes than are held', () => {
         return answer;
       },
       windows: store.windows.bind(store),
-      controlEvents: store.controlEvents.bind(store),
       commands: store.commands.bind(store),
       eachSeries: store.eachSeries.bind(store),
       eachControlEvents: store.eachControlEvents.bind(store),

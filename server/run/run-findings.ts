@@ -13,6 +13,7 @@ import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
 import { inTurns } from '../turn.js';
+import { outlineOf } from './control-events.js';
 import { storedInForce } from './events-in-force.js';
 import { Refusal } from './refusal.js';
 
@@ -119,7 +120,7 @@ async function readChanges(
   await store.eachControlEvents(
     runId,
     inTurns((text: string) => {
-      const event = JSON.parse(text) as ControlEvent;
+      const event = outlineOf(text);
       if (!isInForce(event)) return;
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);

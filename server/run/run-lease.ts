@@ -3,6 +3,7 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Position, StoredSummary } from '../store/event-store.js';
 import type { Progress, ToldRun } from './cluster.js';
+import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
@@ -25,7 +26,7 @@ export class RunLease {
         if (!hasEnded(stored.state) && (await this.core.context.cluster.claimIfFree(this.core.runId))) {
           this.core.record.isHeld = true;
           // The hub may have crashed between storing events and recording their consequences.
-          const { events } = await this.core.context.store.controlEvents(this.core.runId);
+          const { events } = await controlEventsOf(this.core.context.store, this.core.runId);
           const end = this.noteForce(await this.core.commands.load(events));
           const run = this.core.record.restore(stored);
           const lastStep = await this.#lastStep(stored, events);
@@ -56,7 +57,7 @@ export class RunLease {
       ? await shared.takeUp(this.core.runId, acknowledgedSeq)
       : { lastSeq: await store.lastSeq(this.core.runId), lastStep: stored?.lastStep ?? this.core.summary!.lastStep };
     this.core.series.forget();
-    const { events } = await store.controlEvents(this.core.runId);
+    const { events } = await controlEventsOf(store, this.core.runId);
     const end = this.noteForce(await this.core.commands.load(events));
     const known = this.core.summary!;
     const before = { ...known, ...(stored && this.core.record.summaryOf(stored)) };

@@ -8,6 +8,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { StoreConflictError } from '../store/event-store.js';
 import { singleHub } from './cluster.js';
 import type { CommandIntake } from './command-intake.js';
+import { controlEventsOf } from './control-events.js';
 import type { TrainerLink } from './liveness.js';
 import { Refusal } from './refusal.js';
 import { endedByForce, type RunCore } from './run-core.js';
@@ -61,7 +62,7 @@ export class TrainerIntake {
     const { acknowledgedSeq, commands } = attach;
     let run = await this.#known(attach);
     if (hasEnded(run.state)) {
-      const { events } = await store.controlEvents(runId);
+      const { events } = await controlEventsOf(store, runId);
       // This hub's view of a run that ended at another hub may be behind what that hub acknowledged.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);

@@ -230,16 +230,6 @@ export class EmbeddedStore implements EventStore {
     await this.#file.read((reader) => this.#answers.eachWindows(reader, metrics, range, lastSeq, take), signal);
   }
 
-  async controlEvents(
-    runId: RunId,
-    types?: readonly ControlEvent['type'][],
-  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const events: ControlEvent[] = [];
-    const take = inTurns((text: string) => void events.push(JSON.parse(text) as ControlEvent));
-    const { lastSeq } = await this.eachControlEvents(runId, take, types && { types });
-    return { lastSeq, events };
-  }
-
   async eachControlEvents(
     runId: RunId,
     take: TakeTexts,

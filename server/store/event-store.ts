@@ -209,15 +209,7 @@ export interface EventStore {
   /** As `windows`, series by series. @throws as `eachSeries` does */
   eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
   /**
-   * Control events in today's protocol, whichever version wrote them. Holds all of them in memory.
-   * @param types only events of these types
-   */
-  controlEvents(
-    runId: RunId,
-    types?: readonly ControlEvent['type'][],
-  ): Promise<{ lastSeq: number; events: ControlEvent[] }>;
-  /**
-   * As `controlEvents`, in parts, as JSON texts.
+   * Control events in order, as JSON texts in today's protocol, whichever version wrote them; few are held at a time.
    * @param types only events of these types
    * @returns the event number up to which the events are complete
    * @throws ReadAbandonedError after `signal`

@@ -2,9 +2,9 @@ import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { TakeTexts } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
-import { eventMeasurement, fromParts, instantOf, positionAt } from './influx-lines.js';
+import { eventMeasurement, instantOf, joined, positionAt } from './influx-lines.js';
 import { from, pointsOf, queryRecords, type Extent } from './influx-queries.js';
-import { upToDateEvent, type StoredControlEvent } from './protocol-1.js';
+import { upToDateText } from './protocol-1.js';
 
 /** Control events per query. */
 const eventsPerQuery = 500;
@@ -42,26 +42,6 @@ function controlFilter(field: string, types: readonly ControlEvent['type'][] | u
 /** The fields with the parts of a control event. */
 const payloads = 'r._field =~ /^payload_/';
 
-/** Control events in order, in the words of today's protocol. */
-async function eventsOf(client: InfluxClient, flux: string, signal?: AbortSignal): Promise<ControlEvent[]> {
-  const found = await queryRecords(client, flux, signal);
-  const events = found.map(({ fields }) => upToDateEvent(fromParts<StoredControlEvent>('payload', fields)));
-  return events.sort((a, b) => a.seq - b.seq);
-}
-
-/** The control events of a run, of some types or all, in order. */
-export async function queryControlEvents(
-  client: InfluxClient,
-  runId: RunId,
-  extent: Extent,
-  types?: readonly ControlEvent['type'][],
-): Promise<ControlEvent[]> {
-  const points = pointsOf(client.options.bucket, runId, extent, {});
-  if (points === null) return [];
-  const events = await eventsOf(client, `${points} |> ${controlFilter(payloads, types)}`);
-  return events.filter(({ seq }) => seq <= extent.lastSeq);
-}
-
 /** The control events of a run as texts, in order, some at a time. */
 export async function eachControlText(
   client: InfluxClient,
@@ -85,13 +65,17 @@ export async function eachControlText(
   const { baseSecond } = extent;
   for (const [first, last] of stretchesOf(places)) {
     const between = `start: ${instantOf(baseSecond, first.step, first.seq)}, stop: ${instantOf(baseSecond, last.step, last.seq + 1)}`;
-    const events = await eventsOf(
+    const found = await queryRecords(
       client,
       `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(payloads, types)}`,
       signal,
     );
+    const texts = found.map(({ time, fields }) => ({
+      seq: positionAt(baseSecond, time).seq,
+      text: upToDateText(joined('payload', fields)),
+    }));
     // The steps of other segments are in the same range of times.
-    const ofStretch = events.filter(({ seq }) => seq >= first.seq && seq <= last.seq);
-    await take(ofStretch.map((event) => JSON.stringify(event)));
+    const ofStretch = texts.filter(({ seq }) => seq >= first.seq && seq <= last.seq).sort((a, b) => a.seq - b.seq);
+    await take(ofStretch.map(({ text }) => text));
   }
 }

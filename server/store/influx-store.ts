@@ -21,7 +21,7 @@ import {
 } from './event-store.js';
 import { InfluxClient, type InfluxOptions } from './influx-client.js';
 import { InfluxCommands } from './influx-commands.js';
-import { eachControlText, queryControlEvents } from './influx-control-events.js';
+import { eachControlText } from './influx-control-events.js';
 import { EventPages } from './influx-event-pages.js';
 import { InfluxKnownRuns } from './influx-known-runs.js';
 import { lineOfRun, linesOf } from './influx-lines.js';
@@ -187,14 +187,6 @@ export class InfluxStore implements SharedStore {
   async eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void> {
     const extent = await this.#positions.settled(runId);
     await queryWindows(this.#client, runId, extent, range, take, signal);
-  }
-
-  async controlEvents(
-    runId: RunId,
-    types?: readonly ControlEvent['type'][],
-  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const extent = await this.#positions.settled(runId);
-    return { lastSeq: extent.lastSeq, events: await queryControlEvents(this.#client, runId, extent, types) };
   }
 
   async eachControlEvents(

@@ -26,6 +26,7 @@ import { exportFormats, exportPath, exportRun } from './export-run.js';
 import { importRun } from './import-run.js';
 import { archiveOf, canonicalJson, digestOf, storedEvents } from './run-archive.js';
 import { arriving } from './store-run.js';
+import { storedControlEvents } from '../../test/support/stored-control-events.js';
 
 const folder = mkdtempSync(join(tmpdir(), "plumbline-transfer-it's-"));
 const sample = sampleRun('run-a');
@@ -179,7 +180,7 @@ describe('a run of protocol 1, whose model says no roles and which has no descri
   it('is read as its trainer would tell it today', async () => {
     const store = newStore();
     const { archive } = await importRun(path, store);
-    const { events } = await store.controlEvents(archive.run.runId);
+    const { events } = await storedControlEvents(store, archive.run.runId);
     await store.close();
     const started = events.find((event) => event.type === 'run_started')!;
     expect(TrainerEvent.parse(started)).toEqual(started);

@@ -10,6 +10,7 @@ import type { StoredEvent } from '../store/protocol-1.js';
 import { writeUnsentEvents } from '../trainer/unsent-events.js';
 import { canonicalJson } from './run-archive.js';
 import { handInEvents, unsentEventsOf } from './unsent-events.js';
+import { storedControlEvents } from '../../test/support/stored-control-events.js';
 
 const whole = sampleRun('run-a');
 const { runId } = whole.run;
@@ -135,6 +136,6 @@ it('may come from a trainer of protocol 1 whose start the hub never had', async 
   writeFileSync(path, [old, ...events].map((line) => `${JSON.stringify(line)}\n`).join(''));
   expect(await handInEvents(path, (await unsentEventsOf(path))!, store)).toEqual({ appended: 1, lastSeq: 1 });
   expect(await store.events(other, 1, 10)).toEqual(events);
-  const [told] = (await store.controlEvents(other)).events;
+  const [told] = (await storedControlEvents(store, other)).events;
   expect(told?.type === 'run_started' && told.model.recipes.map(({ name }) => name)).toContain('sa_proj');
 });

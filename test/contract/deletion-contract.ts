@@ -4,6 +4,7 @@ import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { StoreUnderTest } from './store-under-test.js';
 import { commandRecord, lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
+import { storedControlEvents } from '../support/stored-control-events.js';
 
 /** A run that is deleted leaves nothing, and its id. */
 export function deletionContract(subject: StoreUnderTest): void {
@@ -16,7 +17,7 @@ export function deletionContract(subject: StoreUnderTest): void {
       listed: (await subject.store.runs()).some((run) => run.runId === id),
       lastSeq: await subject.store.lastSeq(id),
       events: await subject.store.events(id, 1, 1000),
-      control: await subject.store.controlEvents(id),
+      control: await storedControlEvents(subject.store, id),
       history: await subject.store.history(id, { maxPoints: 1000 }),
       windows: (await subject.store.windows(id, {})).size,
       commands: await subject.store.commands(id),

@@ -11,6 +11,7 @@ import { mixture } from '../support/real-models.js';
 import { anyEvents } from './any-event.js';
 import type { StoreUnderTest } from './store-under-test.js';
 import { comparable, lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
+import { storedControlEvents } from '../support/stored-control-events.js';
 
 /** Whole events, and control events apart, come back as they were. */
 export function eventContract(subject: StoreUnderTest): void {
@@ -35,7 +36,7 @@ export function eventContract(subject: StoreUnderTest): void {
     const finished: TrainerEvent = { type: 'run_finished', seq: 4, step: 3, wallTimeMs: 6 };
     await subject.store.append(runId, [...lossEvents(1, 1), paused, stepEvent(3, {}), finished]);
     await subject.reopen();
-    expect(await subject.store.controlEvents(runId)).toEqual({ lastSeq: 4, events: [paused, finished] });
+    expect(await storedControlEvents(subject.store, runId)).toEqual({ lastSeq: 4, events: [paused, finished] });
   });
 
   it('lists control events of any length in order, apart from large events among them', async () => {
@@ -52,7 +53,7 @@ export function eventContract(subject: StoreUnderTest): void {
       paused.flatMap((event, i) => [event, between[i]!]),
     );
     await subject.reopen();
-    const { lastSeq, events } = await subject.store.controlEvents(runId);
+    const { lastSeq, events } = await storedControlEvents(subject.store, runId);
     expect(lastSeq).toBe(2 * lengths.length);
     expect(events.map(({ seq }) => seq)).toEqual(paused.map(({ seq }) => seq));
     // Not a deep comparison: its message would be as long.
@@ -184,7 +185,7 @@ export function eventContract(subject: StoreUnderTest): void {
     await subject.store.append(runId, [old]);
     await subject.reopen();
     expect(await subject.store.events(runId, 1, 1000)).toEqual([old]);
-    const [started] = (await subject.store.controlEvents(runId)).events;
+    const [started] = (await storedControlEvents(subject.store, runId)).events;
     const texts: string[] = [];
     await subject.store.eachControlEvents(runId, (part) => void texts.push(...part));
     expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual([started]);
@@ -239,7 +240,9 @@ export function eventContract(subject: StoreUnderTest): void {
     await subject.store.append(runId, [probe]);
     await subject.reopen();
     // As text: a deep comparison of so much takes minutes.
-    expect(JSON.stringify((await subject.store.controlEvents(runId)).events) === JSON.stringify([start])).toBe(true);
+    expect(JSON.stringify((await storedControlEvents(subject.store, runId)).events) === JSON.stringify([start])).toBe(
+      true,
+    );
     const { series } = await subject.store.history(runId, { maxPoints: 5 });
     expect(series.size).toBe(model.groups.length);
     expect(series.get(`drift/${model.groups[700]!.name}`)!.values).toEqual(Float64Array.of(100));

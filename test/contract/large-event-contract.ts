@@ -6,6 +6,7 @@ import type { LargeEventRange } from '../../server/store/event-store.js';
 import { examplesOf, largeExamples, tokenShift } from '../support/large-events.js';
 import type { StoreUnderTest } from './store-under-test.js';
 import { runId, stepEvent, storedRun } from './stored-samples.js';
+import { storedControlEvents } from '../support/stored-control-events.js';
 
 /** Large events and ranges of them. */
 export function largeEventContract(subject: StoreUnderTest): void {
@@ -31,7 +32,7 @@ export function largeEventContract(subject: StoreUnderTest): void {
         while (pages.length < 5)
           pages.push(...((await subject.store.events(runId, pages.length + 1, 2)) as TrainerEvent[]));
         expect(pages).toEqual(events);
-        expect(await subject.store.controlEvents(runId)).toEqual({ lastSeq: 5, events: [paused] });
+        expect(await storedControlEvents(subject.store, runId)).toEqual({ lastSeq: 5, events: [paused] });
         expect(await read()).toEqual({ events: [examplesOf(3), largeExamples(4)], earlier: 0, lastSeq: 5 });
         expect((await read({ type: 'token_shift' })).events).toEqual([tokenShift(2, 1)]);
         expect([...(await subject.store.history(runId, { maxPoints: 10 })).series.keys()].sort()).toEqual([

@@ -12,6 +12,7 @@ import { InfluxStore, type InfluxStoreOptions } from '../../server/store/influx-
 import { InfluxServer } from '../support/influx-server.js';
 import { oddNames } from '../support/odd-names.js';
 import { stepEvent, storedRun } from './stored-samples.js';
+import { storedControlEvents } from '../support/stored-control-events.js';
 
 /*
  * Random runs, written to both stores, have to be answered alike. What is random follows from a seed, which the name of
@@ -184,7 +185,7 @@ describe.each([1, 2, 3, 4, 5, 6])('a random run, seed %i', (seed) => {
 
   it('has the same control events, runs and last event, also for a store that opens anew', async () => {
     const answers = async (store: EventStore) => ({
-      control: await store.controlEvents(runId),
+      control: await storedControlEvents(store, runId),
       lastSeq: await store.lastSeq(runId),
       run: await store.run(runId),
       runs: (await store.runs()).filter((run) => run.runId === runId),
@@ -257,7 +258,12 @@ describe('both stores', () => {
     await write(runId, [], 1);
     for (const id of [runId, RunId.parse('nowhere')]) {
       const answers = async (store: EventStore) => [
-        ...[await store.run(id), await store.lastSeq(id), await store.controlEvents(id), await store.commands(id)],
+        ...[
+          await store.run(id),
+          await store.lastSeq(id),
+          await storedControlEvents(store, id),
+          await store.commands(id),
+        ],
         ...[await historyOf(store, id, { maxPoints: 100 }), (await store.windows(id, {})).size],
       ];
       expect(await answers(influx)).toEqual(await answers(embedded));

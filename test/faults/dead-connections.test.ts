@@ -99,7 +99,7 @@ describe('InfluxDB behind a connection that is dead', () => {
     await before.append(runId, [event(1), event(2), event(3)]);
     // The hub dies with these on its disk; the trainer reports them to another hub, and somebody views the run.
     expect(await after.takeUp(runId, 3)).toEqual({ lastSeq: 3, lastStep: 0 });
-    await after.controlEvents(runId);
+    await after.eachControlEvents(runId, () => undefined);
     expect((await after.append(runId, [event(4)])).lastSeq).toBe(4);
     proxy.become({ kind: 'healthy' });
     expect(await before.drained(60_000)).toBe(true);

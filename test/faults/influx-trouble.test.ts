@@ -15,6 +15,7 @@ import { handInEvents, unsentEventsOf } from '../../server/transfer/unsent-event
 import { InfluxServer } from '../support/influx-server.js';
 import { aRunId, asStored, eventually, started, stepped, TestHub, testTimeMs } from '../support/test-hub.js';
 import { UnreliableInflux, type Trouble } from '../support/unreliable-influx.js';
+import { storedControlEvents } from '../support/stored-control-events.js';
 
 /*
  * A real InfluxDB behind a misbehaving proxy. In every case, appended events are in InfluxDB afterwards, once and in
@@ -260,7 +261,7 @@ describe('reads', () => {
     for (const read of [
       () => store.history(runId, { maxPoints: 1000 }),
       () => store.windows(runId, { everySteps: 10 }),
-      () => store.controlEvents(runId),
+      () => storedControlEvents(store, runId),
       () => store.runs(),
       () => store.commands(runId),
     ]) {

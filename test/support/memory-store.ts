@@ -80,23 +80,15 @@ export class MemoryStore implements EventStore {
   eachWindows(): Promise<void> {
     return Promise.resolve();
   }
-  controlEvents(
-    runId: RunId,
-    types?: readonly ControlEvent['type'][],
-  ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
-    const all = (this.#events.get(runId) ?? []).filter(isControlEvent);
-    const stored = all.filter(({ type }) => types?.includes(type) ?? true);
-    const events = stored.map((event): ControlEvent => upToDateEvent(event));
-    return Promise.resolve({ lastSeq: this.#position(runId).lastSeq, events });
-  }
   async eachControlEvents(
     runId: RunId,
     take: TakeTexts,
     { types }: { types?: readonly ControlEvent['type'][] } = {},
   ): Promise<{ lastSeq: number }> {
-    const { lastSeq, events } = await this.controlEvents(runId, types);
-    await take(events.map((event) => JSON.stringify(event)));
-    return { lastSeq };
+    const all = (this.#events.get(runId) ?? []).filter(isControlEvent);
+    const stored = all.filter(({ type }) => types?.includes(type) ?? true);
+    await take(stored.map((event) => JSON.stringify(upToDateEvent(event))));
+    return { lastSeq: this.#position(runId).lastSeq };
   }
   async eachLargeEvent(
     runId: RunId,

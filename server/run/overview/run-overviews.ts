@@ -9,7 +9,7 @@ import { hasEnded, RunId, type RunSummary } from '@plumbline/shared/run';
 import { RunOverview } from '@plumbline/shared/run-list';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../../store/event-store.js';
-import type { StoredEvent } from '../../store/protocol-1.js';
+import { controlEventsOf } from '../control-events.js';
 import { Mailbox } from '../mailbox.js';
 import { RunCourse } from './run-course.js';
 
@@ -209,11 +209,11 @@ export class RunOverviews {
     const { runId } = run;
     const reading = (this.#reading = { runId, waiting: [] });
     const course = this.#newCourse(runId);
-    const declare = (texts: readonly string[]): void => {
-      for (const text of texts) course.nameFrom(JSON.parse(text) as StoredEvent);
-    };
-    await store.eachControlEvents(runId, declare, { types: ['run_started', 'series_declared'] });
-    for (const event of await store.events(runId, 1, firstEvents)) course.nameFrom(event);
+    const { events } = await controlEventsOf(store, runId, { types: ['run_started', 'series_declared'] });
+    for (const event of events) course.nameFrom(event);
+    // The first event has just been read, and it may be long.
+    const first = events[0]?.seq === 1 ? 2 : 1;
+    for (const event of await store.events(runId, first, firstEvents)) course.nameFrom(event);
     const { lastSeq, series } = await store.history(runId, {
       ...{ metrics: course.candidates, segments: run.segments, maxPoints: storedPoints },
     });

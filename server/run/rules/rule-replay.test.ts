@@ -174,10 +174,10 @@ describe('a line of branches', () => {
       await store.append(idOf(i), [started(), saved(2, 1)]);
     }
     let asked = 0;
-    const { controlEvents } = store;
-    store.controlEvents = (runId) => {
+    const { eachControlEvents } = store;
+    store.eachControlEvents = (...args) => {
       asked++;
-      return controlEvents.call(store, runId);
+      return eachControlEvents.apply(store, args);
     };
     return { store, run: async (i: number) => (await store.run(idOf(i)))!, asked: () => asked };
   }

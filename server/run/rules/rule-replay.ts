@@ -5,6 +5,7 @@ import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { everyPoint, type EventStore, type Series } from '../../store/event-store.js';
+import { controlEventsOf } from '../control-events.js';
 import { ruleEventOf } from './rule-backlog.js';
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
@@ -146,7 +147,7 @@ async function replay(
   { machine, hasBeginning }: Beginning,
   maxValues?: number,
 ): Promise<Replayed> {
-  const { events } = await store.controlEvents(run.runId, heard);
+  const { events } = await controlEventsOf(store, run.runId, { types: heard });
   const records = await store.commands(run.runId);
   for (const event of events) machine.hear(ruleEventOf(event));
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
