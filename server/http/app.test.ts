@@ -290,14 +290,28 @@ describe('reading a run', () => {
     const own = await TestHub.start();
     const runId = aRunId();
     const trainer = await own.attached(runId);
-    await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+    // Several pages.
+    const described = (seq: number): object => ({
+      ...stepped(seq),
+      ...{ type: 'run_described', notes: 'x'.repeat(20_000) },
+    });
+    for (let seq = 1; seq < 600; seq += 200) {
+      const page = Array.from({ length: 200 }, (_, i) => (seq + i === 1 ? started() : described(seq + i)));
+      expect(await trainer.emitWithAck('events', { events: page })).toMatchObject({ ok: true });
+    }
     const { store } = own.hub.runs;
     const events = store.events.bind(store);
-    store.events = (...page) => store.close().then(() => events(...page));
+    store.events = async (id, fromSeq, limit) => {
+      if (fromSeq > 400) await store.close();
+      return events(id, fromSeq, limit);
+    };
     const answer = await own.request('GET', `/runs/${runId}/export`);
+    expect(answer.status).toBe(200);
     await expect(answer.text()).rejects.toThrow('terminated');
     const next = await own.request('GET', `/runs/${runId}/export`);
     expect([next.status, await next.json()]).toMatchObject([503, { error: { code: 'store_failed' } }]);
+    expect(next.headers.get('content-type')).toBe('application/json; charset=utf-8');
+    expect(next.headers.get('content-disposition')).toBeNull();
     await own.remove();
   });
 

@@ -151,7 +151,12 @@ function answerErrors(onError: (error: unknown) => void): ErrorRequestHandler {
     if (retryAfterS !== undefined) response.set('Retry-After', String(retryAfterS));
     // 503 means a busy hub, 429 a client that asks too often.
     const status = retryAfterS === undefined ? statusOf[wireError.code] : 503;
-    response.status(status).json({ error: wireError } satisfies ErrorBody);
+    // The answer that failed may have been a download.
+    response.removeHeader('Content-Disposition');
+    response
+      .status(status)
+      .type('json')
+      .json({ error: wireError } satisfies ErrorBody);
   };
 }
 

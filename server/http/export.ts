@@ -1,5 +1,3 @@
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { Router } from 'express';
 import { RunId } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
@@ -7,34 +5,29 @@ import { jsonLines } from '../transfer/jsonl-file.js';
 import { archiveOf } from '../transfer/run-archive.js';
 import { exportBudget } from '../access/limits.js';
 import { heavy, type ReadParts } from './heavy-read.js';
+import { JsonAnswer } from './json-answer.js';
 import { limited } from './request-budget.js';
 
 export interface ExportParts extends ReadParts {
   runs: RunRegistry;
-  onError: (error: unknown) => void;
 }
 
 /**
  * GET /api/runs/:runId/export: everything stored of a run, as `plumbline export` writes it. It is streamed as fast as the
  * receiver reads, and ends when the run is deleted. An answer without its last line, the digest, is incomplete.
  */
-export function exportRoutes({ runs, reads, onError }: ExportParts): Router {
+export function exportRoutes({ runs, reads }: ExportParts): Router {
   return Router().get(
     '/runs/:runId/export',
     limited(exportBudget),
     heavy(reads.downloads, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
       await runs.whole(runId, async (deleted) => {
-        const ended = AbortSignal.any([signal, deleted]);
         const archive = await archiveOf(runs.store, runId);
         response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
-        try {
-          await pipeline(Readable.from(jsonLines(archive)), response, { signal: ended });
-        } catch (error) {
-          // Too late for an error answer: the receiver sees that the connection closes. A receiver that left is no fault.
-          const isGone = ended.aborted || (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
-          if (!isGone) onError(error);
-        }
+        const answer = new JsonAnswer(response, AbortSignal.any([signal, deleted]));
+        for await (const lines of jsonLines(archive)) await answer.write(lines);
+        answer.end('');
       });
     }),
   );

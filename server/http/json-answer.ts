@@ -9,7 +9,7 @@ const partLength = 32 * 1024;
 const sliceLength = 4096;
 
 /**
- * A streamed JSON answer. It holds one part, waits for a slow reader, and yields the event loop between parts. An error
+ * A streamed JSON answer, unless the response has another type. It holds one part, waits for a slow reader, and yields the event loop between parts. An error
  * before the first part still gets an error answer.
  */
 export class JsonAnswer {
@@ -71,7 +71,7 @@ export class JsonAnswer {
   }
 
   #begin(): void {
-    if (!this.response.headersSent) this.response.type('json');
+    if (!this.response.getHeader('Content-Type')) this.response.type('json');
   }
 
   async #send(): Promise<void> {

@@ -144,7 +144,7 @@ export async function* inBatches(
   if (batch.length > 0) yield batch;
 }
 
-/** Metric values and model parameters per batch for a store, and per slice of formatting. */
+/** Metric values, model parameters or similar lengths of text per batch for a store, and per slice of formatting. */
 const [maxBatchSize, maxPartSize] = [10_000, 1000];
 
 /** Splits a batch into slices that take about a millisecond to format. */
@@ -168,7 +168,8 @@ const charactersPerValue = 40;
 function sizeOf(event: StoredEvent): number {
   if (isMetricEvent(event)) return 1 + Object.keys(event.metrics).length;
   if (isLargeEvent(event)) return 1 + Math.ceil(aboutLength(event) / charactersPerValue);
-  return event.type === 'run_started' ? 1 + event.model.parameters.length : 1;
+  if (event.type === 'run_started') return 1 + event.model.parameters.length;
+  return 1 + Math.floor(JSON.stringify(event).length / charactersPerValue);
 }
 
 /** Skips the events before one: a file can only be read from its beginning. */
