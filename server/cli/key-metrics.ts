@@ -9,7 +9,7 @@ export const keyMetrics = [
   { name: metrics.numberTokensHeldOut, word: 'number tokens' },
 ] as const;
 
-export const keyWord = (metric: string): string => keyMetrics.find(({ name }) => name === metric)?.word ?? metric;
+export const keyWord = (metric: string): string | undefined => keyMetrics.find(({ name }) => name === metric)?.word;
 
 /** A value in four digits, with its unit where that is known; `–` where there is none. */
 export const valueWords = (value: WireNumber | undefined, unit?: string): string =>

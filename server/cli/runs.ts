@@ -1,10 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidArgumentError, type Command } from 'commander';
-import { metrics, type WireNumber } from '@plumbline/shared/metric';
-import { runStates, type RunState, type RunSummary } from '@plumbline/shared/run';
+import type { WireNumber } from '@plumbline/shared/metric';
+import { runStates, type RunState } from '@plumbline/shared/run';
 import { maxListedRuns, type ListedRun, type RunList, type RunOverview } from '@plumbline/shared/run-list';
 import type { HubApi } from '../hub-api.js';
 import { hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { valueWords } from './key-metrics.js';
+import { keyWord, valueWords } from './key-metrics.js';
 import { table } from './table.js';
 import { wholeNumber } from './whole-number.js';
 
@@ -15,26 +16,27 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
-/** The series whose last values the list shows. */
-const listed = [metrics.loss, metrics.heldOutMean];
+/** Headline series in a row. */
+const shownSeries = 2;
+/** The hub reads overviews in the background after its start. */
+const [readAgainMs, mostReads] = [300, 10];
 
 /** `plumbline runs`: lists the newest runs of a hub. */
 export function addRunsCommand(program: Command, say: (line: string) => void): void {
   withHubOptions(
     program
       .command('runs')
-      .description('list runs, newest first: state, step, last loss and held-out accuracy, name')
+      .description('list runs, newest first: state, step, last values, name')
       .option('--state <states>', `only those in these states, with commas between: ${runStates.join(', ')}`, statesOf)
       .option('--tag <tag>', 'only those with this tag')
       .option('--limit <number>', 'how many', wholeNumber(1), 20),
   ).action(async (flags: Flags) => {
     const hub = hubOf(flags);
     const { state: states = runStates, tag, limit, json } = flags;
-    const { runs, total } = await newest(hub, { states, tag }, limit);
+    const { runs, total } = await withOverviews(() => newest(hub, { states, tag }, limit));
     if (json) return say(JSON.stringify(runs.map(({ overview, ...run }) => ({ ...run, last: lastOf(overview) }))));
     if (runs.length === 0) return say(states === runStates && tag === undefined ? 'There are no runs yet.' : 'No run.');
-    const rows = runs.map((run) => rowOf(run, lastOf(run.overview)));
-    for (const line of table(['RUN', 'STATE', 'STEP', 'LOSS', 'HELD-OUT', 'NAME'], rows, [2, 3, 4])) say(line);
+    for (const line of table(['RUN', 'STATE', 'STEP', 'LAST VALUES', 'NAME'], runs.map(rowOf), [2])) say(line);
     if (total > runs.length) say(`... and ${total - runs.length} more (--limit)`);
   });
 }
@@ -57,17 +59,32 @@ async function newest(
   }
 }
 
+/** Lists again until the hub has read all overviews, or for a few seconds. */
+async function withOverviews(list: () => Promise<Pick<RunList, 'runs' | 'total'>>): ReturnType<typeof list> {
+  for (let reads = 1; ; reads++) {
+    const found = await list();
+    if (reads === mostReads || found.runs.every(({ overview }) => overview !== null)) return found;
+    await sleep(readAgainMs);
+  }
+}
+
 /** The last values of a run's headline series. */
 const lastOf = (overview: RunOverview | null): Record<string, WireNumber> =>
   Object.fromEntries(overview?.series.map(({ name, value }) => [name, value]) ?? []);
 
-const rowOf = (run: RunSummary, last: Record<string, WireNumber>): string[] => [
+const rowOf = (run: ListedRun): string[] => [
   run.runId,
   run.state + (['running', 'paused'].includes(run.state) && !run.trainerConnected ? ' (no trainer)' : ''),
   String(run.lastStep),
-  ...listed.map((name) => valueWords(last[name], name === metrics.heldOutMean ? '%' : undefined)),
+  headlineWords(run.overview) || '–',
   run.description.name,
 ];
+
+const headlineWords = (overview: RunOverview | null): string =>
+  (overview?.series ?? [])
+    .slice(0, shownSeries)
+    .map(({ name, label, value, unit }) => `${keyWord(name) ?? label ?? name} ${valueWords(value, unit)}`)
+    .join('  ');
 
 function statesOf(text: string): RunState[] {
   return text.split(',').map((word) => {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { CheckpointsResponse, HistoryResponse } from '@plumbline/shared/http';
-import type { WireNumber } from '@plumbline/shared/metric';
+import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { describeSelection } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
 import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
@@ -11,7 +11,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
 import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { keyMetrics, valueWords } from './key-metrics.js';
+import { keyMetrics, keyWord, valueWords } from './key-metrics.js';
 import { showLarge } from './large-events.js';
 import { modelLines, modelOf } from './model-lines.js';
 import { table } from './table.js';
@@ -20,7 +20,7 @@ import { visibleLine } from '@plumbline/shared/plain-text';
 interface Shown {
   run: RunSummary;
   /** Last values of the series that had any in the last steps. */
-  last: Record<string, { step: number; value: WireNumber; unit?: string }>;
+  last: Record<string, { step: number; value: WireNumber } & Pick<SeriesDeclaration, 'label' | 'unit' | 'better'>>;
   /** The current selection of trained parameters; null before the run has started. */
   trainable: { selection: string; parameters: number; of: number } | null;
   checkpoints: CheckpointsResponse['checkpoints'];
@@ -34,6 +34,8 @@ interface Flags extends HubFlags {
   json?: true;
 }
 
+/** Last values printed for people where the run has as many; programs get all. */
+const leastShown = 4;
 /** Most commands printed for people; programs get all. */
 const shownCommands = 10;
 
@@ -80,13 +82,24 @@ async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
   const last = Object.entries(series).flatMap(([name, { steps, values }]) =>
     steps.length === 0
       ? []
-      : [[name, { step: steps.at(-1)!, value: values.at(-1)!, ...unitOf(declared.get(name)) }] as const],
+      : [[name, { step: steps.at(-1)!, value: values.at(-1)!, ...factsOf(declared.get(name)) }] as const],
   );
   return { run, last: Object.fromEntries(last), trainable: trainableOf(events), checkpoints, commands };
 }
 
-const unitOf = (declared: SeriesDeclaration | undefined): { unit?: string } =>
-  declared?.unit === undefined ? {} : { unit: declared.unit };
+function factsOf(declared: SeriesDeclaration | undefined): Pick<SeriesDeclaration, 'label' | 'unit' | 'better'> {
+  const { label, unit, better } = declared ?? {};
+  return { ...(label !== undefined && { label }), ...(unit !== undefined && { unit }), ...(better && { better }) };
+}
+
+/** The key series, then as many others as a line has room for: first those whose better direction is declared. */
+function shownOf(last: Shown['last']): [string, Shown['last'][string]][] {
+  const key = keyMetrics.flatMap(({ name }) => (last[name] ? [name] : []));
+  const others = Object.keys(last).filter((name) => name !== wallTimeSeries && keyWord(name) === undefined);
+  const isJudged = (name: string): boolean => last[name]!.better !== undefined;
+  const ranked = [...others.filter(isJudged), ...others.filter((name) => !isJudged(name))];
+  return [...key, ...ranked.slice(0, Math.max(0, leastShown - key.length))].map((name) => [name, last[name]!]);
+}
 
 function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
   const started = events.findLast((event) => event.type === 'run_started');
@@ -118,8 +131,8 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
     const { selection, parameters, of } = trainable;
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
   }
-  const values = keyMetrics.flatMap(({ name, word }) =>
-    last[name] ? [`${word} ${valueWords(last[name].value, last[name].unit)}`] : [],
+  const values = shownOf(last).map(
+    ([name, { value, unit, label }]) => `${keyWord(name) ?? label ?? name} ${valueWords(value, unit)}`,
   );
   if (values.length > 0) facts.push(['last values', values.join('  ')]);
   if (checkpoints.length > 0)

@@ -105,7 +105,7 @@ async function lineWords(line: RunLine, commands: CommandNames, units: Units): P
 
 const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics'], units: Units): string =>
   Object.entries(metrics)
-    .map(([name, value]) => `${keyWord(name)} ${valueWords(value, units.get(name)?.unit)}`)
+    .map(([name, value]) => `${keyWord(name) ?? name} ${valueWords(value, units.get(name)?.unit)}`)
     .join('  ');
 
 async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands: CommandNames): Promise<string> {

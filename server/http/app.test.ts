@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxAnswerValues, type FindingsResponse, type HistoryResponse } from '@plumbline/shared/http';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { aRunId, finished, started, stepped, TestHub, asStored, testTimeMs } from '../../test/support/test-hub.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
@@ -291,9 +292,8 @@ describe('reading a run', () => {
     const runId = aRunId();
     const trainer = await own.attached(runId);
     // Several pages.
-    const described = (seq: number): object => ({
-      ...stepped(seq),
-      ...{ type: 'run_described', notes: 'x'.repeat(20_000) },
+    const described = (seq: number): ControlEvent => ({
+      ...{ type: 'run_described', seq, step: seq, wallTimeMs: testTimeMs, notes: 'x'.repeat(20_000) },
     });
     for (let seq = 1; seq < 600; seq += 200) {
       const page = Array.from({ length: 200 }, (_, i) => (seq + i === 1 ? started() : described(seq + i)));

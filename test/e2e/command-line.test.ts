@@ -63,8 +63,10 @@ describe('a run from the command line', () => {
 
   it('is listed, by state and up to a limit, for people and for programs', async () => {
     const output = await done('runs');
-    expect(output).toMatch(/^RUN +STATE +STEP +LOSS +HELD-OUT +NAME\n/);
-    expect(output).toMatch(new RegExp(`${run.runId} +running +\\d+ +[\\d.]+ +[\\d.]+ % +steered �\\[31mred\\n`));
+    expect(output).toMatch(/^RUN +STATE +STEP +LAST VALUES +NAME\n/);
+    expect(output).toMatch(
+      new RegExp(`${run.runId} +running +\\d+ +loss [\\d.]+ nats {2}held-out [\\d.]+ % +steered �\\[31mred\\n`),
+    );
     expect(output).not.toContain('\u001b');
     const [listed] = await json<(RunSummary & { last: Record<string, number> })[]>('runs', '--state', 'running,paused');
     expect(listed).toMatchObject({ runId: run.runId, description: { name: 'steered \uFFFD[31mred' } });
