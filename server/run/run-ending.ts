@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { trainerTakes } from '@plumbline/shared/command';
 import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore } from './command-states.js';
@@ -38,9 +39,12 @@ export class RunEnding {
 
   /** A person ends the run without its trainer; its command is in the log. In the mailbox. */
   async endByForce(by: string): Promise<void> {
-    const why = hasNoTrainerYet(this.core.summary!)
+    const run = this.core.summary!;
+    const why = hasNoTrainerYet(run)
       ? 'its trainer had not come'
-      : 'it had been told to stop and did not';
+      : trainerTakes(run, 'stop')
+        ? 'it had been told to stop and did not'
+        : 'its trainer takes no stop command';
     this.core.record.isEndedByForce = true;
     this.core.liveness.cut();
     await this.fail(`Ended without its trainer, by ${by}: ${why}.`);

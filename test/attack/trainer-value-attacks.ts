@@ -1,7 +1,7 @@
-import { readable, withRun } from './attacked-run.js';
+import { readable, readHonestly, withRun } from './attacked-run.js';
 import { firstOf, short, type Attack } from './attack.js';
 import { neither, notRefused } from './hostile-trainer.js';
-import { ask, type Reply } from './raw-clients.js';
+import type { Reply } from './raw-clients.js';
 import type { Victim } from './victim.js';
 
 /* Single steps with odd values: each is accepted and comes back unchanged, or is refused with a message. */
@@ -9,8 +9,8 @@ import type { Victim } from './victim.js';
 const quoted = JSON.stringify;
 
 /** Checks that an accepted event is in the export unchanged, except for unknown fields. */
-async function comesBack({ port }: Victim, runId: string, given: Record<string, unknown>): Promise<string | null> {
-  const { body } = await ask(port, `/api/runs/${runId}/export`, { from: '127.0.0.1' });
+async function comesBack(victim: Victim, runId: string, given: Record<string, unknown>): Promise<string | null> {
+  const { body } = await readHonestly(victim, `/api/runs/${runId}/export`);
   const line = body.split('\n').find((text) => text.includes('"step_completed"'));
   const stored = JSON.parse(line ?? '{}') as Record<string, unknown>;
   const values = Object.values((stored['metrics'] ?? {}) as object);

@@ -58,6 +58,21 @@ describe('the page of a run of another trainer', () => {
     expect(errors).toEqual([]);
   });
 
+  it('loads less than 300 kB of JavaScript', async () => {
+    await page.goto(`${hub.url}/runs/?run=${runId}`);
+    await by('live-page').waitFor();
+    await page.waitForLoadState('networkidle');
+    const scripts = await page.evaluate(() =>
+      (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+        .filter(({ name }) => new URL(name).pathname.endsWith('.js'))
+        .map(({ encodedBodySize }) => encodedBodySize),
+    );
+    // As sent: compressed by gzip, as Chromium takes brotli from https alone.
+    const sentKb = scripts.reduce((sum, bytes) => sum + bytes, 0) / 1000;
+    expect(sentKb).toBeGreaterThan(50);
+    expect(sentKb).toBeLessThan(300);
+  });
+
   it('keeps the controls if panels cannot be drawn', async () => {
     await page.route(`**/api/runs/${runId}/events`, async (route) => {
       const response = await route.fetch();
@@ -166,5 +181,36 @@ describe('the page of a run of another trainer', () => {
     }
     expect(await by('compare-eval/acc').getByText('not finite').count()).toBe(1);
     expect(await by('compare-kl').getByText('not finite').count()).toBe(0);
+  });
+
+  it('says what the hub refuses of what the trainer sends, and why', async () => {
+    await page.goto(`${hub.url}/runs/?run=${runId}`);
+    await by('live-page').waitFor();
+    expect(await by('refused').count()).toBe(0);
+    const bad = { ...stepped(5), series: [0, 9999], values: [1, 2] };
+    await trainer.emitWithAck('events', { events: [bad] } as never);
+    await by('refused').waitFor(patiently);
+    const words = await by('refused').innerText();
+    expect(words).toContain('The hub refuses part of what the trainer sends (1 so far)');
+    expect(words).toContain('9999');
+    expect(words).toContain('declare it with series_declared before its first value');
+  });
+
+  it('ends a run whose trainer takes no stop, once that is confirmed', async () => {
+    const id = aRunId();
+    const deaf: TrainerEnd = io(`${hub.url}/trainer`, { auth: trainer.auth as object, forceNew: true });
+    await deaf.emitWithAck('attach', { ...attachment(id), commands: ['pause'] });
+    await deaf.emitWithAck('events', { events: [started(), stepped(2)] } as never);
+    await page.goto(`${hub.url}/runs/?run=${id}`);
+    await by('control-end').click();
+    const dialog = page.getByRole('dialog', { name: 'End this run without its trainer?' });
+    await dialog.getByRole('button', { name: 'Keep waiting' }).click();
+    await expect.poll(() => dialog.isVisible()).toBe(false);
+    expect((await deaf.emitWithAck('events', { events: [stepped(3)] } as never)).ok).toBe(true);
+    await by('control-end').click();
+    await by('control-end-confirm').click();
+    await page.getByText('its trainer takes no stop command').first().waitFor(patiently);
+    await expect.poll(() => by('control-end').isDisabled(), patiently).toBe(true);
+    await expect.poll(() => deaf.connected, patiently).toBe(false);
   });
 });

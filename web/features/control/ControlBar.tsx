@@ -26,6 +26,11 @@ export function ControlBar(): React.ReactNode {
   const restore = useCommand();
   const isOverdue = useStopOverdue();
   const isAwaited = store.runSummary !== null && hasNoTrainerYet(store.runSummary);
+  const why = isAwaited
+    ? 'The trainer of this run has not connected.'
+    : takes('stop')
+      ? 'The trainer was told to stop but has not stopped.'
+      : 'The trainer of this run takes no stop command.';
   const [rateProblem, setRateProblem] = useState('');
   const [sentinel, isStuck] = useOutOfSight();
   const paused = store.runSummary?.state === 'paused';
@@ -87,7 +92,7 @@ export function ControlBar(): React.ReactNode {
               </button>
             )}
             {isOverdue || !takes('stop') ? (
-              <EndRunButton off={off} isAwaited={isAwaited} onEnd={() => run.give({ kind: 'end_run' })} />
+              <EndRunButton off={off} why={why} onEnd={() => run.give({ kind: 'end_run' })} />
             ) : (
               <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
             )}

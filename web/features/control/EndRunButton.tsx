@@ -1,20 +1,17 @@
 'use client';
 import { useRef } from 'react';
 
-/** Ends a run whose trainer does not stop or never connected, after a confirmation. */
+/** Ends a run whose trainer does not stop, cannot be told to, or never connected, after a confirmation. */
 export function EndRunButton({
   off,
-  isAwaited,
+  why,
   onEnd,
 }: {
   off: string;
-  /** Whether its trainer never connected. */
-  isAwaited: boolean;
+  /** Why its trainer cannot end it, a sentence. */
+  why: string;
   onEnd: () => void;
 }): React.ReactNode {
-  const why = isAwaited
-    ? 'The trainer of this run has not connected.'
-    : 'The trainer was told to stop but has not stopped.';
   const dialog = useRef<HTMLDialogElement>(null);
   return (
     <>
