@@ -76,6 +76,9 @@ export const standingLimits: Record<Standing, StandingLimits> = {
  */
 export const unansweredLimits = { messages: 16, characters: maxMessageBytes };
 
+/** WebSocket pings of one connection; more end it. */
+export const pingBudget: Budget = { burst: 20, perSecond: 2 };
+
 /** What one dashboard asks of the hub. */
 export const dashboardBudgets = {
   command: { burst: 20, perSecond: 4 },

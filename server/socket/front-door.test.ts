@@ -107,6 +107,19 @@ describe('what a connection may send', () => {
     await socket.closed();
   });
 
+  it('is no flood of pings: a few are answered', async () => {
+    const ping = Buffer.from([0x89, 0x81, 1, 2, 3, 4, 0x40]);
+    const pongs = (text: string): number => text.split('\x8a\x01A').length - 1;
+    const polite = await rawWebSocket(hub.url);
+    polite.socket.write(Buffer.concat([ping, ping, ping]));
+    await eventually(() => (pongs(polite.text()) === 3 ? true : null));
+    const flood = await rawWebSocket(hub.url);
+    flood.socket.write(Buffer.concat(Array.from({ length: 50_000 }, () => ping)));
+    await flood.closed();
+    expect(pongs(flood.text())).toBeLessThan(50);
+    polite.socket.destroy();
+  });
+
   it('is as much as 32 MiB once the token was accepted, by polling too', async () => {
     const trainer = io(`${hub.url}/trainer`, {
       auth: { token: hub.token, protocol: protocolVersion },

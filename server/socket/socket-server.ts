@@ -16,6 +16,7 @@ import type { RedisClient } from '../cluster/redis-client.js';
 
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { SeriesFilter } from '../run/series-filter.js';
+import { BoundedWebSocketServer } from './bounded-websocket.js';
 import type { FrontDoor } from './front-door.js';
 import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
@@ -55,6 +56,7 @@ export function createSocketServer(
     pingTimeout: silenceMs,
     maxHttpBufferSize: maxAnsweredBytes,
     parser: tolerantParser,
+    wsEngine: BoundedWebSocketServer,
     // No compression: each connection would hold two zlib contexts, about 300 kB, and compress the same message again. Live
     // messages hold only the drawn series; histories come compressed over HTTP.
     perMessageDeflate: false,
