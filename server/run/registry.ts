@@ -11,7 +11,7 @@ import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
 import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
 import { type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
-import { isShared, type EventStore } from '../store/event-store.js';
+import { isShared, StoreUnavailableError, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
 import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
 import { controlEventsOf } from './control-events.js';
@@ -23,7 +23,7 @@ import { refuseCircle, refuseUnknownCheckpoint } from './lineage.js';
 import type { TrainerLink } from './liveness.js';
 import { Notifier } from './notifier.js';
 import { RunOverviews } from './overview/run-overviews.js';
-import { Refusal } from './refusal.js';
+import { Refusal, toWireError } from './refusal.js';
 import { BacklogBudget } from './rules/rule-backlog.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
@@ -468,8 +468,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
         await this.command({ commandId, runId, action, cause }, author);
         return;
       } catch (error) {
-        const mayPass = error instanceof Refusal && (error.code === 'internal' || error.code === 'draining');
-        if (!mayPass || this.drain.started) throw error;
+        const isKnown = error instanceof Refusal || error instanceof StoreUnavailableError;
+        if (!isKnown || !toWireError(error).retry || this.drain.started) throw error;
         await sleep(passOnMs, undefined, { ref: false });
       }
   }

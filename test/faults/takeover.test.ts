@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import type { RunId } from '@plumbline/shared/run';
 import { singleHub, type Cluster, type ClusterHandlers, type ToldRun } from '../../server/run/cluster.js';
@@ -8,7 +9,16 @@ import { RunRegistry } from '../../server/run/registry.js';
 import { StoreUnavailableError } from '../../server/store/event-store.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { InfluxServer } from '../support/influx-server.js';
-import { aRunId, attachment, eventually, started, stepped, silentLink } from '../support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  attachment,
+  eventually,
+  finished,
+  silentLink,
+  started,
+  stepped,
+} from '../support/test-hub.js';
 import { UnreliableInflux } from '../support/unreliable-influx.js';
 
 /*
@@ -120,4 +130,30 @@ it('takes events again that the first hub has and never acknowledged, at their s
   });
   expect((await delivered(runId)).map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5]);
   expect(errors).toEqual([]);
+});
+
+it('ends a command of the first hub once the run has ended at the second, though InfluxDB could not be asked at first', async () => {
+  const [first, second] = hubs;
+  const runId = aRunId();
+  await first.attach(runId);
+  await first.runs.append(runId, first.link, [started()]);
+  expect(await first.store.drained(10_000)).toBe(true);
+  door.trouble.write = { kind: 'answer', status: 503 };
+  const { commandId } = await first.runs.command(aCommand(runId, { kind: 'pause' }), 'api');
+  await second.hear(first, runId);
+  await second.attach(runId, 1);
+  await second.runs.append(runId, second.link, [finished(2)]);
+  await eventually(() => (second.runs.find(runId)?.state === 'finished' ? true : null));
+  door.trouble = { write: null, query: { kind: 'answer', status: 503 } };
+  expect(await first.store.drained(10_000)).toBe(true);
+  first.handlers.onTaken(runId);
+  first.handlers.onRun(second.told!);
+  // The first hub passes its open command on meanwhile.
+  await sleep(1500);
+  door.trouble.query = null;
+  const record = await eventually(async () => {
+    const [found] = await second.store.commands(runId);
+    return found && found.state !== 'pending' ? found : null;
+  });
+  expect(record).toMatchObject({ commandId, state: 'failed', reason: expect.stringContaining('ended') });
 });
