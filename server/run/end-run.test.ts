@@ -14,6 +14,7 @@ import {
   started,
   stepped,
   TestHub,
+  testTimeMs,
   type TrainerEnd,
 } from '../../test/support/test-hub.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
@@ -102,6 +103,34 @@ describe('a run whose trainer does not stop', () => {
     expect(await give()).toMatchObject({ ok: true, record: { state: 'applied' } });
     expect(await hub.until(runId, (run) => run.state === 'failed')).toMatchObject({ reason });
     expect(ends.mock.calls).toEqual([['applied']]);
+  });
+
+  it('ends by its last word though its commands could not be written and its trainer does not come back', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    trainer.on('command', (_command, ack) => ack({ ok: true }));
+    await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+    const answer = await hub.dashboard(cookie).emitWithAck('command', aCommand(runId, { kind: 'stop' }));
+    if (!answer.ok) throw new Error(answer.error.message);
+    const { commandId } = answer.record;
+    const { store } = hub.hub.runs;
+    const putCommand = store.putCommand.bind(store);
+    store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
+    const at = { step: 2, wallTimeMs: testTimeMs + 9000 };
+    const applied = {
+      ...{ type: 'command_applied', seq: 3, ...at, commandId },
+      ...{ before: { state: 'running' }, after: { state: 'stopped' } },
+    } as const;
+    const lastWord = { type: 'run_stopped', seq: 4, ...at, reason: 'Stopped.' } as const;
+    expect(await trainer.emitWithAck('events', { events: [applied, lastWord] })).toMatchObject({
+      ...{ ok: false, error: { code: 'store_failed' } },
+    });
+    trainer.disconnect();
+    await hub.until(runId, (run) => run.state === 'stopped' && !run.trainerConnected);
+    store.putCommand = putCommand;
+    await eventually(async () => ((await store.run(runId))?.state === 'stopped' ? true : null));
+    expect(await store.command(commandId)).toMatchObject({ state: 'applied', step: 2, after: { state: 'stopped' } });
+    expect((await hub.request('DELETE', `/runs/${runId}`, undefined, { cookie })).status).toBe(200);
   });
 
   it('answers a command whose id an earlier one has, stored although its write failed, with the earlier one', async () => {

@@ -183,9 +183,16 @@ export class EventIntake {
   /** Records the consequences of control events, including events that were stored without them. */
   async #follow(control: readonly ControlEvent[]): Promise<void> {
     if (!this.core.record.isDirty) return;
-    // Commands first: a run recorded as ended has no open commands.
-    await this.core.commands.closeFrom(control);
-    if (hasEnded(this.core.summary!.state)) this.ending.end(control.some(isLastWord));
+    const isOver = hasEnded(this.core.summary!.state);
+    try {
+      // Commands first: a run recorded as ended has no open commands.
+      await this.core.commands.closeFrom(control);
+    } catch (error) {
+      // Its trainer may not come back to repeat them.
+      if (isOver) this.ending.endFromStored(control.some(isLastWord));
+      throw error;
+    }
+    if (isOver) this.ending.end(control.some(isLastWord));
     else await this.core.record.write();
   }
 

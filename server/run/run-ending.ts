@@ -15,6 +15,8 @@ export class RunEnding {
   #ending: Promise<void> | null = null;
   /** The trainer itself reported the end. */
   #hasLastWord = false;
+  /** Stored events end commands whose records were not written. */
+  #mayLackEnds = false;
 
   constructor(readonly core: RunCore) {}
 
@@ -25,16 +27,21 @@ export class RunEnding {
 
   /** Marks the run as failed, in the hub's view. In the mailbox. */
   async fail(reason: string): Promise<void> {
-    const { store, onError } = this.core.context;
+    const { onError } = this.core.context;
     const run = this.core.summary!;
     this.core.liveness.release();
     const state = nextState(run.state, 'trainer_lost');
     this.core.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // The trainer's reports on its commands count, even if the hub has not recorded them yet.
-    await controlEventsOf(store, this.core.runId, { types: commandEndTypes })
-      .then(({ events }) => this.core.commands.load(events))
-      .catch(onError);
+    await this.#readCommandEnds().catch(onError);
     this.end(false);
+  }
+
+  async #readCommandEnds(): Promise<void> {
+    const { store } = this.core.context;
+    const { events } = await controlEventsOf(store, this.core.runId, { types: commandEndTypes });
+    await this.core.commands.load(events);
+    this.#mayLackEnds = false;
   }
 
   /** A person ends the run without its trainer; its command is in the log. In the mailbox. */
@@ -63,6 +70,12 @@ export class RunEnding {
     this.#ending ??= this.#endUntilDone().finally(() => (this.#ending = null));
   }
 
+  /** As `end`; first reads from the stored events how the trainer ended its commands. */
+  endFromStored(hasLastWord: boolean): void {
+    this.#mayLackEnds = true;
+    this.end(hasLastWord);
+  }
+
   async #endUntilDone(): Promise<void> {
     const { closing, tryAgainMs, onError } = this.core.context;
     while (!closing.aborted)
@@ -82,6 +95,7 @@ export class RunEnding {
     // The trainer is back, or another hub holds the run or has deleted it.
     if (!run || !hasEnded(run.state) || !this.core.record.isHeld) return true;
     if (!this.core.rules.isSettled) return false;
+    if (this.#mayLackEnds) await this.#readCommandEnds();
     await this.core.commands.failOpen(this.#hasLastWord ? endedBefore(run.state) : run.reason);
     await this.core.record.write(this.#hasLastWord);
     this.#hasLastWord = false;
