@@ -95,6 +95,11 @@ export class Checkpoints {
     }
   }
 
+  /** Whether no query and no transaction is under way. */
+  get isIdle(): boolean {
+    return this.#queries.size === 0 && this.#transactions === 0;
+  }
+
   get #isCrowded(): boolean {
     return this.#clientQueries >= maxClientQueries - this.#transactions;
   }
@@ -112,10 +117,12 @@ export class Checkpoints {
     if (!this.isWanted(logBytes)) return false;
     const isCopying = [...this.#queries].some(({ isCopy }) => isCopy);
     const isFull = logBytes >= (isCopying ? this.limits.maxBytesBesideCopy : this.limits.maxBytes);
-    if (isFull) this.#keepWaiting();
     // It ends by itself, with a commit that waits for its turn.
     if (this.#transactions > 0) return false;
-    if (isFull) await this.#interruptAll();
+    if (isFull) {
+      this.#keepWaiting();
+      await this.#interruptAll();
+    }
     if (this.#queries.size === 0) {
       this.#keepWaiting();
       return true;
@@ -163,7 +170,7 @@ export class Checkpoints {
 
   #ended(): void {
     this.#wake();
-    if (this.#queries.size === 0 && this.#transactions === 0) this.onIdle();
+    if (this.isIdle) this.onIdle();
   }
 
   #wake(): void {

@@ -366,11 +366,13 @@ export class DuckDbFile {
       else await this.#commit(this.#jobs.splice(0, this.#nextCommit()));
     }
     this.#draining = null;
+    // The last query may have ended meanwhile.
+    this.#onIdle();
   }
 
-  /** The last query has ended: a checkpoint that waited for it is taken. One that failed waits for the next write. */
+  /** Takes a checkpoint that waited for the last query to end. One that failed waits for the next write. */
   #onIdle(): void {
-    if (this.#closed || this.#checkpointFailed || this.#draining) return;
+    if (this.#closed || this.#checkpointFailed || this.#draining || !this.#checkpoints.isIdle) return;
     if (this.#checkpoints.isWanted(this.#logBytes())) this.#draining = this.#drain();
   }
 

@@ -37,10 +37,10 @@ export async function addEvents(
 ): Promise<number> {
   const eventRows = await transaction.rowsOf('events');
   const pointRows = await transaction.rowsOf('points');
-  const ids = await series.of(runId);
+  const ids = await series.of(runId, async (sql, values) => (await transaction.run(sql, values)).getRows());
   /** The id may be cached before the commit: a failed transaction reloads everything. */
   const addSeries = async (metric: string): Promise<number> => {
-    const id = series.add(runId, ids, metric);
+    const id = series.add(ids, metric);
     (await transaction.rowsOf('series')).append([id, runId, metric]);
     return id;
   };

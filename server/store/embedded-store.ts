@@ -49,7 +49,7 @@ export class EmbeddedStore implements EventStore {
   readonly #file: DuckDbFile;
   /** Committed position of each run. */
   #positions = new Map<string, Position>();
-  #series = this.#seriesFrom(0);
+  #series = new SeriesIds(0);
   /** Positions within the open transaction, visible to its jobs and not to readers. */
   #uncommitted = new WeakMap<Transaction, Map<string, Position>>();
 
@@ -84,13 +84,9 @@ export class EmbeddedStore implements EventStore {
     await widenStages(reader);
     const { positions, lastSeriesId, waiting, held } = await readContents(reader);
     this.#positions = positions;
-    this.#series = this.#seriesFrom(lastSeriesId);
+    this.#series = new SeriesIds(lastSeriesId);
     await this.#guard.afterOpening(held);
     this.#order.begin(waiting);
-  }
-
-  #seriesFrom(lastId: number): SeriesIds {
-    return new SeriesIds((sql, values) => this.#file.read((reader) => reader.rows(sql, values)), lastId);
   }
 
   async condition(): Promise<StoreCondition> {
@@ -293,7 +289,7 @@ export class EmbeddedStore implements EventStore {
 
   /** Metrics of a run by series id: all, or those asked for. */
   async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
-    const known = await this.#series.of(runId);
+    const known = await this.#series.of(runId, (sql, values) => this.#read(sql, [...values]));
     const names = asked ?? [...known.keys()];
     return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
   }
