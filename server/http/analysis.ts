@@ -50,7 +50,8 @@ export function analysisRoutes({ runs, reads, maxSeriesWindows }: AnalysisParts)
       heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
         const run = await runs.get(runId);
-        response.json({ runId, findings: await runFindings(runs.store, run, signal) } satisfies FindingsResponse);
+        const findings = await runs.whole(runId, (ended) => runFindings(runs.store, run, ended), signal);
+        response.json({ runId, findings } satisfies FindingsResponse);
       }),
     )
     .get(

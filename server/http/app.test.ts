@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { maxAnswerValues, type FindingsResponse, type HistoryResponse } from '@plumbline/shared/http';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { aRunId, finished, started, stepped, TestHub, asStored, testTimeMs } from '../../test/support/test-hub.js';
+import { EmbeddedStore } from '../store/embedded-store.js';
 
 const webDir = mkdtempSync(join(tmpdir(), 'plumbline-web-'));
 const inline = 'self.__start = [1, "<b>"]';
@@ -191,6 +192,38 @@ describe('asking afterwards', () => {
     });
     const { findings } = (await json(hub.request('GET', `/runs/${ids[0]}/findings`))) as FindingsResponse;
     expect(findings[0]).toMatchObject({ kind: 'diverged', step: 6 });
+  });
+
+  it('reads for clients with a signal, so that their reads let commits go on and end with them', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started(), stepped(2), finished(3)] });
+    const { store } = hub.hub.runs;
+    const isRead = (name: string): boolean => /^(each|history|windows|lastPoints|commands)/.test(name);
+    const names = Object.getOwnPropertyNames(EmbeddedStore.prototype).filter(isRead);
+    const methods = names.map((name) => [name, Reflect.get(store, name) as (...args: unknown[]) => unknown] as const);
+    const unsigned: string[] = [];
+    const hasSignal = (arg: unknown): boolean =>
+      arg instanceof AbortSignal || (arg instanceof Object && 'signal' in arg && arg.signal instanceof AbortSignal);
+    for (const [name, method] of methods) {
+      const wrapped = (...args: unknown[]): unknown => {
+        if (!args.some(hasSignal)) unsigned.push(name);
+        return method.apply(store, args);
+      };
+      Object.assign(store, { [name]: wrapped });
+    }
+    const paths = [
+      ...['series', 'history', 'latest?metric=*', 'windows', 'findings', 'events', 'examples', 'token-shifts'],
+      ...['evaluations', 'checkpoints', 'commands', 'rules'],
+    ].map((path) => `/runs/${runId}/${path}`);
+    try {
+      for (const path of [...paths, `/compare?run=${runId}`]) {
+        expect((await hub.request('GET', path)).status).toBe(200);
+        expect([path, ...unsigned]).toEqual([path]);
+      }
+    } finally {
+      Object.assign(store, Object.fromEntries(methods));
+    }
   });
 
   it('refuses what would be too large an answer, and says how to ask for less', async () => {

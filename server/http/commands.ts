@@ -88,8 +88,9 @@ export function commandRoutes({ runs, sessions, token, reads }: CommandParts): R
     .get(
       '/runs/:runId/rules',
       // For an ended run this reads the series that its rules watch.
-      heavy(reads.answers, async (request, response) => {
-        response.json({ rules: await runs.ruleStates(RunId.parse(request.params['runId'])) } satisfies RulesResponse);
+      heavy(reads.answers, async (request, response, signal) => {
+        const rules = await runs.ruleStates(RunId.parse(request.params['runId']), signal);
+        response.json({ rules } satisfies RulesResponse);
       }),
     );
 }

@@ -22,13 +22,17 @@ export function exportRoutes({ runs, reads }: ExportParts): Router {
     limited(exportBudget),
     heavy(reads.downloads, async (request, response, signal) => {
       const runId = RunId.parse(request.params['runId']);
-      await runs.whole(runId, async (deleted) => {
-        const archive = await archiveOf(runs.store, runId);
-        response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
-        const answer = new JsonAnswer(response, AbortSignal.any([signal, deleted]));
-        for await (const lines of jsonLines(archive)) await answer.write(lines);
-        answer.end('');
-      });
+      await runs.whole(
+        runId,
+        async (ended) => {
+          const archive = await archiveOf(runs.store, runId);
+          response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
+          const answer = new JsonAnswer(response, ended);
+          for await (const lines of jsonLines(archive)) await answer.write(lines);
+          answer.end('');
+        },
+        signal,
+      );
     }),
   );
 }

@@ -57,9 +57,9 @@ export function runRoutes({ runs, supervisor, sessions, token, reads }: RunParts
     })
     .get(
       '/runs/:runId/checkpoints',
-      heavy(reads.answers, async (request, response) => {
+      heavy(reads.answers, async (request, response, signal) => {
         const runId = RunId.parse(request.params['runId']);
-        const checkpoints = (await runs.checkpoints(runId)).map(({ checkpointId, step }) => ({
+        const checkpoints = (await runs.checkpoints(runId, signal)).map(({ checkpointId, step }) => ({
           checkpointId,
           step,
           isHere: supervisor.hasCheckpoint({ runId, checkpointId }),

@@ -281,10 +281,15 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     return (await this.#run(runId)).summary!;
   }
 
-  /** The states of a run's rules. @throws Refusal `not_found` */
-  async ruleStates(runId: RunId): Promise<RuleState[]> {
-    const { rules, summary } = (await this.#run(runId)).core;
-    return rules.states ?? this.#storedRules.of(summary!);
+  /**
+   * The states of a run's rules.
+   * @param reader ends the read
+   * @throws Refusal `not_found`, or `draining` while the run is being deleted
+   */
+  async ruleStates(runId: RunId, reader?: AbortSignal): Promise<RuleState[]> {
+    const run = await this.#run(runId);
+    const { rules, summary } = run.core;
+    return rules.states ?? run.whole((signal) => this.#storedRules.of(summary!, signal), reader);
   }
 
   /**
@@ -308,10 +313,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   /**
    * Reads a whole run. Its deletion at this hub waits for that, and aborts the signal.
    * @param read must end its work when the signal is aborted
+   * @param reader ends the read too
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
-  async whole<T>(runId: RunId, read: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return (await this.#run(runId)).whole(read);
+  async whole<T>(runId: RunId, read: (signal: AbortSignal) => Promise<T>, reader?: AbortSignal): Promise<T> {
+    return (await this.#run(runId)).whole(read, reader);
   }
 
   /**
@@ -474,10 +480,18 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       }
   }
 
-  /** The checkpoints that the run can restore, in the order of saving. @throws Refusal `not_found` */
-  async checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
-    await this.get(runId);
-    return checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes })).events);
+  /**
+   * The checkpoints that the run can restore, in the order of saving.
+   * @param reader ends the read
+   * @throws Refusal `not_found`, or `draining` while the run is being deleted
+   */
+  async checkpoints(runId: RunId, reader?: AbortSignal): Promise<CheckpointSaved[]> {
+    return this.whole(
+      runId,
+      async (signal) =>
+        checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes, signal })).events),
+      reader,
+    );
   }
 
   /** @throws Refusal if the run has no such checkpoint */

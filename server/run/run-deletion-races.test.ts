@@ -217,6 +217,18 @@ describe('while a run is deleted', () => {
     expect(await file.run(runId)).toBeNull();
   });
 
+  it.each(['checkpoints', 'ruleStates'] as const)('ends a read of its %s, as its reader does', async (name) => {
+    const runs = hub(null, ['eachControlEvents']);
+    const runId = await ended(runs);
+    expect(await outcome(runs[name](runId, AbortSignal.abort()))).toMatch(/^ReadAbandonedError/);
+    const go = hold('eachControlEvents');
+    asked = [];
+    const reading = outcome(runs[name](runId));
+    await eventually(() => (asked.includes('eachControlEvents') ? true : null));
+    expect(await deletedMeanwhile(runs, runId, go)).toBe('done');
+    expect(await reading).toBe('draining');
+  });
+
   it('waits for whoever reads all of it and takes a while to end', async () => {
     const runs = hub();
     const runId = await ended(runs);

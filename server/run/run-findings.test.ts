@@ -8,7 +8,7 @@ import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { correlation } from '../analysis/findings.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
-import type { EventStore } from '../store/event-store.js';
+import { ReadAbandonedError, type EventStore } from '../store/event-store.js';
 import { started } from '../../test/support/test-hub.js';
 import { runFindings } from './run-findings.js';
 
@@ -92,6 +92,49 @@ describe('findings of a run with more probes than are held', () => {
     expect(found.values['correlation']).toBeCloseTo(correlation(means(heldOutAt), means(biasAt)), 6);
   });
 
+  /** The store, with a look at each read of series when it begins. */
+  function watched(onRead: (signal: AbortSignal | undefined) => void) {
+    let [underWay, most] = [0, 0];
+    const counted = async <T>(signal: AbortSignal | undefined, read: () => Promise<T>): Promise<T> => {
+      most = Math.max(most, ++underWay);
+      onRead(signal);
+      try {
+        return await read();
+      } finally {
+        underWay--;
+      }
+    };
+    type Args<Name extends 'history' | 'windows' | 'eachSeries'> = Parameters<EventStore[Name]>;
+    const found = {
+      history: (...args: Args<'history'>) => counted(args[2], () => store.history(...args)),
+      windows: (...args: Args<'windows'>) => counted(args[2], () => store.windows(...args)),
+      eachSeries: (...args: Args<'eachSeries'>) => counted(args[3], () => store.eachSeries(...args)),
+      eachControlEvents: store.eachControlEvents.bind(store),
+      eachCommands: store.eachCommands.bind(store),
+    };
+    return { store: found, most: () => most };
+  }
+
+  it('read one series or stage after another, each as a read of their reader', async () => {
+    const reader = new AbortController();
+    const signals: (AbortSignal | undefined)[] = [];
+    const reads = watched((signal) => void signals.push(signal));
+    await runFindings(reads.store, run, reader.signal);
+    // Outlines, courses, two stages, windows.
+    expect(signals).toEqual(Array(5).fill(reader.signal));
+    expect(reads.most()).toBe(1);
+  });
+
+  it.each([1, 2, 3, 4, 5])('end when their reader leaves during read %i', async (last) => {
+    const reader = new AbortController();
+    let begun = 0;
+    const reads = watched(() => {
+      if (++begun === last) reader.abort();
+    });
+    await expect(runFindings(reads.store, run, reader.signal)).rejects.toThrow(ReadAbandonedError);
+    expect(begun).toBe(last);
+  });
+
   it('read what they need: no series of weights point by point', async () => {
     let read = 0;
     const counting = {
@@ -101,7 +144,6 @@ describe('findings of a run with more probes than are held', () => {
         return answer;
       },
       windows: store.windows.bind(store),
-      commands: store.commands.bind(store),
       eachSeries: store.eachSeries.bind(store),
       eachControlEvents: store.eachControlEvents.bind(store),
       eachCommands: store.eachCommands.bind(store),

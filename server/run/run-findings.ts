@@ -46,7 +46,7 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
   );
   const { changes, questionsPerTask, commands } = await readChanges(store, run, signal);
   const followed = followedSeries(declaredIn(changes).values(), series, run.description).map(({ name }) => name);
-  const averages = await readCourses(store, run, stagesOf(run.description, changes), followed, series);
+  const averages = await readCourses(store, run, stagesOf(run.description, changes), followed, series, signal);
   return [
     ...findings(series, changes, questionsPerTask, run, commands, averages),
     ...notJudged(series, changes, run.description),
@@ -64,27 +64,29 @@ async function readCourses(
   stages: readonly Stage[],
   followed: readonly string[],
   series: Map<string, MetricSeries>,
+  signal: AbortSignal | undefined,
 ): Promise<Averages | undefined> {
   const targets = targetNames(description, series.keys()).map(targetAccuracy);
   const averaged = [...new Set([metrics.heldOutMean, metrics.numberTokensHeldOut, ...followed])];
   const names = [...new Set([...averaged, ...targets])];
-  const courses = await store.history(runId, { metrics: names, segments, maxPoints: coursePoints });
+  const courses = await store.history(runId, { metrics: names, segments, maxPoints: coursePoints }, signal);
   for (const [name, course] of courses.series) series.set(name, course);
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
-  // A thinned series may lack the value at the end of a stage, so each stage is read separately.
-  const ofStages = await Promise.all(
-    stages.slice(-maxStages).map(({ index, firstStep, lastStep }) =>
-      store.history(runId, {
-        ...{ metrics: targets, segments, fromStep: index === 0 ? 0 : firstStep + 1 },
-        ...(Number.isFinite(lastStep) && { toStep: lastStep }),
-        maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
-      }),
-    ),
-  );
+  // A thinned series may lack the value at the end of a stage, so each stage is read separately. One after another: reads
+  // of a thousand stages at once would occupy the store.
+  const ofStages: Awaited<ReturnType<Store['history']>>[] = [];
+  for (const { index, firstStep, lastStep } of stages.slice(-maxStages)) {
+    const range = {
+      ...{ metrics: targets, segments, fromStep: index === 0 ? 0 : firstStep + 1 },
+      ...(Number.isFinite(lastStep) && { toStep: lastStep }),
+      maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
+    };
+    ofStages.push(await store.history(runId, range, signal));
+  }
   if (ofStages.length > 0)
     for (const name of targets) series.set(name, joined(ofStages.flatMap((stage) => stage.series.get(name) ?? [])));
-  const windows = await store.windows(runId, { metrics: averaged, segments, everySteps: width });
+  const windows = await store.windows(runId, { metrics: averaged, segments, everySteps: width }, signal);
   return {
     everySteps: width,
     series: new Map([...windows].map(([name, { fromSteps, means }]) => [name, { steps: fromSteps, values: means }])),

@@ -96,14 +96,19 @@ export class Run {
   /**
    * Reads the whole run. Its deletion waits for that, and aborts the signal.
    * @param read must end its work when the signal is aborted
+   * @param reader ends the read too
    * @throws Refusal `not_found`, or `draining` while it is being deleted
    */
-  async whole<T>(read: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async whole<T>(read: (signal: AbortSignal) => Promise<T>, reader?: AbortSignal): Promise<T> {
     const release = await this.hold();
     const ended = new AbortController();
     this.#wholeReads.add(ended);
     try {
-      return await read(ended.signal);
+      return await read(AbortSignal.any([ended.signal, ...(reader ? [reader] : [])]));
+    } catch (error) {
+      // The store says that the read was ended; the reason says why.
+      if (ended.signal.aborted) throw ended.signal.reason as Error;
+      throw error;
     } finally {
       this.#wholeReads.delete(ended);
       release();

@@ -181,9 +181,14 @@ export class EmbeddedStore implements EventStore {
     return this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq));
   }
 
-  async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
+  async history(
+    runId: RunId,
+    range: HistoryRange,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; series: Map<string, Series> }> {
     const series = new Map<string, Series>();
-    const { lastSeq } = await this.eachSeries(runId, range, (metric, columns) => void series.set(metric, columns));
+    const take = (metric: string, columns: Series): void => void series.set(metric, columns);
+    const { lastSeq } = await this.eachSeries(runId, range, take, signal);
     return { lastSeq, series };
   }
 
@@ -213,9 +218,9 @@ export class EmbeddedStore implements EventStore {
     return { lastSeq, points };
   }
 
-  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+  async windows(runId: RunId, range: WindowRange, signal?: AbortSignal): Promise<Map<string, Windows>> {
     const found = new Map<string, Windows>();
-    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
+    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns), signal);
     return found;
   }
 
@@ -255,11 +260,12 @@ export class EmbeddedStore implements EventStore {
     return this.#commands.get(commandId);
   }
 
-  async commands(runId: RunId): Promise<CommandRecord[]> {
+  async commands(runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]> {
     const records: CommandRecord[] = [];
     await this.eachCommands(
       runId,
       inTurns((text: string) => void records.push(JSON.parse(text) as CommandRecord)),
+      signal,
     );
     return records;
   }

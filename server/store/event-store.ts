@@ -137,6 +137,8 @@ export type StoredSummary = StoredRun & Position;
 /**
  * Stores runs, events and commands. One contract test covers every implementation.
  * When a method returns, its change is durable; when it throws, nothing has changed.
+ * A read with a signal answers a client: it ends with ReadAbandonedError after the signal, and a store may let it wait for
+ * other clients' reads, so that commits go on. Every read for a client needs a signal. The hub's own reads have none.
  */
 export interface EventStore {
   /** @throws StoreConflictError when the run id is taken; StoreBusyError while a deleted run of this id is still being removed */
@@ -178,9 +180,13 @@ export interface EventStore {
   /**
    * Series by metric name, including `wallTimeSeries`, with the event number up to which they are complete. Holds all of
    * them in memory: ask for few, or use `eachSeries`.
-   * @throws AnswerTooLargeError
+   * @throws AnswerTooLargeError, ReadAbandonedError after `signal`
    */
-  history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }>;
+  history(
+    runId: RunId,
+    range: HistoryRange,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; series: Map<string, Series> }>;
   /**
    * As `history`, series by series.
    * @param signal ends the read
@@ -204,8 +210,11 @@ export interface EventStore {
     range?: Pick<HistoryRange, 'metrics' | 'segments'>,
     signal?: AbortSignal,
   ): Promise<{ lastSeq: number; points: Map<string, LastPoint> }>;
-  /** Summaries of series in windows of steps, computed inside the store. @throws AnswerTooLargeError */
-  windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>>;
+  /**
+   * Summaries of series in windows of steps, computed inside the store.
+   * @throws AnswerTooLargeError, ReadAbandonedError after `signal`
+   */
+  windows(runId: RunId, range: WindowRange, signal?: AbortSignal): Promise<Map<string, Windows>>;
   /** As `windows`, series by series. @throws as `eachSeries` does */
   eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
   /**
@@ -238,8 +247,8 @@ export interface EventStore {
    */
   putCommand(record: CommandRecord): Promise<void>;
   command(commandId: CommandId): Promise<CommandRecord | null>;
-  /** Oldest first. */
-  commands(runId: RunId): Promise<CommandRecord[]>;
+  /** Oldest first. @throws ReadAbandonedError after `signal` */
+  commands(runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]>;
   /** As `commands`, in parts, as JSON texts. @throws ReadAbandonedError after `signal` */
   eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void>;
   /** Runs with a pending command; may include runs whose commands have all ended. */

@@ -47,10 +47,10 @@ export class InfluxCommands {
     return highest(known)[0] ?? null;
   }
 
-  async all(runId: RunId): Promise<CommandRecord[]> {
+  async all(runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]> {
     await this.outbox.open();
     const here = this.#undelivered(runId);
-    const there = this.outbox.deleting.has(runId) ? [] : await queryCommands(this.client, runId);
+    const there = this.outbox.deleting.has(runId) ? [] : await queryCommands(this.client, runId, signal);
     return inOrder(highest([...there, ...here]));
   }
 

@@ -30,8 +30,8 @@ export async function queryRuns(client: InfluxClient, runId?: RunId): Promise<Ru
 }
 
 /** The commands of a run. */
-export const queryCommands = (client: InfluxClient, runId: RunId): Promise<CommandRecord[]> =>
-  commandsWhere(client, `r.run == "${runId}"`, always);
+export const queryCommands = (client: InfluxClient, runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]> =>
+  commandsWhere(client, `r.run == "${runId}"`, always, signal);
 
 /** Distinct milliseconds of commands per query. */
 const commandsPerPage = 200;

@@ -152,9 +152,14 @@ export class InfluxStore implements SharedStore {
     return (await this.#positions.of(runId)).lastSeq;
   }
 
-  async history(runId: RunId, range: HistoryRange): Promise<{ lastSeq: number; series: Map<string, Series> }> {
+  async history(
+    runId: RunId,
+    range: HistoryRange,
+    signal?: AbortSignal,
+  ): Promise<{ lastSeq: number; series: Map<string, Series> }> {
     const series = new Map<string, Series>();
-    const { lastSeq } = await this.eachSeries(runId, range, (metric, columns) => void series.set(metric, columns));
+    const take = (metric: string, columns: Series): void => void series.set(metric, columns);
+    const { lastSeq } = await this.eachSeries(runId, range, take, signal);
     return { lastSeq, series };
   }
 
@@ -178,9 +183,9 @@ export class InfluxStore implements SharedStore {
     return { lastSeq: extent.lastSeq, points: await queryLastPoints(this.#client, runId, extent, range, signal) };
   }
 
-  async windows(runId: RunId, range: WindowRange): Promise<Map<string, Windows>> {
+  async windows(runId: RunId, range: WindowRange, signal?: AbortSignal): Promise<Map<string, Windows>> {
     const found = new Map<string, Windows>();
-    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns));
+    await this.eachWindows(runId, range, (metric, columns) => void found.set(metric, columns), signal);
     return found;
   }
 
@@ -224,8 +229,8 @@ export class InfluxStore implements SharedStore {
     return this.#commands.get(commandId);
   }
 
-  commands(runId: RunId): Promise<CommandRecord[]> {
-    return this.#commands.all(runId);
+  commands(runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]> {
+    return this.#commands.all(runId, signal);
   }
 
   eachCommands(runId: RunId, take: TakeTexts, signal?: AbortSignal): Promise<void> {

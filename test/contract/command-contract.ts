@@ -48,7 +48,8 @@ export function commandContract(subject: StoreUnderTest): void {
       expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(2048);
       await subject.reopen();
     }
-    const gone = subject.store.eachCommands(runId, () => undefined, AbortSignal.abort(new ReadAbandonedError('gone')));
-    await expect(gone).rejects.toThrow(ReadAbandonedError);
+    const left = AbortSignal.abort(new ReadAbandonedError('gone'));
+    await expect(subject.store.eachCommands(runId, () => undefined, left)).rejects.toThrow(ReadAbandonedError);
+    await expect(subject.store.commands(runId, left)).rejects.toThrow(ReadAbandonedError);
   });
 }

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { wallTimeSeries, type WireNumber } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
-import { AnswerTooLargeError, type Windows } from '../../server/store/event-store.js';
+import { AnswerTooLargeError, ReadAbandonedError, type Windows } from '../../server/store/event-store.js';
 import type { StoreUnderTest } from './store-under-test.js';
 import { comparable, lossEvents, runId, stepEvent } from './stored-samples.js';
 
@@ -262,6 +262,8 @@ export function seriesContract(subject: StoreUnderTest): void {
     );
     await expect(reading).rejects.toThrow();
     expect(taken).toBe(1);
+    await expect(subject.store.history(runId, { maxPoints: 100 }, goes.signal)).rejects.toThrow(ReadAbandonedError);
+    await expect(subject.store.windows(runId, {}, goes.signal)).rejects.toThrow(ReadAbandonedError);
     // The store still works.
     expect((await subject.store.history(runId, { maxPoints: 100 })).lastSeq).toBe(31);
   });

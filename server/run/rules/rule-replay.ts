@@ -27,6 +27,13 @@ export interface Replayed {
   hasBeginning: boolean;
 }
 
+export interface ReplayOptions {
+  /** Refuses a run whose rules, or those of a run that it goes on from, watch more values than this. */
+  maxValues?: number;
+  /** Ends the reads, which answer a client. */
+  signal?: AbortSignal;
+}
+
 /** The values that are evaluated before a yield to the event loop. */
 const valuesPerTurn = 5_000;
 
@@ -64,15 +71,12 @@ export class RuleReplay {
 
   constructor(readonly store: EventStore) {}
 
-  /**
-   * @param maxValues refuses a run whose rules, or those of a run that it goes on from, watch more values than this
-   * @throws AnswerTooLargeError
-   */
-  async of(run: Run, maxValues?: number): Promise<Replayed> {
-    return replay(this.store, run, null, await this.#beginning(run, maxValues), maxValues);
+  /** @throws AnswerTooLargeError, ReadAbandonedError after `signal` */
+  async of(run: Run, options: ReplayOptions = {}): Promise<Replayed> {
+    return replay(this.store, run, null, await this.#beginning(run, options), options);
   }
 
-  async #beginning(run: Run, maxValues: number | undefined): Promise<Beginning> {
+  async #beginning(run: Run, options: ReplayOptions): Promise<Beginning> {
     /** The run and its ancestors whose initial states must be computed. */
     const line: { child: Run; from: Run }[] = [];
     const seen = new Set<RunId>();
@@ -93,7 +97,7 @@ export class RuleReplay {
       }
     }
     for (const { child, from } of line.reverse()) {
-      beginning = await goOn(this.store, child, from, beginning, maxValues);
+      beginning = await goOn(this.store, child, from, beginning, options);
       if (beginning.hasBeginning) this.#keep(child, beginning.machine.copy());
     }
     return beginning;
@@ -123,11 +127,11 @@ async function goOn(
   child: Run,
   from: Run,
   beginning: Beginning,
-  maxValues: number | undefined,
+  options: ReplayOptions,
 ): Promise<Beginning> {
   const parent = child.parent!;
   const upTo = { from: parent, atMs: child.createdMs };
-  const { machine, hasBeginning } = await replay(store, from, upTo, beginning, maxValues);
+  const { machine, hasBeginning } = await replay(store, from, upTo, beginning, options);
   const rules = rulesAtStart(child);
   // The child inherits rules that people have set since, unless its own configuration differs.
   if (!isDeepStrictEqual(rules, rulesAtStart(from))) machine.set(rules);
@@ -145,10 +149,10 @@ async function replay(
   run: Run,
   upTo: GoingOn | null,
   { machine, hasBeginning }: Beginning,
-  maxValues?: number,
+  { maxValues, signal }: ReplayOptions,
 ): Promise<Replayed> {
-  const { events } = await controlEventsOf(store, run.runId, { types: heard });
-  const records = await store.commands(run.runId);
+  const { events } = await controlEventsOf(store, run.runId, { types: heard, ...(signal && { signal }) });
+  const records = await store.commands(run.runId, signal);
   for (const event of events) machine.hear(ruleEventOf(event));
   const changes = changesIn(records, upTo?.atMs ?? Infinity);
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
@@ -162,7 +166,7 @@ async function replay(
   };
   const { lastSeq, series } =
     all.length > 0
-      ? await store.history(run.runId, range)
+      ? await store.history(run.runId, range, signal)
       : { lastSeq: await store.lastSeq(run.runId), series: new Map<string, Series>() };
 
   const firings: Firing[] = [];

@@ -17,7 +17,8 @@ export class StoredRuleStates {
 
   constructor(readonly replay: RuleReplay) {}
 
-  async of(run: RunSummary): Promise<RuleState[]> {
+  /** @param signal ends the read @throws AnswerTooLargeError for too many values, ReadAbandonedError after `signal` */
+  async of(run: RunSummary, signal: AbortSignal): Promise<RuleState[]> {
     const { runId, state, lastSeq, endedMs } = run;
     // A lost run continues when its trainer is back.
     const of = JSON.stringify([state, lastSeq, endedMs]);
@@ -27,7 +28,7 @@ export class StoredRuleStates {
       this.#kept.set(runId, kept);
       return kept.states;
     }
-    const read = await this.replay.of(run, maxReplayedValues);
+    const read = await this.replay.of(run, { maxValues: maxReplayedValues, signal });
     const { states } = read.machine;
     const isWhole = read.hasBeginning && read.lastSeq >= lastSeq;
     if (hasEnded(state) && isWhole) this.#kept.set(runId, { of, states });
