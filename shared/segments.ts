@@ -1,4 +1,4 @@
-import { isSuperseded } from './run.js';
+import type { CommandId } from './command.js';
 import type { CheckpointSaved, ControlEvent } from './trainer-event.js';
 
 /** Events that change how a run trains: a checkpoint holds their effect only where it was saved after them. */
@@ -19,16 +19,12 @@ export const segmentTypes = ['segment_started', 'checkpoint_saved'] as const sat
  * @param events all of the run's `segmentTypes`, and any others, ascending by seq
  */
 export function inForce(events: readonly ControlEvent[]): (event: ControlEvent) => boolean {
-  const segments = events.flatMap((event, index) =>
-    event.type === 'segment_started' ? { ...event, savedSeq: savedSeqOf(event, events.slice(0, index)) } : [],
-  );
-  return (event) =>
-    lasting.has(event.type) ||
-    (!isSuperseded(segments, event) &&
-      !(
-        changing.has(event.type) &&
-        segments.some(({ seq, savedSeq }) => savedSeq !== undefined && savedSeq < event.seq && event.seq < seq)
-      ));
+  const steps = stepsBack(events);
+  return (event) => {
+    if (lasting.has(event.type)) return true;
+    const next = steps[firstAfter(steps, event.seq)];
+    return !next || (event.step <= next.toStep && !(changing.has(event.type) && next.toSeq < event.seq));
+  };
 }
 
 /**
@@ -38,13 +34,56 @@ export function inForce(events: readonly ControlEvent[]): (event: ControlEvent) 
 export const eventsInForce = (events: readonly ControlEvent[]): readonly ControlEvent[] =>
   events.some(({ type }) => type === 'segment_started') ? events.filter(inForce(events)) : events;
 
-/** The event that saved the checkpoint of a segment; the run's start for a segment that goes on from there. */
-function savedSeqOf(
-  { fromStep, checkpointId }: Extract<ControlEvent, { type: 'segment_started' }>,
-  before: readonly ControlEvent[],
-): number | undefined {
-  if (checkpointId === undefined) return fromStep === 0 ? 0 : undefined;
-  return before.findLast((event) => event.type === 'checkpoint_saved' && event.checkpointId === checkpointId)?.seq;
+/**
+ * The commands whose effect a later segment has undone.
+ * @param events ascending by seq, with all of the run's `segmentTypes` and `command_applied`
+ */
+export function undoneCommands(events: readonly ControlEvent[]): ReadonlySet<CommandId> {
+  const isInForce = inForce(events);
+  return new Set(
+    events.flatMap((event) => (event.type === 'command_applied' && !isInForce(event) ? [event.commandId] : [])),
+  );
+}
+
+/** How far a segment and all later ones take a run back. */
+interface StepBack {
+  /** The first event of the segment. */
+  seq: number;
+  toStep: number;
+  /** The event that saved the checkpoint; 0 for the start of the run, Infinity if it is unknown. */
+  toSeq: number;
+}
+
+function stepsBack(events: readonly ControlEvent[]): StepBack[] {
+  const saves = new Map<string, number>();
+  const steps: StepBack[] = [];
+  for (const event of events)
+    if (event.type === 'checkpoint_saved') saves.set(event.checkpointId, event.seq);
+    else if (event.type === 'segment_started') {
+      const { seq, fromStep, checkpointId } = event;
+      const start = fromStep === 0 ? 0 : Infinity;
+      steps.push({
+        ...{ seq, toStep: fromStep },
+        toSeq: checkpointId === undefined ? start : (saves.get(checkpointId) ?? Infinity),
+      });
+    }
+  for (let i = steps.length - 2; i >= 0; i--) {
+    const [step, later] = [steps[i]!, steps[i + 1]!];
+    step.toStep = Math.min(step.toStep, later.toStep);
+    step.toSeq = Math.min(step.toSeq, later.toSeq);
+  }
+  return steps;
+}
+
+/** The index of the first segment after an event; the number of segments if none is. */
+function firstAfter(steps: readonly StepBack[], seq: number): number {
+  let [low, high] = [0, steps.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (steps[middle]!.seq > seq) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Types of the events that `checkpointsOf` looks at. */

@@ -3,6 +3,7 @@ import { describeSelection, resolveSelection, TrainableSelection } from '@plumbl
 import type { RunId } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
 import { UsageError } from '../usage-error.js';
+import { currentTraining } from './current-training.js';
 import { give, withGiveOptions, type GiveFlags } from './give-command.js';
 import { findRun, hubOf } from './hub.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
@@ -76,18 +77,17 @@ function selectionOf({ recipe, groups, pattern }: Flags): TrainableSelection {
 /** Previews a selection. @throws Error when the run's model is unknown, or the selection is empty */
 async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelection): Promise<Preview> {
   const { events } = await hub.controlEvents(runId);
-  const started = events.findLast((event) => event.type === 'run_started');
-  if (!started) throw new Error(`${runId} has not started yet: its parameters are not known.`);
-  const resolved = resolveSelection(selection, started.model);
+  const now = currentTraining(events);
+  if (!now) throw new Error(`${runId} has not started yet: its parameters are not known.`);
+  const resolved = resolveSelection(selection, now.model);
   if (!resolved.ok) {
-    const { recipes } = started.model;
+    const { recipes } = now.model;
     const isUnknown = selection.kind === 'recipe' && !recipes.some(({ name }) => name === selection.recipe);
     const reason = `${resolved.reason} \`plumbline show ${runId} --groups\` lists groups and recipes.`;
     throw isUnknown ? new UsageError(reason) : new Error(reason);
   }
   const { trainable, trainableSize, totalSize } = resolved;
-  const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
-  const [before, after] = [new Set(now?.trainable), new Set(trainable)];
+  const [before, after] = [new Set(now.trainable), new Set(trainable)];
   return {
     ...{ runId, selection, trainableSize, totalSize, trainable },
     newlyTrained: trainable.filter((name) => !before.has(name)),

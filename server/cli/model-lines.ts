@@ -1,6 +1,7 @@
 import type { ModelRecipe, ParameterGroup } from '@plumbline/shared/parameter';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
+import { currentTraining } from './current-training.js';
 import { table } from './table.js';
 
 /** The parts of a run's model that can be trained and frozen, by name. */
@@ -13,10 +14,9 @@ export interface ModelParts {
 /** Reads the parts of a run's model and which of them are trained now. @throws Error before the run has started */
 export async function modelOf(hub: HubApi, { runId }: RunSummary): Promise<ModelParts> {
   const { events } = await hub.controlEvents(runId);
-  const started = events.findLast((event) => event.type === 'run_started');
-  const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
-  if (!started || !now) throw new Error(`${runId} has not started yet: its model is not known.`);
-  const { name: model, groups, parameters, recipes } = started.model;
+  const now = currentTraining(events);
+  if (!now) throw new Error(`${runId} has not started yet: its model is not known.`);
+  const { name: model, groups, parameters, recipes } = now.model;
   const trained = new Set(now.trainable);
   const of = new Map(groups.map(({ name }) => [name, { tensors: 0, parameters: 0, trained: false }]));
   for (const { name, size, group } of parameters) {

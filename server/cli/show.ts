@@ -9,9 +9,10 @@ import { taskLabel } from '@plumbline/shared/run-description';
 import { settingEntries, settingName, settingValue } from '@plumbline/shared/settings-list';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
+import { currentTraining } from './current-training.js';
 import { outcomeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { keyMetrics, keyWord, valueWords } from './key-metrics.js';
+import { keyMetrics, keyWord, seriesWord, valueWords } from './key-metrics.js';
 import { showLarge } from './large-events.js';
 import { modelLines, modelOf } from './model-lines.js';
 import { table } from './table.js';
@@ -19,7 +20,7 @@ import { visibleLine } from '@plumbline/shared/plain-text';
 
 interface Shown {
   run: RunSummary;
-  /** Last values of the series that had any in the last steps. */
+  /** Last values of all series, by name. */
   last: Record<string, { step: number; value: WireNumber } & Pick<SeriesDeclaration, 'label' | 'unit' | 'better'>>;
   /** The current selection of trained parameters; null before the run has started. */
   trainable: { selection: string; parameters: number; of: number } | null;
@@ -69,11 +70,9 @@ export function addShowCommand(program: Command, say: (line: string) => void): v
 }
 
 async function read(hub: HubApi, run: RunSummary): Promise<Shown> {
-  const { runId, description, lastStep } = run;
-  // Goes back to the last two probes, or to the start if the run does not say how often it probes.
-  const fromStep = Math.max(0, lastStep - 2 * (description.probeEverySteps ?? Infinity));
+  const { runId } = run;
   const [{ series }, { events }, { checkpoints }, commands] = await Promise.all([
-    hub.get<HistoryResponse>(`/runs/${runId}/history?fromStep=${fromStep}&maxPoints=5`),
+    hub.get<HistoryResponse>(`/runs/${runId}/latest?metric=*`),
     hub.controlEvents(runId),
     hub.get<CheckpointsResponse>(`/runs/${runId}/checkpoints`),
     hub.commands(runId),
@@ -102,10 +101,9 @@ function shownOf(last: Shown['last']): [string, Shown['last'][string]][] {
 }
 
 function trainableOf(events: readonly ControlEvent[]): Shown['trainable'] {
-  const started = events.findLast((event) => event.type === 'run_started');
-  const now = events.findLast((event) => event.type === 'run_started' || event.type === 'trainable_changed');
-  if (!started || !now) return null;
-  const sizes = new Map(started.model.parameters.map(({ name, size }) => [name, size]));
+  const now = currentTraining(events);
+  if (!now) return null;
+  const sizes = new Map(now.model.parameters.map(({ name, size }) => [name, size]));
   const sum = (names: Iterable<string>): number =>
     [...names].reduce((total, name) => total + (sizes.get(name) ?? 0), 0);
   return { selection: describeSelection(now.selection), parameters: sum(now.trainable), of: sum(sizes.keys()) };
@@ -132,7 +130,7 @@ function lines({ run, last, trainable, checkpoints, commands }: Shown): string[]
     facts.push(['trains', `${selection}: ${number(parameters)} of ${number(of)} parameters`]);
   }
   const values = shownOf(last).map(
-    ([name, { value, unit, label }]) => `${keyWord(name) ?? label ?? name} ${valueWords(value, unit)}`,
+    ([name, { value, unit, label }]) => `${seriesWord(name, { label })} ${valueWords(value, unit)}`,
   );
   if (values.length > 0) facts.push(['last values', values.join('  ')]);
   if (checkpoints.length > 0)

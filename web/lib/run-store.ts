@@ -8,7 +8,7 @@ import { declaredIn, type SeriesFacts, type SeriesResponse } from '@plumbline/sh
 import { stageAt, stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import { joinColumns, type Columns } from '../charts/columns';
-import { eventsInForce } from '@plumbline/shared/segments';
+import { eventsInForce, undoneCommands } from '@plumbline/shared/segments';
 import type { FeedPhase, FeedSink } from './run-feed';
 import type { RunPast } from './run-past';
 import { SeriesBuffer } from './series-buffer';
@@ -135,12 +135,7 @@ export class RunStore implements FeedSink {
 
   /** The run's own commands, without those whose effect a later segment has undone. */
   get ownCommands(): readonly CommandRecord[] {
-    const inForce = new Set(this.eventsInForce);
-    const undone = new Set(
-      this.controlEvents.flatMap((event) =>
-        event.type === 'command_applied' && !inForce.has(event) ? [event.commandId] : [],
-      ),
-    );
+    const undone = undoneCommands(this.controlEvents);
     return [...this.commandRecords.values()].filter(({ commandId }) => !undone.has(commandId));
   }
 

@@ -131,7 +131,7 @@ export class RunCourse {
     return this.#sparklines.get(series)?.last?.value;
   }
 
-  /** Takes a command of the run that was given or has ended. */
+  /** Takes a command of the run that was given or has ended, and that no later segment has undone. */
   takeCommand(record: CommandRecord): void {
     if (
       record.state !== 'applied' ||

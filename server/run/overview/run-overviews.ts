@@ -10,6 +10,7 @@ import { RunOverview } from '@plumbline/shared/run-list';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../../store/event-store.js';
 import { controlEventsOf } from '../control-events.js';
+import { storedUndoneCommands } from '../events-in-force.js';
 import { Mailbox } from '../mailbox.js';
 import { RunCourse } from './run-course.js';
 
@@ -25,7 +26,7 @@ const maxWaiting = 5_000;
 /** Pause between the end of a run and the write of its overview. */
 const keepAfterMs = 500;
 /** Files of other formats are rebuilt. */
-const format = 3;
+const format = 4;
 const OverviewFile = z.object({ format: z.literal(format), createdMs: z.number(), overview: RunOverview });
 const emptyOverview = JSON.stringify({ lastSeq: 0, series: [], changes: [] } satisfies RunOverview);
 
@@ -218,7 +219,8 @@ export class RunOverviews {
       ...{ metrics: course.candidates, segments: run.segments, maxPoints: storedPoints },
     });
     for (const [name, { steps, values }] of series) course.takeSeries(name, steps, values);
-    for (const record of await store.commands(runId)) course.takeCommand(record);
+    const undone = await storedUndoneCommands(store, run);
+    for (const record of await store.commands(runId)) if (!undone.has(record.commandId)) course.takeCommand(record);
     course.lastSeq = lastSeq;
     const isWhole = course.take(reading.waiting);
     const now = this.options.find(runId);
