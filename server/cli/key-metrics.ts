@@ -11,6 +11,10 @@ export const keyMetrics = [
 
 export const keyWord = (metric: string): string | undefined => keyMetrics.find(({ name }) => name === metric)?.word;
 
+/** The word for a series in a line: short for a key series, else its label or its name. */
+export const seriesWord = (name: string, { label }: { label?: string | undefined } = {}): string =>
+  keyWord(name) ?? label ?? name;
+
 /** A value in four digits, with its unit where that is known; `–` where there is none. */
 export const valueWords = (value: WireNumber | undefined, unit?: string): string =>
   value === undefined ? '–' : measuredWords(fromWireNumber(value), unit);

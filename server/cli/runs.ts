@@ -5,7 +5,7 @@ import { runStates, type RunState } from '@plumbline/shared/run';
 import { maxListedRuns, type ListedRun, type RunList, type RunOverview } from '@plumbline/shared/run-list';
 import type { HubApi } from '../hub-api.js';
 import { hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { keyWord, valueWords } from './key-metrics.js';
+import { seriesWord, valueWords } from './key-metrics.js';
 import { table } from './table.js';
 import { wholeNumber } from './whole-number.js';
 
@@ -68,9 +68,9 @@ async function withOverviews(list: () => Promise<Pick<RunList, 'runs' | 'total'>
   }
 }
 
-/** The last values of a run's headline series. */
-const lastOf = (overview: RunOverview | null): Record<string, WireNumber> =>
-  Object.fromEntries(overview?.series.map(({ name, value }) => [name, value]) ?? []);
+/** The last values of a run's headline series; null where the hub has not read them in time. */
+const lastOf = (overview: RunOverview | null): Record<string, WireNumber> | null =>
+  overview && Object.fromEntries(overview.series.map(({ name, value }) => [name, value]));
 
 const rowOf = (run: ListedRun): string[] => [
   run.runId,
@@ -83,7 +83,7 @@ const rowOf = (run: ListedRun): string[] => [
 const headlineWords = (overview: RunOverview | null): string =>
   (overview?.series ?? [])
     .slice(0, shownSeries)
-    .map(({ name, label, value, unit }) => `${keyWord(name) ?? label ?? name} ${valueWords(value, unit)}`)
+    .map(({ name, label, value, unit }) => `${seriesWord(name, { label })} ${valueWords(value, unit)}`)
     .join('  ');
 
 function statesOf(text: string): RunState[] {

@@ -10,7 +10,7 @@ import { exitCodes } from './exit-codes.js';
 import { followRun, type RunLine } from './follow-run.js';
 import { changeWords } from './give-command.js';
 import { findRun, hubOf, withHubOptions, type HubFlags } from './hub.js';
-import { keyMetrics, keyWord, valueWords } from './key-metrics.js';
+import { seriesWord, valueWords } from './key-metrics.js';
 import { visibleLine } from '@plumbline/shared/plain-text';
 import { wholeNumber } from './whole-number.js';
 import { sayError } from '../terminal.js';
@@ -29,13 +29,14 @@ export function addWatchCommand(program: Command, say: (line: string) => void): 
   withHubOptions(
     program
       .command('watch')
-      .description('follow a run until it ends: key metrics of each step, and its events; Ctrl-C leaves')
+      .description('follow a run until it ends: key and headline series of each step, and its events; Ctrl-C leaves')
       .argument('<run>', 'id of the run, or the beginning of it')
       .option('--from <step>', `begin at this step, 0 for all (the last ${stepsBefore})`, wholeNumber(0))
       .addOption(
-        new Option('--metric <names>', 'these series, with commas between, instead of the key ones').argParser(
-          (text: string) => text.split(',').map((name) => name.trim()),
-        ),
+        new Option(
+          '--metric <names>',
+          'these series, with commas between, instead of the key and headline series',
+        ).argParser((text: string) => text.split(',').map((name) => name.trim())),
       ),
   )
     .addHelpText(
@@ -59,12 +60,12 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
   process.stdout.once('error', leave);
   const lines = followRun(hub, run.runId, {
     fromStep: flags.from ?? Math.max(0, run.lastStep - stepsBefore),
-    metrics: flags.metric ?? keyMetrics.map(({ name }) => name),
+    ...(flags.metric && { metrics: flags.metric }),
     signal: left.signal,
     onAway: ({ message }) => sayError(`${message} Trying again ...`),
   });
   const commands = new CommandNames(hub, run);
-  const units: Units = declaredIn((await hub.controlEvents(run.runId)).events);
+  const declared: Declared = declaredIn((await hub.controlEvents(run.runId)).events);
   let isEndTold = false;
   for (;;) {
     const next = await lines.next();
@@ -78,8 +79,8 @@ async function watch(hub: HubApi, run: RunSummary, flags: Flags, say: (line: str
     const line = next.value;
     isEndTold ||= line.type !== 'metrics' && isLastWord(line);
     if (line.type === 'run_started' || line.type === 'series_declared')
-      for (const [name, declared] of declaredIn([line])) units.set(name, declared);
-    say(flags.json ? JSON.stringify(line) : await lineWords(line, commands, units));
+      for (const [name, declaration] of declaredIn([line])) declared.set(name, declaration);
+    say(flags.json ? JSON.stringify(line) : await lineWords(line, commands, declared));
     // The error of a closed pipe arrives after the write.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -92,20 +93,20 @@ function sayEnd({ state, reason, lastStep: step }: RunSummary, { json }: Flags, 
 }
 
 /** Declarations of series by name. */
-type Units = Map<string, SeriesDeclaration>;
+type Declared = Map<string, SeriesDeclaration>;
 
 const atStep = (step: number, words: string): string => `step ${String(step).padStart(6)}  ${visibleLine(words)}`;
 
-async function lineWords(line: RunLine, commands: CommandNames, units: Units): Promise<string> {
+async function lineWords(line: RunLine, commands: CommandNames, declared: Declared): Promise<string> {
   return atStep(
     line.step,
-    line.type === 'metrics' ? metricWords(line.metrics, units) : await eventWords(line, commands),
+    line.type === 'metrics' ? metricWords(line.metrics, declared) : await eventWords(line, commands),
   );
 }
 
-const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics'], units: Units): string =>
+const metricWords = (metrics: Extract<RunLine, { type: 'metrics' }>['metrics'], declared: Declared): string =>
   Object.entries(metrics)
-    .map(([name, value]) => `${keyWord(name) ?? name} ${valueWords(value, units.get(name)?.unit)}`)
+    .map(([name, value]) => `${seriesWord(name, declared.get(name))} ${valueWords(value, declared.get(name)?.unit)}`)
     .join('  ');
 
 async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands: CommandNames): Promise<string> {
