@@ -51,6 +51,8 @@ export type DeletedRun = z.infer<typeof DeletedRun>;
 
 /** The most values of a history or of windows, over all series. A larger request is `invalid`: ask in parts. */
 export const maxAnswerValues = 4_000_000;
+/** Most values of a small answer, which does not wait for large ones. The dashboard asks for no more at a time. */
+export const smallAnswerValues = 50_000;
 
 /** A parameter that may be repeated: a single value arrives as itself. */
 const repeated = <One extends z.ZodType<string>>(one: One, several: z.ZodType<z.infer<One>[]>) =>

@@ -1,10 +1,16 @@
 import { Router } from 'express';
-import { CompareQuery, maxAnswerValues, WindowsQuery, type FindingsResponse } from '@plumbline/shared/http';
+import {
+  CompareQuery,
+  maxAnswerValues,
+  smallAnswerValues,
+  WindowsQuery,
+  type FindingsResponse,
+} from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { Windows } from '../store/event-store.js';
-import { heavy, smallAnswerValues, type ReadParts } from './heavy-read.js';
+import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 
 export interface AnalysisParts extends ReadParts {

@@ -9,8 +9,6 @@ const maxWaitMs = 30_000;
 const answerLimits = { places: 3, kept: 1, waiting: 256, waitingPerClient: 128, maxWaitMs };
 /** Answers of few values: they need little memory, and do not wait for large ones. */
 const smallLimits = { ...answerLimits, places: 4 };
-/** Most values of a small answer. */
-export const smallAnswerValues = 50_000;
 /** Downloads: they read in pages, as fast as their receivers. */
 const downloadLimits = { places: 4, kept: 1, waiting: 16, waitingPerClient: 8, maxWaitMs };
 

@@ -1,8 +1,8 @@
 import { Router } from 'express';
-import { HistoryQuery, LatestQuery, maxAnswerValues } from '@plumbline/shared/http';
+import { HistoryQuery, LatestQuery, maxAnswerValues, smallAnswerValues } from '@plumbline/shared/http';
 import { RunId } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
-import { heavy, smallAnswerValues, type ReadParts } from './heavy-read.js';
+import { heavy, type ReadParts } from './heavy-read.js';
 import { JsonAnswer } from './json-answer.js';
 import { SeriesFilter } from '../run/series-filter.js';
 import type { Series } from '../store/event-store.js';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { RunId, type RunSummary } from '@plumbline/shared/run';
-import type { HistoryResponse } from '@plumbline/shared/http';
+import { smallAnswerValues, type HistoryResponse } from '@plumbline/shared/http';
 import type { SeriesResponse } from '@plumbline/shared/series';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
@@ -412,6 +412,27 @@ describe('RunFeed', () => {
       expect([store.feedPhase, heldSeqs(store, 'shift/kl')]).toEqual(['live', oneTo(4)]);
     });
 
+    it.each([
+      ...[1, 12, 13, 24, 25, 40, 111, 112, 115, 135, 215, 600].map((count) => ({ count, longNames: 0 })),
+      // The first address is full before it has as many names as other first requests.
+      { count: 30, longNames: 6 },
+    ])(
+      'asks for $count series in small answers only, which do not wait at the hub for large ones',
+      async ({ count, longNames }) => {
+        await open(4);
+        const nameOf = (i: number): string =>
+          `drift/${String(i).padStart(3, '0')}${i < longNames ? 'ä'.repeat(190) : ''}`;
+        const names = Array.from({ length: count }, (_, i) => nameOf(i));
+        hub.asked.length = 0;
+        store.demand.draw(names);
+        await seen();
+        await hub.answer();
+        expect(hub.asked.flatMap(({ metrics }) => metrics)).toEqual(names);
+        for (const { metrics, maxPoints } of hub.asked)
+          expect(metrics.length * maxPoints).toBeLessThanOrEqual(smallAnswerValues);
+      },
+    );
+
     it('fetches the first of very many series at full resolution, the rest more coarsely, and watches them by group', async () => {
       await open(4);
       const names = Array.from({ length: 600 }, (_, i) => `drift/layers.${i}`);
@@ -420,7 +441,7 @@ describe('RunFeed', () => {
       await hub.answer();
       const [, first, ...others] = hub.asked;
       expect([first!, ...others].flatMap(({ metrics }) => metrics)).toEqual(names);
-      expect([first!.metrics.length, first!.maxPoints]).toEqual([15, 4000]);
+      expect([first!.metrics.length, first!.maxPoints]).toEqual([12, 4000]);
       for (const { metrics, maxPoints } of others) {
         expect(metrics.length).toBeLessThanOrEqual(100);
         expect(maxPoints).toBe(300);

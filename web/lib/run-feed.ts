@@ -1,5 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
+import { smallAnswerValues, type ControlEventsResponse, type HistoryResponse } from '@plumbline/shared/http';
 import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId, RunProgress, RunSummary, Segment } from '@plumbline/shared/run';
@@ -63,9 +63,8 @@ export type FeedPhase = 'loading' | 'catching_up' | 'live' | 'failed';
 /** Points of a series: enough for any screen, and fewer if very many series are drawn at once. */
 const mostPoints = 4000;
 const fewestPoints = 300;
-const pointsAtOnce = 60_000;
-/** Names in the first request, and in each of the others, as an address has a limited length. */
-const namesFirst = 15;
+/** Names in the first request, and in each of the others, as an address has a limited length. All answers are small. */
+const namesFirst = Math.floor(smallAnswerValues / mostPoints);
 const namesAtOnce = 100;
 const addressCharacters = 6000;
 /** Batches held while history is fetched. Beyond this the oldest are dropped, and the gap is fetched again. */
@@ -87,10 +86,11 @@ export async function fetchHistories(
   arrived?: (answer: HistoryResponse) => void,
 ): Promise<HistoryResponse[]> {
   const rest = names.length - namesFirst;
-  const pointsOfRest = Math.min(mostPoints, Math.max(fewestPoints, Math.floor(pointsAtOnce / rest)));
+  const pointsOfRest = Math.min(mostPoints, Math.max(fewestPoints, Math.floor(smallAnswerValues / rest)));
   return Promise.all(
     inParts(names).map(async (metrics, index) => {
-      const maxPoints = index === 0 || rest <= 0 ? mostPoints : pointsOfRest;
+      const wanted = index === 0 || rest <= 0 ? mostPoints : pointsOfRest;
+      const maxPoints = Math.min(wanted, Math.floor(smallAnswerValues / metrics.length));
       const answer = await hub.history(runId, { ...range, metrics, maxPoints });
       arrived?.(answer);
       return answer;
