@@ -5,12 +5,14 @@ import { ReadAbandonedError } from '../store/event-store.js';
 
 /** Characters that are collected before they are sent. */
 const partLength = 32 * 1024;
+/** Characters of a long text that are sent in one go. */
+const pieceLength = 256 * 1024;
 /** Numbers that are formatted without a pause: well under a millisecond. */
 const sliceLength = 4096;
 
 /**
- * A streamed JSON answer, unless the response has another type. It holds one part, waits for a slow reader, and yields the event loop between parts. An error
- * before the first part still gets an error answer.
+ * A streamed JSON answer, unless the response has another type. It holds one part, waits for a slow reader, and yields the
+ * event loop between parts. An error before the first part still gets an error answer.
  */
 export class JsonAnswer {
   #part = '';
@@ -26,8 +28,14 @@ export class JsonAnswer {
 
   /** @throws ReadAbandonedError when the reader is gone */
   async write(text: string): Promise<void> {
-    this.#part += text;
-    if (this.#part.length >= partLength) await this.#send();
+    for (let from = 0; from < text.length;) {
+      let end = from + pieceLength;
+      // Both halves of a character stay together: encoded apart, they are lost.
+      if (isHighSurrogate(text.charCodeAt(end - 1))) end--;
+      this.#part += text.slice(from, end);
+      if (this.#part.length >= partLength) await this.#send();
+      from = end;
+    }
   }
 
   /** Writes `"name":[…]`; non-finite values are words. */
@@ -87,5 +95,7 @@ export class JsonAnswer {
     await afterOthers();
   }
 }
+
+const isHighSurrogate = (code: number): boolean => code >= 0xd800 && code <= 0xdbff;
 
 const toJson = (value: number): string => (Number.isFinite(value) ? JSON.stringify(value) : `"${value}"`);

@@ -2,7 +2,7 @@ import { Router } from 'express';
 import { toWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import { declaredIn, type SeriesResponse } from '@plumbline/shared/series';
-import { outlineOf } from '../run/control-events.js';
+import { outlines } from '../run/control-events.js';
 import type { RunRegistry } from '../run/registry.js';
 import type { LastPoint } from '../store/event-store.js';
 import { inTurns } from '../turn.js';
@@ -17,9 +17,8 @@ export function seriesRoutes({ runs, reads }: ReadParts & { runs: RunRegistry })
       const runId = RunId.parse(request.params['runId']);
       const { segments } = await runs.get(runId);
       const known = new Map<string, SeriesResponse['series'][number]>();
-      const take = inTurns((text: string) => {
-        for (const [name, { number: _, ...facts }] of declaredIn([outlineOf(text)]))
-          known.set(name, { ...facts, last: null });
+      const take = outlines((event) => {
+        for (const [name, { number: _, ...facts }] of declaredIn([event])) known.set(name, { ...facts, last: null });
       });
       await runs.store.eachControlEvents(runId, take, { types: ['run_started', 'series_declared'], signal });
       const { lastSeq, points } = await runs.store.lastPoints(runId, { segments }, signal);

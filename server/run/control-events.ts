@@ -1,11 +1,12 @@
 import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
-import { inTurns } from '../turn.js';
+import { parseInTurns } from '../parse-in-turns.js';
+import { Turn } from '../turn.js';
 
 /*
  * Long texts of `run_started` are mostly parameters and recipes, which the hub stores and serves but does not use. Parsing
- * those of 50,000 parameters would block the event loop for 100 ms. Quotes in a string are escaped, so none of these
+ * those of 50,000 parameters costs 100 ms. Quotes in a string are escaped, so none of these
  * marks can be part of a name.
  */
 const parametersBegin = '"parameters":[';
@@ -13,12 +14,26 @@ const modelEnd = ']},"baseline":{';
 /** Shorter texts are parsed whole. */
 const longText = 100_000;
 
-/** Parses a stored control event. The model of a long one comes without parameters and recipes. */
-export function outlineOf(text: string): ControlEvent {
+/**
+ * Parses a stored control event. The model of a long one comes without parameters and recipes.
+ * @param turn of the caller
+ */
+export async function outlineOf(text: string, turn: Turn): Promise<ControlEvent> {
+  if (turn.isOver) await turn.next();
   const begin = text.length < longText ? -1 : text.indexOf(parametersBegin);
   const end = begin < 0 ? -1 : text.indexOf(modelEnd, begin);
   const shortened = end < 0 ? text : `${text.slice(0, begin)}"parameters":[],"recipes":[${text.slice(end)}`;
-  return JSON.parse(shortened) as ControlEvent;
+  return (await parseInTurns(shortened, turn)) as ControlEvent;
+}
+
+/** Takes stored control events as outlines, one by one, and yields the event loop between slices. */
+export function outlines(
+  take: (event: ControlEvent, text: string) => void,
+): (texts: readonly string[]) => Promise<void> {
+  const turn = new Turn();
+  return async (texts) => {
+    for (const text of texts) take(await outlineOf(text, turn), text);
+  };
 }
 
 /**
@@ -32,10 +47,13 @@ export async function controlEventsOf(
   { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
 ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
   const events: ControlEvent[] = [];
-  const take = inTurns((text: string) => void events.push(outlineOf(text)));
-  const { lastSeq } = await store.eachControlEvents(runId, take, {
-    ...(types && { types }),
-    ...(signal && { signal }),
-  });
+  const { lastSeq } = await store.eachControlEvents(
+    runId,
+    outlines((event) => void events.push(event)),
+    {
+      ...(types && { types }),
+      ...(signal && { signal }),
+    },
+  );
   return { lastSeq, events };
 }

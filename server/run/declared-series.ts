@@ -9,8 +9,8 @@ import {
   type WireEvent,
   type WireMetricEvent,
 } from '@plumbline/shared/wire-event';
-import { StoreUnavailableError, type EventStore } from '../store/event-store.js';
-import { outlineOf } from './control-events.js';
+import { StoreUnavailableError, type EventStore, type TakeTexts } from '../store/event-store.js';
+import { outlines } from './control-events.js';
 
 const words: readonly unknown[] = nonFiniteWords;
 
@@ -48,19 +48,16 @@ export class DeclaredSeries {
   async load(lastSeq: number, before = Infinity): Promise<void> {
     if (this.#names && this.#isComplete) return;
     const names = new Map<number, string>();
-    const take = (texts: readonly string[]): void => {
-      for (const text of texts) {
-        const event = outlineOf(text);
-        if (event.seq >= before || (event.type !== 'run_started' && event.type !== 'series_declared')) continue;
-        for (const { number, name } of event.series ?? []) if (!names.has(number)) names.set(number, name);
-      }
-    };
+    const take = outlines((event) => {
+      if (event.seq >= before || (event.type !== 'run_started' && event.type !== 'series_declared')) return;
+      for (const { number, name } of event.series ?? []) if (!names.has(number)) names.set(number, name);
+    });
     // Nothing is stored of a new run.
     const read = lastSeq === 0 ? { lastSeq: 0 } : await this.#read(take);
     [this.#readTo, this.#runTo, this.#names] = [read.lastSeq, lastSeq, names];
   }
 
-  #read(take: (texts: readonly string[]) => void): Promise<{ lastSeq: number }> {
+  #read(take: TakeTexts): Promise<{ lastSeq: number }> {
     return this.store.eachControlEvents(this.runId, take, { types: ['run_started', 'series_declared'] });
   }
 

@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { weightDrift } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { correlation } from '../analysis/findings.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import { ReadAbandonedError, type EventStore } from '../store/event-store.js';
+import { describeModel } from '../trainer/models/parameter-roles.js';
+import { mixture } from '../../test/support/real-models.js';
 import { started } from '../../test/support/test-hub.js';
 import { runFindings } from './run-findings.js';
 
@@ -152,4 +155,29 @@ describe('findings of a run with more probes than are held', () => {
     // Held-out accuracy, bias and the target task, in 50,000 points each at most, the target once more by stages.
     expect(read).toBeLessThanOrEqual(4 * 50_000);
   });
+});
+
+it('findings of a model with a long description are made', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-findings-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  try {
+    const model = describeModel('a mixture of experts', mixture(80));
+    const trainable = model.parameters.map(({ name }) => name);
+    const start = { ...started(), model, trainable };
+    // Longer than all other changes may be together.
+    expect(JSON.stringify(start).length).toBeGreaterThan(16 * 2 ** 20);
+    const group = model.groups.find(
+      ({ layer, expert, projection }) => layer === 3 && expert === 7 && projection === 'up_proj',
+    )!;
+    const metrics = { [weightDrift(group.name)]: 0.5 };
+    const probe: TrainerEvent = { type: 'probe_completed', seq: 2, step: 9, stage: 0, wallTimeMs: 1, metrics };
+    await store.createRun({ ...run, reason: '', trainer: null, createdMs: 1, startedMs: 1, endedMs: 2 });
+    await store.append(runId, [start, probe]);
+    expect(await runFindings(store, run)).toContainEqual(
+      expect.objectContaining({ text: 'Weights moved most in layer 3 expert 7 up_proj (50.0 %).' }),
+    );
+  } finally {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -13,7 +13,7 @@ import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findings, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
 import { inTurns } from '../turn.js';
-import { outlineOf } from './control-events.js';
+import { outlines } from './control-events.js';
 import { storedInForce } from './events-in-force.js';
 import { Refusal } from './refusal.js';
 
@@ -106,9 +106,9 @@ async function readChanges(
 ): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
   const { runId } = run;
   let [count, bytes] = [0, 0];
-  const keep = <T>(list: T[], entry: T, text: string): void => {
+  const keep = <T>(list: T[], entry: T, length: number): void => {
     count++;
-    bytes += text.length;
+    bytes += length;
     if (count > maxChanges || bytes > maxChangeBytes)
       throw new Refusal(
         'invalid',
@@ -121,11 +121,12 @@ async function readChanges(
   const isInForce = await storedInForce(store, run, signal);
   await store.eachControlEvents(
     runId,
-    inTurns((text: string) => {
-      const event = outlineOf(text);
+    outlines((event, text) => {
       if (!isInForce(event)) return;
       // The event after a change of the trainable parameters names its command.
-      if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed') keep(changes, event, text);
+      if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed')
+        // A run has one description of its model, of up to 30 MB, which may be alone above the limit.
+        keep(changes, event, event.type === 'run_started' ? 0 : text.length);
     }),
     { ...(signal && { signal }) },
   );
@@ -134,7 +135,7 @@ async function readChanges(
     runId,
     inTurns((text: string) => {
       const record = JSON.parse(text) as CommandRecord;
-      if (ruleOf(record.author) !== undefined || setting.has(record.action.kind)) keep(commands, record, text);
+      if (ruleOf(record.author) !== undefined || setting.has(record.action.kind)) keep(commands, record, text.length);
     }),
     signal,
   );

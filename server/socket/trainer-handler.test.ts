@@ -24,7 +24,7 @@ import {
 import { storeFile } from '../store/open-store.js';
 import { HubLink } from '../trainer/hub-link.js';
 import { describeModel } from '../trainer/models/parameter-roles.js';
-import { canonicalJson } from '../transfer/run-archive.js';
+import { canonicalJson } from '../transfer/canonical-json.js';
 
 let hub: TestHub;
 beforeAll(async () => {

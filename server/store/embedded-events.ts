@@ -68,13 +68,16 @@ export async function addEvents(
   return written;
 }
 
-/** Reads events of a run from `fromSeq` to `toSeq`, in order: as many as fit into one page, and at least the first. */
+/**
+ * Reads events of a run from `fromSeq` to `toSeq`, in order: as many as fit into one page, and at least the first.
+ * @returns metric events, and all others as JSON texts
+ */
 export async function readEventPage(
   reader: Reader,
   runId: RunId,
   fromSeq: number,
   toSeq: number,
-): Promise<StoredEvent[]> {
+): Promise<(MetricEvent | string)[]> {
   // Ends at the event with which the texts become too long. The lengths are read first, without the texts.
   const found = await reader.rows(
     `WITH lengths AS MATERIALIZED (
@@ -96,7 +99,7 @@ export async function readEventPage(
     .filter(([seq]) => (seq as number) < endSeq)
     .map(([seq, step, stage, wallTimeMs, type, payload]) => {
       const text = payload ?? large.get(seq as number);
-      if (text !== undefined) return JSON.parse(text as string) as StoredEvent;
+      if (text !== undefined) return text as string;
       return {
         type,
         seq,

@@ -36,14 +36,15 @@ export async function readLargeTexts(
   last: number,
   condition = 'TRUE',
 ): Promise<Map<number, string>> {
-  const parts = await reader.rows(
+  return reader.fold(
     `SELECT seq::DOUBLE, text FROM large_events
      WHERE run_id = $1 AND seq BETWEEN $2 AND $3 AND ${condition} ORDER BY seq, part`,
     [runId, first, last],
+    () => new Map<number, string>(),
+    (texts, chunk) => {
+      for (const [seq, text] of chunk.getRows() as [number, string][]) texts.set(seq, (texts.get(seq) ?? '') + text);
+    },
   );
-  const texts = new Map<number, string>();
-  for (const [seq, text] of parts as [number, string][]) texts.set(seq, (texts.get(seq) ?? '') + text);
-  return texts;
 }
 
 /** Hands over the newest large events of a range, in order, as texts. @returns how many events of the range are left out */

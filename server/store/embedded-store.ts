@@ -33,7 +33,8 @@ import { describeLoss } from './loss.js';
 import { PointOrder } from './point-order.js';
 import { upToDateRun, type StoredEvent } from './protocol-1.js';
 import { SeriesIds } from './series-ids.js';
-import { inTurns } from '../turn.js';
+import { parseInTurns } from '../parse-in-turns.js';
+import { inTurns, Turn } from '../turn.js';
 import { widenStages } from './stage-column.js';
 import { StoreGuard, type StoreGuardOptions } from './store-guard.js';
 
@@ -178,7 +179,12 @@ export class EmbeddedStore implements EventStore {
 
   async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const toSeq = Math.min(await this.lastSeq(runId), fromSeq + limit - 1);
-    return this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq));
+    const page = await this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq));
+    const turn = new Turn();
+    const events: StoredEvent[] = [];
+    for (const event of page)
+      events.push(typeof event === 'string' ? ((await parseInTurns(event, turn)) as StoredEvent) : event);
+    return events;
   }
 
   async history(

@@ -1,22 +1,28 @@
-import type { LargeEvent } from '@plumbline/shared/large-event';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent } from '@plumbline/shared/trainer-event';
+import type { MetricEvent } from '@plumbline/shared/trainer-event';
+import { parseInTurns } from '../parse-in-turns.js';
+import { Turn } from '../turn.js';
 import type { InfluxClient } from './influx-client.js';
 import { eventMeasurement, positionAt } from './influx-lines.js';
-import { isPlace, pointsOf, queryEvents, queryLargeText, type Extent, type LargePlace } from './influx-queries.js';
+import {
+  pointsOf,
+  queryEvents,
+  queryLargeText,
+  type ControlText,
+  type Extent,
+  type LargePlace,
+} from './influx-queries.js';
 import type { StoredEvent } from './protocol-1.js';
 
 /** Limit of one page of `events` in characters, roughly and not counting its first events. */
 const maxPageLength = 2 * 2 ** 20;
 /** Events in the first query of a run, when their sizes are unknown. */
 const eventsPerFirstQuery = 50;
-/** Approximate length of an event as JSON. */
-const lengthOf = (event: StoredEvent | LargePlace): number =>
-  isPlace(event)
-    ? 100
-    : isMetricEvent(event)
-      ? 100 + 40 * Object.keys(event.metrics).length
-      : JSON.stringify(event).length;
+/** An event whose text is not read or not parsed yet. */
+type FoundEvent = MetricEvent | LargePlace | ControlText;
+/** Approximate length of an event as JSON, without the text of a large one. */
+const lengthOf = (event: FoundEvent): number =>
+  'text' in event ? event.text.length : 'metrics' in event ? 100 + 40 * Object.keys(event.metrics).length : 100;
 
 /** Reads the events of runs page by page. */
 export class EventPages {
@@ -36,7 +42,7 @@ export class EventPages {
    */
   async read(runId: RunId, extent: Extent, fromSeq: number, limit: number): Promise<StoredEvent[]> {
     const { lastSeq } = extent;
-    const events: (StoredEvent | LargePlace)[] = [];
+    const events: FoundEvent[] = [];
     const before = this.#last?.runId === runId && this.#last.nextSeq === fromSeq ? this.#last : null;
     // The event after the last page is probably near, and so is the first event.
     let next = Math.max(1, fromSeq);
@@ -75,16 +81,18 @@ export class EventPages {
     return page;
   }
 
-  /** Reads the texts of large events, and ends the page when they reach its limit. */
-  async #whole(runId: RunId, extent: Extent, events: readonly (StoredEvent | LargePlace)[]): Promise<StoredEvent[]> {
+  /** Reads the texts of large events, parses all texts, and ends the page when large events reach its limit. */
+  async #whole(runId: RunId, extent: Extent, events: readonly FoundEvent[]): Promise<StoredEvent[]> {
     const whole: StoredEvent[] = [];
+    const turn = new Turn();
+    const parse = async (text: string): Promise<StoredEvent> => (await parseInTurns(text, turn)) as StoredEvent;
     let bytes = 0;
     for (const event of events) {
       if (bytes > maxPageLength) break;
-      if (isPlace(event)) {
-        whole.push(JSON.parse(await queryLargeText(this.client, runId, extent, event)) as LargeEvent);
+      if ('bytes' in event) {
+        whole.push(await parse(await queryLargeText(this.client, runId, extent, event)));
         bytes += event.bytes;
-      } else whole.push(event);
+      } else whole.push('text' in event ? await parse(event.text) : event);
     }
     return whole;
   }

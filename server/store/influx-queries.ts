@@ -1,16 +1,14 @@
 import { fluxString } from '@influxdata/influxdb-client';
 import { recordOf } from '@plumbline/shared/record';
 import { toWireNumber, type WireNumber } from '@plumbline/shared/metric';
-import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
+import type { LargeEvent } from '@plumbline/shared/large-event';
 import { isSuperseded, type RunId } from '@plumbline/shared/run';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';
 import { decisive, StoreUnavailableError, type LargeEventRange, type WindowRange } from './event-store.js';
-import type { StoredControlEvent, StoredEvent } from './protocol-1.js';
 import type { InfluxClient, Row } from './influx-client.js';
 import {
   endOfTime,
   eventMeasurement,
-  fromParts,
   instantOf,
   joined,
   metricOf,
@@ -155,8 +153,12 @@ export interface LargePlace {
   step: number;
   bytes: number;
 }
-export const isPlace = (event: StoredEvent | LargePlace): event is LargePlace =>
-  'bytes' in event && isLargeEvent(event);
+/** A control event as it is stored. */
+export interface ControlText {
+  seq: number;
+  step: number;
+  text: string;
+}
 
 /**
  * Finds the newest large events of a type in a range, newest first, and counts all of them.
@@ -209,7 +211,8 @@ export async function queryLargeText(
 }
 
 /**
- * Reads the events of a range of steps, in order of their number; `toStep` is excluded. Large events come as their places.
+ * Reads the events of a range of steps, in order of their number; `toStep` is excluded. Large events come as their places,
+ * and control events as texts.
  * A single query reads everything in the range, which is put together by time.
  */
 export async function queryEvents(
@@ -218,7 +221,7 @@ export async function queryEvents(
   extent: Extent,
   fromStep: number,
   toStep: number,
-): Promise<(StoredEvent | LargePlace)[]> {
+): Promise<(MetricEvent | LargePlace | ControlText)[]> {
   const found = new Map<
     number,
     { step: number; kind: string; fields: Map<string, string>; metrics: [string, WireNumber][] }
@@ -243,7 +246,7 @@ export async function queryEvents(
   return [...found]
     .sort(([a], [b]) => a - b)
     .map(([seq, { step, kind, fields, metrics }]) => {
-      if (fields.has('payload_0')) return fromParts<StoredControlEvent>('payload', fields);
+      if (fields.has('payload_0')) return { seq, step, text: joined('payload', fields) };
       if (fields.has('bytes'))
         return { type: kind as LargeEvent['type'], seq, step, bytes: Number(fields.get('bytes')) };
       metrics.sort(([a], [b]) => (a < b ? -1 : 1));

@@ -3,16 +3,15 @@ import { open } from 'node:fs/promises';
 import { z } from 'zod';
 import { CommandRecord } from '@plumbline/shared/command';
 import { NotUtf8Error, textLines, utf8Text } from '@plumbline/shared/utf8-text';
-import { recordAsWritten, StoredEvent } from '../store/protocol-1.js';
-import { Turn } from '../turn.js';
+import { StoredEvent } from '../store/protocol-1.js';
+import { canonicalJson } from './canonical-json.js';
 import {
   archiveFormat,
   archiveVersionOf,
-  canonicalJson,
   Digest,
   from,
+  headOf,
   inBatches,
-  inParts,
   notUtf8,
   readOpening,
   readPart,
@@ -43,15 +42,9 @@ export async function* jsonLines(archive: RunArchive): AsyncGenerator<string> {
   const { run, commands, lastSeq } = archive;
   const header = { format: archiveFormat, version: archiveVersionOf(run), commands: commands.length, events: lastSeq };
   yield `${canonicalJson(header)}\n`;
-  yield [recordAsWritten(run), ...commands].map((value) => `${canonicalJson(value)}\n`).join('');
-  const digest = new RunDigest(archive);
-  const turn = new Turn();
-  for await (const events of archive.events())
-    for (const part of inParts(events)) {
-      yield digest.add(part);
-      // Yields the event loop even when the receiver is always ready.
-      if (turn.isOver) await turn.next();
-    }
+  const digest = new RunDigest();
+  yield* digest.lines(headOf(archive));
+  for await (const events of archive.events()) yield* digest.lines(events);
   yield `${canonicalJson({ digest: digest.value() })}\n`;
 }
 

@@ -8,6 +8,8 @@ import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';
 import type { EventStore, StoredRun } from '../store/event-store.js';
 import { recordAsWritten, upToDateRun, WrittenConfig, type StoredEvent } from '../store/protocol-1.js';
+import { Turn } from '../turn.js';
+import { canonicalParts } from './canonical-json.js';
 
 /** Header of every file of an export. A change that older readers would misread raises the version. */
 export const archiveFormat = 'plumbline-run';
@@ -144,23 +146,8 @@ export async function* inBatches(
   if (batch.length > 0) yield batch;
 }
 
-/** Metric values, model parameters or similar lengths of text per batch for a store, and per slice of formatting. */
-const [maxBatchSize, maxPartSize] = [10_000, 1000];
-
-/** Splits a batch into slices that take about a millisecond to format. */
-export function* inParts(events: readonly StoredEvent[]): Generator<StoredEvent[]> {
-  let part: StoredEvent[] = [];
-  let size = 0;
-  for (const event of events) {
-    part.push(event);
-    size += sizeOf(event);
-    if (size < maxPartSize) continue;
-    yield part;
-    part = [];
-    size = 0;
-  }
-  if (part.length > 0) yield part;
-}
+/** Metric values, model parameters or similar lengths of text per batch for a store. */
+const maxBatchSize = 10_000;
 
 /** Approximate length of a value in JSON. */
 const charactersPerValue = 40;
@@ -180,42 +167,64 @@ export async function* from(fromSeq: number, batches: AsyncIterable<StoredEvent[
   }
 }
 
-/** Computes the digest of a run from its parts in order: run, commands, events. */
+/** Characters that are written and hashed in one go. */
+const partLength = 32 * 1024;
+
+/** Computes the digest of a run from its canonical lines: its record, its commands, its events. */
 export class RunDigest {
   readonly #hash = createHash('sha256');
+  readonly #turn = new Turn();
 
-  constructor({ run, commands }: Pick<RunArchive, 'run' | 'commands'>) {
-    this.add([recordAsWritten(run), ...commands]);
+  /** Begins with the record and the commands of a run. */
+  static async of(archive: Pick<RunArchive, 'run' | 'commands'>): Promise<RunDigest> {
+    const digest = new RunDigest();
+    await digest.add(headOf(archive));
+    return digest;
   }
 
-  /** @returns the canonical lines that were added */
-  add(values: readonly unknown[]): string {
-    const lines = values.map((value) => `${canonicalJson(value)}\n`).join('');
-    this.#hash.update(lines);
-    return lines;
+  /** Adds values. Yields their canonical lines in parts, and yields the event loop between parts. */
+  async *lines(values: Iterable<unknown>): AsyncGenerator<string> {
+    let text = '';
+    for (const value of values) {
+      for (const part of canonicalParts(value)) {
+        text += part;
+        if (text.length >= partLength) {
+          yield this.#hashed(text);
+          text = '';
+        }
+        if (this.#turn.isOver) await this.#turn.next();
+      }
+      text += '\n';
+    }
+    if (text !== '') yield this.#hashed(text);
+  }
+
+  /** Adds values. */
+  async add(values: Iterable<unknown>): Promise<void> {
+    for await (const _ of this.lines(values));
   }
 
   value(): string {
     return `sha256:${this.#hash.digest('hex')}`;
   }
+
+  #hashed(text: string): string {
+    this.#hash.update(text);
+    return text;
+  }
 }
+
+/** The record and the commands of a run as they are exported. */
+export const headOf = ({ run, commands }: Pick<RunArchive, 'run' | 'commands'>): object[] => [
+  recordAsWritten(run),
+  ...commands,
+];
 
 /** Reads an archive once. */
 export async function digestOf(archive: RunArchive): Promise<string> {
-  const digest = new RunDigest(archive);
-  for await (const events of archive.events()) digest.add(events);
+  const digest = await RunDigest.of(archive);
+  for await (const events of archive.events()) await digest.add(events);
   return digest.value();
-}
-
-/** JSON with sorted keys and no spaces, so that equal data gives equal text. As always in JavaScript's JSON, -0 is 0. */
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, field]) => `${JSON.stringify(name)}:${canonicalJson(field)}`);
-  return `{${fields.join(',')}}`;
 }
 
 const Opening = z.object({ format: z.literal(archiveFormat), version: z.number().int().positive() });

@@ -74,9 +74,9 @@ async function refuseOtherEvents(archive: RunArchive, target: EventStore, held: 
 }
 
 async function firstEventsDigest(archive: RunArchive, count: number): Promise<string> {
-  const digest = new RunDigest(archive);
+  const digest = await RunDigest.of(archive);
   for await (const events of archive.events()) {
-    digest.add(events.filter((event) => event.seq <= count));
+    await digest.add(events.filter((event) => event.seq <= count));
     if (events.at(-1)!.seq >= count) break;
   }
   return digest.value();

@@ -12,11 +12,11 @@ import { isLargeEvent, type LargeEvent } from '@plumbline/shared/large-event';
 import { isControlEvent, isMetricEvent, TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { recordAsWritten, StoredEvent, type StoredControlEvent } from '../store/protocol-1.js';
 import { NotUtf8Error, utf8Text } from '@plumbline/shared/utf8-text';
+import { canonicalJson } from './canonical-json.js';
 import { lines, parsed } from './jsonl-file.js';
 import {
   archiveFormat,
   archiveVersionOf,
-  canonicalJson,
   Digest,
   from,
   inBatches,
@@ -73,13 +73,13 @@ const columns = {
  * @returns the digest of what was written
  */
 export async function writeTableFolder(archive: RunArchive, format: TableFormat, folder: string): Promise<string> {
-  const digest = new RunDigest(archive);
+  const digest = await RunDigest.of(archive);
   const controlEvents: StoredControlEvent[] = [];
   const largeEvents = new LargeEventsFile(join(folder, largeEventsName));
   async function* rows(): AsyncGenerator<string> {
     yield `${Object.keys(columns).join(',')}\n`;
     for await (const events of archive.events()) {
-      digest.add(events);
+      await digest.add(events);
       controlEvents.push(...events.filter(isControlEvent));
       await largeEvents.add(events.filter(isLargeEvent));
       yield events.filter(isMetricEvent).map(csvRows).join('');

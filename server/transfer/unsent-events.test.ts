@@ -8,7 +8,7 @@ import { asSent, keep, sampleRun } from '../../test/support/sample-run.js';
 import { EmbeddedStore } from '../store/embedded-store.js';
 import type { StoredEvent } from '../store/protocol-1.js';
 import { writeUnsentEvents } from '../trainer/unsent-events.js';
-import { canonicalJson } from './run-archive.js';
+import { canonicalJson } from './canonical-json.js';
 import { handInEvents, unsentEventsOf } from './unsent-events.js';
 import { storedControlEvents } from '../../test/support/stored-control-events.js';
 

@@ -10,8 +10,9 @@ import type { EventStore } from '../store/event-store.js';
 import { DeclaredSeries } from '../run/declared-series.js';
 import { readEvents } from '../run/read-events.js';
 import { StoredEvent } from '../store/protocol-1.js';
+import { canonicalJson } from './canonical-json.js';
 import { json, lines, parsed } from './jsonl-file.js';
-import { canonicalJson, readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
+import { readPart, refuseLaterVersion, storedEvents, TransferError } from './run-archive.js';
 
 const Opening = UnsentEventsHeader.pick({ format: true }).extend({ version: z.number().int().positive() });
 

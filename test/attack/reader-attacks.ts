@@ -10,7 +10,7 @@ import { refusalFault } from './transport-shapes.js';
 import type { Victim } from './victim.js';
 
 /*
- * Readers of runs with millions of values or a long log: many at once, some that never read, some that disconnect, some
+ * Readers of runs with millions of values, a long log or a large model: many at once, some that never read, some that disconnect, some
  * with invalid queries.
  */
 
@@ -54,6 +54,14 @@ const ofLongLog = (resource: string): Attack => ({
   name: `readers: 4 ${resource.split('?')[0]} at once of a long log`,
 });
 
+/** What reads the description of a run's model, or a series a tensor. */
+const modelResources = ['export', 'events', 'series', 'findings', 'checkpoints', 'rules', 'latest?metric=*'];
+
+const ofLargeModel = (resource: string): Attack => ({
+  ...atOnce(resource, 4, ({ largeModel }) => `/runs/${largeModel}/${resource}`),
+  name: `readers: 4 ${resource.split('?')[0]} at once of 50,000 tensors`,
+});
+
 const runListAttack: Attack = {
   ...atOnce('lists', 16, () => '/runs?limit=1000&sort=value:train/loss'),
   name: 'readers: 16 lists of all runs at once',
@@ -71,6 +79,7 @@ export const readerAttacks: Attack[] = [
   atOnce('last values of all series', 16, ({ bigRun }) => `/runs/${bigRun}/latest?metric=*`),
   runListAttack,
   ...logResources.map(ofLongLog),
+  ...modelResources.map(ofLargeModel),
   {
     name: 'readers: forty that ask and never read',
     run: async ({ port, bigRun }) => {

@@ -10,6 +10,7 @@ import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
 import { storeManyRuns } from '../support/many-runs.js';
 import { fillBigRun } from './big-run.js';
+import { fillLargeModel, mostLayers } from './large-model.js';
 import { fillLongLog } from './long-log.js';
 import type { Sampled } from './hub-sampler.js';
 import { HubWatch } from './hub-watch.js';
@@ -44,6 +45,8 @@ export class Victim {
     readonly bigRun: RunId,
     /** An ended run with many control events, commands and large events. */
     readonly longLog: RunId,
+    /** An ended run of a model with many tensors, each in a group of its own with its drift. */
+    readonly largeModel: RunId,
   ) {}
 
   get port(): number {
@@ -51,16 +54,19 @@ export class Victim {
   }
 
   /**
-   * @param bigRunSteps steps of the big run, with a hundred values each; the long log and the list of runs grow with it
+   * @param bigRunSteps steps of the big run, with a hundred values each; the long log, the large model and the list of runs
+   *   grow with it, the model up to 50,000 tensors
    */
   static async start({ bigRunSteps }: { bigRunSteps: number }): Promise<Victim> {
     const dataDir = await mkdtemp(join(tmpdir(), 'plumbline-attack-'));
     const bigRun = await fillBigRun(dataDir, bigRunSteps);
     const longLog = await fillLongLog(dataDir, Math.ceil(bigRunSteps / 60));
+    const largeModel = await fillLargeModel(dataDir, Math.min(mostLayers, Math.ceil(bigRunSteps / 200)));
     await storeManyRuns(dataDir, Math.ceil(bigRunSteps / 100));
     // The trainer must survive a restart of the hub.
     const hub = await HubProcess.start({ dataDir, env: { PLUMBLINE_TRAINER_GRACE_MS: '120000' } });
-    const victim = new Victim(hub, (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim(), bigRun, longLog);
+    const token = (await readFile(join(dataDir, 'trainer-token'), 'utf8')).trim();
+    const victim = new Victim(hub, token, bigRun, longLog, largeModel);
     victim.#watch = HubWatch.start(hub);
     victim.owner = await HubClient.open(hub);
     victim.trainer = await TrainerProcess.start('honest', {
