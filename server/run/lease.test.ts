@@ -160,6 +160,57 @@ describe('a run whose last word is stored while its record says that it runs is 
   });
 });
 
+describe('no selection and no evaluation is read, however many there are', () => {
+  /** The types of the control events that are read from the store from now on. */
+  function readTypes(): Set<string> {
+    const types = new Set<string>();
+    const read = store.eachControlEvents.bind(store);
+    vi.spyOn(store, 'eachControlEvents').mockImplementation((runId, take, options) =>
+      read(
+        runId,
+        (texts) => {
+          for (const text of texts) types.add((JSON.parse(text) as { type: string }).type);
+          return take(texts);
+        },
+        options,
+      ),
+    );
+    return types;
+  }
+  const changed = {
+    ...{ type: 'trainable_changed', seq: 2, step: 2, wallTimeMs: testTimeMs },
+    ...{ selection: { kind: 'groups', groups: [] }, trainable: [] },
+  } as const;
+  const evaluated = {
+    ...{ type: 'evaluation_completed', seq: 3, step: 2, stage: 0, wallTimeMs: testTimeMs, weight: null },
+    ...{ target: null, right: {} },
+  } as unknown as WireEvent;
+
+  it('by a hub that starts, nor by one that its trainer comes to', async () => {
+    const { runId, b } = await left([changed, evaluated]);
+    const types = readTypes();
+    await attach(b.runs, runId);
+    expect([...types]).toEqual(['run_started']);
+    holders.delete(runId);
+    types.clear();
+    await hub('c').runs.load();
+    expect([...types]).toEqual(['run_started']);
+  });
+
+  it('where an ended run goes on, or a failed run is looked through for a last word', async () => {
+    const { runId, b } = await left([changed, evaluated, { ...finished(4), type: 'run_failed', reason: 'broken' }]);
+    await attach(b.runs, runId);
+    expect(await b.runs.get(runId)).toMatchObject({ state: 'failed' });
+    const types = readTypes();
+    await b.runs.attach({ ...attachment(runId), newSegment: true }, trainer());
+    expect([...types].sort()).toEqual(['run_failed', 'run_started']);
+    types.clear();
+    await hub('c').runs.load();
+    await eventually(() => (types.has('run_failed') ? true : null));
+    expect([...types].sort()).toEqual(['run_failed', 'run_started']);
+  });
+});
+
 describe('a hub that gives up a run of another hub', () => {
   it('keeps what was stored of it meanwhile', async () => {
     const { runId, b } = await left([stepped(2), stepped(3)]);

@@ -28,6 +28,7 @@ import { BacklogBudget } from './rules/rule-backlog.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
 import { newRunId } from './run-id.js';
+import { restoringTypes } from './run-lease.js';
 import type { RunContext } from './run-context.js';
 import { Run, type Attached } from './run.js';
 import type { WebhookOptions } from './webhook.js';
@@ -212,7 +213,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     for (const run of [...this.#runs.values()])
       while (!signal.aborted && run.summary?.state === 'failed')
         try {
-          const { events, lastSeq } = await controlEventsOf(this.store, run.runId);
+          const { events, lastSeq } = await controlEventsOf(this.store, run.runId, { types: restoringTypes });
           await run.lease.correctBy(events);
           // The rest is on its way.
           if (lastSeq >= (await this.store.lastSeq(run.runId))) break;

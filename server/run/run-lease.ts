@@ -3,12 +3,16 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Position, StoredSummary } from '../store/event-store.js';
 import type { Progress, ToldRun } from './cluster.js';
+import { commandEndTypes } from './command-log.js';
 import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
-import { afterEvent } from './run-state.js';
+import { afterEvent, summaryTypes } from './run-state.js';
 import { isNotification, type NotificationRecord } from './webhook.js';
+
+/** Types of the events that restore a run: those that change its summary, and the ends of its commands. */
+export const restoringTypes = [...summaryTypes, ...commandEndTypes] as const;
 
 /** Moves a run between hubs: one hub holds its lease. */
 export class RunLease {
@@ -26,7 +30,7 @@ export class RunLease {
         if (!hasEnded(stored.state) && (await this.core.context.cluster.claimIfFree(this.core.runId))) {
           this.core.record.isHeld = true;
           // The hub may have crashed between storing events and recording their consequences.
-          const { events } = await controlEventsOf(this.core.context.store, this.core.runId);
+          const { events } = await controlEventsOf(this.core.context.store, this.core.runId, { types: restoringTypes });
           const end = this.noteForce(await this.core.commands.load(events));
           const run = this.core.record.restore(stored);
           const lastStep = await this.#lastStep(stored, events);
@@ -57,7 +61,7 @@ export class RunLease {
       ? await shared.takeUp(this.core.runId, acknowledgedSeq)
       : { lastSeq: await store.lastSeq(this.core.runId), lastStep: stored?.lastStep ?? this.core.summary!.lastStep };
     this.core.series.forget();
-    const { events } = await controlEventsOf(store, this.core.runId);
+    const { events } = await controlEventsOf(store, this.core.runId, { types: restoringTypes });
     const end = this.noteForce(await this.core.commands.load(events));
     const known = this.core.summary!;
     const before = { ...known, ...(stored && this.core.record.summaryOf(stored)) };
@@ -87,6 +91,7 @@ export class RunLease {
 
   /**
    * Takes the lease of an ended run, for a trainer that begins another segment. The run stays ended until then.
+   * @param events all its `restoringTypes`, ascending by seq
    */
   async holdEnded(acknowledgedSeq: number, events: readonly ControlEvent[]): Promise<RunSummary> {
     const { store, shared } = this.core.context;
@@ -181,7 +186,7 @@ export class RunLease {
   /**
    * Corrects an ended run by its trainer's own words. A hub that could not reach the trainer may have given the run up while
    * another hub had its last word. This replaces the guess.
-   * @param events all its control events
+   * @param events all its `restoringTypes`, ascending by seq
    */
   correctBy(events: readonly ControlEvent[]): Promise<void> {
     return this.core.post(() => this.correct(events)).then(() => this.ending.settled());

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { hasEnded, runStates } from '@plumbline/shared/run';
+import { hasEnded, runStates, type RunSummary } from '@plumbline/shared/run';
+import { isControlEvent, TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';
 import { refusalReason } from './command-states.js';
-import { nextState, type StateChange } from './run-state.js';
+import { afterEvent, nextState, summaryTypes, type StateChange } from './run-state.js';
 
 describe('run states', () => {
   it.each([
@@ -23,6 +24,22 @@ describe('run states', () => {
     const changes: StateChange[] = ['run_started', 'run_resumed', 'run_failed', 'trainer_lost', 'run_finished'];
     for (const state of runStates.filter(hasEnded))
       for (const change of changes) expect(nextState(state, change)).toBe(state);
+  });
+});
+
+describe('a summary', () => {
+  const others = TrainerEvent.options
+    .map(({ shape }) => ({
+      ...{ type: shape.type.value, seq: 7, step: 7, wallTimeMs: 7 },
+      ...('reason' in shape && { reason: 'other' }),
+    }))
+    .filter((event) => isControlEvent(event) && !(summaryTypes as readonly string[]).includes(event.type));
+
+  it.each(others)('stays the same at $type', (event) => {
+    for (const state of runStates) {
+      const run = { state, reason: 'before', endedMs: null } as RunSummary;
+      expect(afterEvent(run, event as unknown as ControlEvent)).toEqual(run);
+    }
   });
 });
 

@@ -2,6 +2,12 @@ import { hasEnded, type RunState, type RunSummary } from '@plumbline/shared/run'
 import type { DescriptionChange, RunDescription } from '@plumbline/shared/run-description';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
+/** Types of the events that change a run's summary; see `afterEvent`. */
+export const summaryTypes = [
+  ...(['run_started', 'run_described', 'run_paused', 'run_resumed', 'segment_started'] as const),
+  ...(['run_finished', 'run_stopped', 'run_failed'] as const),
+] as const satisfies readonly ControlEvent['type'][];
+
 /** The triggers of state changes: events of the trainer, and observations of the hub. */
 export type StateChange = ControlEvent['type'] | 'trainer_lost';
 
@@ -40,7 +46,10 @@ const transitions: Record<RunState, Partial<Record<StateChange, RunState>>> = {
 /** The state after a trigger; an irrelevant trigger leaves it unchanged. */
 export const nextState = (state: RunState, change: StateChange): RunState => transitions[state][change] ?? state;
 
-/** The state by the trainer's own events, whatever the hub assumed about its connection. */
+/**
+ * The state by the trainer's own events, whatever the hub assumed about its connection.
+ * @param events all of the run's `summaryTypes`, ascending by seq
+ */
 export const stateFromEvents = (events: readonly ControlEvent[]): RunState =>
   events.reduce<RunState>((state, event) => nextState(state, event.type), 'created');
 

@@ -13,7 +13,7 @@ import type { TrainerLink } from './liveness.js';
 import { Refusal } from './refusal.js';
 import { endedByForce, type RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
-import type { RunLease } from './run-lease.js';
+import { restoringTypes, type RunLease } from './run-lease.js';
 import { wasLost } from './run-state.js';
 
 /** Why a run cannot continue if the trainer has dropped events that the store lacks. */
@@ -62,7 +62,7 @@ export class TrainerIntake {
     const { acknowledgedSeq, commands } = attach;
     let run = await this.#known(attach);
     if (hasEnded(run.state)) {
-      const { events } = await controlEventsOf(store, runId);
+      const { events } = await controlEventsOf(store, runId, { types: restoringTypes });
       // This hub's view of a run that ended at another hub may be behind what that hub acknowledged.
       if (!wasLost(run.state, events)) {
         await this.lease.correct(events);
