@@ -7,11 +7,12 @@ import { declaredIn } from '@plumbline/shared/series';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
 import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
 import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
-import { everyPoint, type EventStore } from '../store/event-store.js';
-import { bestCheckpoint } from './best-checkpoint.js';
+import type { EventStore } from '../store/event-store.js';
+import { bestCheckpoint, MeasuredBefore } from './best-checkpoint.js';
 import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
 import { newRunId } from './run-id.js';
+import { eachPart } from './series-parts.js';
 import { refusedTarget, type WebhookOptions } from './webhook.js';
 
 /** A completed command, and the reason if it is rejected. */
@@ -127,14 +128,13 @@ export class Admission {
         command,
         rejection: `It has gone back once already, from ${before}; going back again could repeat itself without end.`,
       };
-    const { series } = await this.store.history(run.runId, {
-      metrics: [metric],
-      segments: run.segments,
-      maxPoints: everyPoint,
-    });
+    const checkpoints = await this.#checkpoints(run.runId);
+    const measured = new MeasuredBefore(checkpoints);
+    const range = { metrics: [metric], segments: run.segments, toStep: measured.lastStep };
+    await eachPart(this.store, run, range, (part) => part.forEach((series) => measured.take(series)));
     const { events } = await controlEventsOf(this.store, run.runId, { types: ['run_started', 'series_declared'] });
     const { unit } = declaredIn(events).get(metric) ?? {};
-    const best = bestCheckpoint(await this.#checkpoints(run.runId), series.get(metric), better);
+    const best = bestCheckpoint(checkpoints, measured.series, better);
     if (best === null)
       return { command, rejection: `The run has no checkpoint by whose time ${metric} had been measured.` };
     const { checkpointId } = best.checkpoint;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
-import { bestCheckpoint } from './best-checkpoint.js';
+import { bestCheckpoint, MeasuredBefore } from './best-checkpoint.js';
 
 const saved = (step: number): CheckpointSaved => ({
   type: 'checkpoint_saved',
@@ -40,3 +40,22 @@ describe('bestCheckpoint', () => {
     expect(bestCheckpoint([saved(10)], { steps: [20], values: [1] }, 'higher')).toBeNull();
   });
 });
+
+describe('MeasuredBefore', () => {
+  it('keeps what decides, at most one point a checkpoint, whatever the parts', () => {
+    const steps = Array.from({ length: 300 }, (_, i) => i);
+    const values = steps.map((step) => (step % 7 === 0 ? NaN : Math.sin(step)));
+    for (const size of [1, 13, 300]) {
+      const measured = new MeasuredBefore([...checkpoints].reverse());
+      for (let from = 0; from < steps.length; from += size)
+        measured.take({ steps: steps.slice(from, from + size), values: values.slice(from, from + size) });
+      expect(measured.series.steps.length).toBeLessThanOrEqual(checkpoints.length);
+      for (const better of ['higher', 'lower'] as const)
+        expect(bestCheckpoint(checkpoints, measured.series, better)).toEqual(
+          bestCheckpoint(checkpoints, { steps, values }, better),
+        );
+    }
+    expect([measuredLast([]), measuredLast(checkpoints)]).toEqual([0, 200]);
+  });
+});
+const measuredLast = (saves: readonly CheckpointSaved[]): number => new MeasuredBefore(saves).lastStep;

@@ -1,10 +1,24 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GuardRule } from '@plumbline/shared/rule';
 import { RunId } from '@plumbline/shared/run';
 import type { WireEvent } from '@plumbline/shared/wire-event';
 import { applied, firedAt, losses, probed, rule, ruledRuns, saved } from '../../../test/support/ruled-runs.js';
 import { MemoryStore } from '../../../test/support/memory-store.js';
-import { aCommand, attachment, started, stepped, TestHub } from '../../../test/support/test-hub.js';
+import {
+  aCommand,
+  asStored,
+  attachment,
+  started,
+  stepped,
+  TestHub,
+  testTimeMs,
+} from '../../../test/support/test-hub.js';
+import type { CommandRecord } from '@plumbline/shared/command';
+import { EmbeddedStore } from '../../store/embedded-store.js';
+import { AnswerTooLargeError, type StoredRun } from '../../store/event-store.js';
 import { RuleReplay } from './rule-replay.js';
 
 let hub: TestHub;
@@ -202,5 +216,93 @@ describe('a line of branches', () => {
     const first = await run(0);
     await store.updateRun({ ...first, parent: { ...(await run(1)).parent!, runId: (await run(2)).runId } });
     expect((await new RuleReplay(store).of(await run(2))).machine.rules).toEqual([lower]);
+  });
+});
+
+describe('the values of long runs', () => {
+  const high = rule({ name: 'high loss', condition: { kind: 'threshold', side: 'above', value: 0.5 } });
+  const rising = rule({
+    ...{ name: 'rising', metric: 'shift/kl' },
+    condition: { kind: 'slope', side: 'above', perStep: 0.1, window: 6 },
+  });
+  const parentId = RunId.parse('parent');
+  const childId = RunId.parse('child');
+  const at = (seq: number, step: number): WireEvent => ({
+    ...stepped(seq, { 'train/loss': Math.sin(seq), ...(seq % 2 === 0 && { 'shift/kl': Math.cos(seq / 5) }) }),
+    step,
+  });
+  const segment = (seq: number, fromStep: number): WireEvent => ({
+    ...{ type: 'segment_started', seq, step: fromStep, fromStep, wallTimeMs: testTimeMs },
+  });
+  const runOf = (runId: RunId, change: Partial<StoredRun>): StoredRun => ({
+    ...{ runId, description: attachment(runId, { rules: [high] }).run, parent: null, state: 'finished', reason: '' },
+    ...{ trainer: null, createdMs: 1, startedMs: 1, endedMs: 2, ...change },
+  });
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-replay-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+
+  /** A run whose rules are changed on the way and that goes back once, and one that goes on from it. */
+  beforeAll(async () => {
+    await store.createRun(runOf(parentId, {}));
+    const events = [
+      ...Array.from({ length: 80 }, (_, i) => at(i + 2, i + 1)),
+      saved(82, 80),
+      segment(83, 30),
+      ...Array.from({ length: 60 }, (_, i) => at(84 + i, 31 + i)),
+    ];
+    await store.append(parentId, [started(), ...events].map(asStored));
+    await store.putCommand({
+      ...aCommand(parentId, { kind: 'set_rules', rules: [high, rising] }),
+      ...{ receivedMs: 5, author: 'dashboard', state: 'applied', step: 20, afterSeq: 21, before: null, after: {} },
+    } as unknown as CommandRecord);
+    await store.createRun(
+      runOf(childId, {
+        parent: { runId: parentId, checkpointId: 'step-80' as never, step: 80, goesOn: true },
+        createdMs: 9,
+      }),
+    );
+    await store.append(
+      childId,
+      [{ ...started(), step: 80 } as WireEvent, ...[81, 82, 83].map((step, i) => at(2 + i, step))].map(asStored),
+    );
+  });
+  afterAll(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const read = async (runId: RunId, valuesAtOnce?: number) => {
+    const limits: (number | undefined)[] = [];
+    const watched = new Proxy(store, {
+      get: (target, name: keyof EmbeddedStore) => {
+        if (name !== 'history') return (Reflect.get(target, name, target) as () => void).bind(target);
+        return (...[id, range, signal]: Parameters<EmbeddedStore['history']>) => {
+          if (range.fromStep !== range.toStep) limits.push(range.maxValues);
+          return target.history(id, range, signal);
+        };
+      },
+    });
+    const { machine, over, ...found } = await new RuleReplay(watched).of((await store.run(runId))!, { valuesAtOnce });
+    return { replayed: { ...found, states: machine.states, over: [...over] }, limits };
+  };
+
+  it.each([parentId, childId])('of %s are never read all at once, and the rules are as if they were', async (runId) => {
+    const whole = await read(runId);
+    expect(whole.replayed.states.map(({ firings }) => firings)).not.toContain(0);
+    expect(whole.limits).not.toContain(undefined);
+    for (const valuesAtOnce of [10, 50]) {
+      const { replayed, limits } = await read(runId, valuesAtOnce);
+      expect(replayed).toEqual(whole.replayed);
+      expect(new Set(limits)).toEqual(new Set([valuesAtOnce]));
+      expect(limits.length).toBeGreaterThan(whole.limits.length);
+    }
+  });
+
+  it('are refused when they are more than the limit, however many are read at once', async () => {
+    const run = (await store.run(parentId))!;
+    for (const valuesAtOnce of [10, undefined])
+      await expect(new RuleReplay(store).of(run, { maxValues: 150, valuesAtOnce })).rejects.toThrow(
+        AnswerTooLargeError,
+      );
   });
 });

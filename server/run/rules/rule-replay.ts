@@ -4,13 +4,14 @@ import type { CommandRecord, SetRules } from '@plumbline/shared/command';
 import type { GuardRule } from '@plumbline/shared/rule';
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import { everyPoint, type EventStore, type Series } from '../../store/event-store.js';
+import { AnswerTooLargeError, type EventStore, type Series } from '../../store/event-store.js';
 import { controlEventsOf } from '../control-events.js';
+import { eachPart, type PartsOptions } from '../series-parts.js';
 import { ruleEventOf } from './rule-backlog.js';
 import { ruleCommandId } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
 
-type Run = Pick<RunSummary, 'runId' | 'description' | 'parent' | 'createdMs'>;
+type Run = Pick<RunSummary, 'runId' | 'description' | 'parent' | 'createdMs' | 'lastStep'>;
 
 /** The result of evaluating the rules of a run on its stored events. */
 export interface Replayed {
@@ -27,11 +28,9 @@ export interface Replayed {
   hasBeginning: boolean;
 }
 
-export interface ReplayOptions {
+export interface ReplayOptions extends PartsOptions {
   /** Refuses a run whose rules, or those of a run that it goes on from, watch more values than this. */
   maxValues?: number;
-  /** Ends the reads, which answer a client. */
-  signal?: AbortSignal;
 }
 
 /** The values that are evaluated before a yield to the event loop. */
@@ -62,6 +61,7 @@ const maxLine = 1000;
 /**
  * The states of the rules of runs after all stored events. They start as configured, or as at the checkpoint that the run
  * continues, and follow the changes in its command log.
+ * Values are read in parts, so the memory is bounded for any length of the runs.
  * The initial state of a run is constant once it could be read completely, so it is cached: a branch at the end of a long
  * line costs no more than any other.
  */
@@ -149,8 +149,9 @@ async function replay(
   run: Run,
   upTo: GoingOn | null,
   { machine, hasBeginning }: Beginning,
-  { maxValues, signal }: ReplayOptions,
+  { maxValues = Infinity, ...reading }: ReplayOptions,
 ): Promise<Replayed> {
+  const { signal } = reading;
   const { events } = await controlEventsOf(store, run.runId, { types: heard, ...(signal && { signal }) });
   const records = await store.commands(run.runId, signal);
   for (const event of events) machine.hear(ruleEventOf(event));
@@ -158,41 +159,53 @@ async function replay(
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
   const saved = upTo && savedAt(events, upTo.from);
   const endSeq = upTo ? (saved?.seq ?? 0) : Infinity;
-  const range = {
-    metrics: [...new Set(all.map(({ metric }) => metric))],
-    toStep: upTo?.from.step,
-    maxPoints: everyPoint,
-    maxValues,
-  };
-  const { lastSeq, series } =
-    all.length > 0
-      ? await store.history(run.runId, range, signal)
-      : { lastSeq: await store.lastSeq(run.runId), series: new Map<string, Series>() };
-
   const firings: Firing[] = [];
   const over = new Set<Firing>();
-  const taken = new Map<string, number>();
-  const takeUntil = async (seq: number): Promise<void> => {
-    for (const [metric, { seqs, steps, values }] of series) {
-      let i = taken.get(metric) ?? 0;
-      for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++) {
-        firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
-        if (i % valuesPerTurn === valuesPerTurn - 1) await afterOthers();
-      }
-      taken.set(metric, i);
+  const startedSegments = events.filter((event) => event.type === 'segment_started');
+  /** What happens to the rules between values. */
+  const turns = [...changes, ...startedSegments.map(({ seq }) => ({ afterSeq: seq, rules: null }))]
+    .filter(({ afterSeq }) => afterSeq < endSeq)
+    .sort((a, b) => a.afterSeq - b.afterSeq);
+  let turnsTaken = 0;
+  const takeTurnsBefore = async (
+    seq: number,
+    before: (turn: (typeof turns)[number]) => Promise<void>,
+  ): Promise<void> => {
+    for (let turn; (turn = turns[turnsTaken]) && turn.afterSeq < seq; turnsTaken++) {
+      await before(turn);
+      if (turn.rules === null) machine.newSegment();
+      else machine.set(turn.rules);
+      for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
     }
   };
-  const turns = [
-    ...changes.map(({ afterSeq, rules }) => ({ afterSeq, rules })),
-    ...events.flatMap(({ type, seq }) => (type === 'segment_started' ? [{ afterSeq: seq, rules: null }] : [])),
-  ].sort((a, b) => a.afterSeq - b.afterSeq);
-  for (const { afterSeq, rules } of turns.filter((turn) => turn.afterSeq < endSeq)) {
-    await takeUntil(afterSeq);
-    if (rules === null) machine.newSegment();
-    else machine.set(rules);
-    for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
-  }
-  await takeUntil(Infinity);
+  let values = 0;
+  const takePart = async (part: Map<string, Series>): Promise<void> => {
+    const taken = new Map<string, number>();
+    const takeUntil = async (seq: number): Promise<void> => {
+      for (const [metric, { seqs, steps, values }] of part) {
+        let i = taken.get(metric) ?? 0;
+        for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++) {
+          firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
+          if (i % valuesPerTurn === valuesPerTurn - 1) await afterOthers();
+        }
+        taken.set(metric, i);
+      }
+    };
+    let lastOfPart = 0;
+    for (const { seqs } of part.values()) {
+      values += seqs.length;
+      lastOfPart = Math.max(lastOfPart, seqs.at(-1) ?? 0);
+    }
+    if (values > maxValues) throw new AnswerTooLargeError(maxValues);
+    await takeTurnsBefore(lastOfPart, ({ afterSeq }) => takeUntil(afterSeq));
+    await takeUntil(Infinity);
+  };
+  const metrics = [...new Set(all.map(({ metric }) => metric))];
+  const { lastSeq } =
+    metrics.length > 0
+      ? await eachPart(store, run, { metrics, startedSegments, toStep: upTo?.from.step }, takePart, reading)
+      : { lastSeq: await store.lastSeq(run.runId) };
+  await takeTurnsBefore(Infinity, () => Promise.resolve());
   for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
   for (const { rules } of changes.filter((change) => change.afterSeq >= endSeq)) machine.set(rules);
   return {
@@ -200,7 +213,7 @@ async function replay(
     firings: firings.sort((a, b) => a.seq - b.seq),
     over,
     lastSeq,
-    isWatched: all.length > 0,
+    isWatched: metrics.length > 0,
     hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),
   };
 }
