@@ -228,6 +228,25 @@ describe('a rule that goes back', () => {
     ]);
   });
 
+  it('asks the store for no whole series, however long, to find the best checkpoint', async () => {
+    const { store } = hub.hub.runs;
+    const { history } = store;
+    const limits: (number | undefined)[] = [];
+    store.history = (id, range, ...rest) => {
+      limits.push(range.maxValues);
+      return history.call(store, id, range, ...rest);
+    };
+    try {
+      const runId = aRunId();
+      const { trainer } = await attach(runId, [drop]);
+      await send(trainer, [begun, probed(2, 10, 97), saved(3, 10), probed(4, 20, 90)]);
+      expect(await logged(runId, 1)).toMatchObject([{ action: { checkpointId: 'step-10' } }]);
+      expect(limits).toEqual([expect.any(Number)]);
+    } finally {
+      store.history = history;
+    }
+  });
+
   it('says so when there is nothing to go back to', async () => {
     const runId = aRunId();
     const { trainer } = await attach(runId, [drop]);
