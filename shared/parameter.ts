@@ -74,8 +74,9 @@ export const ModelRecipe = z.object({
 export type ModelRecipe = z.infer<typeof ModelRecipe>;
 
 /**
- * The model as its trainer describes it. Nobody else parses names: rows, columns and recipes come from here. With 50,000 tensors, each in a group of its own, and the built-in trainer's recipes, a `run_started` has about 27 MB
- * where names have 46 characters and 30 MB where they have 78: that fits in a message of 32 MiB.
+ * The model as its trainer describes it. Nobody else parses names: rows, columns and recipes come from here. A
+ * `run_started` with 50,000 tensors, each in a group of its own, and the recipes of the built-in trainer has about 27 MB
+ * if names have 46 characters, and 30 MB if they have 78. That fits in a message of 32 MiB.
  */
 export const ModelInfo = z
   .object({

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { PublishWatch } from './publish-watch.js';
 
 describe('messages to other hubs that fail', () => {
-  it('are all counted, and told of at both ends of each row', async () => {
+  it('are all counted, and reported at the beginning and the end of each series', async () => {
     const watch = new PublishWatch();
     const heard: unknown[] = [];
     let lost = 0;

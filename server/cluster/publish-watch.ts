@@ -3,17 +3,20 @@ import { EventEmitter } from 'node:events';
 interface PublishWatchEvents {
   /** One message did not reach Redis. */
   lost: [];
-  /** The first that did not, after others did. */
+  /** The first message is lost after a successful one. */
   began: [error: unknown];
-  /** The first that did again, and how many did not before it. */
+  /** The first message succeeds after lost ones; how many were lost. */
   ended: [lost: number];
 }
 
-/** Sees every message that goes to the browsers at other hubs, and tells of those that do not get as far as Redis. */
+/** Watches the messages for browsers at other hubs and reports those that do not reach Redis. */
 export class PublishWatch extends EventEmitter<PublishWatchEvents> {
   #lost = 0;
 
-  /** The same promise, which has `instead` where it failed: nobody behind it can do anything about that. */
+  /**
+   * Reports how publishing a message went.
+   * @param instead the result of a failed publish: the caller cannot handle the failure
+   */
   async over<T>(publishing: Promise<T>, instead: T): Promise<T> {
     try {
       const answer = await publishing;

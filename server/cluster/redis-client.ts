@@ -1,13 +1,13 @@
 import { createClient } from 'redis';
 import type { PublishWatch } from './publish-watch.js';
 
-/** A Redis as it may be named in a log: without user and password. */
+/** The address of a Redis for logs, without user and password. */
 export function redisName(url: string): string {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }
 
-/** @param queue how many requests may wait while Redis is gone; 0 refuses them at once */
+/** @param queue how many requests may wait while Redis is away; 0 refuses them at once */
 const newClient = (url: string, queue: number) =>
   createClient({
     url,
@@ -17,8 +17,8 @@ const newClient = (url: string, queue: number) =>
 export type RedisClient = ReturnType<typeof newClient>;
 
 /**
- * Connects to Redis, and again whenever it was gone; what is asked of it meanwhile is refused at once.
- * @param onError is told once each time that it is gone
+ * Connects to Redis, and reconnects after each lost connection. Requests meanwhile are refused at once.
+ * @param onError is called once per lost connection
  */
 export async function connectRedis(url: string, onError: (error: unknown) => void): Promise<RedisClient> {
   const client = newClient(url, 0);
@@ -34,10 +34,10 @@ export async function connectRedis(url: string, onError: (error: unknown) => voi
 }
 
 /**
- * A client for Socket.IO's streams adapter (0.3), which does two things that do not go with a Redis that may be gone:
- * it leaves the rejection of a heartbeat unhandled, which would end the process, and it reads on without a pause when a
- * read is refused. So here what cannot be published is let go, which browsers notice as a gap and fetch, and the clients
- * that it makes for reading wait. That Redis is gone the client of RedisCluster tells; what it refuses `watch` hears.
+ * A client for Socket.IO's streams adapter (0.3). The adapter has two faults while Redis is away: it does not handle the
+ * rejection of a heartbeat, which would end the process, and it repeats a refused read without a pause. Therefore this
+ * client drops messages that it cannot publish, and its duplicates, which read, wait for Redis. Browsers notice the gap
+ * and fetch what is missing. The client of RedisCluster reports that Redis is away, and `watch` counts dropped messages.
  */
 export async function connectForAdapter(url: string, watch: PublishWatch): Promise<RedisClient> {
   const client = await connectRedis(url, () => undefined);

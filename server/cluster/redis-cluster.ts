@@ -9,22 +9,25 @@ import type { RedisClient } from './redis-client.js';
 /*
  * Hubs find each other through one Redis.
  *   plumbline:run:<id>      the hub that holds the run; it renews the key, which lives for `leaseMs`
- *   plumbline:hubs          channel for all: runs that changed or were deleted, progress, who took which run
- *   plumbline:hub:<hub id>  channel of one hub: what it is asked, and the answers to what it asked
- * Nothing that has to last lies there: when Redis comes back empty, the hubs that hold runs say so again within a
- * second. While it is gone each hub goes on with the trainers and browsers that are connected to it.
+ *   plumbline:hubs          channel of all hubs: changed and deleted runs, progress, who took which run
+ *   plumbline:hub:<hub id>  channel of one hub: requests to it, and answers to its requests
+ * Redis holds nothing that has to last: if it comes back empty, the hubs write the keys of their runs again within a
+ * second. While Redis is away, each hub keeps serving the trainers and browsers that are connected to it.
  */
 const renewMs = 500;
 const leaseMs = 2500;
-/** Looks in a row that find no holder before a run counts as nobody's: a Redis that came back empty hears of all within one. */
-const looksWithoutHolder = 3;
-/** How long another hub has to answer. */
+/**
+ * A run is orphaned after this many checks in a row without a holder. If Redis comes back empty, every holder renews its
+ * keys within one check.
+ */
+const checksWithoutHolder = 3;
+/** The longest wait for the answer of another hub. */
 const answerMs = 10_000;
 const keyOf = (runId: RunId): string => `plumbline:run:${runId}`;
 const everybody = 'plumbline:hubs';
 const channelOf = (hub: string): string => `plumbline:hub:${hub}`;
 
-/** Renews the keys that are this hub's, takes those that are free, and returns the other holder of each, or nothing. */
+/** Renews this hub's keys and takes free ones. Returns the other holder of each key, or an empty text. */
 const renewScript = `
   local others = {}
   for i, key in ipairs(KEYS) do
@@ -55,16 +58,16 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** The other hubs, through Redis. */
+/** The connection to the other hubs, through Redis. */
 export class RedisCluster implements Cluster {
   readonly id = `hub-${randomUUID().slice(0, 8)}`;
   readonly #waiting = new Map<string, Waiting>();
   #subscriber: RedisClient | null = null;
   #handlers: ClusterHandlers | null = null;
   #timer: NodeJS.Timeout | null = null;
-  /** Runs of other hubs that have not ended, as far as this hub knows, and how often in a row nobody held them. */
-  readonly #elsewhere = new Map<RunId, { looks: number }>();
-  /** What has become of runs that have ended or were deleted while Redis was gone. */
+  /** Running runs of other hubs, as far as this hub knows, with the number of checks in a row without a holder. */
+  readonly #elsewhere = new Map<RunId, { checks: number }>();
+  /** The last messages about runs that ended or were deleted while Redis was away. */
   readonly #untold = new Map<RunId, Broadcast>();
   #closed = false;
 
@@ -91,7 +94,7 @@ export class RedisCluster implements Cluster {
 
   async claim(runId: RunId): Promise<void> {
     this.#elsewhere.delete(runId);
-    // A trainer is here: that counts, even while Redis cannot be told; it is told at the next renewal.
+    // The trainer is connected here, so the run is this hub's even if Redis is away. The next renewal writes the key.
     await this.client
       .set(keyOf(runId), this.id, { expiration: { type: 'PX', value: leaseMs } })
       .then(() => this.#publish(everybody, { kind: 'taken', runId }))
@@ -106,7 +109,7 @@ export class RedisCluster implements Cluster {
 
   tell(told: ToldRun): void {
     const { runId, state } = told.run;
-    // An ended run is told of once and held no more: nobody would ask for it again.
+    // An ended run is no longer held, so no progress of it follows: this is its last message.
     this.#tell(runId, { kind: 'run', ...told }, hasEnded(state));
   }
 
@@ -115,7 +118,7 @@ export class RedisCluster implements Cluster {
     this.#tell(runId, { kind: 'deleted', run: { runId, createdMs } }, true);
   }
 
-  /** @param isLast nothing of the run is told after it, so it has to be told later where it cannot be now */
+  /** @param isLast whether no message about the run follows; such a message is sent again once Redis is back */
   #tell(runId: RunId, message: Broadcast, isLast: boolean): void {
     if (!this.client.isReady && isLast) this.#untold.set(runId, message);
     else void this.#publish(everybody, message);
@@ -123,7 +126,11 @@ export class RedisCluster implements Cluster {
 
   async forward(hub: string, command: GivenCommand, author: string): Promise<CommandRecord> {
     const record = await this.#ask(hub, { kind: 'command', command, author });
-    if (!record) throw new Refusal('internal', 'The hub that holds this run gave no record of the command.');
+    if (!record)
+      throw new Refusal(
+        'internal',
+        'The hub that holds this run returned no record of the command. Try again: the same command counts once.',
+      );
     return record;
   }
 
@@ -135,7 +142,7 @@ export class RedisCluster implements Cluster {
     this.#closed = true;
     if (this.#timer) clearTimeout(this.#timer);
     const held = this.#handlers?.held() ?? [];
-    // Free for others at once rather than when the lease has run out.
+    // Other hubs can take the runs at once, without a wait for the leases to end.
     if (this.client.isReady && held.length > 0)
       await Promise.all(
         held.map(({ runId }) =>
@@ -149,11 +156,11 @@ export class RedisCluster implements Cluster {
     this.client.destroy();
   }
 
-  /** Subscribes, once; the client does so again by itself after a break. */
+  /** Subscribes once. The client itself subscribes again after a lost connection. */
   async #listen(): Promise<void> {
     if (this.#subscriber) return;
     const subscriber = this.client.duplicate();
-    // The other connection to the same Redis tells of its being gone.
+    // The other connection to the same Redis reports errors.
     subscriber.on('error', () => undefined);
     await subscriber.connect();
     this.#subscriber = subscriber;
@@ -164,7 +171,7 @@ export class RedisCluster implements Cluster {
   async #renew(handlers: ClusterHandlers): Promise<void> {
     const held = handlers.held();
     const others = await this.#claimAll(held);
-    // Asked again, because its trainer may have come here while that was answered.
+    // `#taken` asks again: the trainer may have connected here meanwhile.
     for (const [i, { runId }] of held.entries()) if (others[i] !== '') await this.#taken(runId);
     const mine = held.filter((_, i) => others[i] === '');
     if (mine.length > 0) void this.#publish(everybody, { kind: 'progress', progress: mine.map((run) => run.progress) });
@@ -175,13 +182,13 @@ export class RedisCluster implements Cluster {
     if (this.#elsewhere.size === 0) return;
     const watched = [...this.#elsewhere];
     const holders = await this.client.mGet(watched.map(([runId]) => keyOf(runId)));
-    watched.forEach(([, entry], i) => (entry.looks = holders[i] === null ? entry.looks + 1 : 0));
-    const orphans = watched.flatMap(([runId, { looks }]) => (looks >= looksWithoutHolder ? [runId] : []));
+    watched.forEach(([, entry], i) => (entry.checks = holders[i] === null ? entry.checks + 1 : 0));
+    const orphans = watched.flatMap(([runId, { checks }]) => (checks >= checksWithoutHolder ? [runId] : []));
     for (const runId of orphans) this.#elsewhere.delete(runId);
     if (orphans.length > 0) handlers.onOrphaned(orphans);
   }
 
-  /** @returns the other holder of each, '' where it is this hub now */
+  /** @returns the other holder of each run; '' if this hub holds it now */
   async #claimAll(runs: { runId: RunId; connected: boolean }[]): Promise<string[]> {
     if (runs.length === 0) return [];
     const answer = await this.#redis(() =>
@@ -211,7 +218,7 @@ export class RedisCluster implements Cluster {
     }
   }
 
-  /** The trainer may have come back here since that was said. */
+  /** Gives up a run that another hub holds. Asks Redis first: the trainer may have come back here since. */
   async #taken(runId: RunId): Promise<void> {
     if ((await this.holder(runId)) === null) return;
     this.#isElsewhere(runId);
@@ -219,7 +226,7 @@ export class RedisCluster implements Cluster {
   }
 
   #isElsewhere(runId: RunId): void {
-    if (!this.#elsewhere.has(runId)) this.#elsewhere.set(runId, { looks: 0 });
+    if (!this.#elsewhere.has(runId)) this.#elsewhere.set(runId, { checks: 0 });
   }
 
   #toldDirectly(message: FromHub<Direct>): void {
@@ -267,7 +274,7 @@ export class RedisCluster implements Cluster {
     });
   }
 
-  /** Says something to others. What is lost on the way is said again, or asked for again, by whoever needs it. */
+  /** Publishes a message. A lost message is sent again later, or its receiver asks for it. */
   async #publish(channel: string, message: Broadcast | Direct): Promise<void> {
     if (!this.client.isReady) return;
     await this.client.publish(channel, JSON.stringify({ ...message, hub: this.id })).catch(this.onError);
@@ -279,7 +286,8 @@ export class RedisCluster implements Cluster {
     } catch (error) {
       throw new Refusal(
         'internal',
-        `The hubs cannot find each other now: Redis does not answer (${error instanceof Error ? error.message : String(error)}).`,
+        `The hubs cannot find each other: Redis does not answer (${error instanceof Error ? error.message : String(error)}). ` +
+          'Try again once it does.',
       );
     }
   }

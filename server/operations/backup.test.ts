@@ -32,7 +32,7 @@ const into = (dataDir: string, releaseRuns: RestoreTarget['releaseRuns'] = async
 });
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** A backup folder whose list is right about every file in it, whatever it holds. */
+/** A backup folder with these files, whose manifest lists them correctly. */
 function crafted(files: Record<string, string>): string {
   const backup = join(folder, 'backup');
   for (const [path, text] of Object.entries(files)) write(join(backup, path), text);
@@ -46,7 +46,7 @@ function list(backup: string, files: [path: string, text: string][]): void {
 const whole = { [storeFile]: 'the store', 'runs/run-a/checkpoints/step-1/model.safetensors': 'weights' };
 
 describe('a backup', () => {
-  it('comes back as it was', async () => {
+  it('is restored unchanged', async () => {
     const data = join(folder, 'data');
     for (const [path, text] of Object.entries({ ...whole, sessions: 'x', 'trainer-token': 'y' }))
       write(join(data, path), text);
@@ -70,7 +70,7 @@ describe('a backup', () => {
     expect(existsSync(join(backup, inside))).toBe(true);
   });
 
-  it('of an older version brings no secret of a trainer back, and its runs are open to any trainer', async () => {
+  it('of an older version is restored without the secrets of trainers, and its runs are open to any trainer', async () => {
     const backup = crafted({ ...whole, 'runs/run-a/trainer-secret': 'x' });
     const restored = join(folder, 'restored');
     const released: string[] = [];
@@ -112,7 +112,9 @@ describe('a backup', () => {
     const backup = crafted(whole);
     list(backup, [...Object.entries(whole), [path, 'x']]);
     const target = join(folder, 'target');
-    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/lists ".*", which no backup has\. Choose/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(
+      /lists ".*", which does not belong in a backup\. Choose/,
+    );
     expect(existsSync(target)).toBe(false);
   });
 
@@ -134,11 +136,11 @@ describe('a backup', () => {
     const path = what === 'a file' ? 'runs/run-a/secret' : 'runs/run-a/out/secret';
     list(backup, [...Object.entries(whole), [path, 'secret']]);
     const target = join(folder, 'target');
-    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/is a link or no file/);
+    await expect(restoreBackup(backup, into(target))).rejects.toThrow(/is not a plain file/);
     expect(existsSync(target)).toBe(false);
   });
 
-  it('leaves what is not listed', async () => {
+  it('leaves out files that are not listed', async () => {
     const backup = crafted(whole);
     write(join(backup, 'sessions'), 'x');
     write(join(backup, 'runs/run-a/hidden'), 'x');

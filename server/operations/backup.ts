@@ -5,11 +5,11 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 
-/** Written last: a folder without it is no complete backup. */
+/** Written last: a backup without it is incomplete. */
 const manifestName = 'backup.json';
-/** The folder of the runs, in a data folder and in a backup. */
+/** The folder of the runs in a data folder and in a backup. */
 const runsFolder = 'runs';
-/** In a run's folder: whoever has it can take the run over. No backup holds it, and none brings it back. */
+/** A file in a run's folder. Whoever has it can take over the run, so it is neither backed up nor restored. */
 const trainerSecret = 'trainer-secret';
 const Manifest = z.object({
   format: z.literal('plumbline-backup-1'),
@@ -22,15 +22,15 @@ export interface BackupSource {
   dataDir: string;
   /** Name of the store's file in a data folder. */
   storeFile: string;
-  /** Writes the store as it is now to a new file. */
+  /** Writes the current store to a new file. */
   copyStore: (path: string) => Promise<void>;
 }
 
 /**
- * Copies a data folder into an empty one: the store, then the runs' folders with their checkpoints and logs, so that
- * every checkpoint the copied store knows of was on disk before its copy began. Secrets (the trainer token, sessions,
- * the secrets of runs' trainers) stay.
- * @returns how many files and bytes
+ * Copies a data folder into an empty folder: first the store, then the runs' folders with their checkpoints and logs. So
+ * every checkpoint in the copied store was on disk before its folder is copied. Leaves out all secrets: the trainer
+ * token, sessions, and the secrets of runs' trainers.
+ * @returns the number of files and bytes
  * @throws Error when the folder is not empty or lies inside the data folder
  */
 export async function makeBackup(
@@ -57,15 +57,15 @@ export interface RestoreTarget {
   dataDir: string;
   /** Name of the store's file in a data folder. */
   storeFile: string;
-  /** Lets the runs of the restored store go on with any trainer: the secrets that they belonged by are not there. */
+  /** Lets any trainer continue the runs of the restored store, because a backup lacks the secrets of their trainers. */
   releaseRuns: (storePath: string) => Promise<void>;
 }
 
 /**
- * Makes a data folder of a backup, after checking every file of it. Only what a backup has is taken: the store and files
- * of runs. Whoever wrote it may have listed more, such as sessions that would let them in.
- * @returns when the backup was made, epoch milliseconds
- * @throws Error when the backup is incomplete or damaged, lists what no backup has, or the new folder is not empty;
+ * Makes a data folder from a backup, after a check of every file. Restores only the store and files of runs: a forged
+ * backup may list others, such as sessions that would let its author in.
+ * @returns the time of the backup, in epoch milliseconds
+ * @throws Error when the backup is incomplete or damaged or lists other files, or when the new folder is not empty;
  *   nothing is written then
  */
 export async function restoreBackup(
@@ -82,14 +82,14 @@ export async function restoreBackup(
   const root = await realpath(folder);
   for (const { path, sha256 } of manifest.files) {
     if (!(await isFileItself(root, path)))
-      throw new Error(`${join(folder, path)} is a link or no file: no backup has such. Choose another backup.`);
+      throw new Error(`${join(folder, path)} is not a plain file. Choose another backup.`);
     const found = await digest(join(folder, path)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return null;
       throw error;
     });
     if (found !== sha256)
       throw new Error(
-        `${join(folder, path)} is ${found === null ? 'missing' : 'not as it was written'}. Choose another backup.`,
+        `${join(folder, path)} is ${found === null ? 'missing' : 'changed since the backup'}. Choose another backup.`,
       );
   }
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -101,7 +101,7 @@ export async function restoreBackup(
     }
     await releaseRuns(join(dataDir, storeFile));
   } catch (error) {
-    // It was empty before; half a restore must not be taken for a whole one.
+    // The folder was empty before. An incomplete restore must not look complete.
     for (const name of await readdir(dataDir)) await rm(join(dataDir, name), { recursive: true, force: true });
     throw error;
   }
@@ -116,13 +116,14 @@ function readManifest(text: string, folder: string): Manifest {
   }
 }
 
-/** @throws Error when a backup lists a file that is neither the store nor in the folder of the runs, or one twice */
+/** @throws Error when a backup lists a file twice, lists one that is neither the store nor a run's, or lists no store */
 function refuseForeign({ files }: Manifest, folder: string, storeFile: string): void {
   const seen = new Set<string>();
   for (const { path } of files) {
     const [top, ...names] = path.split('/');
     const isOfRuns = top === runsFolder && names.length > 0 && names.every(isFileName);
-    const wrong = path !== storeFile && !isOfRuns ? 'which no backup has' : seen.has(path) ? 'twice' : undefined;
+    const wrong =
+      path !== storeFile && !isOfRuns ? 'which does not belong in a backup' : seen.has(path) ? 'twice' : undefined;
     if (wrong !== undefined)
       throw new Error(`${join(folder, manifestName)} lists ${JSON.stringify(path)}, ${wrong}. Choose another backup.`);
     seen.add(path);
@@ -131,17 +132,17 @@ function refuseForeign({ files }: Manifest, folder: string, storeFile: string): 
     throw new Error(`${join(folder, manifestName)} lists no ${storeFile}. Choose another backup.`);
 }
 
-/** Whether it is the secret of a run's trainer, by its path in a backup. Older versions copied it. */
+/** Whether a path in a backup is the secret of a run's trainer. Older versions copied it. */
 const isTrainerSecret = (path: string): boolean => {
   const [top, , ...names] = path.split('/');
   return top === runsFolder && names.join('/') === trainerSecret;
 };
 
-/** Whether it names a file or folder right below another, and leads nowhere else. */
+/** Whether this is the plain name of a file or folder, so that it cannot lead elsewhere. */
 const isFileName = (name: string): boolean =>
   name !== '' && name !== '.' && name !== '..' && !name.includes('\0') && basename(name) === name;
 
-/** Whether it is a plain file that lies where its path says, not behind a link; true where there is nothing. */
+/** Whether the path leads to a plain file without any link; true if nothing is there. */
 async function isFileItself(root: string, path: string): Promise<boolean> {
   const file = join(root, path);
   try {
@@ -161,7 +162,7 @@ async function demandEmpty(folder: string): Promise<void> {
 }
 
 /**
- * Copies a folder while trainers write in it: what is half-written is left out, and so is what they remove meanwhile.
+ * Copies a folder while trainers write to it. Leaves out incomplete files, and those that are removed meanwhile.
  * @param path of the folder, below both `from` and `to`
  */
 async function copyTree(from: string, to: string, path: string): Promise<void> {
@@ -175,7 +176,7 @@ async function copyTree(from: string, to: string, path: string): Promise<void> {
     else await copyFile(join(from, below), join(to, below)).catch(gone);
   }
   const left = new Set(await readdir(join(from, path)).catch(gone));
-  // A checkpoint that is removed while it is copied would be there in part.
+  // A checkpoint that was removed during the copy would be incomplete.
   if (entries.some(({ name }) => !left.has(name) && !name.endsWith('.writing')) && entries.every((e) => e.isFile()))
     await rm(join(to, path), { recursive: true, force: true });
 }
@@ -184,7 +185,7 @@ function gone(error: NodeJS.ErrnoException): undefined {
   if (error.code !== 'ENOENT') throw error;
 }
 
-/** Paths of all files below a folder, relative to it, with `/`. */
+/** The paths of all files below a folder, relative to it, with `/`. */
 async function filesIn(folder: string, below = ''): Promise<string[]> {
   const found: string[] = [];
   for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {

@@ -53,7 +53,7 @@ describe('the log', () => {
     });
   });
 
-  it('at warn says nothing while nothing is wrong, and warns of events that are refused', async () => {
+  it('at warn is empty while nothing is wrong, and warns of refused events', async () => {
     hub = await TestHub.start({ logLevel: 'warn' });
     await aWholeRun(await hub.cookie());
     await hub.restart();
@@ -63,7 +63,7 @@ describe('the log', () => {
     expect(hub.logged).toMatchObject([{ level: warn, msg: 'events refused', runId, code: 'gap' }]);
   });
 
-  it('names a failure of the store once, whoever met it and however often', async () => {
+  it('has a failure of the store once, however many calls fail', async () => {
     hub = await TestHub.start({ logLevel: 'warn' });
     const trainer = await hub.attached(aRunId());
     await hub.hub.runs.store.close();
@@ -89,7 +89,7 @@ describe('the log', () => {
     for (const secret of [link, hub.token, cookie.split('=')[1]!]) expect(text).not.toContain(secret);
   });
 
-  it('strikes out a secret that is logged by mistake', () => {
+  it('censors a secret that is logged by mistake', () => {
     let text = '';
     const log = createLog('info', { write: (line) => (text += line) });
     log.info({
@@ -102,8 +102,8 @@ describe('the log', () => {
   });
 });
 
-describe('what others send', () => {
-  it('that is refused without end fills no log', async () => {
+describe('what clients send', () => {
+  it('does not fill the log, however often it is refused', async () => {
     hub = await TestHub.start({ logLevel: 'info' });
     const runId = aRunId();
     const trainer = await hub.attached(runId);

@@ -10,15 +10,15 @@ import type { StoreWatch } from './store-watch.js';
 
 const secrets = ['token', 'cookie', 'authorization', 'password', 'auth'];
 
-/** JSON lines, on standard error unless told otherwise. Nothing here logs a secret; if something does, it is struck out. */
+/** A log of JSON lines, by default on standard error. No line should contain a secret; one that does is censored. */
 export function createLog(level: LevelWithSilent, destination: DestinationStream = pino.destination(2)): Logger {
   const paths = secrets.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
   return pino({ level, redact: { paths, censor: '[secret]' } }, plain(destination));
 }
 
 /**
- * JSON escapes the control characters below U+0020 only. The others, which a terminal may obey too, and those that turn
- * the direction of text are escaped here: what a client sends changes no terminal that shows the log.
+ * Escapes the control characters that JSON does not escape, from U+007F on, and those that change the direction of text.
+ * So a client's text cannot control a terminal that shows the log.
  */
 const plain = (destination: DestinationStream): DestinationStream => ({
   write: (line) => destination.write(line.replace(unseen, escaped)),
@@ -26,13 +26,13 @@ const plain = (destination: DestinationStream): DestinationStream => ({
 const unseen = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 
-/** Writes down a fault of the hub. Whatever was thrown, the line says what it is. */
+/** Logs a fault of the hub. The line names whatever was thrown, also if it is no Error. */
 export function logFault(log: Logger, fault: unknown): void {
   const err = fault instanceof Error ? fault : new Error(`${JSON.stringify(fault) ?? String(fault)} was thrown`);
   log.error({ err }, err.message || err.name);
 }
 
-/** Writes down what happens to runs, commands, clients and the store. */
+/** Logs what happens to runs, commands, clients and the store. */
 export function logEvents(
   log: Logger,
   runs: RunRegistry,
@@ -53,7 +53,7 @@ export function logEvents(
   runs.on('deleted', ({ runId }, by) => of(runId).info(by === null ? {} : { by }, 'run deleted'));
   runs.on('cleared', (runId, bytes) => of(runId).info({ bytes }, 'folder of a deleted run removed'));
   runs.on('refused', (runId, { code, message }) => {
-    // A hub on its way down refuses as it should.
+    // A stopping hub refuses as intended.
     const level = code === 'draining' ? 'info' : 'warn';
     repeats.write(`events ${runId} ${code}`, (times) =>
       of(runId)[level]({ code, reason: message, ...times }, 'events refused'),
@@ -73,16 +73,16 @@ export function logEvents(
   );
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
   storeWatch.on('failed', (operation, err) => {
-    // Ends the start of a hub, which says so in one sentence.
+    // This error ends the start of the hub, which reports it.
     if (err instanceof StoreInUseError) return;
-    // Whatever is asked of a damaged store fails with the same words.
+    // Every call to a damaged store fails with the same message.
     repeats.write(`store ${err instanceof Error ? err.message : String(err)}`, (times) =>
       log.error({ operation, err, ...times }, 'store failed'),
     );
   });
 }
 
-/** Writes down when live data stop reaching the browsers at other hubs, and when they do again. */
+/** Logs when live data stops reaching browsers at other hubs, and when it reaches them again. */
 export function logPublishing(log: Logger, watch: PublishWatch): void {
   watch.on('began', (err) => log.error({ err }, 'Redis does not take live data for browsers at other hubs'));
   watch.on('ended', (lost) => log.warn({ lost }, 'Redis takes live data again'));

@@ -18,7 +18,7 @@ const valueOf = (text: string, series: string) => {
   return line === undefined ? undefined : Number(line.split(' ').at(-1));
 };
 
-it('counts what happens to events, commands and clients, and names no run', async () => {
+it('counts events, commands and clients, and names no run', async () => {
   const runId = aRunId();
   const trainer = await hub.attached(runId);
   const dashboard = hub.dashboard(await hub.cookie());
@@ -69,7 +69,7 @@ it('counts what happens to events, commands and clients, and names no run', asyn
   expect(text).not.toContain(runId);
 });
 
-it('counts the failures of the store by what it was asked to do', async () => {
+it('counts the failures of the store by operation', async () => {
   const runId = aRunId();
   const trainer = await hub.attached(runId);
   await hub.hub.runs.store.close();
@@ -79,7 +79,7 @@ it('counts the failures of the store by what it was asked to do', async () => {
   expect(valueOf(text, 'batches_refused_total{reason="store_failed"}')).toBe(1);
 });
 
-it('belongs to one hub: a second one starts from nothing', async () => {
+it('belongs to one hub: a second hub starts at zero', async () => {
   const other = await TestHub.start();
   const text = await (await fetch(`${other.url}/metrics`)).text();
   expect(valueOf(text, 'events_stored_total')).toBe(0);

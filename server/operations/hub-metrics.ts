@@ -10,11 +10,11 @@ import type { StoreWatch } from './store-watch.js';
 const prefix = 'plumbline_';
 
 /**
- * The hub's figures for Prometheus. It listens to what happens; nothing else in the hub knows of it.
- * No label takes a value from outside: states, kinds, refusal codes and method names are all there is, never a run id.
+ * The hub's metrics for Prometheus. It only listens to events; no other part of the hub uses it.
+ * Labels have only known values (states, kinds, refusal codes, method names), never text from clients such as a run id.
  */
 export class HubMetrics {
-  /** Of this hub alone. Whatever has figures of its own (a store's spool) registers them here, in main.ts. */
+  /** The metrics of this hub alone; a process may run several hubs. */
   readonly registry = new Registry();
 
   constructor(runs: RunRegistry, storeWatch: StoreWatch) {
@@ -25,8 +25,8 @@ export class HubMetrics {
   }
 
   #measureStorage(runs: RunRegistry, storeWatch: StoreWatch): void {
-    const events = this.#counter('events_stored_total', 'Events of trainers that were made durable.');
-    const values = this.#counter('values_stored_total', 'Metric values in them.');
+    const events = this.#counter('events_stored_total', 'Events from trainers that became durable.');
+    const values = this.#counter('values_stored_total', 'Metric values in those events.');
     runs.on('events', (_runId, stored) => {
       events.inc(stored.length);
       values.inc(
@@ -36,16 +36,16 @@ export class HubMetrics {
 
     const appends = new Histogram({
       name: `${prefix}append_duration_seconds`,
-      help: 'From a batch at the store to its being durable.',
+      help: 'From handing a batch to the store until it is durable.',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
       registers: [this.registry],
     });
     storeWatch.on('done', (method, seconds) => method === 'append' && appends.observe(seconds));
 
-    const errors = this.#counter('store_errors_total', 'Calls that the store could not carry out.', ['operation']);
+    const errors = this.#counter('store_errors_total', 'Failed calls to the store.', ['operation']);
     storeWatch.on('failed', (operation) => errors.inc({ operation }));
 
-    const refused = this.#counter('batches_refused_total', 'Batches of events that were not taken.', ['reason']);
+    const refused = this.#counter('batches_refused_total', 'Batches of events that the hub refused.', ['reason']);
     runs.on('refused', (_runId, { code }) => refused.inc({ reason: code }));
   }
 
@@ -67,7 +67,7 @@ export class HubMetrics {
     const ended = this.#counter('commands_total', 'Commands that ended, by kind and end.', ['kind', 'state']);
     const durations = new Histogram({
       name: `${prefix}command_duration_seconds`,
-      help: 'From a command at the hub to its end; those rejected at once are left out.',
+      help: 'From the arrival of a command to its end, without rejected commands.',
       labelNames: ['kind'],
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers: [this.registry],
@@ -80,29 +80,31 @@ export class HubMetrics {
     this.#gauge('commands_open', 'Commands that have not ended.', (gauge) => gauge.set(runs.openCommands));
   }
 
-  /** The live feed is made after the HTTP server that serves these figures. */
+  /** Adds the metrics of the live feed, which is built after the HTTP server that serves the metrics. */
   follow(feed: LiveFeed): void {
-    this.#gauge('dashboards_connected', 'Dashboards that are connected.', (gauge) => gauge.set(feed.clients.connected));
-    this.#gauge('dashboards_lagging', 'Those that cannot keep up and are left out of live data for now.', (gauge) =>
-      gauge.set(feed.clients.lagging),
+    this.#gauge('dashboards_connected', 'Connected dashboards.', (gauge) => gauge.set(feed.clients.connected));
+    this.#gauge(
+      'dashboards_lagging',
+      'Connected dashboards that cannot keep up and get no live data for now.',
+      (gauge) => gauge.set(feed.clients.lagging),
     );
-    const sent = this.#counter('live_events_sent_total', 'Events sent live, each once a dashboard that watches it.');
+    const sent = this.#counter('live_events_sent_total', 'Events sent live, counted once per watching dashboard.');
     feed.on('sent', (count) => sent.inc(count));
   }
 
-  /** Live data on their way to the browsers at other hubs. */
+  /** Adds the metrics of live data for browsers at other hubs. */
   followPublishing(watch: PublishWatch): void {
     const lost = this.#counter('live_messages_lost_total', 'Live messages for other hubs that Redis did not take.');
     watch.on('lost', () => lost.inc());
   }
 
-  /** What waits on disk for a store that is elsewhere. */
+  /** Adds the metrics of the spool, which holds records on disk until InfluxDB has them. */
   followSpool(read: () => Promise<SpoolState>): void {
     const gauges = {
       depth: ['spool_records', 'Records that wait on disk for InfluxDB.'],
       bytes: ['spool_bytes', 'Bytes of the spool on disk.'],
-      ageMs: ['spool_age_milliseconds', 'How long the oldest of them has waited.'],
-      retries: ['spool_retries', 'Requests to InfluxDB that had to be sent again since the hub started.'],
+      ageMs: ['spool_age_milliseconds', 'How long the oldest waiting record has waited.'],
+      retries: ['spool_retries', 'Repeated requests to InfluxDB since the start of the hub.'],
     } as const;
     for (const [key, [name, help]] of Object.entries(gauges) as [keyof typeof gauges, readonly [string, string]][])
       this.#gauge(name, help, async (gauge) => gauge.set((await read())[key]));
@@ -112,7 +114,7 @@ export class HubMetrics {
     return new Counter({ name: prefix + name, help, labelNames, registers: [this.registry] });
   }
 
-  /** A gauge that is read when somebody asks. */
+  /** A gauge that is read at each scrape. */
   #gauge(
     name: string,
     help: string,

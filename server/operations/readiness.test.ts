@@ -17,7 +17,7 @@ describe('a hub is ready', () => {
     expect(await ready()).toEqual([200, { ready: true, problems: [] }]);
   });
 
-  it('but not from a write that failed to one that succeeds; a batch that does not fit is no failure', async () => {
+  it('but not between a failed write and the next successful one; a refused batch is no failure', async () => {
     const trainer = await hub.attached(aRunId());
     const { store } = hub.hub.runs;
     const append = store.append.bind(store);

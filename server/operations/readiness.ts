@@ -6,18 +6,18 @@ import type { RunRegistry } from '../run/registry.js';
 import { isShared, StoreUnavailableError } from '../store/event-store.js';
 import type { StoreWatch } from './store-watch.js';
 
-/** Asked for to see whether the store answers; there is no such command. */
+/** The id of no command: its look-up shows whether the store answers. */
 const noCommand = CommandId.parse('readiness-probe');
 
 /**
- * Whether the hub can do its work now: it is not being stopped, it knows its runs, its store took the last write.
- * A store with a spool does that work while the server behind it is gone: this is told of, and the hub stays ready. If
- * each hub behind one address called itself unready then, trainers would have nowhere to go and the spools no use.
- * What a store has lost is told of in the same way, until somebody has taken note: the hub can still do its work.
+ * Whether the hub can work now: it is not stopping, it has read its runs, and its store took the last write.
+ * A hub whose store has a spool stays ready while InfluxDB is away, and reports that as a problem. If all hubs behind one
+ * address were unready then, trainers could connect to none of them and the spools would be useless.
+ * A hub also stays ready after its store has lost data, and reports the loss until somebody has acknowledged it.
  */
 export async function readiness(runs: RunRegistry, storeWatch: StoreWatch): Promise<ReadinessResponse> {
   const faults: unknown[] = [];
-  const borne: unknown[] = [];
+  const tolerated: unknown[] = [];
   try {
     runs.drain.refuseNewWork();
   } catch (error) {
@@ -32,20 +32,20 @@ export async function readiness(runs: RunRegistry, storeWatch: StoreWatch): Prom
     const answers = await answer.then(
       () => true,
       (error: unknown) => {
-        (spool ? borne : faults).push(error);
+        (spool ? tolerated : faults).push(error);
         return false;
       },
     );
-    // A store that does not answer would fail again, with the same words.
+    // A store that does not answer would fail again with the same message.
     const condition = answers ? await runs.store.condition?.() : undefined;
     if (condition?.fault) faults.push(condition.fault);
     else if (storeWatch.failedWrite) faults.push(storeWatch.failedWrite);
-    borne.push(...(condition?.losses ?? []).map((loss) => new StoreUnavailableError(loss)));
+    tolerated.push(...(condition?.losses ?? []).map((loss) => new StoreUnavailableError(loss)));
   } catch (error) {
     faults.push(error);
   }
-  const problems = [...faults, ...borne].map(toWireError);
-  // A store that is closed says so to each question.
+  const problems = [...faults, ...tolerated].map(toWireError);
+  // A closed store fails each call with the same message.
   const isFirst = ({ message }: WireError, index: number): boolean =>
     problems.findIndex((other) => other.message === message) === index;
   return { ready: faults.length === 0, problems: problems.filter(isFirst) };

@@ -4,8 +4,8 @@ import { Repeats } from './repeats.js';
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-describe('what repeats', () => {
-  it('is written once, then once a minute with how often it came, and as new after a quiet minute', () => {
+describe('a repeated line', () => {
+  it('is written once, then once a minute with the number of repetitions, and as new after a quiet minute', () => {
     const repeats = new Repeats();
     const lines: object[] = [];
     const write = (count: number) => {
@@ -22,7 +22,7 @@ describe('what repeats', () => {
     expect(lines).toEqual([{}, { times: 499 }, { times: 3 }, {}]);
   });
 
-  it('is counted as one where too many kinds are made up', () => {
+  it('of a new kind is counted with others where there are too many kinds', () => {
     const repeats = new Repeats();
     const lines: string[] = [];
     for (let i = 0; i < 5000; i++) repeats.write(`kind ${i}`, () => lines.push(`kind ${i}`));

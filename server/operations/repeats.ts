@@ -1,16 +1,16 @@
 const intervalMs = 60_000;
-/** More kinds than this are counted as one: whoever makes them up fills no memory. */
+/** All further kinds are counted as one, so that invented kinds cannot fill the memory. */
 const maxKinds = 1000;
 
-/** Has what repeats written down at once the first time, and from then on once a minute with how often it came. */
+/** Limits repeated log lines: writes the first at once, then one a minute with the number of repetitions. */
 export class Repeats {
   readonly #counts = new Map<string, number>();
 
   constructor(readonly everyMs = intervalMs) {}
 
   /**
-   * @param kind what counts as the same
-   * @param line writes it down; what it is given says how often it came since the line before
+   * @param kind equal for lines that count as repetitions
+   * @param line writes the line; `times` is the number of repetitions since the line before
    */
   write(kind: string, line: (times: { times?: number }) => void): void {
     const known = this.#counts.has(kind) || this.#counts.size < maxKinds ? kind : 'others';

@@ -1,6 +1,6 @@
 import { hubUrl } from '../hub-address.js';
 
-/** The address of the hub that has the data folder open; `null` when it left, or died and left its address behind. */
+/** The address of the hub that runs on the data folder; null if none runs, also if one crashed and left its address. */
 export async function runningHub(dataDir: string): Promise<string | null> {
   const url = hubUrl(dataDir);
   if (url === null) return null;

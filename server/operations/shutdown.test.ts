@@ -10,7 +10,7 @@ import { aCommand, aRunId, attachment, eventually, started, stepped, TestHub } f
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-shutdown-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-/** A built-in trainer that, told to stop, does so once there is the file `go`. */
+/** A built-in trainer that stops, after it was told to, once the file `go` exists. */
 const trainerEntry = join(folder, 'trainer.mjs');
 writeFileSync(
   trainerEntry,
@@ -20,8 +20,8 @@ writeFileSync(
   setInterval(() => {}, 1000);`,
 );
 
-describe('a hub that is being stopped', () => {
-  it('is not ready and begins nothing new, while what goes on goes on', async () => {
+describe('a hub that stops', () => {
+  it('is not ready and accepts no new work, while running work continues', async () => {
     const hub = await TestHub.start({ trainerEntry, logLevel: 'info' });
     const cookie = await hub.cookie();
     const runId = aRunId();
@@ -48,7 +48,7 @@ describe('a hub that is being stopped', () => {
     expect(await dashboard.emitWithAck('command', known)).toMatchObject({ ok: true, record: { state: 'pending' } });
     const start = await hub.request('POST', '/runs', { config }, { cookie });
     expect([start.status, await start.json()]).toEqual([503, { error: refused.error }]);
-    // A trainer that was attached before goes on until the hub's own trainers have stopped.
+    // A trainer that was attached before continues until the hub's own trainers have stopped.
     expect(await trainer.emitWithAck('events', { events: [stepped(2)] })).toEqual({ ok: true, lastSeq: 2 });
     writeFileSync(join(folder, 'go'), '');
     await closed;
@@ -57,7 +57,7 @@ describe('a hub that is being stopped', () => {
     rmSync(hub.config.dataDir, { recursive: true });
   });
 
-  it('answers every batch it took: what is stored is what was acknowledged', async () => {
+  it('answers every batch that it has received: the stored events are the acknowledged ones', async () => {
     const hub = await TestHub.start();
     const runId = aRunId();
     const trainer = await hub.attached(runId);
@@ -81,7 +81,7 @@ describe('a hub that is being stopped', () => {
     await hub.remove();
   });
 
-  it('sends those who watch all that was stored, as fast as they take it', async () => {
+  it('sends everything that was stored to its watchers, as fast as they read', async () => {
     const hub = await TestHub.start();
     const runId = aRunId();
     const trainer = await hub.attached(runId);
@@ -101,13 +101,13 @@ describe('a hub that is being stopped', () => {
     await sleep(300);
     slow.socket.resume();
     await eventually(() => (slow.text().includes('"the/last":1') ? true : null));
-    // A browser answers the end of a WebSocket by itself.
+    // A browser answers the close of a WebSocket by itself.
     slow.socket.end();
     await Promise.all([closed, ended]);
     rmSync(hub.config.dataDir, { recursive: true });
   });
 
-  it('does not wait for a client that takes nothing', async () => {
+  it('does not wait for a client that does not read', async () => {
     const hub = await TestHub.start({ logLevel: 'warn' });
     const client = await rawDashboard(hub.url);
     client.socket.pause();
@@ -119,13 +119,13 @@ describe('a hub that is being stopped', () => {
     rmSync(hub.config.dataDir, { recursive: true });
   });
 
-  it('leaves at the limit, and says what is still open', async () => {
+  it('exits at the limit, and says what is still open', async () => {
     const hub = await TestHub.start({ shutdownLimitMs: 300, logLevel: 'error' });
     const { store } = hub.hub.runs;
     const close = store.close.bind(store);
     // A disk that does not answer.
     store.close = () => new Promise(() => {});
-    await expect(hub.hub.close()).rejects.toThrow('within 0.3 s and leaves now. Still open: store');
+    await expect(hub.hub.close()).rejects.toThrow('within 0.3 s and exits now. Still open: store');
     expect(hub.logged).toMatchObject([{ level: 50, step: 'store', underWay: 0, connections: 0 }]);
     await close();
     rmSync(hub.config.dataDir, { recursive: true });

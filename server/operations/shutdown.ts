@@ -7,9 +7,9 @@ import type { TrainerSupervisor } from '../run/trainer-supervisor.js';
 import type { LiveFeed } from '../socket/live-feed.js';
 import type { createSocketServer } from '../socket/socket-server.js';
 
-/** How long built-in trainers have to save and say their last word. */
+/** The time for built-in trainers to save and send their last event. */
 const trainerStopMs = 10_000;
-/** How long clients have to take what they were sent. */
+/** The time for clients to receive what was sent. */
 const clientEndMs = 5_000;
 
 export interface ShutdownParts {
@@ -22,7 +22,7 @@ export interface ShutdownParts {
   log: Logger;
 }
 
-/** The connections of a server that are open, those that became WebSockets too. */
+/** The open connections of a server, including WebSockets. */
 export function openConnections(server: HttpServer): ReadonlySet<Socket> {
   const connections = new Set<Socket>();
   server.on('connection', (socket) => {
@@ -33,10 +33,10 @@ export function openConnections(server: HttpServer): ReadonlySet<Socket> {
 }
 
 /**
- * Ends a hub so that nobody is left without an answer: it says it is not ready and begins nothing new, built-in
- * trainers save and stop, what trainers have sent is stored and answered, clients take what they were sent, the store
- * is closed.
- * @throws Error naming what was still open after `limitMs`
+ * Stops a hub so that every request gets an answer. The hub reports that it is not ready and accepts no new work. Built-in
+ * trainers save and stop. The hub stores and acknowledges the events it has received, and clients receive what was sent.
+ * Then the store is closed.
+ * @throws Error that names what was still open after `limitMs`
  */
 export async function shutDown(parts: ShutdownParts, limitMs: number): Promise<void> {
   const { runs, log } = parts;
@@ -45,7 +45,7 @@ export async function shutDown(parts: ShutdownParts, limitMs: number): Promise<v
     runs.drain.start();
     const going = await parts.supervisor.stopAll(trainerStopMs);
     if (going.length > 0)
-      log.warn({ runs: going }, 'built-in trainers have not stopped; they go on and attach to the next hub');
+      log.warn({ runs: going }, 'built-in trainers have not stopped; they continue and attach to the next hub');
     step = 'work under way';
     await runs.drain.finish();
     parts.feed.close();
@@ -59,27 +59,30 @@ export async function shutDown(parts: ShutdownParts, limitMs: number): Promise<v
   log.info('hub stopping');
   if (await within(end(), limitMs)) return log.info('hub stopped');
   const open = { step, underWay: runs.drain.underWay, connections: parts.connections.size };
-  log.error(open, 'hub left before everything had ended');
+  log.error(open, 'hub exits although work is unfinished');
   throw new Error(
-    `The hub did not end within ${limitMs / 1000} s and leaves now. Still open: ${step} ` +
+    `The hub did not stop within ${limitMs / 1000} s and exits now. Still open: ${step} ` +
       `(${open.underWay} calls under way, ${open.connections} connections).`,
   );
 }
 
 async function endConnections({ sockets, server, connections, log }: ShutdownParts): Promise<void> {
   const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-  // A WebSocket's end is answered by its other side, which shows that all before it has arrived.
+  // The client answers the close of a WebSocket, which shows that it has received all data before.
   for (const { conn } of [...sockets.trainers.sockets.values(), ...sockets.dashboards.sockets.values()]) conn.close();
   const idle = setInterval(() => server.closeIdleConnections(), 50);
   if (!(await within(ended, clientEndMs))) {
-    log.warn({ connections: connections.size }, 'clients have not taken what they were sent; connections are cut');
+    log.warn(
+      { connections: connections.size },
+      'clients have not received everything that was sent; connections are cut',
+    );
     for (const connection of connections) connection.destroy();
   }
   clearInterval(idle);
   await sockets.io.close();
 }
 
-/** Whether it ends in time. Rejects as it does. */
+/** Whether the work ends in time. @throws the error of the work */
 async function within(work: Promise<void>, limitMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), limitMs)));

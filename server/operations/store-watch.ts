@@ -13,7 +13,7 @@ import {
 interface StoreWatchEvents {
   /** A call of this method succeeded. */
   done: [method: string, seconds: number];
-  /** The store could not do this; what it refuses for what was asked is an answer and no failure. */
+  /** A call of this method failed. A refusal because of the call's arguments is an answer, not a failure. */
   failed: [method: string, error: unknown];
 }
 
@@ -28,10 +28,13 @@ const answers = [
   ...[SequenceGapError, StoreConflictError, StoreBusyError],
   ...[AnswerTooLargeError, ReadTooLargeError, ReadAbandonedError, ReadInterruptedError],
 ];
-/** A hub that nobody writes to counts as able to write again after this long: only a write can show it. */
+/**
+ * A failed write counts for this long. After that a hub without writes counts as able to write again: without a new write
+ * nothing can show whether it is.
+ */
 const failureLifeMs = 60_000;
 
-/** Sees every call of a store, whichever store it is and whoever calls: the one place that times and counts them. */
+/** Watches every call of a store: the only place that times and counts them. */
 export class StoreWatch extends EventEmitter<StoreWatchEvents> {
   #failedWrite: { error: unknown; atMs: number } | null = null;
 

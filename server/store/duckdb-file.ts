@@ -259,7 +259,8 @@ export class DuckDbFile {
 
   /**
    * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
-   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit beside a copy; `path` has a part then
+   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit beside a
+   *   copy. `path` then has a part of the store.
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;

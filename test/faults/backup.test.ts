@@ -144,7 +144,7 @@ describe('backup and restore of a hub with real runs', () => {
     const target = join(folder, 'target');
     await refused('no complete backup', 'restore-backup', join(stopped, 'runs'), '--data-dir', target);
     appendFileSync(join(stopped, 'plumbline.duckdb'), 'x');
-    await refused('not as it was written', 'restore-backup', stopped, '--data-dir', target);
+    await refused('changed since the backup', 'restore-backup', stopped, '--data-dir', target);
     rmSync(join(running, 'plumbline.duckdb'));
     await refused('is missing', 'restore-backup', running, '--data-dir', target);
     writeFileSync(join(running, 'backup.json'), '{');
