@@ -9,7 +9,7 @@ import type {
   RunResponse,
 } from '@plumbline/shared/http';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
-import type { ListedRun, RunList } from '@plumbline/shared/run-list';
+import type { ListedRun, RunListResponse } from '@plumbline/shared/run-list';
 import type { WireError } from '@plumbline/shared/socket';
 
 /** The hub refused a request, for the reason in the message. */
@@ -59,7 +59,7 @@ export class HubApi {
   async runs(filters = ''): Promise<ListedRun[]> {
     const runs: ListedRun[] = [];
     for (let cursor: string | null = ''; cursor !== null;) {
-      const page: RunList = await this.runPage(`${filters}${cursor && `&cursor=${cursor}`}`);
+      const page: RunListResponse = await this.runPage(`${filters}${cursor && `&cursor=${cursor}`}`);
       runs.push(...page.runs);
       // A hub of before has no pages.
       cursor = page.next ?? null;
@@ -67,7 +67,7 @@ export class HubApi {
     return runs;
   }
   /** @param query see `RunListQuery` */
-  runPage(query: string): Promise<RunList> {
+  runPage(query: string): Promise<RunListResponse> {
     return this.get(`/runs?${query}`);
   }
   async run(runId: RunId): Promise<RunSummary> {

@@ -63,13 +63,16 @@ const stepRange = {
   toStep: z.coerce.number().int().nonnegative().optional(),
 };
 
+/** The fewest points of a thinned series: its ends, its extremes and the first value that is not finite. */
+export const fewestThinnedPoints = 5;
+
 /** GET /api/runs/:runId/history?metric=train/loss&metric=shift/kl&fromStep=0&toStep=400&maxPoints=1500 */
 export const HistoryQuery = z.object({
   /** Names, repeated; none means every metric of the run. */
   metric: metricNames,
   ...stepRange,
   /** Upper bound of points a series; the smallest and largest value of each bucket are always kept. */
-  maxPoints: z.coerce.number().int().min(5).max(100_000).default(2000),
+  maxPoints: z.coerce.number().int().min(fewestThinnedPoints).max(100_000).default(2000),
 });
 export type HistoryQuery = z.infer<typeof HistoryQuery>;
 

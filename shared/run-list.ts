@@ -74,7 +74,7 @@ export const ListedRun = RunSummary.extend({ overview: RunOverview.nullable() })
 export type ListedRun = z.infer<typeof ListedRun>;
 
 /** GET /api/runs */
-export const RunList = z.object({
+export const RunListResponse = z.object({
   runs: z.array(ListedRun),
   /** `cursor` of the next page; null on the last. */
   next: z.string().nullable(),
@@ -82,4 +82,4 @@ export const RunList = z.object({
   total: z.number(),
   going: z.number(),
 });
-export type RunList = z.infer<typeof RunList>;
+export type RunListResponse = z.infer<typeof RunListResponse>;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { runStates, type RunState } from '@plumbline/shared/run';
-import { maxListedRuns, type ListedRun, type RunList, type RunOverview } from '@plumbline/shared/run-list';
+import { maxListedRuns, type ListedRun, type RunListResponse, type RunOverview } from '@plumbline/shared/run-list';
 import type { HubApi } from '../hub-api.js';
 import { hubOf, withHubOptions, type HubFlags } from './hub.js';
 import { seriesWord, valueWords } from './key-metrics.js';
@@ -46,7 +46,7 @@ async function newest(
   hub: HubApi,
   { states, tag }: { states: readonly RunState[]; tag: string | undefined },
   limit: number,
-): Promise<Pick<RunList, 'runs' | 'total'>> {
+): Promise<Pick<RunListResponse, 'runs' | 'total'>> {
   const runs: ListedRun[] = [];
   const ofTag = tag === undefined ? [] : [`tag=${encodeURIComponent(tag)}`];
   const filter = [...states.map((state) => `state=${state}`), ...ofTag].join('&');
@@ -60,7 +60,7 @@ async function newest(
 }
 
 /** Lists again until the hub has read all overviews, or for a few seconds. */
-async function withOverviews(list: () => Promise<Pick<RunList, 'runs' | 'total'>>): ReturnType<typeof list> {
+async function withOverviews(list: () => Promise<Pick<RunListResponse, 'runs' | 'total'>>): ReturnType<typeof list> {
   for (let reads = 1; ; reads++) {
     const found = await list();
     if (reads === mostReads || found.runs.every(({ overview }) => overview !== null)) return found;

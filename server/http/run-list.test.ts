@@ -2,7 +2,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
 import type { RunId } from '@plumbline/shared/run';
-import { RunList } from '@plumbline/shared/run-list';
+import { RunListResponse } from '@plumbline/shared/run-list';
 import {
   aCommand,
   aRunId,
@@ -18,9 +18,9 @@ import {
 let hub: TestHub;
 afterEach(() => hub.remove());
 
-const list = async (query = ''): Promise<RunList> => RunList.parse(await hub.get(`/runs?${query}`));
+const list = async (query = ''): Promise<RunListResponse> => RunListResponse.parse(await hub.get(`/runs?${query}`));
 /** The run in the list, once its overview is as asked. */
-const listed = (runId: RunId, lastSeq: number): Promise<RunList['runs'][number]> =>
+const listed = (runId: RunId, lastSeq: number): Promise<RunListResponse['runs'][number]> =>
   eventually(async () => {
     const run = (await list()).runs.find((one) => one.runId === runId);
     return run?.overview?.lastSeq === lastSeq ? run : null;

@@ -2,6 +2,7 @@ import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { settingKinds } from '@plumbline/shared/command-change';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { fewestThinnedPoints } from '@plumbline/shared/http';
 import type { RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
 import { targetNames } from '@plumbline/shared/run-description';
@@ -20,8 +21,6 @@ import { Refusal } from './refusal.js';
 type Store = Pick<EventStore, 'eachSeries' | 'history' | 'windows' | 'eachControlEvents' | 'eachCommands'>;
 type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent' | 'segments'>;
 
-/** Points of every series: a thinned series has at least its ends, extremes and first value that is not finite. */
-const outlinePoints = 5;
 /** Points of a series whose whole curve matters: enough for two million steps with a probe every 40. */
 const coursePoints = 50_000;
 /** What findings are made from beside series. */
@@ -40,7 +39,7 @@ export async function runFindings(store: Store, run: Run, signal?: AbortSignal):
   const series = new Map<string, MetricSeries>();
   await store.eachSeries(
     runId,
-    { segments: run.segments, maxPoints: outlinePoints },
+    { segments: run.segments, maxPoints: fewestThinnedPoints },
     (name, { steps, values }) => void series.set(name, { steps, values }),
     signal,
   );
@@ -80,7 +79,7 @@ async function readCourses(
     const range = {
       ...{ metrics: targets, segments, fromStep: index === 0 ? 0 : firstStep + 1 },
       ...(Number.isFinite(lastStep) && { toStep: lastStep }),
-      maxPoints: Math.max(outlinePoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
+      maxPoints: Math.max(fewestThinnedPoints, Math.floor(coursePoints / Math.min(maxStages, stages.length))),
     };
     ofStages.push(await store.history(runId, range, signal));
   }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { RunList } from '@plumbline/shared/run-list';
+import type { RunListResponse } from '@plumbline/shared/run-list';
 import { readConfig } from '@plumbline/server/dist/config.js';
 import { startHub } from '@plumbline/server/dist/main.js';
 import { createLog } from '@plumbline/server/dist/operations/hub-log.js';
@@ -42,8 +42,8 @@ async function heapKb(): Promise<number> {
 async function measure(dataDir: string, count: number): Promise<{ loadedKb: number; listedKb: number }> {
   const config = { ...readConfig(), port: 0, dataDir, logLevel: 'silent' as const };
   const hub = await startHub(config, createLog('silent'));
-  const list = async (): Promise<RunList> =>
-    (await (await fetch(`${hub.url}/api/runs?limit=${count}`)).json()) as RunList;
+  const list = async (): Promise<RunListResponse> =>
+    (await (await fetch(`${hub.url}/api/runs?limit=${count}`)).json()) as RunListResponse;
   // Loads the runs; it lists none.
   await fetch(`${hub.url}/api/runs?text=no+run+has+this`);
   const loadedKb = await heapKb();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import type { RunList } from '@plumbline/shared/run-list';
+import type { RunListResponse } from '@plumbline/shared/run-list';
 import { residentMb } from '../support/process-memory.js';
 import { HubProcess } from '../support/hub-process.js';
 import { storeManyRuns } from '../support/many-runs.js';
@@ -27,13 +27,13 @@ try {
   await storeManyRuns(dataDir, runs);
   hub = await HubProcess.start({ dataDir });
   const { url } = hub;
-  const list = async (): Promise<{ list: RunList; ms: number; bytes: number }> => {
+  const list = async (): Promise<{ list: RunListResponse; ms: number; bytes: number }> => {
     const startMs = performance.now();
     const answer = await fetch(`${url}/api/runs?limit=${Math.min(runs, 1000)}`, {
       headers: { 'accept-encoding': 'gzip' },
     });
     const text = await answer.text();
-    const list = JSON.parse(text) as RunList;
+    const list = JSON.parse(text) as RunListResponse;
     return { list, ms: performance.now() - startMs, bytes: text.length };
   };
   const startMs = performance.now();
@@ -59,7 +59,7 @@ try {
     await answer.text();
     const startMs = performance.now();
     const text = await (await fetch(`${hub!.url}/api/runs`)).text();
-    return { ms: performance.now() - startMs, list: JSON.parse(text) as RunList };
+    return { ms: performance.now() - startMs, list: JSON.parse(text) as RunListResponse };
   });
   console.log(
     JSON.stringify({

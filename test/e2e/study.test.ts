@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunList } from '@plumbline/shared/run-list';
+import type { RunListResponse } from '@plumbline/shared/run-list';
 import type { StudyRun } from '../../server/analysis/study-run.js';
 import { readResults } from '../../server/study/study-results.js';
 import { eventually } from '../support/eventually.js';
@@ -93,7 +93,7 @@ describe('a study', () => {
       await sleep(50);
     }
     const [url] = /http:\/\/[\d.:]+/.exec(first.output())!;
-    const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as RunList;
+    const { runs } = (await (await fetch(`${url}/api/runs`)).json()) as RunListResponse;
     const orphan = runs[0]!.trainer!.processId;
     // Its hub dies with it; the trainer survives, but cannot reach the hub.
     first.process.kill('SIGKILL');

@@ -14,7 +14,7 @@ import {
 import type { RuleState } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
-import type { RunList } from '@plumbline/shared/run-list';
+import type { RunListResponse } from '@plumbline/shared/run-list';
 import type { SeriesResponse } from '@plumbline/shared/series';
 import type { ErrorCode } from '@plumbline/shared/socket';
 import type { HistoryRange } from './run-feed';
@@ -59,11 +59,11 @@ export const api = {
   openSession: async (token: string): Promise<SessionInfo> => SessionInfo.parse(await post('/session', { token })),
   catalog: async (): Promise<CatalogResponse> => (await request('/catalog')) as CatalogResponse,
   // Up to a thousand runs: not parsed, for the reason given below.
-  runPage: async (asked: ListQuery): Promise<RunList> => {
+  runPage: async (asked: ListQuery): Promise<RunListResponse> => {
     const query = new URLSearchParams();
     for (const [name, value] of Object.entries(asked) as [string, string | number | readonly string[]][])
       for (const one of typeof value === 'object' ? value : [value]) if (one !== '') query.append(name, String(one));
-    return (await request(`/runs?${query}`)) as RunList;
+    return (await request(`/runs?${query}`)) as RunListResponse;
   },
   run: async (runId: RunId): Promise<RunSummary> => RunResponse.parse(await request(`/runs/${runId}`)).run,
   startRun: async (body: StartRunRequest): Promise<RunSummary> => RunResponse.parse(await post('/runs', body)).run,

@@ -1,5 +1,5 @@
 import { hasEnded, type RunId, type RunProgress, type RunState, type RunSummary } from '@plumbline/shared/run';
-import type { ListedRun, RunList as RunPage, RunSort } from '@plumbline/shared/run-list';
+import type { ListedRun, RunListResponse, RunSort } from '@plumbline/shared/run-list';
 import { RunList } from './run-list';
 
 /** The query, see `RunListQuery`. */
@@ -15,7 +15,7 @@ export interface ListQuery {
   cursor?: string;
 }
 export interface ListHub {
-  runPage(query: ListQuery): Promise<RunPage>;
+  runPage(query: ListQuery): Promise<RunListResponse>;
   onRun(listener: (run: RunSummary) => void): () => void;
   onProgress(listener: (progress: RunProgress) => void): () => void;
   onRunDeleted(listener: () => void): () => void;
