@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Checkpoints } from './checkpoints.js';
-import { DuckDbFile } from './duckdb-file.js';
+import { DuckDbFile, FileClosedError } from './duckdb-file.js';
 import { ReadAbandonedError, ReadInterruptedError } from './event-store.js';
 
 const kB = 1024;
@@ -129,6 +129,20 @@ it('a copy is told when the log reaches the limit beside it, and another can be 
   expect(await outcome).toBeInstanceOf(ReadInterruptedError);
   rmSync(path);
   await file.copyTo(path);
+});
+
+it('a copy during which the file is closed for a moment says so, does not begin anew on its part, and another can be made', async () => {
+  open();
+  await write(1_000_000);
+  const path = join(folder, 'copy.duckdb');
+  const outcome = file.copyTo(path).catch((error: unknown) => error);
+  // DuckDB has begun to write the copy.
+  await expect.poll(() => statSync(path, { throwIfNoEntry: false })?.size ?? 0, { interval: 1 }).toBeGreaterThan(0);
+  await expect(file.write(() => Promise.reject(new Error('The disk is full.')))).rejects.toThrow();
+  expect(await outcome).toBeInstanceOf(FileClosedError);
+  for (const part of [path, `${path}.wal`]) rmSync(part, { force: true });
+  await file.copyTo(path);
+  expect(await count()).toEqual([1_000_000]);
 });
 
 it('queries that follow one another without end do not keep checkpoints away', async () => {

@@ -259,13 +259,15 @@ export class DuckDbFile {
 
   /**
    * Copies the committed data to a new file, in one transaction: a consistent snapshot. The writer does not wait for it.
-   * @throws StoreUnavailableError when either file fails; ReadInterruptedError when the log reaches its limit beside a
-   *   copy. `path` then has a part of the store.
+   * @throws StoreUnavailableError when either file fails, FileClosedError when this one is closed meanwhile,
+   *   ReadInterruptedError when the log reaches its limit beside a copy. `path` may have a part of the store then.
    */
   async copyTo(path: string): Promise<void> {
     const copy = `copy_${randomUUID().replaceAll('-', '')}`;
     await this.read(async (reader) => {
       const [[source]] = (await reader.rows('SELECT current_database()')) as [[string]];
+      // A copy that began anew would find its own part.
+      reader.wasTaken = true;
       await reader.rows(`ATTACH '${path.replaceAll("'", "''")}' AS ${copy}`);
       try {
         await reader.copy(`COPY FROM DATABASE "${source}" TO ${copy}`);

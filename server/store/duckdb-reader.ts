@@ -37,7 +37,7 @@ export interface ReadTurns {
 export class Reader {
   /** Whether DuckDB failed; other errors come from the reader. */
   fileFailed = false;
-  /** Whether part of an answer was handed over. */
+  /** Whether part of an answer was handed over or written to a file: the read cannot be repeated. */
   wasTaken = false;
 
   constructor(
@@ -53,8 +53,10 @@ export class Reader {
     return found.getRows();
   }
 
-  /** Runs a statement that copies the whole file. @throws ReadInterruptedError when it was interrupted once */
+  /** Runs a statement that copies the whole file. @throws the signal's reason, ReadInterruptedError when it was interrupted once */
   async copy(sql: string): Promise<void> {
+    // It may have been aborted between statements, where there is nothing to interrupt.
+    this.signal.throwIfAborted();
     await this.#query(() => this.#ask(this.connection.run(sql)), true);
   }
 
