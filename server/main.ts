@@ -136,7 +136,7 @@ export async function startHub(config: HubConfig, log: Logger = createLog(config
     });
   } catch (error) {
     // Closes everything that keeps the process alive, so that it ends by itself.
-    feed.close();
+    await feed.close();
     await sockets.io.close();
     live?.destroy();
     runs.close();

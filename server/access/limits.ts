@@ -97,6 +97,12 @@ export const watchLimits = {
 /** A prefix counts as this many names. */
 export const namesOfPrefix = 25;
 
+/**
+ * Characters of live data that the hub writes in one second, and holds for slow clients: for selections that only callers
+ * without a session or the token watch, and for the others. Clients of one selection share a message, which counts once.
+ */
+export const liveCharacters = { strangers: 16_000_000, known: 32_000_000 } as const;
+
 /** Exports: each reads a whole run. */
 export const exportBudget: Budget = { burst: 30, perSecond: 0.5 };
 

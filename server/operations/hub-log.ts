@@ -72,6 +72,16 @@ export function logEvents(
     ),
   );
   feed.on('lagging', ({ runId, ...client }) => of(runId).warn(client, 'dashboard cannot keep up, left out for now'));
+  feed.on('left_out', (what) =>
+    repeats.write('left out', (times) =>
+      log.warn({ ...what, ...times }, 'selections of series cost too much, left out of live data for up to a second'),
+    ),
+  );
+  feed.on('cut', (what) =>
+    repeats.write('cut', (times) =>
+      log.warn({ ...what, ...times }, 'dashboards do not read what they were sent, connections cut'),
+    ),
+  );
   storeWatch.on('failed', (operation, err) => {
     // This error ends the start of the hub, which reports it.
     if (err instanceof StoreInUseError) return;

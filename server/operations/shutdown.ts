@@ -48,7 +48,7 @@ export async function shutDown(parts: ShutdownParts, limitMs: number): Promise<v
       log.warn({ runs: going }, 'built-in trainers have not stopped; they continue and attach to the next hub');
     step = 'work under way';
     await runs.drain.finish();
-    parts.feed.close();
+    await parts.feed.close();
     await afterCallbacks();
     step = 'connections';
     await endConnections(parts);

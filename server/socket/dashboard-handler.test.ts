@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { LargeEventNotice } from '@plumbline/shared/large-event';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { liveCharacters } from '../access/limits.js';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';
 import {
   aCommand,
@@ -74,6 +75,28 @@ describe('a dashboard', () => {
     await trainers[1]!.emitWithAck('events', { events: [finished(3)] });
     await eventually(() => (messages.length > 1 ? true : null));
     expect(seqs()).toEqual([1, 3]);
+  });
+
+  it('is sent nothing where it ends its watch in the network chunk that begins it', async () => {
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    await trainer.emitWithAck('events', { events: [started()] });
+    const dashboard = await rawDashboard(hub.url);
+    dashboard.socket.cork();
+    dashboard.send(`42/dashboard,0${JSON.stringify(['watch', { runId }])}`);
+    dashboard.send(`42/dashboard,${JSON.stringify(['unwatch', { runId }])}`);
+    dashboard.socket.uncork();
+    await eventually(() => (dashboard.text().includes('43/dashboard,0') ? true : null));
+    const other = hub.dashboard();
+    const { seqs } = record(other);
+    await other.emitWithAck('watch', { runId });
+    await trainer.emitWithAck('events', { events: [stepped(2), finished(3)] });
+    await eventually(() => (seqs().at(-1) === 3 ? true : null));
+    // An answer that the hub sends after all of that.
+    dashboard.send(`42/dashboard,1${JSON.stringify(['watch', { runId: aRunId() }])}`);
+    await eventually(() => (dashboard.text().includes('43/dashboard,1') ? true : null));
+    expect(dashboard.text()).not.toMatch(/"(metrics|control)",/);
+    dashboard.socket.destroy();
   });
 
   it('is sent the series that it watches and no others, also after it has changed them', async () => {
@@ -267,5 +290,48 @@ describe('a browser that does not read', () => {
     await trainer.emitWithAck('events', { events: [stepped(++seq)] });
     await eventually(() => (delivered(slow.text()).at(-1) === seq ? true : null));
     slow.socket.destroy();
+  });
+});
+
+describe('many selections that hit many series', () => {
+  const groups = Array.from({ length: 18_624 }, (_, i) => `drift/model.layers.${i % 48}.mlp.experts.${i}.up_proj`);
+  const watchers = 40;
+
+  it('cost the hub a bounded number of characters; who is left out is told so, and a session gets its own', async () => {
+    const hub = await TestHub.start();
+    onTestFinished(() => hub.remove());
+    const runId = aRunId();
+    const trainer = await hub.attached(runId);
+    const names = ['train/loss', ...groups];
+    await trainer.emitWithAck('events', { events: [started(1, names)] });
+    const strangers = await Promise.all(Array.from({ length: watchers }, () => rawDashboard(hub.url)));
+    for (const [i, { send }] of strangers.entries())
+      send(`42/dashboard,0${JSON.stringify(['watch', { runId, series: ['drift/*', `own/${i}`] }])}`);
+    await eventually(() => (strangers.every(({ text }) => text().includes('43/dashboard,0[{"ok":true')) ? true : null));
+    const owner = hub.dashboard(await hub.cookie());
+    const { messages } = record(owner);
+    expect(await owner.emitWithAck('watch', { runId, series: ['drift/*'] })).toMatchObject({ ok: true });
+
+    const before = strangers.reduce((sum, { text }) => sum + text().length, 0);
+    const paused = { type: 'run_paused', seq: 3, step: 2, wallTimeMs: testTimeMs, reason: '' } as const;
+    const values = Object.fromEntries(groups.map((name, i) => [name, i / 7]));
+    await trainer.emitWithAck('events', { events: [stepped(2, values, names), paused] });
+    const isTold = ({ text }: { text: () => string }) => /\["lagged"|"toSeq":2,/.test(text());
+    await eventually(() => (strangers.every(isTold) ? true : null));
+    const received = strangers.reduce((sum, { text }) => sum + text().length, 0) - before;
+    expect(received).toBeLessThan(liveCharacters.strangers + 3_000_000);
+    const leftOut = strangers.filter(({ text }) => text().includes('["lagged"'));
+    expect(leftOut.length).toBeGreaterThan(watchers / 2);
+    for (const { text } of leftOut) expect(text()).toContain(`"lagged",{"runId":"${runId}","lastSeq":1}`);
+    expect(leftOut.length).toBeLessThan(watchers);
+    await eventually(() => (messages.length === 2 ? true : null));
+    expect(messages.map(({ kind }) => kind)).toEqual(['metrics', 'control']);
+    const [first] = messages;
+    expect(first?.kind === 'metrics' && Object.keys(first.batch.events[0]!.metrics)).toHaveLength(groups.length);
+
+    // All are served again.
+    await trainer.emitWithAck('events', { events: [stepped(4, { [groups[0]!]: 1 }, names)] });
+    await eventually(() => (strangers.every(({ text }) => text().includes('"toSeq":4,')) ? true : null));
+    for (const { socket } of strangers) socket.destroy();
   });
 });

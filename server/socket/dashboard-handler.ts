@@ -6,6 +6,7 @@ import { howToControl, howToWatch } from '../access/how-to-control.js';
 import { dashboardBudgets } from '../access/limits.js';
 import { mayWatch, type WatchSetting } from '../access/may-watch.js';
 import type { Sessions } from '../access/sessions.js';
+import { Mailbox } from '../run/mailbox.js';
 import { Refusal } from '../run/refusal.js';
 import type { RunRegistry } from '../run/registry.js';
 import { LiveFeed, roomOf } from './live-feed.js';
@@ -67,27 +68,32 @@ function serveDashboard(
   feed: LiveFeed,
   { runs, sessions, onError }: Pick<DashboardParts, 'runs' | 'sessions' | 'onError'>,
 ): void {
-  Object.assign(socket.data, { lagging: new Set(), watched: new Map() });
+  Object.assign(socket.data, { isKnown: caller.kind !== 'address', lagging: new Set(), watched: new Map() });
   const limits = { command: new RateLimit(dashboardBudgets.command), watch: new RateLimit(dashboardBudgets.watch) };
   const limit = (what: keyof typeof limits) => {
     if (!limits[what].take()) throw new Refusal('rate_limited', 'Too many requests; wait a second and try again.');
   };
 
+  /** Watches begin and end in the order in which the client asks. */
+  const watches = new Mailbox();
+
   socket.on('watch', (message, ack) =>
     answer(ack, onError, async () => {
       limit('watch');
       const { runId, series = allSeries } = Watch.parse(message);
-      await runs.get(runId);
-      await feed.watch(socket, caller, runId, series);
-      // Reads after joining, so that the room gets all events that become durable later.
-      const run = await runs.get(runId);
-      return { run, lastSeq: run.lastSeq };
+      return watches.post(async () => {
+        await runs.get(runId);
+        await feed.watch(socket, caller, runId, series);
+        // Reads after joining, so that the room gets all events that become durable later.
+        const run = await runs.get(runId);
+        return { run, lastSeq: run.lastSeq };
+      });
     }),
   );
 
   socket.on('unwatch', (message) => {
     const watch = Unwatch.safeParse(message);
-    if (watch.success) feed.unwatch(socket, caller, watch.data.runId);
+    if (watch.success) void watches.post(() => feed.unwatch(socket, caller, watch.data.runId));
   });
 
   socket.on('disconnect', () => feed.leave(socket, caller));

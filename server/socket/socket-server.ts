@@ -22,6 +22,8 @@ import { tolerantParser, type tooLarge } from './tolerant-parser.js';
 
 type NoEvents = Record<string, never>;
 export interface DashboardData {
+  /** Whether it has a session or the trainer token. */
+  isKnown: boolean;
   /** Runs whose rooms this client has left because it was too slow. */
   lagging: Set<RunId>;
   /** The filter of each watched run. */

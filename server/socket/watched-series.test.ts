@@ -9,7 +9,7 @@ const step = (seq: number, metrics: Record<string, number>): MetricEvent => ({
 });
 const watch = (watched: WatchedSeries, ...series: string[]): string => {
   const filter = new SeriesFilter(series);
-  watched.add(filter);
+  watched.add(filter, false);
   return filter.key;
 };
 
@@ -18,10 +18,10 @@ describe('the series of a run that are watched', () => {
     const watched = new WatchedSeries();
     const key = watch(watched, 'train/loss', 'drift/*');
     const first = watched.selector([step(1, { 'train/loss': 1, other: 2 }), step(2, { other: 2 })]);
-    expect(first(key)).toMatchObject([{ seq: 1, metrics: { 'train/loss': 1 } }]);
+    expect(first(key).events).toMatchObject([{ seq: 1, metrics: { 'train/loss': 1 } }]);
     const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`new/${i}`, i]));
     const later = watched.selector([step(3, { ...many, 'drift/a': 3, other: 2 })]);
-    expect(later(key).map(({ metrics }) => Object.entries(metrics))).toEqual([[['drift/a', 3]]]);
+    expect(later(key).events.map(({ metrics }) => Object.entries(metrics))).toEqual([[['drift/a', 3]]]);
   });
 
   it('hold events without values for those who watch wall times, and everything for those who watch all', () => {
@@ -29,8 +29,8 @@ describe('the series of a run that are watched', () => {
     const [times, all] = [watch(watched, wallTimeSeries), watch(watched, '*', 'train/loss', 'drift/*')];
     const events = [step(1, { a: 1 })];
     const select = watched.selector(events);
-    expect(select(times)).toEqual([{ ...events[0], metrics: {} }]);
-    expect(select(all)).toEqual(events);
+    expect(select(times).events).toEqual([{ ...events[0], metrics: {} }]);
+    expect(select(all).events).toEqual(events);
     expect(all).toBe(new SeriesFilter(['*']).key);
   });
 
@@ -49,9 +49,9 @@ describe('the series of a run that are watched', () => {
     const watched = new WatchedSeries();
     const key = watch(watched, 'a');
     watch(watched, 'a');
-    watched.remove(key);
+    watched.remove(key, false);
     expect(watched.isEmpty).toBe(false);
-    watched.remove(key);
+    watched.remove(key, false);
     expect(watched.isEmpty).toBe(true);
   });
 
@@ -60,6 +60,6 @@ describe('the series of a run that are watched', () => {
     const key = watch(watched, 'a');
     watched.selector([step(1, { a: 1 })])(key);
     watched.forgetNames();
-    expect(watched.selector([step(1, { b: 2, a: 3 })])(key)).toMatchObject([{ metrics: { a: 3 } }]);
+    expect(watched.selector([step(1, { b: 2, a: 3 })])(key).events).toMatchObject([{ metrics: { a: 3 } }]);
   });
 });
