@@ -88,7 +88,7 @@ export class CommandIntake {
       const [before, after] = [{ state: summary.state }, { state: 'failed' }];
       const record = await commands.addApplied(complete, author, { step: summary.lastStep, before, after });
       commands.tell(record);
-      await this.ending.endByForce(author);
+      this.ending.endByForce(author);
       return record;
     }
     const record = await commands.add(complete, author, refusal ?? rejection);
@@ -102,7 +102,7 @@ export class CommandIntake {
     const end = (await commands.settle()).find(({ action, state }) => action.kind === 'end_run' && state === 'applied');
     if (!end || hasEnded(this.#summary().state) || !record.isHeld) return;
     commands.tell(end);
-    await this.ending.endByForce(end.author);
+    this.ending.endByForce(end.author);
   }
 
   /** Answers a repeated command. If it is open and its hub has let go of the run, this hub takes it up. */

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { Command } from '@plumbline/shared/command';
+import type { Command, CommandId } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
-import type { RunId } from '@plumbline/shared/run';
+import type { RunId, RunSummary } from '@plumbline/shared/run';
+import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   aCommand,
   aRunId,
@@ -251,4 +252,78 @@ it('the process of a built-in trainer that hangs is killed', async () => {
   expect(await own.hub.runs.get(runId)).toMatchObject({ state: 'failed', reason });
   await own.remove();
   rmSync(folder, { recursive: true });
+});
+
+describe('a run whose store shows events late', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-late-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  const onError = vi.fn();
+  const runs = new RunRegistry(store, {
+    ...{ dataDir: folder, trainerGraceMs: 60_000, commandExpiryMs: 60_000, stopOverdueMs: 0, tryAgainMs: 1 },
+    ...{ webhooks: { secret: null, hosts: [] }, onError },
+  });
+  const eachControlEvents = store.eachControlEvents.bind(store);
+  const putCommand = store.putCommand.bind(store);
+  /** The next reads see only events up to 2. */
+  let lateReads = 0;
+  store.eachControlEvents = async (runId, take, options) => {
+    if (lateReads === 0) return eachControlEvents(runId, take, options);
+    lateReads--;
+    const isSeen = (text: string) => (JSON.parse(text) as { seq: number }).seq <= 2;
+    await eachControlEvents(runId, (texts) => take(texts.filter(isSeen)), options);
+    return { lastSeq: 2 };
+  };
+  afterAll(async () => {
+    runs.close();
+    await store.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** Its trainer has applied a stop, and the hub could not record that. */
+  async function applied(lastWords: TrainerEvent[]): Promise<{ runId: RunId; commandId: CommandId }> {
+    const runId = aRunId();
+    const link = { send: (_: Command) => Promise.resolve(), close: () => undefined };
+    await runs.attach(attachment(runId), link);
+    await runs.append(runId, link, [started(), stepped(2)]);
+    const command = aCommand(runId, { kind: 'stop' });
+    await runs.command(command, 'dashboard');
+    store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
+    const change = { before: { state: 'running' }, after: { state: 'stopped' } };
+    const at = { step: 2, wallTimeMs: testTimeMs };
+    const { commandId } = command;
+    const events = [{ type: 'command_applied', seq: 3, ...at, commandId, ...change } as const, ...lastWords];
+    await expect(runs.append(runId, link, events)).rejects.toThrow('The disk is full.');
+    store.putCommand = putCommand;
+    return { runId, commandId };
+  }
+  const storedAs = (runId: RunId, state: RunSummary['state']) =>
+    eventually(async () => ((await store.run(runId))?.state === state ? true : null));
+
+  it('ends by its last word only when it shows how the trainer ended its commands', async () => {
+    lateReads = 3;
+    const lastWord = { type: 'run_stopped', seq: 4, step: 2, wallTimeMs: testTimeMs, reason: 'Stopped.' } as const;
+    const { runId, commandId } = await applied([lastWord]);
+    await storedAs(runId, 'stopped');
+    expect(await store.command(commandId)).toMatchObject({ state: 'applied', step: 2 });
+    expect(lateReads).toBe(0);
+  });
+
+  it('ends without its trainer only when it shows how the trainer ended its commands', async () => {
+    const { runId, commandId } = await applied([]);
+    lateReads = 3;
+    await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard');
+    await storedAs(runId, 'failed');
+    expect(await store.command(commandId)).toMatchObject({ state: 'applied', step: 2 });
+    expect(lateReads).toBe(0);
+  });
+
+  it('ends all the same if it never does', async () => {
+    const { runId, commandId } = await applied([]);
+    lateReads = Infinity;
+    await runs.command(aCommand(runId, { kind: 'end_run' }), 'dashboard');
+    await storedAs(runId, 'failed');
+    lateReads = 0;
+    expect(await store.command(commandId)).toMatchObject({ state: 'failed', step: null });
+    expect(onError).toHaveBeenCalledWith(expect.objectContaining({ message: expect.stringContaining('up to 2 of 3') }));
+  });
 });

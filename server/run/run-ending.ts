@@ -4,11 +4,17 @@ import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore } from './command-states.js';
 import { controlEventsOf } from './control-events.js';
+import { StoreBusyError } from '../store/event-store.js';
 import type { RunCore } from './run-core.js';
 import { nextState } from './run-state.js';
 
 /** How long the caller waits for a run to end completely. */
 const endWaitMs = 2_000;
+/**
+ * How often the end of a run tries to read how its trainer ended its commands: for about a minute. Then it goes on without,
+ * because events that another hub has lost never come.
+ */
+const mostReads = 12;
 
 /** Ends a run: fails its commands, settles its rules and writes its record. */
 export class RunEnding {
@@ -17,6 +23,7 @@ export class RunEnding {
   #hasLastWord = false;
   /** Stored events end commands whose records were not written. */
   #mayLackEnds = false;
+  #failedReads = 0;
 
   constructor(readonly core: RunCore) {}
 
@@ -26,26 +33,41 @@ export class RunEnding {
   }
 
   /** Marks the run as failed, in the hub's view. In the mailbox. */
-  async fail(reason: string): Promise<void> {
-    const { onError } = this.core.context;
+  fail(reason: string): void {
     const run = this.core.summary!;
     this.core.liveness.release();
     const state = nextState(run.state, 'trainer_lost');
     this.core.record.change({ ...run, state, reason, endedMs: Date.now(), trainerConnected: false });
     // The trainer's reports on its commands count, even if the hub has not recorded them yet.
-    await this.#readCommandEnds().catch(onError);
-    this.end(false);
+    this.endFromStored(false);
   }
 
+  /**
+   * Ends commands as their trainer did.
+   * @throws StoreBusyError while the store does not show all events of the run
+   */
   async #readCommandEnds(): Promise<void> {
-    const { store } = this.core.context;
-    const { events } = await controlEventsOf(store, this.core.runId, { types: commandEndTypes });
-    await this.core.commands.load(events);
-    this.#mayLackEnds = false;
+    const { store, onError } = this.core.context;
+    const { runId } = this.core;
+    try {
+      const { events, lastSeq } = await controlEventsOf(store, runId, { types: commandEndTypes });
+      await this.core.commands.load(events);
+      const last = this.core.summary!.lastSeq;
+      if (lastSeq < last)
+        throw new StoreBusyError(
+          `The store shows the events of ${runId} up to ${lastSeq} of ${last}: how its trainer ended its last commands ` +
+            'cannot be read yet.',
+        );
+      this.#mayLackEnds = false;
+    } catch (error) {
+      this.#failedReads++;
+      if (this.#failedReads < mostReads) throw error;
+      onError(error);
+    }
   }
 
   /** A person ends the run without its trainer; its command is in the log. In the mailbox. */
-  async endByForce(by: string): Promise<void> {
+  endByForce(by: string): void {
     const run = this.core.summary!;
     const why = hasNoTrainerYet(run)
       ? 'its trainer had not come'
@@ -54,7 +76,7 @@ export class RunEnding {
         : 'its trainer takes no stop command';
     this.core.record.isEndedByForce = true;
     this.core.liveness.cut();
-    await this.fail(`Ended without its trainer, by ${by}: ${why}.`);
+    this.fail(`Ended without its trainer, by ${by}: ${why}.`);
     this.core.context.onEndedByForce(this.core.summary!);
   }
 
@@ -73,6 +95,7 @@ export class RunEnding {
   /** As `end`; first reads from the stored events how the trainer ended its commands. */
   endFromStored(hasLastWord: boolean): void {
     this.#mayLackEnds = true;
+    this.#failedReads = 0;
     this.end(hasLastWord);
   }
 

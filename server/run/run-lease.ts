@@ -47,7 +47,7 @@ export class RunLease {
   /** Ends the run if an earlier hub crashed before it recorded the end. */
   async #endIfOver(end: CommandRecord | undefined): Promise<void> {
     if (hasEnded(this.core.summary!.state)) this.ending.end(true);
-    else if (end) await this.ending.endByForce(end.author);
+    else if (end) this.ending.endByForce(end.author);
   }
 
   /**

@@ -200,7 +200,7 @@ export class Run {
     if (!this.summary || hasEnded(this.summary.state)) return;
     // Or to the previous hub.
     if (!this.core.record.isHeld && hasEnded((await this.lease.takeUp(0)).state)) return;
-    await this.#ending.fail(reason);
+    this.#ending.fail(reason);
   }
 
   /** The grace period of the trainer has passed. */

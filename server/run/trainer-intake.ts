@@ -80,7 +80,7 @@ export class TrainerIntake {
     if (hasEnded(run.state)) return this.#answerEnded(attach, link);
     if (cluster === singleHub && acknowledgedSeq > run.lastSeq) {
       const reason = lostEvents(run, acknowledgedSeq);
-      await this.ending.fail(reason);
+      this.ending.fail(reason);
       throw new Refusal('conflict', reason);
     }
     const isNewOwner = this.#ownedBy(attach.secret);
