@@ -6,12 +6,13 @@ import { eventMeasurement, instantOf, joined, positionAt } from './influx-lines.
 import { from, pointsOf, queryRecords, type Extent } from './influx-queries.js';
 import { upToDateText } from './protocol-1.js';
 
-/** Control events per query. */
-const eventsPerQuery = 500;
+/** Bytes of control events per query, not counting the first one. */
+const bytesPerQuery = 2 * 2 ** 20;
 
 interface Place {
   step: number;
   seq: number;
+  bytes: number;
 }
 
 /**
@@ -19,16 +20,16 @@ interface Place {
  * where the steps of a segment begin anew.
  * @returns the first and the last place of each
  */
-function stretchesOf(places: Place[]): [first: Place, last: Place][] {
+function stretchesOf(places: Iterable<Place>): [first: Place, last: Place][] {
   const stretches: [Place, Place][] = [];
-  let length = 0;
-  for (const place of places.sort((a, b) => a.seq - b.seq)) {
+  let bytes = 0;
+  for (const place of [...places].sort((a, b) => a.seq - b.seq)) {
     const stretch = stretches.at(-1);
-    if (!stretch || place.step < stretch[1].step || length === eventsPerQuery) {
+    if (!stretch || place.step < stretch[1].step || bytes + place.bytes > bytesPerQuery) {
       stretches.push([place, place]);
-      length = 0;
+      bytes = 0;
     } else stretch[1] = place;
-    length++;
+    bytes += place.bytes;
   }
   return stretches;
 }
@@ -52,30 +53,34 @@ export async function eachControlText(
 ): Promise<void> {
   const points = pointsOf(client.options.bucket, runId, extent, {});
   if (points === null) return;
-  // Reads the positions first, then the contents in pages.
-  const places: Place[] = [];
+  // Reads the positions and lengths first, then the contents in pages.
+  const places = new Map<number, Place>();
   await client.query(
-    `${points} |> ${controlFilter('r._field == "payload_0"', types)} |> keep(columns: ["_time"])`,
+    `import "strings"
+${points} |> ${controlFilter(payloads, types)}
+  |> map(fn: (r) => ({_time: r._time, bytes: strings.strlen(v: r._value)}))`,
     (row) => {
-      const place = positionAt(extent.baseSecond, row('_time'));
-      if (place.seq <= extent.lastSeq) places.push(place);
+      const { step, seq } = positionAt(extent.baseSecond, row('_time'));
+      if (seq > extent.lastSeq) return;
+      const bytes = (places.get(seq)?.bytes ?? 0) + Number(row('bytes'));
+      places.set(seq, { step, seq, bytes });
     },
     signal,
   );
   const { baseSecond } = extent;
-  for (const [first, last] of stretchesOf(places)) {
+  for (const [first, last] of stretchesOf(places.values())) {
     const between = `start: ${instantOf(baseSecond, first.step, first.seq)}, stop: ${instantOf(baseSecond, last.step, last.seq + 1)}`;
+    // The steps of other segments are in the same range of times.
+    const ofStretch = `filter(fn: (r) => int(v: r._time) % 1000000000 >= ${first.seq} and int(v: r._time) % 1000000000 <= ${last.seq})`;
     const found = await queryRecords(
       client,
-      `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(payloads, types)}`,
+      `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(payloads, types)} |> ${ofStretch}`,
       signal,
     );
     const texts = found.map(({ time, fields }) => ({
       seq: positionAt(baseSecond, time).seq,
       text: upToDateText(joined('payload', fields)),
     }));
-    // The steps of other segments are in the same range of times.
-    const ofStretch = texts.filter(({ seq }) => seq >= first.seq && seq <= last.seq).sort((a, b) => a.seq - b.seq);
-    await take(ofStretch.map(({ text }) => text));
+    await take(texts.sort((a, b) => a.seq - b.seq).map(({ text }) => text));
   }
 }

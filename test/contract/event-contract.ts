@@ -204,6 +204,31 @@ export function eventContract(subject: StoreUnderTest): void {
     expect(TrainerEvent.safeParse(started).success).toBe(true);
   });
 
+  it('gives long control events in parts of about two megabytes, over segments', async () => {
+    const changed = (seq: number, step: number): TrainerEvent => ({
+      ...{ type: 'trainable_changed', seq, step, wallTimeMs: 1_700_000_000_000 + seq },
+      selection: { kind: 'pattern', pattern: '*' },
+      trainable: Array.from({ length: 18_000 }, (_, i) => `${seq}.model.layers.${i}.mlp.down_proj.weight`),
+    });
+    const segment: TrainerEvent = { type: 'segment_started', seq: 5, step: 0, fromStep: 0, wallTimeMs: 1 };
+    const events = [
+      ...[1, 2, 3, 4].map((seq) => changed(seq, seq)),
+      segment,
+      ...[6, 7, 8].map((n) => changed(n, n - 5)),
+    ];
+    const lengths = new Map(events.map((event) => [event.seq, JSON.stringify(event).length]));
+    expect(lengths.get(1)).toBeGreaterThan(700_000);
+    for (const event of events) await subject.store.append(runId, [event]);
+    const parts: number[][] = [];
+    await subject.store.eachControlEvents(runId, (texts) => {
+      for (const text of texts) expect(text.length).toBe(lengths.get((JSON.parse(text) as TrainerEvent).seq));
+      parts.push(texts.map((text) => (JSON.parse(text) as TrainerEvent).seq));
+    });
+    expect(parts.flat()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    for (const part of parts)
+      expect(part.reduce((bytes, seq) => bytes + lengths.get(seq)!, 0)).toBeLessThanOrEqual(2 * 2 ** 20);
+  });
+
   it('gives more control events than one query reads in order of their numbers, over segments', async () => {
     const wallTimeMs = 1_700_000_000_000;
     const paused = (seq: number, step: number) =>
