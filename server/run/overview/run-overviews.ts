@@ -21,8 +21,8 @@ const firstEvents = 100;
 const storedPoints = 60;
 /** The maximum age of the overview of another hub's run. */
 const readAgainMs = 5_000;
-/** The most events of a run that wait while its past is read. */
-const maxWaiting = 5_000;
+/** The most values of a run's events that wait while its past is read: about 16 MB. Later ones are read afterwards. */
+const maxWaiting = 200_000;
 /** Pause between the end of a run and the write of its overview. */
 const keepAfterMs = 500;
 /** Files of other formats are rebuilt. */
@@ -61,7 +61,7 @@ export class RunOverviews {
   /** Pending reads by run. */
   readonly #asked = new Map<RunId, Promise<void>>();
   /** The run that is being read, and its events that arrived meanwhile. */
-  #reading: { runId: RunId; waiting: TrainerEvent[] } | null = null;
+  #reading: { runId: RunId; waiting: TrainerEvent[]; values: number } | null = null;
   readonly #readMs = new Map<RunId, number>();
   #isClosed = false;
 
@@ -69,11 +69,19 @@ export class RunOverviews {
 
   /** Takes new durable events of a run. */
   events(runId: RunId, events: readonly TrainerEvent[]): void {
-    if (this.#reading?.runId === runId && this.#reading.waiting.length < maxWaiting)
-      this.#reading.waiting.push(...events);
+    if (this.#reading?.runId === runId) this.#wait(this.#reading, events);
     let course = this.#courses.get(runId);
     if (!course && events[0]?.seq === 1) this.#courses.set(runId, (course = this.#newCourse(runId)));
     if (course && !course.take(events)) this.#courses.delete(runId);
+  }
+
+  #wait(reading: { waiting: TrainerEvent[]; values: number }, events: readonly TrainerEvent[]): void {
+    for (const event of events) {
+      reading.values += valuesOf(event);
+      // The following events are left out, too: the overview would lack this one.
+      if (reading.values > maxWaiting) return;
+      reading.waiting.push(event);
+    }
   }
 
   #newCourse(runId: RunId): RunCourse {
@@ -208,7 +216,7 @@ export class RunOverviews {
   async #readStore(run: RunSummary): Promise<void> {
     const { store } = this.options;
     const { runId } = run;
-    const reading = (this.#reading = { runId, waiting: [] });
+    const reading = (this.#reading = { runId, waiting: [], values: 0 });
     const course = this.#newCourse(runId);
     const { events } = await controlEventsOf(store, runId, { types: ['run_started', 'series_declared'] });
     for (const event of events) course.nameFrom(event);
@@ -231,3 +239,10 @@ export class RunOverviews {
     else if (!hasEnded(now.state)) this.#courses.set(runId, course);
   }
 }
+
+/** How many values an event has, or entries of its lists. */
+const valuesOf = (event: TrainerEvent): number =>
+  Object.values(event).reduce(
+    (sum: number, value: unknown) => sum + (typeof value === 'object' && value ? Object.keys(value).length : 1),
+    0,
+  );
