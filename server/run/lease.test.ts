@@ -312,6 +312,34 @@ describe('a trainer counts as lost', () => {
     expect(await runs.get(runId)).toMatchObject({ state: 'running', trainerConnected: true });
   });
 
+  it('when it is refused again and again, which does not prolong its grace period', async () => {
+    const { runId } = await left([]);
+    const { runs } = hub('c', 300);
+    await runs.load();
+    runs.awaitTrainers();
+    const other = attachment(runId, { name: 'another run' });
+    await eventually(async () => {
+      await expect(runs.attach(other, trainer())).rejects.toThrow('There is another run');
+      return (await runs.get(runId)).state === 'failed' ? true : null;
+    });
+    expect(errors).toEqual([]);
+  });
+
+  it('once more, when it was lost, came back, and is lost again though it is refused in between', async () => {
+    const { runId } = await left([]);
+    const { runs } = hub('c', 300);
+    await runs.load();
+    runs.awaitTrainers();
+    const isLost = () => eventually(async () => ((await runs.get(runId)).state === 'failed' ? true : null));
+    await isLost();
+    const link = trainer();
+    await attach(runs, runId, link);
+    expect(await runs.get(runId)).toMatchObject({ state: 'running' });
+    runs.detach(runId, link);
+    await expect(runs.attach(attachment(runId, { name: 'another run' }), trainer())).rejects.toThrow();
+    await isLost();
+  });
+
   it('when it was refused and stays away', async () => {
     const { runId } = await left([]);
     const { runs, cluster } = hub('c', 50);

@@ -55,8 +55,15 @@ export class Liveness {
     this.endGrace();
   }
 
-  /** Restarts the grace period. */
-  startGrace(): void {
+  /**
+   * Starts the grace period, unless one runs or its consequences are pending: a trainer that is refused again and again must
+   * not prolong it.
+   */
+  expect(): void {
+    if (!this.#grace) this.#startGrace();
+  }
+
+  #startGrace(): void {
     this.turns++;
     this.endGrace();
     const busyMs = Math.max(0, this.#busyUntilMs - performance.now());
@@ -66,7 +73,7 @@ export class Liveness {
   /** Delays the grace period by the time that the trainer is busy. */
   busyFor(ms: number): void {
     this.#busyUntilMs = performance.now() + ms;
-    if (this.#grace) this.startGrace();
+    if (this.#grace) this.#startGrace();
   }
 
   /** The trainer sends again. */
@@ -74,6 +81,7 @@ export class Liveness {
     this.#busyUntilMs = 0;
   }
 
+  /** Ends the grace period, or its consequences have been dealt with. */
   endGrace(): void {
     clearTimeout(this.#grace);
     this.#grace = undefined;

@@ -336,7 +336,10 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   /**
    * A trainer attaches a run: its own, one that the hub created, or one that it lost the connection of.
    * The newest connection of a run holds it, and only its messages are taken. The trainer of an ended run may repeat what is
-   * stored, and nothing new. A failed attach changes nothing: the connection that held the run still holds it.
+   * stored, and nothing new. After a failed attach the connection that held the run still holds it, and a grace period
+   * that runs is not prolonged. A refused trainer changes nothing else, but a run fails if the store has lost events that the
+   * trainer was told are stored. If the store fails on the way, this hub may have taken the run up: a lost run is running
+   * again, and commands that the trainer does not take have failed. The next attach goes on from there.
    * @returns the highest stored event number
    * @throws Refusal `draining`, except for a built-in trainer, which was told to stop and brings its last word;
    *   `conflict` for another run under this id (other description or parent), for the rest of a deleted run, and for a run

@@ -93,11 +93,11 @@ export class RunCore {
     return stored && !this.record.isDeleted(stored) ? this.record.restore(stored) : null;
   }
 
-  /** Starts the grace period of an absent trainer. */
+  /** Starts the grace period of an absent trainer, unless it runs. */
   expectTrainer(): void {
     const { summary, liveness, record } = this;
     if (!summary || hasEnded(summary.state)) return;
-    if (record.isHeld && liveness.link === null) liveness.startGrace();
+    if (record.isHeld && liveness.link === null) liveness.expect();
   }
 
   /** After a failed deletion, checks whether the run still exists. */

@@ -207,20 +207,24 @@ export class Run {
   #absent(): void {
     const { cluster, livingProcesses, trainerGraceMs, onError } = this.context;
     // A living but busy process will connect again, and its exit would be noticed.
-    if (livingProcesses.has(this.runId)) return;
-    const { turns } = this.core.liveness;
+    const { liveness, record } = this.core;
+    if (livingProcesses.has(this.runId)) return liveness.endGrace();
+    const { turns } = liveness;
     cluster
       .holder(this.runId)
       .then((hub) =>
         this.core.post(async () => {
-          if (this.core.liveness.turns !== turns || !this.core.record.isHeld) return;
-          if (hub) this.lease.letGo();
-          else await this.#lost(`The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`);
+          if (liveness.turns !== turns) return;
+          if (record.isHeld && hub) this.lease.letGo();
+          else if (record.isHeld)
+            await this.#lost(`The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`);
+          liveness.endGrace();
         }),
       )
       .catch((error: unknown) => {
         onError(error);
         // It is unknown now whether the trainer is at another hub.
+        liveness.endGrace();
         this.core.expectTrainer();
       });
   }
