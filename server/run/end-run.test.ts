@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Command, CommandId } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import {
   aCommand,
   aRunId,
@@ -121,8 +121,8 @@ describe('a run whose trainer does not stop', () => {
     const applied = {
       ...{ type: 'command_applied', seq: 3, ...at, commandId },
       ...{ before: { state: 'running' }, after: { state: 'stopped' } },
-    } as const;
-    const lastWord = { type: 'run_stopped', seq: 4, ...at, reason: 'Stopped.' } as const;
+    } as ControlEvent;
+    const lastWord: ControlEvent = { type: 'run_stopped', seq: 4, ...at, reason: 'Stopped.' };
     expect(await trainer.emitWithAck('events', { events: [applied, lastWord] })).toMatchObject({
       ...{ ok: false, error: { code: 'store_failed' } },
     });
@@ -280,7 +280,7 @@ describe('a run whose store shows events late', () => {
   });
 
   /** Its trainer has applied a stop, and the hub could not record that. */
-  async function applied(lastWords: TrainerEvent[]): Promise<{ runId: RunId; commandId: CommandId }> {
+  async function applied(lastWords: ControlEvent[]): Promise<{ runId: RunId; commandId: CommandId }> {
     const runId = aRunId();
     const link = { send: (_: Command) => Promise.resolve(), close: () => undefined };
     await runs.attach(attachment(runId), link);
@@ -291,7 +291,7 @@ describe('a run whose store shows events late', () => {
     const change = { before: { state: 'running' }, after: { state: 'stopped' } };
     const at = { step: 2, wallTimeMs: testTimeMs };
     const { commandId } = command;
-    const events = [{ type: 'command_applied', seq: 3, ...at, commandId, ...change } as const, ...lastWords];
+    const events = [{ type: 'command_applied', seq: 3, ...at, commandId, ...change } as ControlEvent, ...lastWords];
     await expect(runs.append(runId, link, events)).rejects.toThrow('The disk is full.');
     store.putCommand = putCommand;
     return { runId, commandId };

@@ -180,7 +180,7 @@ describe('no selection and no evaluation is read, however many there are', () =>
   const changed = {
     ...{ type: 'trainable_changed', seq: 2, step: 2, wallTimeMs: testTimeMs },
     ...{ selection: { kind: 'groups', groups: [] }, trainable: [] },
-  } as const;
+  } as WireEvent;
   const evaluated = {
     ...{ type: 'evaluation_completed', seq: 3, step: 2, stage: 0, wallTimeMs: testTimeMs, weight: null },
     ...{ target: null, right: {} },

@@ -79,12 +79,7 @@ export class SeriesAnswers {
     for (let span = firstSpan, end = lastSeq; missing.size > 0 && end > 0; span *= spanGrowth) {
       const afterSeq = Math.max(0, lastSeq - span);
       const { sql, values } = lastPointsQuery([...missing], range, { afterSeq, lastSeq: end });
-      const found = await reader.fold(
-        sql,
-        values,
-        () => [] as number[][],
-        (rows, chunk) => void rows.push(...(chunk.getRows() as number[][])),
-      );
+      const found = await reader.manyRows(sql, values);
       for (const [id, seq, step, value] of found as [number, number, number, number][]) {
         points.set(metrics.get(id)!, { seq, step, value });
         missing.delete(id);
@@ -149,7 +144,7 @@ export class SeriesAnswers {
     // Short in any case: no need to count.
     if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
     const { sql, values } = lengthsQuery(ids, range, lastSeq);
-    const found = (await reader.rows(sql, values)) as [number, number, number, number][];
+    const found = (await reader.manyRows(sql, values)) as [number, number, number, number][];
     const lengths = new Map(
       found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
     );

@@ -301,7 +301,9 @@ export class EmbeddedStore implements EventStore {
 
   /** Metrics of a run by series id: all, or those asked for. */
   async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
-    const known = await this.#series.of(runId, (sql, values) => this.#read(sql, [...values]));
+    const known = await this.#series.of(runId, (sql, values) =>
+      this.#file.read((reader) => reader.manyRows(sql, values)),
+    );
     const names = asked ?? [...known.keys()];
     return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
   }
