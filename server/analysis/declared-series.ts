@@ -100,24 +100,28 @@ export function followedSeries(
     return isLoss(facts) ? 2 : 3;
   };
   return [...declared]
-    .filter((facts) => series.has(facts.name) && rank(facts) < 3)
-    .sort((a, b) => rank(a) - rank(b))
+    .filter(({ name }) => series.has(name))
+    .map((facts) => ({ facts, rank: rank(facts) }))
+    .filter((ranked) => ranked.rank < 3)
+    .sort((a, b) => a.rank - b.rank)
     .slice(0, mostFollowed)
-    .map((facts) => ({ name: facts.name, label: labelOf(facts, description), unit: facts.unit }));
+    .map(({ facts }) => ({ name: facts.name, label: labelOf(facts, description), unit: facts.unit }));
 }
 
 /**
  * Says which findings cannot be made, and the series that each would need.
- * @param events the run's control events: `run_started` brings the base model's values, and they declare series
+ * @param events the run's control events: `run_started` brings the base model's values
+ * @param declared the series that the events declare
  */
 export function notJudged(
   series: SeriesByName,
   events: readonly ControlEvent[],
   description: RunDescription,
+  declared: Declared = declaredIn(events),
 ): Finding[] {
-  const declared = declaredIn(events);
   const baseline = baselineOf(events);
-  const step = Math.max(0, ...[...series.values()].map(({ steps }) => steps[steps.length - 1] ?? 0));
+  let step = 0;
+  for (const { steps } of series.values()) step = Math.max(step, steps[steps.length - 1] ?? 0);
   const lacks = (name: string, needs: { base: boolean; noise: boolean }): string[] => [
     ...(series.has(name) ? [] : [`values of ${name}`]),
     ...(needs.base && !baseline.has(name) ? [`${name} in \`baseline\``] : []),

@@ -54,6 +54,7 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
  * @param run its description, with its tasks and their labels; while it goes on, sentences say "so far"
  * @param commands the run's audit log, which tells the changes by rules from others
  * @param averages for a run with thinned series: correlations and slopes use these, because extremes alone mislead
+ * @param declared the series that the events declare
  */
 export function findings(
   series: ReadonlyMap<string, MetricSeries>,
@@ -62,12 +63,12 @@ export function findings(
   run: Pick<RunSummary, 'description' | 'state' | 'parent'>,
   commands: readonly CommandRecord[] = [],
   averages?: Averages,
+  declared = declaredIn(events),
 ): Finding[] {
   const found: Finding[] = [];
   const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
   const cameTo = (value: string): string => (hasEnded(run.state) ? `ended at ${value}` : `is at ${value} so far`);
   const baseline = baselineOf(events);
-  const declared = declaredIn(events);
   /** Without a noise floor drift cannot be told from noise: then no finding is made. */
   const noiseOf = (name: string): number | undefined => declared.get(name)?.noiseFloor;
 
