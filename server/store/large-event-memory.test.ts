@@ -82,3 +82,29 @@ it('no row of the file is long: DuckDB reads 2,048 rows at a time, however many 
   instance.closeSync();
   for (const [bytes] of longest.getRows()) expect(bytes).toBeLessThanOrEqual(4000);
 });
+
+it('long control events in one row, as older versions stored them, are read among those in parts', async () => {
+  const [runId, path] = [RunId.parse('run-a'), join(folder, 'older.duckdb')];
+  const paused = (seq: number, length: number): TrainerEvent => ({
+    ...{ type: 'run_paused', seq, step: seq, wallTimeMs: 1, reason: 'é'.repeat(length) },
+  });
+  const events = [paused(1, 90_000), paused(2, 10), paused(3, 45_000), paused(4, 90_000), paused(5, 20)];
+  let store = new EmbeddedStore(path);
+  await store.createRun(storedRun(runId));
+  await store.append(runId, events);
+  await store.close();
+  const instance = await DuckDBInstance.create(path);
+  const connection = await instance.connect();
+  for (const { seq } of [events[0]!, events[2]!]) {
+    await connection.run('UPDATE events SET payload = $1 WHERE seq = $2', [JSON.stringify(events[seq - 1]), seq]);
+    await connection.run('DELETE FROM large_events WHERE seq = $1', [seq]);
+  }
+  connection.closeSync();
+  instance.closeSync();
+  store = new EmbeddedStore(path);
+  const read: unknown[] = [];
+  await store.eachControlEvents(runId, (texts) => void read.push(...texts.map((text) => JSON.parse(text) as unknown)));
+  expect(read).toEqual(events);
+  expect(await store.events(runId, 1, 10)).toEqual(events);
+  await store.close();
+});
