@@ -5,11 +5,9 @@ import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunParent, type RunId, type RunSummary, hasNoTrainerYet } from '@plumbline/shared/run';
 import { declaredIn } from '@plumbline/shared/series';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
-import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
-import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import { bestCheckpoint, MeasuredBefore } from './best-checkpoint.js';
-import { controlEventsOf } from './control-events.js';
+import { controlEventsOf, storedCheckpoints } from './control-events.js';
 import { Refusal } from './refusal.js';
 import { newRunId } from './run-id.js';
 import { eachPart } from './series-parts.js';
@@ -89,7 +87,9 @@ export class Admission {
       case 'restore_best_checkpoint':
         return this.#restoreBest(command, action, author, run);
       case 'restore_checkpoint': {
-        const isThere = (await this.#checkpoints(run.runId)).some((one) => one.checkpointId === action.checkpointId);
+        const isThere = (await storedCheckpoints(this.store, run.runId)).some(
+          (one) => one.checkpointId === action.checkpointId,
+        );
         if (!isThere) return { command, rejection: noCheckpoint(run.runId, action.checkpointId) };
         if (action.branchRunId !== undefined && (await this.store.run(action.branchRunId)))
           return {
@@ -128,7 +128,7 @@ export class Admission {
         command,
         rejection: `It has gone back once already, from ${before}; going back again could repeat itself without end.`,
       };
-    const checkpoints = await this.#checkpoints(run.runId);
+    const checkpoints = await storedCheckpoints(this.store, run.runId);
     const measured = new MeasuredBefore(checkpoints);
     const range = { metrics: [metric], segments: run.segments, toStep: measured.lastStep };
     await eachPart(this.store, run, range, (part) => part.forEach((series) => measured.take(series)));
@@ -166,10 +166,6 @@ export class Admission {
       child = await this.store.run(runId);
     }
     return null;
-  }
-
-  async #checkpoints(runId: RunId): Promise<CheckpointSaved[]> {
-    return checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes })).events);
   }
 }
 

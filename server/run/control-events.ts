@@ -1,13 +1,13 @@
 import type { RunId } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
+import type { CheckpointSaved, ControlEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore } from '../store/event-store.js';
 import { parseInTurns } from '../parse-in-turns.js';
 import { Turn } from '../turn.js';
 
 /*
  * Long texts of `run_started` are mostly parameters and recipes, which the hub stores and serves but does not use. Parsing
- * those of 50,000 parameters costs 100 ms. Quotes in a string are escaped, so none of these
- * marks can be part of a name.
+ * those of 50,000 parameters costs 100 ms. Quotes in a string are escaped, so none of these marks can be part of a name.
  */
 const parametersBegin = '"parameters":[';
 const modelEnd = ']},"baseline":{';
@@ -44,16 +44,20 @@ export function outlines(
 export async function controlEventsOf(
   store: Pick<EventStore, 'eachControlEvents'>,
   runId: RunId,
-  { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+  options: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
 ): Promise<{ lastSeq: number; events: ControlEvent[] }> {
   const events: ControlEvent[] = [];
-  const { lastSeq } = await store.eachControlEvents(
-    runId,
-    outlines((event) => void events.push(event)),
-    {
-      ...(types && { types }),
-      ...(signal && { signal }),
-    },
-  );
+  const take = outlines((event) => void events.push(event));
+  const { lastSeq } = await store.eachControlEvents(runId, take, options);
   return { lastSeq, events };
+}
+
+/** The checkpoints that a stored run can restore, in the order of saving. */
+export async function storedCheckpoints(
+  store: Pick<EventStore, 'eachControlEvents'>,
+  runId: RunId,
+  signal?: AbortSignal,
+): Promise<CheckpointSaved[]> {
+  const options = { types: checkpointTypes, ...(signal && { signal }) };
+  return checkpointsOf((await controlEventsOf(store, runId, options)).events);
 }

@@ -1,6 +1,59 @@
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
+import { checkpointTypes } from '@plumbline/shared/segments';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
+import type { EventStore } from '../store/event-store.js';
+import { singleHub, type Cluster } from './cluster.js';
+import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
+import type { Run } from './run.js';
+
+export interface ParentsOptions {
+  store: EventStore;
+  cluster: Cluster;
+  /** The owner of a run id, whether the run exists or not. */
+  owner: (runId: RunId) => Run;
+  /** A run, if it has been read so far. */
+  find: (runId: RunId) => RunSummary | null;
+}
+
+/** The runs that new runs branch from. */
+export class Parents {
+  constructor(readonly options: ParentsOptions) {}
+
+  /**
+   * Checks that a new run may branch from another, and holds off the parent's deletion.
+   * @returns releases the parent
+   * @throws Refusal see RunRegistry.attach
+   */
+  async hold(runId: RunId, parent: RunParent): Promise<() => void> {
+    const { store, cluster, owner, find } = this.options;
+    const from = owner(parent.runId);
+    refuseCircle(runId, parent, find);
+    if (!from.summary && !(await from.lookUp())) {
+      if ((await store.deletedRuns()).includes(parent.runId))
+        throw new Refusal(
+          'conflict',
+          `The run ${parent.runId}, which this is a branch of, was deleted. Start a new run.`,
+        );
+      throw new Refusal(
+        'not_found',
+        `There is no run ${parent.runId} to go on from. Name the run that saved the checkpoint as the parent, or none.`,
+        // Its hub may be the only one that knows of it yet.
+        { retry: cluster !== singleHub },
+      );
+    }
+    const release = await from.hold();
+    try {
+      const { events, lastSeq } = await controlEventsOf(store, parent.runId, { types: checkpointTypes });
+      // Events that another hub acknowledged may not be readable yet: then the checkpoint cannot be checked.
+      if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
+      return release;
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+}
 
 /**
  * Refuses a branch that would be its own ancestor.

@@ -1,42 +1,36 @@
 import { EventEmitter } from 'node:events';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { CommandId, CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import type { RuleState } from '@plumbline/shared/rule';
-import { hasEnded, type RunId, type RunParent, type RunSummary } from '@plumbline/shared/run';
+import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
 import { stopOverdueMs } from '@plumbline/shared/command';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
-import { checkpointsOf, checkpointTypes } from '@plumbline/shared/segments';
 import { type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
-import { isShared, StoreUnavailableError, type EventStore } from '../store/event-store.js';
+import { isShared, type EventStore } from '../store/event-store.js';
 import { Admission, noCheckpoint } from './admission.js';
 import { singleHub, type Cluster, type DeletedOne } from './cluster.js';
-import { controlEventsOf } from './control-events.js';
+import { CommandRouter } from './command-router.js';
+import { storedCheckpoints } from './control-events.js';
 import { DeletedIds } from './deleted-ids.js';
 import { Deletions } from './deletions.js';
 import { Drain } from './drain.js';
 import type { Appended } from './event-intake.js';
-import { refuseCircle, refuseUnknownCheckpoint } from './lineage.js';
 import type { TrainerLink } from './liveness.js';
+import { Parents } from './lineage.js';
 import { Notifier } from './notifier.js';
 import { RunOverviews } from './overview/run-overviews.js';
-import { Refusal, toWireError } from './refusal.js';
+import { Refusal } from './refusal.js';
 import { BacklogBudget } from './rules/rule-backlog.js';
 import { RuleReplay } from './rules/rule-replay.js';
 import { StoredRuleStates } from './rules/stored-rule-states.js';
 import { newRunId } from './run-id.js';
-import { restoringTypes } from './run-lease.js';
 import type { RunContext } from './run-context.js';
+import { RunLoader } from './run-loader.js';
 import { Run, type Attached } from './run.js';
 import type { WebhookOptions } from './webhook.js';
-
-/** Pause before a command is offered again to the hub that holds its run. */
-const passOnMs = 500;
-/** Pause before the events of a run are read again after an incomplete read. */
-const lookAgainMs = 5_000;
 
 export interface RunRegistryOptions {
   /** Where the folders of runs lie. */
@@ -83,11 +77,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
   readonly #context: RunContext;
   readonly #deletions: Deletions;
   readonly #storedRules: StoredRuleStates;
+  readonly #commands: CommandRouter;
+  readonly #loader: RunLoader;
+  readonly #parents: Parents;
   readonly #closing = new AbortController();
-  /** The run of each command that is being taken. */
-  readonly #taking = new Map<CommandId, RunId>();
   #isReachable = false;
-  #loading: Promise<void> | null = null;
 
   constructor(
     readonly store: EventStore,
@@ -101,6 +95,8 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     const notifier = new Notifier(webhooks, this.#closing.signal, onError);
     this.#storedRules = new StoredRuleStates(replay);
     const find = (runId: RunId): RunSummary | null => this.find(runId);
+    const owner = (runId: RunId): Run => this.#owner(runId);
+    const owners = (): Iterable<Run> => this.#runs.values();
     this.overviews = new RunOverviews({ store, folder: join(dataDir, 'overviews'), find, onError });
     const { trainerGraceMs, commandExpiryMs, tryAgainMs = 5_000 } = options;
     const { drain, livingProcesses } = this;
@@ -141,19 +137,27 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
       onAttached: (run) => this.emit('attached', run),
       onEndedByForce: (run) => this.emit('endedByForce', run),
       onDeleted: (run) => this.#deletions.found(run),
-      passOn: (records) => this.#passOn(records),
+      passOn: (records) => this.#commands.passOn(records),
       closing: this.#closing.signal,
     };
     this.#deletions = new Deletions({
       ...{ store, shared, cluster, dataDir, onError },
       summaries: () => this.known,
-      find: (runId) => this.find(runId),
-      owner: (runId) => this.#owner(runId),
+      ...{ find, owner },
       onDeleted: (run, by) => {
         this.overviews.deleted(run.runId);
         this.emit('deleted', { runId: run.runId, createdMs: run.createdMs }, by);
       },
       onCleared: (runId, bytes) => this.emit('cleared', runId, bytes),
+    });
+    this.#parents = new Parents({ store, cluster, owner, find });
+    this.#commands = new CommandRouter({ store, drain, owners, onError, run: (runId) => this.#run(runId) });
+    this.#loader = new RunLoader({
+      ...{ store, shared, cluster, owner, owners, onError, closing: this.#closing.signal },
+      find: (runId) => this.#runs.get(runId),
+      passOn: (records) => this.#commands.passOn(records),
+      finishDeletions: () => this.#deletions.finish(),
+      onLoaded: () => this.#expectTrainers(),
     });
     const quietly = (work: Promise<unknown>): void => void work.catch(onError);
     cluster.start({
@@ -176,53 +180,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /** Reads all runs once. Every method calls it, so that a store that was down at the start is tried again. */
   load(): Promise<void> {
-    this.#loading ??= this.#load().catch((error: unknown) => {
-      this.#loading = null;
-      throw error;
-    });
-    return this.#loading;
-  }
-
-  async #load(): Promise<void> {
-    const { shared } = this.#context;
-    const { onError } = this.options;
-    const undelivered = (await shared?.undelivered()) ?? [];
-    // One by one: each needs its events, and a store has memory for few large texts at a time.
-    for (const stored of await this.store.runs()) await this.#owner(stored.runId).lease.load(stored);
-    // Another hub may have given up runs that ended here before this hub crashed.
-    for (const runId of undelivered) {
-      const run = this.#runs.get(runId);
-      if (run?.summary && hasEnded(run.summary.state)) this.cluster.tell(run.core.record.told);
-    }
-    // Only this hub knows commands that it took before a crash, whose run has moved or ended since.
-    const leftOver = (await shared?.leftOver()) ?? [];
-    this.#passOn(leftOver.filter(({ runId }) => this.#runs.get(runId)?.core.record.isHeld !== true));
-    void this.#takeUpNotifications().catch(onError);
-    await this.#deletions.finish().catch(onError);
-    void this.#correctFailed().catch(onError);
-    this.#expectTrainers();
-  }
-
-  async #takeUpNotifications(): Promise<void> {
-    for (const runId of await this.store.runsWithOpenCommands()) await this.#owner(runId).lease.takeUpNotifications();
-  }
-
-  /** Checks each failed run once for a last word of its trainer that says otherwise, and waits for late events. */
-  async #correctFailed(): Promise<void> {
-    const { signal } = this.#closing;
-    for (const run of [...this.#runs.values()])
-      while (!signal.aborted && run.summary?.state === 'failed')
-        try {
-          const { events, lastSeq } = await controlEventsOf(this.store, run.runId, { types: restoringTypes });
-          await run.lease.correctBy(events);
-          // The rest is on its way.
-          if (lastSeq >= (await this.store.lastSeq(run.runId))) break;
-          await sleep(lookAgainMs, undefined, { ref: false });
-        } catch (error) {
-          if (signal.aborted) return;
-          this.options.onError(error);
-          await sleep(lookAgainMs, undefined, { ref: false });
-        }
+    return this.#loader.load();
   }
 
   /** The hub listens, so that trainers can connect: starts the grace periods of absent trainers. */
@@ -303,7 +261,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     this.#context.admission.refuseRules(description);
     await this.load();
     const runId = newRunId(description);
-    const release = parent ? await this.#holdParent(runId, parent) : () => undefined;
+    const release = parent ? await this.#parents.hold(runId, parent) : () => undefined;
     try {
       return await this.#owner(runId).create(description, parent, secret);
     } finally {
@@ -353,44 +311,11 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
     if (!isBuiltIn) this.drain.refuseNewWork();
     await this.load();
     const isNew = parent !== null && !this.find(runId) && !(await this.#owner(runId).lookUp());
-    const release = isNew ? await this.#holdParent(runId, parent) : () => undefined;
+    const release = isNew ? await this.#parents.hold(runId, parent) : () => undefined;
     try {
       return await this.#owner(runId).attach(attach, link);
     } finally {
       release();
-    }
-  }
-
-  /**
-   * Checks that a new run may branch from another, and holds off the parent's deletion.
-   * @returns releases the parent
-   * @throws Refusal see `attach`
-   */
-  async #holdParent(runId: RunId, parent: RunParent): Promise<() => void> {
-    const from = this.#owner(parent.runId);
-    refuseCircle(runId, parent, (id) => this.#runs.get(id)?.summary ?? null);
-    if (!from.summary && !(await from.lookUp())) {
-      if ((await this.store.deletedRuns()).includes(parent.runId))
-        throw new Refusal(
-          'conflict',
-          `The run ${parent.runId}, which this is a branch of, was deleted. Start a new run.`,
-        );
-      throw new Refusal(
-        'not_found',
-        `There is no run ${parent.runId} to go on from. Name the run that saved the checkpoint as the parent, or none.`,
-        // Its hub may be the only one that knows of it yet.
-        { retry: this.cluster !== singleHub },
-      );
-    }
-    const release = await from.hold();
-    try {
-      const { events, lastSeq } = await controlEventsOf(this.store, parent.runId, { types: checkpointTypes });
-      // Events that another hub acknowledged may not be readable yet: then the checkpoint cannot be checked.
-      if (lastSeq >= (from.summary?.lastSeq ?? 0)) refuseUnknownCheckpoint(parent, events);
-      return release;
-    } catch (error) {
-      release();
-      throw error;
     }
   }
 
@@ -437,51 +362,16 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
 
   /** Checks a command, records it and sends it to the trainer. A repeated id returns the first record. */
   command(command: GivenCommand, author: string): Promise<CommandRecord> {
-    return this.drain.work(async () => {
-      const run = await this.#run(command.runId);
-      const { commandId, runId } = command;
-      if ((this.#taking.get(commandId) ?? runId) !== runId)
-        throw new Refusal(
-          'conflict',
-          `The id ${commandId} is a command's to another run. Give this one an id of its own.`,
-        );
-      this.#taking.set(commandId, runId);
-      try {
-        return (await run.give(command, author))!;
-      } finally {
-        this.#taking.delete(commandId);
-      }
-    });
+    return this.#commands.give(command, author);
   }
 
   /** The record of a command, or null. */
-  async findCommand(commandId: CommandId): Promise<CommandRecord | null> {
-    for (const { core } of this.#runs.values()) {
-      const open = core.commands.openOne(commandId);
-      if (open) return open;
-    }
-    return this.store.command(commandId);
+  findCommand(commandId: CommandId): Promise<CommandRecord | null> {
+    return this.#commands.find(commandId);
   }
 
   get openCommands(): number {
-    return [...this.#runs.values()].reduce((count, { core }) => count + core.commands.open.length, 0);
-  }
-
-  /** Passes open commands to the hubs that hold their runs, as soon as one does. */
-  #passOn(records: readonly CommandRecord[]): void {
-    for (const record of records) void this.#passOnOne(record).catch(this.options.onError);
-  }
-
-  async #passOnOne({ commandId, runId, action, cause, author }: CommandRecord): Promise<void> {
-    for (;;)
-      try {
-        await this.command({ commandId, runId, action, cause }, author);
-        return;
-      } catch (error) {
-        const isKnown = error instanceof Refusal || error instanceof StoreUnavailableError;
-        if (!isKnown || !toWireError(error).retry || this.drain.started) throw error;
-        await sleep(passOnMs, undefined, { ref: false });
-      }
+    return this.#commands.open;
   }
 
   /**
@@ -490,12 +380,7 @@ export class RunRegistry extends EventEmitter<RunRegistryEvents> {
    * @throws Refusal `not_found`, or `draining` while the run is being deleted
    */
   async checkpoints(runId: RunId, reader?: AbortSignal): Promise<CheckpointSaved[]> {
-    return this.whole(
-      runId,
-      async (signal) =>
-        checkpointsOf((await controlEventsOf(this.store, runId, { types: checkpointTypes, signal })).events),
-      reader,
-    );
+    return this.whole(runId, (signal) => storedCheckpoints(this.store, runId, signal), reader);
   }
 
   /** @throws Refusal if the run has no such checkpoint */
