@@ -27,7 +27,9 @@ export function boundUnsent(
     const held = heldFor(socket);
     if (held === 0) continue;
     const key = JSON.stringify([...socket.data.watched].map(([runId, filter]) => [runId, filter.key]));
-    groups.set(key, [...(groups.get(key) ?? []), { socket, held }]);
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    group.push({ socket, held });
   }
   const slowestFirst = [...groups.values()].map((group) => group.sort((a, b) => b.held - a.held));
   let held = slowestFirst.reduce((sum, [slowest]) => sum + slowest!.held, 0);

@@ -34,14 +34,11 @@ function stretchesOf(places: Iterable<Place>): [first: Place, last: Place][] {
   return stretches;
 }
 
-/** Flux for fields of control events, of some types or all. */
-function controlFilter(field: string, types: readonly ControlEvent['type'][] | undefined): string {
+/** Flux for the fields with the parts of control events, of some types or all. */
+function controlFilter(types: readonly ControlEvent['type'][] | undefined): string {
   const ofTypes = types ? ` and (${types.map((type) => `r.kind == "${type}"`).join(' or ')})` : '';
-  return `filter(fn: (r) => r._measurement == "${eventMeasurement}" and ${field}${ofTypes})`;
+  return `filter(fn: (r) => r._measurement == "${eventMeasurement}" and r._field =~ /^payload_/${ofTypes})`;
 }
-
-/** The fields with the parts of a control event. */
-const payloads = 'r._field =~ /^payload_/';
 
 /** The control events of a run as texts, in order, some at a time. */
 export async function eachControlText(
@@ -57,7 +54,7 @@ export async function eachControlText(
   const places = new Map<number, Place>();
   await client.query(
     `import "strings"
-${points} |> ${controlFilter(payloads, types)}
+${points} |> ${controlFilter(types)}
   |> map(fn: (r) => ({_time: r._time, bytes: strings.strlen(v: r._value)}))`,
     (row) => {
       const { step, seq } = positionAt(extent.baseSecond, row('_time'));
@@ -74,7 +71,7 @@ ${points} |> ${controlFilter(payloads, types)}
     const ofStretch = `filter(fn: (r) => int(v: r._time) % 1000000000 >= ${first.seq} and int(v: r._time) % 1000000000 <= ${last.seq})`;
     const found = await queryRecords(
       client,
-      `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(payloads, types)} |> ${ofStretch}`,
+      `${from(client, between)} |> filter(fn: (r) => r.run == "${runId}") |> ${controlFilter(types)} |> ${ofStretch}`,
       signal,
     );
     const texts = found.map(({ time, fields }) => ({
