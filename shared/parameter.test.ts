@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { maxParameters } from './limits.js';
 import {
+  describeSelection,
   ModelInfo,
   resolveSelection,
   TrainableSelection,
@@ -163,5 +164,12 @@ describe('ModelInfo', () => {
     expect(trainable(selection, large)).toHaveLength(maxParameters);
     expect(trainable({ kind: 'recipe', recipe: 'all' }, large)).toHaveLength(maxParameters);
     expect(trainable({ kind: 'pattern', pattern: '*.mlp.*' }, large)).toHaveLength(maxParameters);
+  });
+});
+
+describe('describeSelection', () => {
+  it('counts one group as one', () => {
+    expect(describeSelection({ kind: 'groups', groups: ['l0.q'] })).toBe('1 group');
+    expect(describeSelection({ kind: 'groups', groups: ['l0.q', 'l1.q'] })).toBe('2 groups');
   });
 });

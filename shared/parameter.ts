@@ -278,7 +278,7 @@ export function describeSelection(selection: TrainableSelection): string {
     case 'recipe':
       return selection.recipe;
     case 'groups':
-      return `${selection.groups.length} groups`;
+      return `${selection.groups.length} ${selection.groups.length === 1 ? 'group' : 'groups'}`;
     case 'pattern':
       return selection.pattern;
   }

@@ -89,6 +89,13 @@ describe('findings', () => {
       values: { 'language_model.layers.0.mlp.up_proj': 0.2 },
     });
   });
+  it('names the worst held-out task, also one whose name has a slash', () => {
+    const name = 'held_out/vqa/en/accuracy';
+    const found = findings(new Map([...run, [name, series(90, 5)]]), [started({ ...base, [name]: 90 })], 100, ended);
+    expect(found.find(({ kind }) => kind === 'held_out_drop')!.text).toContain(
+      'the worst task at the end is vqa/en (-85.0 points)',
+    );
+  });
   it('name where the weights moved, by the roles that the trainer gave', () => {
     const begun = started(base) as Extract<ControlEvent, { type: 'run_started' }>;
     begun.model.groups = [

@@ -1,5 +1,5 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { fourDigits, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
+import { fourDigits, heldOutTaskOf, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeGroup } from '@plumbline/shared/parameter';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
@@ -90,19 +90,18 @@ export function findings(
   const heldOutBase = baseline.get(metrics.heldOutMean);
   const heldOutNoise = noiseOf(metrics.heldOutMean);
   if (heldOut && heldOutBase !== undefined && heldOutNoise !== undefined) {
-    const tasks = [...series.keys()].filter((name) => /^held_out\/(?!mean\/)[^/]+\/accuracy$/.test(name));
     const noise = heldOutNoise;
     const back = recovery(heldOut.values, heldOutBase, 'lower', noise);
     if (back) {
       const step = heldOut.steps[back.worstIndex]!;
-      const drops = tasks
-        .flatMap((name) => {
+      const drops = [...series]
+        .flatMap(([name, { values }]) => {
+          const task = heldOutTaskOf(name);
           const base = baseline.get(name);
-          const values = series.get(name)!.values;
           const last = values[values.length - 1];
-          return base === undefined || last === undefined
+          return task === undefined || base === undefined || last === undefined
             ? []
-            : [{ task: taskLabel(run.description, name.split('/')[1]!, 'held_out'), change: last - base }];
+            : [{ task: taskLabel(run.description, task, 'held_out'), change: last - base }];
         })
         .sort((a, b) => a.change - b.change);
       const worst = drops[0] ? `; the worst task ${atTheEnd} is ${drops[0].task} (${points(drops[0].change)})` : '';

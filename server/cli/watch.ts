@@ -127,7 +127,7 @@ async function eventWords(event: Exclude<RunLine, { type: 'metrics' }>, commands
     case 'segment_started':
       return `goes on from ${event.checkpointId ?? `step ${event.fromStep}`} as another segment`;
     case 'trainable_changed':
-      return `trains ${describeSelection(event.selection)}, ${event.trainable.length} tensors`;
+      return `trains ${describeSelection(event.selection)}, ${event.trainable.length} ${event.trainable.length === 1 ? 'tensor' : 'tensors'}`;
     case 'checkpoint_saved':
     case 'checkpoint_removed':
       return `${event.type.replace('_', ' ')}: ${event.checkpointId}`;

@@ -50,6 +50,11 @@ class Part {
     const answer = await this.trainer.emitWithAck('events', { events: [event] });
     if (!answer.ok) throw new Error(answer.error.message);
   }
+  /** Goes back to a checkpoint of this run, as another segment. */
+  async goBack({ checkpointId, step }: RunParent): Promise<void> {
+    this.step = step;
+    await this.#say({ type: 'segment_started', fromStep: step, checkpointId });
+  }
   async train(toStep: number, metrics: (step: number) => WireMetrics = () => ({})): Promise<void> {
     while (this.step < toStep) {
       this.step++;
@@ -151,5 +156,41 @@ describe('collectRun', () => {
     expect(interventions).toEqual([
       { step: 4, author: 'study', what: 'branched from full: trains sa_proj, learning rate 0.001' },
     ]);
+  });
+
+  it('leaves out evaluations and commands that a later segment has undone', async () => {
+    const part = await Part.open();
+    await part.train(2);
+    await part.evaluate([null]);
+    await part.command({ kind: 'lower_learning_rate', factor: 0.5 }, { learning_rate: 0.0005 });
+    const saved = await part.save();
+    await part.command({ kind: 'set_learning_rate', learningRate: 0.9 }, { learning_rate: 0.9 });
+    await part.train(6);
+    await part.command({ kind: 'set_trainable', selection: frozen });
+    await part.evaluate([null]);
+    await part.goBack(saved);
+    await part.train(8);
+    await part.evaluate([null]);
+    await part.train(10);
+    const { evaluations, interventions } = await collectRun(session, full!, part.runId);
+    expect(evaluations.map(({ step }) => step)).toEqual([2, 8]);
+    expect(interventions).toEqual([{ step: 2, author: 'person', what: 'learning rate 0.0005' }]);
+  });
+
+  it('keeps what a run took over before its parent went back', async () => {
+    const parent = await Part.open();
+    await parent.train(2);
+    const early = await parent.save();
+    await parent.command({ kind: 'set_trainable', selection: frozen });
+    await parent.train(4);
+    await parent.evaluate([null]);
+    const child = await Part.open(full!.config, await parent.save());
+    await child.train(10);
+    await parent.goBack(early);
+    await parent.train(3);
+    await parent.evaluate([null]);
+    const { evaluations, interventions } = await collectRun(session, full!, child.runId);
+    expect(evaluations.map(({ step }) => step)).toEqual([4]);
+    expect(interventions).toEqual([{ step: 2, author: 'person', what: 'trains sa_proj' }]);
   });
 });

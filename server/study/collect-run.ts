@@ -6,6 +6,7 @@ import { fromWireNumber, heldOutTaskOf, metrics } from '@plumbline/shared/metric
 import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { eventsInForce, undoneCommands } from '@plumbline/shared/segments';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Evaluation } from '../analysis/sequence-measures.js';
 import type { StudyRun } from '../analysis/study-run.js';
@@ -25,8 +26,8 @@ const cumulative: readonly string[] = [
 ];
 
 /**
- * Reads a finished run from its hub, with what its parents hold of the steps before it: a run that died and was gone on
- * with, that went back to a checkpoint, or that branched from another, is one course from the base model to its end.
+ * Reads a finished run and its ancestors from their hub as one course, from the base model to the end of the run. Each
+ * ancestor counts up to the checkpoint that the next run starts from. Leaves out what a later segment has undone.
  */
 export async function collectRun(hub: HubSession, planned: PlannedRun, runId: RunId): Promise<StudyRun> {
   const line = await lineage(hub, runId);
@@ -40,8 +41,8 @@ export async function collectRun(hub: HubSession, planned: PlannedRun, runId: Ru
     const first = run.parent?.step ?? -1;
     const last = next?.parent?.step ?? Infinity;
     const isHere = (step: number): boolean => step > first && step <= last;
-    const { events } = await hub.controlEvents(run.runId);
-    for (const event of events) {
+    const events = beforeLeaving((await hub.controlEvents(run.runId)).events, next);
+    for (const event of eventsInForce(events)) {
       if (event.type === 'run_started')
         baseline = Object.fromEntries(
           Object.entries(event.baseline).map(([name, value]) => [name, fromWireNumber(value)]),
@@ -82,6 +83,16 @@ async function lineage(hub: HubSession, runId: RunId): Promise<RunSummary[]> {
   return line;
 }
 
+const isCheckpointOf = (event: ControlEvent, next: RunSummary): boolean =>
+  event.type === 'checkpoint_saved' && event.checkpointId === next.parent!.checkpointId;
+
+/** The events of a run without the segments that began after the checkpoint that the next run starts from. */
+function beforeLeaving(events: readonly ControlEvent[], next: RunSummary | undefined): readonly ControlEvent[] {
+  const saved = next ? events.findLastIndex((event) => isCheckpointOf(event, next)) : -1;
+  const later = saved < 0 ? -1 : events.findIndex(({ type }, i) => i > saved && type === 'segment_started');
+  return later < 0 ? events : events.slice(0, later);
+}
+
 /** That a run left another planned run is an intervention. */
 function branchWords(run: RunSummary, events: readonly ControlEvent[], { from }: PlannedRun): Interventions {
   const started = events.find((event) => event.type === 'run_started');
@@ -96,20 +107,18 @@ function branchWords(run: RunSummary, events: readonly ControlEvent[], { from }:
 }
 
 /**
- * What commands changed in a run's course. Of one that the course left for another run, those count that the checkpoint
- * which that one starts from was saved after, and going back to it.
+ * What commands changed in a run's course, without those that a later segment has undone. If the course goes on in another
+ * run, only commands before its checkpoint count, and the command that went back to it.
  */
 function interventionsOf(
   commands: readonly CommandRecord[],
   events: readonly ControlEvent[],
   next: RunSummary | undefined,
 ): Interventions {
-  const end = next
-    ? events.findLastIndex(
-        (event) => event.type === 'checkpoint_saved' && event.checkpointId === next.parent!.checkpointId,
-      )
-    : Infinity;
+  const end = next ? events.findLastIndex((event) => isCheckpointOf(event, next)) : Infinity;
+  const undone = undoneCommands(events);
   const isHere = ({ commandId }: CommandRecord): boolean =>
+    !undone.has(commandId) &&
     events.findIndex((event) => event.type === 'command_applied' && event.commandId === commandId) < end;
   return commands.flatMap((command): Interventions => {
     const { state, step, author, action, after } = command;

@@ -27,7 +27,8 @@ export function FreezeMapCell(props: {
   const isBad = drift !== undefined && !isMeasured(drift);
   const share = isBad ? 1 : Math.min(1, (drift ?? 0) / most);
   const [group, ...others] = cell.groups;
-  const what = others.length === 0 ? group : `${group} and ${others.length} more groups`;
+  const what =
+    others.length === 0 ? group : `${group} and ${others.length} more ${others.length === 1 ? 'group' : 'groups'}`;
   const trains = training === 'fixed' ? 'kept by the method' : training === 'partly' ? 'trainable in part' : training;
   const drifts = `${others.length === 0 ? 'drift' : 'largest drift'} ${formatValue(drift, 'ratio')}`;
   const words = `${what}, ${formatCount(cell.size)} parameters, ${trains}, ${drifts}`;

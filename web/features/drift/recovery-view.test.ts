@@ -3,7 +3,7 @@ import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { RunStore } from '../../lib/run-store';
 import { SeriesBuffer } from '../../lib/series-buffer';
-import { RecoverySeries, recoverySubject, sampleWords } from './recovery-view';
+import { heldOutTasks, RecoverySeries, recoverySubject, sampleWords } from './recovery-view';
 
 it('follows a drop and its recovery, and has no value within the noise floor', () => {
   const accuracy = new SeriesBuffer();
@@ -53,4 +53,11 @@ it('measures the recovery of accuracy, bias and KL, each with its noise floor', 
   expect(recoverySubject(store, 'shift/kl')).toMatchObject({ worse: 'higher', base: 0, noiseFloor: 0.04 });
   // A series without a declared noise floor has no recovery.
   expect(recoverySubject(store, 'held_out/shape/accuracy')).toBeNull();
+});
+
+it('lists the held-out tasks without their mean, also one whose name has a slash', () => {
+  const store = new RunStore();
+  const baseline = { 'held_out/mean/accuracy': 50, 'held_out/vqa/en/accuracy': 60, 'held_out/colour/accuracy': 40 };
+  store.control([{ type: 'run_started', seq: 1, step: 0, baseline } as unknown as ControlEvent]);
+  expect(heldOutTasks(store)).toEqual(['colour', 'vqa/en']);
 });

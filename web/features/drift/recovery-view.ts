@@ -1,4 +1,4 @@
-import { metrics, isMeasured } from '@plumbline/shared/metric';
+import { heldOutTaskOf, isMeasured, metrics } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import type { Columns } from '../../charts/columns';
 import type { RunStore } from '../../lib/run-store';
@@ -31,8 +31,7 @@ export function sampleWords(store: RunStore): string {
 /** Names of the held-out tasks that the run measures, without the mean. */
 export function heldOutTasks(store: RunStore): string[] {
   const names = [...store.seriesNames, ...Object.keys(store.latest('run_started')?.baseline ?? {})];
-  const tasks = names.flatMap((name) => /^held_out\/([^/]+)\/accuracy$/.exec(name)?.[1] ?? []);
-  return [...new Set(tasks)].filter((task) => task !== 'mean').sort();
+  return [...new Set(names.flatMap((name) => heldOutTaskOf(name) ?? []))].sort();
 }
 
 /**
