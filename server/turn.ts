@@ -18,8 +18,8 @@ export class Turn {
   }
 }
 
-/** Takes the entries of a list one by one, and yields the event loop after each slice. */
-export function inTurns<T>(take: (entry: T) => void): (entries: readonly T[]) => Promise<void> {
+/** Takes entries one by one, and yields the event loop after each slice. */
+export function inTurns<T>(take: (entry: T) => void): (entries: Iterable<T>) => Promise<void> {
   const turn = new Turn();
   return async (entries) => {
     for (const entry of entries) {

@@ -26,13 +26,16 @@ export async function outlineOf(text: string, turn: Turn): Promise<ControlEvent>
   return (await parseInTurns(shortened, turn)) as ControlEvent;
 }
 
-/** Takes stored control events as outlines, one by one, and yields the event loop between slices. */
+/**
+ * Takes stored control events as outlines, one by one, and yields the event loop between slices.
+ * @param take may wait where an event is long
+ */
 export function outlines(
-  take: (event: ControlEvent, text: string) => void,
+  take: (event: ControlEvent, text: string) => void | Promise<void>,
 ): (texts: readonly string[]) => Promise<void> {
   const turn = new Turn();
   return async (texts) => {
-    for (const text of texts) take(await outlineOf(text, turn), text);
+    for (const text of texts) await take(await outlineOf(text, turn), text);
   };
 }
 

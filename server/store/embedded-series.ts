@@ -79,11 +79,18 @@ export class SeriesAnswers {
     for (let span = firstSpan, end = lastSeq; missing.size > 0 && end > 0; span *= spanGrowth) {
       const afterSeq = Math.max(0, lastSeq - span);
       const { sql, values } = lastPointsQuery([...missing], range, { afterSeq, lastSeq: end });
-      const found = await reader.manyRows(sql, values);
-      for (const [id, seq, step, value] of found as [number, number, number, number][]) {
-        points.set(metrics.get(id)!, { seq, step, value });
-        missing.delete(id);
-      }
+      // A query that begins anew finds the same points.
+      await reader.fold(
+        sql,
+        values,
+        () => points,
+        (into, chunk) => {
+          for (const [id, seq, step, value] of chunk.getRows() as [number, number, number, number][]) {
+            into.set(metrics.get(id)!, { seq, step, value });
+            missing.delete(id);
+          }
+        },
+      );
       end = afterSeq;
     }
     return points;
@@ -163,12 +170,12 @@ async function seriesOf(
   sql: string,
   values: readonly (string | number)[],
   width: number,
-): Promise<[id: number, columns: Float64Array<ArrayBuffer>[]][]> {
+): Promise<Iterable<[id: number, columns: Float64Array<ArrayBuffer>[]]>> {
   const columns = await reader.fold(
     sql,
     values,
     () => new SeriesColumns(width),
     (into, chunk) => into.add(chunk),
   );
-  return columns.end();
+  return columns.series();
 }

@@ -304,8 +304,12 @@ export class EmbeddedStore implements EventStore {
     const known = await this.#series.of(runId, (sql, values) =>
       this.#file.read((reader) => reader.manyRows(sql, values)),
     );
-    const names = asked ?? [...known.keys()];
-    return new Map(names.flatMap((name) => (known.has(name) ? [[known.get(name)!, name] as const] : [])));
+    const metrics = new Map<number, string>();
+    await inTurns((name: string) => {
+      const id = known.get(name);
+      if (id !== undefined) metrics.set(id, name);
+    })(asked ?? known.keys());
+    return metrics;
   }
 
   #read(sql: string, values: (string | number)[] = []): Promise<DuckDBValue[][]> {

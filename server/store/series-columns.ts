@@ -1,25 +1,29 @@
 import type { DuckDBDataChunk } from '@duckdb/node-api';
 
-/** Columns of numbers that grow, as rows of series after series come in. */
+/**
+ * Columns of numbers that grow, as rows of series after series come in. All series share the columns: arrays of its own
+ * for each of 50,000 series would need many times the memory of their numbers.
+ */
 export class SeriesColumns {
-  #id: number | null = null;
   #columns: Float64Array<ArrayBuffer>[];
   #length = 0;
-  #done: [id: number, columns: Float64Array<ArrayBuffer>[]][] = [];
+  readonly #ids: number[] = [];
+  /** The first row of each series. */
+  readonly #starts: number[] = [];
 
   /** @param width how many columns beside the series' id */
   constructor(readonly width: number) {
-    this.#columns = this.#empty();
+    this.#columns = Array.from({ length: width }, () => new Float64Array(64));
   }
 
-  /** Rows in order of series: the id, then the columns. */
+  /** Adds rows in order of series: the id, then the columns. */
   add(chunk: DuckDBDataChunk): void {
     const vectors = Array.from({ length: this.width + 1 }, (_, i) => chunk.getColumnVector(i));
     for (let row = 0; row < chunk.rowCount; row++) {
       const id = vectors[0]!.getItem(row) as number;
-      if (id !== this.#id) {
-        this.#end();
-        this.#id = id;
+      if (id !== this.#ids.at(-1)) {
+        this.#ids.push(id);
+        this.#starts.push(this.#length);
       }
       if (this.#length === this.#columns[0]!.length) this.#grow();
       for (let column = 0; column < this.width; column++)
@@ -28,28 +32,14 @@ export class SeriesColumns {
     }
   }
 
-  /** All series, once there are no more rows. */
-  end(): [id: number, columns: Float64Array<ArrayBuffer>[]][] {
-    this.#end();
-    return this.#done;
-  }
-
-  #end(): void {
-    if (this.#id === null) return;
-    const [length, columns] = [this.#length, this.#columns];
-    // Many short series are kept in no more room than they need.
-    const isShort = 2 * length <= columns[0]!.length;
-    this.#done.push([
-      this.#id,
-      columns.map((column) => (isShort ? column.slice(0, length) : column.subarray(0, length))),
-    ]);
-    if (!isShort) this.#columns = this.#empty();
-    this.#id = null;
-    this.#length = 0;
-  }
-
-  #empty(): Float64Array<ArrayBuffer>[] {
-    return Array.from({ length: this.width }, () => new Float64Array(64));
+  /** The series, once there are no more rows. Their columns are views of the shared ones. */
+  *series(): Generator<[id: number, columns: Float64Array<ArrayBuffer>[]]> {
+    if (2 * this.#length <= this.#columns[0]!.length)
+      this.#columns = this.#columns.map((column) => column.slice(0, this.#length));
+    for (const [index, id] of this.#ids.entries()) {
+      const [from, to] = [this.#starts[index]!, this.#starts[index + 1] ?? this.#length];
+      yield [id, this.#columns.map((column) => column.subarray(from, to))];
+    }
   }
 
   #grow(): void {

@@ -1,4 +1,5 @@
 import type { DuckDBValue } from '@duckdb/node-api';
+import { inTurns } from '../turn.js';
 
 /** Reads rows of the store's file: on a reader's connection, or in the transaction of a commit. */
 type Ask = (sql: string, values: readonly string[]) => Promise<DuckDBValue[][]>;
@@ -23,9 +24,10 @@ export class SeriesIds {
     if (held) return held;
     const before = this.lastId;
     const rows = await ask('SELECT metric, series_id FROM series WHERE run_id = $1', [runId]);
+    const ids = new Map<string, number>();
+    await inTurns(([metric, id]: [string, number]) => void ids.set(metric, id))(rows as [string, number][]);
     const loaded = this.#use(runId);
     if (loaded) return loaded;
-    const ids = new Map(rows as [string, number][]);
     // A commit may have added ids meanwhile that this read does not see.
     if (this.lastId === before) this.#runs.set(runId, ids);
     return ids;
