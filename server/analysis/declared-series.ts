@@ -12,6 +12,7 @@ import { targetNames, taskLabel, tasksOfKind, type RunDescription } from '@plumb
 import { declaredIn, isLoss, type SeriesFacts } from '@plumbline/shared/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Finding, MetricSeries } from './finding.js';
+import { inSlices } from './slices.js';
 
 /*
  * Findings about series that a trainer declares under its own names. They use the declared direction, noise floor, label
@@ -27,8 +28,12 @@ export const seriesLabel = ({ name, label }: Pick<SeriesFacts, 'name' | 'label'>
 
 /** The base model's values by the names of their series. */
 export function baselineOf(events: readonly ControlEvent[]): Map<string, number> {
-  const starts = events.flatMap((event) => (event.type === 'run_started' ? Object.entries(event.baseline) : []));
-  return new Map(starts.map(([name, value]) => [name, fromWireNumber(value)]));
+  const baseline = new Map<string, number>();
+  for (const event of events)
+    if (event.type === 'run_started')
+      // `Object.entries` of 50,000 values would take 50 ms in one go.
+      for (const name of Object.keys(event.baseline)) baseline.set(name, fromWireNumber(event.baseline[name]!));
+  return baseline;
 }
 
 const labelOf = (facts: SeriesFacts, description: RunDescription): string => {
@@ -42,20 +47,21 @@ const isJudged = (name: string, series: SeriesByName, declared: Declared, baseli
 
 /**
  * Each declared series that got worse than the base model by more than its noise floor. Left out are series that other
- * findings cover: the known ones, target tasks, and the held-out tasks of a run with a mean over them.
+ * findings cover: the known ones, target tasks, and the held-out tasks of a run with a mean over them. In short parts, between
+ * which the caller may yield the event loop.
  */
-export function seriesDrifts(
+export function* seriesDriftParts(
   series: SeriesByName,
   declared: Declared,
   baseline: Baseline,
   run: Pick<RunSummary, 'description' | 'state'>,
-): Finding[] {
+): Generator<Finding[]> {
   const covered = new Set<string>([
     ...[metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, metrics.js],
     ...targetNames(run.description, series.keys()).map(targetAccuracy),
   ]);
   const hasMean = isJudged(metrics.heldOutMean, series, declared, baseline);
-  return [...declared.values()].flatMap((facts): Finding[] => {
+  const driftsOf = (facts: SeriesFacts): Finding[] => {
     const { name, better, noiseFloor, unit } = facts;
     const [measured, base] = [series.get(name), baseline.get(name)];
     if (covered.has(name) || (hasMean && heldOutTaskOf(name) !== undefined)) return [];
@@ -71,7 +77,8 @@ export function seriesDrifts(
       `${back.percent.toFixed(0)} % recovered.`;
     const values = { worst: back.worst, end: back.now, base, recoveredPercent: back.percent, noise: noiseFloor };
     return [{ kind: 'series_drift', step, text, values }];
-  });
+  };
+  for (const slice of inSlices(declared.values())) yield slice.flatMap(driftsOf);
 }
 
 /** A series that shows what followed an intervention. */
@@ -99,13 +106,16 @@ export function followedSeries(
     if (facts.better !== undefined && facts.noiseFloor !== undefined) return 1;
     return isLoss(facts) ? 2 : 3;
   };
-  return [...declared]
-    .filter(({ name }) => series.has(name))
-    .map((facts) => ({ facts, rank: rank(facts) }))
-    .filter((ranked) => ranked.rank < 3)
-    .sort((a, b) => a.rank - b.rank)
+  /** The first of each rank. */
+  const first: SeriesFacts[][] = [[], [], []];
+  for (const facts of declared) {
+    const ranked = series.has(facts.name) ? first[rank(facts)] : undefined;
+    if (ranked && ranked.length < mostFollowed) ranked.push(facts);
+  }
+  return first
+    .flat()
     .slice(0, mostFollowed)
-    .map(({ facts }) => ({ name: facts.name, label: labelOf(facts, description), unit: facts.unit }));
+    .map((facts) => ({ name: facts.name, label: labelOf(facts, description), unit: facts.unit }));
 }
 
 /**

@@ -10,7 +10,8 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
-import { baselineOf, followedSeries, seriesDrifts, seriesLabel } from './declared-series.js';
+import { baselineOf, followedSeries, seriesDriftParts, seriesLabel } from './declared-series.js';
+import { inSlices } from './slices.js';
 import { targetFindings } from './target-findings.js';
 
 /** Means of series over windows of steps, in place of series that are too long to hold. */
@@ -19,6 +20,9 @@ export interface Averages {
   /** By metric name; a window's step is its first. */
   series: ReadonlyMap<string, MetricSeries>;
 }
+
+/** A sentence names at most this many groups. */
+const mostMoved = 3;
 
 /** Pearson correlation over the common steps of two series; NaN with fewer than three, or when one series is constant. */
 export function correlation(a: MetricSeries, b: MetricSeries): number {
@@ -56,7 +60,13 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
  * @param averages for a run with thinned series: correlations and slopes use these, because extremes alone mislead
  * @param declared the series that the events declare
  */
-export function findings(
+export const findings = (...of: Parameters<typeof findingParts>): Finding[] => [...findingParts(...of)].flat();
+
+/**
+ * As `findings`, in short parts, between which the caller may yield the event loop. Parts may be empty. The series must not
+ * change in between.
+ */
+export function* findingParts(
   series: ReadonlyMap<string, MetricSeries>,
   events: readonly ControlEvent[],
   questionsPerTask: number,
@@ -64,28 +74,41 @@ export function findings(
   commands: readonly CommandRecord[] = [],
   averages?: Averages,
   declared = declaredIn(events),
-): Finding[] {
-  const found: Finding[] = [];
+): Generator<Finding[]> {
   const atTheEnd = hasEnded(run.state) ? 'at the end' : 'so far';
   const cameTo = (value: string): string => (hasEnded(run.state) ? `ended at ${value}` : `is at ${value} so far`);
   const baseline = baselineOf(events);
   /** Without a noise floor drift cannot be told from noise: then no finding is made. */
   const noiseOf = (name: string): number | undefined => declared.get(name)?.noiseFloor;
 
-  for (const [name, { steps, values }] of series) {
-    const facts = declared.get(name) ?? { name };
-    if (!isLoss(facts)) continue;
-    const bad = Array.from(values).findIndex((value) => !isMeasured(value));
-    if (bad < 0) continue;
-    const step = steps[bad]!;
-    const what = name === metrics.loss ? 'The loss' : seriesLabel(facts);
-    const text = `${what} became ${fourDigits(values[bad]!)} at step ${step}.`;
-    found.push({ kind: 'diverged', step, text, values: {} });
+  /** Names of held-out accuracies. */
+  const tasks: string[] = [];
+  /** The groups whose weights moved most, most first. */
+  const most: { group: string; step: number; drift: number }[] = [];
+  for (const part of inSlices(series)) {
+    const diverged: Finding[] = [];
+    for (const [name, { steps, values }] of part) {
+      if (heldOutTaskOf(name) !== undefined) tasks.push(name);
+      const [step, drift] = [steps[steps.length - 1], values[values.length - 1]];
+      if (name.startsWith(weightDrift('')) && step !== undefined && drift !== undefined && drift > 0) {
+        most.push({ group: name.slice(weightDrift('').length), step, drift });
+        most.sort((a, b) => b.drift - a.drift).splice(mostMoved);
+      }
+      const facts = declared.get(name) ?? { name };
+      if (!isLoss(facts)) continue;
+      const bad = Array.from(values).findIndex((value) => !isMeasured(value));
+      if (bad < 0) continue;
+      const what = name === metrics.loss ? 'The loss' : seriesLabel(facts);
+      const text = `${what} became ${fourDigits(values[bad]!)} at step ${steps[bad]!}.`;
+      diverged.push({ kind: 'diverged', step: steps[bad]!, text, values: {} });
+    }
+    yield diverged;
   }
 
   const stages = stagesOf(run.description, events);
-  found.push(...targetFindings(series, baseline, questionsPerTask, run, stages));
+  yield targetFindings(series, baseline, questionsPerTask, run, stages);
 
+  const found: Finding[] = [];
   const heldOut = series.get(metrics.heldOutMean);
   const heldOutBase = baseline.get(metrics.heldOutMean);
   const heldOutNoise = noiseOf(metrics.heldOutMean);
@@ -94,14 +117,14 @@ export function findings(
     const back = recovery(heldOut.values, heldOutBase, 'lower', noise);
     if (back) {
       const step = heldOut.steps[back.worstIndex]!;
-      const drops = [...series]
-        .flatMap(([name, { values }]) => {
-          const task = heldOutTaskOf(name);
+      const drops = tasks
+        .flatMap((name) => {
+          const { values } = series.get(name)!;
           const base = baseline.get(name);
           const last = values[values.length - 1];
-          return task === undefined || base === undefined || last === undefined
+          return base === undefined || last === undefined
             ? []
-            : [{ task: taskLabel(run.description, task, 'held_out'), change: last - base }];
+            : [{ task: taskLabel(run.description, heldOutTaskOf(name)!, 'held_out'), change: last - base }];
         })
         .sort((a, b) => a.change - b.change);
       const worst = drops[0] ? `; the worst task ${atTheEnd} is ${drops[0].task} (${points(drops[0].change)})` : '';
@@ -168,46 +191,38 @@ export function findings(
     }
   }
 
-  found.push(...seriesDrifts(series, declared, baseline, run));
+  yield found;
 
-  const groups = new Map(
-    events
-      .flatMap((event) => (event.type === 'run_started' ? event.model.groups : []))
-      .map((group) => [group.name, group]),
-  );
-  const placeOf = (name: string): string => {
-    const group = groups.get(name);
-    return group ? describeGroup(group) : name;
-  };
-  const drifts = [...series].flatMap(([name, { steps, values }]) =>
-    name.startsWith(weightDrift('')) && values.length > 0
-      ? [
-          {
-            group: name.slice(weightDrift('').length),
-            step: steps[steps.length - 1]!,
-            drift: values[values.length - 1]!,
-          },
-        ]
-      : [],
-  );
-  drifts.sort((a, b) => b.drift - a.drift);
-  const most = drifts.slice(0, 3).filter(({ drift }) => drift > 0);
+  yield* seriesDriftParts(series, declared, baseline, run);
+
   if (most.length > 0) {
-    found.push({
-      kind: 'weight_drift',
-      step: most[0]!.step,
-      text: `Weights moved most in ${most.map(({ group, drift }) => `${placeOf(group)} (${(drift * 100).toFixed(1)} %)`).join(', ')}.`,
-      values: Object.fromEntries(most.map(({ group, drift }) => [group, drift])),
-    });
+    const places = placesOf(
+      events,
+      most.map(({ group }) => group),
+    );
+    const moved = most.map(({ group, drift }) => `${places.get(group) ?? group} (${(drift * 100).toFixed(1)} %)`);
+    const text = `Weights moved most in ${moved.join(', ')}.`;
+    const values = Object.fromEntries(most.map(({ group, drift }) => [group, drift]));
+    yield [{ kind: 'weight_drift', step: most[0]!.step, text, values }];
   }
 
   const followed = followedSeries(declared.values(), series, run.description).map((measure) => ({
     ...measure,
     course: averages?.series.get(measure.name) ?? series.get(measure.name)!,
   }));
-  found.push(...interventionFindings(followed, events, commands, stages));
+  yield [];
+  yield interventionFindings(followed, events, commands, stages);
   const firstStep = events.find(({ type }) => type === 'run_started')?.step ?? 0;
   const energy = energyFinding(series, firstStep, hasEnded(run.state));
-  if (energy) found.push(energy);
-  return found;
+  if (energy) yield [energy];
+}
+
+/** Where groups of parameters are, in words, by their names. */
+function placesOf(events: readonly ControlEvent[], names: readonly string[]): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const event of events)
+    if (event.type === 'run_started')
+      for (const group of event.model.groups)
+        if (names.includes(group.name)) places.set(group.name, describeGroup(group));
+  return places;
 }

@@ -138,8 +138,7 @@ function commandedChange(
 function changeOf(event: ControlEvent, trained: readonly string[] | undefined): string | undefined {
   if (event.type === 'trainable_changed') {
     const { length } = event.trainable;
-    const before = trained && new Set(trained);
-    if (before?.size === length && event.trainable.every((name) => before.has(name))) return undefined;
+    if (trained && areSame(trained, event.trainable)) return undefined;
     return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
   }
   if (event.type !== 'command_applied' || changesNothing(event)) return undefined;
@@ -147,4 +146,12 @@ function changeOf(event: ControlEvent, trained: readonly string[] | undefined): 
   return typeof before === 'number' && typeof after === 'number'
     ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`
     : undefined;
+}
+
+/** Whether two lists have the same names, in any order. Lists of equal length are compared name by name first. */
+function areSame(before: readonly string[], after: readonly string[]): boolean {
+  if (before.length !== after.length) return false;
+  if (after.every((name, index) => name === before[index])) return true;
+  const names = new Set(before);
+  return names.size === after.length && after.every((name) => names.has(name));
 }

@@ -1,4 +1,3 @@
-import { setImmediate as afterOthers } from 'node:timers/promises';
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { settingKinds } from '@plumbline/shared/command-change';
@@ -7,14 +6,14 @@ import { fewestThinnedPoints } from '@plumbline/shared/http';
 import type { RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
 import { targetNames } from '@plumbline/shared/run-description';
-import { declaredIn } from '@plumbline/shared/series';
+import { declarationsOf, type SeriesDeclaration } from '@plumbline/shared/series';
 import { stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { followedSeries, notJudged } from '../analysis/declared-series.js';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
-import { findings, type Averages } from '../analysis/findings.js';
+import { findingParts, type Averages } from '../analysis/findings.js';
 import type { EventStore, Series } from '../store/event-store.js';
-import { inTurns } from '../turn.js';
+import { inTurns, Turn } from '../turn.js';
 import { outlines } from './control-events.js';
 import { storedInForce } from './events-in-force.js';
 import { Mailbox } from './mailbox.js';
@@ -43,7 +42,7 @@ export function runFindings(store: Store, run: Run, signal?: AbortSignal): Promi
   });
 }
 
-/** Runs are judged one at a time: one of 50,000 series takes 100 MB, and 0.1 s of the event loop at the end. */
+/** Runs are judged one at a time: one of 50,000 series takes up to 100 MB. */
 const judging = new Mailbox();
 
 async function judge(store: Store, run: Run, signal: AbortSignal | undefined): Promise<Finding[]> {
@@ -55,13 +54,17 @@ async function judge(store: Store, run: Run, signal: AbortSignal | undefined): P
     (name, { steps, values }) => void series.set(name, { steps, values }),
     signal,
   );
-  const { changes, questionsPerTask, commands } = await readChanges(store, run, signal);
-  const declared = declaredIn(changes);
+  const { changes, declared, questionsPerTask, commands } = await readChanges(store, run, signal);
+  const turn = new Turn();
   const followed = followedSeries(declared.values(), series, run.description).map(({ name }) => name);
   const averages = await readCourses(store, run, stagesOf(run.description, changes), followed, series, signal);
-  await afterOthers();
-  const found = findings(series, changes, questionsPerTask, run, commands, averages, declared);
-  await afterOthers();
+  const found: Finding[] = [];
+  for (const part of findingParts(series, changes, questionsPerTask, run, commands, averages, declared)) {
+    found.push(...part);
+    if (turn.isOver) await turn.next();
+    signal?.throwIfAborted();
+  }
+  await turn.next();
   found.push(...notJudged(series, changes, run.description, declared));
   return found;
 }
@@ -116,7 +119,12 @@ async function readChanges(
   store: Store,
   run: Run,
   signal: AbortSignal | undefined,
-): Promise<{ changes: ControlEvent[]; questionsPerTask: number; commands: CommandRecord[] }> {
+): Promise<{
+  changes: ControlEvent[];
+  declared: Map<string, SeriesDeclaration>;
+  questionsPerTask: number;
+  commands: CommandRecord[];
+}> {
   const { runId } = run;
   let [count, bytes] = [0, 0];
   const keep = <T>(list: T[], entry: T, length: number): void => {
@@ -131,11 +139,14 @@ async function readChanges(
     list.push(entry);
   };
   const changes: ControlEvent[] = [];
+  const declared = new Map<string, SeriesDeclaration>();
+  const declare = inTurns((series: SeriesDeclaration) => void declared.set(series.name, series));
   const isInForce = await storedInForce(store, run, signal);
   await store.eachControlEvents(
     runId,
-    outlines((event, text) => {
+    outlines(async (event, text) => {
       if (!isInForce(event)) return;
+      await declare(declarationsOf(event));
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed')
         // A run has one description of its model, of up to 30 MB, which may be alone above the limit.
@@ -152,7 +163,7 @@ async function readChanges(
     }),
     signal,
   );
-  return { changes, questionsPerTask: questionsPerTask(changes), commands };
+  return { changes, declared, questionsPerTask: questionsPerTask(changes), commands };
 }
 
 const told: ReadonlySet<ControlEvent['type']> = new Set([
