@@ -1,6 +1,10 @@
 import type { RunDescription } from './run-description.js';
 import type { ControlEvent } from './trainer-event.js';
 
+type StageStarted = Extract<ControlEvent, { type: 'stage_started' }>;
+/** Other events are passed over. */
+type PerhapsStage = StageStarted | { type: Exclude<ControlEvent['type'], 'stage_started'> };
+
 /** One stage of a run: steps in (firstStep, lastStep] train `task`. */
 export interface Stage {
   /** From 0. */
@@ -22,7 +26,7 @@ export function plannedStages({ stages }: Pick<RunDescription, 'stages'>): Stage
 }
 
 /** The stages of a run, in order of steps: the planned ones, or else those announced by `stage_started`. */
-export function stagesOf(description: Pick<RunDescription, 'stages'>, events: Iterable<ControlEvent>): Stage[] {
+export function stagesOf(description: Pick<RunDescription, 'stages'>, events: Iterable<PerhapsStage>): Stage[] {
   const planned = plannedStages(description);
   if (planned.length > 0) return planned;
   const begun: Stage[] = [];

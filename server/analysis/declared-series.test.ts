@@ -6,6 +6,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { notJudged } from './declared-series.js';
 import type { MetricSeries } from './finding.js';
 import { findings } from './findings.js';
+import { commandFacts, toRunChange } from './run-change.js';
 
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
 const description = RunDescription.parse({
@@ -42,7 +43,7 @@ const applied = (seq: number, id: string, step: number): ControlEvent => ({
 
 describe('findings of a run with series of its own', () => {
   const texts = (of: ReadonlyMap<string, MetricSeries>, events: ControlEvent[], commands: CommandRecord[] = []) =>
-    findings(of, events, 1000, run, commands).map(({ text }) => text);
+    findings(of, events.map(toRunChange()), 1000, run, commands.map(commandFacts)).map(({ text }) => text);
 
   it('tell the drop of a declared series beyond its noise, and none within it', () => {
     expect(texts(measured, [started])).toEqual([

@@ -10,8 +10,8 @@ import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { targetNames, taskLabel, tasksOfKind, type RunDescription } from '@plumbline/shared/run-description';
 import { declaredIn, isLoss, type SeriesFacts } from '@plumbline/shared/series';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { Finding, MetricSeries } from './finding.js';
+import type { RunChange } from './run-change.js';
 import { inSlices } from './slices.js';
 
 /*
@@ -27,7 +27,7 @@ type Baseline = ReadonlyMap<string, number>;
 export const seriesLabel = ({ name, label }: Pick<SeriesFacts, 'name' | 'label'>): string => label ?? name;
 
 /** The base model's values by the names of their series. */
-export function baselineOf(events: readonly ControlEvent[]): Map<string, number> {
+export function baselineOf(events: readonly RunChange[]): Map<string, number> {
   const baseline = new Map<string, number>();
   for (const event of events)
     if (event.type === 'run_started')
@@ -125,7 +125,7 @@ export function followedSeries(
  */
 export function notJudged(
   series: SeriesByName,
-  events: readonly ControlEvent[],
+  events: readonly RunChange[],
   description: RunDescription,
   declared: Declared = declaredIn(events),
 ): Finding[] {

@@ -5,9 +5,18 @@ import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { MetricSeries } from './finding.js';
-import { correlation, findings } from './findings.js';
+import { correlation, findings as findingsOf } from './findings.js';
+import { commandFacts, toRunChange } from './run-change.js';
 import { slope } from './slope.js';
 
+/** Findings from whole events and commands. */
+const findings = (
+  of: ReadonlyMap<string, MetricSeries>,
+  events: readonly ControlEvent[],
+  questionsPerTask: number,
+  run: Parameters<typeof findingsOf>[3],
+  commands: readonly CommandRecord[] = [],
+) => findingsOf(of, events.map(toRunChange()), questionsPerTask, run, commands.map(commandFacts));
 const series = (...values: number[]): MetricSeries => ({ steps: values.map((_, i) => i * 10), values });
 /** The start of the built-in trainer, with 100 questions per task. */
 const started = (baseline: Record<string, number>): ControlEvent => ({
@@ -156,6 +165,20 @@ describe('findings', () => {
     // The second repeats the current selection, and does not end the window of the first.
     expect(told(...twice).map(({ step }) => step)).toEqual([10]);
     expect(told(...twice)).toEqual(told(started(base), changed(10)));
+  });
+  it('hold no names of tensors or groups', () => {
+    const names = ['a', 'b'];
+    const selection = { kind: 'groups' as const, groups: names };
+    const again = { ...changed(30), selection, trainable: names } as ControlEvent;
+    const [, first, second] = [started(base), again, again].map(toRunChange());
+    expect(first).toMatchObject({ step: 30, selection: '2 groups', tensors: 2, isRepeat: false });
+    expect(second).toMatchObject({ isRepeat: true });
+    expect(first).not.toHaveProperty('trainable');
+    const action: CommandRecord['action'] = { kind: 'set_trainable', selection };
+    const record = { commandId: CommandId.parse('command-1'), author: 'dashboard', action } as CommandRecord;
+    expect(commandFacts(record)).toEqual({
+      ...{ commandId: 'command-1', author: 'dashboard', kind: 'set_trainable', set: '2 groups was trained' },
+    });
   });
   describe('in a sequence of skills', () => {
     const description = describeRun(RunConfig.parse({ name: 'x', tasks: ['counting', 'clock'], steps: 50 }));

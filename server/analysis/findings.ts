@@ -1,4 +1,3 @@
-import type { CommandRecord } from '@plumbline/shared/command';
 import { fourDigits, heldOutTaskOf, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
 import { describeGroup } from '@plumbline/shared/parameter';
 import { recovery } from '@plumbline/shared/recovery';
@@ -6,10 +5,10 @@ import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { declaredIn, isLoss } from '@plumbline/shared/series';
 import { taskLabel } from '@plumbline/shared/run-description';
 import { stagesOf } from '@plumbline/shared/stage';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
+import type { CommandFacts, RunChange } from './run-change.js';
 import { baselineOf, followedSeries, seriesDriftParts, seriesLabel } from './declared-series.js';
 import { inSlices } from './slices.js';
 import { targetFindings } from './target-findings.js';
@@ -68,10 +67,10 @@ export const findings = (...of: Parameters<typeof findingParts>): Finding[] => [
  */
 export function* findingParts(
   series: ReadonlyMap<string, MetricSeries>,
-  events: readonly ControlEvent[],
+  events: readonly RunChange[],
   questionsPerTask: number,
   run: Pick<RunSummary, 'description' | 'state' | 'parent'>,
-  commands: readonly CommandRecord[] = [],
+  commands: readonly CommandFacts[] = [],
   averages?: Averages,
   declared = declaredIn(events),
 ): Generator<Finding[]> {
@@ -218,7 +217,7 @@ export function* findingParts(
 }
 
 /** Where groups of parameters are, in words, by their names. */
-function placesOf(events: readonly ControlEvent[], names: readonly string[]): Map<string, string> {
+function placesOf(events: readonly RunChange[], names: readonly string[]): Map<string, string> {
   const places = new Map<string, string>();
   for (const event of events)
     if (event.type === 'run_started')

@@ -1,12 +1,10 @@
-import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';
 import { fourDigits, measuredWords } from '@plumbline/shared/metric';
-import { describeSelection } from '@plumbline/shared/parameter';
 import { ruleOf } from '@plumbline/shared/rule';
 import { stageAfter, stageAt, type Stage } from '@plumbline/shared/stage';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { FollowedSeries } from './declared-series.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
+import type { CommandFacts, RunChange } from './run-change.js';
 import { slope } from './slope.js';
 
 /** A series that shows what followed an intervention, with its course. */
@@ -23,14 +21,14 @@ type Followed = FollowedSeries & { course: MetricSeries };
  */
 export function interventionFindings(
   followed: readonly Followed[],
-  events: readonly ControlEvent[],
-  commands: readonly CommandRecord[],
+  events: readonly RunChange[],
+  commands: readonly CommandFacts[],
   stages: readonly Stage[],
 ): Finding[] {
   const records = new Map(commands.map((record) => [record.commandId, record]));
-  const recordOf = (event: ControlEvent | undefined): CommandRecord | undefined =>
+  const recordOf = (event: RunChange | undefined): CommandFacts | undefined =>
     event?.type === 'command_applied' ? records.get(event.commandId) : undefined;
-  const byRule = (event: ControlEvent | undefined): string => {
+  const byRule = (event: RunChange | undefined): string => {
     const record = recordOf(event);
     const rule = record && ruleOf(record.author);
     return rule ? ` by the rule “${rule}”` : '';
@@ -38,12 +36,9 @@ export function interventionFindings(
   // Changes at one step count as one. Commands that changed nothing do not count.
   const changes = new Map<number, string[]>();
   const selected = new Set(events.flatMap(({ type, step }) => (type === 'trainable_changed' ? step : [])));
-  let trained: readonly string[] | undefined;
   events.forEach((event, index) => {
-    const before = trained;
-    if (event.type === 'run_started' || event.type === 'trainable_changed') trained = event.trainable;
     // The selection of a trainer that does not send `trainable_changed` is known from the command.
-    const change = changeOf(event, before) ?? commandedChange(event, recordOf(event), selected);
+    const change = changeOf(event) ?? commandedChange(event, recordOf(event), selected);
     if (!change) return;
     // The command of a new selection is applied just before or just after its `trainable_changed`.
     const neighbours = [events[index + 1], events[index - 1]];
@@ -112,46 +107,33 @@ function effects(
   });
 }
 
-const isSelection = (event: ControlEvent, record: CommandRecord | undefined): boolean =>
+const isSelection = (event: RunChange, record: CommandFacts | undefined): boolean =>
   event.type === 'command_applied' &&
-  (record?.action.kind === 'set_trainable' || 'selection' in event.after || 'trainable' in event.after);
+  (record?.kind === 'set_trainable' || 'selection' in event.after || 'trainable' in event.after);
 
 /**
  * The change that a command asked for, where its events do not tell it.
  * @param selected the steps with a `trainable_changed`
  */
 function commandedChange(
-  event: ControlEvent,
-  record: CommandRecord | undefined,
+  event: RunChange,
+  record: CommandFacts | undefined,
   selected: ReadonlySet<number>,
 ): string | undefined {
   if (event.type !== 'command_applied' || !record || changesNothing(event)) return undefined;
-  const { action } = record;
-  if (action.kind === 'set_learning_rate') return `the learning rate was ${fourDigits(action.learningRate)}`;
-  if (action.kind === 'lower_learning_rate') return `the learning rate was multiplied by ${fourDigits(action.factor)}`;
-  if (action.kind === 'set_trainable' && !selected.has(event.step))
-    return `${describeSelection(action.selection)} was trained`;
-  return undefined;
+  if (record.kind === 'set_trainable' && selected.has(event.step)) return undefined;
+  return record.set ?? undefined;
 }
 
-/** Describes one event's change. @param trained names of the parameters trained before this event, if known */
-function changeOf(event: ControlEvent, trained: readonly string[] | undefined): string | undefined {
+/** Describes one event's change. */
+function changeOf(event: RunChange): string | undefined {
   if (event.type === 'trainable_changed') {
-    const { length } = event.trainable;
-    if (trained && areSame(trained, event.trainable)) return undefined;
-    return `${describeSelection(event.selection)} was trained (${length} ${length === 1 ? 'tensor' : 'tensors'})`;
+    const { selection, tensors, isRepeat } = event;
+    return isRepeat ? undefined : `${selection} was trained (${tensors} ${tensors === 1 ? 'tensor' : 'tensors'})`;
   }
   if (event.type !== 'command_applied' || changesNothing(event)) return undefined;
   const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];
   return typeof before === 'number' && typeof after === 'number'
     ? `the learning rate was ${fourDigits(after)} instead of ${fourDigits(before)}`
     : undefined;
-}
-
-/** Whether two lists have the same names, in any order. Lists of equal length are compared name by name first. */
-function areSame(before: readonly string[], after: readonly string[]): boolean {
-  if (before.length !== after.length) return false;
-  if (after.every((name, index) => name === before[index])) return true;
-  const names = new Set(before);
-  return names.size === after.length && after.every((name) => names.has(name));
 }

@@ -181,3 +181,24 @@ it('findings of a model with a long description are made', async () => {
     rmSync(folder, { recursive: true });
   }
 });
+
+it('findings of a run with many changes of what is trained among 50,000 tensors are made', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-findings-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  try {
+    const names = Array.from({ length: 50_000 }, (_, i) => `model.language_model.layers.${i}.mlp.down_proj.weight`);
+    await store.createRun({ ...run, reason: '', trainer: null, createdMs: 1, startedMs: 1, endedMs: 2 });
+    await store.append(runId, [{ ...started(), trainable: names }]);
+    for (let seq = 2; seq <= 21; seq++) {
+      const [at, trainable] = [{ seq, step: seq, wallTimeMs: 1 }, names.slice(seq % 20)];
+      const selection = { kind: 'groups' as const, groups: trainable };
+      await store.append(runId, [{ ...at, type: 'trainable_changed', selection, trainable }]);
+    }
+    const texts = (await runFindings(store, run)).map(({ text }) => text);
+    expect(texts.filter((text) => text.startsWith('From step '))).toHaveLength(20);
+    expect(texts.join(' ')).toContain('From step 3 on 49997 groups was trained (49997 tensors)');
+  } finally {
+    await store.close();
+    rmSync(folder, { recursive: true });
+  }
+});

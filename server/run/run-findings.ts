@@ -12,6 +12,7 @@ import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { followedSeries, notJudged } from '../analysis/declared-series.js';
 import type { Finding, MetricSeries } from '../analysis/finding.js';
 import { findingParts, type Averages } from '../analysis/findings.js';
+import { commandFacts, toRunChange, type CommandFacts, type RunChange } from '../analysis/run-change.js';
 import type { EventStore, Series } from '../store/event-store.js';
 import { inTurns, Turn } from '../turn.js';
 import { outlines } from './control-events.js';
@@ -24,7 +25,7 @@ type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent' | 'segm
 
 /** Points of a series whose whole curve matters: enough for two million steps with a probe every 40. */
 const coursePoints = 50_000;
-/** What findings are made from beside series. */
+/** Bounds of what findings are made from beside series. */
 const maxChanges = 20_000;
 const maxChangeBytes = 16 * 2 ** 20;
 
@@ -120,10 +121,10 @@ async function readChanges(
   run: Run,
   signal: AbortSignal | undefined,
 ): Promise<{
-  changes: ControlEvent[];
+  changes: RunChange[];
   declared: Map<string, SeriesDeclaration>;
   questionsPerTask: number;
-  commands: CommandRecord[];
+  commands: CommandFacts[];
 }> {
   const { runId } = run;
   let [count, bytes] = [0, 0];
@@ -138,9 +139,10 @@ async function readChanges(
       );
     list.push(entry);
   };
-  const changes: ControlEvent[] = [];
+  const changes: RunChange[] = [];
   const declared = new Map<string, SeriesDeclaration>();
   const declare = inTurns((series: SeriesDeclaration) => void declared.set(series.name, series));
+  const asChange = toRunChange();
   const isInForce = await storedInForce(store, run, signal);
   await store.eachControlEvents(
     runId,
@@ -149,17 +151,17 @@ async function readChanges(
       await declare(declarationsOf(event));
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed')
-        // A run has one description of its model, of up to 30 MB, which may be alone above the limit.
-        keep(changes, event, event.type === 'run_started' ? 0 : text.length);
+        keep(changes, asChange(event), unbounded.has(event.type) ? 0 : text.length);
     }),
     { ...(signal && { signal }) },
   );
-  const commands: CommandRecord[] = [];
+  const commands: CommandFacts[] = [];
   await store.eachCommands(
     runId,
     inTurns((text: string) => {
       const record = JSON.parse(text) as CommandRecord;
-      if (ruleOf(record.author) !== undefined || setting.has(record.action.kind)) keep(commands, record, text.length);
+      if (ruleOf(record.author) !== undefined || setting.has(record.action.kind))
+        keep(commands, commandFacts(record), 0);
     }),
     signal,
   );
@@ -170,10 +172,16 @@ const told: ReadonlySet<ControlEvent['type']> = new Set([
   ...(['run_started', 'series_declared', 'stage_started', 'trainable_changed', 'command_applied'] as const),
 ]);
 
+/**
+ * Events whose text does not count. A run has one description of its model, of up to 30 MB, and may have many changes of
+ * what is trained, whose names are not kept.
+ */
+const unbounded: ReadonlySet<ControlEvent['type']> = new Set(['run_started', 'trainable_changed']);
+
 /** Commands whose effect an event may not tell. */
 const setting: ReadonlySet<string> = new Set(settingKinds);
 
-function questionsPerTask(events: readonly ControlEvent[]): number {
+function questionsPerTask(events: readonly RunChange[]): number {
   const start = events.find((event) => event.type === 'run_started');
   const given = start?.type === 'run_started' ? start.baseline[metrics.questionsPerTask] : undefined;
   // An unknown number of questions counts as many, so that the noise is not overestimated.
