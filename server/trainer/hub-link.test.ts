@@ -1,7 +1,9 @@
 import { createServer, type Server as HttpServer } from 'node:http';
 import { once } from 'node:events';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { Server } from 'socket.io';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { WebSocketServer } from 'ws';
 import { CommandId, type Command } from '@plumbline/shared/command';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { RunId } from '@plumbline/shared/run';
@@ -303,5 +305,45 @@ describe('HubLink', () => {
     emit(2);
     await link.flush();
     allOnce(2);
+  });
+});
+
+describe('HubLink on a line that falls silent', () => {
+  const linkTo = (port: number): { link: HubLink; away: string[] } => {
+    const away: string[] = [];
+    const onAway = (cause: string): void => void away.push(cause);
+    const link = new HubLink(`http://127.0.0.1:${port}`, 'right', { ...quick, silenceMs: 500, onAway });
+    link.attach(runId, run, null).catch(() => undefined);
+    return { link, away };
+  };
+
+  it('tries another one when the attempt to connect is not answered', async () => {
+    let connections = 0;
+    const server = createTcpServer((socket) => {
+      connections++;
+      socket.on('error', () => undefined).resume();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { link, away } = linkTo((server.address() as AddressInfo).port);
+    await expect.poll(() => connections, { timeout: 10_000 }).toBeGreaterThan(2);
+    expect(away).toEqual(['nothing heard for 0.5 s']);
+    link.giveUp('the test is over');
+    link.close();
+    server.close();
+  });
+
+  it('tries another one when it is silent before the namespace is joined', async () => {
+    let connections = 0;
+    const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    server.on('connection', (socket) => {
+      connections++;
+      socket.send(`0${JSON.stringify({ sid: 'a', upgrades: [], pingInterval: 1000, pingTimeout: 120_000 })}`);
+    });
+    await once(server, 'listening');
+    const { link } = linkTo((server.address() as AddressInfo).port);
+    await expect.poll(() => connections, { timeout: 10_000 }).toBeGreaterThan(2);
+    link.giveUp('the test is over');
+    link.close();
+    server.close();
   });
 });

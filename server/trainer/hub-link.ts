@@ -5,6 +5,7 @@ import type { Command } from '@plumbline/shared/command';
 import type { WireMetrics } from '@plumbline/shared/metric';
 import type { RunId, RunParent } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
+import { lookMs, silenceOf } from '@plumbline/shared/silent-line';
 import { protocolVersion, type HubToTrainer, type TrainerToHub, type WireError } from '@plumbline/shared/socket';
 import type { TrainerEvent, Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 import { isWireMetricEvent, type WireEvent } from '@plumbline/shared/wire-event';
@@ -31,7 +32,7 @@ export interface HubLinkOptions {
   retryMs?: number;
   /** The time after which an unanswered batch is sent again. */
   answerMs?: number;
-  /** The silence, pings included, after which a connection counts as dead and a new one is made. */
+  /** The silence, pings included, after which a connection, or an attempt to make one, is given up for a new one. */
   silenceMs?: number;
   /** Called once each time the hub goes away, with the cause. The link retries by itself. */
   onAway?: (cause: string) => void;
@@ -43,9 +44,6 @@ const defaults = {
   ...{ retryMs: 1000, answerMs: 30_000, silenceMs: 3000 },
   ...{ onAway: () => undefined, onBack: () => undefined },
 };
-
-/** The interval of checks for silence. */
-const lookMs = 250;
 
 /** Approximate characters on the wire of a value with its series number. */
 const valueLength = 25;
@@ -90,8 +88,6 @@ export class HubLink {
   #failure: HubLinkError | undefined;
   /** No hub answers, and `onAway` was called. */
   #isAway = false;
-  /** The time that this process was awake without a message from the hub. */
-  #silentMs = 0;
   readonly #listening: NodeJS.Timeout;
   #changed: (() => void)[] = [];
   #onCommand: (command: Command) => void = () => undefined;
@@ -119,19 +115,15 @@ export class HubLink {
     this.#socket.on('connect_error', (error) => {
       // An active socket reconnects by itself; one that the hub's middleware refused does not.
       if (!this.#socket.active) return this.#fail(`The hub refused the connection: ${error.message}`);
-      if (!this.#isAway) this.#options.onAway(causeOf(error));
-      this.#isAway = true;
+      this.#away(causeOf(error));
     });
     this.#socket.on('command', (command, ack) => {
       this.#onCommand(command);
       ack({ ok: true });
     });
-    const heard = () => (this.#silentMs = 0);
-    this.#socket.io.on('open', () => {
-      heard();
-      this.#socket.io.engine.on('packet', heard);
-    });
-    this.#listening = setInterval(() => this.#listen(), lookMs).unref();
+    const { silenceMs } = this.#options;
+    const listen = silenceOf(this.#socket, silenceMs, () => this.#away(`nothing heard for ${silenceMs / 1000} s`));
+    this.#listening = setInterval(listen, lookMs).unref();
   }
 
   /** The reason why the link is lost for good, or undefined. */
@@ -243,16 +235,9 @@ export class HubLink {
     this.#socket.disconnect();
   }
 
-  /**
-   * A connection whose other end vanished looks open for two minutes; missing pings show it earlier. Only time in which
-   * this process could have read pings counts: a step may block it for longer than any silence.
-   */
-  #listen(): void {
-    if (!this.#socket.connected) return;
-    this.#silentMs += lookMs;
-    if (this.#silentMs <= this.#options.silenceMs) return;
-    this.#silentMs = 0;
-    this.#socket.disconnect().connect();
+  #away(cause: string): void {
+    if (!this.#isAway) this.#options.onAway(cause);
+    this.#isAway = true;
   }
 
   async #attach(): Promise<void> {

@@ -11,10 +11,13 @@ import { InfluxClient } from '../../server/store/influx-client.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { HubLink } from '../../server/trainer/hub-link.js';
 import { Cluster } from '../support/cluster.js';
+import { eventually } from '../support/eventually.js';
 import { FaultyProxy } from '../support/faulty-proxy.js';
 import { HubClient } from '../support/hub-client.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { TestHub } from '../support/test-hub.js';
+import { TrainerProcess } from './trainer-process.js';
+import { Viewer } from './viewer.js';
 
 /** Connections that break silently: both ends consider them open. */
 const description = describeRun(RunConfig.parse({ name: 'dead connections' }));
@@ -41,6 +44,41 @@ describe('a trainer', () => {
     proxy.become({ kind: 'healthy' });
     // Socket.IO itself would notice only after its ping timeout of nearly a minute.
     expect(await link.flush(20_000)).toBe(true);
+  });
+});
+
+describe('a trainer behind nginx', () => {
+  it('is shown again after a step of its clock on a silent line, with Redis killed twice before', async () => {
+    const cluster = await Cluster.start();
+    closing.push(() => cluster.remove());
+    const person = await HubClient.open(cluster.hubs[0]!);
+    person.close();
+    const viewer = new Viewer('nginx', cluster.url, person.cookie);
+    closing.push(() => viewer.close());
+    const token = (await cluster.trainerToken()).trim();
+    const options = { hubPort: cluster.nginx.port, folder: cluster.folder, token, stepMs: 50 };
+    const trainer = await TrainerProcess.start('run-stepped', options);
+    closing.push(() => trainer.kill().then(() => trainer.proxy.close()));
+    viewer.watch(trainer.runId);
+    const isShown = () => {
+      const next = trainer.emitted.size + 1;
+      return expect.poll(() => viewer.shownTo.get(trainer.runId), { timeout: 15_000 }).toBeGreaterThanOrEqual(next);
+    };
+    await isShown();
+    for (let i = 0; i < 2; i++) {
+      await cluster.redis.kill();
+      await cluster.redis.start();
+      await isShown();
+    }
+    const { proxy } = trainer;
+    const { accepted } = proxy;
+    proxy.become({ kind: 'half-open' });
+    // Engine.IO's client believes that it has missed a ping, and connects again at once: the line is still silent.
+    await trainer.stepClock(3_600_000);
+    await eventually(() => (proxy.accepted > accepted ? true : null));
+    proxy.become({ kind: 'healthy' });
+    // Socket.IO itself would give up the attempt only after 20 s.
+    await isShown();
   });
 });
 

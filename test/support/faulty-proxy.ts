@@ -21,6 +21,8 @@ export class FaultyProxy {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
   #state: ProxyState = { kind: 'healthy' };
+  /** Connections accepted so far. */
+  accepted = 0;
 
   private constructor(
     server: Server,
@@ -69,6 +71,7 @@ export class FaultyProxy {
   #serve(near: Socket): void {
     const pair: Pair = { near, far: null, dead: this.#state.kind === 'half-open' };
     this.#pairs.add(pair);
+    this.accepted++;
     near.on('error', () => undefined);
     near.on('close', () => this.#ended(pair, pair.far));
     if (pair.dead) {
