@@ -1,0 +1,112 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** A weight that stays on the device. */
+export interface Parameter {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Number of values. */
+  readonly size: number;
+  /** The weight as a tensor, for use within tf.tidy. It keeps today's values when the parameter changes later. */
+  value(): tf.Tensor;
+  /** Takes over the values of `tensor`, which stays the caller's. @throws Error when the shape differs */
+  assign(tensor: tf.Tensor): void;
+  dispose(): void;
+}
+
+/** Low-rank adapters: each adapted projection computes with W + alpha / rank B A. */
+export interface Adapters {
+  rank: number;
+  alpha: number;
+}
+
+/** The parameters of one model by name, in a fixed order, and the products that a forward pass makes with them. */
+export class Parameters {
+  readonly #all: ReadonlyMap<string, Parameter>;
+  /** Values that stand for parameters while a gradient is taken. */
+  #bound: ReadonlyMap<string, tf.Tensor> | undefined;
+
+  /** @param all owned by this object from now on */
+  constructor(
+    all: Iterable<Parameter>,
+    readonly adapters?: Adapters,
+  ) {
+    this.#all = new Map([...all].map((parameter) => [parameter.name, parameter]));
+  }
+
+  get names(): string[] {
+    return [...this.#all.keys()];
+  }
+
+  [Symbol.iterator](): IterableIterator<Parameter> {
+    return this.#all.values();
+  }
+
+  has(name: string): boolean {
+    return this.#all.has(name);
+  }
+
+  /** @throws Error when there is no such parameter */
+  parameter(name: string): Parameter {
+    const parameter = this.#all.get(name);
+    if (!parameter) throw new Error(`The model has no parameter ${name}.`);
+    return parameter;
+  }
+
+  /** The value of a parameter, for use within tf.tidy. @throws Error when there is no such parameter */
+  get<R extends tf.Rank>(name: string): tf.Tensor<R> {
+    return (this.#bound?.get(name) ?? this.parameter(name).value()) as tf.Tensor<R>;
+  }
+
+  /** A weight as the model uses it: with the product of its adapters added, if it has any. */
+  effective<R extends tf.Rank>(name: string): tf.Tensor<R> {
+    const weight = this.get<R>(name);
+    const path = name.slice(0, -'.weight'.length);
+    if (!this.adapters || !this.has(`${path}.lora_A.weight`)) return weight;
+    const { rank, alpha } = this.adapters;
+    const [a, b] = [this.get<tf.Rank.R2>(`${path}.lora_A.weight`), this.get<tf.Rank.R2>(`${path}.lora_B.weight`)];
+    return tf.add(weight, tf.mul(tf.matMul(b, a), alpha / rank));
+  }
+
+  /**
+   * x W^T, plus the bias if `path` has one, plus alpha / rank (x A^T) B^T if it has adapters.
+   * @param x [N, in] @param path of `<path>.weight` [out, in] @returns [N, out]
+   */
+  linear(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    let y = tf.matMul(x, this.get<tf.Rank.R2>(`${path}.weight`), false, true) as tf.Tensor2D;
+    if (this.has(`${path}.bias`)) y = tf.add(y, this.get(`${path}.bias`));
+    if (!this.adapters || !this.has(`${path}.lora_A.weight`)) return y;
+    const { rank, alpha } = this.adapters;
+    const low = tf.matMul(x, this.get<tf.Rank.R2>(`${path}.lora_A.weight`), false, true) as tf.Tensor2D;
+    const added = tf.matMul(low, this.get<tf.Rank.R2>(`${path}.lora_B.weight`), false, true);
+    return tf.add(y, tf.mul(added, alpha / rank));
+  }
+
+  /**
+   * A scalar and its gradients with respect to some parameters. Frozen parameters cost no backward pass. Call it within
+   * tf.tidy or dispose the results.
+   * @param names of the parameters to differentiate by; a model's tied weight has one name and one gradient
+   * @param loss reads the parameters through this object
+   */
+  gradients(names: readonly string[], loss: () => tf.Scalar): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
+    if (names.length === 0) return { loss: tf.tidy(loss), gradients: new Map() };
+    const values = names.map((name) => this.parameter(name).value());
+    const { value, grads } = tf.valueAndGrads((...bound: tf.Tensor[]) => {
+      this.#bound = new Map(names.map((name, i) => [name, bound[i]!]));
+      try {
+        return loss();
+      } finally {
+        this.#bound = undefined;
+      }
+    })(values);
+    return { loss: value as tf.Scalar, gradients: new Map(names.map((name, i) => [name, grads[i]!])) };
+  }
+
+  /** Number of values of all parameters. */
+  get size(): number {
+    return [...this.#all.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  dispose(): void {
+    for (const parameter of this.#all.values()) parameter.dispose();
+  }
+}
