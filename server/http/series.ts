@@ -7,7 +7,7 @@ import {
   type SeriesFacts,
   type SeriesResponse,
 } from '@plumbline/shared/series';
-import { outlines } from '../run/control-events.js';
+import { eachOutline } from '../run/control-events.js';
 import type { RunRegistry } from '../run/registry.js';
 import { inTurns } from '../turn.js';
 import { heavy, type ReadParts } from './heavy-read.js';
@@ -22,11 +22,9 @@ export function seriesRoutes({ runs, reads }: ReadParts & { runs: RunRegistry })
       const { segments } = await runs.get(runId);
       const declared = new Map<string, SeriesDeclaration>();
       const declare = inTurns((series: SeriesDeclaration) => void declared.set(series.name, series));
-      await runs.store.eachControlEvents(
-        runId,
-        outlines((event) => declare(declarationsOf(event))),
-        { types: ['run_started', 'series_declared'], signal },
-      );
+      await eachOutline(runs.store, runId, (event) => declare(declarationsOf(event)), {
+        ...{ types: ['run_started', 'series_declared'], signal },
+      });
       const { lastSeq, points } = await runs.store.lastPoints(runId, { segments }, signal);
       points.delete(wallTimeSeries);
       const answer = new JsonAnswer(response, signal);

@@ -1,16 +1,16 @@
 import { nonFiniteWords, toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
-import type { SeriesDeclaration } from '@plumbline/shared/series';
-import type { MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { declarationsOf, type SeriesDeclaration } from '@plumbline/shared/series';
+import type { ControlEvent, MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   isWireMetricEvent,
   type EventProblem,
   type WireEvent,
   type WireMetricEvent,
 } from '@plumbline/shared/wire-event';
-import { StoreUnavailableError, type EventStore, type TakeTexts } from '../store/event-store.js';
-import { outlines } from './control-events.js';
+import { StoreUnavailableError, type EventStore } from '../store/event-store.js';
+import { eachOutline } from './control-events.js';
 
 const words: readonly unknown[] = nonFiniteWords;
 
@@ -48,17 +48,17 @@ export class DeclaredSeries {
   async load(lastSeq: number, before = Infinity): Promise<void> {
     if (this.#names && this.#isComplete) return;
     const names = new Map<number, string>();
-    const take = outlines((event) => {
-      if (event.seq >= before || (event.type !== 'run_started' && event.type !== 'series_declared')) return;
-      for (const { number, name } of event.series ?? []) if (!names.has(number)) names.set(number, name);
-    });
+    const take = (event: ControlEvent): void => {
+      if (event.seq >= before) return;
+      for (const { number, name } of declarationsOf(event)) if (!names.has(number)) names.set(number, name);
+    };
     // Nothing is stored of a new run.
     const read = lastSeq === 0 ? { lastSeq: 0 } : await this.#read(take);
     [this.#readTo, this.#runTo, this.#names] = [read.lastSeq, lastSeq, names];
   }
 
-  #read(take: TakeTexts): Promise<{ lastSeq: number }> {
-    return this.store.eachControlEvents(this.runId, take, { types: ['run_started', 'series_declared'] });
+  #read(take: (event: ControlEvent) => void): Promise<{ lastSeq: number }> {
+    return eachOutline(this.store, this.runId, take, { types: ['run_started', 'series_declared'] });
   }
 
   get #isComplete(): boolean {

@@ -15,7 +15,7 @@ import { findingParts, type Averages } from '../analysis/findings.js';
 import { commandFacts, toRunChange, type CommandFacts, type RunChange } from '../analysis/run-change.js';
 import type { EventStore, Series } from '../store/event-store.js';
 import { inTurns, Turn } from '../turn.js';
-import { outlines } from './control-events.js';
+import { eachOutline } from './control-events.js';
 import { storedInForce } from './events-in-force.js';
 import { Mailbox } from './mailbox.js';
 import { Refusal } from './refusal.js';
@@ -144,15 +144,16 @@ async function readChanges(
   const declare = inTurns((series: SeriesDeclaration) => void declared.set(series.name, series));
   const asChange = toRunChange();
   const isInForce = await storedInForce(store, run, signal);
-  await store.eachControlEvents(
+  await eachOutline(
+    store,
     runId,
-    outlines(async (event, text) => {
+    async (event, text) => {
       if (!isInForce(event)) return;
       await declare(declarationsOf(event));
       // The event after a change of the trainable parameters names its command.
       if (told.has(event.type) || changes.at(-1)?.type === 'trainable_changed')
         keep(changes, asChange(event), unbounded.has(event.type) ? 0 : text.length);
-    }),
+    },
     { ...(signal && { signal }) },
   );
   const commands: CommandFacts[] = [];

@@ -8,12 +8,12 @@ import {
 import { isLargeEvent, largeEventTypes } from '@plumbline/shared/large-event';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
-import { isMetricEvent, type ControlEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { isMetricEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
 import { Turn } from '../turn.js';
 import type { Transaction } from './duckdb-file.js';
 import type { Reader } from './duckdb-reader.js';
 import { addLargeText, maxPageBytes, readLargeTexts } from './embedded-large-events.js';
-import type { TakeTexts } from './event-store.js';
+import type { ControlEventOptions, TakeTexts } from './event-store.js';
 import { allPoints } from './point-order.js';
 import { upToDateText, type StoredEvent } from './protocol-1.js';
 import { inBatches } from './series-batches.js';
@@ -147,8 +147,8 @@ export async function eachControlText(
   reader: Reader,
   runId: RunId,
   lastSeq: number,
-  types: readonly ControlEvent['type'][] | undefined,
   take: TakeTexts,
+  { types, isOutline = false }: ControlEventOptions,
 ): Promise<void> {
   const ofTypes = types ? `AND type IN (${types.map((type) => `'${type}'`).join(', ')})` : '';
   const where = `run_id = $1 AND payload IS NOT NULL AND seq BETWEEN $2 AND $3 ${ofTypes}`;
@@ -164,7 +164,7 @@ export async function eachControlText(
   )) as [seq: number, bytes: number][];
   for (const page of inBatches(lengths, ([, bytes]) => bytes, maxPageBytes)) {
     const [[first], [last]] = [page[0]!, page.at(-1)!];
-    const texts = await readLargeTexts(reader, runId, first, last, isControl);
+    const texts = await readLargeTexts(reader, runId, first, last, { condition: isControl, isOutline });
     const short = await reader.rows(`SELECT seq::DOUBLE, payload FROM events WHERE ${where}`, [runId, first, last]);
     for (const [seq, text] of short as [number, string][]) texts.set(seq, text);
     await reader.hand(() => take(page.map(([seq]) => upToDateText(texts.get(seq)!))));

@@ -1,7 +1,6 @@
 import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api';
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { DuckDbFile, type Transaction } from './duckdb-file.js';
 import { Reader } from './duckdb-reader.js';
 import { CommandTable } from './embedded-commands.js';
@@ -15,6 +14,7 @@ import {
   newEvents,
   noPosition,
   StoreConflictError,
+  type ControlEventOptions,
   type EventStore,
   type HistoryRange,
   type LastPoint,
@@ -240,10 +240,10 @@ export class EmbeddedStore implements EventStore {
   async eachControlEvents(
     runId: RunId,
     take: TakeTexts,
-    { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+    { signal, ...options }: ControlEventOptions = {},
   ): Promise<{ lastSeq: number }> {
     const lastSeq = await this.lastSeq(runId);
-    await this.#file.read((reader) => eachControlText(reader, runId, lastSeq, types, take), signal);
+    await this.#file.read((reader) => eachControlText(reader, runId, lastSeq, take, options), signal);
     return { lastSeq };
   }
 

@@ -54,6 +54,15 @@ export type TakeSeries<Columns> = (metric: string, columns: Columns) => void | P
 /** Takes part of a list, each entry as its stored JSON text. The next part is read when this resolves. */
 export type TakeTexts = (texts: readonly string[]) => void | Promise<void>;
 
+/** Which control events are read, and how much of them. */
+export interface ControlEventOptions {
+  /** Only events of these types. */
+  types?: readonly ControlEvent['type'][];
+  /** Long events may come without the parameters and recipes of their model: empty lists stand for them. */
+  isOutline?: boolean;
+  signal?: AbortSignal;
+}
+
 export interface HistoryRange {
   /** As in `WindowRange`. */
   segments?: readonly Segment[] | undefined;
@@ -219,15 +228,10 @@ export interface EventStore {
   eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void>;
   /**
    * Control events in order, as JSON texts in today's protocol, whichever version wrote them; few are held at a time.
-   * @param types only events of these types
    * @returns the event number up to which the events are complete
    * @throws ReadAbandonedError after `signal`
    */
-  eachControlEvents(
-    runId: RunId,
-    take: TakeTexts,
-    options?: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal },
-  ): Promise<{ lastSeq: number }>;
+  eachControlEvents(runId: RunId, take: TakeTexts, options?: ControlEventOptions): Promise<{ lastSeq: number }>;
 
   /**
    * The newest large events of one type in a range, in order of their number, as JSON texts; few are held at a time.

@@ -1,6 +1,6 @@
 import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
-import type { TakeTexts } from './event-store.js';
+import type { ControlEventOptions, TakeTexts } from './event-store.js';
 import type { InfluxClient } from './influx-client.js';
 import { eventMeasurement, instantOf, joined, positionAt } from './influx-lines.js';
 import { from, pointsOf, queryRecords, type Extent } from './influx-queries.js';
@@ -46,7 +46,7 @@ export async function eachControlText(
   runId: RunId,
   extent: Extent,
   take: TakeTexts,
-  { types, signal }: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal } = {},
+  { types, isOutline = false, signal }: ControlEventOptions = {},
 ): Promise<void> {
   const points = pointsOf(client.options.bucket, runId, extent, {});
   if (points === null) return;
@@ -76,7 +76,7 @@ ${points} |> ${controlFilter(types)}
     );
     const texts = found.map(({ time, fields }) => ({
       seq: positionAt(baseSecond, time).seq,
-      text: upToDateText(joined('payload', fields)),
+      text: upToDateText(joined('payload', fields, isOutline)),
     }));
     await take(texts.sort((a, b) => a.seq - b.seq).map(({ text }) => text));
   }

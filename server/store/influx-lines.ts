@@ -5,6 +5,7 @@ import { isLargeEvent } from '@plumbline/shared/large-event';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
 import type { StoredRun } from './event-store.js';
+import { LongText } from './long-text.js';
 import { textParts } from './text-parts.js';
 
 /*
@@ -212,9 +213,12 @@ const fieldsOf = (name: string, parts: readonly string[]): string =>
 export const fromParts = <T>(name: string, fields: ReadonlyMap<string, string>): T =>
   JSON.parse(joined(name, fields)) as T;
 
-/** Joins a text from its fields. */
-export function joined(name: string, fields: ReadonlyMap<string, string>): string {
-  let text = '';
-  for (let part = 0; fields.has(`${name}_${part}`); part++) text += fields.get(`${name}_${part}`)!;
-  return text;
+/**
+ * Joins a text from its fields.
+ * @param isOutline leaves out the parameters and recipes of a model
+ */
+export function joined(name: string, fields: ReadonlyMap<string, string>, isOutline = false): string {
+  const text = new LongText(isOutline);
+  for (let part = 0; fields.has(`${name}_${part}`); part++) text.add(fields.get(`${name}_${part}`)!);
+  return text.toString();
 }

@@ -1,10 +1,10 @@
 import type { CommandId, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import {
   newestOf,
   newEvents,
   StoreConflictError,
+  type ControlEventOptions,
   type HistoryRange,
   type LastPoint,
   type LargeEventRange,
@@ -194,11 +194,7 @@ export class InfluxStore implements SharedStore {
     await queryWindows(this.#client, runId, extent, range, take, signal);
   }
 
-  async eachControlEvents(
-    runId: RunId,
-    take: TakeTexts,
-    options?: { types?: readonly ControlEvent['type'][]; signal?: AbortSignal },
-  ): Promise<{ lastSeq: number }> {
+  async eachControlEvents(runId: RunId, take: TakeTexts, options?: ControlEventOptions): Promise<{ lastSeq: number }> {
     const extent = await this.#positions.settled(runId);
     await eachControlText(this.#client, runId, extent, take, options);
     return { lastSeq: extent.lastSeq };

@@ -1,12 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DuckDBInstance } from '@duckdb/node-api';
-import { afterAll, expect, it } from 'vitest';
+import { DuckDBDataChunk, DuckDBInstance } from '@duckdb/node-api';
+import { afterAll, expect, it, vi } from 'vitest';
 import { RunId } from '@plumbline/shared/run';
-import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { storedRun } from '../../test/contract/stored-samples.js';
 import { examplesOf, largeExamples } from '../../test/support/large-events.js';
+import { mixture } from '../../test/support/real-models.js';
+import { describeModel } from '../trainer/models/parameter-roles.js';
 import { EmbeddedStore } from './embedded-store.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-large-'));
@@ -62,6 +64,34 @@ it('a store reads control events of which not even a few fit into its memory', a
   expect(ofType).toEqual([JSON.stringify(paused)]);
   expect(await store.events(runId, 20, 1)).toEqual([long(20)]);
   expect(await store.events(runId, 21, 5)).toEqual([paused, examplesOf(22)]);
+  await store.close();
+});
+
+it('a store reads a model of 50,000 tensors a page at a time, and its outline without parameters and recipes', async () => {
+  const runId = RunId.parse('run-a');
+  const store = new EmbeddedStore(join(folder, 'model.duckdb'), { memoryBytes: 32 * 2 ** 20 });
+  await store.createRun(storedRun(runId));
+  const model = describeModel('mixture', mixture(127));
+  const started = TrainerEvent.parse({
+    ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, model, baseline: {}, trainable: [] },
+    trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
+    selection: { kind: 'recipe', recipe: 'full' },
+  });
+  await store.append(runId, [started]);
+  const read = async (isOutline: boolean): Promise<string> => {
+    const found: string[] = [];
+    await store.eachControlEvents(runId, (texts) => void found.push(...texts), { isOutline });
+    return found.join();
+  };
+  /** Rows that are converted at a time. */
+  const rows = vi.spyOn(DuckDBDataChunk.prototype, 'getRows');
+  const [whole, outline] = [await read(false), await read(true)];
+  // Not compared by `toEqual`: its message would be as long.
+  expect(whole === JSON.stringify(started)).toBe(true);
+  expect(outline === JSON.stringify({ ...started, model: { ...model, parameters: [], recipes: [] } })).toBe(true);
+  expect(whole.length).toBeGreaterThan(20e6);
+  expect(Math.max(...rows.mock.results.map(({ value }) => (value as unknown[]).length))).toBeLessThanOrEqual(525);
+  rows.mockRestore();
   await store.close();
 });
 

@@ -253,12 +253,12 @@ export function eventContract(subject: StoreUnderTest): void {
 
   it('keeps a model of 18,867 parameters and the drift of each of its groups', async () => {
     const model = describeModel('a mixture of experts', mixture());
-    const start = {
+    const start = TrainerEvent.parse({
       ...{ type: 'run_started', seq: 1, step: 0, wallTimeMs: 5, baseline: {}, model },
       trainer: { backend: 'test', device: '', host: 'here', processId: 1, version: '1' },
       selection: { kind: 'recipe', recipe: 'full' },
       trainable: model.parameters.map(({ name }) => name),
-    } as TrainerEvent;
+    });
     const drifts = Object.fromEntries(model.groups.map(({ name }, index) => [`drift/${name}`, index / 7]));
     const probe = { ...stepEvent(2, drifts, 0), type: 'probe_completed' } as TrainerEvent;
     await subject.store.append(runId, [start]);
@@ -268,6 +268,10 @@ export function eventContract(subject: StoreUnderTest): void {
     expect(JSON.stringify((await storedControlEvents(subject.store, runId)).events) === JSON.stringify([start])).toBe(
       true,
     );
+    const outlines: string[] = [];
+    await subject.store.eachControlEvents(runId, (texts) => void outlines.push(...texts), { isOutline: true });
+    const outline = { ...start, model: { ...model, parameters: [], recipes: [] } };
+    expect(outlines.join() === JSON.stringify(outline)).toBe(true);
     const { series } = await subject.store.history(runId, { maxPoints: 5 });
     expect(series.size).toBe(model.groups.length);
     expect(series.get(`drift/${model.groups[700]!.name}`)!.values).toEqual(Float64Array.of(100));
