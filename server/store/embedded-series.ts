@@ -151,12 +151,20 @@ export class SeriesAnswers {
     // Short in any case: no need to count.
     if (ids.length * longest <= Math.min(maxValues, maxSeriesValues, groupsPerBatch)) return [ids];
     const { sql, values } = lengthsQuery(ids, range, lastSeq);
-    const found = (await reader.manyRows(sql, values)) as [number, number, number, number][];
-    const lengths = new Map(
-      found.map(([id, points, firstStep, lastStep]) => [id, lengthOf({ points, firstStep, lastStep })]),
+    const lengths = await reader.fold(
+      sql,
+      values,
+      () => new Map<number, number>(),
+      (into, chunk) => {
+        for (const [id, points, firstStep, lastStep] of chunk.getRows() as [number, number, number, number][])
+          into.set(id, lengthOf({ points, firstStep, lastStep }));
+      },
     );
-    let all = [...lengths.values()].reduce((sum, length) => sum + length, 0);
-    let most = [...lengths.values()].reduce((most, length) => Math.max(most, length), 0);
+    let [all, most] = [0, 0];
+    for (const length of lengths.values()) {
+      all += length;
+      most = Math.max(most, length);
+    }
     if (count && (all > maxValues || most > maxSeriesValues)) [all, most] = await count(ids);
     if (all > maxValues) throw new AnswerTooLargeError(maxValues);
     if (most > maxSeriesValues) throw new AnswerTooLargeError(maxSeriesValues, 'of one metric');
