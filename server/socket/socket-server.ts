@@ -12,7 +12,7 @@ import type {
 import { createAdapter } from '@socket.io/redis-streams-adapter';
 import { Server, type Namespace, type Socket } from 'socket.io';
 import { maxAnsweredBytes } from '../access/limits.js';
-import type { RedisClient } from '../cluster/redis-client.js';
+import { longestReadMs, type RedisClient } from '../cluster/redis-client.js';
 
 import { toWireError, type Refusal } from '../run/refusal.js';
 import type { SeriesFilter } from '../run/series-filter.js';
@@ -50,7 +50,10 @@ export function createSocketServer(
 ) {
   const io = new Server(http, {
     ...(redis && {
-      adapter: createAdapter(redis, { streamName: 'plumbline:live', maxLen: 2000, onlyPlaintext: true }),
+      adapter: createAdapter(redis, {
+        ...{ streamName: 'plumbline:live', maxLen: 2000, onlyPlaintext: true },
+        blockTimeInMs: longestReadMs,
+      }),
     }),
     // Clients that hear nothing for a few of these know that their connection is dead (see HubLink). A trainer may be
     // silent for much longer, while a step or a checkpoint blocks it.

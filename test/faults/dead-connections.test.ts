@@ -7,13 +7,16 @@ import { CommandId, type Command } from '@plumbline/shared/command';
 import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
+import { PublishWatch } from '../../server/cluster/publish-watch.js';
+import { connectForAdapter, connectRedis } from '../../server/cluster/redis-client.js';
 import { InfluxClient } from '../../server/store/influx-client.js';
 import { InfluxStore } from '../../server/store/influx-store.js';
 import { HubLink } from '../../server/trainer/hub-link.js';
-import { Cluster } from '../support/cluster.js';
+import { Cluster, ServerProcess } from '../support/cluster.js';
 import { eventually } from '../support/eventually.js';
 import { FaultyProxy } from '../support/faulty-proxy.js';
 import { HubClient } from '../support/hub-client.js';
+import { freePort } from '../support/hub-process.js';
 import { InfluxServer } from '../support/influx-server.js';
 import { TestHub } from '../support/test-hub.js';
 import { TrainerProcess } from './trainer-process.js';
@@ -79,6 +82,61 @@ describe('a trainer behind nginx', () => {
     proxy.become({ kind: 'healthy' });
     // Socket.IO itself would give up the attempt only after 20 s.
     await isShown();
+  });
+});
+
+describe('Redis behind a connection that is dead', () => {
+  const redisBehindProxy = async () => {
+    const port = await freePort();
+    const server = new ServerProcess(
+      'redis-server',
+      ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--dir', tmpdir()],
+      port,
+    );
+    await server.start();
+    closing.push(() => server.kill());
+    const proxy = await FaultyProxy.start(port);
+    closing.push(() => proxy.close());
+    return { proxy, url: proxy.url.replace('http', 'redis') };
+  };
+
+  it.each(['quiet', 'busy'])('is asked on a new one (%s)', async (kind) => {
+    const { proxy, url } = await redisBehindProxy();
+    const client = await connectRedis(url, () => undefined);
+    closing.push(() => client.destroy());
+    await client.set('a', '1');
+    proxy.become({ kind: 'half-open' });
+    proxy.become({ kind: 'healthy' });
+    const writing = kind === 'busy' && setInterval(() => void client.publish('b', '2').catch(() => undefined), 20);
+    closing.push(() => writing && clearInterval(writing));
+    let answer: string | null = null;
+    const ask = async (): Promise<void> => {
+      while (answer === null) {
+        answer = await client.get('a').catch(() => null);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    void ask();
+    await expect.poll(() => answer, { timeout: 15_000 }).toBe('1');
+  });
+
+  it('brings messages of other hubs again', async () => {
+    const { proxy, url } = await redisBehindProxy();
+    const client = await connectForAdapter(url, new PublishWatch());
+    closing.push(() => client.destroy());
+    const reader = client.duplicate();
+    reader.on('error', () => undefined);
+    await reader.connect();
+    closing.push(() => reader.destroy());
+    let heard = 0;
+    await reader.subscribe('live', () => heard++);
+    await client.publish('live', 'first');
+    await expect.poll(() => heard).toBe(1);
+    proxy.become({ kind: 'half-open' });
+    proxy.become({ kind: 'healthy' });
+    const saying = setInterval(() => void client.publish('live', 'again'), 50);
+    closing.push(() => clearInterval(saying));
+    await expect.poll(() => heard, { timeout: 15_000 }).toBeGreaterThan(1);
   });
 });
 
