@@ -25,7 +25,7 @@ export function exportRoutes({ runs, reads }: ExportParts): Router {
       await runs.whole(
         runId,
         async (ended) => {
-          const archive = await archiveOf(runs.store, runId);
+          const archive = await archiveOf(runs.store, runId, ended);
           response.attachment(`${runId}.jsonl`).type('application/x-ndjson');
           const answer = new JsonAnswer(response, ended);
           for await (const lines of jsonLines(archive)) await answer.write(lines);

@@ -1,6 +1,8 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ErrorBody } from '@plumbline/shared/http';
 import type { RunId } from '@plumbline/shared/run';
+import { ReadAbandonedError } from '../store/event-store.js';
 import { aRunId, eventually, started, stepped, TestHub } from '../../test/support/test-hub.js';
 
 /** Every route that reads what is stored of a run, whatever its size. */
@@ -79,5 +81,33 @@ describe('routes that read much', () => {
   it('hold up no other client', async () => {
     const answer = await hub.request('GET', `/runs/${runId}/history`, undefined, { cookie: await hub.cookie() });
     expect(answer.status).toBe(200);
+  });
+});
+
+describe('the reads of an export', () => {
+  it('end when its client goes away, in the middle of a page of events', async () => {
+    const hub = await TestHub.start();
+    try {
+      const runId = aRunId();
+      const trainer = await hub.attached(runId);
+      await trainer.emitWithAck('events', { events: [started(), stepped(2)] });
+      const { store } = hub.hub.runs;
+      const client = new AbortController();
+      const ended = new Promise<unknown>((resolve) => {
+        store.events = async (_runId, _fromSeq, _limit, signal) => {
+          client.abort();
+          if (!signal) throw new Error('An export reads events without a signal.');
+          await once(signal, 'abort');
+          resolve(signal.reason);
+          throw signal.reason as Error;
+        };
+      });
+      const headers = { authorization: `Bearer ${hub.token}` };
+      const answer = fetch(`${hub.url}/api/runs/${runId}/export`, { headers, signal: client.signal });
+      await expect(answer.then((begun) => begun.text())).rejects.toThrow();
+      expect(await ended).toBeInstanceOf(ReadAbandonedError);
+    } finally {
+      await hub.remove();
+    }
   });
 });

@@ -177,9 +177,9 @@ export class EmbeddedStore implements EventStore {
     return this.#positions.get(runId)?.lastSeq ?? 0;
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
+  async events(runId: RunId, fromSeq: number, limit: number, signal?: AbortSignal): Promise<StoredEvent[]> {
     const toSeq = Math.min(await this.lastSeq(runId), fromSeq + limit - 1);
-    const page = await this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq));
+    const page = await this.#file.read((reader) => readEventPage(reader, runId, fromSeq, toSeq), signal);
     const turn = new Turn();
     const events: StoredEvent[] = [];
     for (const event of page)
@@ -206,7 +206,7 @@ export class EmbeddedStore implements EventStore {
   ): Promise<{ lastSeq: number }> {
     // Read first: points up to here are committed, whatever arrives during the query.
     const lastSeq = await this.lastSeq(runId);
-    const metrics = await this.#metrics(runId, range.metrics);
+    const metrics = await this.#metrics(runId, range.metrics, signal);
     if (metrics.size === 0) return { lastSeq };
     const lastStep = this.#positions.get(runId)?.lastStep ?? 0;
     await this.#file.read((reader) => this.#answers.each(reader, metrics, range, { lastSeq, lastStep }, take), signal);
@@ -219,7 +219,7 @@ export class EmbeddedStore implements EventStore {
     signal?: AbortSignal,
   ): Promise<{ lastSeq: number; points: Map<string, LastPoint> }> {
     const lastSeq = await this.lastSeq(runId);
-    const metrics = await this.#metrics(runId, range.metrics);
+    const metrics = await this.#metrics(runId, range.metrics, signal);
     const points = await this.#file.read((reader) => this.#answers.lastPoints(reader, metrics, range, lastSeq), signal);
     return { lastSeq, points };
   }
@@ -232,7 +232,7 @@ export class EmbeddedStore implements EventStore {
 
   async eachWindows(runId: RunId, range: WindowRange, take: TakeSeries<Windows>, signal?: AbortSignal): Promise<void> {
     const lastSeq = await this.lastSeq(runId);
-    const metrics = await this.#metrics(runId, range.metrics);
+    const metrics = await this.#metrics(runId, range.metrics, signal);
     if (metrics.size === 0) return;
     await this.#file.read((reader) => this.#answers.eachWindows(reader, metrics, range, lastSeq, take), signal);
   }
@@ -300,9 +300,13 @@ export class EmbeddedStore implements EventStore {
   }
 
   /** Metrics of a run by series id: all, or those asked for. */
-  async #metrics(runId: RunId, asked: readonly string[] | undefined): Promise<Map<number, string>> {
+  async #metrics(
+    runId: RunId,
+    asked: readonly string[] | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<Map<number, string>> {
     const known = await this.#series.of(runId, (sql, values) =>
-      this.#file.read((reader) => reader.manyRows(sql, values)),
+      this.#file.read((reader) => reader.manyRows(sql, values), signal),
     );
     const metrics = new Map<number, string>();
     await inTurns((name: string) => {

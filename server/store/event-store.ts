@@ -183,8 +183,9 @@ export interface EventStore {
    * Complete events in order of their number, from `fromSeq` on, at most `limit`; none past the last or of an unknown run.
    * Large events make the page shorter, down to one event, so that memory is bounded.
    * Events are as they came: metric events have their metrics, sorted by name; non-finite values are words, as on the wire.
+   * @throws ReadAbandonedError after `signal`
    */
-  events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]>;
+  events(runId: RunId, fromSeq: number, limit: number, signal?: AbortSignal): Promise<StoredEvent[]>;
 
   /**
    * Series by metric name, including `wallTimeSeries`, with the event number up to which they are complete. Holds all of

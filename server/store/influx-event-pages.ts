@@ -39,8 +39,15 @@ export class EventPages {
   /**
    * Events from a number on: fewer than `limit` where they are large.
    * @param extent the part of the run that is in InfluxDB
+   * @throws ReadAbandonedError after `signal`
    */
-  async read(runId: RunId, extent: Extent, fromSeq: number, limit: number): Promise<StoredEvent[]> {
+  async read(
+    runId: RunId,
+    extent: Extent,
+    fromSeq: number,
+    limit: number,
+    signal?: AbortSignal,
+  ): Promise<StoredEvent[]> {
     const { lastSeq } = extent;
     const events: FoundEvent[] = [];
     const before = this.#last?.runId === runId && this.#last.nextSeq === fromSeq ? this.#last : null;
@@ -48,7 +55,7 @@ export class EventPages {
     let next = Math.max(1, fromSeq);
     let step = before?.step ?? 0;
     if (!before && next > 1) {
-      const place = await this.#placeOf(runId, extent, next);
+      const place = await this.#placeOf(runId, extent, next, signal);
       if (!place) return [];
       ({ seq: next, step } = place);
     }
@@ -58,7 +65,7 @@ export class EventPages {
     let length = 0;
     while (events.length < limit && length < maxPageLength && step <= extent.lastStep) {
       const steps = Math.max(1, Math.min(limit, Math.floor((maxPageLength - length) / eventLength)));
-      const found = await queryEvents(this.client, runId, extent, step, step + steps);
+      const found = await queryEvents(this.client, runId, extent, { fromStep: step, toStep: step + steps }, signal);
       // Skips events of other segments in between.
       const following = found.filter(({ seq }) => {
         const follows = seq === next && seq <= lastSeq;
@@ -71,18 +78,23 @@ export class EventPages {
       step += steps;
       // Looks for the next event where steps are far apart or a segment begins.
       if (following.length >= steps / 2) continue;
-      const place = next > lastSeq ? null : await this.#placeOf(runId, extent, next);
+      const place = next > lastSeq ? null : await this.#placeOf(runId, extent, next, signal);
       if (!place) break;
       ({ seq: next, step } = place);
     }
-    const page = await this.#whole(runId, extent, events.slice(0, limit));
+    const page = await this.#whole(runId, extent, events.slice(0, limit), signal);
     const last = page.at(-1);
     this.#last = last ? { runId, nextSeq: last.seq + 1, step: last.step, eventLength } : null;
     return page;
   }
 
   /** Reads the texts of large events, parses all texts, and ends the page when large events reach its limit. */
-  async #whole(runId: RunId, extent: Extent, events: readonly FoundEvent[]): Promise<StoredEvent[]> {
+  async #whole(
+    runId: RunId,
+    extent: Extent,
+    events: readonly FoundEvent[],
+    signal: AbortSignal | undefined,
+  ): Promise<StoredEvent[]> {
     const whole: StoredEvent[] = [];
     const turn = new Turn();
     const parse = async (text: string): Promise<StoredEvent> => (await parseInTurns(text, turn)) as StoredEvent;
@@ -90,7 +102,7 @@ export class EventPages {
     for (const event of events) {
       if (bytes > maxPageLength) break;
       if ('bytes' in event) {
-        whole.push(await parse(await queryLargeText(this.client, runId, extent, event)));
+        whole.push(await parse(await queryLargeText(this.client, runId, extent, event, signal)));
         bytes += event.bytes;
       } else whole.push('text' in event ? await parse(event.text) : event);
     }
@@ -98,7 +110,12 @@ export class EventPages {
   }
 
   /** Position of an event, or of the next one in InfluxDB. */
-  async #placeOf(runId: RunId, extent: Extent, seq: number): Promise<{ seq: number; step: number } | null> {
+  async #placeOf(
+    runId: RunId,
+    extent: Extent,
+    seq: number,
+    signal: AbortSignal | undefined,
+  ): Promise<{ seq: number; step: number } | null> {
     let place: { seq: number; step: number } | null = null;
     const points = pointsOf(this.client.options.bucket, runId, extent, {});
     if (points === null) return null;
@@ -109,6 +126,7 @@ export class EventPages {
         const found = positionAt(extent.baseSecond, row('_time'));
         if (place === null || found.seq < place.seq) place = found;
       },
+      signal,
     );
     return place;
   }

@@ -214,13 +214,14 @@ export async function queryLargeText(
  * Reads the events of a range of steps, in order of their number; `toStep` is excluded. Large events come as their places,
  * and control events as texts.
  * A single query reads everything in the range, which is put together by time.
+ * @throws ReadAbandonedError after `signal`
  */
 export async function queryEvents(
   client: InfluxClient,
   runId: RunId,
   extent: Extent,
-  fromStep: number,
-  toStep: number,
+  { fromStep, toStep }: { fromStep: number; toStep: number },
+  signal?: AbortSignal,
 ): Promise<(MetricEvent | LargePlace | ControlText)[]> {
   const found = new Map<
     number,
@@ -229,7 +230,7 @@ export async function queryEvents(
   const points = pointsOf(client.options.bucket, runId, extent, { fromStep, toStep: toStep - 1 });
   if (points === null) return [];
   const small = `filter(fn: (r) => r._measurement != "${eventMeasurement}" or r._field !~ /^large_/)`;
-  await client.query(`${points} |> ${small} |> drop(columns: ["_start", "_stop"])`, (row) => {
+  const take = (row: Row): void => {
     const measurement = row('_measurement');
     if (measurement === runMeasurement) return;
     const { step, seq } = positionAt(extent.baseSecond, row('_time'));
@@ -242,7 +243,8 @@ export async function queryEvents(
     }
     const key = keyOf(row);
     if (key) event.metrics.push([key.metric, toWireNumber(Number(row('_value')))]);
-  });
+  };
+  await client.query(`${points} |> ${small} |> drop(columns: ["_start", "_stop"])`, take, signal);
   return [...found]
     .sort(([a], [b]) => a - b)
     .map(([seq, { step, kind, fields, metrics }]) => {

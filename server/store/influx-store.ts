@@ -200,8 +200,8 @@ export class InfluxStore implements SharedStore {
     return { lastSeq: extent.lastSeq };
   }
 
-  async events(runId: RunId, fromSeq: number, limit: number): Promise<StoredEvent[]> {
-    return this.#pages.read(runId, await this.#positions.settled(runId), fromSeq, limit);
+  async events(runId: RunId, fromSeq: number, limit: number, signal?: AbortSignal): Promise<StoredEvent[]> {
+    return this.#pages.read(runId, await this.#positions.settled(runId), fromSeq, limit, signal);
   }
 
   async eachLargeEvent(

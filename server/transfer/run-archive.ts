@@ -75,19 +75,20 @@ export const notUtf8 = (path: string, cause: NotUtf8Error): TransferError =>
 
 /**
  * A run as its store has it now, without later events.
- * @throws TransferError when the run does not exist
+ * @param signal ends the reads, of the events too
+ * @throws TransferError when the run does not exist, ReadAbandonedError after `signal`
  */
-export async function archiveOf(store: EventStore, runId: RunId): Promise<RunArchive> {
+export async function archiveOf(store: EventStore, runId: RunId, signal?: AbortSignal): Promise<RunArchive> {
   // Commands first: if the run goes on, the ends that they miss are in its events, and a hub that loads the run ends them.
-  const commands = await storedCommands(store, runId);
+  const commands = await storedCommands(store, runId, signal);
   const summary = await store.run(runId);
   if (!summary) throw new TransferError(`There is no run ${runId} here; --data-dir names another folder.`);
-  return { ...storedEvents(store, runId, summary.lastSeq), run: StoredRunRecord.parse(summary), commands };
+  return { ...storedEvents(store, runId, summary.lastSeq, signal), run: StoredRunRecord.parse(summary), commands };
 }
 
 /** Sorts commands, oldest first, and by id within a millisecond, so that every store gives the same order. */
-export async function storedCommands(store: EventStore, runId: RunId): Promise<CommandRecord[]> {
-  return (await store.commands(runId)).sort(byAge);
+export async function storedCommands(store: EventStore, runId: RunId, signal?: AbortSignal): Promise<CommandRecord[]> {
+  return (await store.commands(runId, signal)).sort(byAge);
 }
 export const byAge = (a: CommandRecord, b: CommandRecord): number =>
   a.receivedMs - b.receivedMs || (a.commandId < b.commandId ? -1 : 1);
@@ -95,12 +96,18 @@ export const byAge = (a: CommandRecord, b: CommandRecord): number =>
 /**
  * The events of a run in a store up to `lastSeq`. Reading throws TransferError if the store lacks some: InfluxDB has only
  * delivered events, and a killed hub may have left the last ones in its spool.
+ * @param signal ends the reads with ReadAbandonedError
  */
-export function storedEvents(store: EventStore, runId: RunId, lastSeq: number): Pick<RunArchive, 'lastSeq' | 'events'> {
+export function storedEvents(
+  store: EventStore,
+  runId: RunId,
+  lastSeq: number,
+  signal?: AbortSignal,
+): Pick<RunArchive, 'lastSeq' | 'events'> {
   async function* pages(fromSeq: number): AsyncGenerator<StoredEvent> {
     let wanted = maxEventsPerBatch;
     for (let next = fromSeq; next <= lastSeq;) {
-      const page = await store.events(runId, next, Math.min(wanted, lastSeq - next + 1));
+      const page = await store.events(runId, next, Math.min(wanted, lastSeq - next + 1), signal);
       if (page.length === 0)
         throw new TransferError(
           `The store cannot be read up to event ${lastSeq} of ${runId} yet, only up to ${next - 1}: the ` +

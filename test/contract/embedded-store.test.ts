@@ -9,7 +9,7 @@ import { EmbeddedStore } from '../../server/store/embedded-store.js';
 import { ReadAbandonedError, StoreUnavailableError } from '../../server/store/event-store.js';
 import { repairStore } from '../../server/store/repair.js';
 import { eventStoreContract } from './event-store-contract.js';
-import { runId, stepEvent, storedRun } from './stored-samples.js';
+import { lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'plumbline-store-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -262,4 +262,18 @@ describe('the embedded store in trouble', () => {
     const store = new EmbeddedStore(join(folder, 'a-file', path));
     await expect(store.runs()).rejects.toThrow(StoreUnavailableError);
   });
+});
+
+it('the names of series are not read for a client that is gone', async () => {
+  const path = newPath();
+  const first = new EmbeddedStore(path);
+  await first.createRun(storedRun());
+  await first.append(runId, lossEvents(1, 3));
+  await first.close();
+  const store = new EmbeddedStore(path);
+  const gone = AbortSignal.abort(new ReadAbandonedError('The reader is gone.'));
+  // The run has no such series: only its names are read.
+  const reading = store.eachSeries(runId, { metrics: ['none'], maxPoints: 10 }, () => undefined, gone);
+  await expect(reading).rejects.toThrow(ReadAbandonedError);
+  await store.close();
 });

@@ -4,6 +4,7 @@ import { toWireNumber, wallTimeSeries, type WireNumber } from '@plumbline/shared
 import { recordOf } from '@plumbline/shared/record';
 import { RunId } from '@plumbline/shared/run';
 import { TrainerEvent, type MetricEvent } from '@plumbline/shared/trainer-event';
+import { ReadAbandonedError } from '../../server/store/event-store.js';
 import type { StoredEvent } from '../../server/store/protocol-1.js';
 import { describeModel } from '../../server/trainer/models/parameter-roles.js';
 import { oddNames } from '../support/odd-names.js';
@@ -115,6 +116,11 @@ export function eventContract(subject: StoreUnderTest): void {
       expect(await subject.store.events(runId, 5, 1000)).toEqual(events.slice(4));
       expect(await subject.store.events(runId, 7, 1000)).toEqual([]);
       expect(await subject.store.events(RunId.parse('nowhere'), 1, 1000)).toEqual([]);
+    });
+
+    it('are not read for a client that is gone', async () => {
+      const gone = AbortSignal.abort(new ReadAbandonedError('The reader is gone.'));
+      await expect(subject.store.events(runId, 1, 1000, gone)).rejects.toThrow(ReadAbandonedError);
     });
 
     it('come in smaller pages where they are large, and all of them in the end', async () => {
