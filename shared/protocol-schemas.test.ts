@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import { messageNames, messageSchema } from './protocol-schemas.js';
+import { messageNames, messageSchema } from '../test/support/protocol-schemas.js';
 
 describe('the JSON Schemas of the protocol', () => {
   it.each(messageNames)('%s is as the file has it; npm run schemas writes it anew', async (name) => {

@@ -5,6 +5,7 @@ import { saved } from '../../test/support/ruled-runs.js';
 import {
   aCommand,
   aRunId,
+  attachment,
   eventually,
   finished,
   started,
@@ -143,6 +144,28 @@ describe('a command ends exactly once', () => {
     const record = await give(command);
     expect(record).toMatchObject({ state: 'rejected', reason: expect.stringContaining('ended (finished)') });
     expect(await hub.record(command.commandId)).toEqual(record);
+  });
+
+  it('applied, if the log could not be written and the trainer attaches again without a repeat of its report', async () => {
+    const { runId, trainer } = await running();
+    const command = aCommand(runId, { kind: 'set_learning_rate', learningRate: 0.01 });
+    await give(command);
+    const { store } = hub.hub.runs;
+    const { putCommand } = store;
+    store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
+    const report = {
+      ...{ type: 'command_applied', seq: 2, step: 1, wallTimeMs: 1_700_000_000_005, commandId: command.commandId },
+      ...{ before: {}, after: { learning_rate: 0.01 } },
+    } as const;
+    expect(await trainer.emitWithAck('events', { events: [report] })).toMatchObject({ ok: false });
+    store.putCommand = putCommand;
+    const again = hub.trainer();
+    const received = listen(again);
+    // The report is stored: the trainer goes on after it.
+    expect(await again.emitWithAck('attach', attachment(runId))).toMatchObject({ ok: true, lastSeq: 2 });
+    expect(await again.emitWithAck('events', { events: [stepped(3), finished(4)] })).toMatchObject({ ok: true });
+    expect(await ended(command.commandId)).toMatchObject({ state: 'applied', step: 1, after: { learning_rate: 0.01 } });
+    expect(received).toEqual([]);
   });
 
   it('failed when the run ends during the write', async () => {

@@ -10,6 +10,7 @@ import {
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';
 import { newEvents, StoreUnavailableError, type Position } from '../store/event-store.js';
 import { upToDateEvent } from '../store/protocol-1.js';
+import { commandEndTypes } from './command-log.js';
 import type { TrainerLink } from './liveness.js';
 import { Refusal } from './refusal.js';
 import { endedByForce, type RunCore } from './run-core.js';
@@ -34,6 +35,8 @@ export interface GivenBatch {
 export class EventIntake {
   /** A failed append may have been stored. */
   #isPositionUncertain = false;
+  /** Stored events whose commands could not be recorded as ended. The trainer may not send them again. */
+  #unclosed: ControlEvent[] = [];
 
   constructor(
     readonly core: RunCore,
@@ -182,12 +185,16 @@ export class EventIntake {
 
   /** Records the consequences of control events, including events that were stored without them. */
   async #follow(control: readonly ControlEvent[]): Promise<void> {
-    if (!this.core.record.isDirty) return;
+    if (!this.core.record.isDirty && this.#unclosed.length === 0) return;
     const isOver = hasEnded(this.core.summary!.state);
+    const lastUnclosed = this.#unclosed.at(-1)?.seq ?? 0;
+    const unclosed = [...this.#unclosed, ...control.filter(({ seq }) => seq > lastUnclosed)];
     try {
       // Commands first: a run recorded as ended has no open commands.
-      await this.core.commands.closeFrom(control);
+      await this.core.commands.closeFrom(unclosed);
+      this.#unclosed = [];
     } catch (error) {
+      this.#unclosed = unclosed.filter(({ type }) => endsCommand.has(type));
       // Its trainer may not come back to repeat them.
       if (isOver) this.ending.endFromStored(control.some(isLastWord));
       throw error;
@@ -196,9 +203,16 @@ export class EventIntake {
     else await this.core.record.write();
   }
 
-  /** Applies the events of failed appends that were stored all the same. In the mailbox. */
+  /**
+   * Does what failed before: applies the events of failed appends that were stored all the same, and ends commands whose
+   * outcome is stored. In the mailbox.
+   */
   async catchUp(): Promise<void> {
-    if (!this.#isPositionUncertain || !this.core.summary) return;
+    if (!this.core.summary) return;
+    // Another hub that holds the run reads the outcomes itself.
+    if (!this.core.record.isHeld) this.#unclosed = [];
+    if (this.#unclosed.length > 0) await this.#follow([]);
+    if (!this.#isPositionUncertain) return;
     const { store } = this.core.context;
     const stored = await store.lastSeq(this.core.runId);
     while (this.core.summary.lastSeq < stored) {
@@ -214,6 +228,8 @@ export class EventIntake {
     this.#isPositionUncertain = false;
   }
 }
+
+const endsCommand: ReadonlySet<ControlEvent['type']> = new Set(commandEndTypes);
 
 /** `event 12, eval_loss: a value is a number …` */
 const problemWords = ({ seq, series, problem }: EventProblem): string =>

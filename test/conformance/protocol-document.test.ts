@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { Command, CommandAction } from '@plumbline/shared/command';
 import * as allLimits from '@plumbline/shared/limits';
-import { messageNames, messageSchema, type MessageName } from '@plumbline/shared/protocol-schemas';
+import { messageNames, messageSchema, type MessageName } from '../support/protocol-schemas.js';
 import { Attach, errorCodes, hubCapabilities } from '@plumbline/shared/socket';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { unansweredLimits } from '../../server/access/limits.js';

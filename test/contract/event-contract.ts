@@ -119,6 +119,7 @@ export function eventContract(subject: StoreUnderTest): void {
     });
 
     it('are not read for a client that is gone', async () => {
+      await subject.store.append(runId, lossEvents(1, 3));
       const gone = AbortSignal.abort(new ReadAbandonedError('The reader is gone.'));
       await expect(subject.store.events(runId, 1, 1000, gone)).rejects.toThrow(ReadAbandonedError);
     });

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { CommandId, type CommandRecord, type GivenAction, type GivenCommand } from '@plumbline/shared/command';
 import { toWireNumber } from '@plumbline/shared/metric';
-import { ruleAuthor, type RuleAction } from '@plumbline/shared/rule';
+import { ruleAuthor, type GuardRule, type RuleAction } from '@plumbline/shared/rule';
 import type { RunId } from '@plumbline/shared/run';
-import type { Firing } from './rule-machine.js';
+import type { Firing, RuleMachine } from './rule-machine.js';
 
 export interface RuleCommand {
   command: GivenCommand;
@@ -31,26 +31,60 @@ function asked(action: RuleAction, { rule, step, value }: Firing): GivenAction {
   return { ...action, rule: name, metric, step, value: toWireNumber(value), firedMs: Date.now() };
 }
 
+/** The commands of a rule that may have to be given, in order. */
+interface Due {
+  firstSeq: number;
+  commands: { command: GivenCommand; rule: GuardRule; isOver: boolean }[];
+}
+
 /**
- * The commands of these firings that still have to be given. A rule gives its commands in order, so only those after its
- * last given one can be missing. If a rule has given a command that these values do not explain, the values are incomplete;
- * then nothing is given, because it is unknown what has been.
- * @param over firings of removed rules: none of their commands is given any more
+ * Finds the commands of a run's firings that still have to be given. A rule gives its commands in order, so only those after
+ * its last given one can be missing: only these are held. If a rule has given a command that its firings do not explain, the
+ * values are incomplete; then nothing of it is given, because it is unknown what has been.
  */
-export function ungiven(
-  runId: RunId,
-  { firings, over }: { firings: readonly Firing[]; over: ReadonlySet<Firing> },
-  given: readonly CommandRecord[],
-): RuleCommand[] {
-  const all = firings.flatMap((firing) =>
-    commandsOf(runId, firing).map((one) => ({ ...one, isOver: over.has(firing) })),
-  );
-  const ids = new Set(all.map(({ command }) => command.commandId));
-  const givenIds = new Set(given.map(({ commandId }) => commandId));
-  return [...new Set(all.map(({ author }) => author))].flatMap((author) => {
-    if (given.some((record) => record.author === author && !ids.has(record.commandId))) return [];
-    const own = all.filter((command) => command.author === author);
-    const due = own.slice(own.findLastIndex(({ command }) => givenIds.has(command.commandId)) + 1);
-    return due.filter(({ isOver }) => !isOver).map(({ command }) => ({ command, author }));
-  });
+export class UngivenCommands {
+  /** By author. */
+  readonly #due = new Map<string, Due>();
+  /** The given commands of rules that no firing explains. */
+  readonly #unexplained: Map<CommandId, string>;
+  readonly #known: ReadonlySet<CommandId>;
+
+  /** @param given the run's commands before its values are read */
+  constructor(
+    readonly runId: RunId,
+    given: readonly CommandRecord[],
+  ) {
+    this.#unexplained = new Map(given.map(({ commandId, author }) => [commandId, author]));
+    this.#known = new Set(this.#unexplained.keys());
+  }
+
+  /** Takes the firings of each rule in order. */
+  take(firing: Firing): void {
+    for (const { author, command } of commandsOf(this.runId, firing)) {
+      const due = this.#due.get(author) ?? { firstSeq: firing.seq, commands: [] };
+      this.#due.set(author, due);
+      if (this.#unexplained.delete(command.commandId)) due.commands = [];
+      else due.commands.push({ command, rule: firing.rule, isOver: false });
+    }
+  }
+
+  /** Commands of changed and removed rules are not given any more. */
+  rulesChanged(machine: RuleMachine): void {
+    for (const { commands } of this.#due.values()) for (const due of commands) due.isOver ||= !machine.has(due.rule);
+  }
+
+  /** @param given the run's commands now */
+  rest(given: readonly CommandRecord[]): RuleCommand[] {
+    const unexplained = new Set(this.#unexplained.values());
+    const late = given.filter(({ commandId }) => !this.#known.has(commandId));
+    return [...this.#due]
+      .sort(([, a], [, b]) => a.firstSeq - b.firstSeq)
+      .flatMap(([author, { commands }]) => {
+        const givenLate = new Set(late.flatMap((record) => (record.author === author ? [record.commandId] : [])));
+        const isGiven = ({ command }: Due['commands'][number]): boolean => givenLate.has(command.commandId);
+        if (unexplained.has(author) || commands.filter(isGiven).length < givenLate.size) return [];
+        const rest = commands.slice(commands.findLastIndex(isGiven) + 1);
+        return rest.flatMap(({ command, isOver }) => (isOver ? [] : [{ command, author }]));
+      });
+  }
 }

@@ -19,6 +19,7 @@ import {
 import type { CommandRecord } from '@plumbline/shared/command';
 import { EmbeddedStore } from '../../store/embedded-store.js';
 import { AnswerTooLargeError, type StoredRun } from '../../store/event-store.js';
+import type { Firing, RuleMachine } from './rule-machine.js';
 import { RuleReplay } from './rule-replay.js';
 
 let hub: TestHub;
@@ -282,8 +283,16 @@ describe('the values of long runs', () => {
         };
       },
     });
-    const { machine, over, ...found } = await new RuleReplay(watched).of((await store.run(runId))!, { valuesAtOnce });
-    return { replayed: { ...found, states: machine.states, over: [...over] }, limits };
+    const fired: Firing[] = [];
+    const changes: { afterFirings: number; rules: GuardRule[] }[] = [];
+    const listener = {
+      take: (firing: Firing) => void fired.push(firing),
+      rulesChanged: ({ rules }: RuleMachine) => void changes.push({ afterFirings: fired.length, rules }),
+    };
+    const run = (await store.run(runId))!;
+    const { machine, ...found } = await new RuleReplay(watched).of(run, { valuesAtOnce }, listener);
+    fired.sort((a, b) => a.seq - b.seq);
+    return { replayed: { ...found, states: machine.states, fired, changes }, limits };
   };
 
   it.each([parentId, childId])('of %s are never read all at once, and the rules are as if they were', async (runId) => {

@@ -16,10 +16,6 @@ type Run = Pick<RunSummary, 'runId' | 'description' | 'parent' | 'createdMs' | '
 /** The result of evaluating the rules of a run on its stored events. */
 export interface Replayed {
   machine: RuleMachine;
-  /** The firings in this run only, in order of events. */
-  firings: Firing[];
-  /** The firings of rules that were changed or removed later: their missing commands are never given. */
-  over: ReadonlySet<Firing>;
   /** The last event that the machine has seen. */
   lastSeq: number;
   /** Whether the run had a rule at any time. */
@@ -31,6 +27,13 @@ export interface Replayed {
 export interface ReplayOptions extends PartsOptions {
   /** Refuses a run whose rules, or those of a run that it goes on from, watch more values than this. */
   maxValues?: number;
+}
+
+/** Learns what the rules of a run do while its values are read. Ancestors are left out. */
+export interface FiringListener {
+  /** The firings of each rule come in order. */
+  take(firing: Firing): void;
+  rulesChanged(machine: RuleMachine): void;
 }
 
 /** The values that are evaluated before a yield to the event loop. */
@@ -72,8 +75,8 @@ export class RuleReplay {
   constructor(readonly store: EventStore) {}
 
   /** @throws AnswerTooLargeError, ReadAbandonedError after `signal` */
-  async of(run: Run, options: ReplayOptions = {}): Promise<Replayed> {
-    return replay(this.store, run, null, await this.#beginning(run, options), options);
+  async of(run: Run, options: ReplayOptions = {}, listener?: FiringListener): Promise<Replayed> {
+    return replay(this.store, run, null, await this.#beginning(run, options), options, listener);
   }
 
   async #beginning(run: Run, options: ReplayOptions): Promise<Beginning> {
@@ -150,6 +153,7 @@ async function replay(
   upTo: GoingOn | null,
   { machine, hasBeginning }: Beginning,
   { maxValues = Infinity, ...reading }: ReplayOptions,
+  listener?: FiringListener,
 ): Promise<Replayed> {
   const { signal } = reading;
   const { events } = await controlEventsOf(store, run.runId, { types: heard, ...(signal && { signal }) });
@@ -159,8 +163,8 @@ async function replay(
   const all = [...machine.rules, ...changes.flatMap(({ rules }) => rules)];
   const saved = upTo && savedAt(events, upTo.from);
   const endSeq = upTo ? (saved?.seq ?? 0) : Infinity;
-  const firings: Firing[] = [];
-  const over = new Set<Firing>();
+  /** The last firing of each rule here. */
+  const lastFirings = new Map<GuardRule, Firing>();
   const startedSegments = events.filter((event) => event.type === 'segment_started');
   /** What happens to the rules between values. */
   const turns = [...changes, ...startedSegments.map(({ seq }) => ({ afterSeq: seq, rules: null }))]
@@ -174,8 +178,10 @@ async function replay(
     for (let turn; (turn = turns[turnsTaken]) && turn.afterSeq < seq; turnsTaken++) {
       await before(turn);
       if (turn.rules === null) machine.newSegment();
-      else machine.set(turn.rules);
-      for (const firing of firings) if (!machine.has(firing.rule)) over.add(firing);
+      else {
+        machine.set(turn.rules);
+        listener?.rulesChanged(machine);
+      }
     }
   };
   let values = 0;
@@ -185,7 +191,10 @@ async function replay(
       for (const [metric, { seqs, steps, values }] of part) {
         let i = taken.get(metric) ?? 0;
         for (; i < seqs.length && seqs[i]! <= seq && seqs[i]! < endSeq; i++) {
-          firings.push(...machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! }));
+          for (const firing of machine.take(metric, { seq: seqs[i]!, step: steps[i]!, value: values[i]! })) {
+            lastFirings.set(firing.rule, firing);
+            listener?.take(firing);
+          }
           if (i % valuesPerTurn === valuesPerTurn - 1) await afterOthers();
         }
         taken.set(metric, i);
@@ -206,12 +215,11 @@ async function replay(
       ? await eachPart(store, run, { metrics, startedSegments, toStep: upTo?.from.step }, takePart, reading)
       : { lastSeq: await store.lastSeq(run.runId) };
   await takeTurnsBefore(Infinity, () => Promise.resolve());
-  for (const firing of upTo ? firings : []) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
+  if (upTo)
+    for (const firing of lastFirings.values()) if (!isHeld(run.runId, firing, events, endSeq)) machine.undo(firing);
   for (const { rules } of changes.filter((change) => change.afterSeq >= endSeq)) machine.set(rules);
   return {
     machine,
-    firings: firings.sort((a, b) => a.seq - b.seq),
-    over,
     lastSeq,
     isWatched: metrics.length > 0,
     hasBeginning: hasBeginning && (upTo === null || (saved !== undefined && lastSeq >= endSeq)),

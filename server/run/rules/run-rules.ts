@@ -9,9 +9,9 @@ import type { EventStore, SharedStore } from '../../store/event-store.js';
 import type { CommandLog } from '../command-log.js';
 import { Refusal } from '../refusal.js';
 import { RuleBacklog, type BacklogBudget, type RuleEvent } from './rule-backlog.js';
-import { commandsOf, ungiven, type RuleCommand } from './rule-commands.js';
+import { commandsOf, UngivenCommands, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
-import { rulesAtStart, type RuleReplay } from './rule-replay.js';
+import { rulesAtStart, type Replayed, type RuleReplay } from './rule-replay.js';
 
 /** Retries of reads while acknowledged events are not readable yet, and the pause between them. */
 const readTries = 5;
@@ -321,19 +321,24 @@ export class RunRules {
     const { store, replay } = this.options;
     const life = this.#life;
     const run = this.options.run();
-    let read = await replay.of(run);
+    let ungiven: UngivenCommands;
+    const evaluateStored = async (): Promise<Replayed> => {
+      ungiven = new UngivenCommands(run.runId, await store.commands(run.runId));
+      return replay.of(run, {}, ungiven);
+    };
+    let read = await evaluateStored();
     const wanted = (): number => this.#backlog.firstSeq ?? run.lastSeq + 1;
     const isShort = (): boolean => !read.hasBeginning || (read.isWatched && read.lastSeq + 1 < wanted());
     for (let tries = 1; isShort() && tries < readTries && life === this.#life; tries++) {
       await sleep(readAgainMs, undefined, { ref: false });
-      read = await replay.of(run);
+      read = await evaluateStored();
     }
     // More events may be stored by now than were known at the beginning.
     const [last] = read.lastSeq > run.lastSeq ? await store.events(run.runId, read.lastSeq, 1) : [];
     const given = await store.commands(run.runId);
     await this.options.post(() => {
       if (life !== this.#life || this.#machine !== null) return;
-      this.#due.push(...ungiven(run.runId, read, given));
+      this.#due.push(...ungiven.rest(given));
       this.#machine = read.machine;
       this.#seenSeq = read.lastSeq;
       this.#seenStep = last?.step ?? run.lastStep;

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { Command } from './command.js';
-import { maxEventsPerBatch, maxMetricsPerEvent } from './limits.js';
-import { WireNumber } from './metric.js';
-import { Attach, Busy, TrainerAuth } from './socket.js';
-import { isMetricEvent, TrainerEvent } from './trainer-event.js';
-import { WallTimeMs, WireMetricEvent } from './wire-event.js';
+import { Command } from '@plumbline/shared/command';
+import { maxEventsPerBatch, maxMetricsPerEvent } from '@plumbline/shared/limits';
+import { WireNumber } from '@plumbline/shared/metric';
+import { Attach, Busy, TrainerAuth } from '@plumbline/shared/socket';
+import { isMetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
+import { WallTimeMs, WireMetricEvent } from '@plumbline/shared/wire-event';
 
 const otherEvents = TrainerEvent.options
   .filter(({ shape }) => !isMetricEvent({ type: shape.type.value }))
