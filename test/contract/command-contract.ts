@@ -28,7 +28,7 @@ export function commandContract(subject: StoreUnderTest): void {
     expect(await subject.store.runsWithOpenCommands()).toEqual([]);
   });
 
-  it('hands over the records of a run in parts, in order, the latest of each command', async () => {
+  it('reads the latest record of each command of a run in parts, in order', async () => {
     const count = 450;
     // Several to a millisecond, and not in order.
     const given = Array.from({ length: count }, (_, i) =>

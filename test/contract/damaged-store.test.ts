@@ -124,7 +124,7 @@ const lossOfLog = [
   'Run late is gone, with events 1 to 100 and 1 command record that were acknowledged.',
 ];
 
-describe('a store that lost a part of its log without a word from DuckDB', () => {
+describe('a store that lost part of its log, unnoticed by DuckDB', () => {
   it.each([
     ['empty', inLog(cut(() => 0))],
     ['missing', inLog(remove)],
@@ -145,7 +145,7 @@ describe('a store that lost a part of its log without a word from DuckDB', () =>
     expect(await opened(path)).toMatchObject({ losses: [], told: [] });
   });
 
-  it.each([0.2, 0.5, 0.9, 0.999])('cut at %s of its length: tells how much is gone', async (share) => {
+  it.each([0.2, 0.5, 0.9, 0.999])('reports how much is lost when its log is cut at %s of its length', async (share) => {
     const path = found(inLog(cut((size) => Math.floor(size * share))));
     const { runs, losses } = await opened(path);
     const expected = [];
@@ -162,7 +162,7 @@ describe('a store that lost a part of its log without a word from DuckDB', () =>
     expect(losses).toEqual(expected);
   });
 
-  it('keeps the log as it was found, and takes the word back when the files are put back', async () => {
+  it('keeps the damaged log, and withdraws the report when the files are restored', async () => {
     const path = found(inLog(cut((size) => size >> 1)));
     const log = readFileSync(`${path}.wal`);
     expect((await opened(path)).losses).not.toEqual([]);
@@ -173,7 +173,7 @@ describe('a store that lost a part of its log without a word from DuckDB', () =>
     expect(await opened(path)).toMatchObject({ losses: [], told: [], runs: { early: 500, late: 100 } });
   });
 
-  it('tells that a deleted run is back', async () => {
+  it('reports that a deleted run is back', async () => {
     const path = found(() => undefined);
     const store = new EmbeddedStore(path);
     await store.deleteRun(early);
@@ -187,7 +187,7 @@ describe('a store that lost a part of its log without a word from DuckDB', () =>
   });
 });
 
-describe('a store that DuckDB cannot open, or would open without a part', () => {
+describe('a store that DuckDB cannot open, or would open incomplete', () => {
   const logBytes = () => statSync(join(crashed, 'plumbline.duckdb.wal')).size;
   /** The first byte from the middle of the log on that its checksum tells apart from all others. */
   const inTheMiddle = (): number => {

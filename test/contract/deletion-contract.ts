@@ -39,7 +39,7 @@ export function deletionContract(subject: StoreUnderTest): void {
       }
     });
 
-    it('is gone with all that was stored of it, at once and after a reopening, and the others are as they were', async () => {
+    it('is gone with all its data, at once and after reopening, and other runs are unchanged', async () => {
       const before = await all(other);
       expect(before).toMatchObject({ listed: true, lastSeq: 4, windows: 2, isOpen: true });
       await subject.store.deleteRun(runId);
@@ -51,7 +51,7 @@ export function deletionContract(subject: StoreUnderTest): void {
       }
     });
 
-    it('may be deleted again, and so may one that never was', async () => {
+    it('may be deleted again, and so may a run that never existed', async () => {
       for (const id of [runId, runId, RunId.parse('nowhere')]) await subject.store.deleteRun(id);
       expect(await all(runId)).toEqual(nothing);
       expect(await subject.store.deletedRuns()).toEqual([runId]);
@@ -77,7 +77,7 @@ export function deletionContract(subject: StoreUnderTest): void {
       expect(await all(runId)).toEqual(nothing);
     });
 
-    it('does not come back with what was written in the same moment', async () => {
+    it('does not come back with writes of the same moment', async () => {
       await Promise.all([
         subject.store.append(other, lossEvents(1, 3)),
         subject.store.putCommand({ ...commandOf(runId), state: 'failed', endedMs: 1, reason: 'why' }),

@@ -16,7 +16,7 @@ import { storedControlEvents } from '../support/stored-control-events.js';
 
 /** Whole events, and control events apart, come back as they were. */
 export function eventContract(subject: StoreUnderTest): void {
-  it('gives back every event that a trainer may send as it was', async () => {
+  it('returns every event that a trainer may send unchanged', async () => {
     let runs = 0;
     await fc.assert(
       fc.asyncProperty(anyEvents, async (events) => {

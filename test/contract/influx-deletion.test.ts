@@ -102,7 +102,7 @@ describe('a run that is deleted from InfluxDB', () => {
     expect(await next.deletedRuns()).toEqual([runId]);
   });
 
-  it('takes along what waited in the spool, before its id is free again', async () => {
+  it('is deleted from the spool too, before its id is free again', async () => {
     const store = hub({ url: door.url });
     await write(store, other);
     door.trouble.write = { kind: 'answer', status: 503 };
@@ -144,8 +144,8 @@ describe('a run that is deleted from InfluxDB', () => {
   });
 });
 
-describe('a spool that delivers once more what was deleted since', () => {
-  it('has the hub delete it once more', async () => {
+describe('a spool that delivers a deleted run again', () => {
+  it('makes the hub delete it again', async () => {
     const options = { spoolFolder: join(folder, 'without-cursor') };
     const store = await written(hub(options), runId, other);
     await store.deleteRun(runId);
@@ -162,7 +162,7 @@ describe('a spool that delivers once more what was deleted since', () => {
   });
 });
 
-describe('while InfluxDB is at deleting the points of a run', () => {
+describe('while InfluxDB deletes the points of a run', () => {
   // As an import does, with the time at which the deleted one was created, and later.
   it.each([1000, 9000])('its id is taken, and then free for a run that was created at %i', async (createdMs) => {
     const [first, second] = [await written(hub({ url: door.url }), runId), hub()];
@@ -182,7 +182,7 @@ describe('while InfluxDB is at deleting the points of a run', () => {
       expect(await store.run(runId)).toMatchObject({ createdMs, state: 'created', lastSeq: 1 });
   });
 
-  it('its hub can stop, which leaves the id taken, and goes on at its next start', async () => {
+  it('its hub can stop: the id stays taken, and the deletion continues at the next start', async () => {
     const options = { url: door.url, spoolFolder: join(folder, 'gone') };
     const [first, second] = [await written(hub(options), runId), hub()];
     holdDeletions();
@@ -195,7 +195,7 @@ describe('while InfluxDB is at deleting the points of a run', () => {
     await second.createRun(storedRun(runId, 9000));
   });
 
-  it('other runs are written and read, and nothing is wrong', async () => {
+  it('other runs are written and read without errors', async () => {
     const store = await written(hub({ url: door.url }), runId, other);
     const go = holdDeletions();
     await store.deleteRun(runId);
@@ -208,8 +208,8 @@ describe('while InfluxDB is at deleting the points of a run', () => {
   });
 });
 
-describe('a run that is there again', () => {
-  it('waits for a hub that began to delete the one before in the same moment', async () => {
+describe('a new run under the id of a deleted one', () => {
+  it('waits for a hub that begins to delete the previous run at the same time', async () => {
     const [first, second] = [await written(hub({ url: door.url }), runId), hub({ url: door.url })];
     await first.deleteRun(runId);
     expect(await first.drained(10_000)).toBe(true);
@@ -232,7 +232,7 @@ describe('a run that is there again', () => {
     expect(await hub().run(runId)).toMatchObject({ createdMs: 9000, state: 'created', lastSeq: 3 });
   });
 
-  it('goes with what another hub had of it, though the note of the one that deleted it is still on its way', async () => {
+  it('is deleted with the data that another hub has of it, before the notice of the deletion arrives', async () => {
     await written(hub(), runId);
     const second = hub({ url: door.url });
     await second.takeUp(runId, 5);
@@ -254,7 +254,7 @@ describe('a run that is there again', () => {
     expect([await runsInInflux(), (await next.run(runId))?.createdMs]).toEqual([[runId], 9000]);
   });
 
-  it('stays when a hub that was away deletes what it had of the one before', async () => {
+  it('stays when a hub that was away deletes its data of the previous run', async () => {
     const away = { url: door.url, spoolFolder: join(folder, 'away-long') };
     const first = await written(hub(), runId);
     const second = hub(away);
@@ -286,7 +286,7 @@ describe('a run that is there again', () => {
 });
 
 describe('requests to delete that InfluxDB refuses', () => {
-  it.each([401, 403])('for the token (%i) hold up no lines, and go again', async (status) => {
+  it.each([401, 403])('for the token (%i) do not block writes, and are repeated', async (status) => {
     const store = await written(hub({ url: door.url }), runId, other);
     door.trouble.delete = { kind: 'answer', status };
     await store.deleteRun(runId);
@@ -301,7 +301,7 @@ describe('requests to delete that InfluxDB refuses', () => {
     expect([await runsInInflux(), said]).toEqual([[other], [problem]]);
   });
 
-  it.each([404, 405, 501])('for good (%i) are said once, and made again at the next start', async (status) => {
+  it.each([404, 405, 501])('permanently (%i) are reported once, and repeated at the next start', async (status) => {
     const options = { url: door.url, spoolFolder: join(folder, `for-good-${status}`) };
     const store = await written(hub(options), runId, other);
     door.trouble.delete = { kind: 'answer', status };
@@ -334,7 +334,7 @@ describe('the thinned copies of a run', () => {
     return { name, copies, narrow, token: readFileSync(tokenFile, 'utf8').trim() };
   };
 
-  it('go too, with the token that influx-setup makes', async () => {
+  it('are deleted too, with the token that influx-setup makes', async () => {
     const { name, copies, token } = await setup();
     const store = hub({ bucket: name, token });
     await store.deleteRun(runId);
@@ -342,7 +342,7 @@ describe('the thinned copies of a run', () => {
     expect([await runsInInflux(name), await runsInInflux(copies), said]).toEqual([[other], [other], []]);
   });
 
-  it('stay where the token may not write them, which is said, and what comes after does not wait', async () => {
+  it('stay if the token may not write them: this is reported, and later writes do not wait', async () => {
     const { name, copies, narrow } = await setup();
     const store = hub({ bucket: name, token: narrow });
     await store.deleteRun(runId);

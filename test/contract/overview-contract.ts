@@ -13,7 +13,7 @@ import { commandRecord, runId, stepEvent, storedRun } from './stored-samples.js'
 
 /** The overview that a list shows of a run, made from the store alone. */
 export function overviewContract(subject: StoreUnderTest): void {
-  it('has what the overview of a run is made from', async () => {
+  it('answers everything that the overview of a run needs', async () => {
     const segments = [{ seq: 302, fromStep: 250 }];
     await subject.store.append(runId, [
       ...Array.from({ length: 300 }, (_, i) =>

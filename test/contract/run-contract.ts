@@ -7,7 +7,7 @@ import { lossEvents, runId, stepEvent, storedRun } from './stored-samples.js';
 
 /** Runs and appending their events. */
 export function runContract(subject: StoreUnderTest): void {
-  it('keeps runs, newest first, with the position their events give them', async () => {
+  it('lists runs, newest first, each with the position of its last event', async () => {
     const later = RunId.parse('run-b');
     // Of milliseconds since 1970 the lower 32 bits go round every seven weeks.
     await subject.store.createRun(storedRun(later, 399 * 2 ** 32 + 5));
@@ -52,7 +52,7 @@ export function runContract(subject: StoreUnderTest): void {
     expect(await subject.store.runs()).toHaveLength(1);
   });
 
-  it('appends a batch once however often it comes, also after reopening', async () => {
+  it('appends a repeated batch once, also after reopening', async () => {
     expect(await subject.store.append(runId, lossEvents(1, 5))).toMatchObject({ lastSeq: 5 });
     const overlap = await subject.store.append(runId, lossEvents(3, 8));
     expect(overlap.lastSeq).toBe(8);

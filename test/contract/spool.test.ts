@@ -57,7 +57,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('lets go of what is released, deletes segments with nothing else in them, and remembers', async () => {
+  it('drops released records, deletes segments without others, and remembers it', async () => {
     const folder = newFolder();
     let spool = await written(folder, 40, { segmentBytes: 500 });
     const before = spool.bytes;
@@ -75,7 +75,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('goes on numbering when all its segments were released and its cursor was lost', async () => {
+  it('continues its numbers after all segments were released and its cursor was lost', async () => {
     const folder = newFolder();
     const spool = await written(folder, 10);
     await spool.release(10);
@@ -86,7 +86,7 @@ describe('the spool', () => {
     await again.close();
   });
 
-  it('delivers again, and lets go of nothing, when its cursor is altered', async () => {
+  it('delivers again and drops nothing when its cursor is altered', async () => {
     const folder = newFolder();
     const spool = await written(folder, 40, { segmentBytes: 500 });
     await spool.release(25);
@@ -103,7 +103,7 @@ describe('the spool', () => {
     }
   });
 
-  it('refuses what goes above its bound, keeps what it has, and takes more once there is room', async () => {
+  it('refuses records above its size limit, keeps its records, and accepts more once there is room', async () => {
     const spool = await written(newFolder(), 20, { maxBytes: 2000, segmentBytes: 300 });
     await expect(spool.append(Buffer.alloc(2000))).rejects.toThrow(SpoolFullError);
     await expect(spool.append(Buffer.alloc(2000))).rejects.toThrow(/Trainers wait until it drains/);
@@ -113,7 +113,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('cut at any place has every record before the cut, and takes new ones', async () => {
+  it('has every record before any cut, and accepts new ones', async () => {
     const folder = newFolder();
     await (await written(folder, 12)).close();
     const [name] = segments(folder);
@@ -138,7 +138,7 @@ describe('the spool', () => {
     }
   });
 
-  it('with any byte flipped keeps every other record, says what is lost, and keeps the segment as it was', async () => {
+  it('keeps all other records when a byte is flipped, reports what is lost, and keeps a copy of the segment', async () => {
     const folder = newFolder();
     await (await written(folder, 30, { segmentBytes: 400 })).close();
     const names = segments(folder);
@@ -183,7 +183,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('is open once at a time, in this process and in any other, and free again when that one is killed', async () => {
+  it('can be open only once at a time across processes, and is free again when its process is killed', async () => {
     const folder = newFolder();
     const here = await written(folder, 3);
     await expect(Spool.open(folder)).rejects.toThrow(StoreInUseError);
@@ -207,7 +207,7 @@ describe('the spool', () => {
     await again.close();
   });
 
-  it('is let go of by a store that cannot take up what is in it', async () => {
+  it('is released by a store that cannot read its records', async () => {
     const folder = newFolder();
     const spool = await Spool.open(folder);
     await spool.append(Buffer.from('no record of a store\n'));
@@ -219,7 +219,7 @@ describe('the spool', () => {
     await outbox.close();
   });
 
-  it('keeps nothing of an append that the disk refused, and goes on when it takes again', async () => {
+  it('keeps nothing of an append that the disk refused, and continues when the disk has room', async () => {
     const folder = newFolder();
     const spool = await written(folder, 3);
     // A folder in the place of the next segment: root may write anywhere, so permissions would not stop this test.
