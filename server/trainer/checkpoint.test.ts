@@ -10,8 +10,9 @@ import {
   buildModel,
   type Checkpoint,
 } from './checkpoint.js';
-import { DamagedFileError, readSafetensors, writeSafetensors } from './safetensors.js';
+import { readSafetensors, writeSafetensors } from './safetensors.js';
 import { Tokenizer } from './tokenizer.js';
+import { DamagedFileError } from './weights/damaged-file-error.js';
 
 const tensor = (...data: number[]): { shape: number[]; data: Float32Array } => ({
   shape: [data.length],

@@ -8,8 +8,9 @@ import type { AdamWState } from './adamw.js';
 import { assetPath } from './asset.js';
 import { ModelConfig, requireWeights } from './model/model-config.js';
 import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';
-import { DamagedFileError, readSafetensors, writeSafetensors } from './safetensors.js';
+import { readSafetensors, writeSafetensors } from './safetensors.js';
 import { Tokenizer } from './tokenizer.js';
+import { DamagedFileError } from './weights/damaged-file-error.js';
 import { writeWhole } from './whole-file.js';
 
 /** The state beside weights and moments that a run needs to continue as if it had never stopped. */

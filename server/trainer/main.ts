@@ -14,11 +14,11 @@ import { HubLink, HubLinkError } from './hub-link.js';
 import { prepareMethod } from './method/prepare-method.js';
 import { Evaluation } from './probe/evaluation.js';
 import { ProbeSuite } from './probe/probe-suite.js';
-import { DamagedFileError } from './safetensors.js';
 import { startNewRun } from './starting-point.js';
 import { trainerSecret } from './trainer-secret.js';
 import { train, type EventSink } from './training-loop.js';
 import { writeUnsentEvents } from './unsent-events.js';
+import { DamagedFileError } from './weights/damaged-file-error.js';
 
 /*
  * The built-in trainer. It runs in its own process and speaks the trainer protocol like any other. It reads one

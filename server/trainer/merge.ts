@@ -1,7 +1,7 @@
 import { BackendError, selectBackend } from './backend/select-backend.js';
 import { loadBaseModel } from './checkpoint.js';
 import { MergeError, mergeCheckpoint } from './method/merge-checkpoint.js';
-import { DamagedFileError } from './safetensors.js';
+import { DamagedFileError } from './weights/damaged-file-error.js';
 
 /**
  * Writes a checkpoint as a plain model: `merge CHECKPOINT_FOLDER OUT_FOLDER`. On failure prints the reason and exits

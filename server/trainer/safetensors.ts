@@ -1,9 +1,5 @@
 import type { HostTensor } from './model/vision-language-model.js';
-
-/** A file that is cut short, altered or of another kind. */
-export class DamagedFileError extends Error {
-  override name = 'DamagedFileError';
-}
+import { DamagedFileError } from './weights/damaged-file-error.js';
 
 /** A longer header means a damaged length field (the limit of the reference implementation). */
 const maxHeaderBytes = 100_000_000;

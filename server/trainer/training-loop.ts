@@ -26,8 +26,8 @@ import { learningRateAt } from './learning-rate.js';
 import type { Method } from './method/method.js';
 import type { Answers, Evaluation } from './probe/evaluation.js';
 import type { ProbeSuite } from './probe/probe-suite.js';
-import { DamagedFileError } from './safetensors.js';
 import type { Tokenizer } from './tokenizer.js';
+import { DamagedFileError } from './weights/damaged-file-error.js';
 
 /** The receiver of events: the link to the hub, or a list in a test. */
 export interface EventSink {
