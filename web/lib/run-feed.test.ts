@@ -197,6 +197,21 @@ describe('RunFeed', () => {
     expect(heldSeqs(store)).toEqual(oneTo(6));
   });
 
+  it('recovers when a control event overtakes a batch from another hub: each value comes once', async () => {
+    hub.stored = 3;
+    hub.listener.connected();
+    await hub.answer();
+    hub.listener.control({ type: 'run_resumed', seq: 7, step: 6, wallTimeMs: 7 });
+    expect(store.feedPhase).toBe('catching_up');
+    hub.listener.metrics(batch(3, 6));
+    hub.stored = 6;
+    await hub.answer();
+    hub.listener.metrics(batch(7, 9));
+    expect(store.feedPhase).toBe('live');
+    expect(heldSeqs(store)).toEqual([1, 2, 3, 4, 5, 6, 8, 9]);
+    expect(store.controlEvents.filter(({ seq }) => seq === 7)).toHaveLength(1);
+  });
+
   it('rejoins after a lost connection and closes the gap', async () => {
     hub.stored = 4;
     hub.listener.connected();
