@@ -8,6 +8,7 @@ import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { protocolVersion } from '@plumbline/shared/socket';
 import { openBrowser } from '../support/browser.js';
+import { FaultyProxy } from '../support/faulty-proxy.js';
 import { HubProcess } from '../support/hub-process.js';
 import { aRunId, attachment, finished, started, type TrainerEnd } from '../support/test-hub.js';
 
@@ -60,5 +61,26 @@ describe('a hub that asks for a link', () => {
     expect((await plumbline('backup', join(backups, 'one'))).stdout).toContain('files');
     rmSync(backups, { recursive: true });
     expect((await plumbline('delete', runId, '--yes')).stdout).toContain(`Deleted ${runId}`);
+  });
+});
+
+describe('a page whose line to the hub dies without a sign', () => {
+  it('says so and connects again', async () => {
+    const hub = await HubProcess.start();
+    const proxy = await FaultyProxy.start(hub.port);
+    const browser = await openBrowser();
+    try {
+      const page = await browser.newPage();
+      await page.goto(proxy.url);
+      await page.getByText('Hub connected').waitFor();
+      proxy.become({ kind: 'half-open' });
+      await page.getByText('Hub down').waitFor();
+      proxy.become({ kind: 'healthy' });
+      await page.getByText('Hub connected').waitFor();
+    } finally {
+      await browser.close();
+      await hub.remove();
+      await proxy.close();
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { io, type Socket } from 'socket.io-client';
 import type { AskedCommand, CommandRecord } from '@plumbline/shared/command';
 import type { RunId, RunSummary } from '@plumbline/shared/run';
+import { lookMs, silenceOf } from '@plumbline/shared/silent-line';
 import type { DashboardToHub, HubToDashboard, Result } from '@plumbline/shared/socket';
 import { api, ApiError } from './api';
 import type { FeedListener, FeedTransport } from './run-feed';
@@ -14,6 +15,8 @@ export type HubConnection =
   | { state: 'down'; sinceMs: number; reason: string };
 
 const answerTimeoutMs = 10_000;
+/** The silence, pings included, after which a connection is given up for a new one. */
+const silenceMs = 4000;
 
 /** The one socket of this page: namespace `/dashboard` at the origin that the page came from. */
 class HubSocket implements FeedTransport, CommandTransport, ListHub {
@@ -29,7 +32,7 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
     // With a link's token in the address, the session is opened first. The socket connects after that.
     const autoConnect = !new URL(location.href).searchParams.has('token');
     const socket: Socket<HubToDashboard, DashboardToHub> = io('/dashboard', {
-      reconnectionDelayMax: 3000,
+      reconnectionDelayMax: 1000,
       autoConnect,
     });
     this.#socket = socket;
@@ -50,6 +53,12 @@ class HubSocket implements FeedTransport, CommandTransport, ListHub {
       // The client does not reconnect by itself when the hub closed the connection, e.g. for a restart.
       if (reason === 'io server disconnect') setTimeout(() => socket.connect(), 1000);
     });
+    const silent = (): void => {
+      down(`nothing heard for ${silenceMs / 1000} s`);
+      // The browser would send polling requests over its other connections to the hub, which are dead too.
+      Object.assign(socket.io.opts, { transports: ['websocket', 'polling'], tryAllTransports: true });
+    };
+    setInterval(silenceOf(socket, silenceMs, silent), lookMs);
     return socket;
   }
 
