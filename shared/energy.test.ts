@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { formatEmissions, formatEnergy, formatEnergyRange } from './energy.js';
+import { formatEmissions, formatEnergy, formatEnergyRange } from './energy-words.js';
 
 it('reads energy in watt hours, its range in the same unit, and emissions in grams', () => {
   expect([0, 36, 360, 2304, 230_400, 2_304_000, 4_320_000].map(formatEnergy)).toEqual([

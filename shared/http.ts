@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { LargeEvent } from './large-event.js';
 import { maxMetricNameLength } from './limits.js';
+import { fewestThinnedPoints } from './request-limits.js';
 import { MetricName, WireNumber } from './metric.js';
 import { CheckpointId, RunId, RunSummary } from './run.js';
 import { AskedCommand, CommandRecord } from './command.js';
@@ -49,11 +50,6 @@ export const DeletedRun = z.object({
 });
 export type DeletedRun = z.infer<typeof DeletedRun>;
 
-/** The most values of a history or of windows, over all series. A larger request is `invalid`: ask in parts. */
-export const maxAnswerValues = 4_000_000;
-/** Most values of a small answer, which does not wait for large ones. The dashboard asks for no more at a time. */
-export const smallAnswerValues = 50_000;
-
 /** A parameter that may be repeated: a single value arrives as itself. */
 const repeated = <One extends z.ZodType<string>>(one: One, several: z.ZodType<z.infer<One>[]>) =>
   z.union([one, several]).transform((given) => [given].flat() as z.infer<One>[]);
@@ -62,9 +58,6 @@ const stepRange = {
   fromStep: z.coerce.number().int().nonnegative().optional(),
   toStep: z.coerce.number().int().nonnegative().optional(),
 };
-
-/** The fewest points of a thinned series: its ends, its extremes and the first value that is not finite. */
-export const fewestThinnedPoints = 5;
 
 /** GET /api/runs/:runId/history?metric=train/loss&metric=shift/kl&fromStep=0&toStep=400&maxPoints=1500 */
 export const HistoryQuery = z.object({

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Examples, isLargeEvent, noticeOf, Picture, TokenShift } from './large-event.js';
+import { Examples, Picture, TokenShift } from './large-event.js';
+import { isLargeEvent, noticeOf } from './large-event-notice.js';
 import { maxExamplesBytes, maxPictureBytes } from './limits.js';
 import { cleaned } from './plain-text.js';
 import { isControlEvent, TrainerEvent } from './trainer-event.js';

@@ -1,6 +1,6 @@
 /*
  * The limits of the trainer protocol; PROTOCOL.md has them as a table. The limits on one client of the hub are in
- * server/access/limits.ts, those of the REST API in http.ts.
+ * server/access/limits.ts, those of requests in request-limits.ts.
  */
 
 /** Events in one batch. */

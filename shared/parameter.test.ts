@@ -1,13 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { maxParameters } from './limits.js';
-import {
-  describeSelection,
-  ModelInfo,
-  resolveSelection,
-  TrainableSelection,
-  type ParameterGroup,
-  type ParameterInfo,
-} from './parameter.js';
+import { describeSelection, resolveSelection } from './selection.js';
+import { ModelInfo, TrainableSelection, type ParameterGroup, type ParameterInfo } from './parameter.js';
 
 const groups: ParameterGroup[] = [
   { name: 'tower', part: 'vision' },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RunConfig } from './built-in/run-config.js';
-import { describeAction, GuardRule, RuleAction } from './rule.js';
+import { describeAction } from './rule-words.js';
+import { GuardRule, RuleAction } from './rule.js';
 
 const rule = {
   name: 'Bias',

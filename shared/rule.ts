@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { maxRuleActions, maxRuleNameLength, maxRules, maxRuleValues, maxWebhookLength } from './limits.js';
-import { fourDigits, MetricName, WireNumber } from './metric.js';
-import { TrainableSelection, describeSelection } from './parameter.js';
+import { MetricName, WireNumber } from './metric.js';
+import { TrainableSelection } from './parameter.js';
+
+export * from './rule-author.js';
 
 /** A rule's name is unique within its run. The commands of a rule have the author `rule:<name>`. */
 export const RuleName = z
@@ -9,12 +11,6 @@ export const RuleName = z
   .trim()
   .min(1, 'a rule needs a name')
   .max(maxRuleNameLength, `a name has at most ${maxRuleNameLength} characters`);
-const authorPrefix = 'rule:';
-export const ruleAuthor = (name: string): string => authorPrefix + name;
-export const isRuleAuthor = (author: string): boolean => author.startsWith(authorPrefix);
-/** The name of the rule behind an author; undefined for people. */
-export const ruleOf = (author: string): string | undefined =>
-  isRuleAuthor(author) ? author.slice(authorPrefix.length) : undefined;
 
 const side = z.enum(['above', 'below'], 'a side is above or below');
 const limit = z.number('give a number');
@@ -141,44 +137,3 @@ export const RuleState = z.object({
   last: z.object({ step: z.number(), value: WireNumber, cause: z.string() }).nullable(),
 });
 export type RuleState = z.infer<typeof RuleState>;
-
-/** `above 0.05 for 2 values in a row`, to be read after the metric's name. */
-export function describeCondition(condition: RuleCondition): string {
-  const inARow = condition.consecutive > 1 ? ` for ${condition.consecutive} values in a row` : '';
-  return saysLimit(condition) + inARow;
-}
-
-function saysLimit(condition: RuleCondition): string {
-  switch (condition.kind) {
-    case 'threshold':
-      return `${condition.side} ${fourDigits(condition.value)}`;
-    case 'slope':
-      return `slope ${condition.side} ${fourDigits(condition.perStep)} a step over ${condition.window} values`;
-    case 'change_from_base':
-      return `more than ${fourDigits(condition.by)} ${condition.side} the base model`;
-    case 'change_from_window':
-      return condition.window === 1
-        ? `more than ${fourDigits(condition.by)} ${condition.side} the value before`
-        : `more than ${fourDigits(condition.by)} ${condition.side} the mean of the ${condition.window} values before`;
-    case 'not_finite':
-      return 'not finite';
-  }
-}
-
-/** Describes an action briefly. */
-export function describeAction(action: RuleAction): string {
-  switch (action.kind) {
-    case 'pause':
-      return 'pause';
-    case 'set_trainable':
-      return `train ${describeSelection(action.selection)}`;
-    case 'lower_learning_rate':
-      return `learning rate × ${fourDigits(action.factor)}`;
-    case 'save_checkpoint':
-      return 'save a checkpoint';
-    case 'restore_best_checkpoint':
-      return `restore the checkpoint with the ${action.better === 'higher' ? 'highest' : 'lowest'} ${action.metric}`;
-    case 'notify':
-      return `notify ${action.url.replace(/^\w+:\/\//, '').replace(/[/?#\\].*$/, '')}`;
-  }
-}

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { builtInConfig, describeRun, RunConfig } from './built-in/run-config.js';
-import { RunDescription, taskLabel } from './run-description.js';
+import { builtInConfig, describeRun } from './built-in/described-run.js';
+import { RunConfig } from './built-in/run-config.js';
+import { RunDescription } from './run-description.js';
+import { taskLabel } from './run-tasks.js';
 
 const refusal = (description: object): unknown =>
   RunDescription.safeParse({ name: 'x', ...description }).error?.issues.map(({ path, message }) => [

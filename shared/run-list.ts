@@ -1,14 +1,9 @@
 import { z } from 'zod';
 import { CommandRecord } from './command.js';
 import { MetricName, WireNumber } from './metric.js';
+import { maxFamilies, maxListedRuns } from './request-limits.js';
 import { RunId, RunState, RunSummary } from './run.js';
 import { SeriesDeclaration } from './series.js';
-
-/** The most runs in one answer of GET /api/runs. */
-export const maxListedRuns = 1000;
-
-/** The most runs in one request for families. */
-export const maxFamilies = 200;
 
 /**
  * What runs are sorted by. `activity`: runs under way first, then those that ended last. `value:<series>`: the last value

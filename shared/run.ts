@@ -1,32 +1,27 @@
 import { z } from 'zod';
 import { EnergyBasis } from './energy.js';
+import { learningRateFaults } from './learning-rate.js';
 import { maxLearningRate, maxLineLength, maxWordLength } from './limits.js';
 import { RunDescription } from './run-description.js';
+import { runIdPattern, runStates } from './run-state.js';
+
+export * from './run-state.js';
 
 /** Lower-case letters, digits, `-` and `_`: safe in a path, a URL, a tag and a room name. */
-export const RunId = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_-]{2,63}$/, 'a run id is 3 to 64 of a-z 0-9 _ -')
-  .brand<'RunId'>();
+export const RunId = z.string().regex(runIdPattern, 'a run id is 3 to 64 of a-z 0-9 _ -').brand<'RunId'>();
 export type RunId = z.infer<typeof RunId>;
 export const CheckpointId = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
   .brand<'CheckpointId'>();
 export type CheckpointId = z.infer<typeof CheckpointId>;
-/** The prefix of checkpoints that a person or a rule asked for; all others are automatic. */
-export const askedCheckpointPrefix = 'saved-';
-
-export const runStates = ['created', 'running', 'paused', 'finished', 'stopped', 'failed'] as const;
 export const RunState = z.enum(runStates);
 export type RunState = z.infer<typeof RunState>;
-export const endedStates: readonly RunState[] = ['finished', 'stopped', 'failed'];
-export const hasEnded = (state: RunState): boolean => endedStates.includes(state);
 
 export const LearningRate = z
-  .number('a learning rate is a number')
-  .positive('a learning rate is above 0')
-  .max(maxLearningRate, `a learning rate above ${maxLearningRate} destroys any model`);
+  .number(learningRateFaults.notANumber)
+  .positive(learningRateFaults.tooLow)
+  .max(maxLearningRate, learningRateFaults.tooHigh);
 
 /** The checkpoint of another run at which a run starts. */
 export const StartingPoint = z.object({
@@ -59,13 +54,6 @@ export type TrainerInfo = z.infer<typeof TrainerInfo>;
 /** A continuation of an ended run: its first event and step. */
 export const Segment = z.object({ seq: z.number().int().positive(), fromStep: z.number().int().nonnegative() });
 export type Segment = z.infer<typeof Segment>;
-
-/**
- * Whether a later segment supersedes an event: see `segment_started`.
- * @param segments in order
- */
-export const isSuperseded = (segments: readonly Segment[] | undefined, { seq, step }: { seq: number; step: number }) =>
-  segments?.some((segment) => seq < segment.seq && step > segment.fromStep) ?? false;
 
 export const RunSummary = z.object({
   runId: RunId,
@@ -108,18 +96,3 @@ export const progressOf = ({ runId, createdMs, lastStep, lastSeq, revision }: Ru
   ...{ runId, createdMs, lastStep, lastSeq },
   ...(revision !== undefined && { revision }),
 });
-/**
- * Applies progress to a summary. Late progress, and progress of another run under the same id, change nothing. The summary
- * keeps its revision, because a summary that arrives after the progress may still be news.
- */
-export const withProgress = <T extends RunSummary>(
-  run: T,
-  { createdMs, lastStep, lastSeq, revision = 0 }: RunProgress,
-): T =>
-  run.createdMs === createdMs && revision >= (run.revision ?? 0) && lastSeq >= run.lastSeq
-    ? { ...run, lastStep, lastSeq }
-    : run;
-
-/** Whether the run still waits for its first trainer, so that nobody can be told to stop. */
-export const hasNoTrainerYet = ({ state, trainerConnected }: Pick<RunSummary, 'state' | 'trainerConnected'>): boolean =>
-  state === 'created' && !trainerConnected;

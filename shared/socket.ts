@@ -9,11 +9,12 @@ import {
   maxWordLength,
   minSecretLength,
 } from './limits.js';
-import type { LargeEventNotice } from './large-event.js';
+import type { LargeEventNotice } from './large-event-notice.js';
 import type { AskedCommand, Command, CommandRecord } from './command.js';
 import type { ControlEvent, MetricEvent } from './trainer-event.js';
 import type { EventBatch, EventProblem } from './wire-event.js';
 
+import { maxWatchedNames, maxWatchedPrefixes } from './request-limits.js';
 import type { RuleState } from './rule.js';
 import { RunId, RunParent, type RunProgress, type RunSummary } from './run.js';
 import { RunDescription } from './run-description.js';
@@ -135,11 +136,6 @@ export interface HubToTrainer {
   /** Acknowledged when the trainer has queued it; its outcome comes as an event. Repeats of an id are ignored. */
   command: (command: Command, ack: (result: { ok: true }) => void) => void;
 }
-
-/** The most names of one run that one connection watches. */
-export const maxWatchedNames = 500;
-/** The most prefixes among them: the hub compares each with every series of the run. */
-export const maxWatchedPrefixes = 20;
 /** Names of series, or prefixes with a `*` at the end: `drift/*` is a group, `*` is all. */
 export const SeriesNames = z
   .array(

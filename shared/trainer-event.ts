@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { boundedRecord } from './record.js';
+import { boundedRecord } from './bounded-record.js';
 import { eventBase } from './event-base.js';
-import { Examples, isLargeEvent, TokenShift, type LargeEvent } from './large-event.js';
+import { Examples, TokenShift, type LargeEvent } from './large-event.js';
+import { isLargeEvent } from './large-event-notice.js';
 import {
   maxChangeNameLength,
   maxChanges,

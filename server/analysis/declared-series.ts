@@ -8,8 +8,10 @@ import {
 } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { targetNames, taskLabel, tasksOfKind, type RunDescription } from '@plumbline/shared/run-description';
-import { declaredIn, isLoss, type SeriesFacts } from '@plumbline/shared/series';
+import { targetNames, taskLabel, tasksOfKind } from '@plumbline/shared/run-tasks';
+import type { RunDescription } from '@plumbline/shared/run-description';
+import { declaredIn, isLoss } from '@plumbline/shared/series-facts';
+import type { SeriesFacts } from '@plumbline/shared/series';
 import type { Finding, MetricSeries } from './finding.js';
 import type { RunChange } from './run-change.js';
 import { inSlices } from './slices.js';

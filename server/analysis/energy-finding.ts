@@ -1,4 +1,4 @@
-import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy';
+import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy-words';
 import { metrics } from '@plumbline/shared/metric';
 import type { Finding, MetricSeries } from './finding.js';
 

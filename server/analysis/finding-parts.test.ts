@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { weightDrift } from '@plumbline/shared/metric';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';

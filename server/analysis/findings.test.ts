@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { CommandId, type CommandRecord } from '@plumbline/shared/command';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import type { MetricSeries } from './finding.js';

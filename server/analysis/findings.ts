@@ -1,9 +1,9 @@
 import { fourDigits, heldOutTaskOf, isMeasured, metrics, weightDrift } from '@plumbline/shared/metric';
-import { describeGroup } from '@plumbline/shared/parameter';
+import { describeGroup } from '@plumbline/shared/selection';
 import { recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { declaredIn, isLoss } from '@plumbline/shared/series';
-import { taskLabel } from '@plumbline/shared/run-description';
+import { declaredIn, isLoss } from '@plumbline/shared/series-facts';
+import { taskLabel } from '@plumbline/shared/run-tasks';
 import { stagesOf } from '@plumbline/shared/stage';
 import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';

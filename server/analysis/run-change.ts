@@ -1,6 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fourDigits } from '@plumbline/shared/metric';
-import { describeSelection } from '@plumbline/shared/parameter';
+import { describeSelection } from '@plumbline/shared/selection';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
 type TrainableChanged = Extract<ControlEvent, { type: 'trainable_changed' }>;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunParent } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { TrainerEvent, type ControlEvent } from '@plumbline/shared/trainer-event';

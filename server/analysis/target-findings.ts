@@ -1,7 +1,8 @@
 import { isMeasured, targetAccuracy } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { Stage } from '@plumbline/shared/stage';
 import { points, type Finding, type MetricSeries } from './finding.js';
 

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
-import { describeSelection, resolveSelection, TrainableSelection } from '@plumbline/shared/parameter';
+import { describeSelection, resolveSelection } from '@plumbline/shared/selection';
+import { TrainableSelection } from '@plumbline/shared/parameter';
 import type { RunId } from '@plumbline/shared/run';
 import type { HubApi } from '../hub-api.js';
 import { UsageError } from '../usage-error.js';

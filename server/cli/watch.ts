@@ -1,9 +1,10 @@
 import { Option, type Command } from 'commander';
 import type { CommandRecord } from '@plumbline/shared/command';
-import { describeSelection } from '@plumbline/shared/parameter';
+import { describeSelection } from '@plumbline/shared/selection';
 import { changeableKeys } from '@plumbline/shared/run-description';
 import type { RunSummary } from '@plumbline/shared/run';
-import { declaredIn, type SeriesDeclaration } from '@plumbline/shared/series';
+import { declaredIn } from '@plumbline/shared/series-facts';
+import type { SeriesDeclaration } from '@plumbline/shared/series';
 import { isLastWord } from '@plumbline/shared/trainer-event';
 import type { HubApi } from '../hub-api.js';
 import { exitCodes } from './exit-codes.js';

@@ -1,11 +1,6 @@
 import { Router } from 'express';
-import {
-  CompareQuery,
-  maxAnswerValues,
-  smallAnswerValues,
-  WindowsQuery,
-  type FindingsResponse,
-} from '@plumbline/shared/http';
+import { CompareQuery, WindowsQuery, type FindingsResponse } from '@plumbline/shared/http';
+import { maxAnswerValues, smallAnswerValues } from '@plumbline/shared/request-limits';
 import { RunId } from '@plumbline/shared/run';
 import { runFindings } from '../run/run-findings.js';
 import type { RunRegistry } from '../run/registry.js';

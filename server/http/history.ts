@@ -1,5 +1,6 @@
 import { Router } from 'express';
-import { HistoryQuery, LatestQuery, maxAnswerValues, smallAnswerValues } from '@plumbline/shared/http';
+import { HistoryQuery, LatestQuery } from '@plumbline/shared/http';
+import { maxAnswerValues, smallAnswerValues } from '@plumbline/shared/request-limits';
 import { RunId } from '@plumbline/shared/run';
 import type { RunRegistry } from '../run/registry.js';
 import { heavy, type ReadParts } from './heavy-read.js';

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ControlEventsResponse, LargeEventsResponse } from '@plumbline/shared/http';
-import type { Examples, LargeEventNotice, TokenShift } from '@plumbline/shared/large-event';
+import type { Examples, TokenShift } from '@plumbline/shared/large-event';
+import type { LargeEventNotice } from '@plumbline/shared/large-event-notice';
 import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { examplesOf, largeExamples, tokenShift } from '../../test/support/large-events.js';

@@ -1,12 +1,8 @@
 import { Router } from 'express';
 import { toWireNumber, wallTimeSeries } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
-import {
-  declarationsOf,
-  type SeriesDeclaration,
-  type SeriesFacts,
-  type SeriesResponse,
-} from '@plumbline/shared/series';
+import { declarationsOf } from '@plumbline/shared/series-facts';
+import type { SeriesDeclaration, SeriesFacts, SeriesResponse } from '@plumbline/shared/series';
 import { eachOutline } from '../run/control-events.js';
 import type { RunRegistry } from '../run/registry.js';
 import { inTurns } from '../turn.js';

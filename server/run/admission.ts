@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { trainerTakes, type GivenCommand } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
+import type { GivenCommand } from '@plumbline/shared/command';
 import { measuredWords } from '@plumbline/shared/metric';
 import type { GuardRule, RestoreBestCheckpoint } from '@plumbline/shared/rule';
 import { RunParent, type RunId, type RunSummary, hasNoTrainerYet } from '@plumbline/shared/run';
-import { declaredIn } from '@plumbline/shared/series';
+import { declaredIn } from '@plumbline/shared/series-facts';
 import { changeableKeys, type RunDescription } from '@plumbline/shared/run-description';
 import type { EventStore } from '../store/event-store.js';
 import { bestCheckpoint, MeasuredBefore } from './best-checkpoint.js';

@@ -1,4 +1,5 @@
-import { trainerTakes, type CommandKind, type CommandRecord } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
+import type { CommandKind, CommandRecord } from '@plumbline/shared/command';
 import { hasEnded, type RunState } from '@plumbline/shared/run';
 
 const notPaused = 'The run is not paused; pause it first.';

@@ -1,7 +1,8 @@
 import { nonFiniteWords, toWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
-import { declarationsOf, type SeriesDeclaration } from '@plumbline/shared/series';
+import { declarationsOf } from '@plumbline/shared/series-facts';
+import type { SeriesDeclaration } from '@plumbline/shared/series';
 import type { ControlEvent, MetricEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import {
   isWireMetricEvent,

@@ -5,7 +5,7 @@ import type { RuleState } from '@plumbline/shared/rule';
 import type { RunId, RunParent, RunSummary } from '@plumbline/shared/run';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import type { DeletedRun } from '@plumbline/shared/http';
-import { stopOverdueMs } from '@plumbline/shared/command';
+import { stopOverdueMs } from '@plumbline/shared/taken-commands';
 import type { Attach, Busy, WireError } from '@plumbline/shared/socket';
 import { type CheckpointSaved, type TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventProblem, WireEvent } from '@plumbline/shared/wire-event';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { trainerTakes } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
 import { hasEnded, hasNoTrainerYet } from '@plumbline/shared/run';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore } from './command-states.js';

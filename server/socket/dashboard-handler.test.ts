@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
-import type { LargeEventNotice } from '@plumbline/shared/large-event';
+import type { LargeEventNotice } from '@plumbline/shared/large-event-notice';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 import { liveCharacters } from '../access/limits.js';
 import { rawDashboard } from '../../test/support/raw-dashboard.js';

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { isLargeEvent, noticeOf } from '@plumbline/shared/large-event';
+import { isLargeEvent, noticeOf } from '@plumbline/shared/large-event-notice';
 import type { RunId } from '@plumbline/shared/run';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import { isMetricEvent, type MetricEvent, type TrainerEvent } from '@plumbline/shared/trainer-event';

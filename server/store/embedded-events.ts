@@ -5,7 +5,7 @@ import {
   type WireMetrics,
   type WireNumber,
 } from '@plumbline/shared/metric';
-import { isLargeEvent, largeEventTypes } from '@plumbline/shared/large-event';
+import { isLargeEvent, largeEventTypes } from '@plumbline/shared/large-event-notice';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId } from '@plumbline/shared/run';
 import { isMetricEvent, type MetricEvent } from '@plumbline/shared/trainer-event';

@@ -1,7 +1,7 @@
 import { fromWireNumber, isMeasured, wallTimeSeries } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
-import { isLargeEvent } from '@plumbline/shared/large-event';
+import { isLargeEvent } from '@plumbline/shared/large-event-notice';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { StoredEvent } from './protocol-1.js';
 import type { StoredRun } from './event-store.js';

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { blocks, contributionChange, metrics, numberTokenPush, weightDrift } from '@plumbline/shared/metric';
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterRole } from '@plumbline/shared/parameter';

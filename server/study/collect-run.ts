@@ -1,7 +1,7 @@
 import { recordOf } from '@plumbline/shared/record';
 import { runsNamed } from '@plumbline/shared/branch-name';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
-import { describeSelection } from '@plumbline/shared/parameter';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
+import { describeSelection } from '@plumbline/shared/selection';
 import { fromWireNumber, heldOutTaskOf, metrics } from '@plumbline/shared/metric';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { changesNothing } from '@plumbline/shared/command-change';

@@ -1,4 +1,4 @@
-import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy';
+import { formatEmissions, formatEnergy, formatEnergyRange } from '@plumbline/shared/energy-words';
 import { metrics } from '@plumbline/shared/metric';
 import { accuracyNoiseFloor, recovery } from '@plumbline/shared/recovery';
 import { bootstrapDifferences, type Contents } from '../analysis/bootstrap.js';

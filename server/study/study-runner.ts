@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { runsNamed } from '@plumbline/shared/branch-name';
 import type { StartRunRequest } from '@plumbline/shared/built-in/start-run';
-import { totalSteps } from '@plumbline/shared/built-in/run-config';
+import { totalSteps } from '@plumbline/shared/built-in/described-run';
 import { hasEnded, type RunId, type RunSummary, type StartingPoint } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/segments';
 import { HubAway, HubRefusal, type HubSession } from '../hub-api.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { branchName } from '@plumbline/shared/branch-name';
 import { TrainerLaunch } from '@plumbline/shared/built-in/launch';
-import { describeRun } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
 import type { RunParent, TrainerInfo } from '@plumbline/shared/run';
 import { hasNvidiaDriver } from './backend/native-setup.js';
 import { BackendError, selectBackend, type BackendName } from './backend/select-backend.js';

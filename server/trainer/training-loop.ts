@@ -3,13 +3,10 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics, toWireMetrics } from '@plumbline/shared/metric';
-import {
-  describeSelection,
-  resolveSelection,
-  type ModelInfo,
-  type TrainableSelection,
-} from '@plumbline/shared/parameter';
-import { describeRun, totalSteps, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeSelection, resolveSelection } from '@plumbline/shared/selection';
+import type { ModelInfo, TrainableSelection } from '@plumbline/shared/parameter';
+import { describeRun, totalSteps } from '@plumbline/shared/built-in/described-run';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { askedCheckpointPrefix, CheckpointId, type RunId, type TrainerInfo } from '@plumbline/shared/run';
 import { plannedStages, stageAfter, type Stage } from '@plumbline/shared/stage';
 import type { CommandAction } from '@plumbline/shared/command';

@@ -14,8 +14,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { resolveSelection } from '@plumbline/shared/parameter';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { resolveSelection } from '@plumbline/shared/selection';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { RunId } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z, type ZodType } from 'zod';
 import { maxEventsPerBatch } from '@plumbline/shared/limits';
 import type { CommandRecord } from '@plumbline/shared/command';
-import { aboutLength, isLargeEvent } from '@plumbline/shared/large-event';
+import { aboutLength, isLargeEvent } from '@plumbline/shared/large-event-notice';
 import { RunSummary, type RunId } from '@plumbline/shared/run';
 import { isMetricEvent } from '@plumbline/shared/trainer-event';
 import type { NotUtf8Error } from '@plumbline/shared/utf8-text';

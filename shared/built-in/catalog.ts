@@ -1,4 +1,5 @@
-import type { backends, RunConfig } from './run-config.js';
+import type { backends } from './run-settings.js';
+import type { RunConfig } from './run-config.js';
 import type { targetTaskNames } from './tasks.js';
 import type { recipes } from './recipe.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { additionWords, misfitWords } from './method.js';
+import { additionWords, misfitWords } from './method-words.js';
 import { RunConfig } from './run-config.js';
 
 describe('a run’s method', () => {

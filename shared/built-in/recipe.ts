@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import type { TrainingMethod } from './method.js';
 
 /**
@@ -17,8 +16,8 @@ export const recipes = [
   'vision',
   'none',
 ] as const;
-export const Recipe = z.enum(recipes);
-export type Recipe = z.infer<typeof Recipe>;
+export type Recipe = (typeof recipes)[number];
+export const isRecipe = (name: string): name is Recipe => (recipes as readonly string[]).includes(name);
 
 /** Recipes without trainable parameters for methods that train only their additions. */
 const hitsNothing: Partial<Record<TrainingMethod['kind'], readonly Recipe[]>> = {

@@ -2,41 +2,43 @@ import { z } from 'zod';
 import { maxNameLength } from '../branch-name.js';
 import { GuardRules } from '../rule.js';
 import { LearningRate } from '../run.js';
-import type { RunDescription } from '../run-description.js';
 import { TrainingMethod } from './method.js';
-import { canTrain, Recipe, recipes } from './recipe.js';
-import { heldOutLabels, targetLabels, targetTaskNames, type TargetTask } from './tasks.js';
-
-export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
+import { canTrain, recipes } from './recipe.js';
+import { backends, defaultSettings, schedules } from './run-settings.js';
+import { targetTaskNames } from './tasks.js';
 
 const settings = z.object({
   name: z.string().trim().min(1).max(maxNameLength),
   /** The target skills, taught one after another, each in a stage of its own. */
-  tasks: z.array(z.enum(targetTaskNames)).min(1, 'a run teaches at least one task').max(20).default(['counting']),
-  recipe: Recipe.default('full'),
-  method: TrainingMethod.default({ kind: 'fine_tuning' }),
-  learningRate: LearningRate.default(1e-3),
+  tasks: z
+    .array(z.enum(targetTaskNames))
+    .min(1, 'a run teaches at least one task')
+    .max(20)
+    .default(defaultSettings.tasks),
+  recipe: z.enum(recipes).default(defaultSettings.recipe),
+  method: TrainingMethod.default(defaultSettings.method),
+  learningRate: LearningRate.default(defaultSettings.learningRate),
   /** Optimizer steps of each stage; they are counted on from the base model, in a branch too. */
-  steps: z.number().int().min(1).max(1_000_000).default(400),
-  warmupSteps: z.number().int().min(0).max(100_000).default(20),
-  schedule: z.enum(['constant', 'cosine']).default('cosine'),
-  batchSize: z.number().int().min(1).max(1024).default(32),
-  seed: z.number().int().min(0).max(0xffffffff).default(1),
-  weightDecay: z.number().min(0).max(1).default(0.01),
+  steps: z.number().int().min(1).max(1_000_000).default(defaultSettings.steps),
+  warmupSteps: z.number().int().min(0).max(100_000).default(defaultSettings.warmupSteps),
+  schedule: z.enum(schedules).default(defaultSettings.schedule),
+  batchSize: z.number().int().min(1).max(1024).default(defaultSettings.batchSize),
+  seed: z.number().int().min(0).max(0xffffffff).default(defaultSettings.seed),
+  weightDecay: z.number().min(0).max(1).default(defaultSettings.weightDecay),
   /** Gradients are scaled down to this global L2 norm. */
-  maxGradientNorm: z.number().positive().default(1),
-  probeEverySteps: z.number().int().min(1).max(100_000).default(40),
-  checkpointEverySteps: z.number().int().min(1).max(100_000).default(100),
+  maxGradientNorm: z.number().positive().default(defaultSettings.maxGradientNorm),
+  probeEverySteps: z.number().int().min(1).max(100_000).default(defaultSettings.probeEverySteps),
+  checkpointEverySteps: z.number().int().min(1).max(100_000).default(defaultSettings.checkpointEverySteps),
   /** Steps at which a checkpoint is saved and kept beside the automatic ones. */
-  keepCheckpointsAt: z.array(z.number().int().min(1)).max(100).default([]),
+  keepCheckpointsAt: z.array(z.number().int().min(1)).max(100).default(defaultSettings.keepCheckpointsAt),
   /**
    * Questions a task, target and held-out, whose answers are kept one by one before training and at the end of each
    * stage (`evaluation_completed`): what confidence intervals are made from. 0 asks none.
    */
-  evaluationQuestions: z.number().int().min(0).max(2000).default(0),
+  evaluationQuestions: z.number().int().min(0).max(2000).default(defaultSettings.evaluationQuestions),
   /** Which questions these are. Runs that are compared have the same; what was tuned on one is reported on another. */
-  evaluationSeed: z.number().int().min(0).max(0xffffffff).default(1),
-  backend: z.enum(backends).default('auto'),
+  evaluationSeed: z.number().int().min(0).max(0xffffffff).default(defaultSettings.evaluationSeed),
+  backend: z.enum(backends).default(defaultSettings.backend),
   /** The guard rules at the start; `set_rules` may replace them in mid-run. */
   rules: GuardRules.default([]),
 });
@@ -65,40 +67,3 @@ export const RunConfig = settings.superRefine(({ method, recipe, evaluationQuest
     }
 });
 export type RunConfig = z.infer<typeof RunConfig>;
-
-/** Optimizer steps of all stages. */
-export const totalSteps = ({ tasks, steps }: Pick<RunConfig, 'tasks' | 'steps'>): number => tasks.length * steps;
-
-/** The target skills of a run, each once, in the order in which they are first taught. */
-const distinctTasks = ({ tasks }: Pick<RunConfig, 'tasks'>): TargetTask[] => [...new Set(tasks)];
-
-/** A run of the built-in trainer, as it describes itself to the hub. */
-export function describeRun(config: RunConfig): RunDescription {
-  const { name, rules, ...settings } = config;
-  return {
-    ...{ name, settings, tags: [], notes: '' },
-    tasks: [
-      ...distinctTasks(config).map((task) => ({ name: task, label: targetLabels[task], kind: 'target' as const })),
-      ...Object.entries(heldOutLabels).map(([task, label]) => ({ name: task, label, kind: 'held_out' as const })),
-    ],
-    stages: config.tasks.map((task) => ({ task, steps: config.steps })),
-    totalSteps: totalSteps(config),
-    probeEverySteps: config.probeEverySteps,
-    rules,
-  };
-}
-
-/**
- * The configuration of a run of the built-in trainer, from its description; null for a run of another trainer. The
- * built-in trainer says all of its settings: where one is missing, another trainer happens to use the same words.
- */
-export function builtInConfig({
-  name,
-  settings,
-  rules,
-}: Pick<RunDescription, 'name' | 'settings' | 'rules'>): RunConfig | null {
-  const parsed = RunConfig.safeParse({ ...settings, name: name.slice(0, maxNameLength), rules });
-  if (!parsed.success) return null;
-  const { name: _name, rules: _rules, ...all } = parsed.data;
-  return Object.keys(all).every((key) => Object.hasOwn(settings, key)) ? parsed.data : null;
-}

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { weightDrift } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';
 import { TrainerEvent } from '@plumbline/shared/trainer-event';

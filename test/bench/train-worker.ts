@@ -9,7 +9,7 @@ import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js
 import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.js';
 import { Rng } from '@plumbline/shared/rng';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
-import { resolveSelection } from '@plumbline/shared/parameter';
+import { resolveSelection } from '@plumbline/shared/selection';
 
 /*
  * Trains the base model on one fixed batch: for each line on standard input with a recipe and a number of steps it

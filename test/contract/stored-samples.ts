@@ -1,4 +1,5 @@
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import type { WireNumber } from '@plumbline/shared/metric';
 import { RunId } from '@plumbline/shared/run';

@@ -9,7 +9,7 @@ import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { Recipe } from '@plumbline/shared/built-in/recipe';
+import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import type { TargetTask } from '@plumbline/shared/built-in/tasks';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
@@ -90,7 +90,7 @@ async function teach(recipe: Recipe, seed: number, learningRate: number): Promis
   return series;
 }
 
-const recipes = flags.recipes.split(',').map((recipe) => Recipe.parse(recipe));
+const recipes = flags.recipes.split(',').map((recipe) => RunConfig.shape.recipe.parse(recipe));
 const seeds = flags.seeds.split(',').map(Number);
 interface Result {
   recipe: Recipe;

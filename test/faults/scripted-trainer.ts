@@ -1,7 +1,8 @@
 import { ControlPoint, type Steered } from '@plumbline/server/dist/trainer/control-point.js';
 import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
 import type { GuardRule } from '@plumbline/shared/rule';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent, UnnumberedEvent } from '@plumbline/shared/trainer-event';
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CommandId, type CommandAction } from '@plumbline/shared/command';
-import { isLargeEvent } from '@plumbline/shared/large-event';
+import { isLargeEvent } from '@plumbline/shared/large-event-notice';
 import type { RunId } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { resolveSelection } from '@plumbline/shared/parameter';
+import { resolveSelection } from '@plumbline/shared/selection';
 import { describeModel } from '../../server/trainer/models/parameter-roles.js';
 
 type Row = [

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId, type RunParent, type RunState } from '@plumbline/shared/run';
 import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import { EmbeddedStore } from '@plumbline/server/dist/store/embedded-store.js';

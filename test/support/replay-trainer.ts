@@ -6,13 +6,10 @@ import { io, type Socket } from 'socket.io-client';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import type { Command } from '@plumbline/shared/command';
 import { describeModel } from '@plumbline/server/dist/trainer/models/parameter-roles.js';
-import {
-  describeSelection,
-  resolveSelection,
-  type ModelInfo,
-  type TrainableSelection,
-} from '@plumbline/shared/parameter';
-import { describeRun, RunConfig, totalSteps } from '@plumbline/shared/built-in/run-config';
+import { describeSelection, resolveSelection } from '@plumbline/shared/selection';
+import type { ModelInfo, TrainableSelection } from '@plumbline/shared/parameter';
+import { describeRun, totalSteps } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import type { Unnumbered, UnnumberedEvent } from '@plumbline/shared/trainer-event';

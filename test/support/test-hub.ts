@@ -9,7 +9,8 @@ import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } fr
 import type { WireNumber } from '@plumbline/shared/metric';
 import { recordOf } from '@plumbline/shared/record';
 import { RunId, type RunSummary } from '@plumbline/shared/run';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import {
   protocolVersion,
   type Attach,

@@ -1,4 +1,9 @@
 import type { RunId } from '@plumbline/shared/run';
+import { runIdPattern } from '@plumbline/shared/run-state';
+
+/** The run that an address names; null if its name cannot be a run's. */
+export const runIdFrom = (named: string | null): RunId | null =>
+  named !== null && runIdPattern.test(named) ? (named as RunId) : null;
 
 /** Nobody can tell more lines apart. */
 export const maxCompared = 6;

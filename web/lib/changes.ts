@@ -1,8 +1,9 @@
-import { Recipe } from '@plumbline/shared/built-in/recipe';
+import { isRecipe } from '@plumbline/shared/built-in/recipe';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import { changesNothing, settingKinds } from '@plumbline/shared/command-change';
 import type { TrainableSelection } from '@plumbline/shared/parameter';
-import { builtInConfig, type RunConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import type { RunDescription } from '@plumbline/shared/run-description';
 import { formatLearningRate, formatStep } from '../charts/format';
 import { guardRulesWords, selectionWords } from './words';
@@ -60,11 +61,11 @@ export function selectionAfter(
 export function configAt(config: RunConfig, commands: Iterable<CommandRecord>, step: number): RunConfig {
   const changes = changesOf(commands).filter((change) => change.step <= step);
   const selection = selectionAfter(config, changes);
-  const recipe = Recipe.safeParse(selection?.kind === 'recipe' ? selection.recipe : undefined);
+  const recipe = selection?.kind === 'recipe' ? selection.recipe : '';
   return {
     ...config,
     learningRate: peakLearningRate(config, changes),
-    ...(recipe.success && { recipe: recipe.data }),
+    ...(isRecipe(recipe) && { recipe }),
   };
 }
 

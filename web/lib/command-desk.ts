@@ -1,4 +1,4 @@
-import { CommandId, type AskedAction, type AskedCommand, type CommandRecord } from '@plumbline/shared/command';
+import type { CommandId, AskedAction, AskedCommand, CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { Result } from '@plumbline/shared/socket';
 
@@ -67,5 +67,5 @@ export class CommandDesk {
 /** 128 random bits. Unlike randomUUID, this also works on a page served without TLS from another machine. */
 function newCommandId(): CommandId {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return CommandId.parse(Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(''));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('') as CommandId;
 }

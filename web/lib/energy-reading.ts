@@ -1,4 +1,4 @@
-import { formatEmissions, formatEnergyRange } from '@plumbline/shared/energy';
+import { formatEmissions, formatEnergyRange } from '@plumbline/shared/energy-words';
 import { metrics } from '@plumbline/shared/metric';
 import type { RunStore } from './run-store';
 

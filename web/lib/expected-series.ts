@@ -1,4 +1,4 @@
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { hasEnded } from '@plumbline/shared/run';
 import type { RunStore } from './run-store';

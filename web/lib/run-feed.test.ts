@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { RunDescription } from '@plumbline/shared/run-description';
 import { RunId, type RunSummary } from '@plumbline/shared/run';
-import { smallAnswerValues, type HistoryResponse } from '@plumbline/shared/http';
+import { smallAnswerValues } from '@plumbline/shared/request-limits';
+import type { HistoryResponse } from '@plumbline/shared/http';
 import type { SeriesResponse } from '@plumbline/shared/series';
 import type { MetricBatch } from '@plumbline/shared/socket';
 import type { MetricEvent } from '@plumbline/shared/trainer-event';

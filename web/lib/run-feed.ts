@@ -1,10 +1,12 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { smallAnswerValues, type ControlEventsResponse, type HistoryResponse } from '@plumbline/shared/http';
-import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event';
+import { smallAnswerValues } from '@plumbline/shared/request-limits';
+import type { ControlEventsResponse, HistoryResponse } from '@plumbline/shared/http';
+import { isLargeEvent, type LargeEventNotice } from '@plumbline/shared/large-event-notice';
 import { recordOf } from '@plumbline/shared/record';
 import type { RunId, RunProgress, RunSummary, Segment } from '@plumbline/shared/run';
 import type { SeriesResponse } from '@plumbline/shared/series';
-import { maxWatchedPrefixes, maxWatchedNames, type MetricBatch } from '@plumbline/shared/socket';
+import { maxWatchedPrefixes, maxWatchedNames } from '@plumbline/shared/request-limits';
+import type { MetricBatch } from '@plumbline/shared/socket';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';
 import type { SeriesDemand } from './series-demand';
 

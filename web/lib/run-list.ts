@@ -1,4 +1,5 @@
-import { withProgress, type RunId, type RunProgress, type RunSummary } from '@plumbline/shared/run';
+import { withProgress } from '@plumbline/shared/run-progress';
+import type { RunId, RunProgress, RunSummary } from '@plumbline/shared/run';
 import type { ListedRun } from '@plumbline/shared/run-list';
 
 /** The newer of two versions of a run. A run created again under the same id has a later creation time. */

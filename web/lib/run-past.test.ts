@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import type { WireSeries } from '@plumbline/shared/http';
 import { RunSummary, type RunId } from '@plumbline/shared/run';

@@ -1,15 +1,14 @@
 import type { CommandRecord } from '@plumbline/shared/command';
-import { describeMethod } from '@plumbline/shared/built-in/method';
-import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeMethod } from '@plumbline/shared/built-in/method-words';
+import type { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { defaultSettings } from '@plumbline/shared/built-in/run-settings';
 import { formatLearningRate, formatStep, formatValue } from '../charts/format';
 import { beginningOf, peakLearningRate, selectionAfter, type Beginning } from './changes';
 import type { RunStore } from './run-store';
 import { selectionWords } from './words';
 
-const defaults = RunConfig.parse({ name: 'default' });
-
 /** Settings that are shown only if they differ from the default, in display order. */
-const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
+const words: { [K in keyof typeof defaultSettings]?: (value: RunConfig[K]) => string } = {
   method: describeMethod,
   schedule: (schedule) => `${schedule} schedule`,
   warmupSteps: (steps) => (steps === 0 ? 'no warm-up' : `warm-up ${formatStep(steps)}`),
@@ -26,10 +25,13 @@ const words: { [K in keyof RunConfig]?: (value: RunConfig[K]) => string } = {
  * The settings of a configuration that differ from the default, in words. Pages always show name, task, recipe, rate, seed
  * and steps.
  */
-export function chosenSettings(config: RunConfig, only = Object.keys(words) as (keyof RunConfig)[]): string[] {
+export function chosenSettings(
+  config: RunConfig,
+  only = Object.keys(words) as (keyof typeof defaultSettings)[],
+): string[] {
   return only.flatMap((key) => {
     const say = words[key] as ((value: RunConfig[typeof key]) => string) | undefined;
-    return say && JSON.stringify(config[key]) !== JSON.stringify(defaults[key]) ? [say(config[key])] : [];
+    return say && JSON.stringify(config[key]) !== JSON.stringify(defaultSettings[key]) ? [say(config[key])] : [];
   });
 }
 

@@ -1,13 +1,15 @@
 import { saysItsStep } from '@plumbline/shared/branch-name';
 import type { CommandRecord, GivenAction } from '@plumbline/shared/command';
 import type { TrainingMethod } from '@plumbline/shared/built-in/method';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
-import { describeSelection, type ModelRecipe, type TrainableSelection } from '@plumbline/shared/parameter';
+import { describeSelection } from '@plumbline/shared/selection';
+import type { ModelRecipe, TrainableSelection } from '@plumbline/shared/parameter';
 import { entryOf } from '@plumbline/shared/record';
 import { isRuleAuthor, ruleAuthor } from '@plumbline/shared/rule';
 import type { TargetTask } from '@plumbline/shared/built-in/tasks';
-import { targetNames, taskLabel, type RunDescription } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
+import type { RunDescription } from '@plumbline/shared/run-description';
 import type { RunState, RunSummary } from '@plumbline/shared/run';
 import { formatLearningRate, formatStep, formatValue, type Unit } from '../charts/format';
 

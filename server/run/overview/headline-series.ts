@@ -1,5 +1,6 @@
 import { heldOutAccuracy, metrics, targetTaskOf } from '@plumbline/shared/metric';
-import { tasksOfKind, type RunTask } from '@plumbline/shared/run-description';
+import { tasksOfKind } from '@plumbline/shared/run-tasks';
+import type { RunTask } from '@plumbline/shared/run-description';
 import type { SeriesFacts } from '@plumbline/shared/series';
 
 /** The names that say most about a run, in the order in which a list shows them. */

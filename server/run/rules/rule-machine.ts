@@ -9,7 +9,8 @@ import {
   type WireNumber,
 } from '@plumbline/shared/metric';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
-import { describeCondition, type GuardRule, type RuleState } from '@plumbline/shared/rule';
+import { describeCondition } from '@plumbline/shared/rule-words';
+import type { GuardRule, RuleState } from '@plumbline/shared/rule';
 import { slope } from '../../analysis/slope.js';
 import type { RuleEvent } from './rule-backlog.js';
 

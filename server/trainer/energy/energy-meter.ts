@@ -1,4 +1,5 @@
-import { joulesPerKilowattHour, type EnergyBasis, type EnergySettings } from '@plumbline/shared/energy';
+import { joulesPerKilowattHour } from '@plumbline/shared/energy-words';
+import type { EnergyBasis, EnergySettings } from '@plumbline/shared/energy';
 import { maxBasisLength } from '@plumbline/shared/limits';
 import { metrics } from '@plumbline/shared/metric';
 import { MachineClock } from './machine-clock.js';

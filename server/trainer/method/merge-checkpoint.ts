@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { additionWords } from '@plumbline/shared/built-in/method';
+import { additionWords } from '@plumbline/shared/built-in/method-words';
 import { adoptWeights, loadCheckpoint, saveModel, type BaseModel } from '../checkpoint.js';
 import { mergedWeights } from './lora.js';
 import { prepareMethod } from './prepare-method.js';

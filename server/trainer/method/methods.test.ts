@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics } from '@plumbline/shared/metric';
 import { canTrain, recipes, type Recipe } from '@plumbline/shared/built-in/recipe';
-import { resolveSelection } from '@plumbline/shared/parameter';
+import { resolveSelection } from '@plumbline/shared/selection';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';

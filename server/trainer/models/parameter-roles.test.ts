@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ModelInfo, resolveSelection } from '@plumbline/shared/parameter';
+import { ModelInfo } from '@plumbline/shared/parameter';
+import { resolveSelection } from '@plumbline/shared/selection';
 import { llava15, mixture, qwen25Vl7b } from '../../../test/support/real-models.js';
 import { describeModel, roleOf } from './parameter-roles.js';
 

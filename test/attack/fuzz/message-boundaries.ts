@@ -1,7 +1,8 @@
 import { CommandId, AskedCommand } from '@plumbline/shared/command';
 import { StartRunRequest } from '@plumbline/shared/built-in/start-run';
 import { CompareQuery, HistoryQuery, LargeEventsQuery, SessionRequest, WindowsQuery } from '@plumbline/shared/http';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { Rng } from '@plumbline/shared/rng';
 import { Attach, TrainerAuth, Watch } from '@plumbline/shared/socket';

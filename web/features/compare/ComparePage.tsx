@@ -3,8 +3,7 @@ import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo } from 'react';
 import { metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { RunId } from '@plumbline/shared/run';
-import { targetNames, taskLabel } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
 import type { ChartMark, ChartSeries } from '../../charts/chart-types';
 import { ChartView } from '../../charts/chart-view';
 import type { Columns } from '../../charts/columns';
@@ -12,7 +11,7 @@ import { formatValue, withoutRounding, type Unit } from '../../charts/format';
 import { LineChart } from '../../charts/LineChart';
 import { ZoomBadge } from '../../charts/ZoomBadge';
 import { categoricalColor } from '../../charts/palette';
-import { compareAddress, maxCompared } from '../../lib/addresses';
+import { compareAddress, maxCompared, runIdFrom } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
 import { expectedSeries } from '../../lib/expected-series';
@@ -113,7 +112,7 @@ function ownChart(runs: readonly ComparedRun[], name: string): ComparedChart {
 export function ComparePage(): React.ReactNode {
   const asked = [...new Set(useSearchParams().getAll('run'))].filter((id) => id !== '');
   const session = useSession();
-  const named = asked.flatMap((id) => RunId.safeParse(id).data ?? []).slice(0, maxAsked);
+  const named = asked.flatMap((id) => runIdFrom(id) ?? []).slice(0, maxAsked);
   const { runs, error } = useFamilies(named);
   const existing = (runs ?? []).flatMap(({ runId }) => (asked.includes(runId) ? runId : []));
   const runIds = existing.sort((a, b) => asked.indexOf(a) - asked.indexOf(b)).slice(0, maxCompared);

@@ -1,8 +1,8 @@
 import Link from 'next/link';
 import { saysItsStep } from '@plumbline/shared/branch-name';
-import { formatEnergy } from '@plumbline/shared/energy';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
-import { taskLabel } from '@plumbline/shared/run-description';
+import { formatEnergy } from '@plumbline/shared/energy-words';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
+import { taskLabel } from '@plumbline/shared/run-tasks';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatStep, formatValue } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';

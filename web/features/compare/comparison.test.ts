@@ -1,6 +1,7 @@
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { expect, it } from 'vitest';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { CommandRecord } from '@plumbline/shared/command';
 import { RunSummary } from '@plumbline/shared/run';
 import type { ControlEvent, MetricEvent } from '@plumbline/shared/trainer-event';

@@ -1,7 +1,7 @@
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { metrics, targetAccuracy, isMeasured } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
-import { targetNames } from '@plumbline/shared/run-description';
+import { targetNames } from '@plumbline/shared/run-tasks';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import type { RunStore } from '../../lib/run-store';
 import { energyReading, type EnergyReading } from '../../lib/energy-reading';

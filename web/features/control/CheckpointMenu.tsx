@@ -1,9 +1,9 @@
 'use client';
 import { useRouter } from 'next/navigation';
 import { useEffect, useRef, useState } from 'react';
-import { trainerTakes } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
 import { metrics } from '@plumbline/shared/metric';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { hasEnded, type CheckpointId } from '@plumbline/shared/run';
 import { checkpointsOf } from '@plumbline/shared/segments';
 import type { CheckpointSaved } from '@plumbline/shared/trainer-event';
@@ -15,7 +15,8 @@ import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { stateWords } from '../../lib/words';
 import { useRun } from '../live/use-run';
 import { useFamilies } from '../runs/use-runs';
-import { NewRunDialog, type StartingPoint } from '../runs/NewRunDialog';
+import { NewRunDialog } from '../runs/lazy-new-run-dialog';
+import type { StartingPoint } from '../runs/NewRunDialog';
 import { useControlsOff, type CommandControl } from './use-command';
 
 /** Restores a checkpoint: a branch starts there and this page opens it. The old curves stay. */

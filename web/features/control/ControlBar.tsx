@@ -1,6 +1,7 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
-import { trainerTakes, type CommandKind } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
+import type { CommandKind } from '@plumbline/shared/command';
 import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
 import { OfTotal } from '../runs/OfTotal';
 import { formatStep } from '../../charts/format';

@@ -1,8 +1,9 @@
 'use client';
 import { useEffect, useMemo, useState } from 'react';
-import { trainerTakes } from '@plumbline/shared/command';
+import { trainerTakes } from '@plumbline/shared/taken-commands';
 import { isMeasured, weightDrift } from '@plumbline/shared/metric';
-import { describeParts, resolveSelection, type ModelInfo, type TrainableSelection } from '@plumbline/shared/parameter';
+import { describeParts, resolveSelection } from '@plumbline/shared/selection';
+import type { ModelInfo, TrainableSelection } from '@plumbline/shared/parameter';
 import { formatValue } from '../../charts/format';
 import { layOut } from '../../lib/model-map';
 import { recipeHint, selectionWords } from '../../lib/words';

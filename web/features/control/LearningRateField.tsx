@@ -1,7 +1,7 @@
 'use client';
 import { useState, type FormEvent } from 'react';
 import type { CommandRecord } from '@plumbline/shared/command';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { metrics } from '@plumbline/shared/metric';
 import { formatLearningRate } from '../../charts/format';
 import { beginningOf, peakLearningRate } from '../../lib/changes';

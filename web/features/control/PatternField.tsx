@@ -1,6 +1,7 @@
 'use client';
 import { useMemo } from 'react';
-import { describeParts, type ModelInfo } from '@plumbline/shared/parameter';
+import { describeParts } from '@plumbline/shared/selection';
+import type { ModelInfo } from '@plumbline/shared/parameter';
 import { amountWords, previewPattern } from './freeze-map';
 
 /** The most names in the list: a pattern may hit tens of thousands. */

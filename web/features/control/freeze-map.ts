@@ -1,12 +1,5 @@
-import {
-  resolveSelection,
-  type ModelInfo,
-  type ModelRecipe,
-  type ParameterInfo,
-  type PartAmount,
-  type SelectableModel,
-  type TrainableSelection,
-} from '@plumbline/shared/parameter';
+import { resolveSelection, type PartAmount, type SelectableModel } from '@plumbline/shared/selection';
+import type { ModelInfo, ModelRecipe, ParameterInfo, TrainableSelection } from '@plumbline/shared/parameter';
 import { formatCount } from '../../charts/format';
 
 /** `fixed`: the run's method keeps it as it is, whatever is chosen. */

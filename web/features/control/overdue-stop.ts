@@ -1,4 +1,5 @@
-import { stopOverdueMs, type CommandRecord } from '@plumbline/shared/command';
+import { stopOverdueMs } from '@plumbline/shared/taken-commands';
+import type { CommandRecord } from '@plumbline/shared/command';
 import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
 
 /** A trainer that starts on a slow machine has connected by then. */

@@ -1,12 +1,12 @@
 'use client';
 import { useState } from 'react';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { checkpointsOf } from '@plumbline/shared/segments';
 import { formatStep } from '../../charts/format';
 import { configAt } from '../../lib/changes';
 import { splitReason } from '../../lib/reason';
 import { useReadOnlyReason } from '../../lib/use-hub';
-import { NewRunDialog } from '../runs/NewRunDialog';
+import { NewRunDialog } from '../runs/lazy-new-run-dialog';
 import { useRun } from './use-run';
 
 /** Why a run has failed, with a button to continue from its last checkpoint. */

@@ -2,10 +2,11 @@
 import Link from 'next/link';
 import { useSearchParams } from 'next/navigation';
 import { useEffect, useMemo, useRef, useState } from 'react';
-import { RunId, type RunSummary } from '@plumbline/shared/run';
+import type { RunSummary } from '@plumbline/shared/run';
 import { ChartView } from '../../charts/chart-view';
 import { formatClock } from '../../charts/format';
 import { ZoomBadge } from '../../charts/ZoomBadge';
+import { runIdFrom } from '../../lib/addresses';
 import { ApiError } from '../../lib/api';
 import type { RunStore } from '../../lib/run-store';
 import { useConnection, useSession } from '../../lib/use-hub';
@@ -29,11 +30,11 @@ import '../control/control.css';
 
 /** The live page of one run, which the address names: `/runs/?run=<id>`. */
 export function LivePage(): React.ReactNode {
-  const named = RunId.safeParse(useSearchParams().get('run'));
+  const named = runIdFrom(useSearchParams().get('run'));
   const session = useSession();
   // A link's token is exchanged first: a run may be closed to browsers without a session.
-  const followed = useFollowedRun(named.success && session.state === 'open' ? named.data : null);
-  if (!named.success) {
+  const followed = useFollowedRun(session.state === 'open' ? named : null);
+  if (named === null) {
     return (
       <main className="blank">
         <h2>Which run?</h2>

@@ -1,6 +1,6 @@
 'use client';
 import { useMemo, useRef } from 'react';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { metrics } from '@plumbline/shared/metric';
 import type { RunSummary } from '@plumbline/shared/run';
 import type { ChartView } from '../../charts/chart-view';

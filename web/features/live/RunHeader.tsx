@@ -2,7 +2,7 @@
 import Link from 'next/link';
 import { Fragment } from 'react';
 import { wallTimeSeries } from '@plumbline/shared/metric';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
 import { formatCount, formatDuration, formatStep } from '../../charts/format';
 import { compareAddress } from '../../lib/addresses';

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
-import { describeRun, RunConfig } from '@plumbline/shared/built-in/run-config';
+import { describeRun } from '@plumbline/shared/built-in/described-run';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunSummary, type RunState } from '@plumbline/shared/run';
 import { RunDescription } from '@plumbline/shared/run-description';
 import type { SeriesFacts } from '@plumbline/shared/series';

@@ -1,8 +1,8 @@
-import { formatEnergy } from '@plumbline/shared/energy';
+import { formatEnergy } from '@plumbline/shared/energy-words';
 import { isMeasured, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { recovery } from '@plumbline/shared/recovery';
-import { targetNames, taskLabel } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
 import { formatDelta, formatLearningRate, formatValue, type Unit } from '../../charts/format';
 import type { ChartColor } from '../../charts/palette';
 import { beginningOf, peakLearningRate } from '../../lib/changes';

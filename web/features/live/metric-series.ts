@@ -1,5 +1,5 @@
 import { heldOutAccuracy, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { targetNames, taskLabel } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
 import type { ChartSeries } from '../../charts/chart-types';
 import type { Columns } from '../../charts/columns';
 import { withoutRounding } from '../../charts/format';

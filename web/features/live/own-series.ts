@@ -1,4 +1,5 @@
-import { isLoss, type SeriesFacts } from '@plumbline/shared/series';
+import { isLoss } from '@plumbline/shared/series-facts';
+import type { SeriesFacts } from '@plumbline/shared/series';
 import { groupsOf } from './series-groups';
 
 const isOfHeldOut = /(^|[^a-z])(eval|val|valid|validation|test|held[ _-]?out)([^a-z]|$)/i;

@@ -1,16 +1,19 @@
 'use client';
 import { useState } from 'react';
 import type { ModelRecipe } from '@plumbline/shared/parameter';
-import { describeAction, describeCondition, type RuleAction, type RuleState } from '@plumbline/shared/rule';
+import { describeAction, describeCondition } from '@plumbline/shared/rule-words';
+import type { RuleAction, RuleState } from '@plumbline/shared/rule';
 import { hasEnded } from '@plumbline/shared/run';
 import { formatStep } from '../../charts/format';
+import { lazyDialog } from '../../lib/lazy-dialog';
 import { selectionWords } from '../../lib/words';
 import { useControlsOff } from '../control/use-command';
 import { useRun } from '../live/use-run';
 import { seriesOfRun } from './known-series';
-import { RulesDialog } from './RulesDialog';
 import { useRuleStates } from './use-rule-states';
 import './rules.css';
+
+const RulesDialog = lazyDialog(async () => (await import('./RulesDialog')).RulesDialog);
 
 /** The rules of the run with their states, and a button to change them; nothing if there are none and can be none. */
 export function RuleStrip(): React.ReactNode {

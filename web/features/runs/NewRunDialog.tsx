@@ -5,8 +5,10 @@ import { branchName } from '@plumbline/shared/branch-name';
 import { canTrain, recipes } from '@plumbline/shared/built-in/recipe';
 import { type CheckpointId, type RunId } from '@plumbline/shared/run';
 import { builtInDeclaration, builtInSeries } from '@plumbline/shared/built-in/series';
-import { misfitWords, TrainingMethod } from '@plumbline/shared/built-in/method';
-import { RunConfig, backends } from '@plumbline/shared/built-in/run-config';
+import { misfitWords } from '@plumbline/shared/built-in/method-words';
+import { TrainingMethod } from '@plumbline/shared/built-in/method';
+import { RunConfig } from '@plumbline/shared/built-in/run-config';
+import { backends } from '@plumbline/shared/built-in/run-settings';
 import { targetLabels } from '@plumbline/shared/built-in/tasks';
 import { formatStep } from '../../charts/format';
 import { api } from '../../lib/api';
@@ -20,7 +22,6 @@ import { Field } from './Field';
 import { MethodFields } from './MethodFields';
 import { readForm, toForm, type Asked, type RunForm, type RunFormErrors } from './run-form';
 import { TaskSequence } from './TaskSequence';
-import './new-run.css';
 
 const blank = toForm(RunConfig.parse({ name: 'new run' }));
 

@@ -2,9 +2,9 @@
 import Link from 'next/link';
 import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { fromWireNumber, isMeasured, metrics, targetAccuracy } from '@plumbline/shared/metric';
-import { builtInConfig } from '@plumbline/shared/built-in/run-config';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import type { RunSummary } from '@plumbline/shared/run';
-import { targetNames, taskLabel } from '@plumbline/shared/run-description';
+import { targetNames, taskLabel } from '@plumbline/shared/run-tasks';
 import type { ListedRun, SeriesOverview } from '@plumbline/shared/run-list';
 import type { Columns } from '../../charts/columns';
 import { formatStep, formatValue, formatWhen, unitNamed, type Unit } from '../../charts/format';
