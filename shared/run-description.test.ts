@@ -86,5 +86,8 @@ describe('the built-in trainer', () => {
     expect(builtInConfig(describeRun(config))).toEqual(config);
     expect(builtInConfig(RunDescription.parse({ name: 'x' }))).toBeNull();
     expect(builtInConfig(RunDescription.parse({ name: 'x', settings: { learningRate: 1e-3, seed: 3 } }))).toBeNull();
+    const { settings, ...described } = describeRun(config);
+    for (const other of [{ seed: '3' }, { schedule: 'linear' }, { tasks: ['x'] }, { method: { kind: 'lora' } }])
+      expect(builtInConfig({ ...described, settings: { ...settings, ...other } })).toBeNull();
   });
 });
