@@ -2,8 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
-import jpeg from 'jpeg-js';
-import { PNG } from 'pngjs';
+import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Rng } from '@plumbline/shared/rng';
 import { collate } from '../batch.js';
@@ -19,14 +18,11 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 /** A picture of one grey value, by which a test recognises it. */
-function picture(name: string, grey: number): Buffer {
-  const [width, height] = [48, 40];
-  const data = Buffer.alloc(width * height * 4, 255);
-  for (let i = 0; i < data.length; i += 4) data.fill(grey, i, i + 3);
-  if (name.endsWith('.jpg')) return jpeg.encode({ width, height, data }, 95).data;
-  const png = new PNG({ width, height });
-  png.data = data;
-  return PNG.sync.write(png);
+function picture(name: string, grey: number): Promise<Buffer> {
+  const create = { width: 48, height: 40, channels: 3 as const, background: { r: grey, g: grey, b: grey } };
+  return sharp({ create })
+    .toFormat(name.endsWith('.jpg') ? 'jpeg' : 'png', { quality: 95 })
+    .toBuffer();
 }
 
 /** Writes files: text unchanged, a number as a picture of that grey, anything else as JSON. */
@@ -34,7 +30,7 @@ async function write(files: Record<string, unknown>): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     const text = typeof content === 'string' ? content : JSON.stringify(content);
-    await writeFile(join(folder, name), typeof content === 'number' ? picture(name, content) : text);
+    await writeFile(join(folder, name), typeof content === 'number' ? await picture(name, content) : text);
   }
 }
 const load = (format: DataFormatName): Promise<Task> => loadTask(format, folder, 'mine', 'target');
@@ -182,7 +178,7 @@ describe('PathVQA', () => {
       ['train-00000-of-00001', 10],
       ['validation-00000-of-00001', 20],
     ] as const) {
-      const hex = picture('a.jpg', grey).toString('hex');
+      const hex = (await picture('a.jpg', grey)).toString('hex');
       const image = `{'bytes': unhex('${hex}'), 'path': NULL::VARCHAR}`;
       const rows = `SELECT ${image} AS image, 'what is it?' AS question, 'a cell' AS answer`;
       await connection.run(`COPY (${rows}) TO '${join(folder, 'data', name)}.parquet' (FORMAT parquet)`);
@@ -371,7 +367,7 @@ describe('LLaVA conversations', () => {
     [
       'of a broken picture',
       { image: 'broken.png', conversations: turn('x ?', 'y') },
-      /record 2: .*broken\.png is neither PNG/,
+      /record 2: .*broken\.png is not in JPEG, PNG/,
     ],
   ])('are refused %s', async (_, broken, message) => {
     const whole = { image: 'a.png', conversations: turn('x ?', 'y') };

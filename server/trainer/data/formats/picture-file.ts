@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import jpeg from 'jpeg-js';
-import { PNG } from 'pngjs';
 import { z } from 'zod';
+import { decodePicture, PictureError, type RgbPicture } from '../decode-picture.js';
 import { pictureSize } from '../task.js';
 import { folderOf, type DataSet } from './data-set.js';
 import { DataError, type Place } from './record.js';
@@ -55,61 +54,46 @@ export function firstFile(place: Place, paths: readonly string[]): string {
 }
 
 /**
- * Reads a PNG or JPEG picture at the model's size: pictureSize x pictureSize x 3 bytes. The whole picture is squeezed
- * into the square, each pixel the mean of its area. Transparency and the camera's rotation (EXIF) are ignored.
- * @throws Error with the place when it is broken or of another type
+ * Reads a picture at the built-in model's size: pictureSize x pictureSize x 3 bytes. The whole picture is squeezed into
+ * the square, each pixel the mean of its area.
+ * @throws Error with the place when it is broken, too large or of another format
  */
 export async function readPicture(place: Place, source: PictureSource): Promise<Uint8Array> {
   const bytes = typeof source === 'string' ? await readFile(source) : source;
-  const name = typeof source === 'string' ? source : 'the picture in the record';
-  const decode =
-    bytes[0] === 0x89 && bytes[1] === 0x50
-      ? decodePng
-      : bytes[0] === 0xff && bytes[1] === 0xd8
-        ? decodeJpeg
-        : undefined;
-  if (!decode) throw new DataError(place, `${name} is neither PNG nor JPEG`, 'Convert it to one of them.');
   try {
-    return squeeze(decode(bytes));
+    return squeeze(await decodePicture(bytes));
   } catch (error) {
-    const why = `${name} is broken (${(error as Error).message})`;
-    throw new DataError(place, why, 'Replace the picture, or remove the record.');
+    if (!(error instanceof PictureError)) throw error;
+    const name = typeof source === 'string' ? source : 'the picture in the record';
+    throw new DataError(place, `${name} ${error.wrong}`, error.todo);
   }
 }
 
-/** Four bytes a pixel, red green blue alpha, row by row. */
-interface Decoded {
-  width: number;
-  height: number;
-  data: Uint8Array;
-}
-const decodePng = (bytes: Uint8Array): Decoded => PNG.sync.read(Buffer.from(bytes));
-const decodeJpeg = (bytes: Uint8Array): Decoded =>
-  jpeg.decode(bytes, { useTArray: true, tolerantDecoding: false, maxMemoryUsageInMB: 2048 });
-
-/** Means over areas: a pixel on a border counts with the share that is inside. */
-function squeeze({ width, height, data }: Decoded): Uint8Array {
+/** Means over areas: a pixel on a border counts with the share that is inside. First within rows, then over rows. */
+function squeeze({ width, height, data }: RgbPicture): Uint8Array {
   const across = shares(width);
   const down = shares(height);
-  const image = new Uint8Array(pictureSize * pictureSize * 3);
+  const sums = new Float64Array(pictureSize * pictureSize * 3);
+  const row = new Float64Array(pictureSize * 3);
   for (let y = 0; y < pictureSize; y++)
-    for (let x = 0; x < pictureSize; x++) {
-      const sum = [0, 0, 0];
-      for (const [row, rowShare] of down[y]!)
-        for (const [column, columnShare] of across[x]!)
-          for (let channel = 0; channel < 3; channel++)
-            sum[channel]! += rowShare * columnShare * data[(row * width + column) * 4 + channel]!;
-      image.set(sum.map(Math.round), (y * pictureSize + x) * 3);
+    for (const [line, lineShare] of down[y]!) {
+      row.fill(0);
+      for (let x = 0; x < pictureSize; x++)
+        for (const [column, share] of across[x]!) {
+          const at = (line * width + column) * 3;
+          for (let channel = 0; channel < 3; channel++) row[x * 3 + channel]! += share * data[at + channel]!;
+        }
+      for (let i = 0; i < row.length; i++) sums[y * row.length + i]! += lineShare * row[i]!;
     }
-  return image;
+  return Uint8Array.from(sums, Math.round);
 }
 
 /** For each of pictureSize equal parts of a length: the pixels it covers and the share, 0..1, that each makes up. */
-function shares(length: number): [pixel: number, share: number][][] {
+function shares(length: number): (readonly [pixel: number, share: number])[][] {
   const part = length / pictureSize;
   return Array.from({ length: pictureSize }, (_, index) => {
     const [from, to] = [index * part, (index + 1) * part];
-    const covered: [number, number][] = [];
+    const covered: (readonly [number, number])[] = [];
     for (let pixel = Math.floor(from); pixel < Math.min(length, Math.ceil(to)); pixel++)
       covered.push([pixel, (Math.min(to, pixel + 1) - Math.max(from, pixel)) / part]);
     return covered;
