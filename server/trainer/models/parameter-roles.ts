@@ -39,6 +39,25 @@ const blockNames: Readonly<Record<string, string>> = { attn: 'self_attn' };
 
 type Described = { group: string; role: ParameterRole };
 
+export type ModelPart = 'language' | 'projector' | 'vision';
+
+/**
+ * The part of a model that a parameter belongs to, and its path inside that part. All spellings of a name have the same.
+ * @param name without wrappers
+ * @returns null for an unknown name
+ */
+export function locate(name: string): { part: ModelPart; path: string } | null {
+  for (const [part, prefix] of [
+    ['projector', projector],
+    ['vision', vision],
+    ['language', language],
+  ] as const) {
+    const path = after(prefix, name);
+    if (path !== null) return { part, path };
+  }
+  return null;
+}
+
 /**
  * The group and role of a parameter. Groups have one spelling for all spellings of a name: plain fine-tuning and LoRA,
  * under any version of transformers, have the same `drift/<group>`. An unknown name gets part `other` and a group of
@@ -46,11 +65,10 @@ type Described = { group: string; role: ParameterRole };
  */
 export function roleOf(name: string): Described {
   const plain = plainName(name);
-  if (projector.test(plain)) return { group: 'multi_modal_projector', role: { part: 'projector' } };
-  const towerPath = after(vision, plain);
-  if (towerPath !== null) return inTower(towerPath);
-  const languagePath = after(language, plain);
-  return (languagePath === null ? null : inLanguageModel(languagePath)) ?? unknown(plain);
+  const place = locate(plain);
+  if (place?.part === 'projector') return { group: 'multi_modal_projector', role: { part: 'projector' } };
+  if (place?.part === 'vision') return inTower(place.path);
+  return (place && inLanguageModel(place.path)) ?? unknown(plain);
 }
 
 function after(prefix: RegExp, name: string): string | null {

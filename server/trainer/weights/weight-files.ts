@@ -61,12 +61,28 @@ export class WeightFiles {
   }
 
   /**
+   * A tensor that `read` can read.
+   * @throws DamagedFileError when it is absent, or no weight
+   */
+  weight(name: string): StoredTensor & { format: WeightFormat } {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new DamagedFileError(`There is no tensor ${name} in ${[...this.files.keys()].join(', ')}.`);
+    const format = weightFormats.find((each) => each === tensor.dtype);
+    if (!format)
+      throw new DamagedFileError(
+        `${name} in ${tensor.file} has type ${tensor.dtype}; weights are ${weightFormats.join(', ')}. ` +
+          'Take the model’s files that are not quantised, or save it in one of these types.',
+      );
+    return { ...tensor, format };
+  }
+
+  /**
    * Reads a tensor, or some of its rows, as F32.
    * @param rows a range of the first axis, without `to`
    * @throws DamagedFileError when it is absent or no weight, or its file is cut short meanwhile
    */
   async read(name: string, rows?: { from: number; to: number }): Promise<Float32Array> {
-    const { file, start, shape, format } = this.#weight(name);
+    const { file, start, shape, format } = this.weight(name);
     const [count = 1, ...rest] = shape;
     const rowSize = rest.reduce((product, length) => product * length, 1);
     const { from, to } = rows ?? { from: 0, to: count };
@@ -98,18 +114,6 @@ export class WeightFiles {
 
   async close(): Promise<void> {
     for (const file of this.files.values()) await file.close();
-  }
-
-  #weight(name: string): StoredTensor & { format: WeightFormat } {
-    const tensor = this.tensors.get(name);
-    if (!tensor) throw new DamagedFileError(`There is no tensor ${name} in ${[...this.files.keys()].join(', ')}.`);
-    const format = weightFormats.find((each) => each === tensor.dtype);
-    if (!format)
-      throw new DamagedFileError(
-        `${name} in ${tensor.file} has type ${tensor.dtype}; weights are ${weightFormats.join(', ')}. ` +
-          'Take the model’s files that are not quantised, or save it in one of these types.',
-      );
-    return { ...tensor, format };
   }
 
   async #fill(path: string, bytes: Uint8Array, from: number): Promise<void> {
