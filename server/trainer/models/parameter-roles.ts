@@ -1,6 +1,7 @@
 import type { ModelInfo, ModelRecipe, ParameterGroup, ParameterInfo, ParameterRole } from '@plumbline/shared/parameter';
 import { maxGroupNameLength, maxParameterNameLength } from '@plumbline/shared/limits';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
+import type { Parameters } from '../runtime/parameter.js';
 
 /*
  * The role of a parameter, by its Hugging Face name: llama, qwen2, phi3, their mixtures of experts, llava, llava_next,
@@ -162,6 +163,13 @@ export interface DescribeOptions {
   /** The vision tower is one group instead of one per projection: fewer series when it is never trained. */
   wholeVision?: boolean;
 }
+
+/** Parameters for `describeModel`. Below adapters, the model's own weights are never trained. */
+export const parameterInfos = (parameters: Parameters): Omit<ParameterInfo, 'group'>[] =>
+  [...parameters].map(({ name, shape, size }) => ({
+    ...{ name, shape: [...shape], size },
+    ...(parameters.adapters && !/\.lora_[AB]\./.test(name) && { fixed: true }),
+  }));
 
 /**
  * The description of a model in `run_started`.

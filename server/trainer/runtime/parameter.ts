@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { gradientsWithin, withGradient } from './with-gradient.js';
 
 /** A weight that stays on the device. */
 export interface Parameter {
@@ -90,15 +91,51 @@ export class Parameters {
   gradients(names: readonly string[], loss: () => tf.Scalar): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
     if (names.length === 0) return { loss: tf.tidy(loss), gradients: new Map() };
     const values = names.map((name) => this.parameter(name).value());
-    const { value, grads } = tf.valueAndGrads((...bound: tf.Tensor[]) => {
-      this.#bound = new Map(names.map((name, i) => [name, bound[i]!]));
-      try {
-        return loss();
-      } finally {
-        this.#bound = undefined;
-      }
-    })(values);
+    const { value, grads } = tf.valueAndGrads((...bound: tf.Tensor[]) => this.#with(names, bound, loss))(values);
     return { loss: value as tf.Scalar, gradients: new Map(names.map((name, i) => [name, grads[i]!])) };
+  }
+
+  /**
+   * f(x), computed again in the backward pass: of its forward pass only `x` and `constants` are kept.
+   * @param prefix of the names of all parameters that f reads
+   * @param constants all other tensors that f reads; they get no gradient
+   */
+  recomputed<T extends tf.Tensor>(
+    prefix: string,
+    x: T,
+    constants: readonly tf.Tensor[],
+    f: (x: T, constants: tf.Tensor[]) => T,
+  ): T {
+    const outer = this.#bound;
+    if (!outer) return f(x, [...constants]);
+    const names = [...outer.keys()].filter((name) => name.startsWith(prefix));
+    return withGradient(
+      ([x, ...bound], save) => {
+        save([x!, ...bound, ...constants]);
+        return {
+          value: f(x as T, [...constants]),
+          gradFunc: (dy, [x, ...saved]) => {
+            const given = saved.slice(names.length);
+            const again = (x: tf.Tensor, ...bound: tf.Tensor[]): tf.Tensor =>
+              this.#with(names, bound, () => f(x as T, given));
+            return gradientsWithin(again, [x!, ...saved.slice(0, names.length)], dy);
+          },
+        };
+      },
+      x,
+      ...names.map((name) => outer.get(name)!),
+    ) as T;
+  }
+
+  /** Runs f with values that stand for parameters. */
+  #with<R>(names: readonly string[], values: readonly tf.Tensor[], f: () => R): R {
+    const before = this.#bound;
+    this.#bound = new Map(names.map((name, i) => [name, values[i]!]));
+    try {
+      return f();
+    } finally {
+      this.#bound = before;
+    }
   }
 
   /** Number of values of all parameters. */

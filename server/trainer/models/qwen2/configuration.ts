@@ -1,0 +1,6 @@
+import type { DecoderConfiguration } from '../layers/decoder.js';
+import { textConfiguration } from '../layers/text-configuration.js';
+
+/** @throws ConfigurationError naming the field */
+export const qwen2Configuration = (config: unknown): DecoderConfiguration =>
+  textConfiguration(config, { kind: 'qwen2' });

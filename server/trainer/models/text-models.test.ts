@@ -1,0 +1,187 @@
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import * as tf from '@tensorflow/tfjs-core';
+import { ModelInfo } from '@plumbline/shared/parameter';
+import { AdamW } from '../adamw.js';
+import { assetPath } from '../asset.js';
+import { nativeIsSetUp } from '../backend/native-setup.js';
+import { selectBackend } from '../backend/select-backend.js';
+import { Parameters, type Parameter } from '../runtime/parameter.js';
+import { readSafetensors } from '../safetensors.js';
+import type { BuildOptions } from './blueprint.js';
+import { crossEntropy } from './layers/losses.js';
+import { noLabel, type Example, type Model } from './model.js';
+import { readBlueprint } from './registry.js';
+import { uploadInputs } from './upload.js';
+
+/*
+ * Compared with transformers: fixtures/make-text-models.py wrote weights, logits, gradients, a step of AdamW and greedy
+ * texts of tiny random models.
+ */
+interface Facts {
+  config: Record<string, unknown>;
+  settings: {
+    learningRate: number;
+    weightDecay: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    maxGradientNorm: number;
+  };
+  texts: number[][];
+  answers: number[];
+  loss: number;
+  norm: number;
+  prompts: number[][];
+  written: number[][];
+}
+
+class TestParameter implements Parameter {
+  readonly variable: tf.Variable;
+  constructor(
+    readonly name: string,
+    values: tf.Tensor,
+  ) {
+    this.variable = tf.tidy(() => tf.variable(values));
+  }
+  get shape(): readonly number[] {
+    return this.variable.shape;
+  }
+  get size(): number {
+    return this.variable.size;
+  }
+  value(): tf.Tensor {
+    return tf.clone(this.variable);
+  }
+  assign(tensor: tf.Tensor): void {
+    this.variable.assign(tensor);
+  }
+  dispose(): void {
+    this.variable.dispose();
+  }
+}
+
+function load(file: string) {
+  const facts = JSON.parse(readFileSync(assetPath(`models/fixtures/${file}.json`), 'utf8')) as Facts;
+  const { tensors } = readSafetensors(readFileSync(assetPath(`models/fixtures/${file}.safetensors`)));
+  const blueprint = readBlueprint(facts.config);
+  const build = (options?: BuildOptions) => {
+    const all = blueprint.parameters.map(({ name }) => {
+      const { data, shape } = tensors.get(`weight/${name}`)!;
+      return new TestParameter(name, tf.tensor(data, shape));
+    });
+    const model = blueprint.build(new Parameters(all), options);
+    return { model, variables: new Map(all.map(({ name, variable }) => [name, variable])) };
+  };
+  const named = (prefix: string) => [...tensors.keys()].filter((name) => name.startsWith(prefix));
+  const examples = facts.texts.map((text, row): Example => {
+    const asked = text.length - facts.answers[row]!;
+    return { ids: Int32Array.from(text), labels: Int32Array.from(text, (id, at) => (at < asked ? noLabel : id)), pictures: [] }; // prettier-ignore
+  });
+  return { facts, tensors, blueprint, build, named, examples };
+}
+
+/** The largest distance, relative to the largest wanted value where that exceeds `least`. */
+function distance(got: ArrayLike<number>, wanted: ArrayLike<number>, least = 0): number {
+  expect(got.length).toBe(wanted.length);
+  let [most, size] = [0, least];
+  for (let i = 0; i < got.length; i++) {
+    const apart = Math.abs(got[i]! - wanted[i]!);
+    if (!(apart <= most)) most = apart;
+    size = Math.max(size, Math.abs(wanted[i]!));
+  }
+  return least > 0 ? most / size : most;
+}
+
+function lossAndGradients(model: Model, examples: readonly Example[], names: readonly string[]) {
+  return tf.tidy(() => {
+    const inputs = uploadInputs(model.collate(examples));
+    const { loss, gradients } = model.parameters.gradients(names, () =>
+      crossEntropy(
+        model.logits(model.hidden(inputs)),
+        inputs['targets'] as tf.Tensor1D,
+        inputs['weights'] as tf.Tensor1D,
+      ),
+    );
+    return { loss, gradients: Object.fromEntries(gradients) };
+  });
+}
+
+// One backend per process: CI has the native one.
+const backend = nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm';
+beforeAll(async () => {
+  await selectBackend({ prefer: backend });
+});
+
+describe.each(['llama-untied', 'llama-tied', 'qwen2'])(`%s against transformers, on ${backend}`, (file) => {
+  const { facts, tensors, blueprint, build, named, examples } = load(file);
+
+  it('names the parameters of transformers with their shapes', () => {
+    const wanted = named('weight/').map((name) => [name.slice('weight/'.length), tensors.get(name)!.shape]);
+    expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
+      Object.fromEntries(wanted),
+    );
+    const info = ModelInfo.parse(build().model.describe());
+    expect(info.parameters.map(({ name }) => name)).toEqual(blueprint.parameters.map(({ name }) => name));
+    expect(info.groups.some(({ part }) => part === 'other')).toBe(false);
+  });
+
+  it('gives the same logits at all positions, alone and in a padded batch', async () => {
+    const { model } = build();
+    const everywhere = examples.map(({ ids }): Example => ({ ids, labels: ids, pictures: [] }));
+    const wanted = tensors.get('logits')!;
+    const vocabulary = wanted.shape[1]!;
+    const rows = examples.flatMap(({ ids }, i) => {
+      const before = examples.slice(0, i).reduce((sum, { ids }) => sum + ids.length, 0);
+      return Array.from({ length: ids.length - 1 }, (_, at) => before + at);
+    });
+    const some = rows.flatMap((row) => [...wanted.data.subarray(row * vocabulary, (row + 1) * vocabulary)]);
+    const inputs = uploadInputs(model.collate(everywhere));
+    const logits = tf.tidy(() => model.logits(model.hidden(inputs)));
+    expect(distance((await logits.data()).subarray(0, some.length), some)).toBeLessThan(1e-4);
+    const first = uploadInputs(model.collate(everywhere.slice(0, 1), { length: examples[0]!.ids.length }));
+    const alone = tf.tidy(() => model.logits(model.hidden(first)));
+    const length = (examples[0]!.ids.length - 1) * vocabulary;
+    expect(distance((await alone.data()).subarray(0, length), some.slice(0, length))).toBeLessThan(1e-4);
+  });
+
+  it.each([false, true])('gives the same loss and gradients of every parameter (recomputed: %s)', async (recompute) => {
+    const { model } = build({ recompute });
+    const { loss, gradients } = lossAndGradients(model, examples, model.parameters.names);
+    expect((await loss.data())[0]).toBeCloseTo(facts.loss, 4);
+    expect(Object.keys(gradients)).toHaveLength(named('gradient/').length);
+    for (const [name, gradient] of Object.entries(gradients)) {
+      const wanted = tensors.get(`gradient/${name}`)!;
+      expect(gradient.shape, name).toEqual(wanted.shape);
+      expect(distance(await gradient.data(), wanted.data, 1e-6), name).toBeLessThan(1e-3);
+    }
+  });
+
+  it('takes the same step of AdamW', async () => {
+    const { model, variables } = build();
+    const { learningRate, maxGradientNorm, ...options } = facts.settings;
+    const { gradients } = lossAndGradients(model, examples, model.parameters.names);
+    const optimizer = new AdamW(options);
+    const norm = optimizer.apply(variables, new Map(Object.entries(gradients)), learningRate, maxGradientNorm);
+    expect((await norm.data())[0]! / facts.norm).toBeCloseTo(1, 4);
+    for (const [name, variable] of variables)
+      // Adam divides by the root of the second moment, which magnifies rounding where a gradient is near 0.
+      expect(distance(await variable.data(), tensors.get(`step/${name}`)!.data), name).toBeLessThan(2e-4);
+  });
+
+  it.each([1, 2, 16])('writes the same tokens after prompts of different lengths, %i at a time', async (batchSize) => {
+    const { model } = build();
+    const prompts = facts.prompts.map((ids): Example => {
+      return { ids: Int32Array.from(ids), labels: new Int32Array(ids.length).fill(noLabel), pictures: [] };
+    });
+    const maxNewTokens = facts.written[0]!.length;
+    expect(await model.generate(prompts, { maxNewTokens, endIds: [], batchSize })).toEqual(facts.written);
+    // One text ends early; the others go on.
+    const end = facts.written[0]![2]!;
+    const ended = facts.written.map((tokens) => (tokens.includes(end) ? tokens.slice(0, tokens.indexOf(end)) : tokens));
+    let between = 0;
+    const options = { maxNewTokens, endIds: [end], batchSize, between: () => Promise.resolve(void between++) };
+    expect(await model.generate(prompts, options)).toEqual(ended);
+    expect(between).toBeGreaterThanOrEqual(Math.max(...ended.map(({ length }) => length)) - 1);
+  });
+});
