@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import { DamagedFileError } from './damaged-file-error.js';
+import { fill } from './file-range.js';
 
 /*
  * The header of a safetensors file: 8 bytes of length, JSON with each tensor's type, shape and place, then the data
@@ -121,21 +122,4 @@ async function readBytes(file: FileHandle, path: string, from: number, length: n
   const bytes = Buffer.alloc(length);
   await fill(file, path, bytes, from);
   return bytes;
-}
-
-/** One read of the system takes at most 2 GiB. */
-const bytesAtOnce = 1 << 28;
-
-/**
- * Fills a buffer from a place in a file.
- * @throws DamagedFileError when the file ends before: it was cut meanwhile
- */
-export async function fill(file: FileHandle, path: string, bytes: Uint8Array, from: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const length = Math.min(bytesAtOnce, bytes.length - done);
-    const { bytesRead } = await file.read(bytes, done, length, from + done);
-    if (bytesRead === 0)
-      throw new DamagedFileError(`${path} ends at byte ${from + done}: it was cut short while it was open. ${again}`);
-    done += bytesRead;
-  }
 }

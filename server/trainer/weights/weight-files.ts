@@ -4,8 +4,9 @@ import { open, readdir, readFile, type FileHandle } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { DamagedFileError } from './damaged-file-error.js';
+import { fill } from './file-range.js';
 import { bytesPerValue, parts, weightFormats, widen, type WeightFormat } from './number-format.js';
-import { fill, readHeader, type StoredTensor } from './safetensors-header.js';
+import { readHeader, type StoredTensor } from './safetensors-header.js';
 
 export const singleFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
