@@ -107,13 +107,15 @@ function lossAndGradients(model: Model, examples: readonly Example[], names: rea
   });
 }
 
-// One backend per process: CI has the native one.
-const backend = nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm';
-beforeAll(async () => {
-  await selectBackend({ prefer: backend });
-});
+const files = ['llama-untied', 'llama-tied', 'qwen2'];
+// One native backend per process; WASM beside it.
+const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
+const cases = backends.flatMap((backend) => files.map((file) => ({ backend, file })));
 
-describe.each(['llama-untied', 'llama-tied', 'qwen2'])(`%s against transformers, on ${backend}`, (file) => {
+describe.each(cases)('$file against transformers, on $backend', ({ backend, file }) => {
+  beforeAll(async () => {
+    await selectBackend({ prefer: backend });
+  });
   const { facts, tensors, blueprint, build, named, examples } = load(file);
 
   it('names the parameters of transformers with their shapes', () => {
@@ -183,5 +185,65 @@ describe.each(['llama-untied', 'llama-tied', 'qwen2'])(`%s against transformers,
     const options = { maxNewTokens, endIds: [end], batchSize, between: () => Promise.resolve(void between++) };
     expect(await model.generate(prompts, options)).toEqual(ended);
     expect(between).toBeGreaterThanOrEqual(Math.max(...ended.map(({ length }) => length)) - 1);
+  });
+
+  it('gives the same gradients for a selection as for all, recomputed or not', async () => {
+    const names = blueprint.parameters.map(({ name }) => name).filter((name) => /layers.1.mlp|lm_head|1.*v_proj/.test(name)); // prettier-ignore
+    for (const recompute of [false, true]) {
+      const { gradients } = lossAndGradients(build({ recompute }).model, examples, names);
+      expect(Object.keys(gradients)).toEqual(names);
+      for (const [name, gradient] of Object.entries(gradients))
+        expect(distance(await gradient.data(), tensors.get(`gradient/${name}`)!.data, 1e-6), name).toBeLessThan(1e-3);
+    }
+  });
+
+  it('tells the residual stream before and after each block, at the positions that are read', async () => {
+    const { model } = build();
+    const inputs = uploadInputs(model.collate(examples));
+    const { hidden, told } = tf.tidy(() => {
+      const told: tf.Tensor2D[] = [];
+      return { hidden: model.hidden(inputs, (x) => told.push(tf.clone(x))), told };
+    });
+    expect(told).toHaveLength(2 * model.text.layers + 1);
+    expect(told.every(({ shape }) => String(shape) === String(hidden.shape))).toBe(true);
+    expect(await told.at(-1)!.data()).toEqual(await hidden.data());
+    const ids = await tf.gather(tf.reshape(inputs['ids']!, [-1]), inputs['read']!).data();
+    const table = tensors.get(`weight/model.embed_tokens.weight`)!;
+    const embedded = [...ids].flatMap((id) => [...table.data.subarray(id * model.text.width, (id + 1) * model.text.width)]); // prettier-ignore
+    expect([...(await told[0]!.data())]).toEqual(embedded);
+  });
+
+  it('leaks no tensor over steps and generations, nor where one fails', async () => {
+    const { model } = build({ recompute: true });
+    const prompt = { ...examples[0]!, pictures: [] };
+    const stop = (): Promise<void> => Promise.reject(new Error('stopped'));
+    const once = async (): Promise<void> => {
+      tf.dispose(lossAndGradients(model, examples, model.parameters.names));
+      await model.generate([prompt], { maxNewTokens: 3, endIds: [] });
+      await expect(model.generate([prompt], { maxNewTokens: 3, endIds: [], between: stop })).rejects.toThrow('stopped');
+    };
+    await once();
+    const before = tf.memory().numTensors;
+    await once();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('keeps less for the backward pass when it recomputes', () => {
+    const kept = [true, false].map((recompute) => {
+      const { model } = build({ recompute });
+      const before = tf.memory().numBytes;
+      let bytes = 0;
+      tf.tidy(() => {
+        const inputs = uploadInputs(model.collate(examples));
+        model.parameters.gradients(model.parameters.names, () => {
+          const hidden = model.hidden(inputs);
+          bytes = tf.memory().numBytes - before;
+          return tf.sum(hidden) as tf.Scalar;
+        });
+      });
+      model.dispose();
+      return bytes;
+    });
+    expect(kept[0]).toBeLessThan(kept[1]! / 2);
   });
 });

@@ -87,12 +87,16 @@ export class Parameters {
    * tf.tidy or dispose the results.
    * @param names of the parameters to differentiate by; a model's tied weight has one name and one gradient
    * @param loss reads the parameters through this object
+   * @returns no gradient for a parameter that the loss does not depend on, such as a vision tower's where the batch has
+   *   no picture
    */
   gradients(names: readonly string[], loss: () => tf.Scalar): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
     if (names.length === 0) return { loss: tf.tidy(loss), gradients: new Map() };
     const values = names.map((name) => this.parameter(name).value());
-    const { value, grads } = tf.valueAndGrads((...bound: tf.Tensor[]) => this.#with(names, bound, loss))(values);
-    return { loss: value as tf.Scalar, gradients: new Map(names.map((name, i) => [name, grads[i]!])) };
+    // tf.valueAndGrads refuses where there is no gradient; the function below it does not.
+    const { value, grads } = tf.engine().gradients(() => this.#with(names, values, loss), values, undefined, true);
+    const found = names.flatMap((name, i): [string, tf.Tensor][] => (grads[i] ? [[name, grads[i]]] : []));
+    return { loss: value as tf.Scalar, gradients: new Map(found) };
   }
 
   /**
