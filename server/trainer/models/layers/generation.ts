@@ -58,6 +58,10 @@ async function continueBatch(decoder: Decoder, prompts: Prompts, options: Genera
   const answers = lengths.map((): number[] => []);
   const done = lengths.map(() => false);
   if (maxNewTokens === 0) return answers;
+  const { window = Infinity } = decoder.configuration;
+  const longest = Math.max(...lengths) + maxNewTokens;
+  if (longest > window)
+    throw new Error(`The model attends within a window of ${window} tokens; prompt and answer have ${longest}.`);
   const slots = bucket(prompts.cos.shape[1]! + maxNewTokens);
   let state = tf.tidy(() => start(decoder, prompts, slots));
   try {
