@@ -1,16 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { bucket, collateAngles } from '../collate.js';
-import type { Example, GenerateOptions, HostValues } from '../model.js';
-import { upload } from '../upload.js';
+import type { Example, GenerateOptions, HostInputs, Inputs } from '../model.js';
+import { uploadInputs } from '../upload.js';
 import type { Decoder } from './decoder.js';
 
-/** A batch of prompts as the decoder takes them. */
+/** A batch of prompts as a family prepares them. */
 export interface Prompts {
-  /** Embeddings of text and pictures, [B * T, width], padded on the right; called within tf.tidy. */
-  embed: () => tf.Tensor2D;
-  /** [B, T, head size] */
-  cos: HostValues;
-  sin: HostValues;
+  /** Of the family's `collate`: T from `cos` and `sin` [B, T, head size], and all that `embed` reads. */
+  inputs: HostInputs;
+  /** Embeddings of text and pictures, [B * T, width], padded on the right. */
+  embed: (inputs: Inputs) => tf.Tensor2D;
   /** Tokens of each prompt, at most T. */
   lengths: readonly number[];
   /** The position of each prompt's first new token, for the rotary angles; default: its length. */
@@ -32,10 +31,11 @@ export async function generate(
   options: GenerateOptions,
   prepare: (batch: readonly Example[]) => Prompts,
 ): Promise<number[][]> {
-  const { batchSize = defaultBatchSize } = options;
+  const { batchSize = defaultBatchSize, between } = options;
   const answers: number[][] = [];
   const order = [...prompts.keys()].sort((a, b) => prompts[b]!.ids.length - prompts[a]!.ids.length);
   for (let start = 0; start < order.length; start += batchSize) {
+    if (start > 0) await between?.();
     const batch = order.slice(start, start + batchSize);
     const written = await continueBatch(decoder, prepare(batch.map((at) => prompts[at]!)), options);
     batch.forEach((at, row) => (answers[at] = written[row]!));
@@ -43,30 +43,31 @@ export async function generate(
   return answers;
 }
 
-/** Tensors between two tokens: they keep their shapes, so that every token runs the same compiled functions. */
-type State = {
-  /** [B] int32: the token written last. */
-  next: tf.Tensor1D;
-  /** Of each layer, [B, K, S, D]. */
-  keys: tf.Tensor4D[];
-  values: tf.Tensor4D[];
-};
+/**
+ * Tensors between two tokens, of which every token makes new ones of the same shapes: `token` [B] int32, the one written
+ * last, and of each layer `keys N` and `values N` [B, K, slots, D].
+ */
+type State = tf.NamedTensorMap;
 
 async function continueBatch(decoder: Decoder, prompts: Prompts, options: GenerateOptions): Promise<number[][]> {
   const { maxNewTokens, endIds, between } = options;
-  const { lengths, next = lengths } = prompts;
+  const { inputs, embed, lengths, next = lengths } = prompts;
   const answers = lengths.map((): number[] => []);
-  const done = lengths.map(() => false);
   if (maxNewTokens === 0) return answers;
-  const { window = Infinity } = decoder.configuration;
+  const { window = Infinity, keyValueHeads } = decoder.configuration;
   const longest = Math.max(...lengths) + maxNewTokens;
   if (longest > window)
     throw new Error(`The model attends within a window of ${window} tokens; prompt and answer have ${longest}.`);
-  const slots = bucket(prompts.cos.shape[1]! + maxNewTokens);
-  let state = tf.tidy(() => start(decoder, prompts, slots));
+  const done = lengths.map(() => false);
+  const length = inputs['cos']!.shape[1]!;
+  const slots = bucket(length + maxNewTokens);
+  const last = lengths.map((tokens, row) => row * length + tokens - 1);
+  let state = withInputs({ ...inputs, read: { shape: [last.length], data: Int32Array.from(last) } }, (inputs) =>
+    start(decoder, inputs, embed, slots),
+  );
   try {
     for (let added = 0; ; added++) {
-      const tokens = await state.next.data();
+      const tokens = await state['token']!.data();
       tokens.forEach((token, row) => {
         if (endIds.includes(token)) done[row] = true;
         if (!done[row]) answers[row]!.push(token);
@@ -74,8 +75,10 @@ async function continueBatch(decoder: Decoder, prompts: Prompts, options: Genera
       if (added + 1 === maxNewTokens || !done.includes(false)) return answers;
       await between?.();
       const before = state;
-      const at = (first: readonly number[]): number[] => first.map((position) => position + added);
-      state = tf.tidy(() => proceed(decoder, before, slots, at(lengths), at(next)));
+      const at = lengths.map((tokens) => tokens + added);
+      const positions = next.map((position) => position + added);
+      const step = { ...stepInputs(at, slots, keyValueHeads), ...collateAngles(at.length, [positions], decoder.frequencies) }; // prettier-ignore
+      state = withInputs(step, (inputs) => proceed(decoder, before, inputs));
       tf.dispose(before);
     }
   } finally {
@@ -83,56 +86,64 @@ async function continueBatch(decoder: Decoder, prompts: Prompts, options: Genera
   }
 }
 
+function withInputs(inputs: HostInputs, body: (inputs: Inputs) => State): State {
+  return tf.tidy(() => body(uploadInputs(inputs)));
+}
+
 /** The first new token, and the cache with the prompts in it. Padding leaves slots that later tokens overwrite. */
-function start(decoder: Decoder, { embed, cos, sin, lengths }: Prompts, slots: number): State {
-  const length = cos.shape[1]!;
-  const cache: Pick<State, 'keys' | 'values'> = { keys: [], values: [] };
-  const room = (x: tf.Tensor4D): tf.Tensor4D => tf.pad(x, [[0, 0], [0, 0], [0, slots - length], [0, 0]]); // prettier-ignore
-  const residual = decoder.decode(embed(), {
-    cos: upload(cos) as tf.Tensor3D,
-    sin: upload(sin) as tf.Tensor3D,
-    read: tf.tensor1d(
-      lengths.map((tokens, row) => row * length + tokens - 1),
-      'int32',
-    ),
-    cache: (_, keys, values) => {
-      cache.keys.push(room(keys));
-      cache.values.push(room(values));
+function start(decoder: Decoder, inputs: Inputs, embed: Prompts['embed'], slots: number): State {
+  const { cos, sin, read } = inputs;
+  const length = cos!.shape[1]!;
+  const cache: State = {};
+  const room = (x: tf.Tensor4D): tf.Tensor => tf.pad(x, [[0, 0], [0, 0], [0, slots - length], [0, 0]]); // prettier-ignore
+  const residual = decoder.decode(embed(inputs), {
+    cos: cos as tf.Tensor3D,
+    sin: sin as tf.Tensor3D,
+    read: read as tf.Tensor1D,
+    cache: (layer, keys, values) => {
+      cache[`keys ${layer}`] = room(keys);
+      cache[`values ${layer}`] = room(values);
       return { keys, values };
     },
   });
-  return { next: tf.argMax(decoder.logits(residual), 1), ...cache };
+  return { token: tf.argMax(decoder.logits(residual), 1), ...cache };
 }
 
 /**
- * One more token of each prompt.
- * @param at the slot of each prompt's newest token @param positions its position
+ * What a further token of each prompt needs beside its rotary angles.
+ * @param at the slot of each prompt's newest token
  */
-function proceed(decoder: Decoder, state: State, slots: number, at: number[], positions: number[]): State {
-  const batch = at.length;
-  const { keyValueHeads, headSize } = decoder.configuration;
-  const { cos, sin } = collateAngles(batch, [positions], decoder.frequencies);
-  const mask = new Float32Array(batch * slots);
+function stepInputs(at: readonly number[], slots: number, keyValueHeads: number): HostInputs {
+  const mask = new Float32Array(at.length * slots);
   at.forEach((slot, row) => mask.fill(hidden, row * slots + slot + 1, (row + 1) * slots));
   // The row of each prompt's slot in the cache as a matrix [B * K * S, D].
   const rows = at.flatMap((slot, row) =>
     Array.from({ length: keyValueHeads }, (_, head) => (row * keyValueHeads + head) * slots + slot),
   );
-  const index = tf.tensor2d(rows, [rows.length, 1], 'int32');
-  const cache: Pick<State, 'keys' | 'values'> = { keys: [], values: [] };
-  const written = (all: tf.Tensor4D, x: tf.Tensor4D): tf.Tensor4D => {
-    const flat = tf.reshape(all, [-1, headSize]);
-    return tf.reshape(tf.tensorScatterUpdate(flat, index, tf.reshape(x, [-1, headSize])), all.shape);
+  return {
+    mask: { shape: [at.length, 1, 1, slots], data: mask },
+    rows: { shape: [rows.length, 1], data: Int32Array.from(rows) },
   };
-  const residual = decoder.decode(decoder.embed(state.next), {
-    cos: upload(cos) as tf.Tensor3D,
-    sin: upload(sin) as tf.Tensor3D,
-    mask: tf.tensor(mask, [batch, 1, 1, slots]),
-    cache: (layer, newKeys, newValues) => {
-      const keys = (cache.keys[layer] = written(state.keys[layer]!, newKeys));
-      const values = (cache.values[layer] = written(state.values[layer]!, newValues));
-      return { keys, values };
-    },
+}
+
+/** One more token of each prompt. */
+function proceed(decoder: Decoder, state: State, { cos, sin, mask, rows }: Inputs): State {
+  const { headSize } = decoder.configuration;
+  const cache: State = {};
+  const written = (name: string, x: tf.Tensor): tf.Tensor4D => {
+    const all = state[name]!;
+    const flat = tf.reshape(all, [-1, headSize]);
+    const updated = tf.tensorScatterUpdate(flat, rows as tf.Tensor2D, tf.reshape(x, [-1, headSize]));
+    return (cache[name] = tf.reshape(updated, all.shape)) as tf.Tensor4D;
+  };
+  const residual = decoder.decode(decoder.embed(state['token'] as tf.Tensor1D), {
+    cos: cos as tf.Tensor3D,
+    sin: sin as tf.Tensor3D,
+    mask: mask!,
+    cache: (layer, keys, values) => ({
+      keys: written(`keys ${layer}`, keys),
+      values: written(`values ${layer}`, values),
+    }),
   });
-  return { next: tf.argMax(decoder.logits(residual), 1), ...cache };
+  return { token: tf.argMax(decoder.logits(residual), 1), ...cache };
 }

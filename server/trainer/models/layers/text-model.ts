@@ -6,7 +6,7 @@ import { collateAngles, collateTokens, textPositions } from '../collate.js';
 import type { Example, GenerateOptions, HostInputs, Inputs, Model, ResidualListener, TextSizes } from '../model.js';
 import { describeModel, parameterInfos } from '../parameter-roles.js';
 import { Decoder, decoderParameters, headParameters, type DecoderConfiguration } from './decoder.js';
-import { generate, type Prompts } from './generation.js';
+import { generate } from './generation.js';
 
 const prefix = 'model.';
 
@@ -44,11 +44,15 @@ class TextModel implements Model {
     return { ...tokens, ...collateAngles(batch, [textPositions(batch, padded)], this.#decoder.frequencies) };
   }
 
-  hidden({ ids, cos, sin, read }: Inputs, listener?: ResidualListener): tf.Tensor2D {
-    const embedded = this.#decoder.embed(tf.reshape(ids!, [-1]));
-    return this.#decoder.decode(embedded, {
+  hidden(inputs: Inputs, listener?: ResidualListener): tf.Tensor2D {
+    const { cos, sin, read } = inputs;
+    return this.#decoder.decode(this.#embed(inputs), {
       ...{ cos: cos as tf.Tensor3D, sin: sin as tf.Tensor3D, read: read as tf.Tensor1D, listener },
     });
+  }
+
+  #embed({ ids }: Inputs): tf.Tensor2D {
+    return this.#decoder.embed(tf.reshape(ids!, [-1]));
   }
 
   logits(hidden: tf.Tensor2D): tf.Tensor2D {
@@ -56,11 +60,11 @@ class TextModel implements Model {
   }
 
   generate(prompts: readonly Example[], options: GenerateOptions): Promise<number[][]> {
-    return generate(this.#decoder, prompts, options, (batch): Prompts => {
-      const { ids, cos, sin } = this.collate(batch) as Record<'ids' | 'cos' | 'sin', HostInputs[string]>;
-      const embed = (): tf.Tensor2D => this.#decoder.embed(tf.tensor1d(ids.data as Int32Array, 'int32'));
-      return { embed, cos, sin, lengths: batch.map(({ ids }) => ids.length) };
-    });
+    return generate(this.#decoder, prompts, options, (batch) => ({
+      inputs: this.collate(batch),
+      embed: (inputs) => this.#embed(inputs),
+      lengths: batch.map(({ ids }) => ids.length),
+    }));
   }
 
   dispose(): void {
