@@ -33,7 +33,8 @@ export function addPrepareCommands(program: Command, say: (line: string) => void
     .action((checkpoint: string, out: string) => runBuilt('merge', [resolve(checkpoint), resolve(out)]));
 }
 
-async function runBuilt(name: 'setup' | 'doctor' | 'merge', args: string[]): Promise<void> {
+/** Runs a program of the trainer, and takes over its exit code. */
+export async function runBuilt(name: 'setup' | 'doctor' | 'merge' | 'fetch-model', args: string[]): Promise<void> {
   const code = await runTrainerProgram(rootDir, name, args);
   if (code === null) sayError(`The trainer's ${name} is not built. Run: npm run build`);
   process.exitCode = code ?? 1;

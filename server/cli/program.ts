@@ -8,6 +8,7 @@ import { addFreezeCommand } from './freeze.js';
 import { addInfluxSetupCommand } from './influx-setup.js';
 import { addLearningRateCommand } from './learning-rate.js';
 import { addLinkCommand } from './link.js';
+import { addModelCommands } from './model.js';
 import { addPrepareCommands } from './prepare.js';
 import { addRepairCommand } from './repair.js';
 import { addRestoreCommand } from './restore.js';
@@ -58,6 +59,7 @@ export function createProgram(say: (line: string) => void): Command {
   addTrainCommand(program);
   addStudyCommand(program, say);
   addDataCommand(program, say);
+  addModelCommands(program);
   program.commandsGroup('Setting up:');
   addPrepareCommands(program, say);
   addInfluxSetupCommand(program);

@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, realpathSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { pipDownload, ProgramError, runToEnd } from '../run-to-end.js';
 
 /*
  * On installation, tfjs-node and tfjs-node-gpu 4.22 download libtensorflow 2.9.1, which is years old, and the download
@@ -95,10 +95,8 @@ async function build(
   try {
     progress(`Downloading TensorFlow ${tensorflowVersion} from PyPI (about ${wheels[name].size})`);
     const wheelFolder = join(work, 'wheel');
-    const download = async (requirements: string[]): Promise<void> => {
-      const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--dest', wheelFolder];
-      await run('python3', ['-m', 'pip', 'download', ...options, ...requirements], work);
-    };
+    const download = (requirements: string[]): Promise<void> =>
+      pipDownload(requirements, wheelFolder, { cwd: work }).catch(asSetupError);
     await download([`${wheels[name].name}==${tensorflowVersion}`]);
     if (name === '@tensorflow/tfjs-node-gpu')
       await download((await run('python3', ['-c', cudaScript, wheelFolder])).trim().split('\n'));
@@ -180,17 +178,10 @@ async function need(command: string, args: string[], what: string): Promise<void
   });
 }
 
-/** Runs a program to its end. @returns its standard output */
-function run(command: string, args: string[], cwd?: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...(cwd ? { cwd } : {}) });
-    let output = '';
-    let errors = '';
-    child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4000)));
-    child.on('error', (error) => reject(new NativeSetupError(`${command} could not be started: ${error.message}`)));
-    child.on('close', (code) =>
-      code === 0 ? resolve(output) : reject(new NativeSetupError(`${command} ended with ${code}:\n${errors.trim()}`)),
-    );
-  });
+const run = (command: string, args: string[], cwd?: string): Promise<string> =>
+  runToEnd(command, args, cwd === undefined ? {} : { cwd }).catch(asSetupError);
+
+function asSetupError(error: unknown): never {
+  if (error instanceof ProgramError) throw new NativeSetupError(error.message, { cause: error });
+  throw error;
 }

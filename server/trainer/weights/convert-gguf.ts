@@ -53,9 +53,10 @@ const inLayer: Readonly<Record<string, string>> = {
  * The weights are F32: what Q8_0 and Q4_1 stand for has more digits than BF16 and F16 hold. They equal, to the bit, what
  * transformers makes of the file.
  * @param folder exists
+ * @param signal ends the conversion between tensors, with its reason
  * @throws DamagedFileError when the file is not of a Llama that this converts
  */
-export async function convertGguf(file: GgufFile, folder: string): Promise<void> {
+export async function convertGguf(file: GgufFile, folder: string, signal?: AbortSignal): Promise<void> {
   const parsed = Metadata.safeParse(file.metadata);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
@@ -78,7 +79,10 @@ export async function convertGguf(file: GgufFile, folder: string): Promise<void>
     return {
       name: treeName,
       shape,
-      read: async () => (heads === null ? file.read(name) : inHalves(await file.read(name), heads, shape)),
+      read: async () => {
+        signal?.throwIfAborted();
+        return heads === null ? file.read(name) : inHalves(await file.read(name), heads, shape);
+      },
     };
   });
   const isTied = !file.tensors.has('output.weight');

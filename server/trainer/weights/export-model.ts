@@ -16,7 +16,7 @@ export interface ExportedModel {
 }
 
 /** What of a model's folder holds no weights. */
-const besideWeights = /\.(json|jinja|model|txt|md)$|^(LICENSE|NOTICE)/;
+const besideWeights = /\.(json|jinja|model|txt)$|^(LICENSE|NOTICE)/;
 
 /**
  * Writes a model as a folder that `transformers` loads. The folder appears whole or not at all.

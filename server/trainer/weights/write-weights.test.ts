@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { writeNewFolder } from './new-folder.js';
+import { removeAbandoned, writeNewFolder } from './new-folder.js';
 import { bufferBytes } from './number-format.js';
 import { WeightFiles } from './weight-files.js';
 import { writeSafetensorsFile, writeWeights, type TensorSource } from './write-weights.js';
@@ -145,5 +154,15 @@ describe('writeNewFolder', () => {
     });
     await expect(failing).rejects.toThrow('no space');
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('removes what writers that were killed more than a day ago left behind', async () => {
+    const target = join(folder, 'model');
+    const [old, young, other] = [`${target}.writing-0`, `${target}.writing-1`, join(folder, 'other.writing-0')];
+    for (const path of [old, young, other]) mkdirSync(join(path, 'inside'), { recursive: true });
+    for (const path of [old, other]) utimesSync(path, new Date(0), new Date(0));
+    await removeAbandoned(target);
+    expect(readdirSync(folder).sort()).toEqual(['model.writing-1', 'other.writing-0']);
+    await removeAbandoned(join(folder, 'no', 'model'));
   });
 });
