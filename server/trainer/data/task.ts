@@ -28,12 +28,6 @@ export interface Task {
   sample(rng: Rng, split: Split): Example;
 }
 
-/** 1 if the answer is right word by word, else 0. */
-export function score(answer: string, example: Example): number {
-  const words = (text: string): string => text.trim().split(/\s+/).join(' ');
-  return words(answer) === words(example.answer) ? 1 : 0;
-}
-
 /** FNV-1a with one more mixing step, since its low bits are uneven on short similar texts: 0 <= hash < 2^32 */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;

@@ -5,7 +5,7 @@ import { contentDigest, evaluationQuestions } from './evaluation-questions.js';
 import { heldOutTasks } from './held-out-tasks.js';
 import { drawObjects, drawScene, sceneContent } from './scene.js';
 import { targetTasks } from './target-tasks.js';
-import { drawInSplit, drawQuestions, score, splitOf, type Example } from './task.js';
+import { drawInSplit, drawQuestions, splitOf, type Example } from './task.js';
 import { builtInTokenizer } from './vocabulary.js';
 
 const tokenizer = builtInTokenizer();
@@ -168,12 +168,6 @@ describe('collate', () => {
     expect(() => collate([{ ...about, answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
     expect(() => collate([{ ...about, answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
   });
-});
-
-describe('score', () => {
-  const example = { image: new Uint8Array(0), prompt: '', answer: 'a red circle', content: '' };
-  it('accepts the right words with any spaces', () => expect(score(' a  red circle ', example)).toBe(1));
-  it('accepts nothing else', () => expect(score('a red', example)).toBe(0));
 });
 
 describe('captions', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { noLabel } from '../models/model.js';
 import { namedTemplate } from './chat-template.js';
-import { ConversationEncoder, noLabel, type ConversationOptions } from './conversation.js';
+import { ConversationEncoder, type ConversationOptions } from './conversation.js';
 import { tiny, tinyTokenizer } from './fixtures/tiny.js';
 import { tokenizerFromGguf } from './gguf-tokenizer.js';
 import type { Message } from './message.js';

@@ -1,10 +1,8 @@
+import { noLabel } from '../models/model.js';
 import { ChatTemplate } from './chat-template.js';
 import { countPictures, textOf, type Message } from './message.js';
 import { MarkerLabels } from './marker-labels.js';
 import type { Tokenizer } from './tokenizer.js';
-
-/** A label of a position that the loss leaves out. */
-export const noLabel = -100;
 
 /**
  * Which tokens are taught. `answers`: the assistant's answers, each with the token that ends it. `paper`: as
