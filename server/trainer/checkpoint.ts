@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { misfitWords } from '@plumbline/shared/built-in/method-words';
 import { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { TrainableSelection } from '@plumbline/shared/parameter';
-import type { AdamWState } from './adamw.js';
+import type { AdamWState } from './optim/adamw.js';
 import { assetPath } from './asset.js';
 import { ModelConfig, requireWeights } from './model/model-config.js';
 import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';

@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { Rng } from '@plumbline/shared/rng';
-import { AdamW } from './adamw.js';
+import { AdamW } from './optim/adamw.js';
 import { assetPath } from './asset.js';
 import { cacheFolder } from './backend/native-setup.js';
 import { selectBackend } from './backend/select-backend.js';
@@ -15,7 +15,7 @@ import { builtInTokenizer } from './data/vocabulary.js';
 import { learningRateAt } from './learning-rate.js';
 import type { ModelConfig } from './model/model-config.js';
 import { fineTuning } from './method/fine-tuning.js';
-import { inOneGraph } from './method/in-one-graph.js';
+import { compiled } from './method/compiled.js';
 import { VisionLanguageModel } from './model/vision-language-model.js';
 import { answersRight, percentTrue } from './probe/accuracy.js';
 
@@ -78,7 +78,7 @@ await mkdir(work, { recursive: true });
 
 const tasks = new Map(heldOutTasks.map((task) => [task.name, task]));
 const model = VisionLanguageModel.initialize(config, seed);
-const method = inOneGraph(fineTuning(model));
+const method = compiled(fineTuning(model));
 const optimizer = new AdamW({ weightDecay });
 let dataRng = new Rng(seed + 1);
 let first = 1;
@@ -94,8 +94,7 @@ if (existsSync(checkpointPath) && existsSync(progressPath)) {
   ({ minutes, lossCurve } = progress);
   console.log(`Resuming after step ${first - 1}.`);
 }
-const count = [...model.parameters.values()].reduce((sum, { size }) => sum + size, 0);
-console.log(`${count} parameters, ${tokenizer.size} words, ${steps} steps on ${backend}`);
+console.log(`${model.parameters.size} parameters, ${tokenizer.size} words, ${steps} steps on ${backend}`);
 
 async function accuracies(): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
@@ -109,7 +108,7 @@ async function accuracies(): Promise<Record<string, number>> {
   return result;
 }
 
-const names = [...model.parameters.keys()];
+const names = model.parameters.names;
 let startMs = Date.now();
 let lossSum = 0;
 for (let step = first; step <= steps; step++) {

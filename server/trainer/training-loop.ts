@@ -12,7 +12,7 @@ import { plannedStages, stageAfter, type Stage } from '@plumbline/shared/stage';
 import type { CommandAction } from '@plumbline/shared/command';
 import { Rng } from '@plumbline/shared/rng';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
-import { AdamW } from './adamw.js';
+import { AdamW } from './optim/adamw.js';
 import { adoptWeights, loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { ControlPoint } from './control-point.js';
 import { CommandError, type Applied, type Steered } from './control-point.js';
@@ -456,7 +456,7 @@ class TrainingLoop implements Steered {
   }
 
   #trainableSize(): number {
-    return this.#trainable.reduce((sum, name) => sum + this.of.method.model.parameters.get(name)!.size, 0);
+    return this.#trainable.reduce((sum, name) => sum + this.of.method.model.parameters.parameter(name).size, 0);
   }
 
   #emit(

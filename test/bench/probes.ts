@@ -6,7 +6,7 @@ import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/
 import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
 import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.js';
+import { compiled } from '@plumbline/server/dist/trainer/method/compiled.js';
 import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
@@ -45,7 +45,7 @@ const emit = (event: UnnumberedEvent): void => {
     if (event.metrics[name] !== undefined) durations.push(fromWireNumber(event.metrics[name]));
 };
 const { kind } = await train({
-  ...{ runId: RunId.parse('probes'), config, method: inOneGraph(fineTuning(model)), tokenizer: base.tokenizer, probes },
+  ...{ runId: RunId.parse('probes'), config, method: compiled(fineTuning(model)), tokenizer: base.tokenizer, probes },
   trainer: { backend, device, host: 'bench', processId: process.pid, version: '0' },
   sink: { emit, room: () => Promise.resolve() },
   ...{ control: new ControlPoint(emit), checkpointFolder: folder },

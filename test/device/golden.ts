@@ -43,7 +43,7 @@ const batch = {
   lossMask: floats('mask') as tf.Tensor2D,
 };
 const logits = farthest(await model.forward(batch).data(), tensors.get('logits')!.data);
-const { loss, gradients } = model.lossAndGradients(batch, [...model.parameters.keys()]);
+const { loss, gradients } = model.lossAndGradients(batch, model.parameters.names);
 const differences = { logits, loss: Math.abs((await loss.data())[0]! - facts.loss), gradients: 0 };
 for (const [name, { data }] of part('gradient/'))
   differences.gradients = Math.max(differences.gradients, farthest(await gradients.get(name)!.data(), data));

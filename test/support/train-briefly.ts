@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { AdamW } from '@plumbline/server/dist/trainer/adamw.js';
+import { AdamW } from '@plumbline/server/dist/trainer/optim/adamw.js';
 import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
 import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js';
 import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
 import { builtInTokenizer } from '@plumbline/server/dist/trainer/data/vocabulary.js';
 import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { inOneGraph } from '@plumbline/server/dist/trainer/method/in-one-graph.js';
+import { compiled } from '@plumbline/server/dist/trainer/method/compiled.js';
 import { VisionLanguageModel } from '@plumbline/server/dist/trainer/model/vision-language-model.js';
 import { Rng } from '@plumbline/shared/rng';
 
@@ -30,8 +30,8 @@ const model = VisionLanguageModel.initialize(
   },
   1,
 );
-const names = [...model.parameters.keys()];
-const method = inOneGraph(fineTuning(model));
+const names = model.parameters.names;
+const method = compiled(fineTuning(model));
 const optimizer = new AdamW();
 const rng = new Rng(1);
 const losses: number[] = [];

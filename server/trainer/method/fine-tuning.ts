@@ -5,7 +5,8 @@ import type { Method } from './method.js';
 export function fineTuning(model: VisionLanguageModel): Method {
   return {
     model,
-    tensors: model.tensors,
+    parameters: [...model.parameters],
+    tables: model.tables,
     lossAndGradients: (batch, trainable) => ({ ...model.lossAndGradients(batch, trainable), parts: new Map() }),
     dispose: () => model.dispose(),
   };

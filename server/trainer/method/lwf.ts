@@ -18,7 +18,8 @@ export function lwf(base: BaseWeights, settings: { weight: number; temperature: 
   const teacher = buildModel(base.config, base.weights);
   return {
     model,
-    tensors: [...model.tensors, ...teacher.tensors],
+    parameters: [...model.parameters, ...teacher.parameters],
+    tables: [...model.tables, ...teacher.tables],
     lossAndGradients: (batch, trainable) => {
       // Before the student's pass, so that the gradient records nothing of it.
       const wanted = tf.tidy(() => tf.reshape<tf.Rank.R2>(teacher.forward(batch), [-1, base.config.vocabSize]));

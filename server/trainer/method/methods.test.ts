@@ -11,7 +11,7 @@ import { maskedDistillation } from '../model/layers.js';
 import { ModelConfig, parameterShapes, type HostTensor } from '../model/model-config.js';
 import { VisionLanguageModel, type ModelBatch } from '../model/vision-language-model.js';
 import { readSafetensors } from '../safetensors.js';
-import { inOneGraph } from './in-one-graph.js';
+import { compiled } from './compiled.js';
 import { lora, mergedWeights } from './lora.js';
 import { lwf } from './lwf.js';
 import type { Method } from './method.js';
@@ -78,7 +78,7 @@ describe('methods', () => {
   async function compare(method: Method, word: string, loss: number, trainable: string[]): Promise<void> {
     expect(farthest(await logits(method.model), fixture.get(`${word}/logits`)!.data)).toBeLessThan(tolerance);
     const gradients = part(fixture, `${word}/gradient/`);
-    for (const way of [method, inOneGraph(method)]) {
+    for (const way of [method, compiled(method)]) {
       const result = way.lossAndGradients(batch, trainable);
       expect((await result.loss.data())[0]).toBeCloseTo(loss, 4);
       expect([...result.gradients.keys()].sort()).toEqual([...gradients.keys()].sort());
@@ -91,7 +91,7 @@ describe('methods', () => {
   /** Moves a method's added parameters away from their initial values, so that they have an effect. */
   function disturb({ model }: Method): void {
     for (const { name, fixed } of model.describe().parameters)
-      if (!fixed) model.parameters.get(name)!.assign(tf.add(model.parameters.get(name)!, 0.05));
+      if (!fixed) model.parameters.parameter(name).assign(tf.add(model.parameters.get(name), 0.05));
   }
   /** Checks the recipes' names, and that everything else of the model is fixed. */
   function expectFixed(method: Method): void {
@@ -125,13 +125,16 @@ describe('methods', () => {
       await compare(method, 'lora', facts.lora_loss, names(method, 'full'));
     });
 
-    it('merges like PEFT, into a plain model with exactly the same logits', async () => {
+    it('merges like PEFT, into a plain model with the same logits up to rounding', async () => {
       const { model } = adapted();
       model.assign(part(fixture, 'lora/weight/'));
       const weights = await mergedWeights(model);
       for (const [name, { data }] of part(fixture, 'lora/merged/'))
         expect(farthest(weights.get(name)!.data, data), name).toBeLessThan(1e-6);
-      expect(await logits(VisionLanguageModel.fromTensors(config, weights))).toEqual(await logits(model));
+      // As in PEFT, an unmerged adapter is a product of its own.
+      expect(
+        farthest(await logits(VisionLanguageModel.fromTensors(config, weights)), await logits(model)),
+      ).toBeLessThan(1e-5);
     });
 
     it('lets a selection choose adapters by projection, and keeps everything else', () => {
@@ -158,7 +161,7 @@ describe('methods', () => {
     it('gives the logits, loss, its parts and the gradients of PyTorch', async () => {
       const method = distilled();
       method.model.assign(part(fixture, 'lwf/weight/'));
-      await compare(method, 'lwf', facts.lwf_loss, [...method.model.parameters.keys()]);
+      await compare(method, 'lwf', facts.lwf_loss, method.model.parameters.names);
       const { parts } = method.lossAndGradients(batch, ['lm_head.weight']);
       const values = [...parts].map(([name, value]) => [name, value.dataSync()[0]!] as const);
       expect(values.map(([name]) => name)).toEqual([metrics.taskLoss, metrics.distillationLoss]);

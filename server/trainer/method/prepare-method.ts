@@ -1,7 +1,7 @@
 import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { buildModel, type BaseWeights } from '../checkpoint.js';
 import { fineTuning } from './fine-tuning.js';
-import { inOneGraph } from './in-one-graph.js';
+import { compiled } from './compiled.js';
 import { lora } from './lora.js';
 import { lwf } from './lwf.js';
 import type { Method } from './method.js';
@@ -13,7 +13,7 @@ import { wiseFt } from './wise-ft.js';
  * @throws DamagedFileError when the base's weights do not fit its configuration
  */
 export function prepareMethod(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
-  return inOneGraph(methodOf(settings, base, seed));
+  return compiled(methodOf(settings, base, seed));
 }
 
 function methodOf(settings: TrainingMethod, base: BaseWeights, seed: number): Method {

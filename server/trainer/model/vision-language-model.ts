@@ -2,6 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ModelInfo } from '@plumbline/shared/parameter';
 import { Rng } from '@plumbline/shared/rng';
 import { describeModel } from '../models/parameter-roles.js';
+import { Parameters } from '../runtime/parameter.js';
+import { hostValues, makeParameter } from '../runtime/variable.js';
 import {
   attentionWeights,
   maskedCrossEntropy,
@@ -52,8 +54,8 @@ type KeyValueCache = { keys: tf.Tensor4D; values: tf.Tensor4D }[];
  * Text is padded on the right; attention is causal, so no real token ever sees the padding.
  */
 export class VisionLanguageModel {
-  /** By path, in the fixed order of `parameterShapes`. */
-  readonly parameters = new Map<string, tf.Variable>();
+  /** In the fixed order of `parameterShapes`. */
+  readonly parameters: Parameters;
   readonly #rotary: RotaryTables;
   /** [N, N] over all N positions: 0 where a position may attend, -1e9 ahead of it. */
   readonly #causal: tf.Tensor2D;
@@ -63,11 +65,12 @@ export class VisionLanguageModel {
     values: (name: string) => Float32Array,
   ) {
     const positions = imageTokens(config) + config.maxTextTokens;
-    for (const { name, shape } of parameterShapes(config))
-      this.parameters.set(
-        name,
-        tf.tidy(() => tf.variable(tf.tensor(values(name), shape, 'float32'))),
-      );
+    this.parameters = new Parameters(
+      parameterShapes(config).map(({ name, shape }) =>
+        makeParameter(name, () => tf.tensor(values(name), shape, 'float32')),
+      ),
+      config.lora,
+    );
     this.#rotary = rotaryTables(positions, config.hiddenSize / config.heads, config.ropeTheta);
     const mask = new Float32Array(positions * positions);
     for (let row = 0; row < positions; row++) mask.fill(-1e9, row * positions + row + 1, (row + 1) * positions);
@@ -94,20 +97,17 @@ export class VisionLanguageModel {
     return new VisionLanguageModel(config, (name) => tensors.get(name)!.data);
   }
 
-  /** All tensors that a forward pass reads: the current parameters and the tables. */
-  get tensors(): tf.Tensor[] {
+  /** The tables that a forward pass reads beside the parameters. */
+  get tables(): tf.Tensor[] {
     const { cos, sin, turn } = this.#rotary;
-    return [...this.parameters.values(), cos, sin, turn, this.#causal];
+    return [cos, sin, turn, this.#causal];
   }
 
-  /** Copies all parameters to the host in one read. */
+  /** Copies all parameters to the host. */
   async toTensors(): Promise<Map<string, HostTensor>> {
     const tensors = new Map<string, HostTensor>();
-    for (const [name, variable] of this.parameters)
-      tensors.set(name, {
-        shape: [...variable.shape],
-        data: Float32Array.from((await variable.data()) as Float32Array),
-      });
+    for (const parameter of this.parameters)
+      tensors.set(parameter.name, { shape: [...parameter.shape], data: await hostValues(parameter) });
     return tensors;
   }
 
@@ -115,7 +115,7 @@ export class VisionLanguageModel {
   assign(tensors: ReadonlyMap<string, HostTensor>): void {
     for (const [name, { data, shape }] of tensors) {
       const value = tf.tensor(data, shape, 'float32');
-      this.#variable(name).assign(value);
+      this.parameters.parameter(name).assign(value);
       value.dispose();
     }
   }
@@ -136,8 +136,8 @@ export class VisionLanguageModel {
    * these weights is the same function. Call it within tf.tidy, which disposes the merged weights.
    */
   effectiveWeights(): Record<string, tf.Tensor> {
-    const names = [...this.parameters.keys()].filter((name) => !/\.lora_[AB]\.weight$/.test(name));
-    return Object.fromEntries(names.map((name) => [name, this.#effective(name)]));
+    const names = this.parameters.names.filter((name) => !/\.lora_[AB]\.weight$/.test(name));
+    return Object.fromEntries(names.map((name) => [name, this.parameters.effective(name)]));
   }
 
   /** @returns logits [B, T, V] at the text positions: row t predicts the token after text position t */
@@ -188,10 +188,7 @@ export class VisionLanguageModel {
     trainable: readonly string[],
     objective: Objective = answerLoss,
   ): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
-    if (trainable.length === 0) return { loss: this.loss(batch, objective), gradients: new Map() };
-    const variables = trainable.map((name) => this.#variable(name));
-    const { value, grads } = tf.variableGrads(() => this.loss(batch, objective), variables);
-    return { loss: value, gradients: new Map(trainable.map((name, i) => [name, grads[variables[i]!.name]!])) };
+    return this.parameters.gradients(trainable, () => this.loss(batch, objective));
   }
 
   /**
@@ -250,38 +247,17 @@ export class VisionLanguageModel {
   }
 
   dispose(): void {
-    for (const variable of this.parameters.values()) variable.dispose();
-    tf.dispose([this.#rotary.cos, this.#rotary.sin, this.#rotary.turn, this.#causal]);
-  }
-
-  #variable(name: string): tf.Variable {
-    const variable = this.parameters.get(name);
-    if (!variable) throw new Error(`The model has no parameter ${name}.`);
-    return variable;
-  }
-
-  #parameter<R extends tf.Rank>(name: string): tf.Tensor<R> {
-    return this.#variable(name) as unknown as tf.Tensor<R>;
-  }
-
-  /** A parameter as the model uses it: a weight with the product of its adapters added, if it has any. */
-  #effective<R extends tf.Rank>(name: string): tf.Tensor<R> {
-    const { lora } = this.config;
-    const weight = this.#parameter<R>(name);
-    const path = name.slice(0, -'.weight'.length);
-    if (!lora || !this.parameters.has(`${path}.lora_A.weight`)) return weight;
-    const [a, b] = ['A', 'B'].map((part) => this.#parameter<tf.Rank.R2>(`${path}.lora_${part}.weight`));
-    return tf.add(weight, tf.mul(tf.matMul(b!, a!), lora.alpha / lora.rank));
+    this.parameters.dispose();
+    tf.dispose(this.tables);
   }
 
   /** x [N, in] -> [N, out], with the bias if there is one. */
   #linear(x: tf.Tensor2D, path: string): tf.Tensor2D {
-    const y = tf.matMul(x, this.#effective<tf.Rank.R2>(`${path}.weight`), false, true);
-    return this.parameters.has(`${path}.bias`) ? tf.add(y, this.#parameter(`${path}.bias`)) : (y as tf.Tensor2D);
+    return this.parameters.linear(x, path);
   }
 
   #norm(x: tf.Tensor2D, path: string): tf.Tensor2D {
-    return rmsNorm(x, this.#parameter<tf.Rank.R1>(`${path}.weight`), this.config.rmsNormEps);
+    return rmsNorm(x, this.parameters.get<tf.Rank.R1>(`${path}.weight`), this.config.rmsNormEps);
   }
 
   /** images [B, S, S, 3] -> projected image tokens [B, N, C]. Call it within tf.tidy. */
@@ -300,7 +276,7 @@ export class VisionLanguageModel {
     );
     const positioned = tf.add(
       tf.reshape(embedded, [batchSize, grid * grid, hiddenSize]),
-      this.#parameter('vision_tower.embeddings.position_embedding.weight'),
+      this.parameters.get('vision_tower.embeddings.position_embedding.weight'),
     );
     let x = tf.reshape(positioned, [batchSize * grid * grid, hiddenSize]) as tf.Tensor2D;
     for (let layer = 0; layer < visionLayers; layer++) {
@@ -321,7 +297,7 @@ export class VisionLanguageModel {
   #textEmbeddings(ids: tf.Tensor2D): tf.Tensor3D {
     // Cast afterwards: with dtype float32, the WASM backend's oneHot (4.22) writes integers, which read as 0.
     const oneHot = tf.cast(tf.oneHot(tf.reshape(ids, [-1]), this.config.vocabSize), 'float32') as tf.Tensor2D;
-    const embedded = tf.matMul(oneHot, this.#parameter<tf.Rank.R2>('language_model.embed_tokens.weight'));
+    const embedded = tf.matMul(oneHot, this.parameters.get<tf.Rank.R2>('language_model.embed_tokens.weight'));
     return tf.reshape(embedded, [...ids.shape, this.config.hiddenSize]);
   }
 
@@ -392,7 +368,7 @@ export class VisionLanguageModel {
     const size = hiddenSize / heads;
     // One product for the three projections: one wide product uses the processor better than three narrow ones.
     const stacked = tf.concat(
-      ['q_proj', 'k_proj', 'v_proj'].map((part) => this.#effective<tf.Rank.R2>(`${path}.${part}.weight`)),
+      ['q_proj', 'k_proj', 'v_proj'].map((part) => this.parameters.effective<tf.Rank.R2>(`${path}.${part}.weight`)),
       0,
     );
     const projected = tf.reshape(tf.matMul(x, stacked as tf.Tensor2D, false, true), [batchSize, -1, 3, heads, size]);

@@ -8,13 +8,13 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
-import { Graphs } from '../backend/graphs.js';
 import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import { drawQuestions, type Task } from '../data/task.js';
 import type { VisionLanguageModel } from '../model/vision-language-model.js';
 import { numberTokenIds } from '../number-tokens.js';
+import { Programs } from '../runtime/program.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { percentTrue, rowsRight } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
@@ -51,13 +51,13 @@ interface Pass {
   read: number[];
   /** The ones among them that predict a word of a held-out answer. */
   heldOutAnswers: tf.Tensor1D;
-  /** Cached image tokens, and the data of the weights that made them. */
+  /** Cached image tokens, and the states of the weights that made them. */
   seen?: { tokens: tf.Tensor3D; by: object[] };
 }
 
 /**
  * The most rows of one forward pass. Tasks share passes, which is faster than one pass per task; texts are cut to the
- * longest. Passes have equal size because a graph runs them in parallel.
+ * longest. Passes have equal size because TensorFlow runs them in parallel.
  */
 const mostRows = 128;
 
@@ -82,7 +82,7 @@ export class ProbeSuite {
   readonly #passes: Pass[];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
-  readonly #graphs = new Graphs();
+  readonly #programs = new Programs();
   /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and the drift from its weights. */
   #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
@@ -193,7 +193,7 @@ export class ProbeSuite {
     for (const { images, inputIds, heldOutAnswers, seen } of this.#passes)
       tf.dispose([images, inputIds, heldOutAnswers, seen?.tokens]);
     this.#baseContributions?.dispose();
-    this.#graphs.dispose();
+    this.#programs.dispose();
   }
 
   #numberMass(outputs: Float32Array, { answers }: ProbeSet): number {
@@ -207,7 +207,7 @@ export class ProbeSuite {
   async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
     const passes = this.#passes.map((pass) => ({ ...pass, seen: this.#imageTokens(model, pass) }));
     const inputs = passes.flatMap(({ seen, inputIds, heldOutAnswers }) => [seen, inputIds, heldOutAnswers]);
-    const results = this.#graphs.run('probe', [...model.tensors, ...inputs], () => {
+    const results = this.#programs.run('probe', [...model.tables, ...inputs], [...model.parameters], () => {
       const outputs = passes.map(({ seen, inputIds, read, heldOutAnswers }) => {
         const residuals = model.residuals(seen, inputIds, read);
         const heldOut = residuals.map((residual) => tf.gather(residual, heldOutAnswers));
@@ -231,14 +231,14 @@ export class ProbeSuite {
 
   /**
    * The image tokens of a pass, [B, N, C]. Most recipes freeze the vision tower and the projector, and the pictures are
-   * the same at each probe: the tokens are computed again only after one of these weights was assigned.
+   * the same at each probe: the tokens are computed again only after one of these weights has changed.
    */
   #imageTokens(model: VisionLanguageModel, pass: Pass): tf.Tensor3D {
-    const by = [...model.parameters].flatMap(([name, { dataId }]) => (this.#seeing.has(name) ? [dataId] : []));
-    const asBefore = by.length === pass.seen?.by.length && by.every((dataId, index) => dataId === pass.seen!.by[index]);
+    const by = [...model.parameters].flatMap(({ name, state }) => (this.#seeing.has(name) ? [state] : []));
+    const asBefore = by.length === pass.seen?.by.length && by.every((state, index) => state === pass.seen!.by[index]);
     if (!asBefore) {
       pass.seen?.tokens.dispose();
-      const { tokens } = this.#graphs.run('image tokens', [...model.tensors, pass.images], () => ({
+      const { tokens } = this.#programs.run('image tokens', [pass.images], [...model.parameters], () => ({
         tokens: model.imageEmbeddings(pass.images),
       }));
       pass.seen = { tokens: tf.keep(tokens!) as tf.Tensor3D, by };

@@ -37,7 +37,7 @@ export function groupDrift(
 }
 
 /**
- * Weight drift of every group of a model, probe after probe. Only weights assigned since the last probe are read from
+ * Weight drift of every group of a model, probe after probe. Only weights changed since the last probe are read from
  * the device and compared again: frozen weights cost nothing.
  */
 export class WeightDrift {
@@ -45,7 +45,7 @@ export class WeightDrift {
   /** Base weights by name. */
   readonly #base = new Map<string, Float32Array>();
   readonly #drifts = new Map<string, number>();
-  /** The data of each weight's variables at its last measurement. */
+  /** The states of each weight's parameters at its last measurement. */
   readonly #measured = new Map<string, readonly object[]>();
 
   private constructor(base: VisionLanguageModel) {
@@ -66,11 +66,11 @@ export class WeightDrift {
   /** Drift of each group, for weights with their adapters merged in. */
   async of(model: VisionLanguageModel): Promise<ReadonlyMap<string, number>> {
     const groups = new Set(
-      this.#weights.flatMap(({ name, group }) => (this.#isMeasured(name, dataOf(model, name)) ? [] : [group])),
+      this.#weights.flatMap(({ name, group }) => (this.#isMeasured(name, statesOf(model, name)) ? [] : [group])),
     );
     const assigned = this.#weights.filter(({ group }) => groups.has(group));
     if (assigned.length === 0) return this.#drifts;
-    for (const { name } of assigned) this.#measured.set(name, dataOf(model, name));
+    for (const { name } of assigned) this.#measured.set(name, statesOf(model, name));
     // One read for all: each read waits for the device.
     const flat = tf.tidy(() => {
       const weights = model.effectiveWeights();
@@ -83,15 +83,15 @@ export class WeightDrift {
     return this.#drifts;
   }
 
-  #isMeasured(name: string, data: readonly object[]): boolean {
+  #isMeasured(name: string, states: readonly object[]): boolean {
     const measured = this.#measured.get(name);
-    return data.every((part, index) => part === measured?.[index]);
+    return states.every((state, index) => state === measured?.[index]);
   }
 }
 
-/** The data of all variables of a weight: its own and those of its adapters. */
-function dataOf({ parameters }: VisionLanguageModel, name: string): object[] {
+/** The states of all parameters of a weight: its own and those of its adapters. */
+function statesOf({ parameters }: VisionLanguageModel, name: string): object[] {
   const path = name.replace(/weight$/, '');
   const names = [name, `${path}lora_A.weight`, `${path}lora_B.weight`];
-  return names.flatMap((part) => parameters.get(part)?.dataId ?? []);
+  return names.flatMap((part) => (parameters.has(part) ? [parameters.parameter(part).state] : []));
 }

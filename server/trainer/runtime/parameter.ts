@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { runAfter } from './function-recorder.js';
 import { gradientsWithin, withGradient } from './with-gradient.js';
 
 /** A weight that stays on the device. */
@@ -7,10 +8,14 @@ export interface Parameter {
   readonly shape: readonly number[];
   /** Number of values. */
   readonly size: number;
+  /** Stands for the current values: another object whenever they may have changed. */
+  readonly state: object;
   /** The weight as a tensor, for use within tf.tidy. It keeps today's values when the parameter changes later. */
   value(): tf.Tensor;
   /** Takes over the values of `tensor`, which stays the caller's. @throws Error when the shape differs */
   assign(tensor: tf.Tensor): void;
+  /** To be called after an operation has changed the values in place. */
+  changed(): void;
   dispose(): void;
 }
 
@@ -83,8 +88,8 @@ export class Parameters {
   }
 
   /**
-   * A scalar and its gradients with respect to some parameters. Frozen parameters cost no backward pass. Call it within
-   * tf.tidy or dispose the results.
+   * A scalar and its gradients with respect to some parameters. Frozen parameters cost no backward pass. The caller
+   * disposes both.
    * @param names of the parameters to differentiate by; a model's tied weight has one name and one gradient
    * @param loss reads the parameters through this object
    * @returns no gradient for a parameter that the loss does not depend on, such as a vision tower's where the batch has
@@ -92,9 +97,11 @@ export class Parameters {
    */
   gradients(names: readonly string[], loss: () => tf.Scalar): { loss: tf.Scalar; gradients: Map<string, tf.Tensor> } {
     if (names.length === 0) return { loss: tf.tidy(loss), gradients: new Map() };
-    const values = names.map((name) => this.parameter(name).value());
-    // tf.valueAndGrads refuses where there is no gradient; the function below it does not.
-    const { value, grads } = tf.engine().gradients(() => this.#with(names, values, loss), values, undefined, true);
+    const { value, grads } = tf.tidy(() => {
+      const values = names.map((name) => this.parameter(name).value());
+      // tf.valueAndGrads refuses where there is no gradient; the function below it does not.
+      return tf.engine().gradients(() => this.#with(names, values, loss), values, undefined, true);
+    });
     const found = names.flatMap((name, i): [string, tf.Tensor][] => (grads[i] ? [[name, grads[i]]] : []));
     return { loss: value as tf.Scalar, gradients: new Map(found) };
   }
@@ -122,7 +129,8 @@ export class Parameters {
             const given = saved.slice(names.length);
             const again = (x: tf.Tensor, ...bound: tf.Tensor[]): tf.Tensor =>
               this.#with(names, bound, () => f(x as T, given));
-            return gradientsWithin(again, [x!, ...saved.slice(0, names.length)], dy);
+            // A compiled function would compute it in the forward pass, where its inputs are there already.
+            return runAfter([dy], () => gradientsWithin(again, [x!, ...saved.slice(0, names.length)], dy));
           },
         };
       },

@@ -1,15 +1,15 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import { Graphs } from '../backend/graphs.js';
+import { Programs } from '../runtime/program.js';
 import type { Method } from './method.js';
 
-/** Wraps a method so that loss and gradients of a step run as one graph if the backend has graphs. */
-export function inOneGraph(method: Method): Method {
-  const graphs = new Graphs();
+/** Wraps a method so that loss and gradients of a step run as one compiled function if the backend has them. */
+export function compiled(method: Method): Method {
+  const programs = new Programs();
   return {
     ...method,
     lossAndGradients: (batch, trainable) => {
-      const inputs = [...Object.values<tf.Tensor>({ ...batch }), ...method.tensors];
-      const results = graphs.run(`loss and gradients of ${trainable.join(', ')}`, inputs, () => {
+      const inputs = [...Object.values<tf.Tensor>({ ...batch }), ...method.tables];
+      const results = programs.run(`loss and gradients of ${trainable.join(', ')}`, inputs, method.parameters, () => {
         const { loss, parts, gradients } = method.lossAndGradients(batch, trainable);
         return { loss, ...prefixed('part', parts), ...prefixed('gradient', gradients) };
       });
@@ -20,7 +20,7 @@ export function inOneGraph(method: Method): Method {
       };
     },
     dispose: () => {
-      graphs.dispose();
+      programs.dispose();
       method.dispose();
     },
   };
