@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AskedCommand, Command, CommandId } from '@plumbline/shared/command';
 import { CheckpointId, type RunId } from '@plumbline/shared/run';
+import type { WireEvent } from '@plumbline/shared/wire-event';
 import { saved } from '../../test/support/ruled-runs.js';
 import {
   aCommand,
@@ -153,10 +154,11 @@ describe('a command ends exactly once', () => {
     const { store } = hub.hub.runs;
     const { putCommand } = store;
     store.putCommand = () => Promise.reject(new StoreUnavailableError('The disk is full.'));
-    const report = {
-      ...{ type: 'command_applied', seq: 2, step: 1, wallTimeMs: 1_700_000_000_005, commandId: command.commandId },
+    const report: WireEvent = {
+      type: 'command_applied',
+      ...{ seq: 2, step: 1, wallTimeMs: 1_700_000_000_005, commandId: command.commandId },
       ...{ before: {}, after: { learning_rate: 0.01 } },
-    } as const;
+    };
     expect(await trainer.emitWithAck('events', { events: [report] })).toMatchObject({ ok: false });
     store.putCommand = putCommand;
     const again = hub.trainer();

@@ -174,7 +174,7 @@ describe('collectRun', () => {
     await part.evaluate([null]);
     await part.train(10);
     const { evaluations, interventions } = await collectRun(session, full!, part.runId);
-    expect(evaluations.map(({ step }) => step)).toEqual([2, 8]);
+    expect(evaluations).toMatchObject([{ step: 2 }, { step: 8 }]);
     expect(interventions).toEqual([{ step: 2, author: 'person', what: 'learning rate 0.0005' }]);
   });
 
@@ -191,7 +191,7 @@ describe('collectRun', () => {
     await parent.train(3);
     await parent.evaluate([null]);
     const { evaluations, interventions } = await collectRun(session, full!, child.runId);
-    expect(evaluations.map(({ step }) => step)).toEqual([4]);
+    expect(evaluations).toMatchObject([{ step: 4 }]);
     expect(interventions).toEqual([{ step: 2, author: 'person', what: 'trains sa_proj' }]);
   });
 });

@@ -158,7 +158,7 @@ describe('plumbline data', () => {
     await mkdir(join(folder, 'table'));
     const instance = await DuckDBInstance.create(':memory:');
     const connection = await instance.connect();
-    const image = `{'bytes': unhex('${png(77).toString('hex')}'), 'path': NULL::VARCHAR}`;
+    const image = `{'bytes': unhex('${(await png(77)).toString('hex')}'), 'path': NULL::VARCHAR}`;
     await connection.run(
       `COPY (SELECT ${image} AS image, unnest(['is it?', 'what is it?']) AS question, 'a cell' AS answer) ` +
         `TO '${join(folder, 'table', 'train.parquet')}' (FORMAT parquet)`,

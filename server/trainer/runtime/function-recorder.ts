@@ -75,7 +75,7 @@ export class FunctionRecorder {
         throw this.#foreign();
       return getInputTensorIds.call(backend, tensors);
     };
-    current = this;
+    recordAfter = (waited, inner) => this.#waitFor(waited, inner);
     try {
       const results = tf.tidy(() => {
         const outputs = Object.entries(body());
@@ -93,13 +93,12 @@ export class FunctionRecorder {
       );
       return { name, parameters: [...this.#parameters.keys()], outputs: results.map(({ output }) => output) };
     } finally {
-      current = undefined;
+      recordAfter = undefined;
       Object.assign(backend, { binding: this.#binding, write, getInputTensorIds });
     }
   }
 
-  /** Runs `body` so that its operations wait for `tensors`. */
-  after<T>(tensors: readonly tf.Tensor[], body: () => T): T {
+  #waitFor<T>(tensors: readonly tf.Tensor[], body: () => T): T {
     const outer = this.#after;
     this.#after = this.backend.getInputTensorIds(tensors).map((id) => this.#indexOf(id));
     try {
@@ -193,12 +192,12 @@ export class FunctionRecorder {
   }
 }
 
-let current: FunctionRecorder | undefined;
+type RunAfter = <T>(tensors: readonly tf.Tensor[], body: () => T) => T;
+/** The recorder's, while a function is recorded. */
+let recordAfter: RunAfter | undefined;
 
 /**
  * Runs `body` so that, in a recorded function, its operations wait for `tensors`. TensorFlow runs an operation as soon
  * as its inputs are there: without this, what is recomputed in a backward pass would be computed in the forward pass.
  */
-export function runAfter<T>(tensors: readonly tf.Tensor[], body: () => T): T {
-  return current ? current.after(tensors, body) : body();
-}
+export const runAfter: RunAfter = (tensors, body) => (recordAfter ? recordAfter(tensors, body) : body());
