@@ -8,7 +8,6 @@ import {
   type NativeBackend,
   type TensorMetadata,
 } from './native-backend.js';
-import type { ResourceVariable } from './variable.js';
 
 /** A function of TensorFlow's eager context. */
 export interface RecordedFunction {
@@ -16,6 +15,12 @@ export interface RecordedFunction {
   /** The parameters that it reads or changes, as indices. Their handles follow its tensors among its inputs. */
   parameters: number[];
   outputs: string[];
+}
+
+/** A resource variable: its handle's id in the addon, and the shape of its value. */
+interface Variable {
+  readonly id: number;
+  readonly shape: readonly number[];
 }
 
 /** The id of a graph's tensor: negative, below the -1 of tensors that are still on the host. */
@@ -44,7 +49,7 @@ export class FunctionRecorder {
     private readonly backend: NativeBackend,
     /** names the recorded function in errors */
     private readonly name: string,
-    private readonly parameters: readonly ResourceVariable[],
+    private readonly parameters: readonly Variable[],
   ) {
     this.#places = new Map(parameters.map(({ id }, place) => [id, place]));
     this.#binding = backend.binding;

@@ -1,11 +1,11 @@
-import sharp from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { pictureSize } from '../task.js';
 import { findPicture, readPicture } from './picture-file.js';
 
 const place = { file: 'set.json', record: 4 };
 type Rgb = readonly [number, number, number];
-function pixels(width: number, height: number, colour: (x: number, y: number) => Rgb): sharp.Sharp {
+function pixels(width: number, height: number, colour: (x: number, y: number) => Rgb): Sharp {
   const data = Buffer.alloc(width * height * 3);
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) data.set(colour(x, y), (y * width + x) * 3);
   return sharp(data, { raw: { width, height, channels: 3 } });
