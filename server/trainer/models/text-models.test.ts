@@ -71,7 +71,8 @@ function distance(got: ArrayLike<number>, wanted: ArrayLike<number>, least = 0):
 
 function lossAndGradients(model: Model, examples: readonly Example[], names: readonly string[]) {
   const inputs = uploadInputs(model.collate(examples));
-  const { loss, ...gradients } = new Programs().run(
+  const programs = new Programs();
+  const { loss, ...gradients } = programs.run(
     `loss and gradients of ${names.join(', ')}`,
     Object.values(inputs),
     [...model.parameters],
@@ -86,6 +87,8 @@ function lossAndGradients(model: Model, examples: readonly Example[], names: rea
       return { loss, ...Object.fromEntries(gradients) };
     },
   );
+  tf.dispose(Object.values(inputs));
+  programs.dispose();
   return { loss: loss!, gradients };
 }
 
@@ -175,7 +178,7 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
   it('gives the same gradients for a selection as for all, recomputed or not', async () => {
     const names = blueprint.parameters.map(({ name }) => name).filter((name) => /layers.1.mlp|lm_head|1.*v_proj/.test(name)); // prettier-ignore
     for (const recompute of [false, true]) {
-      const { gradients } = lossAndGradients(build({ recompute }).model, examples, names);
+      const { gradients } = lossAndGradients(build({ recompute }), examples, names);
       expect(Object.keys(gradients)).toEqual(names);
       for (const [name, gradient] of Object.entries(gradients))
         expect(distance(await gradient.data(), tensors.get(`gradient/${name}`)!.data, 1e-6), name).toBeLessThan(1e-3);
@@ -183,7 +186,7 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
   });
 
   it('tells the residual stream before and after each block, at the positions that are read', async () => {
-    const { model } = build();
+    const model = build();
     const inputs = uploadInputs(model.collate(examples));
     const { hidden, told } = tf.tidy(() => {
       const told: tf.Tensor2D[] = [];
@@ -199,7 +202,7 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
   });
 
   it('leaks no tensor over steps and generations, nor where one fails', async () => {
-    const { model } = build({ recompute: true });
+    const model = build({ recompute: true });
     const prompt = { ...examples[0]!, pictures: [] };
     const stop = (): Promise<void> => Promise.reject(new Error('stopped'));
     const once = async (): Promise<void> => {
@@ -215,7 +218,7 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
 
   it('keeps less for the backward pass when it recomputes', () => {
     const kept = [true, false].map((recompute) => {
-      const { model } = build({ recompute });
+      const model = build({ recompute });
       const before = tf.memory().numBytes;
       let bytes = 0;
       tf.tidy(() => {

@@ -17,8 +17,13 @@ import { textConfiguration } from './text-configuration.js';
 /* Hand-written gradients are compared with those that tfjs derives from the plain formula. */
 
 const rng = new Rng(3);
-const random = <R extends tf.Rank>(...shape: number[]): tf.Tensor<R> =>
-  tf.tensor(Array.from({ length: shape.reduce((product, length) => product * length, 1) }, () => rng.normal()), shape) as tf.Tensor<R>; // prettier-ignore
+function random<R extends tf.Rank>(...shape: number[]): tf.Tensor<R> {
+  const values: tf.Tensor = tf.tensor(
+    Array.from({ length: tf.util.sizeFromShape(shape) }, () => rng.normal()),
+    shape,
+  );
+  return values as tf.Tensor<R>;
+}
 
 async function farthest(a: tf.Tensor, b: tf.Tensor): Promise<number> {
   expect(a.shape).toEqual(b.shape);
