@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { Tokenizer } from '../text/tokenizer.js';
 import { convertGguf } from './convert-gguf.js';
 import { GgufFile } from './gguf.js';
 import { WeightFiles } from './weight-files.js';
@@ -63,6 +64,13 @@ it('has a configuration of transformers, tied where the file has no head', async
   expect(json('config.json')).toMatchObject({ tie_word_embeddings: true, vocab_size: 40 });
 });
 
+it('has the tokenizer of its metadata', async () => {
+  await convertGguf(await open(join(fixtures, 'llama.gguf')), folder);
+  const tokenizer = await Tokenizer.fromFolder(folder);
+  expect([tokenizer.size, tokenizer.eosToken]).toEqual([40, '<|im_end|>']);
+  expect(tokenizer.decode(tokenizer.encode('"#<|im_end|>'))).toBe('"#<|im_end|>');
+});
+
 describe('a damaged file is refused', () => {
   const at = (text: string): number => whole.indexOf(text) + text.length;
   /** The file with bytes of its own after a text. */
@@ -110,11 +118,12 @@ describe('a damaged file is refused', () => {
 
   it.each([
     ['of another architecture', 'llama.block_count', 'gemma.block_count', /llama\.block_count/],
+    ['with a tokenizer of another kind', 'gpt2', 'bert', /tokenizer\.ggml\.model: only byte-level BPE/],
     ['with a tensor of no plain Llama', 'blk.0.attn_v.weight', 'blk.0.attn_z.weight', /it has blk\.0\.attn_z\.weight/],
   ])('%s', async (_, text, other, message) => {
     const bytes = Buffer.from(whole);
     bytes.write(other, bytes.indexOf(text));
     await expect(convertGguf(await openBytes(bytes), folder)).rejects.toThrow(message);
-    await expect(convertGguf(await openBytes(bytes), folder)).rejects.toThrow(/cannot be converted.*safetensors/);
+    await expect(convertGguf(await openBytes(bytes), folder)).rejects.toMatchObject({ name: 'DamagedFileError' });
   });
 });

@@ -1,6 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { tokenizerFromGguf } from '../text/gguf-tokenizer.js';
+import type { TokenizerFiles } from '../text/tokenizer.js';
 import { DamagedFileError } from './damaged-file-error.js';
 import type { GgufFile } from './gguf.js';
 import { writeWeights, type TensorSource } from './write-weights.js';
@@ -49,7 +51,7 @@ const inLayer: Readonly<Record<string, string>> = {
 };
 
 /**
- * Writes a Llama from a GGUF file in the Hugging Face layout: config.json, generation_config.json and model.safetensors.
+ * Writes a Llama from a GGUF file in the Hugging Face layout: configuration, tokenizer with its template, weights.
  * The weights are F32: what Q8_0 and Q4_1 stand for has more digits than BF16 and F16 hold. They equal, to the bit, what
  * transformers makes of the file.
  * @param folder exists
@@ -88,9 +90,20 @@ export async function convertGguf(file: GgufFile, folder: string, signal?: Abort
   const isTied = !file.tensors.has('output.weight');
   const vocabulary = file.tensors.get('token_embd.weight')?.shape[0];
   if (vocabulary === undefined) throw new DamagedFileError(`${file.path} has no tensor token_embd.weight.`);
+  const tokenizer = readTokenizer(file);
+  await writeJson(folder, 'tokenizer.json', tokenizer.tokenizer);
+  await writeJson(folder, 'tokenizer_config.json', tokenizer.config);
   await writeJson(folder, 'config.json', configuration(metadata, vocabulary, isTied));
   await writeJson(folder, 'generation_config.json', tokenIds(metadata));
   await writeWeights(folder, tensors);
+}
+
+function readTokenizer(file: GgufFile): TokenizerFiles {
+  try {
+    return tokenizerFromGguf(file.metadata, file.path);
+  } catch (error) {
+    throw new DamagedFileError((error as Error).message, { cause: error });
+  }
 }
 
 function configuration(metadata: Metadata, vocabulary: number, isTied: boolean): Record<string, unknown> {
