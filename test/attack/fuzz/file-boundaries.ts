@@ -100,6 +100,23 @@ const layouts: Record<keyof typeof dataFormats, (rng: Rng, index: number) => obj
   time_clock: () => ({ image: 'a.png', time: '10:20', hour: 10, minute: 20 }),
   text_vqa: () => ({ question: 'what is the brand ?', image_id: 'a', answers: ['nokia', 'nokia'] }),
   cub_200: () => ({}),
+  conversations: (_, index) =>
+    [
+      {
+        messages: [
+          { role: 'system', content: 'Be brief.' },
+          { role: 'user', content: [{ type: 'text', text: 'Spell cat.' }] },
+          { role: 'assistant', content: 'c-a-t' },
+        ],
+      },
+      {
+        conversations: [
+          { from: 'human', value: 'Spell cat.' },
+          { from: 'gpt', value: 'c-a-t' },
+        ],
+      },
+      { prompt: 'Spell cat.', answer: 'c-a-t', split: 'train' },
+    ][index % 3]!,
 };
 const recordsPerFile = 100;
 

@@ -1,3 +1,4 @@
+import { textOf, type Message } from '../../text/message.js';
 import type { Split } from '../task.js';
 import type { PictureSource } from './picture-file.js';
 import type { DataSet } from './data-set.js';
@@ -5,9 +6,14 @@ import { DataError, type Place } from './record.js';
 
 /** A question of a data set. */
 export interface Question extends Place {
-  picture: PictureSource;
+  /** undefined for a question of text only */
+  picture: PictureSource | undefined;
+  /** What comes before the question in a conversation: a system message, earlier questions and their answers. */
+  before?: readonly Message[];
   prompt: string;
   answer: string;
+  /** All right answers where the data set has several, e.g. those of ten people; `answer` is the one that is taught. */
+  answers?: readonly string[];
   /** undefined if the data set has no part for evaluation */
   split: Split | undefined;
 }
@@ -23,10 +29,14 @@ export const imageToken = '<image>';
 
 /** Checks that a question can be taught and asked, in any layout. @throws DataError when it cannot */
 function refuseUnusable(question: Question): void {
+  const before = (question.before ?? []).map(
+    (message) => [message.role === 'system' ? 'system message' : 'earlier message', textOf(message)] as const,
+  );
   for (const [what, text] of [
-    ['question', question.prompt],
-    ['answer', question.answer],
-  ] as const) {
+    ...before,
+    ['question', question.prompt] as const,
+    ['answer', question.answer] as const,
+  ]) {
     if (text.trim() === '')
       throw new DataError(question, `it has an empty ${what}`, 'Fill it in, or remove the record.');
     if (text.includes(imageToken))

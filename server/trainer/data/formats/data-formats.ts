@@ -1,3 +1,4 @@
+import { readConversations } from './conversations.js';
 import { readCub200 } from './cub-200.js';
 import type { DataFormat } from './data-format.js';
 import type { DataFormatName } from './data-format-names.js';
@@ -15,4 +16,5 @@ export const dataFormats = {
   text_vqa: readTextVqa,
   time_clock: readTimeClock,
   llava: readLlava,
+  conversations: readConversations,
 } as const satisfies Record<DataFormatName, DataFormat>;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { writeWhole } from '../../whole-file.js';
+import { textOf, type Role } from '../../text/message.js';
 import { imageToken, type Question } from './data-format.js';
 import { pictureKey, type PictureSource } from './picture-file.js';
 
@@ -35,19 +36,22 @@ export class LlavaFile {
     return new LlavaFile(path, root, await open(beside(path), 'w'));
   }
 
-  /** @param questions of one record, all about one picture */
+  /** @param questions of one record, all about one picture or none */
   async add(questions: readonly Question[]): Promise<void> {
     const [first] = questions;
     if (!first) return;
-    const { file, record, picture, split } = first;
+    const { file, record, picture, split, before = [] } = first;
     const written = {
       id: `${pathFrom(this.root, file).replace(/\.[^./]+$/, '')}-${record}`,
-      image: pathFrom(dirname(this.path), await this.#fileOf(picture)),
+      ...(picture !== undefined && { image: pathFrom(dirname(this.path), await this.#fileOf(picture)) }),
       ...(split && { split }),
-      conversations: questions.flatMap(({ prompt, answer }, index) => [
-        { from: 'human', value: index === 0 ? `${imageToken}\n${prompt}` : prompt },
-        { from: 'gpt', value: answer },
-      ]),
+      conversations: [
+        ...before.map((message) => ({ from: speakers[message.role], value: textOf(message) })),
+        ...questions.flatMap(({ prompt, answer }, index) => [
+          { from: speakers.user, value: picture !== undefined && index === 0 ? `${imageToken}\n${prompt}` : prompt },
+          { from: speakers.assistant, value: answer },
+        ]),
+      ],
     };
     this.#text += `${this.#count++ === 0 ? '' : ','}\n${JSON.stringify(written)}`;
     if (this.#text.length > writeLength) await this.#write();
@@ -84,6 +88,9 @@ export class LlavaFile {
     return file;
   }
 }
+
+/** What LLaVA calls the roles. */
+const speakers = { system: 'system', user: 'human', assistant: 'gpt' } as const satisfies Record<Role, string>;
 
 /** The name of the unfinished file. */
 const beside = (path: string): string => `${path}.writing`;

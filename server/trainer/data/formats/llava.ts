@@ -32,7 +32,11 @@ export const readLlava: DataFormat = (set) =>
       );
     const [path = ''] = images;
     if (path === '')
-      throw new DataError(record, 'it has no "image"', 'Every question must be about a picture: remove the record.');
+      throw new DataError(
+        record,
+        'it has no "image"',
+        'Every question must be about a picture: remove the record. The format "conversations" reads text alone.',
+      );
     const tokens = conversations.flatMap(({ from, value }) =>
       from === 'human' ? value.split(imageToken).slice(1) : [],
     );

@@ -8,7 +8,9 @@ import { Rng } from '@plumbline/shared/rng';
 import { collate } from '../batch.js';
 import type { Split, Task } from '../task.js';
 import { builtInTokenizer } from '../vocabulary.js';
+import type { Question } from './data-format.js';
 import type { DataFormatName } from './data-format-names.js';
+import { dataFormats } from './data-formats.js';
 import { loadTask } from './load-task.js';
 
 let folder: string;
@@ -215,6 +217,9 @@ describe('TextVQA', () => {
     const task = await load('text_vqa');
     expect(examples(task, 'train')).toEqual(['10 | what is the brand ? | nokia']);
     expect(examples(task, 'evaluation')).toEqual(['20 | what is the brand ? | y']);
+    const all = [];
+    for await (const read of dataFormats.text_vqa({ path: folder })) all.push(...(read as Question[]));
+    expect(all.map(({ answers }) => answers)).toEqual([record.answers, ['x', 'y', 'y']]);
   });
   it.each([
     [['Nokia', 'nokia', 'NOKIA', 'nokia ', 'samsung', 'samsung'], 'nokia'],

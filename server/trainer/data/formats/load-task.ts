@@ -26,6 +26,8 @@ export async function loadTask(
     for (const question of questions) {
       // Questions about one picture are mostly adjacent.
       const { picture, prompt, answer, split } = question;
+      if (picture === undefined)
+        throw new DataError(question, 'it has no picture', 'The built-in model answers questions about pictures only.');
       if (last?.picture !== picture) {
         const image = await readPicture(question, picture);
         last = { picture, image, content: createHash('sha1').update(image).digest('base64') };

@@ -1,3 +1,4 @@
+import { textOf } from '../../text/message.js';
 import { builtInTokenizer } from '../vocabulary.js';
 import type { DataFormat, Question } from './data-format.js';
 import { pictureKey, readPicture } from './picture-file.js';
@@ -18,7 +19,7 @@ export interface Survey {
   faults: DataError[];
   /** The number of different pictures, without those of broken records. */
   pictures: number;
-  /** Questions by split; `undivided` if the data set has no part for evaluation. */
+  /** Questions by split, a conversation of text counting as one; `undivided` if the data set has no part for evaluation. */
   questions: { train: number; evaluation: number; undivided: number };
   /** The words of the answers. */
   answerWords: WordCounts;
@@ -57,8 +58,10 @@ export async function surveyDataSet(
       continue;
     }
     const questions = read as Question[];
-    for (const { prompt, answer, split } of questions) {
+    for (const { before = [], prompt, answer, split } of questions) {
       survey.questions[split ?? 'undivided']++;
+      for (const message of before)
+        countWords(textOf(message), ...(message.role === 'assistant' ? [inAnswers, inAll] : [inAll]));
       countWords(answer, inAnswers, inAll);
       countWords(prompt, inAll);
     }
@@ -82,10 +85,12 @@ export async function surveyDataSet(
 async function brokenPicture(questions: readonly Question[], seen: Set<string>): Promise<DataError | null> {
   const keys = new Set<string>();
   for (const question of questions) {
-    const key = pictureKey(question.picture);
+    const { picture } = question;
+    if (picture === undefined) continue;
+    const key = pictureKey(picture);
     if (seen.has(key) || keys.has(key)) continue;
     try {
-      await readPicture(question, question.picture);
+      await readPicture(question, picture);
     } catch (error) {
       if (error instanceof DataError) return error;
       throw error;

@@ -29,7 +29,7 @@ export const readTextVqa: DataFormat = async function* (set) {
       const picture = firstFile(record, [join(pictureFolder(set, 'train_images'), `${image_id}.jpg`)]);
       const answer = mostFrequent(answers);
       if (answer === undefined) throw new DataError(record, 'all of its answers are empty', layout);
-      return [{ ...record, picture, prompt: question, answer, split }];
+      return [{ ...record, picture, prompt: question, answer, answers, split }];
     });
   }
 };
