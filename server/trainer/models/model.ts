@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type { ModelInfo } from '@plumbline/shared/parameter';
 import type { Parameters } from '../runtime/parameter.js';
+import type { Programs } from '../runtime/program.js';
 
 /** A prepared question with its answer, on the host. */
 export interface Example {
@@ -99,5 +100,7 @@ export interface GenerateOptions {
   /** Any of these ends an answer. */
   endIds: readonly number[];
   batchSize?: number;
+  /** Compiles what writes a token; without them it runs operation by operation. */
+  programs?: Programs;
   between?: () => Promise<void>;
 }

@@ -159,21 +159,35 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
       ).toBeLessThan(2e-4);
   });
 
-  it.each([1, 2, 16])('writes the same tokens after prompts of different lengths, %i at a time', async (batchSize) => {
-    const model = build();
-    const prompts = facts.prompts.map((ids): Example => {
-      return { ids: Int32Array.from(ids), labels: new Int32Array(ids.length).fill(noLabel), pictures: [] };
-    });
-    const maxNewTokens = facts.written[0]!.length;
-    expect(await model.generate(prompts, { maxNewTokens, endIds: [], batchSize })).toEqual(facts.written);
-    // One text ends early; the others go on.
-    const end = facts.written[0]![2]!;
-    const ended = facts.written.map((tokens) => (tokens.includes(end) ? tokens.slice(0, tokens.indexOf(end)) : tokens));
-    let between = 0;
-    const options = { maxNewTokens, endIds: [end], batchSize, between: () => Promise.resolve(void between++) };
-    expect(await model.generate(prompts, options)).toEqual(ended);
-    expect(between).toBeGreaterThanOrEqual(Math.max(...ended.map(({ length }) => length)) - 1);
-  });
+  it.each([
+    [1, false],
+    [2, true],
+    [16, true],
+  ])(
+    'writes the same tokens after prompts of different lengths, %i at a time (compiled: %s)',
+    async (batchSize, compiled) => {
+      const model = build();
+      const prompts = facts.prompts.map((ids): Example => {
+        return { ids: Int32Array.from(ids), labels: new Int32Array(ids.length).fill(noLabel), pictures: [] };
+      });
+      const maxNewTokens = facts.written[0]!.length;
+      const programs = new Programs();
+      const given = { maxNewTokens, batchSize, ...(compiled && { programs }) };
+      expect(await model.generate(prompts, { ...given, endIds: [] })).toEqual(facts.written);
+      // The first token of a batch and any further one, for each number of prompts in a batch.
+      if (compiled && backend === 'tensorflow') expect(programs.compiled).toBe(batchSize === 2 ? 4 : 2);
+      // One text ends early; the others go on.
+      const end = facts.written[0]![2]!;
+      const ended = facts.written.map((tokens) =>
+        tokens.includes(end) ? tokens.slice(0, tokens.indexOf(end)) : tokens,
+      );
+      let between = 0;
+      const options = { ...given, endIds: [end], between: () => Promise.resolve(void between++) };
+      expect(await model.generate(prompts, options)).toEqual(ended);
+      expect(between).toBeGreaterThanOrEqual(Math.max(...ended.map(({ length }) => length)) - 1);
+      programs.dispose();
+    },
+  );
 
   it('gives the same gradients for a selection as for all, recomputed or not', async () => {
     const names = blueprint.parameters.map(({ name }) => name).filter((name) => /layers.1.mlp|lm_head|1.*v_proj/.test(name)); // prettier-ignore
@@ -233,5 +247,20 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
       return bytes;
     });
     expect(kept[0]).toBeLessThan(kept[1]! / 2);
+  });
+});
+
+describe.each(backends)('a model with an attention window, on %s', (backend) => {
+  beforeAll(async () => {
+    await selectBackend({ prefer: backend });
+  });
+  const { facts, build, examples } = load('qwen2');
+
+  it('refuses answers beyond the attention window', async () => {
+    const config = { ...facts.config, use_sliding_window: true, sliding_window: 8 };
+    const model = readBlueprint(config).build(build().parameters);
+    const prompts = [examples[1]!];
+    expect((await model.generate(prompts, { maxNewTokens: 2, endIds: [] }))[0]).toHaveLength(2);
+    await expect(model.generate(prompts, { maxNewTokens: 3, endIds: [] })).rejects.toThrow(/window of 8 .* have 9/);
   });
 });

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import { runAfter } from '../../runtime/function-recorder.js';
 import { withGradient } from '../../runtime/with-gradient.js';
 
 export interface AttentionOptions {
@@ -18,16 +19,9 @@ const defaultBlock = 256;
 /** A score that no softmax notices. */
 const hidden = -1e9;
 
-/** Queries from..to of all T, and the number of keys that they see. */
-interface Block {
-  from: number;
-  to: number;
-  keys: number;
-}
-
 /**
- * softmax(q k^T * scale + mask) v. Each K of H / K neighbouring heads share a key and value head (Ainslie et al. 2023);
- * keys are not repeated: a group's queries are rows of one product.
+ * softmax(q k^T * scale + mask) v. Each H / K neighbouring heads share a key and value head (Ainslie et al. 2023); keys
+ * are not repeated: a group's queries are rows of one product.
  *
  * With many scores it takes the queries in blocks and keeps only the output and the logarithm of each softmax's sum;
  * the backward pass computes the scores again (Dao 2023, FlashAttention-2). Causal blocks skip the keys ahead of them.
@@ -42,96 +36,27 @@ export function attention(
   const [batch, heads, queries, size] = q.shape;
   const [, keyHeads, positions] = k.shape;
   const keep = block === undefined && batch * heads * queries * positions <= keptScores;
-  const blocks = blocksOf(queries, positions, keep ? queries : (block ?? defaultBlock), causal);
-  const [outer, group] = [batch * keyHeads, heads / keyHeads];
-
-  /** The block's part of [outer, group, T, X] as [outer, group * n, X]. */
-  const rows = (x: tf.Tensor, { from, to }: Block): tf.Tensor3D =>
-    tf.reshape(cut(x, 2, from, to), [outer, group * (to - from), -1]);
-  const seen = (x: tf.Tensor, { keys }: Block): tf.Tensor3D => cut(x, 1, 0, keys) as tf.Tensor3D;
-  /** [outer, group * n, keys], masked. q is scaled. */
-  const scoresOf = (q: tf.Tensor, k: tf.Tensor, at: Block, mask: tf.Tensor | undefined): tf.Tensor3D => {
-    const { from, to, keys } = at;
-    let scores: tf.Tensor = tf.matMul(rows(q, at), seen(k, at), false, true);
-    const hides: tf.Tensor[] = [];
-    if (mask) {
-      const masked = mask.shape.at(-2) === 1 ? mask : cut(mask, mask.rank - 2, from, to);
-      hides.push(cut(masked, mask.rank - 1, 0, keys));
-    }
-    if (causal && to - from > 1) hides.push(causalMask(positions - queries + from, to - from, keys));
-    if (hides.length > 0) {
-      scores = tf.reshape(scores, [batch, heads, to - from, keys]);
-      for (const hide of hides) scores = tf.add(scores, hide);
-    }
-    return tf.reshape(scores, [outer, group * (to - from), keys]);
-  };
-
+  const blocks = new Blocks(q.shape, k.shape, causal, keep ? queries : (block ?? defaultBlock));
   return withGradient(
     ([q, k, v], save) => {
-      const grouped = tf.reshape(tf.mul(q!, scale), [outer, group, queries, size]);
-      const keys = tf.reshape(k!, [outer, positions, size]);
-      const values = tf.reshape(v!, [outer, positions, size]);
-      const parts = blocks.map((at) =>
-        tf.tidy((): [tf.Tensor, tf.Tensor] => {
-          const scores = scoresOf(grouped, keys, at, mask);
-          const unblocked = (x: tf.Tensor): tf.Tensor => tf.reshape(x, [outer, group, at.to - at.from, -1]);
-          if (keep) {
-            const shares = tf.softmax(scores);
-            return [unblocked(tf.matMul(shares, seen(values, at))), shares];
-          }
-          const highest = tf.max(scores, -1, true);
-          const exponentials = tf.exp(tf.sub(scores, highest));
-          const sum = tf.sum(exponentials, -1, true);
-          const mixed = tf.div(tf.matMul(exponentials, seen(values, at)), sum);
-          return [unblocked(mixed), unblocked(tf.add(highest, tf.log(sum)))];
-        }),
-      );
-      const value = joined(
-        parts.map(([mixed]) => mixed),
-        2,
-      );
-      // Either the softmax of the one block, or the logarithms of all sums.
-      const norms = keep
-        ? parts[0]![1]
-        : joined(
-            parts.map(([, sums]) => sums),
-            2,
-          );
+      const grouped = tf.reshape(tf.mul(q!, scale), [batch * keyHeads, heads / keyHeads, queries, size]);
+      const keys = tf.reshape(k!, [batch * keyHeads, positions, size]);
+      const values = tf.reshape(v!, [batch * keyHeads, positions, size]);
+      const { value, norms } = keep ? blocks.whole(grouped, keys, values, mask) : blocks.parts(grouped, keys, values, mask); // prettier-ignore
       save([grouped, keys, values, value, norms, ...(mask ? [mask] : [])]);
       return {
         value: tf.reshape(value, [batch, heads, queries, size]),
         gradFunc: (dy, [q, k, v, value, norms, mask]) => {
-          const dValue = tf.reshape(dy, [outer, group, queries, size]);
+          const dValue = tf.reshape(dy, value!.shape);
           // The softmax's gradient takes off sum(share * dShare) of each row, which is sum(output * dOutput).
           const along = tf.sum(tf.mul(dValue, value!), -1, true);
-          const dQueries: tf.Tensor[] = [];
-          let dKeys: tf.Tensor | undefined;
-          let dValues: tf.Tensor | undefined;
-          for (const at of blocks) {
-            const [dq, dk, dv] = tf.tidy(() => {
-              const shares = keep ? norms! : tf.exp(tf.sub(scoresOf(q!, k!, at, mask), rows(norms!, at)));
-              const dRows = rows(dValue, at);
-              const dShares = tf.matMul(dRows, seen(v!, at), false, true);
-              const dScores = tf.mul(shares, tf.sub(dShares, rows(along, at)));
-              const dQuery = tf.mul(tf.matMul(dScores, seen(k!, at)), scale);
-              const sum = (so: tf.Tensor | undefined, now: tf.Tensor): tf.Tensor => {
-                const padded = at.keys < positions ? tf.pad(now, [[0, 0], [0, positions - at.keys], [0, 0]]) : now; // prettier-ignore
-                return so ? tf.add(so, padded) : padded;
-              };
-              return [
-                tf.reshape(dQuery, [outer, group, at.to - at.from, size]),
-                sum(dKeys, tf.matMul(dScores, rows(q!, at), true)),
-                sum(dValues, tf.matMul(shares, dRows, true)),
-              ];
-            }) as [tf.Tensor, tf.Tensor, tf.Tensor];
-            dQueries.push(dq);
-            if (dKeys && dValues) tf.dispose([dKeys, dValues]);
-            [dKeys, dValues] = [dk, dv];
-          }
+          const shares = (at: Block): tf.Tensor =>
+            keep ? norms! : tf.exp(tf.sub(blocks.scores(q!, k!, at, mask), blocks.rows(norms!, at)));
+          const [dQueries, dKeys, dValues] = blocks.gradients(q!, k!, v!, dValue, along, shares);
           return [
-            tf.reshape(joined(dQueries, 2), [batch, heads, queries, size]),
-            tf.reshape(dKeys!, [batch, keyHeads, positions, size]),
-            tf.reshape(dValues!, [batch, keyHeads, positions, size]),
+            tf.reshape(tf.mul(dQueries, scale), [batch, heads, queries, size]),
+            tf.reshape(dKeys, [batch, keyHeads, positions, size]),
+            tf.reshape(dValues, [batch, keyHeads, positions, size]),
           ];
         },
       };
@@ -142,14 +67,130 @@ export function attention(
   ) as tf.Tensor4D;
 }
 
-function blocksOf(queries: number, positions: number, size: number, causal: boolean): Block[] {
-  const blocks: Block[] = [];
-  for (let from = 0; from < queries; from += size) {
-    const to = Math.min(queries, from + size);
-    blocks.push({ from, to, keys: causal ? positions - queries + to : positions });
-  }
-  return blocks;
+/** Queries from..to of all T, and the number of keys that they see. */
+interface Block {
+  from: number;
+  to: number;
+  keys: number;
 }
+
+/** The blocks of one attention. Queries are [B * K, G, T, D] and scaled; keys and values are [B * K, S, D]. */
+class Blocks {
+  readonly #batch: number;
+  readonly #heads: number;
+  readonly #outer: number;
+  readonly #group: number;
+  readonly #queries: number;
+  readonly #positions: number;
+  readonly #blocks: Block[] = [];
+
+  constructor(
+    [batch, heads, queries]: number[],
+    [, keyHeads, positions]: number[],
+    private readonly causal: boolean,
+    size: number,
+  ) {
+    [this.#batch, this.#heads, this.#queries, this.#positions] = [batch!, heads!, queries!, positions!];
+    [this.#outer, this.#group] = [batch! * keyHeads!, heads! / keyHeads!];
+    for (let from = 0; from < queries!; from += size) {
+      const to = Math.min(queries!, from + size);
+      this.#blocks.push({ from, to, keys: causal ? positions! - queries! + to : positions! });
+    }
+  }
+
+  /** The output [B * K, G, T, D] and the softmax of the only block. */
+  whole(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask?: tf.Tensor): { value: tf.Tensor; norms: tf.Tensor } {
+    const at = this.#blocks[0]!;
+    const norms = tf.softmax(this.scores(q, k, at, mask));
+    return { value: this.#grouped(tf.matMul(norms, seen(v, at)), at), norms };
+  }
+
+  /** The output [B * K, G, T, D] and the logarithms of the softmax's sums [B * K, G, T, 1]. */
+  parts(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask?: tf.Tensor): { value: tf.Tensor; norms: tf.Tensor } {
+    const parts = this.#oneByOne([], (at) => {
+      const scores = this.scores(q, k, at, mask);
+      const highest = tf.max(scores, -1, true);
+      const exponentials = tf.exp(tf.sub(scores, highest));
+      const sum = tf.sum(exponentials, -1, true);
+      const mixed = tf.div(tf.matMul(exponentials, seen(v, at)), sum);
+      return [this.#grouped(mixed, at), this.#grouped(tf.add(highest, tf.log(sum)), at)];
+    });
+    return { value: joined(parts, 0), norms: joined(parts, 1) };
+  }
+
+  /**
+   * @param dValue as the output @param along [B * K, G, T, 1] @param shares of a block, [B * K, G * n, keys]
+   * @returns gradients of scaled queries, of keys and of values
+   */
+  gradients(
+    q: tf.Tensor,
+    k: tf.Tensor,
+    v: tf.Tensor,
+    dValue: tf.Tensor,
+    along: tf.Tensor,
+    shares: (at: Block) => tf.Tensor,
+  ): [dQueries: tf.Tensor, dKeys: tf.Tensor, dValues: tf.Tensor] {
+    /** Adds up what the blocks give to the keys that they see. */
+    const sum = (so: tf.Tensor | undefined, now: tf.Tensor, { keys }: Block): tf.Tensor => {
+      const padded = keys < this.#positions ? tf.pad(now, [[0, 0], [0, this.#positions - keys], [0, 0]]) : now; // prettier-ignore
+      return so ? tf.add(so, padded) : padded;
+    };
+    let sums: [dKeys?: tf.Tensor, dValues?: tf.Tensor] = [];
+    // A compiled function would compute the scores in the forward pass, where queries and keys are there already.
+    const parts = this.#oneByOne([dValue], (at) => {
+      const share = shares(at);
+      const dRows = this.rows(dValue, at);
+      const dScores = tf.mul(share, tf.sub(tf.matMul(dRows, seen(v, at), false, true), this.rows(along, at)));
+      const dKeys = sum(sums[0], tf.matMul(dScores, this.rows(q, at), true), at);
+      const dValues = sum(sums[1], tf.matMul(share, dRows, true), at);
+      tf.dispose(sums);
+      sums = [dKeys, dValues];
+      return [this.#grouped(tf.matMul(dScores, seen(k, at)), at), dKeys, dValues];
+    });
+    return [joined(parts, 0), sums[0]!, sums[1]!];
+  }
+
+  /** The masked scores of a block, [B * K, G * n, keys]. */
+  scores(q: tf.Tensor, k: tf.Tensor, at: Block, mask: tf.Tensor | undefined): tf.Tensor {
+    const { from, to, keys } = at;
+    const scores = tf.matMul(this.rows(q, at), seen(k, at), false, true);
+    const hides: tf.Tensor[] = [];
+    if (mask) {
+      const masked = mask.shape.at(-2) === 1 ? mask : cut(mask, mask.rank - 2, from, to);
+      hides.push(cut(masked, mask.rank - 1, 0, keys));
+    }
+    if (this.causal && to - from > 1) hides.push(causalMask(this.#positions - this.#queries + from, to - from, keys));
+    if (hides.length === 0) return scores;
+    const byHead: tf.Tensor = tf.reshape(scores, [this.#batch, this.#heads, to - from, keys]);
+    return tf.reshape(
+      hides.reduce((sum, hide) => tf.add(sum, hide), byHead),
+      scores.shape,
+    );
+  }
+
+  /** The block's part of [B * K, G, T, X] as [B * K, G * n, X]. */
+  rows(x: tf.Tensor, { from, to }: Block): tf.Tensor {
+    return tf.reshape(cut(x, 2, from, to), [this.#outer, this.#group * (to - from), -1]);
+  }
+
+  #grouped(x: tf.Tensor, { from, to }: Block): tf.Tensor {
+    return tf.reshape(x, [this.#outer, this.#group, to - from, -1]);
+  }
+
+  /** Makes the tensors of one block after those of the other: a compiled function would hold all scores at once. */
+  #oneByOne(first: tf.Tensor[], make: (at: Block) => tf.Tensor[]): tf.Tensor[][] {
+    const made: tf.Tensor[][] = [];
+    for (const at of this.#blocks) {
+      const before = made.at(-1) ?? first;
+      const next = (): tf.Tensor[] => tf.tidy(() => make(at));
+      made.push(before.length > 0 ? runAfter(before, next) : next());
+    }
+    return made;
+  }
+}
+
+/** The part of keys or values [B * K, S, D] that a block sees. */
+const seen = (x: tf.Tensor, { keys }: Block): tf.Tensor => cut(x, 1, 0, keys);
 
 /** [n, keys]: hides the keys ahead of each of the queries at positions first..first + n - 1. */
 function causalMask(first: number, queries: number, keys: number): tf.Tensor2D {
@@ -169,4 +210,8 @@ function cut(x: tf.Tensor, axis: number, from: number, to: number): tf.Tensor {
   );
 }
 
-const joined = (parts: tf.Tensor[], axis: number): tf.Tensor => (parts.length > 1 ? tf.concat(parts, axis) : parts[0]!);
+/** One of the tensors of each block, along the queries. */
+function joined(parts: readonly tf.Tensor[][], which: number): tf.Tensor {
+  const tensors = parts.map((part) => part[which]!);
+  return tensors.length > 1 ? tf.concat(tensors, 2) : tensors[0]!;
+}

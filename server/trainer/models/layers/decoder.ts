@@ -86,7 +86,7 @@ export class Decoder {
 
   constructor(
     readonly configuration: DecoderConfiguration,
-    private readonly parameters: Parameters,
+    readonly parameters: Parameters,
     { prefix, recompute = false }: DecoderOptions,
   ) {
     this.frequencies = inverseFrequencies(configuration.headSize, configuration.rope);

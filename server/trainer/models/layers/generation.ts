@@ -49,6 +49,21 @@ export async function generate(
  */
 type State = tf.NamedTensorMap;
 
+/** Runs functions of the decoder, compiled if there are programs. */
+function runner(decoder: Decoder, { programs }: GenerateOptions) {
+  return (name: string, inputs: HostInputs, state: State, body: (inputs: Inputs) => State): State => {
+    const uploaded = uploadInputs(inputs);
+    try {
+      const run = (): State => body(uploaded);
+      if (!programs) return tf.tidy(run);
+      const parameters = [...decoder.parameters];
+      return programs.run(name, [...Object.values(uploaded), ...Object.values(state)], parameters, run);
+    } finally {
+      tf.dispose(Object.values(uploaded));
+    }
+  };
+}
+
 async function continueBatch(decoder: Decoder, prompts: Prompts, options: GenerateOptions): Promise<number[][]> {
   const { maxNewTokens, endIds, between } = options;
   const { inputs, embed, lengths, next = lengths } = prompts;
@@ -62,7 +77,9 @@ async function continueBatch(decoder: Decoder, prompts: Prompts, options: Genera
   const length = inputs['cos']!.shape[1]!;
   const slots = bucket(length + maxNewTokens);
   const last = lengths.map((tokens, row) => row * length + tokens - 1);
-  let state = withInputs({ ...inputs, read: { shape: [last.length], data: Int32Array.from(last) } }, (inputs) =>
+  const run = runner(decoder, options);
+  const read = { shape: [last.length], data: Int32Array.from(last) };
+  let state = run(`start of answers in ${slots} slots`, { ...inputs, read }, {}, (inputs) =>
     start(decoder, inputs, embed, slots),
   );
   try {
@@ -78,16 +95,12 @@ async function continueBatch(decoder: Decoder, prompts: Prompts, options: Genera
       const at = lengths.map((tokens) => tokens + added);
       const positions = next.map((position) => position + added);
       const step = { ...stepInputs(at, slots, keyValueHeads), ...collateAngles(at.length, [positions], decoder.frequencies) }; // prettier-ignore
-      state = withInputs(step, (inputs) => proceed(decoder, before, inputs));
+      state = run('another token of each answer', step, before, (inputs) => proceed(decoder, before, inputs));
       tf.dispose(before);
     }
   } finally {
     tf.dispose(state);
   }
-}
-
-function withInputs(inputs: HostInputs, body: (inputs: Inputs) => State): State {
-  return tf.tidy(() => body(uploadInputs(inputs)));
 }
 
 /** The first new token, and the cache with the prompts in it. Padding leaves slots that later tokens overwrite. */

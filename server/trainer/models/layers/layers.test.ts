@@ -5,6 +5,7 @@ import { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../../asset.js';
 import { nativeIsSetUp } from '../../backend/native-setup.js';
 import { selectBackend } from '../../backend/select-backend.js';
+import { Programs } from '../../runtime/program.js';
 import { withGradient } from '../../runtime/with-gradient.js';
 import { gelu, geluTanh, quickGelu, siluGate } from './activations.js';
 import { attention, type AttentionOptions } from './attention.js';
@@ -186,6 +187,20 @@ describe.each(backends)('layers on %s', (backend) => {
       const keys = tf.mul(tf.cast(tf.greater(random(batch, 1, 1, 7), 0.7), 'float32'), -1e9);
       await expectSame(attend({ ...block, mask: keys }), plain(keys), inputs(5, 7));
       await expectSame(attend({ ...block, scale: 0.3 }), (q, k, v) => plain()(tf.mul(q, 0.3 * Math.sqrt(3)), k, v), inputs(5, 7)); // prettier-ignore
+    });
+
+    it('gives the same in a compiled function', async () => {
+      const given = inputs(7, 7);
+      const dy = random(batch, heads, 7, size);
+      const [wanted, got] = [undefined, 3].map((block) => {
+        const both = (): tf.NamedTensorMap => {
+          const { value, grads } = tf.valueAndGrads(attend({ causal: true, ...(block && { block }) }))(given, dy);
+          return { value, q: grads[0]!, k: grads[1]!, v: grads[2]! };
+        };
+        return block ? new Programs().run('attention', [...given, dy], [], both) : both();
+      }) as [tf.NamedTensorMap, tf.NamedTensorMap];
+      for (const [name, tensor] of Object.entries(wanted))
+        expect(await farthest(got[name]!, tensor), name).toBeLessThan(2e-5);
     });
 
     it('keeps no scores when it takes blocks', () => {
