@@ -1,39 +1,17 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunId } from '@plumbline/shared/run';
 import type { ControlEvent, TrainerEvent } from '@plumbline/shared/trainer-event';
 import { HubClient } from '../support/hub-client.js';
 import { HubProcess } from '../support/hub-process.js';
+import { pythonWith } from '../support/python-with.js';
 import { tryTrainer } from './play.js';
 
 const program = 'test/conformance/pytorch_trainer.py';
-/** A Python with torch, transformers and python-socketio: PLUMBLINE_PYTHON, or the environment that .ci/run makes. */
-const python = [process.env['PLUMBLINE_PYTHON'], join(homedir(), '.cache/plumbline/python/bin/python')].find(
-  (path) => path && existsSync(path) && canImport(path),
-);
-if (!python)
-  console.warn(
-    'The PyTorch trainer is not tested: no Python has torch, transformers and python-socketio. ' +
-      'Name one in PLUMBLINE_PYTHON, or run test/conformance/python.sh, which makes ~/.cache/plumbline/python.',
-  );
-
-function canImport(path: string): boolean {
-  try {
-    execFileSync(
-      path,
-      ['-c', 'import importlib.util as u; [u.find_spec(n).name for n in ("torch", "transformers", "socketio")]'],
-      { stdio: 'ignore' },
-    );
-    return true;
-  } catch {
-    return false;
-  }
-}
+const python = pythonWith(['torch', 'transformers', 'socketio'], 'The PyTorch trainer is');
 
 it('the PyTorch trainer has at most 150 lines', () => {
   expect(readFileSync(program, 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(150);

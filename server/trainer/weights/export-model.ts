@@ -1,4 +1,4 @@
-import { copyFile, readdir, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskName, type Family } from './name-map.js';
 import { writeNewFolder } from './new-folder.js';
@@ -7,11 +7,9 @@ import { writeWeights, type TensorSource, type WriteOptions } from './write-weig
 
 export interface ExportedModel {
   family: Family;
-  /** config.json of the model. */
-  config: Readonly<Record<string, unknown>>;
   /** All weights, by their names in the module tree; without the head where it is tied. */
   tensors: readonly TensorSource[];
-  /** The folder that the model came from: its tokenizer, template, preprocessor and licence files are copied. */
+  /** The folder that the model came from: its configuration, tokenizer, template, preprocessor and licence are copied. */
   base: string;
 }
 
@@ -25,7 +23,7 @@ const besideWeights = /\.(json|jinja|model|txt)$|^(LICENSE|NOTICE)/;
  */
 export async function exportModel(
   folder: string,
-  { family, config, tensors, base }: ExportedModel,
+  { family, tensors, base }: ExportedModel,
   options: WriteOptions & { shardBytes?: number } = {},
 ): Promise<void> {
   const named = tensors.map((tensor): TensorSource => {
@@ -37,20 +35,16 @@ export async function exportModel(
     for (const { name } of (await readdir(base, { withFileTypes: true })).filter((entry) => entry.isFile()))
       if (besideWeights.test(name) && name !== indexFile && name !== 'config.json')
         await copyFile(join(base, name), join(temporary, name));
-    const type = options.format === 'BF16' ? 'bfloat16' : 'float32';
-    await writeFile(join(temporary, 'config.json'), JSON.stringify(withType(config, type), null, 2) + '\n');
+    const config = await readFile(join(base, 'config.json'), 'utf8');
+    await writeFile(join(temporary, 'config.json'), ofType(config, options.format ?? 'F32'));
     await writeWeights(temporary, named, options);
   });
   if (!isNew) throw new Error(`${folder} has files already. Name a new folder.`);
 }
 
-/** A configuration that says of which type its weights are, in its parts too: transformers loads them as that type. */
-function withType(config: Readonly<Record<string, unknown>>, type: string): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(config).map(([key, value]) => {
-      if (key === 'dtype' || key === 'torch_dtype') return [key, type];
-      const isPart = key.endsWith('_config') && typeof value === 'object' && value !== null && !Array.isArray(value);
-      return [key, isPart ? withType(value as Record<string, unknown>, type) : value];
-    }),
-  );
-}
+/**
+ * A configuration that says of which type its weights are, in its parts too: transformers loads them as that type. It is
+ * changed as text, because JavaScript writes 1.0 as 1 and transformers 5 refuses an integer where it wants a float.
+ */
+const ofType = (config: string, format: 'F32' | 'BF16'): string =>
+  config.replace(/("(?:torch_)?dtype"\s*:\s*)"[^"]*"/g, `$1"${format === 'BF16' ? 'bfloat16' : 'float32'}"`);

@@ -108,6 +108,14 @@ describe('reading', () => {
     expect(files.bytesRead).toBe(20);
   });
 
+  it('opens a file of any name', async () => {
+    place('optimizer.safetensors', mixed());
+    const files = await WeightFiles.openFile(join(folder, 'optimizer.safetensors'));
+    onTestFinished(() => files.close());
+    expect(await files.read('brain')).toEqual(Float32Array.of(1, -100));
+    await expect(WeightFiles.openFile(join(folder, 'no'))).rejects.toThrow(`There is no file ${join(folder, 'no')}.`);
+  });
+
   it('has the SHA-256 of the files as its digest', async () => {
     place('model.safetensors', mixed());
     expect(await (await openFolder()).digest()).toBe(createHash('sha256').update(mixed()).digest('hex'));

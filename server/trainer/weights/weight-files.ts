@@ -56,6 +56,17 @@ export class WeightFiles {
     }
   }
 
+  /** Opens one safetensors file, whatever its name. @throws DamagedFileError with the fault */
+  static async openFile(path: string): Promise<WeightFiles> {
+    const file = await openShard(path, path, null);
+    try {
+      return new WeightFiles((await readHeader(file, path)).tensors, new Map([[path, file]]));
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
   /** Bytes of tensors read so far. */
   get bytesRead(): number {
     return this.#bytesRead;
@@ -164,7 +175,8 @@ function noWeights(folder: string, names: readonly string[]): string {
 async function openShard(path: string, shard: string, weightMap: Map<string, string> | null): Promise<FileHandle> {
   return open(path, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOENT') throw error;
-    const lost = [...(weightMap ?? [])].filter(([, file]) => file === shard).length;
+    if (weightMap === null) throw new DamagedFileError(`There is no file ${path}.`);
+    const lost = [...weightMap.values()].filter((file) => file === shard).length;
     throw new DamagedFileError(`${path} is missing; ${indexFile} lists ${lost} tensors in it. Download this shard.`);
   });
 }
