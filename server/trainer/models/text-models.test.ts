@@ -264,3 +264,48 @@ describe.each(backends)('a model with an attention window, on %s', (backend) => 
     await expect(model.generate(prompts, { maxNewTokens: 3, endIds: [] })).rejects.toThrow(/window of 8 .* have 9/);
   });
 });
+
+describe.each(backends)('a model with adapters, on %s', (backend) => {
+  beforeAll(async () => {
+    await selectBackend({ prefer: backend });
+  });
+  const { blueprint, build, examples } = load('qwen2');
+  const adapted = /\.(q_proj|up_proj)\.weight$/;
+  const withAdapters = (options?: BuildOptions): Model => {
+    const plain = [...build().parameters];
+    const added = plain.flatMap(({ name, shape }) => {
+      if (!adapted.test(name)) return [];
+      const path = name.slice(0, -'.weight'.length);
+      const [out, width] = shape as [number, number];
+      const filled = (length: number): number[] => Array.from({ length }, (_, i) => Math.sin(length + i) / 4);
+      return [
+        makeParameter(`${path}.lora_A.weight`, () => tf.tensor(filled(2 * width), [2, width])),
+        makeParameter(`${path}.lora_B.weight`, () => tf.tensor(filled(out * 2), [out, 2])),
+      ];
+    });
+    return blueprint.build(new Parameters([...plain, ...added], { rank: 2, alpha: 3 }), options);
+  };
+
+  it('is the model with the products of the adapters added', async () => {
+    const model = withAdapters();
+    const merged = build();
+    for (const parameter of merged.parameters)
+      tf.tidy(() => parameter.assign(model.parameters.effective(parameter.name)));
+    const inputs = uploadInputs(model.collate(examples));
+    const [got, wanted, plain] = [model, merged, build()].map((one) => tf.tidy(() => one.logits(one.hidden(inputs)))) as [tf.Tensor, tf.Tensor, tf.Tensor]; // prettier-ignore
+    expect(distance(await got.data(), await wanted.data())).toBeLessThan(1e-4);
+    expect(distance(await got.data(), await plain.data())).toBeGreaterThan(0.1);
+  });
+
+  it('trains its adapters only, with the same gradients when it recomputes', async () => {
+    const [plain, recomputed] = [withAdapters(), withAdapters({ recompute: true })];
+    const trainable = plain.describe().parameters.filter(({ fixed }) => !fixed).map(({ name }) => name); // prettier-ignore
+    expect(trainable).toHaveLength(2 * blueprint.parameters.filter(({ name }) => adapted.test(name)).length);
+    expect(trainable.every((name) => name.includes('lora_'))).toBe(true);
+    const [wanted, got] = [plain, recomputed].map((model) => lossAndGradients(model, examples, trainable).gradients) as [tf.NamedTensorMap, tf.NamedTensorMap]; // prettier-ignore
+    for (const name of trainable) {
+      expect(await tf.max(tf.abs(wanted[name]!)).data(), name).not.toEqual(Float32Array.of(0));
+      expect(distance(await got[name]!.data(), await wanted[name]!.data(), 1e-6), name).toBeLessThan(1e-4);
+    }
+  });
+});
