@@ -1,23 +1,33 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { median, startContender, type Contender } from './contender.js';
+import { trainModel } from './train-model.js';
 
 /*
  * The time of a training step on each backend and in a PyTorch twin of the same sizes, in one run: the processes run
  * side by side and alternate every few steps, so that a slower machine affects all of them. Medians over the turns.
- * PyTorch comes from the Python in PLUMBLINE_PYTHON (default python3).
+ * PyTorch comes from the Python in PLUMBLINE_PYTHON (default python3). With --model, a named model or a folder in the
+ * Hugging Face layout, both sides train that one.
  */
 
 const { values: flags } = parseArgs({
   options: {
     rounds: { type: 'string', default: '7' },
     steps: { type: 'string', default: '10' },
-    batch: { type: 'string', default: '32' },
+    batch: { type: 'string' },
+    model: { type: 'string' },
+    length: { type: 'string', default: '64' },
     backends: { type: 'string', default: 'tensorflow-gpu,webgpu,tensorflow,wasm' },
   },
 });
 if (!(Number(flags.rounds) >= 2)) throw new Error('--rounds is at least 2: the first one warms up.');
+const python = process.env['PLUMBLINE_PYTHON'] ?? 'python3';
+if (flags.model) {
+  const { model, rounds, batch = '8', length } = flags;
+  await trainModel({ model, python, rounds: Number(rounds), batch: Number(batch), length: Number(length) });
+  process.exit(0);
+}
+const batch = flags.batch ?? '32';
 const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -26,56 +36,16 @@ interface Took {
   stepMs: number;
   cpuMs: number;
 }
-interface Contender {
-  name: string;
-  device: string;
-  ask(line: string): Promise<Took>;
-  end(): void;
-}
 
-/** Starts a side; undefined, with the reason on standard error, if it cannot run. */
-async function start(name: string, command: string, args: string[]): Promise<Contender | undefined> {
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  let errors = '';
-  child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-2000)));
-  child.on('error', (error) => (errors += error.message));
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const answer = async <T>(): Promise<T | undefined> => {
-    for (;;) {
-      const { value, done } = await lines.next();
-      if (done) return undefined;
-      if (value.startsWith('{')) return JSON.parse(value) as T;
-    }
-  };
-  const hello = await answer<{ device: string }>();
-  if (!hello) {
-    console.error(`${name} cannot run here: ${/^.*Error: .*(?:\n(?!\s*at ).+)*/m.exec(errors)?.[0] ?? errors}`);
-    return undefined;
-  }
-  return {
-    name,
-    device: hello.device,
-    async ask(line) {
-      child.stdin.write(line + '\n');
-      const answered = await answer<Took>();
-      if (!answered) throw new Error(`${name} ended:\n${errors}`);
-      return answered;
-    },
-    end: () => child.kill(),
-  };
-}
-
-const contenders: Contender[] = [];
-const python = process.env['PLUMBLINE_PYTHON'] ?? 'python3';
-const torch = await start('torch', python, [here('../../bench/train-twin.py'), flags.batch]);
+const contenders: Contender<Took>[] = [];
+const torch = await startContender<Took>('torch', python, [here('../../bench/train-twin.py'), batch]);
 if (torch) contenders.push(torch);
 for (const backend of flags.backends.split(',')) {
-  const worker = await start(backend, process.execPath, [here('train-worker.js'), backend, flags.batch]);
+  const worker = await startContender<Took>(backend, process.execPath, [here('train-worker.js'), backend, batch]);
   if (worker) contenders.push(worker);
 }
 for (const { name, device } of contenders) console.log(`${name.padEnd(16)} ${device}`);
 
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 const turns = new Map<string, Took[]>();
 for (const recipe of recipes)
   for (let round = 0; round < Number(flags.rounds); round++)
@@ -88,7 +58,7 @@ const timesOf = (name: string, recipe: string, what: keyof Took = 'stepMs'): num
   turns.get(`${name} ${recipe}`)!.map((took) => took[what]);
 for (const { end } of contenders) end();
 
-const result: Record<string, unknown> = { benchmark: 'train', batch: Number(flags.batch) };
+const result: Record<string, unknown> = { benchmark: 'train', batch: Number(batch) };
 console.log(`\nmilliseconds a step${' '.repeat(8)}${recipes.map((recipe) => recipe.padStart(14)).join('')}`);
 for (const { name } of contenders) {
   const row = recipes.map((recipe) => median(timesOf(name, recipe)));
