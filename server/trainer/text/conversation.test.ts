@@ -56,6 +56,16 @@ describe('labels', () => {
     expect([...encoder.encodeConversation(messages).ids].slice(0, prompt.length)).toEqual(prompt);
     expect(tokenizer.decode(prompt)).toMatch(/assistant\nThree<\|im_end\|>.*assistant\n$/s);
   });
+  it('end with the answer where a template always asks for the next one, as the first of Llama 3', () => {
+    const template =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>' }}{% endfor %}{{ '<|im_start|>assistant\n' }}";
+    const encoder = encoderOf(template);
+    const messages = [user('a'), assistant('b'), user('c'), assistant('d')];
+    expect(taught(encoder, messages)).toEqual(['b<|im_end|>', 'd<|im_end|>']);
+    const text = tokenizer.decode([...encoder.encodeConversation(messages).ids]);
+    expect(text).toMatch(/assistant\nb<\|im_end\|><\|im_start\|>user\nc.*assistant\nd<\|im_end\|>$/s);
+    expect(encoder.endIds()).toEqual([2]);
+  });
   it('begin with the answer even where its first letters would join the prompt’s last', () => {
     const encoder = encoderOf('smollm2');
     const messages = [user('x'), assistant('\n\n  indented')];
@@ -154,14 +164,16 @@ describe('a template is refused', () => {
     [
       'that asks in another way than it answers',
       '{% for m in messages %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}{% if add_generation_prompt %}bot: {% endif %}',
-      /an answer begins with "bot: " when asked for, and with "assistant: " when given/,
+      /it writes ".*bot: " to ask for an answer, and ".*assistant: " before one/,
     ],
   ])('%s', (_, template, message) => expect(() => encoderOf(template).encodeConversation(messages)).toThrow(message));
 });
 
 describe('a conversation is refused', () => {
-  it('without an answer', () => {
-    expect(() => encoderOf('smollm2').encodeConversation([user('a')])).toThrow(/no answer of the assistant/);
+  it('that does not end with an answer', () => {
+    const encoder = encoderOf('smollm2');
+    for (const messages of [[], [user('a')], [user('a'), assistant('b'), user('c')]])
+      expect(() => encoder.encodeConversation(messages)).toThrow(/does not end with an answer of the assistant/);
   });
   it('as a prompt, when it is answered already', () => {
     expect(() => encoderOf('smollm2').encodePrompt([user('a'), assistant('b')])).toThrow(/ends with an answer already/);

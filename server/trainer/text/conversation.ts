@@ -56,16 +56,16 @@ export class ConversationEncoder {
   /**
    * Encodes a conversation for training. The ids before each answer are those that `encodePrompt` gives for it.
    * @param pictures the text of each picture, in the order of the conversation
-   * @throws Error when there is no answer, when the template changes what it has written as the conversation goes on,
+   * @throws Error when the conversation does not end with an answer, when the template changes what it has written as the conversation goes on,
    *   or when the pictures in the text are not those given
    */
   encodeConversation(
     messages: readonly Message[],
     { labels: rule = 'answers', pictures = [] }: { labels?: LabelRule; pictures?: readonly string[] } = {},
   ): EncodedConversation {
+    if (messages.at(-1)?.role !== 'assistant')
+      throw new Error('The conversation does not end with an answer of the assistant. Remove its last message.');
     const { pieces } = this.#pieces(messages);
-    if (!pieces.some(({ isTaught }) => isTaught))
-      throw new Error('The conversation has no answer of the assistant, so there is nothing to teach.');
     const { ids, taught } = this.#encode(pieces, messages, pictures);
     const labels = Int32Array.from(ids, (id, index) => (taught[index] ? id : noLabel));
     if (rule === 'paper') this.#markersOf().label(ids, labels);
@@ -100,9 +100,10 @@ export class ConversationEncoder {
   }
 
   /**
-   * Cuts a conversation into what is taught and what is not. Templates are programs, so where an answer lies is found
-   * by rendering: the conversation before it, with the beginning of an answer, with the answer, and with a marker in
-   * the answer's place.
+   * Cuts a conversation up to its last answer into what is taught and what is not. Templates are programs, so where an
+   * answer lies is found by rendering: what comes before it when it is asked for, the same with a marker in its place,
+   * and the answer itself.
+   * @returns the pieces, and the text of the template that they stand for
    */
   #pieces(messages: readonly Message[]): { pieces: Piece[]; rendered: string } {
     const pieces: Piece[] = [];
@@ -110,43 +111,42 @@ export class ConversationEncoder {
     for (const [index, message] of messages.entries()) {
       if (message.role !== 'assistant') continue;
       const before = messages.slice(0, index);
-      const history = index === 0 ? '' : this.#template.render(before, false);
       const prompt = index === 0 ? '' : this.#template.render(before, true);
-      const after = this.#template.render(messages.slice(0, index + 1), false);
       const marked = this.#template.render([...before, { role: 'assistant', content: marker }], false);
-      restOf(prompt, history, index);
-      const [head = '', tail] = marked.split(marker);
-      const header = restOf(head, history, index);
-      const opening = prompt.slice(history.length);
-      const answer = [textOf(message), textOf(message).trim()].find((text) => after === head + text + (tail ?? ''));
-      if (answer === undefined || tail === undefined) throw unstable(index, 'it does not write the answer as it is');
-      const lead = header.startsWith(opening) ? header.slice(opening.length) : '';
-      if (lead === '' && withoutSpace(header) !== withoutSpace(opening))
-        throw unstable(
-          index,
-          `an answer begins with ${quoted(opening)} when asked for, and with ${quoted(header)} when given`,
-        );
-      const { end, rest } = this.#endOf(tail);
+      const whole = this.#template.render(messages.slice(0, index + 1), false);
+      const [head = '', tail = ''] = marked.split(marker);
+      const answer = [textOf(message), textOf(message).trim()].find((text) => whole === head + text + tail);
+      if (answer === undefined) throw unstable(index, 'it does not write the answer as it is');
+      const lead = head.startsWith(prompt) ? head.slice(prompt.length) : '';
+      if (!head.startsWith(prompt) && withoutSpace(head) !== withoutSpace(prompt))
+        throw unstable(index, `it writes ${quoted(prompt)} to ask for an answer, and ${quoted(head)} before one`);
+      restOf(head, rendered, index);
+      const { end, written, rest } = this.#endOf(tail);
       pieces.push({ text: restOf(prompt, rendered, index), isTaught: false });
       pieces.push({ text: lead + answer + end, isTaught: true });
-      if (rest !== '') pieces.push({ text: rest, isTaught: false });
-      rendered = after;
+      // White space after the last answer belongs to it; any other text is the beginning of a next turn.
+      if (index === messages.length - 1 && rest.trim() === '') pieces.push({ text: rest, isTaught: false });
+      rendered = head + answer + written;
     }
     return { pieces, rendered };
   }
 
   /**
-   * The end of an answer, up to its first special token, and what a template writes after it. A template that writes
-   * no such token (LLaVA 1.5) gets the end of text in the place of white space: the model must learn to stop.
+   * The end of an answer up to its first special token, what the template writes for it, and what follows. A template
+   * that writes no such token (LLaVA 1.5) gets the end of text in the place of white space: a model must learn to stop.
    */
-  #endOf(tail: string): { end: string; rest: string } {
-    const at = this.tokenizer.firstSpecial(tail);
-    if (at) return { end: tail.slice(0, at.end), rest: tail.slice(at.end) };
+  #endOf(tail: string): { end: string; written: string; rest: string } {
+    const special = this.tokenizer.firstSpecial(tail);
+    if (special) {
+      const end = tail.slice(0, special.end);
+      return { end, written: end, rest: tail.slice(special.end) };
+    }
     if (this.tokenizer.eosToken === undefined)
       throw new Error(
         `${this.tokenizer.source}: nothing ends an answer. Name an "eos_token" in tokenizer_config.json.`,
       );
-    return { end: this.tokenizer.eosToken, rest: tail.trim() };
+    const space = /^\s*/.exec(tail)![0];
+    return { end: this.tokenizer.eosToken, written: space, rest: tail.slice(space.length) };
   }
 
   #encode(
@@ -164,8 +164,10 @@ export class ConversationEncoder {
     for (const piece of pieces) {
       const withPictures = piece.text.replaceAll(this.#pictureToken, () => pictures[next++] ?? '');
       const added = text.append(withPictures);
-      ids.push(...added);
-      for (let index = 0; index < added.length; index++) taught.push(piece.isTaught);
+      for (const id of added) {
+        ids.push(id);
+        taught.push(piece.isTaught);
+      }
     }
     if (next !== count)
       throw new Error(

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { namedModel } from '@plumbline/shared/built-in/named-models';
 import { assetPath } from '../asset.js';
+import { cachedModel } from '../weights/fetch-named-model.js';
 import { ConversationEncoder } from './conversation.js';
 import { tiny, tinyTokenizer } from './fixtures/tiny.js';
 import { tokenizerFromGguf } from './gguf-tokenizer.js';
@@ -81,24 +81,23 @@ describe('metadata without a usable tokenizer are refused', () => {
   });
 });
 
-// The folder that SmolLM2's GGUF is converted into; its tokenizer.json is written by tokenizerFromGguf.
-const folder = join(homedir(), '.cache', 'plumbline', 'models', 'smollm2-135m');
-const isCached = existsSync(join(folder, 'tokenizer.json'));
+const folder = await cachedModel(namedModel('smollm2-135m')!);
+const needs = 'needs the model: plumbline model fetch smollm2-135m';
 describe('SmolLM2-135M-Instruct', () => {
   const real = JSON.parse(readFileSync(assetPath('text/fixtures/smollm2.json'), 'utf8')) as {
     texts: { text: string; ids: number[]; differs?: true }[];
     chats: { messages: Message[]; text: string; ids: number[]; prompt: number[] }[];
   };
-  it.skipIf(!isCached)(`has the ids of transformers for 200 texts (needs the model in ${folder})`, async () => {
-    const tokenizer = await Tokenizer.fromFolder(folder);
+  it.skipIf(folder === undefined)(`has the ids of transformers for 200 texts (${needs})`, async () => {
+    const tokenizer = await Tokenizer.fromFolder(folder!);
     expect(real.texts.map(({ text }) => ({ text, ids: tokenizer.encode(text) }))).toEqual(
       real.texts.map(({ text, ids }) => ({ text, ids })),
     );
     expect(real.texts.map(({ ids }) => tokenizer.decode(ids))).toEqual(real.texts.map(({ text }) => text));
     expect(real.texts).toHaveLength(200);
   });
-  it.skipIf(!isCached)(`has the ids of transformers for chats (needs the model in ${folder})`, async () => {
-    const tokenizer = await Tokenizer.fromFolder(folder);
+  it.skipIf(folder === undefined)(`has the ids of transformers for chats (${needs})`, async () => {
+    const tokenizer = await Tokenizer.fromFolder(folder!);
     const encoder = new ConversationEncoder(tokenizer, tokenizer.chatTemplate!);
     for (const { messages, ids, prompt } of real.chats) {
       expect([...encoder.encodeConversation(messages).ids]).toEqual(ids);

