@@ -1,6 +1,7 @@
 import type { Parameters } from '../runtime/parameter.js';
 import type { Family as FamilyName } from '../weights/name-map.js';
 import type { Model, TextSizes } from './model.js';
+import type { PictureProcessor } from './picture-processor.js';
 
 /** A parameter as it is on disk and in the module tree of transformers 5. */
 export interface ParameterShape {
@@ -20,6 +21,12 @@ export interface Blueprint {
   readonly text: TextSizes;
   /** Names of the module tree of transformers 5, in its order. */
   readonly parameters: readonly ParameterShape[];
+  /**
+   * For families that see pictures.
+   * @param preprocessor the parsed preprocessor_config.json or processor_config.json; undefined where there is none
+   * @throws ConfigurationError naming the field
+   */
+  pictures?(preprocessor: unknown): PictureProcessor;
   /** @param parameters all of the blueprint's, with their shapes; more where there are adapters */
   build(parameters: Parameters, options?: BuildOptions): Model;
 }

@@ -4,9 +4,10 @@ import { noLabel, type Example, type HostValues } from './model.js';
 /**
  * The next larger length of a few: multiples of 8 up to 64, then four in each doubling. Tensors of the same lengths run
  * the same compiled functions.
+ * @param least the smallest step between two lengths
  */
-export function bucket(length: number): number {
-  const step = Math.max(8, 2 ** (Math.ceil(Math.log2(Math.max(1, length))) - 3));
+export function bucket(length: number, least = 8): number {
+  const step = Math.max(least, 2 ** (Math.ceil(Math.log2(Math.max(1, length))) - 3));
   return Math.max(1, Math.ceil(length / step)) * step;
 }
 

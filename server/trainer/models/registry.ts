@@ -1,12 +1,18 @@
 import { z } from 'zod';
 import { ConfigurationError, type Blueprint, type Family } from './blueprint.js';
 import { llama } from './llama/modeling.js';
+import { llavaNext } from './llava-next/modeling.js';
+import { llavaOnevision } from './llava-onevision/modeling.js';
+import { llava } from './llava/modeling.js';
 import { qwen2 } from './qwen2/modeling.js';
 
 /** By `model_type`. */
 const families: Readonly<Record<string, Family>> = {
   llama,
   qwen2,
+  llava,
+  llava_next: llavaNext,
+  llava_onevision: llavaOnevision,
 };
 
 export const familyNames = Object.keys(families);

@@ -1,0 +1,258 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type { ModelInfo } from '@plumbline/shared/parameter';
+import type { Parameters } from '../../runtime/parameter.js';
+import type { Blueprint, BuildOptions, ParameterShape } from '../blueprint.js';
+import { bucket, collateAngles, collateTokens, textPositions } from '../collate.js';
+import type {
+  Example,
+  GenerateOptions,
+  HostInputs,
+  HostValues,
+  Inputs,
+  Model,
+  PreparedPicture,
+  ResidualListener,
+  TextSizes,
+} from '../model.js';
+import type { PictureProcessor } from '../picture-processor.js';
+import { describeModel, parameterInfos } from '../parameter-roles.js';
+import { uploadInputs } from '../upload.js';
+import { gelu } from './activations.js';
+import { newline, packTiles, packWhole, type Packing, type Size } from './anyres.js';
+import { Decoder, decoderParameters, headParameters } from './decoder.js';
+import { gatherRows } from './gather-rows.js';
+import { generate, type Prompts } from './generation.js';
+import type { PictureTextConfiguration } from './picture-text-configuration.js';
+import { towerParameters, towerPositions, VisionTower } from './vision-tower.js';
+
+const paths = {
+  tower: 'model.vision_tower.',
+  projector: 'model.multi_modal_projector.',
+  newline: 'model.image_newline',
+  text: 'model.language_model.',
+} as const;
+
+/** Names and shapes of all parameters, in the order of transformers. */
+function pictureTextParameters(configuration: PictureTextConfiguration): ParameterShape[] {
+  const { text, vision, features, projectorBias, tiling } = configuration;
+  const linear = (name: string, from: number): ParameterShape[] => [
+    { name: `${paths.projector}${name}.weight`, shape: [text.width, from] },
+    ...(projectorBias ? [{ name: `${paths.projector}${name}.bias`, shape: [text.width] }] : []),
+  ];
+  return [
+    ...(tiling ? [{ name: paths.newline, shape: [text.width] }] : []),
+    ...towerParameters(vision, paths.tower),
+    ...linear('linear_1', vision.width * features.length),
+    ...linear('linear_2', text.width),
+    ...decoderParameters(text, paths.text),
+    ...headParameters(text),
+  ];
+}
+
+/** A family of such models. @param pictures makes its processor of its preprocessor_config.json */
+export function pictureTextBlueprint(
+  family: string,
+  configuration: PictureTextConfiguration,
+  pictures: (configuration: PictureTextConfiguration, preprocessor: unknown) => PictureProcessor,
+): Blueprint {
+  return {
+    family,
+    text: configuration.text,
+    parameters: pictureTextParameters(configuration),
+    pictures: (preprocessor) => pictures(configuration, preprocessor),
+    build: (parameters, options) => new PictureTextModel(family, configuration, parameters, options),
+  };
+}
+
+/** How a picture's features become its tokens. @param tiles number of tiles, the whole picture included */
+export function packingOf(configuration: PictureTextConfiguration, size: Size, tiles: number): Packing {
+  const { tiling, vision, withoutFirst } = configuration;
+  if (tiling && tiles > 1) return packTiles(size, tiling);
+  return packWhole(towerPositions(vision) - (withoutFirst ? 1 : 0), { ends: tiling !== undefined });
+}
+
+/** The number of tiles that are computed for so many: few numbers, so that most batches run the same functions. */
+const tileBucket = (tiles: number): number => bucket(tiles, 1);
+
+/** LLaVA and its successors: visual tokens take the places of placeholders in the text. */
+class PictureTextModel implements Model {
+  readonly text: TextSizes;
+  readonly #decoder: Decoder;
+  readonly #tower: VisionTower;
+
+  constructor(
+    readonly family: string,
+    private readonly configuration: PictureTextConfiguration,
+    readonly parameters: Parameters,
+    options: BuildOptions = {},
+  ) {
+    this.text = configuration.text;
+    this.#decoder = new Decoder(configuration.text, parameters, { prefix: paths.text, ...options });
+    this.#tower = new VisionTower(configuration.vision, parameters, { prefix: paths.tower, ...options });
+  }
+
+  describe(): ModelInfo {
+    const infos = parameterInfos(this.parameters).map((info) =>
+      this.#isUnused(info.name) ? { ...info, fixed: true } : info,
+    );
+    return describeModel(this.family, infos);
+  }
+
+  /** Whether a weight lies behind the features that are taken: no training changes it. */
+  #isUnused(name: string): boolean {
+    if (!name.startsWith(paths.tower)) return false;
+    const layer = /^encoder\.layers\.(\d+)\./.exec(name.slice(paths.tower.length))?.[1];
+    if (layer !== undefined) return Number(layer) >= Math.max(...this.configuration.features);
+    return name.startsWith(`${paths.tower}post_layernorm.`);
+  }
+
+  collate(examples: readonly Example[], { length }: { length?: number } = {}): HostInputs {
+    const tokens = collateTokens(examples, { vocabulary: this.text.vocabulary, length });
+    const [batch, padded] = tokens.ids.shape as [number, number];
+    const angles = collateAngles(batch, [textPositions(batch, padded)], this.#decoder.frequencies);
+    return { ...tokens, ...angles, ...this.#collatePictures(examples, padded) };
+  }
+
+  /**
+   * - `patches` [tiles * side * side, 3 * patch * patch]
+   * - `place` [B * T] int32: a row of the text embeddings, the features, the newline and the blends, in this order
+   * - `blend_rows` [Q * 4] int32, rows of the features, and `blend_weights` [Q, 4]: visual tokens between features
+   */
+  #collatePictures(examples: readonly Example[], length: number): HostInputs {
+    const { pictureToken, vision, withoutFirst } = this.configuration;
+    const packings = examples.map((example, row) => this.#packings(example, row));
+    const pictures = examples.flatMap(({ pictures }) => pictures);
+    if (pictures.length === 0) return {};
+    const used = pictures.reduce((sum, { grids }) => sum + grids.length, 0);
+    const tiles = tileBucket(used);
+    const rowLength = 3 * vision.patch ** 2;
+    const patches = new Float32Array(tiles * vision.side ** 2 * rowLength);
+    pictures.reduce((at, picture) => {
+      patches.set(picture.patches, at);
+      return at + picture.patches.length;
+    }, 0);
+
+    const perTile = towerPositions(vision) - (withoutFirst ? 1 : 0);
+    const features = examples.length * length;
+    const endOfRow = features + tiles * perTile;
+    const blends = packings.flat().reduce((sum, { blended }) => sum + blended.weights.length / 4, 0);
+    const blendRows = new Int32Array(bucket(blends) * 4);
+    const blendWeights = new Float32Array(blendRows.length);
+    const place = Int32Array.from({ length: features }, (_, at) => at);
+    let [firstFeature, firstBlend] = [0, 0];
+    examples.forEach(({ ids, pictures }, row) => {
+      let at = row * length;
+      pictures.forEach(({ grids }, index) => {
+        const { tokens, blended } = packings[row]![index]!;
+        const firstBlendRow = endOfRow + 1 + firstBlend;
+        for (const token of tokens) {
+          while (ids[at - row * length] !== pictureToken) at++;
+          place[at++] =
+            token >= 0 ? features + firstFeature + token : token === newline ? endOfRow : firstBlendRow - 2 - token;
+        }
+        blendRows.set(
+          blended.rows.map((feature) => firstFeature + feature),
+          firstBlend * 4,
+        );
+        blendWeights.set(blended.weights, firstBlend * 4);
+        firstFeature += grids.length * perTile;
+        firstBlend += blended.weights.length / 4;
+      });
+    });
+    return {
+      patches: { shape: [tiles * vision.side ** 2, rowLength], data: patches },
+      place: { shape: [place.length], data: place },
+      ...(blends > 0 && {
+        blend_rows: { shape: [blendRows.length], data: blendRows },
+        blend_weights: { shape: [blendRows.length / 4, 4], data: blendWeights },
+      }),
+    };
+  }
+
+  /** How the pictures of an example become tokens. @throws Error when they do not fill its placeholders */
+  #packings({ ids, pictures }: Example, row: number): Packing[] {
+    const { pictureToken } = this.configuration;
+    const refuse = (fault: string): never => {
+      throw new Error(`Example ${row + 1} of the batch ${fault}.`);
+    };
+    const packings = pictures.map((picture, index) => {
+      const fault = this.#faultOf(picture);
+      if (fault) refuse(`has a picture, number ${index + 1}, that was prepared for another model: ${fault}`);
+      return packingOf(this.configuration, picture.size, picture.grids.length);
+    });
+    const placeholders = ids.reduce((count, id) => count + (id === pictureToken ? 1 : 0), 0);
+    const made = packings.reduce((sum, { tokens }) => sum + tokens.length, 0);
+    if (pictures.length > placeholders)
+      refuse(`has ${pictures.length} pictures and ${placeholders} placeholders (token ${pictureToken}) for them`);
+    if (placeholders !== made)
+      refuse(
+        `has ${placeholders} placeholders (token ${pictureToken}) for ${made} visual tokens of ${pictures.length} pictures. ` +
+          'Write one placeholder for each visual token, and none where there is no picture',
+      );
+    return packings;
+  }
+
+  #faultOf({ patches, rows, grids, tokens, size }: PreparedPicture): string | undefined {
+    const { vision } = this.configuration;
+    const { side, patch } = vision;
+    if (grids.some(([height, width]) => height !== side || width !== side))
+      return `its tiles are not of ${side} x ${side} patches`;
+    if (rows !== grids.length * side ** 2) return `it has ${rows} patches in ${grids.length} tiles`;
+    if (patches.length !== rows * 3 * patch ** 2) return `its patches are not of ${patch} x ${patch} pixels`;
+    const made = packingOf(this.configuration, size, grids.length).tokens.length;
+    return made === tokens ? undefined : `it says ${tokens} visual tokens, and this model makes ${made} of it`;
+  }
+
+  hidden(inputs: Inputs, listener?: ResidualListener): tf.Tensor2D {
+    const { cos, sin, read } = inputs;
+    return this.#decoder.decode(this.#embed(inputs), {
+      ...{ cos: cos as tf.Tensor3D, sin: sin as tf.Tensor3D, read: read as tf.Tensor1D, listener },
+    });
+  }
+
+  logits(hidden: tf.Tensor2D): tf.Tensor2D {
+    return this.#decoder.logits(hidden);
+  }
+
+  /** The embeddings of text and pictures, [B * T, width]. */
+  #embed({ ids, patches, place, blend_rows, blend_weights }: Inputs): tf.Tensor2D {
+    const embedded = this.#decoder.embed(tf.reshape(ids!, [-1]));
+    if (!patches) return embedded;
+    const features = this.#project(
+      this.#withoutFirst(this.#tower.features(patches as tf.Tensor2D, this.configuration.features)),
+    );
+    const sources = [embedded, features];
+    const { width } = this.text;
+    if (this.configuration.tiling) sources.push(tf.reshape(this.parameters.get(paths.newline), [1, width]));
+    if (blend_rows) {
+      const four = tf.reshape(gatherRows(features, blend_rows as tf.Tensor1D), [-1, 4, width]);
+      sources.push(tf.sum(tf.mul(four, tf.expandDims(blend_weights!, 2)), 1) as tf.Tensor2D);
+    }
+    return gatherRows(tf.concat(sources, 0), place as tf.Tensor1D);
+  }
+
+  #withoutFirst(features: tf.Tensor2D): tf.Tensor2D {
+    const { withoutFirst, vision } = this.configuration;
+    if (!withoutFirst) return features;
+    const [rows, width] = features.shape;
+    const positions = towerPositions(vision);
+    const pictures = tf.reshape(features, [rows / positions, positions, width]);
+    return tf.reshape(tf.slice(pictures, [0, 1, 0], [-1, positions - 1, -1]), [-1, width]);
+  }
+
+  #project(features: tf.Tensor2D): tf.Tensor2D {
+    const inner = gelu(this.parameters.linear(features, `${paths.projector}linear_1`));
+    return this.parameters.linear(inner, `${paths.projector}linear_2`);
+  }
+
+  generate(prompts: readonly Example[], options: GenerateOptions): Promise<number[][]> {
+    return generate(this.#decoder, prompts, options, (batch): Prompts => {
+      const { cos, sin, ...inputs } = this.collate(batch) as HostInputs & Record<'cos' | 'sin', HostValues>;
+      return { embed: () => this.#embed(uploadInputs(inputs)), cos, sin, lengths: batch.map(({ ids }) => ids.length) };
+    });
+  }
+
+  dispose(): void {
+    this.parameters.dispose();
+  }
+}

@@ -1,0 +1,221 @@
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import * as tf from '@tensorflow/tfjs-core';
+import { ModelInfo } from '@plumbline/shared/parameter';
+import { assetPath } from '../asset.js';
+import { nativeIsSetUp } from '../backend/native-setup.js';
+import { selectBackend } from '../backend/select-backend.js';
+import type { RgbPicture } from '../data/decode-picture.js';
+import { distance, loadGolden, lossAndGradients } from './golden-model.js';
+import { packTiles, newline, type Size } from './layers/anyres.js';
+import { noLabel, type Example, type PreparedPicture } from './model.js';
+import { uploadInputs } from './upload.js';
+
+/*
+ * Compared with transformers: fixtures/make-llava.py wrote weights, pictures with their pixels, logits, gradients and
+ * greedy texts of tiny random models.
+ */
+interface Facts {
+  config: Record<string, unknown> & { image_token_index: number };
+  preprocessor: Record<string, unknown>;
+  pictures: { height: number; width: number; rgb: string }[];
+  /** The bytes of what the tower sees of each picture of a conversation. */
+  seen: { conversation: number[]; picture: number; views: number; pixels: string }[];
+  cases: {
+    name: 'alone' | 'several';
+    /** The pictures of each example. */
+    conversations: number[][];
+    answers: number[];
+    ids: number[][];
+    loss: number;
+    written?: number[][];
+  }[];
+}
+const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
+
+function load(family: string) {
+  const golden = loadGolden<Facts>(family);
+  const { facts, blueprint } = golden;
+  const pictures = facts.pictures.map(({ height, width, rgb }): RgbPicture => ({ height, width, data: bytes(rgb) }));
+  const processor = blueprint.pictures!(facts.preprocessor);
+  const prepare = (conversation: number[]): PreparedPicture[] =>
+    processor.prepare(conversation.map((i) => pictures[i]!));
+  const [alone, several] = facts.cases as [Facts['cases'][number], Facts['cases'][number]];
+  const examples = ({ conversations, ids, answers }: Facts['cases'][number], taught = answers): Example[] =>
+    ids.map((row, i) => ({
+      ids: Int32Array.from(row),
+      labels: Int32Array.from(row, (id, at) => (at < row.length - taught[i]! ? noLabel : id)),
+      pictures: prepare(conversations[i]!),
+    }));
+  return { ...golden, pictures, processor, prepare, examples, alone, several };
+}
+
+// One backend per process: CI has the native one.
+const backend = nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm';
+beforeAll(async () => {
+  await selectBackend({ prefer: backend });
+});
+
+describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transformers, on ${backend}`, (family) => {
+  const { facts, tensors, blueprint, build, named, processor, prepare, examples, alone, several } = load(family);
+
+  it('names the parameters of transformers with their shapes', () => {
+    expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
+      Object.fromEntries([...named('weight/')].map(([name, { shape }]) => [name, shape])),
+    );
+    const info = ModelInfo.parse(build().model.describe());
+    expect(info.groups.some(({ part }) => part === 'other')).toBe(false);
+    // Parameters without a gradient are those that nothing trains.
+    const trained = info.parameters.filter(({ fixed }) => !fixed).map(({ name }) => name);
+    expect(new Set(trained)).toEqual(new Set(named('gradient/').keys()));
+  });
+
+  it('shows the tower the pixels that its image processor makes', () => {
+    const { mean, deviation } = {
+      llava_onevision: { mean: [0.5, 0.5, 0.5], deviation: [0.5, 0.5, 0.5] },
+    }[family] ?? { mean: [0.48145466, 0.4578275, 0.40821073], deviation: [0.26862954, 0.26130258, 0.27577711] };
+    const { image_size: side, patch_size: patch } = facts.config['vision_config'] as Record<string, number>;
+    const across = Math.floor(side! / patch!);
+    for (const { conversation, picture, views, pixels } of facts.seen) {
+      const prepared = prepare(conversation)[conversation.indexOf(picture)]!;
+      expect(prepared.grids).toEqual(Array.from({ length: views }, () => [across, across]));
+      expect(prepared.rows).toBe(views * across ** 2);
+      // As bytes again, in the order of the fixture: [views, channel, row, column].
+      const wanted = bytes(pixels);
+      const [got, expected]: [number[], number[]] = [[], []];
+      for (let view = 0, at = 0; view < views; view++)
+        for (let row = 0; row < across ** 2; row++)
+          for (let channel = 0; channel < 3; channel++)
+            for (let i = 0; i < patch! ** 2; i++, at++) {
+              const y = Math.floor(row / across) * patch! + Math.floor(i / patch!);
+              const x = (row % across) * patch! + (i % patch!);
+              got.push((prepared.patches[at]! * deviation[channel]! + mean[channel]!) * 255);
+              expected.push(wanted[((view * 3 + channel) * side! + y) * side! + x]!);
+            }
+      expect(distance(got, expected)).toBeLessThan(1e-3);
+    }
+  });
+
+  it('writes one placeholder for each visual token', () => {
+    for (const { conversations, ids } of facts.cases)
+      conversations.forEach((conversation, row) => {
+        const placeholders = ids[row]!.filter((id) => id === facts.config.image_token_index).length;
+        const text = prepare(conversation).map((picture) => processor.text(picture));
+        expect(text.join('')).toBe('<image>'.repeat(placeholders));
+      });
+  });
+
+  it('gives the same logits of a picture at all positions, of several pictures and none at the answers', async () => {
+    const { model } = build();
+    for (const [testCase, taught] of [
+      [alone, alone.ids.map((row) => row.length - 1)],
+      [several, several.answers],
+    ] as const) {
+      const inputs = uploadInputs(model.collate(examples(testCase, [...taught])));
+      const logits = tf.tidy(() => model.logits(model.hidden(inputs)));
+      const wanted = tensors.get(`logits/${testCase.name}`)!.data;
+      expect(distance((await logits.data()).subarray(0, wanted.length), wanted)).toBeLessThan(1e-4);
+    }
+  });
+
+  it.each([false, true])('gives the same loss and gradients of every parameter (recomputed: %s)', async (recompute) => {
+    const { model } = build({ recompute });
+    const wanted = named('gradient/');
+    const { loss, gradients } = lossAndGradients(model, examples(alone), [...wanted.keys()]);
+    expect((await loss.data())[0]).toBeCloseTo(alone.loss, 4);
+    expect(Object.keys(gradients)).toHaveLength(wanted.size);
+    for (const [name, { shape, data }] of wanted) {
+      expect(gradients[name]!.shape, name).toEqual(shape);
+      // A softmax does not see what is added to all its keys: these gradients are zero but for rounding.
+      const isZero = /vision_tower\..*\.k_proj\.bias$/.test(name);
+      const values = await gradients[name]!.data();
+      if (isZero) expect(distance(values, new Float32Array(values.length)), name).toBeLessThan(1e-5);
+      else expect(distance(values, data, 1e-6), name).toBeLessThan(1e-3);
+    }
+    const other = lossAndGradients(
+      model,
+      examples(several),
+      ['lm_head.weight'].filter((name) => wanted.has(name)),
+    );
+    expect((await other.loss.data())[0]).toBeCloseTo(several.loss, 4);
+  });
+
+  it('has no gradient of what a batch without pictures does not reach', () => {
+    const { model } = build();
+    const text = examples(several).slice(1, 2);
+    const [projector, query] = ['model.multi_modal_projector.linear_1.weight', 'model.language_model.layers.0.self_attn.q_proj.weight']; // prettier-ignore
+    const { gradients } = lossAndGradients(model, text, [projector!, query!]);
+    expect(Object.keys(gradients)).toEqual([query]);
+  });
+
+  it.each([1, 2])('writes the same tokens, %i at a time', async (batchSize) => {
+    const { model } = build();
+    const prompts = examples(alone).map(({ ids, labels, pictures }, i): Example => {
+      const end = ids.length - alone.answers[i]!;
+      return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
+    });
+    const maxNewTokens = alone.written![0]!.length;
+    expect(await model.generate(prompts, { maxNewTokens, endIds: [], batchSize })).toEqual(alone.written);
+  });
+
+  describe('refuses', () => {
+    const [, text] = examples(several);
+    const [whole] = examples(alone);
+    const placeholders = whole!.ids.filter((id) => id === facts.config.image_token_index).length;
+    it.each([
+      ['fewer placeholders than visual tokens', { ids: whole!.ids.slice(0, 10), labels: whole!.labels.slice(0, 10) }, /Example 2 of the batch has 7 placeholders \(token 7\) for \d+ visual tokens of 1 pictures. Write one/], // prettier-ignore
+      ['placeholders without a picture', { pictures: [] }, `has ${placeholders} placeholders (token 7) for 0 visual tokens of 0 pictures`], // prettier-ignore
+      ['more pictures than placeholders', { ids: text!.ids, labels: text!.labels }, 'Example 2 of the batch has 1 pictures and 0 placeholders (token 7) for them'], // prettier-ignore
+      ['a picture that was prepared otherwise', { pictures: [{ ...whole!.pictures[0]!, size: [1, 1000] as const, tokens: 3 }] }, /has a picture, number 1, that was prepared for another model: it says 3 visual tokens|too narrow/], // prettier-ignore
+      ['a picture of another patch size', { pictures: [{ ...whole!.pictures[0]!, patches: new Float32Array(9) }] }, 'its patches are not of 6 x 6 pixels'], // prettier-ignore
+    ])('%s', (_, changed, message) => {
+      expect(() => build().model.collate([text!, { ...whole!, ...changed }])).toThrow(message);
+    });
+
+    it('a picture without pixels, and one that is too narrow', () => {
+      const picture = (width: number, height: number): RgbPicture => ({ width, height, data: new Uint8Array(width * height * 3) }); // prettier-ignore
+      expect(() => processor.prepare([picture(0, 5)])).toThrow('A picture of 0 x 5 pixels has nothing to see.');
+      if (family === 'llava') return;
+      expect(() => processor.prepare([picture(1, 5000)])).toThrow('A picture of 1 x 5000 pixels is too narrow');
+    });
+
+    it('settings of the image processor that do not fit the tower', () => {
+      expect(() => blueprint.pictures!({ size: { shortest_edge: 336 } })).toThrow(
+        'preprocessor_config.json: size is 336 x 336; the tower takes 26 x 26 pixels.',
+      );
+      expect(() => blueprint.pictures!({ resample: 5 })).toThrow(
+        'preprocessor_config.json: resample is 5; known are 1',
+      );
+    });
+  });
+});
+
+describe('visual tokens', () => {
+  interface Entry {
+    family: string;
+    tile: number;
+    patch: number;
+    resolutions: Size[];
+    most?: number;
+    size: Size;
+  }
+  const { packings, counts } = JSON.parse(readFileSync(assetPath('models/fixtures/visual-tokens.json'), 'utf8')) as {
+    packings: (Entry & { tokens: number[] })[];
+    counts: (Entry & { count: number })[];
+  };
+  const pack = ({ tile, patch, resolutions, most, size }: Entry) =>
+    packTiles(size, { tile, side: Math.floor(tile / patch), resolutions, ...(most !== undefined && { most }) });
+
+  it.each(counts)('of the published $family for a picture of $size', ({ count, ...entry }) => {
+    expect(pack(entry).tokens).toHaveLength(count);
+  });
+
+  it.each(packings)('of a tiny $family for a picture of $size are the same features', ({ tokens, ...entry }) => {
+    const packed = pack(entry);
+    const { rows, weights } = packed.blended;
+    const blend = (index: number): number =>
+      [0, 1, 2, 3].reduce((sum, i) => sum + rows[index * 4 + i]! * weights[index * 4 + i]!, 0);
+    const got = Array.from(packed.tokens, (token) => (token >= newline ? token : blend(-2 - token)));
+    expect(distance(got, tokens)).toBeLessThan(2e-3);
+  });
+});
