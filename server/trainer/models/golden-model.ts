@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { assetPath } from '../asset.js';
-import { Parameters, type Parameter } from '../runtime/parameter.js';
+import { Parameters } from '../runtime/parameter.js';
+import { Programs } from '../runtime/program.js';
+import { makeParameter } from '../runtime/variable.js';
 import { readSafetensors } from '../safetensors.js';
 import type { BuildOptions } from './blueprint.js';
 import { crossEntropy } from './layers/losses.js';
@@ -14,31 +16,6 @@ import { uploadInputs } from './upload.js';
  * `weight/<name>` and `gradient/<name>`, tensors of their own, and a JSON file with config.json and further facts.
  */
 
-class TestParameter implements Parameter {
-  readonly variable: tf.Variable;
-  constructor(
-    readonly name: string,
-    values: tf.Tensor,
-  ) {
-    this.variable = tf.tidy(() => tf.variable(values));
-  }
-  get shape(): readonly number[] {
-    return this.variable.shape;
-  }
-  get size(): number {
-    return this.variable.size;
-  }
-  value(): tf.Tensor {
-    return tf.clone(this.variable);
-  }
-  assign(tensor: tf.Tensor): void {
-    this.variable.assign(tensor);
-  }
-  dispose(): void {
-    this.variable.dispose();
-  }
-}
-
 /** @param file of models/fixtures, without its ending */
 export function loadGolden<Facts extends { config: unknown }>(file: string) {
   const facts = JSON.parse(readFileSync(assetPath(`models/fixtures/${file}.json`), 'utf8')) as Facts;
@@ -47,10 +24,9 @@ export function loadGolden<Facts extends { config: unknown }>(file: string) {
   const build = (options?: BuildOptions) => {
     const all = blueprint.parameters.map(({ name }) => {
       const { data, shape } = tensors.get(`weight/${name}`)!;
-      return new TestParameter(name, tf.tensor(data, shape));
+      return makeParameter(name, () => tf.tensor(data, shape));
     });
-    const model = blueprint.build(new Parameters(all), options);
-    return { model, variables: new Map(all.map(({ name, variable }) => [name, variable])) };
+    return blueprint.build(new Parameters(all), options);
   };
   /** Tensors below a prefix, by their names behind it. */
   const named = (prefix: string) =>
@@ -76,17 +52,26 @@ export function distance(got: ArrayLike<number>, wanted: ArrayLike<number>, leas
   return least > 0 ? most / size : most;
 }
 
-/** The loss over the answers of a batch, and its gradients. */
+/** The loss over the answers of a batch, and its gradients, of a compiled function where the backend compiles. */
 export function lossAndGradients(model: Model, examples: readonly Example[], names: readonly string[]) {
-  return tf.tidy(() => {
-    const inputs = uploadInputs(model.collate(examples));
-    const { loss, gradients } = model.parameters.gradients(names, () =>
-      crossEntropy(
-        model.logits(model.hidden(inputs)),
-        inputs['targets'] as tf.Tensor1D,
-        inputs['weights'] as tf.Tensor1D,
-      ),
-    );
-    return { loss, gradients: Object.fromEntries(gradients) };
-  });
+  const inputs = uploadInputs(model.collate(examples));
+  const programs = new Programs();
+  const { loss, ...gradients } = programs.run(
+    `loss and gradients of ${names.join(', ')}`,
+    Object.values(inputs),
+    [...model.parameters],
+    () => {
+      const { loss, gradients } = model.parameters.gradients(names, () =>
+        crossEntropy(
+          model.logits(model.hidden(inputs)),
+          inputs['targets'] as tf.Tensor1D,
+          inputs['weights'] as tf.Tensor1D,
+        ),
+      );
+      return { loss, ...Object.fromEntries(gradients) };
+    },
+  );
+  tf.dispose(Object.values(inputs));
+  programs.dispose();
+  return { loss: loss!, gradients };
 }

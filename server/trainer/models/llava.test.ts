@@ -9,6 +9,7 @@ import type { RgbPicture } from '../data/decode-picture.js';
 import { distance, loadGolden, lossAndGradients } from './golden-model.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
 import { noLabel, type Example, type PreparedPicture } from './model.js';
+import { Programs } from '../runtime/program.js';
 import { uploadInputs } from './upload.js';
 
 /*
@@ -50,20 +51,22 @@ function load(family: string) {
   return { ...golden, pictures, processor, prepare, examples, alone, several };
 }
 
-// One backend per process: CI has the native one.
-const backend = nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm';
-beforeAll(async () => {
-  await selectBackend({ prefer: backend });
-});
+const families = ['llava', 'llava_next', 'llava_onevision'];
+// One native backend per process; WASM beside it.
+const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
+const cases = backends.flatMap((backend) => families.map((family) => ({ backend, family })));
 
-describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transformers, on ${backend}`, (family) => {
+describe.each(cases)('$family against transformers, on $backend', ({ backend, family }) => {
+  beforeAll(async () => {
+    await selectBackend({ prefer: backend });
+  });
   const { facts, tensors, blueprint, build, named, processor, prepare, examples, alone, several } = load(family);
 
   it('names the parameters of transformers with their shapes', () => {
     expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
       Object.fromEntries([...named('weight/')].map(([name, { shape }]) => [name, shape])),
     );
-    const info = ModelInfo.parse(build().model.describe());
+    const info = ModelInfo.parse(build().describe());
     expect(info.groups.some(({ part }) => part === 'other')).toBe(false);
     // Parameters without a gradient are those that nothing trains.
     const trained = info.parameters.filter(({ fixed }) => !fixed).map(({ name }) => name);
@@ -106,7 +109,7 @@ describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transforme
   });
 
   it('gives the same logits of a picture at all positions, of several pictures and none at the answers', async () => {
-    const { model } = build();
+    const model = build();
     for (const [testCase, taught] of [
       [alone, alone.ids.map((row) => row.length - 1)],
       [several, several.answers],
@@ -119,7 +122,7 @@ describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transforme
   });
 
   it.each([false, true])('gives the same loss and gradients of every parameter (recomputed: %s)', async (recompute) => {
-    const { model } = build({ recompute });
+    const model = build({ recompute });
     const wanted = named('gradient/');
     const { loss, gradients } = lossAndGradients(model, examples(alone), [...wanted.keys()]);
     expect((await loss.data())[0]).toBeCloseTo(alone.loss, 4);
@@ -141,21 +144,28 @@ describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transforme
   });
 
   it('has no gradient of what a batch without pictures does not reach', () => {
-    const { model } = build();
+    const model = build();
     const text = examples(several).slice(1, 2);
     const [projector, query] = ['model.multi_modal_projector.linear_1.weight', 'model.language_model.layers.0.self_attn.q_proj.weight']; // prettier-ignore
     const { gradients } = lossAndGradients(model, text, [projector!, query!]);
     expect(Object.keys(gradients)).toEqual([query]);
   });
 
-  it.each([1, 2])('writes the same tokens, %i at a time', async (batchSize) => {
-    const { model } = build();
+  it.each([
+    [1, false],
+    [1, true],
+    [2, true],
+  ])('writes the same tokens, %i at a time (compiled: %s)', async (batchSize, compiled) => {
+    const model = build();
     const prompts = examples(alone).map(({ ids, labels, pictures }, i): Example => {
       const end = ids.length - alone.answers[i]!;
       return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
     });
     const maxNewTokens = alone.written![0]!.length;
-    expect(await model.generate(prompts, { maxNewTokens, endIds: [], batchSize })).toEqual(alone.written);
+    const programs = new Programs();
+    const options = { maxNewTokens, endIds: [], batchSize, ...(compiled && { programs }) };
+    expect(await model.generate(prompts, options)).toEqual(alone.written);
+    programs.dispose();
   });
 
   describe('refuses', () => {
@@ -169,7 +179,7 @@ describe.each(['llava', 'llava_next', 'llava_onevision'])(`%s against transforme
       ['a picture that was prepared otherwise', { pictures: [{ ...whole!.pictures[0]!, size: [1, 1000] as const, tokens: 3 }] }, /has a picture, number 1, that was prepared for another model: it says 3 visual tokens|too narrow/], // prettier-ignore
       ['a picture of another patch size', { pictures: [{ ...whole!.pictures[0]!, patches: new Float32Array(9) }] }, 'its patches are not of 6 x 6 pixels'], // prettier-ignore
     ])('%s', (_, changed, message) => {
-      expect(() => build().model.collate([text!, { ...whole!, ...changed }])).toThrow(message);
+      expect(() => build().collate([text!, { ...whole!, ...changed }])).toThrow(message);
     });
 
     it('a picture without pixels, and one that is too narrow', () => {

@@ -7,7 +7,6 @@ import type {
   Example,
   GenerateOptions,
   HostInputs,
-  HostValues,
   Inputs,
   Model,
   PreparedPicture,
@@ -16,12 +15,11 @@ import type {
 } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import { describeModel, parameterInfos } from '../parameter-roles.js';
-import { uploadInputs } from '../upload.js';
 import { gelu } from './activations.js';
 import { newline, packTiles, packWhole, type Packing, type Size } from './anyres.js';
 import { Decoder, decoderParameters, headParameters } from './decoder.js';
 import { gatherRows } from './gather-rows.js';
-import { generate, type Prompts } from './generation.js';
+import { generate } from './generation.js';
 import type { PictureTextConfiguration } from './picture-text-configuration.js';
 import { towerParameters, towerPositions, VisionTower } from './vision-tower.js';
 
@@ -246,10 +244,11 @@ class PictureTextModel implements Model {
   }
 
   generate(prompts: readonly Example[], options: GenerateOptions): Promise<number[][]> {
-    return generate(this.#decoder, prompts, options, (batch): Prompts => {
-      const { cos, sin, ...inputs } = this.collate(batch) as HostInputs & Record<'cos' | 'sin', HostValues>;
-      return { embed: () => this.#embed(uploadInputs(inputs)), cos, sin, lengths: batch.map(({ ids }) => ids.length) };
-    });
+    return generate(this.#decoder, prompts, options, (batch) => ({
+      inputs: this.collate(batch),
+      embed: (inputs) => this.#embed(inputs),
+      lengths: batch.map(({ ids }) => ids.length),
+    }));
   }
 
   dispose(): void {
