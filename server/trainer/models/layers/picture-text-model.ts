@@ -1,3 +1,4 @@
+import type { Family as FamilyName } from '../../weights/name-map.js';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ModelInfo } from '@plumbline/shared/parameter';
 import type { Parameters } from '../../runtime/parameter.js';
@@ -49,7 +50,7 @@ function pictureTextParameters(configuration: PictureTextConfiguration): Paramet
 
 /** A family of such models. @param pictures makes its processor of its preprocessor_config.json */
 export function pictureTextBlueprint(
-  family: string,
+  family: FamilyName,
   configuration: PictureTextConfiguration,
   pictures: (configuration: PictureTextConfiguration, preprocessor: unknown) => PictureProcessor,
 ): Blueprint {
