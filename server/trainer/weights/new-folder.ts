@@ -39,7 +39,9 @@ export async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await readdir(dirname(folder)).catch(ifAbsent)) {
     if (!name.startsWith(basename(folder) + suffix)) continue;
     const path = join(dirname(folder), name);
-    if ((await stat(path)).mtimeMs < before) await rm(path, { recursive: true, force: true });
+    // Another process may have removed it meanwhile.
+    const isOld = await stat(path).then(({ mtimeMs }) => mtimeMs < before, ifAbsent);
+    if (isOld === true) await rm(path, { recursive: true, force: true });
   }
 }
 
