@@ -105,7 +105,11 @@ describe('other kinds of tokenizer.json', () => {
     const tokenizer = builtInTokenizer();
     expect(vocabularyOf(tokenizer.toJSON())).toEqual(tokenizer.words);
   });
-  it('anything else is refused', () => {
-    expect(() => vocabularyOf({ model: { vocab: 'three' } })).toThrow(/not a tokenizer.json with a vocabulary/);
+  it('a token may be named like a property of every object', () => {
+    const json = JSON.parse('{"model": {"vocab": {"__proto__": 0, "constructor": 1}}}') as unknown;
+    expect(vocabularyOf(json)).toEqual(['__proto__', 'constructor']);
+  });
+  it.each(['three', null, { three: 'x' }, { three: -1 }, [3]])('anything else is refused: %j', (vocab) => {
+    expect(() => vocabularyOf({ model: { vocab } })).toThrow(/not a tokenizer.json with a vocabulary/);
   });
 });

@@ -1,14 +1,21 @@
 import { z } from 'zod';
 
+/**
+ * BPE, WordLevel and WordPiece map a token to its id; Unigram lists tokens with their scores in order of ids. A record
+ * of zod would leave out the token `__proto__`.
+ */
+export const Vocabulary = z.custom<Record<string, number> | [token: string, score: number][]>((value) => {
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(value)) return value.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string');
+  return Object.values(value).every((id) => Number.isSafeInteger(id) && id >= 0);
+}, 'tokens with their ids, or a list of tokens with their scores');
+
 /** The parts that are read of a Hugging Face `tokenizer.json` of any kind. */
 const TokenizerFile = z.object({
   added_tokens: z.array(z.object({ id: z.number().int().nonnegative(), content: z.string() })).default([]),
   pre_tokenizer: z.unknown().optional(),
   decoder: z.unknown().optional(),
-  model: z.object({
-    /** BPE, WordLevel and WordPiece map a token to its id; Unigram lists tokens with their scores in order of ids. */
-    vocab: z.union([z.record(z.string(), z.number().int().nonnegative()), z.array(z.tuple([z.string(), z.number()]))]),
-  }),
+  model: z.object({ vocab: Vocabulary }),
 });
 
 /**

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { noLabel } from '../models/model.js';
-import { namedTemplate } from './chat-template.js';
+import { namedTemplate, templateNames } from './chat-template.js';
 import { ConversationEncoder, type ConversationOptions } from './conversation.js';
 import { tiny, tinyTokenizer } from './fixtures/tiny.js';
 import { tokenizerFromGguf } from './gguf-tokenizer.js';
@@ -74,6 +74,32 @@ describe('labels', () => {
     expect([...ids].slice(0, prompt.length)).toEqual(prompt);
     expect(labels.findIndex((label) => label !== noLabel)).toBe(prompt.length);
     expect(taught(encoder, messages)).toEqual(['\n\n  indented<|im_end|>']);
+  });
+  it.each(templateNames)('lie on the answers with their ends in the template %s, and nowhere else', (name) => {
+    const markers = ['<|begin_of_text|>', '<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>', '<|im_start|>'];
+    const special = [...markers, '<|im_end|>', '<end_of_utterance>', '<image>', '<|image_pad|>', '</s>'];
+    const rest = tiny.metadata['tokenizer.ggml.tokens'].slice(5);
+    const own = tinyTokenizer({
+      'tokenizer.ggml.tokens': [...special, ...rest],
+      'tokenizer.ggml.token_type': [...special.map(() => 3), ...rest.map(() => 1)],
+      'tokenizer.ggml.bos_token_id': 0,
+      'tokenizer.ggml.eos_token_id': 9,
+    });
+    const pictureToken = name === 'qwen2_5_vl' ? '<|image_pad|>' : '<image>';
+    const encoder = new ConversationEncoder(own, namedTemplate(name), { pictureToken });
+    const question = user([{ type: 'image' }, { type: 'text', text: 'cats 3' }]);
+    const messages = [question, assistant('3'), user('cats 3'), assistant('cats')];
+    const pictures = [pictureToken.repeat(5)];
+    const end = {
+      ...{ vicuna_v1: '</s>', mistral_instruct: '</s>', llava_llama_3: '<|eot_id|>' },
+      ...{ qwen_1_5: '<|im_end|>', qwen2_5_vl: '<|im_end|>', smolvlm: '<end_of_utterance>' },
+    }[name];
+    expect(taught(encoder, messages, { pictures }).map((text) => text.trimStart())).toEqual([`3${end}`, `cats${end}`]);
+    const { ids } = encoder.encodeConversation(messages, { pictures });
+    expect([...ids].filter((id) => id === own.idOf(pictureToken))).toHaveLength(5);
+    const prompt = [...encoder.encodePrompt(messages.slice(0, -1), pictures)];
+    expect([...ids].slice(0, prompt.length)).toEqual(prompt);
+    expect(encoder.endIds()).toContain(own.idOf(end));
   });
   it('of the paper exist for ChatML and Llama 3 only', () => {
     const metadata = tiny.sentencePiece.metadata;

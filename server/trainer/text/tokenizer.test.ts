@@ -63,6 +63,11 @@ describe('a tokenizer of a folder', () => {
       /tokenizer\.json is not what it should be: .*added_tokens/s,
     ],
     [
+      'ids that are no numbers',
+      { 'tokenizer.json': { ...files().tokenizer, model: { type: 'BPE', vocab: { a: 'x' }, merges: [] } } },
+      /tokenizer\.json is not what it should be: .*tokens with their ids/s,
+    ],
+    [
       'a damaged configuration',
       { 'tokenizer.json': files().tokenizer, 'tokenizer_config.json': '{' },
       /tokenizer_config\.json is not JSON/,

@@ -3,17 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { z } from 'zod';
-import { vocabularyOf } from '../tokenizer-vocabulary.js';
+import { Vocabulary, vocabularyOf } from '../tokenizer-vocabulary.js';
 import { exactPreTokenizer } from './tokenizer-components.js';
 
 const AddedToken = z.looseObject({ content: z.string() });
 /** The parts of `tokenizer.json` that are read here; the library reads the others. */
 const TokenizerFile = z.looseObject({
   added_tokens: z.array(AddedToken.extend({ id: z.number().int().nonnegative(), special: z.boolean().optional() })),
-  model: z.looseObject({ vocab: z.custom<Vocabulary>((value) => typeof value === 'object' && value !== null) }),
+  model: z.looseObject({ vocab: Vocabulary }),
 });
-/** Ids by token; Unigram lists tokens with their scores in the order of their ids. */
-type Vocabulary = Record<string, number> | unknown[];
 /** A token is its text, or an object with its text; both occur, even in one file. */
 const NamedToken = z
   .union([z.string(), AddedToken.transform(({ content }) => content)])
