@@ -38,6 +38,9 @@ describe('labels', () => {
   it('lie on every answer and its end, not on the same words of the user', () => {
     const messages = [user('assistant'), assistant('assistant'), user('7'), assistant('user\n7')];
     expect(taught(encoderOf('smollm2'), messages)).toEqual(['assistant<|im_end|>', 'user\n7<|im_end|>']);
+    // The encoder's own mark.
+    const marked = [user('plumbline answer'), assistant('plumbline answer'), user('a'), assistant('b')];
+    expect(taught(encoderOf('smollm2'), marked)).toEqual(['plumbline answer<|im_end|>', 'b<|im_end|>']);
   });
   it('include the end of text where a template writes no end', () => {
     const messages = [user('How many?'), assistant('Three'), user('Sure?'), assistant('Yes')];

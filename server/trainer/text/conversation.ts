@@ -1,8 +1,8 @@
 import { noLabel } from '../models/model.js';
-import { ChatTemplate } from './chat-template.js';
+import { ChatTemplate, templateOfFolder } from './chat-template.js';
 import { countPictures, textOf, type Message } from './message.js';
 import { MarkerLabels } from './marker-labels.js';
-import type { Tokenizer } from './tokenizer.js';
+import { Tokenizer } from './tokenizer.js';
 
 /**
  * Which tokens are taught. `answers`: the assistant's answers, each with the token that ends it. `paper`: as
@@ -33,7 +33,7 @@ interface Piece {
   isTaught: boolean;
 }
 
-/** A text that is in no conversation: it marks where a template writes an answer. */
+/** It marks where a template writes an answer. */
 const marker = 'plumbline answer';
 
 /** Encodes conversations of one model: its tokenizer and its chat template. */
@@ -54,10 +54,33 @@ export class ConversationEncoder {
   }
 
   /**
+   * The encoder of a model's folder in the Hugging Face layout.
+   * @param family `model_type` of its configuration
+   * @param textModel `text_config.model_type`, for the default template of LLaVA-NeXT
+   * @param pictureToken what its template writes for a picture; undefined for a text model
+   * @throws Error saying what to do when the tokenizer or a text model's template is missing or damaged
+   */
+  static async fromFolder(
+    folder: string,
+    { family, textModel, pictureToken }: { family: string; textModel?: string; pictureToken?: string },
+  ): Promise<ConversationEncoder> {
+    const tokenizer = await Tokenizer.fromFolder(folder);
+    const template = await templateOfFolder(
+      { folder, family, ...(textModel !== undefined && { textModel }) },
+      tokenizer,
+    );
+    return new ConversationEncoder(
+      tokenizer,
+      template,
+      pictureToken === undefined ? {} : { pictureToken, specialTokens: true },
+    );
+  }
+
+  /**
    * Encodes a conversation for training. The ids before each answer are those that `encodePrompt` gives for it.
    * @param pictures the text of each picture, in the order of the conversation
-   * @throws Error when the conversation does not end with an answer, when the template changes what it has written as the conversation goes on,
-   *   or when the pictures in the text are not those given
+   * @throws Error when the conversation does not end with an answer, when the template changes what it has written as
+   *   the conversation goes on, or when the pictures in the text are not those given
    */
   encodeConversation(
     messages: readonly Message[],
@@ -114,7 +137,8 @@ export class ConversationEncoder {
       const prompt = index === 0 ? '' : this.#template.render(before, true);
       const marked = this.#template.render([...before, { role: 'assistant', content: marker }], false);
       const whole = this.#template.render(messages.slice(0, index + 1), false);
-      const [head = '', tail = ''] = marked.split(marker);
+      const at = marked.lastIndexOf(marker);
+      const [head, tail] = at < 0 ? ['', ''] : [marked.slice(0, at), marked.slice(at + marker.length)];
       const answer = [textOf(message), textOf(message).trim()].find((text) => whole === head + text + tail);
       if (answer === undefined) throw unstable(index, 'it does not write the answer as it is');
       const lead = head.startsWith(prompt) ? head.slice(prompt.length) : '';
