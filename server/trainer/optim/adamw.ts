@@ -89,7 +89,9 @@ export class AdamW {
       });
     const inputs = [limit, ...factors.flatMap((of) => Object.values(of)), ...gradients.values()];
     const { norm } = this.#programs.run(`AdamW of ${key}`, inputs, variables, () => {
-      const norm = tf.sqrt(tf.addN([tf.scalar(0), ...[...gradients.values()].map((g) => tf.sum(tf.square(g)))]));
+      // Stacked, because a WebGPU kernel adds at most eight tensors and gives 0 for more.
+      const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)));
+      const norm = tf.sqrt(tf.sum(tf.stack([tf.scalar(0), ...squares])));
       const scale = tf.minimum(1, tf.div(limit, tf.add(norm, 1e-6)));
       updates.forEach((update, i) => {
         const gradient = tf.mul(gradients.get(update.name)!, scale);
