@@ -143,6 +143,27 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     expect((await other.loss.data())[0]).toBeCloseTo(several.loss, 4);
   });
 
+  it('keeps nothing of a tower that is not trained for the backward pass', () => {
+    const model = build();
+    const inputs = uploadInputs(model.collate(examples(alone)));
+    const keptFor = (name: string): number => {
+      let kept = 0;
+      const { loss, gradients } = model.parameters.gradients([name], () => {
+        const before = tf.memory().numBytes;
+        const residual = model.hidden(inputs);
+        kept = tf.memory().numBytes - before;
+        return tf.sum(residual);
+      });
+      tf.dispose([loss, ...gradients.values()]);
+      return kept;
+    };
+    const frozen = keptFor('model.multi_modal_projector.linear_1.weight');
+    const trained = keptFor('model.vision_tower.encoder.layers.0.mlp.fc1.weight');
+    const tower = model.collate(examples(alone))['patches']!;
+    const features = tower.shape[0]! * 12 * Float32Array.BYTES_PER_ELEMENT;
+    expect(trained - frozen).toBeGreaterThan(10 * features);
+  });
+
   it('has no gradient of what a batch without pictures does not reach', () => {
     const model = build();
     const text = examples(several).slice(1, 2);

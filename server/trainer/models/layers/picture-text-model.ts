@@ -175,9 +175,10 @@ class PictureTextModel implements Model {
       throw new Error(`Example ${row + 1} of the batch ${fault}.`);
     };
     const packings = pictures.map((picture, index) => {
-      const fault = this.#faultOf(picture);
+      const packing = packingOf(this.configuration, picture.size, picture.grids.length);
+      const fault = this.#faultOf(picture, packing.tokens.length);
       if (fault) refuse(`has a picture, number ${index + 1}, that was prepared for another model: ${fault}`);
-      return packingOf(this.configuration, picture.size, picture.grids.length);
+      return packing;
     });
     const placeholders = ids.reduce((count, id) => count + (id === pictureToken ? 1 : 0), 0);
     const made = packings.reduce((sum, { tokens }) => sum + tokens.length, 0);
@@ -191,14 +192,13 @@ class PictureTextModel implements Model {
     return packings;
   }
 
-  #faultOf({ patches, rows, grids, tokens, size }: PreparedPicture): string | undefined {
+  #faultOf({ patches, rows, grids, tokens }: PreparedPicture, made: number): string | undefined {
     const { vision } = this.configuration;
     const { side, patch } = vision;
     if (grids.some(([height, width]) => height !== side || width !== side))
       return `its tiles are not of ${side} x ${side} patches`;
     if (rows !== grids.length * side ** 2) return `it has ${rows} patches in ${grids.length} tiles`;
     if (patches.length !== rows * 3 * patch ** 2) return `its patches are not of ${patch} x ${patch} pixels`;
-    const made = packingOf(this.configuration, size, grids.length).tokens.length;
     return made === tokens ? undefined : `it says ${tokens} visual tokens, and this model makes ${made} of it`;
   }
 

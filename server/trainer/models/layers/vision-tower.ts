@@ -86,6 +86,10 @@ export class VisionTower {
    * @returns [pictures * positions, width * number of layers], CLIP's class token first
    */
   features(patches: tf.Tensor2D, behind: readonly number[]): tf.Tensor2D {
+    return this.parameters.part(this.#prefix, patches, (patches) => this.#features(patches as tf.Tensor2D, behind));
+  }
+
+  #features(patches: tf.Tensor2D, behind: readonly number[]): tf.Tensor2D {
     const positions = towerPositions(this.configuration);
     const pictures = patches.shape[0] / this.configuration.side ** 2;
     const states = new Map<number, tf.Tensor2D>();
@@ -95,7 +99,7 @@ export class VisionTower {
       if (layer === Math.max(...behind)) break;
       const path = `${this.#prefix}encoder.layers.${layer}`;
       const block = (x: tf.Tensor2D): tf.Tensor2D =>
-        this.#feedForward(this.#attend(x, pictures, positions, path), path);
+        tf.tidy(() => this.#feedForward(this.#attend(x, pictures, positions, path), path));
       x = this.#recompute ? this.parameters.recomputed(`${path}.`, x, [], block) : block(x);
     }
     return behind.length === 1
