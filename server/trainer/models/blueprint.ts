@@ -23,7 +23,7 @@ export interface Blueprint {
   readonly parameters: readonly ParameterShape[];
   /**
    * For families that see pictures.
-   * @param preprocessor the parsed preprocessor_config.json or processor_config.json; undefined where there is none
+   * @param preprocessor the parsed preprocessor_config.json; undefined where there is none
    * @throws ConfigurationError naming the field
    */
   pictures?(preprocessor: unknown): PictureProcessor;

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelInfo } from '@plumbline/shared/parameter';
@@ -7,6 +9,7 @@ import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import type { RgbPicture } from '../data/decode-picture.js';
 import { distance, loadGolden, lossAndGradients } from './golden-model.js';
+import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
 import { noLabel, type Example, type PreparedPicture } from './model.js';
 import { Programs } from '../runtime/program.js';
@@ -214,11 +217,30 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
       expect(() => blueprint.pictures!({ size: { shortest_edge: 336 } })).toThrow(
         'preprocessor_config.json: size is 336 x 336; the tower takes 26 x 26 pixels.',
       );
+      if (family !== 'llava')
+        expect(() => blueprint.pictures!({ image_grid_pinpoints: [[26, 26]] })).toThrow(
+          "preprocessor_config.json: image_grid_pinpoints differs from config.json's",
+        );
       expect(() => blueprint.pictures!({ resample: 5 })).toThrow(
         'preprocessor_config.json: resample is 5; known are 1',
       );
     });
   });
+});
+
+it.each([
+  ['nothing', {}, (1 - 0.48145466) / 0.26862954],
+  ['preprocessor_config.json', { 'preprocessor_config.json': { image_std: [1, 1, 1], image_mean: [0, 0, 0] } }, 1],
+  ['processor_config.json of transformers 5', { 'processor_config.json': { image_processor: { image_std: [2, 2, 2], image_mean: [0, 0, 0] } } }, 0.5], // prettier-ignore
+  ["transformers 4's two files", { 'processor_config.json': { patch_size: 6 }, 'preprocessor_config.json': { image_std: [1, 1, 1], image_mean: [0, 0, 0] } }, 1], // prettier-ignore
+])('pictures are prepared by %s in the folder', async (_, files, white) => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-processor-'));
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(content));
+  const { blueprint } = load('llava');
+  const processor = (await loadPictureProcessor(folder, blueprint))!;
+  const [prepared] = processor.prepare([{ width: 40, height: 30, data: new Uint8Array(3600).fill(255) }]);
+  expect(prepared!.patches[0]).toBeCloseTo(white, 5);
+  rmSync(folder, { recursive: true });
 });
 
 describe('visual tokens', () => {

@@ -40,21 +40,17 @@ const PreprocessorConfig = z.object({
   image_mean: colour.nullish(),
   image_std: colour.nullish(),
   do_pad: z.boolean().nullish(),
+  image_grid_pinpoints: z.array(z.tuple([side, side])).nullish(),
 });
-/** Transformers 5 keeps it within processor_config.json. */
-const Within = z.object({ image_processor: z.looseObject({}) });
-
 /**
- * @param config the parsed preprocessor_config.json or processor_config.json; what it leaves out is as the towers were
- *   pretrained
+ * @param config the parsed preprocessor_config.json; what it leaves out is as the towers were pretrained
  * @throws ConfigurationError naming the field
  */
-export function preprocessing(config: unknown, { vision }: PictureTextConfiguration): Preprocessing {
+export function preprocessing(config: unknown, { vision, tiling }: PictureTextConfiguration): Preprocessing {
   const refuse = (field: string, fault: string): never => {
     throw new ConfigurationError(`preprocessor_config.json: ${field} ${fault}.`);
   };
-  const within = Within.safeParse(config);
-  const parsed = PreprocessorConfig.safeParse(within.success ? within.data.image_processor : (config ?? {}));
+  const parsed = PreprocessorConfig.safeParse(config ?? {});
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
     return refuse(path.join('.') || 'the whole file', `is wrong: ${message}`);
@@ -67,6 +63,9 @@ export function preprocessing(config: unknown, { vision }: PictureTextConfigurat
     // prettier-ignore
     if (sides && (sides.height !== vision.picture || sides.width !== vision.picture))
       refuse(field, `is ${sides.height} x ${sides.width}; the tower takes ${vision.picture} x ${vision.picture} pixels`);
+  const sizes = read.image_grid_pinpoints;
+  if (tiling && sizes && sizes.join(' ') !== tiling.resolutions.join(' '))
+    refuse('image_grid_pinpoints', "differs from config.json's, so that pictures would not fit their placeholders");
   const usual = vision.kind === 'siglip_vision_model' ? siglip : clip;
   const number = read.resample ?? 3;
   return {
