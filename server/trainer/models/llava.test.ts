@@ -11,8 +11,12 @@ import type { RgbPicture } from '../data/decode-picture.js';
 import { distance, loadGolden, lossAndGradients } from './golden-model.js';
 import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
+import { packingOf } from './layers/picture-text-model.js';
+import { llavaNextConfiguration } from './llava-next/configuration.js';
+import { llavaOnevisionConfiguration } from './llava-onevision/configuration.js';
 import { noLabel, type Example, type PreparedPicture } from './model.js';
 import { Programs } from '../runtime/program.js';
+import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
 
 /*
@@ -261,6 +265,35 @@ describe('visual tokens', () => {
 
   it.each(counts)('of the published $family for a picture of $size', ({ count, ...entry }) => {
     expect(pack(entry).tokens).toHaveLength(count);
+  });
+
+  // What config.json of the published models leaves out is their class's.
+  const published = {
+    llava_next: llavaNextConfiguration({ text_config: { model_type: 'mistral', vocab_size: 32_064 } }),
+    llava_onevision: llavaOnevisionConfiguration({ text_config: { model_type: 'qwen2', vocab_size: 152_000 } }),
+  };
+  it.each(counts)('of a $family without settings of its own for a picture of $size', ({ family, size, count }) => {
+    const configuration = published[family as keyof typeof published];
+    expect(packingOf(configuration, size, 2).tokens).toHaveLength(count);
+    // Beside other pictures, OneVision sees one whole.
+    expect(packingOf(configuration, size, 1).tokens).toHaveLength(configuration.vision.side ** 2 + 1);
+  });
+
+  it('of LLaVA 1.5 are 576 for every picture', () => {
+    const { pictures } = readBlueprint({
+      model_type: 'llava',
+      text_config: { model_type: 'llama', vocab_size: 32_064 },
+    });
+    const processor = pictures!({ size: { shortest_edge: 336 }, crop_size: { height: 336, width: 336 }, resample: 3 });
+    for (const [height, width] of [
+      [480, 640],
+      [336, 336],
+      [100, 50],
+    ] as const)
+      // prettier-ignore
+      expect(processor.prepare([{ height, width, data: new Uint8Array(height * width * 3) }])).toMatchObject([
+        { tokens: 576, rows: 576, grids: [[24, 24]], size: [height, width] },
+      ]);
   });
 
   it.each(packings)('of a tiny $family for a picture of $size are the same features', ({ tokens, ...entry }) => {
