@@ -2,6 +2,7 @@
 # Checks the trainer on a machine with a GPU: unpack the file of `npm run device:pack` and run this script in it. Needs
 # python3 with PyTorch. Prints a JSON line per check; exits with 1 if one fails.
 #   golden         logits, loss and gradients compared with PyTorch's values
+#   families       tiny models of the Hugging Face families compared with transformers' values
 #   train-briefly  losses and gradient norms of six steps, WebGPU compared with WASM
 #   train          a training step on WebGPU compared with PyTorch on the same GPU, at two batch sizes
 set -uo pipefail
@@ -13,6 +14,7 @@ check() {
 }
 for backend in webgpu wasm; do
   check ./node test/dist/device/golden.js $backend
+  check ./node test/dist/device/families.js $backend
   check ./node test/dist/support/train-briefly.js $backend
 done
 for batch in 32 256; do

@@ -15,7 +15,7 @@ const out = process.argv[2] ?? join(root, '.device', 'plumbline-device.tar.xz');
 /** Small enough to copy over a slow connection. */
 const maxMegabytes = 60;
 
-const entries = ['test/dist/device/golden.js', 'test/dist/support/train-briefly.js'];
+const entries = ['test/dist/device/golden.js', 'test/dist/device/families.js', 'test/dist/support/train-briefly.js'];
 const benches = ['test/dist/bench/train.js', 'test/dist/bench/train-worker.js'];
 const { fileList } = await nodeFileTrace([...entries, ...benches], { base: root });
 const platform = `${process.platform}-${process.arch}`;
@@ -23,6 +23,7 @@ const isElsewhere = (path: string): boolean =>
   /^node_modules\/webgpu\/dist\//.test(path) && !path.includes(`/${platform}/`);
 const assets = [
   ...['server/package.json', 'shared/package.json', 'server/trainer/base', 'server/trainer/model/fixtures'],
+  'server/trainer/models/fixtures',
   ...['server/trainer/data', 'node_modules/@tensorflow/tfjs-backend-wasm/dist'],
   ...['test/bench/train-twin.py', 'test/device/check.sh'],
 ];

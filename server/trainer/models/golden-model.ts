@@ -7,7 +7,7 @@ import { makeParameter } from '../runtime/variable.js';
 import { readSafetensors } from '../safetensors.js';
 import type { BuildOptions } from './blueprint.js';
 import { crossEntropy } from './layers/losses.js';
-import type { Example, Model } from './model.js';
+import { noLabel, type Example, type Model } from './model.js';
 import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
 
@@ -34,6 +34,45 @@ export function loadGolden<Facts extends { config: unknown }>(file: string) {
       [...tensors].flatMap(([name, tensor]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), tensor]] : [])),
     );
   return { facts, tensors, blueprint, build, named };
+}
+
+/** What make-text-models.py writes of each model. */
+export interface TextFacts {
+  config: Record<string, unknown>;
+  settings: {
+    learningRate: number;
+    weightDecay: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    maxGradientNorm: number;
+  };
+  texts: number[][];
+  /** The last tokens of each text are its answer. */
+  answers: number[];
+  loss: number;
+  /** The gradient's, before clipping. */
+  norm: number;
+  prompts: number[][];
+  written: number[][];
+}
+
+export const textGoldens = ['llama-untied', 'llama-tied', 'qwen2'] as const;
+
+/** A model without pictures, with its texts and prompts as examples. */
+export function loadTextGolden(file: (typeof textGoldens)[number]) {
+  const golden = loadGolden<TextFacts>(file);
+  const { texts, answers, prompts } = golden.facts;
+  const example = (ids: number[], asked = ids.length): Example => ({
+    ids: Int32Array.from(ids),
+    labels: Int32Array.from(ids, (id, at) => (at < asked ? noLabel : id)),
+    pictures: [],
+  });
+  return {
+    ...golden,
+    examples: texts.map((text, i) => example(text, text.length - answers[i]!)),
+    prompts: prompts.map((ids) => example(ids)),
+  };
 }
 
 /**

@@ -1,18 +1,15 @@
-import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelInfo } from '@plumbline/shared/parameter';
-import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { AdamW } from '../optim/adamw.js';
 import { Parameters } from '../runtime/parameter.js';
 import { Programs } from '../runtime/program.js';
 import { hostValues, makeParameter } from '../runtime/variable.js';
-import { readSafetensors } from '../safetensors.js';
 import type { BuildOptions } from './blueprint.js';
-import { crossEntropy } from './layers/losses.js';
-import { noLabel, type Example, type Model } from './model.js';
+import { distance, loadTextGolden, lossAndGradients, textGoldens } from './golden-model.js';
+import type { Example, Model } from './model.js';
 import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
 
@@ -20,93 +17,19 @@ import { uploadInputs } from './upload.js';
  * Compared with transformers: fixtures/make-text-models.py wrote weights, logits, gradients, a step of AdamW and greedy
  * texts of tiny random models.
  */
-interface Facts {
-  config: Record<string, unknown>;
-  settings: {
-    learningRate: number;
-    weightDecay: number;
-    beta1: number;
-    beta2: number;
-    epsilon: number;
-    maxGradientNorm: number;
-  };
-  texts: number[][];
-  answers: number[];
-  loss: number;
-  norm: number;
-  prompts: number[][];
-  written: number[][];
-}
-
-function load(file: string) {
-  const facts = JSON.parse(readFileSync(assetPath(`models/fixtures/${file}.json`), 'utf8')) as Facts;
-  const { tensors } = readSafetensors(readFileSync(assetPath(`models/fixtures/${file}.safetensors`)));
-  const blueprint = readBlueprint(facts.config);
-  const build = (options?: BuildOptions) => {
-    const all = blueprint.parameters.map(({ name }) => {
-      const { data, shape } = tensors.get(`weight/${name}`)!;
-      return makeParameter(name, () => tf.tensor(data, shape));
-    });
-    return blueprint.build(new Parameters(all), options);
-  };
-  const named = (prefix: string) => [...tensors.keys()].filter((name) => name.startsWith(prefix));
-  const examples = facts.texts.map((text, row): Example => {
-    const asked = text.length - facts.answers[row]!;
-    return { ids: Int32Array.from(text), labels: Int32Array.from(text, (id, at) => (at < asked ? noLabel : id)), pictures: [] }; // prettier-ignore
-  });
-  return { facts, tensors, blueprint, build, named, examples };
-}
-
-/** The largest distance, relative to the largest wanted value where that exceeds `least`. */
-function distance(got: ArrayLike<number>, wanted: ArrayLike<number>, least = 0): number {
-  expect(got.length).toBe(wanted.length);
-  let [most, size] = [0, least];
-  for (let i = 0; i < got.length; i++) {
-    const apart = Math.abs(got[i]! - wanted[i]!);
-    if (!(apart <= most)) most = apart;
-    size = Math.max(size, Math.abs(wanted[i]!));
-  }
-  return least > 0 ? most / size : most;
-}
-
-function lossAndGradients(model: Model, examples: readonly Example[], names: readonly string[]) {
-  const inputs = uploadInputs(model.collate(examples));
-  const programs = new Programs();
-  const { loss, ...gradients } = programs.run(
-    `loss and gradients of ${names.join(', ')}`,
-    Object.values(inputs),
-    [...model.parameters],
-    () => {
-      const { loss, gradients } = model.parameters.gradients(names, () =>
-        crossEntropy(
-          model.logits(model.hidden(inputs)),
-          inputs['targets'] as tf.Tensor1D,
-          inputs['weights'] as tf.Tensor1D,
-        ),
-      );
-      return { loss, ...Object.fromEntries(gradients) };
-    },
-  );
-  tf.dispose(Object.values(inputs));
-  programs.dispose();
-  return { loss: loss!, gradients };
-}
-
-const files = ['llama-untied', 'llama-tied', 'qwen2'];
 // One native backend per process; WASM beside it.
 const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
-const cases = backends.flatMap((backend) => files.map((file) => ({ backend, file })));
+const cases = backends.flatMap((backend) => textGoldens.map((file) => ({ backend, file })));
 
 describe.each(cases)('$file against transformers, on $backend', ({ backend, file }) => {
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { facts, tensors, blueprint, build, named, examples } = load(file);
+  const { facts, tensors, blueprint, build, named, examples, prompts } = loadTextGolden(file);
 
   it('names the parameters of transformers with their shapes', () => {
-    const wanted = named('weight/').map((name) => [name.slice('weight/'.length), tensors.get(name)!.shape]);
     expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
-      Object.fromEntries(wanted),
+      Object.fromEntries([...named('weight/')].map(([name, { shape }]) => [name, shape])),
     );
     const info = ModelInfo.parse(build().describe());
     expect(info.parameters.map(({ name }) => name)).toEqual(blueprint.parameters.map(({ name }) => name));
@@ -136,7 +59,7 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
     const model = build({ recompute });
     const { loss, gradients } = lossAndGradients(model, examples, model.parameters.names);
     expect((await loss.data())[0]).toBeCloseTo(facts.loss, 4);
-    expect(Object.keys(gradients)).toHaveLength(named('gradient/').length);
+    expect(Object.keys(gradients)).toHaveLength(named('gradient/').size);
     for (const [name, gradient] of Object.entries(gradients)) {
       const wanted = tensors.get(`gradient/${name}`)!;
       expect(gradient.shape, name).toEqual(wanted.shape);
@@ -167,9 +90,6 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
     'writes the same tokens after prompts of different lengths, %i at a time (compiled: %s)',
     async (batchSize, compiled) => {
       const model = build();
-      const prompts = facts.prompts.map((ids): Example => {
-        return { ids: Int32Array.from(ids), labels: new Int32Array(ids.length).fill(noLabel), pictures: [] };
-      });
       const maxNewTokens = facts.written[0]!.length;
       const programs = new Programs();
       const given = { maxNewTokens, batchSize, ...(compiled && { programs }) };
@@ -254,7 +174,7 @@ describe.each(backends)('a model with an attention window, on %s', (backend) => 
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { facts, build, examples } = load('qwen2');
+  const { facts, build, examples } = loadTextGolden('qwen2');
 
   it('refuses answers beyond the attention window', async () => {
     const config = { ...facts.config, use_sliding_window: true, sliding_window: 8 };
@@ -269,7 +189,7 @@ describe.each(backends)('a model with adapters, on %s', (backend) => {
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { blueprint, build, examples } = load('qwen2');
+  const { blueprint, build, examples } = loadTextGolden('qwen2');
   const adapted = /\.(q_proj|up_proj)\.weight$/;
   const withAdapters = (options?: BuildOptions): Model => {
     const plain = [...build().parameters];
