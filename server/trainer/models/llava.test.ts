@@ -11,7 +11,7 @@ import type { RgbPicture } from '../data/decode-picture.js';
 import { distance, loadGolden, lossAndGradients } from './golden-model.js';
 import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
-import { packingOf } from './layers/picture-text-model.js';
+import { packingOf } from './layers/collate-pictures.js';
 import { llavaNextConfiguration } from './llava-next/configuration.js';
 import { llavaOnevisionConfiguration } from './llava-onevision/configuration.js';
 import { noLabel, type Example, type PreparedPicture } from './model.js';

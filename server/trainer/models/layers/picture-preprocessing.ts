@@ -7,7 +7,7 @@ import type { PictureProcessor } from '../picture-processor.js';
 import { bestResolution, fitInside, type Size } from './anyres.js';
 import { patchesOf, placed, type Colour, type Normalisation } from './picture-patches.js';
 import type { PictureTextConfiguration } from './picture-text-configuration.js';
-import { packingOf } from './picture-text-model.js';
+import { packingOf } from './collate-pictures.js';
 
 /** How pictures become squares: preprocessor_config.json. */
 export interface Preprocessing extends Normalisation {

@@ -3,21 +3,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ModelInfo } from '@plumbline/shared/parameter';
 import type { Parameters } from '../../runtime/parameter.js';
 import type { Blueprint, BuildOptions, ParameterShape } from '../blueprint.js';
-import { bucket, collateAngles, collateTokens, textPositions } from '../collate.js';
-import type {
-  Example,
-  GenerateOptions,
-  HostInputs,
-  Inputs,
-  Model,
-  PreparedPicture,
-  ResidualListener,
-  TextSizes,
-} from '../model.js';
+import { collateAngles, collateTokens, textPositions } from '../collate.js';
+import type { Example, GenerateOptions, HostInputs, Inputs, Model, ResidualListener, TextSizes } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import { describeModel, parameterInfos } from '../parameter-roles.js';
 import { gelu } from './activations.js';
-import { newline, packTiles, packWhole, type Packing, type Size } from './anyres.js';
+import { collatePictures } from './collate-pictures.js';
 import { Decoder, decoderParameters, headParameters } from './decoder.js';
 import { gatherRows } from './gather-rows.js';
 import { generate } from './generation.js';
@@ -63,16 +54,6 @@ export function pictureTextBlueprint(
   };
 }
 
-/** How a picture's features become its tokens. @param tiles number of tiles, the whole picture included */
-export function packingOf(configuration: PictureTextConfiguration, size: Size, tiles: number): Packing {
-  const { tiling, vision, withoutFirst } = configuration;
-  if (tiling && tiles > 1) return packTiles(size, tiling);
-  return packWhole(towerPositions(vision) - (withoutFirst ? 1 : 0), { ends: tiling !== undefined });
-}
-
-/** The number of tiles that are computed for so many: few numbers, so that most batches run the same functions. */
-const tileBucket = (tiles: number): number => bucket(tiles, 1);
-
 /** LLaVA and its successors: visual tokens take the places of placeholders in the text. */
 class PictureTextModel implements Model {
   readonly text: TextSizes;
@@ -109,97 +90,7 @@ class PictureTextModel implements Model {
     const tokens = collateTokens(examples, { vocabulary: this.text.vocabulary, length });
     const [batch, padded] = tokens.ids.shape as [number, number];
     const angles = collateAngles(batch, [textPositions(batch, padded)], this.#decoder.frequencies);
-    return { ...tokens, ...angles, ...this.#collatePictures(examples, padded) };
-  }
-
-  /**
-   * - `patches` [tiles * side * side, 3 * patch * patch]
-   * - `place` [B * T] int32: a row of the text embeddings, the features, the newline and the blends, in this order
-   * - `blend_rows` [Q * 4] int32, rows of the features, and `blend_weights` [Q, 4]: visual tokens between features
-   */
-  #collatePictures(examples: readonly Example[], length: number): HostInputs {
-    const { pictureToken, vision, withoutFirst } = this.configuration;
-    const packings = examples.map((example, row) => this.#packings(example, row));
-    const pictures = examples.flatMap(({ pictures }) => pictures);
-    if (pictures.length === 0) return {};
-    const used = pictures.reduce((sum, { grids }) => sum + grids.length, 0);
-    const tiles = tileBucket(used);
-    const rowLength = 3 * vision.patch ** 2;
-    const patches = new Float32Array(tiles * vision.side ** 2 * rowLength);
-    pictures.reduce((at, picture) => {
-      patches.set(picture.patches, at);
-      return at + picture.patches.length;
-    }, 0);
-
-    const perTile = towerPositions(vision) - (withoutFirst ? 1 : 0);
-    const features = examples.length * length;
-    const endOfRow = features + tiles * perTile;
-    const blends = packings.flat().reduce((sum, { blended }) => sum + blended.weights.length / 4, 0);
-    const blendRows = new Int32Array(bucket(blends) * 4);
-    const blendWeights = new Float32Array(blendRows.length);
-    const place = Int32Array.from({ length: features }, (_, at) => at);
-    let [firstFeature, firstBlend] = [0, 0];
-    examples.forEach(({ ids, pictures }, row) => {
-      let at = row * length;
-      pictures.forEach(({ grids }, index) => {
-        const { tokens, blended } = packings[row]![index]!;
-        const firstBlendRow = endOfRow + 1 + firstBlend;
-        for (const token of tokens) {
-          while (ids[at - row * length] !== pictureToken) at++;
-          place[at++] =
-            token >= 0 ? features + firstFeature + token : token === newline ? endOfRow : firstBlendRow - 2 - token;
-        }
-        blendRows.set(
-          blended.rows.map((feature) => firstFeature + feature),
-          firstBlend * 4,
-        );
-        blendWeights.set(blended.weights, firstBlend * 4);
-        firstFeature += grids.length * perTile;
-        firstBlend += blended.weights.length / 4;
-      });
-    });
-    return {
-      patches: { shape: [tiles * vision.side ** 2, rowLength], data: patches },
-      place: { shape: [place.length], data: place },
-      ...(blends > 0 && {
-        blend_rows: { shape: [blendRows.length], data: blendRows },
-        blend_weights: { shape: [blendRows.length / 4, 4], data: blendWeights },
-      }),
-    };
-  }
-
-  /** How the pictures of an example become tokens. @throws Error when they do not fill its placeholders */
-  #packings({ ids, pictures }: Example, row: number): Packing[] {
-    const { pictureToken } = this.configuration;
-    const refuse = (fault: string): never => {
-      throw new Error(`Example ${row + 1} of the batch ${fault}.`);
-    };
-    const packings = pictures.map((picture, index) => {
-      const packing = packingOf(this.configuration, picture.size, picture.grids.length);
-      const fault = this.#faultOf(picture, packing.tokens.length);
-      if (fault) refuse(`has a picture, number ${index + 1}, that was prepared for another model: ${fault}`);
-      return packing;
-    });
-    const placeholders = ids.reduce((count, id) => count + (id === pictureToken ? 1 : 0), 0);
-    const made = packings.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (pictures.length > placeholders)
-      refuse(`has ${pictures.length} pictures and ${placeholders} placeholders (token ${pictureToken}) for them`);
-    if (placeholders !== made)
-      refuse(
-        `has ${placeholders} placeholders (token ${pictureToken}) for ${made} visual tokens of ${pictures.length} pictures. ` +
-          'Write one placeholder for each visual token, and none where there is no picture',
-      );
-    return packings;
-  }
-
-  #faultOf({ patches, rows, grids, tokens }: PreparedPicture, made: number): string | undefined {
-    const { vision } = this.configuration;
-    const { side, patch } = vision;
-    if (grids.some(([height, width]) => height !== side || width !== side))
-      return `its tiles are not of ${side} x ${side} patches`;
-    if (rows !== grids.length * side ** 2) return `it has ${rows} patches in ${grids.length} tiles`;
-    if (patches.length !== rows * 3 * patch ** 2) return `its patches are not of ${patch} x ${patch} pixels`;
-    return made === tokens ? undefined : `it says ${tokens} visual tokens, and this model makes ${made} of it`;
+    return { ...tokens, ...angles, ...collatePictures(this.configuration, examples, padded) };
   }
 
   hidden(inputs: Inputs, listener?: ResidualListener): tf.Tensor2D {
