@@ -27,17 +27,17 @@ const keyOf = (runId: RunId): string => `plumbline:run:${runId}`;
 const everybody = 'plumbline:hubs';
 const channelOf = (hub: string): string => `plumbline:hub:${hub}`;
 
-/** Renews this hub's keys and takes free ones. Returns the other holder of each key, or an empty text. */
+/**
+ * Renews this hub's keys, takes free ones, and those of runs whose trainer is connected here. Returns the other holder that
+ * each key had, or an empty text.
+ */
 const renewScript = `
   local others = {}
   for i, key in ipairs(KEYS) do
     local holder = redis.call('GET', key)
-    if not holder or holder == ARGV[1] or ARGV[2 + i] == '1' then
-      redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
-      others[i] = ''
-    else
-      others[i] = holder
-    end
+    local is_other = holder and holder ~= ARGV[1]
+    if not is_other or ARGV[2 + i] == '1' then redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
+    others[i] = is_other and holder or ''
   end
   return others`;
 
@@ -45,7 +45,8 @@ type Broadcast =
   | ({ kind: 'run' } & ToldRun)
   | { kind: 'deleted'; run: DeletedOne }
   | { kind: 'progress'; progress: Progress[] }
-  | { kind: 'taken'; runId: RunId };
+  /** `sinceMs`: how long ago the trainer connected to the hub that says this. */
+  | { kind: 'taken'; runId: RunId; sinceMs: number };
 type Ask =
   { kind: 'command'; command: GivenCommand; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
 type Direct =
@@ -69,6 +70,8 @@ export class RedisCluster implements Cluster {
   readonly #elsewhere = new Map<RunId, { checks: number }>();
   /** The last messages about runs that ended or were deleted while Redis was away. */
   readonly #untold = new Map<RunId, Broadcast>();
+  /** When the trainers of runs connected here, on the clock of `performance.now()`. */
+  readonly #claimedMs = new Map<RunId, number>();
   #closed = false;
 
   constructor(
@@ -94,10 +97,12 @@ export class RedisCluster implements Cluster {
 
   async claim(runId: RunId): Promise<void> {
     this.#elsewhere.delete(runId);
-    // The trainer is connected here, so the run is this hub's even if Redis is away. The next renewal writes the key.
+    this.#claimedMs.set(runId, performance.now());
+    // The trainer is connected here, so the run is this hub's even if Redis is away. The next renewal writes the key, and
+    // tells another hub that still holds the run.
     await this.client
       .set(keyOf(runId), this.id, { expiration: { type: 'PX', value: leaseMs } })
-      .then(() => this.#publish(everybody, { kind: 'taken', runId }))
+      .then(() => this.#tellTaken(runId))
       .catch(this.onError);
   }
 
@@ -105,6 +110,17 @@ export class RedisCluster implements Cluster {
     const [other] = await this.#claimAll([{ runId, connected: false }]);
     if (other !== '') this.#isElsewhere(runId);
     return other === '';
+  }
+
+  async #tellTaken(runId: RunId): Promise<void> {
+    const sinceMs = this.#claimedForMs(runId);
+    if (sinceMs !== undefined) await this.#publish(everybody, { kind: 'taken', runId, sinceMs });
+  }
+
+  /** How long ago the run's trainer connected here; undefined if it did not. */
+  #claimedForMs(runId: RunId): number | undefined {
+    const claimedMs = this.#claimedMs.get(runId);
+    return claimedMs === undefined ? undefined : performance.now() - claimedMs;
   }
 
   tell(told: ToldRun): void {
@@ -115,6 +131,7 @@ export class RedisCluster implements Cluster {
 
   tellDeleted({ runId, createdMs }: DeletedOne): void {
     this.#elsewhere.delete(runId);
+    this.#claimedMs.delete(runId);
     this.#tell(runId, { kind: 'deleted', run: { runId, createdMs } }, true);
   }
 
@@ -152,28 +169,40 @@ export class RedisCluster implements Cluster {
           }),
         ),
       ).catch(this.onError);
-    this.#subscriber?.destroy();
+    if (this.#subscriber?.isOpen) this.#subscriber.destroy();
     this.client.destroy();
   }
 
-  /** Subscribes once. The client itself subscribes again after a lost connection. */
+  /** Subscribes to both channels once. The client itself subscribes again after a lost connection. */
   async #listen(): Promise<void> {
     if (this.#subscriber) return;
     const subscriber = this.client.duplicate();
     // The other connection to the same Redis reports errors.
     subscriber.on('error', () => undefined);
-    await subscriber.connect();
     this.#subscriber = subscriber;
-    await subscriber.subscribe(everybody, (text) => this.#heard(JSON.parse(text) as FromHub<Broadcast>));
-    await subscriber.subscribe(channelOf(this.id), (text) => this.#toldDirectly(JSON.parse(text) as FromHub<Direct>));
+    try {
+      await subscriber.connect();
+      await subscriber.subscribe(everybody, (text) => this.#heard(JSON.parse(text) as FromHub<Broadcast>));
+      await subscriber.subscribe(channelOf(this.id), (text) => this.#toldDirectly(JSON.parse(text) as FromHub<Direct>));
+    } catch (error) {
+      // Redis went away in between: the next attempt begins anew.
+      this.#subscriber = null;
+      if (subscriber.isOpen) subscriber.destroy();
+      throw error;
+    }
   }
 
   async #renew(handlers: ClusterHandlers): Promise<void> {
     const held = handlers.held();
     const others = await this.#claimAll(held);
-    // `#taken` asks again: the trainer may have connected here meanwhile.
-    for (const [i, { runId }] of held.entries()) if (others[i] !== '') await this.#taken(runId);
-    const mine = held.filter((_, i) => others[i] === '');
+    for (const [i, { runId, connected }] of held.entries()) {
+      if (others[i] === '') continue;
+      // The other hub has a connection of the trainer too, and has not heard of this one, or this one is dead.
+      if (connected) void this.#tellTaken(runId);
+      // `#taken` asks again: the trainer may have connected here meanwhile.
+      else await this.#taken(runId);
+    }
+    const mine = held.filter(({ connected }, i) => connected || others[i] === '');
     if (mine.length > 0) void this.#publish(everybody, { kind: 'progress', progress: mine.map((run) => run.progress) });
     if (this.client.isReady) {
       for (const message of this.#untold.values()) void this.#publish(everybody, message);
@@ -188,7 +217,7 @@ export class RedisCluster implements Cluster {
     if (orphans.length > 0) handlers.onOrphaned(orphans);
   }
 
-  /** @returns the other holder of each run; '' if this hub holds it now */
+  /** @returns the other holder that each run had, or ''. This hub holds it now if there was none, or it is connected here. */
   async #claimAll(runs: { runId: RunId; connected: boolean }[]): Promise<string[]> {
     if (runs.length === 0) return [];
     const answer = await this.#redis(() =>
@@ -209,11 +238,14 @@ export class RedisCluster implements Cluster {
         return this.#handlers.onRun(message);
       case 'deleted':
         this.#elsewhere.delete(message.run.runId);
+        this.#claimedMs.delete(message.run.runId);
         return this.#handlers.onDeleted(message.run);
       case 'progress':
         for (const { runId } of message.progress) this.#isElsewhere(runId);
         return this.#handlers.onProgress(message.progress);
       case 'taken':
+        // The hub that the trainer connected to last holds the run.
+        if ((this.#claimedForMs(message.runId) ?? Infinity) < message.sinceMs) return;
         return void this.#taken(message.runId).catch(this.onError);
     }
   }
@@ -221,6 +253,7 @@ export class RedisCluster implements Cluster {
   /** Gives up a run that another hub holds. Asks Redis first: the trainer may have come back here since. */
   async #taken(runId: RunId): Promise<void> {
     if ((await this.holder(runId)) === null) return;
+    this.#claimedMs.delete(runId);
     this.#isElsewhere(runId);
     this.#handlers?.onTaken(runId);
   }
