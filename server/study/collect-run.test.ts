@@ -188,6 +188,7 @@ describe('collectRun', () => {
     const child = await Part.open(full!.config, await parent.save());
     await child.train(10);
     await parent.goBack(early);
+    await parent.command({ kind: 'set_learning_rate', learningRate: 0.9 }, { learning_rate: 0.9 });
     await parent.train(3);
     await parent.evaluate([null]);
     const { evaluations, interventions } = await collectRun(session, full!, child.runId);

@@ -109,6 +109,7 @@ function branchWords(run: RunSummary, events: readonly ControlEvent[], { from }:
 /**
  * What commands changed in a run's course, without those that a later segment has undone. If the course goes on in another
  * run, only commands before its checkpoint count, and the command that went back to it.
+ * @param events as `beforeLeaving` returns them: commands applied later have no event in them
  */
 function interventionsOf(
   commands: readonly CommandRecord[],
@@ -117,9 +118,10 @@ function interventionsOf(
 ): Interventions {
   const end = next ? events.findLastIndex((event) => isCheckpointOf(event, next)) : Infinity;
   const undone = undoneCommands(events);
-  const isHere = ({ commandId }: CommandRecord): boolean =>
-    !undone.has(commandId) &&
-    events.findIndex((event) => event.type === 'command_applied' && event.commandId === commandId) < end;
+  const isHere = ({ commandId }: CommandRecord): boolean => {
+    const at = events.findIndex((event) => event.type === 'command_applied' && event.commandId === commandId);
+    return at >= 0 && at < end && !undone.has(commandId);
+  };
   return commands.flatMap((command): Interventions => {
     const { state, step, author, action, after } = command;
     if (state !== 'applied' || step === null || changesNothing(command)) return [];
