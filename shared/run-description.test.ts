@@ -90,4 +90,11 @@ describe('the built-in trainer', () => {
     for (const other of [{ seed: '3' }, { schedule: 'linear' }, { tasks: ['x'] }, { method: { kind: 'lora' } }])
       expect(builtInConfig({ ...described, settings: { ...settings, ...other } })).toBeNull();
   });
+
+  it('is no built-in run with more experts than that can have: pages list the series of each', () => {
+    const { settings, ...described } = describeRun(config);
+    const experts = (count: number) => ({ ...settings, method: { kind: 'mixture_of_experts', experts: count } });
+    expect(builtInConfig({ ...described, settings: experts(8) })).toMatchObject({ method: { experts: 8 } });
+    expect(builtInConfig({ ...described, settings: experts(1e9) })).toBeNull();
+  });
 });

@@ -3,7 +3,7 @@ import type { RunDescription } from '../run-description.js';
 import type { TrainingMethod } from './method.js';
 import { recipes } from './recipe.js';
 import type { RunConfig } from './run-config.js';
-import { backends, schedules } from './run-settings.js';
+import { backends, maxExperts, schedules } from './run-settings.js';
 import { heldOutLabels, targetLabels, targetTaskNames, type TargetTask } from './tasks.js';
 
 /** Optimizer steps of all stages. */
@@ -46,7 +46,8 @@ const methodChecks: {
   lora: { rank: isNumber, alpha: isNumber },
   lwf: { weight: isNumber, temperature: isNumber },
   wise_ft: { weights: isNumbers },
-  mixture_of_experts: { experts: isNumber },
+  // Pages list the series of each expert.
+  mixture_of_experts: { experts: (value) => isNumber(value) && (value as number) <= maxExperts },
 };
 
 /** Each setting of the built-in trainer, by the kind of its value. */
@@ -82,8 +83,8 @@ const hasAll = (checks: Readonly<Record<string, Check>>, value: object): boolean
 /**
  * The configuration of a run of the built-in trainer, from its description; null for a run of another trainer. The
  * built-in trainer says all of its settings: where one is missing or of another kind, another trainer happens to use the
- * same words. Pages call this for every row and chart, so it recognizes settings and does not check their bounds; whoever
- * starts a run from them does (`RunConfig`).
+ * same words. Pages call this for every row and chart, so it recognizes settings and checks only bounds that pages rely on;
+ * whoever starts a run from them checks all (`RunConfig`).
  */
 export function builtInConfig({
   name,

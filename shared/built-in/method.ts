@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { maxExperts } from './run-settings.js';
 
 /**
  * The training method of a run: plain fine-tuning of the selection, or a method that arXiv 2510.08564 compares it with.
@@ -30,6 +31,6 @@ export const TrainingMethod = z.discriminatedUnion('kind', [
     weights: z.array(z.number().min(0).max(1)).min(1).max(11).default([0.25, 0.5, 0.75]),
   }),
   /** Beside the base's MLP, which is fixed, each decoder layer gets further ones and a router that weighs them. */
-  z.object({ kind: z.literal('mixture_of_experts'), experts: z.number().int().min(1).max(8).default(1) }),
+  z.object({ kind: z.literal('mixture_of_experts'), experts: z.number().int().min(1).max(maxExperts).default(1) }),
 ]);
 export type TrainingMethod = z.infer<typeof TrainingMethod>;

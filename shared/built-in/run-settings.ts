@@ -1,6 +1,8 @@
 import type { TargetTask } from './tasks.js';
 
 export const backends = ['auto', 'tensorflow-gpu', 'webgpu', 'tensorflow', 'wasm'] as const;
+/** The most experts that a mixture adds to a layer. */
+export const maxExperts = 8;
 export const schedules = ['constant', 'cosine'] as const;
 
 /** The settings of a run that says nothing but its name. */
