@@ -1,4 +1,5 @@
 import sharp from 'sharp';
+import { maxPicturePixels } from './resize-picture.js';
 
 /** A decoded picture: red, green and blue of each pixel, a byte each, row by row. */
 export interface RgbPicture {
@@ -18,9 +19,6 @@ const formats: Readonly<Record<string, string>> = {
 const names = Object.values(formats);
 /** `JPEG, PNG, WebP, GIF or TIFF` */
 const formatList = `${names.slice(0, -1).join(', ')} or ${names.at(-1)}`;
-
-/** The most pixels of a picture: a 108-megapixel camera's picture passes, and decoding takes at most 400 MB. */
-export const maxPicturePixels = 2 ** 27;
 
 /** Why a picture cannot be decoded, and what to do. */
 export class PictureError extends Error {

@@ -1,5 +1,8 @@
 import type { RgbPicture } from './decode-picture.js';
 
+/** The most pixels of a picture: a 108-megapixel camera's picture passes, and takes 330 MB. */
+export const maxPicturePixels = 2 ** 27;
+
 export interface PictureSize {
   readonly width: number;
   readonly height: number;

@@ -7,7 +7,7 @@ import { makeParameter } from '../runtime/variable.js';
 import { readSafetensors } from '../safetensors.js';
 import type { BuildOptions } from './blueprint.js';
 import { crossEntropy } from './layers/losses.js';
-import { noLabel, type Example, type Model } from './model.js';
+import { noLabel, type Example, type Model, type PreparedPicture } from './model.js';
 import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
 
@@ -73,6 +73,53 @@ export function loadTextGolden(file: (typeof textGoldens)[number]) {
     examples: texts.map((text, i) => example(text, text.length - answers[i]!)),
     prompts: prompts.map((ids) => example(ids)),
   };
+}
+
+/** What make-llava.py writes of each family. */
+export interface PictureFacts {
+  config: Record<string, unknown> & { image_token_index: number };
+  preprocessor: Record<string, unknown>;
+  pictures: { height: number; width: number; rgb: string }[];
+  /** The bytes of what the tower sees of each picture of a conversation. */
+  seen: { conversation: number[]; picture: number; views: number; pixels: string }[];
+  cases: PictureCase[];
+}
+export interface PictureCase {
+  name: 'alone' | 'several';
+  /** The pictures of each example. */
+  conversations: number[][];
+  /** Numbers of tokens at the end of each example. */
+  answers: number[];
+  ids: number[][];
+  loss: number;
+  written?: number[][];
+}
+
+export const pictureGoldens = ['llava', 'llava_next', 'llava_onevision'] as const;
+
+/** Bytes in base64, as the fixtures hold them. */
+export const base64Bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
+
+/** A model with pictures, with its texts and prompts as examples. */
+export function loadPictureGolden(file: (typeof pictureGoldens)[number]) {
+  const golden = loadGolden<PictureFacts>(file);
+  const { facts, blueprint } = golden;
+  const processor = blueprint.pictures!(facts.preprocessor);
+  const prepare = (conversation: readonly number[]): PreparedPicture[] =>
+    processor.prepare(conversation.map((i) => ({ ...facts.pictures[i]!, data: base64Bytes(facts.pictures[i]!.rgb) })));
+  const [alone, several] = facts.cases as [PictureCase, PictureCase];
+  const examplesOf = ({ conversations, ids, answers }: PictureCase, taught: readonly number[] = answers): Example[] =>
+    ids.map((row, i) => ({
+      ids: Int32Array.from(row),
+      labels: Int32Array.from(row, (id, at) => (at < row.length - taught[i]! ? noLabel : id)),
+      pictures: prepare(conversations[i]!),
+    }));
+  const examples = examplesOf(alone);
+  const prompts = examples.map(({ ids, labels, pictures }, i): Example => {
+    const end = ids.length - alone.answers[i]!;
+    return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
+  });
+  return { ...golden, processor, prepare, alone, several, examplesOf, examples, prompts };
 }
 
 /**

@@ -8,13 +8,12 @@ import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import type { RgbPicture } from '../data/decode-picture.js';
-import { distance, loadGolden, lossAndGradients } from './golden-model.js';
+import { base64Bytes, distance, loadPictureGolden, lossAndGradients, pictureGoldens } from './golden-model.js';
 import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
 import { packingOf } from './layers/collate-pictures.js';
 import { llavaNextConfiguration } from './llava-next/configuration.js';
 import { llavaOnevisionConfiguration } from './llava-onevision/configuration.js';
-import { noLabel, type Example, type PreparedPicture } from './model.js';
 import { Programs } from '../runtime/program.js';
 import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
@@ -23,51 +22,16 @@ import { uploadInputs } from './upload.js';
  * Compared with transformers: fixtures/make-llava.py wrote weights, pictures with their pixels, logits, gradients and
  * greedy texts of tiny random models.
  */
-interface Facts {
-  config: Record<string, unknown> & { image_token_index: number };
-  preprocessor: Record<string, unknown>;
-  pictures: { height: number; width: number; rgb: string }[];
-  /** The bytes of what the tower sees of each picture of a conversation. */
-  seen: { conversation: number[]; picture: number; views: number; pixels: string }[];
-  cases: {
-    name: 'alone' | 'several';
-    /** The pictures of each example. */
-    conversations: number[][];
-    answers: number[];
-    ids: number[][];
-    loss: number;
-    written?: number[][];
-  }[];
-}
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
-
-function load(family: string) {
-  const golden = loadGolden<Facts>(family);
-  const { facts, blueprint } = golden;
-  const pictures = facts.pictures.map(({ height, width, rgb }): RgbPicture => ({ height, width, data: bytes(rgb) }));
-  const processor = blueprint.pictures!(facts.preprocessor);
-  const prepare = (conversation: number[]): PreparedPicture[] =>
-    processor.prepare(conversation.map((i) => pictures[i]!));
-  const [alone, several] = facts.cases as [Facts['cases'][number], Facts['cases'][number]];
-  const examples = ({ conversations, ids, answers }: Facts['cases'][number], taught = answers): Example[] =>
-    ids.map((row, i) => ({
-      ids: Int32Array.from(row),
-      labels: Int32Array.from(row, (id, at) => (at < row.length - taught[i]! ? noLabel : id)),
-      pictures: prepare(conversations[i]!),
-    }));
-  return { ...golden, pictures, processor, prepare, examples, alone, several };
-}
-
-const families = ['llava', 'llava_next', 'llava_onevision'];
 // One native backend per process; WASM beside it.
 const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
-const cases = backends.flatMap((backend) => families.map((family) => ({ backend, family })));
+const cases = backends.flatMap((backend) => pictureGoldens.map((family) => ({ backend, family })));
 
 describe.each(cases)('$family against transformers, on $backend', ({ backend, family }) => {
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { facts, tensors, blueprint, build, named, processor, prepare, examples, alone, several } = load(family);
+  const { facts, tensors, blueprint, build, named, processor, prepare, examplesOf, alone, several, examples, prompts } =
+    loadPictureGolden(family);
 
   it('names the parameters of transformers with their shapes', () => {
     expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
@@ -91,7 +55,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
       expect(prepared.grids).toEqual(Array.from({ length: views }, () => [across, across]));
       expect(prepared.rows).toBe(views * across ** 2);
       // As bytes again, in the order of the fixture: [views, channel, row, column].
-      const wanted = bytes(pixels);
+      const wanted = base64Bytes(pixels);
       const [got, expected]: [number[], number[]] = [[], []];
       for (let view = 0, at = 0; view < views; view++)
         for (let row = 0; row < across ** 2; row++)
@@ -121,7 +85,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
       [alone, alone.ids.map((row) => row.length - 1)],
       [several, several.answers],
     ] as const) {
-      const inputs = uploadInputs(model.collate(examples(testCase, [...taught])));
+      const inputs = uploadInputs(model.collate(examplesOf(testCase, taught)));
       const logits = tf.tidy(() => model.logits(model.hidden(inputs)));
       const wanted = tensors.get(`logits/${testCase.name}`)!.data;
       expect(distance((await logits.data()).subarray(0, wanted.length), wanted)).toBeLessThan(1e-4);
@@ -131,7 +95,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   it.each([false, true])('gives the same loss and gradients of every parameter (recomputed: %s)', async (recompute) => {
     const model = build({ recompute });
     const wanted = named('gradient/');
-    const { loss, gradients } = lossAndGradients(model, examples(alone), [...wanted.keys()]);
+    const { loss, gradients } = lossAndGradients(model, examples, [...wanted.keys()]);
     expect((await loss.data())[0]).toBeCloseTo(alone.loss, 4);
     expect(Object.keys(gradients)).toHaveLength(wanted.size);
     for (const [name, { shape, data }] of wanted) {
@@ -144,7 +108,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     }
     const other = lossAndGradients(
       model,
-      examples(several),
+      examplesOf(several),
       ['lm_head.weight'].filter((name) => wanted.has(name)),
     );
     expect((await other.loss.data())[0]).toBeCloseTo(several.loss, 4);
@@ -152,7 +116,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
 
   it('keeps nothing of a tower that is not trained for the backward pass', () => {
     const model = build();
-    const inputs = uploadInputs(model.collate(examples(alone)));
+    const inputs = uploadInputs(model.collate(examples));
     const keptFor = (name: string): number => {
       let kept = 0;
       const { loss, gradients } = model.parameters.gradients([name], () => {
@@ -166,14 +130,14 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     };
     const frozen = keptFor('model.multi_modal_projector.linear_1.weight');
     const trained = keptFor('model.vision_tower.encoder.layers.0.mlp.fc1.weight');
-    const tower = model.collate(examples(alone))['patches']!;
+    const tower = model.collate(examples)['patches']!;
     const features = tower.shape[0]! * 12 * Float32Array.BYTES_PER_ELEMENT;
     expect(trained - frozen).toBeGreaterThan(10 * features);
   });
 
   it('has no gradient of what a batch without pictures does not reach', () => {
     const model = build();
-    const text = examples(several).slice(1, 2);
+    const text = examplesOf(several).slice(1, 2);
     const [projector, query] = ['model.multi_modal_projector.linear_1.weight', 'model.language_model.layers.0.self_attn.q_proj.weight']; // prettier-ignore
     const { gradients } = lossAndGradients(model, text, [projector!, query!]);
     expect(Object.keys(gradients)).toEqual([query]);
@@ -185,10 +149,6 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     [2, true],
   ])('writes the same tokens, %i at a time (compiled: %s)', async (batchSize, compiled) => {
     const model = build();
-    const prompts = examples(alone).map(({ ids, labels, pictures }, i): Example => {
-      const end = ids.length - alone.answers[i]!;
-      return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
-    });
     const maxNewTokens = alone.written![0]!.length;
     const programs = new Programs();
     const options = { maxNewTokens, endIds: [], batchSize, ...(compiled && { programs }) };
@@ -197,8 +157,8 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   });
 
   describe('refuses', () => {
-    const [, text] = examples(several);
-    const [whole] = examples(alone);
+    const [, text] = examplesOf(several);
+    const [whole] = examples;
     const placeholders = whole!.ids.filter((id) => id === facts.config.image_token_index).length;
     it.each([
       ['fewer placeholders than visual tokens', { ids: whole!.ids.slice(0, 10), labels: whole!.labels.slice(0, 10) }, /Example 2 of the batch has 7 placeholders \(token 7\) for \d+ visual tokens of 1 pictures. Write one/], // prettier-ignore
@@ -240,7 +200,7 @@ it.each([
 ])('pictures are prepared by %s in the folder', async (_, files, white) => {
   const folder = mkdtempSync(join(tmpdir(), 'plumbline-processor-'));
   for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(content));
-  const { blueprint } = load('llava');
+  const { blueprint } = loadPictureGolden('llava');
   const processor = (await loadPictureProcessor(folder, blueprint))!;
   const [prepared] = processor.prepare([{ width: 40, height: 30, data: new Uint8Array(3600).fill(255) }]);
   expect(prepared!.patches[0]).toBeCloseTo(white, 5);
