@@ -29,7 +29,7 @@ const channelOf = (hub: string): string => `plumbline:hub:${hub}`;
 
 /**
  * Renews this hub's keys, takes free ones, and those of runs whose trainer is connected here. Returns the other holder that
- * each key had, or an empty text.
+ * each key had, or an empty text; and Redis's clock in epoch milliseconds.
  */
 const renewScript = `
   local others = {}
@@ -39,14 +39,15 @@ const renewScript = `
     if not is_other or ARGV[2 + i] == '1' then redis.call('SET', key, ARGV[1], 'PX', ARGV[2]) end
     others[i] = is_other and holder or ''
   end
-  return others`;
+  local time = redis.call('TIME')
+  return {others, time[1] * 1000 + math.floor(time[2] / 1000)}`;
 
 type Broadcast =
   | ({ kind: 'run' } & ToldRun)
   | { kind: 'deleted'; run: DeletedOne }
   | { kind: 'progress'; progress: Progress[] }
-  /** `sinceMs`: how long ago the trainer connected to the hub that says this. */
-  | { kind: 'taken'; runId: RunId; sinceMs: number };
+  /** `claimedMs`: when the trainer connected to the hub that says this, or somewhat before, by Redis's clock. */
+  | { kind: 'taken'; runId: RunId; claimedMs: number };
 type Ask =
   { kind: 'command'; command: GivenCommand; author: string } | { kind: 'trainer_lost'; runId: RunId; reason: string };
 type Direct =
@@ -72,6 +73,8 @@ export class RedisCluster implements Cluster {
   readonly #untold = new Map<RunId, Broadcast>();
   /** When the trainers of runs connected here, on the clock of `performance.now()`. */
   readonly #claimedMs = new Map<RunId, number>();
+  /** How far Redis's clock is ahead of that one, as of the last answer: at least and at most. */
+  #aheadMs: { least: number; most: number } | null = null;
   #closed = false;
 
   constructor(
@@ -100,8 +103,7 @@ export class RedisCluster implements Cluster {
     this.#claimedMs.set(runId, performance.now());
     // The trainer is connected here, so the run is this hub's even if Redis is away. The next renewal writes the key, and
     // tells another hub that still holds the run.
-    await this.client
-      .set(keyOf(runId), this.id, { expiration: { type: 'PX', value: leaseMs } })
+    await this.#claimAll([{ runId, connected: true }])
       .then(() => this.#tellTaken(runId))
       .catch(this.onError);
   }
@@ -113,14 +115,15 @@ export class RedisCluster implements Cluster {
   }
 
   async #tellTaken(runId: RunId): Promise<void> {
-    const sinceMs = this.#claimedForMs(runId);
-    if (sinceMs !== undefined) await this.#publish(everybody, { kind: 'taken', runId, sinceMs });
+    const claimedMs = this.#claimedMs.get(runId);
+    if (claimedMs !== undefined && this.#aheadMs)
+      await this.#publish(everybody, { kind: 'taken', runId, claimedMs: claimedMs + this.#aheadMs.least });
   }
 
-  /** How long ago the run's trainer connected here; undefined if it did not. */
-  #claimedForMs(runId: RunId): number | undefined {
+  /** Whether the run's trainer connected here after that time by Redis's clock, as far as is known. */
+  #isClaimedAfter(runId: RunId, atMs: number): boolean {
     const claimedMs = this.#claimedMs.get(runId);
-    return claimedMs === undefined ? undefined : performance.now() - claimedMs;
+    return claimedMs !== undefined && this.#aheadMs !== null && claimedMs + this.#aheadMs.most >= atMs;
   }
 
   tell(told: ToldRun): void {
@@ -220,13 +223,16 @@ export class RedisCluster implements Cluster {
   /** @returns the other holder that each run had, or ''. This hub holds it now if there was none, or it is connected here. */
   async #claimAll(runs: { runId: RunId; connected: boolean }[]): Promise<string[]> {
     if (runs.length === 0) return [];
+    const askedMs = performance.now();
     const answer = await this.#redis(() =>
       this.client.eval(renewScript, {
         keys: runs.map(({ runId }) => keyOf(runId)),
         arguments: [this.id, String(leaseMs), ...runs.map(({ connected }) => (connected ? '1' : '0'))],
       }),
     );
-    return answer as string[];
+    const [others, redisMs] = answer as [string[], number];
+    this.#aheadMs = { least: redisMs - performance.now(), most: redisMs - askedMs };
+    return others;
   }
 
   #heard(message: FromHub<Broadcast>): void {
@@ -245,7 +251,7 @@ export class RedisCluster implements Cluster {
         return this.#handlers.onProgress(message.progress);
       case 'taken':
         // The hub that the trainer connected to last holds the run.
-        if ((this.#claimedForMs(message.runId) ?? Infinity) < message.sinceMs) return;
+        if (this.#isClaimedAfter(message.runId, message.claimedMs)) return;
         return void this.#taken(message.runId).catch(this.onError);
     }
   }

@@ -79,6 +79,22 @@ describe('the lease of a run', () => {
     await expect.poll(() => second.held.size, { timeout: 15_000 }).toBe(0);
     expect(first.held.size).toBe(1);
   });
+
+  it('stays with a trainer that has come back since another hub told that it had the run', async () => {
+    const hub = await startHub();
+    await hub.attach();
+    const { client } = hub;
+    const say = (message: object): Promise<unknown> =>
+      client.publish('plumbline:hubs', JSON.stringify({ ...message, hub: 'hub-late' }));
+    await expect.poll(() => client.pubSubNumSub(['plumbline:hubs'])).toEqual({ 'plumbline:hubs': 1 });
+    // The connection to the other hub is dead, and that hub renews its key.
+    await client.set(`plumbline:run:${runId}`, 'hub-late');
+    await say({ kind: 'taken', runId, claimedMs: Date.now() - 60_000 });
+    await say({ kind: 'progress', progress: [] });
+    await expect.poll(() => hub.heard).toBe(1);
+    await expect.poll(() => client.get(`plumbline:run:${runId}`)).toBe(hub.cluster.id);
+    expect(hub.held.size).toBe(1);
+  });
 });
 
 it('a hub gets requests of other hubs, though Redis went away while it subscribed', async () => {
