@@ -4,7 +4,9 @@ import { llama } from './llama/modeling.js';
 import { llavaNext } from './llava-next/modeling.js';
 import { llavaOnevision } from './llava-onevision/modeling.js';
 import { llava } from './llava/modeling.js';
+import { qwen25Vl } from './qwen2-5-vl/modeling.js';
 import { qwen2 } from './qwen2/modeling.js';
+import { idefics3, smolVlm } from './smolvlm/modeling.js';
 
 /** By `model_type`. */
 const families: Readonly<Record<string, Family>> = {
@@ -13,6 +15,9 @@ const families: Readonly<Record<string, Family>> = {
   llava,
   llava_next: llavaNext,
   llava_onevision: llavaOnevision,
+  qwen2_5_vl: qwen25Vl,
+  smolvlm: smolVlm,
+  idefics3,
 };
 
 export const familyNames = Object.keys(families);

@@ -142,14 +142,16 @@ export class Parameters {
   /**
    * f(x) of a part of the model that reads no other trained value, such as a vision tower. Where none of its parameters
    * is trained, nothing of it is kept for the backward pass.
-   * @param prefix of the names of all parameters that f reads
+   * @param prefixes of the names of all parameters that f reads
    * @param x a constant
    */
-  part<T extends tf.Tensor>(prefix: string, x: tf.Tensor, f: (x: tf.Tensor) => T): T {
-    const isTrained = [...(this.#bound?.keys() ?? [])].some((name) => name.startsWith(prefix));
+  part<T extends tf.Tensor>(prefixes: readonly string[], x: tf.Tensor, f: (x: tf.Tensor) => T): T {
+    const isTrained = [...(this.#bound?.keys() ?? [])].some((name) =>
+      prefixes.some((prefix) => name.startsWith(prefix)),
+    );
     if (!this.#bound || isTrained) return f(x);
     const gradFunc = (): never => {
-      throw new Error(`The input of ${prefix} depends on trained parameters.`);
+      throw new Error(`The input of ${prefixes.join(' and ')} depends on trained parameters.`);
     };
     return withGradient(([x]) => ({ value: f(x!), gradFunc }), x) as T;
   }

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import type { RgbPicture } from '../../data/decode-picture.js';
 import { maxPicturePixels, resizePicture, type ResizeFilter } from '../../data/resize-picture.js';
-import { ConfigurationError } from '../blueprint.js';
 import type { PreparedPicture } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import { bestResolution, fitInside, type Size } from './anyres.js';
 import { patchesOf, placed, type Colour, type Normalisation } from './picture-patches.js';
 import type { PictureTextConfiguration } from './picture-text-configuration.js';
 import { packingOf } from './collate-pictures.js';
+import { colourSchema, preprocessorConfiguration, refusePreprocessor } from './preprocessor-configuration.js';
 
 /** How pictures become squares: preprocessor_config.json. */
 export interface Preprocessing extends Normalisation {
@@ -31,14 +31,13 @@ const Sides = z.union([
   z.object({ shortest_edge: side }).transform(({ shortest_edge: edge }) => ({ height: edge, width: edge })),
   z.object({ height: side, width: side }),
 ]);
-const colour = z.tuple([z.number(), z.number(), z.number()]);
 const PreprocessorConfig = z.object({
   size: Sides.nullish(),
   crop_size: Sides.nullish(),
   resample: z.number().int().nullish(),
   rescale_factor: z.number().positive().nullish(),
-  image_mean: colour.nullish(),
-  image_std: colour.nullish(),
+  image_mean: colourSchema.nullish(),
+  image_std: colourSchema.nullish(),
   do_pad: z.boolean().nullish(),
   image_grid_pinpoints: z.array(z.tuple([side, side])).nullish(),
 });
@@ -47,32 +46,29 @@ const PreprocessorConfig = z.object({
  * @throws ConfigurationError naming the field
  */
 export function preprocessing(config: unknown, { vision, tiling }: PictureTextConfiguration): Preprocessing {
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`preprocessor_config.json: ${field} ${fault}.`);
-  };
-  const parsed = PreprocessorConfig.safeParse(config ?? {});
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    return refuse(path.join('.') || 'the whole file', `is wrong: ${message}`);
-  }
-  const read = parsed.data;
+  const read = preprocessorConfiguration(PreprocessorConfig, config);
   for (const [field, sides] of [
     ['size', read.size],
     ['crop_size', read.crop_size],
   ] as const)
     // prettier-ignore
     if (sides && (sides.height !== vision.picture || sides.width !== vision.picture))
-      refuse(field, `is ${sides.height} x ${sides.width}; the tower takes ${vision.picture} x ${vision.picture} pixels`);
+      refusePreprocessor(field, `is ${sides.height} x ${sides.width}; the tower takes ${vision.picture} x ${vision.picture} pixels`);
   const sizes = read.image_grid_pinpoints;
   if (tiling && sizes && sizes.join(' ') !== tiling.resolutions.join(' '))
-    refuse('image_grid_pinpoints', "differs from config.json's, so that pictures would not fit their placeholders");
+    refusePreprocessor(
+      'image_grid_pinpoints',
+      "differs from config.json's, so that pictures would not fit their placeholders",
+    );
   const usual = vision.kind === 'siglip_vision_model' ? siglip : clip;
   const number = read.resample ?? 3;
   return {
     mean: read.image_mean ?? usual.mean,
     deviation: read.image_std ?? usual.deviation,
     ...(typeof read.rescale_factor === 'number' && { rescale: read.rescale_factor }),
-    filter: filters[number] ?? refuse('resample', `is ${number}; known are 1 (Lanczos), 2 (bilinear) and 3 (bicubic)`),
+    filter:
+      filters[number] ??
+      refusePreprocessor('resample', `is ${number}; known are 1 (Lanczos), 2 (bilinear) and 3 (bicubic)`),
     padToSquare: read.do_pad ?? false,
   };
 }

@@ -3,6 +3,7 @@ import type { Parameters } from '../../runtime/parameter.js';
 import type { BuildOptions, ParameterShape } from '../blueprint.js';
 import { gelu, geluTanh, quickGelu } from './activations.js';
 import { attention } from './attention.js';
+import { gatherRows } from './gather-rows.js';
 import { layerNorm } from './norms.js';
 import type { visionActivations, VisionConfiguration } from './vision-configuration.js';
 
@@ -64,8 +65,8 @@ export function featureLayers({ layers }: VisionConfiguration, select: readonly 
 }
 
 /**
- * CLIP's or SigLIP's vision transformer, without its last norm and without the layers behind the last one whose features
- * are taken. Its methods run within tf.tidy.
+ * CLIP's or SigLIP's vision transformer. Features come before its last norm; layers behind the last one whose features
+ * are taken are not computed. Its methods run within tf.tidy.
  */
 export class VisionTower {
   readonly #prefix: string;
@@ -83,17 +84,21 @@ export class VisionTower {
   /**
    * @param patches [pictures * side * side, 3 * patch * patch]
    * @param behind of `featureLayers`; features of several layers are joined
+   * @param places [patches of a picture] int32, for SigLIP with pictures of another size or order of patches: the row of
+   *   the position embedding for each of its patches
    * @returns [pictures * positions, width * number of layers], CLIP's class token first
    */
-  features(patches: tf.Tensor2D, behind: readonly number[]): tf.Tensor2D {
-    return this.parameters.part(this.#prefix, patches, (patches) => this.#features(patches as tf.Tensor2D, behind));
+  features(patches: tf.Tensor2D, behind: readonly number[], places?: tf.Tensor1D): tf.Tensor2D {
+    return this.parameters.part([this.#prefix], patches, (patches) =>
+      this.#features(patches as tf.Tensor2D, behind, places),
+    );
   }
 
-  #features(patches: tf.Tensor2D, behind: readonly number[]): tf.Tensor2D {
-    const positions = towerPositions(this.configuration);
-    const pictures = patches.shape[0] / this.configuration.side ** 2;
+  #features(patches: tf.Tensor2D, behind: readonly number[], places: tf.Tensor1D | undefined): tf.Tensor2D {
+    const positions = places ? places.shape[0] : towerPositions(this.configuration);
+    const pictures = patches.shape[0] / (places ? positions : this.configuration.side ** 2);
     const states = new Map<number, tf.Tensor2D>();
-    let x = this.#embed(patches, pictures);
+    let x = this.#embed(patches, pictures, places);
     for (let layer = 0; ; layer++) {
       if (behind.includes(layer)) states.set(layer, x);
       if (layer === Math.max(...behind)) break;
@@ -110,20 +115,26 @@ export class VisionTower {
         );
   }
 
-  #embed(patches: tf.Tensor2D, pictures: number): tf.Tensor2D {
-    const { side, width } = this.configuration;
+  /** The last norm, which LLaVA's features do not pass. @param x [N, width] */
+  normalised(x: tf.Tensor2D): tf.Tensor2D {
+    return this.#norm(x, `${this.#prefix}post_layernorm`);
+  }
+
+  #embed(patches: tf.Tensor2D, pictures: number, places: tf.Tensor1D | undefined): tf.Tensor2D {
+    const { width } = this.configuration;
     const path = `${this.#prefix}embeddings`;
     const kernel = tf.reshape(this.parameters.get(`${path}.patch_embedding.weight`), [width, -1]) as tf.Tensor2D;
     let x: tf.Tensor = tf.matMul(patches, kernel, false, true);
     if (this.parameters.has(`${path}.patch_embedding.bias`))
       x = tf.add(x, this.parameters.get(`${path}.patch_embedding.bias`));
-    x = tf.reshape(x, [pictures, side * side, width]);
+    x = tf.reshape(x, [pictures, -1, width]);
     const clip = hasClassToken(this.configuration);
     if (clip) {
       const token = this.parameters.get(`${path}.class_embedding`);
       x = tf.concat([tf.add(tf.zeros([pictures, 1, width]), token), x], 1);
     }
-    x = tf.add(x, this.parameters.get(`${path}.position_embedding.weight`));
+    const table = this.parameters.get<tf.Rank.R2>(`${path}.position_embedding.weight`);
+    x = tf.add(x, places ? gatherRows(table, places) : table);
     const rows = tf.reshape(x, [-1, width]) as tf.Tensor2D;
     return clip ? this.#norm(rows, `${this.#prefix}pre_layrnorm`) : rows;
   }
