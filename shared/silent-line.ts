@@ -27,7 +27,11 @@ export function silenceOf(socket: Line, silenceMs: number, onSilent: () => void)
   socket.io.on('reconnect_attempt', heard);
   socket.io.on('open', () => {
     heard();
-    socket.io.engine.on('packet', heard);
+    const { engine } = socket.io;
+    // A connection that was left stays open until what it still had to send is sent.
+    engine.on('packet', () => {
+      if (engine === socket.io.engine) heard();
+    });
   });
   return () => {
     silentMs = socket.active ? silentMs + lookMs : 0;
