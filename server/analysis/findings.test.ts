@@ -172,13 +172,13 @@ describe('findings', () => {
     const selection = { kind: 'groups' as const, groups: names };
     const again = { ...changed(30), selection, trainable: names } as ControlEvent;
     const [, first, second] = [started(base), again, again].map(toRunChange());
-    expect(first).toMatchObject({ step: 30, selection: '2 groups', tensors: 2, isRepeat: false });
+    expect(first).toMatchObject({ step: 30, set: '2 groups were trained', tensors: 2, isRepeat: false });
     expect(second).toMatchObject({ isRepeat: true });
     expect(first).not.toHaveProperty('trainable');
     const action: CommandRecord['action'] = { kind: 'set_trainable', selection };
     const record = { commandId: CommandId.parse('command-1'), author: 'dashboard', action } as CommandRecord;
     expect(commandFacts(record)).toEqual({
-      ...{ commandId: 'command-1', author: 'dashboard', kind: 'set_trainable', set: '2 groups was trained' },
+      ...{ commandId: 'command-1', author: 'dashboard', kind: 'set_trainable', set: '2 groups were trained' },
     });
   });
   describe('in a sequence of skills', () => {

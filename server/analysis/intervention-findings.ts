@@ -128,8 +128,8 @@ function commandedChange(
 /** Describes one event's change. */
 function changeOf(event: RunChange): string | undefined {
   if (event.type === 'trainable_changed') {
-    const { selection, tensors, isRepeat } = event;
-    return isRepeat ? undefined : `${selection} was trained (${tensors} ${tensors === 1 ? 'tensor' : 'tensors'})`;
+    const { set, tensors, isRepeat } = event;
+    return isRepeat ? undefined : `${set} (${tensors} ${tensors === 1 ? 'tensor' : 'tensors'})`;
   }
   if (event.type !== 'command_applied' || changesNothing(event)) return undefined;
   const [before, after] = [event.before['learning_rate'], event.after['learning_rate']];

@@ -1,5 +1,6 @@
 import type { CommandRecord } from '@plumbline/shared/command';
 import { fourDigits } from '@plumbline/shared/metric';
+import type { TrainableSelection } from '@plumbline/shared/parameter';
 import { describeSelection } from '@plumbline/shared/selection';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
 
@@ -7,8 +8,8 @@ type TrainableChanged = Extract<ControlEvent, { type: 'trainable_changed' }>;
 
 /** A change of what is trained, without the names of the tensors: those of 50,000 take 2.5 MB. */
 export interface SelectionChange extends Omit<TrainableChanged, 'selection' | 'trainable'> {
-  /** For sentences. */
-  selection: string;
+  /** What it set, for sentences: `sa_proj was trained`, `2 groups were trained`. */
+  set: string;
   /** How many tensors are trained. */
   tensors: number;
   /** The same tensors were trained before. */
@@ -28,7 +29,7 @@ export function toRunChange(): (event: ControlEvent) => RunChange {
     const { selection, trainable, ...rest } = event;
     return {
       ...rest,
-      selection: describeSelection(selection),
+      set: trainedWords(selection),
       tensors: trainable.length,
       isRepeat: before !== undefined && areSame(before, trainable),
     };
@@ -56,6 +57,11 @@ export const commandFacts = ({ commandId, author, action }: CommandRecord): Comm
   set: settingWords(action),
 });
 
+function trainedWords(selection: TrainableSelection): string {
+  const isPlural = selection.kind === 'groups' && selection.groups.length !== 1;
+  return `${describeSelection(selection)} ${isPlural ? 'were' : 'was'} trained`;
+}
+
 function settingWords(action: CommandRecord['action']): string | null {
   switch (action.kind) {
     case 'set_learning_rate':
@@ -63,7 +69,7 @@ function settingWords(action: CommandRecord['action']): string | null {
     case 'lower_learning_rate':
       return `the learning rate was multiplied by ${fourDigits(action.factor)}`;
     case 'set_trainable':
-      return `${describeSelection(action.selection)} was trained`;
+      return trainedWords(action.selection);
     default:
       return null;
   }

@@ -197,7 +197,7 @@ it('findings of a run with many changes of what is trained among 50,000 tensors 
     }
     const texts = (await runFindings(store, run)).map(({ text }) => text);
     expect(texts.filter((text) => text.startsWith('From step '))).toHaveLength(20);
-    expect(texts.join(' ')).toContain('From step 3 on 49997 groups was trained (49997 tensors)');
+    expect(texts.join(' ')).toContain('From step 3 on 49997 groups were trained (49997 tensors)');
   } finally {
     await store.close();
     rmSync(folder, { recursive: true });
