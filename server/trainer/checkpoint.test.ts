@@ -2,15 +2,9 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  loadCheckpoint,
-  saveBaseModel,
-  saveCheckpoint,
-  loadBaseModel,
-  buildModel,
-  type Checkpoint,
-} from './checkpoint.js';
+import { loadCheckpoint, saveBaseModel, saveCheckpoint, loadBaseModel, type Checkpoint } from './checkpoint.js';
 import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { freshWeights } from './models/built-in/weights.js';
 import { Tokenizer } from './tokenizer.js';
 import { DamagedFileError } from './weights/damaged-file-error.js';
 
@@ -117,13 +111,20 @@ describe('checkpoints', () => {
       ...{ imageSize: 8, patchSize: 8, hiddenSize: 2, visionLayers: 1, visionIntermediateSize: 2, decoderLayers: 1 },
       ...{ intermediateSize: 2, heads: 1, vocabSize: 3, maxTextTokens: 2, ropeTheta: 1, rmsNormEps: 1 },
     };
-    const base = { config, weights: checkpoint.weights, tokenizer: new Tokenizer(['<pad>', '<eos>', 'a']), record };
+    const base = {
+      config,
+      weights: freshWeights(config, 1),
+      tokenizer: new Tokenizer(['<pad>', '<eos>', 'a']),
+      record,
+    };
     await saveBaseModel(folder, base);
     const loaded = await loadBaseModel(folder);
     expect(loaded.tokenizer.words).toEqual(['<pad>', '<eos>', 'a']);
-    // Right digest, wrong content for this configuration: names are checked when the model is built.
-    expect(() => buildModel(loaded.config, loaded.weights)).toThrow(DamagedFileError);
+    expect(await loaded.read('lm_head.weight')).toEqual(base.weights.get('lm_head.weight')!.data);
 
+    // Right digest, wrong content for this configuration.
+    await saveBaseModel(folder, { ...base, weights: checkpoint.weights });
+    await expect(loadBaseModel(folder)).rejects.toThrow(DamagedFileError);
     await saveBaseModel(folder, { ...base, config: { ...config, vocabSize: 4 } });
     await expect(loadBaseModel(folder)).rejects.toThrow(/has 3 words, the model 4/);
     await writeFile(join(folder, 'model.safetensors'), 'no');

@@ -7,9 +7,12 @@ import { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { TrainableSelection } from '@plumbline/shared/parameter';
 import type { AdamWState } from './optim/adamw.js';
 import { assetPath } from './asset.js';
-import { ModelConfig, requireWeights } from './model/model-config.js';
-import { VisionLanguageModel, type HostTensor } from './model/vision-language-model.js';
-import { readSafetensors, writeSafetensors } from './safetensors.js';
+import { baseOf, requireWeights, type Base } from './models/base.js';
+import { BuiltInConfig } from './models/built-in/configuration.js';
+import { builtInBlueprint } from './models/built-in/modeling.js';
+import { assignWeights } from './models/host-weights.js';
+import type { Model } from './models/model.js';
+import { readSafetensors, writeSafetensors, type HostTensor } from './safetensors.js';
 import { Tokenizer } from './tokenizer.js';
 import { DamagedFileError } from './weights/damaged-file-error.js';
 import { writeWhole } from './whole-file.js';
@@ -192,15 +195,18 @@ export const TrainingRecord = z.object({
 });
 export type TrainingRecord = z.infer<typeof TrainingRecord>;
 
-export interface BaseModel {
-  config: ModelConfig;
+/** The built-in model. */
+export interface BaseModel extends Base {
+  config: BuiltInConfig;
   weights: Map<string, HostTensor>;
   tokenizer: Tokenizer;
   record: TrainingRecord;
 }
 
+export type SavedModel = Pick<BaseModel, 'config' | 'weights' | 'tokenizer'>;
+
 /** Writes a model in the layout of model hubs: model.safetensors, config.json, tokenizer.json. @returns its digest */
-export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>): Promise<string> {
+export async function saveModel(folder: string, model: SavedModel): Promise<string> {
   const weights = writeSafetensors(model.weights);
   await writeWhole(join(folder, 'model.safetensors'), weights);
   await writeWhole(join(folder, 'config.json'), json(model.config));
@@ -211,7 +217,7 @@ export async function saveModel(folder: string, model: Omit<BaseModel, 'record'>
 /** Writes a base model: the model and training.json, the record of its training. */
 export async function saveBaseModel(
   folder: string,
-  { record, ...model }: Omit<BaseModel, 'record'> & { record: Omit<TrainingRecord, 'modelDigest'> },
+  { record, ...model }: SavedModel & { record: Omit<TrainingRecord, 'modelDigest'> },
 ): Promise<void> {
   const modelDigest = await saveModel(folder, model);
   await writeDurably(join(folder, 'training.json'), json({ ...record, modelDigest }));
@@ -225,7 +231,7 @@ const json = (value: unknown): string => JSON.stringify(value, null, 1) + '\n';
  */
 export async function loadBaseModel(folder = assetPath('base')): Promise<BaseModel> {
   const json = async (name: string): Promise<unknown> => JSON.parse((await readPart(folder, name)).toString());
-  const config = ModelConfig.parse(await json('config.json'));
+  const config = BuiltInConfig.parse(await json('config.json'));
   const record = TrainingRecord.parse(await json('training.json'));
   const weights = await readVerified(folder, 'model.safetensors', record.modelDigest);
   const tokenizer = await Tokenizer.fromFile(join(folder, 'tokenizer.json'));
@@ -233,38 +239,18 @@ export async function loadBaseModel(folder = assetPath('base')): Promise<BaseMod
     throw new DamagedFileError(
       `The tokenizer in ${folder} has ${tokenizer.size} words, the model ${config.vocabSize}.`,
     );
-  return { config, weights, tokenizer, record };
-}
-
-/** The parts that a model is built from. */
-export type BaseWeights = Pick<BaseModel, 'config' | 'weights'>;
-
-/**
- * Puts loaded weights into a model.
- * @param seed for parameters that the configuration adds to a plain model; without it the weights must hold all
- * @throws DamagedFileError when names or shapes do not fit the configuration
- */
-export function buildModel(
-  config: ModelConfig,
-  weights: ReadonlyMap<string, HostTensor>,
-  seed?: number,
-): VisionLanguageModel {
-  return asDamage(() =>
-    seed === undefined
-      ? VisionLanguageModel.fromTensors(config, weights)
-      : VisionLanguageModel.extend(config, weights, seed),
-  );
+  return { ...asDamage(() => baseOf(builtInBlueprint(config), weights)), config, weights, tokenizer, record };
 }
 
 /**
  * Loads a checkpoint's weights into the model of a run.
  * @throws DamagedFileError when the checkpoint is of another training method or other sizes
  */
-export function adoptWeights(model: VisionLanguageModel, method: TrainingMethod, checkpoint: Checkpoint): void {
+export function adoptWeights(model: Model, method: TrainingMethod, checkpoint: Checkpoint): void {
   const misfit = misfitWords(checkpoint.method, method);
   if (misfit) throw new DamagedFileError(misfit);
-  asDamage(() => requireWeights(model.config, checkpoint.weights));
-  model.assign(checkpoint.weights);
+  asDamage(() => requireWeights(model.parameters, checkpoint.weights));
+  assignWeights(model.parameters, checkpoint.weights);
 }
 
 function asDamage<T>(read: () => T): T {

@@ -11,9 +11,9 @@ import { loadBaseModel, loadCheckpoint, type Checkpoint } from './checkpoint.js'
 import { ControlPoint } from './control-point.js';
 import { EnergyMeter, type MeterOptions } from './energy/energy-meter.js';
 import { HubLink, HubLinkError } from './hub-link.js';
-import { prepareMethod } from './method/prepare-method.js';
-import { Evaluation } from './probe/evaluation.js';
-import { ProbeSuite } from './probe/probe-suite.js';
+import { prepareMethod } from './methods/prepare-method.js';
+import { Evaluation } from './probes/evaluation.js';
+import { ProbeSuite } from './probes/probe-suite.js';
 import { startNewRun } from './starting-point.js';
 import { trainerSecret } from './trainer-secret.js';
 import { train, type EventSink } from './training-loop.js';
@@ -98,7 +98,7 @@ async function trainAll(): Promise<number> {
   const { name: backend, device } = await selectBackend({ prefer: launch.config.backend });
   const energy = (meter = await EnergyMeter.open({ settings: launch.energy, gpu: gpuOf(backend) }));
   const base = await loadBaseModel();
-  const method = prepareMethod(launch.config.method, base, launch.config.seed);
+  const method = await prepareMethod(launch.config.method, base, launch.config.seed);
   const probes = await ProbeSuite.create(method.model, base.tokenizer, { targets: launch.config.tasks });
   const { evaluationQuestions: questionsPerTask, evaluationSeed: seed } = launch.config;
   const evaluation =

@@ -1,6 +1,6 @@
 import { BackendError, selectBackend } from './backend/select-backend.js';
 import { loadBaseModel } from './checkpoint.js';
-import { MergeError, mergeCheckpoint } from './method/merge-checkpoint.js';
+import { MergeError, mergeCheckpoint } from './methods/merge-checkpoint.js';
 import { DamagedFileError } from './weights/damaged-file-error.js';
 
 /**
@@ -11,8 +11,7 @@ const [from, to] = process.argv.slice(2);
 if (!from || !to) throw new Error('Give two folders: the checkpoint and the output.');
 try {
   await selectBackend();
-  const { record: _, ...base } = await loadBaseModel();
-  console.log(`Wrote ${to}: ${await mergeCheckpoint(from, to, base)}.`);
+  console.log(`Wrote ${to}: ${await mergeCheckpoint(from, to, await loadBaseModel())}.`);
 } catch (error) {
   const expected = [BackendError, DamagedFileError, MergeError].some((kind) => error instanceof kind);
   console.error(expected ? (error as Error).message : error);

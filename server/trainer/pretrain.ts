@@ -8,16 +8,22 @@ import { assetPath } from './asset.js';
 import { cacheFolder } from './backend/native-setup.js';
 import { selectBackend } from './backend/select-backend.js';
 import { loadCheckpoint, saveBaseModel, saveCheckpoint } from './checkpoint.js';
-import { collate, toDevice } from './data/batch.js';
 import { heldOutTasks } from './data/held-out-tasks.js';
 import { drawQuestions } from './data/task.js';
 import { builtInTokenizer } from './data/vocabulary.js';
 import { learningRateAt } from './learning-rate.js';
-import type { ModelConfig } from './model/model-config.js';
-import { fineTuning } from './method/fine-tuning.js';
-import { compiled } from './method/compiled.js';
-import { VisionLanguageModel } from './model/vision-language-model.js';
-import { answersRight, percentTrue } from './probe/accuracy.js';
+import { compiled } from './methods/compiled.js';
+import { fineTuning } from './methods/fine-tuning.js';
+import { baseOf } from './models/base.js';
+import { buildModel } from './models/build-model.js';
+import type { BuiltInConfig } from './models/built-in/configuration.js';
+import { builtInBlueprint } from './models/built-in/modeling.js';
+import { prepareQuestion } from './models/built-in/processing.js';
+import { freshWeights } from './models/built-in/weights.js';
+import { assignWeights, hostWeights } from './models/host-weights.js';
+import { uploadInputs } from './models/upload.js';
+import { answersRight, percentTrue } from './probes/accuracy.js';
+import { Programs } from './runtime/program.js';
 
 /*
  * Makes the base model that ships with the project: `npm run pretrain`. It trains every parameter on the held-out tasks
@@ -56,7 +62,7 @@ const mix = [
 
 const { name: backend } = await selectBackend();
 const tokenizer = builtInTokenizer();
-const config: ModelConfig = {
+const config: BuiltInConfig = {
   imageSize: 32,
   patchSize: 8,
   hiddenSize: 96,
@@ -77,7 +83,7 @@ const checkpointPath = join(work, 'checkpoint');
 await mkdir(work, { recursive: true });
 
 const tasks = new Map(heldOutTasks.map((task) => [task.name, task]));
-const model = VisionLanguageModel.initialize(config, seed);
+const model = await buildModel(baseOf(builtInBlueprint(config), freshWeights(config, seed)));
 const method = compiled(fineTuning(model));
 const optimizer = new AdamW({ weightDecay });
 let dataRng = new Rng(seed + 1);
@@ -87,7 +93,7 @@ let lossCurve: [number, number][] = [];
 if (existsSync(checkpointPath) && existsSync(progressPath)) {
   const checkpoint = await loadCheckpoint(checkpointPath);
   const progress = JSON.parse(await readFile(progressPath, 'utf8')) as { minutes: number; lossCurve: typeof lossCurve };
-  model.assign(checkpoint.weights);
+  assignWeights(model.parameters, checkpoint.weights);
   optimizer.load(checkpoint.optimizer);
   dataRng = Rng.fromState(checkpoint.position.dataRng);
   first = checkpoint.position.step + 1;
@@ -96,13 +102,16 @@ if (existsSync(checkpointPath) && existsSync(progressPath)) {
 }
 console.log(`${model.parameters.size} parameters, ${tokenizer.size} words, ${steps} steps on ${backend}`);
 
+const programs = new Programs();
 async function accuracies(): Promise<Record<string, number>> {
   const result: Record<string, number> = {};
   for (const [name, task] of tasks) {
-    const questions = drawQuestions(task, `pretraining ${seed}`, questionsPerTask);
+    const questions = drawQuestions(task, `pretraining ${seed}`, questionsPerTask).map((question) =>
+      prepareQuestion(question, tokenizer),
+    );
     const right: boolean[] = [];
     for (let from = 0; from < questionsPerTask; from += 100)
-      right.push(...(await answersRight(model, tokenizer, questions.slice(from, from + 100), config.maxTextTokens)));
+      right.push(...(await answersRight(model, programs, questions.slice(from, from + 100))));
     result[name] = percentTrue(right);
   }
   return result;
@@ -113,12 +122,12 @@ let startMs = Date.now();
 let lossSum = 0;
 for (let step = first; step <= steps; step++) {
   const examples = Array.from({ length: batchSize }, () => tasks.get(dataRng.pick(mix))!.sample(dataRng, 'train'));
-  const batch = toDevice(collate(examples, tokenizer, config.maxTextTokens));
-  const { loss, gradients } = method.lossAndGradients(batch, names);
+  const inputs = uploadInputs(model.collate(examples.map((question) => prepareQuestion(question, tokenizer))));
+  const { loss, gradients } = method.lossAndGradients(inputs, names);
   const rate = learningRateAt(step, { kind: 'cosine', peak: learningRate, warmupSteps: 100, steps, floor: 0.02 });
   const norm = optimizer.apply(model.parameters, gradients, rate, 1);
   lossSum += (await loss.data())[0]!;
-  tf.dispose([loss, norm, ...gradients.values(), batch.images, batch.inputIds, batch.targetIds, batch.lossMask]);
+  tf.dispose([loss, norm, ...gradients.values(), ...Object.values(inputs)]);
   if (step % reportEvery !== 0 && step !== steps) continue;
 
   const accuracy = await accuracies();
@@ -132,7 +141,7 @@ for (let step = first; step <= steps; step++) {
   console.log(
     `${step} loss ${lossCurve.at(-1)![1]} mean ${meanAccuracy.toFixed(1)} % (${words.join(', ')}), ${left.toFixed(0)} min left`,
   );
-  const weights = await model.toTensors();
+  const weights = await hostWeights(model.parameters);
   await saveCheckpoint(checkpointPath, {
     weights,
     optimizer: await optimizer.state(model.parameters),

@@ -1,5 +1,10 @@
-import type { HostTensor } from './model/vision-language-model.js';
 import { DamagedFileError } from './weights/damaged-file-error.js';
+
+/** Values of one parameter on the host. */
+export interface HostTensor {
+  shape: number[];
+  data: Float32Array;
+}
 
 /** A longer header means a damaged length field (the limit of the reference implementation). */
 const maxHeaderBytes = 100_000_000;

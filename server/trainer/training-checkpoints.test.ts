@@ -6,12 +6,12 @@ import { CommandId } from '@plumbline/shared/command';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { RunId } from '@plumbline/shared/run';
 import type { UnnumberedEvent } from '@plumbline/shared/trainer-event';
-import { defaults, modelConfig, series, SmallRuns, tokenizer, trainer } from '../../test/support/small-run.js';
+import { defaults, series, SmallRuns, tokenizer, trainer } from '../../test/support/small-run.js';
 import { loadCheckpoint } from './checkpoint.js';
 import { ControlPoint } from './control-point.js';
-import { fineTuning } from './method/fine-tuning.js';
-import { VisionLanguageModel } from './model/vision-language-model.js';
-import { ProbeSuite } from './probe/probe-suite.js';
+import { fineTuning } from './methods/fine-tuning.js';
+import { buildModel } from './models/build-model.js';
+import { ProbeSuite } from './probes/probe-suite.js';
 import { train } from './training-loop.js';
 
 describe('checkpoints of a run', () => {
@@ -97,7 +97,7 @@ describe('checkpoints of a run', () => {
     // A file where the small.folder has to be: root may write anywhere, so permissions would not stop this test's process.
     await writeFile(join(small.folder, 'checkpoints'), '');
     const paused: string[] = [];
-    const model = VisionLanguageModel.initialize(modelConfig, 3);
+    const model = await buildModel(small.base);
     const probes = await ProbeSuite.create(model, tokenizer, { targets: ['counting'], questionsPerTask: 2 });
     const control: ControlPoint = new ControlPoint((event) => emit(event));
     const emit = (event: UnnumberedEvent): void => {

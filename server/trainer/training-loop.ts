@@ -16,13 +16,15 @@ import { AdamW } from './optim/adamw.js';
 import { adoptWeights, loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
 import type { ControlPoint } from './control-point.js';
 import { CommandError, type Applied, type Steered } from './control-point.js';
-import { collate, toDevice } from './data/batch.js';
 import { targetTasks } from './data/target-tasks.js';
 import type { EnergyReadings } from './energy/energy-meter.js';
 import { learningRateAt } from './learning-rate.js';
-import type { Method } from './method/method.js';
-import type { Answers, Evaluation } from './probe/evaluation.js';
-import type { ProbeSuite } from './probe/probe-suite.js';
+import type { Method } from './methods/method.js';
+import { prepareQuestion } from './models/built-in/processing.js';
+import { hostWeights } from './models/host-weights.js';
+import { uploadInputs } from './models/upload.js';
+import type { Answers, Evaluation } from './probes/evaluation.js';
+import type { ProbeSuite } from './probes/probe-suite.js';
 import type { Tokenizer } from './tokenizer.js';
 import { DamagedFileError } from './weights/damaged-file-error.js';
 
@@ -193,14 +195,14 @@ class TrainingLoop implements Steered {
     const startMs = performance.now();
     const task = targetTasks.find(({ name }) => name === this.#stage.task)!;
     const examples = Array.from({ length: config.batchSize }, () => task.sample(this.#dataRng, 'train'));
-    const batch = toDevice(collate(examples, tokenizer, model.config.maxTextTokens));
-    const { loss, parts, gradients } = method.lossAndGradients(batch, this.#trainable);
+    const inputs = uploadInputs(model.collate(examples.map((question) => prepareQuestion(question, tokenizer))));
+    const { loss, parts, gradients } = method.lossAndGradients(inputs, this.#trainable);
     const rate = this.#rateAt(this.step + 1);
     const norm = this.#optimizer.apply(model.parameters, gradients, rate, config.maxGradientNorm);
     // The only read of the step: everything before it is queued on the device without waiting.
     const read = tf.tidy(() => tf.stack([tf.cast(loss, 'float32'), norm, ...parts.values()]));
     const [lossValue, normValue, ...partValues] = (await read.data()) as Float32Array;
-    tf.dispose([read, loss, norm, ...parts.values(), ...gradients.values(), ...Object.values(batch)]);
+    tf.dispose([read, loss, norm, ...parts.values(), ...gradients.values(), ...Object.values(inputs)]);
     this.step++;
     this.#emit({
       type: 'step_completed',
@@ -392,7 +394,7 @@ class TrainingLoop implements Steered {
     const { checkpointFolder, config, method } = this.of;
     const { model } = method;
     const { bytes, digest } = await saveCheckpoint(join(checkpointFolder, checkpointId), {
-      weights: await model.toTensors(),
+      weights: await hostWeights(model.parameters),
       optimizer: await this.#optimizer.state(model.parameters),
       position: {
         step: this.step,

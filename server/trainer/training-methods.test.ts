@@ -5,11 +5,15 @@ import type { TrainingMethod } from '@plumbline/shared/built-in/method';
 import { weightDrift } from '@plumbline/shared/metric';
 import type { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { modelConfig, series, SmallRuns, tokenizer } from '../../test/support/small-run.js';
-import { buildModel, loadCheckpoint } from './checkpoint.js';
-import { mergeCheckpoint } from './method/merge-checkpoint.js';
-import { prepareMethod } from './method/prepare-method.js';
-import { ModelConfig } from './model/model-config.js';
-import { Evaluation } from './probe/evaluation.js';
+import { loadCheckpoint } from './checkpoint.js';
+import { mergeCheckpoint } from './methods/merge-checkpoint.js';
+import { prepareMethod } from './methods/prepare-method.js';
+import { baseOf } from './models/base.js';
+import { buildModel } from './models/build-model.js';
+import { BuiltInConfig } from './models/built-in/configuration.js';
+import { builtInBlueprint } from './models/built-in/modeling.js';
+import { hostWeights } from './models/host-weights.js';
+import { Evaluation } from './probes/evaluation.js';
 import { readSafetensors } from './safetensors.js';
 
 describe('a run by each method', () => {
@@ -33,9 +37,9 @@ describe('a run by each method', () => {
       const losses = series(whole.events, 'train/loss');
       expect(series(again.events, 'train/loss')).toEqual(losses);
       expect(series(rest.events, 'train/loss')).toEqual(losses.slice(4));
-      const weights = await whole.model.toTensors();
-      expect(await again.model.toTensors()).toEqual(weights);
-      expect(await rest.model.toTensors()).toEqual(weights);
+      const weights = await hostWeights(whole.model.parameters);
+      expect(await hostWeights(again.model.parameters)).toEqual(weights);
+      expect(await hostWeights(rest.model.parameters)).toEqual(weights);
       const drifts = Object.keys(whole.events.flatMap((e) => ('metrics' in e ? [e.metrics] : []))[0]!).filter((name) =>
         name.startsWith('drift/'),
       );
@@ -52,9 +56,9 @@ describe('a run by each method', () => {
       const trained = new Set(started!.trainable);
       const infos = started!.model.parameters;
       expect(infos.some(({ name, fixed }) => fixed && trained.has(name))).toBe(false);
-      const start = prepareMethod(method, { config: modelConfig, weights: small.baseWeights }, 1).model;
-      const before = await start.toTensors();
-      for (const [name, { data }] of await model.toTensors())
+      const { model: start } = await prepareMethod(method, small.base, 1);
+      const before = await hostWeights(start.parameters);
+      for (const [name, { data }] of await hostWeights(model.parameters))
         if (trained.has(name)) expect(data, name).not.toEqual(before.get(name)!.data);
         else expect(data, name).toEqual(before.get(name)!.data);
       const size = infos.reduce((sum, info) => sum + (trained.has(info.name) ? info.size : 0), 0);
@@ -96,11 +100,11 @@ describe('a run by each method', () => {
       expect(evaluations[at + 1]!.right).toEqual(evaluations[0]!.right);
       expect(evaluations[at + 3]!.right).toEqual(evaluations[at]!.right);
     }
-    expect(await model.toTensors()).toEqual(await plain.model.toTensors());
+    expect(await hostWeights(model.parameters)).toEqual(await hostWeights(plain.model.parameters));
   });
 
   it('writes a LoRA checkpoint as a plain model with the same answers, and refuses a mixture of experts', async () => {
-    const base = { config: modelConfig, weights: small.baseWeights, tokenizer };
+    const base = { ...small.base, config: modelConfig, weights: new Map(small.baseWeights), tokenizer };
     const checkpoint = join(small.folder, 'checkpoints', 'step-000008');
     const out = join(small.folder, 'merged');
     const { model } = await small.run({ method: { kind: 'lora', rank: 2, alpha: 4 } });
@@ -108,7 +112,8 @@ describe('a run by each method', () => {
     expect((await readdir(out)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json']);
     const { tensors } = readSafetensors(await readFile(join(out, 'model.safetensors')));
     expect([...tensors.keys()]).toEqual([...small.baseWeights.keys()]);
-    const merged = buildModel(ModelConfig.parse(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))), tensors);
+    const config = BuiltInConfig.parse(JSON.parse(await readFile(join(out, 'config.json'), 'utf8')));
+    const merged = await buildModel(baseOf(builtInBlueprint(config), tensors));
     const evaluation = await Evaluation.create(merged, tokenizer, { questionsPerTask: 20, seed: 1 });
     expect(await evaluation.ask(model)).toEqual(evaluation.base);
     await expect(mergeCheckpoint(checkpoint, out, base)).rejects.toThrow(/exists already/);

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
+import { assignWeights } from '@plumbline/server/dist/trainer/models/host-weights.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
 import { HubLink } from '@plumbline/server/dist/trainer/hub-link.js';
-import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { ProbeSuite } from '@plumbline/server/dist/trainer/probes/probe-suite.js';
 import { train, type EventSink } from '@plumbline/server/dist/trainer/training-loop.js';
 import { describeRun } from '@plumbline/shared/built-in/described-run';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
@@ -31,14 +33,14 @@ const folder = await mkdtemp(join(tmpdir(), 'plumbline-overhead-'));
 
 const { name: backend, device } = await selectBackend();
 const base = await loadBaseModel();
-const model = buildModel(base.config, base.weights);
+const model = await buildModel(base);
 const probes = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'] });
 const steps = Number(flags.steps);
 const config = RunConfig.parse({ name: 'overhead', steps, checkpointEverySteps: steps });
 
 /** Milliseconds from the first completed step to the last, probes included. */
 async function trainOnce(runId: RunId, sink: EventSink): Promise<number> {
-  model.assign(base.weights);
+  assignWeights(model.parameters, base.weights);
   const endsMs: number[] = [];
   const emit = (event: UnnumberedEvent): void => {
     if (event.type === 'step_completed') endsMs.push(performance.now());

@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
-import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { compiled } from '@plumbline/server/dist/trainer/method/compiled.js';
-import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { compiled } from '@plumbline/server/dist/trainer/methods/compiled.js';
+import { ProbeSuite } from '@plumbline/server/dist/trainer/probes/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics } from '@plumbline/shared/metric';
 import { RunConfig } from '@plumbline/shared/built-in/run-config';
@@ -28,7 +29,7 @@ const { values: flags } = parseArgs({
 });
 const { name: backend, device } = await selectBackend(flags.backend ? { prefer: flags.backend as BackendName } : {});
 const base = await loadBaseModel();
-const model = buildModel(base.config, base.weights);
+const model = await buildModel(base);
 const probes = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'] });
 const everySteps = RunConfig.parse({ name: 'default' }).probeEverySteps;
 const config = RunConfig.parse({

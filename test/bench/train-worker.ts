@@ -2,11 +2,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import { createInterface } from 'node:readline';
 import { AdamW } from '@plumbline/server/dist/trainer/optim/adamw.js';
 import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
-import { collate, toDevice } from '@plumbline/server/dist/trainer/data/batch.js';
+import { loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
+import { prepareQuestion } from '@plumbline/server/dist/trainer/models/built-in/processing.js';
+import { uploadInputs } from '@plumbline/server/dist/trainer/models/upload.js';
 import { targetTasks } from '@plumbline/server/dist/trainer/data/target-tasks.js';
-import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { compiled } from '@plumbline/server/dist/trainer/method/compiled.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { compiled } from '@plumbline/server/dist/trainer/methods/compiled.js';
 import { Rng } from '@plumbline/shared/rng';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
 import { resolveSelection } from '@plumbline/shared/selection';
@@ -19,15 +21,15 @@ import { resolveSelection } from '@plumbline/shared/selection';
 
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName });
 const base = await loadBaseModel();
-const model = buildModel(base.config, base.weights);
+const model = await buildModel(base);
 const method = compiled(fineTuning(model));
 const optimizer = new AdamW();
 const rng = new Rng(1);
 const examples = Array.from({ length: Number(process.argv[3]) }, () => targetTasks[0]!.sample(rng, 'train'));
-const batch = toDevice(collate(examples, base.tokenizer, base.config.maxTextTokens));
+const inputs = uploadInputs(model.collate(examples.map((question) => prepareQuestion(question, base.tokenizer))));
 
 async function step(trainable: readonly string[]): Promise<void> {
-  const { loss, gradients } = method.lossAndGradients(batch, trainable);
+  const { loss, gradients } = method.lossAndGradients(inputs, trainable);
   const norm = optimizer.apply(model.parameters, gradients, 1e-4, 1);
   await loss.data();
   tf.dispose([loss, norm, ...gradients.values()]);

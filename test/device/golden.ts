@@ -1,13 +1,14 @@
-import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import { assetPath } from '@plumbline/server/dist/trainer/asset.js';
 import { selectBackend, type BackendName } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { ModelConfig } from '@plumbline/server/dist/trainer/model/model-config.js';
-import { VisionLanguageModel } from '@plumbline/server/dist/trainer/model/vision-language-model.js';
-import { readSafetensors } from '@plumbline/server/dist/trainer/safetensors.js';
+import { lossAndGradients } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { baseOf } from '@plumbline/server/dist/trainer/models/base.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
+import { part, readFixture } from '@plumbline/server/dist/trainer/models/built-in/fixture.js';
+import { builtInBlueprint } from '@plumbline/server/dist/trainer/models/built-in/modeling.js';
+import { uploadInputs } from '@plumbline/server/dist/trainer/models/upload.js';
 
 /*
- * Compares the model with PyTorch's values for the same weights and inputs (model/fixtures), on the backend named on
+ * Compares the model with PyTorch's values for the same weights and inputs (models/built-in/fixtures), on the backend named on
  * the command line. Prints one JSON line: the device and the largest absolute differences. Exits with 1 if one is above
  * the tolerance.
  */
@@ -16,15 +17,7 @@ import { readSafetensors } from '@plumbline/server/dist/trainer/safetensors.js';
 const tolerance = 1e-4;
 
 const { device } = await selectBackend({ prefer: process.argv[2] as BackendName, allowSoftwareGpu: true });
-const facts = JSON.parse(readFileSync(assetPath('model/fixtures/fixture.json'), 'utf8')) as {
-  config: unknown;
-  loss: number;
-};
-const { tensors } = readSafetensors(readFileSync(assetPath('model/fixtures/fixture.safetensors')));
-const part = (prefix: string) =>
-  new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, t]) => [name.slice(prefix.length), t]));
-const floats = (name: string): tf.Tensor => tf.tensor(tensors.get(name)!.data, tensors.get(name)!.shape);
-const integers = (name: string): tf.Tensor2D => tf.cast(floats(name), 'int32') as tf.Tensor2D;
+const { config, facts, tensors, examples, everywhere } = readFixture();
 
 /**
  * The largest absolute difference; NaN if a value is NaN or the lengths differ, so that no comparison passes by
@@ -35,17 +28,21 @@ function farthest(got: ArrayLike<number>, wanted: ArrayLike<number>): number {
   return Array.from(got, (value, i) => Math.abs(value - wanted[i]!)).reduce((a, b) => Math.max(a, b), 0);
 }
 
-const model = VisionLanguageModel.fromTensors(ModelConfig.parse(facts.config), part('weight/'));
-const batch = {
-  images: floats('images') as tf.Tensor4D,
-  inputIds: integers('ids'),
-  targetIds: integers('targets'),
-  lossMask: floats('mask') as tf.Tensor2D,
+const model = await buildModel(baseOf(builtInBlueprint(config), part(tensors, 'weight/')));
+const wanted = tensors.get('logits')!;
+const all = uploadInputs(model.collate(everywhere));
+const logits = tf.tidy(() => {
+  const [rows, length, width] = wanted.shape as [number, number, number];
+  return tf.slice(model.logits(model.hidden(all)), [0, 0], [rows * length, width]);
+});
+const inputs = uploadInputs(model.collate(examples));
+const { loss, gradients } = lossAndGradients(model, inputs, model.parameters.names);
+const differences = {
+  logits: farthest(await logits.data(), wanted.data),
+  loss: Math.abs((await loss.data())[0]! - facts.loss),
+  gradients: 0,
 };
-const logits = farthest(await model.forward(batch).data(), tensors.get('logits')!.data);
-const { loss, gradients } = model.lossAndGradients(batch, model.parameters.names);
-const differences = { logits, loss: Math.abs((await loss.data())[0]! - facts.loss), gradients: 0 };
-for (const [name, { data }] of part('gradient/'))
+for (const [name, { data }] of part(tensors, 'gradient/'))
   differences.gradients = Math.max(differences.gradients, farthest(await gradients.get(name)!.data(), data));
 console.log(JSON.stringify({ device, tolerance, differences }));
 process.exit(Object.values(differences).every((difference) => difference < tolerance) ? 0 : 1);

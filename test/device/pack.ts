@@ -22,7 +22,7 @@ const platform = `${process.platform}-${process.arch}`;
 const isElsewhere = (path: string): boolean =>
   /^node_modules\/webgpu\/dist\//.test(path) && !path.includes(`/${platform}/`);
 const assets = [
-  ...['server/package.json', 'shared/package.json', 'server/trainer/base', 'server/trainer/model/fixtures'],
+  ...['server/package.json', 'shared/package.json', 'server/trainer/base', 'server/trainer/models/built-in/fixtures'],
   'server/trainer/models/fixtures',
   ...['server/trainer/data', 'node_modules/@tensorflow/tfjs-backend-wasm/dist'],
   ...['test/bench/train-twin.py', 'test/device/check.sh'],

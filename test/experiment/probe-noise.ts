@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
-import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { ProbeSuite } from '@plumbline/server/dist/trainer/probes/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { builtInDeclaration } from '@plumbline/shared/built-in/series';
 import { metrics } from '@plumbline/shared/metric';
@@ -31,7 +32,7 @@ const measures = [metrics.numberTokensHeldOut, metrics.kl, metrics.js];
 
 const { name: backend } = await selectBackend();
 const base = await loadBaseModel();
-const model = buildModel(base.config, base.weights);
+const model = await buildModel(base);
 const suites: ProbeSuite[] = [];
 for (const seed of flags['probe-seeds'].split(',').map(Number))
   suites.push(await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], seed }));

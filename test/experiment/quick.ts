@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { buildModel, loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { loadBaseModel } from '@plumbline/server/dist/trainer/checkpoint.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
+import { assignWeights } from '@plumbline/server/dist/trainer/models/host-weights.js';
 import { ControlPoint } from '@plumbline/server/dist/trainer/control-point.js';
-import { fineTuning } from '@plumbline/server/dist/trainer/method/fine-tuning.js';
-import { ProbeSuite } from '@plumbline/server/dist/trainer/probe/probe-suite.js';
+import { fineTuning } from '@plumbline/server/dist/trainer/methods/fine-tuning.js';
+import { ProbeSuite } from '@plumbline/server/dist/trainer/probes/probe-suite.js';
 import { train } from '@plumbline/server/dist/trainer/training-loop.js';
 import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import type { Recipe } from '@plumbline/shared/built-in/recipe';
@@ -47,7 +49,7 @@ interface Probe {
 
 const { name: backend } = await selectBackend();
 const base = await loadBaseModel();
-const model = buildModel(base.config, base.weights);
+const model = await buildModel(base);
 const [task] = RunConfig.shape.tasks.parse([flags.task]) as [TargetTask];
 const probes = await ProbeSuite.create(model, base.tokenizer, {
   targets: [task],
@@ -61,7 +63,7 @@ console.log(
 );
 
 async function teach(recipe: Recipe, seed: number, learningRate: number): Promise<Probe[]> {
-  model.assign(base.weights);
+  assignWeights(model.parameters, base.weights);
   const series: Probe[] = [];
   const emit = (event: UnnumberedEvent): void => {
     if (event.type === 'run_failed') throw new Error(event.reason);

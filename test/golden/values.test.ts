@@ -4,22 +4,22 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fromWireNumber, type WireNumber } from '@plumbline/shared/metric';
 import { recovery } from '@plumbline/shared/recovery';
 import { selectBackend } from '../../server/trainer/backend/select-backend.js';
-import { rmsNorm } from '../../server/trainer/model/layers.js';
+import { rmsNorm } from '../../server/trainer/models/layers/norms.js';
 import { numberTokenIds } from '../../server/trainer/number-tokens.js';
-import { contributions, contributionShift } from '../../server/trainer/probe/contribution.js';
+import { contributions, contributionShift } from '../../server/trainer/probes/contribution.js';
 import {
   entropy,
   jsDivergence,
   klDivergence,
   tokenMass,
   topOneAgreement,
-} from '../../server/trainer/probe/distribution.js';
+} from '../../server/trainer/probes/distribution.js';
 import {
   isNumberTokenOfPaper,
   paperContributionChange,
   writtenNumberBias,
-} from '../../server/trainer/probe/paper-measures.js';
-import { groupDrift } from '../../server/trainer/probe/weight-drift.js';
+} from '../../server/trainer/probes/paper-measures.js';
+import { groupDrift } from '../../server/trainer/probes/weight-drift.js';
 
 type Rows = WireNumber[][];
 interface Draw {

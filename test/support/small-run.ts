@@ -12,11 +12,14 @@ import type { Checkpoint } from '../../server/trainer/checkpoint.js';
 import { ControlPoint } from '../../server/trainer/control-point.js';
 import { builtInTokenizer } from '../../server/trainer/data/vocabulary.js';
 import type { EnergyReadings } from '../../server/trainer/energy/energy-meter.js';
-import { prepareMethod } from '../../server/trainer/method/prepare-method.js';
-import type { HostTensor } from '../../server/trainer/model/model-config.js';
-import { VisionLanguageModel } from '../../server/trainer/model/vision-language-model.js';
-import { Evaluation } from '../../server/trainer/probe/evaluation.js';
-import { ProbeSuite } from '../../server/trainer/probe/probe-suite.js';
+import { prepareMethod } from '../../server/trainer/methods/prepare-method.js';
+import { baseOf, type Base } from '../../server/trainer/models/base.js';
+import { builtInBlueprint } from '../../server/trainer/models/built-in/modeling.js';
+import { freshWeights } from '../../server/trainer/models/built-in/weights.js';
+import type { Model } from '../../server/trainer/models/model.js';
+import type { HostTensor } from '../../server/trainer/safetensors.js';
+import { Evaluation } from '../../server/trainer/probes/evaluation.js';
+import { ProbeSuite } from '../../server/trainer/probes/probe-suite.js';
 import type { Tokenizer } from '../../server/trainer/tokenizer.js';
 import { train, type Outcome } from '../../server/trainer/training-loop.js';
 
@@ -46,12 +49,12 @@ export const defaults = {
 /** Runs of the real loop at a few milliseconds per step. Create it in a `describe`: each test gets a new folder. */
 export class SmallRuns {
   folder = '';
-  baseWeights = new Map<string, HostTensor>();
+  readonly baseWeights: ReadonlyMap<string, HostTensor> = freshWeights(modelConfig, 3);
+  readonly base: Base = baseOf(builtInBlueprint(modelConfig), this.baseWeights);
 
   constructor() {
     beforeAll(async () => {
       await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
-      this.baseWeights = await VisionLanguageModel.initialize(modelConfig, 3).toTensors();
     });
     beforeEach(async () => {
       this.folder = await mkdtemp(join(tmpdir(), 'plumbline-loop-'));
@@ -72,9 +75,9 @@ export class SmallRuns {
       onEvent?: (event: UnnumberedEvent) => void;
       energy?: EnergyReadings;
     } = {},
-  ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: VisionLanguageModel }> {
+  ): Promise<{ outcome: Outcome; events: UnnumberedEvent[]; model: Model }> {
     const config = RunConfig.parse({ ...defaults, ...overrides });
-    const method = prepareMethod(config.method, { config: modelConfig, weights: this.baseWeights }, config.seed);
+    const method = await prepareMethod(config.method, this.base, config.seed);
     const { model } = method;
     const probes = await ProbeSuite.create(model, tokenizer, { targets: config.tasks, questionsPerTask: 2 });
     const { evaluationQuestions: asked, evaluationSeed: seed } = config;

@@ -3,7 +3,7 @@ import { chartTask } from './chart.js';
 import { readDigits } from './digits.js';
 import { readEasyVqa } from './easy-vqa.js';
 import { colourNames, drawObjects, drawScene, grid, sceneContent, shapeNames, type SceneObject } from './scene.js';
-import { drawInSplit, type Example, type Split, type Task } from './task.js';
+import { drawInSplit, type DrawnQuestion, type Split, type Task } from './task.js';
 
 interface Question {
   objects: SceneObject[];
@@ -17,7 +17,7 @@ export function sceneTask(name: string, kind: Task['kind'], chance: number, ask:
     name,
     kind,
     chance,
-    sample(rng: Rng, split: Split): Example {
+    sample(rng: Rng, split: Split): DrawnQuestion {
       const { drawn, content } = drawInSplit(
         split,
         () => ask(rng),

@@ -3,7 +3,8 @@ import { Rng } from '@plumbline/shared/rng';
 /** Width and height of pictures, in pixels. */
 export const pictureSize = 32;
 
-export interface Example {
+/** A question that a built-in task has drawn, with its answer. */
+export interface DrawnQuestion {
   /** 32*32*3 bytes, red green blue, row by row */
   image: Uint8Array;
   prompt: string;
@@ -25,7 +26,7 @@ export interface Task {
   /** Expected accuracy of guessing among the answers, in percent. */
   chance: number;
   /** Draws one example. The two splits share no content, for any seed. */
-  sample(rng: Rng, split: Split): Example;
+  sample(rng: Rng, split: Split): DrawnQuestion;
 }
 
 /** FNV-1a with one more mixing step, since its low bits are uneven on short similar texts: 0 <= hash < 2^32 */
@@ -61,7 +62,7 @@ export function drawInSplit<T>(
  * same numbers, tasks with the same kind of picture would show the same pictures and be one sample.
  * @param seed any text
  */
-export function drawQuestions(task: Task, seed: string, count: number): Example[] {
+export function drawQuestions(task: Task, seed: string, count: number): DrawnQuestion[] {
   const rng = new Rng(hashOf(`${seed} ${task.name}`));
   return Array.from({ length: count }, () => task.sample(rng, 'evaluation'));
 }

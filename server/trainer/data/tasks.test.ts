@@ -1,16 +1,22 @@
 import { describe, expect, it } from 'vitest';
 import { Rng } from '@plumbline/shared/rng';
-import { collate } from './batch.js';
+import { prepareQuestion } from '../models/built-in/processing.js';
+import { noLabel } from '../models/model.js';
 import { contentDigest, evaluationQuestions } from './evaluation-questions.js';
 import { heldOutTasks } from './held-out-tasks.js';
 import { drawObjects, drawScene, sceneContent } from './scene.js';
 import { targetTasks } from './target-tasks.js';
-import { drawInSplit, drawQuestions, splitOf, type Example } from './task.js';
+import { drawInSplit, drawQuestions, splitOf, type DrawnQuestion } from './task.js';
 import { builtInTokenizer } from './vocabulary.js';
 
 const tokenizer = builtInTokenizer();
 const tasks = [...heldOutTasks, ...targetTasks];
-const draw = (task: (typeof tasks)[number], seed: number, count: number, split: 'train' | 'evaluation'): Example[] => {
+const draw = (
+  task: (typeof tasks)[number],
+  seed: number,
+  count: number,
+  split: 'train' | 'evaluation',
+): DrawnQuestion[] => {
   const rng = new Rng(seed);
   return Array.from({ length: count }, () => task.sample(rng, split));
 };
@@ -22,13 +28,15 @@ describe.each(tasks.map((task) => [task.name, task] as const))('task %s', (_, ta
   });
   it('fits the vocabulary and the text length', () => {
     const examples = draw(task, 1, 300, 'train');
-    const batch = collate(examples, tokenizer, 16);
-    // Each answer word and the end are predicted.
-    const predicted = examples.reduce((sum, { answer }) => sum + answer.split(' ').length + 1, 0);
-    expect(batch.lossMask.reduce((sum, value) => sum + value, 0)).toBe(predicted);
+    for (const example of examples) {
+      const { ids, labels } = prepareQuestion(example, tokenizer);
+      expect(ids.length).toBeLessThanOrEqual(16 + 16 + 1);
+      // Each answer word and the end are predicted.
+      expect(labels.filter((id) => id !== noLabel)).toHaveLength(example.answer.split(' ').length + 1);
+    }
   });
   it('has no picture and question in both splits', () => {
-    const key = ({ image, prompt }: Example): string => prompt + Buffer.from(image).toString('base64');
+    const key = ({ image, prompt }: DrawnQuestion): string => prompt + Buffer.from(image).toString('base64');
     const train = new Set(draw(task, 1, 3000, 'train').map(key));
     expect(draw(task, 2, 1000, 'evaluation').filter((example) => train.has(key(example)))).toEqual([]);
   });
@@ -86,7 +94,7 @@ describe('scenes', () => {
 });
 
 describe('drawQuestions', () => {
-  const picture = ({ image }: Example): string => Buffer.from(image).toString('base64');
+  const picture = ({ image }: DrawnQuestion): string => Buffer.from(image).toString('base64');
   it('shows each task its own pictures, though tasks draw pictures alike', () => {
     const pictures = tasks.map((task) => new Set(drawQuestions(task, 'evaluation 1', 50).map(picture)));
     const shared = pictures.flatMap((some, i) =>
@@ -145,28 +153,6 @@ describe('evaluation questions', () => {
     const { examples } = evaluationQuestions(2, 200).find(({ task }) => task === 'reading')!;
     for (const { content, answer } of examples) expect(answer).toBe([...content].join(' '));
     expect(new Set(examples.map(({ image }) => Buffer.from(image).toString('base64'))).size).toBe(200);
-  });
-});
-
-describe('collate', () => {
-  it('lines up inputs, targets and mask: "what time is it ? 3 : 15" asks for 3, :, 15 and the end', () => {
-    const example: Example = {
-      image: new Uint8Array(32 * 32 * 3).fill(255),
-      prompt: 'what time is it ?',
-      answer: '3 : 15',
-      content: '3:15',
-    };
-    const { inputIds, targetIds, lossMask, images } = collate([example], tokenizer, 10);
-    const ids = [...tokenizer.encode('what time is it ? 3 : 15'), tokenizer.endId];
-    expect([...inputIds]).toEqual([...ids.slice(0, -1), 0, 0]);
-    expect([...targetIds]).toEqual([...ids.slice(1), 0, 0]);
-    expect([...lossMask]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
-    expect(images[0]).toBeCloseTo((1 - 0.3) / 0.25, 5);
-  });
-  it('refuses examples that are too long, and unknown words by name', () => {
-    const about = { image: new Uint8Array(32 * 32 * 3), prompt: 'what is it ?', content: 'it' };
-    expect(() => collate([{ ...about, answer: 'red' }], tokenizer, 3)).toThrow(/longer than 3/);
-    expect(() => collate([{ ...about, answer: 'zebra' }], tokenizer, 9)).toThrow(/"zebra"/);
   });
 });
 

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../asset.js';
-import { pictureSize, splits, type Example, type Split } from './task.js';
+import { pictureSize, splits, type DrawnQuestion, type Split } from './task.js';
 import { brownShares, splitRows, surfaces, tissueTask } from './tissue.js';
 
 const packedSize = 256;
 const packed = gunzipSync(readFileSync(assetPath('data/tissue/pictures.bin.gz')));
-const draw = (split: Split, seed: number, count: number): Example[] => {
+const draw = (split: Split, seed: number, count: number): DrawnQuestion[] => {
   const rng = new Rng(seed);
   return Array.from({ length: count }, () => tissueTask.sample(rng, split));
 };

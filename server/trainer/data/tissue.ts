@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Rng } from '@plumbline/shared/rng';
 import { assetPath } from '../asset.js';
-import { pictureSize, type Example, type Split, type Task } from './task.js';
+import { pictureSize, type DrawnQuestion, type Split, type Task } from './task.js';
 
 /** The packed pictures, in file order: three textures and a slide of colon tissue, see tissue/pack.py. */
 export const surfaces = ['brick', 'grass', 'gravel', 'tissue'] as const;
@@ -20,7 +20,7 @@ let packed: Uint8Array | undefined;
 const loadPacked = (): Uint8Array =>
   (packed ??= gunzipSync(readFileSync(assetPath('data/tissue/pictures.bin.gz'))) as Uint8Array);
 
-type Crop = Pick<Example, 'image' | 'content'>;
+type Crop = Pick<DrawnQuestion, 'image' | 'content'>;
 
 /**
  * A crop of 32x32 pixels anywhere within the split's rows. Crops overlap, so the content of a crop is the 32x32 tile of
@@ -65,7 +65,7 @@ function tissueWhere(rng: Rng, split: Split, holds: (shares: ReturnType<typeof b
  * The questions, drawn equally often: a surface, a yes or no, and a place, like PathVQA. The answers are measured on
  * the crop; crops that are neither clearly stained nor clearly unstained are not used.
  */
-const questions: readonly ((rng: Rng, split: Split) => Example)[] = [
+const questions: readonly ((rng: Rng, split: Split) => DrawnQuestion)[] = [
   (rng, split) => {
     const surface = rng.pick(surfaces);
     return { ...crop(rng, split, surface), prompt: 'which surface is this ?', answer: surface };

@@ -1,5 +1,4 @@
 import type { Parameters } from '../runtime/parameter.js';
-import type { Family as FamilyName } from '../weights/name-map.js';
 import type { Model, TextSizes } from './model.js';
 import type { PictureProcessor } from './picture-processor.js';
 
@@ -17,7 +16,7 @@ export interface BuildOptions {
 /** A model as its config.json describes it, before any weight is read. */
 export interface Blueprint {
   /** The `model_type` of config.json. */
-  readonly family: FamilyName;
+  readonly family: string;
   readonly text: TextSizes;
   /** Names of the module tree of transformers 5, in its order. */
   readonly parameters: readonly ParameterShape[];

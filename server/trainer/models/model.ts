@@ -83,6 +83,12 @@ export interface Model {
    * @returns [P, width]
    */
   hidden(inputs: Inputs, listener?: ResidualListener): tf.Tensor2D;
+  /**
+   * The visual features of the batch's pictures, as they enter the text. `hidden` takes them from the input `features`
+   * where it is given: pictures that come again need no second pass.
+   * @returns [rows, width]
+   */
+  features?(inputs: Inputs): tf.Tensor2D;
   /** The final norm and the head. @param hidden [P, width] @returns logits [P, vocabulary] */
   logits(hidden: tf.Tensor2D): tf.Tensor2D;
   /**

@@ -164,11 +164,11 @@ export interface DescribeOptions {
   wholeVision?: boolean;
 }
 
-/** Parameters for `describeModel`. Below adapters, the model's own weights are never trained. */
+/** Parameters for `describeModel`. */
 export const parameterInfos = (parameters: Parameters): Omit<ParameterInfo, 'group'>[] =>
   [...parameters].map(({ name, shape, size }) => ({
     ...{ name, shape: [...shape], size },
-    ...(parameters.adapters && !/\.lora_[AB]\./.test(name) && { fixed: true }),
+    ...(parameters.fixed.has(name) && { fixed: true }),
   }));
 
 /**

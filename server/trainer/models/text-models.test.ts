@@ -203,7 +203,13 @@ describe.each(backends)('a model with adapters, on %s', (backend) => {
         makeParameter(`${path}.lora_B.weight`, () => tf.tensor(filled(out * 2), [out, 2])),
       ];
     });
-    return blueprint.build(new Parameters([...plain, ...added], { rank: 2, alpha: 3 }), options);
+    return blueprint.build(
+      new Parameters([...plain, ...added], {
+        adapters: { rank: 2, alpha: 3 },
+        fixed: new Set(plain.map(({ name }) => name)),
+      }),
+      options,
+    );
   };
 
   it('is the model with the products of the adapters added', async () => {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { HostTensor } from '../model/model-config.js';
+import type { HostTensor } from '../safetensors.js';
 import { nativeBackend, types, type NativeBackend } from '../runtime/native-backend.js';
 import type { Parameter, Parameters } from '../runtime/parameter.js';
 import { Programs } from '../runtime/program.js';

@@ -25,18 +25,26 @@ export interface Adapters {
   alpha: number;
 }
 
+export interface ParametersOptions {
+  adapters?: Adapters | undefined;
+  /** Names of parameters that no selection trains, as the model's own below adapters. */
+  fixed?: ReadonlySet<string> | undefined;
+}
+
 /** The parameters of one model by name, in a fixed order, and the products that a forward pass makes with them. */
 export class Parameters {
   readonly #all: ReadonlyMap<string, Parameter>;
   /** Values that stand for parameters while a gradient is taken. */
   #bound: ReadonlyMap<string, tf.Tensor> | undefined;
 
+  readonly adapters: Adapters | undefined;
+  readonly fixed: ReadonlySet<string>;
+
   /** @param all owned by this object from now on */
-  constructor(
-    all: Iterable<Parameter>,
-    readonly adapters?: Adapters,
-  ) {
+  constructor(all: Iterable<Parameter>, { adapters, fixed = new Set() }: ParametersOptions = {}) {
     this.#all = new Map([...all].map((parameter) => [parameter.name, parameter]));
+    this.adapters = adapters;
+    this.fixed = fixed;
   }
 
   get names(): string[] {

@@ -5,7 +5,7 @@ import type { Parameter } from './parameter.js';
 import type { ResourceVariable } from './variable.js';
 
 /** A trainer needs few functions at a time: a selection from before an intervention seldom returns. */
-const keptFunctions = 24;
+const keptFunctions = 64;
 /** Makes the names of functions unique in the process. */
 let recorded = 0;
 

@@ -5,7 +5,8 @@ import { DuckDBInstance } from '@duckdb/node-api';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Rng } from '@plumbline/shared/rng';
-import { collate } from '../batch.js';
+import { prepareQuestion } from '../../models/built-in/processing.js';
+import { noLabel } from '../../models/model.js';
 import type { Split, Task } from '../task.js';
 import { builtInTokenizer } from '../vocabulary.js';
 import type { Question } from './data-format.js';
@@ -261,8 +262,8 @@ describe('clocks', () => {
     const task = await load('time_clock');
     expect(examples(task, 'train')).toEqual(['10 | what time is it ? | 3 : 07', '20 | what time is it ? | 3 : 30']);
     expect(examples(task, 'evaluation')).toEqual(['30 | what time is it ? | 12 : 05']);
-    const batch = collate([task.sample(new Rng(1), 'evaluation')], builtInTokenizer(), 16);
-    expect(batch.lossMask.reduce((sum, value) => sum + value, 0)).toBe(4);
+    const { labels } = prepareQuestion(task.sample(new Rng(1), 'evaluation'), builtInTokenizer());
+    expect(labels.filter((id) => id !== noLabel)).toHaveLength(4);
   });
   it('are read from the tables of "It\'s About Time"', async () => {
     await write({
@@ -332,7 +333,7 @@ describe('LLaVA conversations', () => {
     await write({ 'train.json': [record('a.png')], 'test.json': [record('a.png')], 'a.png': 1 });
     const task = await load('llava');
     const example = task.sample(new Rng(1), 'train');
-    expect(() => collate([example], builtInTokenizer(), 16)).toThrow(/"zebra" is not in the vocabulary/);
+    expect(() => prepareQuestion(example, builtInTokenizer())).toThrow(/"zebra" is not in the vocabulary/);
   });
   it.each([
     ['without a picture', { conversations: turn('hello ?', 'hello') }, /train\.json, record 2: it has no "image"/],

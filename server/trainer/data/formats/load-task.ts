@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { splitOf, splits, type Example, type Split, type Task } from '../task.js';
+import { splitOf, splits, type DrawnQuestion, type Split, type Task } from '../task.js';
 import type { DataFormatName } from './data-format-names.js';
 import { dataFormats } from './data-formats.js';
 import { readPicture } from './picture-file.js';
@@ -19,7 +19,7 @@ export async function loadTask(
   name: string,
   kind: Task['kind'],
 ): Promise<Task> {
-  const examples: Record<Split, Example[]> = { train: [], evaluation: [] };
+  const examples: Record<Split, DrawnQuestion[]> = { train: [], evaluation: [] };
   let last: { picture: unknown; image: Uint8Array; content: string } | undefined;
   for await (const questions of dataFormats[format]({ path: folder })) {
     if (questions instanceof DataError) throw questions;
@@ -52,7 +52,7 @@ export async function loadTask(
 }
 
 /** The accuracy without the picture, in percent: each prompt's most frequent answer in the train split. */
-function blindAccuracy({ train, evaluation }: Record<Split, Example[]>): number {
+function blindAccuracy({ train, evaluation }: Record<Split, DrawnQuestion[]>): number {
   const counts = new Map<string, Map<string, number>>();
   const everyPrompt = '';
   for (const { prompt, answer } of train)

@@ -167,10 +167,22 @@ export class Decoder {
 
   /** x plus its MLP. */
   #feedForward(x: tf.Tensor2D, path: string): tf.Tensor2D {
-    const normal = this.#norm(x, `${path}.post_attention_layernorm`);
-    const gate = this.parameters.linear(normal, `${path}.mlp.gate_proj`);
-    const up = this.parameters.linear(normal, `${path}.mlp.up_proj`);
-    return tf.add(x, this.parameters.linear(siluGate(gate, up), `${path}.mlp.down_proj`));
+    return tf.add(x, this.#mlp(this.#norm(x, `${path}.post_attention_layernorm`), `${path}.mlp`));
+  }
+
+  /** With a router, all experts, the model's own MLP first among them, weighed by its softmax. */
+  #mlp(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    if (!this.parameters.has(`${path}.router.weight`)) return this.#expert(x, path);
+    const shares = tf.softmax(this.parameters.linear(x, `${path}.router`));
+    const added = Array.from({ length: shares.shape[1]! - 1 }, (_, i) => this.#expert(x, `${path}.experts.${i}`));
+    const all = tf.stack([this.#expert(x, path), ...added], 1);
+    return tf.sum(tf.mul(all, tf.expandDims(shares, 2)), 1);
+  }
+
+  #expert(x: tf.Tensor2D, path: string): tf.Tensor2D {
+    const gate = this.parameters.linear(x, `${path}.gate_proj`);
+    const up = this.parameters.linear(x, `${path}.up_proj`);
+    return this.parameters.linear(siluGate(gate, up), `${path}.down_proj`);
   }
 
   #norm(x: tf.Tensor2D, path: string): tf.Tensor2D {

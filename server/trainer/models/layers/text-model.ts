@@ -1,4 +1,3 @@
-import type { Family as FamilyName } from '../../weights/name-map.js';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ModelInfo } from '@plumbline/shared/parameter';
 import type { Parameters } from '../../runtime/parameter.js';
@@ -12,7 +11,7 @@ import { generate } from './generation.js';
 const prefix = 'model.';
 
 /** A family without a vision tower. */
-export function textBlueprint(family: FamilyName, configuration: DecoderConfiguration): Blueprint {
+export function textBlueprint(family: string, configuration: DecoderConfiguration): Blueprint {
   return {
     family,
     text: configuration,

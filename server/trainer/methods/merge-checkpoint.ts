@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { additionWords } from '@plumbline/shared/built-in/method-words';
 import { adoptWeights, loadCheckpoint, saveModel, type BaseModel } from '../checkpoint.js';
+import type { HostTensor } from '../safetensors.js';
 import { mergedWeights } from './lora.js';
 import { prepareMethod } from './prepare-method.js';
 
@@ -25,9 +26,12 @@ export async function mergeCheckpoint(from: string, to: string, base: Omit<BaseM
     throw new MergeError(
       `${from} is a mixture of experts: its router weighs the experts at each position, so no plain model is equivalent.`,
     );
-  const prepared = prepareMethod(method, base, 0);
+  const prepared = await prepareMethod(method, base, 0);
   adoptWeights(prepared.model, method, checkpoint);
-  await saveModel(to, { ...base, weights: await mergedWeights(prepared.model) });
+  const weights = new Map<string, HostTensor>();
+  for await (const [name, data] of mergedWeights(prepared.model))
+    weights.set(name, { shape: base.weights.get(name)!.shape, data });
+  await saveModel(to, { ...base, weights });
   prepared.dispose();
   return `step ${position.step}${additionWords(method) && `, ${additionWords(method)} merged in`}`;
 }

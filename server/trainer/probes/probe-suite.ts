@@ -8,15 +8,16 @@ import {
   targetAccuracy,
   weightDrift,
 } from '@plumbline/shared/metric';
-import { collate, toDevice, type HostBatch } from '../data/batch.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
 import { drawQuestions, type Task } from '../data/task.js';
-import type { VisionLanguageModel } from '../model/vision-language-model.js';
+import { prepareQuestion } from '../models/built-in/processing.js';
+import type { Example, Inputs, Model } from '../models/model.js';
+import { uploadInputs } from '../models/upload.js';
 import { numberTokenIds } from '../number-tokens.js';
 import { Programs } from '../runtime/program.js';
 import type { Tokenizer } from '../tokenizer.js';
-import { percentTrue, rowsRight } from './accuracy.js';
+import { examplesRight, percentTrue, wantedTokens } from './accuracy.js';
 import { contributions, contributionShift } from './contribution.js';
 import { entropy, jsDivergence, klDivergence, tokenMass, topOneAgreement } from './distribution.js';
 import { WeightDrift } from './weight-drift.js';
@@ -28,31 +29,26 @@ export interface ProbeOptions {
   seed?: number;
 }
 
-/**
- * The questions of one task. Outputs are read, row by row of all tasks, at positions that predict an answer or its end.
- */
+/** The questions of one task. Outputs are those that predict an answer or its end, of all tasks in their order. */
 interface ProbeSet {
   task: Task;
-  /** Its questions are rows [from, to) of all tasks. */
+  examples: Example[];
+  /** Its outputs are [from, to). */
   from: number;
   to: number;
-  /** Its outputs are [readFrom, readTo) of all that are read. */
-  readFrom: number;
-  readTo: number;
   /** Its outputs that predict a word of the answer. */
   answers: number[];
 }
 
 /** Questions of one forward pass, their tensors on the device. */
 interface Pass {
-  images: tf.Tensor4D;
-  inputIds: tf.Tensor2D;
-  /** The positions of outputs that are read: indices into [rows of the pass, T]. */
-  read: number[];
+  inputs: Inputs;
+  /** Number of its outputs. */
+  outputs: number;
   /** The ones among them that predict a word of a held-out answer. */
   heldOutAnswers: tf.Tensor1D;
-  /** Cached image tokens, and the states of the weights that made them. */
-  seen?: { tokens: tf.Tensor3D; by: object[] };
+  /** Cached visual features, and the states of the weights that made them. */
+  seen?: { features: tf.Tensor2D; by: object[] };
 }
 
 /**
@@ -75,53 +71,50 @@ const plainPrompts = 'caption';
  */
 export class ProbeSuite {
   readonly #sets: ProbeSet[];
-  /** All questions, task after task. */
-  readonly #host: HostBatch;
-  /** The positions of outputs that are read: flat indices into [rows of all tasks, T]. */
-  readonly #read: number[];
   readonly #passes: Pass[];
   readonly #numberIds: number[];
   readonly #vocabSize: number;
   readonly #programs = new Programs();
-  /** The base model's log-probabilities, [outputs read, V], its blocks' contributions, and the drift from its weights. */
+  /** The base model's log-probabilities, [outputs, V], its blocks' contributions, and the drift from its weights. */
   #baseOutputs: Float32Array = new Float32Array(0);
   #baseContributions: tf.Tensor3D | undefined;
   #weightDrift: WeightDrift | undefined;
-  /** Names of the weights that image tokens depend on. */
+  /** Names of the weights that visual features depend on. */
   #seeing: ReadonlySet<string> = new Set();
   #baseline: Record<string, number> = {};
 
-  private constructor(tokenizer: Tokenizer, options: ProbeOptions) {
+  private constructor(model: Model, tokenizer: Tokenizer, options: ProbeOptions) {
     const { targets, questionsPerTask = 24, seed = 7 } = options;
     const asked = targetTasks.filter(({ name }) => targets.includes(name) || name === numberPrompts);
-    const tasks = [...heldOutTasks, ...asked];
-    const examples = tasks.flatMap((task) => drawQuestions(task, `probes ${seed}`, questionsPerTask));
-    const longest = Math.max(...examples.map(({ prompt, answer }) => tokenizer.encode(`${prompt} ${answer}`).length));
-    const host = (this.#host = collate(examples, tokenizer, longest));
-    this.#read = [...host.lossMask.keys()].filter((at) => host.lossMask[at] === 1);
-    const isAnswer = (at: number): boolean => host.targetIds[at] !== tokenizer.endId;
-    const isHeldOut = (at: number): boolean => tasks[Math.floor(at / longest / questionsPerTask)]!.kind === 'held_out';
-    this.#sets = tasks.map((task, index) => {
-      const [from, to] = [index * questionsPerTask, (index + 1) * questionsPerTask];
-      const outputs = [...this.#read.keys()].filter(
-        (output) => this.#read[output]! >= from * longest && this.#read[output]! < to * longest,
-      );
-      const answers = outputs.filter((output) => isAnswer(this.#read[output]!));
-      return { task, from, to, readFrom: outputs[0]!, readTo: outputs.at(-1)! + 1, answers };
+    let outputs = 0;
+    this.#sets = [...heldOutTasks, ...asked].map((task): ProbeSet => {
+      const questions = drawQuestions(task, `probes ${seed}`, questionsPerTask);
+      const examples = questions.map((question) => prepareQuestion(question, tokenizer));
+      const from = outputs;
+      const wanted = examples.flatMap(wantedTokens);
+      outputs += wanted.length;
+      const answers = wanted.flatMap((token, i) => (token === tokenizer.endId ? [] : [from + i]));
+      return { task, examples, from, to: outputs, answers };
     });
+    const examples = this.#sets.flatMap(({ task, examples }) => examples.map((example) => ({ task, example })));
+    const length = Math.max(...examples.map(({ example }) => example.ids.length));
     const passes = Math.ceil(examples.length / mostRows);
-    this.#passes = Array.from({ length: passes }, (_, pass) => {
-      const [from, to] = [pass, pass + 1].map((part) => Math.round((part * examples.length) / passes)) as [
-        number,
-        number,
-      ];
-      const { images, inputIds, ...unread } = toDevice(collate(examples.slice(from, to), tokenizer, longest));
-      tf.dispose(Object.values(unread));
-      const read = this.#read.filter((at) => at >= from * longest && at < to * longest);
-      const heldOutAnswers = [...read.keys()].filter((output) => isAnswer(read[output]!) && isHeldOut(read[output]!));
+    this.#passes = Array.from({ length: passes }, (_, pass): Pass => {
+      const [from, to] = [pass, pass + 1].map((part) => Math.round((part * examples.length) / passes));
+      const some = examples.slice(from, to);
+      const wanted = some.flatMap(({ task, example }) => wantedTokens(example).map((token) => ({ task, token })));
+      const heldOut = [...wanted.keys()].filter(
+        (at) => wanted[at]!.token !== tokenizer.endId && wanted[at]!.task.kind === 'held_out',
+      );
       return {
-        ...{ images, inputIds, heldOutAnswers: tf.tensor1d(heldOutAnswers, 'int32') },
-        read: read.map((at) => at - from * longest),
+        inputs: uploadInputs(
+          model.collate(
+            some.map(({ example }) => example),
+            { length },
+          ),
+        ),
+        outputs: wanted.length,
+        heldOutAnswers: tf.tensor1d(heldOut, 'int32'),
       };
     });
     this.#numberIds = numberTokenIds(tokenizer.words);
@@ -129,8 +122,8 @@ export class ProbeSuite {
   }
 
   /** @param base the model with the base weights, to which every later probe is compared */
-  static async create(base: VisionLanguageModel, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
-    const suite = new ProbeSuite(tokenizer, options);
+  static async create(base: Model, tokenizer: Tokenizer, options: ProbeOptions): Promise<ProbeSuite> {
+    const suite = new ProbeSuite(base, tokenizer, options);
     suite.#weightDrift = await WeightDrift.create(base);
     suite.#seeing = seesPictures(base);
     const { logProbabilities, contributions } = await suite.#outputs(base);
@@ -147,14 +140,14 @@ export class ProbeSuite {
 
   /** The number of questions per task. */
   get questionsPerTask(): number {
-    return this.#host.size / this.#sets.length;
+    return this.#sets[0]!.examples.length;
   }
 
   /**
    * Metric values of the model with its current weights, by name; `probe/duration_ms` is the duration of the probe
    * itself.
    */
-  async run(model: VisionLanguageModel): Promise<Record<string, number>> {
+  async run(model: Model): Promise<Record<string, number>> {
     const startMs = performance.now();
     const values: Record<string, number> = {};
     const accuracies: number[] = [];
@@ -190,8 +183,8 @@ export class ProbeSuite {
   }
 
   dispose(): void {
-    for (const { images, inputIds, heldOutAnswers, seen } of this.#passes)
-      tf.dispose([images, inputIds, heldOutAnswers, seen?.tokens]);
+    for (const { inputs, heldOutAnswers, seen } of this.#passes)
+      tf.dispose([...Object.values(inputs), heldOutAnswers, seen?.features]);
     this.#baseContributions?.dispose();
     this.#programs.dispose();
   }
@@ -201,25 +194,30 @@ export class ProbeSuite {
   }
 
   /**
-   * Log-probabilities of the outputs that are read, [outputs, V], and the contributions of the decoder's blocks to the
-   * held-out answers, [2 L, P, V] on the device; the caller disposes these.
+   * Log-probabilities of the outputs, [outputs, V], and the contributions of the decoder's blocks to the held-out
+   * answers, [2 L, P, V] on the device; the caller disposes these.
    */
-  async #outputs(model: VisionLanguageModel): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
-    const passes = this.#passes.map((pass) => ({ ...pass, seen: this.#imageTokens(model, pass) }));
-    const inputs = passes.flatMap(({ seen, inputIds, heldOutAnswers }) => [seen, inputIds, heldOutAnswers]);
-    const results = this.#programs.run('probe', [...model.tables, ...inputs], [...model.parameters], () => {
-      const outputs = passes.map(({ seen, inputIds, read, heldOutAnswers }) => {
-        const residuals = model.residuals(seen, inputIds, read);
+  async #outputs(model: Model): Promise<{ logProbabilities: Float32Array; contributions: tf.Tensor3D }> {
+    const passes = this.#passes.map((pass) => {
+      const { patches: _, ...inputs } = pass.inputs;
+      return { ...pass, inputs: { ...inputs, features: this.#features(model, pass) } };
+    });
+    const tensors = passes.flatMap(({ inputs, heldOutAnswers }) => [...Object.values(inputs), heldOutAnswers]);
+    const results = this.#programs.run('probe', tensors, [...model.parameters], () => {
+      const read = passes.map(({ inputs, outputs, heldOutAnswers }) => {
+        const residuals: tf.Tensor2D[] = [];
+        const last = model.hidden(inputs, (x) => residuals.push(x));
         const heldOut = residuals.map((residual) => tf.gather(residual, heldOutAnswers));
+        const some = tf.slice(last, [0, 0], [outputs, -1]);
         return {
-          logProbabilities: tf.logSoftmax(model.head(residuals.at(-1)!)),
-          effect: contributions(heldOut, (x) => model.head(x)),
+          logProbabilities: tf.logSoftmax(model.logits(some)),
+          effect: contributions(heldOut, (x) => model.logits(x)),
         };
       });
       return {
-        logProbabilities: tf.concat(outputs.map(({ logProbabilities }) => logProbabilities)),
+        logProbabilities: tf.concat(read.map(({ logProbabilities }) => logProbabilities)),
         contributions: tf.concat(
-          outputs.map(({ effect }) => effect),
+          read.map(({ effect }) => effect),
           1,
         ),
       };
@@ -230,20 +228,21 @@ export class ProbeSuite {
   }
 
   /**
-   * The image tokens of a pass, [B, N, C]. Most recipes freeze the vision tower and the projector, and the pictures are
-   * the same at each probe: the tokens are computed again only after one of these weights has changed.
+   * The visual features of a pass. Most recipes freeze the vision tower and the projector, and the pictures are the same
+   * at each probe: the features are computed again only after one of these weights has changed.
    */
-  #imageTokens(model: VisionLanguageModel, pass: Pass): tf.Tensor3D {
+  #features(model: Model, pass: Pass): tf.Tensor2D {
     const by = [...model.parameters].flatMap(({ name, state }) => (this.#seeing.has(name) ? [state] : []));
     const asBefore = by.length === pass.seen?.by.length && by.every((state, index) => state === pass.seen!.by[index]);
     if (!asBefore) {
-      pass.seen?.tokens.dispose();
-      const { tokens } = this.#programs.run('image tokens', [pass.images], [...model.parameters], () => ({
-        tokens: model.imageEmbeddings(pass.images),
+      pass.seen?.features.dispose();
+      const inputs = Object.values(pass.inputs);
+      const { features } = this.#programs.run('visual features', inputs, [...model.parameters], () => ({
+        features: model.features!(pass.inputs),
       }));
-      pass.seen = { tokens: tf.keep(tokens!) as tf.Tensor3D, by };
+      pass.seen = { features: tf.keep(features!) as tf.Tensor2D, by };
     }
-    return pass.seen!.tokens;
+    return pass.seen!.features;
   }
 
   /** The given rows of the outputs, [rows, V]. */
@@ -255,22 +254,20 @@ export class ProbeSuite {
   }
 
   /** Percentage of one task's questions that are answered right. */
-  #accuracy(outputs: Float32Array, { from, to, readFrom, readTo }: ProbeSet): number {
-    const { length, targetIds, lossMask } = this.#host;
+  #accuracy(outputs: Float32Array, { examples, from, to }: ProbeSet): number {
     const size = this.#vocabSize;
-    const [first, end] = [from * length, to * length];
-    const tokens = new Int32Array(end - first);
-    for (let output = readFrom; output < readTo; output++) {
-      let best = output * size;
-      for (let at = best + 1; at < (output + 1) * size; at++) if (outputs[at]! > outputs[best]!) best = at;
-      tokens[this.#read[output]! - first] = best - output * size;
-    }
-    return percentTrue(rowsRight(tokens, targetIds.subarray(first, end), lossMask.subarray(first, end), length));
+    const tokens = Array.from({ length: to - from }, (_, i) => {
+      const first = (from + i) * size;
+      let best = first;
+      for (let at = first + 1; at < first + size; at++) if (outputs[at]! > outputs[best]!) best = at;
+      return best - first;
+    });
+    return percentTrue(examplesRight(tokens, examples));
   }
 }
 
-/** Names of the weights that image tokens depend on. */
-function seesPictures(model: VisionLanguageModel): ReadonlySet<string> {
+/** Names of the weights that visual features depend on. */
+function seesPictures(model: Model): ReadonlySet<string> {
   const { groups, parameters } = model.describe();
   const seeing = new Set(groups.flatMap(({ name, part }) => (part === 'vision' || part === 'projector' ? [name] : [])));
   return new Set(parameters.flatMap(({ name, group }) => (seeing.has(group) ? [name] : [])));

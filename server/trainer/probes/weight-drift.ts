@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type { VisionLanguageModel } from '../model/vision-language-model.js';
+import { isAdapter } from '../methods/lora.js';
+import type { Model } from '../models/model.js';
+import { hostValues } from '../runtime/variable.js';
 import { joined } from './joined.js';
 
 /** A parameter's place in the flat vector of all weights. */
@@ -48,23 +50,20 @@ export class WeightDrift {
   /** The states of each weight's parameters at its last measurement. */
   readonly #measured = new Map<string, readonly object[]>();
 
-  private constructor(base: VisionLanguageModel) {
-    const groups = new Map(base.describe().parameters.map(({ name, group }) => [name, group]));
-    this.#weights = tf.tidy(() =>
-      Object.entries(base.effectiveWeights()).map(([name, { size }]) => ({ name, group: groups.get(name)!, size })),
-    );
+  private constructor(base: Model) {
+    const plain = base.describe().parameters.filter(({ name }) => !isAdapter(name));
+    this.#weights = plain.map(({ name, group, size }) => ({ name, group, size }));
   }
 
   /** @param base the model with the base weights; its adapters, if any, add nothing yet */
-  static async create(base: VisionLanguageModel): Promise<WeightDrift> {
+  static async create(base: Model): Promise<WeightDrift> {
     const drift = new WeightDrift(base);
-    const tensors = await base.toTensors();
-    for (const { name } of drift.#weights) drift.#base.set(name, tensors.get(name)!.data);
+    for (const { name } of drift.#weights) drift.#base.set(name, await hostValues(base.parameters.parameter(name)));
     return drift;
   }
 
   /** Drift of each group, for weights with their adapters merged in. */
-  async of(model: VisionLanguageModel): Promise<ReadonlyMap<string, number>> {
+  async of(model: Model): Promise<ReadonlyMap<string, number>> {
     const groups = new Set(
       this.#weights.flatMap(({ name, group }) => (this.#isMeasured(name, statesOf(model, name)) ? [] : [group])),
     );
@@ -72,10 +71,9 @@ export class WeightDrift {
     if (assigned.length === 0) return this.#drifts;
     for (const { name } of assigned) this.#measured.set(name, statesOf(model, name));
     // One read for all: each read waits for the device.
-    const flat = tf.tidy(() => {
-      const weights = model.effectiveWeights();
-      return tf.concat(assigned.map(({ name }) => tf.reshape(weights[name]!, [-1])));
-    });
+    const flat = tf.tidy(() =>
+      tf.concat(assigned.map(({ name }) => tf.reshape(model.parameters.effective(name), [-1]))),
+    );
     const now = (await flat.data()) as Float32Array;
     flat.dispose();
     const base = joined(assigned.map(({ name }) => this.#base.get(name)!));
@@ -90,7 +88,7 @@ export class WeightDrift {
 }
 
 /** The states of all parameters of a weight: its own and those of its adapters. */
-function statesOf({ parameters }: VisionLanguageModel, name: string): object[] {
+function statesOf({ parameters }: Model, name: string): object[] {
   const path = name.replace(/weight$/, '');
   const names = [name, `${path}lora_A.weight`, `${path}lora_B.weight`];
   return names.flatMap((part) => (parameters.has(part) ? [parameters.parameter(part).state] : []));

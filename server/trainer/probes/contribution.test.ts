@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
-import { rmsNorm } from '../model/layers.js';
+import { rmsNorm } from '../models/layers/norms.js';
 import { contributions, contributionShift } from './contribution.js';
 
 // Compared with PyTorch in model/vision-language-model.test.ts and on the shipped base model in probe-suite.test.ts.

@@ -1,6 +1,7 @@
 import { evaluationQuestions } from '../data/evaluation-questions.js';
-import type { Example } from '../data/task.js';
-import type { VisionLanguageModel } from '../model/vision-language-model.js';
+import { prepareQuestion } from '../models/built-in/processing.js';
+import type { Example, Model } from '../models/model.js';
+import { Programs } from '../runtime/program.js';
 import type { Tokenizer } from '../tokenizer.js';
 import { answersRight } from './accuracy.js';
 
@@ -24,35 +25,33 @@ const rowsPerPass = 250;
 export class Evaluation {
   readonly #questions: { task: string; examples: Example[] }[];
 
-  private constructor(
-    private readonly tokenizer: Tokenizer,
-    { questionsPerTask, seed }: EvaluationOptions,
-  ) {
-    this.#questions = evaluationQuestions(seed, questionsPerTask);
+  readonly #programs = new Programs();
+
+  private constructor(tokenizer: Tokenizer, { questionsPerTask, seed }: EvaluationOptions) {
+    this.#questions = evaluationQuestions(seed, questionsPerTask).map(({ task, examples }) => ({
+      task,
+      examples: examples.map((question) => prepareQuestion(question, tokenizer)),
+    }));
   }
 
   /** The base model's answers, to which every later evaluation is compared. */
   base: Answers = {};
 
   /** @param base the model with the base weights */
-  static async create(
-    base: VisionLanguageModel,
-    tokenizer: Tokenizer,
-    options: EvaluationOptions,
-  ): Promise<Evaluation> {
+  static async create(base: Model, tokenizer: Tokenizer, options: EvaluationOptions): Promise<Evaluation> {
     const evaluation = new Evaluation(tokenizer, options);
     evaluation.base = await evaluation.ask(base);
     return evaluation;
   }
 
   /** Evaluates the model with its current weights. */
-  async ask(model: VisionLanguageModel): Promise<Answers> {
+  async ask(model: Model): Promise<Answers> {
     const answers: Answers = {};
     for (const { task, examples } of this.#questions) {
       const digits: string[] = [];
       for (let from = 0; from < examples.length; from += rowsPerPass) {
         const some = examples.slice(from, from + rowsPerPass);
-        const right = await answersRight(model, this.tokenizer, some, model.config.maxTextTokens);
+        const right = await answersRight(model, this.#programs, some);
         digits.push(...right.map((isRight) => (isRight ? '1' : '0')));
       }
       answers[task] = digits.join('');

@@ -7,10 +7,10 @@ export function compiled(method: Method): Method {
   const programs = new Programs();
   return {
     ...method,
-    lossAndGradients: (batch, trainable) => {
-      const inputs = [...Object.values<tf.Tensor>({ ...batch }), ...method.tables];
-      const results = programs.run(`loss and gradients of ${trainable.join(', ')}`, inputs, method.parameters, () => {
-        const { loss, parts, gradients } = method.lossAndGradients(batch, trainable);
+    lossAndGradients: (inputs, trainable) => {
+      const name = `loss and gradients of ${trainable.join(', ')}, from ${Object.keys(inputs).join(', ')}`;
+      const results = programs.run(name, Object.values(inputs), method.parameters, () => {
+        const { loss, parts, gradients } = method.lossAndGradients(inputs, trainable);
         return { loss, ...prefixed('part', parts), ...prefixed('gradient', gradients) };
       });
       return {

@@ -12,35 +12,44 @@ import { RunConfig } from '@plumbline/shared/built-in/run-config';
 import { builtInSeries } from '@plumbline/shared/built-in/series';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
-import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
-import { collate, toDevice } from '../data/batch.js';
+import { loadBaseModel, type BaseModel } from '../checkpoint.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
-import { drawQuestions, type Example } from '../data/task.js';
-import { VisionLanguageModel } from '../model/vision-language-model.js';
+import { drawQuestions, type DrawnQuestion } from '../data/task.js';
+import { mixtureOfExperts } from '../methods/mixture-of-experts.js';
+import { buildModel } from '../models/build-model.js';
+import { prepareQuestion } from '../models/built-in/processing.js';
+import { assignWeights } from '../models/host-weights.js';
+import { noLabel, type Example, type Model } from '../models/model.js';
 import { numberTokenIds } from '../number-tokens.js';
+import { Programs } from '../runtime/program.js';
 import { answersRight, percentTrue } from './accuracy.js';
 import { ProbeSuite } from './probe-suite.js';
 
 /** The measures on the shipped model; other tests check the formulas by hand-worked cases. */
 describe('probes of the shipped base model', () => {
   let base: BaseModel;
-  let model: VisionLanguageModel;
+  let model: Model;
   let suite: ProbeSuite;
   beforeAll(async () => {
     await selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' });
     base = await loadBaseModel();
-    model = buildModel(base.config, base.weights);
+    model = await buildModel(base);
     suite = await ProbeSuite.create(model, base.tokenizer, { targets: ['counting'], questionsPerTask: 12 });
   });
   afterAll(() => suite.dispose());
 
-  const draw = (name: string, seed: string, count: number): Example[] =>
+  const draw = (name: string, seed: string, count: number): DrawnQuestion[] =>
     drawQuestions(
       [...heldOutTasks, ...targetTasks].find((task) => task.name === name)!,
       seed,
       count,
     );
+
+  const percentRight = async (questions: readonly DrawnQuestion[]): Promise<number> => {
+    const examples = questions.map((question) => prepareQuestion(question, base.tokenizer));
+    return percentTrue(await answersRight(model, new Programs(), examples));
+  };
 
   it('find no shift and no drift from itself', async () => {
     const values = await suite.run(model);
@@ -61,8 +70,8 @@ describe('probes of the shipped base model', () => {
     const ofProbes = known.filter((name) => !/^(train|energy)\//.test(name));
     expect(Object.keys(await suite.run(model)).sort()).toEqual(ofProbes.sort());
     const method = { kind: 'mixture_of_experts', experts: 2 } as const;
-    const mixed = VisionLanguageModel.extend({ ...base.config, experts: 2 }, base.weights, 1);
-    const groups = mixed.describe().groups.map(({ name }) => weightDrift(name));
+    const mixed = await mixtureOfExperts(base, { experts: 2 }, 1);
+    const groups = mixed.model.describe().groups.map(({ name }) => weightDrift(name));
     mixed.dispose();
     const drifts = builtInSeries({ tasks: ['counting'], method }).filter((name) => name.startsWith('drift/'));
     expect(drifts.sort()).toEqual(groups.sort());
@@ -76,9 +85,9 @@ describe('probes of the shipped base model', () => {
     const many = await ProbeSuite.create(model, base.tokenizer, { targets, questionsPerTask });
     const name = 'language_model.layers.2.mlp.down_proj.weight';
     const weights = base.weights.get(name)!;
-    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    assignWeights(model.parameters, new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
     const [ofFew, ofMany] = [await few.run(model), await many.run(model)];
-    model.assign(base.weights);
+    assignWeights(model.parameters, base.weights);
     expect(ofFew[contributionChange(2, 'mlp')]).toBeGreaterThan(0);
     for (const [metric, value] of Object.entries(ofFew))
       if (metric !== metrics.probeDurationMs) expect(ofMany[metric], metric).toBeCloseTo(value, 4);
@@ -90,9 +99,9 @@ describe('probes of the shipped base model', () => {
   it('give a group at 1.5 times the base a drift of 0.5, all others exactly 0', async () => {
     const group = 'language_model.layers.1.mlp.up_proj';
     const [name, weights] = [...base.weights].find(([name]) => name === `${group}.weight`)!;
-    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    assignWeights(model.parameters, new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
     const values = await suite.run(model);
-    model.assign(base.weights);
+    assignWeights(model.parameters, base.weights);
     expect(values[weightDrift(group)]).toBeCloseTo(0.5, 6);
     for (const [other, drift] of Object.entries(values))
       if (other.startsWith('drift/') && other !== weightDrift(group)) expect(drift).toBe(0);
@@ -104,9 +113,9 @@ describe('probes of the shipped base model', () => {
   it('find the block whose contribution changed, and none before it', async () => {
     const name = 'language_model.layers.2.mlp.down_proj.weight';
     const weights = base.weights.get(name)!;
-    model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
+    assignWeights(model.parameters, new Map([[name, { ...weights, data: weights.data.map((value) => value * 1.5) }]]));
     const values = await suite.run(model);
-    model.assign(base.weights);
+    assignWeights(model.parameters, base.weights);
     for (const layer of [0, 1, 2])
       for (const block of blocks) {
         const changed = layer === 2 && block === 'mlp';
@@ -119,13 +128,16 @@ describe('probes of the shipped base model', () => {
     expect(values[contributionChange(3, 'self_attn')]).toBeGreaterThan(0);
   });
 
-  it('compute image tokens again after a change of the vision tower or the projector, and leak no tensor', async () => {
+  it('compute visual features again after a change of the vision tower or the projector, and leak no tensor', async () => {
     const before = tf.memory().numTensors;
     for (const name of ['vision_tower.encoder.layers.1.mlp.fc2.weight', 'multi_modal_projector.linear_2.bias']) {
       const weights = base.weights.get(name)!;
-      model.assign(new Map([[name, { ...weights, data: weights.data.map((value) => value * 2 + 0.1) }]]));
+      assignWeights(
+        model.parameters,
+        new Map([[name, { ...weights, data: weights.data.map((value) => value * 2 + 0.1) }]]),
+      );
       expect((await suite.run(model))[metrics.kl], name).toBeGreaterThan(0);
-      model.assign(base.weights);
+      assignWeights(model.parameters, base.weights);
       expect((await suite.run(model))[metrics.kl], name).toBe(0);
     }
     expect(tf.memory().numTensors).toBe(before);
@@ -145,9 +157,9 @@ describe('probes of the shipped base model', () => {
       sharp[at(three)] = 1000 * (data[at(three)]! || 1);
       sharp[at(four)] = -sharp[at(three)]!;
     }
-    model.assign(new Map([[head[0], { shape, data: sharp }]]));
+    assignWeights(model.parameters, new Map([[head[0], { shape, data: sharp }]]));
     const values = await suite.run(model);
-    model.assign(base.weights);
+    assignWeights(model.parameters, base.weights);
     expect(numberTokenIds(base.tokenizer.words)).toEqual(expect.arrayContaining([three, four]));
     expect(values[metrics.numberTokensHeldOut]).toBeCloseTo(1, 2);
     expect(values[metrics.numberTokensTarget]).toBeCloseTo(1, 2);
@@ -169,20 +181,14 @@ describe('probes of the shipped base model', () => {
       let right = 0;
       const examples = draw(task, 'greedy', 24);
       for (const example of examples) {
-        const batch = toDevice(collate([example], base.tokenizer, base.config.maxTextTokens));
-        const prompt = base.tokenizer.encode(example.prompt);
-        const [tokens] = await model.generate(batch.images, [prompt], {
-          maxNewTokens: 16 - prompt.length,
-          endId: base.tokenizer.endId,
-        });
-        tf.dispose(Object.values(batch));
-        const words = base.tokenizer.decode(tokens!.filter((id) => id !== base.tokenizer.endId));
+        const { ids, labels, pictures } = prepareQuestion(example, base.tokenizer);
+        const asked = labels.findIndex((id) => id !== noLabel);
+        const prompt: Example = { ids: ids.subarray(0, asked), labels: labels.subarray(0, asked), pictures };
+        const [tokens] = await model.generate([prompt], { maxNewTokens: 8, endIds: [base.tokenizer.endId] });
+        const words = base.tokenizer.decode(tokens!);
         if (words === example.answer) right++;
       }
-      expect(percentTrue(await answersRight(model, base.tokenizer, examples, base.config.maxTextTokens))).toBeCloseTo(
-        (right / 24) * 100,
-        9,
-      );
+      expect(await percentRight(examples)).toBeCloseTo((right / 24) * 100, 9);
     },
   );
 
@@ -190,9 +196,7 @@ describe('probes of the shipped base model', () => {
     'find %s as good as its training record says, on other questions, and above chance',
     async (name, chance) => {
       const recorded = base.record.accuracy[name]!;
-      const found = percentTrue(
-        await answersRight(model, base.tokenizer, draw(name, 'others', 150), base.config.maxTextTokens),
-      );
+      const found = await percentRight(draw(name, 'others', 150));
       // Four standard errors of 150 and 400 questions, and one point for a recorded share of 100 %.
       const share = recorded / 100;
       const error = 100 * Math.sqrt(share * (1 - share) * (1 / 150 + 1 / base.record.questionsPerTask));

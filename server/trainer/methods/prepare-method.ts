@@ -1,25 +1,23 @@
 import type { TrainingMethod } from '@plumbline/shared/built-in/method';
-import { buildModel, type BaseWeights } from '../checkpoint.js';
-import { fineTuning } from './fine-tuning.js';
+import type { Base } from '../models/base.js';
+import { buildModel } from '../models/build-model.js';
 import { compiled } from './compiled.js';
+import { fineTuning } from './fine-tuning.js';
 import { lora } from './lora.js';
 import { lwf } from './lwf.js';
 import type { Method } from './method.js';
 import { mixtureOfExperts } from './mixture-of-experts.js';
 import { wiseFt } from './wise-ft.js';
 
-/**
- * @param seed the run's seed, for a method's random initial values
- * @throws DamagedFileError when the base's weights do not fit its configuration
- */
-export function prepareMethod(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
-  return compiled(methodOf(settings, base, seed));
+/** @param seed the run's seed, for a method's random initial values */
+export async function prepareMethod(settings: TrainingMethod, base: Base, seed: number): Promise<Method> {
+  return compiled(await methodOf(settings, base, seed));
 }
 
-function methodOf(settings: TrainingMethod, base: BaseWeights, seed: number): Method {
+async function methodOf(settings: TrainingMethod, base: Base, seed: number): Promise<Method> {
   switch (settings.kind) {
     case 'fine_tuning':
-      return fineTuning(buildModel(base.config, base.weights));
+      return fineTuning(await buildModel(base));
     case 'lora':
       return lora(base, settings, seed);
     case 'lwf':

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { metrics } from '@plumbline/shared/metric';
-import { buildModel, type BaseWeights } from '../checkpoint.js';
-import { maskedDistillation } from '../model/layers.js';
-import { answerLoss } from '../model/vision-language-model.js';
+import type { Base } from '../models/base.js';
+import { buildModel } from '../models/build-model.js';
+import { distillation } from '../models/layers/losses.js';
+import { answerLoss, lossAndGradients } from './fine-tuning.js';
 import type { Method } from './method.js';
 
 /**
@@ -12,22 +13,21 @@ import type { Method } from './method.js';
  * (llava_lwf_trainer.py; weight 1, temperature 2, the same two means over answer positions) takes the model from the
  * end of the previous stage instead.
  */
-export function lwf(base: BaseWeights, settings: { weight: number; temperature: number }): Method {
+export async function lwf(base: Base, settings: { weight: number; temperature: number }): Promise<Method> {
   const { weight, temperature } = settings;
-  const model = buildModel(base.config, base.weights);
-  const teacher = buildModel(base.config, base.weights);
+  const model = await buildModel(base);
+  const teacher = await buildModel(base);
   return {
     model,
     parameters: [...model.parameters, ...teacher.parameters],
-    tables: [...model.tables, ...teacher.tables],
-    lossAndGradients: (batch, trainable) => {
+    lossAndGradients: (inputs, trainable) => {
       // Before the student's pass, so that the gradient records nothing of it.
-      const wanted = tf.tidy(() => tf.reshape<tf.Rank.R2>(teacher.forward(batch), [-1, base.config.vocabSize]));
+      const wanted = tf.tidy(() => teacher.logits(teacher.hidden(inputs)));
       const parts = new Map<string, tf.Scalar>();
-      const result = model.lossAndGradients(batch, trainable, (logits) => {
-        const distillation = maskedDistillation(logits, wanted, tf.reshape(batch.lossMask, [-1]), temperature);
-        parts.set(metrics.taskLoss, tf.keep(answerLoss(logits, batch)));
-        parts.set(metrics.distillationLoss, tf.keep(tf.mul(distillation, weight)));
+      const result = lossAndGradients(model, inputs, trainable, (logits) => {
+        const distilled = distillation(logits, wanted, inputs['weights'] as tf.Tensor1D, temperature);
+        parts.set(metrics.taskLoss, tf.keep(answerLoss(logits, inputs)));
+        parts.set(metrics.distillationLoss, tf.keep(tf.mul(distilled, weight)));
         return tf.addN([...parts.values()]);
       });
       wanted.dispose();

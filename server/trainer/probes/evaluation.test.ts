@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
-import { buildModel, loadBaseModel, type BaseModel } from '../checkpoint.js';
+import { loadBaseModel, type BaseModel } from '../checkpoint.js';
 import { heldOutTasks } from '../data/held-out-tasks.js';
 import { targetTasks } from '../data/target-tasks.js';
+import { buildModel } from '../models/build-model.js';
 import { Evaluation } from './evaluation.js';
 
 describe('evaluation of the shipped base model', () => {
@@ -14,7 +15,7 @@ describe('evaluation of the shipped base model', () => {
   });
 
   it('asks every task, with the same questions for the same seed and others for another', async () => {
-    const model = buildModel(base.config, base.weights);
+    const model = await buildModel(base);
     const answers = async (seed: number) =>
       (await Evaluation.create(model, base.tokenizer, { questionsPerTask: 60, seed })).base;
     const [first, again, other] = [await answers(1), await answers(1), await answers(2)];
