@@ -5,7 +5,7 @@ import { selectBackend } from '../backend/select-backend.js';
 import { rmsNorm } from '../models/layers/norms.js';
 import { contributions, contributionShift } from './contribution.js';
 
-// Compared with PyTorch in model/vision-language-model.test.ts and on the shipped base model in probe-suite.test.ts.
+// Compared with PyTorch in models/built-in/built-in.test.ts and on the shipped base model in probe-suite.test.ts.
 describe('layer contributions, worked by hand', () => {
   beforeAll(() => selectBackend({ prefer: nativeIsSetUp('@tensorflow/tfjs-node') ? 'tensorflow' : 'wasm' }));
 

@@ -119,10 +119,10 @@ const programsOn = (backend: 'tensorflow' | 'wasm') => (): void => {
       tf.dispose(programs.run(name, [x], [], () => ({ twice: tf.keep(tf.mul(x, 2)), same: tf.add(x, 0) })));
     once('first');
     const before = tf.memory().numTensors;
-    for (let i = 0; i < 40; i++) once(`function ${i}`);
+    for (let i = 0; i < 80; i++) once(`function ${i}`);
     expect(tf.memory().numTensors).toBe(before);
     const { compiled } = programs;
-    once('function 39');
+    once('function 79');
     expect(programs.compiled).toBe(compiled);
     once('first');
     expect(programs.compiled).toBe(backend === 'tensorflow' ? compiled + 1 : 0);
