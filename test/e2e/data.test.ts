@@ -169,8 +169,22 @@ describe('plumbline data', () => {
     const [first, second] = JSON.parse(await readFile(file, 'utf8')) as { image: string }[];
     expect(first!.image).toMatch(/^images\/[0-9a-f]{40}\.png$/);
     expect(second!.image).toBe(first!.image);
-    expect(await readFile(join(folder, first!.image))).toEqual(png(77));
+    expect(await readFile(join(folder, first!.image))).toEqual(await png(77));
     expect(await json('llava', file)).toMatchObject({ records: 2, pictures: 1, broken: 0 });
+  });
+
+  it('reads conversations of text, which have no pictures', async () => {
+    await write({
+      'train.jsonl': [
+        { prompt: 'Spell cat.', answer: 'c-a-t' },
+        { messages: [{ role: 'user', content: 'Hi' }] },
+        { messages: ['Hi', 'Hello'].map((content, i) => ({ role: i === 0 ? 'user' : 'assistant', content })) },
+      ],
+    });
+    const { code, stdout } = await data('conversations', folder);
+    expect(code).toBe(1);
+    expect(stdout).toContain('3 records, 1 broken\n0 pictures\n2 questions: 2 not divided\n');
+    expect(stdout).toContain(`${join(folder, 'train.jsonl')}, record 2: it does not end with an answer. Remove`);
   });
 
   it('reads a long table completely, and writes nothing of a file that breaks off', async () => {
