@@ -34,6 +34,18 @@ module.exports = {
       to: { path: 'node_modules/(@tensorflow|webgpu)/', reachable: true },
     },
     {
+      name: 'a-model-family-imports-no-other-family',
+      severity: 'error',
+      from: { path: '^server/trainer/models/([^/]+)/', pathNot: '^server/trainer/models/layers/' },
+      to: { path: '^server/trainer/models/[^/]+/', pathNot: '^server/trainer/models/($1|layers)/' },
+    },
+    {
+      name: 'shared-layers-know-no-family',
+      severity: 'error',
+      from: { path: '^server/trainer/models/layers/', pathNot: '\\.test\\.ts$' },
+      to: { path: '^server/trainer/models/[^/]+/', pathNot: '^server/trainer/models/layers/' },
+    },
+    {
       name: 'the-hub-knows-of-the-trainer-its-data-only',
       severity: 'error',
       from: { path: '^server/(?!trainer/)', pathNot: '\\.test\\.ts$' },

@@ -3,7 +3,8 @@ import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodePicture } from './decode-picture.js';
-import { maxPicturePixels, resizePicture, type ResizeFilter } from './resize-picture.js';
+import { resizePicture, type ResizeFilter } from './resize-picture.js';
+import { maxPicturePixels } from './rgb-picture.js';
 
 /** Written by fixtures/make-pictures.py: what Pillow makes of the same files. */
 interface Rgb {

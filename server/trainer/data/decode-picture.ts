@@ -1,12 +1,5 @@
 import sharp from 'sharp';
-import { maxPicturePixels } from './resize-picture.js';
-
-/** A decoded picture: red, green and blue of each pixel, a byte each, row by row. */
-export interface RgbPicture {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8Array;
-}
+import { maxPicturePixels, type RgbPicture } from './rgb-picture.js';
 
 /** Formats that are decoded; of an animation, the first frame. */
 const formats: Readonly<Record<string, string>> = {

@@ -1,7 +1,4 @@
-import type { RgbPicture } from './decode-picture.js';
-
-/** The most pixels of a picture: a 108-megapixel camera's picture passes, and takes 330 MB. */
-export const maxPicturePixels = 2 ** 27;
+import type { RgbPicture } from './rgb-picture.js';
 
 export interface PictureSize {
   readonly width: number;

@@ -7,7 +7,7 @@ import { ModelInfo } from '@plumbline/shared/parameter';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
-import type { RgbPicture } from '../data/decode-picture.js';
+import type { RgbPicture } from '../data/rgb-picture.js';
 import { base64Bytes, distance, loadPictureGolden, lossAndGradients, pictureGoldens } from './golden-model.js';
 import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';

@@ -1,4 +1,4 @@
-import type { RgbPicture } from '../data/decode-picture.js';
+import type { RgbPicture } from '../data/rgb-picture.js';
 import type { PreparedPicture } from './model.js';
 
 /** Makes of pictures what a family's vision tower takes. It runs on the host, beside the training steps. */

@@ -5,7 +5,7 @@ import { ModelInfo } from '@plumbline/shared/parameter';
 import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
-import type { RgbPicture } from '../data/decode-picture.js';
+import type { RgbPicture } from '../data/rgb-picture.js';
 import { Programs } from '../runtime/program.js';
 import { ConfigurationError } from './blueprint.js';
 import { distance, loadGolden, lossAndGradients } from './golden-model.js';

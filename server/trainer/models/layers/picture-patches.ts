@@ -1,4 +1,4 @@
-import type { RgbPicture } from '../../data/decode-picture.js';
+import type { RgbPicture } from '../../data/rgb-picture.js';
 import type { Size } from './anyres.js';
 
 export type Colour = readonly [red: number, green: number, blue: number];

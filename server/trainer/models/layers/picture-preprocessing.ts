@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { RgbPicture } from '../../data/decode-picture.js';
-import { maxPicturePixels, resizePicture, type ResizeFilter } from '../../data/resize-picture.js';
+import { resizePicture, type ResizeFilter } from '../../data/resize-picture.js';
+import { maxPicturePixels, type RgbPicture } from '../../data/rgb-picture.js';
 import type { PreparedPicture } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import { bestResolution, fitInside, type Size } from './anyres.js';

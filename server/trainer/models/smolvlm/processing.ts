@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RgbPicture } from '../../data/decode-picture.js';
+import type { RgbPicture } from '../../data/rgb-picture.js';
 import { resizePicture } from '../../data/resize-picture.js';
 import { patchesOf, placed, type Normalisation } from '../layers/picture-patches.js';
 import { colourSchema, preprocessorConfiguration, refusePreprocessor } from '../layers/preprocessor-configuration.js';
