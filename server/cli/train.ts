@@ -105,7 +105,12 @@ async function runToResume(
       `${from.checkpointId} of ${runId} is at the last of its ${totalSteps(config)} steps: there is nothing to go on with. ` +
         'Choose an earlier one with --checkpoint.',
     );
-  return { runId, config, parent, segment: { checkpointId: from.checkpointId } };
+  const checked = RunConfig.safeParse(config);
+  if (!checked.success)
+    throw new Error(
+      `${runId} has settings that this version cannot train with: ${issueWords(checked.error)}. Start a new run instead.`,
+    );
+  return { runId, config: checked.data, parent, segment: { checkpointId: from.checkpointId } };
 }
 
 function readRunConfig(text: string, name?: string): RunConfig {

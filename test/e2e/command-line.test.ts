@@ -1,14 +1,18 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { io, type Socket } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CommandRecord } from '@plumbline/shared/command';
 import type { RunSummary } from '@plumbline/shared/run';
+import { protocolVersion, type HubToTrainer, type TrainerToHub } from '@plumbline/shared/socket';
 import { HubApi } from '../../server/hub-api.js';
 import { eventually } from '../support/eventually.js';
 import { freePort, HubProcess } from '../support/hub-process.js';
 import { Plumbline, plumbline, startReplay, type Said } from '../support/plumbline.js';
+import { saved } from '../support/ruled-runs.js';
+import { aRunId, attachment, finished, started, stepped } from '../support/test-hub.js';
 
 /*
  * The command line against a real hub and a replay trainer, in processes of their own.
@@ -330,6 +334,28 @@ it('a stopped training continues from a checkpoint, as a new segment of its run'
   expect(told.map(({ type }) => type)).toContain('segment_started');
   const over = await plumbline('train', ...where, '--resume', runId);
   expect([over.code, over.errors]).toEqual([1, expect.stringMatching(/at the last of its 12 steps/)]);
+});
+
+it('a run with settings beyond those of this version is not continued: the message names the setting', async () => {
+  const dataDir = join(folder, 'trained-otherwise');
+  const attach = attachment(aRunId());
+  const { runId, run } = attach;
+  const trainer: Socket<HubToTrainer, TrainerToHub> = io(`${hub.url}/trainer`, {
+    auth: { token: token(), protocol: protocolVersion },
+  });
+  await trainer.emitWithAck('attach', { ...attach, run: { ...run, settings: { ...run.settings, steps: 2_000_000 } } });
+  const events = [started(), stepped(2), saved(3, 2), finished(4)];
+  expect(await trainer.emitWithAck('events', { events })).toEqual({ ok: true, lastSeq: 4 });
+  trainer.disconnect();
+  mkdirSync(join(dataDir, 'runs', runId, 'checkpoints', 'step-2'), { recursive: true });
+  const where = ['--hub', hub.url, '--token-file', join(hub.dataDir, 'trainer-token'), '--data-dir', dataDir];
+  const resumed = await plumbline('train', ...where, '--resume', runId);
+  expect([resumed.code, resumed.errors]).toEqual([
+    1,
+    expect.stringMatching(
+      /^.* has settings that this version cannot train with: steps: .*Start a new run instead\.\n$/,
+    ),
+  ]);
 });
 
 it('training reports at once that no hub answers, and Ctrl-C ends it', async () => {
