@@ -39,7 +39,9 @@ describe('collateTokens', () => {
 
 it('has few lengths, at most a fourth too long beyond 32', () => {
   const lengths = Array.from({ length: 4096 }, (_, i) => i + 1);
-  expect([...new Set(lengths.map((length) => bucket(length)))].slice(0, 12)).toEqual([8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128]);
+  expect([...new Set(lengths.map((length) => bucket(length)))].slice(0, 12)).toEqual([
+    8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128,
+  ]);
   expect(new Set(lengths.map((length) => bucket(length))).size).toBe(8 + 6 * 4);
   for (const length of lengths) {
     expect(bucket(length)).toBeGreaterThanOrEqual(length);
