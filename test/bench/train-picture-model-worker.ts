@@ -1,0 +1,76 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
+import { crossEntropy } from '@plumbline/server/dist/trainer/models/layers/losses.js';
+import { noLabel } from '@plumbline/server/dist/trainer/models/model.js';
+import { readBlueprint } from '@plumbline/server/dist/trainer/models/registry.js';
+import { uploadInputs } from '@plumbline/server/dist/trainer/models/upload.js';
+import { AdamW } from '@plumbline/server/dist/trainer/optim/adamw.js';
+import { Parameters } from '@plumbline/server/dist/trainer/runtime/parameter.js';
+import { Programs } from '@plumbline/server/dist/trainer/runtime/program.js';
+import { makeParameter } from '@plumbline/server/dist/trainer/runtime/variable.js';
+import { resolveSelection } from '@plumbline/shared/selection';
+import { Rng } from '@plumbline/shared/rng';
+
+/*
+ * Trains a random model of a configuration on one picture: `CONFIG.json as text, HEIGHT WIDTH RECIPE`. It answers each
+ * line on standard input with the milliseconds of a step, as wall time and as CPU time, and the process's peak memory.
+ */
+const [configText, heightText, widthText, recipe] = process.argv.slice(2) as [string, string, string, string];
+process.env['TF_NUM_INTRAOP_THREADS'] ??= '2';
+const { device } = await selectBackend({ prefer: 'tensorflow' });
+const config = JSON.parse(configText) as { image_token_index: number };
+const blueprint = readBlueprint(config);
+const rng = new Rng(1);
+
+/** Weights are stretches of so many drawn values: to draw each of 900 million would take minutes. */
+const drawn = Float32Array.from({ length: 2 ** 20 + 7 }, () => (rng.uniform() - 0.5) * 0.07);
+function weights(shape: readonly number[], name: string): Float32Array {
+  const values = new Float32Array(shape.reduce((size, length) => size * length, 1));
+  if (/norm.*weight$/.test(name)) return values.fill(1);
+  for (let at = 0; at < values.length; at += drawn.length)
+    values.set(drawn.subarray(0, Math.min(drawn.length, values.length - at)), at);
+  return values;
+}
+const model = blueprint.build(
+  new Parameters(
+    blueprint.parameters.map(({ name, shape }) =>
+      makeParameter(name, () => tf.tensor(weights(shape, name), [...shape])),
+    ),
+  ),
+);
+const [height, width] = [Number(heightText), Number(widthText)];
+const picture = { height, width, data: Uint8Array.from({ length: height * width * 3 }, () => rng.integer(256)) };
+const [prepared] = blueprint.pictures!(undefined).prepare([picture]);
+const text = (tokens: number): number[] => Array.from({ length: tokens }, () => rng.integer(1000));
+const [before, answer] = [text(30), text(8)];
+const ids = Int32Array.from([...before, ...new Array<number>(prepared!.tokens).fill(config.image_token_index), ...answer]); // prettier-ignore
+const labels = ids.map((id, at) => (at < ids.length - answer.length ? noLabel : id));
+const resolved = resolveSelection({ kind: 'recipe', recipe }, model.describe());
+if (!resolved.ok) throw new Error(resolved.reason);
+const { trainable } = resolved;
+const optimizer = new AdamW({ beta2: 0.999, weightDecay: 0 });
+const programs = new Programs();
+
+console.log(JSON.stringify({ device }));
+for await (const _ of process.stdin) {
+  const [start, startCpu] = [performance.now(), process.cpuUsage()];
+  const inputs = uploadInputs(model.collate([{ ids, labels, pictures: [prepared!] }]));
+  const { loss, ...gradients } = programs.run('step', Object.values(inputs), [...model.parameters], () => {
+    const result = model.parameters.gradients(trainable, () =>
+      crossEntropy(
+        model.logits(model.hidden(inputs)),
+        inputs['targets'] as tf.Tensor1D,
+        inputs['weights'] as tf.Tensor1D,
+      ),
+    );
+    return { loss: result.loss, ...Object.fromEntries(result.gradients) };
+  });
+  const norm = optimizer.apply(model.parameters, new Map(Object.entries(gradients)), 5e-6, 1);
+  const value = (await loss!.data())[0]!;
+  tf.dispose([loss!, norm, ...Object.values(gradients), ...Object.values(inputs)]);
+  const { user, system } = process.cpuUsage(startCpu);
+  const took = { stepMs: performance.now() - start, cpuMs: (user + system) / 1000 };
+  const peakMb = process.resourceUsage().maxRSS / 1024;
+  console.log(JSON.stringify({ ...took, peakMb, loss: value, tokens: ids.length }));
+}
+process.exit(0);
