@@ -27,6 +27,16 @@ describe('pictures are decoded as by Pillow', () => {
   });
 });
 
+it('of 16 bits of each colour the upper 8 count', async () => {
+  const values = Uint16Array.from({ length: 5 * 4 * 3 }, (_, i) => (i * 1091) % 65_536);
+  const png = await sharp(values, { raw: { width: 5, height: 4, channels: 3 } })
+    .toColourspace('rgb16')
+    .png()
+    .toBuffer();
+  expect(await sharp(png).metadata()).toMatchObject({ depth: 'ushort', space: 'rgb16' });
+  expect([...(await decodePicture(png)).data]).toEqual([...values].map((value) => value >> 8));
+});
+
 describe('pictures are resized as by Pillow', () => {
   it.each(fixture.resized)('$filter to $width x $height', ({ filter, ...expected }) => {
     expect(resizePicture(picture(fixture.source), expected, filter)).toEqual(picture(expected));
