@@ -34,7 +34,10 @@ export function addPrepareCommands(program: Command, say: (line: string) => void
 }
 
 /** Runs a program of the trainer, and takes over its exit code. */
-export async function runBuilt(name: 'setup' | 'doctor' | 'merge' | 'fetch-model', args: string[]): Promise<void> {
+export async function runBuilt(
+  name: 'setup' | 'doctor' | 'merge' | 'fetch-model' | 'inspect-model',
+  args: string[],
+): Promise<void> {
   const code = await runTrainerProgram(rootDir, name, args);
   if (code === null) sayError(`The trainer's ${name} is not built. Run: npm run build`);
   process.exitCode = code ?? 1;

@@ -358,6 +358,39 @@ it('a run with settings beyond those of this version is not continued: the messa
   ]);
 });
 
+describe('a model from the command line', () => {
+  const sizes = {
+    ...{ hidden_size: 64, intermediate_size: 96, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...{ vocab_size: 1000, rms_norm_eps: 1e-6, tie_word_embeddings: true, max_position_embeddings: 128 },
+  };
+  const inspect = (config: string, ...options: string[]): Promise<Said> => {
+    const model = mkdtempSync(join(folder, 'model-'));
+    writeFileSync(join(model, 'config.json'), config);
+    return plumbline('model', 'inspect', model, ...options);
+  };
+
+  it('shows its family, parts, recipes and the memory that each takes', async () => {
+    const { code, output } = await inspect(JSON.stringify({ model_type: 'qwen2', ...sizes }), '--batch', '4');
+    expect(code).toBe(0);
+    // 1000 x 64; of each layer q 4,160, k and v 2,080 each, o 4,096, the MLP 18,432, norms 128; and the last norm of 64.
+    expect(output).toContain('family qwen2, 157.0 k parameters');
+    expect(output).toContain('Parts: embedding 64.0 k, language 93.0 k');
+    expect(output).toMatch(/^sa_proj +37\.2 k +1 MB .* fits$/m);
+  });
+
+  it.each([
+    ['of an unknown family', '{"model_type":"mamba"}', /model_type is mamba; this trainer knows llama, qwen2, llava/],
+    ['without a family', '{}', /has no model_type/],
+    ['with a wrong field', JSON.stringify({ model_type: 'llama', ...sizes, hidden_size: 'wide' }), /hidden_size/],
+    ['that is damaged', '{"model_type":', /is not JSON/],
+  ])('says what is wrong with a config.json %s', async (_, config, reason) => {
+    const { code, errors } = await inspect(config);
+    expect(code).toBe(1);
+    expect(errors).toMatch(reason);
+    expect(errors).not.toMatch(/ at .*\.js:/);
+  });
+});
+
 it('training reports at once that no hub answers, and Ctrl-C ends it', async () => {
   const path = join(folder, 'token');
   writeFileSync(path, 'x'.repeat(43));
