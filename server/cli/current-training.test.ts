@@ -48,7 +48,7 @@ it('what a run trains is what it trained at the checkpoint from which it goes on
   const runId = aRunId();
   const trainer = await hub.attached(runId);
   expect(await trainer.emitWithAck('events', { events })).toMatchObject({ ok: true });
-  expect(await json('show', runId)).toMatchObject({ trainable: { selection: '1 groups', parameters: 100, of: 110 } });
+  expect(await json('show', runId)).toMatchObject({ trainable: { selection: '1 group', parameters: 100, of: 110 } });
 
   expect(await trainer.emitWithAck('attach', { ...attachment(runId), newSegment: true })).toMatchObject({ ok: true });
   const segment = event('segment_started', 5, 5, { fromStep: 5, checkpointId: 'step-5' });
