@@ -227,6 +227,21 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     if (backend === 'tensorflow') expect(programs.compiled).toBe(1);
   });
 
+  it('takes the features of pictures that are given', async () => {
+    const model = build();
+    const inputs = uploadInputs(model.collate(examples(several)));
+    const { patches, ...rest } = inputs;
+    const { wanted, got } = tf.tidy(() => {
+      const features = model.features!(inputs);
+      patches!.dispose();
+      return { wanted: features, got: model.hidden({ ...rest, features }) };
+    });
+    expect(wanted.shape[1]).toBe(model.text.width);
+    const again = uploadInputs(model.collate(examples(several)));
+    const plain = tf.tidy(() => model.hidden(again));
+    expect(distance(await got.data(), await plain.data())).toBeLessThan(1e-6);
+  });
+
   describe('refuses', () => {
     const [whole] = examples(alone);
     const [, text] = examples(several);
@@ -236,7 +251,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     it.each<[string, Partial<Example>, string | RegExp]>([
       ['fewer placeholders than visual tokens', { ids: whole!.ids.slice(0, 8), labels: whole!.labels.slice(0, 8) }, `Example 2 of the batch has 4 placeholders (token 7) for ${placeholders} visual tokens of 1 pictures. Write one`], // prettier-ignore
       ['placeholders without a picture', { pictures: [] }, `has ${placeholders} placeholders (token 7) for 0 visual tokens of 0 pictures`], // prettier-ignore
-      ['a picture without placeholders', { ids: text!.ids, labels: text!.labels }, 'has 0 placeholders (token 7) for'],
+      ['a picture without placeholders', { ids: text!.ids, labels: text!.labels }, 'Example 2 of the batch has 1 pictures and 0 placeholders (token 7) for them'], // prettier-ignore
       ['a picture of another patch size', { pictures: [{ ...picture, patches: new Float32Array(9) }] }, /Example 2 of the batch has a picture, number 1, that was prepared for another model: its patches are not of \d x \d pixels/], // prettier-ignore
       ['a picture of other rows', { pictures: [{ ...picture, rows: 1 }] }, 'it has 1 patches in'],
       ['a picture of other tokens', { pictures: [{ ...picture, tokens: 1 }] }, 'it says 1 visual tokens, and this model makes'], // prettier-ignore
@@ -254,7 +269,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
 });
 
 describe('configurations', () => {
-  const { facts: qwen, blueprint } = load('qwen2_5_vl');
+  const { facts: qwen, blueprint: qwenBlueprint, pictures } = load('qwen2_5_vl');
   const { facts: smolvlm, blueprint: tiled } = load('smolvlm');
 
   it('of Qwen2.5-VL are nested, or flat as they are published', () => {
@@ -270,8 +285,8 @@ describe('configurations', () => {
       rope_scaling: { type: 'mrope', mrope_section },
     };
     const read = readBlueprint(published);
-    expect(read.text).toEqual(blueprint.text);
-    expect(read.parameters).toEqual(blueprint.parameters);
+    expect(read.text).toEqual(qwenBlueprint.text);
+    expect(read.parameters).toEqual(qwenBlueprint.parameters);
   });
 
   it('of Qwen2.5-VL leave out what their class has by default', () => {
@@ -320,9 +335,21 @@ describe('configurations', () => {
     [{ merge_size: 4 }, 'merge_size is 4; config.json says 2'],
     [{ min_pixels: 10, max_pixels: 5 }, 'min_pixels is 10; max_pixels is 5'],
     [{ resample: 1 }, 'resample is wrong: only 3 (bicubic) is known'],
+    ['bicubic', 'preprocessor_config.json: the whole file is not an object.'],
     [{ image_mean: [0.5] }, 'image_mean'],
   ])('of Qwen2.5-VL pictures are refused: %j', (config, message) => {
-    expect(() => blueprint.pictures!(config)).toThrow(message);
+    expect(() => qwenBlueprint.pictures!(config)).toThrow(message);
+  });
+
+  it('of pictures leave out fields that are null', () => {
+    for (const [blueprint, facts] of [
+      [qwenBlueprint, qwen],
+      [tiled, smolvlm],
+    ] as const) {
+      const plain = blueprint.pictures!(facts.preprocessor).prepare(pictures);
+      const more = { min_pixels: null, image_mean: null, rescale_factor: null, do_image_splitting: null };
+      expect(blueprint.pictures!({ ...more, ...facts.preprocessor }).prepare(pictures)).toEqual(plain);
+    }
   });
 
   it.each([

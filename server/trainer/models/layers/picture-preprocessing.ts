@@ -32,14 +32,14 @@ const Sides = z.union([
   z.object({ height: side, width: side }),
 ]);
 const PreprocessorConfig = z.object({
-  size: Sides.nullish(),
-  crop_size: Sides.nullish(),
-  resample: z.number().int().nullish(),
-  rescale_factor: z.number().positive().nullish(),
-  image_mean: colourSchema.nullish(),
-  image_std: colourSchema.nullish(),
-  do_pad: z.boolean().nullish(),
-  image_grid_pinpoints: z.array(z.tuple([side, side])).nullish(),
+  size: Sides.optional(),
+  crop_size: Sides.optional(),
+  resample: z.number().int().optional(),
+  rescale_factor: z.number().positive().optional(),
+  image_mean: colourSchema.optional(),
+  image_std: colourSchema.optional(),
+  do_pad: z.boolean().optional(),
+  image_grid_pinpoints: z.array(z.tuple([side, side])).optional(),
 });
 /**
  * @param config the parsed preprocessor_config.json; what it leaves out is as the towers were pretrained

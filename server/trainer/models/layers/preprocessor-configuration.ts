@@ -10,12 +10,15 @@ export function refusePreprocessor(field: string, fault: string): never {
 }
 
 /**
+ * A field that is null counts as left out.
  * @param config the parsed preprocessor_config.json, if there is one
  * @throws ConfigurationError naming the field
  */
 export function preprocessorConfiguration<T>(schema: z.ZodType<T>, config: unknown): T {
-  const parsed = schema.safeParse(config ?? {});
+  const file = z.record(z.string(), z.unknown()).safeParse(config ?? {});
+  if (!file.success) return refusePreprocessor('the whole file', 'is not an object');
+  const parsed = schema.safeParse(Object.fromEntries(Object.entries(file.data).filter(([, value]) => value !== null)));
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  return refusePreprocessor(path.join('.') || 'the whole file', `is wrong: ${message}`);
+  return refusePreprocessor(path.join('.'), `is wrong: ${message}`);
 }

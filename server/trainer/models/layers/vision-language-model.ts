@@ -22,6 +22,8 @@ import { generate } from './generation.js';
 export interface PictureEncoder {
   /** Why a picture was not prepared for this model; undefined where it was. */
   faultOf(picture: PreparedPicture): string | undefined;
+  /** Whether no training changes a parameter: nothing that is computed reads it. Default: none is such. */
+  isFixed?(name: string): boolean;
   /** What `features` needs for all pictures of a batch, at least one. */
   collate(pictures: readonly PreparedPicture[]): CollatedPictures;
   /** Runs within tf.tidy. @returns [features, width of the language model] */
@@ -81,7 +83,12 @@ export class VisionLanguageModel implements Model {
   }
 
   describe(): ModelInfo {
-    return describeModel(this.family, parameterInfos(this.parameters));
+    const infos = parameterInfos(this.parameters);
+    const isFixed = (name: string): boolean => this.#encoder.isFixed?.(name) ?? false;
+    return describeModel(
+      this.family,
+      infos.map((info) => (isFixed(info.name) ? { ...info, fixed: true } : info)),
+    );
   }
 
   collate(examples: readonly Example[], options: { length?: number } = {}): HostInputs {
@@ -118,12 +125,12 @@ export class VisionLanguageModel implements Model {
     const { inputs, rows } = this.#encoder.collate(pictures);
     const positions = examples.length * length;
     const place = Int32Array.from({ length: positions }, (_, at) => at);
-    let picture = 0;
+    let first = 0;
     examples.forEach(({ ids, pictures }, row) => {
+      const features = rows.slice(first, first + pictures.length).flatMap((rows) => [...rows]);
+      first += pictures.length;
       const places = [...ids.keys()].filter((at) => ids[at] === this.configuration.pictureToken);
-      let filled = 0;
-      for (const feature of pictures.flatMap(() => [...rows[picture++]!]))
-        place[row * length + places[filled++]!] = positions + feature;
+      places.forEach((at, index) => (place[row * length + at] = positions + features[index]!));
     });
     return { ...inputs, place: { shape: [positions], data: place } };
   }
@@ -137,6 +144,10 @@ export class VisionLanguageModel implements Model {
     });
     const placeholders = ids.reduce((count, id) => count + (id === pictureToken ? 1 : 0), 0);
     const tokens = pictures.reduce((sum, { tokens }) => sum + tokens, 0);
+    if (pictures.length > placeholders)
+      throw new Error(
+        `has ${pictures.length} pictures and ${placeholders} placeholders (token ${pictureToken}) for them`,
+      );
     if (placeholders !== tokens)
       throw new Error(
         `has ${placeholders} placeholders (token ${pictureToken}) for ${tokens} visual tokens of ${pictures.length} pictures. ` +
@@ -151,15 +162,21 @@ export class VisionLanguageModel implements Model {
     });
   }
 
+  features(inputs: Inputs): tf.Tensor2D {
+    return this.#encoder.features(inputs);
+  }
+
   logits(hidden: tf.Tensor2D): tf.Tensor2D {
     return this.#decoder.logits(hidden);
   }
 
   /** The embeddings of text and pictures, [B * T, width]. */
-  #embed({ ids, place, ...inputs }: Inputs): tf.Tensor2D {
+  #embed(inputs: Inputs): tf.Tensor2D {
+    const { ids, place } = inputs;
     const embedded = this.#decoder.embed(tf.reshape(ids!, [-1]));
     if (!place) return embedded;
-    return gatherRows(tf.concat([embedded, this.#encoder.features(inputs)], 0), place as tf.Tensor1D);
+    const features = (inputs['features'] as tf.Tensor2D | undefined) ?? this.features(inputs);
+    return gatherRows(tf.concat([embedded, features], 0), place as tf.Tensor1D);
   }
 
   generate(prompts: readonly Example[], options: GenerateOptions): Promise<number[][]> {

@@ -12,16 +12,16 @@ const count = z.number().int().positive();
 /** Defaults of transformers' Qwen2VLImageProcessor; published files allow 12,845,056 pixels. */
 const PreprocessorConfig = z.object({
   /** Of the resized picture in pixels; `size` is its name in transformers 5. */
-  min_pixels: count.nullish(),
-  max_pixels: count.nullish(),
-  size: z.object({ shortest_edge: count.nullish(), longest_edge: count.nullish() }).nullish(),
-  patch_size: count.nullish(),
-  temporal_patch_size: count.nullish(),
-  merge_size: count.nullish(),
-  resample: z.literal(3, 'only 3 (bicubic) is known').nullish(),
-  rescale_factor: z.number().positive().nullish(),
-  image_mean: colourSchema.nullish(),
-  image_std: colourSchema.nullish(),
+  min_pixels: count.optional(),
+  max_pixels: count.optional(),
+  size: z.object({ shortest_edge: count.nullish(), longest_edge: count.nullish() }).optional(),
+  patch_size: count.optional(),
+  temporal_patch_size: count.optional(),
+  merge_size: count.optional(),
+  resample: z.literal(3, 'only 3 (bicubic) is known').optional(),
+  rescale_factor: z.number().positive().optional(),
+  image_mean: colourSchema.optional(),
+  image_std: colourSchema.optional(),
 });
 interface Preprocessing extends PixelLimits, Normalisation {}
 
