@@ -22,7 +22,7 @@ import { io } from ${JSON.stringify(import.meta.resolve('socket.io-client'))};
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/run-config'))};
+import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/described-run'))};
 let text = '';
 for await (const chunk of process.stdin) text += chunk;
 const { hubUrl, token, config, dataDir, ...launch } = JSON.parse(text);

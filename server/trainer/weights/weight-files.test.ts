@@ -144,7 +144,7 @@ describe('shards', () => {
   it('a missing one is named, with the number of its tensors', async () => {
     rmSync(join(folder, 'model-00002-of-00002.safetensors'));
     await expect(openFolder()).rejects.toThrow(
-      `${join(folder, 'model-00002-of-00002.safetensors')} is missing; model.safetensors.index.json lists 1 tensors in it. Download this shard.`,
+      `${join(folder, 'model-00002-of-00002.safetensors')} is missing; model.safetensors.index.json lists a tensor in it. Download this shard.`,
     );
   });
 

@@ -177,6 +177,8 @@ async function openShard(path: string, shard: string, weightMap: Map<string, str
     if (error.code !== 'ENOENT') throw error;
     if (weightMap === null) throw new DamagedFileError(`There is no file ${path}.`);
     const lost = [...weightMap.values()].filter((file) => file === shard).length;
-    throw new DamagedFileError(`${path} is missing; ${indexFile} lists ${lost} tensors in it. Download this shard.`);
+    throw new DamagedFileError(
+      `${path} is missing; ${indexFile} lists ${lost === 1 ? 'a tensor' : `${lost} tensors`} in it. Download this shard.`,
+    );
   });
 }
