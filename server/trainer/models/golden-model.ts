@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { assetPath } from '../asset.js';
+import type { RgbPicture } from '../data/rgb-picture.js';
 import { Parameters } from '../runtime/parameter.js';
 import { Programs } from '../runtime/program.js';
 import { makeParameter } from '../runtime/variable.js';
@@ -75,14 +76,15 @@ export function loadTextGolden(file: (typeof textGoldens)[number]) {
   };
 }
 
-/** What make-llava.py writes of each family. */
-export interface PictureFacts {
-  config: Record<string, unknown> & { image_token_index: number };
+/** What make-llava.py and make-qwen-smolvlm.py write of each family; `Seen` is what the tower sees of pictures. */
+interface PictureFacts<Seen> {
+  config: Record<string, unknown>;
   preprocessor: Record<string, unknown>;
   pictures: { height: number; width: number; rgb: string }[];
-  /** The bytes of what the tower sees of each picture of a conversation. */
-  seen: { conversation: number[]; picture: number; views: number; pixels: string }[];
-  cases: PictureCase[];
+  seen: Seen[];
+  cases: [alone: PictureCase, several: PictureCase];
+  /** The case whose gradients are known. */
+  differentiated: PictureCase['name'];
 }
 export interface PictureCase {
   name: 'alone' | 'several';
@@ -92,34 +94,51 @@ export interface PictureCase {
   answers: number[];
   ids: number[][];
   loss: number;
-  written?: number[][];
+  /** Null where transformers does not write without a picture. */
+  written?: (number[] | null)[];
 }
 
-export const pictureGoldens = ['llava', 'llava_next', 'llava_onevision'] as const;
+export const llavaGoldens = ['llava', 'llava_next', 'llava_onevision'] as const;
+export const qwenSmolvlmGoldens = ['qwen2_5_vl', 'smolvlm', 'idefics3'] as const;
+export const pictureGoldens = [...llavaGoldens, ...qwenSmolvlmGoldens];
 
 /** Bytes in base64, as the fixtures hold them. */
 export const base64Bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
 
 /** A model with pictures, with its texts and prompts as examples. */
-export function loadPictureGolden(file: (typeof pictureGoldens)[number]) {
-  const golden = loadGolden<PictureFacts>(file);
+export function loadPictureGolden<Seen = unknown>(file: (typeof pictureGoldens)[number]) {
+  const golden = loadGolden<PictureFacts<Seen>>(file);
   const { facts, blueprint } = golden;
+  const { image_token_id: id, image_token_index: index } = facts.config;
+  const pictures = facts.pictures.map(({ rgb, ...size }): RgbPicture => ({ ...size, data: base64Bytes(rgb) }));
   const processor = blueprint.pictures!(facts.preprocessor);
   const prepare = (conversation: readonly number[]): PreparedPicture[] =>
-    processor.prepare(conversation.map((i) => ({ ...facts.pictures[i]!, data: base64Bytes(facts.pictures[i]!.rgb) })));
-  const [alone, several] = facts.cases as [PictureCase, PictureCase];
+    processor.prepare(conversation.map((i) => pictures[i]!));
+  const [alone, several] = facts.cases;
   const examplesOf = ({ conversations, ids, answers }: PictureCase, taught: readonly number[] = answers): Example[] =>
     ids.map((row, i) => ({
       ids: Int32Array.from(row),
       labels: Int32Array.from(row, (id, at) => (at < row.length - taught[i]! ? noLabel : id)),
       pictures: prepare(conversations[i]!),
     }));
-  const examples = examplesOf(alone);
-  const prompts = examples.map(({ ids, labels, pictures }, i): Example => {
-    const end = ids.length - alone.answers[i]!;
-    return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
-  });
-  return { ...golden, processor, prepare, alone, several, examplesOf, examples, prompts };
+  /** Prompts, and what the model writes after them. */
+  const promptsOf = (pictureCase: PictureCase): { prompts: Example[]; written: number[][] } => {
+    const rows = examplesOf(pictureCase).flatMap(({ ids, labels, pictures }, i) => {
+      const written = pictureCase.written![i];
+      const end = ids.length - pictureCase.answers[i]!;
+      const prompt: Example = { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
+      return written ? [{ prompt, written }] : [];
+    });
+    return { prompts: rows.map(({ prompt }) => prompt), written: rows.map(({ written }) => written) };
+  };
+  const differentiated = facts.differentiated === 'alone' ? alone : several;
+  return {
+    ...golden,
+    ...{ pictures, processor, prepare, alone, several, differentiated, examplesOf, promptsOf },
+    pictureToken: (id ?? index) as number,
+    examples: examplesOf(differentiated),
+    ...promptsOf(differentiated),
+  };
 }
 
 /**

@@ -8,7 +8,7 @@ import { assetPath } from '../asset.js';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import type { RgbPicture } from '../data/rgb-picture.js';
-import { base64Bytes, distance, loadPictureGolden, lossAndGradients, pictureGoldens } from './golden-model.js';
+import { base64Bytes, distance, loadPictureGolden, lossAndGradients, llavaGoldens } from './golden-model.js';
 import { loadPictureProcessor } from './load-picture-processor.js';
 import { packTiles, newline, type Size } from './layers/anyres.js';
 import { packingOf } from './layers/collate-pictures.js';
@@ -22,16 +22,38 @@ import { uploadInputs } from './upload.js';
  * Compared with transformers: fixtures/make-llava.py wrote weights, pictures with their pixels, logits, gradients and
  * greedy texts of tiny random models.
  */
+/** The bytes of what the tower sees of each picture of a conversation. */
+interface Seen {
+  conversation: number[];
+  picture: number;
+  views: number;
+  pixels: string;
+}
+
 // One native backend per process; WASM beside it.
 const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
-const cases = backends.flatMap((backend) => pictureGoldens.map((family) => ({ backend, family })));
+const cases = backends.flatMap((backend) => llavaGoldens.map((family) => ({ backend, family })));
 
 describe.each(cases)('$family against transformers, on $backend', ({ backend, family }) => {
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { facts, tensors, blueprint, build, named, processor, prepare, examplesOf, alone, several, examples, prompts } =
-    loadPictureGolden(family);
+  const {
+    facts,
+    tensors,
+    blueprint,
+    build,
+    named,
+    processor,
+    prepare,
+    examplesOf,
+    alone,
+    several,
+    examples,
+    prompts,
+    written,
+    pictureToken,
+  } = loadPictureGolden<Seen>(family);
 
   it('names the parameters of transformers with their shapes', () => {
     expect(Object.fromEntries(blueprint.parameters.map(({ name, shape }) => [name, shape]))).toEqual(
@@ -73,7 +95,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   it('writes one placeholder for each visual token', () => {
     for (const { conversations, ids } of facts.cases)
       conversations.forEach((conversation, row) => {
-        const placeholders = ids[row]!.filter((id) => id === facts.config.image_token_index).length;
+        const placeholders = ids[row]!.filter((id) => id === pictureToken).length;
         const text = prepare(conversation).map((picture) => processor.text(picture));
         expect(text.join('')).toBe('<image>'.repeat(placeholders));
       });
@@ -149,17 +171,17 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     [2, true],
   ])('writes the same tokens, %i at a time (compiled: %s)', async (batchSize, compiled) => {
     const model = build();
-    const maxNewTokens = alone.written![0]!.length;
+    const maxNewTokens = written[0]!.length;
     const programs = new Programs();
     const options = { maxNewTokens, endIds: [], batchSize, ...(compiled && { programs }) };
-    expect(await model.generate(prompts, options)).toEqual(alone.written);
+    expect(await model.generate(prompts, options)).toEqual(written);
     programs.dispose();
   });
 
   describe('refuses', () => {
     const [, text] = examplesOf(several);
     const [whole] = examples;
-    const placeholders = whole!.ids.filter((id) => id === facts.config.image_token_index).length;
+    const placeholders = whole!.ids.filter((id) => id === pictureToken).length;
     it.each([
       ['fewer placeholders than visual tokens', { ids: whole!.ids.slice(0, 10), labels: whole!.labels.slice(0, 10) }, /Example 2 of the batch has 7 placeholders \(token 7\) for \d+ visual tokens of 1 pictures. Write one/], // prettier-ignore
       ['placeholders without a picture', { pictures: [] }, `has ${placeholders} placeholders (token 7) for 0 visual tokens of 0 pictures`], // prettier-ignore

@@ -8,8 +8,8 @@ import { selectBackend } from '../backend/select-backend.js';
 import type { RgbPicture } from '../data/rgb-picture.js';
 import { Programs } from '../runtime/program.js';
 import { ConfigurationError } from './blueprint.js';
-import { distance, loadGolden, lossAndGradients } from './golden-model.js';
-import { noLabel, type Example, type PreparedPicture } from './model.js';
+import { distance, loadPictureGolden, lossAndGradients, qwenSmolvlmGoldens } from './golden-model.js';
+import type { Example, PreparedPicture } from './model.js';
 import { patchPositions, smartResize, textPositions, windowsOf, type Size } from './qwen2-5-vl/grid.js';
 import { readBlueprint } from './registry.js';
 import { fitLongest, fitTiles, positionBuckets } from './smolvlm/tiles.js';
@@ -19,38 +19,10 @@ import { uploadInputs } from './upload.js';
  * Compared with transformers: fixtures/make-qwen-smolvlm.py wrote weights, pictures with their values, logits, gradients
  * and greedy texts of tiny random models, and what transformers makes of pictures of many sizes.
  */
-interface Case {
-  name: 'alone' | 'several';
-  /** The pictures of each example. */
-  conversations: number[][];
-  answers: number[];
-  ids: number[][];
-  loss: number;
-  /** Null where transformers does not write without a picture. */
-  written: (number[] | null)[];
-}
-interface Facts {
-  config: Record<string, unknown> & { image_token_id: number };
-  preprocessor: Record<string, unknown>;
-  pictures: { height: number; width: number; rgb: string }[];
-  seen: { tokens: number; grid?: [number, number]; text?: string }[];
-  cases: [Case, Case];
-}
-
-function load(family: string) {
-  const golden = loadGolden<Facts>(family);
-  const { facts, blueprint } = golden;
-  const pictures = facts.pictures.map(({ height, width, rgb }): RgbPicture => ({ height, width, data: new Uint8Array(Buffer.from(rgb, 'base64')) })); // prettier-ignore
-  const processor = blueprint.pictures!(facts.preprocessor);
-  const prepared = processor.prepare(pictures);
-  const [alone, several] = facts.cases;
-  const examples = ({ conversations, ids, answers }: Case, taught = answers): Example[] =>
-    ids.map((row, i) => ({
-      ids: Int32Array.from(row),
-      labels: Int32Array.from(row, (id, at) => (at < row.length - taught[i]! ? noLabel : id)),
-      pictures: conversations[i]!.map((picture) => prepared[picture]!),
-    }));
-  return { ...golden, pictures, processor, prepared, examples, alone, several };
+interface Seen {
+  tokens: number;
+  grid?: [number, number];
+  text?: string;
 }
 
 /** Values of tiles [tiles, 3, side, side] as patches row by row. */
@@ -68,17 +40,17 @@ function asPatches({ data, shape }: { data: Float32Array; shape: number[] }, pat
   return values;
 }
 
-const families = ['qwen2_5_vl', 'smolvlm', 'idefics3'];
 // One native backend per process; WASM beside it.
 const backends = nativeIsSetUp('@tensorflow/tfjs-node') ? (['tensorflow', 'wasm'] as const) : (['wasm'] as const);
-const cases = backends.flatMap((backend) => families.map((family) => ({ backend, family })));
+const cases = backends.flatMap((backend) => qwenSmolvlmGoldens.map((family) => ({ backend, family })));
 const isQwen = (family: string): boolean => family === 'qwen2_5_vl';
 
 describe.each(cases)('$family against transformers, on $backend', ({ backend, family }) => {
   beforeAll(async () => {
     await selectBackend({ prefer: backend });
   });
-  const { facts, tensors, blueprint, build, named, processor, prepared, examples, alone, several } = load(family);
+  const golden = loadPictureGolden<Seen>(family);
+  const { facts, tensors, blueprint, build, named, processor, examplesOf, examples, alone, several } = golden;
 
   it('names the parameters of transformers with their shapes', () => {
     const wanted = [...named('weight/')].map(([name, { shape }]) => [name, shape]);
@@ -93,7 +65,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   });
 
   it('makes the same values, tokens and texts of pictures', () => {
-    prepared.forEach((picture, i) => {
+    processor.prepare(golden.pictures).forEach((picture, i) => {
       const { grid, tokens, text } = facts.seen[i]!;
       const pixels = tensors.get(`pixels/${i}`)!;
       const vision = facts.config['vision_config'] as Record<string, number>;
@@ -109,7 +81,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     const model = build();
     for (const testCase of facts.cases) {
       const everywhere = testCase.ids.map((row) => row.length - 1);
-      const inputs = uploadInputs(model.collate(examples(testCase, everywhere)));
+      const inputs = uploadInputs(model.collate(examplesOf(testCase, everywhere)));
       const programs = new Programs();
       const { logits } = programs.run('logits', Object.values(inputs), [...model.parameters], () => ({
         logits: model.logits(model.hidden(inputs)),
@@ -122,7 +94,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   it.each([false, true])('gives the same loss and gradients of every parameter (recomputed: %s)', async (recompute) => {
     const model = build({ recompute });
     const wanted = named('gradient/');
-    const { loss, gradients } = lossAndGradients(model, examples(several), model.parameters.names);
+    const { loss, gradients } = lossAndGradients(model, examples, model.parameters.names);
     expect((await loss.data())[0]).toBeCloseTo(several.loss, 4);
     expect(new Set(Object.keys(gradients))).toEqual(new Set(wanted.keys()));
     expect(wanted.size).toBe(blueprint.parameters.length);
@@ -134,7 +106,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
       if (isZero) expect(distance(values, new Float32Array(values.length)), name).toBeLessThan(1e-5);
       else expect(distance(values, data, 1e-6), name).toBeLessThan(1e-3);
     }
-    const other = lossAndGradients(model, examples(alone), ['model.connector.modality_projection.proj.weight'].filter((name) => wanted.has(name))); // prettier-ignore
+    const other = lossAndGradients(model, examplesOf(alone), ['model.connector.modality_projection.proj.weight'].filter((name) => wanted.has(name))); // prettier-ignore
     expect((await other.loss.data())[0]).toBeCloseTo(alone.loss, 4);
   });
 
@@ -146,14 +118,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     const model = build();
     const programs = new Programs();
     for (const testCase of facts.cases) {
-      const rows = [...testCase.written.keys()].filter((row) => testCase.written[row] !== null);
-      const all = examples(testCase);
-      const prompts = rows.map((row): Example => {
-        const { ids, labels, pictures } = all[row]!;
-        const end = ids.length - testCase.answers[row]!;
-        return { ids: ids.slice(0, end), labels: labels.slice(0, end), pictures };
-      });
-      const written = rows.map((row) => testCase.written[row]!);
+      const { prompts, written } = golden.promptsOf(testCase);
       const options = { maxNewTokens: written[0]!.length, endIds: [], batchSize, ...(compiled && { programs }) };
       expect(await model.generate(prompts, options)).toEqual(written);
     }
@@ -168,7 +133,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
     for (const recompute of [false, true]) {
       const model = build({ recompute });
       const names = model.parameters.names.filter((name) => selection.test(name) && !name.endsWith('k_proj.bias'));
-      const { gradients } = lossAndGradients(model, examples(several), names);
+      const { gradients } = lossAndGradients(model, examples, names);
       expect(Object.keys(gradients)).toEqual(names);
       for (const name of names)
         expect(distance(await gradients[name]!.data(), tensors.get(`gradient/${name}`)!.data, 1e-6), name).toBeLessThan(
@@ -179,7 +144,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
 
   it('keeps nothing of a tower that is not trained for the backward pass', () => {
     const model = build();
-    const inputs = uploadInputs(model.collate(examples(several)));
+    const inputs = uploadInputs(model.collate(examples));
     const keptFor = (part: RegExp): number => {
       let kept = 0;
       const name = model.parameters.names.find((name) => part.test(name))!;
@@ -201,13 +166,13 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
   it('has no gradient of what a batch without pictures does not reach', () => {
     const model = build();
     const names = model.parameters.names.filter((name) => /layers\.0\.self_attn\.q_proj\.weight|visual|connector/.test(name)); // prettier-ignore
-    const { gradients } = lossAndGradients(model, examples(several).slice(1, 2), names);
+    const { gradients } = lossAndGradients(model, examples.slice(1, 2), names);
     expect(Object.keys(gradients)).toEqual([expect.stringMatching(/(text|language)_model\.layers\.0\.self_attn/)]);
   });
 
   it('runs one compiled function for pictures of one bucket, and leaks no tensor', async () => {
     const model = build();
-    const [first, second] = examples(alone);
+    const [first, second] = examplesOf(alone);
     const programs = new Programs();
     const losses: number[] = [];
     const run = async (batch: Example[]): Promise<void> => {
@@ -229,7 +194,7 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
 
   it('takes the features of pictures that are given', async () => {
     const model = build();
-    const inputs = uploadInputs(model.collate(examples(several)));
+    const inputs = uploadInputs(model.collate(examples));
     const { patches, ...rest } = inputs;
     const { wanted, got } = tf.tidy(() => {
       const features = model.features!(inputs);
@@ -237,15 +202,15 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
       return { wanted: features, got: model.hidden({ ...rest, features }) };
     });
     expect(wanted.shape[1]).toBe(model.text.width);
-    const again = uploadInputs(model.collate(examples(several)));
+    const again = uploadInputs(model.collate(examples));
     const plain = tf.tidy(() => model.hidden(again));
     expect(distance(await got.data(), await plain.data())).toBeLessThan(1e-6);
   });
 
   describe('refuses', () => {
-    const [whole] = examples(alone);
-    const [, text] = examples(several);
-    const placeholders = whole!.ids.filter((id) => id === facts.config.image_token_id).length;
+    const [whole] = examplesOf(alone);
+    const [, text] = examples;
+    const placeholders = whole!.ids.filter((id) => id === golden.pictureToken).length;
     const [picture] = whole!.pictures as [PreparedPicture];
     const [height, width] = picture.grids[0]!;
     it.each<[string, Partial<Example>, string | RegExp]>([
@@ -269,8 +234,8 @@ describe.each(cases)('$family against transformers, on $backend', ({ backend, fa
 });
 
 describe('configurations', () => {
-  const { facts: qwen, blueprint: qwenBlueprint, pictures } = load('qwen2_5_vl');
-  const { facts: smolvlm, blueprint: tiled } = load('smolvlm');
+  const { facts: qwen, blueprint: qwenBlueprint, pictures } = loadPictureGolden('qwen2_5_vl');
+  const { facts: smolvlm, blueprint: tiled } = loadPictureGolden('smolvlm');
 
   it('of Qwen2.5-VL are nested, or flat as they are published', () => {
     const { text_config, vision_config, ...rest } = qwen.config as Record<string, Record<string, unknown>>;
@@ -307,7 +272,7 @@ describe('configurations', () => {
     });
   });
 
-  const changedVision = (facts: Facts, changed: object) => ({
+  const changedVision = (facts: { config: Record<string, unknown> }, changed: object) => ({
     ...facts.config,
     vision_config: { ...(facts.config['vision_config'] as object), ...changed },
   });
@@ -365,7 +330,7 @@ describe('configurations', () => {
 });
 
 describe('SmolVLM', () => {
-  const { blueprint, pictures, prepared, build, facts } = load('smolvlm');
+  const { blueprint, pictures, prepare, build, facts } = loadPictureGolden('smolvlm');
 
   it('sees a picture as one tile when it is not split', () => {
     const processor = blueprint.pictures!({ ...facts.preprocessor, do_image_splitting: false });
@@ -375,7 +340,7 @@ describe('SmolVLM', () => {
   });
 
   it('leaves out tiles of zeros, as transformers pads pictures', () => {
-    const [picture] = prepared as [PreparedPicture];
+    const [picture] = prepare([0]) as [PreparedPicture];
     const padded: PreparedPicture = {
       ...picture,
       patches: Float32Array.of(...picture.patches, ...new Float32Array(16 * 48)),
@@ -395,7 +360,7 @@ describe('SmolVLM', () => {
       const ids = new Int32Array(picture.tokens).fill(7);
       return { ids, labels: ids, pictures: [picture] };
     };
-    const batch = [example(prepared[0]!), example(larger.prepare(pictures)[0]!)];
+    const batch = [example(prepare([0])[0]!), example(larger.prepare(pictures)[0]!)];
     expect(() => build().collate(batch)).toThrow('tiles of 4 and of 6 patches a side');
   });
 });
