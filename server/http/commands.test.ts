@@ -115,14 +115,48 @@ describe('a command', () => {
     expect(new Set(records.map((record) => JSON.stringify(record))).size).toBe(1);
     await until(() => sent.length > 0);
     await applied(sent[0]!);
-    // Another command under the id is the first one's outcome too.
-    const later = await give({ ...asked({ kind: 'stop' }), commandId: command.commandId });
+    const later = await give(command);
     expect(later.status).toBe(200);
     expect(await commandOf(later)).toMatchObject({ state: 'applied', action: { kind: 'set_learning_rate' } });
     // A trainer may be sent it more than once and takes an id once.
     expect(new Set(sent.map(({ commandId }) => commandId)).size).toBe(1);
     expect(new Set(sent.map(({ action }) => action.kind))).toEqual(new Set(['set_learning_rate']));
     expect(await log()).toHaveLength(1);
+  });
+
+  it('under the id of another action is refused, over REST and the socket, and the first one stays', async () => {
+    const command = asked({ kind: 'set_learning_rate', learningRate: 0.2 });
+    await give(command);
+    await until(() => sent.length > 0);
+    for (const when of ['pending', 'applied']) {
+      const stop = await give({ ...command, action: { kind: 'stop' } });
+      expect([when, stop.status]).toEqual([when, 409]);
+      expect((await error(stop)).message).toBe(
+        `The command id ${command.commandId} was used for another command, set_learning_rate, before. Make a new id.`,
+      );
+      const rules = await give({ ...command, action: { kind: 'set_rules', rules: [] } });
+      expect([when, rules.status]).toEqual([when, 409]);
+      const other = { ...command, runId, action: { kind: 'set_learning_rate', learningRate: 0.3 } };
+      expect(await hub.dashboard(await hub.cookie()).emitWithAck('command', other as never)).toMatchObject({
+        ok: false,
+        error: { code: 'conflict', message: expect.stringContaining('set_learning_rate with other arguments') },
+      });
+      expect(await commandOf(await give(command))).toMatchObject({ state: when, action: command.action });
+      if (when === 'pending') await applied(sent[0]!);
+    }
+    expect(await log()).toHaveLength(1);
+  });
+
+  it('that the hub completes is the same one when it comes again', async () => {
+    await say({ type: 'checkpoint_saved', checkpointId: 'step-2', bytes: 1, digest: '' });
+    const command = asked({ kind: 'restore_checkpoint', checkpointId: 'step-2' as never });
+    const first = await commandOf(await give(command));
+    expect(first.action).toMatchObject({ branchRunId: expect.any(String) });
+    expect(await commandOf(await give(command))).toEqual(first);
+    const rules = asked({ kind: 'set_rules', rules: [], replaces: [] });
+    const set = await commandOf(await give(rules));
+    expect(set.state).toBe('applied');
+    expect(await commandOf(await give(rules))).toEqual(set);
   });
 
   it('that its run cannot take is answered with why', async () => {

@@ -25,8 +25,8 @@ export interface CommandParts extends ReadParts {
 }
 
 /**
- * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. Repeating an id returns the
- *   record of the first command. Answers 200 with the record once the command has ended, however it ended, and 202 while
+ * POST /api/runs/:runId/commands: gives a command, as the dashboard does over its socket. Repeating a command
+ *   returns the record of the first one; its id with another action is a 409. Answers 200 with the record once the command has ended, however it ended, and 202 while
  *   it is pending. `?waitMs=` waits that long for the end.
  * GET /api/runs/:runId/commands: the audit log, oldest first, a `CommandsResponse`; with /:commandId one of its lines
  * GET /api/runs/:runId/rules: the states of the run's rules
@@ -57,11 +57,6 @@ export function commandRoutes({ runs, sessions, token, reads }: CommandParts): R
         if (named !== runId)
           throw new Refusal('invalid', `The command names the run ${named}, but the address names ${runId}.`);
         const record = await runs.command({ ...asked, runId }, authorOf(request, response));
-        if (record.runId !== runId)
-          throw new Refusal(
-            'conflict',
-            `The command id ${record.commandId} was used for the run ${record.runId} before. Make a new id.`,
-          );
         await answer(request, response, record);
       },
     )

@@ -1,5 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } from '../../test/support/test-hub.js';
+import {
+  aCommand,
+  aRunId,
+  attachment,
+  eventually,
+  finished,
+  started,
+  stepped,
+  TestHub,
+} from '../../test/support/test-hub.js';
 import { createLog, logFault } from './hub-log.js';
 
 let hub: TestHub;
@@ -110,6 +119,25 @@ describe('what clients send', () => {
     for (let i = 0; i < 50; i++) await trainer.emitWithAck('events', { events: [stepped(5)] });
     expect(hub.logged.filter(({ msg }) => msg === 'events refused')).toMatchObject([
       { level: warn, code: 'gap', runId },
+    ]);
+
+    const theirs = aRunId();
+    await hub.trainer().emitWithAck('attach', { ...attachment(theirs), secret: 'x'.repeat(32) });
+    const stranger = hub.trainer();
+    for (let i = 0; i < 20; i++) {
+      await stranger.emitWithAck('attach', attachment(theirs));
+      await stranger.emitWithAck('attach', { runId, run: {} } as never);
+      await stranger.emitWithAck('attach', 'nothing' as never);
+    }
+    expect(hub.logged.filter(({ msg }) => msg === 'attach refused')).toMatchObject([
+      {
+        level: warn,
+        code: 'forbidden',
+        runId: theirs,
+        reason: expect.stringContaining('belongs to the trainer that opened it'),
+      },
+      { level: warn, code: 'invalid', runId, reason: expect.stringContaining('name') },
+      { level: warn, code: 'invalid', runId: null },
     ]);
 
     const refusals: unknown[] = [];

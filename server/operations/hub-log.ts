@@ -59,6 +59,12 @@ export function logEvents(
       of(runId)[level]({ code, reason: message, ...times }, 'events refused'),
     );
   });
+  runs.on('attachRefused', (runId, { code, message }) => {
+    const level = code === 'draining' ? 'info' : 'warn';
+    repeats.write(`attach ${runId} ${code}`, (times) =>
+      of(runId)[level]({ code, reason: message, ...times }, 'attach refused'),
+    );
+  });
   runs.on('command', (record) => {
     const { commandId, runId, author, action, state, step, reason } = record;
     const verb = state === 'pending' ? 'given' : state;

@@ -188,7 +188,7 @@ function differences(
 }
 
 /** A value as it comes back from the store: JSON has no -0 and no undefined. */
-const asStored = (value: unknown): unknown =>
+export const asStored = (value: unknown): unknown =>
   value === undefined ? undefined : (JSON.parse(JSON.stringify(value)) as unknown);
 
 const shortened = (json = 'nothing'): string => (json.length > 80 ? `${json.slice(0, 80)}…` : json);

@@ -1,7 +1,8 @@
-import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
+import { isDeepStrictEqual } from 'node:util';
+import type { CommandRecord, GivenAction, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import type { Admitted } from './admission.js';
+import { asStored, type Admitted } from './admission.js';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore, expectedState, refusalReason, untakenReason } from './command-states.js';
 import { controlEventsOf } from './control-events.js';
@@ -31,7 +32,8 @@ export class CommandIntake {
    * Gives a command.
    * @param isDue called when its turn has come; if it returns false, nothing is done
    * @returns the command's record, for a known id the earlier one; null if it was not due
-   * @throws Refusal `draining` if the hub takes no new work, no hub holds the run now, or it is being deleted
+   * @throws Refusal `draining` if the hub takes no new work, no hub holds the run now, or it is being deleted; `conflict`
+   *   if the id was used for another run or action
    */
   async give(command: GivenCommand, author: string, isDue: () => boolean = () => true): Promise<CommandRecord | null> {
     const { run } = this;
@@ -78,7 +80,10 @@ export class CommandIntake {
     const { commandId } = command;
     const isNew = !prepared.isKnown && commands.newWrites === prepared.writesBefore;
     const known = isNew ? null : await commands.find(commandId);
-    if (known) return this.#takeAgain(known);
+    if (known) {
+      refuseOtherUse(command, known, author);
+      return this.#takeAgain(known);
+    }
     this.#refuseNew(author);
     const refusal = this.#refusal(command);
     if (refusal === null && prepared.admitted === null) return 'again';
@@ -184,4 +189,29 @@ export class CommandIntake {
       `No hub holds the run ${this.run.runId} at this moment. Try again in a few seconds.`,
     );
   }
+}
+
+/**
+ * Refuses an id that was used for another command. The ids of rules follow from events, so those are never others.
+ * @throws Refusal `conflict`
+ */
+export function refuseOtherUse({ commandId, runId, action }: GivenCommand, known: CommandRecord, author: string): void {
+  if (isRuleAuthor(author)) return;
+  const said =
+    known.runId !== runId
+      ? `for the run ${known.runId}`
+      : isSameAction(action, known.action)
+        ? null
+        : `for another command, ${known.action.kind}${known.action.kind === action.kind ? ' with other arguments' : ''},`;
+  if (said === null) return;
+  throw new Refusal('conflict', `The command id ${commandId} was used ${said} before. Make a new id.`);
+}
+
+/** Compares an asked action with a recorded one, which the hub may have completed. */
+function isSameAction(asked: GivenAction, recorded: GivenAction): boolean {
+  if (asked.kind === 'set_rules' && recorded.kind === 'set_rules')
+    return isDeepStrictEqual(asStored(asked.rules), asStored(recorded.rules));
+  if (asked.kind === 'restore_checkpoint' && recorded.kind === 'restore_checkpoint')
+    return isDeepStrictEqual(asStored({ ...asked, branchRunId: asked.branchRunId ?? recorded.branchRunId }), asStored(recorded));
+  return isDeepStrictEqual(asStored(asked), asStored(recorded));
 }

@@ -63,6 +63,8 @@ interface RunRegistryEvents {
   endedByForce: [RunSummary];
   /** A batch of events was refused; null if its sender had attached no run. */
   refused: [RunId | null, WireError];
+  /** An attach was refused; null if it names no run. */
+  attachRefused: [RunId | null, WireError];
 }
 
 /** Creates, finds and forgets the owners of runs. Sockets listen to its events; REST and sockets call its methods. */

@@ -70,6 +70,13 @@ function serveTrainer(socket: TrainerSocket, { runs, silenceMs, onError }: Train
         const next = attaching.then(() => attach(message));
         attaching = next.catch(() => undefined);
         return next;
+      }).catch((error: unknown) => {
+        runs.emit(
+          'attachRefused',
+          Attach.pick({ runId: true }).safeParse(message).data?.runId ?? null,
+          toWireError(error),
+        );
+        throw error;
       }),
     ),
   );

@@ -118,7 +118,10 @@ export class RunRules {
     const { command, author } = change;
     // It may be a repeat whose first copy is recorded by now.
     const known = log.newWrites === change.writesBefore ? null : await log.find(command.commandId);
-    if (known) return known;
+    if (known) {
+      refuseOtherUse(command, known, author);
+      return known;
+    }
     const { replaces, ...action } = command.action;
     const given = { ...command, action };
     const rejection = change.rejection();
