@@ -1,12 +1,12 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { CommandRecord, GivenAction, GivenCommand } from '@plumbline/shared/command';
+import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
-import { asStored, type Admitted } from './admission.js';
+import type { Admitted } from './admission.js';
 import { commandEndTypes } from './command-log.js';
 import { endedBefore, expectedState, refusalReason, untakenReason } from './command-states.js';
 import { controlEventsOf } from './control-events.js';
 import { Refusal } from './refusal.js';
+import { refuseOtherUse } from './repeated-command.js';
 import type { RunCore } from './run-core.js';
 import type { RunEnding } from './run-ending.js';
 import { isNotification } from './webhook.js';
@@ -189,29 +189,4 @@ export class CommandIntake {
       `No hub holds the run ${this.run.runId} at this moment. Try again in a few seconds.`,
     );
   }
-}
-
-/**
- * Refuses an id that was used for another command. The ids of rules follow from events, so those are never others.
- * @throws Refusal `conflict`
- */
-export function refuseOtherUse({ commandId, runId, action }: GivenCommand, known: CommandRecord, author: string): void {
-  if (isRuleAuthor(author)) return;
-  const said =
-    known.runId !== runId
-      ? `for the run ${known.runId}`
-      : isSameAction(action, known.action)
-        ? null
-        : `for another command, ${known.action.kind}${known.action.kind === action.kind ? ' with other arguments' : ''},`;
-  if (said === null) return;
-  throw new Refusal('conflict', `The command id ${commandId} was used ${said} before. Make a new id.`);
-}
-
-/** Compares an asked action with a recorded one, which the hub may have completed. */
-function isSameAction(asked: GivenAction, recorded: GivenAction): boolean {
-  if (asked.kind === 'set_rules' && recorded.kind === 'set_rules')
-    return isDeepStrictEqual(asStored(asked.rules), asStored(recorded.rules));
-  if (asked.kind === 'restore_checkpoint' && recorded.kind === 'restore_checkpoint')
-    return isDeepStrictEqual(asStored({ ...asked, branchRunId: asked.branchRunId ?? recorded.branchRunId }), asStored(recorded));
-  return isDeepStrictEqual(asStored(asked), asStored(recorded));
 }

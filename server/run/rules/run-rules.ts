@@ -8,6 +8,7 @@ import type { TrainerEvent } from '@plumbline/shared/trainer-event';
 import type { EventStore, SharedStore } from '../../store/event-store.js';
 import type { CommandLog } from '../command-log.js';
 import { Refusal } from '../refusal.js';
+import { refuseOtherUse } from '../repeated-command.js';
 import { RuleBacklog, type BacklogBudget, type RuleEvent } from './rule-backlog.js';
 import { commandsOf, UngivenCommands, type RuleCommand } from './rule-commands.js';
 import { RuleMachine, type Firing } from './rule-machine.js';
