@@ -5,7 +5,7 @@ import { allPlain } from './plain-text.js';
 import { CheckpointId, LearningRate, RunId } from './run.js';
 import { GuardRules, LowerLearningRate, RestoreBestCheckpoint, RuleName, WebhookUrl } from './rule.js';
 
-/** The caller makes the id (a UUID will do). Repeating a command with the same id returns the first outcome. */
+/** The caller makes the id (a UUID will do). Repeating a command returns the first outcome; its id with another action is refused. */
 export const CommandId = z
   .string()
   .regex(/^[A-Za-z0-9_-]{8,64}$/, 'a command id is 8 to 64 of A-Z a-z 0-9 _ -')

@@ -75,17 +75,14 @@ function selectionOf({ recipe, groups, pattern }: Flags): TrainableSelection {
   return parsed.data;
 }
 
-/** Previews a selection. @throws Error when the run's model is unknown, or the selection is empty */
+/** Previews a selection. @throws Error when the run's model is unknown, UsageError when it selects nothing */
 async function previewOf(hub: HubApi, runId: RunId, selection: TrainableSelection): Promise<Preview> {
   const { events } = await hub.controlEvents(runId);
   const now = currentTraining(events);
   if (!now) throw new Error(`${runId} has not started yet: its parameters are not known.`);
   const resolved = resolveSelection(selection, now.model);
   if (!resolved.ok) {
-    const { recipes } = now.model;
-    const isUnknown = selection.kind === 'recipe' && !recipes.some(({ name }) => name === selection.recipe);
-    const reason = `${resolved.reason} \`plumbline show ${runId} --groups\` lists groups and recipes.`;
-    throw isUnknown ? new UsageError(reason) : new Error(reason);
+    throw new UsageError(`${resolved.reason} \`plumbline show ${runId} --groups\` lists groups and recipes.`);
   }
   const { trainable, trainableSize, totalSize } = resolved;
   const [before, after] = [new Set(now.trainable), new Set(trainable)];

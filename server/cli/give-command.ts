@@ -27,6 +27,7 @@ export const withGiveOptions = (command: Command): Command =>
 
 /**
  * Gives a run a command, waits for its end unless `--no-wait` is given, prints the outcome, and sets the exit code.
+ * @returns the command's record
  * @throws HubRefusal, or HubAway when the hub does not answer for a minute
  */
 export async function give(
@@ -35,14 +36,15 @@ export async function give(
   action: AskedAction,
   { wait, json }: GiveFlags,
   say: (line: string) => void,
-): Promise<void> {
+): Promise<CommandRecord> {
   const commandId = CommandId.parse(randomUUID());
   const record = await outcomeOf(hub, { commandId, runId, action }, wait);
   const isFine = record.state === 'applied' || record.state === 'pending';
   if (!isFine) process.exitCode = exitCodes.failed;
-  if (json) return say(JSON.stringify(record));
-  if (isFine) say(outcomeWords(record));
+  if (json) say(JSON.stringify(record));
+  else if (isFine) say(outcomeWords(record));
   else sayError(outcomeWords(record));
+  return record;
 }
 
 async function outcomeOf(hub: HubApi, command: AskedCommand, wait: boolean): Promise<CommandRecord> {

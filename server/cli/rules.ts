@@ -47,8 +47,10 @@ export function addRulesCommand(program: Command, say: (line: string) => void): 
       const { rules: states } = await hub.get<RulesResponse>(`/runs/${runId}/rules`);
       warnOfSeries(rules ?? states.map(({ rule }) => rule), { names: await seriesOf(hub, runId), areAll: false });
       // Rejected when somebody has set other rules since, so that nobody replaces rules unseen.
-      if (rules !== undefined)
-        return give(hub, runId, { kind: 'set_rules', rules, replaces: states.map(({ rule }) => rule) }, flags, say);
+      if (rules !== undefined) {
+        await give(hub, runId, { kind: 'set_rules', rules, replaces: states.map(({ rule }) => rule) }, flags, say);
+        return;
+      }
       if (flags.json) return say(JSON.stringify(states.map(({ rule, ...state }) => ({ ...rule, state }))));
       if (states.length === 0) return say(`${runId} has no guard rules.`);
       for (const line of table(['NAME', 'WHEN', 'THEN', 'FIRED', 'STATE'], states.map(rowOf), [3])) say(line);

@@ -24,6 +24,12 @@ export function addSteeringCommands(program: Command, say: (line: string) => voi
     ).action(async (text: string, flags: GiveFlags) => {
       const hub = hubOf(flags);
       const { runId } = await findRun(hub, text);
-      await give(hub, runId, action, flags, say);
+      const { state, step, after } = await give(hub, runId, action, flags, say);
+      if (action.kind !== 'save_checkpoint' || state !== 'applied' || flags.json) return;
+      // Trainers need not name the checkpoint in their answer.
+      const { events } = await hub.controlEvents(runId);
+      const saved = events.findLast((event) => event.type === 'checkpoint_saved' && event.step === step);
+      if (saved?.type !== 'checkpoint_saved' || Object.values(after ?? {}).includes(saved.checkpointId)) return;
+      say(`The checkpoint is ${saved.checkpointId}.`);
     });
 }

@@ -217,7 +217,11 @@ export class Run {
           if (liveness.turns !== turns) return;
           if (record.isHeld && hub) this.lease.letGo();
           else if (record.isHeld)
-            await this.#lost(`The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s.`);
+            await this.#lost(
+              `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s. The run goes on when its ` +
+                'trainer attaches it again with the same id and secret; a new process attaches it with newSegment and goes ' +
+                'on from a checkpoint.',
+            );
           liveness.endGrace();
         }),
       )

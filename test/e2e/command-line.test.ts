@@ -126,8 +126,8 @@ describe('a run from the command line', () => {
       'in 2 tensors; 0 newly trained, 14 newly frozen',
     );
     for (const [code, ...args] of [
-      [1, '--groups', 'nothing.of.it'],
-      [1, '--pattern', 'experts.*'],
+      [2, '--groups', 'nothing.of.it'],
+      [2, '--pattern', 'experts.*'],
       [2],
       [2, '--recipe', 'all'],
       [2, '--recipe', 'full', '--pattern', '*'],
