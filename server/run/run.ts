@@ -219,8 +219,8 @@ export class Run {
           else if (record.isHeld)
             await this.#lost(
               `The trainer was lost: it did not connect again within ${trainerGraceMs / 1000} s. The run goes on when its ` +
-                'trainer attaches it again with the same id and secret; a new process attaches it with newSegment and goes ' +
-                'on from a checkpoint.',
+                'trainer sends the same attach as at first; a new process adds newSegment and goes on from a checkpoint ' +
+                '(PROTOCOL.md).',
             );
           liveness.endGrace();
         }),
