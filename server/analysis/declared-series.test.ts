@@ -47,8 +47,10 @@ describe('findings of a run with series of its own', () => {
 
   it('tell the drop of a declared series beyond its noise, and none within it', () => {
     expect(texts(measured, [started])).toEqual([
-      'loss became NaN at step 10.',
+      'loss was NaN at step 10; it is finite again and ended at 1.',
       'OCR accuracy was lowest at step 20 (50 %, base 70 %, noise 1.5 pp) and ended at 60 %: 50 % recovered.',
+      'No harm beyond the noise: val/AR@100.',
+      'Not judged: loss (no `noiseFloor`, not in `baseline`).',
     ]);
   });
 
@@ -81,6 +83,29 @@ describe('findings of a run with series of its own', () => {
       [{ ...byRule, author: 'rule:steep' }],
     );
     expect(told.at(-1)).toMatch(/^From step 20 on sa_proj was trained \(1 tensor\) by the rule “steep”: /);
+  });
+
+  it('name a few of the series without harm and of those that cannot be judged, and count the rest', () => {
+    const names = Array.from({ length: 8 }, (_, i) => `val/${i}`);
+    const of = new Map(names.map((name) => [name, series(0.5, 0.6)]));
+    const declaring = (facts: object): ControlEvent => ({
+      ...started,
+      baseline: Object.fromEntries(names.slice(1).map((name) => [name, 0.5])),
+      series: names.map((name, number) => ({ number, name, better: 'higher', ...facts })),
+    });
+    const judged = declaring({ noiseFloor: 0.02 });
+    expect(texts(of, [judged])).toEqual([
+      'No harm beyond the noise: val/1, val/2, val/3, val/4, val/5, val/6 and 1 more.',
+      'Not judged: val/0 (not in `baseline`).',
+    ]);
+    expect(texts(of, [declaring({})])).toEqual([
+      'Not judged: val/0 (no `noiseFloor`, not in `baseline`), ' +
+        [1, 2, 3, 4, 5].map((i) => `val/${i} (no \`noiseFloor\`)`).join(', ') +
+        ' and 2 more.',
+    ]);
+    // Without a finite value it is unknown whether there was harm.
+    const broken = new Map([['val/1', series(NaN, NaN)]]);
+    expect(texts(broken, [judged])).toEqual(['Not judged: val/1 (no finite value).']);
   });
 
   it('are named where they cannot be made, with what they need', () => {

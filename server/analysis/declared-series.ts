@@ -2,6 +2,7 @@ import {
   fromWireNumber,
   heldOutAccuracy,
   heldOutTaskOf,
+  isMeasured,
   measuredWords,
   metrics,
   targetAccuracy,
@@ -48,16 +49,20 @@ const isJudged = (name: string, series: SeriesByName, declared: Declared, baseli
   series.has(name) && baseline.has(name) && declared.get(name)?.noiseFloor !== undefined;
 
 /**
- * Each declared series that got worse than the base model by more than its noise floor. Left out are series that other
- * findings cover: the known ones, target tasks, and the held-out tasks of a run with a mean over them. In short parts, between
- * which the caller may yield the event loop.
+ * Each declared series that got worse than the base model by more than its noise floor, and sentences that name those
+ * that did not and those that cannot be judged. Left out are series that other findings cover: the known ones, target
+ * tasks, and the held-out tasks of a run with a mean over them. In short parts, between which the caller may yield the
+ * event loop.
+ * @param unharmedKnown labels of known series that did not get worse, for the sentence
  */
 export function* seriesDriftParts(
   series: SeriesByName,
   declared: Declared,
   baseline: Baseline,
   run: Pick<RunSummary, 'description' | 'state'>,
+  unharmedKnown: readonly string[] = [],
 ): Generator<Finding[]> {
+  const unharmed = [...unharmedKnown];
   const covered = new Set<string>([
     ...[metrics.heldOutMean, metrics.numberTokensHeldOut, metrics.kl, metrics.js],
     ...targetNames(run.description, series.keys()).map(targetAccuracy),
@@ -69,7 +74,10 @@ export function* seriesDriftParts(
     if (covered.has(name) || (hasMean && heldOutTaskOf(name) !== undefined)) return [];
     if (!measured || base === undefined || better === undefined || noiseFloor === undefined) return [];
     const back = recovery(measured.values, base, better === 'higher' ? 'lower' : 'higher', noiseFloor);
-    if (!back) return [];
+    if (!back) {
+      if (hasFinite(measured)) unharmed.push(labelOf(facts, run.description));
+      return [];
+    }
     const step = measured.steps[back.worstIndex]!;
     const words = (value: number): string => measuredWords(value, unit);
     const text =
@@ -80,8 +88,26 @@ export function* seriesDriftParts(
     const values = { worst: back.worst, end: back.now, base, recoveredPercent: back.percent, noise: noiseFloor };
     return [{ kind: 'series_drift', step, text, values }];
   };
-  for (const slice of inSlices(declared.values())) yield slice.flatMap(driftsOf);
+  const unjudged: string[] = [];
+  for (const slice of inSlices(declared.values())) {
+    unjudged.push(...slice.flatMap((facts) => unjudgedWords(facts, series, baseline, run.description)));
+    yield [];
+    yield slice.flatMap(driftsOf);
+  }
+  const step = lastStepOf(series.values());
+  const judged = `No harm beyond the noise: ${someOf(unharmed)}.`;
+  if (unharmed.length > 0) yield [{ kind: 'no_harm', step, text: judged, values: {} }];
+  const text = `Not judged: ${someOf(unjudged)}.`;
+  if (unjudged.length > 0) yield [{ kind: 'not_judged', step, text, values: {} }];
 }
+
+/** Whether a series has a value that can be judged. */
+export const hasFinite = ({ values }: MetricSeries): boolean => Array.from(values).some(isMeasured);
+const lastStepOf = (courses: Iterable<MetricSeries>): number => {
+  let last = 0;
+  for (const { steps } of courses) last = Math.max(last, steps[steps.length - 1] ?? 0);
+  return last;
+};
 
 /** A series that shows what followed an intervention. */
 export interface FollowedSeries {
@@ -132,8 +158,7 @@ export function notJudged(
   declared: Declared = declaredIn(events),
 ): Finding[] {
   const baseline = baselineOf(events);
-  let step = 0;
-  for (const { steps } of series.values()) step = Math.max(step, steps[steps.length - 1] ?? 0);
+  const step = lastStepOf(series.values());
   const lacks = (name: string, needs: { base: boolean; noise: boolean }): string[] => [
     ...(series.has(name) ? [] : [`values of ${name}`]),
     ...(needs.base && !baseline.has(name) ? [`${name} in \`baseline\``] : []),
@@ -163,6 +188,26 @@ export function notJudged(
       ? []
       : [{ kind: 'not_judged', step, text: `Not judged: ${what}. The run lacks ${someOf(lacking)}.`, values: {} }],
   );
+}
+
+const knownNames: ReadonlySet<string> = new Set(Object.values(metrics));
+/**
+ * A series of the trainer's own that is declared to be judged, with a direction or a noise floor, but lacks what that
+ * needs; with the reason.
+ */
+function unjudgedWords(facts: SeriesFacts, series: SeriesByName, baseline: Baseline, of: RunDescription): string[] {
+  const { name, better, noiseFloor } = facts;
+  const course = series.get(name);
+  if (!course || (better === undefined && noiseFloor === undefined)) return [];
+  // Other sentences are about these.
+  if (knownNames.has(name) || /^(held_out|target)\/.+\/accuracy$/.test(name)) return [];
+  const lacking = [
+    ...(better === undefined ? ['no `better`'] : []),
+    ...(noiseFloor === undefined ? ['no `noiseFloor`'] : []),
+    ...(baseline.has(name) ? [] : ['not in `baseline`']),
+    ...(hasFinite(course) ? [] : ['no finite value']),
+  ];
+  return lacking.length === 0 ? [] : [`${labelOf(facts, of)} (${lacking.join(', ')})`];
 }
 
 const mostNamed = 6;

@@ -2,6 +2,8 @@
 export interface MetricSeries {
   steps: ArrayLike<number>;
   values: ArrayLike<number>;
+  /** Whether values are missing. The first that is not finite, the first and the last are always there. */
+  isThinned?: boolean;
 }
 
 /** One sentence about an event in a run, with the numbers behind it. */
@@ -14,6 +16,7 @@ export interface Finding {
     | 'drop_follows_bias'
     | 'output_shift'
     | 'series_drift'
+    | 'no_harm'
     | 'weight_drift'
     | 'intervention'
     | 'not_judged'

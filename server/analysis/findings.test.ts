@@ -254,20 +254,41 @@ describe('findings', () => {
       },
     ]);
   });
-  it('ignore changes below the noise floor', () => {
+  it('say that what changed less than its noise floor was judged', () => {
     const quiet = new Map([
       ['held_out/mean/accuracy', series(90, 89, 90)],
       ['bias/number_tokens/held_out', series(0, 0.0015, 0.001)],
       ['shift/kl', series(0, 0.03, 0.004)],
     ]);
-    expect(findings(quiet, [started(base)], 100, ended)).toEqual([]);
+    expect(findings(quiet, [started(base)], 100, ended)).toEqual([
+      {
+        ...{ kind: 'no_harm', step: 20, values: {} },
+        text: 'No harm beyond the noise: held-out accuracy, number-token bias, KL divergence.',
+      },
+    ]);
   });
   it('report a diverged loss that is stored as an overflow', () => {
     const told = findings(new Map([['train/loss', series(1, 1.7976931348623157e308, 2)]]), [], 100, ended);
-    expect(told).toMatchObject([{ kind: 'diverged', step: 10, text: 'The loss became 1.798e+308 at step 10.' }]);
+    const words = 'The loss was 1.798e+308 at step 10; it is finite again and ended at 2.';
+    expect(told).toMatchObject([{ kind: 'diverged', step: 10, text: words }]);
   });
   it('name the step at which the loss diverged', () => {
     const told = findings(new Map([['train/loss', series(1, 2, NaN)]]), [], 100, ended);
-    expect(told).toMatchObject([{ kind: 'diverged', step: 20 }]);
+    expect(told).toMatchObject([{ kind: 'diverged', step: 20, text: 'The loss became NaN at step 20.' }]);
+  });
+  it('say how often a loss was not finite, and whether it is finite again', () => {
+    const words = (course: MetricSeries, state: 'finished' | 'running' = 'finished') =>
+      findings(new Map([['train/loss', course]]), [], 100, { ...ended, state }).map(({ text }) => text);
+    const course = series(3, NaN, 2, NaN, Infinity, 1.5);
+    const was = 'The loss was not finite at 3 of 6 steps (10 to 40)';
+    expect(words(course)).toEqual([`${was}; it is finite again and ended at 1.5.`]);
+    expect(words(course, 'running')).toEqual([`${was}; it is finite again and is at 1.5 so far.`]);
+    expect(words(series(3, NaN, 2, NaN))).toEqual([
+      'The loss was not finite at 2 of 4 steps (10 to 30), and ended at NaN.',
+    ]);
+    // What is missing cannot be counted.
+    expect(words({ ...course, isThinned: true })).toEqual([
+      'The loss was NaN at step 10 for the first time; it is finite again and ended at 1.5.',
+    ]);
   });
 });

@@ -9,7 +9,7 @@ import { energyFinding } from './energy-finding.js';
 import { points, type Finding, type MetricSeries } from './finding.js';
 import { interventionFindings } from './intervention-findings.js';
 import type { CommandFacts, RunChange } from './run-change.js';
-import { baselineOf, followedSeries, seriesDriftParts, seriesLabel } from './declared-series.js';
+import { baselineOf, followedSeries, hasFinite, seriesDriftParts, seriesLabel } from './declared-series.js';
 import { inSlices } from './slices.js';
 import { targetFindings } from './target-findings.js';
 
@@ -47,9 +47,36 @@ export function correlation(a: MetricSeries, b: MetricSeries): number {
 }
 
 /**
- * Explains the course of a run: losses that diverged, the result of each target task, what dropped and when, whether the drop
- * correlates with bias drift, which other declared series got worse than the base model, where the weights moved, what each intervention (a change of what is trained or of the learning rate, going back to
- * a checkpoint) changed, and the energy. Always in this order. Pure: the same series give the same findings.
+ * Says when a series was not finite, and whether it is finite again; null if it always was.
+ * @param cameTo words for the last value
+ */
+function notFiniteWords(
+  { steps, values, isThinned }: MetricSeries,
+  cameTo: (value: string) => string,
+): { step: number; text: string } | null {
+  const bad = Array.from({ length: values.length }, (_, index) => index).filter((index) => !isMeasured(values[index]!));
+  const [first, last] = [bad[0], bad.at(-1)];
+  if (first === undefined || last === undefined) return null;
+  const step = steps[first]!;
+  const value = fourDigits(values[first]!);
+  const end = cameTo(fourDigits(values[values.length - 1]!));
+  const then = last === values.length - 1 ? `, and ${end}` : `; it is finite again and ${end}`;
+  // Values that are missing cannot be counted.
+  if (isThinned) return { step, text: `was ${value} at step ${step} for the first time${then}.` };
+  if (first + bad.length === values.length) return { step, text: `became ${value} at step ${step}.` };
+  const count = `${bad.length} of ${values.length} steps (${step} to ${steps[last]!})`;
+  return {
+    step,
+    text: (bad.length === 1 ? `was ${value} at step ${step}` : `was not finite at ${count}`) + `${then}.`,
+  };
+}
+
+/**
+ * Explains the course of a run: losses that were not finite, the result of each target task, what dropped and when,
+ * whether the drop correlates with bias drift, which other declared series got worse than the base model, which judged
+ * ones did not and which cannot be judged, where the weights moved, what each intervention (a change of what is trained or
+ * of the learning rate, going back to a checkpoint) changed, and the energy. Always in this order. Pure: the same series
+ * give the same findings.
  *
  * @param series by metric name, as the store returns them
  * @param events the run's control events; `run_started` brings the base model's values
@@ -86,7 +113,8 @@ export function* findingParts(
   const most: { group: string; step: number; drift: number }[] = [];
   for (const part of inSlices(series)) {
     const diverged: Finding[] = [];
-    for (const [name, { steps, values }] of part) {
+    for (const [name, course] of part) {
+      const { steps, values } = course;
       if (heldOutTaskOf(name) !== undefined) tasks.push(name);
       const [step, drift] = [steps[steps.length - 1], values[values.length - 1]];
       if (name.startsWith(weightDrift('')) && step !== undefined && drift !== undefined && drift > 0) {
@@ -95,11 +123,9 @@ export function* findingParts(
       }
       const facts = declared.get(name) ?? { name };
       if (!isLoss(facts)) continue;
-      const bad = Array.from(values).findIndex((value) => !isMeasured(value));
-      if (bad < 0) continue;
       const what = name === metrics.loss ? 'The loss' : seriesLabel(facts);
-      const text = `${what} became ${fourDigits(values[bad]!)} at step ${steps[bad]!}.`;
-      diverged.push({ kind: 'diverged', step: steps[bad]!, text, values: {} });
+      const words = notFiniteWords(course, cameTo);
+      if (words) diverged.push({ kind: 'diverged', step: words.step, text: `${what} ${words.text}`, values: {} });
     }
     yield diverged;
   }
@@ -108,12 +134,15 @@ export function* findingParts(
   yield targetFindings(series, baseline, questionsPerTask, run, stages);
 
   const found: Finding[] = [];
+  /** Labels of known series that are judged and did not get worse. */
+  const unharmed: string[] = [];
   const heldOut = series.get(metrics.heldOutMean);
   const heldOutBase = baseline.get(metrics.heldOutMean);
   const heldOutNoise = noiseOf(metrics.heldOutMean);
   if (heldOut && heldOutBase !== undefined && heldOutNoise !== undefined) {
     const noise = heldOutNoise;
     const back = recovery(heldOut.values, heldOutBase, 'lower', noise);
+    if (!back && hasFinite(heldOut)) unharmed.push('held-out accuracy');
     if (back) {
       const step = heldOut.steps[back.worstIndex]!;
       const drops = tasks
@@ -144,6 +173,7 @@ export function* findingParts(
   if (bias && biasBase !== undefined && biasNoise !== undefined) {
     const noise = biasNoise;
     const back = recovery(bias.values, biasBase, 'higher', noise);
+    if (!back && hasFinite(bias)) unharmed.push('number-token bias');
     if (back) {
       const step = bias.steps[back.worstIndex]!;
       found.push({
@@ -177,6 +207,7 @@ export function* findingParts(
   if (kl && klNoise !== undefined) {
     const noise = klNoise;
     const back = recovery(kl.values, 0, 'higher', noise);
+    if (!back && hasFinite(kl)) unharmed.push('KL divergence');
     if (back) {
       const step = kl.steps[back.worstIndex]!;
       found.push({
@@ -192,7 +223,7 @@ export function* findingParts(
 
   yield found;
 
-  yield* seriesDriftParts(series, declared, baseline, run);
+  yield* seriesDriftParts(series, declared, baseline, run, unharmed);
 
   if (most.length > 0) {
     const places = placesOf(

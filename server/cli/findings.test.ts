@@ -14,6 +14,8 @@ it('are the sentences at their steps', () => {
 it('say that nothing stands out where there are none, also before the energy, which is always there', () => {
   expect(findingLines([])).toEqual([nothing]);
   expect(findingLines([energy])).toEqual([nothing, 'step   2000  The run took 2 Wh.']);
+  const fine = finding('no_harm', 9, 'No harm beyond the noise: loss.');
+  expect(findingLines([fine])).toEqual([nothing, 'step      9  No harm beyond the noise: loss.']);
 });
 it('do not say that nothing stands out of what was not judged', () => {
   const lacking = finding('not_judged', 9, 'Not judged: number-token bias.');

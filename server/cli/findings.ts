@@ -43,9 +43,9 @@ async function fromStore({ dataDir }: HubFlags, text: string): Promise<FindingsR
   }
 }
 
-const asides: ReadonlySet<string> = new Set(['energy', 'not_judged']);
+const asides: ReadonlySet<string> = new Set(['energy', 'no_harm', 'not_judged']);
 
-/** The lines of the answer. Energy and findings that could not be made do not stand out. */
+/** The lines of the answer. Energy, series without harm and findings that could not be made do not stand out. */
 export function findingLines(findings: FindingsResponse['findings']): string[] {
   const isPartial = findings.some(({ kind }) => kind === 'not_judged');
   const nothing = isPartial

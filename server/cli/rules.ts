@@ -89,9 +89,15 @@ const rowOf = ({ rule, armed, firings, last }: RuleState): string[] => [
   `${rule.metric} ${describeCondition(rule.condition)}`,
   rule.actions.map(describeAction).join(', '),
   String(firings),
-  (armed ? 'armed' : 'waits for its series to come back') +
-    (last ? `; last at step ${last.step}, ${fourDigits(fromWireNumber(last.value))}` : ''),
+  standing(armed, last),
 ];
+
+/** How a rule stands, as the page says it, with the value at which it fired last. */
+function standing(armed: boolean, last: RuleState['last']): string {
+  const fired = last && `fired at step ${last.step} (${fourDigits(fromWireNumber(last.value))})`;
+  if (armed) return fired ? `armed again, ${fired}` : 'armed';
+  return fired ? `${fired}, armed once its series is back` : 'armed once its series is back';
+}
 
 /** Reads a file of rules. @throws UsageError saying what is wrong with the file, and where */
 function readRules(path: string): GuardRule[] {

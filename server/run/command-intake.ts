@@ -1,3 +1,4 @@
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import type { CommandRecord, GivenCommand } from '@plumbline/shared/command';
 import { isRuleAuthor } from '@plumbline/shared/rule';
 import { hasEnded, type RunSummary } from '@plumbline/shared/run';
@@ -157,10 +158,10 @@ export class CommandIntake {
 
   /** Why the run's state does not allow a command, or null. */
   #refusal({ action }: GivenCommand): string | null {
-    const { state, commands } = this.#summary();
-    return (
-      refusalReason(action.kind, expectedState(state, this.run.commands.open)) ?? untakenReason(action.kind, commands)
-    );
+    const { state, commands, description } = this.#summary();
+    const expected = expectedState(state, this.run.commands.open);
+    const isBuiltIn = builtInConfig(description) !== null;
+    return refusalReason(action.kind, expected, isBuiltIn) ?? untakenReason(action.kind, commands);
   }
 
   /**

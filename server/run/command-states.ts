@@ -15,14 +15,20 @@ const refused: Record<'created' | 'running' | 'paused', Partial<Record<CommandKi
   paused: { pause: 'The run is paused already.' },
 };
 
-/** Why a run in this state cannot take this kind of command; `null` when it can. */
-export function refusalReason(kind: CommandKind, state: RunState): string | null {
+/**
+ * Why a run in this state cannot take this kind of command; `null` when it can.
+ * @param isBuiltIn whether its trainer is the built-in one, whose checkpoints the hub can start a new run from
+ */
+export function refusalReason(kind: CommandKind, state: RunState, isBuiltIn: boolean): string | null {
   // A notification is allowed in every state.
   if (kind === 'notify') return null;
   if (state === 'created' || state === 'running' || state === 'paused') return refused[state][kind] ?? null;
-  return kind === 'restore_checkpoint' || kind === 'restore_best_checkpoint'
-    ? `The run has ended (${state}). Start a new run from its checkpoint instead.`
-    : `The run has ended (${state}); it takes no more commands.`;
+  const ended = `The run has ended (${state})`;
+  if (kind !== 'restore_checkpoint' && kind !== 'restore_best_checkpoint')
+    return `${ended}; it takes no more commands.`;
+  return isBuiltIn
+    ? `${ended}. If one of its checkpoints is on the hub's machine, start a new run from it instead.`
+    : `${ended}. Its checkpoints, if it saved any, are with its trainer: attach a branch from there with \`parent\`.`;
 }
 
 /** The state of a run once its open commands are done: resuming right after pausing is valid. */

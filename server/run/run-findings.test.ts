@@ -124,8 +124,8 @@ describe('findings of a run with more probes than are held', () => {
     const signals: (AbortSignal | undefined)[] = [];
     const reads = watched((signal) => void signals.push(signal));
     await runFindings(reads.store, run, reader.signal);
-    // Outlines, courses, two stages, windows.
-    expect(signals).toEqual(Array(5).fill(reader.signal));
+    // Outlines, courses, two stages, windows, the loss that was not finite.
+    expect(signals).toEqual(Array(6).fill(reader.signal));
     expect(reads.most()).toBe(1);
   });
 
@@ -201,5 +201,28 @@ it('findings of a run with many changes of what is trained among 50,000 tensors 
   } finally {
     await store.close();
     rmSync(folder, { recursive: true });
+  }
+});
+
+it('findings count the values of a loss that were not finite, however thin its outline is', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'plumbline-findings-'));
+  const store = new EmbeddedStore(join(folder, 'plumbline.duckdb'));
+  try {
+    await store.createRun({ ...run, reason: '', trainer: null, createdMs: 1, startedMs: 1, endedMs: 2 });
+    await store.append(runId, [
+      started(),
+      ...Array.from({ length: 50 }, (_, i): TrainerEvent => {
+        const loss = [7, 20, 33].includes(i + 1) ? ('NaN' as const) : 4 - i / 100;
+        const metrics = { 'train/loss': loss };
+        return { type: 'step_completed', seq: i + 2, step: i + 1, stage: 0, wallTimeMs: i, metrics };
+      }),
+    ]);
+    expect((await runFindings(store, run))[0]).toMatchObject({
+      ...{ kind: 'diverged', step: 7 },
+      text: 'The loss was not finite at 3 of 50 steps (7 to 33); it is finite again and ended at 3.51.',
+    });
+  } finally {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 });

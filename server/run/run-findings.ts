@@ -1,12 +1,12 @@
 import { ruleOf } from '@plumbline/shared/rule';
 import type { CommandRecord } from '@plumbline/shared/command';
 import { settingKinds } from '@plumbline/shared/command-change';
-import { fromWireNumber, metrics, targetAccuracy } from '@plumbline/shared/metric';
+import { fromWireNumber, isMeasured, metrics, targetAccuracy } from '@plumbline/shared/metric';
 import { fewestThinnedPoints } from '@plumbline/shared/request-limits';
 import type { RunSummary } from '@plumbline/shared/run';
 import { maxStages } from '@plumbline/shared/limits';
 import { targetNames } from '@plumbline/shared/run-tasks';
-import { declarationsOf } from '@plumbline/shared/series-facts';
+import { declarationsOf, isLoss } from '@plumbline/shared/series-facts';
 import type { SeriesDeclaration } from '@plumbline/shared/series';
 import { stagesOf, type Stage } from '@plumbline/shared/stage';
 import type { ControlEvent } from '@plumbline/shared/trainer-event';
@@ -26,6 +26,8 @@ type Run = Pick<RunSummary, 'runId' | 'description' | 'state' | 'parent' | 'segm
 
 /** Points of a series whose whole curve matters: enough for two million steps with a probe every 40. */
 const coursePoints = 50_000;
+/** Losses that were not finite and whose whole curve is read. */
+const mostBrokenLosses = 10;
 /** Bounds of what findings are made from beside series. */
 const maxChanges = 20_000;
 const maxChangeBytes = 16 * 2 ** 20;
@@ -53,13 +55,14 @@ async function judge(store: Store, run: Run, signal: AbortSignal | undefined): P
   await store.eachSeries(
     runId,
     { segments: run.segments, maxPoints: fewestThinnedPoints },
-    (name, { steps, values }) => void series.set(name, { steps, values }),
+    (name, course) => void series.set(name, seriesOf(course)),
     signal,
   );
   const { changes, declared, questionsPerTask, commands } = await readChanges(store, run, signal);
   const turn = new Turn();
   const followed = followedSeries(declared.values(), series, run.description).map(({ name }) => name);
   const averages = await readCourses(store, run, stagesOf(run.description, changes), followed, series, signal);
+  await readBrokenLosses(store, run, declared, series, signal);
   const found: Finding[] = [];
   for (const part of findingParts(series, changes, questionsPerTask, run, commands, averages, declared)) {
     found.push(...part);
@@ -69,6 +72,29 @@ async function judge(store: Store, run: Run, signal: AbortSignal | undefined): P
   await turn.next();
   found.push(...notJudged(series, changes, run.description, declared));
   return found;
+}
+
+const seriesOf = ({ steps, values, bucketSteps }: Series): MetricSeries => ({
+  ...{ steps, values },
+  ...(bucketSteps > 0 && { isThinned: true }),
+});
+
+/** Replaces the outlines of losses that were not finite by their whole curves, so that findings can count such values. */
+async function readBrokenLosses(
+  store: Store,
+  { runId, segments }: Run,
+  declared: ReadonlyMap<string, SeriesDeclaration>,
+  series: Map<string, MetricSeries>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const broken: string[] = [];
+  for (const [name, { values, isThinned }] of series) {
+    if (broken.length === mostBrokenLosses) break;
+    if (isThinned && isLoss(declared.get(name) ?? { name }) && !Array.from(values).every(isMeasured)) broken.push(name);
+  }
+  if (broken.length === 0) return;
+  const courses = await store.history(runId, { metrics: broken, segments, maxPoints: coursePoints }, signal);
+  for (const [name, course] of courses.series) series.set(name, seriesOf(course));
 }
 
 /**
@@ -88,7 +114,7 @@ async function readCourses(
   const averaged = [...new Set([metrics.heldOutMean, metrics.numberTokensHeldOut, ...followed])];
   const names = [...new Set([...averaged, ...targets])];
   const courses = await store.history(runId, { metrics: names, segments, maxPoints: coursePoints }, signal);
-  for (const [name, course] of courses.series) series.set(name, course);
+  for (const [name, course] of courses.series) series.set(name, seriesOf(course));
   const width = Math.max(0, ...[...courses.series.values()].map(({ bucketSteps }) => bucketSteps));
   if (width === 0) return undefined;
   // A thinned series may lack the value at the end of a stage, so each stage is read separately. One after another: reads

@@ -60,8 +60,15 @@ describe('what a state allows', () => {
     ['stop', 'failed', false],
     ['stop', 'created', true],
   ] as const)('%s while %s: %s', (kind, state, allowed) => {
-    const reason = refusalReason(kind, state);
+    const reason = refusalReason(kind, state, true);
     if (allowed) expect(reason).toBeNull();
     else expect(reason).toMatch(/\w{3}/);
+  });
+
+  it('an ended run names a way on from its checkpoints that its trainer has', () => {
+    expect(refusalReason('restore_checkpoint', 'failed', true)).toMatch(/start a new run from it instead/);
+    const foreign = refusalReason('restore_best_checkpoint', 'finished', false);
+    expect(foreign).toMatch(/^The run has ended \(finished\)\. .*if it saved any.*with its trainer.*`parent`/);
+    expect(foreign).not.toMatch(/new run/);
   });
 });

@@ -32,7 +32,12 @@ export function TopBar(): React.ReactNode {
         <span className="state" data-state={connection.state} role="status" data-testid="hub-connection">
           {connection.state === 'connected' && 'Hub connected'}
           {connection.state === 'connecting' && 'Connecting to hub …'}
-          {connection.state === 'down' && `Hub down since ${formatClock(connection.sinceMs)}, reconnecting`}
+          {connection.state === 'down' && (
+            <span title="Reconnecting">
+              Hub down since {formatClock(connection.sinceMs)}
+              <span className="reconnecting">, reconnecting</span>
+            </span>
+          )}
         </span>
       )}
       <ThemeToggle />

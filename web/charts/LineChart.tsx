@@ -198,7 +198,7 @@ export function LineChart(props: LineChartProps): React.ReactNode {
   const isLoading = isEmpty && (!isInSight || source.isLoading(draws)) && draws.length > 0;
   const waits = isLoading ? 'Loading …' : (emptyText ?? 'No values yet.');
   const spoken = (series.length > mostSpoken ? [] : series)
-    .map((each) => `${each.label} ${formatValue(latestReading(each), unit)}`)
+    .map((each) => `${each.label} ${formatValue(latestReading(each, isLoading), unit)}`)
     .join(', ');
   return (
     <section className="chart" data-testid={testId}>
@@ -217,7 +217,9 @@ export function LineChart(props: LineChartProps): React.ReactNode {
             log
           </button>
         )}
-        {legend !== 'none' && <Legend {...{ title, series, unit, view, source }} isShort={legend === 'short'} />}
+        {legend !== 'none' && (
+          <Legend {...{ title, series, unit, view, source, isLoading }} isShort={legend === 'short'} />
+        )}
         {isOffScale && (
           <p
             className="chart-off-scale"
@@ -272,8 +274,12 @@ function Legend({
   unit,
   view,
   source,
+  isLoading,
   isShort,
-}: Pick<LineChartProps, 'title' | 'series' | 'unit' | 'view' | 'source'> & { isShort: boolean }): React.ReactNode {
+}: Pick<LineChartProps, 'title' | 'series' | 'unit' | 'view' | 'source'> & {
+  isLoading: boolean;
+  isShort: boolean;
+}): React.ReactNode {
   const hoverStep = useSyncExternalStore(
     view.onHover,
     () => view.hoverStep,
@@ -288,7 +294,8 @@ function Legend({
     <ul className="chart-legend" data-short={isShort}>
       {series.map((each) => {
         const isMeasured = each.columns.length > 0;
-        const value = hoverStep === null || !isMeasured ? latestReading(each) : readingAt(each, hoverStep)?.value;
+        const value =
+          hoverStep === null || !isMeasured ? latestReading(each, isLoading) : readingAt(each, hoverStep)?.value;
         return (
           <li key={each.id} data-quiet={each.quiet}>
             <i className="swatch" data-color={each.color} />

@@ -29,6 +29,8 @@ it('reads nothing long after the line ended or long before it began', () => {
   expect(readingAt({ ...branch, past: undefined }, 60)).toBeNull();
 });
 it('has the newest value of the run, or the base value of a line with no other value', () => {
-  expect(latestReading(branch)).toBe(6);
-  expect(latestReading({ ...branch, columns: columns([], []), base: 97 })).toBe(97);
+  expect(latestReading(branch, false)).toBe(6);
+  const unmeasured = { ...branch, columns: columns([], []), base: 97 };
+  expect(latestReading(unmeasured, false)).toBe(97);
+  expect(latestReading(unmeasured, true)).toBeUndefined();
 });

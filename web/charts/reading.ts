@@ -33,9 +33,12 @@ function reachOf({ length, steps, reach }: Columns, index: number, step: number)
   return Math.max(steps[after]! - steps[before]!, Number.isFinite(usual) ? usual : 0);
 }
 
-/** The newest value of a line; its base value if it has no other. */
-export function latestReading({ columns, transform, base }: ChartSeries): number | undefined {
+/**
+ * The newest value of a line; its base value if it has no other.
+ * @param isLoading whether its values are still being fetched: then the base value is not the newest
+ */
+export function latestReading({ columns, transform, base }: ChartSeries, isLoading: boolean): number | undefined {
   const value = columns.length > 0 ? columns.values[columns.length - 1] : undefined;
-  if (value === undefined) return columns.length === 0 ? base : undefined;
+  if (value === undefined) return columns.length === 0 && !isLoading ? base : undefined;
   return transform ? transform(value) : value;
 }

@@ -326,7 +326,8 @@ describe('a run that fails', () => {
       {
         action: { kind: 'restore_best_checkpoint' },
         state: 'rejected',
-        reason: 'The run has ended (failed). Start a new run from its checkpoint instead.',
+        reason:
+          "The run has ended (failed). If one of its checkpoints is on the hub's machine, start a new run from it instead.",
       },
       { action: { kind: 'notify', url: hook } },
     ]);

@@ -14,6 +14,7 @@ import { categoricalColor } from '../../charts/palette';
 import { compareAddress, maxCompared, runIdFrom } from '../../lib/addresses';
 import { changesOf, shortChangeWords } from '../../lib/changes';
 import { useSession } from '../../lib/use-hub';
+import { useTitle } from '../../lib/use-title';
 import { expectedSeries } from '../../lib/expected-series';
 import { stateWords } from '../../lib/words';
 import { sampleWords } from '../drift/recovery-view';
@@ -118,6 +119,7 @@ export function ComparePage(): React.ReactNode {
   const runIds = existing.sort((a, b) => asked.indexOf(a) - asked.indexOf(b)).slice(0, maxCompared);
   const asKnown = (runs ?? []).filter(({ runId }) => runIds.includes(runId));
   const compares = comparedMetrics(asKnown.flatMap(({ description }) => targetNames(description, [])));
+  useTitle([...asKnown.map(({ description }) => description.name), 'Compare'].join(' · '));
   const compared = useCompared(runIds, compares, session.state === 'open');
   const { problem } = usePast(compared.stores, runs ?? []);
   const view = useMemo(() => new ChartView(), []);

@@ -82,8 +82,8 @@ export function CheckpointMenu({ command }: { command: CommandControl }): React.
   const why =
     (ended && !isHubDown ? readOnlyReason : off) ||
     (takes ? '' : 'The trainer of this run does not restore checkpoints.') ||
-    (checkpoints.length === 0 ? 'No checkpoint yet.' : '') ||
-    (ended && !config ? 'The trainer of this run has ended, and this page starts built-in trainers only.' : '');
+    (checkpoints.length === 0 ? (ended ? 'This run has no checkpoint.' : 'No checkpoint yet.') : '') ||
+    (ended && !config ? 'Its checkpoints are with its trainer; this page starts built-in trainers only.' : '');
   return (
     <>
       <button

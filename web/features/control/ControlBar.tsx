@@ -1,5 +1,6 @@
 'use client';
 import { useEffect, useRef, useState, type RefObject } from 'react';
+import { builtInConfig } from '@plumbline/shared/built-in/described-run';
 import { trainerTakes } from '@plumbline/shared/taken-commands';
 import type { CommandKind } from '@plumbline/shared/command';
 import { hasNoTrainerYet, type RunSummary } from '@plumbline/shared/run';
@@ -34,6 +35,8 @@ export function ControlBar(): React.ReactNode {
       : 'The trainer of this run takes no stop command.';
   const [rateProblem, setRateProblem] = useState('');
   const [sentinel, isStuck] = useOutOfSight();
+  const bar = useRef<HTMLElement>(null);
+  useHeightOf(bar, '--control-bar-height');
   const paused = store.runSummary?.state === 'paused';
   const given = [
     { record: run.record, testId: 'outcome-run' },
@@ -48,7 +51,7 @@ export function ControlBar(): React.ReactNode {
   return (
     <>
       <i ref={sentinel} className="control-sentinel" aria-hidden />
-      <section className="control-bar" aria-label="Control" id="controls" tabIndex={-1}>
+      <section ref={bar} className="control-bar" data-off={off !== ''} aria-label="Control" id="controls" tabIndex={-1}>
         <div className="control-buttons">
           <div className="control-group">
             {!takes(paused ? 'resume' : 'pause') ? null : paused ? (
@@ -95,7 +98,12 @@ export function ControlBar(): React.ReactNode {
             {isOverdue || !takes('stop') ? (
               <EndRunButton off={off} why={why} onEnd={() => run.give({ kind: 'end_run' })} />
             ) : (
-              <StopButton off={off} pending={run.isPending} onStop={() => run.give({ kind: 'stop' })} />
+              <StopButton
+                off={off}
+                pending={run.isPending}
+                isBuiltIn={store.runSummary !== null && builtInConfig(store.runSummary.description) !== null}
+                onStop={() => run.give({ kind: 'stop' })}
+              />
             )}
           </div>
           {takes('set_learning_rate') && (
@@ -170,6 +178,22 @@ function RunIdentity({ run, isShown }: { run: RunSummary; isShown: boolean }): R
       </span>
     </p>
   );
+}
+
+/** Keeps the height of an element in a CSS variable of the page, for what has to stay clear of it. */
+function useHeightOf(element: RefObject<HTMLElement | null>, variable: string): void {
+  useEffect(() => {
+    const { style } = document.documentElement;
+    const size = new ResizeObserver(([entry]) => {
+      const height = entry?.borderBoxSize[0]?.blockSize;
+      if (height !== undefined) style.setProperty(variable, `${height}px`);
+    });
+    if (element.current) size.observe(element.current);
+    return () => {
+      size.disconnect();
+      style.removeProperty(variable);
+    };
+  }, [element, variable]);
 }
 
 /** Whether a marker has scrolled out of sight at the top. */

@@ -5,9 +5,12 @@ import { useRef } from 'react';
 export function StopButton({
   off,
   pending,
+  isBuiltIn,
   onStop,
 }: {
   off: string;
+  /** Whether the built-in trainer runs it, which saves a checkpoint first. */
+  isBuiltIn: boolean;
   pending: boolean;
   onStop: () => void;
 }): React.ReactNode {
@@ -30,7 +33,11 @@ export function StopButton({
       <dialog ref={dialog} className="sheet narrow" aria-labelledby="stop-title">
         <header className="sheet-head">
           <h2 id="stop-title">Stop this run?</h2>
-          <p>It saves a checkpoint and ends. It cannot be resumed, but a checkpoint can be continued as a branch.</p>
+          <p>
+            {isBuiltIn
+              ? 'It saves a checkpoint and ends. It cannot be resumed, but a checkpoint can be continued as a branch.'
+              : 'Its trainer ends it, and decides whether to save a checkpoint first. It cannot be resumed from here.'}
+          </p>
         </header>
         <footer className="sheet-foot">
           <span className="push" />

@@ -1,6 +1,8 @@
 'use client';
 import { useEffect, useState } from 'react';
 import type { AskedAction, CommandId, CommandRecord } from '@plumbline/shared/command';
+import { hasEnded } from '@plumbline/shared/run';
+import { checkpointsOf } from '@plumbline/shared/segments';
 import { useConnection, useReadOnlyReason } from '../../lib/use-hub';
 import { useRun } from '../live/use-run';
 import { controlsOffWords } from './controls-off';
@@ -26,7 +28,12 @@ export function useControlsOff(): string {
   const { store } = useRun();
   const readOnlyReason = useReadOnlyReason();
   const isHubDown = useConnection().state === 'down';
-  return readOnlyReason || controlsOffWords(store.runSummary, isHubDown);
+  const run = store.runSummary;
+  // Nothing is known of checkpoints before the run's history arrives.
+  const isRead = store.feedPhase === 'live' || store.feedPhase === 'catching_up';
+  const hasCheckpoint =
+    run && hasEnded(run.state) && isRead ? checkpointsOf(store.controlEvents).length > 0 : undefined;
+  return readOnlyReason || controlsOffWords(run, isHubDown, hasCheckpoint);
 }
 
 /** Whether a stop or the trainer's connection is overdue: the run may be ended without its trainer. */

@@ -10,6 +10,7 @@ import { runIdFrom } from '../../lib/addresses';
 import { ApiError } from '../../lib/api';
 import type { RunStore } from '../../lib/run-store';
 import { useConnection, useSession } from '../../lib/use-hub';
+import { useTitle } from '../../lib/use-title';
 import { ControlBar } from '../control/ControlBar';
 import { FreezeMap } from '../control/FreezeMap';
 import { CommandTimeline } from '../history/CommandTimeline';
@@ -59,6 +60,7 @@ function FollowedRunPage({ followed }: { followed: FollowedRun }): React.ReactNo
   const view = useMemo(() => new ChartView(), []);
   const session = useSession();
   const run = store.runSummary;
+  useTitle(run ? run.description.name : `Run ${followed.runId}`);
   const [branches, setBranches] = useState<readonly RunSummary[]>([]);
 
   const extent = useRef('');

@@ -46,6 +46,24 @@ it('has tiles of the series that a run has, those with a direction first, then k
   ]);
 });
 
+it('names each of several learning rates, in the order in which they were declared', () => {
+  const names = ['lr/vision', 'lr/language', 'lr/head'];
+  const store = storeOf(
+    foreign,
+    names.map((name) => ({ name })),
+  );
+  store.metrics([
+    {
+      ...{ type: 'step_completed', seq: 2, step: 2, stage: 0, wallTimeMs: 2 },
+      metrics: { 'lr/head': 1e-3, 'lr/language': 1e-5, 'lr/vision': 1e-4 },
+    },
+  ]);
+  expect(keyTiles(store)[0]).toMatchObject({
+    ...{ label: 'Learning rate', value: 'now 1e-5 to 1e-3' },
+    ...{ note: 'vision 1e-4, language 1e-5, head 1e-3', hint: 'lr/vision: 1e-4\nlr/language: 1e-5\nlr/head: 1e-3' },
+  });
+});
+
 it('has at most eight, and keeps room for known ones', () => {
   const many = Array.from({ length: 20 }, (_, i) => ({ name: `eval/${i}`, better: 'lower' as const }));
   expect(labels(storeOf(foreign, [...many, { name: 'train/loss' }]))).toEqual([

@@ -12,7 +12,7 @@ import type { RunStore } from '../../lib/run-store';
 import { recoverySubject } from '../drift/recovery-view';
 import { learningRates } from './metric-series';
 import { isTelling, ownSeries } from './own-series';
-import { rateWords } from './rate-words';
+import { eachRateWords, rateWords } from './rate-words';
 import { unitOf } from './series-chart';
 
 /** One of the key figures of a run. */
@@ -139,15 +139,17 @@ function learningRateTile(store: RunStore): KeyTile {
   const names = learningRates(store);
   const rates = names.flatMap((name) => {
     const rate = latestOf(store, name);
-    return rate === undefined ? [] : [{ name, rate }];
+    return rate === undefined ? [] : [{ name, label: store.declared.get(name)?.label, rate }];
   });
   const peak = description ? peakLearningRate(beginningOf(description), store.changesInForce) : undefined;
   const schedule = description && builtInConfig(description)?.schedule;
   return {
     ...{ id: 'key-learning-rate', label: 'Learning rate', color: 'slate', series: names },
-    value: rateWords(rates.map(({ rate }) => rate)),
+    value: rateWords(rates),
     measured: rates.find(({ rate }) => !isMeasured(rate))?.rate,
-    note: [peak !== undefined && `peak ${formatLearningRate(peak)}`, schedule].filter(Boolean).join(', '),
+    note:
+      eachRateWords(rates) ||
+      [peak !== undefined && `peak ${formatLearningRate(peak)}`, schedule].filter(Boolean).join(', '),
     ...(rates.length > 1 && {
       hint: rates.map(({ name, rate }) => `${name}: ${formatLearningRate(rate)}`).join('\n'),
     }),

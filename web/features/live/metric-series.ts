@@ -113,8 +113,8 @@ export function runSeries(
   };
 }
 
-/** The series of learning rates, in order: several if parameter groups have their own. */
+/** The series of learning rates, in the order in which they were declared: several if parameter groups have their own. */
 export function learningRates(store: RunStore): string[] {
-  const rates = [...store.seriesNames].filter(isLearningRate).sort();
+  const rates = [...store.seriesNames].filter(isLearningRate);
   return rates.length > 0 ? rates : [metrics.learningRate];
 }

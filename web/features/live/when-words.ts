@@ -6,7 +6,7 @@ import { formatStep } from '../../charts/format';
 export function hubAwayWords(state: RunState): string {
   const fetched = 'missing data is fetched when it is back.';
   if (hasEnded(state)) return `This run has ended; ${fetched}`;
-  return state === 'paused' ? `The run stays paused; ${fetched}` : `Training continues without it; ${fetched}`;
+  return state === 'paused' ? `The run stays paused; ${fetched}` : `Training may continue; ${fetched}`;
 }
 
 /**

@@ -7,6 +7,7 @@ import { maxFamilies } from '@plumbline/shared/request-limits';
 import type { ListedRun } from '@plumbline/shared/run-list';
 import { formatStep } from '../../charts/format';
 import { useReadOnlyReason, useSession } from '../../lib/use-hub';
+import { useTitle } from '../../lib/use-title';
 import { tagsOf, TagFilter } from './TagFilter';
 import { DeleteRunsDialog } from './DeleteRunsDialog';
 import { NewRunDialog } from './lazy-new-run-dialog';
@@ -22,6 +23,7 @@ const pageSize = 200;
 
 /** The list of all runs with their state and latest key numbers, and a button for a new run. */
 export function RunsPage(): React.ReactNode {
+  useTitle('Runs');
   const filter = useRunFilter();
   const [tag, setTag] = useState<string | null>(null);
   const lister = useRunLister({ ...filter.query, ...(tag !== null && { tag }), limit: pageSize });
