@@ -33,9 +33,8 @@ export function TopBar(): React.ReactNode {
           {connection.state === 'connected' && 'Hub connected'}
           {connection.state === 'connecting' && 'Connecting to hub …'}
           {connection.state === 'down' && (
-            <span title="Reconnecting">
-              Hub down since {formatClock(connection.sinceMs)}
-              <span className="reconnecting">, reconnecting</span>
+            <span title={`Since ${formatClock(connection.sinceMs)}; reconnecting`}>
+              Hub down<span className="down-since"> since {formatClock(connection.sinceMs)}, reconnecting</span>
             </span>
           )}
         </span>

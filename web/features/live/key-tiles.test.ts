@@ -59,7 +59,7 @@ it('names each of several learning rates, in the order in which they were declar
     },
   ]);
   expect(keyTiles(store)[0]).toMatchObject({
-    ...{ label: 'Learning rate', value: 'now 1e-5 to 1e-3' },
+    ...{ label: 'Learning rate', value: '1e-5 to 1e-3' },
     ...{ note: 'vision 1e-4, language 1e-5, head 1e-3', hint: 'lr/vision: 1e-4\nlr/language: 1e-5\nlr/head: 1e-3' },
   });
 });

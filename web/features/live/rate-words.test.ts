@@ -7,7 +7,7 @@ const rates = (...of: [name: string, rate: number, label?: string][]) =>
 it('say the rate of a run, or the range of several', () => {
   expect(rateWords([])).toBe('–');
   expect(rateWords(rates(['lr', 1e-4]))).toBe('now 1e-4');
-  expect(rateWords(rates(['a', 1e-4], ['b', 1e-5], ['c', 1e-3]))).toBe('now 1e-5 to 1e-3');
+  expect(rateWords(rates(['a', 1e-4], ['b', 1e-5], ['c', 1e-3]))).toBe('1e-5 to 1e-3');
   expect(rateWords(rates(['a', 1e-4], ['b', 1e-4]))).toBe('now 1e-4');
   expect(rateWords(rates(['a', 1e-4], ['b', NaN], ['c', 1e-3]))).toBe('now NaN');
 });

@@ -7,7 +7,7 @@ export interface CurrentRate {
   rate: number;
 }
 
-/** The current learning rates of a run, or their range: `now 1e-4`, `now 1e-5 to 1e-3`. */
+/** The current learning rates of a run, or their range: `now 1e-4`, `1e-5 to 1e-3`. */
 export function rateWords(rates: readonly Pick<CurrentRate, 'rate'>[]): string {
   const odd = rates.find(({ rate }) => !Number.isFinite(rate));
   if (odd) return `now ${odd.rate}`;
@@ -15,7 +15,7 @@ export function rateWords(rates: readonly Pick<CurrentRate, 'rate'>[]): string {
   const [low, high] = [sorted[0], sorted.at(-1)];
   if (low === undefined || high === undefined) return '–';
   const words = [...new Set([low, high].map((rate) => formatLearningRate(rate)))];
-  return `now ${words.join(' to ')}`;
+  return words.length > 1 ? words.join(' to ') : `now ${words.join('')}`;
 }
 
 /** More rates than this do not fit in a tile. */
