@@ -15,7 +15,7 @@ import { aCommand, aRunId, eventually, finished, started, stepped, TestHub } fro
 const program = `
 import { io } from ${JSON.stringify(import.meta.resolve('socket.io-client'))};
 import { hostname } from 'node:os';
-import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/run-config'))};
+import { describeRun } from ${JSON.stringify(import.meta.resolve('@plumbline/shared/built-in/described-run'))};
 let text = '';
 for await (const chunk of process.stdin) text += chunk;
 const launch = JSON.parse(text);
