@@ -4,7 +4,7 @@
  * so that the visual tokens of every picture are as many.
  */
 
-/** Height and width, of pictures in pixels and of tiles in patches. */
+/** Height and width: of pictures in pixels, of tiles and grids in patches or cells. */
 export type Size = readonly [height: number, width: number];
 
 export interface Tiling {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { patchPositions, smartResize, textPositions, windowsOf, type Size } from './grid.js';
+import type { Size } from '../layers/anyres.js';
+import { patchPositions, smartResize, textPositions, windowsOf } from './grid.js';
 
 const published = { least: 3136, most: 12_845_056 };
 const narrow = { least: 200_704, most: 1_605_632 };

@@ -1,11 +1,10 @@
+import type { Size } from '../layers/anyres.js';
+
 /*
  * The geometry of Qwen2.5-VL's pictures: sizes, patches, cells and windows, all integers worked out on the host. A cell
  * is a square of patches that the merger makes one visual token of (2 x 2 as published). Patches are ordered by cell,
  * cells row by row, so that the patches of a cell are neighbours.
  */
-
-/** Height and width, of pictures in pixels, of grids in patches or cells. */
-export type Size = readonly [height: number, width: number];
 
 export interface PixelLimits {
   /** The fewest and the most pixels of a resized picture. */

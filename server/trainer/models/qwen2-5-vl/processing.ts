@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import type { RgbPicture } from '../../data/rgb-picture.js';
 import { resizePicture } from '../../data/resize-picture.js';
+import type { Size } from '../layers/anyres.js';
 import { patchesOf, type Normalisation } from '../layers/picture-patches.js';
 import { colourSchema, preprocessorConfiguration, refusePreprocessor } from '../layers/preprocessor-configuration.js';
 import type { PreparedPicture } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import type { VisionSizes } from './configuration.js';
-import { patchPositions, smartResize, type PixelLimits, type Size } from './grid.js';
+import { patchPositions, smartResize, type PixelLimits } from './grid.js';
 
 const count = z.number().int().positive();
 /** Defaults of transformers' Qwen2VLImageProcessor; published files allow 12,845,056 pixels. */

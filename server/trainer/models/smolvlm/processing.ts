@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import type { RgbPicture } from '../../data/rgb-picture.js';
 import { resizePicture } from '../../data/resize-picture.js';
+import type { Size } from '../layers/anyres.js';
 import { patchesOf, placed, type Normalisation } from '../layers/picture-patches.js';
 import { colourSchema, preprocessorConfiguration, refusePreprocessor } from '../layers/preprocessor-configuration.js';
 import type { PreparedPicture } from '../model.js';
 import type { PictureProcessor } from '../picture-processor.js';
 import type { SmolVlmConfiguration } from './configuration.js';
-import { fitLongest, fitTiles, pictureText, type Size } from './tiles.js';
+import { fitLongest, fitTiles, pictureText } from './tiles.js';
 
 const count = z.number().int().positive();
 const edge = z.object({ longest_edge: count });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fitLongest, fitTiles, patchOrder, pictureText, positionBuckets, type Size } from './tiles.js';
+import type { Size } from '../layers/anyres.js';
+import { fitLongest, fitTiles, patchOrder, pictureText, positionBuckets } from './tiles.js';
 
 describe('fitLongest', () => {
   it.each<[Size, number, Size]>([

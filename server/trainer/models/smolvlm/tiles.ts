@@ -1,9 +1,8 @@
+import type { Size } from '../layers/anyres.js';
+
 /*
  * The geometry of the pictures of SmolVLM and Idefics3: sizes, tiles and patches, all integers worked out on the host.
  */
-
-/** Height and width in pixels. */
-export type Size = readonly [height: number, width: number];
 
 /** No picture is resized beyond this side. */
 const longestSide = 4096;
