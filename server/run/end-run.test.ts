@@ -134,7 +134,7 @@ describe('a run whose trainer does not stop', () => {
     expect((await hub.request('DELETE', `/runs/${runId}`, undefined, { cookie })).status).toBe(200);
   });
 
-  it('answers a command whose id an earlier one has, stored although its write failed, with the earlier one', async () => {
+  it('refuses a command whose id an earlier one has, which is stored although its write failed', async () => {
     const { runId } = await hung();
     await stopped(runId);
     const { store } = hub.hub.runs;
@@ -165,7 +165,10 @@ describe('a run whose trainer does not stop', () => {
     [store.putCommand, store.command] = [putCommand, command];
     // The pause needs no look at the log before its turn, so it is first.
     expect(answers[0]).toMatchObject({ ok: false, error: { code: 'store_failed' } });
-    expect(answers[1]).toMatchObject({ ok: true, record: { state: 'pending', action: { kind: 'pause' } } });
+    expect(answers[1]).toMatchObject({
+      ok: false,
+      error: { code: 'conflict', message: expect.stringMatching(/for another command, pause/) },
+    });
     expect((await store.command(commandId))!.action).toEqual({ kind: 'pause' });
     expect(ends.mock.calls).toEqual([]);
   });
