@@ -32,6 +32,8 @@ interface Update extends Moments {
   name: string;
   parameter: Parameter;
   decays: boolean;
+  /** Its learning rate. */
+  rate: number;
 }
 
 /** No norm exceeds it: as the limit, it switches clipping off. */
@@ -60,34 +62,40 @@ export class AdamW {
    * Takes one step for exactly the parameters that have a gradient; all others stay bit for bit as they are. First
    * scales gradients down to the global L2 norm `maxGradientNorm` (as torch.nn.utils.clip_grad_norm_). Reads nothing
    * from the device.
+   * @param learningRate of all parameters, or of each by its name
    * @returns the gradients' global L2 norm before clipping; the caller disposes it
    */
   apply(
     parameters: Parameters,
     gradients: ReadonlyMap<string, tf.Tensor>,
-    learningRate: number,
+    learningRate: number | ((name: string) => number),
     maxGradientNorm = Infinity,
   ): tf.Scalar {
     const updates = [...gradients].map(([name]): Update => {
       const parameter = parameters.parameter(name);
       const moments = this.#momentsOf(parameter);
       moments.steps++;
-      return { ...moments, name, parameter, decays: decaysWeight(name, parameter.shape.length) };
+      return {
+        ...{ ...moments, name, parameter, decays: decaysWeight(name, parameter.shape.length) },
+        rate: typeof learningRate === 'number' ? learningRate : learningRate(name),
+      };
     });
-    const counts = [...new Set(updates.map(({ steps }) => steps))];
-    const factors = counts.map((steps) => this.#factors(steps, learningRate));
-    const decay = tf.scalar(1 - learningRate * this.#options.weightDecay);
+    // Parameters with the same number of steps and the same rate share their factors.
+    const kinds = new Map(updates.map(({ steps, rate }) => [`${steps} ${rate}`, { steps, rate }]));
+    const factors = [...kinds.values()].map(({ steps, rate }) => this.#factors(steps, rate));
+    const groups = updates.map(({ steps, rate }) => [...kinds.keys()].indexOf(`${steps} ${rate}`));
     const limit = tf.scalar(Math.min(maxGradientNorm, largestFloat));
     const variables = updates.flatMap(({ parameter, expAvg, expAvgSq }) => [parameter, expAvg, expAvgSq]);
-    // Parameters with the same number of steps share their factors.
-    const groups = updates.map(({ steps }) => counts.indexOf(steps));
     const key = updates.map(({ name }, i) => `${name} ${groups[i]}`).join(', ');
+    const scalars = factors.flatMap(({ rate, epsilon, kept }) => [rate, epsilon, kept]);
     if (this.#options.weightDecay > 0)
-      this.#programs.run(`weight decay of ${key}`, [decay], variables, () => {
-        for (const { parameter, decays } of updates) if (decays) parameter.assign(tf.mul(parameter.value(), decay));
+      this.#programs.run(`weight decay of ${key}`, scalars, variables, () => {
+        updates.forEach(({ parameter, decays }, i) => {
+          if (decays) parameter.assign(tf.mul(parameter.value(), factors[groups[i]!]!.kept));
+        });
         return {};
       });
-    const inputs = [limit, ...factors.flatMap((of) => Object.values(of)), ...gradients.values()];
+    const inputs = [limit, ...scalars, ...gradients.values()];
     const { norm } = this.#programs.run(`AdamW of ${key}`, inputs, variables, () => {
       // Stacked, because a WebGPU kernel adds at most eight tensors and gives 0 for more.
       const squares = [...gradients.values()].map((gradient) => tf.sum(tf.square(gradient)));
@@ -100,7 +108,7 @@ export class AdamW {
       return { norm };
     });
     for (const variable of variables) variable.changed();
-    tf.dispose([decay, limit, ...factors.flatMap((of) => Object.values(of))]);
+    tf.dispose([limit, ...scalars]);
     return norm as tf.Scalar;
   }
 
@@ -162,12 +170,13 @@ export class AdamW {
 
   /** What depends on the step, as scalars on the device, so that one function serves every step. */
   #factors(step: number, learningRate: number): Factors {
-    const { beta1, beta2, epsilon } = this.#options;
+    const { beta1, beta2, epsilon, weightDecay } = this.#options;
     const root = Math.sqrt(1 - beta2 ** step);
     // As Kingma & Ba (2015, end of section 2) rewrite it: the second moment's correction moves into rate and epsilon.
     return {
       rate: tf.scalar((learningRate * root) / (1 - beta1 ** step)),
       epsilon: tf.scalar(epsilon * root),
+      kept: tf.scalar(1 - learningRate * weightDecay),
     };
   }
 
@@ -193,6 +202,8 @@ interface Factors {
   rate: tf.Scalar;
   /** epsilon * sqrt(1 - beta2^t) */
   epsilon: tf.Scalar;
+  /** The factor that decay leaves of a weight: 1 - learningRate * weightDecay. */
+  kept: tf.Scalar;
 }
 
 /**

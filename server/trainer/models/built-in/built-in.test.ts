@@ -216,6 +216,24 @@ describe(`the model against its PyTorch twin, on ${backend}`, () => {
     }
   });
 
+  it('AdamW gives each parameter its own learning rate: the steps are those of two optimizers', async () => {
+    const [head, other] = ['lm_head.weight', 'language_model.layers.0.self_attn.q_proj.weight'];
+    const both = await buildModel(base);
+    const apart = await buildModel(base);
+    const optimizer = new AdamW({ weightDecay: 0.1 });
+    const optimizers = [new AdamW({ weightDecay: 0.1 }), new AdamW({ weightDecay: 0.1 })];
+    for (let step = 0; step < 3; step++) {
+      const { gradients } = lossAndGradients(both, inputs, [head, other]);
+      optimizer.apply(both.parameters, gradients, (name) => (name === head ? 0.01 : 0.002));
+      [head, other].forEach((name, i) =>
+        optimizers[i]!.apply(apart.parameters, new Map([[name, gradients.get(name)!]]), i === 0 ? 0.01 : 0.002),
+      );
+    }
+    const [a, b] = [await hostWeights(both.parameters), await hostWeights(apart.parameters)];
+    expect(a).toEqual(b);
+    expect(a.get(head)).not.toEqual(part(tensors, 'weight/').get(head));
+  });
+
   it('AdamW keeps no moments for parameters that were never trained', async () => {
     const trainee = await buildModel(base);
     const optimizer = new AdamW();
