@@ -10,7 +10,6 @@ interface Took {
   cpuMs: number;
   peakMb: number;
   loss: number;
-  compiled?: number;
 }
 
 const recipes = ['full', 'sa_proj', 'mlp_gate_up'] as const;

@@ -1,15 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
-import { crossEntropy } from '@plumbline/server/dist/trainer/models/layers/losses.js';
 import { noLabel } from '@plumbline/server/dist/trainer/models/model.js';
 import { readBlueprint } from '@plumbline/server/dist/trainer/models/registry.js';
-import { uploadInputs } from '@plumbline/server/dist/trainer/models/upload.js';
-import { AdamW } from '@plumbline/server/dist/trainer/optim/adamw.js';
 import { Parameters } from '@plumbline/server/dist/trainer/runtime/parameter.js';
-import { Programs } from '@plumbline/server/dist/trainer/runtime/program.js';
 import { makeParameter } from '@plumbline/server/dist/trainer/runtime/variable.js';
 import { resolveSelection } from '@plumbline/shared/selection';
 import { Rng } from '@plumbline/shared/rng';
+import { stepsOf } from './train-step.js';
 
 /*
  * Trains a random model of a configuration on one picture: `CONFIG.json as text, HEIGHT WIDTH RECIPE`. It answers each
@@ -48,26 +45,12 @@ const labels = ids.map((id, at) => (at < ids.length - answer.length ? noLabel : 
 const resolved = resolveSelection({ kind: 'recipe', recipe }, model.describe());
 if (!resolved.ok) throw new Error(resolved.reason);
 const { trainable } = resolved;
-const optimizer = new AdamW({ beta2: 0.999, weightDecay: 0 });
-const programs = new Programs();
+const step = stepsOf(model, 5e-6);
 
 console.log(JSON.stringify({ device }));
 for await (const _ of process.stdin) {
   const [start, startCpu] = [performance.now(), process.cpuUsage()];
-  const inputs = uploadInputs(model.collate([{ ids, labels, pictures: [prepared!] }]));
-  const { loss, ...gradients } = programs.run('step', Object.values(inputs), [...model.parameters], () => {
-    const result = model.parameters.gradients(trainable, () =>
-      crossEntropy(
-        model.logits(model.hidden(inputs)),
-        inputs['targets'] as tf.Tensor1D,
-        inputs['weights'] as tf.Tensor1D,
-      ),
-    );
-    return { loss: result.loss, ...Object.fromEntries(result.gradients) };
-  });
-  const norm = optimizer.apply(model.parameters, new Map(Object.entries(gradients)), 5e-6, 1);
-  const value = (await loss!.data())[0]!;
-  tf.dispose([loss!, norm, ...Object.values(gradients), ...Object.values(inputs)]);
+  const value = await step([{ ids, labels, pictures: [prepared!] }], trainable);
   const { user, system } = process.cpuUsage(startCpu);
   const took = { stepMs: performance.now() - start, cpuMs: (user + system) / 1000 };
   const peakMb = process.resourceUsage().maxRSS / 1024;
