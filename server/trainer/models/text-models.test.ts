@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as tf from '@tensorflow/tfjs-core';
 import { ModelInfo } from '@plumbline/shared/parameter';
+import { resolveSelection } from '@plumbline/shared/selection';
 import { nativeIsSetUp } from '../backend/native-setup.js';
 import { selectBackend } from '../backend/select-backend.js';
 import { AdamW } from '../optim/adamw.js';
@@ -108,6 +109,36 @@ describe.each(cases)('$file against transformers, on $backend', ({ backend, file
       programs.dispose();
     },
   );
+
+  it('keeps frozen weights bit for bit after a freeze in mid-run, a tied head included', async () => {
+    const model = build();
+    const info = model.describe();
+    const optimizer = new AdamW({ weightDecay: 0.1 });
+    const stepOn = async (recipe: string): Promise<string[]> => {
+      const selected = resolveSelection({ kind: 'recipe', recipe }, info);
+      if (!selected.ok) throw new Error(selected.reason);
+      const { loss, gradients } = lossAndGradients(model, examples, selected.trainable);
+      await loss.data();
+      optimizer.apply(model.parameters, new Map(Object.entries(gradients)), 1e-3, 1);
+      return selected.trainable;
+    };
+    const values = async (): Promise<Map<string, Float32Array>> => {
+      const all = new Map<string, Float32Array>();
+      for (const parameter of model.parameters) all.set(parameter.name, await hostValues(parameter));
+      return all;
+    };
+    const start = await values();
+    await stepOn('full');
+    const frozen = await values();
+    const trained = [...(await stepOn('sa_proj')), ...(await stepOn('sa_proj'))];
+    const now = await values();
+    for (const [name, value] of frozen) {
+      expect(value, name).not.toEqual(start.get(name));
+      if (trained.includes(name)) expect(now.get(name), name).not.toEqual(value);
+      else expect(now.get(name), name).toEqual(value);
+    }
+    expect(trained.some((name) => /embed_tokens|lm_head/.test(name))).toBe(false);
+  });
 
   it('gives the same gradients for a selection as for all, recomputed or not', async () => {
     const names = blueprint.parameters.map(({ name }) => name).filter((name) => /layers.1.mlp|lm_head|1.*v_proj/.test(name)); // prettier-ignore
