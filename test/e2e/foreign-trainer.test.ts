@@ -125,7 +125,9 @@ describe('the page of a run of another trainer', () => {
     await expect.poll(() => points('chart-loss'), patiently).toBe('3');
     await expect.poll(() => points('chart-eval/acc'), patiently).toBe('3');
     expect(await by('chart-bias').count()).toBe(0);
-    await expect.poll(() => by('key-learning-rate').innerText(), patiently).toContain('1e-3, 1e-4');
+    await expect
+      .poll(() => by('key-learning-rate').innerText(), patiently)
+      .toMatch(/1e-4 to 1e-3\s+pg1 1e-3, pg2 1e-4/);
     await by('series-group-deep').locator('summary').click();
     await by('series-deep/19').scrollIntoViewIfNeeded();
     await expect.poll(() => points('series-deep/19'), patiently).toBe('3');
