@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { namedModel } from '@plumbline/shared/built-in/named-models';
@@ -9,6 +8,7 @@ import { readBlueprint } from './models/registry.js';
 import { planMemory, programBytes } from './runtime/memory-plan.js';
 import { readJson } from './text/tokenizer.js';
 import { cachedModel } from './weights/fetch-named-model.js';
+import { valuesOf } from './weights/shape.js';
 
 /**
  * Prints what a model is and what training it takes: `inspect-model NAME_OR_FOLDER BATCH LENGTH ANSWERS`. Reads its
@@ -23,15 +23,16 @@ try {
   if (folder === undefined)
     throw new ConfigurationError(`${given} is not on this machine yet. Run: npm run plumbline -- model fetch ${given}`);
   const file = join(folder, 'config.json');
-  await readFile(file).catch((error: unknown) => {
+  const config = await readJson(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === undefined) throw error;
     throw new ConfigurationError(
-      `${file} cannot be read (${(error as Error).message}). Give the name of a model or a folder in the Hugging Face layout.`,
+      `${file} cannot be read (${error.message}). Give the name of a model or a folder in the Hugging Face layout.`,
     );
   });
-  const blueprint = readBlueprint(await readJson(file));
+  const blueprint = readBlueprint(config);
   const { text } = blueprint;
   const infos = blueprint.parameters.map(({ name, shape }) => ({
-    ...{ name, shape: [...shape], size: shape.reduce((product, side) => product * side, 1) },
+    ...{ name, shape: [...shape], size: valuesOf(shape) },
   }));
   const model = describeModel(blueprint.family, infos);
   const partOf = new Map(model.groups.map(({ name, part }) => [name, part]));

@@ -1,9 +1,8 @@
-import * as tf from '@tensorflow/tfjs-core';
 import { selectBackend } from '@plumbline/server/dist/trainer/backend/select-backend.js';
+import { buildModel } from '@plumbline/server/dist/trainer/models/build-model.js';
 import { noLabel } from '@plumbline/server/dist/trainer/models/model.js';
 import { readBlueprint } from '@plumbline/server/dist/trainer/models/registry.js';
-import { Parameters } from '@plumbline/server/dist/trainer/runtime/parameter.js';
-import { makeParameter } from '@plumbline/server/dist/trainer/runtime/variable.js';
+import { valuesOf } from '@plumbline/server/dist/trainer/weights/shape.js';
 import { resolveSelection } from '@plumbline/shared/selection';
 import { Rng } from '@plumbline/shared/rng';
 import { stepsOf } from './train-step.js';
@@ -22,19 +21,14 @@ const rng = new Rng(1);
 /** Weights are stretches of so many drawn values: to draw each of 900 million would take minutes. */
 const drawn = Float32Array.from({ length: 2 ** 20 + 7 }, () => (rng.uniform() - 0.5) * 0.07);
 function weights(shape: readonly number[], name: string): Float32Array {
-  const values = new Float32Array(shape.reduce((size, length) => size * length, 1));
+  const values = new Float32Array(valuesOf(shape));
   if (/norm.*weight$/.test(name)) return values.fill(1);
   for (let at = 0; at < values.length; at += drawn.length)
     values.set(drawn.subarray(0, Math.min(drawn.length, values.length - at)), at);
   return values;
 }
-const model = blueprint.build(
-  new Parameters(
-    blueprint.parameters.map(({ name, shape }) =>
-      makeParameter(name, () => tf.tensor(weights(shape, name), [...shape])),
-    ),
-  ),
-);
+const shapes = new Map(blueprint.parameters.map(({ name, shape }) => [name, shape]));
+const model = await buildModel({ blueprint, read: (name) => Promise.resolve(weights(shapes.get(name)!, name)) });
 const [height, width] = [Number(heightText), Number(widthText)];
 const picture = { height, width, data: Uint8Array.from({ length: height * width * 3 }, () => rng.integer(256)) };
 const [prepared] = blueprint.pictures!(undefined).prepare([picture]);

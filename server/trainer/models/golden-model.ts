@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { assetPath } from '../asset.js';
 import type { RgbPicture } from '../data/rgb-picture.js';
+import { lossAndGradients as differentiate } from '../methods/fine-tuning.js';
 import { Parameters } from '../runtime/parameter.js';
 import { Programs } from '../runtime/program.js';
 import { makeParameter } from '../runtime/variable.js';
 import { readSafetensors } from '../safetensors.js';
 import type { BuildOptions } from './blueprint.js';
-import { crossEntropy } from './layers/losses.js';
+import { part } from './built-in/fixture.js';
 import { noLabel, type Example, type Model, type PreparedPicture } from './model.js';
 import { readBlueprint } from './registry.js';
 import { uploadInputs } from './upload.js';
@@ -30,10 +31,7 @@ export function loadGolden<Facts extends { config: unknown }>(file: string) {
     return blueprint.build(new Parameters(all), options);
   };
   /** Tensors below a prefix, by their names behind it. */
-  const named = (prefix: string) =>
-    new Map(
-      [...tensors].flatMap(([name, tensor]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), tensor]] : [])),
-    );
+  const named = (prefix: string) => part(tensors, prefix);
   return { facts, tensors, blueprint, build, named };
 }
 
@@ -166,13 +164,7 @@ export function lossAndGradients(model: Model, examples: readonly Example[], nam
     Object.values(inputs),
     [...model.parameters],
     () => {
-      const { loss, gradients } = model.parameters.gradients(names, () =>
-        crossEntropy(
-          model.logits(model.hidden(inputs)),
-          inputs['targets'] as tf.Tensor1D,
-          inputs['weights'] as tf.Tensor1D,
-        ),
-      );
+      const { loss, gradients } = differentiate(model, inputs, names);
       return { loss, ...Object.fromEntries(gradients) };
     },
   );

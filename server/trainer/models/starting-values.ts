@@ -1,4 +1,5 @@
 import type { Rng } from '@plumbline/shared/rng';
+import { valuesOf } from '../weights/shape.js';
 import type { ParameterShape } from './blueprint.js';
 
 /**
@@ -12,7 +13,7 @@ export function startingValues(
   { shape, start }: Pick<ParameterShape, 'shape'> & { start: Start },
   rng: Rng,
 ): Float32Array {
-  const values = new Float32Array(shape.reduce((product, length) => product * length, 1));
+  const values = new Float32Array(valuesOf(shape));
   if (start === 'zeros') return values;
   if (start === 'ones') return values.fill(1);
   const next = 'normal' in start ? () => rng.normal() * start.normal : () => (2 * rng.uniform() - 1) * start.uniform;

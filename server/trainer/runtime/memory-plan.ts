@@ -1,5 +1,7 @@
+import type { ParameterRole } from '@plumbline/shared/parameter';
 import type { Blueprint } from '../models/blueprint.js';
 import { roleOf } from '../models/parameter-roles.js';
+import { valuesOf } from '../weights/shape.js';
 
 /** What a training step works on. */
 export interface StepSize {
@@ -35,10 +37,7 @@ const keptScores = 2 ** 22;
  */
 export function planMemory(blueprint: Blueprint, trained: ReadonlySet<string>, step: StepSize): MemoryPlan {
   const size = (names: (name: string) => boolean): number =>
-    blueprint.parameters.reduce(
-      (sum, { name, shape }) => (names(name) ? sum + shape.reduce((product, length) => product * length, 1) : sum),
-      0,
-    );
+    blueprint.parameters.reduce((sum, { name, shape }) => (names(name) ? sum + valuesOf(shape) : sum), 0);
   const values = size((name) => trained.has(name));
   const plan = {
     weights: size(() => true) * bytesPerValue,
@@ -53,16 +52,15 @@ export function planMemory(blueprint: Blueprint, trained: ReadonlySet<string>, s
 function activationValues({ text, parameters }: Blueprint, trained: ReadonlySet<string>, step: StepSize): number {
   const { layers, width, heads, keyValueHeads, headSize, feedForward, vocabulary } = text;
   const { batch, length, answers, recompute } = step;
-  if (trained.size === 0) return batch * answers * vocabulary;
-  const layersOf = (projection: RegExp): Set<number> => {
-    const roles = parameters.filter(({ name }) => trained.has(name)).map(({ name }) => roleOf(name).role);
-    return new Set(
+  const roles = parameters.filter(({ name }) => trained.has(name)).map(({ name }) => roleOf(name).role);
+  if (roles.length === 0) return batch * answers * vocabulary;
+  const layersOf = (projection: RegExp): Set<number> =>
+    new Set(
       roles.flatMap(({ part, layer, projection: name }) =>
         part === 'language' && typeof layer === 'number' && projection.test(name ?? '') ? [layer] : [],
       ),
     );
-  };
-  const lowest = lowestLayer(parameters, trained, layers);
+  const lowest = lowestLayer(roles, layers);
   const tokens = batch * length;
   const [queries, keys] = [heads * headSize, keyValueHeads * headSize];
   const scores = tokens * heads * length;
@@ -86,11 +84,9 @@ function activationValues({ text, parameters }: Blueprint, trained: ReadonlySet<
 }
 
 /** The lowest decoder layer that the backward pass reaches; the number of layers where it ends at the head. */
-function lowestLayer(parameters: Blueprint['parameters'], trained: ReadonlySet<string>, layers: number): number {
+function lowestLayer(roles: readonly ParameterRole[], layers: number): number {
   let lowest = layers;
-  for (const { name } of parameters) {
-    if (!trained.has(name)) continue;
-    const { part, layer } = roleOf(name).role;
+  for (const { part, layer } of roles) {
     // Embeddings, projector and tower lie below the first layer.
     if (part === 'embedding' || part === 'projector' || part === 'vision') return 0;
     if (part === 'language' && typeof layer === 'number') lowest = Math.min(lowest, layer);

@@ -6,6 +6,7 @@ import type { TokenizerFiles } from '../text/tokenizer.js';
 import { DamagedFileError } from './damaged-file-error.js';
 import type { GgufFile } from './gguf.js';
 import { writeWeights, type TensorSource } from './write-weights.js';
+import { valuesOf } from './shape.js';
 
 const Count = z.union([z.number(), z.bigint()]).transform(Number).pipe(z.number().int().positive());
 const Id = z.union([z.number(), z.bigint()]).transform(Number).pipe(z.number().int().nonnegative());
@@ -160,7 +161,7 @@ function rotaryHeads(name: string, metadata: Metadata): number | null {
  * turn together side by side (0, d/2, 1, d/2 + 1, ...), Hugging Face one after the other.
  */
 function inHalves(values: Float32Array, heads: number, shape: readonly number[]): Float32Array {
-  const rowSize = shape.slice(1).reduce((product, length) => product * length, 1);
+  const rowSize = valuesOf(shape.slice(1));
   const half = shape[0]! / heads / 2;
   const headSize = 2 * half * rowSize;
   for (let start = 0; start < values.length; start += headSize) {

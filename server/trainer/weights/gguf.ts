@@ -4,6 +4,7 @@ import { DamagedFileError } from './damaged-file-error.js';
 import { blockFormat, formatName, readFormats } from './dequantize.js';
 import { fill } from './file-range.js';
 import { bufferBytes, parts } from './number-format.js';
+import { valuesOf } from './shape.js';
 
 const again = 'Download or copy the file again.';
 
@@ -74,8 +75,6 @@ export class GgufFile {
     await this.file.close();
   }
 }
-
-const valuesOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 
 function requireWhole(path: string, name: string, { type, shape, start }: GgufTensor, fileBytes: number): void {
   const format = blockFormat(type);

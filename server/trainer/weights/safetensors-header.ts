@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import { DamagedFileError } from './damaged-file-error.js';
 import { fill } from './file-range.js';
+import { valuesOf } from './shape.js';
 
 /*
  * The header of a safetensors file: 8 bytes of length, JSON with each tensor's type, shape and place, then the data
@@ -79,7 +80,7 @@ export async function readHeader(file: FileHandle, path: string): Promise<Safete
   for (const [name, { dtype, shape, start, end: to }] of tensors) {
     const bits = Object.hasOwn(bitsPerValue, dtype) ? bitsPerValue[dtype]! : undefined;
     if (bits === undefined) throw fault(`has a damaged header: ${name} has the unknown type ${dtype}.`);
-    const bytes = (shape.reduce((product, length) => product * length, 1) * bits) / 8;
+    const bytes = (valuesOf(shape) * bits) / 8;
     if (to - start !== bytes)
       throw fault(
         `has a damaged header: ${name}, ${dtype} of shape [${shape.join(', ')}], takes ${bytes} bytes, and has ${to - start}.`,

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { DamagedFileError } from './damaged-file-error.js';
 import { fill } from './file-range.js';
 import { bytesPerValue, parts, weightFormats, widen, type WeightFormat } from './number-format.js';
+import { valuesOf } from './shape.js';
 import { readHeader, type StoredTensor } from './safetensors-header.js';
 
 export const singleFile = 'model.safetensors';
@@ -96,7 +97,7 @@ export class WeightFiles {
   async read(name: string, rows?: { from: number; to: number }): Promise<Float32Array> {
     const { file, start, shape, format } = this.weight(name);
     const [count = 1, ...rest] = shape;
-    const rowSize = rest.reduce((product, length) => product * length, 1);
+    const rowSize = valuesOf(rest);
     const { from, to } = rows ?? { from: 0, to: count };
     if (!(from >= 0 && from <= to && to <= count))
       throw new RangeError(`${name} has ${count} rows; rows ${from} to ${to} were asked for.`);

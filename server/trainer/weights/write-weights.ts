@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeWhole, writeWholeFrom } from '../whole-file.js';
 import { bytesPerValue, parts, roundToBfloat16 } from './number-format.js';
+import { valuesOf } from './shape.js';
 import { headerBytes } from './safetensors-header.js';
 import { indexFile, singleFile } from './weight-files.js';
 
@@ -109,7 +110,6 @@ function planShards(tensors: readonly TensorSource[], format: 'F32' | 'BF16', sh
   return shards;
 }
 
-const valuesOf = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 const bytesOf = ({ shape }: TensorSource, format: 'F32' | 'BF16'): number => valuesOf(shape) * bytesPerValue[format];
 const bytesIn = (part: Float32Array | Uint16Array): Uint8Array =>
   new Uint8Array(part.buffer, part.byteOffset, part.byteLength);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { ConfigurationError } from '../blueprint.js';
 import type { Size, Tiling } from './anyres.js';
+import { readFields, refuseIn, type Refuse } from './configuration-file.js';
 import type { DecoderConfiguration } from './decoder.js';
 import { textConfiguration } from './text-configuration.js';
 import { visionConfiguration, type VisionConfiguration } from './vision-configuration.js';
@@ -32,6 +33,23 @@ export interface FamilyDefaults {
   vision_aspect_ratio?: string;
 }
 
+/** What LlavaConfig and LlavaNextConfig have in common: Vicuna behind CLIP ViT-L/14 at 336 pixels. */
+export const clipLlamaDefaults = {
+  vision_config: {
+    model_type: 'clip_vision_model',
+    hidden_size: 1024,
+    intermediate_size: 4096,
+    num_hidden_layers: 24,
+    num_attention_heads: 16,
+    image_size: 336,
+    patch_size: 14,
+  },
+  text_config: { model_type: 'llama' },
+  image_token_index: 32_000,
+  vision_feature_layer: -2,
+  vision_feature_select_strategy: 'default',
+} as const satisfies FamilyDefaults;
+
 const count = z.number().int().positive();
 const Config = z.object({
   vision_config: z.looseObject({}),
@@ -59,17 +77,10 @@ const Config = z.object({
  * @throws ConfigurationError naming the field
  */
 export function pictureTextConfiguration(config: unknown, defaults: FamilyDefaults): PictureTextConfiguration {
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`config.json: ${field} ${fault}.`);
-  };
+  const refuse: Refuse = refuseIn('config.json');
   const given = z.record(z.string(), z.unknown()).safeParse(config);
   if (!given.success) throw new ConfigurationError('config.json: the whole file is not an object.');
-  const parsed = Config.safeParse({ ...defaults, ...given.data });
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    return refuse(path.join('.'), `is wrong: ${message}`);
-  }
-  const read = parsed.data;
+  const read = readFields(Config, { ...defaults, ...given.data }, refuse);
   const vision = visionConfiguration(read.vision_config);
   const text = textConfiguration(read.text_config, { within: 'text_config' });
   const features = featureLayers(vision, [read.vision_feature_layer].flat());
@@ -97,7 +108,7 @@ function tilingOf(
   { image_grid_pinpoints, vision_aspect_ratio }: z.infer<typeof Config>,
   { picture, side }: VisionConfiguration,
   usual: readonly Size[],
-  refuse: (field: string, fault: string) => never,
+  refuse: Refuse,
 ): Tiling {
   const resolutions = image_grid_pinpoints ?? usual;
   const odd = resolutions.find(([height, width]) => height % picture !== 0 || width % picture !== 0);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ConfigurationError } from '../blueprint.js';
+import { readFields, refuseIn, type Refuse } from './configuration-file.js';
 import type { DecoderConfiguration } from './decoder.js';
 import type { Rope } from './rotary.js';
 
@@ -94,21 +95,13 @@ export function textConfiguration(
   config: unknown,
   { kind, within }: TextConfigurationOptions = {},
 ): DecoderConfiguration {
-  const at = within === undefined ? '' : `${within}.`;
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`config.json: ${at}${field} ${fault}.`);
-  };
+  const refuse: Refuse = refuseIn('config.json', within);
   const given = z.record(z.string(), z.unknown()).safeParse(config);
   if (!given.success) throw new ConfigurationError(`config.json: ${within ?? 'the whole file'} is not an object.`);
   const type = String(given.data['model_type']);
   const name = kind ?? kindsByType[type] ?? refuse('model_type', `is ${type}; known are ${Object.keys(kindsByType).join(', ')}`); // prettier-ignore
   const { defaults, biases, window }: Kind = kinds[name];
-  const parsed = TextConfig.safeParse(within === undefined ? given.data : { ...defaults, ...given.data });
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    return refuse(path.join('.'), `is wrong: ${message}`);
-  }
-  const read = parsed.data;
+  const read = readFields(TextConfig, within === undefined ? given.data : { ...defaults, ...given.data }, refuse);
   const { hidden_size: width, num_attention_heads: heads } = read;
   const keyValueHeads = read.num_key_value_heads ?? heads;
   const headSize = read.head_dim ?? width / heads;
@@ -133,7 +126,7 @@ export function textConfiguration(
   };
 }
 
-function ropeOf(config: TextConfig, refuse: (field: string, fault: string) => never): Rope {
+function ropeOf(config: TextConfig, refuse: Refuse): Rope {
   const field = config.rope_parameters ? 'rope_parameters' : 'rope_scaling';
   const given: Scaling = config.rope_parameters ?? config.rope_scaling ?? {};
   const need = <K extends keyof Scaling>(key: K): NonNullable<Scaling[K]> =>

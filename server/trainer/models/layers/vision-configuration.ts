@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigurationError } from '../blueprint.js';
+import { readFields, refuseIn, type Refuse } from './configuration-file.js';
 
 /** How a tower's MLP bends its values, by the names of transformers. */
 export const visionActivations = ['quick_gelu', 'gelu', 'gelu_pytorch_tanh'] as const;
@@ -49,20 +49,13 @@ const VisionConfig = z.object({
  * @throws ConfigurationError naming the field
  */
 export function visionConfiguration(config: unknown): VisionConfiguration {
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`config.json: vision_config.${field} ${fault}.`);
-  };
+  const refuse: Refuse = refuseIn('config.json', 'vision_config');
   const given = z.looseObject({ model_type: z.string() }).safeParse(config);
   if (!given.success) return refuse('model_type', `is missing; known are ${visionKinds.join(', ')}`);
   const kind =
     visionKinds.find((name) => name === given.data.model_type) ??
     refuse('model_type', `is ${given.data.model_type}; known are ${visionKinds.join(', ')}`);
-  const parsed = VisionConfig.safeParse({ ...kinds[kind], ...given.data });
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    return refuse(path.join('.'), `is wrong: ${message}`);
-  }
-  const read = parsed.data;
+  const read = readFields(VisionConfig, { ...kinds[kind], ...given.data }, refuse);
   if (kind === 'siglip_vision_model' && read.vision_use_head !== false)
     refuse('vision_use_head', 'must be false: the tower has a pooling head that this trainer does not keep');
   if (read.hidden_size % read.num_attention_heads !== 0)

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigurationError } from '../blueprint.js';
+import { readFieldsWithVision, refuseIn, type Refuse } from '../layers/configuration-file.js';
 import { textConfiguration } from '../layers/text-configuration.js';
 import type { VisionLanguageConfiguration } from '../layers/vision-language-model.js';
 
@@ -70,17 +70,9 @@ const defaultSections = [16, 24, 24];
  * @throws ConfigurationError naming the field
  */
 export function qwenVlConfiguration(config: unknown): QwenVlConfiguration {
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`config.json: ${field} ${fault}.`);
-  };
-  const parsed = Config.safeParse(config);
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    if (path.length === 1 && path[0] === 'vision_config')
-      return refuse('vision_config', 'is missing or no object: the model has no vision part');
-    return refuse(path.join('.'), `is wrong: ${message}`);
-  }
-  const { vision_config, text_config, image_token_id, tie_word_embeddings, ...flat } = parsed.data;
+  const refuse: Refuse = refuseIn('config.json');
+  const fields = readFieldsWithVision(Config, config, refuse);
+  const { vision_config, text_config, image_token_id, tie_word_embeddings, ...flat } = fields;
   const within = text_config ? 'text_config' : undefined;
   const given = text_config ?? flat;
   const read = textConfiguration(
@@ -103,7 +95,7 @@ export function qwenVlConfiguration(config: unknown): QwenVlConfiguration {
   };
 }
 
-function visionSizes(read: z.infer<typeof VisionConfig>, refuse: (field: string, fault: string) => never): VisionSizes {
+function visionSizes(read: z.infer<typeof VisionConfig>, refuse: Refuse): VisionSizes {
   const { hidden_size: width, num_heads: heads, patch_size: patch, spatial_merge_size: merge } = read;
   const window = read.window_size / patch / merge;
   if (!Number.isInteger(width / heads / 4))

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigurationError } from '../blueprint.js';
+import { readFieldsWithVision, refuseIn, type Refuse } from '../layers/configuration-file.js';
 import { textConfiguration } from '../layers/text-configuration.js';
 import { visionActivations, type VisionConfiguration } from '../layers/vision-configuration.js';
 import type { VisionLanguageConfiguration } from '../layers/vision-language-model.js';
@@ -36,17 +36,14 @@ const Config = z.object({
  * @throws ConfigurationError naming the field
  */
 export function smolVlmConfiguration(config: unknown): SmolVlmConfiguration {
-  const refuse = (field: string, fault: string): never => {
-    throw new ConfigurationError(`config.json: ${field} ${fault}.`);
-  };
-  const parsed = Config.safeParse(config);
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    if (path.length === 1 && path[0] === 'vision_config')
-      return refuse('vision_config', 'is missing or no object: the model has no vision part');
-    return refuse(path.join('.'), `is wrong: ${message}`);
-  }
-  const { vision_config: read, text_config, image_token_id, scale_factor, tie_word_embeddings } = parsed.data;
+  const refuse: Refuse = refuseIn('config.json');
+  const {
+    vision_config: read,
+    text_config,
+    image_token_id,
+    scale_factor,
+    tie_word_embeddings,
+  } = readFieldsWithVision(Config, config, refuse);
   const { hidden_size: width, num_attention_heads: heads } = read;
   if (width % heads !== 0)
     refuse('vision_config.num_attention_heads', `is ${heads}; it must divide hidden_size, ${width}`);
